@@ -1,0 +1,160 @@
+"""Every failure Syncline reports, as one tree with stable codes.
+
+    SynclineError
+    ├── UsageError            the caller asked for something that cannot be (exit code 2)
+    │   ├── ConfigurationError   syncline.toml, merge rules, options
+    │   ├── SchemaError          a table cannot take part
+    │   └── ValueRefused         a value that cannot be carried
+    ├── ProtocolError         a message that breaks the protocol; sending it again will not help
+    │   ├── Malformed, DigestMismatch, TooLarge, VersionUnsupported
+    │   ├── WatermarkRefused     garbled, of another hub, or of another replica
+    │   ├── SchemaChanged        the sender speaks an outdated schema
+    │   └── PushOutOfStep        a push number that does not follow the last one
+    ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
+    ├── DatabaseError         the central database: unreachable, not prepared, refused
+    ├── TransportError        the network; the same bytes may be sent again
+    └── Conflict              internal: this transaction must be run again
+
+A code is part of the interface and never changes its meaning. `retry` says whether a machine may try
+the same thing again without a person. The protocol module owns the table from code to HTTP status.
+"""
+
+from __future__ import annotations
+
+
+class SynclineError(Exception):
+    """What happened (`detail`), under which stable `code`, and what to do (`remedy`)."""
+
+    code = "internal"
+    title = "Something failed inside Syncline"
+    remedy = "Report this together with the log around it."
+    retry = False
+
+    def __init__(self, detail: str, *, code: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        if code is not None:
+            self.code = code
+        if remedy is not None:
+            self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.detail} [{self.code}] Try: {self.remedy}"
+
+
+class UsageError(SynclineError):
+    code, title = "usage", "That cannot be asked for"
+    remedy = "Correct the call."
+
+
+class ConfigurationError(UsageError):
+    code, title = "configuration", "The configuration is wrong"
+    remedy = "Correct syncline.toml or the arguments of Hub."
+
+
+class SchemaError(UsageError):
+    code, title = "schema_refused", "This table cannot take part"
+    remedy = "Change the table, or leave it out."
+
+
+class ValueRefused(UsageError):
+    code, title = "value_refused", "This value cannot be carried"
+    remedy = "Correct the value in the row named, then sync again."
+
+
+class ProtocolError(SynclineError):
+    code, title = "protocol", "The message breaks the protocol"
+    remedy = "Upgrade the side that sent it."
+
+
+class Malformed(ProtocolError):
+    code, title = "malformed", "The message cannot be read"
+    remedy = "Send a message of the form given by /openapi.json."
+
+
+class DigestMismatch(ProtocolError):
+    code, title = "digest_mismatch", "The message was damaged on its way"
+    remedy = "Send it again."
+    retry = True
+
+
+class TooLarge(ProtocolError):
+    code, title = "too_large", "The message exceeds a limit"
+    remedy = "Send less at once; the limits are in the answer to registration."
+
+
+class VersionUnsupported(ProtocolError):
+    code, title = "version_unsupported", "The protocol version is not spoken here"
+    remedy = "Upgrade the older side."
+
+
+class WatermarkRefused(ProtocolError):
+    code, title = "watermark_refused", "The watermark does not belong here"
+    remedy = "Clone the replica again from this hub."
+
+
+class SchemaChanged(ProtocolError):
+    code, title = "schema_changed", "The replica's schema is outdated"
+    remedy = "Clone the replica again to get the hub's present schema."
+
+
+class PushOutOfStep(ProtocolError):
+    code, title = "push_out_of_step", "The push number does not follow the last one"
+    remedy = "The file may be a copy, or the hub was restored: sync again, it takes a new id by itself."
+
+
+class UnknownReplica(ProtocolError):
+    code, title = "unknown_replica", "The hub does not know this replica"
+    remedy = "Register it with POST /sync/clients (sync does so by itself)."
+
+
+class StoreError(SynclineError):
+    code, title = "store", "The device file cannot be used"
+    remedy = "Check the path, the permissions and the disk."
+
+
+class StoreBusy(StoreError):
+    code, title = "store_busy", "Another program holds the device file's write lock"
+    remedy = "End the other program's transaction, or raise the busy timeout, and try again."
+    retry = True
+
+
+class StoreReadOnly(StoreError):
+    code, title = "store_read_only", "The device file cannot be written"
+    remedy = "Make the file and its folder writable."
+
+
+class StoreFull(StoreError):
+    code, title = "store_full", "The disk is full"
+    remedy = "Free some space; nothing was lost, sync again."
+    retry = True
+
+
+class DatabaseError(SynclineError):
+    code, title = "database", "The central database refused"
+    remedy = "See the detail; nothing was changed."
+
+
+class DatabaseUnavailable(DatabaseError):
+    code, title = "database_unavailable", "The central database cannot be reached"
+    remedy = "Start it, or correct [hub] database."
+    retry = True
+
+
+class NotPrepared(DatabaseError):
+    code, title = "not_prepared", "The central database is not prepared"
+    remedy = "Run: syncline init syncline.toml"
+
+
+class TransportError(SynclineError):
+    code, title = "hub_unreachable", "The hub cannot be reached"
+    remedy = "Nothing is lost: sync again when there is a network."
+    retry = True
+
+
+class Conflict(SynclineError):
+    """Raised inside a hub transaction that met a concurrent one; the engine runs it again."""
+
+    code, title = "busy", "Too many concurrent changes to the same rows"
+    remedy = "Sync again in a moment."
+    retry = True

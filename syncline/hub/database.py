@@ -1,0 +1,237 @@
+"""The contract between the hub and a central database. Every database folder implements it.
+
+The conformance suite `syncline.testing.conformance` is this contract as tests.
+
+Rows are lists in the portable form of `model.values`: key values in key order, then value columns. An
+adapter converts to and from the database's own types inside SQL (casts) or in sets, never row by row in
+Python on the hot path. Values are bound, names quoted, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from syncline.model.schema import Schema
+from syncline.model.values import Value
+
+Form = Literal["insert", "update", "delete"]
+Key = tuple[Value, ...]
+
+
+class Position(Protocol):
+    """How far a database's log was seen; parsed from the database's part of a watermark."""
+
+    def sees(self, place: Any) -> bool:
+        """Whether the log entry at `place` (Rival.place) had been seen."""
+
+    def token(self) -> str:
+        """ASCII text without '|' from which `Database.position` makes an equal position."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Rows of one table and one form, loaded into the database for joins.
+
+    `rows[i]` is key + values of `columns` (indices into the table's `values`; empty for delete).
+    `op` and `hlc[i]` go to the log, with the mask of `columns` (insert, delete and op R: every column).
+    `entries` replaces that where one row needs several log entries: (i, mask, hlc).
+    `handle` belongs to the adapter.
+    """
+
+    table: int
+    form: Form
+    op: str
+    columns: list[int]
+    rows: list[list[Value]]
+    hlc: list[int]
+    entries: list[tuple[int, int, int]] | None = None
+    handle: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A log entry by another origin on staged row `row`."""
+
+    row: int
+    place: Any
+    op: str
+    mask: int
+    hlc: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A staged row that the database will not hold. `parent` is (table position, key) if a foreign key
+    of the row points at a row that is not there (or, for a delete, None: a child still points here)."""
+
+    stage: Stage
+    row: int
+    code: str
+    detail: str
+    parent: tuple[int, Key] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A replica as the hub keeps it. `verdict` is the engine's own bytes."""
+
+    replica: str
+    number: int = 0
+    digest: str = ""
+    verdict: bytes = b""
+    last_push: str | None = None
+    last_pull: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """New log entries, coalesced per row: `touched[table position] = [(key, mask, deleted?)...]` with the
+    mask of every column in entries I and R. `end` is where the page ends; `more` if entries remain;
+    `cut` if the rows read in this transaction together with everything before are one instant."""
+
+    touched: dict[int, list[tuple[Key, int]]]
+    end: Position
+    more: bool
+    hlc: int
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What `Database.prepare` did or, with dry_run, would do: SQL statements and sentences."""
+
+    statements: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Database(Protocol):
+    """A central database. Safe to use from several threads; keeps a bounded pool of connections.
+
+    Errors: DatabaseUnavailable, NotPrepared, SchemaError, Conflict (run the transaction again);
+    constraint trouble inside `write` is a Refusal, not an error.
+    """
+
+    hub_id: str
+    """A uuid made at the first `prepare`, kept in the database; NotPrepared if there is none."""
+
+    def reflect(self, tables: Sequence[str] | None) -> Schema:
+        """The user's tables (all that can take part, or those named), in portable form.
+
+        Raises SchemaError naming every named table that does not exist or cannot take part, and why.
+        """
+
+    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+        """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table."""
+
+    def load(self) -> Schema:
+        """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""
+
+    def write(self) -> AbstractContextManager[WriteTransaction]:
+        """One transaction that commits on success and rolls back on any error.
+
+        Every later statement sees what others committed before it (READ COMMITTED or a write lock)."""
+
+    def read(self) -> AbstractContextManager[ReadTransaction]:
+        """One read-only transaction in which everything is seen as of one instant."""
+
+    def position(self, token: str) -> Position:
+        """Parse a position token; ValueError if it is not one of this kind of database."""
+
+    def close(self) -> None: ...
+
+
+class ReadTransaction(Protocol):
+    def now(self) -> Position:
+        """The position of this transaction's instant: it has seen exactly what is visible in it."""
+
+    def entries(self, after: Position, without: str, limit: int) -> LogPage:
+        """Log entries not seen by `after` and visible now, except those of origin `without`, about
+        `limit` rows at most. Positions advance so that no entry is skipped or left for ever (law L4).
+        With nothing new, `touched` is empty and `end` equals `now()` or `after`."""
+
+    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+        """Key + columns of those rows that exist, in no order."""
+
+    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
+        """Up to `limit` whole rows with key greater than `after`, in the database's key order."""
+
+    def estimate(self) -> int:
+        """About how many rows all tables have; cheap."""
+
+    def client(self, replica: str) -> Client | None: ...
+
+    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]: ...
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    def lock_client(self, replica: str) -> Client | None:
+        """The replica's record, locked until the end: two pushes of one replica follow each other."""
+
+    def save_client(self, client: Client) -> None:
+        """Insert or replace. The times are the database's own when given as 'now'."""
+
+    def stage(self, stage: Stage) -> None:
+        """Load the rows for `lock`, `rivals`, `apply`. Bulk: one COPY or one parameter, not a
+        statement a row."""
+
+    def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
+        """Lock the staged rows that exist (in table order, then key order: no deadlocks) and return per
+        stage the unexpected: for insert the rows that exist, for update and delete those that do not.
+
+        After it, no other transaction can change these rows, and `rivals` sees all who did."""
+
+    def rivals(self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str) -> list[Rival]:
+        """Log entries of the staged rows, by origins other than `replica`, that the row's base
+        (`bases[base[i]]`; an empty `base` means `bases[0]`) had not seen, in log order."""
+
+    def discard(self, stage: Stage, rows: Sequence[int]) -> None:
+        """Take rows out of a stage; the numbers of the others do not change."""
+
+    def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
+        """Write the staged rows and their log entries, in the order given (law L9: the engine gives
+        parents first for inserts and updates, children first for deletes; the adapter sees to self-references and cycles).
+
+        Immediate and deferred constraints are both checked before it returns. If anything is refused,
+        NOTHING of this call stays written (a savepoint), and every row found refused is returned; the
+        engine discards them and calls again. An insert that meets a row committed meanwhile: Conflict.
+        What cascades and the user's triggers change besides is captured with origin `hub`."""
+
+    def differing(self, stage: Stage) -> list[int]:
+        """Rows of an applied insert or update whose stored values are not what was staged."""
+
+    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
+        """Keep conflicts; return their ids (growing)."""
+
+    def resolve_conflict(self, number: int) -> ConflictRow | None:
+        """The conflict, locked; None if there is none."""
+
+    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None: ...
+
+    def milliseconds(self) -> int:
+        """The database's wall clock, milliseconds since 1970 UTC."""
+
+    def clock(self) -> int:
+        """The highest HLC known (floor for direct writes)."""
+
+    def raise_clock(self, hlc: int) -> None:
+        """Make direct writes from now on carry an HLC above this. Cheap when the wall is ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """`data` is plain: what `protocol.messages.ConflictNote` holds besides `id`, in its JSON form."""
+
+    id: int
+    replica: str
+    push: int
+    open: bool
+    data: dict[str, Any]
+
+
+def batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Slices of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

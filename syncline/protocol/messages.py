@@ -1,0 +1,289 @@
+"""The messages, as positional records: MessagePack carries them as arrays, JSON with names.
+
+Rows: see `model.schema`. A group holds rows of one table, one operation and one set of columns, so that
+rows go from a cursor to `executemany` without being taken apart.
+
+Operations of a push: I inserted, R removed and created again, U updated, D deleted, - created and
+removed before it was sent. Operations of the hub's answers: U put these columns (the whole row when
+`columns` names every value column: insert it if it is absent), D the row is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Raw, Struct
+
+from syncline.model.values import Value
+
+PROTOCOL_VERSION = 1
+OLDEST_VERSION = 1
+"""A server speaks the current version and the one before; there is none before 1 yet."""
+
+PushOp = Literal["I", "R", "U", "D", "-"]
+HubOp = Literal["U", "D"]
+
+
+class Record(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Base of everything that travels."""
+
+
+class Group(Record):
+    """Rows as the hub has them. `table` is a position in the schema, `columns` index its `values`."""
+
+    table: int
+    op: HubOp
+    columns: list[int]
+    rows: list[list[Value]]
+
+
+class PushGroup(Record):
+    """Changes as a replica sends them. Rows of I and R name every pushed column; D and - name none.
+
+    `hlc[i]` is the last HLC of row i, each but the first as the difference from the one before.
+    `base[i]` indexes `Push.bases`: what the replica had seen at the row's FIRST edit; empty means all 0.
+    For U, when a row's columns were edited at different times, `column_hlc[i][j]` (absolute) and
+    `column_base[i][j]` hold for column j of row i; None means the row's own hold for all.
+    In U an `increment` column carries the difference, not the value.
+    """
+
+    table: int
+    op: PushOp
+    columns: list[int]
+    rows: list[list[Value]]
+    hlc: list[int]
+    base: list[int] = []
+    column_hlc: list[list[int]] | None = None
+    column_base: list[list[int]] | None = None
+
+
+class Detail(Record):
+    """What the hub needs of a changed row when it conflicts: sent unasked while small, else when wanted.
+
+    `columns` and `base` are the value columns that the edits changed (every value column for D and R) and
+    what they held before. `image` is the whole row, all value columns, as the replica had it when the
+    push was frozen; None for D.
+    """
+
+    table: int
+    key: list[Value]
+    columns: list[int]
+    base: list[Value]
+    image: list[Value] | None
+
+
+class Pull(Record):
+    """Everything new after `after`, at most about `limit` rows a page."""
+
+    after: str
+    limit: int
+    replica: str
+    schema: str
+    version: int = PROTOCOL_VERSION
+
+
+class Push(Record):
+    """One numbered push. `groups` is MessagePack of `list[PushGroup]`; `digest` its SHA-256 in hex.
+
+    Number, bases, groups and digest are frozen in the outbox: a repeat sends the same. `details` are no
+    part of the digest. With `pull`, the hub answers the pull in the same round trip, after the commit.
+    """
+
+    replica: str
+    number: int
+    schema: str
+    bases: list[str]
+    digest: str
+    groups: Raw
+    details: list[Detail] = []
+    pull: Pull | None = None
+    version: int = PROTOCOL_VERSION
+
+
+class Rejection(Record):
+    """A change the centre cannot hold. `parent` names the rejected row it depends on, if that is why."""
+
+    table: int
+    key: list[Value]
+    code: str
+    detail: str
+    remedy: str
+    parent: list[Any] | None = None
+    """[table position, key] or None."""
+
+
+class ConflictNote(Record):
+    """One conflict as kept by the hub. `column` is None where the row competed as a whole.
+
+    `outcome`: replica (the pushed edit won), hub (what was there won), open (a person must decide),
+    merged (a function made a new value), and resolved later. Values are the column's, or whole rows as
+    lists (all value columns in order; None where there was no row).
+    """
+
+    id: int
+    table: str
+    key: list[Value]
+    column: str | None
+    outcome: str
+    replica: str
+    hlc: int
+    rival: str
+    rival_hlc: int
+    base: Any
+    sent: Any
+    hub: Any
+    at: str
+    """When the hub decided, ISO 8601 in UTC."""
+    policy: str = "lww"
+    resolution: Any = None
+
+
+class Changes(Record):
+    """The answer to a pull. `watermark` None: nothing new, keep yours. `more`: go on from `watermark`;
+    show nothing before `more` is false (law L5). `groups` is MessagePack of `list[Group]`: what must
+    exist first comes first. `hlc` is the newest HLC among the changes."""
+
+    watermark: str | None = None
+    more: bool = False
+    hlc: int = 0
+    digest: str = ""
+    groups: Raw = Raw(b"\x90")
+    version: int = PROTOCOL_VERSION
+
+
+class Verdict(Record):
+    """The answer to a push. What is neither an override nor rejected was accepted as sent.
+
+    `wanted` ([table position, key] each) means: nothing was done yet; send the same push again with the
+    details of these rows. `overrides` is MessagePack of `list[Group]`, whole rows, with `digest`.
+    Every rejected row is among the overrides too, as the centre has it.
+    """
+
+    number: int
+    wanted: list[list[Any]] = []
+    digest: str = ""
+    overrides: Raw = Raw(b"\x90")
+    rejected: list[Rejection] = []
+    conflicts: list[ConflictNote] = []
+    hlc: int = 0
+    repeat: bool = False
+    changes: Changes | None = None
+    version: int = PROTOCOL_VERSION
+
+
+class Register(Record):
+    """Make a replica known. `fingerprint` of the schema it has, or None."""
+
+    replica: str
+    fingerprint: str | None = None
+    name: str = ""
+    version: int = PROTOCOL_VERSION
+
+
+class Limits(Record):
+    """Bytes are counted after decompression."""
+
+    bytes: int = 64 * 1024 * 1024
+    push_rows: int = 250_000
+    pull_rows: int = 20_000
+    """Rows a page, at most."""
+    bases: int = 10_000
+    depth: int = 8
+
+
+class Registered(Record):
+    """`watermark` is where a replica stands that hydrates from now on; `push` its last push number."""
+
+    hub: str
+    schema: str
+    scope: str
+    tables: list[str]
+    limits: Limits
+    watermark: str
+    push: int
+    hlc: int
+    version: int = PROTOCOL_VERSION
+
+
+class SchemaQuery(Record):
+    version: int = PROTOCOL_VERSION
+
+
+class SchemaAnswer(Record):
+    """`tables` is `model.schema.to_plain(schema)["tables"]`."""
+
+    fingerprint: str
+    tables: list[Any]
+    version: int = PROTOCOL_VERSION
+
+
+class Snapshot(Record):
+    """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer."""
+
+    replica: str
+    schema: str
+    cursor: str | None = None
+    limit: int = 20_000
+    version: int = PROTOCOL_VERSION
+
+
+class SnapshotPage(Record):
+    """`cursor` None: that was all; pull from `watermark` (noted before the first row was read).
+
+    `rows` counts what the hub estimates in all tables, for progress."""
+
+    watermark: str
+    cursor: str | None
+    rows: int
+    digest: str
+    groups: Raw
+    version: int = PROTOCOL_VERSION
+
+
+class StateQuery(Record):
+    replica: str
+    version: int = PROTOCOL_VERSION
+
+
+class StateAnswer(Record):
+    """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC."""
+
+    hub: str
+    replica: str
+    known: bool
+    push: int
+    last_push: str | None
+    last_pull: str | None
+    watermark: str
+    schema: str
+    version: int = PROTOCOL_VERSION
+
+
+class ConflictsQuery(Record):
+    """`replica` None: everybody's. `after` is the last id of the page before."""
+
+    replica: str | None = None
+    open_only: bool = False
+    after: int = 0
+    limit: int = 500
+    version: int = PROTOCOL_VERSION
+
+
+class ConflictsAnswer(Record):
+    conflicts: list[ConflictNote]
+    version: int = PROTOCOL_VERSION
+
+
+class Resolve(Record):
+    """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it)."""
+
+    id: int
+    take: Literal["hub", "sent", "base", "value"]
+    value: Any = None
+    version: int = PROTOCOL_VERSION
+
+
+Request = Register | SchemaQuery | Pull | Push | Snapshot | StateQuery | ConflictsQuery | Resolve
+Response = (
+    Registered | SchemaAnswer | Changes | Verdict | SnapshotPage | StateAnswer | ConflictsAnswer | ConflictNote
+)
