@@ -172,11 +172,17 @@ class Verdict(Record):
 
 
 class Register(Record):
-    """Make a replica known. `fingerprint` of the schema it has, or None."""
+    """Make a replica known. `fingerprint` of the schema it has, or None.
+
+    A copied file takes a new id and hands in its `watermark` and the id it was given to (`previous`):
+    the answer's watermark then stands for the same position, for the new id.
+    """
 
     replica: str
     fingerprint: str | None = None
     name: str = ""
+    previous: str | None = None
+    watermark: str | None = None
     version: int = PROTOCOL_VERSION
 
 
