@@ -7,12 +7,17 @@ msgspec writes it (shortest integer forms, 64-bit floats); `docs/protocol.md` ha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 from msgspec import Raw
 
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
+from syncline.model.values import INTEGER_MAX, Value
 from syncline.protocol.messages import Group, PushGroup
+
+_CELLS = frozenset((type(None), int, float, str, bytes))
 
 _encoder = msgspec.msgpack.Encoder()
 _groups = msgspec.msgpack.Decoder(list[Group])
@@ -33,7 +38,7 @@ def open_groups(body: Raw | bytes, digest: str) -> list[Group]:
     _check(bytes(body), digest)
     try:
         return _groups.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the hub cannot be read: {error}") from error
 
 
@@ -41,9 +46,22 @@ def open_push(body: Raw | bytes, digest: str) -> list[PushGroup]:
     """Check the digest and decode what a replica sent."""
     _check(bytes(body), digest)
     try:
-        return _push_groups.decode(body)
-    except (msgspec.MsgspecError, ValueError) as error:
+        groups = _push_groups.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the push cannot be read: {error}") from error
+    for group in groups:
+        check_cells(group.rows)
+    return groups
+
+
+def check_cells(rows: Iterable[Sequence[Value]]) -> None:
+    """Raise Malformed unless every cell is a value of `model.values`: no bool, list, map, 2^63 or more."""
+    kinds = set(map(type, chain.from_iterable(rows)))
+    if not kinds <= _CELLS:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - _CELLS))
+        raise Malformed(f"a row holds a {names}; only null, integers, floats, text and bytes travel")
+    if int in kinds and any(value > INTEGER_MAX for value in chain.from_iterable(rows) if type(value) is int):
+        raise Malformed(f"a row holds an integer above {INTEGER_MAX}, the largest that can travel")
 
 
 def _check(body: bytes, digest: str) -> None:

@@ -10,11 +10,15 @@ removed before it was sent. Operations of the hub's answers: U put these columns
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from syncline.model.values import Value
+if TYPE_CHECKING:
+    from syncline.model.values import Value
+else:
+    # msgspec has no union of text and bytes; `protocol.body` checks the cells of what arrives.
+    Value = Annotated[Any, Meta(extra={"cell": True})]
 
 PROTOCOL_VERSION = 1
 OLDEST_VERSION = 1
@@ -291,5 +295,12 @@ class Resolve(Record):
 
 Request = Register | SchemaQuery | Pull | Push | Snapshot | StateQuery | ConflictsQuery | Resolve
 Response = (
-    Registered | SchemaAnswer | Changes | Verdict | SnapshotPage | StateAnswer | ConflictsAnswer | ConflictNote
+    Registered
+    | SchemaAnswer
+    | Changes
+    | Verdict
+    | SnapshotPage
+    | StateAnswer
+    | ConflictsAnswer
+    | ConflictNote
 )
