@@ -32,7 +32,7 @@ class Record(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Base of everything that travels."""
 
 
-class Group(Record):
+class Group(Record, frozen=True):
     """Rows as the hub has them. `table` is a position in the schema, `columns` index its `values`."""
 
     table: int
@@ -41,7 +41,7 @@ class Group(Record):
     rows: list[list[Value]]
 
 
-class PushGroup(Record):
+class PushGroup(Record, frozen=True):
     """Changes as a replica sends them. Rows of I and R name every pushed column; D and - name none.
 
     `hlc[i]` is the last HLC of row i, each but the first as the difference from the one before.
@@ -61,7 +61,7 @@ class PushGroup(Record):
     column_base: list[list[int]] | None = None
 
 
-class Detail(Record):
+class Detail(Record, frozen=True):
     """What the hub needs of a changed row when it conflicts: sent unasked while small, else when wanted.
 
     `columns` and `base` are the value columns that the edits changed (every value column for D and R) and
@@ -76,7 +76,7 @@ class Detail(Record):
     image: list[Value] | None
 
 
-class Pull(Record):
+class Pull(Record, frozen=True):
     """Everything new after `after`, at most about `limit` rows a page."""
 
     after: str
@@ -86,7 +86,7 @@ class Pull(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Push(Record):
+class Push(Record, frozen=True):
     """One numbered push. `groups` is MessagePack of `list[PushGroup]`; `digest` its SHA-256 in hex.
 
     Number, bases, groups and digest are frozen in the outbox: a repeat sends the same. `details` are no
@@ -104,7 +104,7 @@ class Push(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Rejection(Record):
+class Rejection(Record, frozen=True):
     """A change the centre cannot hold. `parent` names the rejected row it depends on, if that is why."""
 
     table: int
@@ -116,7 +116,7 @@ class Rejection(Record):
     """[table position, key] or None."""
 
 
-class ConflictNote(Record):
+class ConflictNote(Record, frozen=True):
     """One conflict as kept by the hub. `column` is None where the row competed as a whole.
 
     `outcome`: replica (the pushed edit won), hub (what was there won), open (a person must decide),
@@ -142,7 +142,7 @@ class ConflictNote(Record):
     resolution: Any = None
 
 
-class Changes(Record):
+class Changes(Record, frozen=True):
     """The answer to a pull. `watermark` None: nothing new, keep yours. `more`: go on from `watermark`;
     show nothing before `more` is false (law L5). `groups` is MessagePack of `list[Group]`: what must
     exist first comes first. `hlc` is the newest HLC among the changes."""
@@ -155,7 +155,7 @@ class Changes(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Verdict(Record):
+class Verdict(Record, frozen=True):
     """The answer to a push. What is neither an override nor rejected was accepted as sent.
 
     `wanted` ([table position, key] each) means: nothing was done yet; send the same push again with the
@@ -175,7 +175,7 @@ class Verdict(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Register(Record):
+class Register(Record, frozen=True):
     """Make a replica known. `fingerprint` of the schema it has, or None.
 
     A copied file takes a new id and hands in its `watermark` and the id it was given to (`previous`):
@@ -190,7 +190,7 @@ class Register(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Limits(Record):
+class Limits(Record, frozen=True):
     """Bytes are counted after decompression."""
 
     bytes: int = 64 * 1024 * 1024
@@ -201,7 +201,7 @@ class Limits(Record):
     depth: int = 8
 
 
-class Registered(Record):
+class Registered(Record, frozen=True):
     """`watermark` is where a replica stands that hydrates from now on; `push` its last push number."""
 
     hub: str
@@ -215,11 +215,11 @@ class Registered(Record):
     version: int = PROTOCOL_VERSION
 
 
-class SchemaQuery(Record):
+class SchemaQuery(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
-class SchemaAnswer(Record):
+class SchemaAnswer(Record, frozen=True):
     """`tables` is `model.schema.to_plain(schema)["tables"]`."""
 
     fingerprint: str
@@ -227,7 +227,7 @@ class SchemaAnswer(Record):
     version: int = PROTOCOL_VERSION
 
 
-class Snapshot(Record):
+class Snapshot(Record, frozen=True):
     """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer."""
 
     replica: str
@@ -237,7 +237,7 @@ class Snapshot(Record):
     version: int = PROTOCOL_VERSION
 
 
-class SnapshotPage(Record):
+class SnapshotPage(Record, frozen=True):
     """`cursor` None: that was all; pull from `watermark` (noted before the first row was read).
 
     `rows` counts what the hub estimates in all tables, for progress."""
@@ -250,12 +250,12 @@ class SnapshotPage(Record):
     version: int = PROTOCOL_VERSION
 
 
-class StateQuery(Record):
+class StateQuery(Record, frozen=True):
     replica: str
     version: int = PROTOCOL_VERSION
 
 
-class StateAnswer(Record):
+class StateAnswer(Record, frozen=True):
     """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC."""
 
     hub: str
@@ -269,7 +269,7 @@ class StateAnswer(Record):
     version: int = PROTOCOL_VERSION
 
 
-class ConflictsQuery(Record):
+class ConflictsQuery(Record, frozen=True):
     """`replica` None: everybody's. `after` is the last id of the page before."""
 
     replica: str | None = None
@@ -279,12 +279,12 @@ class ConflictsQuery(Record):
     version: int = PROTOCOL_VERSION
 
 
-class ConflictsAnswer(Record):
+class ConflictsAnswer(Record, frozen=True):
     conflicts: list[ConflictNote]
     version: int = PROTOCOL_VERSION
 
 
-class Resolve(Record):
+class Resolve(Record, frozen=True):
     """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it)."""
 
     id: int
