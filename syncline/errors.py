@@ -130,6 +130,23 @@ class StoreFull(StoreError):
     retry = True
 
 
+class StoreDamaged(StoreError):
+    code, title = "store_damaged", "The device file is damaged"
+    remedy = "Keep a copy of the file, then clone again."
+
+
+class StoreConstraint(StoreError):
+    """A constraint of the device's tables does not hold. `kind`: unique, foreign_key, not_null, check,
+    trigger or other. The engine meets it while applying and settles it; it reaches nobody else."""
+
+    code, title = "store_constraint", "A constraint of a device table does not hold"
+    remedy = "Report this together with the log around it."
+
+    def __init__(self, detail: str, kind: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
 class DatabaseError(SynclineError):
     code, title = "database", "The central database refused"
     remedy = "See the detail; nothing was changed."

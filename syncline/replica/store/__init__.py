@@ -1,0 +1,23 @@
+"""The device file: the only part of the replica that knows SQLite's driver.
+
+Purpose: open the file safely beside the application, run statements and transactions, keep Syncline's
+own tables, say every failure as a StoreError. Must not know what is synced, why, or with whom.
+"""
+
+from syncline.replica.store.packed import pack, unpack
+from syncline.replica.store.state import Checkpoint, State
+from syncline.replica.store.store import LAYOUT, Store, log_name
+from syncline.replica.store.text import literal, queries, quote
+
+__all__ = [
+    "LAYOUT",
+    "Checkpoint",
+    "State",
+    "Store",
+    "literal",
+    "log_name",
+    "pack",
+    "queries",
+    "quote",
+    "unpack",
+]

@@ -1,0 +1,62 @@
+"""Opening the device file: the connection's settings, and why each is so."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from syncline.errors import StoreError, StoreReadOnly
+from syncline.replica.store.errors import translated
+
+SAFE_CHECKPOINTS = (3, 51, 3)
+"""SQLite before this can lose writes when one connection writes while another checkpoints
+(sqlite.org/wal.html, "The WAL reset bug")."""
+
+BUSY_SECONDS = 5.0
+MEMORY = ":memory:"
+
+
+def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """Open a file that is there, shared with the application's own connections."""
+    if path != MEMORY and not Path(path).is_file():
+        raise StoreError(
+            f"there is no file {path}",
+            code="store_missing",
+            remedy="Check the path, or make it with: syncline clone URL FILE",
+        )
+    connection = _open(path, "rw", busy_seconds)
+    if sqlite3.sqlite_version_info < SAFE_CHECKPOINTS:
+        # Beside the application's connections the engine never starts a checkpoint of its own.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def open_private(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """Open or create a file that no other program knows yet: it may checkpoint as usual."""
+    return _open(path, "rwc", busy_seconds)
+
+
+def _open(path: str, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    memory = path == MEMORY
+    target = path if memory else f"{Path(path).absolute().as_uri()}?mode={mode}"
+    with translated(path):
+        connection = sqlite3.connect(
+            target, uri=not memory, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _settle(connection, path, memory)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _settle(connection: sqlite3.Connection, path: str, memory: bool) -> None:
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # a damaged file says so here
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal" and not memory:
+        raise StoreReadOnly(f"{path} cannot be set to write-ahead logging (it stays in mode {mode})")
+    # FULL: a push number must be on the disk before the push leaves, or a repeat would differ.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA recursive_triggers = OFF")

@@ -1,0 +1,64 @@
+"""The one place where an error of SQLite becomes an error of Syncline: by number, never by text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from syncline.errors import (
+    StoreBusy,
+    StoreConstraint,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    SynclineError,
+    ValueRefused,
+)
+
+_CONSTRAINTS = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: "unique",
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: "unique",
+    sqlite3.SQLITE_CONSTRAINT_ROWID: "unique",
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: "foreign_key",
+    sqlite3.SQLITE_CONSTRAINT_NOTNULL: "not_null",
+    sqlite3.SQLITE_CONSTRAINT_CHECK: "check",
+    sqlite3.SQLITE_CONSTRAINT_TRIGGER: "trigger",
+}
+_CLASSES: dict[int, type[StoreError]] = {
+    sqlite3.SQLITE_BUSY: StoreBusy,
+    sqlite3.SQLITE_LOCKED: StoreBusy,
+    sqlite3.SQLITE_READONLY: StoreReadOnly,
+    sqlite3.SQLITE_PERM: StoreReadOnly,
+    sqlite3.SQLITE_FULL: StoreFull,
+    sqlite3.SQLITE_CORRUPT: StoreDamaged,
+    sqlite3.SQLITE_NOTADB: StoreDamaged,
+}
+
+
+def translate(error: sqlite3.Error, path: str) -> SynclineError:
+    """Return the Syncline error that says what this error of SQLite means for the file at `path`.
+
+    An operational error without a number is the driver's own: text that is not UTF-8 was read.
+    """
+    number: int | None = getattr(error, "sqlite_errorcode", None)
+    if number is None:
+        if isinstance(error, sqlite3.OperationalError):
+            return ValueRefused(f"a text in {path} is not valid UTF-8")
+        return StoreError(f"{path}: {error}")
+    primary = number & 0xFF
+    if primary == sqlite3.SQLITE_CONSTRAINT:
+        return StoreConstraint(f"{path}: {error}", _CONSTRAINTS.get(number, "other"))
+    if primary == sqlite3.SQLITE_NOTADB:
+        return StoreDamaged(f"{path} is not an SQLite database", remedy="Check the path.")
+    return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise every error of SQLite inside the block as the error of Syncline that it means."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error

@@ -1,0 +1,92 @@
+-- Syncline's own tables in a replica, layout 1. Every name begins with _sync_; the application's tables
+-- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
+
+-- One row. suppressed = 1 only inside a transaction that applies what the hub sent.
+CREATE TABLE _sync_state (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    layout      INTEGER NOT NULL,
+    replica     TEXT NOT NULL,
+    hub_url     TEXT,
+    hub         TEXT,
+    suppressed  INTEGER NOT NULL DEFAULT 0,
+    checkpoint  INTEGER NOT NULL DEFAULT 1,
+    hlc         INTEGER NOT NULL DEFAULT 0,
+    push        INTEGER NOT NULL DEFAULT 0,
+    schema      TEXT,
+    fingerprint TEXT,
+    watermark   TEXT,
+    limits      TEXT,
+    last_sync   TEXT,
+    hydrate     TEXT
+);
+
+-- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.
+CREATE TABLE _sync_checkpoint (
+    id        INTEGER PRIMARY KEY,
+    watermark TEXT NOT NULL,
+    hlc       INTEGER NOT NULL
+);
+
+-- Stable numbers of the tracked tables; _sync_log_<n> and the triggers are named by them.
+CREATE TABLE _sync_table (
+    n    INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+
+-- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks.
+CREATE TABLE _sync_outbox (
+    number INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL,
+    body   BLOB NOT NULL,
+    bases  TEXT NOT NULL,
+    frozen TEXT NOT NULL
+);
+
+-- Log entries with seq <= this are covered by the push in flight.
+CREATE TABLE _sync_outbox_cut (
+    n   INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
+);
+
+-- Images (all value columns) of rows with pending edits that are not in their table at present.
+CREATE TABLE _sync_parked (
+    n     INTEGER NOT NULL,
+    key   BLOB NOT NULL,
+    image BLOB NOT NULL,
+    PRIMARY KEY (n, key)
+) WITHOUT ROWID;
+
+-- Images of rows as of the push in flight, kept when a pull changes such a row meanwhile.
+CREATE TABLE _sync_image (
+    n     INTEGER NOT NULL,
+    key   BLOB NOT NULL,
+    image BLOB NOT NULL,
+    PRIMARY KEY (n, key)
+) WITHOUT ROWID;
+
+-- Edits that the centre cannot hold. edit: columns, values and base; parent: table and key, or NULL.
+CREATE TABLE _sync_rejected (
+    id     INTEGER PRIMARY KEY,
+    n      INTEGER NOT NULL,
+    key    BLOB NOT NULL,
+    op     TEXT NOT NULL,
+    edit   BLOB NOT NULL,
+    code   TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    remedy TEXT NOT NULL,
+    parent BLOB,
+    at     TEXT NOT NULL,
+    push   INTEGER
+);
+
+-- Conflicts as the hub noted them (id is the hub's; negative: noted by the replica itself).
+CREATE TABLE _sync_conflict (
+    id   INTEGER PRIMARY KEY,
+    note BLOB NOT NULL
+);
+
+-- Pages pulled and not applied yet.
+CREATE TABLE _sync_stage (
+    page INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);

@@ -1,0 +1,46 @@
+-- name: is_replica
+-- 1 if Syncline's tables are in the file.
+SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sync_state'
+
+-- name: create_state
+-- The only row of the state, for a new replica id.
+INSERT INTO _sync_state (id, layout, replica) VALUES (1, ?, ?)
+
+-- name: first_checkpoint
+INSERT INTO _sync_checkpoint (id, watermark, hlc) VALUES (1, '', 0)
+
+-- name: layout
+SELECT layout FROM _sync_state WHERE id = 1
+
+-- name: state
+SELECT replica, hub_url, hub, suppressed, checkpoint, hlc, push, schema, fingerprint, watermark, limits,
+       last_sync, hydrate
+FROM _sync_state WHERE id = 1
+
+-- name: numbers
+SELECT name, n FROM _sync_table ORDER BY n
+
+-- name: add_number
+INSERT INTO _sync_table (name) VALUES (?)
+
+-- name: remove_number
+DELETE FROM _sync_table WHERE n = ?
+
+-- name: latest_checkpoint
+SELECT id, watermark, hlc FROM _sync_checkpoint WHERE id = (SELECT checkpoint FROM _sync_state WHERE id = 1)
+
+-- name: add_checkpoint
+INSERT INTO _sync_checkpoint (watermark, hlc) VALUES (?, ?)
+
+-- name: use_checkpoint
+UPDATE _sync_state SET checkpoint = (SELECT max(id) FROM _sync_checkpoint) WHERE id = 1
+
+-- name: utc
+-- The present time as ISO 8601 in UTC, from the one clock everything here uses.
+SELECT strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now'))
+
+-- name: logs
+SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_log_[0-9]*' ORDER BY name
+
+-- name: count_checkpoints
+SELECT count(*) FROM _sync_checkpoint

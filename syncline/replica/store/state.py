@@ -1,0 +1,35 @@
+"""The replica's state: the one row of `_sync_state`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`checkpoint` is the id of the latest checkpoint, `hlc` the highest clock known, `push` the last
+    push number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`,
+    `hydrate` JSON of the cursor while hydrating, else None."""
+
+    replica: str
+    hub_url: str | None
+    hub: str | None
+    suppressed: int
+    checkpoint: int
+    hlc: int
+    push: int
+    schema: str | None
+    fingerprint: str | None
+    watermark: str | None
+    limits: str | None
+    last_sync: str | None
+    hydrate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the replica had seen of the hub, and the highest clock it knew, from some moment on."""
+
+    id: int
+    watermark: str
+    hlc: int

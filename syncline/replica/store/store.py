@@ -1,0 +1,258 @@
+"""The device file, as the engine uses it: one connection, short transactions, Syncline's own tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+from syncline.errors import StoreError
+from syncline.replica.store import connection as opening
+from syncline.replica.store.errors import translated
+from syncline.replica.store.state import Checkpoint, State
+from syncline.replica.store.text import queries, quote, read_sql
+
+LAYOUT = 1
+"""The version of Syncline's own tables; raised with a migration whenever layout.sql changes."""
+
+SPARE_CHECKPOINTS = 100
+"""Checkpoints that no log entry names are removed once there are this many."""
+
+_PACKAGE = "syncline.replica.store"
+_STATE_COLUMNS = frozenset(field.name for field in fields(State))
+Parameters = Sequence[Any] | dict[str, Any]
+
+
+class Store:
+    """One replica file, open. Used by one thread at a time.
+
+    Every error of SQLite comes out as a StoreError (StoreConstraint where a constraint was broken,
+    ValueRefused where a text that is not UTF-8 is read). Outside `transaction` and `read` each statement
+    is a transaction of its own.
+    """
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._queries = queries(_PACKAGE)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+        """Open a replica. StoreError `store_missing`, `not_a_replica`, `store_layout` and so on."""
+        store = cls.open_file(path, busy_seconds)
+        try:
+            store.check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+        """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
+        name = os.fspath(path)
+        return cls(name, opening.open_existing(name, busy_seconds))
+
+    @classmethod
+    def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+        """Open or create a file that no other program knows yet (a clone being filled)."""
+        name = os.fspath(path)
+        return cls(name, opening.open_private(name, busy_seconds))
+
+    def close(self) -> None:
+        """Close the file. Idempotent. An open transaction is rolled back."""
+        self._connection.close()
+
+    # Statements -------------------------------------------------------------------------------------
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run one statement; return how many rows it changed (-1 if that has no meaning)."""
+        with translated(self.path):
+            return self._connection.execute(sql, parameters).rowcount
+
+    def executemany(self, sql: str, rows: Iterable[Parameters]) -> int:
+        """Run one statement for every row of parameters; return how many rows it changed."""
+        with translated(self.path):
+            return self._connection.executemany(sql, rows).rowcount
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with translated(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        with translated(self.path):
+            row: tuple[Any, ...] | None = self._connection.execute(sql, parameters).fetchone()
+            return row
+
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
+        """The first value of the first row of a query, or None."""
+        row = self.row(sql, parameters)
+        return None if row is None else row[0]
+
+    def batches(
+        self, sql: str, parameters: Parameters = (), size: int = 10_000
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query in lists of at most `size`, so that memory stays bounded (law L11)."""
+        with translated(self.path):
+            cursor = self._connection.execute(sql, parameters)
+        while True:
+            with translated(self.path):
+                batch = cursor.fetchmany(size)
+            if not batch:
+                return
+            yield batch
+
+    @contextmanager
+    def undecoded(self) -> Iterator[None]:
+        """Inside, text comes as str where it is UTF-8 and as a str with escaped bytes
+        (`surrogateescape`) where it is not. Slower; to name the rows that hold such text."""
+        self._connection.text_factory = lambda body: body.decode("utf-8", "surrogateescape")
+        try:
+            yield
+        finally:
+            self._connection.text_factory = str
+
+    def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
+        """Give SQL on this connection a function (or replace a built-in one, such as julianday)."""
+        with translated(self.path):
+            self._connection.create_function(name, arguments, function)
+
+    # Transactions -----------------------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    @contextmanager
+    def transaction(self) -> Iterator[Store]:
+        """A write transaction: takes the write lock at once, commits at the end, rolls back on any
+        error, also one of the commit itself (a foreign key that is still broken: StoreConstraint)."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield self
+            self.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
+
+    @contextmanager
+    def read(self) -> Iterator[Store]:
+        """A read transaction: everything inside is seen as of one instant; writers go on."""
+        self.execute("BEGIN")
+        try:
+            yield self
+        finally:
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
+
+    # Syncline's own tables --------------------------------------------------------------------------
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether Syncline's tables are in the file."""
+        return self.row(self._queries["is_replica"]) is not None
+
+    def prepare(self, replica: str) -> None:
+        """Create Syncline's tables for a new replica id unless they are there. Inside a transaction."""
+        if self.is_replica:
+            self.check()
+            return
+        for statement in read_sql(_PACKAGE, "layout.sql").split(";\n"):
+            if statement.strip():
+                self.execute(statement)
+        self.execute(self._queries["first_checkpoint"])
+        self.execute(self._queries["create_state"], (LAYOUT, replica))
+
+    def check(self) -> None:
+        """Raise StoreError unless the file is a replica of the layout this version knows."""
+        if not self.is_replica:
+            raise StoreError(
+                f"{self.path} is not a replica",
+                code="not_a_replica",
+                remedy="Make one with: syncline clone URL FILE, or: syncline track FILE TABLE --hub URL",
+            )
+        layout = self.value(self._queries["layout"])
+        if layout != LAYOUT:
+            raise StoreError(
+                f"{self.path} has layout {layout}, this Syncline knows layout {LAYOUT}",
+                code="store_layout",
+                remedy="Use the Syncline version that wrote the file, or a newer one.",
+            )
+
+    def state(self) -> State:
+        """The replica's state as it is now."""
+        row = self.row(self._queries["state"])
+        if row is None:
+            raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
+        return State(*row)
+
+    def set_state(self, **columns: Any) -> None:
+        """Change some columns of the state; names as in `State`."""
+        if not columns.keys() <= _STATE_COLUMNS:
+            raise TypeError(f"not columns of the state: {sorted(columns.keys() - _STATE_COLUMNS)}")
+        changes = ", ".join(f"{name} = :{name}" for name in columns)
+        self.execute(f"UPDATE _sync_state SET {changes} WHERE id = 1", columns)
+
+    def numbers(self) -> dict[str, int]:
+        """The numbers of the tracked tables, by name."""
+        return dict(self.rows(self._queries["numbers"]))
+
+    def number(self, table: str) -> int:
+        """The table's number, given to it now if it has none."""
+        numbers = self.numbers()
+        if table not in numbers:
+            self.execute(self._queries["add_number"], (table,))
+            return self.numbers()[table]
+        return numbers[table]
+
+    def forget_number(self, number: int) -> None:
+        """The table takes part no longer."""
+        self.execute(self._queries["remove_number"], (number,))
+
+    def checkpoint(self) -> Checkpoint:
+        """The latest checkpoint."""
+        row = self.row(self._queries["latest_checkpoint"])
+        assert row is not None, "the state always names a checkpoint"
+        return Checkpoint(*row)
+
+    def advance(self, watermark: str, hlc: int) -> None:
+        """Note what has been seen of the hub and the highest clock: edits from now on carry it.
+
+        Moves the state's watermark and clock too; neither clock ever goes back. Checkpoints that no log
+        entry names are removed in time. Inside the transaction that applies (the watermark last).
+        """
+        latest, state = self.checkpoint(), self.state()
+        hlc = max(hlc, latest.hlc, state.hlc)
+        if (watermark, hlc) != (latest.watermark, latest.hlc):
+            self.execute(self._queries["add_checkpoint"], (watermark, hlc))
+            self.execute(self._queries["use_checkpoint"])
+            self._sweep_checkpoints()
+        self.set_state(watermark=watermark, hlc=hlc)
+
+    def logs(self) -> list[str]:
+        """The change logs that exist, as SQL."""
+        return [quote(name) for (name,) in self.rows(self._queries["logs"])]
+
+    def _sweep_checkpoints(self) -> None:
+        if self.value(self._queries["count_checkpoints"]) < SPARE_CHECKPOINTS:
+            return
+        used = {self.state().checkpoint}
+        for log in self.logs():
+            used.update(number for (number,) in self.rows(f"SELECT DISTINCT checkpoint FROM {log}"))
+        listed = ", ".join(str(int(number)) for number in used)
+        self.execute(f"DELETE FROM _sync_checkpoint WHERE id NOT IN ({listed})")
+
+    def utc(self) -> str:
+        """The present time as ISO 8601 in UTC."""
+        now: str = self.value(self._queries["utc"])
+        return now
+
+
+def log_name(number: int) -> str:
+    """The change log of the table with this number, as SQL."""
+    return quote(f"_sync_log_{number}")

@@ -1,0 +1,33 @@
+"""Names and static SQL: quoting of identifiers, and the named queries of the .sql files."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def quote(identifier: str) -> str:
+    """The identifier as SQL, whatever characters it has."""
+    if "\0" in identifier:
+        raise ValueError("an identifier cannot hold a NUL character")
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """The text as an SQL literal, for the few places that take no parameter (a trigger's body)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def read_sql(package: str, file: str) -> str:
+    """The text of an .sql file that stands beside the modules of `package`."""
+    return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+
+
+@cache
+def queries(package: str, file: str = "queries.sql") -> dict[str, str]:
+    """The named queries of an .sql file: each begins with a line `-- name: x`."""
+    parts = _NAME.split(read_sql(package, file))
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
