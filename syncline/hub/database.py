@@ -163,7 +163,9 @@ class ReadTransaction(Protocol):
 
     def client(self, replica: str) -> Client | None: ...
 
-    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]: ...
+    def conflicts(
+        self, replica: str | None, open_only: bool, after: int, limit: int
+    ) -> list[ConflictRow]: ...
 
 
 class WriteTransaction(ReadTransaction, Protocol):
@@ -183,7 +185,9 @@ class WriteTransaction(ReadTransaction, Protocol):
 
         After it, no other transaction can change these rows, and `rivals` sees all who did."""
 
-    def rivals(self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str) -> list[Rival]:
+    def rivals(
+        self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
+    ) -> list[Rival]:
         """Log entries of the staged rows, by origins other than `replica`, that the row's base
         (`bases[base[i]]`; an empty `base` means `bases[0]`) had not seen, in log order."""
 
@@ -192,7 +196,8 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, in the order given (law L9: the engine gives
-        parents first for inserts and updates, children first for deletes; the adapter sees to self-references and cycles).
+        parents first for inserts and updates, children first for deletes; the adapter sees to
+        self-references and cycles).
 
         Immediate and deferred constraints are both checked before it returns. If anything is refused,
         NOTHING of this call stays written (a savepoint), and every row found refused is returned; the

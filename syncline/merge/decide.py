@@ -120,7 +120,12 @@ def _loses(rules: TableRules, stamp: Stamp, rivals: Sequence[Entry]) -> bool:
 
 
 def _row_note(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value] | None, rivals: Sequence[Entry], won: bool
+    table: TableSchema,
+    rules: TableRules,
+    sent: Sent,
+    present: list[Value] | None,
+    rivals: Sequence[Entry],
+    won: bool,
 ) -> Note:
     base = sent.base
     before: list[Value] | None = None

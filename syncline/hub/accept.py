@@ -1,0 +1,158 @@
+"""Step 5 of the path: is this push of a form that can be merged at all?
+
+Turns the groups of a push into parts with absolute stamps, or raises. Looks at nothing but the message
+and the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncline.errors import Malformed, TooLarge
+from syncline.hub.database import Key
+from syncline.merge.decide import Base
+from syncline.model.clock import clamp
+from syncline.model.schema import Schema, TableSchema
+from syncline.model.values import Value
+from syncline.protocol.body import undelta
+from syncline.protocol.messages import Detail, Limits, PushGroup
+
+HIGHEST_HLC = 2**63 - 1
+
+
+@dataclass(slots=True)
+class Part:
+    """One accepted group. `hlc` is absolute and clamped; an empty `base` means the first base for all."""
+
+    table: int
+    op: str
+    columns: list[int]
+    rows: list[list[Value]]
+    hlc: list[int]
+    base: list[int]
+    column_hlc: list[list[int]] | None
+    column_base: list[list[int]] | None
+    keys: list[Key] = field(default_factory=list)
+
+    def base_of(self, row: int) -> int:
+        return self.base[row] if self.base else 0
+
+    def column_base_of(self, row: int, position: int) -> int:
+        return self.column_base[row][position] if self.column_base else self.base_of(row)
+
+    def column_hlc_of(self, row: int) -> list[int]:
+        return self.column_hlc[row] if self.column_hlc else [self.hlc[row]] * len(self.columns)
+
+
+def accept(groups: Sequence[PushGroup], schema: Schema, bases: int, limits: Limits) -> list[Part]:
+    """Check groups against the schema and the limits.
+
+    Raises Malformed or TooLarge; nothing has been written then.
+    """
+    total = sum(len(group.rows) for group in groups)
+    if total > limits.push_rows:
+        raise TooLarge(f"{total} rows in one push; the limit is {limits.push_rows}", code="too_many_rows")
+    if bases > limits.bases or (groups and not bases):
+        raise Malformed(f"{bases} bases; there must be 1 to {limits.bases}")
+    seen: dict[int, set[Key]] = {}
+    parts = []
+    for group in groups:
+        part = _part(group, schema, bases)
+        keys = seen.setdefault(part.table, set())
+        before = len(keys)
+        keys.update(part.keys)
+        if len(keys) - before != len(part.keys):
+            raise Malformed(f"table {schema.tables[part.table].name}: a row stands twice in the push")
+        parts.append(part)
+    return parts
+
+
+def _part(group: PushGroup, schema: Schema, bases: int) -> Part:
+    if not 0 <= group.table < len(schema.tables):
+        raise Malformed(f"there is no table number {group.table}", code="unknown_table")
+    table = schema.tables[group.table]
+    _check_columns(group, table)
+    width = len(table.key) + len(group.columns)
+    for row in group.rows:
+        if len(row) != width:
+            raise Malformed(f"table {table.name}: a row of {len(row)} values where {width} belong")
+    arity = len(table.key)
+    keys = [tuple(row[:arity]) for row in group.rows]
+    if any(value is None for key in keys for value in key):
+        raise Malformed(f"table {table.name}: a key with NULL", code="null_key")
+    _check_stamps(group, table, bases)
+    hlc = undelta(group.hlc)
+    if any(not 0 <= value <= HIGHEST_HLC for value in hlc):
+        raise Malformed(f"table {table.name}: an HLC out of range")
+    return Part(
+        group.table,
+        group.op,
+        group.columns,
+        group.rows,
+        hlc,
+        group.base,
+        group.column_hlc,
+        group.column_base,
+        keys,
+    )
+
+
+def clamp_stamps(parts: Sequence[Part], now: int, tolerance: int) -> None:
+    """Cut stamps of clocks that run ahead (milliseconds since 1970 UTC; milliseconds)."""
+    highest = clamp(HIGHEST_HLC, now, tolerance)
+    for part in parts:
+        if part.hlc and max(part.hlc) > highest:
+            part.hlc = [min(hlc, highest) for hlc in part.hlc]
+        if part.column_hlc is not None:
+            part.column_hlc = [[min(hlc, highest) for hlc in row] for row in part.column_hlc]
+
+
+def _check_columns(group: PushGroup, table: TableSchema) -> None:
+    columns = group.columns
+    if group.op in ("D", "-"):
+        expected: list[int] = []
+    elif group.op in ("I", "R"):
+        expected = list(table.pushed)
+    else:
+        expected = sorted(set(columns) & set(table.pushed))
+        if not columns:
+            raise Malformed(f"table {table.name}: an update that names no column")
+    if columns != expected:
+        raise Malformed(
+            f"table {table.name}: operation {group.op} with columns {columns}, expected {expected}",
+            code="unknown_column",
+        )
+
+
+def _check_stamps(group: PushGroup, table: TableSchema, bases: int) -> None:
+    rows, columns = len(group.rows), len(group.columns)
+    good = len(group.hlc) == rows and len(group.base) in (0, rows)
+    good = good and all(0 <= index < bases for index in group.base)
+    for stamps in (group.column_hlc, group.column_base):
+        good = good and (stamps is None or [len(row) for row in stamps] == [columns] * rows)
+    for row in group.column_base or []:
+        good = good and all(0 <= index < bases for index in row)
+    for row in group.column_hlc or []:
+        good = good and all(0 <= value <= HIGHEST_HLC for value in row)
+    if not good:
+        raise Malformed(f"table {table.name}: stamps or bases do not fit the rows")
+
+
+def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int, Key], Base]:
+    """Index the details of a push by (table, key). Raises Malformed."""
+    found: dict[tuple[int, Key], Base] = {}
+    for detail in details:
+        if not 0 <= detail.table < len(schema.tables):
+            raise Malformed(f"details of an unknown table {detail.table}", code="unknown_table")
+        table = schema.tables[detail.table]
+        width = len(table.values)
+        if len(detail.columns) != len(detail.base) or len(detail.key) != len(table.key):
+            raise Malformed(f"table {table.name}: details that do not fit")
+        if any(not 0 <= column < width for column in detail.columns):
+            raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
+        if detail.image is not None and len(detail.image) != width:
+            raise Malformed(f"table {table.name}: an image of {len(detail.image)} values, {width} belong")
+        before = dict(zip(detail.columns, detail.base, strict=True))
+        found[detail.table, tuple(detail.key)] = Base(before, detail.image)
+    return found

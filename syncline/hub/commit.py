@@ -1,0 +1,75 @@
+"""Step 7 of the path: write what was settled, isolating what the central database will not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncline.hub.codes import remedy_of
+from syncline.hub.database import Refusal, Stage, WriteTransaction
+from syncline.hub.settle import RowId
+from syncline.model.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a row was rejected; `parent` is the rejected row it depends on."""
+
+    code: str
+    detail: str
+    remedy: str
+    parent: RowId | None = None
+
+
+def commit_stages(
+    transaction: WriteTransaction, schema: Schema, stages: Sequence[Stage], origin: str
+) -> dict[RowId, Refused]:
+    """Apply all stages; return the rejected rows. The rest is written (law L2, poison does not block).
+
+    Parents are written before children and children deleted before parents (law L9). Where a unique
+    value moves from a deleted row to a new one, deleting first is what works, so that order is tried too.
+    """
+    refused: dict[RowId, Refused] = {}
+    while True:
+        found = _attempt(transaction, stages, origin)
+        if not found:
+            return refused
+        for stage, rows in _by_stage(found):
+            transaction.discard(stage, [refusal.row for refusal in rows])
+            for refusal in rows:
+                refused[_row_id(schema, refusal)] = _why(schema, refusal, refused)
+
+
+def _attempt(transaction: WriteTransaction, stages: Sequence[Stage], origin: str) -> list[Refusal]:
+    writes = [stage for stage in stages if stage.form != "delete"]
+    deletes = [stage for stage in stages if stage.form == "delete"]
+    writes.sort(key=lambda stage: (stage.table, stage.form))
+    deletes.sort(key=lambda stage: -stage.table)
+    found = transaction.apply([*writes, *deletes], origin)
+    if not found or not deletes or not writes:
+        return found
+    if not any(refusal.code == "unique_violation" for refusal in found):
+        return found
+    other = transaction.apply([*deletes, *writes], origin)
+    return other if len(other) < len(found) else found
+
+
+def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:
+    groups: dict[int, tuple[Stage, list[Refusal]]] = {}
+    for refusal in found:
+        groups.setdefault(id(refusal.stage), (refusal.stage, []))[1].append(refusal)
+    return list(groups.values())
+
+
+def _row_id(schema: Schema, refusal: Refusal) -> RowId:
+    arity = len(schema.tables[refusal.stage.table].key)
+    return refusal.stage.table, tuple(refusal.stage.rows[refusal.row][:arity])
+
+
+def _why(schema: Schema, refusal: Refusal, refused: dict[RowId, Refused]) -> Refused:
+    parent = refusal.parent
+    if parent is not None and parent in refused:
+        name = schema.tables[parent[0]].name
+        detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
+        return Refused("parent_rejected", detail, remedy_of("parent_rejected"), parent)
+    return Refused(refusal.code, refusal.detail, remedy_of(refusal.code))

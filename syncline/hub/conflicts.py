@@ -1,0 +1,130 @@
+"""Conflicts as the hub keeps them: both values, the base, who and when; and their resolution."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from syncline.errors import Malformed, SynclineError
+from syncline.hub.database import ConflictRow, Form, Key, Stage, WriteTransaction
+from syncline.hub.settle import RowId
+from syncline.merge.decide import Note
+from syncline.model.clock import tick
+from syncline.model.plain import from_plain, to_plain
+from syncline.model.schema import Schema, TableSchema
+from syncline.model.values import Value
+from syncline.protocol.messages import ConflictNote, Resolve
+
+VALUE_FIELDS = ("key", "base", "sent", "hub", "resolution")
+
+
+class ConflictGone(SynclineError):
+    code, title = "conflict_gone", "This conflict cannot be resolved"
+    remedy = "List the conflicts again; it may be resolved, or its row deleted."
+
+
+class ResolutionRefused(SynclineError):
+    code, title = "resolution_refused", "The central database refused the value"
+    remedy = "Choose another value."
+
+
+def conflict_row(
+    schema: Schema, row: RowId, hlc: int, note: Note, replica: str, push: int, now_milliseconds: int
+) -> ConflictRow:
+    """The record of one note of a decision."""
+    table = schema.tables[row[0]]
+    at = datetime.fromtimestamp(now_milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    data: dict[str, Any] = {
+        "table": table.name,
+        "key": list(row[1]),
+        "column": None if note.column is None else table.values[note.column].name,
+        "outcome": note.outcome,
+        "replica": replica,
+        "hlc": hlc,
+        "rival": note.rival[1],
+        "rival_hlc": note.rival[0],
+        "base": note.base,
+        "sent": note.sent,
+        "hub": note.hub,
+        "at": at.replace("+00:00", "Z"),
+        "policy": note.policy,
+        "resolution": note.resolution,
+    }
+    for name in VALUE_FIELDS:
+        data[name] = to_plain(data[name])
+    return ConflictRow(0, replica, push, note.outcome == "open", data)
+
+
+def note_of(row: ConflictRow) -> ConflictNote:
+    """The message form of a kept conflict."""
+    data = dict(row.data)
+    for name in VALUE_FIELDS:
+        data[name] = from_plain(data[name])
+    return ConflictNote(id=row.id, **data)
+
+
+def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> ConflictNote:
+    """Write what a person chose, as a change of the hub, and close the conflict.
+
+    Raises ConflictGone (unknown, already resolved, table or row gone) or ResolutionRefused.
+    """
+    row = transaction.resolve_conflict(request.id)
+    if row is None:
+        raise ConflictGone(f"there is no conflict {request.id}", code="unknown_conflict")
+    note = note_of(row)
+    if note.outcome == "resolved":
+        raise ConflictGone(f"conflict {request.id} is resolved already")
+    try:
+        position = schema.position(note.table)
+    except KeyError as error:
+        raise ConflictGone(f"table {note.table} takes no part any more") from error
+    chosen = _chosen(request, note)
+    if request.take != "hub":
+        _write(transaction, position, schema.tables[position], note, chosen)
+    transaction.save_resolution(request.id, "resolved", to_plain(chosen))
+    return msgspec.structs.replace(note, outcome="resolved", resolution=chosen)
+
+
+def _chosen(request: Resolve, note: ConflictNote) -> Any:
+    if request.take == "value":
+        return from_plain(request.value)
+    return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
+
+
+def _write(
+    transaction: WriteTransaction, position: int, table: TableSchema, note: ConflictNote, chosen: Any
+) -> None:
+    key: Key = tuple(note.key)
+    exists = bool(transaction.rows(position, [key], []))
+    hlc = tick(transaction.clock(), transaction.milliseconds())
+    stage = _stage(position, table, note, key, chosen, exists, hlc)
+    if stage is None:
+        return
+    transaction.stage(stage)
+    transaction.lock([stage])
+    refusals = transaction.apply([stage], "hub")
+    if refusals:
+        raise ResolutionRefused(f"table {table.name}, key {list(key)!r}: {refusals[0].detail}")
+    transaction.raise_clock(hlc)
+
+
+def _stage(
+    position: int, table: TableSchema, note: ConflictNote, key: Key, chosen: Any, exists: bool, hlc: int
+) -> Stage | None:
+    if note.column is not None:
+        if not exists:
+            raise ConflictGone(f"the row {list(key)!r} of {table.name} is not there any more")
+        if isinstance(chosen, list):
+            raise Malformed("one value belongs here, not a list")
+        index = next(i for i, column in enumerate(table.values) if column.name == note.column)
+        return Stage(position, "update", "U", [index], [[*key, chosen]], [hlc])
+    if chosen is None:
+        return Stage(position, "delete", "D", [], [list(key)], [hlc]) if exists else None
+    if not isinstance(chosen, list) or len(chosen) != len(table.values):
+        raise Malformed(f"a whole row of {len(table.values)} values belongs here")
+    columns = list(table.pushed)
+    values: list[Value] = [chosen[column] for column in columns]
+    form: Form = "update" if exists else "insert"
+    return Stage(position, form, "R" if exists else "I", columns, [[*key, *values]], [hlc])

@@ -1,0 +1,313 @@
+"""`Hub`: the centre as one object. Answers requests; keeps nothing between them that matters."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from msgspec import Raw
+
+from syncline.errors import ConfigurationError, Conflict, Malformed, SchemaChanged, VersionUnsupported
+from syncline.hub import watermark
+from syncline.hub.accept import accept
+from syncline.hub.conflicts import note_of, resolve
+from syncline.hub.database import Client, Database, Position, Prepared, WriteTransaction
+from syncline.hub.pull import changes_of, chunk_groups
+from syncline.hub.receive import Receiver
+from syncline.hub.registry import open_database
+from syncline.merge.rules import Table, TableRules
+from syncline.merge.rules import resolve as resolve_rules
+from syncline.model.actor import ANYONE, Actor
+from syncline.model.schema import Schema, TableSchema, arrange, to_plain
+from syncline.protocol import messages as m
+from syncline.protocol.body import open_push, seal
+
+logger = logging.getLogger("syncline.hub")
+T = TypeVar("T")
+ATTEMPTS = 12
+
+
+class _Wanted(Exception):
+    """Leaves a transaction without committing it, with the verdict to answer."""
+
+    def __init__(self, verdict: m.Verdict) -> None:
+        self.verdict = verdict
+
+
+class Hub:
+    """The engine over one central database.
+
+    `database` is a URL (`sqlite:///central.db`, `postgresql://user@host/name`) or an open adapter.
+    `tables` maps table names to their rules; None makes every table that can take part do so, merged by
+    the defaults. `clock_tolerance` is how far, in seconds, a replica's clock may run ahead before its
+    stamps are clamped. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        database: str | Database,
+        tables: Mapping[str, Table] | None = None,
+        *,
+        clock_tolerance: float = 300.0,
+        limits: m.Limits | None = None,
+    ) -> None:
+        self.database = open_database(database) if isinstance(database, str) else database
+        self.limits = limits if limits is not None else m.Limits()
+        self._tables = None if tables is None else dict(tables)
+        self._tolerance = int(clock_tolerance * 1000)
+        self._loaded: tuple[Schema, list[TableRules]] | None = None
+        self._handlers: dict[type, Callable[[Actor, Any], m.Response]] = {
+            m.Register: self._register,
+            m.SchemaQuery: self._describe,
+            m.Pull: self._pull,
+            m.Push: self._push,
+            m.Snapshot: self._snapshot,
+            m.StateQuery: self._state,
+            m.ConflictsQuery: self._list_conflicts,
+            m.Resolve: self._resolve,
+        }
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def init(self, *, dry_run: bool = False) -> Prepared:
+        """Prepare the central database: Syncline's own tables and the capture triggers. Idempotent.
+
+        Returns the SQL that was run, or with `dry_run` would be. Raises SchemaError naming every table
+        that cannot take part, ConfigurationError for rules that do not fit.
+        """
+        names = None if self._tables is None else list(self._tables)
+        schema = arrange(self.database.reflect(names).tables)
+        self._with_rules(schema)
+        prepared = self.database.prepare(schema, dry_run=dry_run)
+        self._loaded = None
+        return prepared
+
+    @property
+    def schema(self) -> Schema:
+        """The tables as devices should have them. NotPrepared before `init`."""
+        return self._load()[0]
+
+    def ready(self) -> None:
+        """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
+        self.database.load()
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.database.close()
+
+    def conflicts(self, *, open_only: bool = False) -> list[m.ConflictNote]:
+        """The newest state of every kept conflict, oldest first."""
+        with self.database.read() as transaction:
+            return [note_of(row) for row in transaction.conflicts(None, open_only, 0, 1_000_000)]
+
+    def resolve(self, number: int, take: str, value: Any = None) -> m.ConflictNote:
+        """Decide conflict `number`: take `hub`, `sent`, `base`, or `value`."""
+        if take not in ("hub", "sent", "base", "value"):
+            raise ConfigurationError(f"take is hub, sent, base or value, not {take!r}", code="usage")
+        return self._resolve(ANYONE, m.Resolve(number, take, value))  # type: ignore[arg-type]
+
+    def handle(self, actor: Actor, request: m.Request) -> m.Response:
+        """Answer one request of `actor`. Raises SynclineError; nothing has changed then."""
+        if not m.OLDEST_VERSION <= request.version <= m.PROTOCOL_VERSION:
+            raise VersionUnsupported(
+                f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
+            )
+        return self._handlers[type(request)](actor, request)
+
+    # What the hub knows of itself
+
+    def _load(self) -> tuple[Schema, list[TableRules]]:
+        if self._loaded is None:
+            self._loaded = self._with_rules(self.database.load())
+        return self._loaded
+
+    def _with_rules(self, schema: Schema) -> tuple[Schema, list[TableRules]]:
+        """Resolve the rules and mark the columns that travel as increments."""
+        chosen = self._tables or {}
+        tables, rules = [], []
+        for table in schema.tables:
+            resolved = resolve_rules(table, chosen.get(table.name, Table()))
+            tables.append(_with_increments(table, resolved))
+            rules.append(resolved)
+        return Schema(tuple(tables)), rules
+
+    def _checked(self, fingerprint: str) -> tuple[Schema, list[TableRules]]:
+        """The schema, if the sender has the same; looks again before it refuses."""
+        loaded = self._load()
+        if fingerprint != loaded[0].fingerprint:
+            self._loaded = None
+            loaded = self._load()
+            if fingerprint != loaded[0].fingerprint:
+                raise SchemaChanged("the replica's schema is not the hub's present one")
+        return loaded
+
+    def _position(self, token: str, replica: str | None) -> Position:
+        return watermark.parse(token, self.database.hub_id, replica, self.database.position)
+
+    def _mint(self, position: Position, replica: str) -> str:
+        return watermark.mint(position, self.database.hub_id, replica)
+
+    def _write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run a write transaction, again when it met a concurrent one."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self.database.write() as transaction:
+                    return work(transaction)
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
+        raise AssertionError("unreachable")
+
+    # Requests
+
+    def _register(self, actor: Actor, request: m.Register) -> m.Registered:
+        if not request.replica or len(request.replica) > 100 or request.replica == "hub":
+            raise Malformed("a replica id is 1 to 100 characters and not 'hub'")
+        schema, _ = self._load()
+
+        def work(transaction: WriteTransaction) -> tuple[Client, Position, int]:
+            client = transaction.lock_client(request.replica)
+            if client is None:
+                client = Client(request.replica)
+                transaction.save_client(client)
+            return client, transaction.now(), transaction.clock()
+
+        client, position, clock = self._write(work)
+        if request.watermark is not None:
+            position = self._position(request.watermark, request.previous)
+        names = [table.name for table in schema.tables]
+        logger.info("registered replica", extra={"action": "register", "replica": request.replica})
+        return m.Registered(
+            self.database.hub_id,
+            schema.fingerprint,
+            actor.scope,
+            names,
+            self.limits,
+            self._mint(position, request.replica),
+            client.number,
+            clock,
+        )
+
+    def _describe(self, actor: Actor, request: m.SchemaQuery) -> m.SchemaAnswer:
+        schema, _ = self._load()
+        return m.SchemaAnswer(schema.fingerprint, to_plain(schema)["tables"])
+
+    def _pull(self, actor: Actor, request: m.Pull) -> m.Changes:
+        schema, _ = self._checked(request.schema)
+        if request.limit < 1:
+            raise Malformed("the limit of a pull is at least 1 row")
+        after = self._position(request.after, request.replica)
+        with self.database.read() as transaction:
+            page = transaction.entries(after, request.replica, min(request.limit, self.limits.pull_rows))
+            groups = changes_of(transaction, schema, page)
+        if not groups and not page.more and page.end == after:
+            return m.Changes()
+        body, digest = seal(groups)
+        return m.Changes(self._mint(page.end, request.replica), page.more, page.hlc, digest, Raw(body))
+
+    def _push(self, actor: Actor, request: m.Push) -> m.Verdict:
+        schema, rules = self._checked(request.schema)
+        groups = open_push(request.groups, request.digest)
+        bases = [self._position(token, None) for token in request.bases]
+        parts = accept(groups, schema, len(bases), self.limits)
+        receiver = Receiver(schema, rules, request, parts, bases, self._tolerance)
+
+        def work(transaction: WriteTransaction) -> m.Verdict:
+            verdict = receiver.receive(transaction)
+            if verdict.wanted:
+                raise _Wanted(verdict)
+            return verdict
+
+        try:
+            verdict = self._write(work)
+        except _Wanted as wanted:
+            return wanted.verdict
+        logger.info(
+            "committed push",
+            extra={"action": "push", "replica": request.replica, "number": request.number,
+                   "rows": sum(len(part.rows) for part in parts), "rejected": len(verdict.rejected),
+                   "conflicts": len(verdict.conflicts), "repeat": verdict.repeat},
+        )  # fmt: skip
+        if request.pull is None:
+            return verdict
+        return _with_changes(verdict, self._pull(actor, request.pull))
+
+    def _snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
+        schema, _ = self._checked(request.schema)
+        limit = max(1, min(request.limit, self.limits.pull_rows))
+        hub, replica = self.database.hub_id, request.replica
+        with self.database.read() as transaction:
+            if request.cursor is None:
+                start, table, after = transaction.now(), 0, None
+                rows = transaction.estimate()
+            else:
+                start, table, after = watermark.parse_cursor(
+                    request.cursor, hub, replica, self.database.position
+                )
+                rows = 0
+            groups, table, after = chunk_groups(transaction, schema, table, after, limit)
+        cursor = None
+        if table < len(schema.tables):
+            cursor = watermark.mint_cursor(start, table, after, hub, replica)
+        body, digest = seal(groups)
+        return m.SnapshotPage(self._mint(start, replica), cursor, rows, digest, Raw(body))
+
+    def _state(self, actor: Actor, request: m.StateQuery) -> m.StateAnswer:
+        schema, _ = self._load()
+        with self.database.read() as transaction:
+            client = transaction.client(request.replica)
+            position = transaction.now()
+        known = client or Client(request.replica)
+        return m.StateAnswer(
+            self.database.hub_id,
+            request.replica,
+            client is not None,
+            known.number,
+            known.last_push,
+            known.last_pull,
+            self._mint(position, request.replica),
+            schema.fingerprint,
+        )
+
+    def _list_conflicts(self, actor: Actor, request: m.ConflictsQuery) -> m.ConflictsAnswer:
+        limit = max(1, min(request.limit, 5000))
+        with self.database.read() as transaction:
+            rows = transaction.conflicts(request.replica, request.open_only, request.after, limit)
+        return m.ConflictsAnswer([note_of(row) for row in rows])
+
+    def _resolve(self, actor: Actor, request: m.Resolve) -> m.ConflictNote:
+        schema, _ = self._load()
+        return self._write(lambda transaction: resolve(transaction, schema, request))
+
+
+def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
+    increments = {
+        column.name for column, policy in zip(table.values, rules.columns, strict=True) if policy == "sum"
+    }
+    columns: Sequence[Any] = [
+        replace(column, increment=column.name in increments) for column in table.columns
+    ]
+    return TableSchema(
+        name=table.name, columns=tuple(columns), key=table.key, foreign_keys=table.foreign_keys,
+        uniques=table.uniques, central_schema=table.central_schema, central_name=table.central_name,
+        ddl=table.ddl, indexes=table.indexes, exact=table.exact,
+    )  # fmt: skip
+
+
+def _with_changes(verdict: m.Verdict, changes: m.Changes) -> m.Verdict:
+    return m.Verdict(
+        verdict.number, verdict.wanted, verdict.digest, verdict.overrides, verdict.rejected,
+        verdict.conflicts, verdict.hlc, verdict.repeat, changes,
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""One push, from accepted parts to the verdict, in one transaction of the central database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from syncline.errors import PushOutOfStep, UnknownReplica
+from syncline.hub.accept import Part, clamp_stamps, details_by_row
+from syncline.hub.commit import Refused, commit_stages
+from syncline.hub.conflicts import conflict_row, note_of
+from syncline.hub.database import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.pull import rows_now
+from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stage_parts
+from syncline.merge.rules import TableRules
+from syncline.model.schema import Schema
+from syncline.protocol.body import seal
+from syncline.protocol.messages import Push, Rejection, Verdict
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """What is remembered of a push to answer a repeat: overridden rows, rejections, newest HLC."""
+
+    overrides: list[tuple[int, list[int | float | str | bytes | None]]]
+    rejected: list[Rejection]
+    hlc: int
+    first_conflict: int
+    """The lowest conflict id of the push; 0 if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Everything a push is judged by. `parts` and `bases` come from the push itself."""
+
+    schema: Schema
+    rules: Sequence[TableRules]
+    push: Push
+    parts: Sequence[Part]
+    bases: Sequence[Position]
+    tolerance: int
+    """Milliseconds that a replica's clock may run ahead."""
+
+    def receive(self, transaction: WriteTransaction) -> Verdict:
+        """Answer the push. If the verdict has `wanted`, the caller must roll the transaction back."""
+        push = self.push
+        client = transaction.lock_client(push.replica)
+        if client is None:
+            raise UnknownReplica(f"replica {push.replica} was never registered here")
+        if client.number == push.number:
+            return self._repeat(transaction, client)
+        if client.number != push.number - 1:
+            raise PushOutOfStep(
+                f"push {push.number} of replica {push.replica} after push {client.number}",
+                code="push_ahead" if push.number > client.number else "push_behind",
+            )
+        return self._first(transaction, client)
+
+    def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
+        push, schema = self.push, self.schema
+        clamp_stamps(self.parts, transaction.milliseconds(), self.tolerance)
+        details = details_by_row(push.details, schema)
+        settled = settle(transaction, schema, self.rules, self.parts, self.bases, push.replica, details)
+        if settled.wanted:
+            return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
+        refused = commit_stages(transaction, schema, settled.stages, push.replica)
+        overrides = settled.overrides | dict.fromkeys(refused)
+        for stage in settled.stages:
+            overrides |= dict.fromkeys(self._differing(transaction, stage))
+        conflicts = self._keep_notes(transaction, settled, refused)
+        kept = Kept(
+            [(table, list(key)) for table, key in overrides],
+            self._rejections(settled, refused),
+            max((note.rival[0] for _, _, note in settled.notes), default=0),
+            min((row.id for row in conflicts), default=0),
+        )
+        newest = max((max(part.hlc) for part in self.parts if part.hlc), default=0)
+        transaction.raise_clock(newest)
+        transaction.save_client(
+            replace(
+                client,
+                number=push.number,
+                digest=push.digest,
+                verdict=msgspec.msgpack.encode(kept),
+                last_push="now",
+            )
+        )
+        return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
+
+    def _differing(self, transaction: WriteTransaction, stage: Stage) -> list[RowId]:
+        table = self.schema.tables[stage.table]
+        if table.exact or stage.form == "delete":
+            return []
+        arity = len(table.key)
+        return [(stage.table, tuple(stage.rows[row][:arity])) for row in transaction.differing(stage)]
+
+    def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
+        """The verdict stands, but rows are answered as they are now (law L3)."""
+        if client.digest != self.push.digest:
+            raise PushOutOfStep(
+                f"push {self.push.number} of replica {self.push.replica} came before with other content",
+                code="replica_copied",
+            )
+        kept = msgspec.msgpack.decode(client.verdict, type=Kept)
+        rows: dict[RowId, None] = {(table, tuple(key)): None for table, key in kept.overrides}
+        stages = stage_parts(transaction, self.parts)
+        rivals = rivals_of(transaction, stages, self.parts, self.bases, self.push.replica)
+        for part, others in zip(self.parts, rivals, strict=True):
+            rows |= dict.fromkeys((part.table, part.keys[row]) for row in others)
+        conflicts: list[ConflictRow] = []
+        if kept.first_conflict:
+            found = transaction.conflicts(self.push.replica, False, kept.first_conflict - 1, 1_000_000)
+            conflicts = [row for row in found if row.push == self.push.number]
+        return self._verdict(transaction, kept, rows, conflicts, repeat=True)
+
+    def _verdict(
+        self,
+        transaction: WriteTransaction,
+        kept: Kept,
+        rows: dict[RowId, None],
+        conflicts: list[ConflictRow],
+        *,
+        repeat: bool,
+    ) -> Verdict:
+        number = self.push.number
+        body, digest = seal(rows_now(transaction, self.schema, rows))
+        notes = [note_of(row) for row in conflicts]
+        return Verdict(number, [], digest, msgspec.Raw(body), kept.rejected, notes, kept.hlc, repeat)
+
+    def _rejections(self, settled: Settled, refused: dict[RowId, Refused]) -> list[Rejection]:
+        result = []
+        for (table, key), rejected in settled.rejected.items():
+            result.append(Rejection(table, list(key), *reason(rejected)))
+        for (table, key), why in refused.items():
+            parent: list[object] | None = None if why.parent is None else [why.parent[0], list(why.parent[1])]
+            result.append(Rejection(table, list(key), why.code, why.detail, why.remedy, parent))
+        return result
+
+    def _keep_notes(
+        self, transaction: WriteTransaction, settled: Settled, refused: dict[RowId, Refused]
+    ) -> list[ConflictRow]:
+        now = transaction.milliseconds()
+        rows = [
+            conflict_row(self.schema, row, hlc, note, self.push.replica, self.push.number, now)
+            for row, hlc, note in settled.notes
+            if row not in refused and row not in settled.rejected
+        ]
+        ids = transaction.add_conflicts(rows) if rows else []
+        return [replace(row, id=number) for row, number in zip(rows, ids, strict=True)]

@@ -1,0 +1,37 @@
+"""From a database URL to its adapter, without importing any driver before it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from syncline.errors import ConfigurationError
+from syncline.hub.database import Database
+
+ADAPTERS = {
+    "sqlite": ("syncline.databases.sqlite", "syncline"),
+    "postgresql": ("syncline.databases.postgresql", "syncline[postgresql]"),
+    "postgres": ("syncline.databases.postgresql", "syncline[postgresql]"),
+}
+"""URL scheme -> (module with `open_database(url)`, what to install for it)."""
+
+
+def open_database(url: str) -> Database:
+    """Open the central database of a URL. Raises ConfigurationError, or the adapter's DatabaseError."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme not in ADAPTERS:
+        known = ", ".join(sorted(ADAPTERS))
+        raise ConfigurationError(
+            f"no central database of kind {scheme!r}; known are {known}", code="unknown_database"
+        )
+    module, extra = ADAPTERS[scheme]
+    try:
+        adapter = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the driver for {scheme} is not installed ({error.name})",
+            code="driver_missing",
+            remedy=f"Install it: pip install '{extra}'",
+        ) from error
+    return cast(Callable[[str], Database], adapter.open_database)(url)

@@ -1,0 +1,185 @@
+"""Step 6 of the path: which rows of a push are contested, and what becomes of those.
+
+The uncontested rows, nearly all, stay in their stages and are applied in sets. Contested rows are taken
+out, decided one by one by `merge.decide`, and come back as stages of decided rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncline.errors import SynclineError
+from syncline.hub.accept import Part
+from syncline.hub.database import Form, Key, Position, Rival, Stage, WriteTransaction
+from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
+from syncline.merge.rules import Reject, TableRules
+from syncline.model.schema import Schema
+from syncline.model.values import Value, mask_of
+
+FORMS: dict[str, Form] = {"I": "insert", "R": "update", "U": "update", "D": "delete", "-": "delete"}
+RowId = tuple[int, Key]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a push amounts to. `stages` are ready to apply (unordered).
+
+    `overrides` are rows whose central state is not simply what was sent; `wanted` rows need details, and
+    if there are any nothing else holds.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    overrides: dict[RowId, None] = field(default_factory=dict)
+    wanted: dict[RowId, None] = field(default_factory=dict)
+    notes: list[tuple[RowId, int, Note]] = field(default_factory=list)
+    """(row, HLC of the pushed edit, note)"""
+    rejected: dict[RowId, Reject] = field(default_factory=dict)
+
+
+def stage_parts(transaction: WriteTransaction, parts: Sequence[Part]) -> list[Stage]:
+    """Load every part into the database, untouched."""
+    stages = []
+    for part in parts:
+        stage = Stage(part.table, FORMS[part.op], part.op, part.columns, part.rows, part.hlc)
+        transaction.stage(stage)
+        stages.append(stage)
+    return stages
+
+
+def rivals_of(
+    transaction: WriteTransaction,
+    stages: Sequence[Stage],
+    parts: Sequence[Part],
+    bases: Sequence[Position],
+    replica: str,
+) -> list[dict[int, list[Rival]]]:
+    """Per part: the log entries that each row's base had not seen, by row number."""
+    result = []
+    for stage, part in zip(stages, parts, strict=True):
+        by_row: dict[int, list[Rival]] = {}
+        if part.rows:
+            for rival in transaction.rivals(stage, bases, part.base, replica):
+                by_row.setdefault(rival.row, []).append(rival)
+        result.append(by_row)
+    return result
+
+
+def settle(
+    transaction: WriteTransaction,
+    schema: Schema,
+    rules: Sequence[TableRules],
+    parts: Sequence[Part],
+    bases: Sequence[Position],
+    replica: str,
+    details: dict[RowId, Base],
+) -> Settled:
+    """Lock, find the contested rows, decide them. Writes nothing to the user's tables."""
+    stages = stage_parts(transaction, parts)
+    unexpected = transaction.lock(stages)
+    rivals = rivals_of(transaction, stages, parts, bases, replica)
+    settled = Settled()
+    decided = _Decided(settled)
+    for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
+        contested = _contested(part, strange, others, rules[part.table])
+        if contested:
+            _decide_rows(
+                transaction, schema, rules, part, contested, others, bases, replica, details, decided
+            )
+            transaction.discard(stage, contested)
+        if len(contested) < len(part.rows):
+            settled.stages.append(stage)
+    if not settled.wanted:
+        for stage in decided.stages():
+            transaction.stage(stage)
+            settled.stages.append(stage)
+    return settled
+
+
+def _contested(
+    part: Part, unexpected: Sequence[int], rivals: dict[int, list[Rival]], rules: TableRules
+) -> list[int]:
+    computed = part.op == "U" and mask_of(part.columns) & rules.computed_mask
+    if part.op == "-" or computed:
+        return list(range(len(part.rows)))
+    return sorted(set(unexpected) | rivals.keys())
+
+
+def _decide_rows(
+    transaction: WriteTransaction,
+    schema: Schema,
+    rules: Sequence[TableRules],
+    part: Part,
+    contested: Sequence[int],
+    rivals: dict[int, list[Rival]],
+    bases: Sequence[Position],
+    replica: str,
+    details: dict[RowId, Base],
+    decided: _Decided,
+) -> None:
+    table, arity = schema.tables[part.table], len(schema.tables[part.table].key)
+    every = list(range(len(table.values)))
+    keys = [part.keys[row] for row in contested]
+    present = {tuple(row[:arity]): row[arity:] for row in transaction.rows(part.table, keys, every)}
+    for row, key in zip(contested, keys, strict=True):
+        base = details.get((part.table, key))
+        sent = Sent(
+            part.op,
+            part.columns,
+            part.rows[row][arity:],
+            part.hlc[row],
+            part.column_hlc_of(row),
+            replica,
+            base,
+        )
+        entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
+        decision = decide(table, rules[part.table], sent, present.get(key), entries)
+        decided.add((part.table, key), part.hlc[row], decision)
+
+
+def _entry(rival: Rival, part: Part, row: int, bases: Sequence[Position]) -> Entry:
+    unseen = 0
+    for position, column in enumerate(part.columns):
+        if not part.column_base or not bases[part.column_base_of(row, position)].sees(rival.place):
+            unseen |= 1 << column
+    return Entry(rival.op, rival.mask, (rival.hlc, rival.origin), unseen)
+
+
+class _Decided:
+    """Collects decisions and turns them into stages, one per table, form, operation and column set."""
+
+    def __init__(self, settled: Settled) -> None:
+        self._settled = settled
+        self._groups: dict[tuple[int, Form, str, tuple[int, ...]], list[tuple[Key, Decision]]] = {}
+
+    def add(self, row: RowId, hlc: int, decision: Decision) -> None:
+        settled = self._settled
+        if decision.wanted:
+            settled.wanted[row] = None
+            return
+        if decision.rejected is not None:
+            settled.rejected[row] = decision.rejected
+        if decision.override or decision.rejected is not None:
+            settled.overrides[row] = None
+        settled.notes.extend((row, hlc, note) for note in decision.notes)
+        if decision.form is not None:
+            group = (row[0], decision.form, decision.op, tuple(decision.columns))
+            self._groups.setdefault(group, []).append((row[1], decision))
+
+    def stages(self) -> list[Stage]:
+        result = []
+        for (table, form, op, columns), members in self._groups.items():
+            rows: list[list[Value]] = [[*key, *decision.values] for key, decision in members]
+            entries = [
+                (number, mask, hlc)
+                for number, (_, decision) in enumerate(members)
+                for mask, hlc in decision.entries
+            ]
+            newest = [max(hlc for _, hlc in decision.entries) for _, decision in members]
+            result.append(Stage(table, form, op, list(columns), rows, newest, entries))
+        return result
+
+
+def reason(rejected: SynclineError) -> tuple[str, str, str]:
+    """(code, detail, remedy) of a refusal by rule."""
+    return rejected.code, rejected.detail, rejected.remedy
