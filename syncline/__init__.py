@@ -1,0 +1,72 @@
+"""Syncline keeps an ordinary SQLite file and the tables of a central database in step, both ways.
+
+The public names, exactly. They load when first used (PEP 562), so that a device imports no server and no
+driver:
+
+    replica = syncline.connect("field.db", hub="http://127.0.0.1:8080")
+    replica.sync()
+
+`syncline.server` (its `create_app` makes the ASGI application) needs the extra `server`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syncline.errors import SynclineError
+    from syncline.hub.engine import Hub
+    from syncline.merge.rules import Reject, Table
+    from syncline.replica.replica import Replica
+    from syncline.replica.reports import LogEntry, PullReport, PushReport, RejectedEdit, Status, SyncReport
+    from syncline.transports.open import clone, connect
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Hub",
+    "LogEntry",
+    "PullReport",
+    "PushReport",
+    "Reject",
+    "RejectedEdit",
+    "Replica",
+    "Status",
+    "SyncReport",
+    "SynclineError",
+    "Table",
+    "clone",
+    "connect",
+]
+
+_HOME = {
+    "Hub": "syncline.hub.engine",
+    "LogEntry": "syncline.replica.reports",
+    "PullReport": "syncline.replica.reports",
+    "PushReport": "syncline.replica.reports",
+    "Reject": "syncline.merge.rules",
+    "RejectedEdit": "syncline.replica.reports",
+    "Replica": "syncline.replica.replica",
+    "Status": "syncline.replica.reports",
+    "SyncReport": "syncline.replica.reports",
+    "SynclineError": "syncline.errors",
+    "Table": "syncline.merge.rules",
+    "clone": "syncline.transports.open",
+    "connect": "syncline.transports.open",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in ("server", "errors", "testing"):
+        value = importlib.import_module(f"syncline.{name}")
+    else:
+        raise AttributeError(f"module 'syncline' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,132 @@
+"""What a replica tells its application: frozen records, each with a JSON-able form."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import msgspec
+
+from syncline.model.values import Value
+
+KeyValues = tuple[Value, ...]
+
+
+def plain(value: Any) -> Any:
+    """The JSON form: a blob is {"blob": base64}, an infinity {"float": "inf"}, records are objects."""
+    if isinstance(value, bytes):
+        return {"blob": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    return value
+
+
+class Report:
+    """Base of the records below."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dictionary that json.dumps takes as it is."""
+        result: dict[str, Any] = plain(self)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEdit(Report):
+    """An edit that the centre could not hold, kept until `retry` or `discard`.
+
+    `op` is I (inserted), R (removed and created again), U (updated) or D (deleted). `values` are what was
+    sent by column name (the difference, for a `sum` column), `base` what these columns held before.
+    """
+
+    id: int
+    table: str
+    key: KeyValues
+    op: str
+    values: dict[str, Value]
+    base: dict[str, Value]
+    code: str
+    detail: str
+    remedy: str
+    parent: tuple[str, KeyValues] | None
+    at: str
+    push: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport(Report):
+    """`sent` counts rows; `overruled` those that came back in another state than sent, without an error."""
+
+    sent: int = 0
+    pushes: int = 0
+    overruled: int = 0
+    rejected: tuple[RejectedEdit, ...] = ()
+    conflicts: int = 0
+    """Conflicts that the hub noted among these edits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullReport(Report):
+    """Rows that arrived, by table: written here and removed here."""
+
+    written: int = 0
+    removed: int = 0
+    pages: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport(Report):
+    push: PushReport
+    pull: PullReport
+    pending: int
+    """Edits captured and not yet decided when the sync ended."""
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry(Report):
+    """One captured edit that is not decided yet. `old` has the former values of the changed columns."""
+
+    table: str
+    seq: int
+    op: str
+    key: KeyValues
+    at: str
+    old: dict[str, Value]
+    in_flight: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Report):
+    """How a replica stands. `pending` counts captured edits by table."""
+
+    id: str | None
+    file: str
+    hub: str | None
+    hub_url: str | None
+    tables: tuple[str, ...]
+    pending: dict[str, int]
+    in_flight: int | None
+    """The number of a push that was frozen and not answered yet."""
+    watermark: str | None
+    schema: str | None
+    last_sync: str | None
+    conflicts: int
+    open_conflicts: int
+    rejected: int
+    hidden: int
+    """Edited rows that cannot be shown now; they wait for the hub's word."""
