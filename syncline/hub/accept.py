@@ -15,7 +15,7 @@ from syncline.merge.decide import Base
 from syncline.model.clock import clamp
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
-from syncline.protocol.body import undelta
+from syncline.protocol.body import check_cells, undelta
 from syncline.protocol.messages import Detail, Limits, PushGroup
 
 HIGHEST_HLC = 2**63 - 1
@@ -153,6 +153,7 @@ def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int,
             raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
         if detail.image is not None and len(detail.image) != width:
             raise Malformed(f"table {table.name}: an image of {len(detail.image)} values, {width} belong")
+        check_cells((detail.key, detail.base, detail.image or []))
         before = dict(zip(detail.columns, detail.base, strict=True))
         found[detail.table, tuple(detail.key)] = Base(before, detail.image)
     return found

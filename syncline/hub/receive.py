@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ from syncline.protocol.messages import Push, Rejection, Verdict
 class Kept(msgspec.Struct, array_like=True, frozen=True):
     """What is remembered of a push to answer a repeat: overridden rows, rejections, newest HLC."""
 
-    overrides: list[tuple[int, list[int | float | str | bytes | None]]]
+    overrides: list[tuple[int, list[Any]]]
     rejected: list[Rejection]
     hlc: int
     first_conflict: int

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -60,9 +61,7 @@ def parse_cursor(
         raise WatermarkRefused("the cursor is garbled, or somebody else's", code="cursor_garbled")
     try:
         plain = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        inner, table, after = msgspec.msgpack.decode(
-            plain, type=tuple[str, int, list[int | float | str | bytes | None] | None]
-        )
+        inner, table, after = msgspec.msgpack.decode(plain, type=tuple[str, int, list[Any] | None])
         return position(inner), table, tuple(after) if after is not None else None
     except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
         raise WatermarkRefused("the cursor cannot be read", code="cursor_garbled") from error
