@@ -1,0 +1,109 @@
+"""Content codings: zstd and gzip, and how far a compressed body may unfold.
+
+zstd is in the standard library from Python 3.14 and in `backports.zstd` before. A side without it speaks
+gzip. Every body is one frame; it is unfolded with an upper bound, so that a bomb stops at the limit.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from typing import Any
+
+from syncline.errors import Malformed, ProtocolError, TooLarge
+from syncline.protocol.negotiation import qualities
+
+zstd: Any
+try:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+except ImportError:  # pragma: no cover - every declared install has it
+    zstd = None
+
+THRESHOLD = 512
+"""Bodies of fewer bytes travel as they are."""
+
+LEVEL = 3
+WINDOW_LOG = 23
+"""8 MiB, the largest window that RFC 9659 allows zstd over HTTP: a bound on the decoder's own memory."""
+
+CODINGS = ("zstd", "gzip") if zstd is not None else ("gzip",)
+"""What this side reads and writes, best first."""
+
+ACCEPT_ENCODING = ", ".join(CODINGS)
+
+
+def choose(accept_encoding: str | None) -> str | None:
+    """The coding for an answer, by the request's Accept-Encoding; None: as it is."""
+    if not accept_encoding:
+        return None
+    wanted = qualities(accept_encoding)
+    rest = wanted.get("*", 0.0)
+    return next((coding for coding in CODINGS if wanted.get(coding, rest) > 0), None)
+
+
+def compress(body: bytes, coding: str) -> bytes:
+    """The body in a coding of CODINGS, as one frame."""
+    if coding == "zstd":
+        compressed: bytes = zstd.compress(body, LEVEL)
+        return compressed
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
+
+
+def decompress(body: bytes, content_encoding: str | None, limit: int) -> bytes:
+    """Unfold a body to at most `limit` bytes.
+
+    TooLarge when it holds more; Malformed when it is damaged, cut off or more than one frame;
+    ProtocolError (code coding_unsupported) for a coding that is not spoken here.
+    """
+    coding = (content_encoding or "identity").strip().lower()
+    if coding == "identity":
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    try:
+        if coding == "zstd" and zstd is not None:
+            return _unfold_zstd(body, limit)
+        if coding in ("gzip", "x-gzip"):
+            return _unfold_gzip(body, limit)
+    except (zlib.error, getattr(zstd, "ZstdError", zlib.error)) as error:
+        raise Malformed(f"the body is not {coding}: {error}") from error
+    raise ProtocolError(
+        f"content-encoding {coding[:40]!r} is not spoken here",
+        code="coding_unsupported",
+        remedy=f"Send the body as it is, or as {' or '.join(CODINGS)}.",
+    )
+
+
+def too_large(limit: int) -> TooLarge:
+    """The error for a body of more than `limit` bytes."""
+    return TooLarge(f"the body is larger than {limit} bytes, counted after decompression")
+
+
+def _unfold_zstd(body: bytes, limit: int) -> bytes:
+    options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+    unfolder = zstd.ZstdDecompressor(options=options)
+    unfolded: bytes = unfolder.decompress(body, max_length=limit + 1)
+    if len(unfolded) > limit:
+        raise too_large(limit)
+    _whole(unfolder.eof, unfolder.unused_data)
+    return unfolded
+
+
+def _unfold_gzip(body: bytes, limit: int) -> bytes:
+    unfolder = zlib.decompressobj(31)
+    unfolded = unfolder.decompress(body, limit + 1)
+    if len(unfolded) > limit:
+        raise too_large(limit)
+    _whole(unfolder.eof, unfolder.unused_data)
+    return unfolded
+
+
+def _whole(ended: bool, rest: bytes) -> None:
+    if not ended:
+        raise Malformed("the compressed body is cut off")
+    if rest:
+        raise Malformed("something follows the compressed body; send it as one frame")

@@ -1,0 +1,94 @@
+"""Where each message goes over HTTP: one table, used by the server, the transport and /openapi.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from syncline.protocol import messages
+from syncline.protocol.messages import Record, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One kind of request.
+
+    Without `body` the fields travel in the query string (a missing one is None or its default). A name
+    in braces in `path` is a field too. `repeatable`: asking again changes nothing, so a transport may
+    send it again when it cannot tell whether it arrived.
+    """
+
+    method: str
+    path: str
+    request: type[Record]
+    response: type[Record]
+    summary: str
+    body: bool = False
+    repeatable: bool = True
+
+    def locate(self, request: Record) -> tuple[str, dict[str, str]]:
+        """The path and the query parameters of a request."""
+        fields = {name: getattr(request, name) for name in request.__struct_fields__ if name != "version"}
+        path = self.path.format_map(fields)
+        if self.body:
+            return path, {}
+        return path, {name: _as_text(value) for name, value in fields.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/sync/clients",
+        messages.Register,
+        messages.Registered,
+        "Register a replica: scope, tables, limits, first watermark",
+        body=True,
+    ),
+    Route(
+        "GET",
+        "/sync/schema",
+        messages.SchemaQuery,
+        messages.SchemaAnswer,
+        "The tables as a device should have them",
+    ),
+    Route("GET", "/sync/changes", messages.Pull, messages.Changes, "Pull: everything new after a watermark"),
+    Route(
+        "POST",
+        "/sync/changes",
+        messages.Push,
+        messages.Verdict,
+        "Push; with a pull inside, the pull too. This is the everyday sync",
+        body=True,
+        repeatable=False,
+    ),
+    Route("GET", "/sync/snapshot", messages.Snapshot, messages.SnapshotPage, "Hydrate, one chunk of rows"),
+    Route("GET", "/sync/state", messages.StateQuery, messages.StateAnswer, "A replica as the hub sees it"),
+    Route(
+        "GET",
+        "/sync/conflicts",
+        messages.ConflictsQuery,
+        messages.ConflictsAnswer,
+        "Conflicts that the hub has settled or keeps open",
+    ),
+    Route(
+        "POST",
+        "/sync/conflicts/{id}",
+        messages.Resolve,
+        messages.ConflictNote,
+        "Decide an open conflict",
+        body=True,
+        repeatable=False,
+    ),
+)
+
+BY_REQUEST: Mapping[type[Record], Route] = {route.request: route for route in ROUTES}
+
+
+def route_of(request: Request) -> Route:
+    """The route of a request."""
+    return BY_REQUEST[type(request)]

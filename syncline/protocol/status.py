@@ -1,0 +1,106 @@
+"""Errors as HTTP carries them: one table from code to status, and problem+json (RFC 9457) both ways.
+
+`type` names the error's class and `code` the error; both sides use this module, so what the hub raised
+is what the replica raises: same class, code, detail and remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from syncline import errors
+from syncline.errors import ProtocolError, SynclineError, TransportError
+
+TYPE_PREFIX = "urn:syncline:problem:"
+
+STATUS: Mapping[str, int] = {
+    "usage": 422,
+    "configuration": 500,
+    "schema_refused": 422,
+    "value_refused": 422,
+    "protocol": 400,
+    "malformed": 400,
+    "digest_mismatch": 400,
+    "version_unsupported": 400,
+    "not_found": 404,
+    "unknown_replica": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "request_timeout": 408,
+    "watermark_refused": 409,
+    "schema_changed": 409,
+    "push_out_of_step": 409,
+    "too_large": 413,
+    "media_type_unsupported": 415,
+    "coding_unsupported": 415,
+    "internal": 500,
+    "store": 500,
+    "store_busy": 503,
+    "store_read_only": 500,
+    "store_full": 507,
+    "database": 500,
+    "database_unavailable": 503,
+    "not_prepared": 503,
+    "hub_unreachable": 502,
+    "busy": 503,
+}
+"""An error's own code is looked up first, then the code of its class and of the classes above it."""
+
+RETRY_AFTER: Mapping[str, int] = {"busy": 1, "store_busy": 1, "database_unavailable": 5}
+"""Seconds after which trying again makes sense."""
+
+
+def status_of(error: SynclineError) -> int:
+    """The HTTP status of an error."""
+    for code in (error.code, *(kind.code for kind in _lineage(type(error)))):
+        if code in STATUS:
+            return STATUS[code]
+    return 500
+
+
+def to_problem(error: SynclineError) -> dict[str, Any]:
+    """The problem+json object of an error."""
+    problem: dict[str, Any] = {
+        "type": TYPE_PREFIX + next(kind.code for kind in _lineage(type(error)) if kind.code in CLASSES),
+        "title": error.title,
+        "status": status_of(error),
+        "detail": error.detail,
+        "code": error.code,
+        "remedy": error.remedy,
+    }
+    if error.code in RETRY_AFTER:
+        problem["retry_after"] = RETRY_AFTER[error.code]
+    return problem
+
+
+def from_problem(problem: Mapping[str, Any], status: int) -> SynclineError:
+    """The error that a problem+json object stands for.
+
+    A type unknown here (a newer hub's) becomes a ProtocolError below status 500 and a TransportError
+    from there on, with the code, detail and remedy that were sent.
+    """
+    name = str(problem.get("type", "")).removeprefix(TYPE_PREFIX)
+    kind = CLASSES.get(name, ProtocolError if status < 500 else TransportError)
+    code, remedy = problem.get("code"), problem.get("remedy")
+    return kind(
+        str(problem.get("detail") or problem.get("title") or f"the hub answered {status}"),
+        code=code if isinstance(code, str) else None,
+        remedy=remedy if isinstance(remedy, str) else None,
+    )
+
+
+def _lineage(kind: type[SynclineError]) -> Iterator[type[SynclineError]]:
+    return (above for above in kind.__mro__ if issubclass(above, SynclineError))
+
+
+def _classes(kind: type[SynclineError]) -> dict[str, type[SynclineError]]:
+    found = {kind.code: kind}
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            found |= _classes(below)
+    return found
+
+
+CLASSES: Mapping[str, type[SynclineError]] = _classes(SynclineError)
+"""Every class of `syncline.errors` by its code."""
