@@ -56,6 +56,16 @@ CREATE TABLE _sync_parked (
     PRIMARY KEY (n, key)
 ) WITHOUT ROWID;
 
+-- What the hub has of a row and what cannot be shown now, because pending edits of other rows stand in the
+-- way (a unique value, a child of a deleted parent). state: [columns, values], or nil: the row is gone.
+-- Learned again with every apply.
+CREATE TABLE _sync_held (
+    n     INTEGER NOT NULL,
+    key   BLOB NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (n, key)
+) WITHOUT ROWID;
+
 -- Images of rows as of the push in flight, kept when a pull changes such a row meanwhile.
 CREATE TABLE _sync_image (
     n     INTEGER NOT NULL,
