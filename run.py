@@ -133,7 +133,7 @@ def demo(arguments: Arguments) -> int:
 
 def test(arguments: Arguments) -> int:
     supply_postgresql()
-    chosen = any(word.startswith("-n") or word.startswith("--numprocesses") for word in arguments)
+    chosen = any(word.startswith(("-n", "--numprocesses")) for word in arguments)
     workers = [] if chosen else ["-n", "2"]
     return call(BIN / "python", "-m", "pytest", *workers, *arguments)
 
@@ -177,7 +177,7 @@ VERBS: dict[str, Callable[[Arguments], int]] = {
 
 
 def main() -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file meets whatever Python there is
         say(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
         return 2
     verb, *arguments = sys.argv[1:] or ["help"]

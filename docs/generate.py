@@ -5,11 +5,13 @@ A test compares them with what this module would write, so that they cannot go s
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 from syncline import errors
 from syncline.errors import SynclineError
+from syncline.protocol.status import status_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -21,11 +23,20 @@ ERRORS_HEAD = """\
 Every failure is a `SynclineError` with a stable `code`, a `detail` that names what happened (and to which
 table and key), a `remedy`, and `retry`: whether a machine may try the same thing again without a person.
 The command line prints `error:` and `try:`; the server answers `application/problem+json` with the same
-words. A code never changes its meaning. An occurrence may carry a more precise code and remedy than its
-class has; the class is then the one to catch.
+words. A code never changes its meaning.
 
-| code | exception | what it says | what to do | try again by machine |
-|---|---|---|---|---|
+| code | exception | what it says | what to do | try again by machine | HTTP |
+|---|---|---|---|---|---|
+"""
+
+PRECISE_HEAD = """
+## More precise codes
+
+Some occurrences carry a code and a remedy of their own; the exception to catch stays the class. Codes of
+single rows come with rejected edits, not with an exception.
+
+| code | exception | what to do |
+|---|---|---|
 """
 
 
@@ -37,13 +48,40 @@ def below(kind: type[SynclineError], depth: int = 0) -> Iterator[tuple[int, type
             yield from below(child, depth + 1)
 
 
+def calls() -> Iterator[tuple[str, dict[str | None, object]]]:
+    """Name and literal keyword arguments of every plain call in `syncline`, in order of files and lines."""
+    for path in sorted((HERE.parent / "syncline").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                words = [word for word in node.keywords if isinstance(word.value, ast.Constant)]
+                yield node.func.id, {word.arg: ast.literal_eval(word.value) for word in words}
+
+
+def precise_codes() -> list[tuple[str, str, str]]:
+    """Code, exception and remedy wherever an error is raised with a code of its own, `code="..."`.
+
+    A remedy that is put together at run time cannot be told here: the class's holds the place.
+    """
+    classes = {kind.__name__: kind for _, kind in below(SynclineError)}
+    known = {kind.code for kind in classes.values()}
+    found: dict[str, tuple[str, str]] = {}
+    for name, given in calls():
+        code = given.get("code")
+        if name in classes and isinstance(code, str) and code not in known:
+            if "remedy" in given or code not in found:
+                found[code] = (name, str(given.get("remedy", classes[name].remedy)))
+    return [(code, name, remedy) for code, (name, remedy) in sorted(found.items())]
+
+
 def errors_page() -> str:
     rows = []
     for depth, kind in below(SynclineError):
         name = "↳ " * depth + f"`{kind.__name__}`"
         again = "yes" if kind.retry else "no"
-        rows.append(f"| `{kind.code}` | {name} | {kind.title}. | {kind.remedy} | {again} |\n")
-    return ERRORS_HEAD + "".join(rows)
+        status = status_of(kind.__new__(kind))
+        rows.append(f"| `{kind.code}` | {name} | {kind.title}. | {kind.remedy} | {again} | {status} |\n")
+    precise = [f"| `{code}` | `{name}` | {remedy} |\n" for code, name, remedy in precise_codes()]
+    return ERRORS_HEAD + "".join(rows) + PRECISE_HEAD + "".join(precise)
 
 
 def pages() -> dict[Path, str]:

@@ -30,6 +30,8 @@ CODES = {
     "store_busy": True,
     "store_read_only": False,
     "store_full": True,
+    "store_damaged": False,
+    "store_constraint": False,
     "database": False,
     "database_unavailable": True,
     "not_prepared": False,
@@ -63,13 +65,16 @@ def test_every_error_class_of_the_module_is_in_the_tree() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_an_error_names_what_happened_and_what_to_do(kind: type[SynclineError]) -> None:
+def test_every_error_has_a_code_a_title_and_a_remedy(kind: type[SynclineError]) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
     assert kind.title[0].isupper()
     assert not kind.title.endswith(".")
     assert kind.remedy[0].isupper()
-    text = str(kind("table album, key 7: gone"))
-    assert text == f"table album, key 7: gone [{kind.code}] Try: {kind.remedy}"
+
+
+def test_an_error_says_what_happened_and_what_to_do() -> None:
+    error = errors.StoreFull("field.db could not grow")
+    assert str(error) == f"field.db could not grow [store_full] Try: {errors.StoreFull.remedy}"
 
 
 def test_one_occurrence_can_carry_its_own_code_and_remedy() -> None:
