@@ -11,6 +11,7 @@ from pathlib import Path
 
 from syncline import errors
 from syncline.errors import SynclineError
+from syncline.hub.codes import REMEDIES
 from syncline.protocol.status import status_of
 
 HERE = Path(__file__).resolve().parent
@@ -32,11 +33,21 @@ words. A code never changes its meaning.
 PRECISE_HEAD = """
 ## More precise codes
 
-Some occurrences carry a code and a remedy of their own; the exception to catch stays the class. Codes of
-single rows come with rejected edits, not with an exception.
+Some occurrences carry a code and a remedy of their own; the exception to catch stays the class.
 
 | code | exception | what to do |
 |---|---|---|
+"""
+
+ROWS_HEAD = """
+## Codes of rejected rows
+
+A row that the central database cannot hold raises nothing. It is rejected on its own, the rest goes on, and the
+device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
+row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
+
+| code | what to do |
+|---|---|
 """
 
 
@@ -81,7 +92,8 @@ def errors_page() -> str:
         status = status_of(kind.__new__(kind))
         rows.append(f"| `{kind.code}` | {name} | {kind.title}. | {kind.remedy} | {again} | {status} |\n")
     precise = [f"| `{code}` | `{name}` | {remedy} |\n" for code, name, remedy in precise_codes()]
-    return ERRORS_HEAD + "".join(rows) + PRECISE_HEAD + "".join(precise)
+    refused = [f"| `{code}` | {remedy} |\n" for code, remedy in REMEDIES.items()]
+    return "".join([ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused])
 
 
 def pages() -> dict[Path, str]:
