@@ -97,10 +97,10 @@ def _lineage(kind: type[SynclineError]) -> Iterator[type[SynclineError]]:
 def _classes(kind: type[SynclineError]) -> dict[str, type[SynclineError]]:
     found = {kind.code: kind}
     for below in kind.__subclasses__():
-        if below.__module__ == errors.__name__:
+        if below.__module__ == errors.__name__ and below.__init__ is SynclineError.__init__:
             found |= _classes(below)
     return found
 
 
 CLASSES: Mapping[str, type[SynclineError]] = _classes(SynclineError)
-"""Every class of `syncline.errors` by its code."""
+"""Every class of `syncline.errors` that can travel, by its code."""
