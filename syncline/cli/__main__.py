@@ -1,0 +1,5 @@
+"""`python -m syncline.cli` is the command `syncline`."""
+
+from syncline.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""`syncline clone`: create and fill a device file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import syncline
+from syncline.cli import output, progress
+from syncline.cli.options import file_argument, json_option, progress_option, token_option
+
+
+@click.command()
+@click.argument("url")
+@file_argument
+@token_option
+@progress_option
+@json_option
+def clone(url: str, file: Path, token: str | None, as_json: bool, **shown: bool | None) -> int:
+    """Create FILE with the hub's tables, rows and capture triggers.
+
+    FILE must not exist yet. If it is interrupted, the same command goes on where it stopped.
+
+    JSON: file, hub, replica, tables.
+    """
+    with progress.shown(shown["progress"]) as report:
+        replica = syncline.clone(url, str(file), token=token, progress=report)
+    with replica:
+        tables = list(replica.status().as_dict()["tables"])
+        made = {"file": str(file), "hub": url, "replica": replica.id, "tables": tables}
+    if as_json:
+        output.document(made)
+    else:
+        output.line(f"cloned {output.counted(len(tables), 'table')} from {url} into {file}")
+    return output.DONE

@@ -1,0 +1,108 @@
+"""Reads syncline.toml: the central database and the rules of the tables that take part.
+
+    [hub]
+    database = "sqlite:///central.db"            # or postgresql://...; SYNCLINE_DATABASE overrides it
+    [tables.invoice]
+    merge = { total = "sum", billing_city = "review" }
+    deletes = "newer_wins"
+    [tables.album]
+
+Without any [tables...] every table that can take part does. The names of columns and policies are
+checked against the database by the hub; here only the form is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from syncline.errors import ConfigurationError
+from syncline.merge.rules import Table
+
+_SQLITE = "sqlite:///"
+
+
+class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    database: str = ""
+
+
+class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    merge: dict[str, str] | str = {}
+    deletes: str = "newer_wins"
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`tables` None: all that can take part."""
+
+    hub: HubSection
+    tables: dict[str, TableSection] | None = None
+
+    def rules(self) -> dict[str, Table] | None:
+        """The tables in the form that `Hub` takes."""
+        if self.tables is None:
+            return None
+        return {
+            name: Table(merge=section.merge, deletes=section.deletes) for name, section in self.tables.items()
+        }
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Read and check a syncline.toml. A relative SQLite file is relative to the folder of the toml.
+
+    Raises ConfigurationError that names the file, the place in it and, for a misspelt name, the nearest."""
+    configuration = _checked(_parsed(path), path)
+    database = environment.get("SYNCLINE_DATABASE") or configuration.hub.database
+    if not database:
+        raise ConfigurationError(
+            f"{path}: [hub] database is missing", remedy='Add: database = "sqlite:///central.db"'
+        )
+    return msgspec.structs.replace(configuration, hub=HubSection(database=_located(database, path)))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"there is no file {path}", remedy='Write one: [hub] with database = "..."'
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+
+
+def _checked(document: dict[str, Any], path: Path) -> Configuration:
+    _known(document, ("hub", "tables"), "the file", path)
+    _known(document.setdefault("hub", {}), HubSection.__struct_fields__, "[hub]", path)
+    tables = document.get("tables")
+    if isinstance(tables, dict):
+        for name, section in tables.items():
+            _known(section, TableSection.__struct_fields__, f"[tables.{name}]", path)
+    try:
+        return msgspec.convert(document, Configuration)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _known(section: Any, names: Iterable[str], where: str, path: Path) -> None:
+    if not isinstance(section, dict):
+        return  # msgspec says what is wrong with it
+    for name in section:
+        if name not in (known := list(names)):
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+            raise ConfigurationError(f"{path}: {where} has no {name!r}", remedy=hint)
+
+
+def _located(database: str, path: Path) -> str:
+    name, question, query = database.removeprefix(_SQLITE).partition("?")
+    if not database.startswith(_SQLITE) or not name or name == ":memory:" or os.path.isabs(name):
+        return database
+    return f"{_SQLITE}{(path.absolute().parent / name)}{question}{query}"

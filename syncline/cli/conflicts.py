@@ -1,0 +1,164 @@
+"""`syncline conflicts`: edits that met others' edits; list, show, resolve."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncline.cli import output
+from syncline.cli.options import file_argument, hub_option, json_option, open_replica, token_option
+from syncline.errors import UsageError
+from syncline.model import clock
+from syncline.model.plain import from_plain
+
+if TYPE_CHECKING:
+    from syncline import Replica
+    from syncline.protocol.messages import ConflictNote
+
+TAKES = ("hub", "sent", "base", "value")
+
+
+@click.command()
+@file_argument
+@click.argument("action", type=click.Choice(["list", "show", "resolve"]), default="list")
+@click.argument("number", metavar="[ID]", type=int, required=False)
+@click.option("--open", "open_only", is_flag=True, help="list: only those that wait for a decision.")
+@click.option("--take", type=click.Choice(TAKES), help="resolve: which value it shall be.")
+@click.option("--value", metavar="V", help="resolve --take value: the value, as JSON or as plain text.")
+@hub_option
+@token_option
+@json_option
+def conflicts(
+    file: Path,
+    action: str,
+    number: int | None,
+    open_only: bool,
+    hub: str | None,
+    token: str | None,
+    as_json: bool,
+    **decision: str | None,
+) -> int:
+    """List the conflicts of FILE's edits, show one, or resolve one.
+
+    \b
+    syncline conflicts FILE                          every conflict, with both values and the base
+    syncline conflicts FILE show ID                  one, with an explanation of its outcome
+    syncline conflicts FILE resolve ID --take sent   decide: hub, sent, base, or value with --value V
+
+    A decision is sent to the hub at once, and reaches all devices with their next sync. For a conflict of
+    whole rows --value is a JSON list of all columns that are not the key, in order.
+
+    JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id, table,
+    key, column, outcome, replica, hlc, rival, rival_hlc, base, sent, hub, at, policy, resolution.
+    """
+    with open_replica(file, hub, token) as replica:
+        if action == "list":
+            return _list(file, replica.conflicts(open_only=open_only), as_json=as_json)
+        note = _find(replica, file, number)
+        if action == "resolve":
+            _resolve(replica, file, note, **decision)
+            note = _find(replica, file, number)
+        mine = replica.id
+    if as_json:
+        output.document({"conflict": note, "explanation": explained(note, mine)})
+    else:
+        for sentence in explained(note, mine):
+            output.line(sentence)
+    return output.DONE
+
+
+def _list(file: Path, notes: list[ConflictNote], *, as_json: bool) -> int:
+    if as_json:
+        output.document({"file": str(file), "conflicts": notes})
+    elif not notes:
+        output.message("no conflicts")
+    else:
+        output.table(
+            ["id", "row", "column", "outcome", "base", "sent", "hub"], [_row(note) for note in notes]
+        )
+    return output.DONE
+
+
+def _row(note: ConflictNote) -> list[str]:
+    values = [output.spelled(value) for value in (note.base, note.sent, note.hub)]
+    where = f"{note.table} {output.key_text(note.key)}"
+    return [str(note.id), where, note.column or "(row)", note.outcome, *values]
+
+
+def _find(replica: Replica, file: Path, number: int | None) -> ConflictNote:
+    if number is None:
+        raise click.UsageError("Missing argument 'ID'.")
+    for note in replica.conflicts():
+        if note.id == number:
+            return note
+    raise UsageError(f"{file} has no conflict {number}", remedy=f"syncline conflicts {file}")
+
+
+def _resolve(replica: Replica, file: Path, note: ConflictNote, take: str | None, value: str | None) -> None:
+    if take is None:
+        raise click.UsageError(f"resolve needs --take {'|'.join(TAKES)}")
+    if (take == "value") != (value is not None):
+        raise click.UsageError("--value goes with --take value, and only with it")
+    replica.resolve(note.id, take, None if value is None else read_value(value, note))
+
+
+def read_value(text: str, note: ConflictNote) -> Any:
+    """What --value means: JSON; but text where the column holds text, or where it is no JSON."""
+    held = [value for value in (note.hub, note.sent, note.base) if value is not None]
+    try:
+        value = from_plain(json.loads(text))
+    except ValueError:
+        return text
+    if note.column is not None and value is not None and held and all(isinstance(v, str) for v in held):
+        return value if isinstance(value, str) else text
+    return value
+
+
+def explained(note: ConflictNote, mine: str | None) -> list[str]:
+    """Sentences that tell a newcomer what met what, and why it ended as it did."""
+    what = f"column {note.column}" if note.column else "the row"
+    place = f"{note.table} {output.key_text(note.key)}"
+    who, rival = _name(note.replica, mine), _name(note.rival, mine)
+    return [
+        f"Conflict {note.id}: {what} of {place} was edited by {who} and by {rival},"
+        " and neither had seen the other's edit.",
+        f"  before      {output.spelled(note.base)}",
+        f"  sent        {output.spelled(note.sent)}  at {_time(note.hlc)} by {who}",
+        f"  at the hub  {output.spelled(note.hub)}  at {_time(note.rival_hlc)} by {rival}",
+        f"  {_outcome(note)}",
+    ]
+
+
+def _outcome(note: ConflictNote) -> str:
+    if note.outcome == "open":
+        return "Nobody has decided yet: the hub's value stays until somebody does."
+    if note.resolution is not None:
+        return f"A person decided: {output.spelled(note.resolution)}."
+    won = {
+        "hub": "the hub's value stays, the one sent is kept here",
+        "replica": "the value sent won",
+        "merged": "a function made a new value of both",
+    }.get(note.outcome, note.outcome)
+    return f"Policy {note.policy}{_REASONS.get(note.policy, '')}: {won}."
+
+
+_REASONS = {
+    "lww": " (the later edit wins, whoever syncs first)",
+    "row": " (the later edit wins, the row as a whole)",
+    "newer_wins": " (the newer of an update and a delete wins)",
+}
+
+
+def _name(origin: str, mine: str | None) -> str:
+    if origin == mine:
+        return "this device"
+    return "the central database" if origin == "hub" else f"device {origin[:8]}"
+
+
+def _time(hlc: int) -> str:
+    moment = datetime.fromtimestamp(clock.milliseconds(hlc) / 1000, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

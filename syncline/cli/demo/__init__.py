@@ -1,0 +1,38 @@
+"""`syncline demo`: the whole story in ten seconds, on real files, a real server and a real kill.
+
+Brings its own data. The devices' edits are plain SQL by the standard `sqlite3`, as any application
+would make them; everything else is what `syncline` itself offers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from syncline.cli import output
+from syncline.cli.options import json_option
+
+
+@click.command()
+@click.option(
+    "--keep",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave the files in this new folder, to look at. [default: remove them]",
+)
+@json_option
+def demo(keep: Path | None, as_json: bool) -> int:
+    """Watch three devices work offline and agree again: conflict, counter, rejection, kill and all.
+
+    Exit code 3 if the copies were not equal in the end.
+
+    JSON: equal, files, tables {name: rows}, counter {start, taken, end}, conflicts, rejected,
+    killed {process, answered, repeat_counted_once}, seconds.
+    """
+    from syncline.cli.demo.story import tell
+
+    outcome = tell(keep, output.line if not as_json else lambda text: None)
+    if as_json:
+        output.document(outcome)
+    return output.DONE if outcome["equal"] else output.PERSON_NEEDED

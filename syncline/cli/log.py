@@ -1,0 +1,53 @@
+"""`syncline log`: what is captured and not decided yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncline.cli import output
+from syncline.cli.options import file_argument, json_option, open_replica
+from syncline.errors import UsageError
+
+if TYPE_CHECKING:
+    from syncline import LogEntry
+
+OPERATIONS = {"I": "inserted", "U": "updated", "D": "deleted", "M": "replaced"}
+
+
+@click.command()
+@file_argument
+@click.argument("table", required=False)
+@click.argument("key", nargs=-1)
+@json_option
+def log(file: Path, table: str | None, key: tuple[str, ...], as_json: bool) -> int:
+    """Show the edits captured in FILE and not decided yet, oldest first; of one TABLE, of one KEY.
+
+    A key of several columns is given as several words; a blob in hex.
+
+    JSON: file, entries [{table, seq, op, key, at, old, in_flight}].
+    """
+    with open_replica(file) as replica:
+        tables = replica.status().tables
+        if table is not None and table not in tables:
+            raise UsageError(f"{file} tracks no table {table!r}", remedy=f"One of: {', '.join(tables)}")
+        entries = [entry for entry in replica.log(table) if not key or _is(entry, key)]
+    if as_json:
+        output.document({"file": str(file), "entries": [entry.as_dict() for entry in entries]})
+    elif not entries:
+        output.message("nothing is captured that is not decided")
+    else:
+        output.table(["at", "table", "key", "what", "before"], [_row(entry) for entry in entries])
+    return output.DONE
+
+
+def _is(entry: LogEntry, key: tuple[str, ...]) -> bool:
+    return output.key_words(entry.key) == key
+
+
+def _row(entry: LogEntry) -> list[str]:
+    before = ", ".join(f"{name} {output.spelled(value)}" for name, value in entry.old.items())
+    what = OPERATIONS.get(entry.op, entry.op) + (" (in flight)" if entry.in_flight else "")
+    return [entry.at, entry.table, output.key_text(entry.key), what, before]

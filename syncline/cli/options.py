@@ -1,0 +1,56 @@
+"""Arguments and options that several verbs share, and how a verb opens its replica."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import syncline
+from syncline.errors import StoreError
+
+if TYPE_CHECKING:
+    from syncline import Replica
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+json_option: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
+)
+file_argument: Decorator = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+configuration_argument: Decorator = click.argument(
+    "toml", metavar="syncline.toml", type=click.Path(dir_okay=False, path_type=Path)
+)
+token_option: Decorator = click.option(
+    "--token", metavar="T", envvar="SYNCLINE_TOKEN", help="Who you are, for the hub. [env: SYNCLINE_TOKEN]"
+)
+hub_option: Decorator = click.option(
+    "--hub", metavar="URL", help="Where the hub is now, if not where the file remembers it."
+)
+progress_option: Decorator = click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show progress on stderr (default: when it is a terminal).",
+)
+yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
+
+
+def open_replica(file: Path, hub: str | None = None, token: str | None = None) -> Replica:
+    """Open an existing device file; StoreError when there is none."""
+    if not file.exists():
+        raise StoreError(
+            f"there is no file {file}", code="store_missing", remedy=f"syncline clone URL {file}"
+        )
+    return syncline.connect(str(file), hub=hub, token=token)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone. Without a terminal only --yes will do."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} This cannot be undone, so it needs --yes.")
+    click.confirm(question, abort=True, err=True)

@@ -1,0 +1,97 @@
+"""`syncline rejected`: edits that the centre cannot hold; list, show, retry, discard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncline.cli import output
+from syncline.cli.options import confirm, file_argument, json_option, open_replica, yes_option
+from syncline.errors import UsageError
+
+if TYPE_CHECKING:
+    from syncline import RejectedEdit, Replica
+
+OPERATIONS = {"I": "insert", "R": "replace", "U": "update", "D": "delete"}
+
+
+@click.command()
+@file_argument
+@click.argument("action", type=click.Choice(["list", "show", "retry", "discard"]), default="list")
+@click.argument("number", metavar="[ID]", type=int, required=False)
+@yes_option
+@json_option
+def rejected(file: Path, action: str, number: int | None, yes: bool, as_json: bool) -> int:
+    """List the edits of FILE that the centre refused, show one, retry or discard one.
+
+    \b
+    syncline rejected FILE              every rejected edit, with its reason
+    syncline rejected FILE show ID      one, with its values
+    syncline rejected FILE retry ID     put it into the table again; the next sync sends it
+    syncline rejected FILE discard ID   forget it (asks, unless --yes)
+
+    JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}. An edit: id, table, key,
+    op, values, base, code, detail, remedy, parent, at, push.
+    """
+    with open_replica(file) as replica:
+        if action == "list":
+            return _list(file, replica.rejected(), as_json=as_json)
+        edit = _find(replica, file, number)
+        done = f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}"
+        if action == "retry":
+            replica.retry(edit.id)
+            done = f"{done}: in the table again; `syncline sync {file}` sends it"
+        elif action == "discard":
+            confirm(f"Discard the {done}?", yes=yes)
+            replica.discard(edit.id)
+            done = f"{done}: discarded"
+    if as_json:
+        output.document({"rejected": edit, "action": action})
+    elif action == "show":
+        _show(edit)
+    else:
+        output.line(done)
+    return output.DONE
+
+
+def _list(file: Path, edits: list[RejectedEdit], *, as_json: bool) -> int:
+    if as_json:
+        output.document({"file": str(file), "rejected": edits})
+    elif not edits:
+        output.message("nothing is rejected")
+    else:
+        output.table(["id", "row", "edit", "code", "why"], [_row(edit) for edit in edits])
+    return output.DONE
+
+
+def _row(edit: RejectedEdit) -> list[str]:
+    where = f"{edit.table} {output.key_text(edit.key)}"
+    return [str(edit.id), where, OPERATIONS[edit.op], edit.code, edit.detail]
+
+
+def _show(edit: RejectedEdit) -> None:
+    output.line(
+        f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}, push {edit.push}, {edit.at}"
+    )
+    output.line(f"why: {edit.detail} [{edit.code}]")
+    output.line(f"try: {edit.remedy}")
+    if edit.parent is not None:
+        table, key = edit.parent
+        output.line(f"it depends on {table} {output.key_text(key)}, which was rejected too")
+    if edit.values:
+        rows = [
+            [name, output.spelled(edit.base.get(name)), output.spelled(value)]
+            for name, value in edit.values.items()
+        ]
+        output.table(["column", "before", "sent"], rows)
+
+
+def _find(replica: Replica, file: Path, number: int | None) -> RejectedEdit:
+    if number is None:
+        raise click.UsageError("Missing argument 'ID'.")
+    for edit in replica.rejected():
+        if edit.id == number:
+            return edit
+    raise UsageError(f"{file} has no rejected edit {number}", remedy=f"syncline rejected {file}")

@@ -1,0 +1,41 @@
+"""`syncline status`: how a device file stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from syncline.cli import output
+from syncline.cli.options import file_argument, json_option, open_replica
+
+
+@click.command()
+@file_argument
+@json_option
+def status(file: Path, as_json: bool) -> int:
+    """Say how FILE stands, without the network: what is pending, since when, and what waits for you.
+
+    JSON: id, file, hub, hub_url, tables, pending {table: edits}, in_flight, watermark, schema,
+    last_sync, conflicts, open_conflicts, rejected, hidden.
+    """
+    with open_replica(file) as replica:
+        found = replica.status()
+    if as_json:
+        output.document(found.as_dict())
+        return output.DONE
+    output.line(f"{file}: replica {found.id} of {found.hub_url}")
+    output.line(f"last sync  {found.last_sync or 'never'}")
+    output.line(f"watermark  {found.watermark or 'none yet'}")
+    waiting = sum(found.pending.values())
+    output.line(f"pending    {output.counted(waiting, 'edit') if waiting else 'nothing'}")
+    if found.in_flight is not None:
+        output.line(f"in flight  push {found.in_flight} was sent and not answered; the next sync asks again")
+    if found.hidden:
+        rows = output.counted(found.hidden, "edited row")
+        output.line(f"hidden     {rows}, deleted at the hub; the next sync decides")
+    conflicts = f"{found.conflicts:,}, of which {found.open_conflicts:,} to be decided"
+    output.line(f"conflicts  {conflicts if found.conflicts else 'none'}")
+    output.line(f"rejected   {format(found.rejected, ',') if found.rejected else 'none'}")
+    output.table(["table", "pending"], [[name, f"{found.pending.get(name, 0):,}"] for name in found.tables])
+    return output.DONE

@@ -1,0 +1,128 @@
+"""`syncline sync`, `push`, `pull`: one round with the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncline.cli import output, progress
+from syncline.cli.options import (
+    file_argument,
+    hub_option,
+    json_option,
+    open_replica,
+    progress_option,
+    token_option,
+)
+
+if TYPE_CHECKING:
+    from syncline import PullReport, PushReport, Replica
+
+
+@click.command()
+@file_argument
+@hub_option
+@token_option
+@progress_option
+@json_option
+def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
+    """Send what is pending, take the hub's verdict, fetch what is new.
+
+    Interrupt it as you like: the next sync goes on and nothing is sent twice. Exit code 3: done, but
+    rejected edits or open conflicts wait for you.
+
+    JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables},
+    pending, requests, seconds, waiting {rejected, open_conflicts}.
+    """
+    with open_replica(file, hub, token) as replica:
+        with progress.shown(shown["progress"]) as report:
+            done = replica.sync(progress=report)
+        waiting = _waiting(replica)
+    if as_json:
+        output.document({**done.as_dict(), "waiting": waiting})
+    else:
+        _say_push(done.push)
+        _say_pull(done.pull)
+        if done.pending:
+            output.line(f"{output.counted(done.pending, 'edit')} made meanwhile wait for the next sync")
+    return _code(file, waiting, as_json=as_json)
+
+
+@click.command()
+@file_argument
+@hub_option
+@token_option
+@json_option
+def push(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
+    """Send what is pending and take the hub's verdict, without fetching what is new.
+
+    Exit code 3: done, but rejected edits or open conflicts wait for you.
+
+    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts}.
+    """
+    with open_replica(file, hub, token) as replica:
+        done = replica.push()
+        waiting = _waiting(replica)
+    if as_json:
+        output.document({**done.as_dict(), "waiting": waiting})
+    else:
+        _say_push(done)
+    return _code(file, waiting, as_json=as_json)
+
+
+@click.command()
+@file_argument
+@hub_option
+@token_option
+@json_option
+def pull(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
+    """Fetch what is new; pending edits stay pending, on top of it.
+
+    JSON: written, removed, pages, tables.
+    """
+    with open_replica(file, hub, token) as replica:
+        done = replica.pull()
+    if as_json:
+        output.document(done.as_dict())
+    else:
+        _say_pull(done)
+    return output.DONE
+
+
+def _say_push(report: PushReport) -> None:
+    text = f"sent {output.counted(report.sent, 'row')}"
+    if report.overruled:
+        text += f", {report.overruled:,} came back in another state"
+    if report.conflicts:
+        text += f", {output.counted(report.conflicts, 'conflict')}"
+    if report.rejected:
+        text += f", {len(report.rejected):,} rejected"
+    output.line(text)
+    for edit in report.rejected:
+        output.line(f"  rejected {edit.table} {output.key_text(edit.key)}: {edit.detail} [{edit.code}]")
+
+
+def _say_pull(report: PullReport) -> None:
+    text = f"received {output.counted(report.written, 'row')}"
+    if report.removed:
+        text += f", removed {report.removed:,}"
+    tables = ", ".join(f"{name} {rows:,}" for name, rows in report.tables.items())
+    output.line(f"{text} ({tables})" if tables else text)
+
+
+def _waiting(replica: Replica) -> dict[str, int]:
+    status = replica.status()
+    return {"rejected": status.rejected, "open_conflicts": status.open_conflicts}
+
+
+def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
+    if not any(waiting.values()):
+        return output.DONE
+    if not as_json:
+        if waiting["rejected"]:
+            output.message(f"{waiting['rejected']:,} rejected: see `syncline rejected {file}`")
+        if waiting["open_conflicts"]:
+            output.message(f"{waiting['open_conflicts']:,} to be decided: see `syncline conflicts {file}`")
+    return output.PERSON_NEEDED

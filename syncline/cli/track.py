@@ -1,0 +1,40 @@
+"""`syncline track`: make existing tables of an existing file take part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import syncline
+from syncline.cli import output
+from syncline.cli.options import file_argument, json_option, token_option
+from syncline.errors import StoreError
+
+
+@click.command()
+@file_argument
+@click.argument("tables", metavar="TABLE...", nargs=-1, required=True)
+@click.option("--hub", metavar="URL", help="The hub; needed the first time.")
+@token_option
+@json_option
+def track(file: Path, tables: tuple[str, ...], hub: str | None, token: str | None, as_json: bool) -> int:
+    """Make existing tables of an existing FILE take part.
+
+    Rows that are only in FILE become pending inserts, rows that are only at the hub are added. Where
+    both have a row and they differ, the hub's stays and the other is kept as a conflict.
+
+    JSON: file, hub, replica, tables, pending.
+    """
+    if not file.exists():
+        remedy = f"syncline clone URL {file}"
+        raise StoreError(f"there is no file {file}", code="store_missing", remedy=remedy)
+    with syncline.connect(str(file), hub=hub, token=token) as replica:
+        replica.track(*tables)
+        status = replica.status().as_dict()
+        document = {"file": str(file), "hub": hub, "replica": replica.id, "tables": list(tables)}
+    if as_json:
+        output.document({**document, "pending": status["pending"]})
+    else:
+        output.line(f"{', '.join(tables)} of {file} take part now; `syncline sync {file}` sends what is new")
+    return output.DONE
