@@ -13,7 +13,7 @@ import msgspec
 
 from syncline.errors import Malformed, TooLarge, ValueRefused
 from syncline.protocol import jsonform, limits, versions
-from syncline.protocol.messages import Limits, Record
+from syncline.protocol.messages import PROTOCOL_VERSION, Limits, Record
 from syncline.protocol.negotiation import Form
 
 M = TypeVar("M", bound=Record)
@@ -37,7 +37,7 @@ def decode(body: bytes, kind: type[M], form: Form) -> M:
         raise TooLarge("the message is nested too deeply") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise Malformed(f"the body is no {kind.__name__}: {error}") from error
-    versions.supported(message.version)  # type: ignore[attr-defined]
+    versions.supported(getattr(message, "version", PROTOCOL_VERSION))
     return message
 
 

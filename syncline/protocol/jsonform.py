@@ -27,11 +27,14 @@ from msgspec import Raw, Struct
 
 from syncline.errors import DigestMismatch, Malformed
 from syncline.protocol.body import seal
-from syncline.protocol.messages import Group, Push, PushGroup, Record
+from syncline.protocol.messages import Group, Push, PushGroup, Record, Resolve
 
 M = TypeVar("M", bound=Record)
 Turn = Callable[[Any], Any] | None
 """Turns a value from one form into the other; None: it is the same in both."""
+
+_OPTIONAL: dict[tuple[type[Record], str], Any] = {(Push, "digest"): "", (Resolve, "id"): 0}
+"""What JSON may leave out: the digest of a push, and the number that stands in the path anyway."""
 
 _NAMED_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -68,8 +71,7 @@ def twin(record: type[Record]) -> type[Struct]:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for field in msgspec.structs.fields(record):
         kind = _twin_type(hints[field.name], record)
-        optional = (record, field.name) == (Push, "digest")
-        default = "" if optional else _default(field, hints[field.name])
+        default = _OPTIONAL.get((record, field.name), _default(field, hints[field.name]))
         fields.append((field.name, kind) if default is msgspec.NODEFAULT else (field.name, kind, default))
     return msgspec.defstruct(
         record.__name__,

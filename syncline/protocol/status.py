@@ -25,6 +25,7 @@ STATUS: Mapping[str, int] = {
     "version_unsupported": 400,
     "not_found": 404,
     "unknown_replica": 404,
+    "unknown_conflict": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "request_timeout": 408,

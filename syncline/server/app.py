@@ -1,0 +1,58 @@
+"""The ASGI application: which path answers what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from syncline.protocol.routes import ROUTES
+from syncline.server.centre import Centre
+from syncline.server.exchange import Exchange
+from syncline.server.lanes import Lanes
+from syncline.server.openapi import document
+from syncline.server.probes import Probes
+from syncline.server.problems import HANDLERS
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+THREADS = 8
+
+
+def create_app(hub: Centre, *, threads: int = THREADS) -> Starlette:
+    """Return the hub as an ASGI application.
+
+    At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of
+    its own, so it can be mounted as it is; it does not close the hub.
+    """
+    lanes = Lanes(threads)
+    probes = Probes(hub, lanes)
+    by_path: dict[str, dict[str, Endpoint]] = {
+        "/health": {"GET": probes.health},
+        "/ready": {"GET": probes.ready},
+        "/openapi.json": {"GET": document},
+    }
+    for route in ROUTES:
+        by_path.setdefault(route.path, {})[route.method] = Exchange(hub, route, lanes).answer
+    app = Starlette(
+        routes=[
+            Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()
+        ],
+        exception_handlers=HANDLERS,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
+    """One endpoint a path, so that a refused method is told all that are allowed."""
+    if "GET" in endpoints:
+        endpoints = endpoints | {"HEAD": endpoints["GET"]}
+
+    async def answer(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    return answer

@@ -1,0 +1,123 @@
+"""One request and its answer: negotiate, read, hand over, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from syncline.errors import Malformed, SynclineError, TooLarge
+from syncline.model.actor import ANYONE, Actor
+from syncline.protocol import codec, compression, messages, negotiation, versions
+from syncline.protocol.negotiation import Form
+from syncline.protocol.routes import Route
+from syncline.server.centre import Centre
+from syncline.server.incoming import body_of
+from syncline.server.lanes import Lanes
+from syncline.server.problems import BASE_HEADERS, refused, unexpected
+
+QUERY_LENGTH = 128 * 1024
+"""Characters of a query string; a watermark is the longest thing in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the headers of a request agreed on."""
+
+    actor: Actor
+    version: int
+    sent: Form
+    answer: Form
+    content_encoding: str | None
+    answer_coding: str | None
+
+
+class Exchange:
+    """Answers the requests of one route."""
+
+    def __init__(self, hub: Centre, route: Route, lanes: Lanes) -> None:
+        self._hub = hub
+        self._route = route
+        self._lanes = lanes
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request, or the problem with it. Never raises."""
+        where = f"{self._route.method} {self._route.path}"
+        try:
+            terms = self._agree(request.headers)
+            if not self._route.body:
+                fields = _query(request)
+                return await self._lanes.run(lambda: self._ask(fields, terms))
+            async with body_of(request, self._hub.limits.bytes, self._lanes) as body:
+                path = request.path_params
+                return await self._lanes.run(lambda: self._tell(body, path, terms))
+        except SynclineError as error:
+            return refused(error, where)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:
+            return unexpected(error, where)
+
+    def _agree(self, headers: Headers) -> _Terms:
+        version = versions.spoken(headers.get(versions.HEADER))
+        sent = negotiation.sent(headers.get("content-type")) if self._route.body else Form.JSON
+        return _Terms(
+            actor=ANYONE,
+            version=version,
+            sent=sent,
+            answer=negotiation.accepted(headers.get("accept"), sent),
+            content_encoding=headers.get("content-encoding"),
+            answer_coding=compression.choose(headers.get("accept-encoding")),
+        )
+
+    # In a thread from here on.
+
+    def _ask(self, fields: dict[str, str], terms: _Terms) -> Response:
+        """A request in the query string."""
+        fields["version"] = str(terms.version)
+        message = codec.read_query(fields, self._route.request, self._hub.limits)
+        return self._handed_over(cast(messages.Request, message), terms)
+
+    def _tell(self, body: bytes, path: Mapping[str, str], terms: _Terms) -> Response:
+        """A request in the body."""
+        limits = self._hub.limits
+        plain = compression.decompress(body, terms.content_encoding, limits.bytes)
+        message = codec.decode_request(plain, self._route.request, terms.sent, limits)
+        if isinstance(message, messages.Resolve):
+            message = _numbered(message, path["id"])
+        return self._handed_over(cast(messages.Request, message), terms)
+
+    def _handed_over(self, message: messages.Request, terms: _Terms) -> Response:
+        content = codec.encode(self._hub.handle(terms.actor, message), terms.answer)
+        headers = {**BASE_HEADERS, "vary": "accept, accept-encoding"}
+        if terms.answer_coding and len(content) >= compression.THRESHOLD:
+            content = compression.compress(content, terms.answer_coding)
+            headers["content-encoding"] = terms.answer_coding
+        return Response(content, headers=headers, media_type=terms.answer.value)
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The query's parameters, each given once."""
+    if len(request.scope["query_string"]) > QUERY_LENGTH:
+        raise TooLarge(f"the query is longer than {QUERY_LENGTH} characters")
+    pairs = request.query_params.multi_items()
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Malformed("a query parameter is given twice")
+    if "version" in fields:
+        raise Malformed(f"the version of the protocol is said in the header {versions.HEADER}")
+    return fields
+
+
+def _numbered(message: messages.Resolve, number: str) -> messages.Resolve:
+    """The message with the conflict's number from the path."""
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise Malformed(f"{number[:40]!r} is not the number of a conflict")
+    if message.id not in (0, int(number)):
+        raise Malformed(f"the body decides conflict {message.id}, the path {number}")
+    return msgspec.structs.replace(message, id=int(number))

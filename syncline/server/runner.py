@@ -1,0 +1,77 @@
+"""Running the application in a process of its own (uvicorn)."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from syncline.errors import TransportError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+GRACE_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""Longer than a device waits between two syncs of a busy minute, so that connections are used again."""
+
+START_SECONDS = 30.0
+
+
+def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None]) -> None:
+    """Answer until SIGINT or SIGTERM; what was begun is finished within GRACE_SECONDS.
+
+    `listening` is a bound socket; `announce` is called with the URL once requests are answered.
+    """
+    _server(app, lambda: announce(url_of(listening))).run(sockets=[listening])
+
+
+@contextmanager
+def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Answer in a thread of this process while the block runs; gives the URL. For tests and notebooks."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    with listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        started = threading.Event()
+        server = _server(app, started.set)
+        thread = threading.Thread(target=server.run, args=([listening],), name="syncline server", daemon=True)
+        thread.start()
+        try:
+            if not started.wait(START_SECONDS):
+                raise TransportError("the server did not start", code="server_not_started")
+            yield url_of(listening)
+        finally:
+            server.should_exit = True
+            thread.join(GRACE_SECONDS + 5)
+
+
+def url_of(listening: socket.socket) -> str:
+    """The URL of a bound socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if not self.should_exit:
+                started()
+
+    return Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )

@@ -1,0 +1,183 @@
+"""The hub over HTTP. Messages travel as MessagePack, compressed when that is worth it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar, cast
+
+import httpx2
+import msgspec
+
+from syncline.errors import ConfigurationError, SynclineError, TransportError
+from syncline.protocol import codec, compression, versions
+from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
+from syncline.protocol.negotiation import PROBLEM, Form
+from syncline.protocol.routes import Route, route_of
+from syncline.protocol.status import RETRY_AFTER, from_problem
+
+M = TypeVar("M", bound=Record)
+
+ANSWER_LIMIT = 512 * 1024 * 1024
+"""Bytes of an answer after decompression; a page of a pull or a hydrate is far below."""
+
+PROBLEM_LIMIT = 1024 * 1024
+KEEP_ALIVE_SECONDS = 60.0
+_URL_REMEDY = "Give the place of the hub, like http://127.0.0.1:8080"
+PAUSES = (0.1, 0.5)
+"""Seconds before the first and the second repetition."""
+
+
+class HttpTransport:
+    """A `Transport` to the hub at `url` (the place where the application is mounted).
+
+    `token` is sent as a bearer token. `timeout` bounds each wait for the hub, in seconds; `connect` the
+    wait for a connection. One connection is kept and used again. A request is repeated, at most
+    `len(pauses)` times, when the connection could not be made, when the hub said that it is busy, and when
+    it only asks and its answer was lost. Everything else is sent at most once a call. For one thread.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        connect: float = 5.0,
+        form: Form = Form.MSGPACK,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        self.url = _checked(url)
+        self._form = form
+        self._pauses = pauses
+        headers = {
+            versions.HEADER: str(PROTOCOL_VERSION),
+            "accept": form.value,
+            "accept-encoding": compression.ACCEPT_ENCODING,
+            "user-agent": "syncline",
+        }
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        self._client = httpx2.Client(
+            headers=headers,
+            timeout=httpx2.Timeout(timeout, connect=connect),
+            limits=httpx2.Limits(max_connections=2, keepalive_expiry=KEEP_ALIVE_SECONDS),
+            follow_redirects=False,
+        )
+
+    def send(self, request: Request) -> Response:
+        """Carry one request and its answer; see `protocol.flows.Transport`."""
+        route = route_of(request)
+        path, query = route.locate(request)
+        content, headers = self._body(request) if route.body else (None, {})
+        built = self._client.build_request(
+            route.method, self.url + path, params=query or None, content=content, headers=headers
+        )
+        return cast(Response, self._patiently(built, route))
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+    def __enter__(self) -> HttpTransport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _body(self, request: Request) -> tuple[bytes, dict[str, str]]:
+        content, headers = codec.encode(request, self._form), {"content-type": self._form.value}
+        if len(content) >= compression.THRESHOLD:
+            coding = compression.CODINGS[0]
+            content = compression.compress(content, coding)
+            headers["content-encoding"] = coding
+        return content, headers
+
+    def _patiently(self, built: httpx2.Request, route: Route) -> Record:
+        for pause in self._pauses:
+            try:
+                return self._once(built, route)
+            except SynclineError as error:
+                if not _worth_repeating(error, route):
+                    raise
+            time.sleep(pause)
+        return self._once(built, route)
+
+    def _once(self, built: httpx2.Request, route: Route) -> Record:
+        try:
+            answer = self._client.send(built, stream=True)
+            try:
+                body = self._read(answer)
+            finally:
+                answer.close()
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+        versions.spoken(answer.headers.get(versions.HEADER))
+        return self._opened(answer, body, route.response)
+
+    def _read(self, answer: httpx2.Response) -> bytes:
+        """The body as sent, counted while it arrives."""
+        limit = ANSWER_LIMIT if answer.status_code == 200 else PROBLEM_LIMIT
+        chunks, size = [], 0
+        for chunk in answer.iter_raw():
+            size += len(chunk)
+            if size > limit:
+                raise compression.too_large(limit)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _opened(self, answer: httpx2.Response, body: bytes, kind: type[M]) -> M:
+        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        limit = ANSWER_LIMIT if answer.status_code == 200 else PROBLEM_LIMIT
+        if media == PROBLEM:
+            raise _problem_in(
+                compression.decompress(body, answer.headers.get("content-encoding"), limit),
+                answer.status_code,
+            )
+        if answer.status_code != 200 or media != self._form.value or versions.HEADER not in answer.headers:
+            raise self._stranger(answer.status_code, media)
+        plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
+        return codec.decode(plain, kind, self._form)
+
+    def _stranger(self, status: int, media: str) -> TransportError:
+        """What answered is not a hub: a proxy, a login page of a network, another program."""
+        return TransportError(
+            f"{self.url} answered {status} ({media or 'nothing'}), which no hub says",
+            code="not_a_hub",
+            remedy="Check the URL; a network's login page or a proxy may stand in between. Then sync again.",
+        )
+
+    def _unreachable(self, error: httpx2.HTTPError) -> TransportError:
+        kind = type(error).__name__
+        return TransportError(f"{self.url} cannot be reached: {str(error) or kind} ({kind})")
+
+
+def _checked(url: str) -> str:
+    """The URL without a slash at its end; ConfigurationError if it is none of HTTP."""
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError) as error:
+        raise ConfigurationError(f"{url!r} is not a URL: {error}", remedy=_URL_REMEDY) from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
+        raise ConfigurationError(f"{url!r} is not the URL of a hub", remedy=_URL_REMEDY)
+    return url.rstrip("/")
+
+
+def _worth_repeating(error: SynclineError, route: Route) -> bool:
+    """Whether the same request may be sent once more, and at once.
+
+    A connection that could not be made carried nothing. A hub that answers with a retryable error changed
+    nothing. When an answer was lost, only a question may be asked again.
+    """
+    if not isinstance(error, TransportError):
+        return error.retry and RETRY_AFTER.get(error.code, 0) <= 1
+    if isinstance(error.__cause__, httpx2.ConnectError):
+        return True
+    return route.repeatable and isinstance(error.__cause__, httpx2.HTTPError)
+
+
+def _problem_in(body: bytes, status: int) -> SynclineError:
+    try:
+        problem: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        problem = None
+    return from_problem(problem if isinstance(problem, dict) else {}, status)
