@@ -13,7 +13,7 @@ from syncline.errors import SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.database import Form, Key, Position, Rival, Stage, WriteTransaction
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
-from syncline.merge.rules import Reject, TableRules
+from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
 from syncline.model.values import Value, mask_of
 
@@ -34,7 +34,7 @@ class Settled:
     wanted: dict[RowId, None] = field(default_factory=dict)
     notes: list[tuple[RowId, int, Note]] = field(default_factory=list)
     """(row, HLC of the pushed edit, note)"""
-    rejected: dict[RowId, Reject] = field(default_factory=dict)
+    rejected: dict[RowId, SynclineError] = field(default_factory=dict)
 
 
 def stage_parts(transaction: WriteTransaction, parts: Sequence[Part]) -> list[Stage]:

@@ -68,4 +68,4 @@ def parse_cursor(
 
 
 def _seal(token: str, secret: str) -> str:
-    return hashlib.sha256(f"{secret}|{token}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{secret}|{token}".encode("utf-8", "surrogatepass")).hexdigest()[:12]

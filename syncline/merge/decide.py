@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from syncline.merge.rules import Reject, TableRules
+from syncline.errors import SynclineError, ValueRefused
+from syncline.merge.rules import ColumnFunction, Reject, TableRules
 from syncline.model.schema import TableSchema
-from syncline.model.values import Value, add, identical, larger, smaller
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value, add, identical, larger, smaller
 
 Stamp = tuple[int, str]
 NOBODY: Stamp = (-1, "")
 Outcome = Literal["replica", "hub", "open", "merged"]
+FUNCTION_REMEDY = "Correct the function in the hub's configuration, then retry the edit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Decision:
     override: bool = False
     notes: list[Note] = field(default_factory=list)
     wanted: bool = False
-    rejected: Reject | None = None
+    rejected: SynclineError | None = None
 
 
 def decide(
@@ -258,7 +260,7 @@ def _update(
         newest = _newest([entry for entry in rivals if entry.mask & entry.unseen & bit])
         try:
             settled = _column(rules, sent, column, value, (hlc, sent.replica), present[column], newest)
-        except Reject as reason:
+        except (Reject, ValueRefused) as reason:
             return Decision(override=True, rejected=reason)
         if settled is None:
             return Decision(wanted=True)
@@ -298,7 +300,7 @@ def _column(
         return None
     before, outcome, result = sent.base.before.get(column), "replica", extreme
     if callable(policy):
-        result, outcome = policy(before, present, value), "merged"
+        result, outcome = _called(policy, before, present, value), "merged"
     elif policy in ("max", "min"):
         outcome = "hub" if identical(extreme, present) else "replica"
     elif policy == "hub_wins" or (policy == "lww" and newest > stamp):
@@ -316,3 +318,20 @@ def _column(
         result if outcome == "merged" else None,
     )
     return _Settled(result, outcome in ("replica", "merged"), note)
+
+
+def _called(function: ColumnFunction, base: Value, ours: Value, theirs: Value) -> Value:
+    """What the user's function makes of a conflict. Whatever goes wrong in it rejects this edit alone."""
+    name = getattr(function, "__name__", "?")
+    try:
+        result = function(base, ours, theirs)
+    except Reject:
+        raise
+    except Exception as error:
+        detail = f"the merge function {name} failed: {type(error).__name__}: {error}"
+        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY) from error
+    good = type(result) in (type(None), int, float, str, bytes)
+    if not good or (isinstance(result, int) and not INTEGER_MIN <= result <= INTEGER_MAX):
+        detail = f"the merge function {name} returned {type(result).__name__}, which cannot be carried"
+        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY)
+    return "NaN" if result != result else result

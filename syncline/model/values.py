@@ -8,7 +8,8 @@ such form travels as text (see `docs/types.md`). A float column whose value is N
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal, InvalidOperation, localcontext
+from contextlib import AbstractContextManager
+from decimal import Context, Decimal, InvalidOperation, localcontext
 
 from syncline.errors import ValueRefused
 
@@ -18,20 +19,43 @@ Row = Sequence[Value]
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 
 
+_PARSING = Context(traps=[InvalidOperation])
+DIGITS = 20_000
+"""The most digits, before and after the point, of a number that is added up."""
+
+
 def _exact(value: Value) -> Decimal:
     """The number as an exact decimal; a float by its shortest decimal spelling."""
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, (int, str)):
         try:
-            return Decimal(value)
+            number = Decimal(value, _PARSING)
         except InvalidOperation:
-            pass
-    raise ValueRefused(f"{value!r} is not a number, so it cannot be added up or compared as one")
+            number = Decimal("sNaN")
+        if _countable(number):
+            return number
+    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:80] + "..."
+    raise ValueRefused(f"{shown} is not a number, so it cannot be added up or compared as one")
+
+
+def _countable(number: Decimal) -> bool:
+    """Whether it is a number, infinity or NaN, of at most `DIGITS` digits on either side of the point."""
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int):
+        return not number.is_snan()
+    return abs(exponent) <= DIGITS and abs(number.adjusted()) <= DIGITS
+
+
+def _exactly() -> AbstractContextManager[Context]:
+    """Arithmetic that rounds nothing; infinity minus infinity is NaN, as it is for floats."""
+    return localcontext(Context(prec=3 * DIGITS, traps=[]))
 
 
 def _like(number: Decimal, *models: Value) -> Value:
     """Give `number` the storage class of the models: text wins over float, float over integer."""
+    if number.is_nan():
+        return "NaN"
     if any(isinstance(model, str) for model in models):
         return format(number, "f") if number.is_finite() else str(number)
     if any(isinstance(model, float) for model in models):
@@ -51,8 +75,7 @@ def add(value: Value, increment: Value) -> Value:
         return value
     if value is None:
         value = 0
-    with localcontext() as context:
-        context.prec = 2000
+    with _exactly():
         return _like(_exact(value) + _exact(increment), value, increment)
 
 
@@ -60,8 +83,7 @@ def subtract(value: Value, base: Value) -> Value:
     """The increment that leads from `base` to `value`; NULL counts as 0, and NULL - NULL is NULL."""
     if value is None and base is None:
         return None
-    with localcontext() as context:
-        context.prec = 2000
+    with _exactly():
         left, right = 0 if value is None else value, 0 if base is None else base
         return _like(_exact(left) - _exact(right), left, right)
 
@@ -81,12 +103,14 @@ def smaller(left: Value, right: Value, numeric: bool) -> Value:
 
 
 def _order(value: Value, numeric: bool) -> tuple[int, Decimal | str | bytes]:
+    """What a value is compared by: numbers, NaN above them all, then text, then blobs."""
     if isinstance(value, (int, float)) or (numeric and isinstance(value, str)):
-        return (0, _exact(value))
+        number = _exact(value)
+        return (1, "") if number.is_nan() else (0, number)
     if isinstance(value, str):
-        return (1, value)
+        return (2, value)
     assert isinstance(value, bytes)
-    return (2, value)
+    return (3, value)
 
 
 def identical(left: Value, right: Value) -> bool:
