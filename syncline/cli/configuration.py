@@ -7,8 +7,10 @@
     deletes = "newer_wins"
     [tables.album]
 
-Without any [tables...] every table that can take part does. The names of columns and policies are
-checked against the database by the hub; here only the form is.
+Without any `[tables...]` every table that can take part does. A relative SQLite file lies beside the toml,
+wherever the command is started. `merge` may also be one word for whole rows: row, hub_wins, replica_wins,
+review. An unknown name is refused, with the nearest known one; whether tables, columns and policies exist
+is checked by the hub when it starts.
 """
 
 from __future__ import annotations

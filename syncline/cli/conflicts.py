@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,11 +63,11 @@ def conflicts(
         if action == "resolve":
             _resolve(replica, file, note, **decision)
             note = _find(replica, file, number)
-        mine = replica.id
+        explanation = explained(note, {str(replica.id): "this device"})
     if as_json:
-        output.document({"conflict": note, "explanation": explained(note, mine)})
+        output.document({"conflict": note, "explanation": explanation})
     else:
-        for sentence in explained(note, mine):
+        for sentence in explanation:
             output.line(sentence)
     return output.DONE
 
@@ -118,30 +119,32 @@ def read_value(text: str, note: ConflictNote) -> Any:
     return value
 
 
-def explained(note: ConflictNote, mine: str | None) -> list[str]:
-    """Sentences that tell a newcomer what met what, and why it ended as it did."""
+def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
+    """Sentences that tell a newcomer what met what, and why it ended as it did.
+
+    `names` calls replicas by name, by id; others are called by the first letters of their id.
+    """
+    who, rival = _name(note.replica, names), _name(note.rival, names)
     what = f"column {note.column}" if note.column else "the row"
-    place = f"{note.table} {output.key_text(note.key)}"
-    who, rival = _name(note.replica, mine), _name(note.rival, mine)
     return [
-        f"Conflict {note.id}: {what} of {place} was edited by {who} and by {rival},"
-        " and neither had seen the other's edit.",
+        f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} was edited by {who} and by"
+        f" {rival}, and neither had seen the other's edit.",
         f"  before      {output.spelled(note.base)}",
         f"  sent        {output.spelled(note.sent)}  at {_time(note.hlc)} by {who}",
         f"  at the hub  {output.spelled(note.hub)}  at {_time(note.rival_hlc)} by {rival}",
-        f"  {_outcome(note)}",
+        f"  {_outcome(note, who, rival)}",
     ]
 
 
-def _outcome(note: ConflictNote) -> str:
+def _outcome(note: ConflictNote, who: str, rival: str) -> str:
     if note.outcome == "open":
-        return "Nobody has decided yet: the hub's value stays until somebody does."
-    if note.resolution is not None:
+        return "To be decided by a person: the hub's value stays until somebody does."
+    if note.outcome == "resolved":
         return f"A person decided: {output.spelled(note.resolution)}."
     won = {
-        "hub": "the hub's value stays, the one sent is kept here",
-        "replica": "the value sent won",
-        "merged": "a function made a new value of both",
+        "hub": f"the value of {rival} stays; that of {who} is kept in this note",
+        "replica": f"the value of {who} won; that of {rival} is kept in this note",
+        "merged": "both were merged into a new value",
     }.get(note.outcome, note.outcome)
     return f"Policy {note.policy}{_REASONS.get(note.policy, '')}: {won}."
 
@@ -153,10 +156,10 @@ _REASONS = {
 }
 
 
-def _name(origin: str, mine: str | None) -> str:
-    if origin == mine:
-        return "this device"
-    return "the central database" if origin == "hub" else f"device {origin[:8]}"
+def _name(origin: str, names: Mapping[str, str]) -> str:
+    if origin == "hub":
+        return "the central database"
+    return names.get(origin, f"device {origin[:8]}")
 
 
 def _time(hlc: int) -> str:

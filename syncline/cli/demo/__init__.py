@@ -25,14 +25,13 @@ from syncline.cli.options import json_option
 def demo(keep: Path | None, as_json: bool) -> int:
     """Watch three devices work offline and agree again: conflict, counter, rejection, kill and all.
 
-    Exit code 3 if the copies were not equal in the end.
-
-    JSON: equal, files, tables {name: rows}, counter {start, taken, end}, conflicts, rejected,
-    killed {process, answered, repeat_counted_once}, seconds.
+    JSON: equal, as_told (equal, and everything else went as told), files, tables {name: rows},
+    counter {start, taken, end}, conflicts, rejected, killed {process, answered, sound,
+    repeat_counted_once}, seconds.
     """
     from syncline.cli.demo.story import tell
 
     outcome = tell(keep, output.line if not as_json else lambda text: None)
     if as_json:
         output.document(outcome)
-    return output.DONE if outcome["equal"] else output.PERSON_NEEDED
+    return output.DONE if outcome["as_told"] else output.FAILED

@@ -1,0 +1,94 @@
+"""syncline.toml: read as written, refused with the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncline.cli import configuration
+from syncline.errors import ConfigurationError
+from syncline.merge.rules import Table
+
+EXAMPLE = """
+[hub]
+database = "postgresql://user@127.0.0.1/chinook"     # or "sqlite:///central.db"
+[tables.invoice]
+merge = { total = "sum", billing_city = "review" }    # columns not named: lww
+deletes = "newer_wins"                                 # or delete_wins, update_wins
+[tables.album]
+"""
+
+
+def read(folder: Path, text: str, environment: dict[str, str] | None = None) -> configuration.Configuration:
+    path = folder / "syncline.toml"
+    path.write_text(text, encoding="utf-8")
+    return configuration.read(path, environment or {})
+
+
+def test_the_documented_example_is_read_as_it_says(tmp_path: Path) -> None:
+    settings = read(tmp_path, EXAMPLE)
+    assert settings.hub.database == "postgresql://user@127.0.0.1/chinook"
+    assert settings.rules() == {
+        "invoice": Table(merge={"total": "sum", "billing_city": "review"}, deletes="newer_wins"),
+        "album": Table(),
+    }
+
+
+def test_a_word_holds_for_whole_rows(tmp_path: Path) -> None:
+    settings = read(tmp_path, '[hub]\ndatabase = "sqlite:////x.db"\n[tables.a]\nmerge = "review"\n')
+    assert settings.rules() == {"a": Table(merge="review")}
+
+
+def test_without_tables_all_that_can_take_part_do(tmp_path: Path) -> None:
+    assert read(tmp_path, '[hub]\ndatabase = "sqlite:////x.db"\n').rules() is None
+
+
+def test_a_relative_sqlite_file_lies_beside_the_toml(tmp_path: Path) -> None:
+    settings = read(tmp_path, '[hub]\ndatabase = "sqlite:///central.db"\n')
+    assert settings.hub.database == f"sqlite:///{tmp_path}/central.db"
+
+
+@pytest.mark.parametrize("url", ["sqlite:////var/central.db", "sqlite:///:memory:", "postgresql://h/d"])
+def test_other_urls_stay_as_they_are(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, f'[hub]\ndatabase = "{url}"\n').hub.database == url
+
+
+def test_the_environment_overrides_the_database(tmp_path: Path) -> None:
+    environment = {"SYNCLINE_DATABASE": "postgresql://u:secret@h/d"}
+    settings = read(tmp_path, '[hub]\ndatabase = "sqlite:///x.db"\n', environment)
+    assert settings.hub.database == "postgresql://u:secret@h/d"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ('[hubb]\ndatabase = "x"', "the file has no 'hubb'", "'hub'"),
+        ('[hub]\ndatabse = "x"', "[hub] has no 'databse'", "'database'"),
+        ('[hub]\ndatabase = "x"\n[tables.a]\nmerges = {}', "[tables.a] has no 'merges'", "'merge'"),
+        ('[hub]\ndatabase = "x"\n[tables.a]\ndelete = "x"', "[tables.a] has no 'delete'", "'deletes'"),
+        ('[hub]\ndatabase = "x"\n[tables.a]\nzzz = 1', "[tables.a] has no 'zzz'", "merge, deletes"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    tmp_path: Path, text: str, place: str, hint: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, text)
+    assert place in caught.value.detail
+    assert hint in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[hub]", "hub = 1", "[hub]\ndatabase = 7", "[hub]\ndatabase = 'x'\n[tables]\na = 1", "[hub", "\x00"],
+)
+def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"syncline\.toml"):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no file .*nowhere\.toml") as caught:
+        configuration.read(tmp_path / "nowhere.toml")
+    assert "[hub]" in caught.value.remedy

@@ -1,0 +1,103 @@
+"""What verbs print, and where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from syncline.cli import output, progress, run
+from syncline.errors import StoreBusy
+
+
+def test_a_failure_is_an_error_line_and_a_try_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output.failure(StoreBusy("field.db is locked"), as_json=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "error: field.db is locked [store_busy]",
+        f"try:   {StoreBusy.remedy}",
+    ]
+
+
+def test_a_failure_in_json_tells_a_machine_whether_to_try_again(capsys: pytest.CaptureFixture[str]) -> None:
+    output.failure(StoreBusy("field.db is locked"), as_json=True)
+    said = capsys.readouterr()
+    assert said.out == ""
+    error = json.loads(said.err)["error"]
+    assert error["code"] == "store_busy"
+    assert error["retry"] is True
+    assert set(error) == {"code", "title", "detail", "remedy", "retry"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["sync"],
+        ["clone", "http://127.0.0.1:1"],
+        ["serve", "x.toml", "--port", "70000"],
+        ["conflicts", "x.db", "resolv"],
+        ["init", "no-such.toml"],
+    ],
+)
+def test_asking_wrongly_is_exit_code_2_and_says_what_to_try(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("try:   ")
+
+
+@pytest.mark.parametrize("verb", ["sync", "push", "pull", "status", "log", "conflicts", "rejected"])
+def test_a_missing_file_is_exit_code_1_and_is_not_created(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "none.db"
+    assert run([verb, str(file)]) == 1
+    assert "store_missing" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_help_is_a_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    said = capsys.readouterr()
+    assert "demo" in said.out
+    assert said.err == ""
+
+
+def test_progress_is_silent_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown(None) as report:
+        assert report is None
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_that_is_asked_for_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown(True) as report:
+        assert report is not None
+        report("snapshot", 1200, 5000)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "snapshot: 1,200 of 5,000 (24 %)\n"
+
+
+def test_an_estimate_that_was_too_low_is_not_shown() -> None:
+    assert progress.described("snapshot", 11, 10) == "snapshot: 11"
+    assert progress.described("snapshot", 11, None) == "snapshot: 11"
+
+
+def test_a_password_is_never_shown() -> None:
+    assert output.without_password("postgresql://u:secret@h/d") == "postgresql://u:***@h/d"
+    assert output.without_password("postgresql://u@h/d") == "postgresql://u@h/d"
+    assert output.without_password("sqlite:////x/y.db") == "sqlite:////x/y.db"
+
+
+def test_values_are_spelled_for_people() -> None:
+    assert output.spelled(None) == "NULL"
+    assert output.spelled("O'Hara") == "'O'Hara'"
+    assert output.spelled(b"abc") == "blob of 3 bytes"
+    assert output.spelled([1, None]) == "(1, NULL)"
