@@ -1,0 +1,151 @@
+"""Limits are enforced before anything large is built (L11)."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from syncline.errors import Malformed, ProtocolError, TooLarge
+from syncline.protocol import codec, compression
+from syncline.protocol.body import seal
+from syncline.protocol.compression import compress, decompress
+from syncline.protocol.limits import check
+from syncline.protocol.messages import Detail, Limits, Pull, Push, PushGroup, Resolve
+from syncline.protocol.negotiation import Form
+
+SMALL = Limits(bytes=10_000, push_rows=10, bases=3, depth=3)
+
+
+def push_of(groups: bytes, bases: int = 1, details: list[Detail] | None = None) -> Push:
+    return Push("r", 1, "s", ["w"] * bases, "d", Raw(groups), details or [])
+
+
+def rows(count: int) -> bytes:
+    return seal([PushGroup(0, "I", [], [[n] for n in range(count)], [1] * count)])[0]
+
+
+def test_as_many_rows_and_bases_as_allowed_pass() -> None:
+    check(push_of(rows(10), bases=3), SMALL)
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        push_of(rows(11)),
+        push_of(rows(1), bases=4),
+        push_of(seal([PushGroup(0, "I", [], [[1]] * 6, [1] * 6)] * 2)[0]),
+        push_of(seal([PushGroup(0, "I", [], [], [])] * 11)[0]),
+        push_of(seal([PushGroup(0, "I", [], [], [1] * 11)])[0]),
+        push_of(seal([PushGroup(0, "I", [], [], [], [1] * 11)])[0]),
+        push_of(seal([PushGroup(0, "I", list(range(40_000)), [], [])])[0]),
+        push_of(rows(1), details=[Detail(0, [1], [], [], None)] * 11),
+    ],
+)
+def test_more_than_the_limits_is_too_large(push: Push) -> None:
+    with pytest.raises(TooLarge):
+        check(push, SMALL)
+
+
+def test_too_many_rows_are_refused_before_they_become_objects() -> None:
+    empty_rows = b"\xdd" + (2_000_000).to_bytes(4, "big") + b"\x90" * 2_000_000
+    groups = b"\x91\x95\x00\xa1I\x90" + empty_rows + b"\x90"
+    body = codec.encode(push_of(groups), Form.MSGPACK)
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        codec.decode_request(body, Push, Form.MSGPACK, Limits())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * len(body)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [b"\x01", b"\xa1x", b"\x91\x90", b"\x91\x95\x00\xa1I\x90\x05\x90", b"\x80", b"\xc3"],
+    ids=bytes.hex,
+)
+def test_groups_that_are_no_lists_are_malformed(groups: bytes) -> None:
+    with pytest.raises(Malformed):
+        check(push_of(groups), SMALL)
+
+
+def test_details_hold_values_only() -> None:
+    with pytest.raises(Malformed):
+        check(push_of(rows(1), details=[Detail(0, [[1]], [], [], None)]), SMALL)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("value", "error"), [([[[[1]]]], TooLarge), ([[1]], Malformed), (True, Malformed)])
+def test_a_decision_takes_a_value_or_a_row(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        check(Resolve(1, "value", value), SMALL)
+    check(Resolve(1, "value", [1, b"x"]), SMALL)
+
+
+def test_the_pull_inside_a_push_keeps_the_limits_too() -> None:
+    with pytest.raises(Malformed):
+        check(msgspec.structs.replace(push_of(rows(1)), pull=Pull("w", 0, "r", "s")), SMALL)
+    with pytest.raises(TooLarge):
+        check(Pull("w" * 70_000, 5, "r", "s"), SMALL)
+
+
+@pytest.mark.parametrize("coding", compression.CODINGS)
+def test_a_body_comes_out_of_compression_as_it_went_in(coding: str) -> None:
+    body = bytes(range(256)) * 1000
+    assert decompress(compress(body, coding), coding, len(body)) == body
+
+
+@pytest.mark.parametrize("coding", compression.CODINGS)
+def test_a_bomb_stops_at_the_limit(coding: str) -> None:
+    bomb = compress(b"\0" * 50_000_000, coding)
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        decompress(bomb, coding, 100_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize("coding", compression.CODINGS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-1],
+        lambda b: b[: len(b) // 2],
+        lambda b: b + b,
+        lambda b: b + b"x",
+        lambda b: b"",
+        lambda b: b[::-1],
+    ],
+)
+def test_a_damaged_body_is_malformed(coding: str, damage: Any) -> None:
+    with pytest.raises(Malformed):
+        decompress(damage(compress(bytes(range(256)) * 10, coding)), coding, 1_000_000)
+
+
+def test_a_zstd_window_beyond_what_http_allows_is_refused() -> None:
+    zstd = compression.zstd
+    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.compression_level: 1}
+    packer = zstd.ZstdCompressor(options=options)
+    with pytest.raises(Malformed):
+        decompress(packer.compress(b"x" * 1000) + packer.flush(), "zstd", 1_000_000)
+
+
+def test_a_coding_that_is_not_spoken_is_named() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decompress(zlib.compress(b"x"), "br", 100)
+    assert (caught.value.code, "zstd" in caught.value.remedy) == ("coding_unsupported", True)
+
+
+@pytest.mark.parametrize(
+    ("header", "coding"),
+    [
+        (None, None), ("", None), ("identity", None), ("gzip", "gzip"), ("gzip, zstd", "zstd"), ("*", "zstd"),
+        ("zstd;q=0, *", "gzip"), ("br, GZIP;q=0.5", "gzip"), ("zstd;q=nonsense", None),
+    ],
+)  # fmt: skip
+def test_the_coding_of_an_answer_is_what_the_request_takes(header: str | None, coding: str | None) -> None:
+    assert compression.choose(header) == coding
