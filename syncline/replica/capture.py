@@ -1,0 +1,241 @@
+"""Capture: the triggers that append every change of a tracked table to its change log.
+
+Plain SQL with built-in functions only, so that a write from any program is captured, in its own
+transaction. An entry has the key, the operation, the checkpoint, the wall clock and the old values of the
+changed columns; new values are in the row. Operations: I inserted, U updated, D deleted, M may have been
+deleted by a REPLACE, which fires no delete trigger (`replica.pending` settles what became of it).
+
+Known gap: SQLite's comparison cannot tell 0.0 from -0.0, so a change of nothing but the sign of a zero
+is not noticed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from syncline.errors import SchemaError
+from syncline.replica.indexes import Column, Term, columns_of, unique_terms
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store, queries, quote
+
+MASK_BITS = 62
+"""Columns a mask integer holds: an SQLite integer without its sign, and one to spare."""
+
+KINDS = ("insert", "update", "rekey", "delete", "replace", "displace")
+_NOW = "julianday('now')"
+_ROWID = ("rowid", "oid", "_rowid_")
+_QUERIES = queries("syncline.replica", "capture.sql")
+_CONVERTING = re.compile("INT|CHAR|CLOB|TEXT")
+
+
+def install(store: Store, t: Statements) -> None:
+    """Make the change log if it is not there, and the triggers anew. Inside a transaction.
+
+    SQLite fires the trigger made last first: ours come after the application's, so that a change is
+    logged before what the application's triggers make of it. SchemaError if the table does not fit.
+    """
+    triggers = build(store, t)
+    store.execute(log_ddl(t))
+    remove_triggers(store, t)
+    for sql in triggers.values():
+        store.execute(sql)
+
+
+def remove(store: Store, t: Statements) -> None:
+    """The table takes part no longer: triggers, change log and number go. Inside a transaction."""
+    remove_triggers(store, t)
+    store.execute(f"DROP TABLE IF EXISTS {t.log}")
+    store.forget_number(t.n)
+
+
+def remove_triggers(store: Store, t: Statements) -> None:
+    """Stop capturing; what is pending stays."""
+    for kind in KINDS:
+        store.execute(f"DROP TRIGGER IF EXISTS {trigger_name(t, kind)}")
+
+
+def renew(store: Store, tables: Iterable[Statements]) -> list[str]:
+    """Make the triggers of those tables anew that need it; return their names. Opens its own transaction,
+    only if there is something to do. To be called whenever a replica is opened."""
+    stale = [t for t in tables if is_stale(store, t)]
+    if stale:
+        with store.transaction():
+            for t in stale:
+                install(store, t)
+    return [t.table.name for t in stale]
+
+
+def is_stale(store: Store, t: Statements) -> bool:
+    """Whether the triggers differ from what this table needs now (an index was added, somebody dropped
+    one), or the application has made a trigger after them."""
+    wanted = build(store, t)
+    present = store.rows(_QUERIES["triggers"], (t.table.name,))
+    own = {f"_sync_{t.n}_{kind}": sql for kind, sql in wanted.items()}
+    if {name: sql for name, sql, _ in present if name.startswith(f"_sync_{t.n}_")} != own:
+        return True
+    first = min(place for name, _, place in present if name in own)
+    return any(place > first for name, _, place in present if name not in own)
+
+
+def trigger_name(t: Statements, kind: str) -> str:
+    return quote(f"_sync_{t.n}_{kind}")
+
+
+def log_ddl(t: Statements) -> str:
+    """The change log of a table. No declared types: values keep theirs."""
+    columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in range(len(t.values)))]
+    return (
+        f"CREATE TABLE IF NOT EXISTS {t.log} (seq INTEGER PRIMARY KEY, op, at, checkpoint,"
+        f" {', '.join(columns)})"
+    )
+
+
+def build(store: Store, t: Statements) -> dict[str, str]:
+    """The CREATE TRIGGER statements that the table needs as it is in this file, by kind."""
+    columns = columns_of(store, t.table.name)
+    _check(t, columns)
+    made = {"insert": _on_insert(t), "delete": _on_delete(t), "rekey": _on_rekey(t, columns)}
+    update = _on_update(t, columns)
+    if update is not None:
+        made["update"] = update
+    uniques = unique_terms(store, t.table.name)
+    made["replace"] = _on_replace(t, columns, uniques)
+    made["displace"] = _on_displace(t, columns, uniques)
+    return made
+
+
+def _check(t: Statements, columns: dict[str, Column]) -> None:
+    if not columns:
+        raise SchemaError(f"there is no table {t.table.name} in this file")
+    for column in t.table.columns:
+        if column.name not in columns:
+            raise SchemaError(f"table {t.table.name} has no column {column.name} in this file")
+
+
+# Pieces ------------------------------------------------------------------------------------------------
+
+
+def _log(t: Statements, op: str, values: dict[str, str], source: str = "", where: str = "") -> str:
+    """One entry, unless suppressed. Qualifies what it reads of the state with `s`."""
+    return (
+        f"INSERT INTO {t.log} (op, at, checkpoint, {', '.join(values)})"
+        f" SELECT '{op}', {_NOW}, s.checkpoint, {', '.join(values.values())}"
+        f" FROM _sync_state AS s{source} WHERE s.suppressed = 0{where};"
+    )
+
+
+def _keys(t: Statements, row: str) -> dict[str, str]:
+    return {f"k{i}": f"{row}.{name}" for i, name in enumerate(t.keys)}
+
+
+def _olds(t: Statements, row: str) -> dict[str, str]:
+    return {f"o{i}": f"{row}.{name}" for i, name in enumerate(t.values)}
+
+
+def differs(column: Column) -> str:
+    """A condition: OLD and NEW differ in this column, by storage class and bytes.
+
+    A column whose type converts what is stored cannot hold equal values of two classes. One without
+    affinity (sqlite.org/datatype3.html, section 3.1), or of type ANY, can: 1 and 1.0.
+    """
+    name, declared = quote(column.name), column.declared.upper()
+    unequal = f"OLD.{name} IS NOT NEW.{name} COLLATE BINARY"
+    if declared in ("", "ANY") or ("BLOB" in declared and not _CONVERTING.search(declared)):
+        return f"({unequal} OR typeof(OLD.{name}) <> typeof(NEW.{name}))"
+    return unequal
+
+
+def _rekeyed(t: Statements, columns: dict[str, Column]) -> str:
+    return "(" + " OR ".join(differs(columns[name]) for name in t.table.key) + ")"
+
+
+def _names(columns: Iterable[str]) -> str:
+    """For UPDATE OF. A rowid can be set under three names that are no columns."""
+    return ", ".join(dict.fromkeys(quote(name) for name in [*columns, *_ROWID]))
+
+
+# Triggers ----------------------------------------------------------------------------------------------
+
+
+def _trigger(t: Statements, kind: str, event: str, when: str, body: Sequence[str]) -> str:
+    condition = f" WHEN {when}" if when else ""
+    return f"CREATE TRIGGER {trigger_name(t, kind)} {event} ON {t.name}{condition} BEGIN {' '.join(body)} END"
+
+
+def _on_insert(t: Statements) -> str:
+    return _trigger(t, "insert", "AFTER INSERT", "", [_log(t, "I", _keys(t, "NEW"))])
+
+
+def _on_delete(t: Statements) -> str:
+    return _trigger(t, "delete", "AFTER DELETE", "", [_log(t, "D", _keys(t, "OLD") | _olds(t, "OLD"))])
+
+
+def _on_update(t: Statements, columns: dict[str, Column]) -> str | None:
+    """An entry with mask and old values of the changed columns, if the key stays."""
+    changed = {
+        i: differs(columns[column.name]) for i, column in enumerate(t.table.values) if not column.computed
+    }
+    if not changed:
+        return None
+    values = {name: _mask(changed, part) for part, name in enumerate(t.masks)} | _keys(t, "OLD")
+    values |= {f"o{i}": f"CASE WHEN {test} THEN OLD.{t.values[i]} END" for i, test in changed.items()}
+    when = f"NOT {_rekeyed(t, columns)} AND ({' OR '.join(changed.values())})"
+    return _trigger(t, "update", "AFTER UPDATE", when, [_log(t, "U", values)])
+
+
+def _mask(changed: dict[int, str], part: int) -> str:
+    first = part * MASK_BITS
+    bits = [f"(({test}) << {i - first})" for i, test in changed.items() if first <= i < first + MASK_BITS]
+    return " | ".join(bits) or "0"
+
+
+def _on_rekey(t: Statements, columns: dict[str, Column]) -> str:
+    """A change of key is a delete and an insert."""
+    body = [_log(t, "D", _keys(t, "OLD") | _olds(t, "OLD")), _log(t, "I", _keys(t, "NEW"))]
+    return _trigger(t, "rekey", f"AFTER UPDATE OF {_names(t.table.key)}", _rekeyed(t, columns), body)
+
+
+def _on_replace(t: Statements, columns: dict[str, Column], uniques: Sequence[tuple[Term, ...]]) -> str:
+    """Before an insert: the rows that a REPLACE would delete."""
+    hits = [_same_key(t), *(_same_unique(terms, columns) for terms in uniques)]
+    when = " OR ".join(_exists(t, hit) for hit in hits)
+    return _trigger(t, "replace", "BEFORE INSERT", when, [_maybe(t, hit) for hit in hits])
+
+
+def _on_displace(t: Statements, columns: dict[str, Column], uniques: Sequence[tuple[Term, ...]]) -> str:
+    """Before an update that changes a key or unique value: the other rows a REPLACE would delete."""
+    other = "(" + " OR ".join(f"r.{name} IS NOT OLD.{name} COLLATE BINARY" for name in t.keys) + ")"
+    hits = [f"{_rekeyed(t, columns)} AND {_same_key(t)} AND {other}"]
+    hits += [f"{_same_unique(terms, columns)} AND {other}" for terms in uniques]
+    terms = [term for unique in uniques for term in unique]
+    plain = all(term.column in columns and not columns[term.column].generated for term in terms)
+    touched = [*t.table.key, *(term.column for term in terms if term.column is not None)]
+    event = f"BEFORE UPDATE OF {_names(touched)}" if plain else "BEFORE UPDATE"
+    when = " OR ".join(_exists(t, hit) for hit in hits)
+    return _trigger(t, "displace", event, when, [_maybe(t, hit) for hit in hits])
+
+
+def _exists(t: Statements, hit: str) -> str:
+    return f"EXISTS (SELECT 1 FROM {t.name} AS r WHERE {hit})"
+
+
+def _maybe(t: Statements, hit: str) -> str:
+    """M for every row `r` that is hit, with all its old values."""
+    return _log(t, "M", _keys(t, "r") | _olds(t, "r"), f", {t.name} AS r", f" AND {hit}")
+
+
+def _same_key(t: Statements) -> str:
+    return " AND ".join(f"r.{name} = NEW.{name}" for name in t.keys)
+
+
+def _same_unique(terms: Sequence[Term], columns: dict[str, Column]) -> str:
+    row = ", ".join(f"NEW.{quote(name)} AS {quote(name)}" for name in columns)
+    tests = []
+    for term in terms:
+        if term.column is not None:
+            name = quote(term.column)
+            tests.append(f"r.{name} = NEW.{name} COLLATE {quote(term.collation)}")
+        else:
+            tests.append(f"({term.expression}) = (SELECT {term.expression} FROM (SELECT {row}))")
+    return " AND ".join(tests)

@@ -1,0 +1,90 @@
+"""The unique indexes of a device table, as capture must know them: which other row an insert would replace.
+
+Read from the file itself, because the application may have added indexes of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncline.replica.store import Store, quote
+
+_ORDER = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|[(),]", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of an index: a column (`column`), or an expression (`expression`, as SQL)."""
+
+    column: str | None
+    expression: str | None
+    collation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the file's own table; `generated` ones are never captured."""
+
+    name: str
+    declared: str
+    generated: bool
+
+
+def columns_of(store: Store, table: str) -> dict[str, Column]:
+    """The columns that the table has in this file, by name. Empty if there is no such table."""
+    return {
+        name: Column(name, declared or "", hidden in (2, 3))
+        for _, name, declared, _, _, _, hidden in store.rows(f"PRAGMA table_xinfo({quote(table)})")
+        if hidden != 1
+    }
+
+
+def unique_terms(store: Store, table: str) -> list[tuple[Term, ...]]:
+    """The terms of every unique index besides that of the primary key.
+
+    The condition of a partial index is left out: whoever asks gets rows that may be hit, not only those
+    that are.
+    """
+    found = []
+    for _, name, unique, origin, _ in store.rows(f"PRAGMA index_list({quote(table)})"):
+        if not unique or origin == "pk":
+            continue
+        parts = store.rows(f"PRAGMA index_xinfo({quote(name)})")
+        listed = [(column, collation) for _, cid, column, _, collation, key in parts if key]
+        plain = all(column is not None for column, _ in listed)
+        expressions = [""] * len(listed) if plain else _expressions(store, name)
+        found.append(
+            tuple(
+                Term(column, None if column is not None else expressions[i], collation)
+                for i, (column, collation) in enumerate(listed)
+            )
+        )
+    return found
+
+
+def _expressions(store: Store, index: str) -> Sequence[str]:
+    sql: str = store.value("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (index,))
+    return split_terms(sql)
+
+
+def split_terms(sql: str) -> list[str]:
+    """The terms between the outermost parentheses of a CREATE INDEX, without ASC and DESC."""
+    depth, start, terms = 0, 0, []
+    for token in _TOKEN.finditer(sql):
+        mark = token.group()
+        if mark == "(":
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif mark == ")":
+            depth -= 1
+        if (depth == 0 and mark == ")") or (depth == 1 and mark == ","):
+            terms.append(_ORDER.sub("", sql[start : token.start()]).strip())
+            start = token.end()
+        if depth == 0 and mark == ")":
+            break
+    return terms
