@@ -9,7 +9,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 from syncline import errors
+from syncline.cli.verbs import application
 from syncline.errors import SynclineError
 from syncline.hub.codes import REMEDIES
 from syncline.protocol.status import status_of
@@ -42,7 +45,7 @@ Some occurrences carry a code and a remedy of their own; the exception to catch 
 ROWS_HEAD = """
 ## Codes of rejected rows
 
-A row that the central database cannot hold raises nothing. It is rejected on its own, the rest goes on, and the
+A row that the central database cannot hold raises nothing. It is rejected alone, the rest goes on, and the
 device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
 row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
 
@@ -96,9 +99,43 @@ def errors_page() -> str:
     return "".join([ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused])
 
 
+CLI_HEAD = """\
+# The command line
+
+<!-- Generated from syncline/cli by `python3 run.py docs`. Do not edit. -->
+
+Results go to standard output, messages and progress to standard error. Every verb has `--json`. A failure is
+two lines, `error:` and `try:`, and an exit code:
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | failed: the network, a database, a file, the protocol |
+| 2 | asked wrongly: arguments, `syncline.toml`, a table or a value that cannot take part |
+| 3 | done, but a person is needed: rows were rejected, a conflict waits to be decided, or copies differ |
+| 130 | interrupted |
+"""
+
+
+def helps(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    """Name and help text of a command and of all commands inside it."""
+    context = click.Context(
+        command, info_name=name, parent=above, terminal_width=100, **command.context_settings
+    )
+    yield context.command_path, context.get_help()
+    if isinstance(command, click.Group):
+        for inside in command.list_commands(context):
+            yield from helps(command.commands[inside], inside, context)
+
+
+def cli_page() -> str:
+    texts = (f"\n## {name}\n\n```\n{text}\n```\n" for name, text in helps(application, "syncline"))
+    return CLI_HEAD + "".join(texts)
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and what must stand in it."""
-    return {HERE / "errors.md": errors_page()}
+    return {HERE / "errors.md": errors_page(), HERE / "cli.md": cli_page()}
 
 
 def main() -> None:
