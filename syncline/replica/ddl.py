@@ -1,0 +1,98 @@
+"""The tables of a device file, as SQL made from the hub's schema.
+
+A table of an SQLite centre is made by its own CREATE TABLE, word for word. Any other gets the declared
+types of the schema, its keys and its foreign keys, deferred so that the order within one transaction is
+free (law L9). Indexes come after the rows, which is faster; those that a foreign key points at cannot wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
+from syncline.replica.store import quote
+
+
+def create_tables(schema: Schema) -> list[str]:
+    """One CREATE TABLE for every table, parents first."""
+    return [table.ddl or _create_table(table, schema) for table in schema.tables]
+
+
+def create_indexes(schema: Schema) -> list[str]:
+    """The CREATE INDEX statements for when the rows are in."""
+    statements = []
+    for table in schema.tables:
+        statements += table.indexes
+        if table.ddl is None:
+            statements += _uniques(table, schema) + _child_indexes(table, schema)
+    return statements
+
+
+def _create_table(table: TableSchema, schema: Schema) -> str:
+    rowid = len(table.keys) == 1 and table.keys[0].declared.upper() == "INTEGER"
+    parts = [_column(table, column, rowid) for column in table.columns]
+    if not rowid:
+        parts.append(f"PRIMARY KEY ({_names(table.key)})")
+    parts += [f"UNIQUE ({_names(unique)})" for unique in table.uniques if _is_parent(table, unique, schema)]
+    parts += [_foreign_key(key) for key in _carried(table, schema)]
+    body = ",\n    ".join(parts)
+    return f"CREATE TABLE {quote(table.name)} (\n    {body}\n)"
+
+
+def _column(table: TableSchema, column: ColumnSchema, rowid: bool) -> str:
+    """A computed column may be NULL here: the hub fills it in."""
+    in_key = column.name in table.key
+    text = f"{quote(column.name)} {column.declared}".rstrip()
+    if in_key and rowid:
+        text += " PRIMARY KEY"
+    if in_key or not (column.nullable or column.computed):
+        text += " NOT NULL"
+    if column.default is not None:
+        text += f" DEFAULT ({column.default})"
+    return text
+
+
+def _foreign_key(key: ForeignKey) -> str:
+    return (
+        f"FOREIGN KEY ({_names(key.columns)}) REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
+        f" ON DELETE {key.on_delete} ON UPDATE {key.on_update} DEFERRABLE INITIALLY DEFERRED"
+    )
+
+
+def _carried(table: TableSchema, schema: Schema) -> list[ForeignKey]:
+    """The foreign keys whose parent takes part too."""
+    names = {other.name for other in schema.tables}
+    return [key for key in table.foreign_keys if key.parent in names]
+
+
+def _is_parent(table: TableSchema, columns: Sequence[str], schema: Schema) -> bool:
+    """Whether a foreign key points at these columns."""
+    return any(
+        key.parent == table.name and set(key.parent_columns) == set(columns)
+        for child in schema.tables
+        for key in child.foreign_keys
+    )
+
+
+def _uniques(table: TableSchema, schema: Schema) -> list[str]:
+    return [
+        f"CREATE UNIQUE INDEX {quote('_'.join([table.name, *unique, 'unique']))}"
+        f" ON {quote(table.name)} ({_names(unique)})"
+        for unique in table.uniques
+        if not _is_parent(table, unique, schema)
+    ]
+
+
+def _child_indexes(table: TableSchema, schema: Schema) -> list[str]:
+    """One for every foreign key that has none: without it each delete of a parent reads all children."""
+    present = [table.key, *table.uniques]
+    statements = []
+    for columns in dict.fromkeys(key.columns for key in _carried(table, schema)):
+        if not any(other[: len(columns)] == columns for other in present):
+            name = quote("_".join([table.name, *columns, "parent"]))
+            statements.append(f"CREATE INDEX {name} ON {quote(table.name)} ({_names(columns)})")
+    return statements
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(quote(name) for name in columns)
