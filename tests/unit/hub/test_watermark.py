@@ -1,0 +1,132 @@
+"""A watermark is good for its hub and its replica and for nobody else (laws L4 and L10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncline.errors import WatermarkRefused
+from syncline.hub import watermark
+from syncline.hub.database import Key
+
+HUB, ME, OTHER = "hub-1", "replica-1", "replica-2"
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A position as the SQLite centre has it: one number."""
+
+    number: int
+
+    def sees(self, place: Any) -> bool:
+        return bool(place <= self.number)
+
+    def token(self) -> str:
+        return str(self.number)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A position whose token has dots, colons and commas."""
+
+    text: str
+
+    def sees(self, place: Any) -> bool:
+        return False
+
+    def token(self) -> str:
+        return self.text
+
+
+def sequence(token: str) -> Sequence:
+    return Sequence(int(token))
+
+
+TOKEN = watermark.mint(Sequence(42), HUB, ME)
+
+
+def test_a_watermark_comes_back_as_it_was_made() -> None:
+    assert watermark.parse(TOKEN, HUB, ME, sequence) == Sequence(42)
+
+
+def test_a_position_with_any_punctuation_comes_back() -> None:
+    token = watermark.mint(Snapshot("1.7:100:200:101,103"), HUB, ME)
+    assert watermark.parse(token, HUB, ME, Snapshot) == Snapshot("1.7:100:200:101,103")
+
+
+def test_a_base_may_have_been_given_to_any_replica_of_the_hub() -> None:
+    """A copied file takes a new id and keeps the bases of its edits."""
+    assert watermark.parse(TOKEN, HUB, None, sequence) == Sequence(42)
+
+
+@pytest.mark.parametrize(
+    ("token", "hub", "replica", "code"),
+    [
+        (TOKEN, HUB, OTHER, "watermark_foreign"),
+        (TOKEN, "hub-2", ME, "watermark_garbled"),
+        (TOKEN, "hub-2", None, "watermark_garbled"),
+        ("", HUB, ME, "watermark_garbled"),
+        ("42", HUB, ME, "watermark_garbled"),
+        ("42.", HUB, ME, "watermark_garbled"),
+        ("..", HUB, ME, "watermark_garbled"),
+        ("43" + TOKEN[2:], HUB, ME, "watermark_garbled"),
+        (TOKEN[:-1], HUB, ME, "watermark_foreign"),
+        (TOKEN[1:], HUB, ME, "watermark_garbled"),
+        (TOKEN.upper(), HUB, ME, "watermark_garbled"),
+        ("9" * 200_000 + TOKEN, HUB, ME, "watermark_garbled"),
+        ("'; DROP TABLE item; --", HUB, ME, "watermark_garbled"),
+        ("\ud800.a.b", HUB, ME, "watermark_garbled"),
+    ],
+)
+def test_a_garbled_or_foreign_watermark_is_refused(
+    token: str, hub: str, replica: str | None, code: str
+) -> None:
+    with pytest.raises(WatermarkRefused) as caught:
+        watermark.parse(token, hub, replica, sequence)
+    assert caught.value.code == code
+
+
+def test_a_watermark_of_another_kind_of_database_is_refused() -> None:
+    token = watermark.mint(Snapshot("100:200:101"), HUB, ME)
+    with pytest.raises(WatermarkRefused, match="another kind"):
+        watermark.parse(token, HUB, ME, sequence)
+
+
+@given(st.integers(0, len(TOKEN) - 1), st.characters(codec="ascii"))
+def test_no_single_character_can_be_changed_unnoticed(index: int, letter: str) -> None:
+    forged = TOKEN[:index] + letter + TOKEN[index + 1 :]
+    if forged != TOKEN:
+        with pytest.raises(WatermarkRefused):
+            watermark.parse(forged, HUB, ME, sequence)
+
+
+CURSOR = watermark.mint_cursor(Sequence(42), 3, (7, "x"), HUB, ME)
+
+
+@pytest.mark.parametrize("after", [None, (7,), ("ü.", b"\x00\xff", -5, 0.5)])
+def test_a_cursor_comes_back_as_it_was_made(after: Key | None) -> None:
+    cursor = watermark.mint_cursor(Sequence(42), 3, after, HUB, ME)
+    assert watermark.parse_cursor(cursor, HUB, ME, sequence) == (Sequence(42), 3, after)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "hub", "replica"),
+    [
+        (CURSOR, HUB, OTHER),
+        (CURSOR, "hub-2", ME),
+        ("", HUB, ME),
+        ("a.b.c", HUB, ME),
+        (CURSOR[1:], HUB, ME),
+        (CURSOR + "x", HUB, ME),
+        (TOKEN, HUB, ME),
+        ("\ud800." + CURSOR, HUB, ME),
+    ],
+)
+def test_a_garbled_or_foreign_cursor_is_refused(cursor: str, hub: str, replica: str) -> None:
+    with pytest.raises(WatermarkRefused) as caught:
+        watermark.parse_cursor(cursor, hub, replica, sequence)
+    assert caught.value.code == "cursor_garbled"
