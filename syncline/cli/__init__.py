@@ -7,7 +7,7 @@ came of it: results on stdout, messages on stderr. Every failure ends here, as t
     0  done
     1  failed: the network, a database, a file, the protocol
     2  asked wrongly: arguments, syncline.toml, a table or a value that cannot take part
-    3  done, but a person is needed: rejected edits or open conflicts wait (`sync`, `push`)
+    3  done, but a person is needed: rows were rejected, a conflict waits to be decided, or copies differ
   130  interrupted
 
 It must not know SQL, the wire or the files of a replica.

@@ -20,6 +20,16 @@ def init(toml: Path, dry_run: bool, as_json: bool) -> int:
 
     Your tables are not altered. Running it again changes only what is missing, and says so.
 
+    \b
+    syncline.toml:
+      [hub]
+      database = "sqlite:///central.db"    # or postgresql://...; a relative file lies beside the toml
+      [tables.invoice]                     # without any [tables...]: all tables that can take part
+      merge = { total = "sum" }            # a policy for a column, or one word for whole rows
+      deletes = "newer_wins"               # or delete_wins, update_wins
+
+    SYNCLINE_DATABASE in the environment overrides the database.
+
     JSON: database, dry_run, tables, notes, statements.
     """
     from syncline.cli import configuration

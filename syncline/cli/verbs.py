@@ -26,13 +26,18 @@ class Verbs(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs)
 @click.version_option(syncline.__version__, prog_name="syncline")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, on stderr.")
 def application(verbose: bool) -> None:
     """Keep SQLite files on devices and a central database in step, both ways.
 
     New here? Run `syncline demo`.
+
+    Results go to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 done but a
+    person is needed, 130 interrupted. With --json a result is one object with the names that the verb's
+    help lists; later versions may add names, and remove none. A blob is {"blob": base64}, an infinity
+    {"float": "inf"}. A failure is then one line on stderr: {"error": {code, title, detail, remedy, retry}}.
     """
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")

@@ -25,6 +25,8 @@ from syncline.cli.options import json_option
 def demo(keep: Path | None, as_json: bool) -> int:
     """Watch three devices work offline and agree again: conflict, counter, rejection, kill and all.
 
+    Exit code 3 if the copies were not equal in the end, or anything else did not go as told.
+
     JSON: equal, as_told (equal, and everything else went as told), files, tables {name: rows},
     counter {start, taken, end}, conflicts, rejected, killed {process, answered, sound,
     repeat_counted_once}, seconds.
@@ -34,4 +36,4 @@ def demo(keep: Path | None, as_json: bool) -> int:
     outcome = tell(keep, output.line if not as_json else lambda text: None)
     if as_json:
         output.document(outcome)
-    return output.DONE if outcome["as_told"] else output.FAILED
+    return output.DONE if outcome["as_told"] else output.PERSON_NEEDED
