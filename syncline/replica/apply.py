@@ -1,0 +1,227 @@
+"""Steps 8 and 11 of the path: one transaction takes in what the hub sent.
+
+    settle the verdict -> learn the overrides -> learn the pulled pages, in the order they came
+    -> learn again what was held back -> take out what is gone -> note the watermark
+
+Everything or nothing: a kill at any moment leaves the file as it was before, and the same push or pull
+runs again. While the transaction is open capture is suppressed; nobody else can write then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from syncline.errors import StoreConstraint, StoreError
+from syncline.model.values import Value
+from syncline.protocol.body import open_groups
+from syncline.protocol.messages import Changes, Group, Verdict
+from syncline.replica.device import Device
+from syncline.replica.overlay import Overlay, merge
+from syncline.replica.parents import mend_parents
+from syncline.replica.quiet import quiet_triggers
+from syncline.replica.removal import remove_gone
+from syncline.replica.rows import show_row, write_row, write_rows
+from syncline.replica.stage import clear_stage, staged
+from syncline.replica.statements import Statements
+from syncline.replica.verdict import settle
+from syncline.replica.work import Work, load_held, save_held
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one round with the hub brought: a verdict, or pages of changes, or both.
+
+    `last` is the last page of a pull (`more` is false); the pages before it are staged in the file.
+    """
+
+    verdict: Verdict | None = None
+    last: Changes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Rows written and removed, by table name."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+
+
+Step = Callable[[Work, Answer], None]
+
+
+def apply(device: Device, answer: Answer) -> Applied:
+    """Take the answer in, in one transaction. A file that cannot hold it stays as it was: StoreError."""
+    try:
+        return _run(device, answer, STEPS)
+    except StoreConstraint as error:
+        if error.kind != "foreign_key":
+            raise
+    try:
+        return _run(device, answer, MENDING_STEPS)
+    except StoreConstraint as error:
+        raise StoreError(
+            f"{device.store.path}: what the hub sent does not hold together here: {error.detail}",
+            code="orphans",
+            remedy="Make sure that the central database keeps its foreign keys; then clone again.",
+        ) from error
+
+
+def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+    with device.store.transaction() as store:
+        store.set_state(suppressed=1)
+        store.execute("PRAGMA defer_foreign_keys = ON")
+        work = Work(device, Overlay(store))
+        with quiet_triggers(device):
+            for step in steps:
+                step(work, answer)
+        store.set_state(suppressed=0)
+    return Applied(work.written, work.removed)
+
+
+# Steps -------------------------------------------------------------------------------------------------
+
+
+def take_held(work: Work, answer: Answer) -> None:
+    """What could not be shown before comes first: all news about it are newer."""
+    load_held(work)
+
+
+def take_verdict(work: Work, answer: Answer) -> None:
+    if answer.verdict is not None:
+        overrides = open_groups(answer.verdict.overrides, answer.verdict.digest) if answer.verdict.digest else []
+        settle(work, answer.verdict, overrides)
+        for group in overrides:
+            learn_group(work, group)
+
+
+def take_pages(work: Work, answer: Answer) -> None:
+    if answer.last is None:
+        return
+    for page in _pages(work, answer.last):
+        for group in page:
+            learn_group(work, group)
+    clear_stage(work.store)
+
+
+def take_out_gone(work: Work, answer: Answer) -> None:
+    """Deletes that were held are tried again with the others."""
+    for n, rows in work.held.items():
+        keys = [key for key, state in rows.items() if state is None]
+        for key in keys:
+            del rows[key]
+        if keys:
+            work.note_gone(work.device.by_number[n], keys)
+    remove_gone(work)
+
+
+def show_held(work: Work, answer: Answer) -> None:
+    """Try again to write what had no room; what has none now waits for the next apply."""
+    for n, rows in list(work.held.items()):
+        t = work.device.by_number[n]
+        for key, state in list(rows.items()):
+            if state is not None and key in rows:
+                learn_rows(work, t, list(state), [[*key, *state.values()]])
+
+
+def mend(work: Work, answer: Answer) -> None:
+    mend_parents(work)
+
+
+def keep_held(work: Work, answer: Answer) -> None:
+    save_held(work)
+
+
+def advance(work: Work, answer: Answer) -> None:
+    """The watermark last."""
+    store, last = work.store, answer.last
+    state = store.state()
+    watermark = state.watermark if last is None else last.watermark or state.watermark
+    clocks = [message.hlc for message in (answer.verdict, last) if message is not None]
+    store.advance(watermark or "", max(clocks, default=0))
+    store.set_state(last_sync=store.utc())
+
+
+STEPS: tuple[Step, ...] = (
+    take_held,
+    take_verdict,
+    take_pages,
+    take_out_gone,
+    show_held,
+    keep_held,
+    advance,
+)
+MENDING_STEPS: tuple[Step, ...] = (
+    take_held,
+    take_verdict,
+    take_pages,
+    take_out_gone,
+    show_held,
+    mend,
+    keep_held,
+    advance,
+)
+
+
+# Learning ----------------------------------------------------------------------------------------------
+
+
+def _pages(work: Work, last: Changes) -> Iterator[list[Group]]:
+    for page in (*staged(work.store), last):
+        if page.digest:
+            yield open_groups(page.groups, page.digest)
+
+
+def learn_group(work: Work, group: Group) -> None:
+    """Rows of one table arrive: those with pending edits one by one, all others as a set."""
+    t = work.device.tables.get(group.table)
+    if t is None or not group.rows:
+        return
+    if group.op == "D":
+        work.note_gone(t, group.rows)
+        for row in group.rows if work.held.get(t.n) else ():
+            work.held[t.n].pop(tuple(row), None)
+        return
+    work.keep(t, group.rows)
+    contested = set(work.overlay.contested(t, group.rows))
+    free = group.rows
+    if contested:
+        free = [row for i, row in enumerate(group.rows) if i not in contested]
+        learn_rows(work, t, group.columns, [group.rows[i] for i in sorted(contested)])
+    write_rows(work, t, group.columns, free)
+    work.written[t.table.name] = work.written.get(t.table.name, 0) + len(group.rows)
+
+
+def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
+    """`Replica.learn` of the model, for rows that may have pending edits (law L6)."""
+    updates: dict[tuple[int, ...], list[list[Value]]] = {}
+    bases: list[tuple[int, int, Value]] = []
+    pendings = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
+    for pending, row in zip(pendings, rows, strict=True):
+        key, state = pending.key, dict(zip(columns, row[t.arity :], strict=True))
+        if work.is_held(t, key):
+            state = {**(work.release(t, key) or {}), **state}
+        kind = pending.kind
+        if kind is None:
+            write_row(work, t, key, state)
+        elif kind == "U":
+            write, moved = merge(pending, list(state), list(state.values()), t.increments)
+            bases += moved
+            if pending.image is not None:
+                _show(work, t, key, pending.image, write)
+            elif write:
+                updates.setdefault(tuple(write), []).append([*key, *write.values()])
+        # I, R, D and '-': the local row competes as a whole; the hub will say
+    work.overlay.move(t, bases)
+    for written, changed in updates.items():
+        write_rows(work, t, written, changed)
+
+
+def _show(work: Work, t: Statements, key: tuple[Value, ...], image: list[Value], write: dict[int, Value]) -> None:
+    """A hidden row is at the hub again: it comes back with its edits, or stays hidden, brought up to date."""
+    for column, value in write.items():
+        image[column] = value
+    if show_row(work, t, key, image):
+        work.overlay.unpark(t, [key])
+    else:
+        work.overlay.repark(t, key, image)

@@ -1,0 +1,248 @@
+"""Which rows have pending edits, and what becomes of such a row when the hub's state of it arrives.
+
+This is `Replica.learn` of the model (law L6): edited columns stay, the others follow the hub, a counter's
+increment moves onto the hub's value, a row that the hub deleted is hidden with its image parked. Rows
+created, removed or replaced here compete as a whole: they stay as they are until the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncline.errors import ValueRefused
+from syncline.model.values import Row, Value, add, identical, indices_of, subtract
+from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.store import Store, pack, unpack
+
+Key = tuple[Value, ...]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One captured edit. `old` has the former values of the increment columns it changed."""
+
+    seq: int
+    op: str
+    mask: int
+    old: dict[int, Value]
+
+
+@dataclass(slots=True)
+class Pending:
+    """A row with pending edits: as it is in its table, or parked, or neither."""
+
+    key: Key
+    entries: list[Entry] = field(default_factory=list)
+    present: list[Value] | None = None
+    image: list[Value] | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """What the edits amount to: I, U, D, R, '-', or None if they amount to nothing at all."""
+        hidden = self.present is None and self.image is None
+        return kind_of([entry.op for entry in self.entries], hidden)
+
+    @property
+    def touched(self) -> int:
+        """The mask of the edited columns."""
+        mask = 0
+        for entry in self.entries:
+            mask |= entry.mask if entry.op == "U" else 0
+        return mask
+
+
+def kind_of(ops: Sequence[str], absent: bool) -> str | None:
+    """What a chain of captured operations amounts to.
+
+    M (a REPLACE may have deleted the row) counts if the row was inserted next, or if it is the last
+    entry and the row is gone.
+    """
+    last = len(ops) - 1
+    real = [
+        op for i, op in enumerate(ops) if op != "M" or (ops[i + 1] == "I" if i < last else absent)
+    ]
+    if not real:
+        return None
+    was, is_now = real[0] != "I", real[-1] not in "DM"
+    if was and is_now:
+        return "R" if any(op != "U" for op in real) else "U"
+    return "D" if was else "I" if is_now else "-"
+
+
+def merge(
+    pending: Pending, columns: Sequence[int], values: Sequence[Value], increments: int
+) -> tuple[dict[int, Value], list[tuple[int, int, Value]]]:
+    """Lay the edits of a kind-U row over the hub's values.
+
+    Returns the columns to write, and the (column, log entry, old value) whose bases moved.
+    """
+    local, touched = pending.present or pending.image, pending.touched
+    write: dict[int, Value] = {}
+    moved: list[tuple[int, int, Value]] = []
+    for column, value in zip(columns, values, strict=True):
+        if not touched >> column & 1:
+            write[column] = value
+        elif increments >> column & 1 and local is not None:
+            changes = [entry for entry in pending.entries if entry.mask >> column & 1]
+            first = changes[0].old[column]
+            if identical(first, value):
+                continue
+            try:
+                shift = subtract(value, first)
+                write[column] = add(local[column], shift)
+                moved += [(column, entry.seq, add(entry.old[column], shift)) for entry in changes]
+            except ValueRefused:  # not numbers: the edit stays as it is and the hub will say
+                write.pop(column, None)
+    return write, moved
+
+
+class Overlay:
+    """The pending edits, looked up by key inside one transaction.
+
+    The change logs have no index by key, which keeps capture cheap. The first look at a table makes a
+    temporary one; a table without pending edits costs one look at its empty log.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._indexed: dict[int, bool] = {}
+
+    def forget(self) -> None:
+        """Entries have left the logs: look again."""
+        self._indexed.clear()
+
+    def any(self, t: Statements) -> bool:
+        """Whether any row of the table has pending edits. Makes the index."""
+        if t.n not in self._indexed:
+            self._indexed[t.n] = self._index(t)
+        return self._indexed[t.n]
+
+    def _index(self, t: Statements) -> bool:
+        if self._store.row(f"SELECT 1 FROM {t.log} LIMIT 1") is None:
+            return False
+        known = " AND ".join(f"k{i} IS NOT NULL" for i in range(t.arity))
+        self._store.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS _sync_pending_{t.n}"
+            f" ({t.key_columns}, seq INTEGER, PRIMARY KEY ({t.key_columns}, seq)) WITHOUT ROWID"
+        )
+        self._store.execute(f"DELETE FROM temp._sync_pending_{t.n}")
+        self._store.execute(
+            f"INSERT INTO temp._sync_pending_{t.n} SELECT {t.key_columns}, seq FROM {t.log} WHERE {known}"
+        )
+        return True
+
+    def contested(self, t: Statements, rows: Sequence[Row]) -> list[int]:
+        """The numbers of those rows (their first values are the key) that have pending edits."""
+        if not rows or not self.any(t):
+            return []
+        self._load(t, [tuple(row[: t.arity]) for row in rows])
+        return [
+            number
+            for (number,) in self._store.rows(
+                f"SELECT k.i FROM temp._sync_keys_{t.n} k WHERE EXISTS (SELECT 1"
+                f" FROM temp._sync_pending_{t.n} p WHERE {t.same_key('p', 'k')}) ORDER BY k.i"
+            )
+        ]
+
+    def is_pending(self, t: Statements, key: Key) -> bool:
+        return bool(self.contested(t, [key]))
+
+    def pending(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
+        """The rows with these keys, each with its edits in order; `entries` is empty where none are."""
+        rows = [Pending(key) for key in keys]
+        if not rows:
+            return rows
+        self._load(t, keys)
+        if self.any(t):
+            self._read_entries(t, rows)
+        values = ", ".join(f"t.{name}" for name in t.values) or "1"
+        for number, *present in self._store.rows(
+            f"SELECT k.i, {values} FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t"
+            f" WHERE {t.row_key('t', 'k')}"
+        ):
+            rows[number].present = present[: len(t.values)]
+        for row in rows:
+            if row.present is None:
+                row.image = self.parked(t, row.key)
+        return rows
+
+    def _read_entries(self, t: Statements, rows: Sequence[Pending]) -> None:
+        old = t.old_columns(t.increments)
+        picked = ", ".join(f"l.{name}" for name in [*t.masks, *old])
+        for number, seq, op, *rest in self._store.rows(
+            f"SELECT k.i, l.seq, l.op, {picked} FROM temp._sync_keys_{t.n} k"
+            f" CROSS JOIN temp._sync_pending_{t.n} p CROSS JOIN {t.log} l"
+            f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq ORDER BY k.i, l.seq"
+        ):
+            width = len(t.masks)
+            olds = {int(name[1:]): value for name, value in zip(old, rest[width:], strict=True)}
+            rows[number].entries.append(Entry(seq, op, joined_mask(rest[:width]), olds))
+
+    def _load(self, t: Statements, keys: Sequence[Key]) -> None:
+        self._store.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS _sync_keys_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
+        )
+        self._store.execute(f"DELETE FROM temp._sync_keys_{t.n}")
+        self._store.executemany(
+            f"INSERT INTO temp._sync_keys_{t.n} VALUES (?, {t.key_marks})",
+            ((number, *key) for number, key in enumerate(keys)),
+        )
+
+    def first_values(self, t: Statements, keys: Sequence[Key], cut: int) -> list[dict[int, Value]]:
+        """What each row held in its edited columns before the first of its edits up to entry `cut`.
+
+        Every value column for a row that was deleted, nothing for one that was created.
+        """
+        found: list[dict[int, Value]] = [{} for _ in keys]
+        if not keys or not self.any(t):
+            return found
+        self._load(t, keys)
+        width = len(t.masks)
+        picked = ", ".join(f"l.{name}" for name in [*t.masks, *t.old_columns(t.table.all_mask)])
+        for number, op, *rest in self._store.rows(
+            f"SELECT k.i, l.op, {picked} FROM temp._sync_keys_{t.n} k"
+            f" CROSS JOIN temp._sync_pending_{t.n} p CROSS JOIN {t.log} l"
+            f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq AND l.seq <= ? ORDER BY k.i, l.seq DESC",
+            (cut,),
+        ):
+            if op == "I":
+                found[number].clear()
+            else:
+                mask = joined_mask(rest[:width]) if op == "U" else t.table.all_mask
+                found[number].update({i: rest[width + i] for i in indices_of(mask)})
+        return found
+
+    def move(self, t: Statements, moved: Sequence[tuple[int, int, Value]]) -> None:
+        """Write moved bases of increments back to the log."""
+        for column in {column for column, _, _ in moved}:
+            self._store.executemany(
+                f"UPDATE {t.log} SET o{column} = ? WHERE seq = ?",
+                ((value, seq) for other, seq, value in moved if other == column),
+            )
+
+    # Parked rows --------------------------------------------------------------------------------------
+
+    def parked(self, t: Statements, key: Key) -> list[Value] | None:
+        """The image of a hidden row, or None."""
+        body = self._store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
+        image: list[Value] | None = None if body is None else unpack(body)
+        return image
+
+    def park(self, t: Statements, rows: Sequence[Pending]) -> None:
+        """Keep the images of rows that are about to leave their table."""
+        self._store.executemany(
+            "INSERT OR REPLACE INTO _sync_parked (n, key, image) VALUES (?, ?, ?)",
+            ((t.n, pack(row.key), pack(row.present)) for row in rows if row.present is not None),
+        )
+
+    def repark(self, t: Statements, key: Key, image: Sequence[Value]) -> None:
+        """Bring the image of a hidden row up to date."""
+        self._store.execute(
+            "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (pack(image), t.n, pack(key))
+        )
+
+    def unpark(self, t: Statements, keys: Sequence[Key]) -> None:
+        self._store.executemany(
+            "DELETE FROM _sync_parked WHERE n = ? AND key = ?", ((t.n, pack(key)) for key in keys)
+        )

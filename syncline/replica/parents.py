@@ -1,0 +1,103 @@
+"""Mending foreign keys before a commit, without switching any off (law L9).
+
+What the hub sends is consistent, and so is the file before it. Together they may not be: a row arrives
+whose parent was deleted here, and the hub has not decided that delete yet. Runs only after a commit has
+failed, because it looks at whole tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.model.schema import ForeignKey
+from syncline.model.values import Value
+from syncline.replica.overlay import Key
+from syncline.replica.removal import parents_key
+from syncline.replica.rows import show_row, write_row
+from syncline.replica.statements import Statements
+from syncline.replica.store import quote
+from syncline.replica.work import Work
+
+ROUNDS = 20
+
+
+def mend_parents(work: Work) -> None:
+    """Give every orphan its parent back, or hide it if it has pending edits, until nothing changes."""
+    for _ in range(ROUNDS):
+        mended = 0
+        for child in work.device.tables.values():
+            for fk in child.table.foreign_keys:
+                parent = work.device.named(fk.parent)
+                if parent is not None:
+                    mended += sum(_mend(work, child, parent, fk, row) for row in _orphans(work, child, parent, fk))
+        if not mended:
+            return
+
+
+def _orphans(work: Work, child: Statements, parent: Statements, fk: ForeignKey) -> list[tuple[Value, ...]]:
+    """Key and foreign key values of the rows whose parent is not there."""
+    theirs = parents_key(fk, parent)
+    points = " AND ".join(
+        f"p.{quote(name)} = c.{quote(own)}" for own, name in zip(fk.columns, theirs, strict=True)
+    )
+    own = [f"c.{quote(name)}" for name in fk.columns]
+    known = " AND ".join(f"{name} IS NOT NULL" for name in own)
+    return work.store.rows(
+        f"SELECT {child.keys_of('c')}, {', '.join(own)} FROM {child.name} c WHERE {known}"
+        f" AND NOT EXISTS (SELECT 1 FROM {parent.name} p WHERE {points})"
+    )
+
+
+def _mend(
+    work: Work, child: Statements, parent: Statements, fk: ForeignKey, row: Sequence[Value]
+) -> bool:
+    key, points = tuple(row[: child.arity]), tuple(row[child.arity :])
+    if _bring_back(work, parent, dict(zip(parents_key(fk, parent), points, strict=True))):
+        return True
+    pending = work.overlay.pending(child, [key])[0]
+    if pending.present is None or pending.kind in (None, "D", "-"):
+        return False
+    work.overlay.park(child, [pending])
+    work.store.execute(child.delete, key)
+    return True
+
+
+def _bring_back(work: Work, parent: Statements, points: dict[str, Value]) -> bool:
+    """Show a parent again that pending edits have hidden or deleted; its own fate is held."""
+    for key in _candidates(work, parent, points):
+        pending = work.overlay.pending(parent, [key])[0]
+        if pending.present is not None or not pending.entries:
+            continue
+        if pending.image is not None:
+            if not show_row(work, parent, key, pending.image):
+                continue
+            work.overlay.unpark(parent, [key])
+        else:
+            write_row(work, parent, key, _last_values(work, parent, pending.entries[-1].seq))
+        work.hold(parent, key, None)
+        return True
+    return False
+
+
+def _candidates(work: Work, parent: Statements, points: dict[str, Value]) -> list[Key]:
+    """Keys of edited rows that may be the parent with these values."""
+    if not work.overlay.any(parent):
+        return []
+    names = {column.name: f"o{i}" for i, column in enumerate(parent.table.values)}
+    names |= {name: f"k{i}" for i, name in enumerate(parent.table.key)}
+    if set(points) == set(parent.table.key):
+        return [tuple(points[name] for name in parent.table.key)]
+    match = " AND ".join(f"{names[name]} = ?" for name in points)
+    deleted: list[Key] = work.store.rows(
+        f"SELECT DISTINCT {parent.key_columns} FROM {parent.log} WHERE op IN ('D', 'M') AND {match}",
+        tuple(points.values()),
+    )
+    return deleted
+
+
+def _last_values(work: Work, t: Statements, seq: int) -> dict[int, Value]:
+    """What a deleted row held, from the log entry of its delete."""
+    columns = ", ".join(t.old_columns(t.table.all_mask)) or "1"
+    row = work.store.row(f"SELECT {columns} FROM {t.log} WHERE seq = ?", (seq,))
+    assert row is not None, "the entry was found by its number"
+    return dict(enumerate(row[: len(t.values)]))

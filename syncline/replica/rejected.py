@@ -1,0 +1,153 @@
+"""Edits that the centre cannot hold: kept with their reason until somebody retries or discards them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syncline.errors import StoreConstraint, UsageError
+from syncline.model.values import Value, add
+from syncline.replica.device import Device
+from syncline.replica.overlay import Key
+from syncline.replica.reports import RejectedEdit
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store, pack, unpack
+
+_COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an edit was refused. `parent`: table name and key of the rejected row it depends on."""
+
+    code: str
+    detail: str
+    remedy: str
+    parent: tuple[str, Key] | None = None
+
+
+def keep_rejected(
+    store: Store,
+    n: int,
+    key: Sequence[Value],
+    op: str,
+    edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]],
+    reason: Reason,
+    push: int | None,
+) -> int:
+    """Keep one refused edit; return its id. `edit`: value columns, what was sent, what they held before.
+
+    For a delete nothing was sent: the second is empty. Inside a transaction.
+    """
+    columns, values, base = edit
+    parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
+    store.execute(
+        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            n,
+            pack(list(key)),
+            op,
+            pack({"columns": list(columns), "values": list(values), "base": list(base)}),
+            reason.code,
+            reason.detail,
+            reason.remedy,
+            parent,
+            store.utc(),
+            push,
+        ),
+    )
+    number: int = store.value("SELECT max(id) FROM _sync_rejected")
+    return number
+
+
+def rejected(device: Device, push: int | None = None) -> list[RejectedEdit]:
+    """The kept edits, oldest first; only those of one push, if given."""
+    where, parameters = ("", ()) if push is None else (" WHERE push = ?", (push,))
+    return [
+        _report(device, row)
+        for row in device.store.rows(f"SELECT {_COLUMNS} FROM _sync_rejected{where} ORDER BY id", parameters)
+    ]
+
+
+def retry(device: Device, number: int) -> None:
+    """Put a kept edit into its table again, as a fresh edit that the next sync sends.
+
+    UsageError if it cannot be (the row is gone, a constraint of the table refuses): it is then still kept.
+    """
+    with device.store.transaction() as store:
+        n, key, op, edit = _find(store, number)
+        t = device.by_number[n]
+        try:
+            _redo(store, t, tuple(unpack(key)), op, unpack(edit))
+        except StoreConstraint as error:
+            raise UsageError(
+                f"table {t.table.name}: the edit cannot be put back: {error.detail}",
+                code="retry_refused",
+                remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
+            ) from error
+        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+
+
+def discard(device: Device, number: int) -> None:
+    """Forget a kept edit for ever. UsageError if there is none with this id."""
+    with device.store.transaction() as store:
+        _find(store, number)
+        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+
+
+def _find(store: Store, number: int) -> tuple[int, bytes, str, bytes]:
+    row = store.row("SELECT n, key, op, edit FROM _sync_rejected WHERE id = ?", (number,))
+    if row is None:
+        raise UsageError(
+            f"there is no rejected edit {number}",
+            code="no_such_edit",
+            remedy="See the ids with: syncline rejected FILE",
+        )
+    return row[0], row[1], row[2], row[3]
+
+
+def _redo(store: Store, t: Statements, key: Key, op: str, edit: dict[str, Any]) -> None:
+    columns, values = edit["columns"], edit["values"]
+    present = store.row(t.select, key)
+    if op == "D":
+        store.execute(t.delete, key)
+        return
+    if op in "IR" and present is None:
+        store.execute(t.insert(columns), (*key, *values))
+        return
+    if present is None:
+        raise UsageError(
+            f"table {t.table.name}: the row {list(key)!r} that the edit changes is gone",
+            code="row_gone",
+            remedy="Insert the row again yourself, or discard the edit.",
+        )
+    if op == "U":
+        values = [
+            add(present[i], value) if t.increments >> i & 1 else value
+            for i, value in zip(columns, values, strict=True)
+        ]
+    if columns:
+        store.execute(t.update(columns), (*key, *values))
+
+
+def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
+    number, n, key, op, edit, code, detail, remedy, parent, at, push = row
+    t, plain = device.by_number[n], unpack(edit)
+    names = [t.table.values[i].name for i in plain["columns"]]
+    above = None if parent is None else unpack(parent)
+    return RejectedEdit(
+        id=number,
+        table=t.table.name,
+        key=tuple(unpack(key)),
+        op=op,
+        values=dict(zip(names, plain["values"], strict=False)),
+        base=dict(zip(names, plain["base"], strict=False)),
+        code=code,
+        detail=detail,
+        remedy=remedy,
+        parent=None if above is None else (above[0], tuple(above[1])),
+        at=at,
+        push=push,
+    )

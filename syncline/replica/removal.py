@@ -1,0 +1,133 @@
+"""Rows that leave their tables: the last of the writes of an apply, children before parents.
+
+They leave last because a row that the hub moved from one parent to another may arrive after the news
+that the old parent is gone, and a cascade here would take it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syncline.model.schema import ForeignKey
+from syncline.replica.overlay import Key, Pending
+from syncline.replica.statements import Statements
+from syncline.replica.store import quote
+from syncline.replica.work import Work
+
+BATCH = 5000
+
+
+def remove_gone(work: Work) -> None:
+    """Take out every row noted as gone, but for those that pending edits keep in view."""
+    if not work.gone:
+        return
+    _settle_edited(work)
+    _keep_parents(work)
+    tables = [t for _, t in sorted(work.device.tables.items()) if t.n in work.gone]
+    for t in tables:
+        _park_edited(work, t)
+    for t in reversed(tables):
+        removed = work.store.execute(f"DELETE FROM {t.name} WHERE {_is_gone(t)}")
+        work.removed[t.table.name] = work.removed.get(t.table.name, 0) + removed
+    work.gone.clear()
+
+
+def _settle_edited(work: Work) -> None:
+    """A row that was created or replaced here competes as a whole: it stays until the verdict. One that
+    was deleted here but is in its table again, for a child's sake, waits for its verdict too."""
+    for t in work.device.tables.values():
+        for rows in _edited(work, t):
+            staying = [row for row in rows if row.kind not in ("U", None)]
+            work.keep(t, [row.key for row in staying])
+            for row in staying:
+                if row.kind in ("D", "-") and row.present is not None:
+                    work.hold(t, row.key, None)
+
+
+def _park_edited(work: Work, t: Statements) -> None:
+    """A row with pending updates that the hub deleted is hidden, with its image parked."""
+    for rows in _edited(work, t):
+        work.overlay.park(t, [row for row in rows if row.kind == "U"])
+
+
+def _edited(work: Work, t: Statements) -> Iterator[list[Pending]]:
+    """The leaving rows that have pending edits, in batches."""
+    if t.n not in work.gone or not work.overlay.any(t):
+        return
+    keys: list[Key] = work.store.rows(
+        f"SELECT {t.key_columns} FROM temp._sync_gone_{t.n} g WHERE EXISTS"
+        f" (SELECT 1 FROM temp._sync_pending_{t.n} p WHERE {t.same_key('p', 'g')})"
+    )
+    for start in range(0, len(keys), BATCH):
+        yield work.overlay.pending(t, keys[start : start + BATCH])
+
+
+def _keep_parents(work: Work) -> None:
+    """A parent stays while a row with pending edits points at it, and so do its own parents.
+
+    Deleting it would take the edited child along, or empty its column, without the hub's word. The
+    delete is held; the child's verdict decides.
+    """
+    fresh: dict[int, list[Key]] = {}
+    for child, parent, fk in _edges(work):
+        if work.overlay.any(child):
+            pending = f"SELECT DISTINCT {child.key_columns} FROM temp._sync_pending_{child.n}"
+            _note(fresh, parent, _keep_for(work, child, parent, fk, pending, ()))
+    while fresh:
+        found: dict[int, list[Key]] = {}
+        for child, parent, fk in _edges(work):
+            for key in fresh.get(child.n, ()):
+                one = "SELECT " + ", ".join(f"? AS k{i}" for i in range(child.arity))
+                _note(found, parent, _keep_for(work, child, parent, fk, one, key))
+        fresh = found
+
+
+def _note(found: dict[int, list[Key]], parent: Statements, keys: list[Key]) -> None:
+    if keys:
+        found.setdefault(parent.n, []).extend(keys)
+
+
+def _edges(work: Work) -> Iterator[tuple[Statements, Statements, ForeignKey]]:
+    """Child, parent and foreign key, where rows of the parent leave."""
+    for child in work.device.tables.values():
+        for fk in child.table.foreign_keys:
+            parent = work.device.named(fk.parent)
+            if parent is not None and parent.n in work.gone:
+                yield child, parent, fk
+
+
+def _keep_for(
+    work: Work, child: Statements, parent: Statements, fk: ForeignKey, children: str, key: Key
+) -> list[Key]:
+    """Keep the parents that these children (a query for keys k0, k1, ...) point at; return their keys."""
+    points = " AND ".join(
+        f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in zip(fk.columns, parents_key(fk, parent), strict=True)
+    )
+    leaving = ""
+    if child.n in work.gone:
+        leaving = f" AND NOT EXISTS (SELECT 1 FROM temp._sync_gone_{child.n} l WHERE {child.same_key('l', 'x')})"
+    rows = work.store.rows(
+        f"SELECT DISTINCT {parent.keys_of('p')} FROM ({children}) x"
+        f" CROSS JOIN {child.name} c ON {child.row_key('c', 'x')}"
+        f" CROSS JOIN {parent.name} p ON {points}"
+        f" CROSS JOIN temp._sync_gone_{parent.n} g ON {parent.row_key('p', 'g')}"
+        f" WHERE 1{leaving}",
+        key,
+    )
+    keys: list[Key] = [tuple(row) for row in rows]
+    work.keep(parent, keys)
+    for found in keys:
+        work.hold(parent, found, None)
+    return keys
+
+
+def parents_key(fk: ForeignKey, parent: Statements) -> tuple[str, ...]:
+    """The columns a foreign key points at; the parent's key if it names none."""
+    return fk.parent_columns or parent.table.key
+
+
+def _is_gone(t: Statements) -> str:
+    own = ", ".join(t.keys)
+    if t.arity > 1:
+        own = f"({own})"
+    return f"{own} IN (SELECT {t.key_columns} FROM temp._sync_gone_{t.n})"

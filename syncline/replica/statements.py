@@ -1,0 +1,134 @@
+"""The SQL of one tracked table, as the steps of an apply need it. Text only; built once a table.
+
+Rows are bound as they travel: key values in key order, then the values of the columns named. Parameters
+are numbered, so that a row goes to every statement without being taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from syncline.model.schema import TableSchema
+from syncline.model.values import indices_of
+from syncline.replica.store import log_name, quote
+
+
+class Statements:
+    """Names and statements of the table with number `n` (of `_sync_table`) and a position on the wire."""
+
+    def __init__(self, table: TableSchema, n: int, position: int) -> None:
+        self.table, self.n, self.position = table, n, position
+        self.name = quote(table.name)
+        self.keys = [quote(column.name) for column in table.keys]
+        self.values = [quote(column.name) for column in table.values]
+        self._made: dict[tuple[str, tuple[int, ...]], str] = {}
+
+    @property
+    def arity(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def log(self) -> str:
+        return log_name(self.n)
+
+    @cached_property
+    def increments(self) -> int:
+        """The mask of the columns merged by `sum`."""
+        return sum(1 << i for i, column in enumerate(self.table.values) if column.increment)
+
+    def is_whole(self, columns: Sequence[int]) -> bool:
+        """Whether these are all value columns: a row that can be inserted."""
+        return len(columns) == len(self.values)
+
+    # Rows ---------------------------------------------------------------------------------------------
+
+    def insert(self, columns: Sequence[int]) -> str:
+        """A new row. OR ABORT: a table's own ON CONFLICT clause must not decide."""
+        names = [*self.keys, *(self.values[i] for i in columns)]
+        marks = ", ".join(f"?{i}" for i in range(1, len(names) + 1))
+        return f"INSERT OR ABORT INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
+
+    def upsert(self, columns: Sequence[int]) -> str:
+        """A whole row, whether it is there or not; never a REPLACE, which would delete children."""
+
+        def text() -> str:
+            names = [self.values[i] for i in columns]
+            action = "NOTHING"
+            if names:
+                action = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in names)
+            return f"{self.insert(columns)} ON CONFLICT ({', '.join(self.keys)}) DO {action}"
+
+        return self._once("upsert", columns, text)
+
+    def update(self, columns: Sequence[int]) -> str:
+        """Some columns of a row that is there."""
+
+        def text() -> str:
+            changes = ", ".join(f"{self.values[i]} = ?{self.arity + j}" for j, i in enumerate(columns, 1))
+            return f"UPDATE OR ABORT {self.name} SET {changes} WHERE {self.by_key}"
+
+        return self._once("update", columns, text)
+
+    @cached_property
+    def by_key(self) -> str:
+        return " AND ".join(f"{name} = ?{i}" for i, name in enumerate(self.keys, 1))
+
+    @cached_property
+    def delete(self) -> str:
+        return f"DELETE FROM {self.name} WHERE {self.by_key}"
+
+    @cached_property
+    def select(self) -> str:
+        """All value columns of one row (a lone 1 for a table that has none)."""
+        return f"SELECT {', '.join(self.values) or '1'} FROM {self.name} WHERE {self.by_key}"
+
+    # Keys in temporary tables -------------------------------------------------------------------------
+
+    @cached_property
+    def key_columns(self) -> str:
+        return ", ".join(f"k{i}" for i in range(self.arity))
+
+    @cached_property
+    def key_marks(self) -> str:
+        return ", ".join("?" * self.arity)
+
+    def same_key(self, left: str, right: str) -> str:
+        """A condition between two tables with columns k0, k1, ..."""
+        return " AND ".join(f"{left}.k{i} = {right}.k{i}" for i in range(self.arity))
+
+    def row_key(self, row: str, keys: str) -> str:
+        """A condition between this table, named `row`, and one with columns k0, k1, ..."""
+        return " AND ".join(f"{row}.{name} = {keys}.k{i}" for i, name in enumerate(self.keys))
+
+    def keys_of(self, row: str) -> str:
+        """The key columns of this table, named `row`."""
+        return ", ".join(f"{row}.{name}" for name in self.keys)
+
+    # The change log -----------------------------------------------------------------------------------
+
+    @cached_property
+    def masks(self) -> list[str]:
+        """The log's mask columns, one for 62 value columns."""
+        return mask_columns(len(self.values))
+
+    def old_columns(self, mask: int) -> list[str]:
+        """The log's columns with the former values of these value columns."""
+        return [f"o{i}" for i in indices_of(mask)]
+
+    def _once(self, kind: str, columns: Sequence[int], text: object) -> str:
+        place = kind, tuple(columns)
+        if place not in self._made:
+            assert callable(text)
+            self._made[place] = text()
+        return self._made[place]
+
+
+def mask_columns(values: int) -> list[str]:
+    """mask1, mask2, ... as many as `values` columns need."""
+    return [f"mask{i}" for i in range(1, max(1, -(-values // 62)) + 1)]
+
+
+def joined_mask(parts: Sequence[int]) -> int:
+    """One mask from the log's mask columns."""
+    return sum(part << 62 * i for i, part in enumerate(parts))

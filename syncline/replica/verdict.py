@@ -1,0 +1,145 @@
+"""Step 8 of the path: the hub's answer to the push in flight is entered into the file.
+
+Covered edits leave the log, refused ones are kept with their reason, conflicts are noted. What the hub
+has instead of what was sent (the overrides) is then learned like anything else it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from syncline.model.values import Value, indices_of
+from syncline.protocol.body import open_push
+from syncline.protocol.messages import Group, PushGroup, Rejection, Verdict
+from syncline.replica.conflicts import keep_conflicts
+from syncline.replica.overlay import Key, Pending, kind_of
+from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.rows import write_row
+from syncline.replica.statements import Statements
+from syncline.replica.store import unpack
+from syncline.replica.work import Work
+
+Cuts = dict[int, int]
+"""By table number: the last log entry that the push in flight covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A row that is parked or held, and what the push in flight said of it."""
+
+    t: Statements
+    pending: Pending
+    covered: str | None
+    """The kind of the covered edits, None if there are none."""
+    more: bool
+    """Whether edits remain that the push did not cover."""
+
+
+def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
+    """Clear the push in flight. The caller learns the overrides afterwards."""
+    cuts: Cuts = dict(work.store.rows("SELECT n, seq FROM _sync_outbox_cut"))
+    hidden = _hidden(work, cuts)
+    _keep_rejected(work, verdict, cuts)
+    keep_conflicts(work.store, verdict.conflicts)
+    for n, cut in cuts.items():
+        work.store.execute(f"DELETE FROM {work.device.by_number[n].log} WHERE seq <= ?", (cut,))
+    for table in ("outbox", "outbox_cut", "image"):
+        work.store.execute(f"DELETE FROM _sync_{table}")
+    work.overlay.forget()
+    if hidden:
+        _uncover(work, hidden, overrides)
+
+
+def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
+    """The parked and held rows that the push covers; nearly always none."""
+    keys: dict[int, set[Key]] = {n: set(rows) for n, rows in work.held.items()}
+    for n, key in work.store.rows("SELECT n, key FROM _sync_parked"):
+        keys.setdefault(n, set()).add(tuple(unpack(key)))
+    found = []
+    for n in keys.keys() & cuts.keys():
+        t = work.device.by_number[n]
+        rows = work.overlay.pending(t, list(keys[n]))
+        work.overlay.unpark(t, [row.key for row in rows if row.present is not None])
+        for pending in rows:
+            before = [entry.op for entry in pending.entries if entry.seq <= cuts[n]]
+            after = [entry.op for entry in pending.entries if entry.seq > cuts[n]]
+            absent = after[0] == "I" if after else pending.present is None and pending.image is None
+            found.append(Hidden(t, pending, kind_of(before, absent), bool(after)))
+    return found
+
+
+def _uncover(work: Work, hidden: Sequence[Hidden], overrides: Sequence[Group]) -> None:
+    """A parked row without further edits is shown as it was accepted, unless an override says how it is.
+    What is held of a row goes once the row was accepted as a whole, and turns into a delete with it."""
+    answered = {
+        (group.table, tuple(row[: work.device.tables[group.table].arity]))
+        for group in overrides
+        if group.table in work.device.tables
+        for row in group.rows
+    }
+    for row in hidden:
+        t, key = row.t, row.pending.key
+        if row.covered is None:
+            continue
+        if work.is_held(t, key) and row.covered in "IRD-":
+            work.release(t, key)
+            if row.covered in "D-":
+                work.hold(t, key, None)
+        if row.pending.image is not None and not row.more:
+            work.overlay.unpark(t, [key])
+            if row.covered in "IRU" and (t.position, key) not in answered:
+                write_row(work, t, key, dict(enumerate(row.pending.image)))
+
+
+def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
+    """Keep every refused edit as it was sent, with what the row held before and the reason."""
+    refused = {
+        (rejection.table, tuple(rejection.key)): rejection
+        for rejection in verdict.rejected
+        if rejection.table in work.device.tables
+    }
+    if not refused:
+        return
+    sent = _sent(work, refused.keys())
+    for position, rejections in _by_table(refused.values()).items():
+        t = work.device.tables[position]
+        keys = [tuple(rejection.key) for rejection in rejections]
+        bases = work.overlay.first_values(t, keys, cuts.get(t.n, 0))
+        for key, rejection, base in zip(keys, rejections, bases, strict=True):
+            op, columns, values = sent.get((position, key), ("U", [], []))
+            if op == "D":
+                columns = indices_of(t.table.all_mask)
+            edit = columns, values, [base.get(i) for i in columns]
+            keep_rejected(work.store, t.n, key, op, edit, _reason(work, rejection), verdict.number)
+
+
+def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
+    found: dict[int, list[Rejection]] = {}
+    for rejection in rejections:
+        found.setdefault(rejection.table, []).append(rejection)
+    return found
+
+
+def _reason(work: Work, rejection: Rejection) -> Reason:
+    parent = None
+    if rejection.parent is not None:
+        position, key = rejection.parent
+        parent = work.device.schema.tables[position].name, tuple(key)
+    return Reason(rejection.code, rejection.detail, rejection.remedy, parent)
+
+
+def _sent(
+    work: Work, wanted: Collection[tuple[int, Key]]
+) -> dict[tuple[int, Key], tuple[str, list[int], list[Value]]]:
+    """Operation, columns and values of some rows of the push in flight."""
+    row = work.store.row("SELECT body, digest FROM _sync_outbox")
+    groups: list[PushGroup] = [] if row is None else open_push(row[0], row[1])
+    found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
+    for group in groups:
+        arity = len(work.device.schema.tables[group.table].key)
+        for values in group.rows:
+            place = group.table, tuple(values[:arity])
+            if place in wanted:
+                found[place] = group.op, group.columns, values[arity:]
+    return found
