@@ -1,0 +1,175 @@
+"""Step 1 in the centre: triggers that log what any program writes straight into a tracked table.
+
+Plain SQL with built-in functions, so that it works from every program. They log with origin `hub` and an HLC
+above every HLC known. What the hub itself writes for a push is logged by `apply`; for that one table
+capture is suppressed by a value inside the same transaction.
+
+`REPLACE` removes rows without firing delete triggers (unless recursive_triggers is on). BEFORE triggers
+therefore log an entry M for every row that a REPLACE would remove: it means "look whether the row is
+there", and whether it removed anything is plain from what follows in the log (see `real_removals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from syncline.databases.sqlite.expressions import Term, index_terms
+from syncline.databases.sqlite.layout import Tracked
+from syncline.databases.sqlite.rows import encoded
+from syncline.databases.sqlite.sql import (
+    WALL,
+    WORD_BITS,
+    commas,
+    mask_columns,
+    numbered,
+    quote,
+    split_mask,
+    text,
+)
+
+TICK = f"UPDATE _sync_hub SET clock = max(clock + 1, {WALL} << 16);"
+
+
+def triggers(tracked: Tracked) -> dict[str, str]:
+    """Name and SQL of every trigger that the table needs."""
+    made = {
+        "insert": _insert(tracked),
+        "delete": _delete(tracked),
+        "rekey": _rekey(tracked),
+        "before_insert": _before_insert(tracked),
+        "before_update": _before_update(tracked),
+    }
+    if tracked.table.values:
+        made["update"] = _update(tracked)
+    return {trigger_name(tracked.n, kind): sql for kind, sql in made.items()}
+
+
+def trigger_name(n: int, kind: str) -> str:
+    return f"_sync_hub_{n}_{kind}"
+
+
+def prefix(n: int) -> str:
+    """What the names of all triggers of table `n` begin with."""
+    return f"_sync_hub_{n}_"
+
+
+def _trigger(tracked: Tracked, kind: str, when: str, condition: str, body: Iterable[str]) -> str:
+    capturing = f"(SELECT suppressed FROM _sync_hub) IS NOT {tracked.n}"
+    lines = "\n".join(f"  {statement}" for statement in body)
+    return (
+        f"CREATE TRIGGER {trigger_name(tracked.n, kind)} {when} ON {tracked.name}\n"
+        f"WHEN {capturing} AND {condition}\nBEGIN\n{lines}\nEND"
+    )
+
+
+def _log(
+    tracked: Tracked,
+    op: str,
+    row: str,
+    masks: Sequence[str],
+    *,
+    old: str = "NULL",
+    source: str = "_sync_hub",
+    where: str = "1",
+) -> str:
+    columns = ["tbl", "op", "hlc", "origin", "old"]
+    columns += numbered("k", tracked.arity) + mask_columns(tracked.words)
+    chosen = [str(tracked.n), text(op), "_sync_hub.clock", "'hub'", old, *tracked.key_of(row), *masks]
+    return (
+        f"INSERT INTO _sync_hub_log ({commas(columns)}) SELECT {commas(chosen)} FROM {source} WHERE {where};"
+    )
+
+
+def _whole(tracked: Tracked) -> list[str]:
+    return [str(word) for word in split_mask(tracked.table.all_mask, tracked.words)]
+
+
+def _old(tracked: Tracked, row: str) -> str:
+    return encoded(tracked.key_of(row) + tracked.values_of(row))
+
+
+def _has_key(tracked: Tracked, row: str) -> str:
+    """A row whose key is NULL (SQLite allows it in some tables) has no identity and takes no part."""
+    nullable = [column for column in tracked.table.keys if column.nullable]
+    return " AND ".join(f"{row}.{quote(column.name)} IS NOT NULL" for column in nullable) or "1"
+
+
+def _key_differs(tracked: Tracked) -> str:
+    pairs = zip(tracked.table.key, tracked.key_of("OLD"), tracked.key_of("NEW"), strict=True)
+    return "(" + " OR ".join(tracked.differs(name, old, new) for name, old, new in pairs) + ")"
+
+
+def _insert(tracked: Tracked) -> str:
+    body = [TICK, _log(tracked, "I", "NEW", _whole(tracked))]
+    return _trigger(tracked, "insert", "AFTER INSERT", _has_key(tracked, "NEW"), body)
+
+
+def _delete(tracked: Tracked) -> str:
+    body = [TICK, _log(tracked, "D", "OLD", _whole(tracked), old=_old(tracked, "OLD"))]
+    return _trigger(tracked, "delete", "AFTER DELETE", _has_key(tracked, "OLD"), body)
+
+
+def _update(tracked: Tracked) -> str:
+    """Without `UPDATE OF`, which `SET rowid =` and other ways to name a column escape."""
+    names = [column.name for column in tracked.table.values]
+    tests = [tracked.differs(name, f"OLD.{quote(name)}", f"NEW.{quote(name)}") for name in names]
+    masks = []
+    for word in range(tracked.words):
+        bits = tests[word * WORD_BITS : (word + 1) * WORD_BITS]
+        masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in enumerate(bits)) or "0")
+    changed = f"({' OR '.join(tests)}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
+    return _trigger(tracked, "update", "AFTER UPDATE", changed, [TICK, _log(tracked, "U", "NEW", masks)])
+
+
+def _rekey(tracked: Tracked) -> str:
+    """A change of key is a delete and an insert."""
+    whole = _whole(tracked)
+    body = [
+        TICK,
+        _log(tracked, "D", "OLD", whole, old=_old(tracked, "OLD"), where=_has_key(tracked, "OLD")),
+        _log(tracked, "I", "NEW", whole, where=_has_key(tracked, "NEW")),
+    ]
+    return _trigger(tracked, "rekey", "AFTER UPDATE", _key_differs(tracked), body)
+
+
+def _before_insert(tracked: Tracked) -> str:
+    targets = [_matches(terms) for terms in _unique_terms(tracked)]
+    return _removals(tracked, "before_insert", "BEFORE INSERT", targets)
+
+
+def _before_update(tracked: Tracked) -> str:
+    pairs = zip(tracked.key_of("t"), tracked.key_of("OLD"), strict=True)
+    itself = " AND ".join(f"{left} IS {right}" for left, right in pairs)
+    targets = []
+    for terms in _unique_terms(tracked):
+        moved = " OR ".join(f"{term.old} IS NOT {term.new} COLLATE BINARY" for term in terms)
+        targets.append(f"({moved}) AND {_matches(terms)} AND NOT ({itself})")
+    return _removals(tracked, "before_update", "BEFORE UPDATE", targets)
+
+
+def _removals(tracked: Tracked, kind: str, when: str, targets: Sequence[str]) -> str:
+    """Log M for the rows that match a target: unique values that the new row is about to take."""
+    keyed = _has_key(tracked, "t")
+    found = [f"EXISTS (SELECT 1 FROM {tracked.name} AS t WHERE {target} AND {keyed})" for target in targets]
+    whole, old = _whole(tracked), _old(tracked, "t")
+    source = f"_sync_hub, {tracked.name} AS t"
+    body = [TICK]
+    body += [
+        _log(tracked, "M", "t", whole, old=old, source=source, where=f"{target} AND {keyed}")
+        for target in targets
+    ]
+    return _trigger(tracked, kind, when, f"({' OR '.join(found)})", body)
+
+
+def _matches(terms: Sequence[Term]) -> str:
+    return " AND ".join(f"{term.row} = {term.new} COLLATE {quote(term.collation)}" for term in terms)
+
+
+def _unique_terms(tracked: Tracked) -> list[list[Term]]:
+    """What must not occur twice: the key, and every unique index (its WHERE put aside: M may be idle)."""
+    facts = tracked.facts
+    found = [[Term.of_column(name, collation) for name, collation in facts.key]]
+    for unique in facts.uniques:
+        if not unique.primary:
+            found.append(index_terms(facts, unique))
+    return found

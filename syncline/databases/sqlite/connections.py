@@ -1,0 +1,118 @@
+"""Connections to one SQLite file, bounded, or the single one of an in-memory database."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import LifoQueue
+from urllib.parse import quote, unquote
+
+from syncline.databases.sqlite.errors import mapped
+from syncline.errors import ConfigurationError, Conflict, DatabaseUnavailable
+
+Clock = Callable[[], int]
+MEMORY = ":memory:"
+
+
+def path_of(url: str) -> str:
+    """The file that sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory: names."""
+    scheme, separator, path = url.partition("://")
+    if scheme != "sqlite" or not separator or not path.startswith("/") or len(path) < 2:
+        raise ConfigurationError(
+            f"{url!r} is not the address of a SQLite database",
+            remedy="Write sqlite:///relative.db, sqlite:////absolute/path.db or sqlite:///:memory:",
+        )
+    return unquote(path[1:])
+
+
+class Connections:
+    """Up to `size` connections to one file, handed out one transaction at a time.
+
+    In memory there is exactly one, and whoever wants it waits for it.
+    """
+
+    def __init__(self, path: str, size: int, timeout: float, clock: Clock | None) -> None:
+        self.path = path
+        self.memory = path == MEMORY
+        self._timeout = timeout
+        self._clock = clock
+        self._idle: LifoQueue[sqlite3.Connection | None] = LifoQueue()
+        for _ in range(1 if self.memory else size):
+            self._idle.put(None)
+        self._writer = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction. One that an error left in a transaction is rolled back."""
+        if self._closed:
+            raise DatabaseUnavailable(f"{self.path}: the hub was closed", remedy="Open a new Hub.")
+        connection = self._idle.get()
+        try:
+            if connection is None:
+                connection = self.open()
+            yield connection
+        finally:
+            if connection is not None and connection.in_transaction:
+                connection.rollback()
+            self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection | None) -> None:
+        if self._closed and connection is not None:
+            connection.close()
+            connection = None
+        self._idle.put(connection)
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Writers of this process queue here, which is quicker and fairer than SQLite's busy handler."""
+        if not self._writer.acquire(timeout=self._timeout * 3):
+            raise Conflict(f"{self.path}: other transactions of this process kept the write lock")
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def open(self) -> sqlite3.Connection:
+        """A new connection, with foreign keys on and in nobody's transaction."""
+        with mapped(self.path):
+            connection = self._connect()
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        if self._clock is not None:
+            _install_clock(connection, self._clock)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.memory:
+            return sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+        if not Path(self.path).exists():
+            raise DatabaseUnavailable(
+                f"{self.path}: there is no such file",
+                remedy="Create the database with your application first, or correct [hub] database.",
+            )
+        return sqlite3.connect(
+            f"file:{quote(str(Path(self.path).absolute()))}?mode=rw",
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+        )
+
+    def close(self) -> None:
+        """Close what is idle now, and the others when they come back."""
+        self._closed = True
+        for _ in range(self._idle.qsize()):
+            connection = self._idle.get()
+            if connection is not None:
+                connection.close()
+            self._idle.put(None)
+
+
+def _install_clock(connection: sqlite3.Connection, clock: Clock) -> None:
+    """Let `clock` (milliseconds since 1970 UTC) stand in for SQLite's own julianday('now')."""
+    connection.create_function("julianday", 1, lambda _: clock() / 86_400_000 + 2_440_587.5)

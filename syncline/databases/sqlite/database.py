@@ -1,0 +1,150 @@
+"""The contract `hub.database.Database` over SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from syncline.databases.sqlite import position, prepare, reflect
+from syncline.databases.sqlite.connections import Clock, Connections, path_of
+from syncline.databases.sqlite.errors import mapped
+from syncline.databases.sqlite.layout import Layout
+from syncline.databases.sqlite.read import Reader
+from syncline.databases.sqlite.write import Writer
+from syncline.errors import NotPrepared
+from syncline.hub.database import Position, Prepared, ReadTransaction, WriteTransaction
+from syncline.model.schema import Schema
+
+
+def open_database(
+    url: str, *, clock: Clock | None = None, connections: int = 8, timeout: float = 10.0
+) -> SqliteDatabase:
+    """Open sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory: (private to this object).
+
+    `clock` gives the milliseconds since 1970 UTC in place of SQLite's own, for simulations: it stands
+    in for julianday() on this object's connections. `timeout`: seconds to wait for another program's
+    write lock. Nothing is opened before the first use.
+    """
+    return SqliteDatabase(Connections(path_of(url), connections, timeout, clock))
+
+
+class SqliteDatabase:
+    """A SQLite file (or memory) as central database. Safe to use from several threads."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._layout: Layout | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def hub_id(self) -> str:
+        """The uuid made at the first `prepare`; NotPrepared if there is none."""
+        with self._borrow() as connection:
+            return prepare.identity(connection)[0]
+
+    def reflect(self, tables: Sequence[str] | None) -> Schema:
+        with self._borrow() as connection:
+            return reflect.reflect(connection, tables)
+
+    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+        """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
+        with self._connections.writer(), self._borrow() as connection:
+            journal = self._to_wal(connection, dry_run)
+            connection.execute("BEGIN IMMEDIATE")
+            done = prepare.prepare(connection, schema)
+            if dry_run:
+                connection.execute("ROLLBACK")
+            else:
+                connection.execute("COMMIT")
+                with self._lock:
+                    self._layout = None
+            done.statements[:0] = journal
+            return done
+
+    def _to_wal(self, connection: sqlite3.Connection, dry_run: bool) -> list[str]:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if self._connections.memory or mode == "wal":
+            return []
+        if not dry_run:
+            connection.execute("PRAGMA journal_mode = WAL")
+        return ["PRAGMA journal_mode = WAL"]
+
+    def load(self) -> Schema:
+        with self._borrow() as connection:
+            layout = prepare.load_layout(connection)
+            prepare.check_capture(connection, layout)
+        with self._lock:
+            self._layout = layout
+        return layout.schema
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTransaction]:
+        """BEGIN IMMEDIATE: the write lock is held from the first statement, so nothing can interleave."""
+        with self._connections.writer(), self._borrow() as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA defer_foreign_keys = ON")
+            layout = self._current(connection)
+            for tracked in layout.tracked:
+                if prepare.outrun(connection, tracked):
+                    prepare.renew_order(connection, tracked)
+            transaction = Writer(connection, layout)
+            yield transaction
+            transaction.close()
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """One snapshot, taken by the first statement (WAL)."""
+        with self._borrow() as connection:
+            connection.execute("BEGIN")
+            yield Reader(connection, self._current(connection))
+            connection.execute("COMMIT")
+
+    def position(self, token: str) -> Position:
+        return position.parse(token)
+
+    @contextmanager
+    def outside(self) -> Iterator[sqlite3.Connection]:
+        """A connection as any other program would have, in autocommit; for tests and simulations.
+
+        In memory it is the only connection there is, borrowed: do not open transactions meanwhile.
+        """
+        if self._connections.memory:
+            with self._connections.borrow() as connection:
+                yield connection
+        else:
+            connection = self._connections.open()
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    @contextmanager
+    def _borrow(self) -> Iterator[sqlite3.Connection]:
+        with mapped(self._connections.path), self._connections.borrow() as connection:
+            yield connection
+
+    def _current(self, connection: sqlite3.Connection) -> Layout:
+        """The layout, read again if any program changed a table since; this first read takes the snapshot."""
+        _, fingerprint = prepare.identity(connection)
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        with self._lock:
+            known = self._layout
+        if known is not None and known.version == version:
+            return known
+        layout = prepare.load_layout(connection)
+        if known is not None and known.schema.fingerprint != fingerprint:
+            raise NotPrepared(
+                "the central database was prepared with other tables since this hub was opened",
+                remedy="Restart the hub.",
+            )
+        prepare.check_capture(connection, layout)
+        with self._lock:
+            self._layout = layout
+        return layout

@@ -1,0 +1,98 @@
+"""The terms of a unique index, said about a stored row and about the old and new row of a trigger.
+
+A plain column is easy. For an index on an expression the text of CREATE INDEX is cut into tokens, and each
+one that names a column is qualified; strings, functions, collations and type names stay.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from syncline.databases.sqlite.catalog import Table, Unique
+from syncline.databases.sqlite.sql import quote
+
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)|(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`)"""
+    r"""|(?P<number>\d[\w.]*)|(?P<word>[^\W\d][\w$]*)|(?P<other>.)""",
+    re.DOTALL,
+)
+Token = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One indexed thing: of the stored row `t`, of OLD and of NEW."""
+
+    row: str
+    old: str
+    new: str
+    collation: str
+
+    @classmethod
+    def of_column(cls, name: str, collation: str) -> Term:
+        column = quote(name)
+        return cls(f"t.{column}", f"OLD.{column}", f"NEW.{column}", collation)
+
+
+def index_terms(table: Table, unique: Unique) -> list[Term]:
+    """The terms of a unique index of `table`."""
+    if all(name is not None for name, _ in unique.columns):
+        return [Term.of_column(name, collation) for name, collation in unique.columns if name is not None]
+    texts = _indexed(next(sql for sql in table.indexes if _names(sql, unique.name)))
+    terms = []
+    for (name, collation), tokens in zip(unique.columns, texts, strict=True):
+        if name is not None:
+            terms.append(Term.of_column(name, collation))
+        else:
+            row, old, new = (f"({_qualified(table, tokens, alias)})" for alias in ("t", "OLD", "NEW"))
+            terms.append(Term(row, old, new, collation))
+    return terms
+
+
+def _tokens(sql: str) -> list[Token]:
+    return [(m.lastgroup or "", m.group()) for m in _TOKEN.finditer(sql) if m.lastgroup != "blank"]
+
+
+def _plain(token: Token) -> str:
+    kind, spelling = token
+    if kind == "quoted":
+        mark = spelling[-1]
+        return spelling[1:-1].replace(mark * 2, mark)
+    return spelling
+
+
+def _names(sql: str, index: str) -> bool:
+    words = [_plain(token) for token in _tokens(sql)]
+    return index.lower() in (word.lower() for word in words[: words.index("(")])
+
+
+def _indexed(sql: str) -> list[list[Token]]:
+    """The tokens of each indexed expression: what stands between the first brackets, without ASC and DESC."""
+    tokens = _tokens(sql)
+    start = next(i for i, token in enumerate(tokens) if token == ("other", "("))
+    groups: list[list[Token]] = [[]]
+    depth = 1
+    for token in tokens[start + 1 :]:
+        depth += {"(": 1, ")": -1}.get(token[1], 0) if token[0] == "other" else 0
+        if depth == 0:
+            break
+        if depth == 1 and token == ("other", ","):
+            groups.append([])
+        else:
+            groups[-1].append(token)
+    return [g[:-1] if g and g[-1][1].upper() in ("ASC", "DESC") else g for g in groups]
+
+
+def _qualified(table: Table, tokens: list[Token], alias: str) -> str:
+    columns = {column.name.lower(): column.name for column in table.columns}
+    parts = []
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1][1].upper() if index else ""
+        after = tokens[index + 1][1] if index + 1 < len(tokens) else ""
+        name = columns.get(_plain(token).lower()) if token[0] in ("word", "quoted") else None
+        if name is None or after == "(" or before in ("COLLATE", "AS"):
+            parts.append(token[1])
+        else:
+            parts.append(f"{alias}.{quote(name)}")
+    return " ".join(parts)

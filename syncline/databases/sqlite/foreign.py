@@ -1,0 +1,201 @@
+"""Deferred foreign keys, checked before the commit so that the rows at fault can be named.
+
+SQLite only counts violations until COMMIT and then refuses everything. Here each staged row is asked: is
+the row it points at there (inserts, updates), does anybody still point at what it was (deletes, and
+updates of a unique column that others point at)?
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from syncline.databases.sqlite.catalog import Table
+from syncline.databases.sqlite.layout import Layout
+from syncline.databases.sqlite.sql import commas, quote
+from syncline.databases.sqlite.stage import Staged
+from syncline.hub import codes
+from syncline.hub.database import Key, Refusal
+from syncline.model.schema import ForeignKey, TableSchema
+
+if TYPE_CHECKING:
+    from syncline.databases.sqlite.write import Writer
+
+
+def _watched(layout: Layout, staged: Staged) -> list[tuple[Table, ForeignKey]]:
+    """Foreign keys of any table that this stage can leave without their parent."""
+    if staged.stage.form == "insert":
+        return []
+    tracked = staged.tracked
+    found = layout.children(tracked.facts.name)
+    if staged.stage.form == "delete":
+        return found
+    written = {tracked.table.values[index].name.lower() for index in staged.stage.columns}
+    return [(child, key) for child, key in found if written & {c.lower() for c in key.parent_columns}]
+
+
+def _remembered(layout: Layout, staged: Staged) -> list[str]:
+    """Columns outside the key that somebody points at: their old values are needed after the write."""
+    key = {name.lower() for name in staged.tracked.table.key}
+    pointed = {c.lower() for _, fk in _watched(layout, staged) for c in fk.parent_columns}
+    return sorted(pointed - key)
+
+
+def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
+    """Keep old values that `dangling` will need, before the rows are written."""
+    columns = _remembered(layout, staged)
+    if not columns:
+        return
+    tracked = staged.tracked
+    name = f"{staged.table}_old"
+    old = [f"t.{quote(column)} AS {quote(column)}" for column in columns]
+    connection.execute(f"DROP TABLE IF EXISTS {name}")
+    connection.execute(
+        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.rowid AS _sync_i, {commas(old)}"
+        f" FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')}"
+    )
+
+
+def forget(connection: sqlite3.Connection, staged: Staged) -> None:
+    connection.execute(f"DROP TABLE IF EXISTS {staged.table}_old")
+
+
+def dangling(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+    """Staged rows that break a foreign key now, and those that would without the refused rows."""
+    known = {(id(refusal.stage), refusal.row) for refusal in refused}
+    found: list[Refusal] = []
+    for staged in stages:
+        if staged.stage.form == "delete":
+            found += _new(known, _orphaning(writer, staged))
+        else:
+            found += _new(known, _orphans(writer, staged))
+            found += _new(known, _orphaning(writer, staged))
+    frontier = [*refused, *found]
+    while frontier:
+        frontier = _new(known, _dependents(writer, stages, frontier))
+        found += frontier
+    return found
+
+
+def _new(known: set[tuple[int, int]], refusals: Iterable[Refusal]) -> list[Refusal]:
+    fresh = []
+    for refusal in refusals:
+        if (id(refusal.stage), refusal.row) not in known:
+            known.add((id(refusal.stage), refusal.row))
+            fresh.append(refusal)
+    return fresh
+
+
+def _touched_keys(staged: Staged) -> list[ForeignKey]:
+    """The table's own foreign keys that this stage writes."""
+    tracked = staged.tracked
+    keys = list(tracked.table.foreign_keys)
+    if staged.stage.form == "insert" or tracked.facts.triggers:
+        return keys
+    written = {tracked.table.values[index].name for index in staged.stage.columns}
+    return [key for key in keys if written & set(key.columns)]
+
+
+def _orphans(writer: Writer, staged: Staged) -> list[Refusal]:
+    """Rows that point at a row that is not there."""
+    tracked, found = staged.tracked, []
+    for key in _touched_keys(staged):
+        parent = writer.layout.schema.table(key.parent)
+        mine = [f"t.{quote(column)}" for column in key.columns]
+        theirs = [f"p.{quote(column)}" for column in key.parent_columns]
+        pairs = " AND ".join(f"{p} = {t}" for p, t in zip(theirs, mine, strict=True))
+        given = " AND ".join(f"{column} IS NOT NULL" for column in mine)
+        rows = writer.connection.execute(
+            f"SELECT s.rowid, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
+            f" WHERE {tracked.join('t', 's')} AND {given}"
+            f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.central_name)} AS p WHERE {pairs})"
+        )
+        position = writer.layout.schema.position(key.parent)
+        for rowid, *values in rows.fetchall():
+            named = ", ".join(f"{c} = {v!r}" for c, v in zip(key.columns, values, strict=True))
+            detail = f"{named}: there is no such row in {parent.name}"
+            target = _parent_key(parent, key, values)
+            found.append(
+                Refusal(
+                    staged.stage, rowid - 1, codes.FOREIGN_KEY, detail, (position, target) if target else None
+                )
+            )
+    return found
+
+
+def _parent_key(parent: TableSchema, key: ForeignKey, values: Sequence[object]) -> Key | None:
+    """The parent's key, if that is what the foreign key points at; of another unique key it is unknown."""
+    by_column = dict(zip(key.parent_columns, values, strict=True))
+    if set(by_column) != set(parent.key):
+        return None
+    return tuple(by_column[name] for name in parent.key)  # type: ignore[misc]
+
+
+def _orphaning(writer: Writer, staged: Staged) -> list[Refusal]:
+    """Rows that are gone (or changed) while somebody still points at what they were."""
+    tracked, layout = staged.tracked, writer.layout
+    remembered = _remembered(layout, staged)
+    key = {name.lower(): f"s.k{number}" for number, name in enumerate(tracked.table.key)}
+    source = f"{staged.table} AS s"
+    if remembered:
+        source += f" CROSS JOIN {staged.table}_old AS o ON o._sync_i = s.rowid"
+    found = []
+    for child, fk in _watched(layout, staged):
+        old = [key.get(c.lower(), f"o.{quote(c.lower())}") for c in fk.parent_columns]
+        points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(fk.columns, old, strict=True))
+        stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(fk.parent_columns, old, strict=True))
+        rows = writer.connection.execute(
+            f"SELECT s.rowid FROM {source} WHERE EXISTS"
+            f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
+            f" (SELECT 1 FROM {tracked.name} AS p WHERE {stays})"
+        )
+        for (rowid,) in rows.fetchall():
+            detail = f"rows of {child.name} still point at it"
+            found.append(Refusal(staged.stage, rowid - 1, codes.FOREIGN_KEY, detail))
+    return found
+
+
+def _dependents(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+    """Staged rows that point at refused inserts, so that one answer names the whole chain."""
+    keys: dict[int, dict[Key, None]] = {}
+    for refusal in refused:
+        if refusal.stage.form == "insert":
+            arity = len(writer.layout.schema.tables[refusal.stage.table].key)
+            key = tuple(refusal.stage.rows[refusal.row][:arity])
+            keys.setdefault(refusal.stage.table, {})[key] = None
+    found = []
+    for staged in stages:
+        if staged.stage.form == "delete":
+            continue
+        for fk in _touched_keys(staged):
+            position = writer.layout.schema.position(fk.parent)
+            if position in keys:
+                found += _pointing(writer, staged, fk, position, list(keys[position]))
+    return found
+
+
+def _pointing(
+    writer: Writer, staged: Staged, fk: ForeignKey, position: int, keys: Sequence[Key]
+) -> list[Refusal]:
+    tracked, parent = staged.tracked, writer.layout.tracked[position]
+    if set(fk.parent_columns) != set(parent.table.key):
+        return []
+    temporary = writer.load_keys(parent, keys)
+    column_of = dict(zip(fk.parent_columns, fk.columns, strict=True))
+    pairs = [f"t.{quote(column_of[name])} = s.k{i}" for i, name in enumerate(parent.table.key)]
+    chosen = [f"s.k{i}" for i in range(parent.arity)]
+    rows = writer.connection.execute(
+        f"SELECT g.rowid, {commas(chosen)} FROM {staged.table} AS g CROSS JOIN {tracked.name} AS t"
+        f" CROSS JOIN {temporary} AS s WHERE {tracked.join('t', 'g')} AND {' AND '.join(pairs)}"
+    )
+    return [
+        Refusal(
+            staged.stage,
+            rowid - 1,
+            codes.FOREIGN_KEY,
+            f"depends on a refused row of {parent.table.name}",
+            (position, tuple(key)),
+        )
+        for rowid, *key in rows.fetchall()
+    ]

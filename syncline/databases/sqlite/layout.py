@@ -1,0 +1,126 @@
+"""The tracked tables as the adapter sees them: the portable schema joined with SQLite's own facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncline.databases.sqlite.catalog import Table
+from syncline.databases.sqlite.sql import quote, words_for
+from syncline.model.schema import ForeignKey, Schema, TableSchema
+
+ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """One table: `position` in the schema, its stable number `n` in the log, its facts."""
+
+    position: int
+    n: int
+    table: TableSchema
+    facts: Table
+
+    @property
+    def name(self) -> str:
+        """The quoted name."""
+        return quote(self.table.central_name)
+
+    @property
+    def arity(self) -> int:
+        return len(self.table.key)
+
+    @property
+    def words(self) -> int:
+        """Words in a mask of this table."""
+        return words_for(len(self.table.values))
+
+    def key_of(self, alias: str) -> list[str]:
+        """The key columns, qualified."""
+        return [f"{alias}.{quote(name)}" for name in self.table.key]
+
+    def values_of(self, alias: str, indices: Sequence[int] | None = None) -> list[str]:
+        """Value columns (all, or those of these indices), qualified."""
+        values = self.table.values
+        chosen = range(len(values)) if indices is None else indices
+        return [f"{alias}.{quote(values[index].name)}" for index in chosen]
+
+    def affinity(self, column: str) -> str:
+        return self.facts.column(column).affinity
+
+    def join(self, row: str, other: str) -> str:
+        """Condition: the table's row `row` has exactly the key other.k0, other.k1, ...
+
+        Exactly: a key under COLLATE NOCASE is still told from its other spellings, and 1 from 1.0.
+        """
+        parts = []
+        for index, (name, collation) in enumerate(self.facts.key):
+            column = f"{row}.{quote(name)}"
+            parts.append(f"{column} = {other}.k{index}")
+            if collation.upper() != "BINARY":
+                parts.append(f"{column} = {other}.k{index} COLLATE BINARY")
+            if not self.affinity(name):
+                parts.append(f"typeof({column}) = typeof({other}.k{index})")
+        return " AND ".join(parts)
+
+    def differs(self, column: str, left: str, right: str) -> str:
+        """Condition: two values of one column are not identical as SQLite stores them."""
+        test = f"{left} IS NOT {right} COLLATE BINARY"
+        return test if self.affinity(column) else f"({test} OR typeof({left}) <> typeof({right}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What one prepared database looks like. Made by `prepare.load_layout`; renewed when its DDL changes.
+
+    `everything` holds the facts of all of the user's tables, tracked or not, by name in lower case.
+    """
+
+    hub: str
+    schema: Schema
+    tracked: tuple[Tracked, ...]
+    everything: dict[str, Table]
+    keys: int
+    words: int
+    version: int
+
+    def by_number(self) -> dict[int, Tracked]:
+        return {tracked.n: tracked for tracked in self.tracked}
+
+    def children(self, parent: str) -> list[tuple[Table, ForeignKey]]:
+        """Every foreign key, of any table, that points at `parent`; parent columns resolved."""
+        found = []
+        for table in self.everything.values():
+            for key in table.foreign_keys:
+                if key.parent.lower() == parent.lower():
+                    found.append((table, self._resolved(key)))
+        return found
+
+    def _resolved(self, key: ForeignKey) -> ForeignKey:
+        if key.parent_columns:
+            return key
+        parent = self.everything[key.parent.lower()]
+        targets = tuple(name for name, _ in parent.key)
+        return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)
+
+    def reaches_itself(self, tracked: Tracked, *, actions: bool) -> bool:
+        """Whether writing this table can have side effects on this very table.
+
+        Through its triggers, or (`actions`) through foreign-key actions that lead back here or to any
+        table with a trigger: what a trigger writes is anybody's guess.
+        """
+        if tracked.facts.triggers:
+            return True
+        seen: set[str] = set()
+        frontier = [tracked.facts.name.lower()] if actions else []
+        while frontier:
+            for child, key in self.children(frontier.pop()):
+                if not {key.on_delete.upper(), key.on_update.upper()} & ACTIONS:
+                    continue
+                name = child.name.lower()
+                if name == tracked.facts.name.lower() or child.triggers:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    frontier.append(name)
+        return False

@@ -1,0 +1,168 @@
+"""Step 10, pull: log entries since a position, rows by key, chunks of a hydrate; all as of one instant."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.position import Sequence as Seq
+from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
+from syncline.errors import WatermarkRefused
+from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position
+from syncline.model.values import Value
+
+_DIRECT = 200
+"""Up to so many keys are bound straight into the statement; more go through a temporary table."""
+
+
+class Reader:
+    """`hub.database.ReadTransaction` over a connection inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+        self.connection = connection
+        self.layout = layout
+
+    def now(self) -> Seq:
+        """The last number ever given to a log entry; pruning does not take it back."""
+        row = self.connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = '_sync_hub_log'"
+        ).fetchone()
+        return Seq(row[0] if row else 0)
+
+    def entries(self, after: Position, without: str, limit: int) -> LogPage:
+        """Besides the contract: WatermarkRefused if `after` lies in the future, as after a restore."""
+        assert isinstance(after, Seq)
+        now = self.now()
+        if after.seq > now.seq:
+            raise WatermarkRefused(
+                f"the watermark is ahead of the central database (entry {after.seq} of {now.seq}):"
+                " it was restored from an older state"
+            )
+        columns = [
+            "seq",
+            "tbl",
+            "op",
+            "hlc",
+            *numbered("k", self.layout.keys),
+            *mask_columns(self.layout.words),
+        ]
+        found = self.connection.execute(
+            f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND origin <> ? ORDER BY seq LIMIT ?",
+            (after.seq, without, limit + 1),
+        ).fetchall()
+        more = len(found) > limit
+        if more:
+            found.pop()
+        end = Seq(found[-1][0]) if more else now
+        return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
+
+    def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
+        """One (key, mask) a row; a row of M entries alone counts only if it is really gone."""
+        tracked_by = self.layout.by_number()
+        masks: dict[int, dict[Key, int]] = {}
+        certain: dict[int, set[Key]] = {}
+        first = 4 + self.layout.keys
+        for entry in found:
+            tracked = tracked_by.get(entry[1])
+            if tracked is None:
+                continue
+            key = entry[4 : 4 + tracked.arity]
+            group = masks.setdefault(tracked.position, {})
+            if entry[2] == "M":
+                group.setdefault(key, 0)
+                continue
+            mask = join_mask(entry[first:]) if entry[2] == "U" else tracked.table.all_mask
+            group[key] = group.get(key, 0) | mask
+            certain.setdefault(tracked.position, set()).add(key)
+        return {
+            position: kept
+            for position, group in masks.items()
+            if (kept := self._really_touched(position, group, certain.get(position, set())))
+        }
+
+    def _really_touched(
+        self, position: int, group: dict[Key, int], certain: set[Key]
+    ) -> list[tuple[Key, int]]:
+        if len(certain) == len(group):
+            return list(group.items())
+        tracked = self.layout.tracked[position]
+        doubtful = [key for key in group if key not in certain]
+        present = {tuple(row) for row in self.rows(position, doubtful, [])}
+        whole = tracked.table.all_mask
+        return [
+            (key, mask if key in certain else whole)
+            for key, mask in group.items()
+            if key in certain or key not in present
+        ]
+
+    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+        tracked = self.layout.tracked[table]
+        chosen = commas(tracked.key_of("t") + tracked.values_of("t", columns))
+        names = numbered("k", tracked.arity)
+        body = f"SELECT {chosen} FROM s CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')}"
+        if len(keys) <= _DIRECT:
+            if not keys:
+                return []
+            marks = commas([f"({commas('?' * tracked.arity)})"] * len(keys))
+            sql = f"WITH s ({commas(names)}) AS (VALUES {marks}) {body}"
+            found: Iterable[tuple[Value, ...]] = self.connection.execute(
+                sql, [v for key in keys for v in key]
+            )
+        else:
+            temporary = self.load_keys(tracked, keys)
+            found = self.connection.execute(body.replace("FROM s ", f"FROM {temporary} AS s ", 1))
+        return list(map(list, found))
+
+    def load_keys(self, tracked: Tracked, keys: Sequence[Key]) -> str:
+        name = f"temp._sync_keys{tracked.arity}"
+        names = commas(numbered("k", tracked.arity))
+        self.connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name[5:]} ({names})")
+        self.connection.execute(f"DELETE FROM {name}")
+        self.connection.executemany(f"INSERT INTO {name} VALUES ({commas('?' * tracked.arity)})", keys)
+        return name
+
+    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
+        """Rows whose key is NULL have no identity and are left out."""
+        tracked = self.layout.tracked[table]
+        key = tracked.key_of("t")
+        tests = [f"t.{quote(c.name)} IS NOT NULL" for c in tracked.table.keys if c.nullable]
+        if after is not None:
+            marks = commas("?" * tracked.arity)
+            tests.append(f"({commas(key)}) > ({marks})" if tracked.arity > 1 else f"{key[0]} > ?")
+        found = self.connection.execute(
+            f"SELECT {commas(key + tracked.values_of('t'))} FROM {tracked.name} AS t"
+            f" WHERE {' AND '.join(tests) or '1'} ORDER BY {commas(key)} LIMIT ?",
+            (*(after or ()), limit),
+        )
+        return list(map(list, found))
+
+    def estimate(self) -> int:
+        total = 0
+        for tracked in self.layout.tracked:
+            total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
+        return total
+
+    def client(self, replica: str) -> Client | None:
+        row = self.connection.execute(
+            "SELECT replica, number, digest, verdict, last_push, last_pull"
+            " FROM _sync_hub_client WHERE replica = ?",
+            (replica,),
+        ).fetchone()
+        return Client(*row) if row else None
+
+    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
+        rows = self.connection.execute(
+            "SELECT id, replica, push, open, data FROM _sync_hub_conflict"
+            " WHERE id > ? AND (? IS NULL OR replica = ?) AND (open OR NOT ?) ORDER BY id LIMIT ?",
+            (after, replica, replica, open_only, limit),
+        )
+        return [conflict_row(row) for row in rows]
+
+
+def conflict_row(row: tuple[int, str, int, int, str]) -> ConflictRow:
+    """A row of _sync_hub_conflict."""
+    number, replica, push, is_open, data = row
+    return ConflictRow(number, replica, push, bool(is_open), json.loads(data))

@@ -1,0 +1,128 @@
+"""Staged rows: temporary tables that `lock`, `rivals` and `apply` join with the user's tables.
+
+Row i of a stage has rowid i + 1. Key columns have the affinity of the user's key columns, so that joins
+with the log compare what will be stored; value columns have none, so that what was sent can be compared
+with what was stored.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.rows import encoded
+from syncline.databases.sqlite.sql import commas, mask_columns, numbered, split_mask
+from syncline.errors import ValueRefused
+from syncline.hub.database import Stage
+from syncline.model.values import Row, mask_of
+
+
+@dataclass(slots=True)
+class Staged:
+    """The adapter's handle of a stage: names of its temporary tables, and what was taken out."""
+
+    stage: Stage
+    tracked: Tracked
+    table: str
+    entries: str | None = None
+    indexed: bool = False
+    discarded: set[int] = field(default_factory=set)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the log entries of this stage cover every column."""
+        return self.stage.form != "update" or self.stage.op == "R"
+
+
+def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
+    """Make the temporary tables of one stage and fill them: two executemany at most."""
+    tracked = layout.tracked[stage.table]
+    staged = Staged(stage, tracked, f"temp._sync_stage_{number}")
+    keys = [f"k{i} {tracked.affinity(name)}" for i, name in enumerate(tracked.table.key)]
+    values = numbered("c", len(stage.columns))
+    connection.execute(f"CREATE TEMP TABLE {staged.table[5:]} ({commas([*keys, *values, 'hlc'])})")
+    marks = commas("?" * (len(keys) + len(values) + 1))
+    _fill(
+        connection,
+        f"INSERT INTO {staged.table} VALUES ({marks})",
+        [(*row, hlc) for row, hlc in zip(stage.rows, stage.hlc, strict=True)],
+    )
+    if stage.entries is not None:
+        staged.entries = f"temp._sync_entry_{number}"
+        words = layout.words
+        connection.execute(
+            f"CREATE TEMP TABLE {staged.entries[5:]} ({commas(['i', 'hlc', *mask_columns(words)])})"
+        )
+        _fill(
+            connection,
+            f"INSERT INTO {staged.entries} VALUES ({commas('?' * (2 + words))})",
+            [(row + 1, hlc, *split_mask(mask, words)) for row, mask, hlc in stage.entries],
+        )
+    return staged
+
+
+def _fill(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
+    try:
+        connection.executemany(sql, rows)
+    except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
+        raise ValueRefused(f"a pushed value cannot be stored in SQLite: {error}") from error
+
+
+def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int]) -> None:
+    numbers = [(row + 1,) for row in rows if row not in staged.discarded]
+    connection.executemany(f"DELETE FROM {staged.table} WHERE rowid = ?", numbers)
+    if staged.entries is not None:
+        connection.executemany(f"DELETE FROM {staged.entries} WHERE i = ?", numbers)
+    staged.discarded.update(rows)
+
+
+def index(connection: sqlite3.Connection, staged: Staged) -> None:
+    """Index the staged keys, for joins from the log."""
+    if not staged.indexed:
+        schema, name = staged.table.split(".")
+        keys = commas(numbered("k", staged.tracked.arity))
+        connection.execute(f"CREATE INDEX {schema}.{name}_key ON {name} ({keys})")
+        staged.indexed = True
+
+
+def same_key(staged: Staged, left: str, right: str) -> str:
+    """Condition: two rows that both have k0, k1, ... (log, stages) have the same key."""
+    parts = []
+    for number, name in enumerate(staged.tracked.table.key):
+        parts.append(f"{left}.k{number} = {right}.k{number}")
+        if not staged.tracked.affinity(name):
+            parts.append(f"typeof({left}.k{number}) = typeof({right}.k{number})")
+    return " AND ".join(parts)
+
+
+def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
+    """Append the log entries of a stage, with the old rows of what it is about to delete."""
+    tracked, stage = staged.tracked, staged.stage
+    words = tracked.words
+    names = numbered("k", tracked.arity)
+    masks = mask_columns(words)
+    into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old"])
+    keys = [f"s.{name}" for name in names]
+    source, old, order = f"{staged.table} AS s", "NULL", "s.rowid"
+    if stage.form == "delete":
+        old = tracked_old(tracked)
+        source += f" LEFT JOIN {tracked.name} AS t ON {tracked.join('t', 's')}"
+    if staged.entries is not None:
+        source = f"{staged.entries} AS e CROSS JOIN {source}"
+        chosen, order = ["e.hlc", *(f"e.{mask}" for mask in masks)], "e.rowid"
+        where = "s.rowid = e.i"
+    else:
+        mask = tracked.table.all_mask if staged.whole else mask_of(stage.columns)
+        chosen, where = ["s.hlc", *map(str, split_mask(mask, words))], "1"
+    connection.execute(
+        f"INSERT INTO _sync_hub_log ({into}) SELECT {tracked.n}, ?, ?, {commas([*chosen, *keys])}, {old}"
+        f" FROM {source} WHERE {where} ORDER BY {order}",
+        (stage.op, origin),
+    )
+
+
+def tracked_old(tracked: Tracked) -> str:
+    """The whole row `t` in the form of `rows.py`."""
+    return encoded(tracked.key_of("t") + tracked.values_of("t"))
