@@ -20,7 +20,7 @@ def create_tables(schema: Schema) -> list[str]:
 
 def create_indexes(schema: Schema) -> list[str]:
     """The CREATE INDEX statements for when the rows are in."""
-    statements = []
+    statements: list[str] = []
     for table in schema.tables:
         statements += table.indexes
         if table.ddl is None:
