@@ -19,7 +19,7 @@ from syncline.protocol.messages import Limits, Push, Record, Resolve
 NAME_LENGTH = 200
 """Characters of a replica id, a name or a schema fingerprint."""
 
-WATERMARK_LENGTH = 65_536
+WATERMARK_LENGTH = 32_768
 COLUMNS = 32_767
 """As many as SQLite can be built for."""
 

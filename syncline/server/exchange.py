@@ -21,7 +21,7 @@ from syncline.server.incoming import body_of
 from syncline.server.lanes import Lanes
 from syncline.server.problems import BASE_HEADERS, refused, unexpected
 
-QUERY_LENGTH = 128 * 1024
+QUERY_LENGTH = 60_000
 """Characters of a query string; a watermark is the longest thing in it."""
 
 
@@ -57,7 +57,7 @@ class Exchange:
                 path = request.path_params
                 return await self._lanes.run(lambda: self._tell(body, path, terms))
         except SynclineError as error:
-            return refused(error, where)
+            return refused(error, where, _parting(error, request))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:
@@ -99,6 +99,13 @@ class Exchange:
             content = compression.compress(content, terms.answer_coding)
             headers["content-encoding"] = terms.answer_coding
         return Response(content, headers=headers, media_type=terms.answer.value)
+
+
+def _parting(error: SynclineError, request: Request) -> dict[str, str]:
+    """Hang up on a body that has no known end or does not come; another one is read to its end unseen, so
+    that its sender gets to read the answer."""
+    endless = error.code == "too_large" and "transfer-encoding" in request.headers
+    return {"connection": "close"} if endless or error.code == "request_timeout" else {}
 
 
 def _query(request: Request) -> dict[str, str]:

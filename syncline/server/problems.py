@@ -56,9 +56,9 @@ def unexpected(error: Exception, where: str) -> Response:
     )
 
 
-def refused(error: SynclineError, where: str) -> Response:
+def refused(error: SynclineError, where: str, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that was refused for a reason with a code."""
-    answer = problem(error)
+    answer = problem(error, headers)
     level = logging.WARNING if answer.status_code >= 500 else logging.DEBUG
     logger.log(
         level,

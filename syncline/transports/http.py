@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import httpx2
 import msgspec
 
-from syncline.errors import ConfigurationError, SynclineError, TransportError
+from syncline.errors import ConfigurationError, SynclineError, TooLarge, TransportError
 from syncline.protocol import codec, compression, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
 from syncline.protocol.negotiation import PROBLEM, Form
@@ -69,9 +69,12 @@ class HttpTransport:
         route = route_of(request)
         path, query = route.locate(request)
         content, headers = self._body(request) if route.body else (None, {})
-        built = self._client.build_request(
-            route.method, self.url + path, params=query or None, content=content, headers=headers
-        )
+        try:
+            built = self._client.build_request(
+                route.method, self.url + path, params=query or None, content=content, headers=headers
+            )
+        except httpx2.InvalidURL as error:
+            raise TooLarge(f"the request cannot be put into a URL: {error}") from error
         return cast(Response, self._patiently(built, route))
 
     def close(self) -> None:
