@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncline.cli import output
-from syncline.cli.options import file_argument, hub_option, json_option, open_replica, token_option
+from syncline.cli.options import (
+    TakesNegativeNumbers,
+    file_argument,
+    hub_option,
+    json_option,
+    open_replica,
+    token_option,
+)
 from syncline.errors import UsageError
 from syncline.model import clock
 from syncline.model.plain import from_plain
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
 TAKES = ("hub", "sent", "base", "value")
 
 
-@click.command()
+@click.command(cls=TakesNegativeNumbers)
 @file_argument
 @click.argument("action", type=click.Choice(["list", "show", "resolve"]), default="list")
 @click.argument("number", metavar="[ID]", type=int, required=False)

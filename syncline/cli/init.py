@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import syncline
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, json_option
+
+if TYPE_CHECKING:
+    from syncline.hub.database import Prepared
 
 
 @click.command()
@@ -52,12 +56,19 @@ def init(toml: Path, dry_run: bool, as_json: bool) -> int:
             }
         )
         return output.DONE
+    if dry_run:
+        _say_plan(prepared)
+        return output.DONE
     for note in prepared.notes:
         output.line(note)
-    if dry_run:
-        for statement in prepared.statements:
-            output.line(statement.rstrip().rstrip(";") + ";")
-    else:
-        done = "nothing was to be done" if not prepared.statements else "prepared"
-        output.line(f"{done}: {output.counted(len(tables), 'table')} take part: {', '.join(tables)}")
+    done = "prepared" if prepared.statements else "nothing was to be done"
+    output.line(f"{done}: {output.counted(len(tables), 'table')} take part: {', '.join(tables)}")
     return output.DONE
+
+
+def _say_plan(prepared: Prepared) -> None:
+    output.message("nothing was changed; this is what init would run")
+    for note in prepared.notes:
+        output.line(f"-- {note}")
+    for statement in prepared.statements:
+        output.line(statement.rstrip().rstrip(";") + ";")

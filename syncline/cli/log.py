@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncline.cli import output
-from syncline.cli.options import file_argument, json_option, open_replica
+from syncline.cli.options import TakesNegativeNumbers, file_argument, json_option, open_replica
 from syncline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPERATIONS = {"I": "inserted", "U": "updated", "D": "deleted", "M": "replaced"}
 
 
-@click.command()
+@click.command(cls=TakesNegativeNumbers)
 @file_argument
 @click.argument("table", required=False)
 @click.argument("key", nargs=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,14 @@ progress_option: Decorator = click.option(
     help="Show progress on stderr (default: when it is a terminal).",
 )
 yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
+
+
+class TakesNegativeNumbers(click.Command):
+    """A command whose arguments may be numbers such as -1 (a key, an id), which look like options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = any(re.fullmatch(r"-\d+(\.\d+)?", word) for word in args)
+        return super().parse_args(ctx, args)
 
 
 def open_replica(file: Path, hub: str | None = None, token: str | None = None) -> Replica:

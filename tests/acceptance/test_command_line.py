@@ -1,0 +1,239 @@
+"""Every verb of the command line, over a real server, on real files; both forms of what it prints."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline.cli import run
+from syncline.cli.demo import processes
+
+TABLES = """
+CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER, photo BLOB);
+CREATE TABLE badge (
+    person INTEGER NOT NULL REFERENCES person (id), kind TEXT NOT NULL, serial TEXT UNIQUE,
+    PRIMARY KEY (person, kind)
+);
+INSERT INTO person VALUES (1, 'Ada', 'Porto', 3, x'00FF'), (2, 'Bob', 'Oslo', 0, NULL), (-3, 'Cyd', '', 1, NULL);
+INSERT INTO badge VALUES (1, 'door', 's-1'), (2, 'door', NULL);
+"""
+TOML = """
+[hub]
+database = "sqlite:///central.db"
+[tables.badge]
+[tables.person]
+merge = { visits = "sum", city = "review" }
+"""
+
+
+def execute(file: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def cell(file: Path, query: str) -> Any:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+@dataclass(frozen=True)
+class World:
+    folder: Path
+    url: str
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def central(self) -> Path:
+        return self.folder / "central.db"
+
+    def clone(self, name: str) -> Path:
+        file = self.folder / name
+        self.run("clone", self.url, file)
+        return file
+
+    def run(self, *words: object, code: int = 0) -> str:
+        """Run a verb, check its exit code, return what it printed as its result."""
+        self.capsys.readouterr()
+        got = run([str(word) for word in words])
+        said = self.capsys.readouterr()
+        assert got == code, (words, got, said.out, said.err)
+        return said.out
+
+    def json(self, *words: object, code: int = 0) -> Any:
+        return json.loads(self.run(*words, "--json", code=code))
+
+
+@pytest.fixture
+def world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
+    with closing(sqlite3.connect(tmp_path / "central.db")) as connection:
+        connection.executescript(TABLES)
+    toml = tmp_path / "syncline.toml"
+    toml.write_text(TOML, encoding="utf-8")
+    assert run(["init", str(toml)]) == 0
+    with processes.hub(toml) as hub:
+        yield World(tmp_path, hub.url, capsys)
+
+
+def test_init_says_what_it_did_and_does_nothing_twice(world: World) -> None:
+    toml = world.folder / "syncline.toml"
+    again = world.json("init", toml)
+    assert again["tables"] == ["person", "badge"]
+    assert again["statements"] == []
+    assert "nothing was to be done" in world.run("init", toml)
+
+
+def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
+    here, there = world.clone("here.db"), world.clone("there.db")
+    execute(here, "UPDATE person SET name = 'Ada L.' WHERE id = 1", "DELETE FROM badge WHERE person = 2")
+    status = world.json("status", here)
+    assert status["pending"] == {"person": 1, "badge": 1} | {
+        k: 0 for k, v in status["pending"].items() if not v
+    }
+    assert set(status) == {
+        "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
+        "conflicts", "open_conflicts", "rejected", "hidden",
+    }  # fmt: skip
+    done = world.json("sync", here)
+    assert done["push"]["sent"] == 2
+    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0}
+    assert "received 1 row, removed 1" in world.run("sync", there)
+    assert cell(there, "SELECT name FROM person WHERE id = 1") == "Ada L."
+    assert cell(there, "SELECT hex(photo) FROM person WHERE id = 1") == "00FF"
+    assert "pending    nothing" in world.run("status", here)
+
+
+def test_push_and_pull_do_one_half_each(world: World) -> None:
+    here = world.clone("here.db")
+    execute(here, "UPDATE person SET visits = visits + 1 WHERE id = 1")
+    execute(world.central, "UPDATE person SET visits = visits + 10 WHERE id = 1")
+    assert world.json("pull", here)["written"] == 1
+    assert cell(here, "SELECT visits FROM person WHERE id = 1") == 14
+    assert cell(world.central, "SELECT visits FROM person WHERE id = 1") == 13
+    assert world.json("push", here)["sent"] == 1
+    assert cell(world.central, "SELECT visits FROM person WHERE id = 1") == 14
+
+
+def test_log_shows_what_is_captured_by_table_and_key(world: World) -> None:
+    here = world.clone("here.db")
+    execute(here, "UPDATE person SET name = 'C' WHERE id = -3", "INSERT INTO badge VALUES (1, 'car', NULL)",
+            "UPDATE person SET name = 'B' WHERE id = 2")  # fmt: skip
+    assert len(world.json("log", here)["entries"]) == 3
+    assert len(world.json("log", here, "person")["entries"]) == 2
+    [entry] = world.json("log", here, "person", "-3")["entries"]
+    assert (entry["op"], entry["key"], entry["old"]) == ("U", [-3], {"name": "Cyd"})
+    [entry] = world.json("log", here, "badge", "1", "car")["entries"]
+    assert entry["op"] == "I"
+    assert "'Bob'" in world.run("log", here, "person", "2")
+    world.run("log", here, "persona", code=2)
+
+
+def open_conflict(world: World) -> tuple[Path, int]:
+    here, there = world.clone("here.db"), world.clone("there.db")
+    execute(here, "UPDATE person SET city = 'Lund' WHERE id = 1")
+    execute(there, "UPDATE person SET city = 'Graz' WHERE id = 1")
+    world.run("sync", here)
+    assert world.json("sync", there, code=3)["waiting"] == {"rejected": 0, "open_conflicts": 1}
+    [note] = world.json("conflicts", there, "--open")["conflicts"]
+    assert (note["base"], note["sent"], note["hub"], note["outcome"]) == ("Porto", "Graz", "Lund", "open")
+    return there, note["id"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "city"),
+    [
+        (["sent"], "Graz"),
+        (["hub"], "Lund"),
+        (["base"], "Porto"),
+        (["value", "--value", "Bern"], "Bern"),
+        (["value", "--value", "12"], "12"),
+        (["value", "--value", "null"], None),
+    ],
+)
+def test_an_open_conflict_is_shown_and_resolved(world: World, choice: list[str], city: str | None) -> None:
+    there, number = open_conflict(world)
+    shown = world.run("conflicts", there, "show", number)
+    assert "neither had seen the other's edit" in shown
+    assert "To be decided by a person" in shown
+    resolved = world.json("conflicts", there, "resolve", number, "--take", *choice)
+    assert resolved["conflict"]["outcome"] == "resolved"
+    assert cell(world.central, "SELECT city FROM person WHERE id = 1") == city
+    assert world.json("conflicts", there, "--open")["conflicts"] == []
+    world.run("sync", there)
+    assert cell(there, "SELECT city FROM person WHERE id = 1") == city
+
+
+def test_resolving_wrongly_is_refused_and_changes_nothing(world: World) -> None:
+    there, number = open_conflict(world)
+    for words in (["resolve"], ["resolve", number], ["resolve", number, "--take", "both"], ["show", 999],
+                  ["resolve", number, "--take", "hub", "--value", "x"], ["resolve", -1, "--take", "hub"],
+                  ["resolve", number, "--take", "value"]):  # fmt: skip
+        world.run("conflicts", there, *words, code=2)
+    assert len(world.json("conflicts", there, "--open")["conflicts"]) == 1
+
+
+def rejected_edit(world: World) -> tuple[Path, int]:
+    here = world.clone("here.db")
+    execute(here, "INSERT INTO badge VALUES (1, 'car', 's-9')")
+    execute(world.central, "INSERT INTO badge VALUES (2, 'car', 's-9')")
+    done = world.json("sync", here, code=3)
+    [edit] = done["push"]["rejected"]
+    assert (edit["table"], edit["key"], edit["op"]) == ("badge", [1, "car"], "I")
+    return here, edit["id"]
+
+
+def test_a_rejected_edit_is_shown_and_retried(world: World) -> None:
+    here, number = rejected_edit(world)
+    assert "badge 1 car" in world.run("rejected", here)
+    shown = world.run("rejected", here, "show", number)
+    assert "why: " in shown
+    assert "try: " in shown
+    execute(world.central, "DELETE FROM badge WHERE serial = 's-9'")
+    world.run("sync", here, code=3)
+    world.run("rejected", here, "retry", number)
+    assert world.json("sync", here)["push"]["sent"] == 1
+    assert cell(world.central, "SELECT person FROM badge WHERE serial = 's-9'") == 1
+    assert world.json("rejected", here)["rejected"] == []
+
+
+def test_discarding_needs_yes_because_it_cannot_be_undone(world: World) -> None:
+    here, number = rejected_edit(world)
+    world.run("rejected", here, "discard", number, code=2)
+    assert len(world.json("rejected", here)["rejected"]) == 1
+    assert world.json("rejected", here, "discard", number, "--yes")["action"] == "discard"
+    assert world.json("rejected", here)["rejected"] == []
+
+
+def test_track_brings_an_existing_file_in(world: World) -> None:
+    file = world.folder / "own.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(TABLES + "INSERT INTO person VALUES (7, 'Eve', 'Rom', 0, NULL);")
+    tracked = world.json("track", file, "person", "badge", "--hub", world.url)
+    assert tracked["tables"] == ["person", "badge"]
+    assert tracked["pending"]["person"] == 1
+    world.run("sync", file)
+    assert cell(world.central, "SELECT name FROM person WHERE id = 7") == "Eve"
+
+
+def test_cloning_over_an_existing_file_is_refused(world: World) -> None:
+    here = world.clone("here.db")
+    before = here.read_bytes()
+    assert run(["clone", world.url, str(here)]) in (1, 2)
+    assert here.read_bytes() == before
+
+
+def test_without_a_hub_the_file_still_answers_and_sync_says_what_to_do(tmp_path: Path, world: World) -> None:
+    here = world.clone("here.db")
+    execute(here, "UPDATE person SET name = 'X' WHERE id = 1")
+    world.run("sync", here, "--hub", "http://127.0.0.1:1", code=1)
+    assert run(["sync", str(here), "--hub", "http://127.0.0.1:1", "--json"]) == 1
+    assert json.loads(world.capsys.readouterr().err)["error"]["retry"] is True
+    assert world.json("status", here)["pending"]["person"] == 1
+    assert world.json("sync", here)["push"]["sent"] == 1
