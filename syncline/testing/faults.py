@@ -1,0 +1,81 @@
+"""Faults as ordinary objects: a device that stops between two statements, a network that loses messages."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+from syncline.errors import TransportError
+from syncline.protocol.flows import Transport
+from syncline.protocol.messages import Request, Response
+from syncline.replica.store import Store
+
+
+class Crash(BaseException):
+    """The device stops here. No `except Exception` sees it."""
+
+
+class Loss(Enum):
+    """What a network may do to one exchange."""
+
+    NOTHING = "nothing"
+    REQUEST = "request"
+    ANSWER = "answer"
+
+
+class CrashingStore(Store):
+    """A store that stops before a chosen statement, as a killed process would.
+
+    The open transaction is rolled back, which is what the next opening of a killed process's file finds.
+    """
+
+    countdown: int | None = None
+    """How many statements are still let through; None: all."""
+
+    def _step(self, sql: str) -> None:
+        if self.countdown is None or sql == "ROLLBACK":
+            return
+        if self.countdown == 0:
+            self.countdown = None
+            raise Crash(sql)
+        self.countdown -= 1
+
+    def execute(self, sql: str, parameters: Any = ()) -> int:
+        self._step(sql)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Any]) -> int:
+        self._step(sql)
+        return super().executemany(sql, rows)
+
+
+class FaultyTransport:
+    """Passes messages on, or loses the request or the answer.
+
+    `between` runs after the request has left and before its answer is used: the application goes on
+    writing while a sync is under way.
+    """
+
+    def __init__(self, inner: Transport, rng: random.Random, between: Callable[[], None]) -> None:
+        self._inner, self._rng, self._between = inner, rng, between
+        self.loss = 0.0
+        self.writes = 0.0
+
+    def send(self, request: Request) -> Response:
+        """As the contract says; TransportError where the message was lost."""
+        fate = Loss.NOTHING
+        if self._rng.random() < self.loss:
+            fate = self._rng.choice((Loss.REQUEST, Loss.ANSWER))
+        if fate is Loss.REQUEST:
+            raise TransportError("the request was lost")
+        response = self._inner.send(request)
+        if self._rng.random() < self.writes:
+            self._between()
+        if fate is Loss.ANSWER:
+            raise TransportError("the answer was lost")
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
