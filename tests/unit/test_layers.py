@@ -18,6 +18,7 @@ ALLOWED = {
     "psycopg_pool": ("databases/postgresql",),
     "sqlalchemy": ("databases",),
     "starlette": ("server",),
+    "anyio": ("server",),
     "uvicorn": ("server", "cli"),
     "httpx2": ("transports",),
     "click": ("cli",),
