@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.codes import remedy_of
@@ -36,8 +36,8 @@ def commit_stages(
             return refused
         for stage, rows in _by_stage(found):
             transaction.discard(stage, [refusal.row for refusal in rows])
-            for refusal in rows:
-                refused[_row_id(schema, refusal)] = _why(schema, refusal, refused)
+        rejected = refused.keys() | {_row_id(schema, refusal) for refusal in found}
+        refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
 
 
 def _attempt(transaction: WriteTransaction, stages: Sequence[Stage], origin: str) -> list[Refusal]:
@@ -66,9 +66,9 @@ def _row_id(schema: Schema, refusal: Refusal) -> RowId:
     return refusal.stage.table, tuple(refusal.stage.rows[refusal.row][:arity])
 
 
-def _why(schema: Schema, refusal: Refusal, refused: dict[RowId, Refused]) -> Refused:
+def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
     parent = refusal.parent
-    if parent is not None and parent in refused:
+    if parent is not None and parent in rejected:
         name = schema.tables[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         return Refused("parent_rejected", detail, remedy_of("parent_rejected"), parent)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import Malformed, SynclineError
+from syncline.errors import Conflict, Malformed, SynclineError
 from syncline.hub.database import ConflictRow, Form, Key, Stage, WriteTransaction
 from syncline.hub.settle import RowId
 from syncline.merge.decide import Note
@@ -15,6 +15,7 @@ from syncline.model.clock import tick
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
+from syncline.protocol.body import check_cells
 from syncline.protocol.messages import ConflictNote, Resolve
 
 VALUE_FIELDS = ("key", "base", "sent", "hub", "resolution")
@@ -89,7 +90,9 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
 
 def _chosen(request: Resolve, note: ConflictNote) -> Any:
     if request.take == "value":
-        return from_plain(request.value)
+        value = from_plain(request.value)
+        check_cells([value] if isinstance(value, list) else [[value]])
+        return value
     return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
 
 
@@ -103,7 +106,8 @@ def _write(
     if stage is None:
         return
     transaction.stage(stage)
-    transaction.lock([stage])
+    if transaction.lock([stage])[0]:
+        raise Conflict(f"table {table.name}, key {list(key)!r} came or went meanwhile")
     refusals = transaction.apply([stage], "hub")
     if refusals:
         raise ResolutionRefused(f"table {table.name}, key {list(key)!r}: {refusals[0].detail}")

@@ -61,6 +61,7 @@ class Hub:
         self._tables = None if tables is None else dict(tables)
         self._tolerance = int(clock_tolerance * 1000)
         self._loaded: tuple[Schema, list[TableRules]] | None = None
+        self._known_id: str | None = None
         self._handlers: dict[type, Callable[[Actor, Any], m.Response]] = {
             m.Register: self._register,
             m.SchemaQuery: self._describe,
@@ -90,7 +91,7 @@ class Hub:
         schema = arrange(self.database.reflect(names).tables)
         self._with_rules(schema)
         prepared = self.database.prepare(schema, dry_run=dry_run)
-        self._loaded = None
+        self._loaded = self._known_id = None
         return prepared
 
     @property
@@ -132,6 +133,13 @@ class Hub:
             self._loaded = self._with_rules(self.database.load())
         return self._loaded
 
+    @property
+    def _id(self) -> str:
+        """The hub's id, asked of the database once: a push may name thousands of watermarks."""
+        if self._known_id is None:
+            self._known_id = self.database.hub_id
+        return self._known_id
+
     def _with_rules(self, schema: Schema) -> tuple[Schema, list[TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""
         chosen = self._tables or {}
@@ -153,10 +161,10 @@ class Hub:
         return loaded
 
     def _position(self, token: str, replica: str | None) -> Position:
-        return watermark.parse(token, self.database.hub_id, replica, self.database.position)
+        return watermark.parse(token, self._id, replica, self.database.position)
 
     def _mint(self, position: Position, replica: str) -> str:
-        return watermark.mint(position, self.database.hub_id, replica)
+        return watermark.mint(position, self._id, replica)
 
     def _write(self, work: Callable[[WriteTransaction], T]) -> T:
         """Run a write transaction, again when it met a concurrent one."""
@@ -190,7 +198,7 @@ class Hub:
         names = [table.name for table in schema.tables]
         logger.info("registered replica", extra={"action": "register", "replica": request.replica})
         return m.Registered(
-            self.database.hub_id,
+            self._id,
             schema.fingerprint,
             actor.scope,
             names,
@@ -247,7 +255,7 @@ class Hub:
     def _snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._checked(request.schema)
         limit = max(1, min(request.limit, self.limits.pull_rows))
-        hub, replica = self.database.hub_id, request.replica
+        hub, replica = self._id, request.replica
         with self.database.read() as transaction:
             if request.cursor is None:
                 start, table, after = transaction.now(), 0, None
@@ -271,7 +279,7 @@ class Hub:
             position = transaction.now()
         known = client or Client(request.replica)
         return m.StateAnswer(
-            self.database.hub_id,
+            self._id,
             request.replica,
             client is not None,
             known.number,
