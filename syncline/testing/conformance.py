@@ -1,0 +1,60 @@
+"""The contract `syncline.hub.database` as a pytest suite. Every central database passes it.
+
+    class TestMine(DatabaseConformance):
+        CYCLE = (...)      # statements: tables hen(id, egg) and egg(id, hen) that point at each other
+        TRIGGER = (...)    # statements: see DatabaseConformance.TRIGGER
+        BLOB = "blob"      # the type of a binary column
+
+        @pytest.fixture
+        def centre(self) -> Centre: ...    # an empty database: `open()` and `run(*statements)`
+
+The tests are grouped by what they are about, in `testing/conforms/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+
+from syncline.testing.centre import TABLES, Centre, World
+from syncline.testing.conforms.capturing import CaptureConformance
+from syncline.testing.conforms.keeping import KeepingConformance
+from syncline.testing.conforms.paging import LogConformance
+from syncline.testing.conforms.preparing import PrepareConformance
+from syncline.testing.conforms.refusing import RefusalConformance
+from syncline.testing.conforms.writing import WriteConformance
+
+__all__ = ["Centre", "DatabaseConformance", "World"]
+
+
+class DatabaseConformance(
+    PrepareConformance,
+    CaptureConformance,
+    LogConformance,
+    WriteConformance,
+    RefusalConformance,
+    KeepingConformance,
+):
+    """Derive from it, name the class Test..., and give it a fixture `centre`."""
+
+    CYCLE: ClassVar[tuple[str, ...]]
+    """`hen (id integer key, egg integer -> egg)` and `egg (id integer key, hen integer -> hen)`."""
+
+    TRIGGER: ClassVar[tuple[str, ...]]
+    """A trigger on `contact`: an insert makes `shown` upper(name) and adds its id to `audit`; an update
+    that changes `name` makes `shown` upper(name); the name 'forbidden' is refused with an error of its own."""
+
+    BLOB: ClassVar[str]
+
+    @pytest.fixture
+    def world(self, centre: Centre) -> Iterator[World]:
+        """The suite's tables, prepared and empty."""
+        sample = (
+            "CREATE TABLE sample (id integer PRIMARY KEY, big bigint, real double precision, body text,"
+            f" raw {self.BLOB})"
+        )
+        world = World.prepared(centre, (*TABLES, *self.CYCLE, *self.TRIGGER, sample))
+        yield world
+        world.database.close()

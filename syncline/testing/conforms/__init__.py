@@ -1,0 +1,1 @@
+"""The parts of the conformance suite, by subject. Use `syncline.testing.conformance`."""
