@@ -1,0 +1,96 @@
+"""The tracked tables as the adapter works with them: codecs, quoted names, and the text they are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from syncline.databases.postgresql.sql import mask_words, qualified, quote
+from syncline.databases.postgresql.types import Codec, codec_of
+from syncline.model.schema import Schema, TableSchema
+from syncline.model.values import mask_of
+
+
+@dataclass(eq=False)
+class Shape:
+    """One tracked table. `position` is its place in the schema, `n` its number in `syncline.tables`.
+
+    In statements the table is `t`, a staged row `s` with columns n, hlc, k0..., c0..., a log entry `l`.
+    """
+
+    position: int
+    n: int
+    table: TableSchema
+    keys: tuple[Codec, ...] = field(init=False)
+    values: tuple[Codec, ...] = field(init=False)
+    statements: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """Built statements, by what they do and for which columns."""
+
+    def __post_init__(self) -> None:
+        self.keys = tuple(codec_of(column) for column in self.table.keys)
+        self.values = tuple(codec_of(column) for column in self.table.values)
+
+    @cached_property
+    def name(self) -> str:
+        return qualified(self.table.central_schema, self.table.central_name)
+
+    @property
+    def log(self) -> str:
+        return f"syncline.log_{self.n}"
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The names of the mask columns in the log."""
+        return mask_words(len(self.values))
+
+    @cached_property
+    def arity(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def key_names(self) -> list[str]:
+        return [quote(column.name) for column in self.table.keys]
+
+    @cached_property
+    def value_names(self) -> list[str]:
+        return [quote(column.name) for column in self.table.values]
+
+    @cached_property
+    def log_keys(self) -> list[str]:
+        return [f"k{number}" for number in range(self.arity)]
+
+    @cached_property
+    def computed_mask(self) -> int:
+        return mask_of(i for i, column in enumerate(self.table.values) if column.computed)
+
+    def read_keys(self, alias: str) -> list[str]:
+        """The key in portable form, from the table itself (`t`) or a log entry (`l`)."""
+        names = self.key_names if alias == "t" else self.log_keys
+        return [codec.read(f"{alias}.{name}") for codec, name in zip(self.keys, names, strict=True)]
+
+    def read_values(self, columns: Sequence[int]) -> list[str]:
+        return [self.values[i].read(f"t.{self.value_names[i]}") for i in columns]
+
+    def staged_keys(self) -> list[str]:
+        """The staged key in central types."""
+        return [codec.write(f"s.k{number}") for number, codec in enumerate(self.keys)]
+
+    def matches(self, alias: str = "t") -> str:
+        """The condition that a staged row and the table's row (or a log entry) have one key."""
+        names = self.key_names if alias == "t" else self.log_keys
+        pairs = zip(names, self.staged_keys(), strict=True)
+        return " AND ".join(f"{alias}.{name} = {staged}" for name, staged in pairs)
+
+
+class Layout:
+    """All tracked tables: by position in the schema, and by number."""
+
+    def __init__(self, schema: Schema, numbers: dict[tuple[str, str], int]) -> None:
+        self.schema = schema
+        self.shapes = [
+            Shape(position, numbers[table.central_schema, table.central_name], table)
+            for position, table in enumerate(schema.tables)
+        ]
+        self.by_number = sorted(self.shapes, key=lambda shape: shape.n)
+        self.statements: dict[tuple[object, ...], str] = {}

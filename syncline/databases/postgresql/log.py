@@ -1,0 +1,133 @@
+"""Reading the log: what a position had not seen and this instant does, table by table (step 10).
+
+New entries are those of transactions that were running in the old snapshot, and of all that began since; both
+are ranges of the index on (xid, seq). An entry that this transaction can read at all is committed and
+visible; while a pull takes several pages, entries newer than its target are left for the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
+from syncline.databases.postgresql.session import Rows, Session
+from syncline.databases.postgresql.sql import join_mask
+from syncline.databases.postgresql.types import mend_floats
+from syncline.errors import WatermarkRefused
+from syncline.hub.database import Key, LogPage
+
+START: Place = (0, 0, 0)
+
+
+def read_log(
+    session: Session, layout: Layout, after: SnapshotPosition, now: SnapshotPosition, without: str, limit: int
+) -> LogPage:
+    """One page of about `limit` entries, coalesced per row.
+
+    A run of one page ends at `now`. A run of several ends at the instant of its first page; rows may have
+    been read later than that, and what changed them is in the next run, so `more` stays true until a run of
+    one page has covered everything: only then are the rows read a cut (law L5).
+    """
+    if after.seen.xmax > now.seen.xmax:
+        raise WatermarkRefused(
+            "the central database has gone back in time: it does not know transactions this replica has seen",
+            code="watermark_ahead",
+        )
+    target = after.target or now.seen
+    places = _tables_with_news(session, layout, after, target)
+    page = _Page(limit)
+    for shape in layout.by_number:
+        if shape.n not in places:
+            continue
+        if not page.add(shape, _entries(session, shape, after, target, without, page.room)):
+            end = SnapshotPosition(now.cluster, after.seen, target, page.last or after.last)
+            return LogPage(page.touched(), end, True, page.hlc)
+    if after.target is None:
+        return LogPage(page.touched(), now if places else after, False, page.hlc)
+    return LogPage(page.touched(), SnapshotPosition(now.cluster, target), target != now.seen, page.hlc)
+
+
+def _tables_with_news(
+    session: Session, layout: Layout, after: SnapshotPosition, target: Snapshot
+) -> set[int]:
+    """The numbers of the tables whose log may hold something new, in one statement."""
+    if after.seen == target or not layout.shapes:
+        return set()
+    statement = layout.statements.get(("news",))
+    if statement is None:
+        pieces = [
+            f"SELECT {shape.n} WHERE EXISTS (SELECT FROM {shape.log} WHERE xid >= $1::xid8)"
+            f" OR EXISTS (SELECT FROM {shape.log} WHERE xid = ANY ($2::xid8[]))"
+            for shape in layout.by_number
+        ]
+        statement = layout.statements[("news",)] = " UNION ALL ".join(pieces)
+    rows = session.run(statement, str(after.seen.xmax), _running(after.seen))
+    return {n for (n,) in rows if n >= after.last[0]}
+
+
+def _running(snapshot: Snapshot) -> str:
+    return "{" + ",".join(map(str, sorted(snapshot.running))) + "}"
+
+
+def _entries(
+    session: Session, shape: Shape, after: SnapshotPosition, target: Snapshot, without: str, limit: int
+) -> Rows:
+    """Up to `limit` + 1 new entries: xid, seq, hlc, the mask's words, the key."""
+    start = after.last if after.target is not None and after.last[0] == shape.n else START
+    return session.run(
+        _statement(shape), str(after.seen.xmax), _running(after.seen), target.text, without,
+        str(start[1]), start[2], limit + 1,
+    )  # fmt: skip
+
+
+def _statement(shape: Shape) -> str:
+    """Two ranges of one index, each already in order, merged."""
+    statement = shape.statements.get(("entries",))
+    if statement is None:
+        raw = ", ".join(["xid", "seq", "hlc", *shape.words, *shape.log_keys])
+        given = ", ".join(["l.xid::text::int8", "l.seq", "l.hlc", *(f"l.{word}" for word in shape.words)])
+        keys = ", ".join(shape.read_keys("l"))
+        condition = (
+            "pg_visible_in_snapshot(xid, $3::pg_snapshot) AND origin <> $4"
+            " AND (xid, seq) > ($5::xid8, $6::bigint) ORDER BY xid, seq LIMIT $7::bigint"
+        )
+        statement = shape.statements[("entries",)] = (
+            f"SELECT {given}, {keys} FROM ("
+            f"(SELECT {raw} FROM {shape.log} WHERE xid = ANY ($2::xid8[]) AND {condition})"
+            f" UNION ALL (SELECT {raw} FROM {shape.log} WHERE xid >= $1::xid8 AND {condition})"
+            ") AS l ORDER BY l.xid, l.seq LIMIT $7::bigint"
+        )
+    return statement
+
+
+class _Page:
+    """Collects entries until the page is full."""
+
+    def __init__(self, limit: int) -> None:
+        self.room = max(1, limit)
+        self.hlc = 0
+        self.last: Place | None = None
+        self._masks: dict[int, dict[Key, int]] = {}
+
+    def add(self, shape: Shape, entries: Rows) -> bool:
+        """Take as many entries as there is room for; whether all found room."""
+        taken = entries[: self.room]
+        if taken:
+            self._coalesce(shape, taken)
+            self.last = (shape.n, taken[-1][0], taken[-1][1])
+            self.room -= len(taken)
+        return len(taken) == len(entries)
+
+    def _coalesce(self, shape: Shape, entries: list[list[Any]]) -> None:
+        words, start = len(shape.words), 3 + len(shape.words)
+        mend_floats(entries, [start + i for i, codec in enumerate(shape.keys) if codec.is_float])
+        masks = self._masks.setdefault(shape.position, {})
+        self.hlc = max(self.hlc, max(entry[2] for entry in entries))
+        for entry in entries:
+            key = tuple(entry[start:])
+            mask = entry[3] if words == 1 else join_mask(entry[3:start])
+            masks[key] = masks.get(key, 0) | mask
+
+    def touched(self) -> dict[int, list[tuple[Key, int]]]:
+        return {position: list(masks.items()) for position, masks in self._masks.items()}

@@ -1,0 +1,78 @@
+"""How far the log was seen: a `pg_snapshot`, exact for any interleaving of transactions (law L4).
+
+An entry is new if its transaction is not visible in the snapshot of the last pull and visible in that of
+this one; no order of commits and no open transaction can make it slip through. While a pull takes several
+pages, the position also holds the snapshot it leads to and the last entry read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+Place = tuple[int, int, int]
+"""(table number, xid, seq) of a log entry."""
+
+_SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?")
+_PAGE = re.compile(r"([0-9]{1,9}),([0-9]{1,20}),([0-9]{1,20})")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A `pg_snapshot`: transactions below `xmax` that are not among `running` are visible."""
+
+    text: str
+    xmax: int = field(init=False, compare=False)
+    running: frozenset[int] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not _SNAPSHOT.fullmatch(self.text):
+            raise ValueError(f"{self.text[:50]!r} is not a snapshot")
+        _, xmax, running = self.text.split(":")
+        object.__setattr__(self, "xmax", int(xmax))
+        object.__setattr__(self, "running", frozenset(map(int, running.split(",") if running else ())))
+
+    def sees(self, xid: int) -> bool:
+        """Whether that transaction is visible."""
+        return xid < self.xmax and xid not in self.running
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPosition:
+    """`cluster` names the server's data, its timeline and the database: numbers of transactions mean
+    nothing anywhere else. With `target` a pull is under way: of what `target` sees and `seen` does not,
+    the entries up to `last` have been read."""
+
+    cluster: str
+    seen: Snapshot
+    target: Snapshot | None = None
+    last: Place = (0, 0, 0)
+
+    def sees(self, place: Place) -> bool:
+        """Whether the log entry at `place` had been seen."""
+        if self.seen.sees(place[1]):
+            return True
+        return self.target is not None and self.target.sees(place[1]) and place <= self.last
+
+    def token(self) -> str:
+        """ASCII text without '|'; `parse` makes an equal position of it."""
+        whole = f"{self.cluster};{self.seen.text}"
+        if self.target is None:
+            return whole
+        return f"{whole};{self.target.text};{','.join(map(str, self.last))}"
+
+
+def parse(token: str, cluster: str) -> SnapshotPosition:
+    """The position of a token made in `cluster`. Raises ValueError for any other."""
+    parts = token.split(";")
+    if len(parts) not in (2, 4):
+        raise ValueError("not a position of PostgreSQL")
+    if parts[0] != cluster:
+        raise ValueError("the database was restored, moved or failed over since; its log does not go on")
+    if len(parts) == 2:
+        return SnapshotPosition(cluster, Snapshot(parts[1]))
+    page = _PAGE.fullmatch(parts[3])
+    if page is None:
+        raise ValueError("not a position of PostgreSQL")
+    table, xid, seq = map(int, page.groups())
+    return SnapshotPosition(cluster, Snapshot(parts[1]), Snapshot(parts[2]), (table, xid, seq))

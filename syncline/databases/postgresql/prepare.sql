@@ -1,0 +1,46 @@
+-- What is prepared already.
+
+-- name: prepared
+SELECT to_regclass('syncline.state') IS NOT NULL;
+
+-- name: state
+SELECT layout, hub, definition FROM syncline.state;
+
+-- name: tables
+SELECT n, central_schema, central_name, columns, capture FROM syncline.tables ORDER BY n;
+
+-- name: triggers
+-- Our triggers that exist and always fire: table, name.
+SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relname::text, t.tgname::text
+  FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
+
+-- name: functions
+SELECT proname::text FROM pg_proc WHERE pronamespace = to_regnamespace('syncline');
+
+-- name: logs
+SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace('syncline') AND relkind = 'r';
+
+-- name: placement
+-- Whether a table is partitioned, or filled by a logical replication; and its partitions.
+SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
+       CASE WHEN c.relkind = 'p' THEN
+           ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
+                   JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
+                  WHERE x.level > 0 ORDER BY 1)
+       ELSE '{}' END
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relname = $2;
+
+-- name: lock
+SELECT pg_advisory_xact_lock(7310579412345);
+
+-- name: record table
+INSERT INTO syncline.tables (n, central_schema, central_name, columns, capture) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (n) DO UPDATE SET columns = excluded.columns, capture = excluded.capture;
+
+-- name: forget table
+DELETE FROM syncline.tables WHERE n = $1;
+
+-- name: save definition
+UPDATE syncline.state SET definition = $1 WHERE definition <> $1;

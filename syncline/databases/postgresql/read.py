@@ -1,0 +1,165 @@
+"""`Reader`: what the hub reads in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import psycopg
+
+from syncline.databases.postgresql.errors import translating
+from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.log import read_log
+from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
+from syncline.databases.postgresql.session import Rows, Session
+from syncline.databases.postgresql.sql import array, literal, queries
+from syncline.databases.postgresql.types import mend_floats
+from syncline.errors import WatermarkRefused
+from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position
+from syncline.model.values import Value
+
+
+class Reader:
+    """A transaction of the contract's `ReadTransaction`."""
+
+    def __init__(self, session: Session, layout: Layout, cluster: str) -> None:
+        self._session = session
+        self._layout = layout
+        self._cluster = cluster
+
+    def now(self) -> SnapshotPosition:
+        """What is visible in this transaction (in this statement, when the transaction also writes)."""
+        with translating():
+            return SnapshotPosition(self._cluster, Snapshot(self._session.value(queries("read.sql")["now"])))
+
+    def entries(self, after: Position, without: str, limit: int) -> LogPage:
+        """New log entries since `after`; see `log.read_log`."""
+        if not isinstance(after, SnapshotPosition) or after.cluster != self._cluster:
+            raise WatermarkRefused("the watermark is not of this database")
+        now = self.now()
+        with translating():
+            return read_log(self._session, self._layout, after, now, without, limit)
+
+    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+        """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
+        shape = self._layout.shapes[table]
+        with translating():
+            good = self._possible(shape, keys) if keys else []
+            if not good:
+                return []
+            found = self._session.run(_rows(shape, columns), *_arrays(shape, good))
+        return self._mended(shape, columns, found)
+
+    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
+        """Whole rows behind a key, in the order of the primary key's index."""
+        shape = self._layout.shapes[table]
+        columns = range(len(shape.values))
+        bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
+        with translating():
+            rows = self._session.run(_chunk(shape, after is None), *bound, limit)
+        return self._mended(shape, columns, rows)
+
+    def estimate(self) -> int:
+        """About how many rows all tables have."""
+        names: list[str | None] = [shape.name for shape in self._layout.shapes]
+        with translating():
+            return int(self._session.value(queries("read.sql")["estimate"], array(names)))
+
+    def client(self, replica: str) -> Client | None:
+        """The replica's record."""
+        return self._client(queries("read.sql")["client"], replica)
+
+    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
+        """Kept conflicts with an id above `after`, in order of their ids."""
+        with translating():
+            rows = self._session.run(queries("read.sql")["conflicts"], replica, open_only, after, limit)
+        return [conflict_row(row) for row in rows]
+
+    def _client(self, statement: str, replica: str) -> Client | None:
+        with translating():
+            rows = self._session.run(statement, replica)
+        return Client(*rows[0]) if rows else None
+
+    def _mended(self, shape: Shape, columns: Sequence[int], rows: Rows) -> Rows:
+        codecs = [*shape.keys, *(shape.values[i] for i in columns)]
+        mend_floats(rows, [i for i, codec in enumerate(codecs) if codec.is_float])
+        return rows
+
+    def _possible(self, shape: Shape, keys: Sequence[Key]) -> Sequence[Key]:
+        """The keys that the table's types can hold."""
+        pairs = zip(shape.keys, zip(*keys, strict=True), strict=True)
+        if not all(codec.flawless(column, key=True) for codec, column in pairs):
+            keys = [
+                key
+                for key in keys
+                if not any(codec.fault(v, key=True) for codec, v in zip(shape.keys, key, strict=True))
+            ]
+        if not keys or not any(codec.asks_server for codec in shape.keys):
+            return keys
+        try:
+            with self._session.savepoint():
+                found = self._session.run(_spelled(shape, "true"), *_arrays(shape, keys))
+        except psycopg.DataError:
+            found = self._session.run(_spelled(shape, _castable(shape)), *_arrays(shape, keys))
+        return [keys[number - 1] for (number,) in found]
+
+
+def conflict_row(row: Sequence[object]) -> ConflictRow:
+    """A line of `syncline.conflicts` as the contract has it."""
+    number, replica, push, is_open, data = row
+    return ConflictRow(int(str(number)), str(replica), int(str(push)), bool(is_open), json.loads(str(data)))
+
+
+def _arrays(shape: Shape, keys: Sequence[Key]) -> list[str]:
+    """One array literal a key column."""
+    pairs = zip(shape.keys, zip(*keys, strict=True), strict=True)
+    return [array(codec.spell(column)) for codec, column in pairs]
+
+
+def _given(shape: Shape) -> str:
+    """The key arrays as the rows `s`, with their number `n`."""
+    arrays = ", ".join(f"${i + 1}::{codec.stage}[]" for i, codec in enumerate(shape.keys))
+    names = ", ".join(shape.log_keys)
+    return f"unnest({arrays}) WITH ORDINALITY AS s({names}, n)"
+
+
+def _rows(shape: Shape, columns: Sequence[int]) -> str:
+    name = ("rows", *columns)
+    if name not in shape.statements:
+        shape.statements[name] = (
+            f"SELECT {', '.join(shape.read_keys('t') + shape.read_values(columns))}"
+            f" FROM {_given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
+        )
+    return shape.statements[name]
+
+
+def _chunk(shape: Shape, first: bool) -> str:
+    name = ("chunk", first)
+    if name not in shape.statements:
+        selected = ", ".join(shape.read_keys("t") + shape.read_values(range(len(shape.values))))
+        keys = ", ".join(f"t.{key}" for key in shape.key_names)
+        bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
+        condition = "" if first else f" WHERE ({keys}) > ({bounds})"
+        limit = 1 if first else shape.arity + 1
+        shape.statements[name] = (
+            f"SELECT {selected} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
+        )
+    return shape.statements[name]
+
+
+def _spelled(shape: Shape, guard: str) -> str:
+    """The numbers of the keys that are spelled as this database spells them."""
+    same = " AND ".join(
+        f'({codec.read(codec.write(f"s.k{i}"))}) = s.k{i} COLLATE "C"'
+        for i, codec in enumerate(shape.keys)
+        if codec.asks_server
+    )
+    return f"SELECT n FROM {_given(shape)} WHERE CASE WHEN {guard} THEN {same} ELSE false END ORDER BY n"
+
+
+def _castable(shape: Shape) -> str:
+    return " AND ".join(
+        f"syncline.castable(s.k{i}, {literal(codec.write('$1::text'))})"
+        for i, codec in enumerate(shape.keys)
+        if codec.asks_server
+    )

@@ -1,0 +1,63 @@
+-- What PostgreSQL's catalogue says about the user's tables. Run with search_path = pg_catalog, so that
+-- format_type and pg_get_expr qualify everything else. $1: oids of the tables.
+
+-- name: tables
+SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relispartition,
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p'),
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT c.relispartition),
+       array_position(current_schemas_wanted.list, n.nspname::text)
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN (SELECT $1::text[] AS list) AS current_schemas_wanted
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'syncline')
+   AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp\_%'
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 2, 3;
+
+-- name: columns
+-- Domains are resolved to the type they stand on, through any number of them.
+WITH RECURSIVE resolved AS (
+    SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS typmod, a.attnotnull AS notnull
+      FROM pg_attribute a
+     WHERE a.attrelid = ANY ($1::int8[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT r.attrelid, r.attnum, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE r.typmod END,
+           r.notnull OR t.typnotnull
+      FROM resolved r JOIN pg_type t ON t.oid = r.type
+     WHERE t.typtype = 'd'
+)
+SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, NULL), t.typname::text, t.typtype::text,
+       e.typname::text, e.typtype::text, r.typmod::int4, r.notnull, a.attidentity::text, a.attgenerated::text,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+  FROM resolved r
+  JOIN pg_type t ON t.oid = r.type AND t.typtype <> 'd'
+  JOIN pg_attribute a ON a.attrelid = r.attrelid AND a.attnum = r.attnum
+  LEFT JOIN pg_type e ON t.typcategory = 'A' AND t.typelem <> 0 AND e.oid = t.typelem
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ ORDER BY 1, 2;
+
+-- name: keys
+-- Primary keys, and unique indexes that are whole, immediate and on columns alone.
+SELECT i.indrelid::int8, i.indisprimary,
+       ARRAY(SELECT k::int4 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS u(k, n) WHERE n <= i.indnkeyatts ORDER BY n)
+  FROM pg_index i
+ WHERE i.indrelid = ANY ($1::int8[]::oid[]) AND i.indisvalid
+   AND (i.indisprimary OR i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL)
+ ORDER BY 1, i.indexrelid;
+
+-- name: foreign_keys
+SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[], k.confdeltype::text, k.confupdtype::text,
+       k.condeferrable
+  FROM pg_constraint k
+ WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0 AND k.convalidated
+ ORDER BY 1, k.conname;
+
+-- name: triggers
+-- Tables on which the user's own triggers or rules may change what was sent.
+SELECT DISTINCT c.oid::int8
+  FROM pg_class c
+ WHERE c.oid = ANY ($1::int8[]::oid[])
+   AND (EXISTS (SELECT FROM pg_trigger t
+                 WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%' AND t.tgenabled <> 'D')
+        OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid));

@@ -1,0 +1,72 @@
+"""A connection as the adapter uses it: settings that make values' spellings certain, and four verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import RawCursor
+from psycopg.abc import Params
+
+Rows = list[list[Any]]
+Connection = psycopg.Connection[list[Any]]
+
+SETTINGS = """
+SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1;
+SET bytea_output = 'hex'; SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '10min';
+"""
+
+
+def list_row(cursor: Any) -> type[list[Any]]:
+    """A row factory: rows are lists, as they travel."""
+    return list
+
+
+def configure(connection: psycopg.Connection[Any]) -> None:
+    """Ready a new connection. Used by the pool."""
+    connection.cursor_factory = RawCursor
+    connection.row_factory = list_row
+    connection.prepared_max = 1000
+    connection.autocommit = True
+    connection.execute(SETTINGS)
+
+
+class Session:
+    """Runs statements on one connection within its transaction. Results come in binary, rows as lists."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def run(self, statement: str, *values: Any) -> Rows:
+        """Execute and fetch everything."""
+        return self._execute(statement, values or None).fetchall()
+
+    def value(self, statement: str, *values: Any) -> Any:
+        """Execute and return the first column of the only row, None if there is no row."""
+        row = self._execute(statement, values or None).fetchone()
+        return None if row is None else row[0]
+
+    def count(self, statement: str, *values: Any) -> int:
+        """Execute and return how many rows were written."""
+        return self._execute(statement, values or None).rowcount
+
+    def script(self, statement: str) -> None:
+        """Execute statements that take no values and return nothing."""
+        self._execute(statement, None)
+
+    def copy(self, statement: str, blocks: Iterable[str]) -> None:
+        """COPY ... FROM STDIN from blocks of text."""
+        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for block in blocks:
+                copy.write(block)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what happens within if it raises."""
+        with self.connection.transaction():
+            yield
+
+    def _execute(self, statement: str, values: Params | None) -> psycopg.Cursor[list[Any]]:
+        return self.connection.execute(statement, values, binary=True)

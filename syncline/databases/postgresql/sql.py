@@ -1,0 +1,80 @@
+"""SQL text for PostgreSQL: quoting, masks, and the named queries of the `.sql` files.
+
+Identifiers go into text through `quote` alone, values are bound (`$1`). Statements are built once per
+table and shape and kept, so that their text is stable and the server can keep them prepared.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+WORD_BITS = 62
+"""Mask bits per log column: a signed 64-bit integer with room to spare."""
+
+
+def quote(name: str) -> str:
+    """An identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    """A name within a schema, quoted."""
+    return f"{quote(schema)}.{quote(name)}"
+
+
+def literal(text: str) -> str:
+    """A string constant, whatever `standard_conforming_strings` says."""
+    escaped = text.replace("'", "''")
+    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
+
+
+def dollar(body: str) -> str:
+    """A function body between dollar quotes that do not occur in it."""
+    tag = "$syncline$"
+    while tag in body:
+        tag = tag[:-1] + "_$"
+    return tag + body + tag
+
+
+def array(items: list[str | None]) -> str:
+    """An array literal of text spellings, to be bound and cast."""
+    if None not in items:
+        joined = "".join(items)  # type: ignore[arg-type]
+        if '"' not in joined and "\\" not in joined:
+            return '{"' + '","'.join(items) + '"}' if items else "{}"  # type: ignore[arg-type]
+    return "{" + ",".join("NULL" if item is None else _element(item) for item in items) + "}"
+
+
+def _element(item: str) -> str:
+    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def mask_words(count: int) -> list[str]:
+    """The names of the log columns that hold the mask of `count` value columns."""
+    words = max(1, -(-count // WORD_BITS))
+    return ["mask", *(f"mask{number}" for number in range(1, words))]
+
+
+def split_mask(mask: int, words: int) -> list[int]:
+    """A mask as that many log columns hold it."""
+    return [mask >> (WORD_BITS * number) & ((1 << WORD_BITS) - 1) for number in range(words)]
+
+
+def join_mask(words: list[int]) -> int:
+    """The inverse of `split_mask`."""
+    mask = 0
+    for number, word in enumerate(words):
+        mask |= word << (WORD_BITS * number)
+    return mask
+
+
+@cache
+def queries(file: str) -> dict[str, str]:
+    """The statements of a `.sql` file beside this module, by the names in its `-- name:` lines, in order."""
+    text = files("syncline.databases.postgresql").joinpath(file).read_text("utf-8")
+    found = {}
+    for piece in text.split("-- name: ")[1:]:
+        name, _, statement = piece.partition("\n")
+        found[name.strip()] = statement.strip().rstrip(";")
+    return found

@@ -1,0 +1,220 @@
+"""One codec a portable type: how a central value is read, and how a staged value is written.
+
+`read` turns a central expression into the portable form, `write` a staged expression into the central type
+(without length or scale: those are the assignment's to check). A staged column has the type `stage`; text
+that PostgreSQL does not take fails in the cast, and the row is isolated. See `docs/types.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from syncline.model.schema import ColumnSchema
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
+
+NoneType = type(None)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+_RANGES = {
+    "smallint": (-(2**15), 2**15 - 1),
+    "integer": (-(2**31), 2**31 - 1),
+    "bigint": (INTEGER_MIN, INTEGER_MAX),
+    "boolean": (0, 1),
+}
+_FREE_TEXT = frozenset(["text", "character varying"])
+"""Text types in which every text is its own spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one column's values pass between the portable form and PostgreSQL."""
+
+    kind: str
+    central: str
+    stage: str
+    _read: str
+    _write: str
+    kinds: frozenset[type]
+    bounds: tuple[int, int] | None = None
+    spelled: bool = field(default=False)
+    """Whether two texts may mean one central value, so that what was sent must be compared with what is."""
+
+    def read(self, expression: str) -> str:
+        return self._read.replace("?", expression)
+
+    def write(self, expression: str) -> str:
+        return self._write.replace("?", expression)
+
+    @property
+    def is_float(self) -> bool:
+        return self.stage == "float8"
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether only the server can tell a good key value, in its one spelling, from another."""
+        return self.spelled and self.stage == "text" and self.kind != "uuid"
+
+    def fault(self, value: Value, *, key: bool = False) -> str | None:
+        """Why this value cannot be written, as far as it shows without the server; None if it does not."""
+        if type(value) not in self.kinds:
+            return f"{_class_name(value)} where {self.kind} belongs"
+        if self.bounds is not None and isinstance(value, int):
+            low, high = self.bounds
+            return None if low <= value <= high else f"{value} is outside {low} to {high}"
+        if self.is_float and isinstance(value, str):
+            return None if value == "NaN" else f"the text {value[:50]!r} where float belongs"
+        if isinstance(value, str):
+            if key and self.kind == "uuid" and not _UUID(value):
+                return f"{value[:50]!r} is not a uuid in lower-case hexadecimal with hyphens"
+            return _text_fault(value)
+        return None
+
+    def flawless(self, values: Sequence[Value], *, key: bool = False) -> bool:
+        """Whether certainly no value has a fault; quick, for whole columns."""
+        kinds = set(map(type, values))
+        if not kinds <= self.kinds or (self.is_float and str in kinds):
+            return False
+        if self.bounds is not None:
+            numbers: Any = values if NoneType not in kinds else [v for v in values if v is not None]
+            return not numbers or (self.bounds[0] <= min(numbers) and max(numbers) <= self.bounds[1])
+        if self.stage != "text":
+            return True
+        if key and self.kind == "uuid":
+            return all(map(_UUID, values))  # type: ignore[arg-type]
+        return _text_fault("".join(filter(None, values))) is None  # type: ignore[arg-type]
+
+    def spell(self, values: Sequence[Value]) -> list[str | None]:
+        """The texts that PostgreSQL reads as these values."""
+        if self.stage == "text":
+            return list(values)  # type: ignore[arg-type]
+        spell = _SPELL[self.stage]
+        return [None if value is None else spell(value) for value in values]
+
+
+def _bytes_text(value: Any) -> str:
+    return f"\\x{value.hex()}"
+
+
+def _float_text(value: Any) -> str:
+    return str(value) if isinstance(value, str) else repr(float(value))
+
+
+_SPELL: dict[str, Callable[[Any], str]] = {"bigint": str, "float8": _float_text, "bytea": _bytes_text}
+
+
+def _text_fault(value: str) -> str | None:
+    if "\0" in value:
+        return "the text holds U+0000, which PostgreSQL cannot store"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "the text holds half of a surrogate pair, which is no character"
+    return None
+
+
+def _class_name(value: Value) -> str:
+    names = {int: "an integer", float: "a float", str: "a text", bytes: "a blob"}
+    return names.get(type(value), "NULL")
+
+
+_TIMESTAMP = (
+    "CASE WHEN ? < '0001-01-01' OR NOT isfinite(?) THEN (?)::text ELSE replace((?)::text, ' ', 'T') END"
+)
+_TIMESTAMPTZ = (
+    "CASE WHEN ? < '0001-01-01Z' OR NOT isfinite(?) THEN (?)::text"
+    " ELSE replace(left((?)::text, -3), ' ', 'T') || 'Z' END"
+)
+"""The adapter's sessions have TimeZone UTC and DateStyle ISO, so the text ends in +00. Years before 1 keep
+PostgreSQL's own spelling ('0044-03-15 00:00:00 BC'), infinities are 'infinity' and '-infinity'."""
+
+
+def codec_of(column: ColumnSchema) -> Codec:
+    """The codec of a column, by its portable and its central type."""
+    central, kind = column.central, column.type
+    number, text = _kinds(int), _kinds(str)
+    if kind == "integer":
+        return Codec(kind, central, "bigint", "?", f"(?)::{central}", number, _RANGES[central])
+    if kind == "boolean":
+        return Codec(kind, central, "bigint", "(?)::int", "((?) <> 0)", number, _RANGES[central])
+    if kind == "float":
+        # spelled: an integer or the text NaN may have been sent; NaN is read as a float and mended after
+        kinds = _kinds(int, float, str)
+        return Codec(kind, central, "float8", "(?)::float8", f"(?)::{central}", kinds, None, True)
+    if kind == "blob":
+        return Codec(kind, central, "bytea", "?", "?", _kinds(bytes))
+    if kind == "timestamp":
+        return Codec(kind, central, "text", _TIMESTAMP, f"(?)::{central}", text, None, True)
+    if kind == "timestamptz":
+        return Codec(kind, central, "text", _TIMESTAMPTZ, f"(?)::{central}", text, None, True)
+    if central == "money":
+        return Codec(kind, central, "text", "(?)::numeric::text", "(?)::numeric::money", text, None, True)
+    if kind == "json" and central.endswith("[]"):
+        write = f"syncline.array_literal((?)::json)::{central}"
+        return Codec(kind, central, "text", "to_json(?)::text", write, text, None, True)
+    spelled = central not in _FREE_TEXT and central != "json"
+    return Codec(kind, central, "text", "(?)::text", f"(?)::{central}", text, None, spelled)
+
+
+def _kinds(*kinds: type) -> frozenset[type]:
+    return frozenset([*kinds, NoneType])
+
+
+def mend_floats(rows: list[list[Any]], columns: Sequence[int]) -> None:
+    """Turn the NaNs of float columns into the text 'NaN', in place."""
+    for column in columns:
+        for row in rows:
+            value = row[column]
+            if value != value:
+                row[column] = "NaN"
+
+
+_BY_NAME = {
+    "int2": ("integer", "INTEGER"),
+    "int4": ("integer", "INTEGER"),
+    "int8": ("integer", "INTEGER"),
+    "bool": ("boolean", "BOOLEAN"),
+    "float4": ("float", "FLOAT_BLOB"),
+    "float8": ("float", "FLOAT_BLOB"),
+    "numeric": ("decimal", "DECIMAL_TEXT"),
+    "money": ("decimal", "DECIMAL_TEXT"),
+    "text": ("text", "TEXT"),
+    "varchar": ("text", "TEXT"),
+    "bpchar": ("text", "TEXT"),
+    "name": ("text", "TEXT"),
+    "char": ("text", "TEXT"),
+    "citext": ("text", "TEXT"),
+    "bytea": ("blob", "BLOB"),
+    "timestamp": ("timestamp", "TEXT"),
+    "timestamptz": ("timestamptz", "TEXT"),
+    "date": ("date", "TEXT"),
+    "time": ("time", "TEXT"),
+    "timetz": ("timetz", "TEXT"),
+    "interval": ("interval", "TEXT"),
+    "uuid": ("uuid", "TEXT"),
+    "json": ("json", "TEXT"),
+    "jsonb": ("json", "TEXT"),
+}
+_NESTED = frozenset(["json", "jsonb"])
+"""Element types whose arrays cannot be told from nested arrays once they are JSON."""
+
+
+def portable(name: str, kind: str, element: tuple[str, str] | None, typmod: int) -> tuple[str, str]:
+    """(portable type, declared type) of a central base type: name, `typtype`, array element, typmod."""
+    if kind == "e":
+        return "enum", "TEXT"
+    if element is not None:
+        element_name, element_kind = element
+        return ("other" if element_kind in "cp" or element_name in _NESTED else "json"), "TEXT"
+    if kind != "b" or name not in _BY_NAME:
+        return "other", "TEXT"
+    if name == "numeric" and typmod >= 4:
+        precision, scale = (typmod - 4) >> 16 & 0xFFFF, ((typmod - 4 & 0x7FF) ^ 1024) - 1024
+        return "decimal", f"DECIMAL_TEXT({precision},{scale})"
+    return _BY_NAME[name]
+
+
+def carried_exactly(codec: Codec) -> bool:
+    """Whether what is stored is always what was sent."""
+    return not codec.spelled
