@@ -9,7 +9,6 @@ import click
 
 from syncline.cli import output
 from syncline.cli.options import TakesNegativeNumbers, file_argument, json_option, open_replica
-from syncline.errors import UsageError
 
 if TYPE_CHECKING:
     from syncline import LogEntry
@@ -30,9 +29,6 @@ def log(file: Path, table: str | None, key: tuple[str, ...], as_json: bool) -> i
     JSON: file, entries [{table, seq, op, key, at, old, in_flight}].
     """
     with open_replica(file) as replica:
-        tables = replica.status().tables
-        if table is not None and table not in tables:
-            raise UsageError(f"{file} tracks no table {table!r}", remedy=f"One of: {', '.join(tables)}")
         entries = [entry for entry in replica.log(table) if not key or _is(entry, key)]
     if as_json:
         output.document({"file": str(file), "entries": [entry.as_dict() for entry in entries]})

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncline
-from syncline.errors import StoreError
 
 if TYPE_CHECKING:
     from syncline import Replica
@@ -48,11 +47,7 @@ class TakesNegativeNumbers(click.Command):
 
 
 def open_replica(file: Path, hub: str | None = None, token: str | None = None) -> Replica:
-    """Open an existing device file; StoreError when there is none."""
-    if not file.exists():
-        raise StoreError(
-            f"there is no file {file}", code="store_missing", remedy=f"syncline clone URL {file}"
-        )
+    """Open an existing device file; StoreError when there is none, or it is no replica."""
     return syncline.connect(str(file), hub=hub, token=token)
 
 

@@ -54,8 +54,9 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
 @file_argument
 @hub_option
 @token_option
+@progress_option
 @json_option
-def push(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
+def push(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
     """Send what is pending and take the hub's verdict, without fetching what is new.
 
     Exit code 3: done, but rejected edits or open conflicts wait for you.
@@ -63,7 +64,8 @@ def push(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
     JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts}.
     """
     with open_replica(file, hub, token) as replica:
-        done = replica.push()
+        with progress.shown(shown["progress"]) as report:
+            done = replica.push(progress=report)
         waiting = _waiting(replica)
     if as_json:
         output.document({**done.as_dict(), "waiting": waiting})
@@ -76,14 +78,15 @@ def push(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
 @file_argument
 @hub_option
 @token_option
+@progress_option
 @json_option
-def pull(file: Path, hub: str | None, token: str | None, as_json: bool) -> int:
+def pull(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
     """Fetch what is new; pending edits stay pending, on top of it.
 
     JSON: written, removed, pages, tables.
     """
-    with open_replica(file, hub, token) as replica:
-        done = replica.pull()
+    with open_replica(file, hub, token) as replica, progress.shown(shown["progress"]) as report:
+        done = replica.pull(progress=report)
     if as_json:
         output.document(done.as_dict())
     else:

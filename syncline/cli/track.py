@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-import syncline
-from syncline.cli import output
-from syncline.cli.options import file_argument, json_option, token_option
-from syncline.errors import StoreError
+from syncline.cli import output, progress
+from syncline.cli.options import (
+    file_argument,
+    json_option,
+    open_replica,
+    progress_option,
+    token_option,
+)
 
 
 @click.command()
@@ -17,8 +21,16 @@ from syncline.errors import StoreError
 @click.argument("tables", metavar="TABLE...", nargs=-1, required=True)
 @click.option("--hub", metavar="URL", help="The hub; needed the first time.")
 @token_option
+@progress_option
 @json_option
-def track(file: Path, tables: tuple[str, ...], hub: str | None, token: str | None, as_json: bool) -> int:
+def track(
+    file: Path,
+    tables: tuple[str, ...],
+    hub: str | None,
+    token: str | None,
+    as_json: bool,
+    **shown: bool | None,
+) -> int:
     """Make existing tables of an existing FILE take part.
 
     Rows that are only in FILE become pending inserts, rows that are only at the hub are added. Where
@@ -26,13 +38,16 @@ def track(file: Path, tables: tuple[str, ...], hub: str | None, token: str | Non
 
     JSON: file, hub, replica, tables, pending.
     """
-    if not file.exists():
-        remedy = f"syncline clone URL {file}"
-        raise StoreError(f"there is no file {file}", code="store_missing", remedy=remedy)
-    with syncline.connect(str(file), hub=hub, token=token) as replica:
-        replica.track(*tables)
+    with open_replica(file, hub, token) as replica:
+        with progress.shown(shown["progress"]) as report:
+            replica.track(*tables, progress=report)
         status = replica.status().as_dict()
-        document = {"file": str(file), "hub": hub, "replica": replica.id, "tables": list(tables)}
+        document = {
+            "file": str(file),
+            "hub": status["hub_url"],
+            "replica": replica.id,
+            "tables": list(tables),
+        }
     if as_json:
         output.document({**document, "pending": status["pending"]})
     else:

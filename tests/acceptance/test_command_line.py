@@ -21,7 +21,8 @@ CREATE TABLE badge (
     person INTEGER NOT NULL REFERENCES person (id), kind TEXT NOT NULL, serial TEXT UNIQUE,
     PRIMARY KEY (person, kind)
 );
-INSERT INTO person VALUES (1, 'Ada', 'Porto', 3, x'00FF'), (2, 'Bob', 'Oslo', 0, NULL), (-3, 'Cyd', '', 1, NULL);
+INSERT INTO person VALUES (1, 'Ada', 'Porto', 3, x'00FF'), (2, 'Bob', 'Oslo', 0, NULL),
+    (-3, 'Cyd', '', 1, NULL);
 INSERT INTO badge VALUES (1, 'door', 's-1'), (2, 'door', NULL);
 """
 TOML = """
