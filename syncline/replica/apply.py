@@ -52,13 +52,19 @@ Step = Callable[[Work, Answer], None]
 
 def apply(device: Device, answer: Answer) -> Applied:
     """Take the answer in, in one transaction. A file that cannot hold it stays as it was: StoreError."""
+    return run_steps(device, answer, STEPS)
+
+
+def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+    """Run the steps in one transaction; if foreign keys keep it from its commit, once more with mending."""
     try:
-        return _run(device, answer, STEPS)
+        return _run(device, answer, steps)
     except StoreConstraint as error:
         if error.kind != "foreign_key":
             raise
+    place = steps.index(keep_held)
     try:
-        return _run(device, answer, MENDING_STEPS)
+        return _run(device, answer, (*steps[:place], mend, *steps[place:]))
     except StoreConstraint as error:
         raise StoreError(
             f"{device.store.path}: what the hub sent does not hold together here: {error.detail}",
@@ -89,7 +95,9 @@ def take_held(work: Work, answer: Answer) -> None:
 
 def take_verdict(work: Work, answer: Answer) -> None:
     if answer.verdict is not None:
-        overrides = open_groups(answer.verdict.overrides, answer.verdict.digest) if answer.verdict.digest else []
+        overrides = (
+            open_groups(answer.verdict.overrides, answer.verdict.digest) if answer.verdict.digest else []
+        )
         settle(work, answer.verdict, overrides)
         for group in overrides:
             learn_group(work, group)
@@ -125,6 +133,7 @@ def show_held(work: Work, answer: Answer) -> None:
 
 
 def mend(work: Work, answer: Answer) -> None:
+    """Only when a commit has failed: see `replica.parents`."""
     mend_parents(work)
 
 
@@ -151,17 +160,6 @@ STEPS: tuple[Step, ...] = (
     keep_held,
     advance,
 )
-MENDING_STEPS: tuple[Step, ...] = (
-    take_held,
-    take_verdict,
-    take_pages,
-    take_out_gone,
-    show_held,
-    mend,
-    keep_held,
-    advance,
-)
-
 
 # Learning ----------------------------------------------------------------------------------------------
 
@@ -217,7 +215,9 @@ def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
         write_rows(work, t, written, changed)
 
 
-def _show(work: Work, t: Statements, key: tuple[Value, ...], image: list[Value], write: dict[int, Value]) -> None:
+def _show(
+    work: Work, t: Statements, key: tuple[Value, ...], image: list[Value], write: dict[int, Value]
+) -> None:
     """A hidden row is at the hub again: it comes back with its edits, or stays hidden, brought up to date."""
     for column, value in write.items():
         image[column] = value

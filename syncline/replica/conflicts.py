@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from syncline.errors import ProtocolError, UsageError
-from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
 from syncline.replica.store import Store
@@ -19,7 +19,8 @@ TAKES = ("hub", "sent", "base", "value")
 def keep_conflicts(store: Store, notes: Iterable[ConflictNote]) -> None:
     """Enter the hub's notes, the newest state of each. Inside a transaction."""
     store.executemany(
-        "INSERT INTO _sync_conflict (id, note) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note",
+        "INSERT INTO _sync_conflict (id, note) VALUES (?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET note = excluded.note",
         ((note.id, msgspec.msgpack.encode(note)) for note in notes),
     )
 
@@ -39,7 +40,7 @@ def conflicts(store: Store, *, open_only: bool) -> list[ConflictNote]:
     return [note for note in notes if note.outcome == "open"] if open_only else notes
 
 
-def resolve(store: Store, number: int, take: str, value: Value = None) -> Flow[ConflictNote]:
+def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[ConflictNote]:
     """Have the hub settle an open conflict. The row itself comes with the next pull."""
     if take not in TAKES:
         raise UsageError(f"take is one of {', '.join(TAKES)}, not {take!r}")
@@ -66,7 +67,7 @@ def refresh(store: Store, replica: str) -> Flow[None]:
         if not isinstance(answer, ConflictsAnswer):
             raise ProtocolError(f"the hub answered {type(answer).__name__} where conflicts belong")
         found += [note for note in answer.conflicts if note.id in waiting]
-        if len(answer.conflicts) < PAGE or found and found[-1].id >= max(waiting):
+        if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(waiting)):
             break
         after = answer.conflicts[-1].id
     if found:

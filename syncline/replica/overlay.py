@@ -59,9 +59,7 @@ def kind_of(ops: Sequence[str], absent: bool) -> str | None:
     entry and the row is gone.
     """
     last = len(ops) - 1
-    real = [
-        op for i, op in enumerate(ops) if op != "M" or (ops[i + 1] == "I" if i < last else absent)
-    ]
+    real = [op for i, op in enumerate(ops) if op != "M" or (ops[i + 1] == "I" if i < last else absent)]
     if not real:
         return None
     was, is_now = real[0] != "I", real[-1] not in "DM"

@@ -29,7 +29,8 @@ def mend_parents(work: Work) -> None:
             for fk in child.table.foreign_keys:
                 parent = work.device.named(fk.parent)
                 if parent is not None:
-                    mended += sum(_mend(work, child, parent, fk, row) for row in _orphans(work, child, parent, fk))
+                    orphans = _orphans(work, child, parent, fk)
+                    mended += sum(_mend(work, child, parent, fk, row) for row in orphans)
         if not mended:
             return
 
@@ -48,9 +49,7 @@ def _orphans(work: Work, child: Statements, parent: Statements, fk: ForeignKey) 
     )
 
 
-def _mend(
-    work: Work, child: Statements, parent: Statements, fk: ForeignKey, row: Sequence[Value]
-) -> bool:
+def _mend(work: Work, child: Statements, parent: Statements, fk: ForeignKey, row: Sequence[Value]) -> bool:
     key, points = tuple(row[: child.arity]), tuple(row[child.arity :])
     if _bring_back(work, parent, dict(zip(parents_key(fk, parent), points, strict=True))):
         return True

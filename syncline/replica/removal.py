@@ -100,12 +100,12 @@ def _keep_for(
     work: Work, child: Statements, parent: Statements, fk: ForeignKey, children: str, key: Key
 ) -> list[Key]:
     """Keep the parents that these children (a query for keys k0, k1, ...) point at; return their keys."""
-    points = " AND ".join(
-        f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in zip(fk.columns, parents_key(fk, parent), strict=True)
-    )
+    pairs = zip(fk.columns, parents_key(fk, parent), strict=True)
+    points = " AND ".join(f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in pairs)
     leaving = ""
     if child.n in work.gone:
-        leaving = f" AND NOT EXISTS (SELECT 1 FROM temp._sync_gone_{child.n} l WHERE {child.same_key('l', 'x')})"
+        same = child.same_key("l", "x")
+        leaving = f" AND NOT EXISTS (SELECT 1 FROM temp._sync_gone_{child.n} l WHERE {same})"
     rows = work.store.rows(
         f"SELECT DISTINCT {parent.keys_of('p')} FROM ({children}) x"
         f" CROSS JOIN {child.name} c ON {child.row_key('c', 'x')}"

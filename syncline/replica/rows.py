@@ -110,7 +110,9 @@ def _make_room(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> 
     return _give_way(work, t, key, state, unique, present is not None)
 
 
-def _taken(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> tuple[Key, tuple[str, ...]] | None:
+def _taken(
+    work: Work, t: Statements, key: Key, state: dict[int, Value]
+) -> tuple[Key, tuple[str, ...]] | None:
     """The row that holds a unique value of this one, and the columns that are unique."""
     places = {column.name: i for i, column in enumerate(t.table.values)}
     known = dict(zip(t.table.key, key, strict=True))

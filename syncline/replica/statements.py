@@ -129,6 +129,6 @@ def mask_columns(values: int) -> list[str]:
     return [f"mask{i}" for i in range(1, max(1, -(-values // 62)) + 1)]
 
 
-def joined_mask(parts: Sequence[int]) -> int:
-    """One mask from the log's mask columns."""
-    return sum(part << 62 * i for i, part in enumerate(parts))
+def joined_mask(parts: Sequence[int | None]) -> int:
+    """One mask from the log's mask columns (NULL in an entry that is no update)."""
+    return sum((part or 0) << 62 * i for i, part in enumerate(parts))

@@ -88,11 +88,7 @@ def save_held(work: Work) -> None:
     """Keep for the next apply what still cannot be shown."""
     work.store.executemany(
         "INSERT INTO _sync_held (n, key, state) VALUES (?, ?, ?)",
-        (
-            (n, pack(key), pack_state(state))
-            for n, rows in work.held.items()
-            for key, state in rows.items()
-        ),
+        ((n, pack(key), pack_state(state)) for n, rows in work.held.items() for key, state in rows.items()),
     )
 
 

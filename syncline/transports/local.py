@@ -9,7 +9,6 @@ import msgspec
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol.messages import Request, Response
 
-
 Message = TypeVar("Message")
 
 

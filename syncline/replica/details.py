@@ -1,0 +1,91 @@
+"""What the hub needs of a changed row when it conflicts: base values, and the image as of the freeze.
+
+Made from the file when they are asked for, exactly: the first old value logged after the cut is what a
+column held at the cut. A pull never runs while a push is in flight, so nothing else has changed a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from syncline.model.values import Value, indices_of
+from syncline.protocol.messages import Detail, PushGroup
+from syncline.replica.device import Device
+from syncline.replica.overlay import Key, Overlay, Pending
+from syncline.replica.statements import Statements, joined_mask
+
+SMALL = 16 * 1024
+"""Bytes of details that are sent without being asked for."""
+
+FEW = 500
+"""More rows than this are never looked up unasked."""
+
+RowId = tuple[int, Key]
+
+
+def unasked(device: Device, groups: Iterable[PushGroup]) -> list[Detail]:
+    """The details of a push if all of them together are small, else none."""
+    groups = [group for group in groups if group.op in ("U", "D", "R")]
+    if sum(len(group.rows) for group in groups) > FEW:
+        return []
+    found: list[Detail] = []
+    size = 0
+    for detail in details(device, _rows(device, groups)):
+        size += len(msgspec.msgpack.encode(detail))
+        if size > SMALL:
+            return []
+        found.append(detail)
+    return found
+
+
+def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
+    """The details of some rows of the push in flight."""
+    by_table: dict[int, list[Key]] = {}
+    for position, key in rows:
+        by_table.setdefault(position, []).append(key)
+    for position, keys in by_table.items():
+        with device.store.read():
+            found = _of_table(device, device.tables[position], keys)
+        yield from found
+
+
+def _rows(device: Device, groups: Iterable[PushGroup]) -> Iterator[RowId]:
+    for group in groups:
+        arity = device.tables[group.table].arity
+        for row in group.rows:
+            yield group.table, tuple(row[:arity])
+
+
+def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
+    overlay = Overlay(device.store)
+    cut = device.store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
+    bases = overlay.first_values(t, keys, cut)
+    found = []
+    for pending, base in zip(overlay.pending(t, keys), bases, strict=True):
+        columns = sorted(base)
+        image = _image_at(device, t, pending, cut)
+        found.append(Detail(t.position, list(pending.key), columns, [base[i] for i in columns], image))
+    return found
+
+
+def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list[Value] | None:
+    """The row as of the cut: as it is now, with every later edit taken back."""
+    image = pending.present if pending.present is not None else pending.image
+    later = [entry for entry in pending.entries if entry.seq > cut]
+    columns = ", ".join([*t.masks, *t.old_columns(t.table.all_mask)])
+    for entry in reversed(later):
+        row = device.store.row(f"SELECT {columns} FROM {t.log} WHERE seq = ?", (entry.seq,))
+        assert row is not None, "the entry was found by its number"
+        old = row[len(t.masks) :]
+        if entry.op == "I":
+            image = None
+        elif entry.op == "U":
+            mask = joined_mask(row[: len(t.masks)])
+            image = list(image or [None] * len(old))
+            for i in indices_of(mask):
+                image[i] = old[i]
+        else:
+            image = list(old)
+    return None if image is None else list(image)

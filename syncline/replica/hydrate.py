@@ -1,0 +1,226 @@
+"""Fill a new replica: tables, rows in chunks, indexes and triggers, then what changed meanwhile.
+
+The file is built beside its place and moved there when it is complete, so that nobody ever opens half a
+replica. Every chunk is one transaction together with the cursor: after a kill the same call goes on.
+While one chunk is written, the next one is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from syncline.errors import StoreConstraint, StoreError
+from syncline.model.schema import Schema, to_plain
+from syncline.protocol.body import open_groups
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
+from syncline.replica import capture
+from syncline.replica.apply import Answer, apply
+from syncline.replica.ddl import create_indexes, create_tables
+from syncline.replica.device import Device
+from syncline.replica.overlay import Overlay
+from syncline.replica.progress import Progress
+from syncline.replica.pull import fetch_rest
+from syncline.replica.rows import write_rows
+from syncline.replica.session import ask, fetch_schema
+from syncline.replica.store import Store
+from syncline.replica.work import Work, load_held, save_held
+
+SUFFIX = ".hydrating"
+_SIDES = ("", "-wal", "-shm", "-journal")
+
+
+def building_path(file: str) -> str:
+    """Where the file is built."""
+    return file + SUFFIX
+
+
+def refuse_existing(file: str) -> None:
+    """StoreError if there is a file already."""
+    if Path(file).exists():
+        raise StoreError(
+            f"{file} exists already",
+            code="file_exists",
+            remedy="Choose another name, or make its tables take part: syncline track FILE TABLE --hub URL",
+        )
+
+
+def discard_building(file: str) -> None:
+    """Remove what an earlier attempt has left."""
+    for side in _SIDES:
+        Path(building_path(file) + side).unlink(missing_ok=True)
+
+
+def finish(store: Store, file: str) -> None:
+    """Close the complete file and move it to its place."""
+    store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    refuse_existing(file)
+    os.replace(store.path, file)
+    _flush_folder(Path(file).absolute().parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # not a thing that every system can open
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fill(store: Store, hub_url: str | None, progress: Progress) -> Flow[None]:
+    """Make the private file a complete replica, going on where an earlier call was cut off."""
+    store.execute("PRAGMA synchronous = NORMAL")
+    device = yield from begin(store, hub_url)
+    if device.store.state().hydrate is not None:
+        notes = yield from copy_chunks(device, write_chunk, progress)
+        _complete(device, notes)
+    last = yield from fetch_rest(device, None, progress)
+    apply(device, Answer(last=last))
+
+
+def begin(store: Store, hub_url: str | None) -> Flow[Device]:
+    """Register and create the tables; or find that they are there. StoreError `hydrate_stale` if what
+    is there was begun with another hub or schema."""
+    if store.is_replica and store.state().schema is not None:
+        state = store.state()
+        answer = yield from ask(Register(state.replica, state.fingerprint), Registered)
+        if (answer.hub, answer.schema) != (state.hub, state.fingerprint):
+            raise StoreError(
+                f"{store.path} was begun with another hub or schema",
+                code="hydrate_stale",
+                remedy="Try again.",
+            )
+        return Device.load(store)
+    replica = str(uuid.uuid4())
+    answer = yield from ask(Register(replica), Registered)
+    schema = yield from fetch_schema(answer.schema)
+    with store.transaction():
+        store.prepare(replica)
+        note_hub(store, answer, schema, hub_url)
+        for statement in create_tables(schema):
+            store.execute(statement)
+        for table in schema.tables:
+            store.number(table.name)
+        device = Device.load(store)
+        for t in device.tables.values():
+            store.execute(capture.log_ddl(t))
+    return device
+
+
+def note_hub(store: Store, answer: Registered, schema: Schema, hub_url: str | None) -> None:
+    """Enter what registration brought. Rows are still to come: `hydrate` has no cursor yet."""
+    store.set_state(
+        hub_url=hub_url,
+        hub=answer.hub,
+        schema=json.dumps(to_plain(schema)),
+        fingerprint=schema.fingerprint,
+        limits=msgspec.json.encode(answer.limits).decode(),
+        hlc=answer.hlc,
+        hydrate=json.dumps(BEGINNING),
+    )
+
+
+# Chunks ------------------------------------------------------------------------------------------------
+
+Notes = dict[str, Any]
+"""How far a hydrate is: `cursor`, `rows` so far, `total` as estimated, `complete`, `watermark`."""
+
+BEGINNING: Notes = {"cursor": None, "rows": 0, "total": 0, "complete": False, "watermark": None}
+
+
+class Ahead:
+    """One thread that writes a chunk while the next one is fetched."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "syncline-hydrate")
+        self._running: Future[Notes] | None = None
+
+    def run(self, write: Callable[[], Notes]) -> None:
+        assert self._running is None, "one chunk at a time"
+        self._running = self._pool.submit(write)
+
+    def wait(self, otherwise: Notes) -> Notes:
+        """The notes of the chunk that was being written, once it is; its error comes out here."""
+        running, self._running = self._running, None
+        return otherwise if running is None else running.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+
+def copy_chunks(
+    device: Device, write: Callable[[Device, SnapshotPage, Notes], Notes], progress: Progress
+) -> Flow[Notes]:
+    """Fetch every chunk from the noted cursor on and have `write` keep each with its notes, in one
+    transaction a chunk."""
+    state = device.store.state()
+    notes: Notes = json.loads(state.hydrate or "null") or BEGINNING
+    fingerprint, limit, ahead = device.schema.fingerprint, device.limits().pull_rows, Ahead()
+    cursor, complete = notes["cursor"], notes["complete"]
+    try:
+        while not complete:
+            page = yield from ask(Snapshot(state.replica, fingerprint, cursor, limit), SnapshotPage)
+            notes = ahead.wait(notes)
+            progress("hydrate", notes["rows"], max(notes["total"], notes["rows"]) or None)
+            ahead.run(partial(write, device, page, notes))
+            cursor = page.cursor
+            complete = cursor is None
+        notes = ahead.wait(notes)
+        progress("hydrate", notes["rows"], notes["rows"])
+        return notes
+    finally:
+        ahead.close()
+
+
+def noted(page: SnapshotPage, notes: Notes, rows: int) -> Notes:
+    """The notes after this chunk."""
+    return {
+        "cursor": page.cursor,
+        "rows": notes["rows"] + rows,
+        "total": notes["total"] or page.rows,
+        "complete": page.cursor is None,
+        "watermark": notes["watermark"] or page.watermark,
+    }
+
+
+def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
+    """Write the rows of one chunk, which are new, and the cursor. One transaction."""
+    groups = open_groups(page.groups, page.digest)
+    notes = noted(page, notes, sum(len(group.rows) for group in groups))
+    with device.store.transaction() as store:
+        for group in groups:
+            t = device.tables[group.table]
+            try:
+                store.executemany(t.insert(group.columns), group.rows)
+            except StoreConstraint:
+                # A row that moved in the key order while it was read comes twice, with a unique value.
+                work = Work(device, Overlay(store))
+                load_held(work)
+                write_rows(work, t, group.columns, group.rows)
+                save_held(work)
+        store.set_state(hydrate=json.dumps(notes))
+    return notes
+
+
+def _complete(device: Device, notes: Notes) -> None:
+    """The rows are in: indexes, triggers, and the watermark from which the pull goes on."""
+    with device.store.transaction() as store:
+        for statement in create_indexes(device.schema):
+            store.execute(statement)
+        for t in device.tables.values():
+            capture.install(store, t)
+        store.advance(notes["watermark"], store.state().hlc)
+        store.set_state(hydrate=None)

@@ -1,0 +1,88 @@
+"""Steps 3, 4 and 8 of the path: freeze what is pending, send it, take the verdict.
+
+The frozen push is in the file, numbered, before it is sent. Whatever happens to the request or to its
+answer, the same push is sent again until there is a verdict (law L3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncline.errors import ProtocolError, PushOutOfStep
+from syncline.protocol.body import open_groups, open_push
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import Detail, Group, Pull, Push, PushGroup, Verdict
+from syncline.replica.details import details, unasked
+from syncline.replica.device import Device
+from syncline.replica.freeze import Frozen
+from syncline.replica.session import ask_known
+from syncline.replica.stage import clear_stage
+
+ROUNDS = 20
+"""How often the hub may ask for further details of one push."""
+
+_COPIED = ("replica_copied", "push_behind")
+
+
+class FileIsCopy(Exception):
+    """Another device pushes under this file's id. Caught by the flow that pushes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A push's verdict. `rows` counts the changes it had, `overridden` the rows that came back."""
+
+    verdict: Verdict
+    rows: int
+    overridden: int
+
+
+def send(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Sent]:
+    """Send the push in flight until the hub has decided it. Changes nothing in the file.
+
+    FileIsCopy if another device uses this replica's id.
+    """
+    groups = open_push(frozen.body, frozen.digest)
+    extra: dict[tuple[int, bytes], Detail] = {}
+    known = unasked(device, groups)
+    for _ in range(ROUNDS):
+        verdict = yield from _send_once(device, frozen, [*known, *extra.values()], pull)
+        if not verdict.wanted:
+            answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
+            return Sent(verdict, _count(groups), _count(answered))
+        known = []
+        wanted = [(position, tuple(key)) for position, key in verdict.wanted]
+        extra |= {(found.table, repr(found.key).encode()): found for found in details(device, wanted)}
+    raise ProtocolError("the hub asks for the same details again and again")
+
+
+def _count(groups: Sequence[PushGroup] | Sequence[Group]) -> int:
+    return sum(len(group.rows) for group in groups)
+
+
+def _send_once(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Flow[Verdict]:
+    state = device.store.state()
+    request = Push(
+        state.replica,
+        frozen.number,
+        device.schema.fingerprint,
+        frozen.bases,
+        frozen.digest,
+        frozen.raw,
+        known,
+        pull,
+    )
+    try:
+        return (yield from ask_known(device.store, request, Verdict))
+    except PushOutOfStep as error:
+        if error.code in _COPIED:
+            raise FileIsCopy from error
+        raise
+
+
+def forget_stage(device: Device) -> None:
+    """Pages fetched before a push may hold what the push changes: they are fetched again."""
+    if device.store.row("SELECT 1 FROM _sync_stage LIMIT 1") is not None:
+        with device.store.transaction() as store:
+            clear_stage(store)

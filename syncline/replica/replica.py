@@ -1,0 +1,135 @@
+"""`Replica`: one device file, its verbs. Thin: each verb is a flow or a query of another module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from syncline.protocol.flows import Flow, Transport, run
+from syncline.protocol.messages import ConflictNote
+from syncline.replica import capture, conflicts, rejected, sync, track
+from syncline.replica.device import Device
+from syncline.replica.pending import log_entries
+from syncline.replica.progress import Progress, silent
+from syncline.replica.reports import LogEntry, PullReport, PushReport, RejectedEdit, Status, SyncReport
+from syncline.replica.standing import status
+from syncline.replica.store import Store
+
+R = TypeVar("R")
+
+
+class Replica:
+    """An open device file. Made by `syncline.connect` and `syncline.clone`.
+
+    For one thread at a time; the application writes to the file through connections of its own. Every
+    verb raises SynclineError, and has then changed nothing that a later call does not complete.
+    """
+
+    def __init__(self, store: Store, transport: Callable[[], Transport], hub_url: str | None = None) -> None:
+        """`transport` is called when the hub is first needed; `hub_url` is remembered once it answered."""
+        self._store, self._open_transport, self._hub_url = store, transport, hub_url
+        self._transport: Transport | None = None
+        self._device: Device | None = None
+        if store.is_replica and self._filled:
+            capture.renew(store, self._ready().tables.values())
+
+    def __enter__(self) -> Replica:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str | None:
+        """The replica's id; None before the first `track`."""
+        return self._store.state().replica if self._store.is_replica else None
+
+    @property
+    def file(self) -> str:
+        """The path of the device file."""
+        return self._store.path
+
+    # With the hub -------------------------------------------------------------------------------------
+
+    def sync(self, progress: Progress | None = None) -> SyncReport:
+        """Send what is pending, take the hub's verdict, fetch what is new."""
+        return self._run(sync.sync(self._ready(), progress or silent))
+
+    def push(self, progress: Progress | None = None) -> PushReport:
+        """Send what is pending and take the hub's verdict; fetch nothing."""
+        return self._run(sync.push(self._ready(), progress or silent))
+
+    def pull(self, progress: Progress | None = None) -> PullReport:
+        """Fetch what is new; pending edits stay pending, on top of it."""
+        return self._run(sync.pull(self._ready(), progress or silent))
+
+    def track(self, *tables: str, progress: Progress | None = None) -> None:
+        """Make existing tables of the file take part. SchemaError if one does not fit the hub's."""
+        self._run(track.track(self._store, tables, self._hub_url, progress or silent))
+        self._device = None
+
+    def resolve(self, number: int, take: str, value: Any = None) -> ConflictNote:
+        """Settle an open conflict: `take` is hub, sent, base, or value (then `value` is it)."""
+        return self._run(conflicts.resolve(self._store, number, take, value))
+
+    # In the file --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """How the replica stands, without the network."""
+        return status(self._store)
+
+    def log(self, table: str | None = None, key: Any = None) -> list[LogEntry]:
+        """The captured edits that are not decided yet, oldest first in each table; of one table, of one
+        key (a value, or a sequence of the key's values)."""
+        if key is not None and (isinstance(key, (str, bytes)) or not isinstance(key, Sequence)):
+            key = (key,)
+        return list(log_entries(self._ready(), table, key))
+
+    def conflicts(self, open_only: bool = False) -> list[ConflictNote]:
+        """The conflicts that this replica's edits met, with the base and both values."""
+        return conflicts.conflicts(self._store, open_only=open_only)
+
+    def rejected(self) -> list[RejectedEdit]:
+        """The edits that the centre could not hold, with their reasons."""
+        return rejected.rejected(self._ready())
+
+    def retry(self, number: int) -> None:
+        """Put a rejected edit into its table again; the next sync sends it."""
+        rejected.retry(self._ready(), number)
+
+    def discard(self, number: int) -> None:
+        """Forget a rejected edit for ever."""
+        rejected.discard(self._ready(), number)
+
+    def close(self) -> None:
+        """Close the file and the connection to the hub. Idempotent."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+        self._store.close()
+
+    # Inside -------------------------------------------------------------------------------------------
+
+    @property
+    def _filled(self) -> bool:
+        state = self._store.state()
+        return state.schema is not None and state.hydrate is None
+
+    def _ready(self) -> Device:
+        if self._device is None:
+            self._store.check()
+            track.refuse_unfinished(self._store)
+            self._device = Device.load(self._store)
+        return self._device
+
+    def _run(self, flow: Flow[R]) -> R:
+        if self._transport is None:
+            self._transport = self._open_transport()
+        result = run(flow, self._transport)
+        if self._hub_url is not None and self._store.state().hub_url != self._hub_url:
+            with self._store.transaction():
+                self._store.set_state(hub_url=self._hub_url)
+        return result

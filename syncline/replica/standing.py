@@ -1,0 +1,37 @@
+"""How a replica stands, read from the file alone."""
+
+from __future__ import annotations
+
+from syncline.replica.conflicts import conflicts
+from syncline.replica.device import Device
+from syncline.replica.pending import pending_edits
+from syncline.replica.reports import Status
+from syncline.replica.store import Store
+
+
+def status(store: Store) -> Status:
+    """The whole of it, as of one instant; of a file that is no replica yet, that it is none."""
+    if not store.is_replica:
+        return Status(None, store.path, None, None, (), {}, None, None, None, None, 0, 0, 0, 0)
+    with store.read():
+        state = store.state()
+        filled = state.schema is not None and state.hydrate is None
+        notes = conflicts(store, open_only=False)
+        return Status(
+            id=state.replica,
+            file=store.path,
+            hub=state.hub,
+            hub_url=state.hub_url,
+            tables=tuple(store.numbers()),
+            pending=pending_edits(Device.load(store)) if filled else {},
+            in_flight=store.value("SELECT number FROM _sync_outbox"),
+            watermark=state.watermark,
+            schema=state.fingerprint,
+            last_sync=state.last_sync,
+            conflicts=len(notes),
+            open_conflicts=sum(note.outcome == "open" for note in notes),
+            rejected=store.value("SELECT count(*) FROM _sync_rejected"),
+            hidden=store.value(
+                "SELECT (SELECT count(*) FROM _sync_parked) + (SELECT count(*) FROM _sync_held)"
+            ),
+        )
