@@ -25,6 +25,8 @@ COLUMNS = 32_767
 
 _NAMES = ("replica", "schema", "name", "fingerprint", "previous")
 _WATERMARKS = ("after", "cursor", "watermark")
+_NUMBERS = {"number": 1, "limit": 1, "after": 0, "id": 0}
+"""Integer fields and their least value; the version is checked apart."""
 
 
 class _Outline(Struct, array_like=True):
@@ -57,13 +59,13 @@ def check(message: Record, limits: Limits) -> None:
 
 
 def _check_field(name: str, value: Any) -> None:
-    if isinstance(value, int):
-        least = 1 if name in ("limit", "number") else 0
+    if name in _NUMBERS and isinstance(value, int):
+        least = _NUMBERS[name]
         if not least <= value <= INTEGER_MAX:
             raise Malformed(f"{name} is {value}, not between {least} and {INTEGER_MAX}")
     elif isinstance(value, str) and name in _NAMES:
-        if len(value) > NAME_LENGTH or not value.isprintable():
-            raise Malformed(f"{name} is longer than {NAME_LENGTH} characters or not printable")
+        if len(value) > NAME_LENGTH or any(character < " " or character == "\x7f" for character in value):
+            raise Malformed(f"{name} is longer than {NAME_LENGTH} characters or holds control characters")
     elif isinstance(value, str) and name in _WATERMARKS and len(value) > WATERMARK_LENGTH:
         raise TooLarge(f"{name} is longer than {WATERMARK_LENGTH} characters")
 

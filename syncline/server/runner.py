@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,11 +23,13 @@ START_SECONDS = 30.0
 
 
 def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None]) -> None:
-    """Answer until SIGINT or SIGTERM; what was begun is finished within GRACE_SECONDS.
+    """Answer until SIGINT or SIGTERM, then return; what was begun is finished within GRACE_SECONDS.
 
-    `listening` is a bound socket; `announce` is called with the URL once requests are answered.
+    `listening` is a bound socket; `announce` is called with the URL once requests are answered. For the
+    main thread.
     """
-    _server(app, lambda: announce(url_of(listening))).run(sockets=[listening])
+    with _ending_quietly():
+        _server(app, lambda: announce(url_of(listening))).run(sockets=[listening])
 
 
 @contextmanager
@@ -47,6 +50,17 @@ def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
         finally:
             server.should_exit = True
             thread.join(GRACE_SECONDS + 5)
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that ended it once more when it is done; that must not kill us."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def url_of(listening: socket.socket) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -365,3 +368,32 @@ def test_it_can_be_reached_through_a_plain_asgi_dispatcher(desk: Desk) -> None:
 
     with serving(dispatch) as url, HttpTransport(url + "/hub") as transport:
         assert transport.send(messages.StateQuery("r")) == desk.handle(ANYONE, messages.StateQuery("r"))
+
+
+SERVER = """
+import socket
+from syncline.protocol.messages import Limits
+from syncline.server import create_app, serve
+
+class Desk:
+    limits = Limits()
+    def ready(self):
+        pass
+    def handle(self, actor, request):
+        raise AssertionError
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    serve(create_app(Desk()), listening, lambda url: print(url, flush=True))
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_in_good_order(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert httpx2.get(url + "/health").status_code == 200
+        process.send_signal(number)
+        assert process.stdout.readline() == "ended\n"
+    assert process.returncode == 0
