@@ -1,0 +1,92 @@
+"""A sync with nothing to do: one request, few bytes, little of the server's time."""
+
+from __future__ import annotations
+
+import http.client
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import syncline
+from bench.centres import Centre
+from bench.figures import Figure, most
+from bench.world import World
+from syncline.protocol import compression
+from syncline.protocol.messages import PROTOCOL_VERSION, Pull
+from syncline.protocol.negotiation import Form
+from syncline.protocol.routes import route_of
+from syncline.protocol.versions import HEADER
+
+SECTION = "idle"
+HEADERS = {
+    "accept": Form.MSGPACK.value,
+    "accept-encoding": compression.ACCEPT_ENCODING,
+    HEADER: str(PROTOCOL_VERSION),
+}
+
+
+def measure(world: World) -> list[Figure]:
+    """Body bytes, the round trip of the bare request, and the whole call on the device."""
+    with world.centres(SECTION) as centres:
+        return [figure for centre in centres for figure in _idle(world, centre)]
+
+
+def _idle(world: World, centre: Centre) -> list[Figure]:
+    times = world.size(300, 30)
+    centre.fill(world.size(10_000, 1_000))
+    pulls, health, syncs, size = [], [], [], 0
+    with centre.served() as server:
+        file = world.path("idle.db")
+        with syncline.clone(server.url, str(file)) as replica:
+            replica.sync()
+            host = urlsplit(server.url).netloc
+            pull = _pull_of(file)
+            for _ in range(world.runs):
+                with closing(http.client.HTTPConnection(host)) as connection:
+                    size = _get(connection, pull)
+                    pulls.append(_milliseconds(lambda c=connection: _get(c, pull), times))
+                    health.append(_milliseconds(lambda c=connection: _get(c, "/health"), times))
+                syncs.append(_milliseconds(replica.sync, times))
+    return [
+        Figure(SECTION, centre.kind, "pull with nothing new, body", "B", [float(size)], (), [most(100)]),
+        Figure(
+            SECTION, centre.kind, "pull with nothing new, p50", "ms", pulls, health, [most(2)],
+            "with the round trip; bare: /health",
+        ),
+        Figure(SECTION, centre.kind, "sync() with nothing to do, p50", "ms", syncs, health, (),
+               "on the device; bare: /health"),
+    ]  # fmt: skip
+
+
+def _pull_of(file: Path) -> str:
+    """Path and query of the pull that the replica would send now."""
+    query = "SELECT watermark, replica, fingerprint FROM _sync_state"
+    with closing(sqlite3.connect(file)) as connection:
+        watermark, replica, fingerprint = connection.execute(query).fetchone()
+    request = Pull(watermark, 1000, replica, fingerprint)
+    path, fields = route_of(request).locate(request)
+    return f"{path}?{urlencode(fields)}"
+
+
+def _get(connection: http.client.HTTPConnection, target: str) -> int:
+    """One GET on a kept connection; the bytes of the answer's body."""
+    connection.request("GET", target, headers=HEADERS)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{target} answered {answer.status}: {body[:300]!r}")
+    return len(body)
+
+
+def _milliseconds(work: Callable[[], object], times: int) -> float:
+    """The median of many calls."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)

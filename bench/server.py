@@ -1,0 +1,54 @@
+"""`syncline serve` in a process of its own, and what it uses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Server:
+    """A hub over HTTP. A context manager."""
+
+    def __init__(self, configuration: Path) -> None:
+        command = [sys.executable, "-m", "syncline.cli", "serve", str(configuration), "--port", "0", "--json"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server ended with {self.process.wait()}")
+        self.url: str = json.loads(line)["url"]
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def forget_peak(self) -> None:
+        """Start to measure the peak anew (Linux)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    @property
+    def peak_megabytes(self) -> float:
+        return _status(self.process.pid, "VmHWM")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+
+def _status(process: int, name: str) -> float:
+    """A size in megabytes from /proc/PID/status."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) / 1024
+    raise KeyError(name)
