@@ -44,7 +44,7 @@ class DatabaseConformance(
 
     TRIGGER: ClassVar[tuple[str, ...]]
     """A trigger on `contact`: an insert makes `shown` upper(name) and adds its id to `audit`; an update
-    that changes `name` makes `shown` upper(name); the name 'forbidden' is refused with an error of its own."""
+    that changes `name` makes `shown` upper(name); the name 'forbidden' is refused with its own error."""
 
     BLOB: ClassVar[str]
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from urllib.parse import quote, unquote
 
 from syncline.databases.sqlite.errors import mapped
@@ -50,7 +50,10 @@ class Connections:
         """A connection for one transaction. One that an error left in a transaction is rolled back."""
         if self._closed:
             raise DatabaseUnavailable(f"{self.path}: the hub was closed", remedy="Open a new Hub.")
-        connection = self._idle.get()
+        try:
+            connection = self._idle.get(timeout=self._timeout * 3)
+        except Empty:
+            raise Conflict(f"{self.path}: all connections stayed in use") from None
         try:
             if connection is None:
                 connection = self.open()
