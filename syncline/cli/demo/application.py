@@ -93,6 +93,11 @@ def gate_code(file: Path) -> str:
     return str(ask(file, "SELECT gate_code FROM site WHERE id = 1"))
 
 
+def site_name(file: Path) -> str:
+    """The name of the site that the office renames."""
+    return str(ask(file, "SELECT name FROM site WHERE id = 2"))
+
+
 def sound(file: Path) -> bool:
     """SQLite's own opinion of the file."""
     return bool(ask(file, "PRAGMA integrity_check") == "ok")

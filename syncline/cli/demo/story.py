@@ -147,7 +147,7 @@ def _clone(world: World) -> None:
 
 
 def _work_offline(world: World) -> None:
-    world.chapter("3. No network. Everybody goes on working, with plain SQL on the own file")
+    world.chapter("3. No network. Everybody goes on working, with plain SQL on their own files")
     for owner, statement, remark in OFFLINE:
         application.execute(world.files.get(owner, world.central), statement)
         world.say(f"{owner:<7} {statement}" + (f"   -- {remark}" if remark else ""))
@@ -157,7 +157,7 @@ def _work_offline(world: World) -> None:
         application.execute(world.files[owner], statement)
         world.say(f"{owner:<7} {statement}")
     counts = ", ".join(f"{owner} {application.stock(world.files[owner])}" for owner in TAKEN)
-    world.say(f"Each sees the own count of seals: {counts}. The truth will be {_truth()}.")
+    world.say(f"Each counts the seals left: {counts}. The truth will be {_truth()}.")
 
 
 def _sync_first(world: World) -> None:
@@ -166,7 +166,8 @@ def _sync_first(world: World) -> None:
         report = bo.sync()
     objections = report.push.conflicts + len(report.push.rejected)
     verdict = "all accepted as sent" if not objections else f"{objections} of them not accepted as sent"
-    world.say(f"{output.counted(report.push.sent, 'row')} sent, {verdict}; received {report.pull.written}.")
+    world.say(f"{output.counted(report.push.sent, 'row')} sent, {verdict}; received {report.pull.written}:")
+    world.say(f"site 2 is called '{application.site_name(world.files['Bo'])}' on Bo's device too.")
 
 
 def _sync_second(world: World) -> tuple[int, int]:
