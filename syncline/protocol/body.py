@@ -6,8 +6,10 @@ msgspec writes it (shortest integer forms, 64-bit floats); `docs/protocol.md` ha
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import msgspec
@@ -33,11 +35,33 @@ def seal(groups: list[Group] | list[PushGroup]) -> tuple[bytes, str]:
     return body, hashlib.sha256(body).hexdigest()
 
 
+def encode_group(group: Group | PushGroup) -> bytes:
+    """One group's part of the canonical bytes, for bodies made piece by piece (see `seal_encoded`)."""
+    try:
+        return _encoder.encode(group)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise ValueRefused(f"a value cannot be encoded: {error}") from error
+
+
+def seal_encoded(groups: Sequence[bytes]) -> tuple[bytes, str]:
+    """What `seal` returns, from groups that `encode_group` has encoded."""
+    count = len(groups)
+    if count < 16:
+        header = bytes([0x90 | count])
+    elif count < 1 << 16:
+        header = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        header = b"\xdd" + count.to_bytes(4, "big")
+    body = b"".join([header, *groups])
+    return body, hashlib.sha256(body).hexdigest()
+
+
 def open_groups(body: Raw | bytes, digest: str) -> list[Group]:
     """Check the digest and decode what a hub sent."""
     _check(bytes(body), digest)
     try:
-        return _groups.decode(body)
+        with _without_collections():
+            return _groups.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the hub cannot be read: {error}") from error
 
@@ -46,12 +70,26 @@ def open_push(body: Raw | bytes, digest: str) -> list[PushGroup]:
     """Check the digest and decode what a replica sent."""
     _check(bytes(body), digest)
     try:
-        groups = _push_groups.decode(body)
+        with _without_collections():
+            groups = _push_groups.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the push cannot be read: {error}") from error
     for group in groups:
         check_cells(group.rows)
     return groups
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Decoding makes a list a row and no cycles; the collector would walk over all of them again and again,
+    which doubles the time (100,000 rows of 8 values: 101 ms, without it 46 ms)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def check_cells(rows: Iterable[Sequence[Value]]) -> None:

@@ -1,0 +1,229 @@
+"""Rows with several edits, or with a parked image: coalesced one by one, a bounded number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, cast
+
+from syncline.errors import ValueRefused
+from syncline.model.values import Value, indices_of, subtract
+from syncline.protocol.messages import PushOp
+from syncline.replica.overlay import Key, kind_of
+from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.store import Store, pack, unpack
+
+RANGE = 5_000
+"""Rows coalesced at once (law L11)."""
+
+MASKS = 64
+"""More sets of changed columns than this are not worth a statement each: such rows come here too."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Changes of one table, operation and column set, as in `messages.PushGroup` but with absolute clocks
+    and with checkpoints: `hlc` of the row's last edit, `checkpoint` of its first."""
+
+    op: PushOp
+    columns: list[int]
+    rows: list[Sequence[Value]] = field(default_factory=list)
+    hlc: list[int] = field(default_factory=list)
+    checkpoint: list[int] = field(default_factory=list)
+    column_hlc: list[list[int]] = field(default_factory=list)
+    column_checkpoint: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row whose change cannot travel, and why."""
+
+    key: Key
+    detail: str
+
+
+class Edit(NamedTuple):
+    """`old`: the former values of the table's increment columns."""
+
+    op: str
+    mask: int
+    hlc: int
+    checkpoint: int
+    old: dict[int, Value]
+
+
+class Chain(NamedTuple):
+    """All edits of one row, in order, and the row as it is, all value columns (None: it is not there)."""
+
+    key: Key
+    edits: list[Edit]
+    image: Sequence[Value] | None
+
+    @property
+    def kind(self) -> PushOp:
+        kind = kind_of([edit.op for edit in self.edits], self.image is None) or "-"
+        if self.image is None and kind in "IRU":
+            return "-" if kind == "I" else "D"  # it left its table past the triggers
+        return cast(PushOp, kind)
+
+
+class Chains:
+    """The chains among the log entries up to `cut`. Inside a write transaction that has filled
+    `temp._sync_clock`. `refused` fills while `batches` is read."""
+
+    def __init__(self, store: Store, t: Statements, cut: int) -> None:
+        self._store, self._t, self._cut = store, t, cut
+        self.count = 0
+        self.refused: list[Refused] = []
+
+    def find(self) -> None:
+        """Number the rows that come here, and their entries."""
+        store, t = self._store, self._t
+        for name in ("_sync_chain", "_sync_chain_entry"):
+            store.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        store.execute(f"CREATE TEMP TABLE _sync_chain (i INTEGER PRIMARY KEY, {t.key_columns})")
+        store.execute("CREATE TEMP TABLE _sync_chain_entry (seq INTEGER PRIMARY KEY, i INTEGER)")
+        ops = {op for (op,) in store.rows(f"SELECT DISTINCT op FROM {t.log} WHERE seq <= ?", (self._cut,))}
+        if ops not in ({"I"}, {"D"}):  # no row is inserted twice without a delete, nor the other way
+            few = "" if self._has_few_masks() else " OR max(op = 'U')"
+            store.execute(
+                f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
+                f" WHERE seq <= ? GROUP BY {t.key_columns} HAVING count(*) > 1{few}",
+                (self._cut,),
+            )
+        self._find_parked()
+        self._number()
+
+    def _has_few_masks(self) -> bool:
+        masks = ", ".join(self._t.masks)
+        sql = f"SELECT DISTINCT {masks} FROM {self._t.log} WHERE op = 'U' AND seq <= ? LIMIT {MASKS + 1}"
+        return len(self._store.rows(sql, (self._cut,))) <= MASKS
+
+    def _find_parked(self) -> None:
+        t = self._t
+        keys = [
+            unpack(key) for (key,) in self._store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
+        ]
+        same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
+        self._store.executemany(
+            f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
+            f" WHERE seq <= {self._cut} AND {same}"
+            f" AND NOT EXISTS (SELECT 1 FROM temp._sync_chain WHERE {same}) LIMIT 1",
+            keys,
+        )
+
+    def find_missing(self) -> None:
+        """Add the rows with one edit, I or U, that are not in their table."""
+        t = self._t
+        keys = ", ".join(f"l.k{i}" for i in range(t.arity))
+        self._store.execute(
+            f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {keys} FROM {t.log} l"
+            f" WHERE l.op IN ('I', 'U') AND l.seq <= ?"
+            f" AND l.seq NOT IN (SELECT seq FROM temp._sync_chain_entry)"
+            f" AND NOT EXISTS (SELECT 1 FROM {t.name} t WHERE {t.row_key('t', 'l')})",
+            (self._cut,),
+        )
+        self._number()
+
+    def _number(self) -> None:
+        store, t = self._store, self._t
+        self.count = store.value("SELECT count(*) FROM temp._sync_chain")
+        if not self.count:
+            return
+        store.execute("DROP INDEX IF EXISTS temp._sync_chain_of")
+        store.execute(f"CREATE INDEX temp._sync_chain_key ON _sync_chain ({t.key_columns})")
+        store.execute(
+            f"INSERT OR IGNORE INTO temp._sync_chain_entry SELECT l.seq, n.i FROM {t.log} l"
+            f" CROSS JOIN temp._sync_chain n ON {t.same_key('n', 'l')} WHERE l.seq <= ?",
+            (self._cut,),
+        )
+        store.execute("CREATE INDEX temp._sync_chain_of ON _sync_chain_entry (i, seq)")
+        store.execute("DROP INDEX temp._sync_chain_key")
+
+    def batches(self) -> Iterator[Batch]:
+        """Every chain as one change."""
+        for first in range(1, self.count + 1, RANGE):
+            groups: dict[tuple[PushOp, tuple[int, ...], bool], Batch] = {}
+            for chain in self._read(first, first + RANGE - 1):
+                try:
+                    self._add(groups, chain)
+                except ValueRefused as error:
+                    self.refused.append(Refused(chain.key, error.detail))
+            yield from groups.values()
+
+    def _read(self, first: int, last: int) -> Iterator[Chain]:
+        t = self._t
+        images = self._images(first, last)
+        columns = indices_of(t.increments)
+        picked = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in columns)]
+        rows = self._store.rows(
+            f"SELECT e.i, l.op, c.hlc, c.checkpoint, {', '.join(f'l.{name}' for name in picked)}"
+            f" FROM temp._sync_chain_entry e CROSS JOIN {t.log} l ON l.seq = e.seq"
+            f" CROSS JOIN temp._sync_clock c ON c.seq = e.seq WHERE e.i BETWEEN ? AND ? ORDER BY e.i, e.seq",
+            (first, last),
+        )
+        keys, olds = 4 + len(t.masks), 4 + len(t.masks) + t.arity
+        for number, entries in groupby(rows, itemgetter(0)):
+            edits: list[Edit] = []
+            key: Key = ()
+            for entry in entries:
+                op, hlc, checkpoint = entry[1:4]
+                mask = joined_mask([part or 0 for part in entry[4:keys]])
+                old = dict(zip(columns, entry[olds:], strict=True))
+                edits.append(Edit(op, mask, hlc, checkpoint, old))
+                key = entry[keys:olds]
+            yield Chain(key, edits, images.get(number) or self._parked(key))
+
+    def _images(self, first: int, last: int) -> dict[int, Sequence[Value]]:
+        t = self._t
+        values = "".join(f", t.{name}" for name in t.values)
+        rows = self._store.rows(
+            f"SELECT n.i{values}, 1 FROM temp._sync_chain n CROSS JOIN {t.name} t ON {t.row_key('t', 'n')}"
+            f" WHERE n.i BETWEEN ? AND ?",
+            (first, last),
+        )
+        return {row[0]: row[1:] for row in rows}
+
+    def _parked(self, key: Key) -> Sequence[Value] | None:
+        body = self._store.value(
+            "SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (self._t.n, pack(list(key)))
+        )
+        image: Sequence[Value] | None = None if body is None else unpack(body)
+        return image
+
+    def _add(self, groups: dict[tuple[PushOp, tuple[int, ...], bool], Batch], chain: Chain) -> None:
+        kind, edits = chain.kind, chain.edits
+        row_clock = edits[-1].hlc, edits[0].checkpoint
+        clocks: list[tuple[int, int]] = []
+        if kind == "U":
+            columns, values, clocks = self._changed(chain)
+        else:
+            columns = self._t.table.pushed if kind in "IR" else ()
+            values = [chain.image[i] for i in columns] if chain.image is not None else []
+        apart = any(clock != row_clock for clock in clocks)
+        batch = groups.setdefault((kind, columns, apart), Batch(kind, list(columns)))
+        batch.rows.append((*chain.key, *values))
+        batch.hlc.append(row_clock[0])
+        batch.checkpoint.append(row_clock[1])
+        if apart:
+            batch.column_hlc.append([hlc for hlc, _ in clocks])
+            batch.column_checkpoint.append([checkpoint for _, checkpoint in clocks])
+
+    def _changed(self, chain: Chain) -> tuple[tuple[int, ...], list[Value], list[tuple[int, int]]]:
+        """Columns, values and clocks of an update: each column has its own last clock and first base."""
+        assert chain.image is not None, "a row without an image is no update"
+        touched = 0
+        for edit in chain.edits:
+            touched |= edit.mask
+        columns = tuple(indices_of(touched))
+        values, clocks = [], []
+        for column in columns:
+            touching = [edit for edit in chain.edits if edit.mask >> column & 1]
+            value = chain.image[column]
+            if self._t.increments >> column & 1:
+                value = subtract(value, touching[0].old[column])
+            values.append(value)
+            clocks.append((touching[-1].hlc, touching[0].checkpoint))
+        return columns, values, clocks

@@ -1,0 +1,106 @@
+"""What is pending: counts, the listing of the change log, and what became of rows that a REPLACE hit.
+
+A REPLACE deletes rows without firing a trigger, so capture notes every row it may hit, before, as an entry
+M. It was deleted if the next entry of its key is an insert, or if there is no next entry and the row is
+gone; otherwise nothing happened to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from syncline.errors import UsageError
+from syncline.model.clock import COUNTER_BITS
+from syncline.model.values import Value, indices_of
+from syncline.replica.device import Device
+from syncline.replica.reports import LogEntry
+from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.store import Store, pack
+
+_AT = (
+    "strftime('%Y-%m-%dT%H:%M:%fZ', CASE typeof(l.at) WHEN 'integer'"
+    f" THEN (l.at >> {COUNTER_BITS}) / 86400000.0 + 2440587.5 ELSE l.at END)"
+)
+
+
+def settle(store: Store, t: Statements) -> None:
+    """Turn every entry M into what it amounts to: a delete, or nothing. Inside a transaction, while no
+    push is in flight."""
+    if not _has_maybe(store, t):
+        return
+    store.executemany(
+        f"UPDATE {t.log} SET op = 'D' WHERE seq = ?", [(seq,) for seq in sorted(happened(store, t))]
+    )
+    store.execute(f"DELETE FROM {t.log} WHERE op = 'M'")
+
+
+def happened(store: Store, t: Statements) -> set[int]:
+    """The entries M that were deletes, by number."""
+    keys = t.key_columns
+    gone = " AND ".join(
+        f"t.{name} = e.k{i} AND t.{name} = e.k{i} COLLATE BINARY" for i, name in enumerate(t.keys)
+    )
+    rows = store.rows(
+        f"SELECT e.seq, e.next, {', '.join(f'e.k{i}' for i in range(t.arity))} FROM ("
+        f"SELECT seq, op, {keys}, lead(op) OVER (PARTITION BY {keys} ORDER BY seq) AS next FROM {t.log}"
+        f") e WHERE e.op = 'M' AND (e.next = 'I' OR e.next IS NULL"
+        f" AND NOT EXISTS (SELECT 1 FROM {t.name} t WHERE {gone}))"
+    )
+    parked = {key for (key,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))}
+    return {seq for seq, follows, *key in rows if follows == "I" or not parked or pack(key) not in parked}
+
+
+def _has_maybe(store: Store, t: Statements) -> bool:
+    return store.row(f"SELECT 1 FROM {t.log} WHERE op = 'M' LIMIT 1") is not None
+
+
+def is_anything_pending(device: Device) -> bool:
+    """Whether any table has captured edits. Cheap; entries M count."""
+    return any(device.store.row(f"SELECT 1 FROM {t.log} LIMIT 1") for t in device.tables.values())
+
+
+def pending_edits(device: Device) -> dict[str, int]:
+    """How many captured edits each table has that the hub has not decided; tables without are left out."""
+    counts = {}
+    for t in device.tables.values():
+        count = device.store.value(f"SELECT count(*) FROM {t.log} WHERE op <> 'M'")
+        if _has_maybe(device.store, t):
+            count += len(happened(device.store, t))
+        if count:
+            counts[t.table.name] = count
+    return counts
+
+
+def log_entries(
+    device: Device, table: str | None = None, key: Sequence[Value] | None = None
+) -> Iterator[LogEntry]:
+    """The captured edits in the order of each table's log, of one table or one row if given.
+
+    UsageError if the table is not tracked or the key has another number of values.
+    """
+    if table is not None and device.named(table) is None:
+        raise UsageError(
+            f"table {table} is not tracked", code="no_such_table", remedy="See: syncline status FILE"
+        )
+    for t in device.tables.values():
+        if table is None or t.table.name == table:
+            if key is not None and len(key) != t.arity:
+                raise UsageError(f"the key of table {t.table.name} is {', '.join(t.table.key)}")
+            yield from _entries(device.store, t, key)
+
+
+def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterator[LogEntry]:
+    cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
+    deletes = happened(store, t) if _has_maybe(store, t) else set()
+    where = "" if key is None else " WHERE " + " AND ".join(f"l.k{i} = ?" for i in range(t.arity))
+    names = [*t.masks, *(f"k{i}" for i in range(t.arity)), *t.old_columns(t.table.all_mask)]
+    sql = f"SELECT l.seq, l.op, {_AT}, {', '.join(f'l.{name}' for name in names)} FROM {t.log} l{where}"
+    for batch in store.batches(f"{sql} ORDER BY l.seq", key or ()):
+        for seq, op, at, *rest in batch:
+            if op == "M" and seq not in deletes:
+                continue
+            masks, values = rest[: len(t.masks)], rest[len(t.masks) :]
+            shown = {"U": joined_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
+            old = {t.table.values[i].name: values[t.arity + i] for i in indices_of(shown)}
+            name = "D" if op == "M" else op
+            yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)
