@@ -18,7 +18,7 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica.device import Device
 from syncline.replica.overlay import Overlay, merge
-from syncline.replica.parents import mend_parents
+from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
 from syncline.replica.rows import show_row, write_row, write_rows
@@ -124,12 +124,19 @@ def take_out_gone(work: Work, answer: Answer) -> None:
 
 
 def show_held(work: Work, answer: Answer) -> None:
-    """Try again to write what had no room; what has none now waits for the next apply."""
-    for n, rows in list(work.held.items()):
-        t = work.device.by_number[n]
-        for key, state in list(rows.items()):
-            if state is not None and key in rows:
-                learn_rows(work, t, list(state), [[*key, *state.values()]])
+    """Try again to write what had no room, parents first; what has none now waits for the next apply."""
+    for _, t in sorted(work.device.tables.items()):
+        rows = work.held.get(t.n, {})
+        before = len(rows) + 1
+        while len(rows) < before:  # rows of one table may be each other's parents
+            before = len(rows)
+            for key, state in list(rows.items()):
+                if state is not None and key in rows and _can_show(work, t, key, state):
+                    learn_rows(work, t, list(state), [[*key, *state.values()]])
+
+
+def _can_show(work: Work, t: Statements, key: tuple[Value, ...], state: dict[int, Value]) -> bool:
+    return not t.is_whole(tuple(state)) or has_parents(work, t, key, state)
 
 
 def mend(work: Work, answer: Answer) -> None:

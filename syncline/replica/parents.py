@@ -22,7 +22,8 @@ ROUNDS = 20
 
 
 def mend_parents(work: Work) -> None:
-    """Give every orphan its parent back, or hide it if it has pending edits, until nothing changes."""
+    """Give every orphan its parent back, or put the orphan aside until the hub says more (parked if it
+    has pending edits, else held), until nothing changes."""
     for _ in range(ROUNDS):
         mended = 0
         for child in work.device.tables.values():
@@ -54,10 +55,31 @@ def _mend(work: Work, child: Statements, parent: Statements, fk: ForeignKey, row
     if _bring_back(work, parent, dict(zip(parents_key(fk, parent), points, strict=True))):
         return True
     pending = work.overlay.pending(child, [key])[0]
-    if pending.present is None or pending.kind in (None, "D", "-"):
+    if pending.present is None:
         return False
-    work.overlay.park(child, [pending])
+    if pending.kind is None:
+        work.hold(child, key, dict(enumerate(pending.present)))
+    else:
+        work.overlay.park(child, [pending])
     work.store.execute(child.delete, key)
+    return True
+
+
+def has_parents(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> bool:
+    """Whether all parents are there that a row points at."""
+    names = dict(zip(t.table.key, key, strict=True))
+    names |= {column.name: state.get(i) for i, column in enumerate(t.table.values)}
+    for fk in t.table.foreign_keys:
+        parent = work.device.named(fk.parent)
+        points = [names[name] for name in fk.columns]
+        if parent is None or None in points:
+            continue
+        theirs = parents_key(fk, parent)
+        if parent is t and [names[name] for name in theirs] == points:
+            continue
+        match = " AND ".join(f"{quote(name)} = ?" for name in theirs)
+        if work.store.row(f"SELECT 1 FROM {parent.name} WHERE {match}", points) is None:
+            return False
     return True
 
 

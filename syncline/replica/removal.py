@@ -23,6 +23,7 @@ def remove_gone(work: Work) -> None:
         return
     _settle_edited(work)
     _keep_parents(work)
+    _hold_orphans(work)
     tables = [t for _, t in sorted(work.device.tables.items()) if t.n in work.gone]
     for t in tables:
         _park_edited(work, t)
@@ -80,6 +81,37 @@ def _keep_parents(work: Work) -> None:
                 one = "SELECT " + ", ".join(f"? AS k{i}" for i in range(child.arity))
                 _note(found, parent, _keep_for(work, child, parent, fk, one, key))
         fresh = found
+
+
+def _hold_orphans(work: Work) -> None:
+    """A row without edits that will have no parent is held until the hub has said what became of it.
+
+    The news may be in the next pull (a verdict alone brings only some rows); or the central database
+    does not keep its foreign keys. A cascade must not take such a row away unnoticed.
+    """
+    fresh = True
+    while fresh:
+        fresh = False
+        for child, parent, fk in _edges(work):
+            keys = _orphans_to_be(work, child, parent, fk)
+            for start in range(0, len(keys), BATCH):
+                for row in work.overlay.pending(child, keys[start : start + BATCH]):
+                    work.hold(child, row.key, dict(enumerate(row.present or ())))
+            work.note_gone(child, keys)
+            fresh = fresh or bool(keys)
+
+
+def _orphans_to_be(work: Work, child: Statements, parent: Statements, fk: ForeignKey) -> list[Key]:
+    own = ", ".join(f"c.{quote(name)}" for name in fk.columns)
+    theirs = ", ".join(f"p.{quote(name)}" for name in parents_key(fk, parent))
+    staying = ""
+    if child.n in work.gone:
+        gone = f"temp._sync_gone_{child.n} g WHERE {child.row_key('c', 'g')}"
+        staying = f" AND NOT EXISTS (SELECT 1 FROM {gone})"
+    return work.store.rows(
+        f"SELECT {child.keys_of('c')} FROM {child.name} c WHERE ({own}) IN (SELECT {theirs}"
+        f" FROM temp._sync_gone_{parent.n} l CROSS JOIN {parent.name} p ON {parent.row_key('p', 'l')}){staying}"
+    )
 
 
 def _note(found: dict[int, list[Key]], parent: Statements, keys: list[Key]) -> None:
