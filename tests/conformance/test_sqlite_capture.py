@@ -324,6 +324,32 @@ def test_restrict_within_a_table_does_not_depend_on_the_order(make: Make) -> Non
     assert [row[0] for row in world.rows("t")] == [4, 5]
 
 
+@pytest.mark.parametrize("rule", ["", "NOT NULL", "NOT NULL CHECK (length(u) < 5)"])
+def test_rows_may_trade_unique_values(make: Make, rule: str) -> None:
+    world = make(
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE {rule})",
+        "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e')",
+    )
+    traded = world.stage("update", "t", [[1, "b"], [2, "c"], [3, "a"], [4, "z"]], ["u"])
+    if "CHECK" in rule:
+        assert world.push_what_fits(traded) == {("t", (1,)), ("t", (2,)), ("t", (3,))}
+        return
+    assert world.push(traded) == []
+    assert world.rows("t") == [[1, "b"], [2, "c"], [3, "a"], [4, "z"], [5, "e"]]
+    start = world.now()
+    clash = world.stage("update", "t", [[1, "c"], [2, "b"], [3, "e"]], ["u"])
+    assert world.push_what_fits(clash) == {("t", (3,))}
+    assert world.rows("t") == [[1, "c"], [2, "b"], [3, "a"], [4, "z"], [5, "e"]]
+    assert set(world.since(start, "r1")) == set()
+
+
+def test_a_unique_value_moves_from_a_deleted_row_to_a_new_one(make: Make) -> None:
+    world = make(*PEOPLE)
+    stages = world.stage("insert", "p", [["d", "x", 1]]), world.stage("delete", "p", [["a"]])
+    assert world.push(*stages) == []
+    assert [row[0] for row in world.rows("p")] == ["b", "c", "d"]
+
+
 def test_a_restored_database_refuses_watermarks_of_its_future(make: Make, tmp_path: Path) -> None:
     world = make(*PEOPLE)
     world.run("UPDATE p SET n = 0")

@@ -3,6 +3,7 @@
     record    the log entries of a stage, in one statement
     write     the rows of a stage, in one statement; if that is refused, in halves, down to the bad rows
     retry     refused rows once more after the others: a unique value may have become free meanwhile
+    swap      rows that trade unique values, by way of placeholders
     check     deferred foreign keys of the staged rows, by anti-joins
     clean     where capture had to stay on, remove what it logged of the staged rows themselves
 
@@ -57,6 +58,8 @@ def apply(writer: Writer, stages: Sequence[Staged], origin: str) -> list[Refusal
         work.mark = writer.now().seq
         _write(connection, work, _bounds(connection, work))
     _retry(connection, works)
+    if _swap(connection, works):
+        _retry(connection, works)
     refusals = [
         Refusal(work.staged.stage, rowid - 1, code, detail)
         for work in works
@@ -68,7 +71,7 @@ def apply(writer: Writer, stages: Sequence[Staged], origin: str) -> list[Refusal
     else:
         for work in works:
             _clean(connection, work)
-            foreign.forget(connection, work.staged)
+            foreign.forget(connection, writer.layout, work.staged)
     connection.execute("RELEASE _sync_apply")
     return refusals
 
@@ -180,6 +183,52 @@ def _retry(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
         after = sum(len(work.failures) for work in works)
         if after == 0 or after == before:
             return
+
+
+def _swap(connection: sqlite3.Connection, works: Sequence[Work]) -> bool:
+    """Put placeholders into the unique columns of updates that clash; whether there was anything to do.
+
+    Updates that trade values are in each other's way in every order. If the true values do not fit
+    afterwards either, the rows are refused and the placeholders rolled back with everything else.
+    """
+    swapped = False
+    for work in works:
+        clashing = [rowid for rowid, (code, _) in work.failures.items() if code == codes.UNIQUE]
+        columns = _unique_columns(work) if work.form == "update" and len(clashing) > 1 else []
+        if not columns:
+            continue
+        tracked = work.staged.tracked
+        sets = commas(f"{quote(name)} = {_placeholder(work, name)}" for name in columns)
+        connection.execute("UPDATE _sync_hub SET suppressed = ?", (tracked.n,))
+        for rowid in clashing:
+            connection.execute("SAVEPOINT _sync_swap")
+            try:
+                connection.execute(
+                    f"UPDATE OR ABORT {tracked.name} AS t SET {sets} FROM {work.staged.table} AS s"
+                    f" WHERE {tracked.join('t', 's')} AND s.rowid = ?",
+                    (rowid,),
+                )
+                swapped = True
+            except sqlite3.IntegrityError:  # a rule of the table forbids placeholders: the row stays refused
+                connection.execute("ROLLBACK TO _sync_swap")
+            connection.execute("RELEASE _sync_swap")
+        connection.execute("UPDATE _sync_hub SET suppressed = NULL")
+    return swapped
+
+
+def _unique_columns(work: Work) -> list[str]:
+    """The columns this stage writes that are part of a unique index."""
+    tracked = work.staged.tracked
+    indexed = {name for unique in tracked.facts.uniques for name, _ in unique.columns}
+    written = [tracked.table.values[index].name for index in work.staged.stage.columns]
+    return [name for name in written if name in indexed]
+
+
+def _placeholder(work: Work, name: str) -> str:
+    column = work.staged.tracked.facts.column(name)
+    if not column.notnull:
+        return "NULL"
+    return "hex(randomblob(16))" if column.affinity in ("TEXT", "") else "random()"
 
 
 def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:

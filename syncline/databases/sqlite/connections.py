@@ -15,6 +15,8 @@ from syncline.errors import ConfigurationError, Conflict, DatabaseUnavailable
 
 Clock = Callable[[], int]
 MEMORY = ":memory:"
+CACHE_KIB = 16 * 1024
+"""Page cache of one connection: with the 2 MB that SQLite takes by itself, keys in no order spill."""
 
 
 def path_of(url: str) -> str:
@@ -85,6 +87,7 @@ class Connections:
             connection = self._connect()
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if self._clock is not None:
             _install_clock(connection, self._clock)
         return connection

@@ -14,7 +14,7 @@ from syncline.databases.sqlite.sql import quote
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)|(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`)"""
-    r"""|(?P<number>\d[\w.]*)|(?P<word>[^\W\d][\w$]*)|(?P<other>.)""",
+    r"""|(?P<number>\d[\w.]*)|(?P<word>[^\W\d][\w$]*)|(?P<other>\|\||<<|>>|[<>=!]=|<>|->>?|.)""",
     re.DOTALL,
 )
 Token = tuple[str, str]

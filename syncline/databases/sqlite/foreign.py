@@ -44,6 +44,7 @@ def _remembered(layout: Layout, staged: Staged) -> list[str]:
 
 def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
     """Keep old values that `dangling` will need, before the rows are written."""
+    _remember_paths(connection, layout, staged)
     columns = _remembered(layout, staged)
     if not columns:
         return
@@ -57,8 +58,77 @@ def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> 
     )
 
 
-def forget(connection: sqlite3.Connection, staged: Staged) -> None:
+def forget(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
+    """Drop what was remembered."""
     connection.execute(f"DROP TABLE IF EXISTS {staged.table}_old")
+    for number in range(len(_cascades(layout, staged))):
+        connection.execute(f"DROP TABLE IF EXISTS {staged.table}_path{number}")
+
+
+Path = list[tuple[Table, ForeignKey]]
+
+
+def _cascades(layout: Layout, staged: Staged) -> list[Path]:
+    """Ways by which a delete of this stage removes rows elsewhere that others may still point at.
+
+    Each way is a chain of ON DELETE CASCADE, no table twice, and one last foreign key that does not cascade.
+    """
+    if staged.stage.form != "delete":
+        return []
+    found: list[Path] = []
+    waiting: list[Path] = [[step] for step in layout.children(staged.tracked.facts.name)]
+    while waiting:
+        path = waiting.pop()
+        child, key = path[-1]
+        if key.on_delete != "CASCADE":
+            if len(path) > 1 and key.on_delete in ("NO ACTION", "RESTRICT"):
+                found.append(path)
+            continue
+        names = {staged.tracked.facts.name, *(table.name for table, _ in path[:-1])}
+        if child.name not in names:
+            waiting += [[*path, step] for step in layout.children(child.name)]
+    return found
+
+
+def _remember_paths(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
+    """For each way of `_cascades`: which rows a staged delete will take along."""
+    for number, path in enumerate(_cascades(layout, staged)):
+        joins = [f"{staged.table} AS s CROSS JOIN {staged.tracked.name} AS t0"]
+        tests = [staged.tracked.join("t0", "s")]
+        for level, (child, key) in enumerate(path[:-1]):
+            joins.append(f"{quote(child.name)} AS t{level + 1}")
+            tests += [
+                f"t{level + 1}.{quote(mine)} = t{level}.{quote(theirs)}"
+                for mine, theirs in zip(key.columns, key.parent_columns, strict=True)
+            ]
+        last = f"t{len(path) - 1}"
+        kept = [f"{last}.{quote(column)} AS {quote(column)}" for column in path[-1][1].parent_columns]
+        name = f"{staged.table}_path{number}"
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+        connection.execute(
+            f"CREATE TEMP TABLE {name[5:]} AS SELECT s.rowid AS _sync_i, {commas(kept)}"
+            f" FROM {' CROSS JOIN '.join(joins)} WHERE {' AND '.join(tests)}"
+        )
+
+
+def _cascaded(writer: Writer, staged: Staged) -> list[Refusal]:
+    """Deletes that took rows along to which somebody still points."""
+    found = []
+    for number, path in enumerate(_cascades(writer.layout, staged)):
+        child, key = path[-1]
+        gone = path[-2][0]
+        pairs = list(zip(key.columns, key.parent_columns, strict=True))
+        points = " AND ".join(f"c.{quote(mine)} = o.{quote(theirs)}" for mine, theirs in pairs)
+        stays = " AND ".join(f"p.{quote(theirs)} = o.{quote(theirs)}" for _, theirs in pairs)
+        rows = writer.connection.execute(
+            f"SELECT DISTINCT o._sync_i FROM {staged.table}_path{number} AS o WHERE EXISTS"
+            f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
+            f" (SELECT 1 FROM {quote(gone.name)} AS p WHERE {stays})"
+        )
+        for (rowid,) in rows.fetchall():
+            detail = f"rows of {child.name} still point at rows of {gone.name} that would go with it"
+            found.append(Refusal(staged.stage, rowid - 1, codes.FOREIGN_KEY, detail))
+    return found
 
 
 def dangling(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
@@ -68,6 +138,7 @@ def dangling(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal
     for staged in stages:
         if staged.stage.form == "delete":
             found += _new(known, _orphaning(writer, staged))
+            found += _new(known, _cascaded(writer, staged))
         else:
             found += _new(known, _orphans(writer, staged))
             found += _new(known, _orphaning(writer, staged))
