@@ -50,7 +50,7 @@ def item(number: int) -> Item:
         number % 1_000,
         number & 1,
         number / 7,
-        f"2026-0{1 + number % 9}-1{number % 10}T0{number % 10}:00:{number % 60:02}.{number % 1_000_000:06}Z",
+        f"2026-0{1 + number % 9}-1{number % 10}T0{number % 10}:00:{number % 60:02}.{number % 99_991:05}1Z",
     )
 
 
