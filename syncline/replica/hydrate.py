@@ -24,7 +24,7 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
 from syncline.replica import capture
-from syncline.replica.apply import Answer, apply
+from syncline.replica.apply import Answer, apply, keep_held, mend, run_steps, take_held
 from syncline.replica.ddl import create_indexes, create_tables
 from syncline.replica.device import Device
 from syncline.replica.overlay import Overlay
@@ -85,10 +85,16 @@ def fill(store: Store, hub_url: str | None, progress: Progress) -> Flow[None]:
     store.execute("PRAGMA synchronous = NORMAL")
     device = yield from begin(store, hub_url)
     if device.store.state().hydrate is not None:
+        # Parents and children come in different chunks, each a transaction of its own. Nobody else can
+        # see the file before all foreign keys have been checked at once, below (law L9).
+        store.execute("PRAGMA foreign_keys = OFF")
         notes = yield from copy_chunks(device, write_chunk, progress)
         _complete(device, notes)
+        store.execute("PRAGMA foreign_keys = ON")
     last = yield from fetch_rest(device, None, progress)
     apply(device, Answer(last=last))
+    if store.row("PRAGMA foreign_key_check") is not None:
+        run_steps(device, Answer(), (take_held, mend, keep_held))
 
 
 def begin(store: Store, hub_url: str | None) -> Flow[Device]:
