@@ -9,6 +9,9 @@ from syncline.databases.sqlite.sql import quote
 from syncline.model.schema import ForeignKey
 
 OWN_PREFIXES = ("sqlite_", "_sync_")
+_SHADOWS = (
+    "data idx content docsize config segments segdir stat node parent rowid".split()
+)  # of FTS3 to FTS5 and R*Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,8 @@ def table_names(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
     tables = {name: sql for name, sql in rows if not name.lower().startswith(OWN_PREFIXES)}
     virtual = [name for name, sql in tables.items() if _is_virtual(sql)]
-    shadows = tuple(f"{name}_" for name in virtual)
-    return {
-        name: sql
-        for name, sql in tables.items()
-        if name not in virtual and not (shadows and name.startswith(shadows))
-    }
+    shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
+    return {name: sql for name, sql in tables.items() if name not in virtual and name not in shadows}
 
 
 def _is_virtual(sql: str) -> bool:
