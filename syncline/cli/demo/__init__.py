@@ -1,7 +1,7 @@
 """`syncline demo`: the whole story in ten seconds, on real files, a real server and a real kill.
 
-Brings its own data. The devices' edits are plain SQL by the standard `sqlite3`, as any application
-would make them; everything else is what `syncline` itself offers.
+Brings its own data. The devices' edits are plain SQL, as any application would make them; everything else
+is what `syncline` itself offers.
 """
 
 from __future__ import annotations

@@ -1,29 +1,34 @@
-"""The demo's application: an ordinary program on an ordinary SQLite file. It has never heard of Syncline.
+"""The demo's application: plain SQL on an ordinary SQLite file. It calls nothing of Syncline's engine.
 
-That is why it, alone outside the stores, imports `sqlite3`.
+Its statements go through the store's plain connection, because the driver is imported in the stores
+alone: a process must not have two copies of SQLite on one file.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-TABLES = """
+from syncline.replica.store import Store
+
+TABLES = [
+    """
 CREATE TABLE site (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     phone TEXT,
     gate_code TEXT
-);
+)""",
+    """
 CREATE TABLE part (
     code TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     stock INTEGER NOT NULL CHECK (stock >= 0),
     price REAL NOT NULL
-);
+)""",
+    """
 CREATE TABLE visit (
     id TEXT PRIMARY KEY,
     site_id INTEGER NOT NULL REFERENCES site (id),
@@ -32,8 +37,8 @@ CREATE TABLE visit (
     hour INTEGER NOT NULL,
     report TEXT,
     UNIQUE (site_id, day, hour)
-);
-"""
+)""",
+]
 KEYS = {"site": "id", "part": "code", "visit": "id"}
 COUNTED_PART, STOCK = "SEAL-40", 40
 
@@ -61,26 +66,24 @@ VISITS = [
 
 def create(file: Path) -> None:
     """Make the company's database, before anybody thought of devices."""
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.executescript(TABLES)
-        connection.executemany("INSERT INTO site VALUES (?, ?, ?, ?)", SITES)
-        connection.executemany("INSERT INTO part VALUES (?, ?, ?, ?)", PARTS)
-        connection.executemany("INSERT INTO visit VALUES (?, ?, ?, ?, ?, ?)", VISITS)
+    with closing(Store.open_private(file)) as store, store.transaction():
+        for statement in TABLES:
+            store.execute(statement)
+        store.executemany("INSERT INTO site VALUES (?, ?, ?, ?)", SITES)
+        store.executemany("INSERT INTO part VALUES (?, ?, ?, ?)", PARTS)
+        store.executemany("INSERT INTO visit VALUES (?, ?, ?, ?, ?, ?)", VISITS)
 
 
-def execute(file: Path, *statements: str) -> None:
-    """Run statements, each in a transaction of its own, as any program would."""
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA foreign_keys = ON")
-        for statement in statements:
-            with connection:
-                connection.execute(statement)
+def execute(file: Path, statement: str) -> None:
+    """Run one statement in a transaction of its own, as any program would."""
+    with closing(Store.open_file(file)) as store:
+        store.execute(statement)
 
 
 def ask(file: Path, query: str, values: Sequence[Any] = ()) -> Any:
     """The first column of the first row."""
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(query, values).fetchone()[0]
+    with closing(Store.open_file(file)) as store:
+        return store.value(query, values)
 
 
 def stock(file: Path) -> int:
@@ -105,11 +108,11 @@ def sound(file: Path) -> bool:
 
 def rows(file: Path) -> dict[str, list[tuple[str, ...]]]:
     """Every row of every table in key order, each cell with its type: 1, 1.0 and '1' are not equal."""
-    with closing(sqlite3.connect(file)) as connection:
+    with closing(Store.open_file(file)) as store:
         return {
             table: [
                 tuple(f"{type(cell).__name__} {cell!r}" for cell in row)
-                for row in connection.execute(f"SELECT * FROM {table} ORDER BY {key}")
+                for row in store.rows(f"SELECT * FROM {table} ORDER BY {key}")
             ]
             for table, key in KEYS.items()
         }
