@@ -1,0 +1,99 @@
+"""A device file made from CREATE TABLE statements, without a hub: for the tests of single steps."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from syncline.databases.sqlite.reflect import reflect
+from syncline.model.schema import Schema, TableSchema, arrange, to_plain
+from syncline.protocol.body import seal
+from syncline.protocol.messages import Changes, Group, Verdict
+from syncline.replica import capture
+from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.device import Device
+from syncline.replica.store import Store
+
+
+class Bench:
+    """A prepared replica, and a connection of the application beside it."""
+
+    def __init__(self, path: Path, ddl: str, increments: Sequence[str] = ()) -> None:
+        self.app = sqlite3.connect(path, isolation_level=None)
+        self.app.execute("PRAGMA foreign_keys = ON")
+        self.app.executescript(ddl)
+        self.schema = _schema(self.app, set(increments))
+        self.store = Store.open_private(path)
+        with self.store.transaction() as store:
+            store.prepare("replica-1")
+            store.set_state(
+                schema=json.dumps(to_plain(self.schema)), fingerprint=self.schema.fingerprint, hub="hub-1"
+            )
+            for table in self.schema.tables:
+                store.number(table.name)
+            store.advance("w0", 0)
+            self.device = Device.load(store)
+            for t in self.device.tables.values():
+                capture.install(store, t)
+
+    def close(self) -> None:
+        self.store.close()
+        self.app.close()
+
+    # What the hub sends -------------------------------------------------------------------------------
+
+    def put(self, table: str, *rows: Sequence[Any], columns: Sequence[str] | None = None) -> Group:
+        """Rows as the hub has them: whole, or some columns (names) after the key."""
+        position = self.schema.position(table)
+        names = [column.name for column in self.schema.tables[position].values]
+        picked = range(len(names)) if columns is None else [names.index(name) for name in columns]
+        return Group(position, "U", list(picked), [list(row) for row in rows])
+
+    def gone(self, table: str, *keys: Any) -> Group:
+        """Rows that are not there (keys of one column)."""
+        return Group(self.schema.position(table), "D", [], [[key] for key in keys])
+
+    def pull(self, *groups: Group, watermark: str = "w1", hlc: int = 0) -> Applied:
+        """Take in a pull of one page."""
+        body, digest = seal(list(groups))
+        return apply(self.device, Answer(last=Changes(watermark, False, hlc, digest, _raw(body))))
+
+    def verdict(self, *overrides: Group, **fields: Any) -> Applied:
+        """Take in the verdict of the push in flight."""
+        body, digest = seal(list(overrides))
+        number = self.store.state().push
+        return apply(self.device, Answer(Verdict(number, [], digest, _raw(body), **fields)))
+
+    # What the device shows ----------------------------------------------------------------------------
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.app.execute(sql).fetchall()
+
+    def all(self, table: str) -> list[tuple[Any, ...]]:
+        return self.rows(f'SELECT * FROM "{table}" ORDER BY 1')
+
+
+def _raw(body: bytes) -> Any:
+    from msgspec import Raw
+
+    return Raw(body)
+
+
+def _schema(app: sqlite3.Connection, increments: set[str]) -> Schema:
+    names = [name for (name,) in app.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = []
+    for table in reflect(app, names).tables:
+        plain = to_plain(Schema((table,)))["tables"][0]
+        for column in plain["columns"]:
+            column["increment"] = column["name"] in increments
+        tables.append(_again(plain))
+    return arrange(tables)
+
+
+def _again(plain: dict[str, Any]) -> TableSchema:
+    from syncline.model.schema import from_plain
+
+    return from_plain({"tables": [plain]}).tables[0]

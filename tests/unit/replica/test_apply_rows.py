@@ -1,0 +1,150 @@
+"""What the hub sends, on rows without pending edits: sets, order, unique values, foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncline.errors import StoreError
+from tests.support.device import Bench
+
+DDL = """
+CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);
+CREATE TABLE child (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER REFERENCES parent (id) ON DELETE CASCADE,
+    code TEXT NOT NULL UNIQUE
+);
+CREATE TABLE tree (id INTEGER PRIMARY KEY, up INTEGER REFERENCES tree (id));
+CREATE TABLE pair (a INTEGER, b TEXT, v, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE TABLE "select" ("from" TEXT PRIMARY KEY, "a ""b" TEXT);
+CREATE TABLE bare (id INTEGER PRIMARY KEY);
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "device.db", DDL)
+    yield made
+    made.close()
+
+
+def test_whole_rows_are_inserted_or_updated_and_partial_ones_change_only_their_columns(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", "x"], [2, "b", "y"]))
+    bench.pull(bench.put("parent", [2, "z"], columns=["note"]), bench.put("parent", [3, "c", None]))
+    assert bench.all("parent") == [(1, "a", "x"), (2, "b", "z"), (3, "c", None)]
+
+
+def test_an_update_does_not_delete_the_children_of_its_row(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", "x"]), bench.put("child", [10, 1, "k"]))
+    bench.pull(bench.put("parent", [1, "A", "X"]))
+    assert bench.all("child") == [(10, 1, "k")]
+
+
+def test_nothing_that_is_applied_is_captured(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", "x"]), bench.put("pair", [1, "b", b"\0"]))
+    bench.pull(bench.put("parent", [1, "n"], columns=["note"]), bench.gone("parent", 1))
+    assert [bench.rows(f"SELECT * FROM _sync_log_{n}") for n in range(1, 7)] == [[]] * 6
+    assert bench.rows("SELECT suppressed FROM _sync_state") == [(0,)]
+
+
+def test_two_rows_that_swap_a_unique_value_arrive_in_one_pull(bench: Bench) -> None:
+    bench.pull(bench.put("child", [1, None, "x"], [2, None, "y"], [3, None, "z"]))
+    bench.pull(bench.put("child", [1, "y"], [2, "z"], [3, "x"], columns=["code"]))
+    assert bench.all("child") == [(1, None, "y"), (2, None, "z"), (3, None, "x")]
+    assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
+
+
+def test_a_unique_value_moves_from_a_row_that_is_deleted_to_one_that_is_new(bench: Bench) -> None:
+    bench.pull(bench.put("child", [1, None, "x"]))
+    bench.pull(bench.put("child", [2, None, "x"]), bench.gone("child", 1))
+    assert bench.all("child") == [(2, None, "x")]
+
+
+def test_a_unique_value_moves_across_groups_of_different_columns(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", "p"], [2, "b", "q"]))
+    bench.pull(bench.put("parent", [1, "b"], columns=["name"]), bench.put("parent", [2, "a", "r"]))
+    assert bench.all("parent") == [(1, "b", "p"), (2, "a", "r")]
+
+
+def test_many_rows_that_shift_a_unique_value_by_one_arrive_in_one_pull(bench: Bench) -> None:
+    bench.pull(bench.put("child", *([i, None, f"{i:05}"] for i in range(3000))))
+    bench.pull(bench.put("child", *([i, f"{i + 1:05}"] for i in range(3000)), columns=["code"]))
+    assert bench.all("child") == [(i, None, f"{i + 1:05}") for i in range(3000)]
+
+
+def test_children_may_come_before_their_parents_l9(bench: Bench) -> None:
+    bench.pull(bench.put("child", [1, 7, "k"]), bench.put("parent", [7, "p", None]))
+    bench.pull(bench.put("tree", [1, 2], [2, 3], [3, 1], [4, 4]))
+    assert bench.all("child") == [(1, 7, "k")]
+    assert bench.all("tree") == [(1, 2), (2, 3), (3, 1), (4, 4)]
+
+
+def test_a_child_that_moves_away_survives_its_old_parent_although_the_delete_comes_first(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", None], [2, "b", None]), bench.put("child", [9, 1, "k"]))
+    bench.pull(bench.gone("parent", 1), bench.put("child", [9, 2], columns=["parent"]))
+    assert bench.all("child") == [(9, 2, "k")]
+    assert bench.all("parent") == [(2, "b", None)]
+
+
+def test_a_row_that_is_gone_and_comes_back_in_a_later_group_is_there(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, "a", None]))
+    bench.pull(bench.gone("parent", 1), bench.put("parent", [1, "b", None]))
+    assert bench.all("parent") == [(1, "b", None)]
+
+
+def test_a_child_whose_parent_the_centre_does_not_have_is_held_until_it_has_one(bench: Bench) -> None:
+    bench.pull(bench.put("child", [1, 7, "k"]))
+    assert bench.all("child") == []
+    bench.pull(bench.put("parent", [7, "p", None]))
+    assert bench.all("child") == [(1, 7, "k")]
+
+
+def test_odd_names_composite_keys_and_tables_of_a_key_alone(bench: Bench) -> None:
+    bench.pull(
+        bench.put("select", ["x", "y"]), bench.put("bare", [1], [2]), bench.put("pair", [1, "b", 1.0], [1, "c", "1"])
+    )
+    bench.pull(bench.put("select", ["x", "z"]), bench.put("bare", [2]))
+    assert bench.all("select") == [("x", "z")]
+    assert bench.all("bare") == [(1,), (2,)]
+    assert bench.rows("SELECT a, b, v, typeof(v) FROM pair ORDER BY b") == [
+        (1, "b", 1.0, "real"),
+        (1, "c", "1", "text"),
+    ]
+
+
+def test_triggers_of_the_application_on_tracked_tables_do_not_run_twice(bench: Bench) -> None:
+    bench.app.execute(
+        "CREATE TRIGGER meddle AFTER INSERT ON parent BEGIN UPDATE child SET code = 'meddled'; END"
+    )
+    bench.pull(bench.put("child", [1, None, "k"]), bench.put("parent", [1, "a", None]))
+    assert bench.all("child") == [(1, None, "k")]
+    bench.app.execute("INSERT INTO parent VALUES (2, 'b', NULL)")
+    assert bench.all("child") == [(1, None, "meddled")]
+
+
+def test_triggers_of_the_application_on_its_own_tables_run(bench: Bench) -> None:
+    bench.app.executescript(
+        "CREATE TABLE seen (id); CREATE TRIGGER see AFTER INSERT ON parent BEGIN INSERT INTO seen VALUES (NEW.id); END"
+    )
+    bench.pull(bench.put("parent", [1, "a", None]))
+    assert bench.rows("SELECT id FROM seen") == [(1,)]
+
+
+def test_a_constraint_that_only_this_file_has_is_named_and_nothing_is_changed_l12(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, n CHECK (n > 0))")
+    with pytest.raises(StoreError, match="table t") as caught:
+        bench.pull(bench.put("t", [1, 5], [2, -5]))
+    assert caught.value.code == "device_constraint"
+    assert bench.all("t") == []
+    assert bench.store.state().watermark == "w0"
+    bench.close()
+
+
+def test_the_watermark_and_the_clock_move_with_the_rows(bench: Bench) -> None:
+    bench.pull(bench.put("bare", [1]), watermark="w5", hlc=1 << 60)
+    state = bench.store.state()
+    assert (state.watermark, state.hlc) == ("w5", 1 << 60)
+    assert state.last_sync is not None
