@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,12 +24,21 @@ class Shape:
     table: TableSchema
     keys: tuple[Codec, ...] = field(init=False)
     values: tuple[Codec, ...] = field(init=False)
+    guarded: bool = False
+    """Whether a trigger of the user's may change a row before it is inserted, even its key."""
     statements: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Built statements, by what they do and for which columns."""
 
     def __post_init__(self) -> None:
         self.keys = tuple(codec_of(column) for column in self.table.keys)
         self.values = tuple(codec_of(column) for column in self.table.values)
+
+    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
+        """The statement called `name`, built the first time."""
+        text = self.statements.get(name)
+        if text is None:
+            text = self.statements[name] = build()
+        return text
 
     @cached_property
     def name(self) -> str:
@@ -86,10 +95,13 @@ class Shape:
 class Layout:
     """All tracked tables: by position in the schema, and by number."""
 
-    def __init__(self, schema: Schema, numbers: dict[tuple[str, str], int]) -> None:
+    def __init__(
+        self, schema: Schema, numbers: dict[tuple[str, str], int], guarded: Collection[int] = ()
+    ) -> None:
         self.schema = schema
+        places = [(table.central_schema, table.central_name) for table in schema.tables]
         self.shapes = [
-            Shape(position, numbers[table.central_schema, table.central_name], table)
+            Shape(position, numbers[places[position]], table, numbers[places[position]] in guarded)
             for position, table in enumerate(schema.tables)
         ]
         self.by_number = sorted(self.shapes, key=lambda shape: shape.n)

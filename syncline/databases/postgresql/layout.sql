@@ -53,13 +53,14 @@ CREATE INDEX conflicts_by_replica ON syncline.conflicts (replica, id);
 CREATE INDEX conflicts_open ON syncline.conflicts (id) WHERE open;
 
 -- name: log sequence
-CREATE SEQUENCE syncline.log_seq CACHE 32;
+-- Uncached: for one row, whose writers follow each other, the numbers then are the order of its changes.
+CREATE SEQUENCE syncline.log_seq;
 
 -- name: direct hlc
 -- The HLC of a write made straight in this database: wall clock, but above everything known.
 CREATE FUNCTION syncline.direct_hlc() RETURNS bigint LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 16, clock + 1) FROM syncline.state
+    SELECT greatest(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 16, clock + 1) FROM syncline.state
 $$;
 
 -- name: array literal

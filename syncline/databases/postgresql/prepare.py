@@ -68,7 +68,8 @@ def load(session: Session) -> tuple[str, Layout]:
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}
-    return hub, Layout(from_plain(json.loads(definition)), numbers)
+    guarded = {n for (n,) in session.run(sql["guarded"])}
+    return hub, Layout(from_plain(json.loads(definition)), numbers, guarded)
 
 
 def remove(session: Session) -> list[str]:

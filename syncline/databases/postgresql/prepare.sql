@@ -15,11 +15,13 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
--- name: functions
-SELECT proname::text FROM pg_proc WHERE pronamespace = to_regnamespace('syncline');
-
--- name: logs
-SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace('syncline') AND relkind = 'r';
+-- name: guarded
+-- Tables with triggers of the user's that run for each row before it is inserted.
+SELECT s.n FROM syncline.tables s
+ WHERE EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = s.central_schema AND c.relname = s.central_name
+                  AND t.tgtype::int & 7 = 7 AND t.tgenabled <> 'D');
 
 -- name: placement
 -- Whether a table is partitioned, or filled by a logical replication; and its partitions.

@@ -1,9 +1,164 @@
-"""`Writer`: what the hub does in one write transaction. (First stage: clients, clock and conflicts.)"""
+"""`Writer`: what the hub does in one write transaction."""
 
 from __future__ import annotations
 
-from syncline.databases.postgresql.read import Reader
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from syncline.databases.postgresql import statements as sql
+from syncline.databases.postgresql.apply import Application
+from syncline.databases.postgresql.errors import translating
+from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.read import Reader, conflict_row
+from syncline.databases.postgresql.sql import join_mask, queries
+from syncline.databases.postgresql.stage import Loaded, discard, load
+from syncline.errors import WatermarkRefused
+from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival, Stage
 
 
 class Writer(Reader):
-    """A transaction of the contract's `WriteTransaction`."""
+    """A transaction of the contract's `WriteTransaction`, READ COMMITTED."""
+
+    def lock_client(self, replica: str) -> Client | None:
+        """The replica's record, locked until the end."""
+        return self._client(queries("write.sql")["lock client"], replica)
+
+    def save_client(self, client: Client) -> None:
+        """Insert or replace the record; 'now' is the time of the transaction."""
+        values = (
+            client.replica,
+            client.number,
+            client.digest,
+            client.verdict,
+            client.last_push,
+            client.last_pull,
+        )
+        with translating():
+            self._session.count(queries("write.sql")["save client"], *values)
+
+    def stage(self, stage: Stage) -> None:
+        """Load the rows. What cannot be loaded is refused when the stage is applied."""
+        with translating():
+            stage.handle = load(self._session, self._layout.shapes[stage.table], stage)
+
+    def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
+        """Lock what exists, in the order of tables and keys; per stage the rows that are not as expected."""
+        found: dict[int, list[int]] = {}
+        order = sorted(range(len(stages)), key=lambda index: stages[index].table)
+        with translating():
+            for index in order:
+                found[index] = self._lock(stages[index])
+        return [found[index] for index in range(len(stages))]
+
+    def _lock(self, stage: Stage) -> list[int]:
+        loaded = _loaded(stage)
+        shape = loaded.shape
+        if not loaded.live:
+            return []
+        template = shape.statement(("lock", stage.form), lambda: sql.lock(shape, stage.form))
+        there = {n for (n,) in self._session.run(loaded.statement(template), loaded.parameter())}
+        return [row for row in loaded.live if (row in there) == (stage.form == "insert")]
+
+    def rivals(
+        self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
+    ) -> list[Rival]:
+        """What others did to the rows since their bases. SQL narrows it down by what the oldest base has
+        not seen; what a row's own base has seen is left out here."""
+        loaded = _loaded(stage)
+        shape, seen = loaded.shape, _snapshots(bases, base)
+        if not loaded.live or not seen:
+            return []
+        oldest = min(position.seen.xmax for position in seen)
+        running = sorted(set().union(*(position.seen.running for position in seen)))
+        statement = loaded.statement(shape.statement(("rivals",), lambda: sql.rivals(shape)))
+        literal = "{" + ",".join(map(str, running)) + "}"
+        with translating():
+            rows = self._session.run(statement, loaded.parameter(), replica, str(oldest), literal)
+        return [
+            Rival(n, place, op, join_mask(words), hlc, origin)
+            for n, xid, seq, op, hlc, origin, *words in rows
+            if not bases[base[n] if base else 0].sees(place := (shape.n, xid, seq))
+        ]
+
+    def discard(self, stage: Stage, rows: Sequence[int]) -> None:
+        """Take rows out of a stage."""
+        with translating():
+            discard(self._session, _loaded(stage), rows)
+
+    def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
+        """Write the staged rows and their log entries, or nothing if any row is refused."""
+        loaded = [_loaded(stage) for stage in stages]
+        with translating():
+            return Application(self._session, self._layout, loaded, origin).run()
+
+    def differing(self, stage: Stage) -> list[int]:
+        """Applied rows that are not stored as they were staged."""
+        loaded = _loaded(stage)
+        shape, columns = loaded.shape, stage.columns
+        if not loaded.live:
+            return []
+        if shape.computed_mask:  # made here, unknown to the device
+            return list(loaded.live)
+        template = shape.statement(("differing", *columns), lambda: sql.differing(shape, columns))
+        with translating():
+            rows = self._session.run(loaded.statement(template), loaded.parameter())
+        return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
+
+    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
+        """Keep conflicts; their ids, in order."""
+        with translating():
+            rows = self._session.run(
+                queries("write.sql")["add conflicts"],
+                [conflict.replica for conflict in conflicts],
+                [conflict.push for conflict in conflicts],
+                [conflict.open for conflict in conflicts],
+                [json.dumps(conflict.data) for conflict in conflicts],
+            )
+        return [number for (number,) in rows]
+
+    def resolve_conflict(self, number: int) -> ConflictRow | None:
+        """The conflict, locked."""
+        with translating():
+            rows = self._session.run(queries("write.sql")["lock conflict"], number)
+        return conflict_row(rows[0]) if rows else None
+
+    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None:
+        """Close a conflict."""
+        conflict = self.resolve_conflict(number)
+        if conflict is None:
+            return
+        conflict = replace(conflict, data={**conflict.data, "outcome": outcome, "resolution": resolution})
+        with translating():
+            self._session.count(queries("write.sql")["save resolution"], number, json.dumps(conflict.data))
+
+    def milliseconds(self) -> int:
+        """The database's wall clock."""
+        return self._number("milliseconds")
+
+    def clock(self) -> int:
+        """The highest HLC known, or the wall clock's if that is ahead."""
+        return self._number("clock")
+
+    def raise_clock(self, hlc: int) -> None:
+        """Make direct writes from now on carry an HLC above this."""
+        with translating():
+            self._session.count(queries("write.sql")["raise clock"], hlc)
+
+    def _number(self, query: str) -> int:
+        with translating():
+            return int(self._session.value(queries("write.sql")[query]))
+
+
+def _loaded(stage: Stage) -> Loaded:
+    assert isinstance(stage.handle, Loaded), "the stage was not loaded"
+    return stage.handle
+
+
+def _snapshots(bases: Sequence[Position], base: Sequence[int]) -> list[SnapshotPosition]:
+    """The bases that are used."""
+    used = [bases[index] for index in set(base)] if base else list(bases[:1])
+    if not all(isinstance(position, SnapshotPosition) for position in used):
+        raise WatermarkRefused("a base is not a watermark of this database")
+    return [position for position in used if isinstance(position, SnapshotPosition)]

@@ -1,0 +1,318 @@
+"""Step 7 in PostgreSQL: writing staged rows and their log entries, in sets, within a savepoint.
+
+    attempt    every stage in the order given, what must wait for later stages last, then all constraints
+    on failure undo, find out what met whom: a row committed meanwhile is a Conflict, an absent parent a
+               refusal; anything else is isolated by halving, keeping what can be kept
+    refused    undo everything and say which rows
+
+A foreign key to a row that a later stage inserts is set after it (law L9: cycles and self-references); one
+that would hold up the delete of a parent is set to NULL before it. Deferrable constraints are deferred until
+the end of the attempt and checked before it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from syncline.databases.postgresql import statements as sql
+from syncline.databases.postgresql.errors import message_of, refusal_code
+from syncline.databases.postgresql.layout import Layout
+from syncline.databases.postgresql.order import Order
+from syncline.databases.postgresql.parents import Parents
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import queries, split_mask
+from syncline.databases.postgresql.stage import Loaded
+from syncline.errors import Conflict
+from syncline.hub import codes
+from syncline.hub.database import Refusal
+from syncline.model.values import mask_of
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of the stage that is `index`th in the call."""
+
+    index: int
+    loaded: Loaded
+    rows: Sequence[int]
+
+    @property
+    def form(self) -> str:
+        return self.loaded.stage.form
+
+    @property
+    def parameter(self) -> str:
+        """The `$1` of statements over these rows."""
+        if len(self.rows) == len(self.loaded.live):
+            return self.loaded.parameter()
+        return self.loaded.parameter(self.rows[0], self.rows[-1] + 1)
+
+
+class Unwritten(Exception):
+    """A statement wrote fewer rows than it was given: a trigger of the user's held some back."""
+
+
+class Undo(Exception):
+    """Leaves a savepoint without keeping what was done in it."""
+
+
+class DeferredTrouble(Exception):
+    """A deferred constraint fails on what was kept row by row."""
+
+
+Failure = psycopg.Error | Unwritten
+Attempt = Callable[[Sequence[Part]], None]
+
+
+class Application:
+    """One call of `WriteTransaction.apply`."""
+
+    def __init__(self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str) -> None:
+        self._session = session
+        self._layout = layout
+        self._origin = origin
+        self._parts = [Part(i, item, tuple(item.live)) for i, item in enumerate(loaded) if item.live]
+        self._order = Order([item.shape.table for item in loaded], [item.stage for item in loaded])
+        self._parents = Parents(session, layout, loaded)
+        self._refused = [refusal for item in loaded for refusal in item.refused.values()]
+        self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
+        self._digits = ""
+
+    def run(self) -> list[Refusal]:
+        """Write everything, or nothing and say which rows are to blame."""
+        if self._refused or not self._parts:
+            return self._refused
+        try:
+            with self._session.savepoint():
+                self._start(immediate=False)
+                self._write(self._parts)
+                self._complete(self._parts)
+                self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
+            return []
+        except (psycopg.Error, Unwritten) as error:
+            failure = _of_rows(error)
+        self._look_for_others(failure)
+        found = self._parents.orphans(failure, self._parts)
+        return found or self._isolated()
+
+    # One attempt
+
+    def _start(self, *, immediate: bool) -> None:
+        self._digits = ""
+        if immediate:
+            self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
+        elif self._deferrable:
+            self._session.script("SET CONSTRAINTS ALL DEFERRED")
+
+    def _write(self, parts: Sequence[Part]) -> None:
+        """First passes, in order. Children whose parents are deleted before them let go at the start."""
+        early = self._order.early_deletes([part.index for part in parts])
+        for part in parts:
+            if part.index in early:
+                self._log(part)
+                self._release(part, early[part.index])
+        for part in parts:
+            if part.form == "insert":
+                self._insert(part)
+            elif part.form == "update":
+                self._update(part, self._positions(part))
+                self._log(part)
+            else:
+                self._delete(part, logged=part.index in early)
+
+    def _complete(self, parts: Sequence[Part]) -> None:
+        """Second passes: the columns that had to wait for other rows."""
+        for part in parts:
+            self._point(part)
+
+    def _insert(self, part: Part) -> None:
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        postponed = self._order.postponed.get(part.index, ())
+        self._applying(part, columns)
+        name = ("insert", *columns, -1, *postponed)
+        template = shape.statement(name, lambda: sql.insert(shape, columns, postponed))
+        self._expect(part, self._count(part, template))
+        if shape.guarded and len(self._run(part, sql.present(shape))) != len(part.rows):
+            raise Unwritten
+        self._log(part)
+
+    def _update(self, part: Part, positions: Sequence[int]) -> None:
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        if positions:
+            self._applying(part, columns)
+            name = ("update", *columns, -1, *positions)
+            template = shape.statement(name, lambda: sql.update(shape, columns, positions))
+            self._expect(part, self._count(part, template))
+
+    def _delete(self, part: Part, *, logged: bool) -> None:
+        """Rows that are gone already went with a cascade of this very push, or by a trigger: so be it."""
+        shape = part.loaded.shape
+        self._applying(part, ())
+        if not logged:
+            self._log(part)
+        deleted = self._count(part, shape.statement(("delete",), lambda: sql.delete(shape)))
+        if deleted < len(part.rows) and self._run(part, sql.left(shape))[0][0]:
+            raise Unwritten
+
+    def _point(self, part: Part) -> None:
+        positions = self._order.postponed.get(part.index)
+        if not positions:
+            return
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        self._applying(part, columns)
+        if part.form == "insert":
+            self._count(part, sql.point(shape, columns, positions))
+        else:
+            self._update(part, positions)
+
+    def _release(self, part: Part, columns: Sequence[int]) -> None:
+        if columns:
+            self._applying(part, columns)
+            self._count(part, sql.release(part.loaded.shape, columns))
+
+    def _positions(self, part: Part) -> list[int]:
+        waiting = self._order.postponed.get(part.index, ())
+        return [i for i in range(len(part.loaded.stage.columns)) if i not in waiting]
+
+    def _log(self, part: Part) -> None:
+        stage, shape = part.loaded.stage, part.loaded.shape
+        old, listed, words = stage.form == "delete", stage.entries is not None, len(shape.words)
+        template = shape.statement(("log", old, listed), lambda: sql.log(shape, old=old, listed=listed))
+        computed = shape.computed_mask
+        if stage.entries is None:
+            whole = stage.form != "update" or stage.op == "R"
+            mask = shape.table.all_mask if whole else mask_of(stage.columns) | computed
+            self._count(part, template, stage.op, self._origin, *split_mask(mask, words))
+            return
+        rows = set(part.rows)
+        entries = [entry for entry in stage.entries if entry[0] in rows]
+        masks = [split_mask(mask | computed, words) for _, mask, _ in entries]
+        columns = [[mask[word] for mask in masks] for word in range(words)]
+        numbers, stamps = [entry[0] for entry in entries], [entry[2] for entry in entries]
+        self._count(part, template, stage.op, self._origin, numbers, *columns, stamps)
+
+    def _applying(self, part: Part, columns: Iterable[int]) -> None:
+        """Tell the capture triggers which columns the next statement sets itself."""
+        shape = part.loaded.shape
+        own = mask_of(columns) | shape.computed_mask
+        digits = "".join("1" if own >> i & 1 else "0" for i in range(len(shape.values))) or "0"
+        if digits != self._digits:
+            self._session.value(queries("write.sql")["applying"], digits)
+            self._digits = digits
+
+    def _expect(self, part: Part, written: int) -> None:
+        if written != len(part.rows):
+            raise Unwritten
+
+    def _count(self, part: Part, template: str, *values: object) -> int:
+        return self._session.count(part.loaded.statement(template), part.parameter, *values)
+
+    def _run(self, part: Part, template: str) -> list[list[int]]:
+        return self._session.run(part.loaded.statement(template), part.parameter)
+
+    # When it fails
+
+    def _look_for_others(self, failure: Failure) -> None:
+        """Raise Conflict if rows came or went between the lock and the write. Everything is undone."""
+        if isinstance(failure, psycopg.Error) and refusal_code(failure) != codes.UNIQUE:
+            return
+        for part in self._parts:
+            if part.form == "delete":
+                continue
+            found = len(self._run(part, sql.present(part.loaded.shape)))
+            if found != (0 if part.form == "insert" else len(part.rows)):
+                name = part.loaded.shape.table.name
+                raise Conflict(f"rows of {name} were inserted or deleted by others meanwhile") from failure
+
+    def _isolated(self) -> list[Refusal]:
+        """Keep what can be kept, row by row where need be; undo it unless that was everything."""
+        self._order = self._order.strict()
+        for immediate in (False, True):
+            refused: list[Refusal] = []
+            try:
+                with self._session.savepoint():
+                    self._start(immediate=immediate)
+                    refused = self._keep()
+                    if refused:
+                        raise Undo
+                return []
+            except Undo:
+                return refused
+            except DeferredTrouble as error:
+                trouble = error
+        raise trouble
+
+    def _keep(self) -> list[Refusal]:
+        failures = self._halve(self._parts, self._write)
+        while failures:  # what failed may have waited for a later row
+            again = self._halve([part for part, _ in failures], self._write)
+            if len(again) == len(failures):
+                break
+            failures = again
+        out = {(part.index, part.rows[0]) for part, _ in failures}
+        kept = [replace(part, rows=rows) for part in self._parts if (rows := _without(part, out))]
+        failures += self._halve(
+            [part for part in kept if part.index in self._order.postponed], self._complete
+        )
+        try:
+            with self._session.savepoint():
+                self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            _of_rows(error)
+            if not failures:
+                raise DeferredTrouble from error
+        return [self._refusal(part, failure) for part, failure in failures]
+
+    def _halve(self, parts: Sequence[Part], attempt: Attempt) -> list[tuple[Part, Failure]]:
+        """Do it for all, or for each half; return single rows and why each failed."""
+        if not parts:
+            return []
+        try:
+            with self._session.savepoint():
+                attempt(parts)
+            return []
+        except (psycopg.Error, Unwritten) as error:
+            failure = _of_rows(error)
+            self._digits = ""
+        if sum(len(part.rows) for part in parts) == 1:
+            return [(parts[0], failure)]
+        first, second = _split(parts)
+        return self._halve(first, attempt) + self._halve(second, attempt)
+
+    def _refusal(self, part: Part, failure: Failure) -> Refusal:
+        stage, row = part.loaded.stage, part.rows[0]
+        if isinstance(failure, Unwritten):
+            detail = "a trigger or rule of the table held the change back without an error"
+            return Refusal(stage, row, codes.TRIGGER, detail)
+        code = refusal_code(failure) or codes.CONSTRAINT
+        parent = self._parents.of_row(failure, part.loaded, row) if code == codes.FOREIGN_KEY else None
+        return Refusal(stage, row, code, message_of(failure), parent)
+
+
+def _of_rows(error: Failure) -> Failure:
+    """The error if it can be some row's fault; otherwise raise it."""
+    if isinstance(error, psycopg.Error) and refusal_code(error) is None:
+        raise error
+    return error
+
+
+def _without(part: Part, out: set[tuple[int, int]]) -> tuple[int, ...]:
+    return tuple(row for row in part.rows if (part.index, row) not in out)
+
+
+def _split(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
+    """Two halves by number of rows, in the same order."""
+    half = sum(len(part.rows) for part in parts) // 2
+    first: list[Part] = []
+    second: list[Part] = []
+    for part in parts:
+        taken = min(half, len(part.rows))
+        half -= taken
+        if taken:
+            first.append(replace(part, rows=part.rows[:taken]))
+        if taken < len(part.rows):
+            second.append(replace(part, rows=part.rows[taken:]))
+    return first, second

@@ -1,0 +1,63 @@
+"""Which columns must wait, so that a foreign key never points at what is not there (law L9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.hub.database import Stage
+from syncline.model.schema import ForeignKey, TableSchema
+
+
+class Order:
+    """The stages of one call, and what follows from their order.
+
+    `postponed[i]` are the positions in stage i's columns that are set once all stages have been written:
+    foreign keys to a table that a later stage inserts into. In an insert, only what may be NULL can wait.
+    """
+
+    def __init__(
+        self, tables: Sequence[TableSchema], stages: Sequence[Stage], *, strictly: bool = False
+    ) -> None:
+        self._tables = tables
+        self._stages = stages
+        self.postponed: dict[int, tuple[int, ...]] = {}
+        for index, stage in enumerate(stages):
+            positions = self._waiting(index, strictly) if stage.form != "delete" else set()
+            if positions:
+                self.postponed[index] = tuple(sorted(positions))
+
+    def strict(self) -> Order:
+        """The order for writing row by row: rows of one stage may need each other, too."""
+        return Order(self._tables, self._stages, strictly=True)
+
+    def early_deletes(self, present: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """The deletes whose parents go before them: stage index to the columns (in `values`) to set NULL."""
+        found: dict[int, tuple[int, ...]] = {}
+        deleted_before: set[str] = set()
+        for index in present:
+            table = self._tables[index]
+            if self._stages[index].form != "delete":
+                continue
+            keys = [fk for fk in table.foreign_keys if fk.parent in deleted_before]
+            if keys:
+                found[index] = tuple(sorted(_columns(table, keys, nullable=True)))
+            deleted_before.add(table.name)
+        return found
+
+    def _waiting(self, index: int, strictly: bool) -> set[int]:
+        table, stage = self._tables[index], self._stages[index]
+        later = {
+            self._tables[other].name
+            for other, that in enumerate(self._stages)
+            if that.form == "insert" and (other > index or (strictly and other == index))
+        }
+        keys = [fk for fk in table.foreign_keys if fk.parent in later]
+        waiting = _columns(table, keys, nullable=stage.form == "insert")
+        return {position for position, column in enumerate(stage.columns) if column in waiting}
+
+
+def _columns(table: TableSchema, keys: Sequence[ForeignKey], *, nullable: bool) -> set[int]:
+    """Indices into `values` of the foreign keys' columns; with `nullable`, only of those that may be NULL."""
+    names = {name for fk in keys for name in fk.columns}
+    columns = [(i, column) for i, column in enumerate(table.values) if column.name in names]
+    return {i for i, column in columns if column.nullable or not nullable}

@@ -1,0 +1,183 @@
+"""The statements over staged rows, built once per table and column set.
+
+A staged row is `s` with columns n (its number), hlc, k0... (key) and c0... (the staged columns, in their
+order). Where it comes from is put in by `over`; `$1` is always the source's own parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.databases.postgresql.layout import Shape
+from syncline.databases.postgresql.sql import literal
+from syncline.databases.postgresql.types import Codec
+from syncline.hub.database import Stage
+
+_SOURCE = "\0"
+"""Stands for the rows `s`; no identifier can hold it."""
+
+
+def over(template: str, source: str) -> str:
+    """The statement over one source of rows."""
+    return template.replace(_SOURCE, source)
+
+
+def json_source(codecs: Sequence[Codec], arity: int) -> str:
+    """Rows from `$1`, a JSON array of arrays of text: n, hlc, key, values."""
+    columns = ["(v->>0)::int AS n", "(v->>1)::bigint AS hlc"]
+    for index, codec in enumerate(codecs):
+        text = f"v->>{index + 2}"
+        columns.append(
+            f"{text if codec.stage == 'text' else f'({text})::{codec.stage}'} AS {staged_name(index, arity)}"
+        )
+    return f"(SELECT {', '.join(columns)} FROM jsonb_array_elements($1::jsonb) AS e(v)) AS s"
+
+
+def table_source(name: str) -> str:
+    """Rows from a temporary table; `$1` is the range of row numbers as an array of two."""
+    return f"(SELECT * FROM {name} WHERE n >= ($1::int[])[1] AND n < ($1::int[])[2]) AS s"
+
+
+def temporary_table(name: str, codecs: Sequence[Codec], arity: int) -> str:
+    """The table that `table_source` reads."""
+    columns = [f"{staged_name(index, arity)} {codec.stage}" for index, codec in enumerate(codecs)]
+    return f"CREATE TEMPORARY TABLE {name} (n int, hlc bigint, {', '.join(columns)}) ON COMMIT DROP"
+
+
+def staged_name(index: int, arity: int) -> str:
+    return f"k{index}" if index < arity else f"c{index - arity}"
+
+
+def column_name(shape: Shape, stage: Stage, index: int) -> str:
+    """The name of a staged column, counted from the key's first."""
+    if index < shape.arity:
+        return shape.table.keys[index].name
+    return shape.table.values[stage.columns[index - shape.arity]].name
+
+
+def misspelled(shape: Shape, *, guarded: bool) -> str:
+    """The numbers of rows whose key is not spelled as the server spells it."""
+    asked = [(f"s.k{i}", codec) for i, codec in enumerate(shape.keys) if codec.asks_server]
+    same = " AND ".join(f'({codec.read(codec.write(key))}) = {key} COLLATE "C"' for key, codec in asked)
+    condition = f"NOT ({same})"
+    if guarded:
+        castable = [f"syncline.castable({key}, {literal(codec.write('$1::text'))})" for key, codec in asked]
+        condition = f"CASE WHEN {' AND '.join(castable)} THEN {condition} ELSE true END"
+    return f"SELECT s.n FROM {_SOURCE} WHERE {condition}"
+
+
+def lock(shape: Shape, form: str) -> str:
+    """Lock the rows that exist, in key order; their numbers. A delete's lock also holds off new children."""
+    strength = "UPDATE" if form == "delete" else "NO KEY UPDATE"
+    order = ", ".join(f"t.{name}" for name in shape.key_names)
+    return f"SELECT s.n FROM {_joined(shape)} ORDER BY {order} FOR {strength} OF t"
+
+
+def present(shape: Shape) -> str:
+    """The numbers of the rows that exist with exactly the staged key."""
+    pairs = [(codec.read(f"t.{name}"), f"s.k{i}", codec) for i, (name, codec) in _keys(shape)]
+    same = [f'({read}) = {key} COLLATE "C"' for read, key, codec in pairs if codec.stage == "text"]
+    return f"SELECT s.n FROM {_joined(shape)}" + (f" WHERE {' AND '.join(same)}" if same else "")
+
+
+def _keys(shape: Shape) -> list[tuple[int, tuple[str, Codec]]]:
+    return list(enumerate(zip(shape.key_names, shape.keys, strict=True)))
+
+
+def _joined(shape: Shape) -> str:
+    return f"{_SOURCE} JOIN {shape.name} AS t ON {shape.matches()}"
+
+
+def rivals(shape: Shape) -> str:
+    """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it."""
+    words = ", ".join(f"l.{word}" for word in shape.words)
+    return (
+        f"SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin, {words}"
+        f" FROM {_SOURCE} JOIN {shape.log} AS l ON {shape.matches('l')}"
+        " WHERE l.origin <> $2 AND (l.xid >= $3::xid8 OR l.xid = ANY ($4::xid8[])) ORDER BY l.seq"
+    )
+
+
+def insert(shape: Shape, columns: Sequence[int], postponed: Sequence[int]) -> str:
+    """Insert; the columns at `postponed` positions are set later."""
+    names = [*shape.key_names, *(shape.value_names[i] for i in columns)]
+    values = [*shape.staged_keys(), *_staged(shape, columns)]
+    for position in postponed:
+        values[shape.arity + position] = "NULL"
+    return (
+        f"INSERT INTO {shape.name} ({', '.join(names)}) OVERRIDING SYSTEM VALUE"
+        f" SELECT {', '.join(values)} FROM {_SOURCE}"
+    )
+
+
+def update(shape: Shape, columns: Sequence[int], positions: Sequence[int]) -> str:
+    """Set the staged columns at these positions."""
+    staged = _staged(shape, columns)
+    sets = ", ".join(f"{shape.value_names[columns[position]]} = {staged[position]}" for position in positions)
+    return f"UPDATE {shape.name} AS t SET {sets} FROM {_SOURCE} WHERE {shape.matches()}"
+
+
+def point(shape: Shape, columns: Sequence[int], positions: Sequence[int]) -> str:
+    """Set the postponed columns of inserted rows, where there is anything to set."""
+    given = " OR ".join(f"s.c{position} IS NOT NULL" for position in positions)
+    return f"{update(shape, columns, positions)} AND ({given})"
+
+
+def release(shape: Shape, columns: Sequence[int]) -> str:
+    """Set columns to NULL before the rows are deleted."""
+    sets = ", ".join(f"{shape.value_names[i]} = NULL" for i in columns)
+    return f"UPDATE {shape.name} AS t SET {sets} FROM {_SOURCE} WHERE {shape.matches()}"
+
+
+def delete(shape: Shape) -> str:
+    return f"DELETE FROM {shape.name} AS t USING {_SOURCE} WHERE {shape.matches()}"
+
+
+def left(shape: Shape) -> str:
+    """How many of the rows exist."""
+    return f"SELECT count(*) FROM {_joined(shape)}"
+
+
+def log(shape: Shape, *, old: bool, listed: bool) -> str:
+    """Log entries of the rows: $2 operation, $3 origin, then the mask's words; or, if the entries are
+    `listed`, arrays of row numbers, of each word, and of HLCs. With `old`, the row as it is goes along."""
+    words = len(shape.words)
+    columns = ["op", "origin", *shape.words, "hlc", *shape.log_keys]
+    keys = shape.staged_keys()
+    if listed:
+        arrays = ", ".join(f"${4 + i}::bigint[]" for i in range(words + 2))
+        masks = [f"e.m{i}" for i in range(words)]
+        values = ['$2::"char"', "$3", *masks, "e.hlc", *keys]
+        entry = ", ".join(["n", *(f"m{i}" for i in range(words)), "hlc"])
+        source = f"{_SOURCE} JOIN unnest({arrays}) AS e({entry}) ON e.n = s.n"
+    else:
+        values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
+        source = _SOURCE
+    if old:
+        columns, values = [*columns, "old"], [*values, "row_to_json(t)"]
+        source += f" JOIN {shape.name} AS t ON {shape.matches()}"
+    return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}"
+
+
+def differing(shape: Shape, columns: Sequence[int]) -> str:
+    """The numbers of rows that are gone, or hold something else than what was staged."""
+    conditions = [f"t.{shape.key_names[0]} IS NULL"]
+    for position, index in enumerate(columns):
+        codec, name = shape.values[index], shape.value_names[index]
+        collation = ' COLLATE "C"' if codec.stage == "text" else ""
+        conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM s.c{position}")
+    return (
+        f"SELECT s.n FROM {_SOURCE} LEFT JOIN {shape.name} AS t ON {shape.matches()}"
+        f" WHERE {' OR '.join(conditions)}"
+    )
+
+
+def orphans(pairs: Sequence[tuple[str, str]], parent: str) -> str:
+    """The numbers of rows whose parent is not there. `pairs`: (staged expression, parent column)."""
+    given = " AND ".join(f"{staged} IS NOT NULL" for staged, _ in pairs)
+    same = " AND ".join(f"p.{column} = {staged}" for staged, column in pairs)
+    return f"SELECT s.n FROM {_SOURCE} WHERE {given} AND NOT EXISTS (SELECT FROM {parent} AS p WHERE {same})"
+
+
+def _staged(shape: Shape, columns: Sequence[int]) -> list[str]:
+    return [shape.values[index].write(f"s.c{position}") for position, index in enumerate(columns)]

@@ -1,0 +1,51 @@
+-- What a write transaction keeps besides the user's tables.
+
+-- name: lock client
+SELECT replica, number, digest, verdict,
+       to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+  FROM syncline.clients WHERE replica = $1 FOR UPDATE;
+
+-- name: save client
+-- 'now' is a time that PostgreSQL knows: that of the transaction.
+INSERT INTO syncline.clients (replica, number, digest, verdict, last_push, last_pull)
+VALUES ($1, $2, $3, $4, $5::text::timestamptz, $6::text::timestamptz)
+    ON CONFLICT (replica) DO UPDATE SET number = excluded.number, digest = excluded.digest,
+       verdict = excluded.verdict, last_push = excluded.last_push, last_pull = excluded.last_pull;
+
+-- name: add conflicts
+INSERT INTO syncline.conflicts (replica, push, open, data)
+SELECT replica, push, open, data FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[]) WITH ORDINALITY AS c(replica, push, open, data, n)
+ ORDER BY n RETURNING id;
+
+-- name: lock conflict
+SELECT id, replica, push, open, data FROM syncline.conflicts WHERE id = $1 FOR UPDATE;
+
+-- name: save resolution
+UPDATE syncline.conflicts SET open = false, data = $2 WHERE id = $1;
+
+-- name: milliseconds
+SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
+-- name: clock
+SELECT greatest(clock, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 16) FROM syncline.state;
+
+-- name: raise clock
+-- Nothing to do while the wall is ahead: writers need not wait for each other then.
+UPDATE syncline.state SET clock = $1
+ WHERE clock < $1 AND $1 > floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 16;
+
+-- name: applying
+SELECT set_config('syncline.applying', $1, true);
+
+-- name: foreign key
+-- A constraint by the names an error gives: the child's columns, the parent and its columns.
+SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(n, o)
+               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n ORDER BY o),
+       pn.nspname::text, p.relname::text,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(n, o)
+               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n ORDER BY o)
+  FROM pg_constraint k
+  JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+ WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 AND k.conname = $3;
