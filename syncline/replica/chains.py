@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -15,11 +15,17 @@ from syncline.replica.overlay import Key, kind_of
 from syncline.replica.statements import Statements, joined_mask
 from syncline.replica.store import Store, pack, unpack
 
+NOTHING: Mapping[int, Value] = {}
+
 RANGE = 5_000
 """Rows coalesced at once (law L11)."""
 
 MASKS = 64
 """More sets of changed columns than this are not worth a statement each: such rows come here too."""
+
+
+Shape = tuple[str, int]
+"""Operation and column mask of a log entry."""
 
 
 @dataclass(slots=True)
@@ -51,7 +57,7 @@ class Edit(NamedTuple):
     mask: int
     hlc: int
     checkpoint: int
-    old: dict[int, Value]
+    old: Mapping[int, Value]
 
 
 class Chain(NamedTuple):
@@ -77,29 +83,26 @@ class Chains:
         self._store, self._t, self._cut = store, t, cut
         self.count = 0
         self.refused: list[Refused] = []
+        self._masks: dict[int, tuple[int, ...]] = {}
+        self._pushed = t.table.pushed
 
-    def find(self) -> None:
-        """Number the rows that come here, and their entries."""
+    def find(self, shapes: set[Shape]) -> None:
+        """Number the rows that come here, and their entries. `shapes` are those that occur."""
         store, t = self._store, self._t
         for name in ("_sync_chain", "_sync_chain_entry"):
             store.execute(f"DROP TABLE IF EXISTS temp.{name}")
         store.execute(f"CREATE TEMP TABLE _sync_chain (i INTEGER PRIMARY KEY, {t.key_columns})")
         store.execute("CREATE TEMP TABLE _sync_chain_entry (seq INTEGER PRIMARY KEY, i INTEGER)")
-        ops = {op for (op,) in store.rows(f"SELECT DISTINCT op FROM {t.log} WHERE seq <= ?", (self._cut,))}
-        if ops not in ({"I"}, {"D"}):  # no row is inserted twice without a delete, nor the other way
-            few = "" if self._has_few_masks() else " OR max(op = 'U')"
+        if shapes not in ({("I", 0)}, {("D", 0)}):  # no row is inserted twice without a delete between
+            updates = [op for op, _ in shapes if op == "U"]
+            also = " OR max(op = 'U')" if len(updates) > MASKS else ""
             store.execute(
                 f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
-                f" WHERE seq <= ? GROUP BY {t.key_columns} HAVING count(*) > 1{few}",
+                f" WHERE seq <= ? GROUP BY {t.key_columns} HAVING count(*) > 1{also}",
                 (self._cut,),
             )
         self._find_parked()
         self._number()
-
-    def _has_few_masks(self) -> bool:
-        masks = ", ".join(self._t.masks)
-        sql = f"SELECT DISTINCT {masks} FROM {self._t.log} WHERE op = 'U' AND seq <= ? LIMIT {MASKS + 1}"
-        return len(self._store.rows(sql, (self._cut,))) <= MASKS
 
     def _find_parked(self) -> None:
         t = self._t
@@ -167,13 +170,11 @@ class Chains:
         keys, olds = 4 + len(t.masks), 4 + len(t.masks) + t.arity
         for number, entries in groupby(rows, itemgetter(0)):
             edits: list[Edit] = []
-            key: Key = ()
             for entry in entries:
-                op, hlc, checkpoint = entry[1:4]
-                mask = joined_mask([part or 0 for part in entry[4:keys]])
-                old = dict(zip(columns, entry[olds:], strict=True))
-                edits.append(Edit(op, mask, hlc, checkpoint, old))
-                key = entry[keys:olds]
+                mask = entry[4] or 0 if keys == 5 else joined_mask([part or 0 for part in entry[4:keys]])
+                old = dict(zip(columns, entry[olds:], strict=True)) if columns else NOTHING
+                edits.append(Edit(entry[1], mask, entry[2], entry[3], old))
+            key = entry[keys:olds]
             yield Chain(key, edits, images.get(number) or self._parked(key))
 
     def _images(self, first: int, last: int) -> dict[int, Sequence[Value]]:
@@ -200,7 +201,7 @@ class Chains:
         if kind == "U":
             columns, values, clocks = self._changed(chain)
         else:
-            columns = self._t.table.pushed if kind in "IR" else ()
+            columns = self._pushed if kind in "IR" else ()
             values = [chain.image[i] for i in columns] if chain.image is not None else []
         apart = any(clock != row_clock for clock in clocks)
         batch = groups.setdefault((kind, columns, apart), Batch(kind, list(columns)))
@@ -214,10 +215,13 @@ class Chains:
     def _changed(self, chain: Chain) -> tuple[tuple[int, ...], list[Value], list[tuple[int, int]]]:
         """Columns, values and clocks of an update: each column has its own last clock and first base."""
         assert chain.image is not None, "a row without an image is no update"
-        touched = 0
+        touched, alike = 0, True
         for edit in chain.edits:
+            alike = alike and edit.mask == chain.edits[0].mask
             touched |= edit.mask
-        columns = tuple(indices_of(touched))
+        columns = self._columns(touched)
+        if alike and not touched & self._t.increments:
+            return columns, [chain.image[i] for i in columns], []
         values, clocks = [], []
         for column in columns:
             touching = [edit for edit in chain.edits if edit.mask >> column & 1]
@@ -227,3 +231,8 @@ class Chains:
             values.append(value)
             clocks.append((touching[-1].hlc, touching[0].checkpoint))
         return columns, values, clocks
+
+    def _columns(self, mask: int) -> tuple[int, ...]:
+        if mask not in self._masks:
+            self._masks[mask] = tuple(indices_of(mask))
+        return self._masks[mask]

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
 
 from syncline.errors import ValueRefused
 from syncline.model.clock import COUNTER_BITS
 from syncline.model.values import indices_of, subtract
 from syncline.protocol.messages import PushOp
-from syncline.replica.chains import Batch, Chains, Refused
+from syncline.replica.capture import MASK_BITS
+from syncline.replica.chains import MASKS, Batch, Chains, Refused, Shape
 from syncline.replica.statements import Statements, joined_mask
 from syncline.replica.store import Store
 
@@ -32,31 +32,33 @@ _WALL = (
     f" ELSE CAST(round((l.at - 2440587.5) * 86400000.0) AS INTEGER) << {COUNTER_BITS} END"
 )
 _CLOCK = (
-    f"l.seq + max(max({_WALL}, coalesce(f.hlc, 0) + 1) - l.seq)"
-    " OVER (ORDER BY l.seq ROWS UNBOUNDED PRECEDING)"
+    "CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE"
+    f" l.seq + max(max({_WALL}, coalesce(f.hlc, 0) + 1) - l.seq)"
+    " OVER (ORDER BY l.seq ROWS UNBOUNDED PRECEDING) END"
 )
 
 
-def make_clock(store: Store, t: Statements, cut: int) -> int:
-    """Compute the clock of every entry up to `cut` into `temp._sync_clock`; return the highest."""
+def _clocks(t: Statements, columns: str) -> str:
+    """A query for the entries up to the parameter `cut`, in order, each with its clock."""
+    return (
+        f"SELECT {columns}, {_CLOCK} AS hlc, l.checkpoint FROM {t.log} l"
+        f" LEFT JOIN _sync_checkpoint f ON f.id = l.checkpoint WHERE l.seq <= :cut"
+    )
+
+
+def make_clock(store: Store, t: Statements, cut: int) -> None:
+    """Compute the clock of every entry up to `cut` into `temp._sync_clock`."""
     store.execute(
         "CREATE TEMP TABLE IF NOT EXISTS _sync_clock"
         " (seq INTEGER PRIMARY KEY, hlc INTEGER, checkpoint INTEGER)"
     )
     store.execute("DELETE FROM temp._sync_clock")
-    store.execute(
-        f"INSERT INTO temp._sync_clock SELECT l.seq,"
-        f" CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE {_CLOCK} END, l.checkpoint"
-        f" FROM {t.log} l LEFT JOIN _sync_checkpoint f ON f.id = l.checkpoint WHERE l.seq <= ?",
-        (cut,),
-    )
-    highest: int = store.value("SELECT max(hlc) FROM temp._sync_clock") or 0
-    return highest
+    store.execute(f"INSERT INTO temp._sync_clock {_clocks(t, 'l.seq')}", {"cut": cut})
 
 
 class Coalescing:
     """The changes of one table as of its log entry `cut`. Inside a write transaction, after
-    `pending.settle` (no entry M is left) and `make_clock`.
+    `pending.settle`: no entry M is left.
 
     ValueRefused while reading: a text that is not UTF-8 (see `replica.refusal`).
     """
@@ -65,6 +67,7 @@ class Coalescing:
         self._store, self._t, self._cut = store, t, cut
         self._chains = Chains(store, t, cut)
         self._refused: list[Refused] = []
+        self._uniform = False
 
     @property
     def refused(self) -> list[Refused]:
@@ -73,15 +76,29 @@ class Coalescing:
 
     def batches(self) -> Iterator[Batch]:
         """Every change once; rows with a single edit first, in the order of the edits."""
-        self._chains.find()
+        shapes = self._shapes()
+        self._chains.find(shapes)
+        self._uniform = len(shapes) == 1 and not self._chains.count
+        if not self._uniform:
+            make_clock(self._store, self._t, self._cut)
         joined = 0
-        for batch in chain(self._inserts(), self._updates()):
+        for batch in chain(self._inserts(shapes), self._updates(shapes)):
             joined += len(batch.rows)
             yield batch
-        yield from self._deletes()
+        yield from self._deletes(shapes)
         if joined + len(self._refused) < self._count_singles():
+            if self._uniform:
+                make_clock(self._store, self._t, self._cut)
             self._chains.find_missing()
         yield from self._chains.batches()
+
+    def _shapes(self) -> set[Shape]:
+        masks = ", ".join(self._t.masks)
+        sql = f"SELECT DISTINCT op, {masks} FROM {self._t.log} WHERE seq <= ?"
+        return {
+            (op, joined_mask([part or 0 for part in parts]))
+            for op, *parts in self._store.rows(sql, (self._cut,))
+        }
 
     @property
     def _single(self) -> str:
@@ -94,46 +111,57 @@ class Coalescing:
         )
         return count
 
-    def _from(self, op: str, extra: str = "") -> str:
-        """The rest of a query over single edits `l`, their clocks `c` and rows `t`, in log order."""
+    def _from(self, op: str, columns: Sequence[str], extra: str = "") -> str:
+        """The rest of a query over single edits `l`, their clocks `c` and rows `t`, in log order.
+
+        `columns`: those of the log that are needed. If all entries are alike the clocks need no table.
+        """
         t = self._t
         row = "" if op == "D" else f" CROSS JOIN {t.name} t ON {t.row_key('t', 'l')}"
+        if self._uniform:
+            entries = _clocks(t, ", ".join(f"l.{name}" for name in columns))
+            return f", l.hlc, l.checkpoint FROM ({entries}) l{row}"
         return (
             f", c.hlc, c.checkpoint FROM temp._sync_clock c CROSS JOIN {t.log} l ON l.seq = c.seq{row}"
             f" WHERE l.op = '{op}'{extra}{self._single} ORDER BY c.seq"
         )
 
-    def _inserts(self) -> Iterator[Batch]:
+    @property
+    def _keys(self) -> list[str]:
+        return [f"k{i}" for i in range(self._t.arity)]
+
+    def _inserts(self, shapes: set[Shape]) -> Iterator[Batch]:
         t = self._t
-        columns = list(t.table.pushed)
-        names = ", ".join([t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns)])
-        return self._read("I", columns, f"SELECT {names}{self._from('I')}")
+        if ("I", 0) in shapes:
+            columns = list(t.table.pushed)
+            names = ", ".join([t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns)])
+            yield from self._read("I", columns, f"SELECT {names}{self._from('I', self._keys)}")
 
-    def _deletes(self) -> Iterator[Batch]:
-        keys = ", ".join(f"l.k{i}" for i in range(self._t.arity))
-        return self._read("D", [], f"SELECT {keys}{self._from('D')}")
+    def _deletes(self, shapes: set[Shape]) -> Iterator[Batch]:
+        if ("D", 0) in shapes:
+            names = ", ".join(f"l.{name}" for name in self._keys)
+            yield from self._read("D", [], f"SELECT {names}{self._from('D', self._keys)}")
 
-    def _updates(self) -> Iterator[Batch]:
+    def _updates(self, shapes: set[Shape]) -> Iterator[Batch]:
         """One statement for each set of changed columns."""
         t = self._t
-        found = self._store.rows(
-            f"SELECT DISTINCT {', '.join(t.masks)} FROM {t.log} l"
-            f" WHERE l.op = 'U' AND l.seq <= ?{self._single}",
-            (self._cut,),
-        )
-        for parts in sorted(found):
-            columns = indices_of(joined_mask(parts))
-            olds = [f"l.o{i}" for i in columns if t.increments >> i & 1]
-            names = ", ".join([t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns), *olds])
-            same = "".join(f" AND l.{name} = ?" for name in t.masks)
-            for batch in self._read("U", columns, f"SELECT {names}{self._from('U', same)}", parts):
+        masks = sorted(mask for op, mask in shapes if op == "U")
+        for mask in masks if len(masks) <= MASKS else []:
+            columns = indices_of(mask)
+            olds = [f"o{i}" for i in columns if t.increments >> i & 1]
+            names = [t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns), *(f"l.{old}" for old in olds)]
+            same = "".join(
+                f" AND l.{name} = {mask >> MASK_BITS * part & (1 << MASK_BITS) - 1}"
+                for part, name in enumerate(t.masks)
+            )
+            rest = self._from("U", [*self._keys, *olds], same)
+            for batch in self._read("U", columns, f"SELECT {', '.join(names)}{rest}"):
                 yield self._differences(batch, len(olds)) if olds else batch
 
-    def _read(
-        self, op: PushOp, columns: list[int], sql: str, parameters: Sequence[Any] = ()
-    ) -> Iterator[Batch]:
+    def _read(self, op: PushOp, columns: list[int], sql: str) -> Iterator[Batch]:
         """Batches from rows that end with clock and checkpoint."""
         body, hlc, checkpoint = itemgetter(slice(None, -2)), itemgetter(-2), itemgetter(-1)
+        parameters = {"cut": self._cut} if self._uniform else ()
         for rows in self._store.batches(sql, parameters, BATCH):
             yield Batch(op, columns, list(map(body, rows)), list(map(hlc, rows)), list(map(checkpoint, rows)))
 

@@ -18,7 +18,7 @@ from syncline.model.values import Value
 from syncline.protocol.body import delta, encode_group, seal_encoded
 from syncline.protocol.messages import PushGroup
 from syncline.replica.chains import Batch, Refused
-from syncline.replica.coalesce import Coalescing, make_clock
+from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
 from syncline.replica.pending import is_anything_pending, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
@@ -125,6 +125,7 @@ class Draft:
         self._groups.append(encoded)
         self.size += len(encoded)
         self.rows += len(batch.rows)
+        self.hlc = max(self.hlc, *batch.hlc)
         self._row = t, batch
 
     def _place(self, checkpoint: int) -> int:
@@ -164,7 +165,6 @@ def _draft(device: Device, rows: int, size: int) -> Draft | None:
     store = device.store
     draft = Draft(dict(store.rows(_QUERIES["watermarks"])))
     for t, cut in select(device, rows):
-        draft.hlc = max(draft.hlc, make_clock(store, t, cut))
         refused = _add_table(draft, device, t, cut)
         if refused:
             _refuse(device, t, refused)

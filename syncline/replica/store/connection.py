@@ -13,6 +13,9 @@ SAFE_CHECKPOINTS = (3, 51, 3)
 (sqlite.org/wal.html, "The WAL reset bug")."""
 
 BUSY_SECONDS = 5.0
+CACHE_KIB = 32 * 1024
+"""Page cache: rows are looked up by key in no order, and the default of 2 MB holds few of them."""
+
 MEMORY = ":memory:"
 
 
@@ -59,4 +62,5 @@ def _settle(connection: sqlite3.Connection, path: str, memory: bool) -> None:
     # FULL: a push number must be on the disk before the push leaves, or a repeat would differ.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA recursive_triggers = OFF")
