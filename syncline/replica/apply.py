@@ -16,6 +16,7 @@ from syncline.errors import StoreConstraint, StoreError
 from syncline.model.values import Value
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Changes, Group, Verdict
+from syncline.replica import pending
 from syncline.replica.device import Device
 from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
@@ -93,13 +94,22 @@ def take_held(work: Work, answer: Answer) -> None:
     load_held(work)
 
 
-def take_verdict(work: Work, answer: Answer) -> None:
+def enter_verdict(work: Work, answer: Answer) -> None:
+    """The push in flight is over: its edits leave the log."""
     if answer.verdict is not None:
-        overrides = (
-            open_groups(answer.verdict.overrides, answer.verdict.digest) if answer.verdict.digest else []
-        )
-        settle(work, answer.verdict, overrides)
-        for group in overrides:
+        settle(work, answer.verdict, _overrides(answer.verdict))
+
+
+def decide_replaced(work: Work, answer: Answer) -> None:
+    """Rows that a REPLACE may have deleted: whether it did shows in the tables as they are now."""
+    for t in work.device.tables.values():
+        pending.settle(work.store, t)
+    work.overlay.forget()
+
+
+def take_overrides(work: Work, answer: Answer) -> None:
+    if answer.verdict is not None:
+        for group in _overrides(answer.verdict):
             learn_group(work, group)
 
 
@@ -160,7 +170,9 @@ def advance(work: Work, answer: Answer) -> None:
 
 STEPS: tuple[Step, ...] = (
     take_held,
-    take_verdict,
+    enter_verdict,
+    decide_replaced,
+    take_overrides,
     take_pages,
     take_out_gone,
     show_held,
@@ -169,6 +181,10 @@ STEPS: tuple[Step, ...] = (
 )
 
 # Learning ----------------------------------------------------------------------------------------------
+
+
+def _overrides(verdict: Verdict) -> list[Group]:
+    return open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
 
 
 def _pages(work: Work, last: Changes) -> Iterator[list[Group]]:
@@ -201,19 +217,19 @@ def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
     """`Replica.learn` of the model, for rows that may have pending edits (law L6)."""
     updates: dict[tuple[int, ...], list[list[Value]]] = {}
     bases: list[tuple[int, int, Value]] = []
-    pendings = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
-    for pending, row in zip(pendings, rows, strict=True):
-        key, state = pending.key, dict(zip(columns, row[t.arity :], strict=True))
+    edited = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
+    for mine, row in zip(edited, rows, strict=True):
+        key, state = mine.key, dict(zip(columns, row[t.arity :], strict=True))
         if work.is_held(t, key):
             state = {**(work.release(t, key) or {}), **state}
-        kind = pending.kind
+        kind = mine.kind
         if kind is None:
             write_row(work, t, key, state)
         elif kind == "U":
-            write, moved = merge(pending, list(state), list(state.values()), t.increments)
+            write, moved = merge(mine, list(state), list(state.values()), t.increments)
             bases += moved
-            if pending.image is not None:
-                _show(work, t, key, pending.image, write)
+            if mine.image is not None:
+                _show(work, t, key, mine.image, write)
             elif write:
                 updates.setdefault(tuple(write), []).append([*key, *write.values()])
         # I, R, D and '-': the local row competes as a whole; the hub will say

@@ -84,7 +84,8 @@ def _keep_parents(work: Work) -> None:
 
 
 def _hold_orphans(work: Work) -> None:
-    """A row without edits that will have no parent is held until the hub has said what became of it.
+    """A row that will have no parent is held until the hub has said what became of it; with pending
+    edits it is parked.
 
     The news may be in the next pull (a verdict alone brings only some rows); or the central database
     does not keep its foreign keys. A cascade must not take such a row away unnoticed.
@@ -95,8 +96,11 @@ def _hold_orphans(work: Work) -> None:
         for child, parent, fk in _edges(work):
             keys = _orphans_to_be(work, child, parent, fk)
             for start in range(0, len(keys), BATCH):
-                for row in work.overlay.pending(child, keys[start : start + BATCH]):
-                    work.hold(child, row.key, dict(enumerate(row.present or ())))
+                rows = work.overlay.pending(child, keys[start : start + BATCH])
+                work.overlay.park(child, [row for row in rows if row.kind is not None])
+                for row in rows:
+                    if row.kind is None:
+                        work.hold(child, row.key, dict(enumerate(row.present or ())))
             work.note_gone(child, keys)
             fresh = fresh or bool(keys)
 
@@ -108,9 +112,10 @@ def _orphans_to_be(work: Work, child: Statements, parent: Statements, fk: Foreig
     if child.n in work.gone:
         gone = f"temp._sync_gone_{child.n} g WHERE {child.row_key('c', 'g')}"
         staying = f" AND NOT EXISTS (SELECT 1 FROM {gone})"
+    leaving = f"temp._sync_gone_{parent.n} l CROSS JOIN {parent.name} p ON {parent.row_key('p', 'l')}"
     return work.store.rows(
-        f"SELECT {child.keys_of('c')} FROM {child.name} c WHERE ({own}) IN (SELECT {theirs}"
-        f" FROM temp._sync_gone_{parent.n} l CROSS JOIN {parent.name} p ON {parent.row_key('p', 'l')}){staying}"
+        f"SELECT {child.keys_of('c')} FROM {child.name} c"
+        f" WHERE ({own}) IN (SELECT {theirs} FROM {leaving}){staying}"
     )
 
 
