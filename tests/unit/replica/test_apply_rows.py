@@ -82,7 +82,9 @@ def test_children_may_come_before_their_parents_l9(bench: Bench) -> None:
     assert bench.all("tree") == [(1, 2), (2, 3), (3, 1), (4, 4)]
 
 
-def test_a_child_that_moves_away_survives_its_old_parent_although_the_delete_comes_first(bench: Bench) -> None:
+def test_a_child_that_moves_away_survives_its_old_parent_although_the_delete_comes_first(
+    bench: Bench,
+) -> None:
     bench.pull(bench.put("parent", [1, "a", None], [2, "b", None]), bench.put("child", [9, 1, "k"]))
     bench.pull(bench.gone("parent", 1), bench.put("child", [9, 2], columns=["parent"]))
     assert bench.all("child") == [(9, 2, "k")]
@@ -104,7 +106,9 @@ def test_a_child_whose_parent_the_centre_does_not_have_is_held_until_it_has_one(
 
 def test_odd_names_composite_keys_and_tables_of_a_key_alone(bench: Bench) -> None:
     bench.pull(
-        bench.put("select", ["x", "y"]), bench.put("bare", [1], [2]), bench.put("pair", [1, "b", 1.0], [1, "c", "1"])
+        bench.put("select", ["x", "y"]),
+        bench.put("bare", [1], [2]),
+        bench.put("pair", [1, "b", 1.0], [1, "c", "1"]),
     )
     bench.pull(bench.put("select", ["x", "z"]), bench.put("bare", [2]))
     assert bench.all("select") == [("x", "z")]

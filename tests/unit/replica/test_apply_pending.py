@@ -1,0 +1,212 @@
+"""What the hub sends, on rows with pending edits (law L6: the hub decides, a replica overlays)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncline.protocol.messages import ConflictNote, Rejection
+from syncline.replica.freeze import freeze
+from syncline.replica.rejected import discard, rejected, retry
+from tests.support.device import Bench
+
+DDL = """
+CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT, n INTEGER);
+CREATE TABLE child (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER REFERENCES parent (id) ON DELETE CASCADE,
+    code TEXT
+);
+CREATE TABLE plain (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id), code TEXT);
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "device.db", DDL, increments=["n"])
+    made.pull(made.put("parent", [1, "a", "x", 10], [2, "b", "y", 20]), made.put("child", [5, 1, "k"]))
+    yield made
+    made.close()
+
+
+def log_of(bench: Bench, table: str) -> list[tuple[object, ...]]:
+    n = bench.store.numbers()[table]
+    return bench.rows(f"SELECT op, k0 FROM _sync_log_{n} ORDER BY seq")
+
+
+def test_edited_columns_stay_and_the_others_follow_the_hub(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 1")
+    bench.pull(bench.put("parent", [1, "A", "theirs", 10]))
+    assert bench.all("parent")[0] == (1, "A", "mine", 10)
+    assert log_of(bench, "parent") == [("U", 1)]
+
+
+def test_an_increment_moves_onto_the_value_of_the_hub_and_stays_the_same_increment(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET n = n + 3 WHERE id = 1")
+    bench.app.execute("UPDATE parent SET n = n + 4 WHERE id = 1")
+    bench.pull(bench.put("parent", [1, 100], columns=["n"]))
+    assert bench.all("parent")[0] == (1, "a", "x", 107)
+    frozen = freeze(bench.device)
+    assert frozen is not None
+    assert bench.rows("SELECT o2 FROM _sync_log_1 ORDER BY seq") == [(100,), (103,)]
+
+
+def test_an_increment_on_null_counts_as_one_on_nothing(bench: Bench) -> None:
+    bench.pull(bench.put("parent", [1, None], columns=["n"]))
+    bench.app.execute("UPDATE parent SET n = 3 WHERE id = 1")
+    bench.pull(bench.put("parent", [1, 5], columns=["n"]))
+    assert bench.all("parent")[0][3] == 8
+
+
+def test_a_row_with_edits_that_the_hub_deleted_is_hidden_and_comes_back_with_them(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
+    bench.pull(bench.gone("parent", 2))
+    assert [row[0] for row in bench.all("parent")] == [1]
+    bench.pull(bench.put("parent", [2, "B", "theirs", 9]))
+    assert bench.all("parent")[1] == (2, "B", "mine", 9)
+    assert bench.rows("SELECT * FROM _sync_parked") == []
+
+
+def test_rows_created_removed_or_replaced_here_are_left_alone_until_the_verdict(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES (3, 'c', 'mine', 0)")
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    bench.pull(bench.put("parent", [2, "B", "theirs", 0], [3, "C", "theirs", 0]))
+    assert [row[:3] for row in bench.all("parent")] == [(1, "a", "x"), (3, "c", "mine")]
+    bench.pull(bench.gone("parent", 3))
+    assert bench.all("parent")[1][:3] == (3, "c", "mine")
+
+
+def test_a_unique_value_taken_by_a_pending_edit_is_kept_from_the_row_of_the_hub_until_the_verdict(
+    bench: Bench,
+) -> None:
+    bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    bench.pull(bench.put("parent", [4, "c", "theirs", 0]))
+    assert bench.all("parent")[2:] == [(3, "c", None, 0), (4, None, "theirs", 0)]
+    assert freeze(bench.device) is not None
+    rejection = Rejection(
+        bench.schema.position("parent"), [3], "unique", "the name is taken", "Choose another."
+    )
+    bench.verdict(bench.gone("parent", 3), rejected=[rejection])
+    assert bench.all("parent")[2:] == [(4, "c", "theirs", 0)]
+    assert bench.rows("SELECT * FROM _sync_held") == []
+    assert [edit.values for edit in rejected(bench.device)] == [{"name": "c", "note": None, "n": 0}]
+
+
+def test_a_parent_stays_while_a_pending_child_points_at_it_and_goes_with_the_verdict(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO child VALUES (6, 2, 'mine')")
+    bench.pull(bench.gone("parent", 2))
+    assert (6, 2, "mine") in bench.all("child")
+    assert freeze(bench.device) is not None
+    rejection = Rejection(bench.schema.position("child"), [6], "parent_missing", "no parent 2", "Insert it.")
+    bench.verdict(bench.gone("child", 6), rejected=[rejection])
+    assert [row[0] for row in bench.all("parent")] == [1]
+    assert bench.all("child") == [(5, 1, "k")]
+
+
+def test_a_row_arrives_whose_parent_was_deleted_here(bench: Bench) -> None:
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    bench.pull(bench.put("plain", [7, 2, "theirs"]))
+    assert bench.all("plain") == [(7, 2, "theirs")]
+    assert (2, "b", "y", 20) in bench.all("parent")
+    assert log_of(bench, "parent") == [("D", 2)]
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.put("parent", [2, "b", "y", 20]))
+    assert (2, "b", "y", 20) in bench.all("parent")
+    assert bench.rows("SELECT * FROM _sync_held") == []
+
+
+def test_a_delete_that_was_accepted_takes_the_parent_that_was_shown_again(bench: Bench) -> None:
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    bench.pull(bench.put("child", [7, 2, "theirs"]))
+    assert freeze(bench.device) is not None
+    bench.verdict()
+    bench.pull(bench.gone("child", 7))
+    assert [row[0] for row in bench.all("parent")] == [1]
+    assert bench.all("child") == [(5, 1, "k")]
+
+
+def test_a_verdict_clears_exactly_the_edits_it_covers(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'one' WHERE id = 1")
+    assert freeze(bench.device) is not None
+    bench.app.execute("UPDATE parent SET note = 'two' WHERE id = 1")
+    bench.verdict(bench.put("parent", [1, "A", "theirs", 11]))
+    assert bench.all("parent")[0] == (1, "A", "two", 11)
+    assert log_of(bench, "parent") == [("U", 1)]
+    assert bench.rows("SELECT * FROM _sync_outbox") == []
+
+
+def test_an_override_puts_the_row_as_the_hub_has_it(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 1")
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.put("parent", [1, "a", "theirs", 10], [2, "b", "y", 20]))
+    assert bench.all("parent") == [(1, "a", "theirs", 10), (2, "b", "y", 20)]
+
+
+def test_a_rejected_edit_is_kept_with_its_values_base_and_reason_l2_l12(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine', n = n + 5 WHERE id = 1")
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    frozen = freeze(bench.device)
+    assert frozen is not None
+    position = bench.schema.position("parent")
+    refused = [Rejection(position, [i], "check", f"row {i} is refused", "Mend it.") for i in (1, 2)]
+    bench.verdict(bench.put("parent", [1, "a", "x", 10], [2, "b", "y", 20]), rejected=refused)
+    assert bench.all("parent") == [(1, "a", "x", 10), (2, "b", "y", 20)]
+    update, delete = rejected(bench.device)
+    assert (update.op, update.values, update.base) == ("U", {"note": "mine", "n": 5}, {"note": "x", "n": 10})
+    assert (delete.op, delete.key, delete.base) == ("D", (2,), {"name": "b", "note": "y", "n": 20})
+    assert (update.code, update.detail, update.remedy, update.push) == (
+        "check",
+        "row 1 is refused",
+        "Mend it.",
+        frozen.number,
+    )
+
+
+def test_a_retried_edit_is_a_fresh_edit_and_a_discarded_one_is_forgotten(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET n = n + 5 WHERE id = 1")
+    bench.app.execute("DELETE FROM parent WHERE id = 2")
+    assert freeze(bench.device) is not None
+    position = bench.schema.position("parent")
+    refused = [Rejection(position, [i], "check", "", "") for i in (1, 2)]
+    bench.verdict(bench.put("parent", [1, "a", "x", 30], [2, "b", "y", 20]), rejected=refused)
+    first, second = rejected(bench.device)
+    retry(bench.device, first.id)
+    discard(bench.device, second.id)
+    assert bench.all("parent") == [(1, "a", "x", 35), (2, "b", "y", 20)]
+    assert log_of(bench, "parent") == [("U", 1)]
+    assert rejected(bench.device) == []
+
+
+def test_conflicts_are_kept_with_base_and_both_values(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 1")
+    assert freeze(bench.device) is not None
+    note = ConflictNote(
+        9,
+        "parent",
+        [1],
+        "note",
+        "hub",
+        "replica-1",
+        5,
+        "other",
+        6,
+        "x",
+        "mine",
+        "theirs",
+        "2026-01-01T00:00:00Z",
+    )
+    bench.verdict(bench.put("parent", [1, "a", "theirs", 10]), conflicts=[note])
+    from syncline.replica.conflicts import conflicts
+
+    assert conflicts(bench.store, open_only=False) == [note]
+    assert conflicts(bench.store, open_only=True) == []
+
+
+def test_what_a_replace_did_is_decided_before_the_tables_change(bench: Bench) -> None:
+    bench.app.execute("INSERT OR REPLACE INTO parent VALUES (3, 'b', NULL, 0)")
+    bench.pull(bench.put("plain", [7, 2, "theirs"]))
+    assert [row[0] for row in bench.all("parent")] == [1, 2, 3]
+    assert log_of(bench, "parent") == [("D", 2), ("I", 3)]
