@@ -23,6 +23,7 @@ from syncline.hub.registry import open_database
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
 from syncline.model.actor import ANYONE, Actor
+from syncline.model.collector import resting
 from syncline.model.schema import Schema, TableSchema, arrange, to_plain
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
@@ -124,7 +125,8 @@ class Hub:
             raise VersionUnsupported(
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
-        return self._handlers[type(request)](actor, request)
+        with resting():
+            return self._handlers[type(request)](actor, request)
 
     # What the hub knows of itself
 
