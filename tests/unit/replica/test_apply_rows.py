@@ -131,7 +131,8 @@ def test_triggers_of_the_application_on_tracked_tables_do_not_run_twice(bench: B
 
 def test_triggers_of_the_application_on_its_own_tables_run(bench: Bench) -> None:
     bench.app.executescript(
-        "CREATE TABLE seen (id); CREATE TRIGGER see AFTER INSERT ON parent BEGIN INSERT INTO seen VALUES (NEW.id); END"
+        "CREATE TABLE seen (id);"
+        "CREATE TRIGGER see AFTER INSERT ON parent BEGIN INSERT INTO seen VALUES (NEW.id); END"
     )
     bench.pull(bench.put("parent", [1, "a", None]))
     assert bench.rows("SELECT id FROM seen") == [(1,)]
