@@ -138,6 +138,8 @@ def _displace(work: Work, t: Statements, holder: Key, unique: Sequence[str]) -> 
     present = work.store.row(t.select, holder)
     assert present is not None, "the holder was found a moment ago"
     work.store.execute(t.update((column,)), (*holder, placeholder(t, holder, column)))
+    if work.is_gone(t, holder):
+        return True  # it leaves anyway: nothing of it is to be put back
     if not work.is_held(t, holder) or work.held[t.n][holder] is not None:
         kept = work.held.setdefault(t.n, {}).get(holder) or {}
         work.held[t.n][holder] = {column: present[column], **kept}

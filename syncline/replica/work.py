@@ -60,6 +60,13 @@ class Work:
             self.gone.add(t.n)
         self.store.executemany(f"INSERT OR IGNORE INTO temp._sync_gone_{t.n} VALUES ({t.key_marks})", keys)
 
+    def is_gone(self, t: Statements, key: Sequence[Value]) -> bool:
+        """Whether the row leaves its table at the end."""
+        if t.n not in self.gone:
+            return False
+        match = " AND ".join(f"k{i} = ?" for i in range(t.arity))
+        return self.store.row(f"SELECT 1 FROM temp._sync_gone_{t.n} WHERE {match}", tuple(key)) is not None
+
     def keep(self, t: Statements, keys: Sequence[Sequence[Value]]) -> None:
         """These rows stay after all."""
         if t.n in self.gone and keys:
