@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncline.errors import StoreError, UsageError
 from syncline.protocol.flows import Transport, run
-from syncline.replica import hydrate
+from syncline.replica.hydrate import building_path, discard_building, fill, finish, refuse_existing
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
@@ -15,6 +15,9 @@ from syncline.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from syncline.hub.engine import Hub
+
+_BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged")
+"""What is wrong with a file that an earlier attempt has left, by code."""
 
 
 def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: str | None = None) -> Replica:
@@ -45,29 +48,38 @@ def clone(
     Raises StoreError if the file exists. If it is interrupted, the same call goes on where it stopped.
     `progress(stage, done, total)` is called as rows arrive.
     """
-    path = os.fspath(file)
-    hydrate.refuse_existing(path)
+    refuse_existing(os.fspath(file))
     transport = _transport(hub, token)
     try:
-        url = hub if isinstance(hub, str) else None
-        for _ in range(2):
-            try:
-                _fill(path, url, transport, progress or silent)
-                break
-            except StoreError as error:
-                if error.code not in ("hydrate_stale", "store_layout", "store_damaged"):
-                    raise
-                hydrate.discard_building(path)
+        clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
     finally:
         transport.close()
-    return connect(path, hub, token)
+    return connect(file, hub, token)
+
+
+def clone_over(
+    transport: Transport,
+    file: str | os.PathLike[str],
+    hub_url: str | None = None,
+    progress: Progress = silent,
+) -> None:
+    """`clone` over an open transport; leaves the file closed. What cannot be gone on with is begun anew."""
+    path = os.fspath(file)
+    refuse_existing(path)
+    try:
+        _fill(path, hub_url, transport, progress)
+    except StoreError as error:
+        if error.code not in _BEGIN_ANEW:
+            raise
+        discard_building(path)
+        _fill(path, hub_url, transport, progress)
 
 
 def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:
-    store = Store.open_private(hydrate.building_path(path))
+    store = Store.open_private(building_path(path))
     try:
-        run(hydrate.fill(store, url, progress), transport)
-        hydrate.finish(store, path)
+        run(fill(store, url, progress), transport)
+        finish(store, path)
     finally:
         store.close()
 
