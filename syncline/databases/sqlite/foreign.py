@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from syncline.databases.sqlite.catalog import Table
-from syncline.databases.sqlite.layout import Layout
+from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub import codes
@@ -176,6 +176,7 @@ def _orphans(writer: Writer, staged: Staged) -> list[Refusal]:
         mine = [f"t.{quote(column)}" for column in key.columns]
         theirs = [f"p.{quote(column)}" for column in key.parent_columns]
         pairs = " AND ".join(f"{p} = {t}" for p, t in zip(theirs, mine, strict=True))
+        pairs += _unlike_itself(tracked, key, theirs, mine)
         given = " AND ".join(f"{column} IS NOT NULL" for column in mine)
         rows = writer.connection.execute(
             f"SELECT s.rowid, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
@@ -193,6 +194,16 @@ def _orphans(writer: Writer, staged: Staged) -> list[Refusal]:
                 )
             )
     return found
+
+
+def _unlike_itself(tracked: Tracked, key: ForeignKey, theirs: Sequence[str], mine: Sequence[str]) -> str:
+    """A row that points at itself must spell its key alike: there SQLite leaves the collation out."""
+    if key.parent.lower() != tracked.table.name.lower():
+        return ""
+    rows = zip(tracked.key_of("p"), tracked.key_of("t"), strict=True)
+    itself = " AND ".join(f"{p} IS {t} COLLATE BINARY" for p, t in rows)
+    alike = " AND ".join(f"{p} = {t} COLLATE BINARY" for p, t in zip(theirs, mine, strict=True))
+    return f" AND (NOT ({itself}) OR ({alike}))"
 
 
 def _parent_key(parent: TableSchema, key: ForeignKey, values: Sequence[object]) -> Key | None:

@@ -26,11 +26,16 @@ class Reader:
         self.layout = layout
 
     def now(self) -> Seq:
-        """The last number ever given to a log entry; pruning does not take it back."""
-        row = self.connection.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = '_sync_hub_log'"
+        """The last number given to a log entry; pruning does not take it back.
+
+        sqlite_sequence alone can lag: a statement that ends by OR FAIL keeps its log entries, but SQLite
+        has not written the sequence yet.
+        """
+        (seq,) = self.connection.execute(
+            "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '_sync_hub_log'), 0),"
+            " coalesce((SELECT max(seq) FROM _sync_hub_log), 0))"
         ).fetchone()
-        return Seq(row[0] if row else 0)
+        return Seq(seq)
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """Besides the contract: WatermarkRefused if `after` lies in the future, as after a restore."""
