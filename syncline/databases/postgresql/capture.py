@@ -69,7 +69,6 @@ def _log_table(shape: Shape) -> list[str]:
     return [
         f"CREATE TABLE {shape.log} ({', '.join(columns)})",
         f"CREATE INDEX log_{shape.n}_new ON {shape.log} (xid, seq)",
-        f"CREATE INDEX log_{shape.n}_row ON {shape.log} ({', '.join(shape.log_keys)})",
     ]
 
 
@@ -106,10 +105,22 @@ def _insert(shape: Shape, by_row: bool) -> str:
 
 
 def _delete(shape: Shape, by_row: bool) -> str:
+    """A cascade that comes back to its own table shares the transition table of the statement it started
+    from: the rows that the engine deletes and has logged itself are in it, too, and left out."""
     if by_row:
         return _function(shape, "delete", f"BEGIN\n{_entry(shape, 'D', _everything(shape), 'OLD', 'OLD')};")
     entry = _entry(shape, "D", _everything(shape), "removed", "removed")
-    return _function(shape, "delete", f"BEGIN\n{entry} FROM syncline_removed AS removed;")
+    same = " AND ".join(
+        f"l.{own} = removed.{name}" for own, name in zip(shape.log_keys, shape.key_names, strict=True)
+    )
+    logged = (
+        f"EXISTS (SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D')"
+    )
+    return _function(
+        shape,
+        "delete",
+        f"BEGIN\n{entry} FROM syncline_removed AS removed WHERE {_APPLYING} = '' OR NOT {logged};",
+    )
 
 
 def _truncate(shape: Shape) -> str:

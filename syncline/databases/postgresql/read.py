@@ -63,7 +63,12 @@ class Reader:
         """About how many rows all tables have."""
         names: list[str | None] = [shape.name for shape in self._layout.shapes]
         with translating():
-            return int(self._session.value(queries("read.sql")["estimate"], array(names)))
+            found = self._session.run(queries("read.sql")["estimate"], array(names))
+            large = sum(int(count) for _, count, is_small in found if not is_small)
+            small = " UNION ALL ".join(
+                f"SELECT count(*) FROM {name}" for name, _, is_small in found if is_small
+            )
+            return large + sum(count for (count,) in self._session.run(small)) if small else large
 
     def client(self, replica: str) -> Client | None:
         """The replica's record."""

@@ -21,9 +21,12 @@ SELECT id, replica, push, open, data FROM syncline.conflicts
  ORDER BY id LIMIT $4;
 
 -- name: estimate
--- Rows as last counted by (auto)vacuum or ANALYZE; before that, as many as the size suggests.
-SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples::int8
-                         ELSE pg_relation_size(c.oid) / 100 END), 0)::int8
+-- Rows of each table as last counted by (auto)vacuum or ANALYZE; if it never was, as many as its size
+-- suggests, and whether it is so small that it can be counted.
+SELECT u.name, sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples::int8
+                        ELSE pg_relation_size(c.oid) / 100 END)::int8,
+       bool_and(pg_relation_size(c.oid) <= 1048576)
   FROM unnest($1::text[]) AS u(name)
   LEFT JOIN LATERAL pg_partition_tree(u.name::regclass) x ON x.isleaf
-  JOIN pg_class c ON c.oid = coalesce(x.relid, u.name::regclass);
+  JOIN pg_class c ON c.oid = coalesce(x.relid, u.name::regclass)
+ GROUP BY 1;

@@ -27,7 +27,7 @@ WITH RECURSIVE resolved AS (
       FROM resolved r JOIN pg_type t ON t.oid = r.type
      WHERE t.typtype = 'd'
 )
-SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, NULL), t.typname::text, t.typtype::text,
+SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, -1), t.typname::text, t.typtype::text,
        e.typname::text, e.typtype::text, r.typmod::int4, r.notnull, a.attidentity::text, a.attgenerated::text,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
   FROM resolved r

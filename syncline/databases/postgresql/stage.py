@@ -75,15 +75,17 @@ def load(session: Session, shape: Shape, stage: Stage) -> Loaded:
     """Load a stage. Its rows can be discarded with `discard`."""
     codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]
     loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {}, None)
-    columns = _columns(loaded)
     if len(stage.rows) <= SMALL:
         loaded.source = sql.json_source(codecs, shape.arity)
-        loaded.texts = _rows_of_text(columns, stage)
+        loaded.texts = _rows_of_text(loaded)
     else:
         loaded.table = f"pg_temp.syncline_stage_{next(_numbers)}"
         loaded.source = sql.table_source(loaded.table)
         session.script(sql.temporary_table(loaded.table, codecs, shape.arity))
-        session.copy(f"COPY {loaded.table} FROM STDIN", _blocks(loaded, columns))
+        session.copy(f"COPY {loaded.table} FROM STDIN", _blocks(loaded))
+    keyless = {row for row in loaded.refused if not _has_key(loaded, row)}
+    if keyless:
+        _take_out(session, loaded, keyless)
     if any(codec.asks_server for codec in shape.keys):
         _refuse_foreign_keys(session, loaded)
     return loaded
@@ -104,38 +106,41 @@ def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
         session.count(f"DELETE FROM {loaded.table} WHERE n = ANY ($1::int[])", sorted(gone))
 
 
-def _columns(loaded: Loaded) -> list[tuple[Value, ...]]:
-    """The stage by columns, without what cannot be loaded."""
-    stage, shape = loaded.stage, loaded.shape
-    columns: list[tuple[Value, ...]] = list(zip(*stage.rows, strict=True))
-    bad_keys: set[int] = set()
-    for index, codec in enumerate(loaded.codecs if stage.rows else ()):
-        is_key = index < shape.arity
-        if not codec.flawless(columns[index], key=is_key):
-            faulty = _refuse(loaded, index, columns[index])
-            columns[index] = tuple(None if n in faulty else v for n, v in enumerate(columns[index]))
-            bad_keys |= faulty if is_key else set()
-        if codec.is_float and int in set(map(type, columns[index])):
-            loaded.respelled |= {n for n, v in enumerate(columns[index]) if type(v) is int}
-    if bad_keys:
-        loaded.live = [row for row in loaded.live if row not in bad_keys]
+def _columns(loaded: Loaded, start: int, end: int) -> list[Sequence[Value]]:
+    """Some rows by columns, without what cannot be loaded; the rows it was in are refused."""
+    columns: list[Sequence[Value]] = list(zip(*loaded.stage.rows[start:end], strict=True))
+    for index, codec in enumerate(loaded.codecs if columns else ()):
+        values = columns[index]
+        if not codec.flawless(values, key=index < loaded.shape.arity):
+            columns[index] = values = _refuse(loaded, index, values, start)
+        if codec.is_float and int in set(map(type, values)):
+            loaded.respelled |= {start + n for n, value in enumerate(values) if type(value) is int}
     return columns
 
 
-def _refuse(loaded: Loaded, index: int, values: Sequence[Value]) -> set[int]:
-    """Refuse the rows with a faulty value in this column; return their numbers."""
-    shape, codec = loaded.shape, loaded.codecs[index]
-    is_key = index < shape.arity
-    faulty = set()
-    for number, value in enumerate(values):
-        fault = codec.fault(value, key=is_key)
-        if fault is None and is_key and value is None:
-            fault = "NULL in a primary key"
+def _refuse(loaded: Loaded, index: int, values: Sequence[Value], start: int) -> list[Value]:
+    """Refuse the rows with a faulty value in this column; the column without those values."""
+    name = sql.column_name(loaded.shape, loaded.stage, index)
+    good: list[Value] = []
+    for row, value in enumerate(values, start):
+        fault = _fault(loaded, index, value)
+        good.append(value if fault is None else None)
         if fault is not None:
-            faulty.add(number)
-            detail = f"column {sql.column_name(shape, loaded.stage, index)}: {fault}"
-            loaded.refused.setdefault(number, Refusal(loaded.stage, number, codes.INVALID, detail))
-    return faulty
+            detail = f"column {name}: {fault}"
+            loaded.refused.setdefault(row, Refusal(loaded.stage, row, codes.INVALID, detail))
+    return good
+
+
+def _fault(loaded: Loaded, index: int, value: Value) -> str | None:
+    is_key = index < loaded.shape.arity
+    if is_key and value is None:
+        return "NULL in a primary key"
+    return loaded.codecs[index].fault(value, key=is_key)
+
+
+def _has_key(loaded: Loaded, row: int) -> bool:
+    values = loaded.stage.rows[row]
+    return all(_fault(loaded, index, values[index]) is None for index in range(loaded.shape.arity))
 
 
 def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
@@ -152,50 +157,47 @@ def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     _take_out(session, loaded, {number for (number,) in found})
 
 
-def _rows_of_text(columns: list[tuple[Value, ...]], stage: Stage) -> list[list[str | None]]:
-    spelled = [_spelled(column) for column in columns]
-    numbers = [str(number) for number in range(len(stage.rows))]
+def _rows_of_text(loaded: Loaded) -> list[list[str | None]]:
+    stage = loaded.stage
+    spelled = [[_text_of(value) for value in column] for column in _columns(loaded, 0, len(stage.rows))]
+    numbers = map(str, range(len(stage.rows)))
     return [list(row) for row in zip(numbers, map(str, stage.hlc), *spelled, strict=True)]
 
 
-def _spelled(column: Sequence[Value]) -> list[str | None]:
-    return [None if value is None else _text_of(value) for value in column]
-
-
-def _text_of(value: Value) -> str:
-    if isinstance(value, str):
+def _text_of(value: Value) -> str | None:
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, bytes):
         return f"\\x{value.hex()}"
     return repr(value)
 
 
-def _blocks(loaded: Loaded, columns: list[tuple[Value, ...]]) -> Iterator[str]:
+def _blocks(loaded: Loaded) -> Iterator[str]:
     """The rows in COPY's text format, some thousands at a time."""
-    stage, alive = loaded.stage, set(loaded.live)
-    some_dead = len(alive) < len(stage.rows)
+    stage = loaded.stage
     for start in range(0, len(stage.rows), BLOCK):
-        end = start + BLOCK
-        cells = [
-            _cells(codec, column[start:end]) for codec, column in zip(loaded.codecs, columns, strict=True)
-        ]
-        numbers = range(start, min(end, len(stage.rows)))
-        lines = map("\t".join, zip(map(str, numbers), map(str, stage.hlc[start:end]), *cells, strict=True))
-        if some_dead:
-            lines = (line for number, line in zip(numbers, lines, strict=True) if number in alive)  # type: ignore[assignment]
-        yield "".join(f"{line}\n" for line in lines)
+        end = min(start + BLOCK, len(stage.rows))
+        columns = _columns(loaded, start, end)
+        cells = [_cells(codec, column) for codec, column in zip(loaded.codecs, columns, strict=True)]
+        numbers, stamps = map(str, range(start, end)), map(str, stage.hlc[start:end])
+        yield "\n".join(map("\t".join, zip(numbers, stamps, *cells, strict=True)))
+        yield "\n"
 
 
-def _cells(codec: Codec, values: Sequence[Value]) -> list[str]:
+def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:
     """One column in COPY's text format, where NULL is \\N and a backslash escapes."""
+    full = None not in values
     if codec.stage == "text":
-        joined = "".join(filter(None, values))  # type: ignore[arg-type]
-        if not any(character in joined for character in "\\\n\r\t"):
-            return ["\\N" if value is None else value for value in values]  # type: ignore[misc]
-        return ["\\N" if value is None else _escaped(str(value)) for value in values]
-    if codec.stage == "bytea":
-        return ["\\N" if value is None else f"\\\\x{value.hex()}" for value in values]  # type: ignore[union-attr]
-    return ["\\N" if value is None else str(value) for value in values]
+        joined = "".join(values if full else filter(None, values))  # type: ignore[arg-type]
+        if any(character in joined for character in "\\\n\r\t"):
+            return ["\\N" if value is None else _escaped(str(value)) for value in values]
+        return values if full else ["\\N" if value is None else value for value in values]  # type: ignore
+    spell = _hex if codec.stage == "bytea" else str
+    return list(map(spell, values)) if full else ["\\N" if v is None else spell(v) for v in values]
+
+
+def _hex(value: Value) -> str:
+    return f"\\\\x{value.hex()}"  # type: ignore[union-attr]
 
 
 def _escaped(text: str) -> str:

@@ -148,15 +148,16 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
         arrays = ", ".join(f"${4 + i}::bigint[]" for i in range(words + 2))
         masks = [f"e.m{i}" for i in range(words)]
         values = ['$2::"char"', "$3", *masks, "e.hlc", *keys]
-        entry = ", ".join(["n", *(f"m{i}" for i in range(words)), "hlc"])
-        source = f"{_SOURCE} JOIN unnest({arrays}) AS e({entry}) ON e.n = s.n"
+        entry = ", ".join(["n", *(f"m{i}" for i in range(words)), "hlc", "ordinal"])
+        source = f"{_SOURCE} JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
     else:
         values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
         source = _SOURCE
     if old:
         columns, values = [*columns, "old"], [*values, "row_to_json(t)"]
         source += f" JOIN {shape.name} AS t ON {shape.matches()}"
-    return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}"
+    order = " ORDER BY e.ordinal" if listed else ""
+    return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}{order}"
 
 
 def differing(shape: Shape, columns: Sequence[int]) -> str:
