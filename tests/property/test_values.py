@@ -46,13 +46,13 @@ POSTGRESQL: dict[str, tuple[str, list[Value]]] = {
     "whole": ("integer", [0, 2**31 - 1, -(2**31)]),
     "large": ("bigint", INTEGERS),
     "yes": ("boolean", [0, 1]),
-    "single": ("real", [0.0, -0.0, 1.5, 3.4028234663852886e38, 1e-45, math.inf, -math.inf, "NaN"]),
+    "single": ("real", [0.0, -0.0, 1.5, 3.4028234663852886e38, 2.0**-149, math.inf, -math.inf, "NaN"]),
     "double": ("double precision", [*FLOATS, "NaN"]),
     "exact": ("numeric", ["0", "-1", NINES, f"-0.{NINES}", f"{NINES}.{NINES}", "1.0", "1.00", "NaN"]),
     "price": ("numeric(12,2)", ["0.00", "-0.01", "9999999999.99"]),
     "body": ("text", TEXTS),
     "short": ("varchar(5)", ["", "12345", "ááááá", "🎸🎸🎸🎸🎸"]),
-    "padded": ("char(4)", ["    ", "a   ", "abcd"]),
+    "padded": ("char(4)", ["", "a", "abcd"]),
     "raw": ("bytea", BLOBS),
     "moment": ("timestamp", [
         "2026-11-21T12:34:56", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "1969-12-31T23:59:59.1",
@@ -65,20 +65,20 @@ POSTGRESQL: dict[str, tuple[str, list[Value]]] = {
     "day": ("date", ["2026-02-28", "0001-01-01", "9999-12-31", "infinity", "0044-03-15 BC"]),
     "clock": ("time", ["00:00:00", "23:59:59.999999", "24:00:00"]),
     "zoned": ("timetz", ["00:00:00+00", "23:59:59.999999-15:59", "12:00:00+05:30"]),
-    "span": ("interval", ["00:00:00", "1 year 2 mons -3 days +04:05:06.7", "-178000000 years"]),
+    "span": ("interval", ["PT0S", "P1Y2M-3DT4H5M6.7S", "P-178000000Y"]),
     "id2": ("uuid", ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
     "doc": ("json", ['{"b":1,  "a": [1.0, null, "\\u00e9"], "a": 2}', "null", '""', "1e400", "[]"]),
-    "docb": ("jsonb", ['{"a": [1.0, null, "é"]}', "null", '""', "[]", str(10**40), "-0.0", "1.10"]),
+    "docb": ("jsonb", ['{"a": [1.0, null, "é"]}', "null", '""', "[]", str(10**40), "1.10"]),
     "mood": ("mood", ["sad", "überglücklich", "it's"]),
     "list": ("text[]", ["[]", '["a","","NULL","\\"",null,"é{},"]', '[["a","b"],["c","d"]]']),
     "numbers": ("integer[]", ["[]", "[1,-2,null]"]),
-    "host": ("inet", ["10.0.0.1", "10.0.0.0/8", "::1", "fe80::/10"]),
+    "host": ("inet", ["10.0.0.1/32", "10.0.0.0/8", "::1/128", "fe80::/10"]),
     "mac": ("macaddr", ["08:00:2b:01:02:03"]),
     "bits": ("bit varying", ["", "0", "1010"]),
     "period": ("int4range", ["empty", "[1,10)", "(,)"]),
     "spot": ("point", ["(1,2)", "(0.1,-0.5)"]),
 }  # fmt: skip
-"""Column -> (type, values in their one spelling)."""
+"""Column -> (type, values in their one spelling). (A jsonb itself has no negative zero.)"""
 
 SQLITE: dict[str, tuple[str, list[Value]]] = {
     "large": ("INTEGER", INTEGERS),
@@ -171,7 +171,7 @@ def postgresql_world(folder: Path, url: str) -> World:
 
     def write(number: int, column: str, value: Any) -> None:
         kind = POSTGRESQL[column][0]
-        if kind.endswith("[]"):
+        if kind.endswith("[]") and value is not None:
             value = json.loads(value)
             place = f"%s::{kind}"
         else:
@@ -350,7 +350,7 @@ def test_what_the_centre_cannot_hold_is_rejected_row_by_row_and_said(world: Worl
             assert rejected[number].code == "invalid_value", (pair, rejected[number])
         assert rejected.keys() == bad.keys()
         for edit in rejected.values():
-            assert edit.reason and edit.remedy
+            assert edit.detail and edit.remedy
             replica.discard(edit.id)
     with syncline.connect(world.files[1], hub=world.hub) as replica:
         replica.sync()
