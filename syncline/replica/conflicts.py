@@ -57,8 +57,10 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
     return note
 
 
-def refresh(store: Store, replica: str) -> Flow[None]:
-    """Ask the hub how the open conflicts of this replica stand (a person may have settled them there)."""
+def refresh(store: Store) -> Flow[None]:
+    """Ask the hub how the open conflicts of this replica stand (a person may have settled them there).
+    Nothing is sent if there are none."""
+    replica = store.state().replica
     waiting = {note.id for note in conflicts(store, open_only=True) if note.id > 0}
     after = min(waiting, default=0) - 1
     found: list[ConflictNote] = []

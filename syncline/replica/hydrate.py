@@ -80,10 +80,13 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def fill(store: Store, hub_url: str | None, progress: Progress) -> Flow[None]:
-    """Make the private file a complete replica, going on where an earlier call was cut off."""
+def fill(store: Store, hub_url: str | None, progress: Progress, replica: str | None = None) -> Flow[None]:
+    """Make the private file a complete replica, going on where an earlier call was cut off.
+
+    `replica` is the id of a new one; a uuid is made if it is None.
+    """
     store.execute("PRAGMA synchronous = NORMAL")
-    device = yield from begin(store, hub_url)
+    device = yield from begin(store, hub_url, replica or str(uuid.uuid4()))
     if device.store.state().hydrate is not None:
         # Parents and children come in different chunks, each a transaction of its own. Nobody else can
         # see the file before all foreign keys have been checked at once, below (law L9).
@@ -97,7 +100,7 @@ def fill(store: Store, hub_url: str | None, progress: Progress) -> Flow[None]:
         run_steps(device, Answer(), (take_held, mend, keep_held))
 
 
-def begin(store: Store, hub_url: str | None) -> Flow[Device]:
+def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
     """Register and create the tables; or find that they are there. StoreError `hydrate_stale` if what
     is there was begun with another hub or schema."""
     if store.is_replica and store.state().schema is not None:
@@ -110,7 +113,6 @@ def begin(store: Store, hub_url: str | None) -> Flow[Device]:
                 remedy="Try again.",
             )
         return Device.load(store)
-    replica = str(uuid.uuid4())
     answer = yield from ask(Register(replica), Registered)
     schema = yield from fetch_schema(answer.schema)
     with store.transaction():
@@ -129,7 +131,7 @@ def begin(store: Store, hub_url: str | None) -> Flow[Device]:
 def note_hub(store: Store, answer: Registered, schema: Schema, hub_url: str | None) -> None:
     """Enter what registration brought. Rows are still to come: `hydrate` has no cursor yet."""
     store.set_state(
-        hub_url=hub_url,
+        hub_url=hub_url or store.state().hub_url,
         hub=answer.hub,
         schema=json.dumps(to_plain(schema)),
         fingerprint=schema.fingerprint,

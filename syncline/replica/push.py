@@ -6,18 +6,22 @@ answer, the same push is sent again until there is a verdict (law L3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from syncline.errors import ProtocolError, PushOutOfStep
 from syncline.protocol.body import open_groups, open_push
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Detail, Group, Pull, Push, PushGroup, Verdict
+from syncline.protocol.messages import Detail, Pull, Push, Verdict
 from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen
 from syncline.replica.session import ask_known
 from syncline.replica.stage import clear_stage
+
+LARGE = 64 * 1024
+"""Bytes of a push whose details are never small."""
 
 ROUNDS = 20
 """How often the hub may ask for further details of one push."""
@@ -43,22 +47,32 @@ def send(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Sent]:
 
     FileIsCopy if another device uses this replica's id.
     """
-    groups = open_push(frozen.body, frozen.digest)
     extra: dict[tuple[int, bytes], Detail] = {}
-    known = unasked(device, groups)
+    known: list[Detail] = []
+    if len(frozen.body) <= LARGE:
+        known = unasked(device, open_push(frozen.body, frozen.digest))
     for _ in range(ROUNDS):
         verdict = yield from _send_once(device, frozen, [*known, *extra.values()], pull)
         if not verdict.wanted:
             answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
-            return Sent(verdict, _count(groups), _count(answered))
+            return Sent(verdict, _rows_in(frozen.body), sum(len(group.rows) for group in answered))
         known = []
         wanted = [(position, tuple(key)) for position, key in verdict.wanted]
         extra |= {(found.table, repr(found.key).encode()): found for found in details(device, wanted)}
     raise ProtocolError("the hub asks for the same details again and again")
 
 
-def _count(groups: Sequence[PushGroup] | Sequence[Group]) -> int:
-    return sum(len(group.rows) for group in groups)
+class _Counted(msgspec.Struct, array_like=True):
+    """As much of a `PushGroup` as its rows can be counted by, without taking them apart."""
+
+    table: int
+    op: str
+    columns: list[int]
+    rows: list[msgspec.Raw]
+
+
+def _rows_in(body: bytes) -> int:
+    return sum(len(group.rows) for group in msgspec.msgpack.decode(body, type=list[_Counted]))
 
 
 def _send_once(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Flow[Verdict]:

@@ -14,6 +14,7 @@ from syncline.errors import SynclineError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
 from syncline.replica.pending import pending_edits
@@ -91,6 +92,7 @@ def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     yield from _push(device, tally, progress, next_pull)
     if not tally.pulled:
         yield from _pull(device, tally, progress)
+    yield from refresh(device.store)
 
 
 def _nothing(device: Device) -> None:

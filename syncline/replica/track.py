@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from syncline.errors import SchemaError, StoreError
+from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value, identical
 from syncline.protocol.body import open_groups
@@ -38,6 +38,8 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
 
     Resumable: after a kill the same call goes on. Until it is done the file cannot sync.
     """
+    if not names:
+        raise UsageError("no table is named", remedy="Name the tables that are to take part.")
     yield from _begin(store, names, hub_url)
     notes = yield from copy_chunks(Device.load(store), _stage_chunk, progress)
     with store.transaction():
@@ -74,6 +76,8 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
         )
     schema = yield from fetch_schema(answer.schema)
     _check_fit(store, schema, names)
+    if state is not None and state.fingerprint not in (None, answer.schema) and store.numbers():
+        raise SchemaChanged("the hub's schema is not the one that the tracked tables have")
     if state is not None and state.fingerprint == answer.schema and state.hydrate is not None:
         return
     with store.transaction():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.errors import StoreError, TransportError
+from syncline.errors import SchemaError, StoreError, TransportError
 from syncline.protocol.messages import Limits, Push, Request, Response
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
@@ -227,6 +227,63 @@ def test_tracking_an_existing_file_joins_its_rows_with_those_of_the_hub(world: W
     assert (note.key, note.sent, note.hub) == ([1], ["Ada", "Wien", 0], ["Ada", "London", 0])
     replica.sync()
     world.agree(b)
+
+
+def test_tables_can_be_tracked_one_after_the_other(world: World) -> None:
+    b = world.application("b.db")
+    b.executescript(DDL)
+    replica = syncline.connect(world.folder / "b.db", hub=world.hub)
+    replica.track("customer")
+    world.centre.execute("UPDATE customer SET name = 'Adele' WHERE id = 1")
+    world.centre.execute("INSERT INTO invoice VALUES ('i9', 1, 1, 900)")
+    replica.sync()
+    assert content(b, "customer") == content(world.centre, "customer")
+    assert len(content(b, "invoice")) == 2
+    b.execute("UPDATE customer SET visits = 9 WHERE id = 2")
+    b.execute("INSERT INTO invoice VALUES ('own', 1, 1, 901)")
+    replica.track("invoice")
+    assert replica.status().pending == {"customer": 1, "invoice": 1}
+    replica.sync()
+    world.agree(b)
+
+
+def test_a_file_whose_tables_do_not_fit_is_refused_by_name_and_unchanged_l12(world: World) -> None:
+    b = world.application("b.db")
+    b.executescript("CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE other (id)")
+    replica = syncline.connect(world.folder / "b.db", hub=world.hub)
+    with pytest.raises(SchemaError, match="lacks the hub's columns city, visits") as caught:
+        replica.track("customer", "other")
+    assert "no table other" in caught.value.detail
+    assert b.execute("SELECT count(*) FROM sqlite_master").fetchone() == (2,)
+
+
+def test_the_hub_asks_for_the_details_of_contested_rows_of_a_large_push(world: World) -> None:
+    world.centre.executemany(
+        "INSERT INTO customer VALUES (?, ?, 'x', 0)", [(i, "n" * 200) for i in range(1000, 1400)]
+    )
+    replica, a = world.device("a.db")
+    world.centre.execute("DELETE FROM customer WHERE id = 1100")
+    a.execute("UPDATE customer SET city = 'new' WHERE id >= 1000")
+    report = replica.sync()
+    assert (report.push.sent, report.requests) == (400, 2)
+    assert world.centre.execute("SELECT name, city FROM customer WHERE id = 1100").fetchone() == (
+        "n" * 200,
+        "new",
+    )
+    world.agree(a)
+
+
+def test_a_conflict_that_was_resolved_at_the_hub_is_no_longer_open_here(world: World) -> None:
+    (one, a), (two, b) = world.device("a.db"), world.device("b.db")
+    a.execute("UPDATE customer SET city = 'Oslo' WHERE id = 1")
+    b.execute("UPDATE customer SET city = 'Bern' WHERE id = 1")
+    for replica in (one, two):
+        replica.sync()
+    (note,) = two.conflicts(open_only=True)
+    world.hub.resolve(note.id, "hub")
+    two.sync()
+    assert two.conflicts(open_only=True) == []
+    assert two.conflicts()[0].resolution is not None
 
 
 def test_cloning_onto_an_existing_file_is_refused_l12(world: World) -> None:
