@@ -7,7 +7,7 @@ python -m bench.device push FILE          push what is pending, print what it to
 from __future__ import annotations
 
 import json
-import resource
+import os
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from typing import Any
 
 import syncline
 from bench import rows
+from bench.server import peak_megabytes
 
 
 def write(file: Path, statement: str, values: Iterable[Sequence[Any]]) -> None:
@@ -55,8 +56,7 @@ def main(verb: str, *arguments: str) -> None:
         with syncline.connect(arguments[0]) as replica:
             replica.push()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "megabytes": peak}))
+    print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes(os.getpid())}))
 
 
 if __name__ == "__main__":

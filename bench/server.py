@@ -37,18 +37,12 @@ class Server:
 
     @property
     def peak_megabytes(self) -> float:
-        return _status(self.process.pid, "VmHWM")
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return peak_megabytes(self.process.pid)
 
 
-def _status(process: int, name: str) -> float:
-    """A size in megabytes from /proc/PID/status."""
+def peak_megabytes(process: int) -> float:
+    """The largest resident size of a process so far (Linux)."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith(name + ":"):
+        if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise KeyError(name)
+    raise RuntimeError("this system does not tell the peak of a process")
