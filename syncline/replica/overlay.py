@@ -143,6 +143,20 @@ class Overlay:
             )
         ]
 
+    def doubles(self, t: Statements, keys: Sequence[Key]) -> list[int]:
+        """The numbers of those keys that the file takes for the key of another row, one with edits."""
+        if not self.any(t):
+            return []
+        self._load(t, keys)
+        return [
+            number
+            for (number,) in self._store.rows(
+                f"SELECT k.i FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t ON {t.like_key('t', 'k')}"
+                f" WHERE NOT ({t.row_key('t', 'k')}) AND EXISTS (SELECT 1 FROM temp._sync_pending_{t.n} p"
+                f" WHERE {t.row_key('t', 'p')})"
+            )
+        ]
+
     def is_pending(self, t: Statements, key: Key) -> bool:
         return bool(self.contested(t, [key]))
 

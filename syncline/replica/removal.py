@@ -164,7 +164,6 @@ def parents_key(fk: ForeignKey, parent: Statements) -> tuple[str, ...]:
 
 
 def _is_gone(t: Statements) -> str:
-    own = ", ".join(t.keys)
-    if t.arity > 1:
-        own = f"({own})"
-    return f"{own} IN (SELECT {t.key_columns} FROM temp._sync_gone_{t.n})"
+    own, gone = ", ".join(t.keys), f"temp._sync_gone_{t.n}"
+    exactly = f" AND EXISTS (SELECT 1 FROM {gone} g WHERE {t.row_key(t.name, 'g')})" if t.folds else ""
+    return f"({own}) IN (SELECT {t.key_columns} FROM {gone}){exactly}"

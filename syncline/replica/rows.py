@@ -24,6 +24,8 @@ SLICE = 1000
 
 def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
     """Write rows of one column set: whole ones are inserted or updated, partial ones updated."""
+    if t.folds and t.is_whole(columns):
+        rows = _without_doubles(work, t, columns, rows)
     if not rows:
         return
     if not work.held.get(t.n):
@@ -61,6 +63,9 @@ def write_row(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> N
     if work.is_held(t, key):
         state = {**(work.release(t, key) or {}), **state}
     state = dict(state)
+    if t.folds and work.overlay.doubles(t, [key]):
+        work.hold(t, key, state)
+        return
     for _ in range(2 * len(uniques(work, t)) + 2):
         if not state and t.values:
             return
@@ -72,6 +77,16 @@ def write_row(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> N
             if not _make_room(work, t, key, state):
                 break
     work.hold(t, key, state)
+
+
+def _without_doubles(
+    work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]
+) -> Sequence[list[Value]]:
+    """Hold the rows whose key the file takes for that of another row with pending edits ('a' and 'A')."""
+    doubles = set(work.overlay.doubles(t, [tuple(row[: t.arity]) for row in rows]))
+    for i in doubles:
+        work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
+    return [row for i, row in enumerate(rows) if i not in doubles]
 
 
 def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:

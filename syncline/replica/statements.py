@@ -22,6 +22,8 @@ class Statements:
         self.name = quote(table.name)
         self.keys = [quote(column.name) for column in table.keys]
         self.values = [quote(column.name) for column in table.values]
+        self.folds = "collate" in (table.ddl or "").lower()
+        """Whether keys may be equal in the file's eyes (NOCASE, RTRIM) and not be the same key."""
         self._made: dict[tuple[str, tuple[int, ...]], str] = {}
 
     @property
@@ -53,7 +55,7 @@ class Statements:
         """A whole row, whether it is there or not; never a REPLACE, which would delete children."""
 
         def text() -> str:
-            names = [self.values[i] for i in columns]
+            names = [*(self.keys if self.folds else ()), *(self.values[i] for i in columns)]
             action = "NOTHING"
             if names:
                 action = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in names)
@@ -72,7 +74,7 @@ class Statements:
 
     @cached_property
     def by_key(self) -> str:
-        return " AND ".join(f"{name} = ?{i}" for i, name in enumerate(self.keys, 1))
+        return " AND ".join(self._same(name, f"?{i}") for i, name in enumerate(self.keys, 1))
 
     @cached_property
     def delete(self) -> str:
@@ -99,7 +101,15 @@ class Statements:
 
     def row_key(self, row: str, keys: str) -> str:
         """A condition between this table, named `row`, and one with columns k0, k1, ..."""
+        return " AND ".join(self._same(f"{row}.{name}", f"{keys}.k{i}") for i, name in enumerate(self.keys))
+
+    def like_key(self, row: str, keys: str) -> str:
+        """`row_key` for keys that the file takes for the same: they cannot both be in the table."""
         return " AND ".join(f"{row}.{name} = {keys}.k{i}" for i, name in enumerate(self.keys))
+
+    def _same(self, name: str, value: str) -> str:
+        exact = f" AND {name} = {value} COLLATE BINARY" if self.folds else ""
+        return f"{name} = {value}{exact}"
 
     def keys_of(self, row: str) -> str:
         """The key columns of this table, named `row`."""

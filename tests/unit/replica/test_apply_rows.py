@@ -153,3 +153,15 @@ def test_the_watermark_and_the_clock_move_with_the_rows(bench: Bench) -> None:
     state = bench.store.state()
     assert (state.watermark, state.hlc) == ("w5", 1 << 60)
     assert state.last_sync is not None
+
+
+def test_a_key_that_changes_only_its_case_is_one_row_where_the_file_folds_case(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, v TEXT)")
+    bench.pull(bench.put("t", ["a", "old"], ["b", "mine"]))
+    bench.pull(bench.put("t", ["A", "new"]), bench.gone("t", "a"))
+    assert bench.all("t") == [("A", "new"), ("b", "mine")]
+    bench.app.execute("UPDATE t SET v = 'edited' WHERE k = 'b'")
+    bench.pull(bench.gone("t", "b"), bench.put("t", ["B", "theirs"]))
+    assert bench.all("t") == [("A", "new"), ("B", "theirs")]
+    assert bench.store.value("SELECT count(*) FROM _sync_parked") == 1
+    bench.close()
