@@ -75,7 +75,7 @@ def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
 
 
 def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
-    with device.store.transaction() as store:
+    with device.store.repeatable() as store:
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
         work = Work(device, Overlay(store))
