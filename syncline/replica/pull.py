@@ -37,6 +37,6 @@ def fetch_rest(device: Device, page: Changes | None, progress: Progress) -> Flow
         if page.watermark is None:
             raise ProtocolError("the hub says that there is more, and not from where")
         open_groups(page.groups, page.digest)  # a damaged page must not be staged
-        with device.store.transaction() as store:
+        with device.store.repeatable() as store:
             add_page(store, page)
         page = None
