@@ -114,8 +114,9 @@ class Database(Protocol):
     constraint trouble inside `write` is a Refusal, not an error.
     """
 
-    hub_id: str
-    """A uuid made at the first `prepare`, kept in the database; NotPrepared if there is none."""
+    @property
+    def hub_id(self) -> str:
+        """A uuid made at the first `prepare`, kept in the database; NotPrepared if there is none."""
 
     def reflect(self, tables: Sequence[str] | None) -> Schema:
         """The user's tables (all that can take part, or those named), in portable form.

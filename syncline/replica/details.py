@@ -79,8 +79,8 @@ def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list
         row = device.store.row(f"SELECT {columns} FROM {t.log} WHERE seq = ?", (entry.seq,))
         assert row is not None, "the entry was found by its number"
         old = row[len(t.masks) :]
-        if entry.op == "I":
-            image = None
+        if entry.op == "I":  # before it the row was parked, or not there at all
+            image = pending.image
         elif entry.op == "U":
             mask = joined_mask(row[: len(t.masks)])
             image = list(image or [None] * len(old))

@@ -110,8 +110,13 @@ class Lockstep:
         phone = Phone(ReferenceReplica(name, self.rules), store, transport, skew)
         store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
         self.phones[name] = phone
-        run(fill(store, None, silent), LocalTransport(self.hub))
-        phone.reference.name = store.state().replica
+        run(fill(store, None, silent, name), LocalTransport(self.hub))
+
+    def close(self) -> None:
+        """Give back every database."""
+        for phone in self.phones.values():
+            phone.store.close()
+        self.hub.close()
 
     # What happens
 
@@ -276,12 +281,9 @@ def _rows(groups: list[m.Group]) -> dict[int, Values | None]:
     return found
 
 
-Sent = tuple[str, int, list[int], dict[str, tuple[Value, int]]]
-
-
 def _changes(groups: list[m.PushGroup]) -> dict[int, tuple[str, int, dict[str, tuple[Value, int]]]]:
     """By key: (operation, HLC, {column: (value, HLC)})."""
-    found = {}
+    found: dict[int, tuple[str, int, dict[str, tuple[Value, int]]]] = {}
     for group in groups:
         for index, (row, hlc) in enumerate(zip(group.rows, undelta(group.hlc), strict=True)):
             stamps = group.column_hlc[index] if group.column_hlc else [hlc] * len(group.columns)

@@ -97,8 +97,14 @@ class World:
         transport = FaultyTransport(LocalTransport(self.hub), self.rng, lambda: self.edit(phone))
         phone = Phone(name, store, transport, self.rng.choice([0, 0, -5000, 7000, 1_000_000]))
         store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
-        run(fill(store, None, silent), LocalTransport(self.hub))
+        run(fill(store, None, silent, name), LocalTransport(self.hub))
         return phone
+
+    def close(self) -> None:
+        """Give back every database."""
+        for phone in self.phones:
+            phone.store.close()
+        self.hub.close()
 
     # Edits. Each is one statement or transaction of an application; the file may refuse it.
 
@@ -155,7 +161,8 @@ class World:
     def _visit(self, phone: Phone) -> list[tuple[str, Row]]:
         farm, day = self._pick(phone, "farm", "id"), self.rng.randint(1, 3)
         sql = (
-            "INSERT INTO visit VALUES (?, ?, ?, ?) ON CONFLICT (farm, day) DO UPDATE SET state = excluded.state"
+            "INSERT INTO visit VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (farm, day) DO UPDATE SET state = excluded.state"
         )
         remark = self.rng.choice([None, 1, 2.5, "x", b"\x00\xff"])
         return [(sql, (farm, day, f"s{self.serial}", remark))]
@@ -267,7 +274,9 @@ class World:
         """Every table of the centre."""
         with self.database.outside() as connection:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-            return {table: _sorted(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in TABLES}
+            return {
+                table: _sorted(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in TABLES
+            }
 
     def check(self, phone: Phone, centre: dict[str, list[Row]]) -> None:
         """L5: the replica is the centre. L9: no broken reference. L2: every inserted row has an end."""

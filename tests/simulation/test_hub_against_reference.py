@@ -1,4 +1,4 @@
-"""The real hub over SQLite beside the reference hub: same pushes, same verdicts, same rows (laws L3, L6, L7)."""
+"""The real hub over SQLite beside the reference hub: same verdicts, same rows (laws L3, L6, L7)."""
 
 from __future__ import annotations
 
