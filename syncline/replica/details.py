@@ -80,7 +80,7 @@ def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list
         assert row is not None, "the entry was found by its number"
         old = row[len(t.masks) :]
         if entry.op == "I":  # before it the row was parked, or not there at all
-            image = pending.image
+            image = Overlay(device.store).parked(t, pending.key)
         elif entry.op == "U":
             mask = joined_mask(row[: len(t.masks)])
             image = list(image or [None] * len(old))
