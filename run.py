@@ -4,6 +4,7 @@
     python3 run.py demo             a hub, three devices, a network that fails: watch them agree
     python3 run.py test [ARGS]      every test; ARGS go to pytest
     python3 run.py bench [ARGS]     the measurements; ARGS go to the benchmark
+    python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays
     python3 run.py check [ARGS]     format, lint, types, import layers, generated pages, then every test
     python3 run.py docs             write the generated pages again
     python3 run.py lock             pin the newest versions that pyproject.toml allows
@@ -143,6 +144,10 @@ def bench(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "bench", *arguments)
 
 
+def simulate(arguments: Arguments) -> int:
+    return call(BIN / "python", "-m", "syncline.testing.simulate", *arguments)
+
+
 def check(arguments: Arguments) -> int:
     """Every step runs, so that one call shows all there is to mend."""
     steps: list[tuple[str, Callable[[], int]]] = [
@@ -172,7 +177,7 @@ def lock(arguments: Arguments) -> int:
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
-    verb.__name__: verb for verb in (demo, test, bench, check, docs, lock)
+    verb.__name__: verb for verb in (demo, test, bench, simulate, check, docs, lock)
 }
 
 
