@@ -23,6 +23,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from syncline.databases.postgresql import PostgresDatabase, open_database
+from syncline.testing.centre import World
+
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -103,6 +106,35 @@ class PostgresServer:
                 self.process.wait(10)
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass
+class PostgresCentre:
+    """A database and another program that writes to it with connections of its own."""
+
+    url: str
+
+    def open(self) -> PostgresDatabase:
+        return open_database(self.url)
+
+    def run(self, *statements: str) -> None:
+        """Statements in one transaction."""
+        with psycopg.connect(self.url) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        """A session of another program; statements outside a transaction block commit at once."""
+        return psycopg.connect(self.url, autocommit=True)
+
+
+def prepared(url: str, *statements: str, tables: list[str] | None = None) -> World:
+    """A world of these tables, prepared."""
+    centre = PostgresCentre(url)
+    centre.run(*statements)
+    database = centre.open()
+    database.prepare(database.reflect(tables))
+    return World(centre, database, database.load())
 
 
 def start_server(settings: dict[str, str] | None = None) -> PostgresServer:

@@ -79,7 +79,7 @@ def _entry(
     columns = ["op", *shape.words, "hlc", "origin", *shape.log_keys]
     values = [f"'{op}'", *masks, stamp, "'hub'", *(f"{source}.{name}" for name in shape.key_names)]
     if old is not None:
-        columns, values = [*columns, "old"], [*values, f"row_to_json({old})"]
+        columns, values = [*columns, "old"], [*values, f"row_to_json({old}.*)"]
     return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)}"
 
 
@@ -179,7 +179,7 @@ def _triggers(shape: Shape, by_row: bool) -> list[str]:
     beyond = [_key_changed(shape)]
     for index, name in enumerate(shape.value_names):
         beyond.append(f"({_differs(name, shape.values[index].central)} AND {digits.format(index + 1)})")
-    changed = f"{_NOT_OURS} AND OLD *<> NEW OR {' OR '.join(beyond)}"
+    changed = f"{_NOT_OURS} AND OLD.* OPERATOR(pg_catalog.*<>) NEW.* OR {' OR '.join(beyond)}"
     return [
         *_trigger(table, "insert", f"AFTER INSERT ON {table} {added}{each} WHEN ({_NOT_OURS})", shape),
         *_trigger(table, "update", f"AFTER UPDATE ON {table} FOR EACH ROW WHEN ({changed})", shape),

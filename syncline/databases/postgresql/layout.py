@@ -89,7 +89,10 @@ class Shape:
         """The condition that a staged row and the table's row (or a log entry) have one key."""
         names = self.key_names if alias == "t" else self.log_keys
         pairs = zip(names, self.staged_keys(), strict=True)
-        return " AND ".join(f"{alias}.{name} = {staged}" for name, staged in pairs)
+        conditions = [f"{alias}.{name} = {staged}" for name, staged in pairs]
+        for number, (name, codec) in enumerate(zip(names, self.keys, strict=True)):
+            conditions.append(codec.identical(f"{alias}.{name}", f"s.k{number}"))
+        return " AND ".join(filter(None, conditions))
 
 
 class Layout:

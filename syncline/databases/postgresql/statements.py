@@ -74,14 +74,8 @@ def lock(shape: Shape, form: str) -> str:
 
 
 def present(shape: Shape) -> str:
-    """The numbers of the rows that exist with exactly the staged key."""
-    pairs = [(codec.read(f"t.{name}"), f"s.k{i}", codec) for i, (name, codec) in _keys(shape)]
-    same = [f'({read}) = {key} COLLATE "C"' for read, key, codec in pairs if codec.stage == "text"]
-    return f"SELECT s.n FROM {_joined(shape)}" + (f" WHERE {' AND '.join(same)}" if same else "")
-
-
-def _keys(shape: Shape) -> list[tuple[int, tuple[str, Codec]]]:
-    return list(enumerate(zip(shape.key_names, shape.keys, strict=True)))
+    """The numbers of the rows that exist."""
+    return f"SELECT s.n FROM {_joined(shape)}"
 
 
 def _joined(shape: Shape) -> str:
@@ -154,7 +148,7 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
         values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
         source = _SOURCE
     if old:
-        columns, values = [*columns, "old"], [*values, "row_to_json(t)"]
+        columns, values = [*columns, "old"], [*values, "row_to_json(t.*)"]
         source += f" JOIN {shape.name} AS t ON {shape.matches()}"
     order = " ORDER BY e.ordinal" if listed else ""
     return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}{order}"

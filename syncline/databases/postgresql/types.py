@@ -23,6 +23,9 @@ _RANGES = {
     "bigint": (INTEGER_MIN, INTEGER_MAX),
     "boolean": (0, 1),
 }
+_COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
+"""Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
+
 _FREE_TEXT = frozenset(["text", "character varying"])
 """Text types in which every text is its own spelling."""
 
@@ -55,6 +58,14 @@ class Codec:
     def asks_server(self) -> bool:
         """Whether only the server can tell a good key value, in its one spelling, from another."""
         return self.spelled and self.stage == "text" and self.kind != "uuid"
+
+    def identical(self, central: str, staged: str) -> str:
+        """The condition that a column holds exactly the staged value, where equality is not enough."""
+        if self.is_float:
+            return f"float8send({self.read(central)}) = float8send({staged})"
+        if self.spelled and self.kind in _COARSE:
+            return f'({self.read(central)}) = {staged} COLLATE "C"'
+        return ""
 
     def fault(self, value: Value, *, key: bool = False) -> str | None:
         """Why this value cannot be written, as far as it shows without the server; None if it does not."""
@@ -153,6 +164,8 @@ def codec_of(column: ColumnSchema) -> Codec:
     if kind == "json" and central.endswith("[]"):
         write = f"syncline.array_literal((?)::json)::{central}"
         return Codec(kind, central, "text", "to_json(?)::text", write, text, None, True)
+    if central == "inet":
+        return Codec(kind, central, "text", "abbrev(?)", "(?)::inet", text, None, True)
     spelled = central not in _FREE_TEXT and central != "json"
     return Codec(kind, central, "text", "(?)::text", f"(?)::{central}", text, None, spelled)
 

@@ -1,0 +1,257 @@
+"""Reflecting, preparing and removing on PostgreSQL: aloud, idempotent, nothing of the user's altered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from syncline.databases.postgresql import PostgresDatabase, open_database
+from syncline.errors import ConfigurationError, DatabaseUnavailable, NotPrepared, SchemaError
+from tests.support.postgres import PostgresCentre
+
+
+@pytest.fixture
+def centre(postgres_url: str) -> PostgresCentre:
+    return PostgresCentre(postgres_url)
+
+
+@pytest.fixture
+def database(centre: PostgresCentre) -> Iterator[PostgresDatabase]:
+    database = centre.open()
+    yield database
+    database.close()
+
+
+def catalogue(centre: PostgresCentre) -> list[tuple[object, ...]]:
+    """The user's columns, constraints and indexes, and all triggers."""
+    with centre.connect() as session:
+        return session.execute(
+            "SELECT attrelid::regclass::text, attname::text, atttypid::int, attnotnull FROM pg_attribute"
+            " JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
+            " UNION ALL SELECT conrelid::regclass::text, pg_get_constraintdef(oid), 0, true"
+            " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+            " UNION ALL SELECT tgrelid::regclass::text, tgname::text, 0, true"
+            " FROM pg_trigger WHERE NOT tgisinternal"
+            " ORDER BY 1, 2"
+        ).fetchall()
+
+
+TABLES = (
+    "CREATE TABLE parent (id int PRIMARY KEY, name varchar(20) NOT NULL UNIQUE)",
+    "CREATE TABLE child (a int, b int, parent int REFERENCES parent ON DELETE CASCADE, PRIMARY KEY (b, a))",
+)
+
+
+def test_preparing_twice_does_nothing_the_second_time(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(*TABLES)
+    schema = database.reflect(None)
+    first = database.prepare(schema)
+    assert "CREATE SCHEMA syncline" in first.statements[0]
+    assert any("parent" in note for note in first.notes)
+    hub = database.hub_id
+    again = database.prepare(database.reflect(None))
+    assert (again.statements, again.notes) == ([], [])
+    assert database.hub_id == hub
+    assert database.load() == schema
+    assert [table.name for table in schema.tables] == ["parent", "child"]
+
+
+def test_a_dry_run_says_it_all_and_does_nothing(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(*TABLES)
+    before = catalogue(centre)
+    schema = database.reflect(None)
+    said = database.prepare(schema, dry_run=True)
+    assert catalogue(centre) == before
+    with pytest.raises(NotPrepared):
+        database.load()
+    assert database.prepare(schema).statements == said.statements
+
+
+def test_remove_leaves_the_database_as_it_was(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(*TABLES)
+    before = catalogue(centre)
+    database.prepare(database.reflect(None))
+    assert catalogue(centre) != before
+    assert database.remove() == ["DROP SCHEMA syncline CASCADE"]
+    assert database.remove() == []
+    assert catalogue(centre) == before
+    with pytest.raises(NotPrepared):
+        database.load()
+    database.prepare(database.reflect(None))
+    database.load()
+
+
+def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(*TABLES)
+    database.prepare(database.reflect(None))
+    intact = catalogue(centre)
+    centre.run("DROP TRIGGER syncline_update ON parent", "ALTER TABLE child DISABLE TRIGGER syncline_insert")
+    renewed = database.prepare(database.reflect(None))
+    assert [note for note in renewed.notes if "renewed" in note] == [
+        'renewed the capture of "public"."child"',
+        'renewed the capture of "public"."parent"',
+    ]
+    assert catalogue(centre) == intact
+    assert database.prepare(database.reflect(None)).statements == []
+
+
+def test_a_table_taken_out_is_no_longer_captured_and_numbers_stay(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(*TABLES, "CREATE TABLE zebra (id int PRIMARY KEY)")
+    database.prepare(database.reflect(None))
+    prepared = database.prepare(database.reflect(["parent", "zebra"]))
+    assert 'stopped tracking "public"."child"' in prepared.notes
+    assert [name for _, name, _, _ in catalogue(centre)].count("syncline_insert") == 2
+    with centre.connect() as session:
+        numbers = "SELECT central_name, n FROM syncline.tables ORDER BY n"
+        assert session.execute(numbers).fetchall() == [("parent", 2), ("zebra", 3)]
+    database.prepare(database.reflect(None))
+    with centre.connect() as session:
+        assert session.execute(numbers).fetchall() == [("parent", 2), ("zebra", 3), ("child", 4)]
+
+
+def test_a_table_with_other_columns_gets_a_new_log(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(*TABLES)
+    database.prepare(database.reflect(None))
+    fingerprint = database.load().fingerprint
+    centre.run("ALTER TABLE parent ADD COLUMN more text")
+    prepared = database.prepare(database.reflect(None))
+    assert any("other columns" in note for note in prepared.notes)
+    assert database.load().fingerprint != fingerprint
+    centre.run("INSERT INTO parent VALUES (1, 'x', 'y')", "UPDATE parent SET more = 'z'")
+
+
+def test_everything_that_cannot_take_part_is_named_with_the_reason(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(
+        "CREATE TABLE keyless (id int)",
+        "CREATE VIEW glance AS SELECT 1 AS id",
+        "CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY)",
+        "CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)",
+        "CREATE TABLE heirless (id int PRIMARY KEY)",
+        "CREATE TABLE heir () INHERITS (heirless)",
+        'CREATE TABLE twice (id int PRIMARY KEY, "ID" int)',
+        "CREATE TABLE made (id int PRIMARY KEY GENERATED ALWAYS AS (1) STORED)",
+        "CREATE TABLE sqlite_stat1 (id int PRIMARY KEY)",
+        "CREATE SCHEMA one; CREATE TABLE one.both (id int PRIMARY KEY)",
+        "CREATE SCHEMA two; CREATE TABLE two.both (id int PRIMARY KEY)",
+        "CREATE TABLE fine (id int PRIMARY KEY)",
+    )
+    names = (
+        "keyless glance fleeting part heirless heir twice made sqlite_stat1 both nothing Fine fine".split()
+    )
+    with pytest.raises(SchemaError) as error:
+        database.reflect(names)
+    said = str(error.value)
+    for words in (
+        "public.keyless: has no primary key", "public.glance: is a view", "public.fleeting: is unlogged",
+        "public.part: is a partition", "public.heirless: inherits", "public.heir: inherits",
+        "public.twice: has columns that differ in case", "public.made: has a generated column",
+        "public.sqlite_stat1: has a name that is reserved", "both: is in several schemas",
+        "one.both, two.both", "nothing: there is no such table",
+        "Fine: there is no such table; is public.fine meant?",
+    ):  # fmt: skip
+        assert words in said
+    assert "public.fine:" not in said
+    schema = database.reflect(None)
+    assert [table.name for table in schema.tables] == ["fine", "one_both", "parts", "two_both"]
+    notes = database.prepare(schema).notes
+    assert any("left out public.keyless: has no primary key" in note for note in notes)
+
+
+def test_tables_can_be_named_with_their_schema(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(
+        "CREATE SCHEMA one; CREATE TABLE one.t (id int PRIMARY KEY)", "CREATE TABLE t (id int PRIMARY KEY)"
+    )
+    assert [table.central_schema for table in database.reflect(["one.t"]).tables] == ["one"]
+    assert [table.central_schema for table in database.reflect(["t"]).tables] == ["public"]
+    assert [table.name for table in database.reflect(["t", "one.t"]).tables] == ["one_t", "public_t"]
+
+
+def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(
+        "CREATE TABLE far (id int PRIMARY KEY)",
+        "CREATE TABLE parent (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), code text, UNIQUE (code))",
+        "CREATE TABLE child (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,"
+        " parent uuid REFERENCES parent ON DELETE SET NULL ON UPDATE CASCADE DEFERRABLE,"
+        " far int REFERENCES far, price numeric(10, 2) NOT NULL DEFAULT 0.5,"
+        " ok boolean DEFAULT true, word text DEFAULT 'it''s',"
+        " at timestamptz DEFAULT now(), later int UNIQUE DEFERRABLE, part int, EXCLUDE (part WITH =))",
+        "CREATE UNIQUE INDEX ON child (word) WHERE ok",
+        "CREATE UNIQUE INDEX ON child (lower(word))",
+        "CREATE UNIQUE INDEX ON child (word, price)",
+    )
+    schema = database.reflect(["parent", "child"])
+    child = schema.table("child")
+    assert child.key == ("id",)
+    assert child.uniques == (("word", "price"),)
+    assert schema.table("parent").uniques == (("code",),)
+    (key,) = child.foreign_keys
+    assert (key.columns, key.parent, key.parent_columns) == (("parent",), "parent", ("id",))
+    assert (key.on_delete, key.on_update, key.deferrable) == ("SET NULL", "CASCADE", True)
+    column = child.column
+    assert (column("price").declared, column("price").default) == ("DECIMAL_TEXT(10,2)", "'0.5'")
+    assert (column("ok").default, column("word").default) == ("1", "'it''s'")
+    assert (column("at").type, column("id").computed, column("id").nullable) == ("timestamptz", False, False)
+    assert "devices do not check it" in database.prepare(schema).notes[-1]
+
+
+def test_a_database_that_is_not_there_is_said_to_be_unreachable(postgres_url: str) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        open_database("postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(DatabaseUnavailable, match="nowhere"):
+        open_database(postgres_url.rpartition("/")[0] + "/nowhere")
+    with pytest.raises(ConfigurationError):
+        open_database("host=127.0.0.1")
+
+
+def test_a_connection_that_was_cut_is_replaced(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(*TABLES)
+    database.prepare(database.reflect(None))
+    with pytest.raises(DatabaseUnavailable), database.read() as transaction:
+        transaction.now()
+        with centre.connect() as session:
+            session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        transaction.now()
+    with database.read() as transaction:
+        transaction.now()
+
+
+def test_what_is_read_before_preparing_is_refused(database: PostgresDatabase) -> None:
+    for attempt in (database.load, lambda: database.hub_id, lambda: database.read().__enter__()):
+        with pytest.raises(NotPrepared):
+            attempt()
+
+
+def test_another_layout_is_not_prepared(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    centre.run(*TABLES)
+    database.prepare(database.reflect(None))
+    centre.run("UPDATE syncline.state SET layout = 0")
+    with pytest.raises(NotPrepared, match="layout 0"):
+        database.load()
+
+
+def test_two_that_prepare_at_once_follow_each_other(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(*TABLES)
+    schema = database.reflect(None)
+    with psycopg.connect(centre.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7310579412345)")
+        other.rollback()
+        database.prepare(schema)
+    second = centre.open()
+    assert second.prepare(schema).statements == []
+    second.close()
