@@ -68,7 +68,9 @@ def test_a_digest_over_something_that_is_no_list_of_groups_is_malformed() -> Non
 
 
 @pytest.mark.parametrize(
-    "cell", [True, [1], {"a": 1}, 2**63, 2**64 - 1, msgspec.msgpack.Ext(5, b"x")], ids=repr
+    "cell",
+    [True, [1], {"a": 1}, 2**63, 2**64 - 1, msgspec.msgpack.Ext(5, b"x")],
+    ids=["bool", "list", "map", "2^63", "2^64-1", "extension"],
 )
 def test_a_cell_that_is_no_value_is_malformed(cell: Any) -> None:
     with pytest.raises(Malformed):
