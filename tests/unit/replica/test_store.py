@@ -1,0 +1,217 @@
+"""The device file: settings, transactions, and what each trouble with it is called."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from syncline.errors import (
+    StoreBusy,
+    StoreConstraint,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    ValueRefused,
+)
+from syncline.replica.store import Store, quote
+from syncline.replica.store.store import SPARE_CHECKPOINTS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "device.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with closing(Store.open_private(path)) as made:
+        with made.transaction():
+            made.prepare("replica-1")
+        yield made
+
+
+def test_a_new_replica_has_one_state_and_one_checkpoint(store: Store) -> None:
+    state = store.state()
+    assert (state.replica, state.suppressed, state.push, state.hlc) == ("replica-1", 0, 0, 0)
+    assert store.checkpoint().id == state.checkpoint == 1
+
+
+def test_preparing_a_replica_again_changes_nothing(store: Store) -> None:
+    with store.transaction():
+        store.prepare("replica-2")
+    assert store.state().replica == "replica-1"
+
+
+def test_the_connection_logs_ahead_and_keeps_foreign_keys_on(store: Store) -> None:
+    assert store.value("PRAGMA journal_mode") == "wal"
+    assert store.value("PRAGMA foreign_keys") == 1
+    assert store.value("PRAGMA synchronous") == 2
+
+
+def test_beside_the_application_an_old_library_never_starts_a_checkpoint(store: Store, path: Path) -> None:
+    with closing(Store.open(path)) as beside:
+        expected = 0 if sqlite3.sqlite_version_info < (3, 51, 3) else 1000
+        assert beside.value("PRAGMA wal_autocheckpoint") == expected
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.set_state(push=7)
+        raise ZeroDivisionError
+    assert store.state().push == 0
+    assert not store.in_transaction
+
+
+def test_a_foreign_key_that_is_broken_at_the_commit_rolls_everything_back(store: Store) -> None:
+    store.execute("CREATE TABLE p (id INTEGER PRIMARY KEY)")
+    store.execute("CREATE TABLE c (p REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(StoreConstraint) as caught, store.transaction():
+        store.execute("INSERT INTO c VALUES (1)")
+    assert caught.value.kind == "foreign_key"
+    assert store.rows("SELECT * FROM c") == []
+
+
+def test_a_read_transaction_sees_one_instant(store: Store, path: Path) -> None:
+    with closing(Store.open(path)) as other, store.read():
+        before = store.state()
+        other.set_state(push=5)
+        assert store.state() == before
+    assert store.state().push == 5
+
+
+def test_only_columns_of_the_state_can_be_set(store: Store) -> None:
+    with pytest.raises(TypeError):
+        store.set_state(pushes=1)
+
+
+def test_tables_keep_their_numbers(store: Store) -> None:
+    first, second = store.number('odd "name'), store.number("b")
+    store.forget_number(first)
+    assert store.number("b") == second
+    assert store.numbers() == {"b": second}
+
+
+def test_the_clock_floor_never_goes_back(store: Store) -> None:
+    with store.transaction():
+        store.advance("w1", 50)
+        store.advance("w2", 20)
+    assert (store.state().watermark, store.state().hlc) == ("w2", 50)
+    assert (store.checkpoint().watermark, store.checkpoint().hlc) == ("w2", 50)
+
+
+def test_a_checkpoint_that_an_edit_stands_on_is_kept_for_ever(store: Store) -> None:
+    store.execute("CREATE TABLE _sync_log_1 (seq INTEGER PRIMARY KEY, checkpoint)")
+    with store.transaction():
+        store.advance("kept", 1)
+        store.execute("INSERT INTO _sync_log_1 VALUES (1, ?)", (store.checkpoint().id,))
+        for number in range(3 * SPARE_CHECKPOINTS):
+            store.advance(f"w{number}", 1)
+    assert store.value("SELECT count(*) FROM _sync_checkpoint WHERE watermark = 'kept'") == 1
+    assert store.value("SELECT count(*) FROM _sync_checkpoint") <= SPARE_CHECKPOINTS
+
+
+@pytest.mark.parametrize("name", ["plain", 'a"b', "select", "ж 'x'", "[x]", ""])
+def test_any_name_can_be_quoted(store: Store, name: str) -> None:
+    store.execute(f"CREATE TABLE t ({quote(name)})")
+    assert store.rows("SELECT name FROM pragma_table_info('t')") == [(name,)]
+
+
+def test_a_name_with_a_nul_is_refused() -> None:
+    with pytest.raises(ValueError):
+        quote("a\0b")
+
+
+# Trouble (L12) -----------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_said_and_not_made(path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        Store.open(path)
+    assert caught.value.code == "store_missing"
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_database_is_said(path: Path) -> None:
+    path.write_bytes(b"something else entirely, and long enough to be read as a page header" * 20)
+    with pytest.raises(StoreDamaged):
+        Store.open(path)
+
+
+def test_a_database_that_is_no_replica_is_said(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as app:
+        app.execute("CREATE TABLE t (x)")
+    with pytest.raises(StoreError) as caught:
+        Store.open(path)
+    assert caught.value.code == "not_a_replica"
+
+
+def test_a_file_of_another_layout_is_refused(store: Store, path: Path) -> None:
+    store.execute("UPDATE _sync_state SET layout = 99")
+    with pytest.raises(StoreError) as caught:
+        Store.open(path)
+    assert caught.value.code == "store_layout"
+
+
+def test_a_locked_file_is_busy_and_may_be_tried_again(store: Store, path: Path) -> None:
+    with closing(Store.open(path, busy_seconds=0)) as other, store.transaction():
+        with pytest.raises(StoreBusy) as caught, other.transaction():
+            pass
+        assert caught.value.retry
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write any file")
+def test_a_read_only_file_is_said(store: Store, path: Path) -> None:
+    store.close()
+    path.chmod(stat.S_IRUSR)
+    with pytest.raises(StoreReadOnly), closing(Store.open(path)) as opened:
+        opened.set_state(push=1)
+
+
+def test_a_write_where_none_is_allowed_is_said(store: Store) -> None:
+    store.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreReadOnly):
+        store.set_state(push=1)
+
+
+def test_a_full_disk_is_said_and_nothing_is_changed(store: Store) -> None:
+    store.execute("CREATE TABLE t (x)")
+    pages = store.value("PRAGMA page_count")
+    store.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreFull) as caught, store.transaction():
+        store.set_state(push=1)
+        store.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    assert caught.value.retry
+    assert store.state().push == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("INSERT INTO t VALUES (1, 'x', 1)", "unique"),
+        ("INSERT INTO t VALUES (2, 'a', 1)", "unique"),
+        ("INSERT INTO t VALUES (2, NULL, 1)", "not_null"),
+        ("INSERT INTO t VALUES (2, 'x', -1)", "check"),
+    ],
+)
+def test_a_broken_constraint_says_of_which_kind(store: Store, sql: str, kind: str) -> None:
+    store.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT NOT NULL UNIQUE, v CHECK (v > 0))")
+    store.execute("INSERT INTO t VALUES (1, 'a', 1)")
+    with pytest.raises(StoreConstraint) as caught:
+        store.execute(sql)
+    assert caught.value.kind == kind
+
+
+def test_text_that_is_not_utf8_is_refused_and_can_be_looked_at(store: Store) -> None:
+    sql = "SELECT CAST(x'61ff' AS TEXT), 'ж'"
+    with pytest.raises(ValueRefused):
+        store.rows(sql)
+    with store.undecoded():
+        assert store.rows(sql) == [("a\udcff", "ж")]
+    assert store.rows("SELECT 'ж'") == [("ж",)]
