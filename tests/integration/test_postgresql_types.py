@@ -174,7 +174,8 @@ def check_key(world: World, table: str, values: list[Value]) -> None:
 BAD: list[tuple[str, Value]] = [
     ("smallint", 40000), ("smallint", "1"), ("smallint", 1.0), ("boolean", 2), ("boolean", "true"),
     ("double precision", "1.5"), ("double precision", b"x"), ("real", 1e300), ("numeric", "abc"),
-    ("numeric", 1), ("numeric(10,2)", "123456789.12"), ("text", 5), ("text", b"x"), ("text", "a\0b"), ("text", "\ud800"),
+    ("numeric", 1), ("numeric(10,2)", "123456789.12"),
+    ("text", 5), ("text", b"x"), ("text", "a\0b"), ("text", "\ud800"),
     ("varchar(5)", "abcdef"), ("bytea", "x"), ("timestamp", "yesterday noon-ish"), ("timestamp", 0),
     ("date", "2024-02-30"), ("uuid", "zzz"), ("json", "{"), ("jsonb", '"\\u0000"'), ("mood", "happy"),
     ("age", 200), ("int[]", "{1,2}"), ("int[]", '["x"]'), ("inet", "nowhere"), ("bit(4)", "11111"),
