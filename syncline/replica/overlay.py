@@ -134,7 +134,7 @@ class Overlay:
         """The numbers of those rows (their first values are the key) that have pending edits."""
         if not rows or not self.any(t):
             return []
-        self._load(t, [tuple(row[: t.arity]) for row in rows])
+        self.load_keys(t, [tuple(row[: t.arity]) for row in rows])
         return [
             number
             for (number,) in self._store.rows(
@@ -147,7 +147,7 @@ class Overlay:
         """The numbers of those keys that the file takes for the key of another row, one with edits."""
         if not self.any(t):
             return []
-        self._load(t, keys)
+        self.load_keys(t, keys)
         return [
             number
             for (number,) in self._store.rows(
@@ -165,7 +165,7 @@ class Overlay:
         rows = [Pending(key) for key in keys]
         if not rows:
             return rows
-        self._load(t, keys)
+        self.load_keys(t, keys)
         if self.any(t):
             self._read_entries(t, rows)
         values = ", ".join(f"t.{name}" for name in t.values) or "1"
@@ -191,7 +191,8 @@ class Overlay:
             olds = {int(name[1:]): value for name, value in zip(old, rest[width:], strict=True)}
             rows[number].entries.append(Entry(seq, op, joined_mask(rest[:width]), olds))
 
-    def _load(self, t: Statements, keys: Sequence[Key]) -> None:
+    def load_keys(self, t: Statements, keys: Sequence[Key]) -> None:
+        """Fill the temporary table _sync_keys_<n> (i, k0, k1, ...) for joins."""
         self._store.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS _sync_keys_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
         )
@@ -209,7 +210,7 @@ class Overlay:
         found: list[dict[int, Value]] = [{} for _ in keys]
         if not keys or not self.any(t):
             return found
-        self._load(t, keys)
+        self.load_keys(t, keys)
         width = len(t.masks)
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *t.old_columns(t.table.all_mask)])
         for number, op, *rest in self._store.rows(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from syncline.errors import StoreConstraint, StoreError
 from syncline.model.values import INTEGER_MIN, Value
+from syncline.replica.cascades import children_kept
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote
@@ -30,7 +31,7 @@ def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
         return
     if not work.held.get(t.n):
         try:
-            work.store.executemany(_writing(t, columns), rows)
+            _write_set(work, t, columns, rows)
             return
         except StoreConstraint as error:
             _refuse_others(t, error)
@@ -42,7 +43,7 @@ def _write_slice(work: Work, t: Statements, columns: Sequence[int], rows: Sequen
     """Writing twice is harmless: the rows before the one that failed are simply written again."""
     plain = [row for row in rows if not work.is_held(t, tuple(row[: t.arity]))]
     try:
-        work.store.executemany(_writing(t, columns), plain)
+        _write_set(work, t, columns, plain)
     except StoreConstraint as error:
         _refuse_others(t, error)
         plain = []
@@ -54,8 +55,9 @@ def _write_slice(work: Work, t: Statements, columns: Sequence[int], rows: Sequen
             write_row(work, t, key, dict(zip(columns, row[t.arity :], strict=True)))
 
 
-def _writing(t: Statements, columns: Sequence[int]) -> str:
-    return t.upsert(columns) if t.is_whole(columns) else t.update(columns)
+def _write_set(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
+    with children_kept(work, t, columns, rows):
+        work.store.executemany(t.upsert(columns) if t.is_whole(columns) else t.update(columns), rows)
 
 
 def write_row(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> None:
@@ -70,7 +72,7 @@ def write_row(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> N
         if not state and t.values:
             return
         try:
-            work.store.execute(_writing(t, tuple(state)), (*key, *state.values()))
+            _write_set(work, t, tuple(state), [[*key, *state.values()]])
             return
         except StoreConstraint as error:
             _refuse_others(t, error, key)
@@ -91,10 +93,9 @@ def _without_doubles(
 
 def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:
     """Put a hidden row with pending edits back, whole. False: another pending row stands in its way."""
-    sql = t.upsert(range(len(t.values)))
     for _ in range(len(uniques(work, t)) + 1):
         try:
-            work.store.execute(sql, (*key, *image))
+            _write_set(work, t, range(len(t.values)), [[*key, *image]])
             return True
         except StoreConstraint as error:
             _refuse_others(t, error, key)
@@ -152,7 +153,7 @@ def _displace(work: Work, t: Statements, holder: Key, unique: Sequence[str]) -> 
         return False
     present = work.store.row(t.select, holder)
     assert present is not None, "the holder was found a moment ago"
-    work.store.execute(t.update((column,)), (*holder, placeholder(t, holder, column)))
+    _write_set(work, t, (column,), [[*holder, placeholder(t, holder, column)]])
     if work.is_gone(t, holder):
         return True  # it leaves anyway: nothing of it is to be put back
     if not work.is_held(t, holder) or work.held[t.n][holder] is not None:

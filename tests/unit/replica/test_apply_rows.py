@@ -165,3 +165,18 @@ def test_a_key_that_changes_only_its_case_is_one_row_where_the_file_folds_case(t
     assert bench.all("t") == [("A", "new"), ("B", "theirs")]
     assert bench.store.value("SELECT count(*) FROM _sync_parked") == 1
     bench.close()
+
+
+def test_a_cascade_of_an_update_does_not_happen_a_second_time_here(tmp_path: Path) -> None:
+    ddl = """
+    CREATE TABLE book (id INTEGER PRIMARY KEY, isbn TEXT UNIQUE NOT NULL);
+    CREATE TABLE loan (id INTEGER PRIMARY KEY, isbn TEXT REFERENCES book (isbn) ON UPDATE CASCADE);
+    """
+    bench = Bench(tmp_path / "device.db", ddl)
+    bench.pull(bench.put("book", [1, "x"], [2, "y"]), bench.put("loan", [5, "x"], [6, "y"]))
+    bench.pull(bench.put("book", [1, "y"], [2, "x"]))
+    assert bench.all("book") == [(1, "y"), (2, "x")]
+    assert bench.all("loan") == [(5, "x"), (6, "y")]
+    bench.pull(bench.put("book", [1, "z"]), bench.put("loan", [6, "z"]))
+    assert bench.all("loan") == [(5, "x"), (6, "z")]
+    bench.close()
