@@ -145,7 +145,8 @@ def test_a_trigger_that_holds_a_row_back_without_an_error_refuses_it(make: Make)
     world = make(
         "CREATE TABLE t (id int PRIMARY KEY, a text)",
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF TG_OP = 'DELETE' AND OLD.a = 'kept' OR TG_OP <> 'DELETE' AND NEW.a = 'no' THEN RETURN NULL; END IF;"
+        " IF TG_OP = 'DELETE' AND OLD.a = 'kept' OR TG_OP <> 'DELETE' AND NEW.a = 'no' THEN RETURN NULL;"
+        " END IF;"
         " IF TG_OP = 'INSERT' AND NEW.a = 'moved' THEN NEW.id := NEW.id + 100; END IF;"
         " RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END; END $$",
         "CREATE TRIGGER hold BEFORE INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION hold()",
