@@ -109,7 +109,9 @@ class Draft:
         self._row: tuple[Statements, Batch] | None = None
 
     def add(self, t: Statements, batch: Batch) -> None:
-        """Encode one batch as a group."""
+        """Encode one batch as a group; an empty one is left out."""
+        if not batch.rows:
+            return
         base = [self._place(checkpoint) for checkpoint in batch.checkpoint]
         group = PushGroup(
             t.position,
@@ -125,7 +127,7 @@ class Draft:
         self._groups.append(encoded)
         self.size += len(encoded)
         self.rows += len(batch.rows)
-        self.hlc = max(self.hlc, *batch.hlc)
+        self.hlc = max(self.hlc, max(batch.hlc))
         self._row = t, batch
 
     def _place(self, checkpoint: int) -> int:

@@ -73,7 +73,8 @@ def _expressions(store: Store, index: str) -> Sequence[str]:
 
 
 def split_terms(sql: str) -> list[str]:
-    """The terms between the outermost parentheses of a CREATE INDEX, without ASC and DESC."""
+    """The terms between the outermost parentheses of a CREATE INDEX, without ASC, DESC and comments."""
+    sql = _TOKEN.sub(lambda token: " " if token[0][:2] in ("--", "/*") else token[0], sql)
     depth, start, terms = 0, 0, []
     for token in _TOKEN.finditer(sql):
         mark = token.group()

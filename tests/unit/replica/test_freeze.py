@@ -1,0 +1,243 @@
+"""Freezing: one numbered, durable push; limits; rows that cannot travel (L2, L3, L12)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from syncline.errors import UsageError
+from syncline.model.clock import milliseconds, stamp
+from syncline.protocol.body import open_push, undelta
+from syncline.protocol.messages import Limits, PushGroup
+from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
+from syncline.replica.pending import log_entries, pending_edits
+from syncline.replica.rejected import rejected
+from tests.support.device import Bench
+
+DDL = """
+CREATE TABLE parent (id TEXT PRIMARY KEY, name TEXT UNIQUE, count INTEGER);
+CREATE TABLE child (
+    id INTEGER PRIMARY KEY,
+    parent TEXT REFERENCES parent (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    note
+);
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "device.db", DDL, ["count"])
+    yield made
+    made.close()
+
+
+def groups(frozen: Frozen | None) -> list[PushGroup]:
+    assert frozen is not None
+    return open_push(frozen.body, frozen.digest)
+
+
+def sent(frozen: Frozen | None) -> dict[tuple[int, str], list[list[Any]]]:
+    found: dict[tuple[int, str], list[list[Any]]] = {}
+    for group in groups(frozen):
+        found.setdefault((group.table, group.op), []).extend(group.rows)
+    return found
+
+
+def limit(bench: Bench, **limits: int) -> None:
+    bench.store.set_state(limits=msgspec.json.encode(Limits(**limits)).decode())
+
+
+def test_nothing_pending_is_no_push(bench: Bench) -> None:
+    assert freeze(bench.device) is None
+    assert bench.store.state().push == 0
+
+
+def test_edits_that_came_to_nothing_are_no_push_and_leave_the_log(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.execute("INSERT OR IGNORE INTO parent VALUES ('a', 'y', 2)")
+    assert pending_edits(bench.device) == {}
+    assert freeze(bench.device) is None
+    assert bench.rows("SELECT * FROM _sync_log_2") == []
+
+
+def test_a_frozen_push_stays_the_same_until_its_verdict(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    first = freeze(bench.device)
+    bench.app.execute("UPDATE parent SET name = 'z'")
+    assert freeze(bench.device) == in_flight(bench.store) == first
+    assert not is_complete(bench.device)
+    bench.verdict()
+    second = freeze(bench.device)
+    assert second is not None and second.number == 2
+    assert sent(second) == {(1, "U"): [["a", "z"]]} or sent(second) == {(0, "U"): [["a", "z"]]}
+
+
+def test_the_log_says_what_is_in_flight(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    freeze(bench.device)
+    bench.app.execute("UPDATE parent SET name = 'z'")
+    listed = list(log_entries(bench.device, "parent", ("a",)))
+    assert [(entry.op, entry.in_flight) for entry in listed] == [("I", True), ("U", False)]
+    assert pending_edits(bench.device) == {"parent": 2}
+
+
+def test_the_log_of_an_unknown_table_or_key_is_refused(bench: Bench) -> None:
+    for table, key in (("nowhere", None), ("parent", ("a", "b"))):
+        with pytest.raises(UsageError):
+            list(log_entries(bench.device, table, key))
+
+
+def test_every_column_of_an_edit_keeps_the_base_it_was_made_on(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    freeze(bench.device)
+    bench.verdict()
+    bench.store.advance("w1", 0)
+    bench.app.execute("UPDATE parent SET name = 'y'")
+    bench.store.advance("w2", 0)
+    bench.app.execute("UPDATE parent SET count = count + 5")
+    frozen = freeze(bench.device)
+    (group,) = groups(frozen)
+    assert frozen is not None and frozen.bases == ["w1", "w2"]
+    assert (group.rows, group.base, group.column_base) == ([["a", "y", 5]], [], [[0, 1]])
+    assert group.column_hlc is not None and group.column_hlc[0][0] < group.column_hlc[0][1]
+
+
+def test_the_clock_follows_the_wall_and_stays_above_what_the_hub_had_said(bench: Bench) -> None:
+    times = iter([2460000.5, 2460000.5, 2450000.5])
+    bench.app.create_function("julianday", 1, lambda _: next(times))
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    bench.app.execute("INSERT INTO parent VALUES ('b', 'y', 1)")
+    floor = stamp(1_800_000_000_000) + 7
+    bench.store.advance("w1", floor)
+    bench.app.execute("INSERT INTO parent VALUES ('c', 'z', 1)")
+    (group,) = groups(freeze(bench.device))
+    clocks = undelta(group.hlc)
+    wall = (2460000.5 - 2440587.5) * 86400000
+    assert milliseconds(clocks[0]) == wall and clocks[1] == clocks[0] + 1
+    assert clocks[2] == floor + 1
+    assert bench.store.state().hlc == bench.store.checkpoint().hlc == floor + 1
+
+
+def test_a_push_holds_as_many_rows_as_the_hub_takes_and_deletes_come_last(bench: Bench) -> None:
+    bench.app.executescript(
+        "INSERT INTO parent VALUES ('p', 'p', 0); INSERT INTO child VALUES (1, 'p', 'x');"
+    )
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.executescript("DELETE FROM child; DELETE FROM parent;")
+    bench.app.executemany("INSERT INTO parent VALUES (?1, ?1, 1)", [(str(i),) for i in range(5)])
+    limit(bench, push_rows=3)
+    pushes = []
+    while freeze(bench.device) is not None:
+        pushes.append(sent(in_flight(bench.store)))
+        bench.verdict()
+    parent = bench.schema.position("parent")
+    assert [sorted(op for _, op in push) for push in pushes][:2] == [["I"], ["I"]]
+    assert [sum(map(len, push.values())) for push in pushes[:2]] == [3, 2]
+    deletes = [row for push in pushes[2:] for rows in push.values() for row in rows]
+    assert sorted(map(str, deletes)) == ["['p']", "[1]"]
+    assert all(position == parent for push in pushes[:2] for position, _ in push)
+
+
+def test_a_push_holds_as_many_bytes_as_the_hub_takes(bench: Bench) -> None:
+    bench.app.executemany("INSERT INTO child VALUES (?, NULL, zeroblob(5000))", [(i,) for i in range(20)])
+    limit(bench, bytes=40_000)
+    rows = []
+    while (frozen := freeze(bench.device)) is not None:
+        assert len(frozen.body) < 40_000
+        rows += [row[0] for group in groups(frozen) for row in group.rows]
+        bench.verdict()
+    assert rows == list(range(20))
+
+
+def test_a_row_larger_than_a_request_is_rejected_and_the_rest_goes_on(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO child VALUES (1, NULL, zeroblob(50000)), (2, NULL, 'small')")
+    limit(bench, bytes=40_000)
+    assert sent(freeze(bench.device)) == {(bench.schema.position("child"), "I"): [[2, None, "small"]]}
+    (edit,) = rejected(bench.device)
+    assert (edit.table, edit.key, edit.op, edit.code) == ("child", (1,), "I", "too_large")
+    assert bench.all("child") == [(2, None, "small")]
+
+
+def test_a_null_in_a_key_is_rejected_and_kept(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES (NULL, 'x', 1), (NULL, 'y', 2), ('a', 'z', 3)")
+    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "I"): [["a", "z", 3]]}
+    assert [edit.values["name"] for edit in rejected(bench.device)] == ["x", "y"]
+    assert bench.all("parent") == [("a", "z", 3)]
+    assert bench.store.state().suppressed == 0
+
+
+def test_text_that_is_not_utf8_is_rejected_with_its_children(bench: Bench) -> None:
+    bench.app.executescript(
+        """
+        INSERT INTO parent VALUES (CAST(x'6bff' AS TEXT), 'x', 1), ('a', 'z', 3);
+        INSERT INTO child VALUES (1, CAST(x'6bff' AS TEXT), 'under'), (2, 'a', 'fine');
+        """
+    )
+    assert sent(freeze(bench.device)) == {
+        (bench.schema.position("parent"), "I"): [["a", "z", 3]],
+        (bench.schema.position("child"), "I"): [[2, "a", "fine"]],
+    }
+    kept = {(edit.table, edit.key): edit for edit in rejected(bench.device)}
+    assert kept[("parent", (b"k\xff",))].code == "value_refused"
+    assert kept[("child", (1,))].parent == ("parent", (b"k\xff",))
+    assert bench.all("child") == [(2, "a", "fine")]
+
+
+def test_a_refused_update_returns_to_what_the_row_was(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1), ('b', 'y', 1)")
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.execute("UPDATE parent SET name = CAST(x'ff' AS TEXT), count = 9 WHERE id = 'a'")
+    bench.app.execute("UPDATE parent SET count = 'many' WHERE id = 'b'")
+    assert freeze(bench.device) is None
+    assert bench.all("parent") == [("a", "x", 1), ("b", "y", 1)]
+    kept = {edit.key: (edit.op, edit.values, edit.base) for edit in rejected(bench.device)}
+    assert kept[("a",)] == ("U", {"name": b"\xff", "count": 9}, {"name": "x", "count": 1})
+    assert kept[("b",)] == ("U", {"count": "many"}, {"count": 1})
+
+
+def test_a_delete_with_text_that_is_not_utf8_in_it_goes_through(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.execute("UPDATE parent SET name = CAST(x'ff' AS TEXT)")
+    bench.app.execute("DELETE FROM parent")
+    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "D"): [["a"]]}
+    assert rejected(bench.device) == []
+
+
+def test_many_sets_of_changed_columns_are_coalesced_alike(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(80)]
+    bench = Bench(
+        tmp_path / "wide.db", f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(names)})", ["c3"]
+    )
+    bench.app.executemany("INSERT INTO t (id, c3) VALUES (?, 1)", [(i,) for i in range(80)])
+    freeze(bench.device)
+    bench.verdict()
+    for i, name in enumerate(names):
+        bench.app.execute(f"UPDATE t SET {name} = 5 WHERE id = ?", (i,))
+    frozen = groups(freeze(bench.device))
+    found = {(row[0], *group.columns): row[1] for group in frozen for row in group.rows}
+    assert found == {(i, i): 4 if i == 3 else 5 for i in range(80)}
+    bench.close()
+
+
+def test_what_is_in_the_outbox_survives_a_new_connection(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    frozen = freeze(bench.device)
+    assert frozen is not None
+    with sqlite3.connect(bench.store.path) as other:
+        number, digest, body, bases = other.execute(
+            "SELECT number, digest, body, bases FROM _sync_outbox"
+        ).fetchone()
+    other.close()
+    assert (number, digest, body, json.loads(bases)) == (1, frozen.digest, frozen.body, frozen.bases)
