@@ -54,15 +54,39 @@ def _mend(work: Work, child: Statements, parent: Statements, fk: ForeignKey, row
     key, points = tuple(row[: child.arity]), tuple(row[child.arity :])
     if _bring_back(work, parent, dict(zip(parents_key(fk, parent), points, strict=True))):
         return True
-    pending = work.overlay.pending(child, [key])[0]
+    return _put_aside(work, child, key, set())
+
+
+def _put_aside(work: Work, t: Statements, key: Key, seen: set[tuple[int, Key]]) -> bool:
+    """Take a row out of view, and before it whatever points at it: no foreign key may act on those."""
+    if (t.n, key) in seen:
+        return False
+    seen.add((t.n, key))
+    pending = work.overlay.pending(t, [key])[0]
     if pending.present is None:
         return False
     if pending.kind is None:
-        work.hold(child, key, dict(enumerate(pending.present)))
-    else:
-        work.overlay.park(child, [pending])
-    work.store.execute(child.delete, key)
+        work.hold(t, key, dict(enumerate(pending.present)))
+    elif pending.kind in ("I", "R", "U"):
+        work.overlay.park(t, [pending])
+    for child in work.device.tables.values():
+        for fk in child.table.foreign_keys:
+            if fk.parent == t.table.name:
+                for row in _children(work, child, t, fk, key):
+                    _put_aside(work, child, row, seen)
+    work.store.execute(t.delete, key)
     return True
+
+
+def _children(work: Work, child: Statements, parent: Statements, fk: ForeignKey, key: Key) -> list[Key]:
+    pairs = zip(fk.columns, parents_key(fk, parent), strict=True)
+    points = " AND ".join(f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in pairs)
+    one = ", ".join(f"? AS k{i}" for i in range(parent.arity))
+    return work.store.rows(
+        f"SELECT {child.keys_of('c')} FROM (SELECT {one}) x CROSS JOIN {parent.name} p"
+        f" ON {parent.row_key('p', 'x')} CROSS JOIN {child.name} c ON {points}",
+        key,
+    )
 
 
 def has_parents(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> bool:
