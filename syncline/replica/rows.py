@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from syncline.errors import StoreConstraint, StoreError
 from syncline.model.values import INTEGER_MIN, Value
@@ -153,7 +154,7 @@ def _displace(work: Work, t: Statements, holder: Key, unique: Sequence[str]) -> 
         return False
     present = work.store.row(t.select, holder)
     assert present is not None, "the holder was found a moment ago"
-    _write_set(work, t, (column,), [[*holder, placeholder(t, holder, column)]])
+    _write_set(work, t, (column,), [[*holder, placeholder(work, t, holder, column)]])
     if work.is_gone(t, holder):
         return True  # it leaves anyway: nothing of it is to be put back
     if not work.is_held(t, holder) or work.held[t.n][holder] is not None:
@@ -175,7 +176,7 @@ def _give_way(
     if exists or column is None:
         return False
     work.hold(t, key, {column: state[column]})
-    state[column] = placeholder(t, key, column)
+    state[column] = placeholder(work, t, key, column)
     return True
 
 
@@ -186,15 +187,17 @@ def _yielding(t: Statements, unique: Sequence[str]) -> int | None:
     return columns[0] if columns else None
 
 
-def placeholder(t: Statements, key: Key, column: int) -> Value:
+def placeholder(work: Work, t: Statements, key: Key, column: int) -> Value:
     """A value that no row has: NULL, or where that is not allowed one made of the key."""
-    schema = t.table.values[column]
-    if schema.nullable:
+    if t.table.values[column].nullable:
         return None
-    digest = hashlib.sha256(pack([t.n, column, *key])).hexdigest()
-    if "INT" in schema.declared.upper():
-        return INTEGER_MIN + int(digest[:15], 16)
-    return f"syncline:{digest[:24]}"
+    numeric = "INT" in t.table.values[column].declared.upper()
+    for attempt in count():  # an application may have copied the first one to another row
+        digest = hashlib.sha256(pack([t.n, column, attempt, *key])).hexdigest()
+        value = INTEGER_MIN + int(digest[:15], 16) if numeric else f"syncline:{digest[:24]}"
+        if work.store.row(f"SELECT 1 FROM {t.name} WHERE {t.values[column]} = ?", (value,)) is None:
+            return value
+    raise AssertionError("count() does not end")
 
 
 def _refuse_others(t: Statements, error: StoreConstraint, key: Iterable[Value] | None = None) -> None:
