@@ -194,7 +194,7 @@ class Limits(Record, frozen=True):
     """Bytes are counted after decompression."""
 
     bytes: int = 64 * 1024 * 1024
-    push_rows: int = 250_000
+    push_rows: int = 50_000
     pull_rows: int = 20_000
     """Rows a page, at most."""
     bases: int = 10_000
