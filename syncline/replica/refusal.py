@@ -13,11 +13,15 @@ from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
 from syncline.replica.chains import Refused
 from syncline.replica.device import Device
-from syncline.replica.overlay import Key, kind_of
+from syncline.replica.overlay import Key, Overlay, kind_of
+from syncline.replica.parents import mend_parents
+from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.removal import parents_key
+from syncline.replica.rows import placeholder, write_row
 from syncline.replica.statements import Statements, joined_mask
 from syncline.replica.store import Store, quote
+from syncline.replica.work import Work, load_held, save_held
 
 UNREADABLE = "a text of this row is not valid UTF-8"
 UNKEYED = "a key column of this row is NULL"
@@ -42,7 +46,7 @@ def unreadable(device: Device, t: Statements, cut: int) -> list[Refused]:
     with device.store.undecoded():
         for batch in device.store.batches(sql, (cut,)):
             for values in batch:
-                if not all(map(_is_sound, values)):
+                if not _are_sound(values):
                     found[values[: t.arity]] = None
     return [Refused(key, UNREADABLE) for key in found]
 
@@ -62,30 +66,40 @@ def refuse(device: Device, t: Statements, refused: Sequence[Refused], code: str,
     """
     store = device.store
     store.set_state(suppressed=1)
-    with store.undecoded():
-        reasons = {row.key: Reason(code, row.detail, remedy) for row in refused}
-        _refuse(device, t, reasons)
+    store.execute("PRAGMA defer_foreign_keys = ON")
+    work = Work(device, Overlay(store))
+    load_held(work)
+    with store.undecoded(), quiet_triggers(device):
+        _refuse(work, t, {row.key: Reason(code, row.detail, remedy) for row in refused})
+        mend_parents(work)
+    save_held(work)
     store.set_state(suppressed=0)
 
 
-def _refuse(device: Device, t: Statements, reasons: dict[Key, Reason]) -> None:
-    store = device.store
-    edits = _edits(store, t, reasons)
-    for key, found in edits.items():
+def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
+    store = work.store
+    for key, edits in _edits(store, t, reasons).items():
         present = store.rows(
             f"SELECT {', '.join(t.values) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
         )
-        kind = kind_of(found.ops, not present) or "-"
+        image: Sequence[Value] | None = (
+            work.overlay.parked(t, key) if not present and _are_sound(key) else None
+        )
+        kind = kind_of(edits.ops, not present and image is None) or "-"
         _clear(store, t, key)
-        if kind == "-":
-            continue
-        for row in present or [()]:
-            _keep(store, t, key, kind, found, row, reasons[key])
+        work.overlay.forget()
+        rows = [*present] if present else [tuple(image or ())]
+        for row in rows:
+            if kind != "-":
+                _keep(store, t, key, kind, edits, row, reasons[key])
+        if image is not None:
+            work.overlay.unpark(t, [key])
         if kind == "I":
-            _refuse_children(device, t, key)
+            _refuse_children(work, t, key)
             store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
-        else:
-            _take_back(store, t, key, found.base, bool(present))
+        elif kind in ("R", "D") or (kind == "U" and image is None):
+            _make_readable(work, t, key, present)
+            write_row(work, t, key, edits.base)
 
 
 def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Edits]:
@@ -119,27 +133,20 @@ def _clear(store: Store, t: Statements, key: Key) -> None:
     store.execute(f"DELETE FROM {t.log} WHERE {same}", _bound(key))
 
 
-def _take_back(store: Store, t: Statements, key: Key, base: dict[int, Value], present: bool) -> None:
-    """Give a row that was there before its edits the values it had."""
-    if not base and present:
-        return
-    values = [*base.values()]
-    if present:
-        changes = ", ".join(f"{t.values[i]} = {_mark(value)}" for i, value in base.items())
-        sql = f"UPDATE {t.name} SET {changes} WHERE {_by_key(t, key)}"
-        store.execute(sql, [*_bound(values), *_bound(key)])
-        return
-    names = ", ".join([*t.keys, *(t.values[i] for i in base)])
-    marks = ", ".join(map(_mark, [*key, *values]))
-    store.execute(f"INSERT INTO {t.name} ({names}) VALUES ({marks})", [*_bound(key), *_bound(values)])
+def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> None:
+    """What cannot be read must not stay, even where a unique value keeps the old one from coming back."""
+    for row in present:
+        for column, value in enumerate(row):
+            if not _is_sound(value):
+                work.store.execute(t.update((column,)), (*key, placeholder(work, t, key, column)))
 
 
-def _refuse_children(device: Device, t: Statements, key: Key) -> None:
+def _refuse_children(work: Work, t: Statements, key: Key) -> None:
     """Refuse the pending rows that point at a row which is about to go."""
-    for child in device.tables.values():
+    for child in work.device.tables.values():
         for fk in child.table.foreign_keys:
             if fk.parent == t.table.name:
-                keys = _children(device.store, t, key, child, fk)
+                keys = _children(work.store, t, key, child, fk)
                 own = [_kept(value) for value in key]
                 reason = Reason(
                     "parent_rejected",
@@ -147,7 +154,7 @@ def _refuse_children(device: Device, t: Statements, key: Key) -> None:
                     "Settle the row it points at first, then retry this one.",
                     (t.table.name, tuple(own)),
                 )
-                _refuse(device, child, {row: reason for row in keys if (child, row) != (t, key)})
+                _refuse(work, child, {row: reason for row in keys if (child, row) != (t, key)})
 
 
 def _children(store: Store, t: Statements, key: Key, child: Statements, fk: ForeignKey) -> list[Key]:
@@ -173,6 +180,10 @@ def _is_sound(value: Value) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _are_sound(values: Sequence[Value]) -> bool:
+    return all(map(_is_sound, values))
 
 
 def _kept(value: Value) -> Value:

@@ -205,6 +205,31 @@ def test_a_refused_update_returns_to_what_the_row_was(bench: Bench) -> None:
     assert kept[("b",)] == ("U", {"count": "many"}, {"count": 1})
 
 
+def test_a_refused_update_gives_way_where_its_old_unique_value_is_taken(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1), ('b', 'y', 1)")
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.execute("UPDATE parent SET name = CAST(x'ff' AS TEXT), count = 2 WHERE id = 'a'")
+    bench.app.execute("UPDATE parent SET name = 'x' WHERE id = 'b'")
+    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "U"): [["b", "x"]]}
+    assert [edit.key for edit in rejected(bench.device)] == [("a",)]
+    bench.verdict(bench.put("parent", ["a", "x", 1], ["b", "y", 1]))
+    assert bench.all("parent") == [("a", "x", 1), ("b", "y", 1)]
+
+
+def test_a_row_whose_parent_was_deleted_here_returns_to_it(bench: Bench) -> None:
+    bench.app.executescript(
+        "INSERT INTO parent VALUES ('a', 'x', 1), ('b', 'y', 1); INSERT INTO child VALUES (1, 'a', 'n');"
+    )
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.execute("UPDATE child SET parent = 'b', note = CAST(x'ff' AS TEXT)")
+    bench.app.execute("DELETE FROM parent WHERE id = 'a'")
+    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "D"): [["a"]]}
+    assert bench.all("child") == [(1, "a", "n")]
+    assert bench.rows("PRAGMA foreign_key_check") == []
+
+
 def test_a_delete_with_text_that_is_not_utf8_in_it_goes_through(bench: Bench) -> None:
     bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
     freeze(bench.device)
