@@ -62,13 +62,20 @@ def keep_rejected(
     return number
 
 
-def rejected(device: Device, push: int | None = None) -> list[RejectedEdit]:
-    """The kept edits, oldest first; only those of one push, if given."""
-    where, parameters = ("", ()) if push is None else (" WHERE push = ?", (push,))
+def rejected(device: Device, after: int = 0) -> list[RejectedEdit]:
+    """The kept edits with ids above `after`, oldest first."""
     return [
         _report(device, row)
-        for row in device.store.rows(f"SELECT {_COLUMNS} FROM _sync_rejected{where} ORDER BY id", parameters)
+        for row in device.store.rows(
+            f"SELECT {_COLUMNS} FROM _sync_rejected WHERE id > ? ORDER BY id", (after,)
+        )
     ]
+
+
+def newest_rejected(store: Store) -> int:
+    """The highest id given to a kept edit; 0 if none is kept."""
+    number: int = store.value("SELECT max(id) FROM _sync_rejected") or 0
+    return number
 
 
 def retry(device: Device, number: int) -> None:

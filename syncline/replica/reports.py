@@ -62,7 +62,8 @@ class RejectedEdit(Report):
     remedy: str
     parent: tuple[str, KeyValues] | None
     at: str
-    push: int
+    push: int | None
+    """The push it was part of; None if it could not even be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
 from syncline.replica.push import FileIsCopy, forget_stage, send
-from syncline.replica.rejected import rejected
+from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, RejectedEdit, SyncReport
 from syncline.replica.session import take_new_identity
 
@@ -103,8 +103,10 @@ def _push(
     device: Device, tally: Tally, progress: Progress, carried: Callable[[Device], Pull | None]
 ) -> Flow[None]:
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
+    before = newest_rejected(device.store)
     while True:
         frozen = in_flight(device.store) or freeze(device)
+        tally.rejected = rejected(device, before)
         if frozen is None:
             return
         forget_stage(device)
@@ -114,6 +116,7 @@ def _push(
         except FileIsCopy:
             yield from take_new_identity(device)
             continue
+        tally.rejected = rejected(device, before)
         if complete:
             return
 
@@ -129,11 +132,9 @@ def _push_one(
     if carried is not None:
         last = yield from _fetch(device, tally, progress, sent.verdict.changes)
     tally.note(apply(device, Answer(sent.verdict, last)))
-    refused = rejected(device, frozen.number) if sent.verdict.rejected else []
     tally.sent += sent.rows
     tally.pushes += 1
-    tally.rejected += refused
-    tally.overruled += max(0, sent.overridden - len(refused))
+    tally.overruled += max(0, sent.overridden - len(sent.verdict.rejected))
     tally.conflicts += len(sent.verdict.conflicts)
     progress("push", tally.sent, tally.sent)
 
