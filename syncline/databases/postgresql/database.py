@@ -28,7 +28,7 @@ OLDEST_VERSION = 130000
 """`xid8` and `pg_snapshot` came with PostgreSQL 13."""
 
 POOL = 10
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 10.0
 
 
 class PostgresDatabase:
@@ -62,6 +62,13 @@ class PostgresDatabase:
                 f"PostgreSQL {connection.info.server_version // 10000} is too old",
                 code="database_too_old",
                 remedy="Use PostgreSQL 13 or newer.",
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"the database has the encoding {encoding}, which cannot hold every text",
+                code="database_encoding",
+                remedy="Create it with ENCODING 'UTF8'.",
             )
         configure(connection)
         self._cluster = Session(connection).value(queries("read.sql")["cluster"])

@@ -47,6 +47,8 @@ def refusal_code(error: psycopg.Error) -> str | None:
     state = error.sqlstate
     if state is None:
         return None
+    if state == "42501" and not error.diag.context:
+        return None  # not raised in a trigger: the hub's own role lacks a right
     if state in _REFUSED:
         return _REFUSED[state]
     if state[:2] in _REFUSED_CLASSES:

@@ -56,14 +56,20 @@ def _tables_with_news(
         return set()
     statement = layout.statements.get(("news",))
     if statement is None:
-        pieces = [
-            f"SELECT {shape.n} WHERE EXISTS (SELECT FROM {shape.log} WHERE xid >= $1::xid8)"
-            f" OR EXISTS (SELECT FROM {shape.log} WHERE xid = ANY ($2::xid8[]))"
-            for shape in layout.by_number
-        ]
-        statement = layout.statements[("news",)] = " UNION ALL ".join(pieces)
+        statement = layout.statements[("news",)] = " UNION ALL ".join(map(_news, layout.by_number))
     rows = session.run(statement, str(after.seen.xmax), _running(after.seen))
     return {n for (n,) in rows if n >= after.last[0]}
+
+
+def _news(shape: Shape) -> str:
+    """Looks at single ends of the index. EXISTS would say the same, but with values it does not know yet
+    the planner expects many new entries and reads the whole log to find the first."""
+    newest = f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
+    late = f"SELECT FROM {shape.log} WHERE xid = running.xid ORDER BY xid, seq LIMIT 1"
+    return (
+        f"SELECT {shape.n} WHERE ({newest}) >= $1::xid8"
+        f" OR EXISTS (SELECT FROM unnest($2::xid8[]) AS running(xid), LATERAL ({late}) AS found)"
+    )
 
 
 def _running(snapshot: Snapshot) -> str:
@@ -74,29 +80,33 @@ def _entries(
     session: Session, shape: Shape, after: SnapshotPosition, target: Snapshot, without: str, limit: int
 ) -> Rows:
     """Up to `limit` + 1 new entries: xid, seq, hlc, the mask's words, the key."""
-    start = after.last if after.target is not None and after.last[0] == shape.n else START
+    start = after.last[1:] if after.target is not None and after.last[0] == shape.n else (0, 0)
+    late = max(start, (after.seen.xmax, 0))
     return session.run(
-        _statement(shape), str(after.seen.xmax), _running(after.seen), target.text, without,
-        str(start[1]), start[2], limit + 1,
+        _statement(shape), _running(after.seen), str(start[0]), start[1], str(late[0]), late[1],
+        target.text, without, limit + 1,
     )  # fmt: skip
 
 
 def _statement(shape: Shape) -> str:
-    """Two ranges of one index, each already in order, merged."""
+    """Two ranges of one index, each already in order, merged. The later one has a single lower bound: with
+    two, the scan may start at the wrong one."""
     statement = shape.statements.get(("entries",))
     if statement is None:
         raw = ", ".join(["xid", "seq", "hlc", *shape.words, *shape.log_keys])
         given = ", ".join(["l.xid::text::int8", "l.seq", "l.hlc", *(f"l.{word}" for word in shape.words)])
         keys = ", ".join(shape.read_keys("l"))
         condition = (
-            "pg_visible_in_snapshot(xid, $3::pg_snapshot) AND origin <> $4"
-            " AND (xid, seq) > ($5::xid8, $6::bigint) ORDER BY xid, seq LIMIT $7::bigint"
+            "AND pg_visible_in_snapshot(xid, $6::pg_snapshot) AND origin <> $7"
+            " ORDER BY xid, seq LIMIT $8::bigint"
         )
+        running = "xid = ANY ($1::xid8[]) AND (xid, seq) > ($2::xid8, $3::bigint)"
+        since = "(xid, seq) > ($4::xid8, $5::bigint)"
         statement = shape.statements[("entries",)] = (
             f"SELECT {given}, {keys} FROM ("
-            f"(SELECT {raw} FROM {shape.log} WHERE xid = ANY ($2::xid8[]) AND {condition})"
-            f" UNION ALL (SELECT {raw} FROM {shape.log} WHERE xid >= $1::xid8 AND {condition})"
-            ") AS l ORDER BY l.xid, l.seq LIMIT $7::bigint"
+            f"(SELECT {raw} FROM {shape.log} WHERE {running} {condition})"
+            f" UNION ALL (SELECT {raw} FROM {shape.log} WHERE {since} {condition})"
+            ") AS l ORDER BY l.xid, l.seq LIMIT $8::bigint"
         )
     return statement
 

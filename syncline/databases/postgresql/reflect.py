@@ -72,7 +72,7 @@ def reflect(session: Session, wanted: Sequence[str] | None) -> Reflection:
 
 def _found(
     oid: int, schema: str, name: str, kind: str, persistence: str, partition: bool,
-    has_children: bool, has_parent: bool, rank: int | None,
+    has_children: bool, has_parent: bool, hidden: bool, rank: int | None,
 ) -> Found:  # fmt: skip
     why_not = None
     if kind in "vm":
@@ -85,6 +85,8 @@ def _found(
         why_not = "is a partition; name the partitioned table instead"
     elif has_children or has_parent:
         why_not = "inherits, or is inherited from; use declarative partitioning, or leave it out"
+    elif hidden:
+        why_not = "has row-level security that hides rows from the hub; connect as a role with BYPASSRLS"
     return Found(oid, schema, name, why_not, rank)
 
 

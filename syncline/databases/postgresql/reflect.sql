@@ -5,6 +5,7 @@
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relispartition,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p'),
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT c.relispartition),
+       row_security_active(c.oid),
        array_position(current_schemas_wanted.list, n.nspname::text)
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
