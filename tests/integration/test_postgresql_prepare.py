@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from syncline.databases.postgresql import PostgresDatabase, open_database
-from syncline.errors import ConfigurationError, DatabaseUnavailable, NotPrepared, SchemaError
-from tests.support.postgres import PostgresCentre
+from syncline.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, NotPrepared, SchemaError
+from tests.support.postgres import PostgresCentre, PostgresServer
 
 
 @pytest.fixture
@@ -203,6 +203,31 @@ def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: Pos
     assert (column("ok").default, column("word").default) == ("1", "'it''s'")
     assert (column("at").type, column("id").computed, column("id").nullable) == ("timestamptz", False, False)
     assert "devices do not check it" in database.prepare(schema).notes[-1]
+
+
+def test_rows_hidden_from_the_hub_by_a_policy_are_an_obstacle(centre: PostgresCentre) -> None:
+    centre.run(
+        "CREATE TABLE t (id int PRIMARY KEY, tenant text)",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        "DROP ROLE IF EXISTS plain",
+        "CREATE ROLE plain LOGIN",
+        "GRANT ALL ON t TO plain",
+    )
+    database = open_database(centre.url.replace("postgres@", "plain@"))
+    with pytest.raises(SchemaError, match="BYPASSRLS"):
+        database.reflect(["t"])
+    database.close()
+    centre.run("DROP OWNED BY plain", "DROP ROLE plain")
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres_server: PostgresServer) -> None:
+    with psycopg.connect(postgres_server.url, autocommit=True) as session:
+        session.execute("DROP DATABASE IF EXISTS narrow")
+        session.execute("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = postgres_server.url.rpartition("/")[0] + "/narrow"
+    with pytest.raises(DatabaseError, match="LATIN1"):
+        open_database(url)
+    postgres_server.drop(url)
 
 
 def test_a_database_that_is_not_there_is_said_to_be_unreachable(postgres_url: str) -> None:

@@ -11,6 +11,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -76,6 +77,7 @@ class PostgresServer:
     url: str
     process: subprocess.Popen[bytes] | None = None
     folder: Path | None = None
+    settings: dict[str, str] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def database(self, template: str = "template1") -> str:
@@ -95,15 +97,28 @@ class PostgresServer:
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
 
+    def crash(self) -> None:
+        """End the server as a power cut would, without a last checkpoint."""
+        assert self.process is not None, "this server is not ours"
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def start_again(self) -> None:
+        """Start it on the port it had."""
+        binaries, port = find_binaries(), int(self.url.rpartition(":")[2].partition("/")[0])
+        assert binaries is not None
+        assert self.folder is not None
+        self.process = _spawn(binaries, self.folder, port, self.settings)
+        assert _answers(self.process, port), "PostgreSQL did not start again"
+
     def stop(self) -> None:
-        """End the server at once and remove its files."""
+        """End the server and remove its files."""
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(signal.SIGINT)  # fast shutdown: sessions are cut
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
-                self.process.send_signal(3)  # SIGQUIT: immediate shutdown
-                self.process.wait(10)
+                self.crash()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -151,41 +166,35 @@ def start_server(settings: dict[str, str] | None = None) -> PostgresServer:
         command = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
         command += ["-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)  # type: ignore[call-overload]
-        process, port = _launch(binaries, data, folder, {**SETTINGS, **(settings or {})}, user)
+        chosen = {**SETTINGS, **(settings or {})}
+        process, port = _launch(binaries, folder, chosen)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process, folder)
+    return PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process, folder, chosen)
 
 
-def _launch(
-    binaries: Path, data: Path, folder: Path, settings: dict[str, str], user: dict[str, int | str | list[str]]
-) -> tuple[subprocess.Popen[bytes], int]:
+def _launch(binaries: Path, folder: Path, settings: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start `postgres`; another process may take the free port first, so try some."""
     for _ in range(5):
         port = _free_port()
-        command = [
-            str(binaries / "postgres"),
-            "-D",
-            str(data),
-            "-p",
-            str(port),
-            "-h",
-            "127.0.0.1",
-            "-k",
-            str(folder),
-        ]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        with (folder / "log").open("ab") as log:
-            process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
-                command, stdout=log, stderr=log, cwd=folder, start_new_session=True, **user
-            )
+        process = _spawn(binaries, folder, port, settings)
         if _answers(process, port):
             return process, port
         process.kill()
         process.wait()
     raise RuntimeError("PostgreSQL did not start: " + (folder / "log").read_text()[-2000:])
+
+
+def _spawn(binaries: Path, folder: Path, port: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [str(binaries / "postgres"), "-D", str(folder / "data")]
+    command += ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+            command, stdout=log, stderr=log, cwd=folder, start_new_session=True, **unprivileged()
+        )
 
 
 def _free_port() -> int:
