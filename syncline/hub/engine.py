@@ -17,7 +17,7 @@ from syncline.hub import watermark
 from syncline.hub.accept import accept
 from syncline.hub.conflicts import note_of, resolve
 from syncline.hub.database import Client, Database, Position, Prepared, WriteTransaction
-from syncline.hub.pull import changes_of, chunk_groups
+from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver
 from syncline.hub.registry import open_database
 from syncline.merge.rules import Table, TableRules
@@ -220,8 +220,8 @@ class Hub:
             raise Malformed("the limit of a pull is at least 1 row")
         after = self._position(request.after, request.replica)
         with self.database.read() as transaction:
-            page = transaction.entries(after, request.replica, min(request.limit, self.limits.pull_rows))
-            groups = changes_of(transaction, schema, page)
+            limit = min(request.limit, self.limits.pull_rows)
+            page, groups = page_of(transaction, schema, after, request.replica, limit)
         if not groups and not page.more and page.end == after:
             return m.Changes()
         body, digest = seal(groups)
