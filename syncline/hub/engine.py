@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -222,10 +223,26 @@ class Hub:
         with self.database.read() as transaction:
             limit = min(request.limit, self.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
+            client = transaction.client(request.replica) if groups else None
+        if client is not None and _is_old(client.last_pull):
+            self._note_pull(request.replica)
         if not groups and not page.more and page.end == after:
             return m.Changes()
         body, digest = seal(groups)
         return m.Changes(self._mint(page.end, request.replica), page.more, page.hlc, digest, Raw(body))
+
+    def _note_pull(self, replica: str) -> None:
+        """Enter when the replica last pulled, to the minute. A busy database makes it a later pull."""
+
+        def work(transaction: WriteTransaction) -> None:
+            client = transaction.lock_client(replica)
+            if client is not None:
+                transaction.save_client(replace(client, last_pull="now"))
+
+        try:
+            self._write(work)
+        except Conflict as busy:
+            logger.debug("put off noting a pull: %s", busy.detail, extra={"replica": replica})
 
     def _push(self, actor: Actor, request: m.Push) -> m.Verdict:
         schema, rules = self._checked(request.schema)
@@ -300,6 +317,11 @@ class Hub:
     def _resolve(self, actor: Actor, request: m.Resolve) -> m.ConflictNote:
         schema, _ = self._load()
         return self._write(lambda transaction: resolve(transaction, schema, request))
+
+
+def _is_old(moment: str | None) -> bool:
+    """Whether an ISO 8601 time is absent or more than a minute ago."""
+    return moment is None or datetime.now(UTC) - datetime.fromisoformat(moment) > timedelta(minutes=1)
 
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:

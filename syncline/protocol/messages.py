@@ -256,7 +256,8 @@ class StateQuery(Record, frozen=True):
 
 
 class StateAnswer(Record, frozen=True):
-    """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC."""
+    """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC; `last_pull`,
+    the last pull that brought something, is true to the minute."""
 
     hub: str
     replica: str
