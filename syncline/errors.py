@@ -9,6 +9,8 @@
     │   ├── Malformed, DigestMismatch, TooLarge, VersionUnsupported
     │   ├── WatermarkRefused     garbled, of another hub, or of another replica
     │   ├── SchemaChanged        the sender speaks an outdated schema
+    │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
+    │   │   └── SnapshotBuilding    not yet: it is being built
     │   └── PushOutOfStep        a push number that does not follow the last one
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
@@ -96,6 +98,17 @@ class WatermarkRefused(ProtocolError):
 class SchemaChanged(ProtocolError):
     code, title = "schema_changed", "The replica's schema is outdated"
     remedy = "Clone the replica again to get the hub's present schema."
+
+
+class NoSnapshot(ProtocolError):
+    code, title = "no_snapshot", "The hub has no ready file to hydrate from"
+    remedy = "Hydrate by rows: GET /sync/snapshot (clone does so by itself)."
+
+
+class SnapshotBuilding(NoSnapshot):
+    code, title = "snapshot_building", "The file to hydrate from is being built"
+    remedy = "Ask again in a moment (clone does so by itself)."
+    retry = True
 
 
 class PushOutOfStep(ProtocolError):

@@ -2,15 +2,18 @@
 
     [hub]
     database = "sqlite:///central.db"            # or postgresql://...; SYNCLINE_DATABASE overrides it
+    snapshots = "snapshots"                      # a folder for ready files to hydrate from; none: by rows
+    snapshot_size = 10_737_418_240               # bytes that all of them may take
+    snapshot_age = 86_400                        # seconds that one is served
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
     [tables.album]
 
-Without any `[tables...]` every table that can take part does. A relative SQLite file lies beside the toml,
-wherever the command is started. `merge` may also be one word for whole rows: row, hub_wins, replica_wins,
-review. An unknown name is refused, with the nearest known one; whether tables, columns and policies exist
-is checked by the hub when it starts.
+Without any `[tables...]` every table that can take part does. A relative SQLite file or folder lies beside
+the toml, wherever the command is started. `merge` may also be one word for whole rows: row, hub_wins,
+replica_wins, review. An unknown name is refused, with the nearest known one; whether tables, columns and
+policies exist is checked by the hub when it starts.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,6 +35,9 @@ _SQLITE = "sqlite:///"
 
 class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str = ""
+    snapshots: str = ""
+    snapshot_size: Annotated[int, msgspec.Meta(gt=0)] = 10 * 1024**3
+    snapshot_age: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
 
 
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +70,10 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Configurati
         raise ConfigurationError(
             f"{path}: [hub] database is missing", remedy='Add: database = "sqlite:///central.db"'
         )
-    return msgspec.structs.replace(configuration, hub=HubSection(database=_located(database, path)))
+    hub = msgspec.structs.replace(configuration.hub, database=_located(database, path))
+    if hub.snapshots:
+        hub = msgspec.structs.replace(hub, snapshots=str(path.absolute().parent / hub.snapshots))
+    return msgspec.structs.replace(configuration, hub=hub)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from syncline.errors import TransportError, UsageError
 
 if TYPE_CHECKING:
     from syncline import Hub
+    from syncline.cli.configuration import HubSection
+    from syncline.server import Snapshots
 
 GRACE_SECONDS = 10
 Announce = Callable[[str], None]
@@ -48,7 +50,8 @@ def serve(toml: Path, host: str, port: int, as_json: bool) -> int:
             output.message(
                 f"warning: without tokens everybody who reaches {host} can read and write all rows"
             )
-        _answer(hub, listening, lambda url: _announce(url, tables, as_json))
+        snapshots = _snapshots(hub, settings.hub)
+        _answer(hub, snapshots, listening, lambda url: _announce(url, tables, as_json))
     finally:
         hub.close()
     return output.DONE
@@ -84,7 +87,15 @@ def _announce(url: str, tables: list[str], as_json: bool) -> None:
         output.line(f"listening on {url} ({output.counted(len(tables), 'table')}; Ctrl-C ends)")
 
 
-def _answer(hub: Hub, listening: socket.socket, announce: Announce) -> None:
+def _snapshots(hub: Hub, settings: HubSection) -> Snapshots | None:
+    """The files to hydrate from, if there is a folder for them."""
+    if not settings.snapshots:
+        return None
+    folder, size, age = settings.snapshots, settings.snapshot_size, settings.snapshot_age
+    return syncline.server.Snapshots(hub, folder, size=size, age=age)
+
+
+def _answer(hub: Hub, snapshots: Snapshots | None, listening: socket.socket, announce: Announce) -> None:
     """Serve until a signal; every request that was begun is answered, for up to `GRACE_SECONDS`."""
     import uvicorn
 
@@ -98,7 +109,7 @@ def _answer(hub: Hub, listening: socket.socket, announce: Announce) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     options = uvicorn.Config(
-        syncline.server.create_app(hub),
+        syncline.server.create_app(hub, snapshots=snapshots),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

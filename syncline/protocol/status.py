@@ -26,6 +26,9 @@ STATUS: Mapping[str, int] = {
     "not_found": 404,
     "unknown_replica": 404,
     "unknown_conflict": 404,
+    "no_snapshot": 404,
+    "range_not_satisfiable": 416,
+    "snapshot_building": 503,
     "method_not_allowed": 405,
     "not_acceptable": 406,
     "request_timeout": 408,
@@ -48,7 +51,12 @@ STATUS: Mapping[str, int] = {
 }
 """An error's own code is looked up first, then the code of its class and of the classes above it."""
 
-RETRY_AFTER: Mapping[str, int] = {"busy": 1, "store_busy": 1, "database_unavailable": 5}
+RETRY_AFTER: Mapping[str, int] = {
+    "busy": 1,
+    "store_busy": 1,
+    "snapshot_building": 1,
+    "database_unavailable": 5,
+}
 """Seconds after which trying again makes sense."""
 
 

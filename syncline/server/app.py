@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from syncline.protocol import filebody
 from syncline.protocol.routes import ROUTES
 from syncline.server.centre import Centre
 from syncline.server.exchange import Exchange
@@ -16,14 +17,16 @@ from syncline.server.lanes import Lanes
 from syncline.server.openapi import document
 from syncline.server.probes import Probes
 from syncline.server.problems import HANDLERS
+from syncline.server.snapshotfile import SnapshotFile
+from syncline.server.snapshots import Snapshots
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 THREADS = 8
 
 
-def create_app(hub: Centre, *, threads: int = THREADS) -> Starlette:
-    """Return the hub as an ASGI application.
+def create_app(hub: Centre, *, threads: int = THREADS, snapshots: Snapshots | None = None) -> Starlette:
+    """Return the hub as an ASGI application. Without `snapshots` devices hydrate by rows alone.
 
     At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of
     its own, so it can be mounted as it is; it does not close the hub.
@@ -34,6 +37,7 @@ def create_app(hub: Centre, *, threads: int = THREADS) -> Starlette:
         "/health": {"GET": probes.health},
         "/ready": {"GET": probes.ready},
         "/openapi.json": {"GET": document},
+        filebody.PATH: {"GET": SnapshotFile(snapshots, lanes).answer},
     }
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = Exchange(hub, route, lanes).answer

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from syncline.protocol import jsonform
+from syncline.protocol import filebody, jsonform
 from syncline.protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.routes import ROUTES, Route
@@ -58,7 +58,7 @@ def describe() -> dict[str, Any]:
             {"name": "sync", "description": "For devices"},
             {"name": "probes", "description": "For operators"},
         ],
-        "paths": paths | _probes(),
+        "paths": paths | _file() | _probes(),
         "components": {
             "schemas": schemas,
             "parameters": {"Protocol": _protocol_parameter()},
@@ -110,6 +110,45 @@ def _responses(content: dict[str, Any], description: str) -> dict[str, Any]:
     headers = {HEADER: {"$ref": "#/components/headers/Protocol"}}
     answer = {"description": description, "headers": headers, "content": content}
     return {"200": answer, "4XX": problem, "5XX": problem}
+
+
+def _file() -> dict[str, Any]:
+    """The path that answers with a file."""
+
+    text = {"type": "string"}
+
+    def parameter(name: str, place: str, description: str) -> dict[str, Any]:
+        required = place == "query"
+        return {"name": name, "in": place, "required": required, "description": description, "schema": text}
+
+    content = {filebody.MEDIA_TYPE: {"schema": text | {"format": "binary"}}}
+    responses = _responses(content, "The file")
+    whole = responses["200"]
+    whole["headers"] |= {
+        "ETag": {"description": "Which file it is", "schema": text},
+        filebody.DIGEST_HEADER: {"description": "SHA-256 of the whole as it travels", "schema": text},
+    }
+    which = {"Content-Range": {"description": "Which bytes, of how many", "schema": text}}
+    part = whole | {"description": "The file from a byte on", "headers": whole["headers"] | which}
+    operation = {
+        "operationId": "snapshotFile",
+        "tags": ["sync"],
+        "summary": "Hydrate by file: a complete replica, built by the hub",
+        "description": (
+            f"One {filebody.CODING} frame of an SQLite file (Content-Encoding). 503 `snapshot_building` "
+            "while it is being built: ask again after Retry-After. 404 `no_snapshot`: hydrate by rows. The "
+            "file has an id that nobody pushes with: register with `previous` (that id) and `watermark`, "
+            "both in its `_sync_state`, and go on with the answer's."
+        ),
+        "parameters": [
+            {"$ref": "#/components/parameters/Protocol"},
+            parameter("schema", "query", "The fingerprint of the schema"),
+            parameter("Range", "header", "`bytes=N-`: from this byte on"),
+            parameter("If-Range", "header", "The ETag of the file that the range is meant for"),
+        ],
+        "responses": {**responses, "206": part},
+    }
+    return {filebody.PATH: {"get": operation}}
 
 
 def _probes() -> dict[str, Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import httpx2
 import msgspec
 
 from syncline.errors import ConfigurationError, SynclineError, TooLarge, TransportError
-from syncline.protocol import codec, compression, versions
+from syncline.protocol import codec, compression, filebody, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.routes import Route, route_of
 from syncline.protocol.status import RETRY_AFTER, from_problem
+from syncline.transports.download import Arriving
 
 M = TypeVar("M", bound=Record)
 
@@ -76,6 +79,20 @@ class HttpTransport:
         except httpx2.InvalidURL as error:
             raise TooLarge(f"the request cannot be put into a URL: {error}") from error
         return cast(Response, self._patiently(built, route))
+
+    @contextmanager
+    def snapshot(self, schema: str, start: int = 0, etag: str | None = None) -> Iterator[Arriving]:
+        """The hub's ready file; see `transports.download.FileSource`."""
+        headers = {"accept-encoding": filebody.CODING}
+        if etag is not None:
+            headers |= {"range": f"bytes={start}-", "if-range": etag}
+        try:
+            with self._client.stream(
+                "GET", self.url + filebody.PATH, params={"schema": schema}, headers=headers
+            ) as answer:
+                yield self._arriving(answer, start)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
 
     def close(self) -> None:
         """Give the connection back."""
@@ -140,6 +157,22 @@ class HttpTransport:
             raise self._stranger(answer.status_code, media)
         plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
         return codec.decode(plain, kind, self._form)
+
+    def _arriving(self, answer: httpx2.Response, start: int) -> Arriving:
+        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if answer.status_code not in (200, 206) or media != filebody.MEDIA_TYPE:
+            self._opened(answer, self._read(answer), Record)
+            raise self._stranger(answer.status_code, media)
+        first, length = (start if answer.status_code == 206 else 0), answer.headers.get("content-length", "")
+        if not length.isdigit() or answer.headers.get("content-encoding") != filebody.CODING:
+            raise self._stranger(answer.status_code, media)
+        if answer.status_code == 206 and not answer.headers.get("content-range", "").startswith(
+            f"bytes {start}-"
+        ):
+            raise self._stranger(answer.status_code, media)
+        digest = filebody.digest_in(answer.headers.get(filebody.DIGEST_HEADER))
+        etag = answer.headers.get("etag", "")
+        return Arriving(first, first + int(length), etag, digest, answer.iter_raw(filebody.PIECE))
 
     def _stranger(self, status: int, media: str) -> TransportError:
         """What answered is not a hub: a proxy, a login page of a network, another program."""

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncline.errors import StoreError, UsageError
+from syncline.errors import SynclineError, UsageError, WatermarkRefused
 from syncline.protocol.flows import Transport, run
+from syncline.protocol.messages import SchemaAnswer, SchemaQuery
+from syncline.replica.copying import adopt
 from syncline.replica.hydrate import building_path, discard_building, fill, finish, refuse_existing
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
+from syncline.transports.download import Download, FileSource
 from syncline.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from syncline.hub.engine import Hub
 
 _BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged")
-"""What is wrong with a file that an earlier attempt has left, by code."""
+"""What is wrong with a file that an earlier attempt has left or the hub has built, by code."""
 
 
 def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: str | None = None) -> Replica:
@@ -45,7 +49,8 @@ def clone(
 ) -> Replica:
     """Create FILE with the hub's tables, rows and triggers, and open it.
 
-    Raises StoreError if the file exists. If it is interrupted, the same call goes on where it stopped.
+    Large data come as a ready file if the hub offers it, otherwise as rows. Raises StoreError if the file
+    exists. If it is interrupted, the same call goes on where it stopped.
     `progress(stage, done, total)` is called as rows arrive.
     """
     refuse_existing(os.fspath(file))
@@ -66,18 +71,30 @@ def clone_over(
     """`clone` over an open transport; leaves the file closed. What cannot be gone on with is begun anew."""
     path = os.fspath(file)
     refuse_existing(path)
+    download = Download(building_path(path), progress)
+    if isinstance(transport, FileSource) and not Path(building_path(path)).exists():
+        download.fetch(transport, _schema(transport))
     try:
         _fill(path, hub_url, transport, progress)
-    except StoreError as error:
-        if error.code not in _BEGIN_ANEW:
+    except SynclineError as error:
+        if error.code not in _BEGIN_ANEW and not isinstance(error, WatermarkRefused):
             raise
         discard_building(path)
         _fill(path, hub_url, transport, progress)
+    download.forget()
+
+
+def _schema(transport: Transport) -> str:
+    answer = transport.send(SchemaQuery())
+    assert isinstance(answer, SchemaAnswer), "a transport answers as the route says"
+    return answer.fingerprint
 
 
 def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:
+    """Go on with what is there: nothing, rows of an earlier call, or the hub's file."""
     store = Store.open_private(building_path(path))
     try:
+        run(adopt(store, url), transport)
         run(fill(store, url, progress), transport)
         finish(store, path)
     finally:

@@ -24,6 +24,8 @@ CODES = {
     "version_unsupported": False,
     "watermark_refused": False,
     "schema_changed": False,
+    "no_snapshot": False,
+    "snapshot_building": True,
     "push_out_of_step": False,
     "unknown_replica": False,
     "store": False,

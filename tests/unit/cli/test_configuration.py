@@ -49,6 +49,13 @@ def test_a_relative_sqlite_file_lies_beside_the_toml(tmp_path: Path) -> None:
     assert settings.hub.database == f"sqlite:///{tmp_path}/central.db"
 
 
+def test_files_to_hydrate_from_lie_beside_the_toml(tmp_path: Path) -> None:
+    text = '[hub]\ndatabase = "sqlite:////x.db"\nsnapshots = "ready"\nsnapshot_size = 5\nsnapshot_age = 60\n'
+    hub = read(tmp_path, text).hub
+    assert (hub.snapshots, hub.snapshot_size, hub.snapshot_age) == (f"{tmp_path}/ready", 5, 60.0)
+    assert read(tmp_path, '[hub]\ndatabase = "sqlite:////x.db"\n').hub.snapshots == ""
+
+
 @pytest.mark.parametrize("url", ["sqlite:////var/central.db", "sqlite:///:memory:", "postgresql://h/d"])
 def test_other_urls_stay_as_they_are(tmp_path: Path, url: str) -> None:
     assert read(tmp_path, f'[hub]\ndatabase = "{url}"\n').hub.database == url
@@ -81,7 +88,16 @@ def test_an_unknown_name_is_refused_with_the_nearest(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[hub]", "hub = 1", "[hub]\ndatabase = 7", "[hub]\ndatabase = 'x'\n[tables]\na = 1", "[hub", "\x00"],
+    [
+        "",
+        "[hub]",
+        "hub = 1",
+        "[hub]\ndatabase = 'x'\nsnapshot_age = 0",
+        "[hub]\ndatabase = 7",
+        "[hub]\ndatabase = 'x'\n[tables]\na = 1",
+        "[hub",
+        "\x00",
+    ],
 )
 def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"syncline\.toml"):
