@@ -15,7 +15,7 @@ from typing import Any
 from bench import rows
 from bench.server import Server
 
-RULES = '[hub]\ndatabase = "{url}"\n[tables.item]\nmerge = {{ quantity = "sum" }}\n'
+RULES = '[hub]\ndatabase = "{url}"\n{hub}\n[tables.item]\nmerge = {{ quantity = "sum" }}\n'
 
 
 class Centre(ABC):
@@ -44,10 +44,10 @@ class Centre(ABC):
         """Seconds of the fastest bare upsert of these rows into `bare_item`."""
 
     @contextmanager
-    def served(self) -> Iterator[Server]:
-        """Prepare the database and serve it."""
+    def served(self, hub: str = "") -> Iterator[Server]:
+        """Prepare the database and serve it; `hub` is more of the section [hub]."""
         configuration = self.folder / f"{self.kind}.toml"
-        configuration.write_text(RULES.format(url=self.url))
+        configuration.write_text(RULES.format(url=self.url, hub=hub))
         command = [sys.executable, "-m", "syncline.cli", "init", str(configuration)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         with Server(configuration) as server:

@@ -11,11 +11,11 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from syncline.errors import Malformed, NoSnapshot, ProtocolError, SynclineError
+from syncline.errors import Malformed, NoSnapshot, ProtocolError, SnapshotBuilding, SynclineError
 from syncline.model.actor import ANYONE
 from syncline.protocol import compression, filebody, versions
 from syncline.server.lanes import Lanes
-from syncline.server.problems import BASE_HEADERS, refused, unexpected
+from syncline.server.problems import BASE_HEADERS, problem, refused, unexpected
 from syncline.server.snapshots import Kept, Snapshots
 
 PIECE = 256 * 1024
@@ -41,6 +41,8 @@ class SnapshotFile:
                 raise
         except _Beyond as error:
             return refused(error, _WHERE, {"content-range": f"bytes */{error.size}"})
+        except SnapshotBuilding as error:
+            return problem(error)  # nothing that the log should tell every second
         except SynclineError as error:
             return refused(error, _WHERE)
         except Exception as error:
