@@ -43,12 +43,11 @@ class Part:
     def form(self) -> str:
         return self.loaded.stage.form
 
-    @property
-    def parameter(self) -> str:
-        """The `$1` of statements over these rows."""
+    def over(self, template: str) -> tuple[str, str]:
+        """A statement over these rows, and its `$1`."""
         if len(self.rows) == len(self.loaded.live):
-            return self.loaded.parameter()
-        return self.loaded.parameter(self.rows[0], self.rows[-1] + 1)
+            return self.loaded.over(template)
+        return self.loaded.over(template, self.rows[0], self.rows[-1] + 1)
 
 
 class Unwritten(Exception):
@@ -208,10 +207,10 @@ class Application:
             raise Unwritten
 
     def _count(self, part: Part, template: str, *values: object) -> int:
-        return self._session.count(part.loaded.statement(template), part.parameter, *values)
+        return self._session.count(*part.over(template), *values)
 
     def _run(self, part: Part, template: str) -> list[list[int]]:
-        return self._session.run(part.loaded.statement(template), part.parameter)
+        return self._session.run(*part.over(template))
 
     # When it fails
 

@@ -72,10 +72,9 @@ class Parents:
             for index, name in zip(staged, constraint.targets, strict=True)
         ]
         name = qualified(constraint.parent_schema, constraint.parent_name)
-        statement = loaded.statement(sql.orphans(pairs, name))
         try:
             with self._session.savepoint():
-                rows = [row for (row,) in self._session.run(statement, part.parameter)]
+                rows = [row for (row,) in self._session.run(*part.over(sql.orphans(pairs, name)))]
         except psycopg.DataError:  # some other row holds what cannot be cast: leave it to isolation
             return []
         coming = self._coming(parent, constraint.targets) if parent is not None else set()

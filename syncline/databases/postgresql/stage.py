@@ -42,33 +42,35 @@ class Loaded:
     refused: dict[int, Refusal]
     texts: list[list[str | None]] | None
     """For each row what PostgreSQL reads as n, hlc, key, values; None if they are in a temporary table."""
-    source: str = ""
     table: str = ""
     """The temporary table, if there is one."""
     whole: str | None = None
+    """The parameter of all rows, once it was made."""
     respelled: set[int] = field(default_factory=set)
     """Rows with an integer in a float column: stored as a float, so not as it was sent."""
 
-    def parameter(self, low: int = 0, high: int | None = None) -> str:
-        """The `$1` of every statement over `s`: the rows from `low` up to, not including, `high`."""
+    def over(self, template: str, low: int = 0, high: int | None = None) -> tuple[str, str]:
+        """A statement over these rows, or those from `low` up to, not including, `high`; and its `$1`."""
+        source, parameter = self.source() if high is None else self._range(low, high)
+        return sql.over(template, source), parameter
+
+    def source(self) -> tuple[str, str]:
+        """All rows as an item of FROM, and its parameter."""
         if self.texts is None:
-            return f"{{{low},{len(self.stage.rows) if high is None else high}}}"
-        if low == 0 and high is None and self.whole is not None:
-            return self.whole
-        rows = [self.texts[number] for number in self.rows_between(low, high)]
-        text = json.dumps(rows, ensure_ascii=False)
-        if low == 0 and high is None:
-            self.whole = text
-        return text
+            return sql.table_source(self.table), ""
+        if self.whole is None:
+            self.whole = self._json(self.live)
+        return sql.json_source(self.codecs, self.shape.arity), self.whole
 
-    def rows_between(self, low: int = 0, high: int | None = None) -> list[int]:
-        """The live rows in a range."""
-        end = len(self.live) if high is None else bisect_left(self.live, high)
-        return self.live[bisect_left(self.live, low) : end]
+    def _range(self, low: int, high: int) -> tuple[str, str]:
+        if self.texts is None:
+            return sql.range_source(self.table), f"{{{low},{high}}}"
+        rows = self.live[bisect_left(self.live, low) : bisect_left(self.live, high)]
+        return sql.json_source(self.codecs, self.shape.arity), self._json(rows)
 
-    def statement(self, template: str) -> str:
-        """A statement over these rows."""
-        return sql.over(template, self.source)
+    def _json(self, rows: Sequence[int]) -> str:
+        assert self.texts is not None
+        return json.dumps([self.texts[row] for row in rows], ensure_ascii=False)
 
 
 def load(session: Session, shape: Shape, stage: Stage) -> Loaded:
@@ -76,11 +78,9 @@ def load(session: Session, shape: Shape, stage: Stage) -> Loaded:
     codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]
     loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {}, None)
     if len(stage.rows) <= SMALL:
-        loaded.source = sql.json_source(codecs, shape.arity)
         loaded.texts = _rows_of_text(loaded)
     else:
         loaded.table = f"pg_temp.syncline_stage_{next(_numbers)}"
-        loaded.source = sql.table_source(loaded.table)
         session.script(sql.temporary_table(loaded.table, codecs, shape.arity))
         session.copy(f"COPY {loaded.table} FROM STDIN", _blocks(loaded))
     keyless = {row for row in loaded.refused if not _has_key(loaded, row)}
@@ -148,9 +148,9 @@ def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     shape = loaded.shape
     try:
         with session.savepoint():
-            found = session.run(loaded.statement(sql.misspelled(shape, guarded=False)), loaded.parameter())
+            found = session.run(*loaded.over(sql.misspelled(shape, guarded=False)))
     except psycopg.DataError:
-        found = session.run(loaded.statement(sql.misspelled(shape, guarded=True)), loaded.parameter())
+        found = session.run(*loaded.over(sql.misspelled(shape, guarded=True)))
     for (number,) in found:
         detail = f"the key {loaded.stage.rows[number][: shape.arity]!r} is not as PostgreSQL writes its types"
         loaded.refused[number] = Refusal(loaded.stage, number, codes.INVALID, detail)

@@ -34,7 +34,12 @@ def json_source(codecs: Sequence[Codec], arity: int) -> str:
 
 
 def table_source(name: str) -> str:
-    """Rows from a temporary table; `$1` is the range of row numbers as an array of two."""
+    """All rows of a temporary table. A condition on n would make the planner expect few."""
+    return f"(SELECT * FROM {name} WHERE $1::text IS NOT NULL) AS s"
+
+
+def range_source(name: str) -> str:
+    """Some rows of a temporary table; `$1` is the range of row numbers as an array of two."""
     return f"(SELECT * FROM {name} WHERE n >= ($1::int[])[1] AND n < ($1::int[])[2]) AS s"
 
 
@@ -66,11 +71,23 @@ def misspelled(shape: Shape, *, guarded: bool) -> str:
     return f"SELECT s.n FROM {_SOURCE} WHERE {condition}"
 
 
-def lock(shape: Shape, form: str) -> str:
-    """Lock the rows that exist, in key order; their numbers. A delete's lock also holds off new children."""
-    strength = "UPDATE" if form == "delete" else "NO KEY UPDATE"
+def numbered(shape: Shape, number: int) -> str:
+    """The keys of one stage's rows, for `lock`."""
+    keys = ", ".join(f"s.k{position}" for position in range(shape.arity))
+    return f"SELECT {number} AS i, s.n, {keys} FROM {_SOURCE}"
+
+
+def lock(shape: Shape, pieces: Sequence[str], *, deletes: bool) -> str:
+    """Lock the rows of all stages that exist, in key order: which stage, and their numbers in it.
+
+    One order for every push is what keeps pushes from deadlocking each other. With `deletes` the lock also
+    holds off new children."""
+    strength = "UPDATE" if deletes else "NO KEY UPDATE"
     order = ", ".join(f"t.{name}" for name in shape.key_names)
-    return f"SELECT s.n FROM {_joined(shape)} ORDER BY {order} FOR {strength} OF t"
+    return (
+        f"SELECT s.i, s.n FROM ({' UNION ALL '.join(pieces)}) AS s JOIN {shape.name} AS t"
+        f" ON {shape.matches()} ORDER BY {order} FOR {strength} OF t"
+    )
 
 
 def present(shape: Shape) -> str:

@@ -45,21 +45,26 @@ class Writer(Reader):
 
     def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
         """Lock what exists, in the order of tables and keys; per stage the rows that are not as expected."""
-        found: dict[int, list[int]] = {}
-        order = sorted(range(len(stages)), key=lambda index: stages[index].table)
+        found: list[set[int]] = [set() for _ in stages]
         with translating():
-            for index in order:
-                found[index] = self._lock(stages[index])
-        return [found[index] for index in range(len(stages))]
+            for table in sorted({stage.table for stage in stages}):
+                chosen = [i for i, stage in enumerate(stages) if stage.table == table and _loaded(stage).live]
+                for index, row in self._lock([_loaded(stages[i]) for i in chosen]) if chosen else ():
+                    found[chosen[index]].add(row)
+        return [
+            [row for row in _loaded(stage).live if (row in there) == (stage.form == "insert")]
+            for stage, there in zip(stages, found, strict=True)
+        ]
 
-    def _lock(self, stage: Stage) -> list[int]:
-        loaded = _loaded(stage)
-        shape = loaded.shape
-        if not loaded.live:
-            return []
-        template = shape.statement(("lock", stage.form), lambda: sql.lock(shape, stage.form))
-        there = {n for (n,) in self._session.run(loaded.statement(template), loaded.parameter())}
-        return [row for row in loaded.live if (row in there) == (stage.form == "insert")]
+    def _lock(self, loaded: Sequence[Loaded]) -> list[list[int]]:
+        """Lock the rows of all stages of one table in one statement: one order for everybody."""
+        shape, pieces, parameters = loaded[0].shape, [], []
+        for number, item in enumerate(loaded):
+            piece, parameter = item.over(sql.numbered(shape, number))
+            pieces.append(piece.replace("$1", f"${number + 1}"))
+            parameters.append(parameter)
+        deletes = any(item.stage.form == "delete" for item in loaded)
+        return self._session.run(sql.lock(shape, pieces, deletes=deletes), *parameters)
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
@@ -72,10 +77,10 @@ class Writer(Reader):
             return []
         oldest = min(position.seen.xmax for position in seen)
         running = sorted(set().union(*(position.seen.running for position in seen)))
-        statement = loaded.statement(shape.statement(("rivals",), lambda: sql.rivals(shape)))
+        template = shape.statement(("rivals",), lambda: sql.rivals(shape))
         literal = "{" + ",".join(map(str, running)) + "}"
         with translating():
-            rows = self._session.run(statement, loaded.parameter(), replica, str(oldest), literal)
+            rows = self._session.run(*loaded.over(template), replica, str(oldest), literal)
         return [
             Rival(n, place, op, join_mask(words), hlc, origin)
             for n, xid, seq, op, hlc, origin, *words in rows
@@ -103,7 +108,7 @@ class Writer(Reader):
             return list(loaded.live)
         template = shape.statement(("differing", *columns), lambda: sql.differing(shape, columns))
         with translating():
-            rows = self._session.run(loaded.statement(template), loaded.parameter())
+            rows = self._session.run(*loaded.over(template))
         return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
 
     def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
