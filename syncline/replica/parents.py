@@ -66,7 +66,7 @@ def _put_aside(work: Work, t: Statements, key: Key, seen: set[tuple[int, Key]]) 
     if pending.present is None:
         return False
     if pending.kind is None:
-        work.hold(t, key, dict(enumerate(pending.present)))
+        work.put_aside(t, key, pending.present)
     elif pending.kind in ("I", "R", "U"):
         work.overlay.park(t, [pending])
     for child in work.device.tables.values():

@@ -100,7 +100,7 @@ def _hold_orphans(work: Work) -> None:
                 work.overlay.park(child, [row for row in rows if row.kind is not None])
                 for row in rows:
                     if row.kind is None:
-                        work.hold(child, row.key, dict(enumerate(row.present or ())))
+                        work.put_aside(child, row.key, row.present or ())
             work.note_gone(child, keys)
             fresh = fresh or bool(keys)
 

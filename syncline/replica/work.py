@@ -40,6 +40,13 @@ class Work:
         kept = self.held.setdefault(t.n, {})
         kept[key] = combined(kept.get(key), state)
 
+    def put_aside(self, t: Statements, key: Key, shown: Sequence[Value]) -> None:
+        """Keep a row that is about to leave its table as it was shown. What is kept of it already is the
+        hub's word, and counts for more than a stand-in that was shown for it."""
+        kept = self.held.setdefault(t.n, {})
+        if key not in kept or kept[key] is not None:
+            kept[key] = {**dict(enumerate(shown)), **(kept.get(key) or {})}
+
     def release(self, t: Statements, key: Key) -> Held:
         """Take what is kept of a row; KeyError if nothing is."""
         return self.held[t.n].pop(key)
