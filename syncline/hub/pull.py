@@ -1,20 +1,71 @@
-"""Step 10 of the path: what changed since a watermark, coalesced, parents first."""
+"""Step 10 of the path: what changed since a watermark, coalesced, parents first.
+
+Rows are read a slice at a time and weighed, so that a page stays small when its rows are large (law L11).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from syncline.hub.database import Key, LogPage, ReadTransaction
+import msgspec
+
+from syncline.hub.database import Key, LogPage, Position, ReadTransaction
 from syncline.model.schema import Schema
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Group
 
 Touched = dict[int, list[tuple[Key, int]]]
 
+PAGE_BYTES = 8 * 1024 * 1024
+"""A page of a pull or a hydrate is cut here, before it is compressed; one row is never cut."""
 
-def changes_of(transaction: ReadTransaction, schema: Schema, page: LogPage) -> list[Group]:
-    """The groups of one log page: rows as they are now, only the touched columns, deletes last."""
-    return _groups(transaction, schema, page.touched)
+FIRST_SLICE, LARGEST_SLICE = 64, 4_000
+"""Rows read at once: few until it is known that they are small."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Full(Exception):
+    """More than fits one page was read. `rows` is how many were, and still fitted."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+
+class Scale:
+    """Weighs the slices of one page; `step` is how many rows to read next."""
+
+    def __init__(self) -> None:
+        self.weight = self.rows = 0
+        self.step = FIRST_SLICE
+
+    def put(self, rows: Sequence[Sequence[Value]]) -> None:
+        weight = len(_encoder.encode(rows))
+        self.weight += weight
+        self.rows += len(rows)
+        if weight * 16 < PAGE_BYTES:
+            self.step = min(self.step * 2, LARGEST_SLICE)
+        elif weight * 4 > PAGE_BYTES:
+            self.step = max(1, len(rows) * PAGE_BYTES // (weight * 4))
+
+    @property
+    def is_full(self) -> bool:
+        return self.weight > PAGE_BYTES
+
+
+def page_of(
+    transaction: ReadTransaction, schema: Schema, after: Position, without: str, limit: int
+) -> tuple[LogPage, list[Group]]:
+    """One page of the log and its groups: rows as they are now, only the touched columns, deletes last.
+
+    Where the rows are too large for one page it is read again with fewer.
+    """
+    while True:
+        page = transaction.entries(after, without, limit)
+        try:
+            return page, _groups(transaction, schema, page.touched, Scale() if limit > 1 else None)
+        except Full as full:
+            limit = max(1, min(full.rows, limit // 2))
 
 
 def rows_now(transaction: ReadTransaction, schema: Schema, rows: Iterable[tuple[int, Key]]) -> list[Group]:
@@ -22,10 +73,12 @@ def rows_now(transaction: ReadTransaction, schema: Schema, rows: Iterable[tuple[
     touched: Touched = {}
     for table, key in rows:
         touched.setdefault(table, []).append((key, schema.tables[table].all_mask))
-    return _groups(transaction, schema, touched)
+    return _groups(transaction, schema, touched, None)
 
 
-def _groups(transaction: ReadTransaction, schema: Schema, touched: Touched) -> list[Group]:
+def _groups(
+    transaction: ReadTransaction, schema: Schema, touched: Touched, scale: Scale | None
+) -> list[Group]:
     present: list[Group] = []
     absent: list[Group] = []
     for table in sorted(touched):
@@ -33,15 +86,37 @@ def _groups(transaction: ReadTransaction, schema: Schema, touched: Touched) -> l
         gone: list[list[Value]] = []
         for mask, keys in _by_mask(touched[table]).items():
             columns = indices_of(mask)
-            rows = transaction.rows(table, keys, columns)
+            rows: list[list[Value]] = []
+            for some in _slices(keys, scale):
+                found = transaction.rows(table, some, columns)
+                _weigh(scale, found)
+                rows += found
             if rows:
                 present.append(Group(table, "U", columns, rows))
             if len(rows) < len(keys):
-                found = {tuple(row[:arity]) for row in rows}
-                gone.extend(list(key) for key in keys if key not in found)
+                there = {tuple(row[:arity]) for row in rows}
+                gone.extend(list(key) for key in keys if key not in there)
         if gone:
             absent.append(Group(table, "D", [], gone))
     return present + absent[::-1]
+
+
+def _slices(keys: Sequence[Key], scale: Scale | None) -> Iterator[Sequence[Key]]:
+    start = 0
+    while start < len(keys):
+        step = len(keys) if scale is None else scale.step
+        yield keys[start : start + step]
+        start += step
+
+
+def _weigh(scale: Scale | None, rows: Sequence[Sequence[Value]]) -> None:
+    """Raise Full when these rows are what makes the page too large."""
+    if scale is None or not rows:
+        return
+    fitted = scale.rows
+    scale.put(rows)
+    if scale.is_full:
+        raise Full(fitted)
 
 
 def _by_mask(rows: Sequence[tuple[Key, int]]) -> dict[int, list[Key]]:
@@ -63,15 +138,23 @@ def chunk_groups(
     The returned table equals the number of tables at the end.
     """
     groups: list[Group] = []
-    left = limit
-    while table < len(schema.tables) and left > 0:
-        shape = schema.tables[table]
-        rows = transaction.chunk(table, after, left)
+    scale = Scale()
+    while table < len(schema.tables) and scale.rows < limit and not scale.is_full:
+        step = min(scale.step, limit - scale.rows)
+        rows = transaction.chunk(table, after, step)
+        scale.put(rows)
         if rows:
-            groups.append(Group(table, "U", list(range(len(shape.values))), rows))
-        if len(rows) < left:
+            _add(groups, schema, table, rows)
+        if len(rows) < step:
             table, after = table + 1, None
         else:
-            after = tuple(rows[-1][: len(shape.key)])
-        left -= len(rows)
+            after = tuple(rows[-1][: len(schema.tables[table].key)])
     return groups, table, after
+
+
+def _add(groups: list[Group], schema: Schema, table: int, rows: list[list[Value]]) -> None:
+    """Put whole rows into the group of their table."""
+    if groups and groups[-1].table == table:
+        groups[-1].rows.extend(rows)
+    else:
+        groups.append(Group(table, "U", list(range(len(schema.tables[table].values))), rows))
