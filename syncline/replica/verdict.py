@@ -32,6 +32,8 @@ class Hidden:
     pending: Pending
     covered: str | None
     """The kind of the covered edits, None if there are none."""
+    touched: int
+    """The mask of the columns that the covered edits changed."""
     more: bool
     """Whether edits remain that the push did not cover."""
 
@@ -62,16 +64,23 @@ def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
         rows = work.overlay.pending(t, list(keys[n]))
         work.overlay.unpark(t, [row.key for row in rows if row.present is not None])
         for pending in rows:
-            before = [entry.op for entry in pending.entries if entry.seq <= cuts[n]]
-            after = [entry.op for entry in pending.entries if entry.seq > cuts[n]]
-            absent = after[0] == "I" if after else pending.present is None and pending.image is None
-            found.append(Hidden(t, pending, kind_of(before, absent), bool(after)))
+            found.append(_split(t, pending, cuts[n]))
     return found
+
+
+def _split(t: Statements, pending: Pending, cut: int) -> Hidden:
+    before = [entry for entry in pending.entries if entry.seq <= cut]
+    after = [entry.op for entry in pending.entries if entry.seq > cut]
+    absent = after[0] == "I" if after else pending.present is None and pending.image is None
+    touched = 0
+    for entry in before:
+        touched |= entry.mask if entry.op == "U" else 0
+    return Hidden(t, pending, kind_of([entry.op for entry in before], absent), touched, bool(after))
 
 
 def _uncover(work: Work, hidden: Sequence[Hidden], overrides: Sequence[Group]) -> None:
     """A parked row without further edits is shown as it was accepted, unless an override says how it is.
-    What is held of a row goes once the row was accepted as a whole, and turns into a delete with it."""
+    What is held of a row goes where it was accepted otherwise, and turns into a delete with it."""
     answered = {
         (group.table, tuple(row[: work.device.tables[group.table].arity]))
         for group in overrides
@@ -82,14 +91,23 @@ def _uncover(work: Work, hidden: Sequence[Hidden], overrides: Sequence[Group]) -
         t, key = row.t, row.pending.key
         if row.covered is None:
             continue
-        if work.is_held(t, key) and row.covered in "IRD-":
-            work.release(t, key)
-            if row.covered in "D-":
-                work.hold(t, key, None)
+        if work.is_held(t, key):
+            _supersede(work, row)
         if row.pending.image is not None and not row.more:
             work.overlay.unpark(t, [key])
             if row.covered in "IRU" and (t.position, key) not in answered:
                 write_row(work, t, key, dict(enumerate(row.pending.image)))
+
+
+def _supersede(work: Work, row: Hidden) -> None:
+    """What was sent is newer than what is held; where it was not accepted an override follows."""
+    held = work.release(row.t, row.pending.key)
+    if row.covered in ("D", "-") or (row.covered == "U" and held is None):
+        work.hold(row.t, row.pending.key, None)
+    elif row.covered == "U" and held is not None:
+        rest = {column: value for column, value in held.items() if not row.touched >> column & 1}
+        if rest:
+            work.hold(row.t, row.pending.key, rest)
 
 
 def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:

@@ -210,3 +210,14 @@ def test_what_a_replace_did_is_decided_before_the_tables_change(bench: Bench) ->
     bench.pull(bench.put("plain", [7, 2, "theirs"]))
     assert [row[0] for row in bench.all("parent")] == [1, 2, 3]
     assert log_of(bench, "parent") == [("D", 2), ("I", 3)]
+
+
+def test_an_accepted_edit_is_newer_than_what_is_held_of_its_column(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    bench.pull(bench.put("parent", [2, "c"], columns=["name"]))
+    assert bench.all("parent")[1][:2] == (2, "b")
+    bench.app.execute("UPDATE parent SET name = 'mine' WHERE id = 2")
+    bench.app.execute("UPDATE parent SET name = 'd' WHERE id = 3")
+    assert freeze(bench.device) is not None
+    bench.verdict()
+    assert bench.all("parent")[1:] == [(2, "mine", "y", 20), (3, "d", None, 0)]
