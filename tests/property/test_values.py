@@ -72,7 +72,7 @@ POSTGRESQL: dict[str, tuple[str, list[Value]]] = {
     "mood": ("mood", ["sad", "überglücklich", "it's"]),
     "list": ("text[]", ["[]", '["a","","NULL","\\"",null,"é{},"]', '[["a","b"],["c","d"]]']),
     "numbers": ("integer[]", ["[]", "[1,-2,null]"]),
-    "host": ("inet", ["10.0.0.1/32", "10.0.0.0/8", "::1/128", "fe80::/10"]),
+    "host": ("inet", ["10.0.0.1", "10.0.0.0/8", "::1", "fe80::/10"]),
     "mac": ("macaddr", ["08:00:2b:01:02:03"]),
     "bits": ("bit varying", ["", "0", "1010"]),
     "period": ("int4range", ["empty", "[1,10)", "(,)"]),
