@@ -6,10 +6,10 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from syncline.errors import SynclineError
+from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.database import Form, Key, Position, Rival, Stage, WriteTransaction
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
@@ -84,7 +84,7 @@ def settle(
         contested = _contested(part, strange, others, rules[part.table])
         if contested:
             _decide_rows(
-                transaction, schema, rules, part, contested, others, bases, replica, details, decided
+                transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided
             )
             transaction.discard(stage, contested)
         if len(contested) < len(part.rows):
@@ -110,6 +110,7 @@ def _decide_rows(
     schema: Schema,
     rules: Sequence[TableRules],
     part: Part,
+    strange: Sequence[int],
     contested: Sequence[int],
     rivals: dict[int, list[Rival]],
     bases: Sequence[Position],
@@ -121,6 +122,7 @@ def _decide_rows(
     every = list(range(len(table.values)))
     keys = [part.keys[row] for row in contested]
     present = {tuple(row[:arity]): row[arity:] for row in transaction.rows(part.table, keys, every)}
+    _still(part, strange, contested, present.keys())
     for row, key in zip(contested, keys, strict=True):
         base = details.get((part.table, key))
         sent = Sent(
@@ -135,6 +137,16 @@ def _decide_rows(
         entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
         decision = decide(table, rules[part.table], sent, present.get(key), entries)
         decided.add((part.table, key), part.hlc[row], decision)
+
+
+def _still(part: Part, strange: Sequence[int], contested: Sequence[int], present: Set[Key]) -> None:
+    """Raise Conflict unless each row is there if and only if it was when the rows were locked.
+
+    A row that came since is not locked: what others do to it next would be overwritten unseen."""
+    unexpected = set(strange)
+    for row in contested:
+        if (part.keys[row] in present) != ((row in unexpected) == (FORMS[part.op] == "insert")):
+            raise Conflict(f"the row with key {list(part.keys[row])!r} came or went meanwhile")
 
 
 def _entry(rival: Rival, part: Part, row: int, bases: Sequence[Position]) -> Entry:
