@@ -205,6 +205,36 @@ def test_what_changed_since_the_file_was_built_arrives_too_l4(centre: Centre, ur
     assert len(centre.kept()) == 1
 
 
+def test_a_postgresql_centre_gives_the_same_by_file_as_by_rows_l8(tmp_path: Path, postgres_url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres_url) as sql:
+        sql.execute(
+            "CREATE TABLE item (id uuid PRIMARY KEY, n numeric(12, 4), w double precision, at timestamptz,"
+            " body bytea, tags text[], done boolean, up uuid REFERENCES item (id))"
+        )
+        sql.execute(
+            "INSERT INTO item SELECT md5(i::text)::uuid, i / 7.0,"
+            " CASE i % 3 WHEN 0 THEN '-0' ELSE i / 3.0 END,"
+            " now() + i * interval '1 second', decode(md5(i::text), 'hex'), ARRAY[i::text, NULL], i % 2 = 0,"
+            " md5((i / 2)::text)::uuid FROM generate_series(0, 2999) i"
+        )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        snapshots = Snapshots(hub, tmp_path / "files", least_rows=0)
+        with serving(create_app(hub, snapshots=snapshots)) as url:
+            syncline.clone(url, tmp_path / "file.db").close()
+        syncline.clone(hub, tmp_path / "rows.db").close()
+    assert len(list((tmp_path / "files").glob("*.zst"))) == 1
+    found = []
+    for name in ("file.db", "rows.db"):
+        with closing(sqlite3.connect(tmp_path / name)) as device:
+            found.append(device.execute("SELECT *, hex(w) FROM item ORDER BY id").fetchall())
+    assert found[0] == found[1]
+    assert len(found[0]) == 3_000
+    assert objects(tmp_path / "file.db") == objects(tmp_path / "rows.db")
+
+
 def test_a_device_waits_for_the_first_build_and_many_wait_for_one(centre: Centre, url: str) -> None:
     centre.asking.go.clear()
     waiting = threading.Semaphore(0)
@@ -234,6 +264,21 @@ def test_a_device_waits_for_the_first_build_and_many_wait_for_one(centre: Centre
     assert len(centre.kept()) == 1
     for file in files:
         centre.agrees(file)
+
+
+def test_two_server_processes_with_one_folder_build_once(centre: Centre) -> None:
+    """Two objects stand for two processes: the lock is the file's, held by whoever opened it."""
+    other = centre.keeping()
+    centre.asking.go.clear()
+    for snapshots in (centre.snapshots, other):
+        with pytest.raises(SnapshotBuilding):
+            snapshots.open(ANYONE, centre.hub.schema.fingerprint)
+    centre.asking.go.set()
+    centre.snapshots.wait()
+    other.wait()
+    assert len(centre.asking.chunks()) == 1
+    assert len(centre.kept()) == 1
+    other.open(ANYONE, centre.hub.schema.fingerprint)[1].close()
 
 
 @pytest.mark.parametrize("after", [1, 1_000, 20_000])
