@@ -229,6 +229,8 @@ class Application:
     def _isolated(self) -> list[Refusal]:
         """Keep what can be kept, row by row where need be; undo it unless that was everything."""
         self._order = self._order.strict()
+        for part in self._parts:
+            part.loaded.index(self._session)
         for immediate in (False, True):
             refused: list[Refusal] = []
             try:

@@ -4,56 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
-from psycopg_pool import ConnectionPool
 
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout
+from syncline.databases.postgresql.pool import Pool
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.read import Reader
 from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.write import Writer
-from syncline.errors import ConfigurationError, DatabaseError
-from syncline.hub.database import Prepared
+from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
+from syncline.hub.database import Prepared, Tuning
 from syncline.model.schema import Schema
 
 OLDEST_VERSION = 130000
 """`xid8` and `pg_snapshot` came with PostgreSQL 13."""
 
-POOL = 10
 WAIT_SECONDS = 10.0
+"""How long a request waits for a free connection."""
+
+CONNECT_SECONDS = 10
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A server that vanished without a word is noticed within about a minute."""
 
 
 class PostgresDatabase:
     """A PostgreSQL central database. Safe to use from several threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tuning: Tuning | None = None) -> None:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
-        self._url = _conninfo(url)
-        self._lock = Lock()
+        self._url, self._tuning = _conninfo(url), tuning or Tuning()
         self._prepared: tuple[str, Layout] | None = None
         self._notes: tuple[str, ...] = ()
         self._cluster = ""
-        with translating():
-            with psycopg.connect(self._url, connect_timeout=10) as connection:
-                self._meet(connection)
-            self._pool: ConnectionPool[Connection] = ConnectionPool(
-                self._url,
-                min_size=0,
-                max_size=POOL,
-                configure=self._meet,
-                check=ConnectionPool.check_connection,
-                timeout=WAIT_SECONDS,
-                open=True,
-                name="syncline",
-            )
+        self._pool = Pool(self._connect, self._tuning.pool, WAIT_SECONDS)
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
+            pass
+
+    def _connect(self) -> Connection:
+        given = psycopg.conninfo.conninfo_to_dict(self._url)
+        defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
+        connection: Connection = psycopg.connect(self._url, **{k: v for k, v in defaults.items() if k not in given})  # type: ignore[arg-type]
+        try:
+            self._meet(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _meet(self, connection: psycopg.Connection[Any]) -> None:
         """Ready a connection; learn which cluster and timeline it leads to (a failover changes that)."""
@@ -70,7 +73,9 @@ class PostgresDatabase:
                 code="database_encoding",
                 remedy="Create it with ENCODING 'UTF8'.",
             )
-        configure(connection)
+        configure(connection, self._tuning.lock_timeout, self._tuning.statement_timeout)
+        if Session(connection).value(queries("read.sql")["standby"]):
+            raise DatabaseReadOnly("the central database is a standby: it takes no writes until it is promoted")
         self._cluster = Session(connection).value(queries("read.sql")["cluster"])
 
     @property
@@ -104,11 +109,8 @@ class PostgresDatabase:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             prepared = preparing.load(session)
-        with self._lock:
-            known = self._prepared
-            if known is None or known[0] != prepared[0] or known[1].schema != prepared[1].schema:
-                self._prepared = prepared
-            return self._prepared[1].schema  # type: ignore[index]
+        self._prepared = prepared
+        return prepared[1].schema
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -122,7 +124,7 @@ class PostgresDatabase:
         """A transaction that commits on success; every statement sees what was committed before it."""
         layout = self._loaded()[1]
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            yield Writer(session, layout, self._cluster)
+            yield Writer(session, layout, self._cluster, self._tuning.lock_timeout)
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position. ValueError if it is of another kind, cluster or timeline."""
@@ -133,16 +135,17 @@ class PostgresDatabase:
         self._pool.close()
 
     def _loaded(self) -> tuple[str, Layout]:
-        if self._prepared is None:
-            self.load()
-        assert self._prepared is not None
-        return self._prepared
+        prepared = self._prepared
+        if prepared is None:
+            with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+                prepared = self._prepared = preparing.load(session)
+        return prepared
 
     @contextmanager
     def _transaction(self, level: IsolationLevel, *, read_only: bool) -> Iterator[Session]:
         with translating(), self._pool.connection() as connection:
             connection.isolation_level = level
-            connection.read_only = read_only
+            connection.read_only = True if read_only else None  # None: an operator may have forbidden writes
             with connection.transaction():
                 yield Session(connection)
 
@@ -154,6 +157,6 @@ def _conninfo(url: str) -> str:
     return f"postgresql://{rest}"
 
 
-def open_database(url: str) -> PostgresDatabase:
+def open_database(url: str, tuning: Tuning | None = None) -> PostgresDatabase:
     """Open a PostgreSQL database: postgresql://user@host:port/name."""
-    return PostgresDatabase(url)
+    return PostgresDatabase(url, tuning)

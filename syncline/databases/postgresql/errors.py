@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from syncline.errors import (
     Conflict,
     DatabaseError,
+    DatabaseReadOnly,
     DatabaseUnavailable,
     NotPrepared,
     SynclineError,
@@ -64,8 +64,6 @@ def message_of(error: psycopg.Error) -> str:
 
 def translated(error: psycopg.Error) -> SynclineError:
     """The error of Syncline's tree for an error of the driver."""
-    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
-        return DatabaseUnavailable(f"no connection to the central database: {error}")
     state = error.sqlstate
     if state is None:
         if isinstance(error, psycopg.DataError):
@@ -75,6 +73,8 @@ def translated(error: psycopg.Error) -> SynclineError:
         return DatabaseError(str(error))
     if state in _AGAIN:
         return Conflict(message_of(error))
+    if state == "25006":
+        return DatabaseReadOnly(message_of(error))
     if state == "57014":
         return DatabaseError(f"a statement took too long: {message_of(error)}", code="database_timeout")
     if state.startswith(_UNREACHABLE_CLASSES):

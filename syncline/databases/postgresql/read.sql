@@ -6,6 +6,9 @@ SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_l
        || (SELECT oid::text FROM pg_database WHERE datname = current_database())
   FROM pg_control_system();
 
+-- name: standby
+SELECT pg_is_in_recovery();
+
 -- name: now
 SELECT pg_current_snapshot()::text;
 

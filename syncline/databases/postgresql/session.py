@@ -16,7 +16,7 @@ Connection = psycopg.Connection[list[Any]]
 SETTINGS = """
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1;
 SET bytea_output = 'hex'; SET row_security = off; SET jit = off; SET work_mem = '32MB';
-SET temp_buffers = '32MB'; SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '10min';
+SET temp_buffers = '32MB'; SET idle_in_transaction_session_timeout = '10min';
 """
 """With row_security off, a policy that would hide rows from the hub is an error instead of a gap."""
 
@@ -26,13 +26,27 @@ def list_row(cursor: Any) -> type[list[Any]]:
     return list
 
 
-def configure(connection: psycopg.Connection[Any]) -> None:
-    """Ready a new connection. Used by the pool."""
+FIRST_PATIENCE = 0.5
+"""Seconds to wait for a row the first time: less than the second after which PostgreSQL looks for deadlocks,
+so that the hub, which can run a transaction again, gives way rather than another program."""
+
+
+def configure(connection: psycopg.Connection[Any], lock_timeout: float, statement_timeout: float) -> None:
+    """Ready a new connection. The timeouts are in seconds; a `statement_timeout` of 0 is none."""
     connection.cursor_factory = RawCursor
     connection.row_factory = list_row
     connection.prepared_max = 1000
     connection.autocommit = True
-    connection.execute(SETTINGS)
+    patience = min(FIRST_PATIENCE, lock_timeout)
+    connection.execute(
+        f"{SETTINGS} SET lock_timeout = {milliseconds(patience)};"
+        f" SET statement_timeout = {milliseconds(statement_timeout)}"
+    )
+
+
+def milliseconds(seconds: float) -> int:
+    """A timeout as PostgreSQL takes it. 0 stays 0, which is none; nothing else becomes it."""
+    return max(1, round(seconds * 1000)) if seconds > 0 else 0
 
 
 class Session:

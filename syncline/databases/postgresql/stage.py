@@ -44,6 +44,7 @@ class Loaded:
     """For each row what PostgreSQL reads as n, hlc, key, values; None if they are in a temporary table."""
     table: str = ""
     """The temporary table, if there is one."""
+    indexed: bool = False
     whole: str | None = None
     """The parameter of all rows, once it was made."""
     respelled: set[int] = field(default_factory=set)
@@ -61,6 +62,12 @@ class Loaded:
         if self.whole is None:
             self.whole = self._json(self.live)
         return sql.json_source(self.codecs, self.shape.arity), self.whole
+
+    def index(self, session: Session) -> None:
+        """Make ranges of rows quick to find."""
+        if self.table and not self.indexed:
+            session.script(f"CREATE INDEX ON {self.table} (n)")
+            self.indexed = True
 
     def _range(self, low: int, high: int) -> tuple[str, str]:
         if self.texts is None:

@@ -10,8 +10,10 @@ from typing import Any
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.errors import translating
+from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.read import Reader, conflict_row
+from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, load
 from syncline.errors import WatermarkRefused
@@ -20,6 +22,16 @@ from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival,
 
 class Writer(Reader):
     """A transaction of the contract's `WriteTransaction`, READ COMMITTED."""
+
+    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+        super().__init__(session, layout, cluster)
+        self._lock_timeout = lock_timeout
+
+    def wait_longer(self, attempt: int) -> None:
+        """Twice as long for each lock as the attempt before, up to the timeout."""
+        patience = min(self._lock_timeout, FIRST_PATIENCE * 2**attempt)
+        with translating():
+            self._session.value(queries("write.sql")["wait longer"], str(milliseconds(patience)))
 
     def lock_client(self, replica: str) -> Client | None:
         """The replica's record, locked until the end."""

@@ -35,6 +35,10 @@ SELECT greatest(clock, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigi
 UPDATE syncline.state SET clock = $1
  WHERE clock < $1 AND $1 > floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint << 16;
 
+-- name: wait longer
+-- $1 in milliseconds.
+SELECT set_config('lock_timeout', $1, true);
+
 -- name: applying
 SELECT set_config('syncline.applying', $1, true);
 
