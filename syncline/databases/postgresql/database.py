@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.conninfo import conninfo_to_dict
 
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.errors import translating
@@ -20,7 +22,7 @@ from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.write import Writer
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
-from syncline.hub.database import Prepared, Tuning
+from syncline.hub.database import Outdated, Prepared, Tuning
 from syncline.model.schema import Schema
 
 OLDEST_VERSION = 130000
@@ -34,13 +36,26 @@ KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count
 """A server that vanished without a word is noticed within about a minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is kept in memory of a prepared database; true as long as the revision is the same."""
+
+    hub: str
+    layout: Layout
+    revision: str
+
+    @classmethod
+    def of(cls, session: Session) -> _Known:
+        return cls(*preparing.load(session), session.value(queries("prepare.sql")["revision"]))
+
+
 class PostgresDatabase:
     """A PostgreSQL central database. Safe to use from several threads."""
 
     def __init__(self, url: str, tuning: Tuning | None = None) -> None:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
         self._url, self._tuning = _conninfo(url), tuning or Tuning()
-        self._prepared: tuple[str, Layout] | None = None
+        self._prepared: _Known | None = None
         self._notes: tuple[str, ...] = ()
         self._cluster = ""
         self._pool = Pool(self._connect, self._tuning.pool, WAIT_SECONDS)
@@ -48,7 +63,7 @@ class PostgresDatabase:
             pass
 
     def _connect(self) -> Connection:
-        given = psycopg.conninfo.conninfo_to_dict(self._url)
+        given = conninfo_to_dict(self._url)
         defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
         connection: Connection = psycopg.connect(self._url, **{k: v for k, v in defaults.items() if k not in given})  # type: ignore[arg-type]
         try:
@@ -81,7 +96,7 @@ class PostgresDatabase:
     @property
     def hub_id(self) -> str:
         """A uuid made at the first `prepare`. NotPrepared before."""
-        return self._loaded()[0]
+        return self._known().hub
 
     def reflect(self, tables: Sequence[str] | None) -> Schema:
         """The user's tables, all that can take part or those named. SchemaError names what cannot."""
@@ -108,23 +123,24 @@ class PostgresDatabase:
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            prepared = preparing.load(session)
-        self._prepared = prepared
-        return prepared[1].schema
+            self._prepared = known = _Known.of(session)
+        return known.layout.schema
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """A transaction that sees one instant."""
-        layout = self._loaded()[1]
+        known = self._known()
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            yield Reader(session, layout, self._cluster)
+            self._verify(known, session.values(queries("prepare.sql")["revision"]))
+            yield Reader(session, known.layout, self._cluster)
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
         """A transaction that commits on success; every statement sees what was committed before it."""
-        layout = self._loaded()[1]
+        known, sql = self._known(), queries("prepare.sql")
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            yield Writer(session, layout, self._cluster, self._tuning.lock_timeout)
+            self._verify(known, session.values(sql["hold"], sql["revision"]))
+            yield Writer(session, known.layout, self._cluster, self._tuning.lock_timeout)
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position. ValueError if it is of another kind, cluster or timeline."""
@@ -134,12 +150,19 @@ class PostgresDatabase:
         """Close all connections."""
         self._pool.close()
 
-    def _loaded(self) -> tuple[str, Layout]:
-        prepared = self._prepared
-        if prepared is None:
-            with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-                prepared = self._prepared = preparing.load(session)
-        return prepared
+    def _known(self) -> _Known:
+        known = self._prepared
+        if known is None:
+            self.load()
+            known = self._prepared
+        assert known is not None
+        return known
+
+    def _verify(self, known: _Known, found: Sequence[object]) -> None:
+        """Any number of processes work on one database; each finds out here what another has prepared."""
+        if found[-1] != known.revision:
+            self._prepared = None
+            raise Outdated("the central database was prepared anew by another process")
 
     @contextmanager
     def _transaction(self, level: IsolationLevel, *, read_only: bool) -> Iterator[Session]:

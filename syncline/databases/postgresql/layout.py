@@ -12,7 +12,7 @@ from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import mask_of
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Shape:
     """One tracked table. `position` is its place in the schema, `n` its number in `syncline.tables`.
 

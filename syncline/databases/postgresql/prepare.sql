@@ -37,6 +37,14 @@ SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srre
 -- name: lock
 SELECT pg_advisory_xact_lock(7310579412345);
 
+-- name: revision
+-- Changes whenever what a hub keeps in memory of the layout is no longer true.
+SELECT hub || '/' || hashtextextended(definition, 0)::text FROM syncline.state;
+
+-- name: hold
+-- No `prepare` can be under way while this transaction lasts, nor begin.
+SELECT pg_advisory_xact_lock_shared(7310579412345);
+
 -- name: record table
 INSERT INTO syncline.tables (n, central_schema, central_name, columns, capture) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (n) DO UPDATE SET columns = excluded.columns, capture = excluded.capture;

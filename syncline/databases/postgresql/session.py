@@ -72,6 +72,16 @@ class Session:
         """Execute statements that take no values and return nothing."""
         self._execute(statement, None)
 
+    def values(self, *statements: str) -> list[Any]:
+        """Execute statements in one round trip; the first column of the only row of each, as text."""
+        cursor = self.connection.execute("; ".join(text.rstrip().rstrip(";") for text in statements))
+        found = []
+        for _ in statements:
+            row = cursor.fetchone()
+            found.append(None if row is None else row[0])
+            cursor.nextset()
+        return found
+
     def copy(self, statement: str, blocks: Iterable[str]) -> None:
         """COPY ... FROM STDIN from blocks of text."""
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:

@@ -30,7 +30,7 @@ BLOCK = 5000
 _numbers = itertools.count(1)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Loaded:
     """A stage in the database. `live` are the numbers of the rows still in it, ascending."""
 
