@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import BinaryIO
 
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from syncline.errors import Malformed, NoSnapshot, ProtocolError, SnapshotBuilding, SynclineError
 from syncline.model.actor import ANYONE
@@ -98,8 +99,21 @@ async def _served(request: Request, kept: Kept, opened: BinaryIO) -> Response:
     if request.method == "HEAD":
         opened.close()
         return Response(status_code=status, headers=headers, media_type=filebody.MEDIA_TYPE)
-    body = _pieces(opened, start, end)
-    return StreamingResponse(body, status, headers, media_type=filebody.MEDIA_TYPE)
+    return _Streamed(opened, start, end, status, headers)
+
+
+class _Streamed(StreamingResponse):
+    """Some bytes of an open file, which is closed afterwards, also when nobody waits for them any more."""
+
+    def __init__(
+        self, opened: BinaryIO, start: int, end: int, status: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(_pieces(opened, start, end), status, headers, filebody.MEDIA_TYPE)
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._opened:
+            await super().__call__(scope, receive, send)
 
 
 def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
@@ -116,11 +130,10 @@ def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
 
 
 async def _pieces(opened: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    with opened:
-        opened.seek(start)
-        while start < end:
-            piece = await anyio.to_thread.run_sync(opened.read, min(PIECE, end - start))
-            if not piece:
-                return
-            start += len(piece)
-            yield piece
+    opened.seek(start)
+    while start < end:
+        piece = await anyio.to_thread.run_sync(opened.read, min(PIECE, end - start))
+        if not piece:
+            return
+        start += len(piece)
+        yield piece
