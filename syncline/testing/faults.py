@@ -8,8 +8,11 @@ from enum import Enum
 from typing import Any
 
 from syncline.errors import TransportError
-from syncline.protocol.flows import Transport
+from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import Request, Response
+from syncline.replica import sync as verbs
+from syncline.replica.device import Device
+from syncline.replica.progress import silent
 from syncline.replica.store import Store
 
 
@@ -79,3 +82,28 @@ class FaultyTransport:
 
     def close(self) -> None:
         self._inner.close()
+
+
+def exchange_under_faults(
+    rng: random.Random, store: CrashingStore, transport: FaultyTransport, statements: int
+) -> None:
+    """One sync, push or pull in which messages may be lost, the application may write meanwhile, and the
+    device may stop at one of the first `statements` statements."""
+    transport.loss, transport.writes = 0.2, 0.3
+    if rng.random() < 0.3:
+        store.countdown = rng.randint(0, statements)
+    verb: Callable[..., Flow[Any]] = verbs.sync
+    if rng.random() < 0.25:
+        verb = rng.choice([verbs.pull, verbs.push])
+    try:
+        run(verb(Device.load(store), silent), transport)
+    except (TransportError, Crash):
+        return
+    finally:
+        store.countdown = None
+
+
+def exchange_in_peace(store: CrashingStore, transport: FaultyTransport) -> None:
+    """One sync to which nothing happens."""
+    transport.loss = transport.writes = 0.0
+    run(verbs.sync(Device.load(store), silent), transport)

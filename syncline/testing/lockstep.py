@@ -9,24 +9,26 @@ every step each replica's table must be what the reference says (law L6).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.databases.sqlite import open_database
-from syncline.errors import TransportError
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
 from syncline.model.values import Value
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_groups, open_push, undelta
-from syncline.protocol.flows import Flow, run
-from syncline.replica import sync as verbs
+from syncline.protocol.flows import run
 from syncline.replica.device import Device
 from syncline.replica.freeze import in_flight
 from syncline.replica.hydrate import fill
 from syncline.replica.progress import silent
-from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.faults import (
+    CrashingStore,
+    FaultyTransport,
+    exchange_in_peace,
+    exchange_under_faults,
+)
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules, Values
 from syncline.transports.local import LocalTransport
 
@@ -166,19 +168,10 @@ class Lockstep:
 
     def exchange(self, phone: Phone, faults: bool) -> None:
         """One sync or pull, under whatever faults the history has."""
-        phone.transport.loss = 0.2 if faults else 0.0
-        phone.transport.writes = 0.3 if faults else 0.0
-        if faults and self.rng.random() < 0.3:
-            phone.store.countdown = self.rng.randint(0, 60)
-        verb: Callable[..., Flow[Any]] = verbs.sync
-        if faults and self.rng.random() < 0.25:
-            verb = self.rng.choice([verbs.pull, verbs.push])
-        try:
-            run(verb(phone.device, silent), phone.transport)
-        except (TransportError, Crash):
-            pass
-        finally:
-            phone.store.countdown = None
+        if faults:
+            exchange_under_faults(self.rng, phone.store, phone.transport, statements=60)
+        else:
+            exchange_in_peace(phone.store, phone.transport)
         self._follow(phone)
         phone.events.clear()
         self.check(phone)

@@ -8,24 +8,27 @@ the centre or of a replica breaks a foreign key (L9).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.databases.sqlite import open_database
 from syncline.databases.sqlite.errors import mapped
-from syncline.errors import DatabaseError, StoreConstraint, TransportError
+from syncline.errors import DatabaseError, StoreConstraint
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
-from syncline.protocol.flows import Flow, run
-from syncline.replica import sync as verbs
+from syncline.protocol.flows import run
 from syncline.replica.device import Device
 from syncline.replica.hydrate import fill
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
 from syncline.replica.rejected import rejected
-from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.faults import (
+    CrashingStore,
+    FaultyTransport,
+    exchange_in_peace,
+    exchange_under_faults,
+)
 from syncline.transports.local import LocalTransport
 
 DAY = 86_400_000
@@ -238,19 +241,10 @@ class World:
 
     def exchange(self, phone: Phone, faults: bool) -> None:
         """One verb under whatever faults the history has."""
-        phone.transport.loss = 0.2 if faults else 0.0
-        phone.transport.writes = 0.3 if faults else 0.0
-        if faults and self.rng.random() < 0.3:
-            phone.store.countdown = self.rng.randint(0, 120)
-        verb: Callable[..., Flow[Any]] = verbs.sync
-        if faults and self.rng.random() < 0.25:
-            verb = self.rng.choice([verbs.pull, verbs.push])
-        try:
-            run(verb(phone.device, silent), phone.transport)
-        except (TransportError, Crash):
-            pass
-        finally:
-            phone.store.countdown = None
+        if faults:
+            exchange_under_faults(self.rng, phone.store, phone.transport, statements=120)
+        else:
+            exchange_in_peace(phone.store, phone.transport)
 
     def run(self) -> None:
         """Play the history; then everybody syncs until quiet; then everything must hold."""
