@@ -1,4 +1,4 @@
-"""SQL in names and values stays what it is: names are quoted, values bound, on both sides (law L12, section 7)."""
+"""SQL in names and values stays what it is: names are quoted, values bound, on both sides (law L12)."""
 
 from __future__ import annotations
 
