@@ -171,6 +171,12 @@ class DatabaseUnavailable(DatabaseError):
     retry = True
 
 
+class DatabaseReadOnly(DatabaseUnavailable):
+    code, title = "database_read_only", "The central database takes no writes at present"
+    remedy = "Promote the standby or allow writes again, or name the primary in [hub] database."
+    retry = True
+
+
 class NotPrepared(DatabaseError):
     code, title = "not_prepared", "The central database is not prepared"
     remedy = "Run: syncline init syncline.toml"

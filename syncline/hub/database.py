@@ -14,8 +14,27 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from syncline.errors import Conflict
 from syncline.model.schema import Schema
 from syncline.model.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a process uses the central database: at most `pool` connections; timeouts in seconds.
+
+    `lock_timeout` is the longest wait for a row that others hold, `statement_timeout` for any one statement
+    (0: no limit)."""
+
+    pool: int = 10
+    statement_timeout: float = 0.0
+    lock_timeout: float = 15.0
+
+
+class Outdated(Conflict):
+    """What this process keeps in memory of the layout is no longer true: another one has prepared the
+    database anew. Nothing was done; `load` again, then begin again with what was sent."""
+
 
 Form = Literal["insert", "update", "delete"]
 Key = tuple[Value, ...]
@@ -111,7 +130,7 @@ class Database(Protocol):
     """A central database. Safe to use from several threads; keeps a bounded pool of connections.
 
     Errors: DatabaseUnavailable, NotPrepared, SchemaError, Conflict (run the transaction again);
-    constraint trouble inside `write` is a Refusal, not an error.
+    constraint trouble inside `write` is a Refusal, not an error. Outdated, from `read` and `write` alone.
     """
 
     @property
@@ -170,6 +189,10 @@ class ReadTransaction(Protocol):
 
 
 class WriteTransaction(ReadTransaction, Protocol):
+    def wait_longer(self, attempt: int) -> None:
+        """Called first in a transaction that is run again, for the `attempt`th time: wait longer for others
+        than before, if waiting is bounded at all."""
+
     def lock_client(self, replica: str) -> Client | None:
         """The replica's record, locked until the end: two pushes of one replica follow each other."""
 

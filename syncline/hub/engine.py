@@ -13,11 +13,19 @@ from typing import Any, TypeVar
 
 from msgspec import Raw
 
-from syncline.errors import ConfigurationError, Conflict, Malformed, SchemaChanged, VersionUnsupported
+from syncline.errors import (
+    ConfigurationError,
+    Conflict,
+    DatabaseError,
+    Malformed,
+    NotPrepared,
+    SchemaChanged,
+    VersionUnsupported,
+)
 from syncline.hub import watermark
 from syncline.hub.accept import accept
 from syncline.hub.conflicts import note_of, resolve
-from syncline.hub.database import Client, Database, Position, Prepared, WriteTransaction
+from syncline.hub.database import Client, Database, Outdated, Position, Prepared, Tuning, WriteTransaction
 from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver
 from syncline.hub.registry import open_database
@@ -32,6 +40,8 @@ from syncline.protocol.body import open_push, seal
 logger = logging.getLogger("syncline.hub")
 T = TypeVar("T")
 ATTEMPTS = 12
+PATIENCE_SECONDS = 40.0
+"""After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
 
 
 class _Wanted(Exception):
@@ -47,7 +57,8 @@ class Hub:
     `database` is a URL (`sqlite:///central.db`, `postgresql://user@host/name`) or an open adapter.
     `tables` maps table names to their rules; None makes every table that can take part do so, merged by
     the defaults. `clock_tolerance` is how far, in seconds, a replica's clock may run ahead before its
-    stamps are clamped. Safe to use from several threads.
+    stamps are clamped. `tuning` says how many connections a URL may use and how long they wait. Safe to use
+    from several threads.
     """
 
     def __init__(
@@ -57,8 +68,9 @@ class Hub:
         *,
         clock_tolerance: float = 300.0,
         limits: m.Limits | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
-        self.database = open_database(database) if isinstance(database, str) else database
+        self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.limits = limits if limits is not None else m.Limits()
         self._tables = None if tables is None else dict(tables)
         self._tolerance = int(clock_tolerance * 1000)
@@ -103,7 +115,13 @@ class Hub:
 
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
-        self.database.load()
+
+        def look() -> None:
+            self._load()
+            with self.database.read():
+                pass
+
+        self._informed(look)
 
     def close(self) -> None:
         """Give back all connections."""
@@ -127,9 +145,28 @@ class Hub:
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
         with resting():
-            return self._handlers[type(request)](actor, request)
+            return self._informed(lambda: self._handlers[type(request)](actor, request))
 
     # What the hub knows of itself
+
+    def _informed(self, work: Callable[[], T]) -> T:
+        """Do it, again if it turned out that another process has prepared the database anew."""
+        for _ in range(ATTEMPTS):
+            try:
+                return work()
+            except Outdated as error:
+                logger.info("looked up the schema again: %s", error.detail, extra={"action": "reload"})
+                self._loaded = self._known_id = None
+            except NotPrepared:
+                self._loaded = self._known_id = None
+                raise
+        return work()
+
+    def _still(self, schema: Schema) -> None:
+        """Raise Outdated unless this is the schema that the open transaction works with."""
+        loaded = self._loaded
+        if loaded is None or loaded[0].fingerprint != schema.fingerprint:
+            raise Outdated("another request has looked up the schema meanwhile")
 
     def _load(self) -> tuple[Schema, list[TableRules]]:
         if self._loaded is None:
@@ -171,12 +208,17 @@ class Hub:
 
     def _write(self, work: Callable[[WriteTransaction], T]) -> T:
         """Run a write transaction, again when it met a concurrent one."""
+        end = time.monotonic() + PATIENCE_SECONDS
         for attempt in range(ATTEMPTS):
             try:
                 with self.database.write() as transaction:
+                    if attempt:
+                        transaction.wait_longer(attempt)
                     return work(transaction)
+            except Outdated:
+                raise
             except Conflict:
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1 or time.monotonic() > end:
                     raise
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
         raise AssertionError("unreachable")
@@ -221,6 +263,7 @@ class Hub:
             raise Malformed("the limit of a pull is at least 1 row")
         after = self._position(request.after, request.replica)
         with self.database.read() as transaction:
+            self._still(schema)
             limit = min(request.limit, self.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
             client = transaction.client(request.replica) if groups else None
@@ -232,7 +275,8 @@ class Hub:
         return m.Changes(self._mint(page.end, request.replica), page.more, page.hlc, digest, Raw(body))
 
     def _note_pull(self, replica: str) -> None:
-        """Enter when the replica last pulled, to the minute. A busy database makes it a later pull."""
+        """Enter when the replica last pulled, to the minute. A database that is busy or takes no writes
+        makes it a later pull."""
 
         def work(transaction: WriteTransaction) -> None:
             client = transaction.lock_client(replica)
@@ -241,7 +285,7 @@ class Hub:
 
         try:
             self._write(work)
-        except Conflict as busy:
+        except (Conflict, DatabaseError) as busy:
             logger.debug("put off noting a pull: %s", busy.detail, extra={"replica": replica})
 
     def _push(self, actor: Actor, request: m.Push) -> m.Verdict:
@@ -252,6 +296,7 @@ class Hub:
         receiver = Receiver(schema, rules, request, parts, bases, self._tolerance)
 
         def work(transaction: WriteTransaction) -> m.Verdict:
+            self._still(schema)
             verdict = receiver.receive(transaction)
             if verdict.wanted:
                 raise _Wanted(verdict)
@@ -276,6 +321,7 @@ class Hub:
         limit = max(1, min(request.limit, self.limits.pull_rows))
         hub, replica = self._id, request.replica
         with self.database.read() as transaction:
+            self._still(schema)
             if request.cursor is None:
                 start, table, after = transaction.now(), 0, None
                 rows = transaction.estimate()
@@ -316,7 +362,12 @@ class Hub:
 
     def _resolve(self, actor: Actor, request: m.Resolve) -> m.ConflictNote:
         schema, _ = self._load()
-        return self._write(lambda transaction: resolve(transaction, schema, request))
+
+        def work(transaction: WriteTransaction) -> m.ConflictNote:
+            self._still(schema)
+            return resolve(transaction, schema, request)
+
+        return self._write(work)
 
 
 def _is_old(moment: str | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from syncline.errors import ConfigurationError
-from syncline.hub.database import Database
+from syncline.hub.database import Database, Tuning
 
 ADAPTERS = {
     "sqlite": ("syncline.databases.sqlite", "syncline"),
@@ -17,7 +17,7 @@ ADAPTERS = {
 """URL scheme -> (module with `open_database(url)`, what to install for it)."""
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, tuning: Tuning | None = None) -> Database:
     """Open the central database of a URL. Raises ConfigurationError, or the adapter's DatabaseError."""
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in ADAPTERS:
@@ -34,4 +34,4 @@ def open_database(url: str) -> Database:
             code="driver_missing",
             remedy=f"Install it: pip install '{extra}'",
         ) from error
-    return cast(Callable[[str], Database], adapter.open_database)(url)
+    return cast(Callable[..., Database], adapter.open_database)(url, tuning=tuning)

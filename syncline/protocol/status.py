@@ -45,6 +45,8 @@ STATUS: Mapping[str, int] = {
     "store_full": 507,
     "database": 500,
     "database_unavailable": 503,
+    "database_read_only": 503,
+    "database_busy": 503,
     "not_prepared": 503,
     "hub_unreachable": 502,
     "busy": 503,
@@ -56,6 +58,8 @@ RETRY_AFTER: Mapping[str, int] = {
     "store_busy": 1,
     "snapshot_building": 1,
     "database_unavailable": 5,
+    "database_read_only": 5,
+    "database_busy": 1,
 }
 """Seconds after which trying again makes sense."""
 

@@ -36,6 +36,7 @@ CODES = {
     "store_constraint": False,
     "database": False,
     "database_unavailable": True,
+    "database_read_only": True,
     "not_prepared": False,
     "hub_unreachable": True,
     "busy": True,

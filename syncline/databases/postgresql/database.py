@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.errors import translating
@@ -32,7 +32,12 @@ WAIT_SECONDS = 10.0
 """How long a request waits for a free connection."""
 
 CONNECT_SECONDS = 10
-KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+KEEPALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 """A server that vanished without a word is noticed within about a minute."""
 
 
@@ -64,8 +69,8 @@ class PostgresDatabase:
 
     def _connect(self) -> Connection:
         given = conninfo_to_dict(self._url)
-        defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
-        connection: Connection = psycopg.connect(self._url, **{k: v for k, v in defaults.items() if k not in given})  # type: ignore[arg-type]
+        ours = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
+        connection: Connection = psycopg.connect(make_conninfo(self._url, **{**ours, **given}))  # type: ignore[arg-type]
         try:
             self._meet(connection)
         except BaseException:
@@ -90,7 +95,7 @@ class PostgresDatabase:
             )
         configure(connection, self._tuning.lock_timeout, self._tuning.statement_timeout)
         if Session(connection).value(queries("read.sql")["standby"]):
-            raise DatabaseReadOnly("the central database is a standby: it takes no writes until it is promoted")
+            raise DatabaseReadOnly("the central database is a standby, which takes no writes")
         self._cluster = Session(connection).value(queries("read.sql")["cluster"])
 
     @property

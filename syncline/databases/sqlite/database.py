@@ -13,20 +13,29 @@ from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.read import Reader
 from syncline.databases.sqlite.write import Writer
-from syncline.errors import NotPrepared
-from syncline.hub.database import Position, Prepared, ReadTransaction, WriteTransaction
+from syncline.errors import ConfigurationError, NotPrepared
+from syncline.hub.database import Position, Prepared, ReadTransaction, Tuning, WriteTransaction
 from syncline.model.schema import Schema
 
 
 def open_database(
-    url: str, *, clock: Clock | None = None, connections: int = 8, timeout: float = 10.0
+    url: str,
+    *,
+    clock: Clock | None = None,
+    connections: int = 8,
+    timeout: float = 10.0,
+    tuning: Tuning | None = None,
 ) -> SqliteDatabase:
     """Open sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory: (private to this object).
 
     `clock` gives the milliseconds since 1970 UTC in place of SQLite's own, for simulations: it stands
     in for julianday() on this object's connections. `timeout`: seconds to wait for another program's
-    write lock. Nothing is opened before the first use.
+    write lock. `tuning` stands in for `connections` and `timeout`. Nothing is opened before the first use.
     """
+    if tuning is not None:
+        connections, timeout = tuning.pool, tuning.lock_timeout
+        if tuning.statement_timeout:
+            raise ConfigurationError("SQLite knows no statement timeout", remedy="Take it out of [hub].")
     return SqliteDatabase(Connections(path_of(url), connections, timeout, clock))
 
 

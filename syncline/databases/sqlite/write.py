@@ -66,6 +66,9 @@ class Writer(Reader):
         stage_.handle = staged
         self._staged.append(staged)
 
+    def wait_longer(self, attempt: int) -> None:
+        """The write lock is held already."""
+
     def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
         return [self._unexpected(stage_.handle) for stage_ in stages]
 
