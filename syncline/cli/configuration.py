@@ -5,6 +5,9 @@
     snapshots = "snapshots"                      # a folder for ready files to hydrate from; none: by rows
     snapshot_size = 10_737_418_240               # bytes that all of them may take
     snapshot_age = 86_400                        # seconds that one is served
+    pool = 10                                    # connections of each server process
+    lock_timeout = 15                            # seconds to wait for a row that others hold
+    statement_timeout = 0                        # seconds for any one statement; 0: no limit
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
@@ -28,6 +31,7 @@ from typing import Annotated, Any
 import msgspec
 
 from syncline.errors import ConfigurationError
+from syncline.hub.database import Tuning
 from syncline.merge.rules import Table
 
 _SQLITE = "sqlite:///"
@@ -38,6 +42,13 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshots: str = ""
     snapshot_size: Annotated[int, msgspec.Meta(gt=0)] = 10 * 1024**3
     snapshot_age: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
+    pool: Annotated[int, msgspec.Meta(gt=0, le=1000)] = 10
+    lock_timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 15.0
+    statement_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+
+    def tuning(self) -> Tuning:
+        """The part that the adapter of the database takes."""
+        return Tuning(self.pool, self.statement_timeout, self.lock_timeout)
 
 
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
-import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,24 +16,30 @@ import click
 import syncline
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, json_option
+from syncline.cli.workers import Workers, end_with_parent
 from syncline.errors import TransportError, UsageError
 
 if TYPE_CHECKING:
     from syncline import Hub
-    from syncline.cli.configuration import HubSection
+    from syncline.cli.configuration import Configuration, HubSection
     from syncline.server import Snapshots
 
-GRACE_SECONDS = 10
-Announce = Callable[[str], None]
+SPARE_CONNECTIONS = 2
+"""For what is not a device's request: probes, the building of files."""
 
 
 @click.command()
 @configuration_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--fd", type=int, hidden=True)
 @json_option
-def serve(toml: Path, host: str, port: int, as_json: bool) -> int:
+def serve(toml: Path, host: str, port: int, workers: int, fd: int | None, as_json: bool) -> int:
     """Answer devices over HTTP until Ctrl-C or SIGTERM; requests under way are finished first.
+
+    Any number of servers may work on one central database, on this host (--workers) and on others. SIGHUP
+    renews the workers one by one, without refusing a request.
 
     JSON, one line once it listens: url, process, tables.
     """
@@ -41,20 +47,45 @@ def serve(toml: Path, host: str, port: int, as_json: bool) -> int:
 
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise UsageError("the server is not installed", remedy="pip install 'syncline[server]'")
+    from syncline.server import runner
+
     settings = configuration.read(toml)
-    hub = syncline.Hub(settings.hub.database, tables=settings.rules())
-    try:
-        tables = [table.name for table in hub.schema.tables]
-        listening = _listen(host, port)
+    if fd is not None:
+        end_with_parent()
+        _serve(settings, socket.socket(fileno=fd), lambda url, tables: _announce(url, tables, True))
+        return output.DONE
+    with _listen(host, port) as listening:
         if not _is_loopback(host):
             output.message(
                 f"warning: without tokens everybody who reaches {host} can read and write all rows"
             )
-        snapshots = _snapshots(hub, settings.hub)
-        _answer(hub, snapshots, listening, lambda url: _announce(url, tables, as_json))
-    finally:
-        hub.close()
+        if workers == 1:
+            _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
+        else:
+            with _hub(settings) as hub:
+                tables = [table.name for table in hub.schema.tables]
+            command = [sys.executable, "-m", "syncline", "serve", str(toml)]
+            Workers(command, listening, workers).run(
+                lambda said: _announce(runner.url_of(listening), tables, as_json)
+            )
     return output.DONE
+
+
+def _hub(settings: Configuration) -> Hub:
+    return syncline.Hub(settings.hub.database, tables=settings.rules(), tuning=settings.hub.tuning())
+
+
+def _serve(
+    settings: Configuration, listening: socket.socket, announce: Callable[[str, list[str]], None]
+) -> None:
+    """Be one server, in this process."""
+    from syncline.server import runner
+
+    with _hub(settings) as hub:
+        tables = [table.name for table in hub.schema.tables]
+        threads = max(1, settings.hub.pool - SPARE_CONNECTIONS)
+        app = syncline.server.create_app(hub, threads=threads, snapshots=_snapshots(hub, settings.hub))
+        runner.serve(app, listening, lambda url: announce(url, tables))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -93,30 +124,3 @@ def _snapshots(hub: Hub, settings: HubSection) -> Snapshots | None:
         return None
     folder, size, age = settings.snapshots, settings.snapshot_size, settings.snapshot_age
     return syncline.server.Snapshots(hub, folder, size=size, age=age)
-
-
-def _answer(hub: Hub, snapshots: Snapshots | None, listening: socket.socket, announce: Announce) -> None:
-    """Serve until a signal; every request that was begun is answered, for up to `GRACE_SECONDS`."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if not self.should_exit:
-                announce(_url(listening))
-
-    # uvicorn raises the signal that ended it once more when it is done; that must not kill us.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    options = uvicorn.Config(
-        syncline.server.create_app(hub, snapshots=snapshots),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    Server(options).run(sockets=[listening])
-
-
-def _url(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,6 +8,7 @@ import pytest
 
 from syncline.cli import configuration
 from syncline.errors import ConfigurationError
+from syncline.hub.database import Tuning
 from syncline.merge.rules import Table
 
 EXAMPLE = """
@@ -108,3 +109,15 @@ def test_a_missing_file_says_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"there is no file .*nowhere\.toml") as caught:
         configuration.read(tmp_path / "nowhere.toml")
     assert "[hub]" in caught.value.remedy
+
+
+def test_the_use_of_the_database_can_be_tuned(tmp_path: Path) -> None:
+    text = '[hub]\ndatabase = "x:"\npool = 4\nlock_timeout = 2.5\nstatement_timeout = 30\n'
+    assert read(tmp_path, text).hub.tuning() == Tuning(pool=4, statement_timeout=30.0, lock_timeout=2.5)
+    assert read(tmp_path, '[hub]\ndatabase = "x:"\n').hub.tuning() == Tuning()
+
+
+@pytest.mark.parametrize("line", ["pool = 0", "pool = 1.5", "lock_timeout = 0", "statement_timeout = -1"])
+def test_a_tuning_that_cannot_be_is_refused_by_name(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=line.split()[0]):
+        read(tmp_path, f'[hub]\ndatabase = "x:"\n{line}\n')
