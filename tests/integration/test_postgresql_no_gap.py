@@ -267,6 +267,6 @@ def test_a_position_of_another_cluster_is_refused(world: World) -> None:
 def test_a_position_ahead_of_the_database_is_refused(world: World) -> None:
     position = world.now()
     assert isinstance(position, SnapshotPosition)
-    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 1000}:")
+    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:")
     with world.database.read() as transaction, pytest.raises(WatermarkRefused):
         transaction.entries(ahead, "", 10)

@@ -14,7 +14,6 @@ from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosi
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import join_mask
 from syncline.databases.postgresql.types import mend_floats
-from syncline.errors import WatermarkRefused
 from syncline.hub.database import Key, LogPage
 
 START: Place = (0, 0, 0)
@@ -29,11 +28,6 @@ def read_log(
     been read later than that, and what changed them is in the next run, so `more` stays true until a run of
     one page has covered everything: only then are the rows read a cut (law L5).
     """
-    if after.seen.xmax > now.seen.xmax:
-        raise WatermarkRefused(
-            "the central database has gone back in time: it does not know transactions this replica has seen",
-            code="watermark_ahead",
-        )
     target = after.target or now.seen
     places = _tables_with_news(session, layout, after, target)
     page = _Page(limit)
@@ -61,13 +55,17 @@ def _tables_with_news(
     return {n for (n,) in rows if n >= after.last[0]}
 
 
+def newest_entry(shape: Shape) -> str:
+    """The transaction of the newest entry, from the end of the index."""
+    return f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
+
+
 def _news(shape: Shape) -> str:
     """Looks at single ends of the index. EXISTS would say the same, but with values it does not know yet
     the planner expects many new entries and reads the whole log to find the first."""
-    newest = f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
     late = f"SELECT FROM {shape.log} WHERE xid = running.xid ORDER BY xid, seq LIMIT 1"
     return (
-        f"SELECT {shape.n} WHERE ({newest}) >= $1::xid8"
+        f"SELECT {shape.n} WHERE ({newest_entry(shape)}) >= $1::xid8"
         f" OR EXISTS (SELECT FROM unnest($2::xid8[]) AS running(xid), LATERAL ({late}) AS found)"
     )
 

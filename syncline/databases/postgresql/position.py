@@ -3,6 +3,9 @@
 An entry is new if its transaction is not visible in the snapshot of the last pull and visible in that of
 this one; no order of commits and no open transaction can make it slip through. While a pull takes several
 pages, the position also holds the snapshot it leads to and the last entry read.
+
+The snapshot ends behind the newest entry that can be read. The server may have given out higher numbers, and
+after a crash it gives those again that left no trace on disk; an entry that can be read is on disk.
 """
 
 from __future__ import annotations
@@ -31,6 +34,13 @@ class Snapshot:
         _, xmax, running = self.text.split(":")
         object.__setattr__(self, "xmax", int(xmax))
         object.__setattr__(self, "running", frozenset(map(int, running.split(",") if running else ())))
+
+    def up_to(self, xmax: int) -> Snapshot:
+        """The same, but nothing from `xmax` on is visible."""
+        if xmax >= self.xmax:
+            return self
+        running = sorted(xid for xid in self.running if xid < xmax)
+        return Snapshot(f"{running[0] if running else xmax}:{xmax}:{','.join(map(str, running))}")
 
     def sees(self, xid: int) -> bool:
         """Whether that transaction is visible."""

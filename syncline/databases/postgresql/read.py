@@ -9,7 +9,7 @@ import psycopg
 
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.log import read_log
+from syncline.databases.postgresql.log import newest_entry, read_log
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
@@ -17,6 +17,9 @@ from syncline.databases.postgresql.types import mend_floats
 from syncline.errors import WatermarkRefused
 from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position
 from syncline.model.values import Value
+
+FIRST_XID = 3
+"""The lowest number of a transaction: with an empty log nothing needs to count as seen."""
 
 
 class Reader:
@@ -29,14 +32,34 @@ class Reader:
 
     def now(self) -> SnapshotPosition:
         """What is visible in this transaction (in this statement, when the transaction also writes)."""
+        snapshot, end = self._instant()
+        return SnapshotPosition(self._cluster, snapshot.up_to(end))
+
+    def _instant(self) -> tuple[Snapshot, int]:
+        """What is visible, and the number after that of the newest log entry among it."""
+        name = ("instant",)
+        statement = self._layout.statements.get(name)
+        if statement is None:
+            newest = [f"({newest_entry(shape)})" for shape in self._layout.by_number]
+            highest = f"greatest(NULL::xid8, {', '.join(newest) or 'NULL'})"
+            statement = f"SELECT pg_current_snapshot()::text, {highest}::text"
+            self._layout.statements[name] = statement
         with translating():
-            return SnapshotPosition(self._cluster, Snapshot(self._session.value(queries("read.sql")["now"])))
+            ((snapshot, xid),) = self._session.run(statement)
+        return Snapshot(snapshot), FIRST_XID if xid is None else int(xid) + 1
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """New log entries since `after`; see `log.read_log`."""
         if not isinstance(after, SnapshotPosition) or after.cluster != self._cluster:
             raise WatermarkRefused("the watermark is not of this database")
-        now = self.now()
+        snapshot, end = self._instant()
+        if after.seen.xmax > snapshot.xmax:
+            raise WatermarkRefused(
+                "the central database has gone back in time:"
+                " it does not know transactions this replica has seen",
+                code="watermark_ahead",
+            )
+        now = SnapshotPosition(self._cluster, snapshot.up_to(max(end, after.seen.xmax)))
         with translating():
             return read_log(self._session, self._layout, after, now, without, limit)
 

@@ -9,9 +9,6 @@ SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_l
 -- name: standby
 SELECT pg_is_in_recovery();
 
--- name: now
-SELECT pg_current_snapshot()::text;
-
 -- name: client
 SELECT replica, number, digest, verdict,
        to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
