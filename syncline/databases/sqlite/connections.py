@@ -86,7 +86,8 @@ class Connections:
         with mapped(self.path):
             connection = self._connect()
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA temp_store = MEMORY")
+            # In memory the journal of a savepoint would hold every page that a push touches: 4 kB a row.
+            connection.execute("PRAGMA temp_store = FILE")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if self._clock is not None:
             _install_clock(connection, self._clock)
