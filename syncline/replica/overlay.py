@@ -55,9 +55,14 @@ class Pending:
 def kind_of(ops: Sequence[str], absent: bool) -> str | None:
     """What a chain of captured operations amounts to.
 
-    M (a REPLACE may have deleted the row) counts if the row was inserted next, or if it is the last
-    entry and the row is gone.
+    M (a REPLACE may have deleted the row) counts if the row was inserted next, or if the row is gone and
+    only updates came after: foreign-key actions, while it was being removed.
     """
+    if absent:
+        end = len(ops)
+        while end and ops[end - 1] == "U":
+            end -= 1
+        ops = ops[:end] if end and ops[end - 1] == "M" else ops
     last = len(ops) - 1
     real = [op for i, op in enumerate(ops) if op != "M" or (ops[i + 1] == "I" if i < last else absent)]
     if not real:

@@ -28,26 +28,38 @@ def settle(store: Store, t: Statements) -> None:
     push is in flight."""
     if not _has_maybe(store, t):
         return
+    deleted = happened(store, t)
+    store.executemany(f"UPDATE {t.log} SET op = 'D' WHERE seq = ?", [(seq,) for seq in sorted(deleted)])
+    same = " AND ".join(f"u.k{i} IS d.k{i}" for i in range(t.arity))
+    # What foreign-key actions did to the row while the REPLACE was removing it.
     store.executemany(
-        f"UPDATE {t.log} SET op = 'D' WHERE seq = ?", [(seq,) for seq in sorted(happened(store, t))]
+        f"DELETE FROM {t.log} WHERE seq IN (SELECT u.seq FROM {t.log} d JOIN {t.log} u"
+        f" ON u.seq > d.seq AND u.op = 'U' AND {same} WHERE d.seq = ?"
+        f" AND NOT EXISTS (SELECT 1 FROM {t.log} i WHERE i.seq > d.seq AND i.op <> 'U' AND"
+        f" {same.replace('u.', 'i.')}))",
+        [(seq,) for seq, follows in deleted.items() if follows == "U"],
     )
     store.execute(f"DELETE FROM {t.log} WHERE op = 'M'")
 
 
-def happened(store: Store, t: Statements) -> set[int]:
-    """The entries M that were deletes, by number."""
+def happened(store: Store, t: Statements) -> dict[int, str | None]:
+    """The entries M that were deletes, and the operation logged next of the same row: the row was inserted next, or it is not there, and
+    nothing but updates (by foreign-key actions, while it was being removed) came after."""
     keys = t.key_columns
     gone = " AND ".join(
         f"t.{name} = e.k{i} AND t.{name} = e.k{i} COLLATE BINARY" for i, name in enumerate(t.keys)
     )
     rows = store.rows(
         f"SELECT e.seq, e.next, {', '.join(f'e.k{i}' for i in range(t.arity))} FROM ("
-        f"SELECT seq, op, {keys}, lead(op) OVER (PARTITION BY {keys} ORDER BY seq) AS next FROM {t.log}"
-        f") e WHERE e.op = 'M' AND (e.next = 'I' OR e.next IS NULL"
+        f"SELECT seq, op, {keys}, lead(op) OVER (PARTITION BY {keys} ORDER BY seq) AS next,"
+        f" max(CASE WHEN op <> 'U' THEN seq END) OVER (PARTITION BY {keys}) AS last FROM {t.log}"
+        f") e WHERE e.op = 'M' AND (e.next = 'I' OR e.seq = e.last"
         f" AND NOT EXISTS (SELECT 1 FROM {t.name} t WHERE {gone}))"
     )
     parked = {key for (key,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))}
-    return {seq for seq, follows, *key in rows if follows == "I" or not parked or pack(key) not in parked}
+    return {
+        seq: follows for seq, follows, *key in rows if follows == "I" or not parked or pack(key) not in parked
+    }
 
 
 def _has_maybe(store: Store, t: Statements) -> bool:
