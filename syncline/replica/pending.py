@@ -43,8 +43,10 @@ def settle(store: Store, t: Statements) -> None:
 
 
 def happened(store: Store, t: Statements) -> dict[int, str | None]:
-    """The entries M that were deletes, and the operation logged next of the same row: the row was inserted next, or it is not there, and
-    nothing but updates (by foreign-key actions, while it was being removed) came after."""
+    """The entries M that were deletes, and the operation logged next of the same row.
+
+    The row was inserted next; or it is not there, and nothing but updates (by foreign-key actions, while
+    it was being removed) came after."""
     keys = t.key_columns
     gone = " AND ".join(
         f"t.{name} = e.k{i} AND t.{name} = e.k{i} COLLATE BINARY" for i, name in enumerate(t.keys)
