@@ -177,9 +177,7 @@ def test_a_hundred_kills_on_either_side_lose_nothing_and_double_nothing_l2_l3(
     server: Server, centre: str, tmp_path: Path
 ) -> None:
     rng = random.Random(20)
-    run_in_centre(
-        centre, [f"INSERT INTO visit VALUES ({i}, 'patient {i}', 'new', 0)" for i in range(1, 31)]
-    )
+    run_in_centre(centre, [f"INSERT INTO visit VALUES ({i}, 'patient {i}', 'new', 0)" for i in range(1, 31)])
     devices = []
     for number in range(2):
         file = tmp_path / f"device{number}.db"
