@@ -82,9 +82,7 @@ def contents(bench: Bench) -> dict[str, Table]:
     for t in bench.device.tables.values():
         names = [column.name for column in t.table.values]
         rows = bench.rows(f"SELECT {', '.join([*t.keys, *t.values])} FROM {t.name}")
-        found[t.table.name] = {
-            row[: t.arity]: dict(zip(names, row[t.arity :], strict=True)) for row in rows
-        }
+        found[t.table.name] = {row[: t.arity]: dict(zip(names, row[t.arity :], strict=True)) for row in rows}
     return found
 
 
