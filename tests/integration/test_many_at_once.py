@@ -24,7 +24,6 @@ from psycopg import IsolationLevel
 
 import syncline
 from syncline import Hub, Table
-from syncline.errors import SynclineError
 from syncline.server import create_app, serving
 
 REPLICAS = int(os.environ.get("SYNCLINE_REPLICAS", "50"))
@@ -95,17 +94,6 @@ def edit(file: str, name: str, rng: random.Random, tally: Tally) -> None:
         tally.entries.add(name)
 
 
-def sync(replica: syncline.Replica) -> None:
-    """As a program does: try again what may be tried again."""
-    for attempt in range(5):
-        try:
-            replica.sync()
-            return
-        except SynclineError as error:
-            if not error.retry or attempt == 4:
-                raise
-
-
 def device_at_work(number: int, file: str, hub: str | Hub, start: threading.Barrier, tally: Tally) -> None:
     rng = random.Random(number)
     try:
@@ -113,7 +101,7 @@ def device_at_work(number: int, file: str, hub: str | Hub, start: threading.Barr
             start.wait(60)
             for turn in range(ROUNDS):
                 edit(file, f"device {number} turn {turn}", rng, tally)
-                sync(replica)
+                replica.sync()  # once: no deadlock and no lock timeout reaches a device
     except BaseException as error:
         start.abort()
         tally.failures.append(error)
@@ -164,7 +152,7 @@ def check(url: str, files: Sequence[str], hub: str | Hub, tally: Tally) -> None:
     assert tally.failures == []
     for file in files:
         with syncline.connect(file, hub) as replica:
-            sync(replica)
+            replica.sync()
             assert replica.rejected() == []
             assert replica.log() == []
     with psycopg.connect(url) as connection:

@@ -28,10 +28,14 @@ class Writer(Reader):
         self._lock_timeout = lock_timeout
 
     def wait_longer(self, attempt: int) -> None:
-        """Twice as long for each lock as the attempt before, up to the timeout."""
-        patience = min(self._lock_timeout, FIRST_PATIENCE * 2**attempt)
+        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
+        not beside others that try again: a storm of them would keep failing on each other."""
+        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
         with translating():
-            self._session.value(queries("write.sql")["wait longer"], str(milliseconds(patience)))
+            if attempt > 1:
+                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
+                self._session.value(queries("write.sql")["queue"])
+            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
 
     def lock_client(self, replica: str) -> Client | None:
         """The replica's record, locked until the end."""

@@ -39,6 +39,10 @@ UPDATE syncline.state SET clock = $1
 -- $1 in milliseconds.
 SELECT set_config('lock_timeout', $1, true);
 
+-- name: queue
+-- Transactions that failed before go one after the other, whichever process they are of.
+SELECT pg_advisory_xact_lock(7310579412346);
+
 -- name: applying
 SELECT set_config('syncline.applying', $1, true);
 
