@@ -15,7 +15,6 @@ ALLOWED = {
     "sqlite3": ("replica/store", "databases/sqlite"),
     "apsw": ("replica/store",),
     "psycopg": ("databases/postgresql",),
-    "psycopg_pool": ("databases/postgresql",),
     "sqlalchemy": ("databases",),
     "starlette": ("server",),
     "anyio": ("server",),
