@@ -93,7 +93,9 @@ class Chains:
             store.execute(f"DROP TABLE IF EXISTS temp.{name}")
         store.execute(f"CREATE TEMP TABLE _sync_chain (i INTEGER PRIMARY KEY, {t.key_columns})")
         store.execute("CREATE TEMP TABLE _sync_chain_entry (seq INTEGER PRIMARY KEY, i INTEGER)")
-        if shapes not in ({("I", 0)}, {("D", 0)}):  # no row is inserted twice without a delete between
+        # No row is inserted twice without a delete between. But one may be deleted twice: shown again for
+        # the sake of a child that the hub sent, and deleted again.
+        if shapes != {("I", 0)}:
             updates = [op for op, _ in shapes if op == "U"]
             also = " OR max(op = 'U')" if len(updates) > MASKS else ""
             store.execute(
