@@ -83,6 +83,6 @@ def take_new_identity(device: Device) -> Flow[None]:
             "UPDATE _sync_checkpoint SET watermark = ? WHERE watermark = ?",
             ((new, old) for old, new in renewed.items()),
         )
-        for table in ("outbox", "outbox_cut", "image", "stage"):
+        for table in ("outbox", "outbox_cut", "stage"):
             store.execute(f"DELETE FROM _sync_{table}")
         store.set_state(replica=replica, push=0, watermark=renewed[state.watermark or ""] or None)

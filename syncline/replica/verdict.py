@@ -46,7 +46,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     keep_conflicts(work.store, verdict.conflicts)
     for n, cut in cuts.items():
         work.store.execute(f"DELETE FROM {work.device.by_number[n].log} WHERE seq <= ?", (cut,))
-    for table in ("outbox", "outbox_cut", "image"):
+    for table in ("outbox", "outbox_cut"):
         work.store.execute(f"DELETE FROM _sync_{table}")
     work.overlay.forget()
     if hidden:

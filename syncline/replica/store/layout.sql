@@ -66,14 +66,6 @@ CREATE TABLE _sync_held (
     PRIMARY KEY (n, key)
 ) WITHOUT ROWID;
 
--- Images of rows as of the push in flight, kept when a pull changes such a row meanwhile.
-CREATE TABLE _sync_image (
-    n     INTEGER NOT NULL,
-    key   BLOB NOT NULL,
-    image BLOB NOT NULL,
-    PRIMARY KEY (n, key)
-) WITHOUT ROWID;
-
 -- Edits that the centre cannot hold. edit: columns, values and base; parent: table and key, or NULL.
 CREATE TABLE _sync_rejected (
     id     INTEGER PRIMARY KEY,
