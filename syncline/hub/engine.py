@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Raw
 
 from syncline.errors import (
@@ -314,7 +315,7 @@ class Hub:
         )  # fmt: skip
         if request.pull is None:
             return verdict
-        return _with_changes(verdict, self._pull(actor, request.pull))
+        return msgspec.structs.replace(verdict, changes=self._pull(actor, request.pull))
 
     def _snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._checked(request.schema)
@@ -376,21 +377,9 @@ def _is_old(moment: str | None) -> bool:
 
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
+    """The table with its `sum` columns marked as travelling by increment."""
     increments = {
         column.name for column, policy in zip(table.values, rules.columns, strict=True) if policy == "sum"
     }
-    columns: Sequence[Any] = [
-        replace(column, increment=column.name in increments) for column in table.columns
-    ]
-    return TableSchema(
-        name=table.name, columns=tuple(columns), key=table.key, foreign_keys=table.foreign_keys,
-        uniques=table.uniques, central_schema=table.central_schema, central_name=table.central_name,
-        ddl=table.ddl, indexes=table.indexes, exact=table.exact,
-    )  # fmt: skip
-
-
-def _with_changes(verdict: m.Verdict, changes: m.Changes) -> m.Verdict:
-    return m.Verdict(
-        verdict.number, verdict.wanted, verdict.digest, verdict.overrides, verdict.rejected,
-        verdict.conflicts, verdict.hlc, verdict.repeat, changes,
-    )  # fmt: skip
+    columns = tuple(replace(column, increment=column.name in increments) for column in table.columns)
+    return replace(table, columns=columns)
