@@ -1,4 +1,4 @@
-"""`syncline init`: prepare the central database."""
+"""`syncline init`: prepare the central database, or take everything out of it again."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import click
 
 import syncline
 from syncline.cli import output
-from syncline.cli.options import configuration_argument, json_option
+from syncline.cli.options import configuration_argument, confirm, json_option, yes_option
 
 if TYPE_CHECKING:
+    from syncline.cli.configuration import Configuration
     from syncline.hub.database import Prepared
 
 
 @click.command()
 @configuration_argument
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, with the SQL.")
+@click.option("--remove", is_flag=True, help="Take everything of Syncline's out of the database again.")
+@yes_option
 @json_option
-def init(toml: Path, dry_run: bool, as_json: bool) -> int:
+def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> int:
     """Prepare the central database: Syncline's own tables, and triggers that record changes.
 
-    Your tables are not altered. Running it again changes only what is missing, and says so.
+    Your tables are not altered. Running it again changes only what is missing, and says so. --remove takes
+    everything away again and leaves your tables as they were; the devices must be cloned anew afterwards.
 
     \b
     syncline.toml:
@@ -34,41 +38,62 @@ def init(toml: Path, dry_run: bool, as_json: bool) -> int:
 
     SYNCLINE_DATABASE in the environment overrides the database.
 
-    JSON: database, dry_run, tables, notes, statements.
+    JSON: database, dry_run, removed, tables, notes, statements.
     """
     from syncline.cli import configuration
 
     settings = configuration.read(toml)
+    if remove and not dry_run:
+        question = f"Remove Syncline from {output.without_password(settings.hub.database)}?"
+        confirm(f"{question} Its log, its replicas and kept conflicts are forgotten.", yes=yes)
     hub = syncline.Hub(settings.hub.database, tables=settings.rules())
     try:
-        prepared = hub.init(dry_run=dry_run)
-        tables = [] if dry_run else [table.name for table in hub.schema.tables]
+        done = hub.remove(dry_run=dry_run) if remove else hub.init(dry_run=dry_run)
+        tables = [] if dry_run or remove else [table.name for table in hub.schema.tables]
     finally:
         hub.close()
     if as_json:
-        output.document(
-            {
-                "database": output.without_password(settings.hub.database),
-                "dry_run": dry_run,
-                "tables": tables,
-                "notes": prepared.notes,
-                "statements": prepared.statements,
-            }
-        )
-        return output.DONE
-    if dry_run:
-        _say_plan(prepared)
-        return output.DONE
-    for note in prepared.notes:
-        output.line(note)
-    done = "prepared" if prepared.statements else "nothing was to be done"
-    output.line(f"{done}: {output.counted(len(tables), 'table')} take part: {', '.join(tables)}")
+        _print_document(settings, done, tables, dry_run=dry_run, removed=remove and not dry_run)
+    elif dry_run:
+        _say_plan(done, "--remove" if remove else "")
+    else:
+        _say_done(settings, done, tables, removed=remove)
     return output.DONE
 
 
-def _say_plan(prepared: Prepared) -> None:
-    output.message("nothing was changed; this is what init would run")
+def _print_document(
+    settings: Configuration, done: Prepared, tables: list[str], *, dry_run: bool, removed: bool
+) -> None:
+    output.document(
+        {
+            "database": output.without_password(settings.hub.database),
+            "dry_run": dry_run,
+            "removed": removed,
+            "tables": tables,
+            "notes": done.notes,
+            "statements": done.statements,
+        }
+    )
+
+
+def _say_plan(prepared: Prepared, option: str) -> None:
+    output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
     for note in prepared.notes:
         output.line(f"-- {note}")
     for statement in prepared.statements:
         output.line(statement.rstrip().rstrip(";") + ";")
+
+
+def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, removed: bool) -> None:
+    for note in done.notes:
+        output.line(note)
+    if not done.statements:
+        word = "nothing was to be done"
+    else:
+        word = "removed" if removed else "prepared"
+    if removed:
+        output.line(f"{word}: nothing of Syncline is left in the database")
+        if settings.hub.snapshots:
+            output.message(f"the folder {settings.hub.snapshots} is of no use any more")
+    else:
+        output.line(f"{word}: {output.counted(len(tables), 'table')} take part: {', '.join(tables)}")

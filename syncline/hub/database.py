@@ -120,7 +120,7 @@ class LogPage:
 
 @dataclass(slots=True)
 class Prepared:
-    """What `Database.prepare` did or, with dry_run, would do: SQL statements and sentences."""
+    """What `Database.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -145,6 +145,12 @@ class Database(Protocol):
 
     def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
         """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table."""
+
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """The opposite of `prepare`: take everything of Syncline's away; the user's tables stay as they are.
+
+        Idempotent, in one transaction. DatabaseError `depended_on`, naming them, if objects of the user's
+        are built on Syncline's own."""
 
     def load(self) -> Schema:
         """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""

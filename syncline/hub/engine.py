@@ -109,6 +109,12 @@ class Hub:
         self._loaded = self._known_id = None
         return prepared
 
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """The opposite of `init`: take everything of Syncline's out of the central database again."""
+        removed = self.database.remove(dry_run=dry_run)
+        self._loaded = self._known_id = None
+        return removed
+
     @property
     def schema(self) -> Schema:
         """The tables as devices should have them. NotPrepared before `init`."""

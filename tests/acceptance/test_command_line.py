@@ -91,6 +91,24 @@ def test_init_says_what_it_did_and_does_nothing_twice(world: World) -> None:
     assert "nothing was to be done" in world.run("init", toml)
 
 
+def test_remove_asks_first_says_its_sql_and_leaves_nothing(world: World) -> None:
+    toml = world.folder / "syncline.toml"
+    planned = world.json("init", toml, "--remove", "--dry-run")
+    assert (planned["dry_run"], planned["removed"]) == (True, False)
+    assert "DROP TRIGGER" in world.run("init", toml, "--remove", "--dry-run")
+    world.run("init", toml, "--remove", code=2)
+    assert world.json("init", toml)["statements"] == []
+    done = world.json("init", toml, "--remove", "--yes")
+    assert (done["removed"], done["tables"]) == (True, [])
+    assert done["statements"] == planned["statements"]
+    assert "nothing was to be done" in world.run("init", toml, "--remove", "--yes")
+    assert (
+        cell(world.central, "SELECT count(*) FROM sqlite_master WHERE name LIKE '\\_sync%' ESCAPE '\\'") == 0
+    )
+    assert cell(world.central, "SELECT count(*) FROM person") == 3
+    assert "prepared: 2 tables" in world.run("init", toml)
+
+
 def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     here, there = world.clone("here.db"), world.clone("there.db")
     execute(here, "UPDATE person SET name = 'Ada L.' WHERE id = 1", "DELETE FROM badge WHERE person = 2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -71,18 +72,26 @@ def test_a_dry_run_says_it_all_and_does_nothing(centre: PostgresCentre, database
     assert database.prepare(schema).statements == said.statements
 
 
-def test_remove_leaves_the_database_as_it_was(centre: PostgresCentre, database: PostgresDatabase) -> None:
+def test_preparing_and_removing_wait_for_those_who_write(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    """Longer than a push waits for a row: DDL has to wait for every open transaction on the table."""
     centre.run(*TABLES)
-    before = catalogue(centre)
-    database.prepare(database.reflect(None))
-    assert catalogue(centre) != before
-    assert database.remove() == ["DROP SCHEMA syncline CASCADE"]
-    assert database.remove() == []
-    assert catalogue(centre) == before
-    with pytest.raises(NotPrepared):
-        database.load()
-    database.prepare(database.reflect(None))
-    database.load()
+    schema = database.reflect(None)
+    for work in (lambda: database.prepare(schema), database.remove):
+        with psycopg.connect(centre.url) as writer, ThreadPoolExecutor(1) as pool:
+            writer.execute("INSERT INTO parent VALUES (1, 'x')")
+            future = pool.submit(work)
+            with centre.connect() as watcher:
+                waited = False
+                while not waited and not future.done():
+                    ((waited,),) = watcher.execute(
+                        "SELECT coalesce(max(clock_timestamp() - waitstart) > '0.7 s', false) FROM pg_locks"
+                        " WHERE NOT granted AND database = (SELECT oid FROM pg_database"
+                        " WHERE datname = current_database())"
+                    ).fetchall()
+            writer.rollback()
+            assert future.result().statements
 
 
 def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, database: PostgresDatabase) -> None:

@@ -18,6 +18,7 @@ from syncline.databases.postgresql.pool import Pool
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.read import Reader
 from syncline.databases.postgresql.reflect import reflect
+from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.write import Writer
@@ -113,17 +114,19 @@ class PostgresDatabase:
     def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
         """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            session.wait_for_locks(self._tuning.lock_timeout)
             prepared = preparing.prepare(session, schema, dry_run=dry_run)
         prepared.notes.extend(self._notes)
         self._prepared = None
         return prepared
 
-    def remove(self) -> list[str]:
-        """The opposite of `prepare`: drop the triggers and the schema `syncline`. Idempotent."""
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """Drop the triggers and the schema `syncline`."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            statements = preparing.remove(session)
+            session.wait_for_locks(self._tuning.lock_timeout)
+            removed = remove(session, dry_run=dry_run)
         self._prepared = None
-        return statements
+        return removed
 
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""

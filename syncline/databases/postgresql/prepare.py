@@ -72,17 +72,6 @@ def load(session: Session) -> tuple[str, Layout]:
     return hub, Layout(from_plain(json.loads(definition)), numbers, guarded)
 
 
-def remove(session: Session) -> list[str]:
-    """Take everything of Syncline's out of the database again; the user's tables stay. Idempotent."""
-    sql = queries("prepare.sql")
-    session.script(sql["lock"])
-    if not session.value(sql["prepared"]):
-        return []
-    statement = "DROP SCHEMA syncline CASCADE"  # the triggers depend on its functions and go with them
-    session.script(statement)
-    return [statement]
-
-
 def _tracked(session: Session) -> list[Tracked]:
     return [Tracked(*row) for row in session.run(queries("prepare.sql")["tables"])]
 

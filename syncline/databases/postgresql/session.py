@@ -72,6 +72,10 @@ class Session:
         """Execute statements that take no values and return nothing."""
         self._execute(statement, None)
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """In this transaction wait so long for a lock: DDL waits for everybody's open transactions."""
+        self.script(f"SET LOCAL lock_timeout = {milliseconds(seconds)}")
+
     def values(self, *statements: str) -> list[Any]:
         """Execute statements in one round trip; the first column of the only row of each, as text."""
         cursor = self.connection.execute("; ".join(text.rstrip().rstrip(";") for text in statements))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from syncline.databases.sqlite import position, prepare, reflect
+from syncline.databases.sqlite import position, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
@@ -71,6 +71,16 @@ class SqliteDatabase:
                     self._layout = None
             done.statements[:0] = journal
             return done
+
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """As the contract says. The file stays in WAL mode."""
+        with self._connections.writer(), self._borrow() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            done = remove.remove(connection)
+            connection.execute("ROLLBACK" if dry_run else "COMMIT")
+        with self._lock:
+            self._layout = None
+        return done
 
     def _to_wal(self, connection: sqlite3.Connection, dry_run: bool) -> list[str]:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()

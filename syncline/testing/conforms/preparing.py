@@ -47,6 +47,24 @@ class PrepareConformance:
             _ = database.hub_id
         database.close()
 
+    def test_remove_takes_everything_away_again_and_a_second_time_nothing(self, world: World) -> None:
+        world.run("INSERT INTO customer (id) VALUES ('a')")
+        before = world.database.reflect(None)
+        first = world.database.hub_id
+        planned = world.database.remove(dry_run=True)
+        assert planned.statements
+        world.database.load()
+        assert world.database.remove() == planned
+        with pytest.raises(NotPrepared):
+            world.database.load()
+        assert world.database.reflect(None) == before
+        assert world.database.remove().statements == []
+        world.run("INSERT INTO customer (id) VALUES ('b')")
+        world.database.prepare(before)
+        assert world.database.hub_id != first
+        again = World(world.centre, world.database, world.database.load())
+        assert [row[0] for row in again.rows("customer")] == ["a", "b"]
+
     def test_the_hub_id_is_made_once(self, world: World) -> None:
         world.database.prepare(world.schema)
         other = world.centre.open()

@@ -1,0 +1,47 @@
+"""The opposite of `init`: the schema `syncline` goes, with its functions the triggers."""
+
+from __future__ import annotations
+
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import qualified, queries
+from syncline.errors import DatabaseError
+from syncline.hub.database import Prepared
+
+DROP = "DROP SCHEMA syncline CASCADE"
+"""The triggers depend on functions of the schema. What else depends on it was looked for before."""
+
+
+def remove(session: Session, *, dry_run: bool) -> Prepared:
+    """Do, or with `dry_run` only say, it. Does nothing where there is nothing of Syncline's."""
+    sql = queries("remove.sql")
+    session.script(queries("prepare.sql")["lock"])
+    if not session.value(queries("prepare.sql")["prepared"]):
+        return Prepared()
+    _refuse_dependents(session)
+    removed = Prepared([DROP], _losses(session))
+    for schema, name in session.run(sql["tables"]):
+        removed.notes.append(f"stopped tracking {qualified(schema, name)}")
+    if not dry_run:
+        session.script(DROP)
+    return removed
+
+
+def _refuse_dependents(session: Session) -> None:
+    found = session.run(queries("remove.sql")["dependents"])
+    if found:
+        raise DatabaseError(
+            f"the schema syncline is used by: {', '.join(name for (name,) in found)}",
+            code="depended_on",
+            remedy="Drop these first, then remove again; nothing was changed.",
+        )
+
+
+def _losses(session: Session) -> list[str]:
+    """What goes for ever, in sentences."""
+    replicas, conflicts, still_open = session.run(queries("remove.sql")["losses"])[0]
+    said = []
+    if replicas:
+        said.append(f"{replicas} registered replicas are forgotten; they must be cloned again")
+    if conflicts:
+        said.append(f"{conflicts} kept conflicts are forgotten, {still_open} of them open")
+    return said
