@@ -94,6 +94,8 @@ def _fill(path: str, url: str | None, transport: Transport, progress: Progress) 
     """Go on with what is there: nothing, rows of an earlier call, or the hub's file."""
     store = Store.open_private(building_path(path))
     try:
+        if store.is_replica:
+            store.check()
         run(adopt(store, url), transport)
         run(fill(store, url, progress), transport)
         finish(store, path)

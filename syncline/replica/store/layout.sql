@@ -1,4 +1,4 @@
--- Syncline's own tables in a replica, layout 1. Every name begins with _sync_; the application's tables
+-- Syncline's own tables in a replica, layout 2. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
 -- One row. suppressed = 1 only inside a transaction that applies what the hub sent.
@@ -17,7 +17,8 @@ CREATE TABLE _sync_state (
     watermark   TEXT,
     limits      TEXT,
     last_sync   TEXT,
-    hydrate     TEXT
+    hydrate     TEXT,
+    recovery    TEXT
 );
 
 -- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.
@@ -91,4 +92,20 @@ CREATE TABLE _sync_conflict (
 CREATE TABLE _sync_stage (
     page INTEGER PRIMARY KEY,
     body BLOB NOT NULL
+);
+
+-- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
+-- large one is in parts. refused: packed [[table position, key], ...] of what was rejected, which is not
+-- offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. The body stands last:
+-- the others are read without it.
+CREATE TABLE _sync_sent (
+    number      INTEGER NOT NULL,
+    part        INTEGER NOT NULL DEFAULT 0,
+    at          TEXT NOT NULL,
+    again       INTEGER NOT NULL DEFAULT 0,
+    fingerprint TEXT,
+    refused     BLOB,
+    digest      TEXT NOT NULL,
+    body        BLOB NOT NULL,
+    PRIMARY KEY (number, part)
 );

@@ -12,9 +12,12 @@ INSERT INTO _sync_checkpoint (id, watermark, hlc) VALUES (1, '', 0)
 -- name: layout
 SELECT layout FROM _sync_state WHERE id = 1
 
+-- name: migrated
+UPDATE _sync_state SET layout = ? WHERE id = 1
+
 -- name: state
 SELECT replica, hub_url, hub, suppressed, checkpoint, hlc, push, schema, fingerprint, watermark, limits,
-       last_sync, hydrate
+       last_sync, hydrate, recovery
 FROM _sync_state WHERE id = 1
 
 -- name: numbers

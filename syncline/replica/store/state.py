@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class State:
     """`checkpoint` is the id of the latest checkpoint, `hlc` the highest clock known, `push` the last
     push number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`,
-    `hydrate` JSON of the cursor while hydrating, else None."""
+    `hydrate` JSON of the cursor while hydrating, else None; `recovery` JSON of how far a recovery is (see
+    `replica.recovery`), else None."""
 
     replica: str
     hub_url: str | None
@@ -24,6 +25,7 @@ class State:
     limits: str | None
     last_sync: str | None
     hydrate: str | None
+    recovery: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from syncline.replica.store.errors import translated
 from syncline.replica.store.state import Checkpoint, State
 from syncline.replica.store.text import queries, quote, read_sql
 
-LAYOUT = 1
-"""The version of Syncline's own tables; raised with a migration whenever layout.sql changes."""
+LAYOUT = 2
+"""The version of Syncline's own tables; raised whenever layout.sql changes, with a file migrate_<n>.sql
+that leads from layout n to the next."""
 
 SPARE_CHECKPOINTS = 100
 """Checkpoints that no log entry names are removed once there are this many."""
@@ -176,27 +177,47 @@ class Store:
         if self.is_replica:
             self.check()
             return
-        for statement in read_sql(_PACKAGE, "layout.sql").split(";\n"):
-            if statement.strip():
-                self.execute(statement)
+        self._script("layout.sql")
         self.execute(self._queries["first_checkpoint"])
         self.execute(self._queries["create_state"], (LAYOUT, replica))
 
     def check(self) -> None:
-        """Raise StoreError unless the file is a replica of the layout this version knows."""
+        """Raise StoreError unless the file is a replica of a layout this version knows. A file of an
+        older layout is brought up to date, in one transaction."""
         if not self.is_replica:
             raise StoreError(
                 f"{self.path} is not a replica",
                 code="not_a_replica",
                 remedy="Make one with: syncline clone URL FILE, or: syncline track FILE TABLE --hub URL",
             )
-        layout = self.value(self._queries["layout"])
-        if layout != LAYOUT:
+        layout = self._layout()
+        if not 1 <= layout <= LAYOUT:
             raise StoreError(
                 f"{self.path} has layout {layout}, this Syncline knows layout {LAYOUT}",
                 code="store_layout",
                 remedy="Use the Syncline version that wrote the file, or a newer one.",
             )
+        if layout < LAYOUT and self.in_transaction:
+            self._migrate()
+        elif layout < LAYOUT:
+            with self.transaction():
+                self._migrate()
+
+    def _layout(self) -> int:
+        layout: int = self.value(self._queries["layout"])
+        return layout
+
+    def _migrate(self) -> None:
+        """One step for every layout between the file's and this version's. Inside a transaction: another
+        process may have done it since."""
+        for layout in range(self._layout(), LAYOUT):
+            self._script(f"migrate_{layout}.sql")
+            self.execute(self._queries["migrated"], (layout + 1,))
+
+    def _script(self, name: str) -> None:
+        for statement in read_sql(_PACKAGE, name).split(";\n"):
+            if statement.strip():
+                self.execute(statement)
 
     def state(self) -> State:
         """The replica's state as it is now."""

@@ -20,7 +20,7 @@ from syncline.errors import (
     StoreReadOnly,
     ValueRefused,
 )
-from syncline.replica.store import Store, quote
+from syncline.replica.store import LAYOUT, Store, quote
 from syncline.replica.store.store import SPARE_CHECKPOINTS
 
 
@@ -215,3 +215,50 @@ def test_text_that_is_not_utf8_is_refused_and_can_be_looked_at(store: Store) -> 
     with store.undecoded():
         assert store.rows(sql) == [("a\udcff", "ж")]
     assert store.rows("SELECT 'ж'") == [("ж",)]
+
+
+# Layouts ------------------------------------------------------------------------------------------------
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+def _old_file(path: Path) -> None:
+    """A replica of layout 1, with a push in flight and an edit after it."""
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((FIXTURES / "replica_layout_1.sql").read_text())
+
+
+def _columns(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    tables = store.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_*'")
+    return {
+        name: store.rows(f"SELECT * FROM pragma_table_xinfo({quote(name)})")
+        for (name,) in tables
+        if not name.startswith("_sync_log_")
+    }
+
+
+def test_a_file_of_an_older_layout_is_brought_up_to_date_when_it_is_opened(path: Path) -> None:
+    _old_file(path)
+    with closing(Store.open(path)) as opened:
+        assert opened.value("SELECT layout FROM _sync_state") == LAYOUT
+        assert opened.state().recovery is None
+        assert opened.value("SELECT number FROM _sync_outbox") == 1
+        assert opened.value("SELECT count(*) FROM _sync_log_1") == 2
+    Store.open(path).close()
+
+
+def test_a_fresh_layout_equals_a_migrated_one(store: Store, tmp_path: Path) -> None:
+    _old_file(tmp_path / "old.db")
+    with closing(Store.open(tmp_path / "old.db")) as migrated:
+        assert _columns(migrated) == _columns(store)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
+    _old_file(path)
+    with closing(sqlite3.connect(path)) as app:
+        app.execute("CREATE TABLE _sync_sent (x)")
+    with pytest.raises(StoreError):
+        Store.open(path)
+    with closing(sqlite3.connect(path)) as app:
+        assert app.execute("SELECT layout FROM _sync_state").fetchall() == [(1,)]
+        assert "recovery" not in [row[1] for row in app.execute("PRAGMA table_info(_sync_state)")]

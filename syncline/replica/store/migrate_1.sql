@@ -1,0 +1,19 @@
+-- From layout 1 to layout 2: what layout.sql has more.
+
+ALTER TABLE _sync_state ADD COLUMN recovery TEXT;
+
+-- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
+-- large one is in parts. refused: packed [[table position, key], ...] of what was rejected, which is not
+-- offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. The body stands last:
+-- the others are read without it.
+CREATE TABLE _sync_sent (
+    number      INTEGER NOT NULL,
+    part        INTEGER NOT NULL DEFAULT 0,
+    at          TEXT NOT NULL,
+    again       INTEGER NOT NULL DEFAULT 0,
+    fingerprint TEXT,
+    refused     BLOB,
+    digest      TEXT NOT NULL,
+    body        BLOB NOT NULL,
+    PRIMARY KEY (number, part)
+);
