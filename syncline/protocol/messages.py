@@ -199,10 +199,16 @@ class Limits(Record, frozen=True):
     """Rows a page, at most."""
     bases: int = 10_000
     depth: int = 8
+    keep_sent: int = 7 * 86_400
+    """Seconds that a replica keeps what it pushed, to offer it again to a centre that went back in time."""
 
 
 class Registered(Record, frozen=True):
-    """`watermark` is where a replica stands that hydrates from now on; `push` its last push number."""
+    """`watermark` is where a replica stands that hydrates from now on; `push` its last push number.
+
+    `floor` is the oldest watermark that the hub's log reaches back to: what is offered again after the
+    centre went back stands on it, so that every entry the log has counts as a rival (law L7). Empty: the
+    hub does not say; `watermark` stands in for it."""
 
     hub: str
     schema: str
@@ -212,6 +218,7 @@ class Registered(Record, frozen=True):
     watermark: str
     push: int
     hlc: int
+    floor: str = ""
     version: int = PROTOCOL_VERSION
 
 
