@@ -9,7 +9,7 @@ Python on the hot path. Values are bound, names quoted, always.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -38,6 +38,8 @@ class Outdated(Conflict):
 
 Form = Literal["insert", "update", "delete"]
 Key = tuple[Value, ...]
+Take = Callable[[int], Sequence[Sequence[Value]]]
+"""Gives the next rows of a scan, as many as it is told."""
 
 
 class Position(Protocol):
@@ -183,6 +185,11 @@ class ReadTransaction(Protocol):
 
     def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
         """Up to `limit` whole rows with key greater than `after`, in the database's key order."""
+
+    def scan(self, table: int, after: Key | None, upto: Key | None) -> AbstractContextManager[Take]:
+        """Whole rows with a key above `after` up to and with `upto`, in the canonical order of `model.order`
+        (whatever the database's own), taken as many at a time as asked for: fewer only at the end. Bounds
+        may be any values. Rows whose key holds NULL are left out."""
 
     def estimate(self) -> int:
         """About how many rows all tables have; cheap."""

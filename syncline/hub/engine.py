@@ -26,10 +26,20 @@ from syncline.errors import (
 from syncline.hub import watermark
 from syncline.hub.accept import accept
 from syncline.hub.conflicts import note_of, resolve
-from syncline.hub.database import Client, Database, Outdated, Position, Prepared, Tuning, WriteTransaction
+from syncline.hub.database import (
+    Client,
+    Database,
+    LogPage,
+    Outdated,
+    Position,
+    Prepared,
+    Tuning,
+    WriteTransaction,
+)
 from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver
 from syncline.hub.registry import open_database
+from syncline.hub.verify import verify
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
 from syncline.model.actor import ANYONE, Actor
@@ -83,6 +93,7 @@ class Hub:
             m.Pull: self._pull,
             m.Push: self._push,
             m.Snapshot: self._snapshot,
+            m.Verify: self._verify,
             m.StateQuery: self._state,
             m.ConflictsQuery: self._list_conflicts,
             m.Resolve: self._resolve,
@@ -276,10 +287,13 @@ class Hub:
             client = transaction.client(request.replica) if groups else None
         if client is not None and _is_old(client.last_pull):
             self._note_pull(request.replica)
+        return self._changes(request.replica, after, page, groups)
+
+    def _changes(self, replica: str, after: Position, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after:
             return m.Changes()
         body, digest = seal(groups)
-        return m.Changes(self._mint(page.end, request.replica), page.more, page.hlc, digest, Raw(body))
+        return m.Changes(self._mint(page.end, replica), page.more, page.hlc, digest, Raw(body))
 
     def _note_pull(self, replica: str) -> None:
         """Enter when the replica last pulled, to the minute. A database that is busy or takes no writes
@@ -343,6 +357,17 @@ class Hub:
             cursor = watermark.mint_cursor(start, table, after, hub, replica)
         body, digest = seal(groups)
         return m.SnapshotPage(self._mint(start, replica), cursor, rows, digest, Raw(body))
+
+    def _verify(self, actor: Actor, request: m.Verify) -> m.Verified:
+        schema, _ = self._checked(request.schema)
+        after = self._position(request.after, request.replica)
+        with self.database.read() as transaction:
+            self._still(schema)
+            page, groups = page_of(transaction, schema, after, request.replica, self.limits.pull_rows)
+            changes = self._changes(request.replica, after, page, groups)
+            if changes.more:
+                return m.Verified(changes)
+            return verify(transaction, schema, request, changes, self.limits.pull_rows)
 
     def _state(self, actor: Actor, request: m.StateQuery) -> m.StateAnswer:
         schema, _ = self._load()

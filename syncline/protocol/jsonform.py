@@ -17,7 +17,7 @@ import base64
 import binascii
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from syncline.errors import DigestMismatch, Malformed
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.protocol.body import seal
 from syncline.protocol.messages import Group, Push, PushGroup, Record, Resolve
 
@@ -47,6 +48,7 @@ class Special(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tru
 
 
 JsonValue = Union[None, int, float, str, Special]  # noqa: UP007 - msgspec reads it at run time
+_keys = msgspec.json.Decoder(list[JsonValue])
 
 
 def to_json(message: Record) -> bytes:
@@ -62,6 +64,25 @@ def from_json(body: bytes, kind: type[M]) -> M:
 def from_strings(fields: dict[str, str], kind: type[M]) -> M:
     """The message whose fields are given as text, as in a query string."""
     return cast(M, _to_record(kind)(msgspec.convert(fields, twin(kind), strict=False)))
+
+
+def key_text(key: Sequence[Value]) -> str:
+    """A key as a query string has it: the JSON array of its values."""
+    return msgspec.json.encode([_mark(value) for value in key]).decode()
+
+
+def key_of(text: str) -> tuple[Value, ...]:
+    """The inverse of `key_text`. Malformed (`bad_range`) if it is not one."""
+    try:
+        key = tuple(_unmark(value) for value in _keys.decode(text))
+        text.encode()
+    except (msgspec.MsgspecError, Malformed, ValueError, RecursionError) as error:
+        why = error.detail if isinstance(error, Malformed) else error
+        raise Malformed(f"a key is a JSON array of values: {why}", code="bad_range") from error
+    for value in key:
+        if value != value or (isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX):
+            raise Malformed("a key holds a number that is no value", code="bad_range")
+    return key
 
 
 @cache

@@ -24,8 +24,8 @@ COLUMNS = 32_767
 """As many as SQLite can be built for."""
 
 _NAMES = ("replica", "schema", "name", "fingerprint", "previous")
-_WATERMARKS = ("after", "cursor", "watermark")
-_NUMBERS = {"number": 1, "limit": 1, "after": 0, "id": 0}
+_WATERMARKS = ("after", "cursor", "watermark", "from_key", "to_key")
+_NUMBERS = {"number": 1, "limit": 1, "after": 0, "id": 0, "table": 0, "size": 0}
 """Integer fields and their least value; the version is checked apart."""
 
 

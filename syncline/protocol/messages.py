@@ -301,7 +301,52 @@ class Resolve(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
-Request = Register | SchemaQuery | Pull | Push | Snapshot | StateQuery | ConflictsQuery | Resolve
+class Verify(Record, frozen=True):
+    """Compare what a replica has with the centre, as of one instant.
+
+    Without `table`: one digest for each table. With it: the rows with a key above `from_key` up to and
+    with `to_key` (JSON arrays of a key's values in the form of `docs/protocol.md`; None: no bound), as
+    digests of parts of about `size` rows, or with `size` 0 the rows themselves.
+    """
+
+    replica: str
+    schema: str
+    after: str
+    table: int | None = None
+    from_key: str | None = None
+    to_key: str | None = None
+    size: int = 0
+    version: int = PROTOCOL_VERSION
+
+
+class Part(Record, frozen=True):
+    """The rows behind the part before (or the range's beginning) up to and with the key `to` (None: up to
+    the end of what was asked for), and the digest of their canonical bytes."""
+
+    to: list[Value] | None
+    rows: int
+    digest: str
+
+
+class Verified(Record, frozen=True):
+    """What the centre has at the instant up to which `changes` leads.
+
+    `changes.more`: pull first and ask again; there is nothing else in the answer then. `tables` has a part
+    for each table, None for one that was too large for one answer: ask for its parts. `more`: the answer
+    ends with the key `end`; ask on from there. `groups` is MessagePack of `list[Group]`, with `digest`.
+    """
+
+    changes: Changes
+    tables: list[Part | None] = []
+    parts: list[Part] = []
+    digest: str = ""
+    groups: Raw = Raw(b"\x90")
+    end: list[Value] | None = None
+    more: bool = False
+    version: int = PROTOCOL_VERSION
+
+
+Request = Register | SchemaQuery | Pull | Push | Snapshot | StateQuery | ConflictsQuery | Resolve | Verify
 Response = (
     Registered
     | SchemaAnswer
@@ -311,4 +356,5 @@ Response = (
     | StateAnswer
     | ConflictsAnswer
     | ConflictNote
+    | Verified
 )

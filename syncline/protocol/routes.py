@@ -67,6 +67,13 @@ ROUTES = (
         repeatable=False,
     ),
     Route("GET", "/sync/snapshot", messages.Snapshot, messages.SnapshotPage, "Hydrate, one chunk of rows"),
+    Route(
+        "GET",
+        "/sync/verify",
+        messages.Verify,
+        messages.Verified,
+        "Compare digests, then rows, with the centre",
+    ),
     Route("GET", "/sync/state", messages.StateQuery, messages.StateAnswer, "A replica as the hub sees it"),
     Route(
         "GET",

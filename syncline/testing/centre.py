@@ -24,7 +24,7 @@ TABLES = (
 """Understood by every database. The adapter's own test class adds the cycle, the trigger and `numbers`."""
 
 TRACKED = (
-    "customer", "invoice", "line", "employee", "tree", "contact", "audit", "hen", "egg", "sample",
+    "customer", "invoice", "line", "employee", "tree", "contact", "audit", "hen", "egg", "sample", "spot",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from syncline.testing.conforms.keeping import KeepingConformance
 from syncline.testing.conforms.paging import LogConformance
 from syncline.testing.conforms.preparing import PrepareConformance
 from syncline.testing.conforms.refusing import RefusalConformance
+from syncline.testing.conforms.scanning import ScanConformance
 from syncline.testing.conforms.writing import WriteConformance
 
 __all__ = ["Centre", "DatabaseConformance", "World"]
@@ -33,6 +34,7 @@ class DatabaseConformance(
     PrepareConformance,
     CaptureConformance,
     LogConformance,
+    ScanConformance,
     WriteConformance,
     RefusalConformance,
     KeepingConformance,
@@ -55,6 +57,10 @@ class DatabaseConformance(
             "CREATE TABLE sample (id integer PRIMARY KEY, big bigint, real double precision, body text,"
             f" raw {self.BLOB})"
         )
-        world = World.prepared(centre, (*TABLES, *self.CYCLE, *self.TRIGGER, sample))
+        spot = (
+            f"CREATE TABLE spot (a text NOT NULL, b bigint NOT NULL, c {self.BLOB} NOT NULL,"
+            " d double precision NOT NULL, note text, PRIMARY KEY (a, b, c, d))"
+        )
+        world = World.prepared(centre, (*TABLES, *self.CYCLE, *self.TRIGGER, sample, spot))
         yield world
         world.database.close()

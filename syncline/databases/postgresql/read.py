@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 
@@ -11,11 +12,12 @@ from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.log import newest_entry, read_log
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
+from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position
+from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position, Take
 from syncline.model.values import Value
 
 FIRST_XID = 3
@@ -81,6 +83,15 @@ class Reader:
         with translating():
             rows = self._session.run(_chunk(shape, after is None), *bound, limit)
         return self._mended(shape, columns, rows)
+
+    @contextmanager
+    def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
+        """By a cursor of the server's, so that memory stays bounded."""
+        shape = self._layout.shapes[table]
+        statement, bound = scan_statement(shape, after, upto)
+        columns = range(len(shape.values))
+        with translating(), self._session.stream(statement, bound) as fetch:
+            yield lambda count: self._mended(shape, columns, fetch(count))
 
     def estimate(self) -> int:
         """About how many rows all tables have."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import RawCursor, RawServerCursor
 from psycopg.abc import Params
 
 Rows = list[list[Any]]
@@ -91,6 +91,14 @@ class Session:
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
             for block in blocks:
                 copy.write(block)
+
+    @contextmanager
+    def stream(self, statement: str, values: Params) -> Iterator[Callable[[int], Rows]]:
+        """A query's rows, as many at a time as asked for. Planned for all of them, not for the first."""
+        self.script("SET LOCAL cursor_tuple_fraction = 1")
+        with RawServerCursor(self.connection, "syncline_stream") as cursor:
+            cursor.execute(statement, values or None, binary=True)
+            yield cursor.fetchmany
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from syncline.model.schema import ColumnSchema
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 
 NoneType = type(None)
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+is_uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _RANGES = {
     "smallint": (-(2**15), 2**15 - 1),
     "integer": (-(2**31), 2**31 - 1),
@@ -77,7 +77,7 @@ class Codec:
         if self.is_float and isinstance(value, str):
             return None if value == "NaN" else f"the text {value[:50]!r} where float belongs"
         if isinstance(value, str):
-            if key and self.kind == "uuid" and not _UUID(value):
+            if key and self.kind == "uuid" and not is_uuid(value):
                 return f"{value[:50]!r} is not a uuid in lower-case hexadecimal with hyphens"
             return _text_fault(value)
         return None
@@ -93,7 +93,7 @@ class Codec:
         if self.stage != "text":
             return True
         if key and self.kind == "uuid":
-            return all(map(_UUID, values))  # type: ignore[arg-type]
+            return all(map(is_uuid, values))  # type: ignore[arg-type]
         return _text_fault("".join(filter(None, values))) is None  # type: ignore[arg-type]
 
     def spell(self, values: Sequence[Value]) -> list[str | None]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
+from syncline.databases.sqlite.scan import scan_statement
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position
+from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position, Take
 from syncline.model.values import Value
 
 _DIRECT = 200
@@ -143,6 +145,15 @@ class Reader:
             (*(after or ()), limit),
         )
         return list(map(list, found))
+
+    @contextmanager
+    def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
+        sql, bound = scan_statement(self.layout.tracked[table], after, upto)
+        cursor = self.connection.execute(sql, bound)
+        try:
+            yield cursor.fetchmany
+        finally:
+            cursor.close()
 
     def estimate(self) -> int:
         total = 0

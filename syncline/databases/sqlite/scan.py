@@ -1,0 +1,41 @@
+"""A table in canonical order: SQLite's own under the collation BINARY, compared by storage class."""
+
+from __future__ import annotations
+
+from syncline.databases.sqlite.layout import Tracked
+from syncline.databases.sqlite.sql import commas
+from syncline.hub.database import Key
+from syncline.model.values import Value
+
+
+def scan_statement(tracked: Tracked, after: Key | None, upto: Key | None) -> tuple[str, list[Value]]:
+    """Whole rows with a key above `after` up to and with `upto`, and what to bind."""
+    names = tracked.key_of("t")
+    tests = [f"{name} IS NOT NULL" for name, c in zip(names, tracked.table.keys, strict=True) if c.nullable]
+    bound: list[Value] = []
+    for limit, compare, whole in ((after, ">", "1"), (upto, "<=", "0")):
+        if limit is None:
+            continue
+        known = limit.index(None) if None in limit else len(limit)
+        if known < len(limit):  # nothing in the table is as low as NULL
+            compare = {">": ">=", "<=": "<"}[compare]
+        sides = [_side(tracked, index, value) for index, value in enumerate(limit[:known])]
+        tests.append(f"({commas(sides)}) {compare} ({commas('?' * known)})" if known else whole)
+        bound += limit[:known]
+    order = commas(_ordered(tracked, index) for index in range(tracked.arity))
+    where = " AND ".join(tests) or "1"
+    chosen = commas(names + tracked.values_of("t"))
+    return f"SELECT {chosen} FROM {tracked.name} AS t WHERE {where} ORDER BY {order}", bound
+
+
+def _ordered(tracked: Tracked, index: int) -> str:
+    """A key column in the order of its bytes."""
+    name, (_, collation) = tracked.key_of("t")[index], tracked.facts.key[index]
+    return name if collation.upper() == "BINARY" else f"{name} COLLATE BINARY"
+
+
+def _side(tracked: Tracked, index: int, value: Value) -> str:
+    """A key column to compare with this value, which its affinity must not turn into another class."""
+    ordered, affinity = _ordered(tracked, index), tracked.affinity(tracked.table.key[index])
+    turned = isinstance(value, str) if affinity not in ("TEXT", "") else isinstance(value, (int, float))
+    return f"+{ordered}" if affinity and turned else ordered
