@@ -53,6 +53,11 @@ MESSAGES: list[Record] = [
     ),
     messages.Snapshot("r1", "f"),
     messages.SnapshotPage("w", "c", 10, ANSWER_DIGEST, Raw(ANSWER)),
+    messages.Verify("r1", "f", "w", 2, '[1,{"$blob":"AA=="}]', "[null]", 500),
+    messages.Verified(
+        CHANGES, [messages.Part(None, 5, "ab"), None], [messages.Part([1, b"\0", math.inf], 5, "cd")],
+        ANSWER_DIGEST, Raw(ANSWER), ["k"], True,
+    ),
     messages.StateQuery("r1"),
     messages.StateAnswer("h", "r1", True, 4, "now", None, "w", "f"),
     messages.ConflictsQuery("r1", True, 5, 10),
