@@ -1,20 +1,28 @@
--- Syncline's own tables and functions, in a schema of their own. Layout 1.
+-- Syncline's own tables and functions, in a schema of their own. Layout 2.
 
 -- name: schema
 CREATE SCHEMA syncline;
 
 -- name: state
 -- One row. `clock` is the floor for the HLC of direct writes; `definition` the portable schema as JSON.
+-- Log entries of transactions below `floor` are gone, none with an HLC above `floor_hlc`; those below
+-- `compacted` were looked through for covered ones, at `pruned` for the last time. Numbers of transactions
+-- are those of `cluster`.
 CREATE TABLE syncline.state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     layout int NOT NULL,
     hub text NOT NULL,
     clock bigint NOT NULL DEFAULT 0,
-    definition text NOT NULL DEFAULT ''
+    definition text NOT NULL DEFAULT '',
+    cluster text NOT NULL DEFAULT '',
+    floor xid8 NOT NULL DEFAULT '3',
+    floor_hlc bigint NOT NULL DEFAULT 0,
+    compacted xid8 NOT NULL DEFAULT '3',
+    pruned timestamptz NOT NULL DEFAULT '-infinity'
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (1, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (2, gen_random_uuid()::text);
 
 -- name: tables
 -- `n` names a table's log and functions and stays. `columns` and `capture` say what those were made for.
@@ -27,14 +35,34 @@ CREATE TABLE syncline.tables (
     UNIQUE (central_schema, central_name)
 );
 
+-- name: marks
+-- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
+CREATE TABLE syncline.marks (xid xid8 NOT NULL, hlc bigint NOT NULL);
+
+-- name: marks by xid
+CREATE INDEX marks_by_xid ON syncline.marks (xid);
+
+-- name: moments
+-- Every transaction below `xid` had ended at that time.
+CREATE TABLE syncline.moments (at timestamptz PRIMARY KEY, xid xid8 NOT NULL);
+
 -- name: clients
+-- `watermark` is the position that the replica has confirmed: that of its last pull, true to the minute as
+-- `last_seen` is.
 CREATE TABLE syncline.clients (
     replica text PRIMARY KEY,
     number bigint NOT NULL,
     digest text NOT NULL,
     verdict bytea NOT NULL,
     last_push timestamptz,
-    last_pull timestamptz
+    last_pull timestamptz,
+    name text NOT NULL DEFAULT '',
+    fingerprint text NOT NULL DEFAULT '',
+    registered timestamptz,
+    last_seen timestamptz,
+    watermark text NOT NULL DEFAULT '',
+    revoked boolean NOT NULL DEFAULT false,
+    forgotten boolean NOT NULL DEFAULT false
 );
 
 -- name: conflicts

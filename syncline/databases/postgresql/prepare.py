@@ -17,7 +17,7 @@ from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,29 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     if fresh:
         plan.statements += queries("layout.sql").values()
         plan.notes.append("created schema syncline")
+    else:
+        _migrate(session, plan)
     _plan_tables(session, schema, tracked, plan)
     if not dry_run:
         _carry_out(session, schema, plan)
     return Prepared(plan.statements, plan.notes)
+
+
+def _migrate(session: Session, plan: Plan) -> None:
+    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
+    layout = session.run(queries("prepare.sql")["state"])[0][0]
+    if layout > LAYOUT:
+        raise _other_layout(layout)
+    for step in range(layout + 1, LAYOUT + 1):
+        plan.statements += queries(f"migrate_{step}.sql").values()
+        plan.notes.append(f"brought the schema syncline from layout {step - 1} to {step}")
+
+
+def _other_layout(found: int) -> NotPrepared:
+    detail = f"the schema syncline has layout {found}; this version works with {LAYOUT}"
+    if found > LAYOUT:
+        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
+    return NotPrepared(detail)
 
 
 def load(session: Session) -> tuple[str, Layout]:
@@ -64,7 +83,7 @@ def load(session: Session) -> tuple[str, Layout]:
         raise NotPrepared("the central database has no schema syncline")
     layout, hub, definition = session.run(sql["state"])[0]
     if layout != LAYOUT:
-        raise NotPrepared(f"the schema syncline has layout {layout}; this version works with {LAYOUT}")
+        raise _other_layout(layout)
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}

@@ -1,14 +1,20 @@
--- Syncline's own tables in a SQLite centre, layout 1. Key and mask columns of the log are added by width.
+-- Syncline's own tables in a SQLite centre, layout 2. Key and mask columns of the log are added by width.
 
 -- One row: the hub's identity, the HLC floor of direct writes, and whether capture is suppressed: the number
--- of one table, set and reset inside the transaction that applies a push, invisible to everybody else.
+-- of one table, set and reset inside the transaction that applies a push, invisible to everybody else. Log
+-- entries below `floor` are gone, none with an HLC above `floor_hlc`; up to `compacted` the log was looked
+-- through for covered ones. `pruned`: when that was last done, milliseconds since 1970 UTC.
 CREATE TABLE IF NOT EXISTS _sync_hub (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     layout INTEGER NOT NULL,
     hub TEXT NOT NULL,
     clock INTEGER NOT NULL DEFAULT 0,
     suppressed INTEGER,
-    fingerprint TEXT NOT NULL DEFAULT ''
+    fingerprint TEXT NOT NULL DEFAULT '',
+    floor INTEGER NOT NULL DEFAULT 0,
+    floor_hlc INTEGER NOT NULL DEFAULT 0,
+    compacted INTEGER NOT NULL DEFAULT 0,
+    pruned INTEGER NOT NULL DEFAULT 0
 );
 
 -- Stable numbers for the tables: a table keeps its number when the schema changes around it.
@@ -36,14 +42,34 @@ CREATE TABLE IF NOT EXISTS _sync_hub_log (
     old TEXT
 );
 
--- The replicas, with the last push and the hub's own record of its verdict.
+-- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
+CREATE TABLE IF NOT EXISTS _sync_hub_mark (
+    seq INTEGER PRIMARY KEY,
+    hlc INTEGER NOT NULL
+);
+
+-- How long the log was when: `at` in milliseconds since 1970 UTC.
+CREATE TABLE IF NOT EXISTS _sync_hub_moment (
+    at INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
+);
+
+-- The replicas, with the last push and the hub's own record of its verdict. `watermark` is the position that
+-- the replica has confirmed: that of its last pull, true to the minute as `last_seen` is.
 CREATE TABLE IF NOT EXISTS _sync_hub_client (
     replica TEXT PRIMARY KEY NOT NULL,
     number INTEGER NOT NULL,
     digest TEXT NOT NULL,
     verdict BLOB NOT NULL,
     last_push TEXT,
-    last_pull TEXT
+    last_pull TEXT,
+    name TEXT NOT NULL DEFAULT '',
+    fingerprint TEXT NOT NULL DEFAULT '',
+    registered TEXT,
+    last_seen TEXT,
+    watermark TEXT NOT NULL DEFAULT '',
+    revoked INTEGER NOT NULL DEFAULT 0,
+    forgotten INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 -- Conflicts kept with both values and the base.

@@ -19,7 +19,7 @@ from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -30,7 +30,7 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
         connection.execute(sql, values)
         done.statements.append(sql)
 
-    _own_tables(connection, run)
+    _own_tables(connection, run, done)
     _widen(connection, run, schema)
     _number(connection, run, schema)
     _store(connection, run, schema)
@@ -41,28 +41,41 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
     return done
 
 
-def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
+def _own_tables(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
     have = _columns_of(connection, "_sync_hub")
     if have:
-        (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
-        if layout != LAYOUT:
-            raise NotPrepared(
-                f"the tables of Syncline in the central database have layout {layout}, this version {LAYOUT}",
-                remedy="Use the version of Syncline that prepared it, or a newer one.",
-            )
+        _migrate(connection, run, done)
     existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for statement in _statements():
+    for statement in _statements("metadata.sql"):
         if statement.split("EXISTS ")[1].split()[0] not in existing:
             run(statement)
     if not have:
         run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
 
 
-def _statements() -> Iterable[str]:
-    """The statements of metadata.sql without their comments."""
-    text = files("syncline.databases.sqlite").joinpath("metadata.sql").read_text("utf-8")
+def _migrate(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
+    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
+    (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
+    if layout > LAYOUT:
+        raise _other_layout(layout)
+    for step in range(layout + 1, LAYOUT + 1):
+        for statement in _statements(f"migrate_{step}.sql"):
+            run(statement)
+        done.notes.append(f"Brought Syncline's own tables from layout {step - 1} to {step}.")
+
+
+def _other_layout(found: int) -> NotPrepared:
+    detail = f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}"
+    if found > LAYOUT:
+        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
+    return NotPrepared(detail)
+
+
+def _statements(file: str) -> Iterable[str]:
+    """The statements of a .sql file without their comments."""
+    text = files("syncline.databases.sqlite").joinpath(file).read_text("utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip()]
+    return [part.strip().rstrip(";") for part in "\n".join(lines).split(";\n") if part.strip()]
 
 
 def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
@@ -197,9 +210,10 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise
         raise NotPrepared("the central database holds no tables of Syncline") from error
-    if row is None or row[0] != LAYOUT:
-        found = "no layout" if row is None else f"layout {row[0]}"
-        raise NotPrepared(f"the central database has {found} of Syncline's tables, not {LAYOUT}")
+    if row is None:
+        raise NotPrepared("the central database holds tables of Syncline without a layout")
+    if row[0] != LAYOUT:
+        raise _other_layout(row[0])
     return row[1], row[2]
 
 
