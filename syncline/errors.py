@@ -11,7 +11,8 @@
     │   ├── SchemaChanged        the sender speaks an outdated schema
     │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
     │   │   └── SnapshotBuilding    not yet: it is being built
-    │   └── PushOutOfStep        a push number that does not follow the last one
+    │   ├── PushOutOfStep        a push number that does not follow the last one
+    │   └── UnknownReplica, UnknownUpload    registered or begun again, then all goes on
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
     ├── TransportError        the network; the same bytes may be sent again
@@ -114,6 +115,11 @@ class SnapshotBuilding(NoSnapshot):
 class PushOutOfStep(ProtocolError):
     code, title = "push_out_of_step", "The push number does not follow the last one"
     remedy = "The file may be a copy, or the hub was restored: sync again, it takes a new id by itself."
+
+
+class UnknownUpload(ProtocolError):
+    code, title = "unknown_upload", "The hub does not have this large push"
+    remedy = "Begin it again with POST /sync/pushes (sync does so by itself)."
 
 
 class UnknownReplica(ProtocolError):

@@ -22,9 +22,14 @@ class Refused:
 
 
 def commit_stages(
-    transaction: WriteTransaction, schema: Schema, stages: Sequence[Stage], origin: str
+    transaction: WriteTransaction,
+    schema: Schema,
+    stages: Sequence[Stage],
+    origin: str,
+    before: Set[RowId] = frozenset(),
 ) -> dict[RowId, Refused]:
     """Apply all stages; return the rejected rows. The rest is written (law L2, poison does not block).
+    `before`: rows of the same push that were rejected already.
 
     Parents are written before children and children deleted before parents (law L9). Where a unique
     value moves from a deleted row to a new one, deleting first is what works, so that order is tried too.
@@ -36,7 +41,7 @@ def commit_stages(
             return refused
         for stage, rows in _by_stage(found):
             transaction.discard(stage, [refusal.row for refusal in rows])
-        rejected = refused.keys() | {_row_id(schema, refusal) for refusal in found}
+        rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
 
 

@@ -109,6 +109,28 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A large push as it was announced: `messages.BeginPush` without its version. One a replica."""
+
+    replica: str
+    number: int
+    digest: str
+    schema: str
+    chunks: int
+    rows: int
+    bases: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedChunk:
+    """A chunk as it was sent; `details` are the engine's own bytes."""
+
+    digest: str
+    body: bytes
+    details: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """New log entries, coalesced per row: `touched[table position] = [(key, mask, deleted?)...]` with the
     mask of every column in entries I and R. `end` is where the page ends; `more` if entries remain;
@@ -212,6 +234,29 @@ class WriteTransaction(ReadTransaction, Protocol):
     def save_client(self, client: Client) -> None:
         """Insert or replace. The times are the database's own when given as 'now'."""
 
+    def lock_upload(self, replica: str) -> Upload | None:
+        """The large push that the replica announced last, locked until the end."""
+
+    def save_upload(self, upload: Upload) -> None:
+        """Keep it, as of now; another one of the replica's goes, with its chunks.
+
+        Uploads need not survive a crash of the database: what is lost is sent again."""
+
+    def forget_upload(self, replica: str) -> None:
+        """Remove the replica's upload and its chunks, if there is one."""
+
+    def sweep_uploads(self, seconds: float) -> None:
+        """Remove every upload that was begun longer ago."""
+
+    def save_chunk(self, replica: str, chunk: int, content: UploadedChunk) -> None:
+        """Insert or replace one chunk of the replica's upload."""
+
+    def chunks_kept(self, replica: str) -> list[tuple[int, str, int]]:
+        """Number, digest and size in bytes of each chunk that is there, in order of the numbers."""
+
+    def uploaded_chunk(self, replica: str, chunk: int) -> UploadedChunk | None:
+        """One chunk."""
+
     def stage(self, stage: Stage) -> None:
         """Load the rows for `lock`, `rivals`, `apply`. Bulk: one COPY or one parameter, not a
         statement a row."""
@@ -240,6 +285,9 @@ class WriteTransaction(ReadTransaction, Protocol):
         NOTHING of this call stays written (a savepoint), and every row found refused is returned; the
         engine discards them and calls again. An insert that meets a row committed meanwhile: Conflict.
         What cascades and the user's triggers change besides is captured with origin `hub`."""
+
+    def unstage(self) -> None:
+        """Everything staged so far is of no use any more: free what it takes (law L11)."""
 
     def differing(self, stage: Stage) -> list[int]:
         """Rows of an applied insert or update whose stored values are not what was staged."""

@@ -37,8 +37,9 @@ from syncline.hub.database import (
     WriteTransaction,
 )
 from syncline.hub.pull import chunk_groups, page_of
-from syncline.hub.receive import Receiver
+from syncline.hub.receive import Receiver, Undone
 from syncline.hub.registry import open_database
+from syncline.hub.uploads import Uploads
 from syncline.hub.verify import verify
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
@@ -53,13 +54,6 @@ T = TypeVar("T")
 ATTEMPTS = 12
 PATIENCE_SECONDS = 40.0
 """After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
-
-
-class _Wanted(Exception):
-    """Leaves a transaction without committing it, with the verdict to answer."""
-
-    def __init__(self, verdict: m.Verdict) -> None:
-        self.verdict = verdict
 
 
 class Hub:
@@ -97,6 +91,7 @@ class Hub:
             m.StateQuery: self._state,
             m.ConflictsQuery: self._list_conflicts,
             m.Resolve: self._resolve,
+            **Uploads(self).handlers(),
         }
 
     def __enter__(self) -> Hub:
@@ -315,27 +310,43 @@ class Hub:
         bases = [self._position(token, None) for token in request.bases]
         parts = accept(groups, schema, len(bases), self.limits)
         receiver = Receiver(schema, rules, request, parts, bases, self._tolerance)
+        return self._decided(actor, request, receiver)
+
+    def _decided(self, actor: Actor, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
+        """Do a push, small or large; with a pull, answer that too."""
 
         def work(transaction: WriteTransaction) -> m.Verdict:
-            self._still(schema)
+            self._still(receiver.schema)
             verdict = receiver.receive(transaction)
             if verdict.wanted:
-                raise _Wanted(verdict)
+                raise Undone(verdict)
             return verdict
 
         try:
             verdict = self._write(work)
-        except _Wanted as wanted:
+        except Undone as wanted:
             return wanted.verdict
         logger.info(
             "committed push",
             extra={"action": "push", "replica": request.replica, "number": request.number,
-                   "rows": sum(len(part.rows) for part in parts), "rejected": len(verdict.rejected),
+                   "rows": receiver.rows, "rejected": len(verdict.rejected),
                    "conflicts": len(verdict.conflicts), "repeat": verdict.repeat},
         )  # fmt: skip
         if request.pull is None:
             return verdict
         return msgspec.structs.replace(verdict, changes=self._pull(actor, request.pull))
+
+    def _foreseen(self, receiver: Receiver) -> m.Verdict:
+        """The verdict on a push that is not done: the same transaction, rolled back."""
+
+        def work(transaction: WriteTransaction) -> m.Verdict:
+            self._still(receiver.schema)
+            raise Undone(receiver.receive(transaction))
+
+        try:
+            return self._write(work)
+        except Undone as undone:
+            return undone.verdict
 
     def _snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._checked(request.schema)

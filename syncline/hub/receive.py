@@ -1,9 +1,12 @@
-"""One push, from accepted parts to the verdict, in one transaction of the central database."""
+"""One push, from accepted parts to the verdict, in one transaction of the central database.
+
+`Receiver` has the whole push in memory; `hub.large` reads one chunk after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,10 +18,11 @@ from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.database import Client, ConflictRow, Position, Stage, WriteTransaction
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stage_parts
+from syncline.merge.decide import Base
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
 from syncline.protocol.body import seal
-from syncline.protocol.messages import Push, Rejection, Verdict
+from syncline.protocol.messages import BeginPush, CommitPush, PreparePush, Push, Rejection, Verdict
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -31,44 +35,54 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     """The lowest conflict id of the push; 0 if there was none."""
 
 
+class Undone(Exception):
+    """Leaves a transaction without committing it, with the verdict to answer."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a push: what was settled, what the database refused, the highest HLC in it."""
+
+    settled: Settled = field(default_factory=Settled)
+    refused: dict[RowId, Refused] = field(default_factory=dict)
+    newest: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Everything a push is judged by. `parts` and `bases` come from the push itself."""
 
     schema: Schema
     rules: Sequence[TableRules]
-    push: Push
+    push: Push | PreparePush | CommitPush
     parts: Sequence[Part]
     bases: Sequence[Position]
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
 
+    @property
+    def rows(self) -> int:
+        """How many rows the push has."""
+        return sum(len(part.rows) for part in self.parts)
+
     def receive(self, transaction: WriteTransaction) -> Verdict:
         """Answer the push. If the verdict has `wanted`, the caller must roll the transaction back."""
         push = self.push
-        client = transaction.lock_client(push.replica)
-        if client is None:
-            raise UnknownReplica(f"replica {push.replica} was never registered here")
+        client = check_step(transaction.lock_client(push.replica), push)
         if client.number == push.number:
             return self._repeat(transaction, client)
-        if client.number != push.number - 1:
-            raise PushOutOfStep(
-                f"push {push.number} of replica {push.replica} after push {client.number}",
-                code="push_ahead" if push.number > client.number else "push_behind",
-            )
         return self._first(transaction, client)
 
     def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
-        push, schema = self.push, self.schema
-        clamp_stamps(self.parts, transaction.milliseconds(), self.tolerance)
-        details = details_by_row(push.details, schema)
-        settled = settle(transaction, schema, self.rules, self.parts, self.bases, push.replica, details)
+        push = self.push
+        outcome = self._outcome(transaction, details_by_row(push.details, self.schema))
+        settled, refused = outcome.settled, outcome.refused
         if settled.wanted:
             return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
-        refused = commit_stages(transaction, schema, settled.stages, push.replica)
         overrides = settled.overrides | dict.fromkeys(refused)
-        for stage in settled.stages:
-            overrides |= dict.fromkeys(self._differing(transaction, stage))
         conflicts = self._keep_notes(transaction, settled, refused)
         kept = Kept(
             [(table, list(key)) for table, key in overrides],
@@ -76,8 +90,7 @@ class Receiver:
             max((note.rival[0] for _, _, note in settled.notes), default=0),
             min((row.id for row in conflicts), default=0),
         )
-        newest = max((max(part.hlc) for part in self.parts if part.hlc), default=0)
-        transaction.raise_clock(newest)
+        transaction.raise_clock(outcome.newest)
         transaction.save_client(
             replace(
                 client,
@@ -89,6 +102,28 @@ class Receiver:
         )
         return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
 
+    def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
+        """Do the push. Nothing was written if rows are wanted."""
+        settled = self._settled(transaction, self.parts, details)
+        if settled.wanted:
+            return Outcome(settled)
+        refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
+        self._note_differing(transaction, settled.stages, settled)
+        return Outcome(settled, refused, newest_of(self.parts))
+
+    def _settled(
+        self, transaction: WriteTransaction, parts: Sequence[Part], details: dict[RowId, Base]
+    ) -> Settled:
+        clamp_stamps(parts, transaction.milliseconds(), self.tolerance)
+        replica = self.push.replica
+        return settle(transaction, self.schema, self.rules, parts, self.bases, replica, details)
+
+    def _note_differing(
+        self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
+    ) -> None:
+        for stage in stages:
+            settled.overrides |= dict.fromkeys(self._differing(transaction, stage))
+
     def _differing(self, transaction: WriteTransaction, stage: Stage) -> list[RowId]:
         table = self.schema.tables[stage.table]
         if table.exact or stage.form == "delete":
@@ -98,22 +133,25 @@ class Receiver:
 
     def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
         """The verdict stands, but rows are answered as they are now (law L3)."""
-        if client.digest != self.push.digest:
-            raise PushOutOfStep(
-                f"push {self.push.number} of replica {self.push.replica} came before with other content",
-                code="replica_copied",
-            )
         kept = msgspec.msgpack.decode(client.verdict, type=Kept)
         rows: dict[RowId, None] = {(table, tuple(key)): None for table, key in kept.overrides}
-        stages = stage_parts(transaction, self.parts)
-        rivals = rivals_of(transaction, stages, self.parts, self.bases, self.push.replica)
-        for part, others in zip(self.parts, rivals, strict=True):
-            rows |= dict.fromkeys((part.table, part.keys[row]) for row in others)
+        rows |= dict.fromkeys(self._changed_since(transaction))
         conflicts: list[ConflictRow] = []
         if kept.first_conflict:
             found = transaction.conflicts(self.push.replica, False, kept.first_conflict - 1, 1_000_000)
             conflicts = [row for row in found if row.push == self.push.number]
         return self._verdict(transaction, kept, rows, conflicts, repeat=True)
+
+    def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
+        """The rows of the push that others changed and the replica had not seen."""
+        return self._met(transaction, self.parts)
+
+    def _met(self, transaction: WriteTransaction, parts: Sequence[Part]) -> list[RowId]:
+        stages = stage_parts(transaction, parts)
+        rivals = rivals_of(transaction, stages, parts, self.bases, self.push.replica)
+        return [
+            (part.table, part.keys[row]) for part, others in zip(parts, rivals, strict=True) for row in others
+        ]
 
     def _verdict(
         self,
@@ -149,3 +187,26 @@ class Receiver:
         ]
         ids = transaction.add_conflicts(rows) if rows else []
         return [replace(row, id=number) for row, number in zip(rows, ids, strict=True)]
+
+
+def check_step(client: Client | None, push: Push | BeginPush | PreparePush | CommitPush) -> Client:
+    """The record of the replica that pushes; UnknownReplica, PushOutOfStep unless this push is its next one
+    or its last one again."""
+    if client is None:
+        raise UnknownReplica(f"replica {push.replica} was never registered here")
+    if client.number not in (push.number, push.number - 1):
+        raise PushOutOfStep(
+            f"push {push.number} of replica {push.replica} after push {client.number}",
+            code="push_ahead" if push.number > client.number else "push_behind",
+        )
+    if client.number == push.number and client.digest != push.digest:
+        raise PushOutOfStep(
+            f"push {push.number} of replica {push.replica} came before with other content",
+            code="replica_copied",
+        )
+    return client
+
+
+def newest_of(parts: Sequence[Part]) -> int:
+    """The highest HLC of these parts."""
+    return max((max(part.hlc) for part in parts if part.hlc), default=0)

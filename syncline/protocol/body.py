@@ -16,12 +16,13 @@ from msgspec import Raw
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
 from syncline.model.collector import resting
 from syncline.model.values import INTEGER_MAX, Value
-from syncline.protocol.messages import Group, PushGroup
+from syncline.protocol.messages import Detail, Group, PushGroup
 
 _CELLS = frozenset((type(None), int, float, str, bytes))
 
 _encoder = msgspec.msgpack.Encoder()
 _groups = msgspec.msgpack.Decoder(list[Group])
+_details = msgspec.msgpack.Decoder(list[Detail])
 _push_groups = msgspec.msgpack.Decoder(list[PushGroup])
 
 
@@ -53,6 +54,26 @@ def seal_encoded(groups: Sequence[bytes]) -> tuple[bytes, str]:
         header = b"\xdd" + count.to_bytes(4, "big")
     body = b"".join([header, *groups])
     return body, hashlib.sha256(body).hexdigest()
+
+
+def whole_digest(digests: Iterable[str]) -> str:
+    """The digest of a push in chunks: SHA-256 over the chunks' digests, 32 bytes each, in order."""
+    return hashlib.sha256(b"".join(map(bytes.fromhex, digests))).hexdigest()
+
+
+def check_digest(body: Raw | bytes, digest: str) -> None:
+    """Raise DigestMismatch unless it is the SHA-256 of these groups."""
+    _check(bytes(body), digest)
+
+
+def pack_details(details: list[Detail]) -> bytes:
+    """Details as the hub keeps them with a chunk; nothing for none."""
+    return _encoder.encode(details) if details else b""
+
+
+def open_details(packed: bytes) -> list[Detail]:
+    """The inverse of `pack_details`."""
+    return _details.decode(packed) if packed else []
 
 
 def open_groups(body: Raw | bytes, digest: str) -> list[Group]:

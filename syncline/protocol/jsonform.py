@@ -8,7 +8,7 @@ infinities, so a value may be an object with one key:
 
 Everything else is itself: 64-bit integers in full, a float always with a point or an exponent, -0.0 with
 its sign. `groups` and `overrides` (MessagePack inside MessagePack) are shown as JSON. The digest stays that
-of the MessagePack form; a push may leave it out, and then none is checked.
+of the MessagePack form; a push or a chunk may leave it out, and then none is checked.
 """
 
 from __future__ import annotations
@@ -28,14 +28,25 @@ from msgspec import Raw, Struct
 from syncline.errors import DigestMismatch, Malformed
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.protocol.body import seal
-from syncline.protocol.messages import Group, Push, PushGroup, Record, Resolve
+from syncline.protocol.messages import (
+    Group,
+    Push,
+    PushChunk,
+    PushGroup,
+    Record,
+    Resolve,
+)
 
 M = TypeVar("M", bound=Record)
 Turn = Callable[[Any], Any] | None
 """Turns a value from one form into the other; None: it is the same in both."""
 
-_OPTIONAL: dict[tuple[type[Record], str], Any] = {(Push, "digest"): "", (Resolve, "id"): 0}
-"""What JSON may leave out: the digest of a push, and the number that stands in the path anyway."""
+_OPTIONAL: dict[tuple[type[Record], str], Any] = {
+    (Push, "digest"): "",
+    (PushChunk, "digest"): "",
+    (Resolve, "id"): 0,
+}
+"""What JSON may leave out: the digest of groups, and a conflict's number, which stands in the path anyway."""
 
 _NAMED_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -122,7 +133,7 @@ def _is_record(hint: Any) -> bool:
 
 
 def _group_type(record: type[Record]) -> type[Record]:
-    return PushGroup if record is Push else Group
+    return PushGroup if record in (Push, PushChunk) else Group
 
 
 def _twin_type(hint: Any, record: type[Record]) -> Any:
@@ -201,12 +212,12 @@ def _to_record(record: type[Record]) -> Callable[[Any], Record]:
             values[name] = each(values[name])
         return record(**values)
 
-    if record is Push:
-        return lambda named: _with_digest(cast(Push, turn(named)))
+    if record in (Push, PushChunk):
+        return lambda named: _with_digest(cast(Push | PushChunk, turn(named)))
     return turn
 
 
-def _with_digest(push: Push) -> Push:
+def _with_digest(push: Push | PushChunk) -> Push | PushChunk:
     computed = hashlib.sha256(bytes(push.groups)).hexdigest()
     if push.digest and push.digest != computed:
         raise DigestMismatch(f"the SHA-256 of the groups is {computed}, not the one announced")

@@ -14,7 +14,17 @@ from msgspec import Raw, Struct
 from syncline.errors import Malformed, TooLarge
 from syncline.model.values import INTEGER_MAX
 from syncline.protocol.body import check_cells
-from syncline.protocol.messages import Limits, Push, Record, Resolve
+from syncline.protocol.messages import (
+    BeginPush,
+    CommitPush,
+    Detail,
+    Limits,
+    PreparePush,
+    Push,
+    PushChunk,
+    Record,
+    Resolve,
+)
 
 NAME_LENGTH = 200
 """Characters of a replica id, a name or a schema fingerprint."""
@@ -23,9 +33,19 @@ WATERMARK_LENGTH = 32_768
 COLUMNS = 32_767
 """As many as SQLite can be built for."""
 
-_NAMES = ("replica", "schema", "name", "fingerprint", "previous")
+_NAMES = ("replica", "schema", "name", "fingerprint", "previous", "digest", "push")
 _WATERMARKS = ("after", "cursor", "watermark", "from_key", "to_key")
-_NUMBERS = {"number": 1, "limit": 1, "after": 0, "id": 0, "table": 0, "size": 0}
+_NUMBERS = {
+    "number": 1,
+    "limit": 1,
+    "after": 0,
+    "id": 0,
+    "chunk": 1,
+    "chunks": 1,
+    "rows": 0,
+    "table": 0,
+    "size": 0,
+}
 """Integer fields and their least value; the version is checked apart."""
 
 
@@ -50,10 +70,17 @@ def check(message: Record, limits: Limits) -> None:
     for name in message.__struct_fields__:
         _check_field(name, getattr(message, name))
     if isinstance(message, Push):
-        _check_push(message, limits)
-        if message.pull is not None:
-            check(message.pull, limits)
-    elif isinstance(message, Resolve):
+        _check_bases(message.bases, limits)
+        _check_groups(message.groups, limits)
+    elif isinstance(message, PushChunk):
+        _check_groups(message.groups, limits)
+    elif isinstance(message, BeginPush):
+        check_begun(message, limits)
+    if isinstance(message, (Push, PushChunk, PreparePush, CommitPush)):
+        _check_details(message.details, limits)
+    if isinstance(message, (Push, CommitPush)) and message.pull is not None:
+        check(message.pull, limits)
+    if isinstance(message, Resolve):
         _check_depth(message.value, limits.depth)
         check_cells([message.value] if isinstance(message.value, list) else [[message.value]])
 
@@ -70,14 +97,32 @@ def _check_field(name: str, value: Any) -> None:
         raise TooLarge(f"{name} is longer than {WATERMARK_LENGTH} characters")
 
 
-def _check_push(push: Push, limits: Limits) -> None:
-    if len(push.bases) > limits.bases:
-        raise TooLarge(f"the push names {len(push.bases)} bases; {limits.bases} may be sent at once")
-    if _length(push.groups) > limits.push_rows:
+def _check_bases(bases: list[str], limits: Limits) -> None:
+    if len(bases) > limits.bases:
+        raise TooLarge(f"the push names {len(bases)} bases; {limits.bases} may be sent at once")
+
+
+def check_begun(begun: BeginPush, limits: Limits) -> None:
+    """Raise TooLarge or Malformed unless a large push may be as large as announced."""
+    _check_bases(begun.bases, limits)
+    if not begun.bases or begun.chunks < 1 or begun.rows < 0:
+        raise Malformed("a push has chunks, rows and bases")
+    if begun.rows > limits.push_total_rows:
+        raise TooLarge(
+            f"{begun.rows} rows in one push; the limit is {limits.push_total_rows}", code="too_many_rows"
+        )
+    if begun.chunks > limits.push_chunks:
+        raise TooLarge(
+            f"{begun.chunks} chunks in one push; the limit is {limits.push_chunks}", code="too_many_chunks"
+        )
+
+
+def _check_groups(groups: Raw, limits: Limits) -> None:
+    if _length(groups) > limits.push_rows:
         raise _too_many(limits)
     rows = 0
     try:
-        outlines = _outlines.decode(push.groups)
+        outlines = _outlines.decode(groups)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Malformed(f"the groups of the push cannot be read: {error}") from error
     for group in outlines:
@@ -87,9 +132,12 @@ def _check_push(push: Push, limits: Limits) -> None:
             raise _too_many(limits)
         if _length(group.columns) > COLUMNS:
             raise TooLarge(f"a group names more than {COLUMNS} columns")
-    if len(push.details) > limits.push_rows:
+
+
+def _check_details(details: list[Detail], limits: Limits) -> None:
+    if len(details) > limits.push_rows:
         raise _too_many(limits)
-    for detail in push.details:
+    for detail in details:
         check_cells((detail.key, detail.base, detail.image or []))
 
 

@@ -104,6 +104,89 @@ class Push(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
+class BeginPush(Record, frozen=True):
+    """Announce a push that does not fit one request. It comes in `chunks` chunks, numbered from 1.
+
+    `digest` is the SHA-256, in hex, of the chunks' digests one after the other (32 bytes each). Writes
+    come before deletes: no chunk with a group I, R or U follows one with a group D or -. A row stands in
+    one chunk. Asking again changes nothing; another push of the replica's that was announced is forgotten.
+    """
+
+    replica: str
+    number: int
+    schema: str
+    bases: list[str]
+    digest: str
+    chunks: int
+    rows: int
+    version: int = PROTOCOL_VERSION
+
+
+class PushBegun(Record, frozen=True):
+    """`have`: the numbers of the chunks that the hub has already."""
+
+    number: int
+    have: list[int]
+    version: int = PROTOCOL_VERSION
+
+
+class PushChunk(Record, frozen=True):
+    """One chunk: `groups` is MessagePack of `list[PushGroup]`, `digest` its SHA-256 in hex, `push` the digest
+    of the whole. `details` of its rows, where the hub wanted too many for one request; no part of the digest.
+    """
+
+    replica: str
+    number: int
+    chunk: int
+    push: str
+    digest: str
+    groups: Raw
+    details: list[Detail] = []
+    version: int = PROTOCOL_VERSION
+
+
+class ChunkKept(Record, frozen=True):
+    number: int
+    chunk: int
+    version: int = PROTOCOL_VERSION
+
+
+class PreparePush(Record, frozen=True):
+    """Ask for the verdict on an uploaded push without its being done: the same transaction, undone."""
+
+    replica: str
+    number: int
+    schema: str
+    digest: str
+    details: list[Detail] = []
+    version: int = PROTOCOL_VERSION
+
+
+class CommitPush(Record, frozen=True):
+    """Do an uploaded push, in one transaction; everything else is as with `Push`."""
+
+    replica: str
+    number: int
+    schema: str
+    digest: str
+    details: list[Detail] = []
+    pull: Pull | None = None
+    version: int = PROTOCOL_VERSION
+
+
+class ForgetPush(Record, frozen=True):
+    """Forget what was uploaded of a push. What was committed stays done."""
+
+    replica: str
+    number: int
+    version: int = PROTOCOL_VERSION
+
+
+class PushForgotten(Record, frozen=True):
+    number: int
+    version: int = PROTOCOL_VERSION
+
+
 class Rejection(Record, frozen=True):
     """A change the centre cannot hold. `parent` names the rejected row it depends on, if that is why."""
 
@@ -195,12 +278,18 @@ class Limits(Record, frozen=True):
 
     bytes: int = 64 * 1024 * 1024
     push_rows: int = 50_000
+    """Rows of a small push, and of a chunk of a large one."""
     pull_rows: int = 20_000
     """Rows a page, at most."""
     bases: int = 10_000
     depth: int = 8
     keep_sent: int = 7 * 86_400
     """Seconds that a replica keeps what it pushed, to offer it again to a centre that went back in time."""
+    push_total_rows: int = 10_000_000
+    """Rows of a large push, all chunks together."""
+    push_chunks: int = 2_000
+    push_total_bytes: int = 8 * 1024 * 1024 * 1024
+    """Bytes of a large push, all chunks together."""
 
 
 class Registered(Record, frozen=True):
@@ -346,12 +435,30 @@ class Verified(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
-Request = Register | SchemaQuery | Pull | Push | Snapshot | StateQuery | ConflictsQuery | Resolve | Verify
+Request = (
+    Register
+    | SchemaQuery
+    | Pull
+    | Push
+    | BeginPush
+    | PushChunk
+    | PreparePush
+    | CommitPush
+    | ForgetPush
+    | Snapshot
+    | StateQuery
+    | ConflictsQuery
+    | Resolve
+    | Verify
+)
 Response = (
     Registered
     | SchemaAnswer
     | Changes
     | Verdict
+    | PushBegun
+    | ChunkKept
+    | PushForgotten
     | SnapshotPage
     | StateAnswer
     | ConflictsAnswer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,13 @@ class Route:
         path = self.path.format_map(fields)
         if self.body:
             return path, {}
-        return path, {name: _as_text(value) for name, value in fields.items() if value is not None}
+        found = {name: _as_text(value) for name, value in fields.items() if value is not None}
+        return path, {name: text for name, text in found.items() if name not in self.in_path}
+
+    @property
+    def in_path(self) -> list[str]:
+        """The fields that stand in the path: numbers, all of them."""
+        return re.findall(r"{(\w+)}", self.path)
 
 
 def _as_text(value: Any) -> str:
@@ -65,6 +72,46 @@ ROUTES = (
         "Push; with a pull inside, the pull too. This is the everyday sync",
         body=True,
         repeatable=False,
+    ),
+    Route(
+        "POST",
+        "/sync/pushes",
+        messages.BeginPush,
+        messages.PushBegun,
+        "Begin a large push; says which chunks the hub has already",
+        body=True,
+    ),
+    Route(
+        "PUT",
+        "/sync/pushes/{number}/chunks/{chunk}",
+        messages.PushChunk,
+        messages.ChunkKept,
+        "Upload one chunk of a large push",
+        body=True,
+    ),
+    Route(
+        "POST",
+        "/sync/pushes/{number}/prepare",
+        messages.PreparePush,
+        messages.Verdict,
+        "The verdict on a large push, without doing it",
+        body=True,
+    ),
+    Route(
+        "POST",
+        "/sync/pushes/{number}/commit",
+        messages.CommitPush,
+        messages.Verdict,
+        "Do a large push, in one transaction",
+        body=True,
+        repeatable=False,
+    ),
+    Route(
+        "DELETE",
+        "/sync/pushes/{number}",
+        messages.ForgetPush,
+        messages.PushForgotten,
+        "Forget what was uploaded of a large push",
     ),
     Route("GET", "/sync/snapshot", messages.Snapshot, messages.SnapshotPage, "Hydrate, one chunk of rows"),
     Route(

@@ -25,6 +25,7 @@ STATUS: Mapping[str, int] = {
     "version_unsupported": 400,
     "not_found": 404,
     "unknown_replica": 404,
+    "unknown_upload": 404,
     "unknown_conflict": 404,
     "no_snapshot": 404,
     "range_not_satisfiable": 416,

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from syncline.errors import Malformed, SynclineError, TooLarge
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import codec, compression, messages, negotiation, versions
+from syncline.protocol.messages import Record
 from syncline.protocol.negotiation import Form
 from syncline.protocol.routes import Route
 from syncline.server.centre import Centre
@@ -51,7 +52,7 @@ class Exchange:
         try:
             terms = self._agree(request.headers)
             if not self._route.body:
-                fields = _query(request)
+                fields = _query(request, self._route)
                 return await self._lanes.run(lambda: self._ask(fields, terms))
             async with body_of(request, self._hub.limits.bytes, self._lanes) as body:
                 path = request.path_params
@@ -88,8 +89,7 @@ class Exchange:
         limits = self._hub.limits
         plain = compression.decompress(body, terms.content_encoding, limits.bytes)
         message = codec.decode_request(plain, self._route.request, terms.sent, limits)
-        if isinstance(message, messages.Resolve):
-            message = _numbered(message, path["id"])
+        message = _numbered(message, self._route, path)
         return self._handed_over(cast(messages.Request, message), terms)
 
     def _handed_over(self, message: messages.Request, terms: _Terms) -> Response:
@@ -108,8 +108,8 @@ def _parting(error: SynclineError, request: Request) -> dict[str, str]:
     return {"connection": "close"} if endless or error.code == "request_timeout" else {}
 
 
-def _query(request: Request) -> dict[str, str]:
-    """The query's parameters, each given once."""
+def _query(request: Request, route: Route) -> dict[str, str]:
+    """The query's parameters, each given once, and what stands in the path."""
     if len(request.scope["query_string"]) > QUERY_LENGTH:
         raise TooLarge(f"the query is longer than {QUERY_LENGTH} characters")
     pairs = request.query_params.multi_items()
@@ -118,13 +118,21 @@ def _query(request: Request) -> dict[str, str]:
         raise Malformed("a query parameter is given twice")
     if "version" in fields:
         raise Malformed(f"the version of the protocol is said in the header {versions.HEADER}")
-    return fields
+    if any(name in fields for name in route.in_path):
+        raise Malformed("a query parameter repeats what stands in the path")
+    return fields | {name: str(_number(request.path_params[name])) for name in route.in_path}
 
 
-def _numbered(message: messages.Resolve, number: str) -> messages.Resolve:
-    """The message with the conflict's number from the path."""
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise Malformed(f"{number[:40]!r} is not the number of a conflict")
-    if message.id not in (0, int(number)):
-        raise Malformed(f"the body decides conflict {message.id}, the path {number}")
-    return msgspec.structs.replace(message, id=int(number))
+def _numbered(message: Record, route: Route, path: Mapping[str, str]) -> Record:
+    """The message with the numbers that stand in the path; 0 in the body is none."""
+    numbers = {name: _number(path[name]) for name in route.in_path}
+    for name, number in numbers.items():
+        if getattr(message, name) not in (0, number):
+            raise Malformed(f"the body says {name} {getattr(message, name)}, the path {number}")
+    return msgspec.structs.replace(message, **numbers) if numbers else message
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Malformed(f"{text[:40]!r} in the path is not a number")
+    return int(text)

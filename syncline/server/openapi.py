@@ -90,10 +90,10 @@ def _content(kind: type[Any]) -> dict[str, Any]:
 
 
 def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    fields, place = schemas[route.request.__name__], "query"
+    fields = schemas[route.request.__name__]
     names = [name for name in fields["properties"] if name != "version"]
     if route.body:
-        names, place = [name for name in names if f"{{{name}}}" in route.path], "path"
+        names = [name for name in names if name in route.in_path]
     return [
         {
             "name": name,
@@ -102,6 +102,7 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
             "schema": fields["properties"][name],
         }
         for name in names
+        for place in ("path" if name in route.in_path else "query",)
     ]
 
 

@@ -80,6 +80,33 @@ CREATE INDEX conflicts_by_replica ON syncline.conflicts (replica, id);
 -- name: open conflicts
 CREATE INDEX conflicts_open ON syncline.conflicts (id) WHERE open;
 
+-- name: uploads
+-- Large pushes on their way, one a replica. What a crash loses is sent again.
+CREATE UNLOGGED TABLE syncline.uploads (
+    replica text PRIMARY KEY,
+    number bigint NOT NULL,
+    digest text NOT NULL,
+    schema text NOT NULL,
+    chunks int NOT NULL,
+    rows bigint NOT NULL,
+    bases text NOT NULL,
+    begun timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: chunks
+CREATE UNLOGGED TABLE syncline.chunks (
+    replica text NOT NULL,
+    chunk int NOT NULL,
+    digest text NOT NULL,
+    details bytea NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (replica, chunk)
+);
+
+-- name: chunks as they are
+-- They were sent compressed if that was worth it: do not try again.
+ALTER TABLE syncline.chunks ALTER COLUMN body SET STORAGE EXTERNAL;
+
 -- name: log sequence
 -- Uncached: for one row, whose writers follow each other, the numbers then are the order of its changes.
 CREATE SEQUENCE syncline.log_seq;

@@ -1,4 +1,4 @@
--- From layout 1 to 2: what is pruned, and the registry of replicas.
+-- From layout 1 to 2: what is pruned, the registry of replicas, and large pushes.
 
 -- name: state
 ALTER TABLE syncline.state
@@ -29,6 +29,33 @@ ALTER TABLE syncline.clients
 
 -- name: seen
 UPDATE syncline.clients SET last_seen = greatest(last_push, last_pull);
+
+-- name: uploads
+-- Large pushes on their way, one a replica. What a crash loses is sent again.
+CREATE UNLOGGED TABLE syncline.uploads (
+    replica text PRIMARY KEY,
+    number bigint NOT NULL,
+    digest text NOT NULL,
+    schema text NOT NULL,
+    chunks int NOT NULL,
+    rows bigint NOT NULL,
+    bases text NOT NULL,
+    begun timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: chunks
+CREATE UNLOGGED TABLE syncline.chunks (
+    replica text NOT NULL,
+    chunk int NOT NULL,
+    digest text NOT NULL,
+    details bytea NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (replica, chunk)
+);
+
+-- name: chunks as they are
+-- They were sent compressed if that was worth it: do not try again.
+ALTER TABLE syncline.chunks ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- name: layout
 UPDATE syncline.state SET layout = 2;

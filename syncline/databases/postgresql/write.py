@@ -15,17 +15,19 @@ from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.read import Reader, conflict_row
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import join_mask, queries
-from syncline.databases.postgresql.stage import Loaded, discard, load
+from syncline.databases.postgresql.stage import Loaded, discard, drop, load
+from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import WatermarkRefused
 from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival, Stage
 
 
-class Writer(Reader):
+class Writer(Reader, UploadKeeping):
     """A transaction of the contract's `WriteTransaction`, READ COMMITTED."""
 
     def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
         super().__init__(session, layout, cluster)
         self._lock_timeout = lock_timeout
+        self._tables: list[str] = []
 
     def wait_longer(self, attempt: int) -> None:
         """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
@@ -57,7 +59,15 @@ class Writer(Reader):
     def stage(self, stage: Stage) -> None:
         """Load the rows. What cannot be loaded is refused when the stage is applied."""
         with translating():
-            stage.handle = load(self._session, self._layout.shapes[stage.table], stage)
+            stage.handle = loaded = load(self._session, self._layout.shapes[stage.table], stage)
+        if loaded.table:
+            self._tables.append(loaded.table)
+
+    def unstage(self) -> None:
+        """Drop the temporary tables now, not only at the end."""
+        with translating():
+            drop(self._session, self._tables)
+        self._tables.clear()
 
     def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
         """Lock what exists, in the order of tables and keys; per stage the rows that are not as expected."""

@@ -57,3 +57,33 @@ SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(n
   JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
  WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 AND k.conname = $3;
+
+-- name: lock upload
+SELECT replica, number, digest, schema, chunks, rows, bases FROM syncline.uploads WHERE replica = $1 FOR UPDATE;
+
+-- name: save upload
+INSERT INTO syncline.uploads (replica, number, digest, schema, chunks, rows, bases)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (replica) DO UPDATE SET number = excluded.number, digest = excluded.digest, schema = excluded.schema,
+    chunks = excluded.chunks, rows = excluded.rows, bases = excluded.bases, begun = excluded.begun;
+
+-- name: forget chunks
+DELETE FROM syncline.chunks WHERE replica = $1;
+
+-- name: forget upload
+DELETE FROM syncline.uploads WHERE replica = $1;
+
+-- name: sweep uploads
+-- $1 in seconds.
+WITH gone AS (DELETE FROM syncline.uploads WHERE begun < now() - $1::float8 * interval '1 second' RETURNING replica)
+DELETE FROM syncline.chunks WHERE replica IN (SELECT replica FROM gone);
+
+-- name: save chunk
+INSERT INTO syncline.chunks (replica, chunk, digest, body, details) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (replica, chunk) DO UPDATE SET digest = excluded.digest, body = excluded.body, details = excluded.details;
+
+-- name: chunks kept
+SELECT chunk, digest, length(body) + length(details) FROM syncline.chunks WHERE replica = $1 ORDER BY chunk;
+
+-- name: uploaded chunk
+SELECT digest, body, details FROM syncline.chunks WHERE replica = $1 AND chunk = $2;

@@ -80,3 +80,24 @@ CREATE TABLE IF NOT EXISTS _sync_hub_conflict (
     open INTEGER NOT NULL,
     data TEXT NOT NULL
 );
+
+-- Large pushes on their way, one a replica. `bases` is a JSON list; times are seconds since 1970.
+CREATE TABLE IF NOT EXISTS _sync_hub_upload (
+    replica TEXT PRIMARY KEY NOT NULL,
+    number INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    schema TEXT NOT NULL,
+    chunks INTEGER NOT NULL,
+    "rows" INTEGER NOT NULL,
+    bases TEXT NOT NULL,
+    begun REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS _sync_hub_chunk (
+    replica TEXT NOT NULL,
+    chunk INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    details BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (replica, chunk)
+);

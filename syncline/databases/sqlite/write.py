@@ -18,10 +18,11 @@ from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.read import Reader, conflict_row
 from syncline.databases.sqlite.sql import NOW, WALL, commas, join_mask, mask_columns
 from syncline.databases.sqlite.stage import Staged
+from syncline.databases.sqlite.uploads import UploadKeeping
 from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival, Stage
 
 
-class Writer(Reader):
+class Writer(Reader, UploadKeeping):
     """`hub.database.WriteTransaction` over a connection that holds the write lock."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
@@ -30,10 +31,14 @@ class Writer(Reader):
 
     def close(self) -> None:
         """Drop the temporary tables; to be called before the commit."""
+        self.unstage()
+
+    def unstage(self) -> None:
         for staged in self._staged:
             self.connection.execute(f"DROP TABLE {staged.table}")
             if staged.entries is not None:
                 self.connection.execute(f"DROP TABLE {staged.entries}")
+        self._staged.clear()
 
     def lock_client(self, replica: str) -> Client | None:
         return self.client(replica)

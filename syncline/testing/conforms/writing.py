@@ -12,7 +12,7 @@ ALL = {"name", "city", "balance"}
 
 
 class WriteConformance:
-    """`stage`, `lock`, `rivals`, `apply`, `differing`."""
+    """`stage`, `lock`, `rivals`, `apply`, `differing`, `unstage`."""
 
     def test_what_is_applied_is_stored_and_logged_with_its_origin(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
@@ -28,6 +28,17 @@ class WriteConformance:
         assert world.rows("customer") == [["a", "New", "x", 1], ["c", "Cy", "z", 3]]
         assert world.since(start, "r1") == {}
         assert world.since(start, "r2") == {"customer": {("c",): ALL, ("a",): {"name"}, ("b",): ALL}}
+
+    def test_stages_are_freed_before_the_end_and_others_follow(self, world: World) -> None:
+        with world.database.write() as transaction:
+            for first in (0, 1000):
+                many: list[list[Value]] = [[str(first + n), "x", None, 1] for n in range(1000)]
+                stage = world.stage("insert", "customer", many)
+                transaction.stage(stage)
+                transaction.lock([stage])
+                assert transaction.apply([stage], "r1") == []
+                transaction.unstage()
+        assert len(world.rows("customer")) == 2000
 
     def test_a_replaced_row_touches_every_column(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1)")

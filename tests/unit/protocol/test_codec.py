@@ -51,6 +51,16 @@ MESSAGES: list[Record] = [
         [messages.Rejection(0, [b"k"], "unique", "taken", "change it", [1, [b"p"]])],
         [NOTE], 5, True, CHANGES,
     ),
+    messages.BeginPush("r1", 4, "f", ["w"], DIGEST, 2, 70_000),
+    messages.PushBegun(4, [1, 2]),
+    messages.PushChunk(
+        "r1", 4, 2, DIGEST, DIGEST, Raw(GROUPS), [messages.Detail(0, [1], [0], [b"x"], [None, math.inf])]
+    ),
+    messages.ChunkKept(4, 2),
+    messages.PreparePush("r1", 4, "f", DIGEST),
+    messages.CommitPush("r1", 4, "f", DIGEST, [messages.Detail(0, [1], [0], [b"x"], None)], PULL),
+    messages.ForgetPush("r1", 4),
+    messages.PushForgotten(4),
     messages.Snapshot("r1", "f"),
     messages.SnapshotPage("w", "c", 10, ANSWER_DIGEST, Raw(ANSWER)),
     messages.Verify("r1", "f", "w", 2, '[1,{"$blob":"AA=="}]', "[null]", 500),
@@ -214,4 +224,5 @@ def test_a_bad_query_is_malformed(fields: dict[str, str]) -> None:
 def test_what_a_transport_puts_into_a_query_is_what_a_server_reads(route: Any) -> None:
     for message in (message for message in MESSAGES if type(message) is route.request):
         _, fields = route.locate(message)
-        assert codec.read_query(fields, route.request, Limits()) == message
+        in_path = {name: str(getattr(message, name)) for name in route.in_path}
+        assert codec.read_query(fields | in_path, route.request, Limits()) == message

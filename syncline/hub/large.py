@@ -1,0 +1,230 @@
+"""A large push, chunk by chunk, in the one transaction of the central database (laws L3, L9, L11).
+
+One chunk at a time is in memory: settled, applied, freed. What a chunk cannot do yet waits:
+
+    a foreign key to a row of a later chunk     done after the last chunk with writes
+    a delete that others still stand in the way of, a unique value not free yet     after the last chunk
+
+A row that is refused then is rejected, with those that depend on it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from syncline.errors import DigestMismatch, Malformed, UnknownUpload
+from syncline.hub import codes
+from syncline.hub.accept import Part, accept, details_by_row
+from syncline.hub.commit import Refused, commit_stages
+from syncline.hub.database import Key, Stage, Upload, UploadedChunk, WriteTransaction
+from syncline.hub.receive import Outcome, Receiver, newest_of
+from syncline.hub.settle import RowId, Settled
+from syncline.merge.decide import Base
+from syncline.model.schema import Schema
+from syncline.protocol.body import open_details, open_push, whole_digest
+from syncline.protocol.messages import Limits
+
+DELETES = ("D", "-")
+WAITING = (codes.FOREIGN_KEY, codes.UNIQUE, codes.CONSTRAINT)
+"""Why a row may be refused that other rows of the same push make possible."""
+
+BUCKETS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Writes or deletes of one chunk, with the details that came with them."""
+
+    parts: list[Part]
+    details: dict[RowId, Base]
+
+    @property
+    def deletes(self) -> bool:
+        return self.parts[0].op in DELETES
+
+
+class Keys:
+    """Which rows a push has named, at 8 bytes each: a row must stand in it once."""
+
+    def __init__(self) -> None:
+        self._buckets: list[array[int]] = [array("q") for _ in range(BUCKETS)]
+
+    def add(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            for key in part.keys:
+                number = hash((part.table, key))
+                self._buckets[number % BUCKETS].append(number)
+
+    def suspects(self) -> set[int]:
+        """Numbers that occur twice: the same row, or two rows with one number by chance."""
+        found: set[int] = set()
+        for bucket in self._buckets:
+            seen: set[int] = set()
+            if len(seen.union(bucket)) < len(bucket):
+                for number in bucket:
+                    (found if number in seen else seen).add(number)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """The chunks of one upload, read in order as often as need be."""
+
+    upload: Upload
+    schema: Schema
+    limits: Limits
+
+    def units(self, transaction: WriteTransaction) -> Iterator[Unit]:
+        """What the chunks hold, in order, checked as a whole once the last one was read."""
+        self._check_complete(transaction)
+        keys, rows, deleting = Keys(), 0, False
+        for parts, details in self._accepted(transaction):
+            keys.add(parts)
+            rows += sum(len(part.rows) for part in parts)
+            for wanted in (False, True):
+                unit = Unit([part for part in parts if (part.op in DELETES) == wanted], details)
+                if unit.parts and deleting and not wanted:
+                    raise Malformed(f"push {self.upload.number}: a write follows a delete")
+                if unit.parts:
+                    deleting = wanted
+                    yield unit
+        if rows != self.upload.rows:
+            raise Malformed(f"push {self.upload.number}: {rows} rows, announced were {self.upload.rows}")
+        if suspects := keys.suspects():
+            self._check_once(transaction, suspects)
+
+    def _check_complete(self, transaction: WriteTransaction) -> None:
+        """Raise unless every chunk is there and all together are what was announced."""
+        kept = transaction.chunks_kept(self.upload.replica)
+        numbers = [number for number, _, _ in kept]
+        if numbers != list(range(1, self.upload.chunks + 1)):
+            raise UnknownUpload(
+                f"of {self.upload.chunks} chunks of push {self.upload.number} the hub has {len(numbers)}"
+            )
+        if whole_digest(digest for _, digest, _ in kept) != self.upload.digest:
+            raise DigestMismatch("the digest of all chunks is not the one announced")
+
+    def _accepted(self, transaction: WriteTransaction) -> Iterator[tuple[list[Part], dict[RowId, Base]]]:
+        for number in range(1, self.upload.chunks + 1):
+            chunk = self._read(transaction, number)
+            groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
+            parts = accept(groups, self.schema, len(self.upload.bases), self.limits)
+            yield parts, details_by_row(open_details(chunk.details), self.schema)
+
+    def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:
+        chunk = transaction.uploaded_chunk(self.upload.replica, number)
+        if chunk is None:
+            raise UnknownUpload(f"chunk {number} of push {self.upload.number} is gone")
+        return chunk
+
+    def _check_once(self, transaction: WriteTransaction, suspects: set[int]) -> None:
+        seen: set[tuple[int, Key]] = set()
+        for parts, _ in self._accepted(transaction):
+            for part in parts:
+                for key in part.keys:
+                    row = (part.table, key)
+                    if hash(row) in suspects and row in seen:
+                        name = self.schema.tables[part.table].name
+                        raise Malformed(f"table {name}: a row stands twice in the push")
+                    if hash(row) in suspects:
+                        seen.add(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Rows that were refused and are tried again, and why they were."""
+
+    stage: Stage
+    refused: dict[RowId, Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class LargeReceiver(Receiver):
+    """A `Receiver` whose parts come chunk by chunk; `parts` is empty. `wanted` bounds how many rows are asked
+    for at once."""
+
+    chunks: Chunks
+    wanted: int
+
+    @property
+    def rows(self) -> int:
+        return self.chunks.upload.rows
+
+    def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
+        whole, deleting = Outcome(), False
+        late: list[Late] = []
+        for unit in self.chunks.units(transaction):
+            if unit.deletes and not deleting:
+                deleting = True
+                late = self._again(transaction, late, whole)
+            late += self._do(transaction, unit, details | unit.details, whole)
+            transaction.unstage()
+            if len(whole.settled.wanted) >= self.wanted:
+                break
+        if not whole.settled.wanted:
+            for item in self._again(transaction, late, whole):
+                whole.refused |= item.refused
+        return whole
+
+    def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
+        found: list[RowId] = []
+        for unit in self.chunks.units(transaction):
+            found += self._met(transaction, unit.parts)
+            transaction.unstage()
+        return found
+
+    def _do(
+        self, transaction: WriteTransaction, unit: Unit, details: dict[RowId, Base], whole: Outcome
+    ) -> list[Late]:
+        """Settle and apply one unit; return what must wait. Once rows are wanted nothing is applied."""
+        settled = self._settled(transaction, unit.parts, details)
+        whole.newest = max(whole.newest, newest_of(unit.parts))
+        _merge(whole.settled, settled)
+        return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)
+
+    def _again(self, transaction: WriteTransaction, late: list[Late], whole: Outcome) -> list[Late]:
+        """Try what waits, all together; return what is refused still."""
+        if not late or whole.settled.wanted:
+            return late
+        stages = [item.stage for item in late]
+        for stage in stages:
+            transaction.stage(stage)
+        left = self._apply(transaction, stages, whole)
+        transaction.unstage()
+        return left
+
+    def _apply(self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome) -> list[Late]:
+        before = whole.refused.keys() | whole.settled.rejected.keys()
+        refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
+        self._note_differing(transaction, stages, whole.settled)
+        waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT)}
+        whole.refused |= {row: why for row, why in refused.items() if row not in waiting}
+        return [item for stage in stages if (item := _late(self.schema, stage, waiting)) is not None]
+
+
+def _late(schema: Schema, stage: Stage, waiting: dict[RowId, Refused]) -> Late | None:
+    """The rows of a stage that must wait, as a stage of their own."""
+    if not waiting:
+        return None
+    arity = len(schema.tables[stage.table].key)
+    places = [(stage.table, tuple(row[:arity])) for row in stage.rows]
+    chosen = [number for number, place in enumerate(places) if place in waiting]
+    if not chosen:
+        return None
+    entries = None
+    if stage.entries is not None:
+        renumbered = {number: new for new, number in enumerate(chosen)}
+        entries = [(renumbered[n], mask, hlc) for n, mask, hlc in stage.entries if n in renumbered]
+    rows, hlc = [stage.rows[n] for n in chosen], [stage.hlc[n] for n in chosen]
+    rest = replace(stage, rows=rows, hlc=hlc, entries=entries, handle=None)
+    return Late(rest, {places[n]: waiting[places[n]] for n in chosen})
+
+
+def _merge(whole: Settled, settled: Settled) -> None:
+    """Add what was settled of one unit, but for its stages."""
+    whole.overrides |= settled.overrides
+    whole.wanted |= settled.wanted
+    whole.notes += settled.notes
+    whole.rejected |= settled.rejected

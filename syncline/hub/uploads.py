@@ -1,0 +1,130 @@
+"""Large pushes: begin, chunks, prepare, commit, forget. Uploads lie in the central database, so that any
+server process goes on with what another one began.
+
+A replica has one upload at a time. It stays until the replica forgets it, begins another one, or a day has
+passed: a repeated commit answers with the rows as they are now, and asks the chunks which they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from syncline.errors import Malformed, TooLarge, UnknownUpload
+from syncline.hub.database import Upload, UploadedChunk, WriteTransaction
+from syncline.hub.large import Chunks, LargeReceiver
+from syncline.hub.receive import check_step
+from syncline.model.actor import Actor
+from syncline.protocol import messages as m
+from syncline.protocol.body import check_digest, pack_details
+from syncline.protocol.limits import check_begun
+
+if TYPE_CHECKING:
+    from syncline.hub.engine import Hub
+
+logger = logging.getLogger("syncline.hub")
+KEPT_SECONDS = 86_400.0
+"""How long the hub keeps an upload that nobody goes on with."""
+
+
+class Uploads:
+    """The handlers of the requests about large pushes: a part of `Hub` in a module of its own."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def handlers(self) -> Mapping[type, Callable[[Actor, Any], m.Response]]:
+        return {
+            m.BeginPush: self.begin,
+            m.PushChunk: self.keep,
+            m.PreparePush: self.prepare,
+            m.CommitPush: self.commit,
+            m.ForgetPush: self.forget,
+        }
+
+    def begin(self, actor: Actor, request: m.BeginPush) -> m.PushBegun:
+        """Announce an upload, or ask how far it is."""
+        self._hub._checked(request.schema)
+        check_begun(request, self._hub.limits)
+        upload = Upload(
+            request.replica,
+            request.number,
+            request.digest,
+            request.schema,
+            request.chunks,
+            request.rows,
+            request.bases,
+        )
+
+        def work(transaction: WriteTransaction) -> list[int]:
+            check_step(transaction.lock_client(request.replica), request)
+            transaction.sweep_uploads(KEPT_SECONDS)
+            if transaction.lock_upload(request.replica) != upload:
+                transaction.save_upload(upload)
+            return [number for number, _, _ in transaction.chunks_kept(request.replica)]
+
+        have = self._hub._write(work)
+        logger.info(
+            "began large push",
+            extra={"action": "begin_push", "replica": request.replica, "number": request.number,
+                   "rows": request.rows, "chunks": request.chunks, "have": len(have)},
+        )  # fmt: skip
+        return m.PushBegun(request.number, have)
+
+    def keep(self, actor: Actor, request: m.PushChunk) -> m.ChunkKept:
+        """Keep one chunk. The last one sent of a number counts."""
+        check_digest(request.groups, request.digest)
+        content = UploadedChunk(request.digest, bytes(request.groups), pack_details(request.details))
+
+        def work(transaction: WriteTransaction) -> None:
+            upload = self._known(transaction, request.replica, request.number, request.push)
+            if request.chunk > upload.chunks:
+                raise Malformed(f"chunk {request.chunk} of {upload.chunks}")
+            sizes = [size for number, _, size in transaction.chunks_kept(request.replica)
+                     if number != request.chunk]  # fmt: skip
+            total = sum(sizes) + len(content.body) + len(content.details)
+            if total > self._hub.limits.push_total_bytes:
+                raise TooLarge(
+                    f"push {request.number} holds more than {self._hub.limits.push_total_bytes} bytes"
+                )
+            transaction.save_chunk(request.replica, request.chunk, content)
+
+        self._hub._write(work)
+        return m.ChunkKept(request.number, request.chunk)
+
+    def prepare(self, actor: Actor, request: m.PreparePush) -> m.Verdict:
+        """The verdict, without doing it."""
+        return self._hub._foreseen(self._receiver(request))
+
+    def commit(self, actor: Actor, request: m.CommitPush) -> m.Verdict:
+        """Do it."""
+        return self._hub._decided(actor, request, self._receiver(request))
+
+    def forget(self, actor: Actor, request: m.ForgetPush) -> m.PushForgotten:
+        """Forget the upload, if it is the one the replica has."""
+
+        def work(transaction: WriteTransaction) -> None:
+            upload = transaction.lock_upload(request.replica)
+            if upload is not None and upload.number == request.number:
+                transaction.forget_upload(request.replica)
+
+        self._hub._write(work)
+        return m.PushForgotten(request.number)
+
+    def _receiver(self, request: m.PreparePush | m.CommitPush) -> LargeReceiver:
+        hub = self._hub
+        schema, rules = hub._checked(request.schema)
+        upload = hub._write(
+            lambda transaction: self._known(transaction, request.replica, request.number, request.digest)
+        )
+        chunks = Chunks(upload, schema, hub.limits)
+        bases = [hub._position(token, None) for token in upload.bases]
+        return LargeReceiver(schema, rules, request, (), bases, hub._tolerance, chunks, hub.limits.push_rows)
+
+    @staticmethod
+    def _known(transaction: WriteTransaction, replica: str, number: int, digest: str) -> Upload:
+        upload = transaction.lock_upload(replica)
+        if upload is None or (upload.number, upload.digest) != (number, digest):
+            raise UnknownUpload(f"the hub has no chunks of push {number} of replica {replica}")
+        return upload

@@ -1,0 +1,332 @@
+"""Large pushes at the hub: chunk by chunk, in one transaction (laws L2, L3, L9, L11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from syncline.errors import (
+    DigestMismatch,
+    Malformed,
+    PushOutOfStep,
+    SchemaChanged,
+    TooLarge,
+    UnknownReplica,
+    UnknownUpload,
+)
+from syncline.hub.large import Keys
+from syncline.protocol import messages as m
+from syncline.protocol.body import seal, whole_digest
+from tests.unit.hub.desk import Desk, Device, overrides
+
+SCRIPT = """
+CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT UNIQUE, above INTEGER REFERENCES shelf (id),
+    height INTEGER CHECK (height < 100));
+CREATE TABLE book (id INTEGER PRIMARY KEY, shelf INTEGER NOT NULL REFERENCES shelf (id), title TEXT);
+"""
+Fill = Callable[[Device], None]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(SCRIPT)
+
+
+class Large:
+    """The chunks of one large push, each filled as a small push is."""
+
+    def __init__(self, device: Device, *fills: Fill, number: int | None = None) -> None:
+        self.device, self.number = device, number or device.number + 1
+        self.chunks = []
+        for fill in fills:
+            fill(device)
+            self.chunks.append((*seal(device.groups), sum(len(group.rows) for group in device.groups)))
+            device.groups = []
+        self.digest = whole_digest(digest for _, digest, _ in self.chunks)
+
+    def begin(self, **fields: Any) -> m.PushBegun:
+        device = self.device
+        rows = sum(rows for _, _, rows in self.chunks)
+        plain: dict[str, Any] = {
+            "bases": device.bases,
+            "digest": self.digest,
+            "chunks": len(self.chunks),
+            "rows": rows,
+            **fields,
+        }
+        answer = device.send(m.BeginPush(device.name, self.number, device.schema.fingerprint, **plain))
+        assert isinstance(answer, m.PushBegun)
+        return answer
+
+    def put(self, chunk: int, details: Sequence[m.Detail] = (), **fields: Any) -> None:
+        body, digest, _ = self.chunks[chunk - 1]
+        plain: dict[str, Any] = {"push": self.digest, "digest": digest, "groups": Raw(body), **fields}
+        self.device.send(m.PushChunk(self.device.name, self.number, chunk, details=list(details), **plain))
+
+    def upload(self) -> Large:
+        self.begin()
+        for chunk in range(1, len(self.chunks) + 1):
+            self.put(chunk)
+        return self
+
+    def prepare(self) -> m.Verdict:
+        return self._verdict(m.PreparePush)
+
+    def commit(self, **fields: Any) -> m.Verdict:
+        return self._verdict(m.CommitPush, **fields)
+
+    def _verdict(self, kind: Any, **fields: Any) -> m.Verdict:
+        device = self.device
+        plain = {"details": device.details, **fields}
+        answer = device.send(kind(device.name, self.number, device.schema.fingerprint, self.digest, **plain))
+        assert isinstance(answer, m.Verdict)
+        return answer
+
+
+def shelves(*numbers: int, above: int | None = None, height: int = 1) -> Fill:
+    def fill(device: Device) -> None:
+        for number in numbers:
+            device.insert("shelf", number, f"s{number}", above, height)
+
+    return fill
+
+
+def books(shelf: int, *numbers: int) -> Fill:
+    def fill(device: Device) -> None:
+        for number in numbers:
+            device.insert("book", number, shelf, f"b{number}")
+
+    return fill
+
+
+def gone(table: str, *numbers: int) -> Fill:
+    def fill(device: Device) -> None:
+        for number in numbers:
+            device.delete(table, number)
+
+    return fill
+
+
+def ids(desk: Desk, table: str) -> list[int]:
+    return [key for (key,) in desk.sql(f"SELECT id FROM {table} ORDER BY id")]
+
+
+def rejections(verdict: m.Verdict) -> list[tuple[int, list[Any], str]]:
+    return sorted((r.table, r.key, r.code) for r in verdict.rejected)
+
+
+def test_chunks_are_one_push_with_one_verdict(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1, 2), books(1, 1, 2), books(2, 3)).upload()
+    assert ids(desk, "shelf") == []
+    verdict = push.commit()
+    assert (verdict.number, verdict.rejected, verdict.repeat) == (1, [], False)
+    assert (ids(desk, "shelf"), ids(desk, "book")) == ([1, 2], [1, 2, 3])
+
+
+def test_the_hub_says_which_chunks_it_has(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2), shelves(3))
+    assert push.begin().have == []
+    push.put(1)
+    push.put(3)
+    push.put(3)
+    assert push.begin().have == [1, 3]
+    push.put(2)
+    push.commit()
+    assert ids(desk, "shelf") == [1, 2, 3]
+
+
+def test_prepare_shows_the_verdict_and_does_nothing(desk: Desk) -> None:
+    device = desk.device("r1")
+    push = Large(device, shelves(1), shelves(2, height=100), books(2, 1)).upload()
+    shown = push.prepare()
+    assert rejections(shown) == [(0, [2], "check_violation"), (1, [1], "parent_rejected")]
+    assert (ids(desk, "shelf"), ids(desk, "book")) == ([], [])
+    state = device.send(m.StateQuery("r1"))
+    assert isinstance(state, m.StateAnswer) and state.push == 0
+    done = push.commit()
+    assert rejections(done) == rejections(shown)
+    assert ids(desk, "shelf") == [1]
+
+
+def test_l3_a_repeated_commit_gives_the_same_verdict_with_rows_as_they_are_now(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1, 2), shelves(3, height=100)).upload()
+    first = push.commit()
+    desk.sql("UPDATE shelf SET name = 'renamed' WHERE id = 2", at=9)
+    again = push.commit()
+    assert again.repeat and rejections(again) == rejections(first)
+    assert (0, "U", [[2, "renamed", None, 1]]) in overrides(again)
+    assert ids(desk, "shelf") == [1, 2]
+
+
+def test_l3_a_repeat_after_the_upload_was_forgotten_begins_again(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2)).upload()
+    push.commit()
+    push.device.send(m.ForgetPush("r1", 1))
+    with pytest.raises(UnknownUpload):
+        push.commit()
+    assert push.upload().commit().repeat
+    assert ids(desk, "shelf") == [1, 2]
+
+
+def test_l9_a_row_may_come_before_its_parent_in_a_later_chunk(desk: Desk) -> None:
+    push = Large(
+        desk.device("r1"),
+        shelves(1, 2, above=7),
+        shelves(3, above=1),
+        books(3, 1),
+        shelves(7, above=9),
+        shelves(9),
+    ).upload()
+    assert push.commit().rejected == []
+    assert (ids(desk, "shelf"), ids(desk, "book")) == ([1, 2, 3, 7, 9], [1])
+
+
+def test_rows_below_one_that_is_rejected_in_a_later_chunk_are_rejected_with_it(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1, above=7), shelves(7, height=100), shelves(8)).upload()
+    verdict = push.commit()
+    assert rejections(verdict) == [(0, [1], "parent_rejected"), (0, [7], "check_violation")]
+    assert ids(desk, "shelf") == [8]
+
+
+def test_l9_deletes_wait_for_each_other_and_writes_come_before_them(desk: Desk) -> None:
+    desk.sql("INSERT INTO shelf (id, above) VALUES (1, NULL), (2, 1), (3, 2)")
+    desk.sql("INSERT INTO book VALUES (1, 3, 'x')")
+
+    def move(device: Device) -> None:
+        device.update("book", [1], {"shelf": 5})
+
+    device = desk.device("r1")
+    push = Large(device, move, shelves(5), gone("shelf", 1), gone("shelf", 2), gone("shelf", 3)).upload()
+    assert push.commit().rejected == []
+    assert (ids(desk, "shelf"), desk.sql("SELECT shelf FROM book")) == ([5], [(5,)])
+
+
+def test_a_unique_value_may_move_from_a_row_that_a_later_chunk_deletes(desk: Desk) -> None:
+    desk.sql("INSERT INTO shelf (id, name) VALUES (1, 's2')")
+    push = Large(desk.device("r1"), shelves(2), shelves(3), gone("shelf", 1)).upload()
+    assert push.commit().rejected == []
+    assert ids(desk, "shelf") == [2, 3]
+
+
+def test_details_come_with_the_commit_or_with_a_chunk(desk: Desk) -> None:
+    desk = Desk("CREATE TABLE item (id INTEGER PRIMARY KEY, qty INTEGER, note TEXT)")
+    desk.sql("INSERT INTO item VALUES (1, 1, 'a'), (2, 1, 'a')")
+    device = desk.device("r1")
+    desk.sql("UPDATE item SET qty = 5", at=1)
+
+    def change(number: int) -> Fill:
+        return lambda device: device.update("item", [number], {"qty": 7}, at=2)
+
+    push = Large(device, change(1), change(2)).upload()
+    assert push.commit().wanted == [[0, [1]], [0, [2]]]
+    assert desk.sql("SELECT qty FROM item") == [(5,), (5,)]
+    device.detail("item", [1], {"qty": 1}, [1, "a"])
+    push.put(2, [m.Detail(0, [2], [0], [1], [1, "a"])])
+    assert not push.commit().wanted
+    assert desk.sql("SELECT qty FROM item") == [(7,), (7,)]
+
+
+def test_l2_a_chunk_that_is_missing_leaves_everything_as_it_was(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    push.begin()
+    push.put(1)
+    with pytest.raises(UnknownUpload, match="of 2 chunks of push 1 the hub has 1"):
+        push.commit()
+    assert ids(desk, "shelf") == []
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [(shelves(1), shelves(1)), (gone("shelf", 1), shelves(2)), (shelves(1), gone("shelf", 1))],
+    ids=["the same row twice", "a write after a delete", "a row written and deleted"],
+)
+def test_what_cannot_be_one_push_is_refused_as_a_whole(desk: Desk, fills: tuple[Fill, ...]) -> None:
+    push = Large(desk.device("r1"), *fills).upload()
+    with pytest.raises(Malformed):
+        push.commit()
+    assert ids(desk, "shelf") == []
+
+
+def test_rows_that_share_a_number_by_chance_are_told_apart(desk: Desk) -> None:
+    assert hash((0, (-1,))) == hash((0, (-2,)))
+    push = Large(desk.device("r1"), shelves(-1), shelves(-2)).upload()
+    push.commit()
+    assert ids(desk, "shelf") == [-2, -1]
+
+
+def test_damage_is_noticed(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    push.begin()
+    with pytest.raises(DigestMismatch):
+        push.put(1, digest="0" * 64)
+    push.put(1)
+    body, digest, _ = push.chunks[0]
+    push.put(2, digest=digest, groups=Raw(body))
+    with pytest.raises(DigestMismatch):
+        push.commit()
+    push.put(2)
+    push.commit()
+
+
+def test_another_push_takes_the_place_of_an_upload(desk: Desk) -> None:
+    device = desk.device("r1")
+    old, new = Large(device, shelves(1), shelves(2)), Large(device, shelves(3), shelves(4))
+    old.begin()
+    old.put(1)
+    assert new.begin().have == []
+    with pytest.raises(UnknownUpload):
+        old.put(2)
+    new.upload().commit()
+    with pytest.raises(PushOutOfStep) as refused:
+        old.begin()
+    assert refused.value.code == "replica_copied"
+    with pytest.raises(PushOutOfStep) as refused:
+        Large(device, shelves(9), number=7).begin()
+    assert refused.value.code == "push_ahead"
+
+
+def test_who_is_unknown_or_outdated_cannot_begin(desk: Desk) -> None:
+    device = desk.device("r1")
+    push = Large(device, shelves(1), shelves(2))
+    device.name = "stranger"
+    with pytest.raises(UnknownReplica):
+        push.begin()
+    device.name = "r1"
+    with pytest.raises(SchemaChanged):
+        device.send(m.BeginPush("r1", 1, "other", device.bases, push.digest, 2, 2))
+
+
+@pytest.mark.parametrize("fields", [{"rows": 10**9}, {"chunks": 10**6}])
+def test_l11_an_upload_is_bounded(desk: Desk, fields: dict[str, int]) -> None:
+    with pytest.raises(TooLarge):
+        Large(desk.device("r1"), shelves(1), shelves(2)).begin(**fields)
+
+
+def test_l11_the_bytes_of_an_upload_are_bounded(desk: Desk) -> None:
+    desk.hub.limits = m.Limits(push_total_bytes=60)
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    push.begin()
+    push.put(1)
+    push.put(1)
+    with pytest.raises(TooLarge):
+        push.put(2)
+
+
+def test_l11_an_upload_is_forgotten_after_a_day(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    push.begin()
+    push.put(1)
+    desk.now += 25 * 3_600_000
+    Large(desk.device("r2"), shelves(1), shelves(2)).begin()
+    with pytest.raises(UnknownUpload):
+        push.put(2)
+    assert push.begin().have == []
+
+
+def test_l11_the_keys_of_a_push_take_eight_bytes_each() -> None:
+    keys = Keys()
+    assert keys.suspects() == set()
+    assert sum(bucket.itemsize for bucket in keys._buckets) == 8 * len(keys._buckets)
