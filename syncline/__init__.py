@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from syncline.hub.engine import Hub
     from syncline.merge.rules import Reject, Table
     from syncline.replica.replica import Replica
-    from syncline.replica.reports import LogEntry, PullReport, PushReport, RejectedEdit, Status, SyncReport
+    from syncline.replica.reports import (
+        LogEntry,
+        PullReport,
+        PushReport,
+        Recovered,
+        RejectedEdit,
+        Status,
+        SyncReport,
+    )
     from syncline.transports.open import clone, connect
 
 __version__ = "0.1.0"
@@ -29,6 +37,7 @@ __all__ = [
     "LogEntry",
     "PullReport",
     "PushReport",
+    "Recovered",
     "Reject",
     "RejectedEdit",
     "Replica",
@@ -45,6 +54,7 @@ _HOME = {
     "LogEntry": "syncline.replica.reports",
     "PullReport": "syncline.replica.reports",
     "PushReport": "syncline.replica.reports",
+    "Recovered": "syncline.replica.reports",
     "Reject": "syncline.merge.rules",
     "RejectedEdit": "syncline.replica.reports",
     "Replica": "syncline.replica.replica",

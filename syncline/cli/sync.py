@@ -18,7 +18,7 @@ from syncline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushReport, Replica
+    from syncline import PullReport, PushReport, Recovered, Replica
 
 
 @click.command()
@@ -34,7 +34,8 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
     rejected edits or open conflicts wait for you.
 
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables},
-    pending, requests, seconds, waiting {rejected, open_conflicts}.
+    pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no longer knew
+    what this file had seen), waiting {rejected, open_conflicts}.
     """
     with open_replica(file, hub, token) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -43,6 +44,8 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
     if as_json:
         output.document({**done.as_dict(), "waiting": waiting})
     else:
+        if done.recovered is not None:
+            _say_recovered(done.recovered)
         _say_push(done.push)
         _say_pull(done.pull)
         if done.pending:
@@ -92,6 +95,17 @@ def pull(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
     else:
         _say_pull(done)
     return output.DONE
+
+
+def _say_recovered(report: Recovered) -> None:
+    text = "the hub's log no longer reaches back to what this file had seen"
+    if report.reason == "restored":
+        text = (
+            f"the centre went back in time: offered {output.counted(report.offered, 'push', 'pushes')} again"
+        )
+    if report.missing:
+        text += f" ({report.missing:,} more were lost there and are no longer kept here)"
+    output.line(f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed")
 
 
 def _say_push(report: PushReport) -> None:

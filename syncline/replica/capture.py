@@ -133,16 +133,16 @@ def _olds(t: Statements, row: str) -> dict[str, str]:
     return {f"o{i}": f"{row}.{name}" for i, name in enumerate(t.values)}
 
 
-def differs(column: Column) -> str:
-    """A condition: OLD and NEW differ in this column, by storage class and bytes.
+def differs(column: Column, old: str = "OLD", new: str = "NEW") -> str:
+    """A condition: two rows of these names differ in this column, by storage class and bytes.
 
     A column whose type converts what is stored cannot hold equal values of two classes. One without
     affinity (sqlite.org/datatype3.html, section 3.1), or of type ANY, can: 1 and 1.0.
     """
     name, declared = quote(column.name), column.declared.upper()
-    unequal = f"OLD.{name} IS NOT NEW.{name} COLLATE BINARY"
+    unequal = f"{old}.{name} IS NOT {new}.{name} COLLATE BINARY"
     if declared in ("", "ANY") or ("BLOB" in declared and not _CONVERTING.search(declared)):
-        return f"({unequal} OR typeof(OLD.{name}) <> typeof(NEW.{name}))"
+        return f"({unequal} OR typeof({old}.{name}) <> typeof({new}.{name}))"
     return unequal
 
 

@@ -2,6 +2,7 @@
 
 Made from the file when they are asked for, exactly: the first old value logged after the cut is what a
 column held at the cut. A pull never runs while a push is in flight, so nothing else has changed a row.
+A push that is offered again has no cut: its base values are not known any more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
+from syncline.replica.offer import as_offered, is_offered
 from syncline.replica.overlay import Key, Overlay, Pending
 from syncline.replica.statements import Statements, joined_mask
 
@@ -46,8 +48,11 @@ def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     for position, key in rows:
         by_table.setdefault(position, []).append(key)
     for position, keys in by_table.items():
+        t = device.tables[position]
         with device.store.read():
-            found = _of_table(device, device.tables[position], keys)
+            found = _of_table(device, t, keys)
+            if is_offered(device.store):
+                found = as_offered(device, t, found)
         yield from found
 
 

@@ -36,7 +36,8 @@ from syncline.replica.store import Store
 from syncline.replica.work import Work, load_held, save_held
 
 SUFFIX = ".hydrating"
-_SIDES = ("", "-wal", "-shm", "-journal")
+SIDES = ("", "-wal", "-shm", "-journal")
+"""What SQLite keeps beside a file, by suffix."""
 
 
 def building_path(file: str) -> str:
@@ -56,7 +57,7 @@ def refuse_existing(file: str) -> None:
 
 def discard_building(file: str) -> None:
     """Remove what an earlier attempt has left."""
-    for side in _SIDES:
+    for side in SIDES:
         Path(building_path(file) + side).unlink(missing_ok=True)
 
 

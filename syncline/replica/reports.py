@@ -89,6 +89,22 @@ class PullReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Recovered(Report):
+    """How a replica found its place again. Its pending edits were kept.
+
+    `reason` is pruned (the hub's log no longer reaches back to what the replica had seen) or restored (the
+    centre went back in time). In either case the file was filled again; `rows` counts those that differed.
+    """
+
+    reason: str
+    offered: int
+    """Pushes that the centre had lost and was offered again."""
+    missing: int
+    """Pushes that the centre had lost and this device no longer kept."""
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport(Report):
     push: PushReport
     pull: PullReport
@@ -96,6 +112,8 @@ class SyncReport(Report):
     """Edits captured and not yet decided when the sync ended."""
     requests: int
     seconds: float
+    recovered: Recovered | None = None
+    """None in every ordinary sync."""
 
 
 @dataclass(frozen=True, slots=True)

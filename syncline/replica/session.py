@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from syncline.errors import ProtocolError, SchemaChanged, UnknownReplica
+from syncline.errors import ProtocolError, SchemaChanged, UnknownReplica, WatermarkRefused
 from syncline.model.schema import Schema, from_plain
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Request, Response, SchemaAnswer, SchemaQuery
@@ -65,17 +65,24 @@ def take_new_identity(device: Device) -> Flow[None]:
     """This file is a copy of another replica's: become one of its own (nothing is lost).
 
     The hub turns every watermark that pending edits stand on into one of the new id. The push in flight
-    is taken apart; its edits are pending again, with the bases they had.
+    is taken apart; its edits are pending again, with the bases they had. What was pushed under the old id is
+    kept by the other device, which offers it again if the centre loses it. WatermarkRefused, when all this is
+    done, if the replica's own place is lost too.
     """
     store, state = device.store, device.store.state()
     replica = str(uuid.uuid4())
     noted = store.rows("SELECT DISTINCT watermark FROM _sync_checkpoint")
     marks = [state.watermark or "", *(mark for (mark,) in noted)]
     renewed: dict[str, str] = {"": ""}
+    refused: WatermarkRefused | None = None
     for mark in marks:
         if mark not in renewed:
             request = Register(replica, state.fingerprint, previous=state.replica, watermark=mark)
-            renewed[mark] = (yield from ask(request, Registered)).watermark
+            try:
+                renewed[mark] = (yield from ask(request, Registered)).watermark
+            except WatermarkRefused as error:  # pruned, or of a time that the centre has lost
+                renewed[mark] = mark
+                refused = error if mark == state.watermark else refused
     if len(renewed) == 1:
         yield from ask(Register(replica, state.fingerprint), Registered)
     with store.transaction():
@@ -83,6 +90,8 @@ def take_new_identity(device: Device) -> Flow[None]:
             "UPDATE _sync_checkpoint SET watermark = ? WHERE watermark = ?",
             ((new, old) for old, new in renewed.items()),
         )
-        for table in ("outbox", "outbox_cut", "stage"):
+        for table in ("outbox", "outbox_cut", "stage", "sent"):
             store.execute(f"DELETE FROM _sync_{table}")
         store.set_state(replica=replica, push=0, watermark=renewed[state.watermark or ""] or None)
+    if refused is not None:
+        raise refused

@@ -1,19 +1,20 @@
 """The everyday verbs as flows: sync, push, pull. No I/O but the device file; the driver has the network.
 
 A push in flight always goes first. What was pending at the beginning is pushed; the last push carries the
-pull, and its verdict and all pulled pages are taken in together, in one transaction.
+pull, and its verdict and all pulled pages are taken in together, in one transaction. A verb that finds the
+replica's place lost at the hub finds it again and goes on (`replica.recovery`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from itertools import count
 
 from syncline.errors import SynclineError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, Pull
-from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.apply import Answer, apply
 from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
@@ -21,43 +22,19 @@ from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
 from syncline.replica.push import FileIsCopy, forget_stage, send
+from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.rejected import newest_rejected, rejected
-from syncline.replica.reports import PullReport, PushReport, RejectedEdit, SyncReport
+from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.session import take_new_identity
+from syncline.replica.tally import Tally
 
-
-@dataclass(slots=True)
-class Tally:
-    """Counts what the reports say."""
-
-    sent: int = 0
-    pushes: int = 0
-    overruled: int = 0
-    conflicts: int = 0
-    requests: int = 0
-    pages: int = 0
-    rejected: list[RejectedEdit] = field(default_factory=list)
-    written: dict[str, int] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)
-    pulled: bool = False
-
-    def note(self, applied: Applied) -> None:
-        for mine, theirs in ((self.written, applied.written), (self.removed, applied.removed)):
-            for name, rows in theirs.items():
-                mine[name] = mine.get(name, 0) + rows
-
-    def push_report(self) -> PushReport:
-        return PushReport(self.sent, self.pushes, self.overruled, tuple(self.rejected), self.conflicts)
-
-    def pull_report(self) -> PullReport:
-        names = sorted(self.written.keys() | self.removed.keys())
-        tables = {name: self.written.get(name, 0) + self.removed.get(name, 0) for name in names}
-        return PullReport(sum(self.written.values()), sum(self.removed.values()), self.pages, tables)
+RECOVERIES = 3
+"""How often one verb may find its place lost before the refusal is said."""
 
 
 def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
     """Send what is pending, take the verdict, fetch what is new."""
-    started, tally = time.monotonic(), Tally()
+    started, tally = time.monotonic(), Tally(newest_rejected(device.store))
     yield from _counted(_sync(device, tally, progress), tally)
     return SyncReport(
         tally.push_report(),
@@ -65,19 +42,53 @@ def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
         sum(pending_edits(device).values()),
         tally.requests,
         round(time.monotonic() - started, 3),
+        tally.recovered,
     )
 
 
 def push(device: Device, progress: Progress) -> Flow[PushReport]:
     """Send what is pending and take the verdict; fetch nothing."""
-    tally = Tally()
-    yield from _push(device, tally, progress, _nothing)
+    tally = Tally(newest_rejected(device.store))
+    yield from _recovering(device, tally, progress, lambda: _push(device, tally, progress, _nothing))
     return tally.push_report()
 
 
 def pull(device: Device, progress: Progress) -> Flow[PullReport]:
     """Fetch what is new; pending edits stay pending. A push in flight is asked for its verdict first."""
-    tally = Tally()
+    tally = Tally(newest_rejected(device.store))
+    yield from _recovering(device, tally, progress, lambda: _pull_alone(device, tally, progress))
+    return tally.pull_report()
+
+
+def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
+    yield from _recovering(device, tally, progress, lambda: _push_and_pull(device, tally, progress))
+    yield from refresh(device.store)
+
+
+def _recovering(
+    device: Device, tally: Tally, progress: Progress, verb: Callable[[], Flow[None]]
+) -> Flow[None]:
+    """Do what a verb is for; before it and whenever the hub no longer knows this replica's place, recover."""
+    for attempt in count(1):
+        try:
+            yield from recover(device, tally, progress)
+            yield from verb()
+        except SynclineError as error:
+            if error.code not in REASONS or attempt == RECOVERIES:
+                raise
+            begin(device.store, REASONS[error.code])
+        else:
+            break
+    tally.rejected = rejected(device, tally.before)
+
+
+def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
+    yield from _push(device, tally, progress, next_pull)
+    if not tally.pulled:
+        yield from _pull(device, tally, progress)
+
+
+def _pull_alone(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     frozen = in_flight(device.store)
     if frozen is not None:
         try:
@@ -85,14 +96,6 @@ def pull(device: Device, progress: Progress) -> Flow[PullReport]:
         except FileIsCopy:
             yield from take_new_identity(device)
     yield from _pull(device, tally, progress)
-    return tally.pull_report()
-
-
-def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
-    yield from _push(device, tally, progress, next_pull)
-    if not tally.pulled:
-        yield from _pull(device, tally, progress)
-    yield from refresh(device.store)
 
 
 def _nothing(device: Device) -> None:
@@ -103,10 +106,8 @@ def _push(
     device: Device, tally: Tally, progress: Progress, carried: Callable[[Device], Pull | None]
 ) -> Flow[None]:
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
-    before = newest_rejected(device.store)
     while True:
         frozen = in_flight(device.store) or freeze(device)
-        tally.rejected = rejected(device, before)
         if frozen is None:
             return
         forget_stage(device)
@@ -116,7 +117,6 @@ def _push(
         except FileIsCopy:
             yield from take_new_identity(device)
             continue
-        tally.rejected = rejected(device, before)
         if complete:
             return
 
@@ -132,10 +132,7 @@ def _push_one(
     if carried is not None:
         last = yield from _fetch(device, tally, progress, sent.verdict.changes)
     tally.note(apply(device, Answer(sent.verdict, last)))
-    tally.sent += sent.rows
-    tally.pushes += 1
-    tally.overruled += max(0, sent.overridden - len(sent.verdict.rejected))
-    tally.conflicts += len(sent.verdict.conflicts)
+    tally.count(sent)
     progress("push", tally.sent, tally.sent)
 
 
@@ -145,11 +142,11 @@ def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
 
 
 def _fetch(device: Device, tally: Tally, progress: Progress, first: Changes | None) -> Flow[Changes]:
-    def count(stage: str, done: int, total: int | None) -> None:
+    def note(stage: str, done: int, total: int | None) -> None:
         tally.pages = done
         progress(stage, done, total)
 
-    last = yield from fetch_rest(device, first, count)
+    last = yield from fetch_rest(device, first, note)
     tally.pulled = True
     return last
 

@@ -16,6 +16,7 @@ from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.rows import write_row
+from syncline.replica.sent import keep_sent
 from syncline.replica.statements import Statements
 from syncline.replica.store import unpack
 from syncline.replica.work import Work
@@ -44,6 +45,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     hidden = _hidden(work, cuts)
     _keep_rejected(work, verdict, cuts)
     keep_conflicts(work.store, verdict.conflicts)
+    keep_sent(work.store, verdict, work.device.limits().keep_sent)
     for n, cut in cuts.items():
         work.store.execute(f"DELETE FROM {work.device.by_number[n].log} WHERE seq <= ?", (cut,))
     for table in ("outbox", "outbox_cut"):

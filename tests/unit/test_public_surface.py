@@ -14,6 +14,7 @@ PUBLIC = [
     "LogEntry",
     "PullReport",
     "PushReport",
+    "Recovered",
     "Reject",
     "RejectedEdit",
     "Replica",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -97,16 +97,17 @@ class Store:
 
     def batches(
         self, sql: str, parameters: Parameters = (), size: int = 10_000
-    ) -> Iterator[list[tuple[Any, ...]]]:
+    ) -> Generator[list[tuple[Any, ...]]]:
         """The rows of a query in lists of at most `size`, so that memory stays bounded (law L11)."""
         with translated(self.path):
             cursor = self._connection.execute(sql, parameters)
-        while True:
-            with translated(self.path):
-                batch = cursor.fetchmany(size)
-            if not batch:
-                return
-            yield batch
+        with closing(cursor):
+            while True:
+                with translated(self.path):
+                    batch = cursor.fetchmany(size)
+                if not batch:
+                    return
+                yield batch
 
     @contextmanager
     def undecoded(self) -> Iterator[None]:
@@ -164,6 +165,16 @@ class Store:
         finally:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
+
+    @contextmanager
+    def attached(self, path: str, name: str) -> Iterator[None]:
+        """Inside the block the tables of another file go by `name`. Outside any transaction: `close` the
+        other one's own store before, and begin transactions inside."""
+        self.execute(f"ATTACH ? AS {quote(name)}", (os.path.abspath(path),))
+        try:
+            yield
+        finally:
+            self.execute(f"DETACH {quote(name)}")
 
     # Syncline's own tables --------------------------------------------------------------------------
 

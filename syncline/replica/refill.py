@@ -1,0 +1,215 @@
+"""A replica whose place in the log is lost is filled again, and keeps its pending edits.
+
+    a fresh file beside, filled like a clone -> which rows differ -> one transaction makes the tables equal
+    to it, with the pending edits laid over (law L6), and moves the watermark
+
+Nothing is locked while the hub is waited for (law L1), nor while the two files are compared. An application
+sees the old state or the new one (law L5).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncline.errors import SchemaChanged, StoreBusy
+from syncline.model.values import Value
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import Group
+from syncline.replica.apply import (
+    Answer,
+    Applied,
+    decide_replaced,
+    keep_held,
+    learn_group,
+    run_steps,
+    show_held,
+    take_held,
+    take_out_gone,
+)
+from syncline.replica.capture import differs
+from syncline.replica.device import Device
+from syncline.replica.hydrate import SIDES, fill
+from syncline.replica.indexes import columns_of
+from syncline.replica.overlay import Key
+from syncline.replica.progress import Progress
+from syncline.replica.session import register
+from syncline.replica.stage import clear_stage
+from syncline.replica.statements import Statements
+from syncline.replica.store import MEMORY, State, Store
+from syncline.replica.work import Work
+
+SUFFIX = ".refilling"
+FRESH = "_sync_fresh"
+"""The fresh file, as SQL."""
+
+BATCH = 5000
+"""Rows that are learned at a time (law L11)."""
+
+
+def fresh_path(store: Store) -> str:
+    """Where the fresh file is built."""
+    if store.path == MEMORY:
+        return str(Path(tempfile.gettempdir()) / f"syncline-{os.getpid()}-{id(store)}{SUFFIX}")
+    return store.path + SUFFIX
+
+
+def discard_fresh(store: Store) -> None:
+    """Remove what an earlier attempt has left."""
+    for side in SIDES:
+        Path(fresh_path(store) + side).unlink(missing_ok=True)
+
+
+def refill(device: Device, progress: Progress) -> Flow[Applied]:
+    """Fill a fresh file, going on where an earlier call was cut off, and take its rows over.
+
+    No push may be under way, and none may be sent meanwhile: the hub does not send a replica its own changes.
+    """
+    store, before = device.store, device.store.state()
+    answer = yield from register(store)
+    if answer.schema != before.fingerprint:
+        raise SchemaChanged("the hub's schema is not the one that the replica has")
+    fresh = Store.open_private(fresh_path(store))
+    try:
+        if fresh.is_replica:
+            fresh.check()
+        yield from fill(fresh, None, progress, before.replica)
+        after = fresh.state()
+    finally:
+        fresh.close()
+    with store.attached(fresh_path(store), FRESH):
+        applied = _take_over(device, before, after)
+    discard_fresh(store)
+    return applied
+
+
+def _take_over(device: Device, before: State, after: State) -> Applied:
+    store, tables = device.store, [device.tables[position] for position in sorted(device.tables)]
+    for t in tables:
+        _compare(store, t)
+    switch = _Switch(tables, before, after)
+    steps = (
+        switch.check,
+        take_held,
+        decide_replaced,
+        switch.add_edited,
+        switch.learn,
+        take_out_gone,
+        show_held,
+        keep_held,
+        switch.advance,
+    )
+    try:
+        return run_steps(device, Answer(), steps)
+    finally:
+        for t in tables:
+            for name in (_differ(t), _left(t)):
+                store.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+# Comparing ---------------------------------------------------------------------------------------------
+
+
+def _differ(t: Statements) -> str:
+    """The temporary table with the keys of the rows to learn."""
+    return f"temp._sync_differ_{t.n}"
+
+
+def _left(t: Statements) -> str:
+    """The temporary table with the keys of the rows that the hub does not have."""
+    return f"temp._sync_left_{t.n}"
+
+
+def _compare(store: Store, t: Statements) -> None:
+    """Find the rows that differ, are new or are gone, as a set. Takes no lock; what is edited meanwhile is in
+    the change log, and looked at again."""
+    for name in (_differ(t), _left(t)):
+        store.execute(f"DROP TABLE IF EXISTS {name}")
+        store.execute(f"CREATE TABLE {name} ({t.key_columns}, PRIMARY KEY ({t.key_columns})) WITHOUT ROWID")
+    columns = columns_of(store, t.table.name)
+    unequal = [differs(columns[column.name], "m", "f") for column in t.table.values]
+    same = f" AND NOT ({' OR '.join(unequal)})" if unequal else ""
+    store.execute(
+        f"INSERT INTO {_differ(t)} SELECT {t.keys_of('f')} FROM {FRESH}.{t.name} f WHERE NOT EXISTS"
+        f" (SELECT 1 FROM main.{t.name} m WHERE {_same_key(t, 'm', 'f')}{same})"
+    )
+    known = " AND ".join(f"m.{name} IS NOT NULL" for name in t.keys)
+    store.execute(
+        f"INSERT INTO {_left(t)} SELECT {t.keys_of('m')} FROM main.{t.name} m WHERE {known} AND NOT EXISTS"
+        f" (SELECT 1 FROM {FRESH}.{t.name} f WHERE {_same_key(t, 'f', 'm')})"
+    )
+
+
+def _same_key(t: Statements, one: str, other: str) -> str:
+    exact = " COLLATE BINARY" if t.folds else ""
+    pairs = [f"{one}.{name} = {other}.{name}" for name in t.keys]
+    return " AND ".join([*pairs, *(pair + exact for pair in pairs if exact)])
+
+
+# Switching ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """The steps of the transaction that takes the fresh rows over."""
+
+    tables: list[Statements]
+    before: State
+    after: State
+
+    def check(self, work: Work, answer: Answer) -> None:
+        """Nothing but the application may have been at work meanwhile."""
+        state = work.store.state()
+        same = (state.replica, state.push, state.watermark, state.recovery)
+        before = self.before
+        if same != (before.replica, before.push, before.watermark, before.recovery):
+            raise StoreBusy(f"another process synced {work.store.path} meanwhile")
+
+    def add_edited(self, work: Work, answer: Answer) -> None:
+        """Edited rows are learned whether they differ or not, a counter's base moves; and so is what could
+        not be shown before: the fresh file knows better than what was held."""
+        for t in self.tables:
+            known = " AND ".join(f"k{i} IS NOT NULL" for i in range(t.arity))
+            _sort(work.store, t, f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {known}", ())
+            one = "SELECT " + ", ".join(f"? AS k{i}" for i in range(t.arity))
+            for key in work.held.get(t.n, ()):
+                _sort(work.store, t, one, key)
+        work.held.clear()
+
+    def learn(self, work: Work, answer: Answer) -> None:
+        """What leaves is noted first: a unique value that it holds is free then."""
+        for t in self.tables:
+            for keys in _batches(work.store, f"SELECT {t.key_columns} FROM {_left(t)}"):
+                learn_group(work, Group(t.position, "D", [], keys))
+        for t in self.tables:
+            names = ", ".join([t.keys_of("f"), *(f"f.{name}" for name in t.values)])
+            fresh = f"{_differ(t)} d CROSS JOIN {FRESH}.{t.name} f WHERE {t.row_key('f', 'd')}"
+            for rows in _batches(work.store, f"SELECT {names} FROM {fresh}"):
+                learn_group(work, Group(t.position, "U", list(range(len(t.values))), rows))
+
+    def advance(self, work: Work, answer: Answer) -> None:
+        """The watermark last."""
+        store = work.store
+        clear_stage(store)
+        store.advance(self.after.watermark or "", self.after.hlc)
+        store.set_state(recovery=None, last_sync=store.utc())
+
+
+def _batches(store: Store, sql: str) -> Iterator[list[list[Value]]]:
+    with closing(store.batches(sql, size=BATCH)) as batches:
+        for rows in batches:
+            yield [list(row) for row in rows]
+
+
+def _sort(store: Store, t: Statements, keys: str, parameters: Key) -> None:
+    """Put these keys (a query for k0, k1, ...) among those to learn or among those the hub does not have."""
+    there = f"EXISTS (SELECT 1 FROM {FRESH}.{t.name} f WHERE {t.row_key('f', 'x')})"
+    for name, condition in ((_differ(t), there), (_left(t), f"NOT {there}")):
+        store.execute(
+            f"INSERT OR IGNORE INTO {name} SELECT {t.key_columns} FROM ({keys}) x WHERE {condition}",
+            parameters,
+        )
