@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncline.merge.rules import Reject, Table
     from syncline.replica.replica import Replica
     from syncline.replica.reports import (
+        Difference,
         LogEntry,
         PullReport,
         PushReport,
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
         RejectedEdit,
         Status,
         SyncReport,
+        VerifyReport,
     )
     from syncline.transports.open import clone, connect
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Difference",
     "Hub",
     "LogEntry",
     "PullReport",
@@ -45,11 +48,13 @@ __all__ = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "VerifyReport",
     "clone",
     "connect",
 ]
 
 _HOME = {
+    "Difference": "syncline.replica.reports",
     "Hub": "syncline.hub.engine",
     "LogEntry": "syncline.replica.reports",
     "PullReport": "syncline.replica.reports",
@@ -62,6 +67,7 @@ _HOME = {
     "SyncReport": "syncline.replica.reports",
     "SynclineError": "syncline.errors",
     "Table": "syncline.merge.rules",
+    "VerifyReport": "syncline.replica.reports",
     "clone": "syncline.transports.open",
     "connect": "syncline.transports.open",
 }

@@ -17,6 +17,7 @@ from syncline.cli.serve import serve
 from syncline.cli.status import status
 from syncline.cli.sync import pull, push, sync
 from syncline.cli.track import track
+from syncline.cli.verify import verify
 
 
 class Verbs(click.Group):
@@ -43,5 +44,5 @@ def application(verbose: bool) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
 
-for verb in (demo, init, serve, clone, track, sync, push, pull, status, log, conflicts, rejected):
+for verb in (demo, init, serve, clone, track, sync, push, pull, status, log, conflicts, rejected, verify):
     application.add_command(verb)

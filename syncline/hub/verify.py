@@ -7,6 +7,8 @@ for one ends with the key it got to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Raw
 
 from syncline.errors import Malformed
@@ -16,7 +18,7 @@ from syncline.model.order import place
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
 from syncline.protocol.body import seal
-from syncline.protocol.canonical import RowsDigest
+from syncline.protocol.canonical import Pace, RowsDigest
 from syncline.protocol.jsonform import key_of
 from syncline.protocol.messages import Changes, Group, Part, Verified, Verify
 
@@ -28,21 +30,21 @@ ANSWER_BYTES = 1 << 30
 
 ANSWER_PARTS = 1024
 
-_SLICE_BYTES, _FIRST_SLICE, _LARGEST_SLICE = 1 << 20, 64, 4_000
+SHORT_KEY = 1_000
+"""Characters or bytes of a key at which a part may end."""
 
 
-class Budget:
-    """What one answer may still read; `step` is how many rows to take next."""
+class Budget(Pace):
+    """What one answer may still read."""
 
     def __init__(self, rows: int = ANSWER_ROWS, size: int = ANSWER_BYTES) -> None:
+        super().__init__()
         self._rows, self._size = rows, size
-        self.step = _FIRST_SLICE
 
     def spend(self, rows: int, size: int) -> None:
         self._rows -= rows
         self._size -= size
-        if rows:
-            self.step = max(1, min(_LARGEST_SLICE, self.step * 4, _SLICE_BYTES * rows // max(size, 1)))
+        self.note(rows, size)
 
     @property
     def is_spent(self) -> bool:
@@ -116,20 +118,26 @@ def _take_all(take: Take, digest: RowsDigest, budget: Budget) -> bool:
 
 
 def _parts(take: Take, arity: int, upto: Key | None, size: int, budget: Budget) -> list[Part]:
-    """Parts of `size` rows; the last one goes on to `upto` unless the answer is full before."""
+    """Parts of `size` rows, more where the key to end with is long; the last one goes on to `upto` unless
+    the answer is full before."""
     parts: list[Part] = []
     digest = RowsDigest()
     while True:
-        step = min(budget.step, size - digest.rows)
+        step = max(1, min(budget.step, size - digest.rows))
         rows = take(step)
         budget.spend(len(rows), digest.add(rows))
         if len(rows) < step:
             return [*parts, Part(None if upto is None else list(upto), digest.rows, digest.hex)]
-        if digest.rows == size or budget.is_spent:
+        if (digest.rows >= size and _is_short(rows[-1][:arity])) or budget.is_spent:
             parts.append(Part(list(rows[-1][:arity]), digest.rows, digest.hex))
             digest = RowsDigest()
         if len(parts) == ANSWER_PARTS or budget.is_spent:
             return parts
+
+
+def _is_short(key: Sequence[Value]) -> bool:
+    """Whether a key fits well into the query of the next question."""
+    return sum(len(value) for value in key if isinstance(value, (str, bytes))) <= SHORT_KEY
 
 
 def _rows(take: Take, most: int, budget: Budget) -> tuple[list[list[Value]], bool]:

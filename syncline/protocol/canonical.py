@@ -24,6 +24,21 @@ row of a hub is equal to it."""
 _encoder = msgspec.msgpack.Encoder()
 
 
+SLICE_BYTES, FIRST_SLICE, LARGEST_SLICE = 1 << 20, 64, 4_000
+
+
+class Pace:
+    """How many rows to take next, so that a slice of them stays small however large the rows are."""
+
+    def __init__(self) -> None:
+        self.step = FIRST_SLICE
+
+    def note(self, rows: int, size: int) -> None:
+        """So many rows were so many bytes."""
+        if rows:
+            self.step = max(1, min(LARGEST_SLICE, self.step * 4, SLICE_BYTES * rows // max(size, 1)))
+
+
 class RowsDigest:
     """Takes rows in canonical order, as many at a time as are at hand."""
 

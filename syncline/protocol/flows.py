@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol, TypeVar
 
 from syncline.errors import SynclineError
@@ -36,6 +36,23 @@ def run(flow: Flow[T], transport: Transport) -> T:
         while True:
             try:
                 response = transport.send(request)
+            except SynclineError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(response)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def counted(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
+    """The flow itself; `note` is called for each of its requests."""
+    try:
+        request = next(flow)
+        while True:
+            note()
+            try:
+                response = yield request
             except SynclineError as error:
                 request = flow.throw(error)
             else:

@@ -8,11 +8,19 @@ from typing import Any, TypeVar
 
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
-from syncline.replica import capture, conflicts, rejected, sync, track
+from syncline.replica import capture, conflicts, rejected, sync, track, verify
 from syncline.replica.device import Device
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
-from syncline.replica.reports import LogEntry, PullReport, PushReport, RejectedEdit, Status, SyncReport
+from syncline.replica.reports import (
+    LogEntry,
+    PullReport,
+    PushReport,
+    RejectedEdit,
+    Status,
+    SyncReport,
+    VerifyReport,
+)
 from syncline.replica.standing import status
 from syncline.replica.store import Store
 
@@ -65,6 +73,13 @@ class Replica:
     def pull(self, progress: Progress | None = None) -> PullReport:
         """Fetch what is new; pending edits stay pending, on top of it."""
         return self._run(sync.pull(self._ready(), progress or silent))
+
+    def verify(self, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
+        """Compare every tracked table with the centre, by digests; what is pending is sent before.
+
+        With `repair` the rows that differ, and only those, become what the centre has."""
+        wanted = verify.repair if repair else verify.verify
+        return self._run(wanted(self._ready(), progress or silent))
 
     def track(self, *tables: str, progress: Progress | None = None) -> None:
         """Make existing tables of the file take part. SchemaError if one does not fit the hub's."""

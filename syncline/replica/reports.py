@@ -149,3 +149,48 @@ class Status(Report):
     rejected: int
     hidden: int
     """Edited rows that cannot be shown now; they wait for the hub's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTable(Report):
+    """One table of a verify: rows here and in the centre, and whether they were the same."""
+
+    name: str
+    rows: int
+    centre_rows: int
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(Report):
+    """A row that is not the same here and in the centre.
+
+    `kind`: `missing_here`, `not_in_centre`, or `differs`. `here` and `centre` hold the values by column
+    name: of the columns that differ, or of the whole row where the other side has none. Text that is not
+    UTF-8, which only a damaged file has, is shown as a blob.
+    """
+
+    table: str
+    key: KeyValues
+    kind: str
+    here: dict[str, Value]
+    centre: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport(Report):
+    """What a verify found. `equal` is how things stand at its end, also after a repair."""
+
+    equal: bool
+    tables: tuple[ComparedTable, ...]
+    differences: tuple[Difference, ...]
+    """Found; after a repair these are what was repaired, and `left` what still differs."""
+    repaired: int
+    left: tuple[Difference, ...]
+    complete: bool
+    """False: so many rows differ that the search was ended."""
+    pending: int
+    """Edits that the hub has not decided; their rows were set aside."""
+    watermark: str | None
+    requests: int
+    seconds: float

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import count
 
 from syncline.errors import SynclineError
-from syncline.protocol.flows import Flow
+from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.apply import Answer, apply
 from syncline.replica.conflicts import refresh
@@ -35,7 +35,7 @@ RECOVERIES = 3
 def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
     """Send what is pending, take the verdict, fetch what is new."""
     started, tally = time.monotonic(), Tally(newest_rejected(device.store))
-    yield from _counted(_sync(device, tally, progress), tally)
+    yield from counted(_sync(device, tally, progress), tally.count_request)
     return SyncReport(
         tally.push_report(),
         tally.pull_report(),
@@ -149,19 +149,3 @@ def _fetch(device: Device, tally: Tally, progress: Progress, first: Changes | No
     last = yield from fetch_rest(device, first, note)
     tally.pulled = True
     return last
-
-
-def _counted(flow: Flow[None], tally: Tally) -> Flow[None]:
-    """The flow itself, counting its requests."""
-    try:
-        request = next(flow)
-        while True:
-            tally.requests += 1
-            try:
-                response = yield request
-            except SynclineError as error:
-                request = flow.throw(error)
-            else:
-                request = flow.send(response)
-    except StopIteration:
-        return

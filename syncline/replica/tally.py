@@ -31,6 +31,9 @@ class Tally:
             for name, rows in theirs.items():
                 mine[name] = mine.get(name, 0) + rows
 
+    def count_request(self) -> None:
+        self.requests += 1
+
     def count(self, sent: Sent) -> None:
         """One push has its verdict."""
         self.sent += sent.rows

@@ -14,6 +14,7 @@ import pytest
 
 from syncline.cli import run
 from syncline.cli.demo import processes
+from tests.support.damage import damage_device
 
 TABLES = """
 CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER, photo BLOB);
@@ -256,3 +257,35 @@ def test_without_a_hub_the_file_still_answers_and_sync_says_what_to_do(tmp_path:
     assert json.loads(world.capsys.readouterr().err)["error"]["retry"] is True
     assert world.json("status", here)["pending"]["person"] == 1
     assert world.json("sync", here)["push"]["sent"] == 1
+
+
+def test_verify_says_what_differs_and_repairs_just_that(world: World) -> None:
+    file = world.clone("a.db")
+    assert world.run("verify", file).splitlines()[-1] == "equal (1 request)"
+    assert world.json("verify", file)["equal"] is True
+    damage_device(
+        file,
+        "UPDATE person SET visits = 4, name = NULL WHERE id = 1",
+        "DELETE FROM badge WHERE person = 2",
+        "INSERT INTO person VALUES (-4, 'Ghost', NULL, NULL, x'00')",
+    )
+    said = world.run("verify", file, code=3)
+    for line in (
+        "person -4: not in the centre",
+        "  id -4, name 'Ghost', city NULL, visits NULL, photo blob of 1 bytes",
+        "person 1: differs",
+        "  name: here NULL, in the centre 'Ada'",
+        "  visits: here 4, in the centre 3",
+        "badge 2 door: missing here",
+        "3 rows differ (3 requests)",
+    ):
+        assert line in said.splitlines()
+    report = world.json("verify", file, "--repair")
+    assert (report["equal"], report["repaired"], report["left"]) == (True, 3, [])
+    assert [(d["table"], d["key"], d["kind"]) for d in report["differences"]] == [
+        ("person", [-4], "not_in_centre"),
+        ("person", [1], "differs"),
+        ("badge", [2, "door"], "missing_here"),
+    ]
+    assert world.run("verify", file).splitlines()[-1] == "equal (1 request)"
+    assert world.json("status", file)["pending"] == {}

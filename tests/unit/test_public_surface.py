@@ -10,6 +10,7 @@ import sys
 import syncline
 
 PUBLIC = [
+    "Difference",
     "Hub",
     "LogEntry",
     "PullReport",
@@ -22,6 +23,7 @@ PUBLIC = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "VerifyReport",
     "clone",
     "connect",
 ]

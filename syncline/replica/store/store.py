@@ -109,6 +109,17 @@ class Store:
                     return
                 yield batch
 
+    def reader(self, sql: str, parameters: Parameters = ()) -> Callable[[int], list[tuple[Any, ...]]]:
+        """The rows of a query, as many at a time as asked for; fewer at the end."""
+        with translated(self.path):
+            cursor = self._connection.execute(sql, parameters)
+
+        def take(count: int) -> list[tuple[Any, ...]]:
+            with translated(self.path):
+                return cursor.fetchmany(count)
+
+        return take
+
     @contextmanager
     def undecoded(self) -> Iterator[None]:
         """Inside, text comes as str where it is UTF-8 and as a str with escaped bytes

@@ -87,6 +87,16 @@ def test_the_last_part_goes_on_to_the_end_of_the_range(desk: Desk) -> None:
     assert empty.parts == [m.Part(None, 0, digest([]))]
 
 
+def test_a_part_ends_only_at_a_key_that_fits_into_a_question(desk: Desk) -> None:
+    desk.sql("INSERT INTO word SELECT substr('000' || id, -3) || printf('%.*c', 800 + id, 'x') FROM item")
+    asking = Asking(desk)
+    parts = asking.ask("word", size=10).parts
+    assert [part.rows for part in parts] == [10] * 10 + [3]
+    desk.sql("UPDATE word SET w = w || printf('%.*c', 300, 'y') WHERE w LIKE '0%'")
+    parts = asking.ask("word", size=10).parts
+    assert [part.rows for part in parts] == [100, 3]
+
+
 def test_too_many_parts_end_with_the_key_to_go_on_from(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "ANSWER_PARTS", 4)
     asking = Asking(desk)

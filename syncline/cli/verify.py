@@ -1,0 +1,93 @@
+"""`syncline verify`: is what the device has what the centre has?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncline.cli import output, progress
+from syncline.cli.options import (
+    file_argument,
+    hub_option,
+    json_option,
+    open_replica,
+    progress_option,
+    token_option,
+)
+
+if TYPE_CHECKING:
+    from syncline import Difference, VerifyReport
+
+_KINDS = {"missing_here": "missing here", "not_in_centre": "not in the centre", "differs": "differs"}
+
+
+@click.command()
+@file_argument
+@click.option("--repair", is_flag=True, help="Make the rows that differ what the centre has.")
+@hub_option
+@token_option
+@progress_option
+@json_option
+def verify(
+    file: Path, repair: bool, hub: str | None, token: str | None, as_json: bool, **shown: bool | None
+) -> int:
+    """Compare every row with the centre, by digests, and list those that differ.
+
+    What is pending is sent first; rows edited meanwhile are set aside. Other programs may go on writing on
+    both sides. With --repair only the rows listed are changed, to what the centre has. Exit code 3: the file
+    and the centre still differ.
+
+    JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre}]
+    (kind: missing_here, not_in_centre, differs), repaired, left (as differences), complete, pending,
+    watermark, requests, seconds.
+    """
+    with (
+        open_replica(file, hub, token) as replica,
+        progress.shown(shown["progress"]) as report,
+    ):
+        found = replica.verify(repair, progress=report)
+    if as_json:
+        output.document(found.as_dict())
+    else:
+        _say(found)
+        if not found.equal and not repair:
+            output.message(f"to make these rows what the centre has: syncline verify {file} --repair")
+    if not found.complete:
+        output.message("too many rows differ to list them all: clone the replica again")
+    return output.DONE if found.equal else output.PERSON_NEEDED
+
+
+def _say(found: VerifyReport) -> None:
+    output.table(
+        ["table", "rows here", "in the centre", ""],
+        [
+            [table.name, f"{table.rows:,}", f"{table.centre_rows:,}", "equal" if table.equal else "differs"]
+            for table in found.tables
+        ],
+    )
+    _list(found.differences)
+    requests = output.counted(found.requests, "request")
+    if not found.differences:
+        output.line(f"equal ({requests})")
+        return
+    text = output.counted(len(found.differences), "row differs", "rows differ")
+    if found.repaired:
+        text += f", {found.repaired:,} repaired" + (
+            f", {len(found.left):,} differ again" if found.left else ""
+        )
+    output.line(f"{text} ({requests})")
+    _list(found.left)
+
+
+def _list(differences: Iterable[Difference]) -> None:
+    for row in differences:
+        output.line(f"{row.table} {output.key_text(row.key)}: {_KINDS[row.kind]}")
+        for name in row.here if row.kind == "differs" else ():
+            here, centre = output.spelled(row.here[name]), output.spelled(row.centre[name])
+            output.line(f"  {name}: here {here}, in the centre {centre}")
+        if row.kind != "differs":
+            values = row.here or row.centre
+            output.line("  " + ", ".join(f"{name} {output.spelled(value)}" for name, value in values.items()))

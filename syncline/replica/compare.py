@@ -1,0 +1,181 @@
+"""The device's rows in canonical order, compared with what the hub says it has. Reads, changes nothing.
+
+Rows that need not be equal are set aside: those with pending edits, those hidden or held until the hub
+has decided.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from syncline.model.order import as_bytes, place
+from syncline.model.values import Value, identical
+from syncline.protocol.canonical import Pace, RowsDigest, canonical_row
+from syncline.replica.overlay import Key, Overlay
+from syncline.replica.reports import Difference
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store, pack
+
+Row = Sequence[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of a table's keys, behind `after` up to and with `to`, to be asked for in parts of `size`
+    rows, or with size 0 row by row. `counts`: its rows have not been counted before."""
+
+    table: int
+    after: Key | None
+    to: Key | None
+    size: int
+    counts: bool = False
+
+
+@dataclass(slots=True)
+class Finding:
+    """A row that was not the same; `span` is where it was found."""
+
+    t: Statements
+    span: Span
+    key: Key
+    here: Row | None
+    centre: Row | None
+
+    @property
+    def is_equal(self) -> bool:
+        if self.here is None or self.centre is None:
+            return self.here is self.centre
+        return canonical_row(self.here) == canonical_row(self.centre)
+
+    def described(self) -> Difference:
+        """As a report says it."""
+        names = [*self.t.table.key, *(column.name for column in self.t.table.values)]
+        here, centre = self.here, self.centre
+        key = tuple(map(shown, (centre or here or self.key)[: self.t.arity]))
+        if here is None or centre is None:
+            kind = "missing_here" if here is None else "not_in_centre"
+            sides = [{} if row is None else _named(names, row, range(len(names))) for row in (here, centre)]
+        else:
+            kind = "differs"
+            changed = [i for i in range(len(names)) if not identical(here[i], centre[i])]
+            sides = [_named(names, row, changed) for row in (here, centre)]
+        return Difference(self.t.table.name, key, kind, *sides)
+
+
+def shown(value: Value) -> Value:
+    """A value that can be written down; text that is not UTF-8 as its bytes."""
+    return value if is_sound(value) else as_bytes(str(value))
+
+
+def is_sound(value: Value) -> bool:
+    """Whether this is no text, or text that is UTF-8."""
+    return not isinstance(value, str) or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _named(names: Sequence[str], row: Row, columns: Iterable[int]) -> dict[str, Value]:
+    return {names[i]: shown(row[i]) for i in columns}
+
+
+class Range:
+    """The rows of a range in canonical order, taken up to one key after the other."""
+
+    def __init__(self, store: Store, t: Statements, after: Key | None, to: Key | None) -> None:
+        sql, bound = _select(t, after, to)
+        self._take: Callable[[int], list[tuple[Value, ...]]] = store.reader(sql, bound)
+        self._arity, self._pace = t.arity, Pace()
+        self._rows: list[tuple[Value, ...]] = []
+
+    def up_to(self, to: Key | None) -> Iterator[list[tuple[Value, ...]]]:
+        """The next rows up to and with a key (None: all that are left), in slices."""
+        limit = None if to is None else place(to)
+        while True:
+            rows = self._rows or self._take(self._pace.step)
+            if not rows:
+                return
+            cut = len(rows)
+            if limit is not None and place(rows[-1][: self._arity]) > limit:
+                cut = bisect_right(rows, limit, key=lambda row: place(row[: self._arity]))
+            self._rows = rows[cut:]
+            yield rows[:cut]
+            if self._rows:
+                return
+
+    def digest(self, to: Key | None) -> RowsDigest:
+        """The digest of the next rows up to and with a key."""
+        digest = RowsDigest()
+        for rows in self.up_to(to):
+            self._pace.note(len(rows), digest.add(rows))
+        return digest
+
+
+def _select(t: Statements, after: Key | None, to: Key | None) -> tuple[str, list[Value]]:
+    binary = " COLLATE BINARY" if t.folds else ""
+    keys = ", ".join(f"{name}{binary}" for name in t.keys)
+    tests = [f"{name} IS NOT NULL" for name in t.keys]
+    bound: list[Value] = []
+    for key, compare in ((after, ">"), (to, "<=")):
+        if key is not None:
+            tests.append(f"({keys}) {compare} ({t.key_marks})")
+            bound += key
+    chosen, where = ", ".join([*t.keys, *t.values]), " AND ".join(tests)
+    return f"SELECT {chosen} FROM {t.name} WHERE {where} ORDER BY {keys}", bound
+
+
+def differing(
+    store: Store, t: Statements, span: Span, to: Key | None, rows: Iterable[Row], most: int
+) -> list[Finding]:
+    """The rows of a range that are not what the hub has there (`rows`), about `most` of them."""
+    theirs = {tuple(row[: t.arity]): row for row in rows}
+    found: list[Finding] = []
+    for mine in Range(store, t, span.after, to).up_to(None):
+        for row in mine:
+            key = row[: t.arity]
+            other = theirs.pop(key, None)
+            if other is None or canonical_row(row) != canonical_row(other):
+                found.append(Finding(t, span, key, row, other))
+        if len(found) > most:
+            found = without_set_aside(store, t, found)
+            if len(found) > most:
+                return found
+    found += [Finding(t, span, key, None, row) for key, row in theirs.items()]
+    return without_set_aside(store, t, found)
+
+
+def read_again(store: Store, findings: Iterable[Finding]) -> list[Finding]:
+    """Those that still differ, with what the device has now, in canonical order."""
+    by_table: dict[int, list[Finding]] = {}
+    for finding in findings:
+        if all(map(is_sound, finding.key)):
+            chosen = ", ".join([*finding.t.keys, *finding.t.values])
+            sql = f"SELECT {chosen} FROM {finding.t.name} WHERE {finding.t.by_key}"
+            finding.here = store.row(sql, finding.key)
+        if not finding.is_equal:
+            by_table.setdefault(finding.t.position, []).append(finding)
+    left: list[Finding] = []
+    for _, some in sorted(by_table.items()):
+        some.sort(key=lambda finding: place(finding.key))
+        left += without_set_aside(store, some[0].t, some)
+    return left
+
+
+def without_set_aside(store: Store, t: Statements, findings: list[Finding]) -> list[Finding]:
+    """Without the rows that need not be equal now."""
+    hidden = {
+        bytes(key)
+        for table in ("_sync_parked", "_sync_held")
+        for (key,) in store.rows(f"SELECT key FROM {table} WHERE n = ?", (t.n,))
+    }
+    sound = [finding for finding in findings if all(map(is_sound, finding.key))]
+    edited = {id(sound[i]) for i in Overlay(store).contested(t, [finding.key for finding in sound])}
+    return [
+        finding
+        for finding in findings
+        if id(finding) not in edited and not (hidden and _is_among(hidden, finding))
+    ]
+
+
+def _is_among(hidden: set[bytes], finding: Finding) -> bool:
+    keys = [row[: finding.t.arity] for row in (finding.here, finding.centre) if row is not None]
+    return any(all(map(is_sound, key)) and pack(key) in hidden for key in keys)
