@@ -89,6 +89,7 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     store = device.store
     recovery = load(store)
     if recovery is None:
+        discard_fresh(store)  # one that was cut off right after its end has left it
         return
     if recovery.step == "ask":
         recovery = yield from _ask(device, recovery, tally)

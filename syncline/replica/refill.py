@@ -59,9 +59,10 @@ def fresh_path(store: Store) -> str:
 
 
 def discard_fresh(store: Store) -> None:
-    """Remove what an earlier attempt has left."""
-    for side in SIDES:
-        Path(fresh_path(store) + side).unlink(missing_ok=True)
+    """Remove what an earlier attempt has left; the main file last, which says that there may be others."""
+    if Path(fresh_path(store)).exists():
+        for side in reversed(SIDES):
+            Path(fresh_path(store) + side).unlink(missing_ok=True)
 
 
 def refill(device: Device, progress: Progress) -> Flow[Applied]:

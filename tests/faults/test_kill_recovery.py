@@ -1,0 +1,161 @@
+"""A device that is killed, or loses its network, at any step of a recovery goes on where it was.
+
+Nothing pending is lost, nothing is sent twice: counters tell (laws L2, L3).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import TransportError
+from syncline.model.actor import Actor
+from syncline.protocol.flows import run
+from syncline.protocol.messages import Request, Response
+from syncline.replica import sync as verbs
+from syncline.replica.device import Device
+from syncline.replica.progress import silent
+from syncline.testing.faults import Crash, CrashingStore
+from syncline.transports.local import LocalTransport
+
+DDL = """
+CREATE TABLE visit (id INTEGER PRIMARY KEY, state TEXT, total INTEGER NOT NULL, number INTEGER UNIQUE);
+CREATE TABLE note (id TEXT PRIMARY KEY, visit INTEGER NOT NULL REFERENCES visit (id), body TEXT);
+INSERT INTO visit VALUES (1, 'new', 0, 1), (2, 'new', 0, 2), (3, 'new', 0, 3);
+INSERT INTO note VALUES ('n1', 1, 'x'), ('n2', 2, 'y');
+"""
+RULES = {"visit": syncline.Table(merge={"total": "sum"}), "note": syncline.Table()}
+STEP = 5
+"""Every so many statements the device is killed once."""
+
+
+class Cut:
+    """A hub whose n-th answer is lost."""
+
+    def __init__(self, hub: syncline.Hub, number: int) -> None:
+        self.hub, self.left = hub, number
+
+    def handle(self, actor: Actor, request: Request) -> Response:
+        answer = self.hub.handle(actor, request)
+        self.left -= 1
+        if self.left == -1:
+            raise TransportError("the answer was lost")
+        return answer
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    """A folder with a centre that has lost three pushes of the device beside it, which has edits pending."""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    centre, file = folder / "centre.db", folder / "a.db"
+    with closing(sqlite3.connect(centre)) as made:
+        made.executescript(DDL)
+    with syncline.Hub(f"sqlite:///{centre}", tables=RULES) as hub:
+        hub.init()
+        syncline.clone(hub, file).close()
+        with closing(sqlite3.connect(centre)) as made:
+            made.execute("VACUUM INTO ?", (str(folder / "backup.db"),))
+        with syncline.connect(file, hub) as replica, closing(application(file)) as app:
+            app.execute("UPDATE visit SET total = total + 1 WHERE id = 1")
+            replica.sync()
+            app.execute("INSERT INTO visit VALUES (4, 'made', 10, 4)")
+            app.execute("UPDATE visit SET total = total + 10 WHERE id = 1")
+            replica.sync()
+            app.execute("INSERT INTO note VALUES ('n4', 4, 'z')")
+            app.execute("DELETE FROM note WHERE id = 'n2'")
+            replica.sync()
+            app.execute("UPDATE visit SET total = total + 100, state = 'seen' WHERE id = 1")
+            app.execute("INSERT INTO note VALUES ('n5', 4, 'pending')")
+    for side in ("-wal", "-shm"):
+        Path(f"{centre}{side}").unlink(missing_ok=True)
+    shutil.move(folder / "backup.db", centre)
+    with closing(application(centre)) as made:
+        for number, row in ((-1, 2), (2, 3), (3, 2)):
+            made.execute("UPDATE visit SET number = ? WHERE id = ?", (number, row))
+    return folder
+
+
+def application(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@pytest.fixture
+def folders(before: Path) -> Iterator[Iterator[Path]]:
+    """Copies of that folder, one after the other."""
+
+    def copies() -> Iterator[Path]:
+        for number in count():
+            folder = before.parent / f"run{number}"
+            shutil.copytree(before, folder)
+            yield folder
+            shutil.rmtree(folder)
+
+    made = copies()
+    yield made
+    made.close()
+
+
+def check(folder: Path) -> None:
+    """The device and the centre agree, with everything that was lost and that was pending, once."""
+    for name in ("centre.db", "a.db"):
+        with closing(sqlite3.connect(folder / name)) as file:
+            assert file.execute("SELECT * FROM visit ORDER BY id").fetchall() == [
+                (1, "seen", 111, 1),
+                (2, "new", 0, 3),
+                (3, "new", 0, 2),
+                (4, "made", 10, 4),
+            ]
+            notes = file.execute("SELECT * FROM note ORDER BY id").fetchall()
+            assert notes == [("n1", 1, "x"), ("n4", 4, "z"), ("n5", 4, "pending")]
+    assert not list(folder.glob("*.refilling*"))
+
+
+def finish(folder: Path, hub: syncline.Hub) -> None:
+    with syncline.connect(folder / "a.db", hub) as replica:
+        report = replica.sync()
+        assert report.pending == 0
+        assert replica.rejected() == []
+    check(folder)
+
+
+def test_a_device_killed_before_any_statement_goes_on(folders: Iterator[Path]) -> None:
+    for statement, folder in zip(count(0, STEP), folders, strict=False):
+        with syncline.Hub(f"sqlite:///{folder}/centre.db", tables=RULES) as hub:
+            store = CrashingStore.open(folder / "a.db")
+            assert isinstance(store, CrashingStore)
+            store.countdown = statement
+            with closing(store):
+                try:
+                    run(verbs.sync(Device.load(store), silent), LocalTransport(hub))
+                    crashed = False
+                except Crash:
+                    crashed = True
+            finish(folder, hub)
+        if not crashed:
+            break
+    assert statement > 10 * STEP
+
+
+def test_a_device_that_loses_any_answer_goes_on(folders: Iterator[Path]) -> None:
+    for number, folder in zip(count(), folders, strict=False):
+        with syncline.Hub(f"sqlite:///{folder}/centre.db", tables=RULES) as hub:
+            with closing(CrashingStore.open(folder / "a.db")) as store:
+                try:
+                    run(verbs.sync(Device.load(store), silent), LocalTransport(Cut(hub, number)))
+                    lost = False
+                except TransportError:
+                    lost = True
+            finish(folder, hub)
+        if not lost:
+            break
+    assert number > 8
