@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from syncline.errors import Conflict
+from syncline.errors import Conflict, WatermarkRefused
 from syncline.model.schema import Schema
 from syncline.model.values import Value
 
@@ -50,6 +50,28 @@ class Position(Protocol):
 
     def token(self) -> str:
         """ASCII text without '|' from which `Database.position` makes an equal position."""
+
+
+Standing = Literal["sound", "pruned", "restored"]
+"""What a position is worth: the log goes on from it; entries it has not seen are gone; or it was given out
+in a past that the database has gone back from (or is of another cluster, or ahead of the log)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where the log begins: `position` has seen what is gone and nothing else, `hlc` is the highest HLC
+    of what is gone, and never lower than that of any."""
+
+    position: Position
+    hlc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What one bounded step of pruning or compacting took away; `more` if another step has work to do."""
+
+    entries: int
+    more: bool
 
 
 @dataclass(slots=True)
@@ -98,7 +120,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A replica as the hub keeps it. `verdict` is the engine's own bytes."""
+    """A replica as the hub keeps it. `verdict` is the engine's own bytes, `watermark` the token of the
+    position that it has confirmed: the `after` of its last noted pull, or of its registration."""
 
     replica: str
     number: int = 0
@@ -106,6 +129,13 @@ class Client:
     verdict: bytes = b""
     last_push: str | None = None
     last_pull: str | None = None
+    name: str = ""
+    fingerprint: str = ""
+    registered: str | None = None
+    last_seen: str | None = None
+    watermark: str = ""
+    revoked: bool = False
+    forgotten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +218,9 @@ class Database(Protocol):
         """One read-only transaction in which everything is seen as of one instant."""
 
     def position(self, token: str) -> Position:
-        """Parse a position token; ValueError if it is not one of this kind of database."""
+        """Parse a position token; ValueError if it is not one of this kind of database.
+
+        A token of another cluster gives a position that has seen nothing and is `restored`."""
 
     def close(self) -> None: ...
 
@@ -200,7 +232,21 @@ class ReadTransaction(Protocol):
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """Log entries not seen by `after` and visible now, except those of origin `without`, about
         `limit` rows at most. Positions advance so that no entry is skipped or left for ever (law L4).
-        With nothing new, `touched` is empty and `end` equals `now()` or `after`."""
+        With nothing new, `touched` is empty and `end` equals `now()` or `after`.
+
+        WatermarkRefused `watermark_pruned` or `centre_restored` if `after` is not sound."""
+
+    def floor(self) -> Floor:
+        """Where the log begins."""
+
+    def standings(self, positions: Sequence[Position]) -> list[Standing]:
+        """What each position is worth; one or two statements for all of them."""
+
+    def behind(self, position: Position, at_most: int) -> int:
+        """How many log entries a sound position has not seen, counted up to `at_most`."""
+
+    def clients(self, after: str, limit: int) -> list[Client]:
+        """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
 
     def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist, in no order."""
@@ -256,6 +302,34 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def uploaded_chunk(self, replica: str, chunk: int) -> UploadedChunk | None:
         """One chunk."""
+
+    def drop_client(self, replica: str) -> None:
+        """Remove the record altogether."""
+
+    def take_turn(self, interval: float) -> bool:
+        """Whether the log was last pruned `interval` seconds ago or more; if so, it counts as pruned now.
+
+        Of many who ask at once, one is told True."""
+
+    def note_moment(self) -> None:
+        """Remember how long the log is at this time, for `prune`; it removes moments of no more use."""
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        """Remove entries, about `limit` of them, and raise the floor in the same transaction.
+
+        An entry goes if every position in `held` has seen it and it is older than `keep` seconds, or if it
+        is older than `longest`, whoever needs it; never one that an open transaction may still hide, nor
+        the newest. Ages go by the moments noted: without an old enough one nothing goes; with `keep` 0 the
+        present is one. Positions stay good as `standings` says (laws L4, L11)."""
+
+    def compact(self, limit: int) -> Removed:
+        """Look through the next `limit` entries or so and remove those that `hub.compaction.covered` names.
+
+        What is removed can still be the end of somebody's position, which stays sound. At the end of the
+        log `more` is False, and the next call goes on with what is new then."""
+
+    def drop_conflicts(self, days: float, limit: int) -> int:
+        """Remove up to `limit` conflicts that are closed and older; how many went."""
 
     def stage(self, stage: Stage) -> None:
         """Load the rows for `lock`, `rivals`, `apply`. Bulk: one COPY or one parameter, not a
@@ -325,3 +399,18 @@ def batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Slices of at most `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def refused_watermark(standing: Standing) -> WatermarkRefused:
+    """Why a position that is not sound is no place to pull from."""
+    if standing == "pruned":
+        return WatermarkRefused(
+            "the central database no longer keeps the changes since this watermark",
+            code="watermark_pruned",
+            remedy="Sync again: the device fills itself anew and keeps its pending edits.",
+        )
+    return WatermarkRefused(
+        "the central database has gone back in time, or is another than the one that gave this watermark",
+        code="centre_restored",
+        remedy="Sync again: the device fills itself anew, keeps its pending edits and offers what was lost.",
+    )

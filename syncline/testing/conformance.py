@@ -24,6 +24,7 @@ from syncline.testing.conforms.keeping import KeepingConformance
 from syncline.testing.conforms.paging import LogConformance
 from syncline.testing.conforms.preparing import PrepareConformance
 from syncline.testing.conforms.refusing import RefusalConformance
+from syncline.testing.conforms.retaining import RetentionConformance
 from syncline.testing.conforms.scanning import ScanConformance
 from syncline.testing.conforms.writing import WriteConformance
 
@@ -38,6 +39,7 @@ class DatabaseConformance(
     WriteConformance,
     RefusalConformance,
     KeepingConformance,
+    RetentionConformance,
 ):
     """Derive from it, name the class Test..., and give it a fixture `centre`."""
 

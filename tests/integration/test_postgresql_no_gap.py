@@ -253,20 +253,27 @@ class Puller:
             mine[column] = found[0][1 + column]
 
 
-def test_a_position_of_another_cluster_is_refused(world: World) -> None:
-    position = world.now()
-    cluster, _, rest = position.token().partition(";")
-    other = cluster.replace(cluster[:4], "9999", 1)
-    with pytest.raises(ValueError, match="restored"):
-        world.database.position(f"{other};{rest}")
-    for garbled in ("", ";", cluster, f"{cluster};", f"{cluster};1:2:x", f"{cluster};1:2:;1:2:;1", "17"):
-        with pytest.raises(ValueError, match=r"restored|not a"):
+def test_a_position_of_another_cluster_or_timeline_is_of_a_restored_centre(world: World) -> None:
+    cluster, _, rest = world.now().token().partition(";")
+    for other in (cluster.replace(cluster[:4], "9999", 1), cluster.replace("/00000001/", "/00000002/")):
+        position = world.database.position(f"{other};{rest}")
+        with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
+            transaction.entries(position, "", 10)
+        assert caught.value.code == "centre_restored"
+
+
+def test_a_garbled_position_is_refused(world: World) -> None:
+    cluster = world.now().token().partition(";")[0]
+    for garbled in ("", ";", cluster, f"{cluster};", f"{cluster};1:2:x;0", f"{cluster};1:2:;0;1:2:;0;1", "17",
+                    f"{cluster};1:2:;x", "x;1:2:;0"):  # fmt: skip
+        with pytest.raises(ValueError, match="not a"):
             world.database.position(garbled)
 
 
 def test_a_position_ahead_of_the_database_is_refused(world: World) -> None:
     position = world.now()
     assert isinstance(position, SnapshotPosition)
-    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:")
-    with world.database.read() as transaction, pytest.raises(WatermarkRefused):
+    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:;0")
+    with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
         transaction.entries(ahead, "", 10)
+    assert caught.value.code == "centre_restored"

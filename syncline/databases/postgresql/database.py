@@ -16,6 +16,7 @@ from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.pool import Pool
 from syncline.databases.postgresql.position import SnapshotPosition, parse
+from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import Reader
 from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import remove
@@ -97,7 +98,9 @@ class PostgresDatabase:
         configure(connection, self._tuning.lock_timeout, self._tuning.statement_timeout)
         if Session(connection).value(queries("read.sql")["standby"]):
             raise DatabaseReadOnly("the central database is a standby, which takes no writes")
-        self._cluster = Session(connection).value(queries("read.sql")["cluster"])
+        cluster = Session(connection).value(queries("read.sql")["cluster"])
+        if cluster != self._cluster:
+            self._cluster, self._prepared = cluster, None
 
     @property
     def hub_id(self) -> str:
@@ -116,6 +119,8 @@ class PostgresDatabase:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             session.wait_for_locks(self._tuning.lock_timeout)
             prepared = preparing.prepare(session, schema, dry_run=dry_run)
+            if not dry_run:
+                session.count(queries("retention.sql")["first cluster"], self._cluster)
         prepared.notes.extend(self._notes)
         self._prepared = None
         return prepared
@@ -131,7 +136,13 @@ class PostgresDatabase:
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            self._prepared = known = _Known.of(session)
+            known = _Known.of(session)
+            cluster, recorded = self._cluster, session.value(queries("retention.sql")["cluster"])
+        if recorded != cluster:
+            with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+                session.wait_for_locks(self._tuning.lock_timeout)
+                settle_in(session, known.layout, cluster)
+        self._prepared = known
         return known.layout.schema
 
     @contextmanager
@@ -151,8 +162,8 @@ class PostgresDatabase:
             yield Writer(session, known.layout, self._cluster, self._tuning.lock_timeout)
 
     def position(self, token: str) -> SnapshotPosition:
-        """Parse a position. ValueError if it is of another kind, cluster or timeline."""
-        return parse(token, self._cluster)
+        """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""
+        return parse(token)
 
     def close(self) -> None:
         """Close all connections."""

@@ -28,18 +28,21 @@ def read_log(
     been read later than that, and what changed them is in the next run, so `more` stays true until a run of
     one page has covered everything: only then are the rows read a cut (law L5).
     """
-    target = after.target or now.seen
+    target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
     places = _tables_with_news(session, layout, after, target)
     page = _Page(limit)
     for shape in layout.by_number:
         if shape.n not in places:
             continue
         if not page.add(shape, _entries(session, shape, after, target, without, page.room)):
-            end = SnapshotPosition(now.cluster, after.seen, target, page.last or after.last)
+            end = SnapshotPosition(
+                now.cluster, after.seen, target, page.last or after.last, after.mark, target_mark
+            )
             return LogPage(page.touched(), end, True, page.hlc)
     if after.target is None:
         return LogPage(page.touched(), now if places else after, False, page.hlc)
-    return LogPage(page.touched(), SnapshotPosition(now.cluster, target), target != now.seen, page.hlc)
+    end = SnapshotPosition(now.cluster, target, mark=target_mark)
+    return LogPage(page.touched(), end, target != now.seen, page.hlc)
 
 
 def _tables_with_news(

@@ -17,6 +17,8 @@ Place = tuple[int, int, int]
 """(table number, xid, seq) of a log entry."""
 
 _SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?")
+_MARK = re.compile(r"[0-9]{1,19}")
+_CLUSTER = re.compile(r"[0-9]{1,20}/[0-9A-F]{8}/[0-9]{1,10}")
 _PAGE = re.compile(r"([0-9]{1,9}),([0-9]{1,20}),([0-9]{1,20})")
 
 
@@ -46,17 +48,36 @@ class Snapshot:
         """Whether that transaction is visible."""
         return xid < self.xmax and xid not in self.running
 
+    @property
+    def first_unseen(self) -> int:
+        """The lowest transaction that is not visible."""
+        return min((xid for xid in self.running if xid < self.xmax), default=self.xmax)
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPosition:
     """`cluster` names the server's data, its timeline and the database: numbers of transactions mean
     nothing anywhere else. With `target` a pull is under way: of what `target` sees and `seen` does not,
-    the entries up to `last` have been read."""
+    the entries up to `last` have been read.
+
+    `mark` is the HLC of the newest entry of the last transaction before `seen.xmax`, `target_mark` that of
+    `target`; 0: not known. Where the database went back in time and on from there, other entries have these
+    numbers of transactions."""
 
     cluster: str
     seen: Snapshot
     target: Snapshot | None = None
     last: Place = (0, 0, 0)
+    mark: int = 0
+    target_mark: int = 0
+
+    @property
+    def ends(self) -> list[tuple[int, int]]:
+        """The transactions and HLCs that the log must have, or have had."""
+        ends = [(self.seen.xmax - 1, self.mark)] if self.mark else []
+        if self.target is not None and self.target_mark:
+            ends.append((self.target.xmax - 1, self.target_mark))
+        return ends
 
     def sees(self, place: Place) -> bool:
         """Whether the log entry at `place` had been seen."""
@@ -66,23 +87,29 @@ class SnapshotPosition:
 
     def token(self) -> str:
         """ASCII text without '|'; `parse` makes an equal position of it."""
-        whole = f"{self.cluster};{self.seen.text}"
+        whole = f"{self.cluster};{self.seen.text};{self.mark}"
         if self.target is None:
             return whole
-        return f"{whole};{self.target.text};{','.join(map(str, self.last))}"
+        return f"{whole};{self.target.text};{self.target_mark};{','.join(map(str, self.last))}"
 
 
-def parse(token: str, cluster: str) -> SnapshotPosition:
-    """The position of a token made in `cluster`. Raises ValueError for any other."""
+def parse(token: str) -> SnapshotPosition:
+    """The position of a token, of whatever cluster. Raises ValueError for any other text."""
     parts = token.split(";")
-    if len(parts) not in (2, 4):
+    if len(parts) not in (3, 6) or not _CLUSTER.fullmatch(parts[0]):
         raise ValueError("not a position of PostgreSQL")
-    if parts[0] != cluster:
-        raise ValueError("the database was restored, moved or failed over since; its log does not go on")
-    if len(parts) == 2:
-        return SnapshotPosition(cluster, Snapshot(parts[1]))
-    page = _PAGE.fullmatch(parts[3])
+    mark = _number(parts[2])
+    if len(parts) == 3:
+        return SnapshotPosition(parts[0], Snapshot(parts[1]), mark=mark)
+    page = _PAGE.fullmatch(parts[5])
     if page is None:
         raise ValueError("not a position of PostgreSQL")
     table, xid, seq = map(int, page.groups())
-    return SnapshotPosition(cluster, Snapshot(parts[1]), Snapshot(parts[2]), (table, xid, seq))
+    target, target_mark = Snapshot(parts[3]), _number(parts[4])
+    return SnapshotPosition(parts[0], Snapshot(parts[1]), target, (table, xid, seq), mark, target_mark)
+
+
+def _number(text: str) -> int:
+    if not _MARK.fullmatch(text):
+        raise ValueError("not a position of PostgreSQL")
+    return int(text)

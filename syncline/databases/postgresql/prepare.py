@@ -136,7 +136,7 @@ def _plan_table(
     if not new_log and intact and line is not None and line.capture == capture.digest:
         return
     if new_log and line is not None:
-        plan.statements.append(f"DROP TABLE {shape.log}")
+        plan.statements += [_mark_ends(shape.n), f"DROP TABLE {shape.log}"]
         plan.notes.append(f"{shape.name} has other columns than before: its log begins anew")
     if new_log:
         plan.statements += capture.log
@@ -155,9 +155,17 @@ def _forget(line: Tracked, existing: dict[str, set[str]], plan: Plan) -> None:
     """Stop tracking a table; it may be gone. Its triggers go with the functions."""
     for event in ("insert", "update", "delete", "truncate"):
         plan.statements.append(f"DROP FUNCTION IF EXISTS syncline.{event}_{line.n}() CASCADE")
-    plan.statements.append(f"DROP TABLE IF EXISTS syncline.log_{line.n}")
+    plan.statements += [_mark_ends(line.n), f"DROP TABLE syncline.log_{line.n}"]
     plan.forgotten.append(line.n)
     plan.notes.append(f"stopped tracking {qualified(line.schema, line.name)}")
+
+
+def _mark_ends(n: int) -> str:
+    """Positions may end at entries of a log that goes."""
+    return (
+        "INSERT INTO syncline.marks SELECT DISTINCT ON (xid) xid, hlc"
+        f" FROM syncline.log_{n} ORDER BY xid, seq DESC"
+    )
 
 
 def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:

@@ -10,18 +10,25 @@ import psycopg
 
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.log import newest_entry, read_log
-from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
+from syncline.databases.postgresql.log import read_log
+from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.retention import behind, floor, instant, snapshot_position, standings
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
-from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position, Take
+from syncline.hub.database import (
+    Client,
+    ConflictRow,
+    Floor,
+    Key,
+    LogPage,
+    Position,
+    Standing,
+    Take,
+    refused_watermark,
+)
 from syncline.model.values import Value
-
-FIRST_XID = 3
-"""The lowest number of a transaction: with an empty log nothing needs to count as seen."""
 
 
 class Reader:
@@ -34,36 +41,41 @@ class Reader:
 
     def now(self) -> SnapshotPosition:
         """What is visible in this transaction (in this statement, when the transaction also writes)."""
-        snapshot, end = self._instant()
-        return SnapshotPosition(self._cluster, snapshot.up_to(end))
-
-    def _instant(self) -> tuple[Snapshot, int]:
-        """What is visible, and the number after that of the newest log entry among it."""
-        name = ("instant",)
-        statement = self._layout.statements.get(name)
-        if statement is None:
-            newest = [f"({newest_entry(shape)})" for shape in self._layout.by_number]
-            highest = f"greatest(NULL::xid8, {', '.join(newest) or 'NULL'})"
-            statement = f"SELECT pg_current_snapshot()::text, {highest}::text"
-            self._layout.statements[name] = statement
         with translating():
-            ((snapshot, xid),) = self._session.run(statement)
-        return Snapshot(snapshot), FIRST_XID if xid is None else int(xid) + 1
+            return instant(self._session, self._layout, self._cluster).now
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """New log entries since `after`; see `log.read_log`."""
-        if not isinstance(after, SnapshotPosition) or after.cluster != self._cluster:
-            raise WatermarkRefused("the watermark is not of this database")
-        snapshot, end = self._instant()
-        if after.seen.xmax > snapshot.xmax:
-            raise WatermarkRefused(
-                "the central database has gone back in time:"
-                " it does not know transactions this replica has seen",
-                code="watermark_ahead",
-            )
-        now = SnapshotPosition(self._cluster, snapshot.up_to(max(end, after.seen.xmax)))
+        after = snapshot_position(after)
         with translating():
-            return read_log(self._session, self._layout, after, now, without, limit)
+            present = instant(self._session, self._layout, self._cluster)
+            (standing,) = standings(self._session, self._layout, [after], present)
+            if standing != "sound":
+                raise refused_watermark(standing)
+            return read_log(self._session, self._layout, after, present.now, without, limit)
+
+    def floor(self) -> Floor:
+        """Where the log begins."""
+        with translating():
+            return floor(self._session, self._cluster)
+
+    def standings(self, positions: Sequence[Position]) -> list[Standing]:
+        """What each position is worth."""
+        with translating():
+            present = instant(self._session, self._layout, self._cluster)
+            given = [snapshot_position(position) for position in positions]
+            return standings(self._session, self._layout, given, present)
+
+    def behind(self, position: Position, at_most: int) -> int:
+        """How many entries a position has not seen."""
+        with translating():
+            return behind(self._session, self._layout, snapshot_position(position), at_most)
+
+    def clients(self, after: str, limit: int) -> list[Client]:
+        """Replicas by id, without their verdicts."""
+        with translating():
+            rows = self._session.run(queries("read.sql")["clients"], after, limit)
+        return [Client(*row) for row in rows]
 
     def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""

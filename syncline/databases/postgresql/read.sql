@@ -12,8 +12,18 @@ SELECT pg_is_in_recovery();
 -- name: client
 SELECT replica, number, digest, verdict,
        to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
+       to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
   FROM syncline.clients WHERE replica = $1;
+
+-- name: clients
+SELECT replica, number, digest, ''::bytea,
+       to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
+       to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
+  FROM syncline.clients WHERE replica > $1 ORDER BY replica LIMIT $2;
 
 -- name: conflicts
 SELECT id, replica, push, open, data FROM syncline.conflicts

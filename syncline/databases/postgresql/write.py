@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from syncline.databases.postgresql import statements as sql
@@ -12,13 +12,15 @@ from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.prune import compact, prune
 from syncline.databases.postgresql.read import Reader, conflict_row
+from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load
 from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival, Stage
+from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
 
 
 class Writer(Reader, UploadKeeping):
@@ -45,16 +47,42 @@ class Writer(Reader, UploadKeeping):
 
     def save_client(self, client: Client) -> None:
         """Insert or replace the record; 'now' is the time of the transaction."""
-        values = (
-            client.replica,
-            client.number,
-            client.digest,
-            client.verdict,
-            client.last_push,
-            client.last_pull,
-        )
+        values = [getattr(client, field.name) for field in fields(Client)]
         with translating():
             self._session.count(queries("write.sql")["save client"], *values)
+
+    def drop_client(self, replica: str) -> None:
+        """Remove the record."""
+        with translating():
+            self._session.count(queries("write.sql")["drop client"], replica)
+
+    def take_turn(self, interval: float) -> bool:
+        """Whether the log was last pruned so long ago; if so, it counts as pruned now."""
+        with translating():
+            return self._session.count(queries("retention.sql")["turn"], interval) == 1
+
+    def note_moment(self) -> None:
+        """Remember which transactions have ended by now."""
+        with translating():
+            self._session.count(queries("retention.sql")["note moment"])
+            self._session.count(queries("retention.sql")["forget moments"])
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        """One step of pruning; see `prune`."""
+        positions = [snapshot_position(position) for position in held]
+        with translating():
+            return prune(self._session, self._layout, positions, keep, longest, limit)
+
+    def compact(self, limit: int) -> Removed:
+        """One step of compacting; see `prune`."""
+        newest = self.now().seen.xmax - 1
+        with translating():
+            return compact(self._session, self._layout, newest, limit)
+
+    def drop_conflicts(self, days: float, limit: int) -> int:
+        """Remove old conflicts that are closed."""
+        with translating():
+            return self._session.count(queries("retention.sql")["drop conflicts"], days, limit)
 
     def stage(self, stage: Stage) -> None:
         """Load the rows. What cannot be loaded is refused when the stage is applied."""

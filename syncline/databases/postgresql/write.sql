@@ -3,15 +3,25 @@
 -- name: lock client
 SELECT replica, number, digest, verdict,
        to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
+       to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
   FROM syncline.clients WHERE replica = $1 FOR UPDATE;
 
 -- name: save client
 -- 'now' is a time that PostgreSQL knows: that of the transaction.
-INSERT INTO syncline.clients (replica, number, digest, verdict, last_push, last_pull)
-VALUES ($1, $2, $3, $4, $5::text::timestamptz, $6::text::timestamptz)
+INSERT INTO syncline.clients (replica, number, digest, verdict, last_push, last_pull, name, fingerprint,
+                              registered, last_seen, watermark, revoked, forgotten)
+VALUES ($1, $2, $3, $4, $5::text::timestamptz, $6::text::timestamptz, $7, $8,
+        $9::text::timestamptz, $10::text::timestamptz, $11, $12, $13)
     ON CONFLICT (replica) DO UPDATE SET number = excluded.number, digest = excluded.digest,
-       verdict = excluded.verdict, last_push = excluded.last_push, last_pull = excluded.last_pull;
+       verdict = excluded.verdict, last_push = excluded.last_push, last_pull = excluded.last_pull,
+       name = excluded.name, fingerprint = excluded.fingerprint, registered = excluded.registered,
+       last_seen = excluded.last_seen, watermark = excluded.watermark, revoked = excluded.revoked,
+       forgotten = excluded.forgotten;
+
+-- name: drop client
+DELETE FROM syncline.clients WHERE replica = $1;
 
 -- name: add conflicts
 INSERT INTO syncline.conflicts (replica, push, open, data)

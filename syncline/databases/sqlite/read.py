@@ -6,14 +6,25 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any
 
+from syncline.databases.sqlite import retention
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
-from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Key, LogPage, Position, Take
+from syncline.hub.database import (
+    Client,
+    ConflictRow,
+    Floor,
+    Key,
+    LogPage,
+    Position,
+    Standing,
+    Take,
+    refused_watermark,
+)
 from syncline.model.values import Value
 
 _DIRECT = 200
@@ -28,26 +39,34 @@ class Reader:
         self.layout = layout
 
     def now(self) -> Seq:
-        """The last number given to a log entry; pruning does not take it back.
-
-        sqlite_sequence alone can lag: a statement that ends by OR FAIL keeps its log entries, but SQLite
-        has not written the sequence yet.
-        """
-        (seq,) = self.connection.execute(
-            "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '_sync_hub_log'), 0),"
-            " coalesce((SELECT max(seq) FROM _sync_hub_log), 0))"
+        """The newest entry, be it pruned or compacted away."""
+        row = self.connection.execute(
+            "SELECT seq, hlc FROM"
+            " (SELECT * FROM (SELECT seq, hlc FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+            " UNION ALL SELECT * FROM (SELECT seq, hlc FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+            " ORDER BY seq DESC LIMIT 1"
         ).fetchone()
-        return Seq(seq)
+        return Seq(*row) if row else Seq(0)
+
+    def floor(self) -> Floor:
+        return retention.floor(self.connection)
+
+    def standings(self, positions: Sequence[Position]) -> list[Standing]:
+        return retention.standings(self.connection, [seq_of(position) for position in positions], self.now())
+
+    def behind(self, position: Position, at_most: int) -> int:
+        (count,) = self.connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM _sync_hub_log WHERE seq > ? LIMIT ?)",
+            (seq_of(position).seq, at_most),
+        ).fetchone()
+        return int(count)
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
-        """Besides the contract: WatermarkRefused if `after` lies in the future, as after a restore."""
-        assert isinstance(after, Seq)
+        after = seq_of(after)
         now = self.now()
-        if after.seq > now.seq:
-            raise WatermarkRefused(
-                f"the watermark is ahead of the central database (entry {after.seq} of {now.seq}):"
-                " it was restored from an older state"
-            )
+        (standing,) = retention.standings(self.connection, [after], now)
+        if standing != "sound":
+            raise refused_watermark(standing)
         columns = [
             "seq",
             "tbl",
@@ -63,7 +82,7 @@ class Reader:
         more = len(found) > limit
         if more:
             found.pop()
-        end = Seq(found[-1][0]) if more else now
+        end = Seq(found[-1][0], found[-1][3]) if more else now
         return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
 
     def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
@@ -163,11 +182,17 @@ class Reader:
 
     def client(self, replica: str) -> Client | None:
         row = self.connection.execute(
-            "SELECT replica, number, digest, verdict, last_push, last_pull"
-            " FROM _sync_hub_client WHERE replica = ?",
-            (replica,),
+            f"SELECT {commas(CLIENT)} FROM _sync_hub_client WHERE replica = ?", (replica,)
         ).fetchone()
-        return Client(*row) if row else None
+        return client_of(row) if row else None
+
+    def clients(self, after: str, limit: int) -> list[Client]:
+        chosen = commas("x''" if name == "verdict" else name for name in CLIENT)
+        rows = self.connection.execute(
+            f"SELECT {chosen} FROM _sync_hub_client WHERE replica > ? ORDER BY replica LIMIT ?",
+            (after, limit),
+        )
+        return [client_of(row) for row in rows]
 
     def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
         rows = self.connection.execute(
@@ -176,6 +201,21 @@ class Reader:
             (after, replica, replica, open_only, limit),
         )
         return [conflict_row(row) for row in rows]
+
+
+CLIENT = tuple(field.name for field in fields(Client))
+"""The columns of _sync_hub_client are called as the fields."""
+
+
+def client_of(row: Sequence[Any]) -> Client:
+    """A row of _sync_hub_client."""
+    return replace(Client(*row), revoked=bool(row[-2]), forgotten=bool(row[-1]))
+
+
+def seq_of(position: Position) -> Seq:
+    """A position that is one of this kind of database."""
+    assert isinstance(position, Seq)
+    return position
 
 
 def conflict_row(row: tuple[int, str, int, int, str]) -> ConflictRow:

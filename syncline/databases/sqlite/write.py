@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from syncline.databases.sqlite import apply, stage
+from syncline.databases.sqlite import apply, retention, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.position import Sequence as Seq
-from syncline.databases.sqlite.read import Reader, conflict_row
+from syncline.databases.sqlite.read import CLIENT, Reader, conflict_row, seq_of
 from syncline.databases.sqlite.sql import NOW, WALL, commas, join_mask, mask_columns
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.uploads import UploadKeeping
-from syncline.hub.database import Client, ConflictRow, Position, Refusal, Rival, Stage
+from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
 
 
 class Writer(Reader, UploadKeeping):
@@ -44,27 +42,33 @@ class Writer(Reader, UploadKeeping):
         return self.client(replica)
 
     def save_client(self, client: Client) -> None:
-        if "now" in (client.last_push, client.last_pull):
-            (now,) = self.connection.execute(f"SELECT {NOW}").fetchone()
-            client = replace(
-                client,
-                last_push=now if client.last_push == "now" else client.last_push,
-                last_pull=now if client.last_pull == "now" else client.last_pull,
-            )
+        (now,) = self.connection.execute(f"SELECT {NOW}").fetchone()
+        values = [now if value == "now" and name in _TIMES else value for name, value in _plain(client)]
+        changes = commas(f"{name} = excluded.{name}" for name in CLIENT[1:])
         self.connection.execute(
-            "INSERT INTO _sync_hub_client (replica, number, digest, verdict, last_push, last_pull)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (replica) DO UPDATE SET number = excluded.number,"
-            " digest = excluded.digest, verdict = excluded.verdict, last_push = excluded.last_push,"
-            " last_pull = excluded.last_pull",
-            (
-                client.replica,
-                client.number,
-                client.digest,
-                client.verdict,
-                client.last_push,
-                client.last_pull,
-            ),
+            f"INSERT INTO _sync_hub_client ({commas(CLIENT)}) VALUES ({commas('?' * len(CLIENT))})"
+            f" ON CONFLICT (replica) DO UPDATE SET {changes}",
+            values,
         )
+
+    def drop_client(self, replica: str) -> None:
+        self.connection.execute("DELETE FROM _sync_hub_client WHERE replica = ?", (replica,))
+
+    def take_turn(self, interval: float) -> bool:
+        return retention.take_turn(self.connection, interval)
+
+    def note_moment(self) -> None:
+        retention.note_moment(self.connection, self.now())
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        places = [seq_of(position) for position in held]
+        return retention.prune(self.connection, places, keep, longest, self.now(), limit)
+
+    def compact(self, limit: int) -> Removed:
+        return retention.compact(self.connection, self.layout, self.now(), limit)
+
+    def drop_conflicts(self, days: float, limit: int) -> int:
+        return retention.drop_conflicts(self.connection, days, limit)
 
     def stage(self, stage_: Stage) -> None:
         staged = stage.load(self.connection, self.layout, stage_, len(self._staged))
@@ -90,7 +94,7 @@ class Writer(Reader, UploadKeeping):
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
     ) -> list[Rival]:
         staged: Staged = stage_.handle
-        floors = [_seq(position) for position in bases]
+        floors = [seq_of(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         tracked = staged.tracked
         if (
@@ -200,6 +204,8 @@ class Writer(Reader, UploadKeeping):
         self.connection.execute("UPDATE _sync_hub SET clock = ? WHERE clock < ?", (hlc, hlc))
 
 
-def _seq(position: Position) -> int:
-    assert isinstance(position, Seq)
-    return position.seq
+_TIMES = ("last_push", "last_pull", "registered", "last_seen")
+
+
+def _plain(client: Client) -> list[tuple[str, object]]:
+    return [(name, getattr(client, name)) for name in CLIENT]

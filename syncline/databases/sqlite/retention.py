@@ -1,0 +1,152 @@
+"""What the log of a SQLite centre no longer holds: the floor, marks of removed entries, pruning, compaction.
+
+The entry at the floor stays, so that the log always has a newest entry. Of every other entry that is
+compacted away a mark stays, number and HLC, until the floor has passed it: a position may end there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from syncline.databases.sqlite.layout import Layout
+from syncline.databases.sqlite.position import Sequence as Seq
+from syncline.databases.sqlite.sql import WALL, commas, join_mask, mask_columns, numbered
+from syncline.hub.compaction import LogEntry, covered
+from syncline.hub.database import Floor, Removed, Standing
+
+DAY = 86_400_000
+
+
+def floor(connection: sqlite3.Connection) -> Floor:
+    """Where the log begins."""
+    seq, hlc = connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
+    return Floor(Seq(seq, _hlc_at(connection, seq)), hlc)
+
+
+def _hlc_at(connection: sqlite3.Connection, seq: int) -> int:
+    """The HLC of an entry, be it compacted away; 0 if there is none."""
+    row = connection.execute(
+        "SELECT hlc FROM _sync_hub_log WHERE seq = ?1"
+        " UNION ALL SELECT hlc FROM _sync_hub_mark WHERE seq = ?1",
+        (seq,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def standings(connection: sqlite3.Connection, positions: Sequence[Seq], now: Seq) -> list[Standing]:
+    """What each position is worth. Those at the newest entry, nearly all, need no look at the log."""
+    if all(position == now for position in positions):
+        return ["sound"] * len(positions)
+    (lowest,) = connection.execute("SELECT floor FROM _sync_hub").fetchone()
+    known: dict[Seq, Standing] = {}
+    for position in positions:
+        if position not in known:
+            known[position] = _standing(connection, position, now, lowest)
+    return [known[position] for position in positions]
+
+
+def _standing(connection: sqlite3.Connection, position: Seq, now: Seq, lowest: int) -> Standing:
+    if position.seq > now.seq:
+        return "restored"
+    if position.seq < lowest:
+        return "pruned"
+    if position.mark and _hlc_at(connection, position.seq) != position.mark:
+        return "restored"
+    return "sound"
+
+
+def take_turn(connection: sqlite3.Connection, interval: float) -> bool:
+    """See the contract."""
+    taken = connection.execute(
+        f"UPDATE _sync_hub SET pruned = {WALL} WHERE pruned <= {WALL} - ?", (int(interval * 1000),)
+    )
+    return taken.rowcount == 1
+
+
+def note_moment(connection: sqlite3.Connection, now: Seq) -> None:
+    """See the contract. Moments of one place in the log: the oldest says it all."""
+    newest = connection.execute("SELECT max(seq) FROM _sync_hub_moment").fetchone()[0]
+    if newest is None or newest < now.seq:
+        connection.execute(f"INSERT OR IGNORE INTO _sync_hub_moment VALUES ({WALL}, ?)", (now.seq,))
+    connection.execute("DELETE FROM _sync_hub_moment WHERE seq < (SELECT floor FROM _sync_hub)")
+
+
+def _length(connection: sqlite3.Connection, age: float, now: Seq) -> int:
+    """The newest entry that is certainly older than `age` seconds; 0 if none is known to be."""
+    if age <= 0:
+        return now.seq
+    (seq,) = connection.execute(
+        f"SELECT max(seq) FROM _sync_hub_moment WHERE at <= {WALL} - ?", (int(age * 1000),)
+    ).fetchone()
+    return seq or 0
+
+
+def prune(
+    connection: sqlite3.Connection,
+    held: Sequence[Seq],
+    keep: float,
+    longest: float | None,
+    now: Seq,
+    limit: int,
+) -> Removed:
+    """See the contract."""
+    kept = _length(connection, keep, now)
+    target = min([kept, *(position.seq for position in held)])
+    if longest is not None:
+        target = max(target, min(kept, _length(connection, longest, now)))
+    found = connection.execute(
+        "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
+    ).fetchall()
+    if len(found) < 2:
+        return Removed(0, False)
+    new = found[-1][0]
+    (highest,) = connection.execute("SELECT max(hlc) FROM _sync_hub_log WHERE seq <= ?", (new,)).fetchone()
+    connection.execute(
+        "UPDATE _sync_hub SET floor = ?1, floor_hlc = max(floor_hlc, ?2), compacted = max(compacted, ?1)",
+        (new, highest),
+    )
+    connection.execute("DELETE FROM _sync_hub_log WHERE seq < ?", (new,))
+    connection.execute("DELETE FROM _sync_hub_mark WHERE seq < ?", (new,))
+    return Removed(len(found) - 1, len(found) > limit)
+
+
+def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int) -> Removed:
+    """See the contract. The newest entry, and the one at the floor, are never looked at."""
+    start, lowest = connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
+    names = ["seq", "tbl", *numbered("k", layout.keys), "op", "hlc", "origin", *mask_columns(layout.words)]
+    rows = connection.execute(
+        f"SELECT {commas(names)} FROM _sync_hub_log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
+        (max(start, lowest), now.seq, limit),
+    ).fetchall()
+    if not rows:
+        return Removed(0, False)
+    width = 2 + layout.keys
+    entries = [
+        LogEntry(
+            row[0], _typed(row[1:width]), row[width], join_mask(row[width + 3 :]), *row[width + 1 : width + 3]
+        )
+        for row in rows
+    ]
+    gone = [(seq,) for seq in covered(entries)]
+    connection.executemany(
+        "INSERT INTO _sync_hub_mark SELECT seq, hlc FROM _sync_hub_log WHERE seq = ?", gone
+    )
+    connection.executemany("DELETE FROM _sync_hub_log WHERE seq = ?", gone)
+    connection.execute("UPDATE _sync_hub SET compacted = ?", (rows[-1][0],))
+    return Removed(len(gone), len(rows) == limit)
+
+
+def _typed(key: Sequence[object]) -> tuple[object, ...]:
+    """A key that 1 and 1.0 do not share."""
+    return tuple((type(value), value) for value in key)
+
+
+def drop_conflicts(connection: sqlite3.Connection, days: float, limit: int) -> int:
+    """See the contract."""
+    gone = connection.execute(
+        "DELETE FROM _sync_hub_conflict WHERE id IN (SELECT id FROM _sync_hub_conflict WHERE NOT open"
+        " AND julianday(json_extract(data, '$.at')) < julianday('now') - ? ORDER BY id LIMIT ?)",
+        (days, limit),
+    )
+    return gone.rowcount

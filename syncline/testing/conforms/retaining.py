@@ -1,0 +1,211 @@
+"""What the log no longer holds: the floor, what positions are worth, pruning, compacting, the registry."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from syncline.errors import WatermarkRefused
+from syncline.hub.database import Client, ConflictRow, Position, Removed
+from syncline.model.values import indices_of
+from syncline.testing.centre import World
+
+ORIGINS = ("r1", "r2", "hub")
+REPLICAS = ("r1", "r2", "r3")
+COLUMNS = ("name", "city", "balance")
+
+
+def prune(world: World, held: Sequence[Position], keep: float = 0, limit: int = 1000) -> Removed:
+    with world.database.write() as transaction:
+        return transaction.prune(held, keep, None, limit)
+
+
+def compact(world: World, limit: int = 1000) -> int:
+    gone, more = 0, True
+    while more:
+        with world.database.write() as transaction:
+            removed = transaction.compact(limit)
+        gone, more = gone + removed.entries, removed.more
+    return gone
+
+
+def standing(world: World, position: Position) -> str:
+    with world.database.read() as transaction:
+        return transaction.standings([position])[0]
+
+
+def change(world: World, origin: str, key: str, columns: dict[str, Any]) -> None:
+    """Update one row, by a push or by another program."""
+    if origin == "hub":
+        world.run(
+            f"UPDATE customer SET {', '.join(f'{n} = {v!r}' for n, v in columns.items())} WHERE id = '{key}'"
+        )
+        return
+    names = sorted(columns, key=COLUMNS.index)
+    stage = world.stage("update", "customer", [[key, *(columns[name] for name in names)]], names)
+    assert world.push(stage, origin=origin) == []
+
+
+class RetentionConformance:
+    """`floor`, `standings`, `prune`, `compact`, `behind`, `clients`, `drop_client`, `take_turn`."""
+
+    def test_at_first_everything_is_sound_and_there_is_no_floor(self, world: World) -> None:
+        start = world.now()
+        world.run("INSERT INTO tree (id) VALUES (1)")
+        with world.database.read() as transaction:
+            assert transaction.standings([start, transaction.now(), start]) == ["sound"] * 3
+            assert transaction.floor().hlc == 0
+            assert transaction.behind(start, 10) == 1
+
+    def test_what_every_position_has_seen_is_pruned_and_they_stay_good(self, world: World) -> None:
+        start = world.now()
+        for number in range(5):
+            world.run(f"INSERT INTO tree (id) VALUES ({number})")
+        middle = world.now()
+        for number in range(5, 9):
+            world.run(f"INSERT INTO tree (id) VALUES ({number})")
+        end = world.now()
+        before = world.since(middle)
+        assert prune(world, [middle, end]).entries >= 4
+        assert [standing(world, position) for position in (start, middle, end)] == [
+            "pruned",
+            "sound",
+            "sound",
+        ]
+        assert world.since(middle) == before
+        assert world.now() == end
+        with pytest.raises(WatermarkRefused) as caught:
+            world.since(start)
+        assert caught.value.code == "watermark_pruned"
+
+    def test_with_everything_pruned_the_position_stays_and_new_ones_are_good(self, world: World) -> None:
+        world.run("INSERT INTO tree (id) VALUES (1), (2), (3)")
+        end = world.now()
+        prune(world, [])
+        assert world.now() == end
+        assert standing(world, world.now()) == "sound"
+        assert world.since(end) == {}
+        world.run("INSERT INTO tree (id) VALUES (4)")
+        assert set(world.since(end)["tree"]) == {(4,)}
+        assert prune(world, []).entries > 0
+        assert standing(world, end) == "pruned"
+        assert prune(world, []) == Removed(0, False)
+
+    def test_the_floor_remembers_the_highest_hlc_below_it(self, world: World) -> None:
+        world.push(world.stage("insert", "tree", [[1, None], [2, None]]))
+        highest = world.clock - 1
+        world.push(world.stage("insert", "tree", [[3, None]]))
+        end = world.now()
+        prune(world, [])
+        with world.database.read() as transaction:
+            floor = transaction.floor()
+        assert floor.hlc >= highest
+        assert standing(world, floor.position) == "sound"
+        assert standing(world, world.database.position(floor.position.token())) == "sound"
+        assert world.since(floor.position) in ({}, world.since(end))
+
+    def test_l11_pruning_goes_in_bounded_steps(self, world: World) -> None:
+        for number in range(20):
+            world.run(f"INSERT INTO tree (id) VALUES ({number})")
+        steps: list[Removed] = []
+        while not steps or steps[-1].more:
+            steps.append(prune(world, [], limit=4))
+            assert steps[-1].entries <= 8
+        assert len(steps) > 2
+        assert sum(step.entries for step in steps) >= 19
+
+    def test_nothing_young_is_pruned(self, world: World) -> None:
+        world.run("INSERT INTO tree (id) VALUES (1)", "INSERT INTO tree (id) VALUES (2)")
+        with world.database.write() as transaction:
+            transaction.note_moment()
+        assert prune(world, [], keep=3600) == Removed(0, False)
+
+    def test_l4_compacted_or_not_a_pull_and_a_push_see_the_same(self, world: World) -> None:
+        for seed in range(4):
+            self._compared(world, seed)
+
+    def _compared(self, world: World, seed: int) -> None:
+        rng = random.Random(seed)
+        keys = [f"{seed}-{number}" for number in range(3)]
+        world.run(*(f"INSERT INTO customer (id) VALUES ('{key}')" for key in keys))
+        positions = []
+        for step in range(30):
+            if rng.random() < 0.4:
+                positions.append(world.now())
+            chosen = rng.sample(COLUMNS, rng.randint(1, 3))
+            values = {n: step if n == "balance" else f"{n}{seed}.{step}" for n in chosen}
+            change(world, rng.choice(ORIGINS), rng.choice(keys), values)
+            if rng.random() < 0.1:
+                gone = rng.choice(keys)
+                world.run(f"DELETE FROM customer WHERE id = '{gone}'")
+                world.run(f"INSERT INTO customer (id) VALUES ('{gone}')")
+        before = self._seen(world, positions, keys)
+        assert compact(world, rng.choice([7, 1000])) > 0
+        assert self._seen(world, positions, keys) == before
+        assert {standing(world, position) for position in positions} <= {"sound"}
+
+    def _seen(self, world: World, positions: Sequence[Position], keys: Sequence[str]) -> list[Any]:
+        """What pulls give, and for each column the newest stamp that a push meets."""
+        seen: list[Any] = [world.since(position, origin) for position in positions for origin in REPLICAS]
+        for position in positions:
+            with world.database.write() as transaction:
+                stage = world.stage("update", "customer", [[key, 0] for key in keys], ["balance"])
+                transaction.stage(stage)
+                for origin in REPLICAS:
+                    newest: dict[tuple[int, int], tuple[int, str]] = {}
+                    for rival in transaction.rivals(stage, [position], [], origin):
+                        for column in indices_of(rival.mask):
+                            place = (rival.row, column)
+                            newest[place] = max(newest.get(place, (0, "")), (rival.hlc, rival.origin))
+                    seen.append(newest)
+        return seen
+
+    def test_compacting_goes_on_where_it_stopped(self, world: World) -> None:
+        world.run("INSERT INTO customer (id) VALUES ('a')")
+        for number in range(6):
+            change(world, "hub", "a", {"balance": number})
+        assert compact(world) >= 4
+        assert compact(world) == 0
+        for number in range(6):
+            change(world, "hub", "a", {"balance": -number})
+        assert compact(world) >= 4
+
+    def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
+        with world.database.write() as transaction:
+            transaction.save_client(
+                Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
+            )
+            transaction.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
+        with world.database.read() as transaction:
+            first, second = transaction.clients("", 10)
+            assert transaction.clients("r1", 10) == [second]
+            assert transaction.client("r2") == second
+        assert (first.replica, first.number, first.verdict, first.revoked, first.forgotten) == (
+            "r1", 1, b"", True, True,
+        )  # fmt: skip
+        assert (second.name, second.fingerprint, second.watermark, second.revoked) == ("van", "f", "w", False)
+        assert second.registered is not None
+        assert second.last_seen == second.registered
+        with world.database.write() as transaction:
+            transaction.drop_client("r2")
+        with world.database.read() as transaction:
+            assert [client.replica for client in transaction.clients("", 10)] == ["r1"]
+
+    def test_of_many_one_gets_the_turn(self, world: World) -> None:
+        def turn(interval: float) -> bool:
+            with world.database.write() as transaction:
+                return transaction.take_turn(interval)
+
+        assert [turn(3600), turn(3600), turn(0)] == [True, False, True]
+
+    def test_old_conflicts_are_dropped_when_they_are_closed(self, world: World) -> None:
+        old, new = {"at": "2020-01-01T00:00:00.000Z"}, {"at": "2999-01-01T00:00:00.000Z"}
+        with world.database.write() as transaction:
+            kept = [(False, old), (True, old), (False, new)]
+            transaction.add_conflicts([ConflictRow(0, "r", 1, is_open, data) for is_open, data in kept])
+            assert transaction.drop_conflicts(365, 10) == 1
+        with world.database.read() as transaction:
+            assert len(transaction.conflicts(None, False, 0, 10)) == 2
