@@ -222,6 +222,28 @@ class Database(Protocol):
 
         A token of another cluster gives a position that has seen nothing and is `restored`."""
 
+    def hint(self) -> None:
+        """Wake every `Watch` on this database, in whatever process. It may be lost: nothing relies on it."""
+
+    def watch(self) -> Watch:
+        """Begin to listen for hints."""
+
+    def close(self) -> None: ...
+
+
+class Watch(Protocol):
+    """Somebody who waits for news: a hint of a hub, or what another program has committed.
+
+    For one thread at a time. A wait may end for nothing, and after trouble it does; whoever waits pulls to
+    see whether there is anything (law L4 rests on the pull alone).
+    """
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as something may be new since the last wait, False after `seconds`.
+
+        What a hub committed ends the wait at once, what other programs wrote within a second or so.
+        Raises DatabaseUnavailable; the next wait connects again, and ends at once."""
+
     def close(self) -> None: ...
 
 

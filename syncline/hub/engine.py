@@ -34,6 +34,7 @@ from syncline.hub.database import (
     Position,
     Prepared,
     Tuning,
+    Watch,
     WriteTransaction,
 )
 from syncline.hub.pull import chunk_groups, page_of
@@ -135,6 +136,13 @@ class Hub:
                 pass
 
         self._informed(look)
+
+    def hints(self) -> Watch:
+        """Listen for news in the central database, whichever process or program made it.
+
+        `with closing(hub.hints()) as news: while True: if news.wait(30): ...`. A hint says that a pull is
+        worth while, and no more; nothing relies on its coming."""
+        return self.database.watch()
 
     def close(self) -> None:
         """Give back all connections."""
@@ -332,6 +340,7 @@ class Hub:
                    "rows": receiver.rows, "rejected": len(verdict.rejected),
                    "conflicts": len(verdict.conflicts), "repeat": verdict.repeat},
         )  # fmt: skip
+        self._hint()
         if request.pull is None:
             return verdict
         return msgspec.structs.replace(verdict, changes=self._pull(actor, request.pull))
@@ -347,6 +356,13 @@ class Hub:
             return self._write(work)
         except Undone as undone:
             return undone.verdict
+
+    def _hint(self) -> None:
+        """Tell the others; what was committed stands, whether they hear it or not."""
+        try:
+            self.database.hint()
+        except DatabaseError as error:
+            logger.debug("nobody was told of news: %s", error.detail, extra={"action": "hint"})
 
     def _snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._checked(request.schema)
@@ -410,7 +426,9 @@ class Hub:
             self._still(schema)
             return resolve(transaction, schema, request)
 
-        return self._write(work)
+        note = self._write(work)
+        self._hint()
+        return note
 
 
 def _is_old(moment: str | None) -> bool:

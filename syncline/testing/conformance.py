@@ -20,6 +20,7 @@ import pytest
 
 from syncline.testing.centre import TABLES, Centre, World
 from syncline.testing.conforms.capturing import CaptureConformance
+from syncline.testing.conforms.hinting import HintConformance
 from syncline.testing.conforms.keeping import KeepingConformance
 from syncline.testing.conforms.paging import LogConformance
 from syncline.testing.conforms.preparing import PrepareConformance
@@ -40,6 +41,7 @@ class DatabaseConformance(
     RefusalConformance,
     KeepingConformance,
     RetentionConformance,
+    HintConformance,
 ):
     """Derive from it, name the class Test..., and give it a fixture `centre`."""
 

@@ -22,6 +22,7 @@ from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.write import Writer
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
 from syncline.hub.database import Outdated, Prepared, Tuning
@@ -164,6 +165,20 @@ class PostgresDatabase:
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""
         return parse(token)
+
+    def hint(self) -> None:
+        """Notify all who listen. In a transaction of its own, which writes nothing: see `watch`."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            session.script(queries("write.sql")["hint"])
+
+    def watch(self) -> PostgresWatch:
+        """Listen, on a connection outside the pool."""
+        return PostgresWatch(self._connect, self._newest)
+
+    def _newest(self) -> object:
+        """How far the log goes."""
+        with self.read() as reader:
+            return reader.newest()
 
     def close(self) -> None:
         """Close all connections."""

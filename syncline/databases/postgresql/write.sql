@@ -97,3 +97,6 @@ SELECT chunk, digest, length(body) + length(details) FROM syncline.chunks WHERE 
 
 -- name: uploaded chunk
 SELECT digest, body, details FROM syncline.chunks WHERE replica = $1 AND chunk = $2;
+
+-- name: hint
+NOTIFY syncline;

@@ -12,6 +12,7 @@ from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.read import Reader
+from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import Writer
 from syncline.errors import ConfigurationError, NotPrepared
 from syncline.hub.database import Position, Prepared, ReadTransaction, Tuning, WriteTransaction
@@ -46,6 +47,7 @@ class SqliteDatabase:
         self._connections = connections
         self._layout: Layout | None = None
         self._lock = threading.Lock()
+        self._bell = Bell()
 
     @property
     def hub_id(self) -> str:
@@ -140,6 +142,14 @@ class SqliteDatabase:
                 yield connection
             finally:
                 connection.close()
+
+    def hint(self) -> None:
+        self._bell.ring()
+
+    def watch(self) -> SqliteWatch:
+        """Other processes are noticed by their commits, ten times a second, not by their hints."""
+        memory = self._connections.memory
+        return SqliteWatch(self._connections.path, self._bell, None if memory else self._connections.open)
 
     def close(self) -> None:
         self._connections.close()

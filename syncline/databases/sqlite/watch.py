@@ -1,0 +1,70 @@
+"""Waiting for news in a SQLite file: a hub in this process says so, other processes are noticed by asking."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from threading import Condition
+
+from syncline.databases.sqlite.errors import mapped
+
+ASK_SECONDS = 0.1
+"""How often another process's commit is looked for. `PRAGMA data_version` reads one page at most."""
+
+
+class Bell:
+    """Rings in this process whenever a hub here has committed."""
+
+    def __init__(self) -> None:
+        self._condition = Condition()
+        self.rings = 0
+
+    def ring(self) -> None:
+        """Wake everybody who waits."""
+        with self._condition:
+            self.rings += 1
+            self._condition.notify_all()
+
+    def wait(self, rings: int, seconds: float) -> bool:
+        """Whether it rang since it had rung `rings` times; waits for it up to `seconds`."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self.rings != rings, seconds)
+
+
+class SqliteWatch:
+    """A `hub.database.Watch` over one file. In memory (`connect` None) only the bell is there to be heard."""
+
+    def __init__(self, path: str, bell: Bell, connect: Callable[[], sqlite3.Connection] | None) -> None:
+        self._path, self._bell = path, bell
+        self._connection = None if connect is None else connect()
+        self._rings, self._version = bell.rings, self._ask()
+
+    def wait(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while True:
+            version = self._ask()
+            if version != self._version:
+                self._version, self._rings = version, self._bell.rings
+                return True
+            left = end - time.monotonic()
+            if self._bell.wait(
+                self._rings, max(0.0, left if self._connection is None else min(left, ASK_SECONDS))
+            ):
+                self._rings, self._version = self._bell.rings, self._ask()
+                return True
+            if left <= 0:
+                return False
+
+    def _ask(self) -> int:
+        """A number that changes with every commit of another connection."""
+        if self._connection is None:
+            return 0
+        with mapped(self._path):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
