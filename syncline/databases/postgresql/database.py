@@ -176,9 +176,9 @@ class PostgresDatabase:
         return PostgresWatch(self._connect, self._newest)
 
     def _newest(self) -> object:
-        """How far the log goes."""
+        """How far the log goes: a transaction that began long ago and commits now changes that too."""
         with self.read() as reader:
-            return reader.newest()
+            return reader.now()
 
     def close(self) -> None:
         """Close all connections."""

@@ -44,10 +44,6 @@ class Reader:
         with translating():
             return instant(self._session, self._layout, self._cluster).now
 
-    def newest(self) -> int:
-        """The number after that of the newest log entry that is visible."""
-        return self._instant()[1]
-
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """New log entries since `after`; see `log.read_log`."""
         after = snapshot_position(after)
