@@ -7,7 +7,7 @@
     │   └── ValueRefused         a value that cannot be carried
     ├── ProtocolError         a message that breaks the protocol; sending it again will not help
     │   ├── Malformed, DigestMismatch, TooLarge, VersionUnsupported
-    │   ├── WatermarkRefused     garbled, of another hub, or of another replica
+    │   ├── WatermarkRefused     garbled, of another hub or replica; or of a past that is gone
     │   ├── SchemaChanged        the sender speaks an outdated schema
     │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
     │   │   └── SnapshotBuilding    not yet: it is being built
@@ -114,7 +114,7 @@ class SnapshotBuilding(NoSnapshot):
 
 class PushOutOfStep(ProtocolError):
     code, title = "push_out_of_step", "The push number does not follow the last one"
-    remedy = "The file may be a copy, or the hub was restored: sync again, it takes a new id by itself."
+    remedy = "Sync again: a copied file takes a new id, a restored centre is offered what it lost, by itself."
 
 
 class UnknownUpload(ProtocolError):
