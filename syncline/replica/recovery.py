@@ -40,8 +40,6 @@ PRUNED, RESTORED = "pruned", "restored"
 REASONS = {
     "watermark_pruned": PRUNED,
     "centre_restored": RESTORED,
-    "watermark_ahead": RESTORED,
-    "watermark_refused": RESTORED,
     "push_ahead": RESTORED,
 }
 """By the code of the hub's refusal. Any other refusal is an error."""
