@@ -107,7 +107,8 @@ class Push(Record, frozen=True):
 class BeginPush(Record, frozen=True):
     """Announce a push that does not fit one request. It comes in `chunks` chunks, numbered from 1.
 
-    `digest` is the SHA-256, in hex, of the chunks' digests one after the other (32 bytes each). Writes
+    `digest` is the SHA-256, in hex, of the chunks' digests one after the other (32 bytes each); of a single
+    chunk it is the chunk's own. Writes
     come before deletes: no chunk with a group I, R or U follows one with a group D or -. A row stands in
     one chunk. Asking again changes nothing; another push of the replica's that was announced is forgotten.
     """

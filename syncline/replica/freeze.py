@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from msgspec import Raw
 
 from syncline.errors import TooLarge, ValueRefused
-from syncline.model.values import Value
-from syncline.protocol.body import delta, encode_group, seal_encoded
-from syncline.protocol.messages import PushGroup
-from syncline.replica.chains import Batch, Refused
+from syncline.protocol.messages import Limits
+from syncline.replica.chains import Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
+from syncline.replica.draft import Draft, RowTooLarge
 from syncline.replica.pending import is_anything_pending, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.selection import select
@@ -28,18 +26,21 @@ from syncline.replica.store import Store, queries
 
 _QUERIES = queries("syncline.replica", "freeze.sql")
 
-ROOM = 4096
-"""Bytes of a request that are not rows."""
-
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The push in flight: `body` is canonical MessagePack of `list[PushGroup]`, `digest` its SHA-256."""
+    """The push in flight: `body` is canonical MessagePack of `list[PushGroup]`, `digest` its SHA-256.
+
+    One that does not fit a request has `chunks` (see `draft.sealed`), `rows` in all of them, no body, and the
+    digest of the whole.
+    """
 
     number: int
     digest: str
     body: bytes
     bases: list[str]
+    chunks: int = 0
+    rows: int = 0
 
     @property
     def raw(self) -> Raw:
@@ -50,7 +51,11 @@ class Frozen:
 def in_flight(store: Store) -> Frozen | None:
     """The push that was frozen and has no verdict yet."""
     row = store.row(_QUERIES["outbox"])
-    return None if row is None else Frozen(row[0], row[1], row[2], json.loads(row[3]))
+    if row is None:
+        return None
+    number, digest, body, bases = row
+    chunks, rows = (0, 0) if body else store.rows(_QUERIES["chunks"])[0]
+    return Frozen(number, digest, body, json.loads(bases), chunks, rows)
 
 
 def is_complete(device: Device) -> bool:
@@ -65,8 +70,9 @@ def is_complete(device: Device) -> bool:
 def freeze(device: Device) -> Frozen | None:
     """Coalesce what is pending, one change a row, into a new push in flight; None if there is nothing.
 
-    One write transaction; no network. A backlog beyond the hub's limits is frozen in part, see
-    `replica.selection`. A row that cannot travel becomes a rejected edit, the others go on.
+    One write transaction; no network. A backlog that does not fit one request is frozen in chunks, see
+    `replica.draft`; one beyond what the hub takes in one push in part, see `replica.selection`. A row that
+    cannot travel becomes a rejected edit, the others go on.
     """
     if not is_anything_pending(device):
         return None
@@ -77,102 +83,48 @@ def freeze(device: Device) -> Frozen | None:
         for t in device.tables.values():
             settle(store, t)
             _refuse(device, t, unkeyed(device, t))
-        return _fitting(device).keep(store)
+        return in_flight(store) if _fitting(device).keep() else None
 
 
 def _fitting(device: Device) -> Draft:
     """A draft within the hub's limits: fewer rows are tried until it fits."""
     limits = device.limits()
-    rows = limits.push_rows
+    rows = limits.push_total_rows
     while True:
-        draft = _draft(device, rows, limits.bytes)
+        large: RowTooLarge | None = None
+        try:
+            draft = _draft(device, rows, limits)
+        except RowTooLarge as error:  # what it read with is let go before the tables are changed
+            draft, large = None, error.with_traceback(None)
+        if large is not None:
+            detail = f"the row takes {large.size} bytes, more than a request may have"
+            refuse(device, large.t, [Refused(large.key, detail)], TooLarge.code, "Make the row smaller.")
         if draft is None:
             continue
-        if draft.size + ROOM <= limits.bytes and len(draft.bases) <= limits.bases:
+        if draft.rows < 2 or _is_within(draft, limits):
             return draft
-        if draft.rows == 1:
-            draft.refuse_the_row(device)
-        else:
-            rows = max(1, min(rows, draft.rows) // 2)
+        rows = max(1, min(rows, draft.rows) // 2)
 
 
-class Draft:
-    """A push in the making: encoded groups, the watermarks they stand on, and how far they go."""
-
-    def __init__(self, watermarks: dict[int, str]) -> None:
-        self.bases: list[str] = []
-        self.cuts: dict[int, int] = {}
-        self.size, self.rows, self.hlc = 0, 0, 0
-        self._watermarks = watermarks
-        self._places: dict[str, int] = {}
-        self._groups: list[bytes] = []
-        self._row: tuple[Statements, Batch] | None = None
-
-    def add(self, t: Statements, batch: Batch) -> None:
-        """Encode one batch as a group; an empty one is left out."""
-        if not batch.rows:
-            return
-        base = [self._place(checkpoint) for checkpoint in batch.checkpoint]
-        group = PushGroup(
-            t.position,
-            batch.op,
-            batch.columns,
-            cast("list[list[Value]]", batch.rows),  # tuples travel as lists do
-            delta(batch.hlc),
-            base if any(base) else [],
-            batch.column_hlc or None,
-            [[self._place(checkpoint) for checkpoint in row] for row in batch.column_checkpoint] or None,
-        )
-        encoded = encode_group(group)
-        self._groups.append(encoded)
-        self.size += len(encoded)
-        self.rows += len(batch.rows)
-        self.hlc = max(self.hlc, max(batch.hlc))
-        self._row = t, batch
-
-    def _place(self, checkpoint: int) -> int:
-        watermark = self._watermarks[checkpoint]
-        if watermark not in self._places:
-            self._places[watermark] = len(self.bases)
-            self.bases.append(watermark)
-        return self._places[watermark]
-
-    def refuse_the_row(self, device: Device) -> None:
-        """The push is one row and still too large."""
-        assert self._row is not None, "a push that is too large has a row"
-        t, batch = self._row
-        key = tuple(batch.rows[0][: t.arity])
-        detail = f"the row takes {self.size} bytes, more than a request may have"
-        refuse(device, t, [Refused(key, detail)], TooLarge.code, "Make the row smaller.")
-
-    def keep(self, store: Store) -> Frozen | None:
-        """Write the push, its number and the clock. What it covers stays in the log until the verdict."""
-        if not self._groups:
-            return None
-        state = store.state()
-        body, digest = seal_encoded(self._groups)
-        frozen = Frozen(state.push + 1, digest, body, self.bases)
-        store.execute(
-            _QUERIES["add_outbox"], (frozen.number, digest, body, json.dumps(self.bases), store.utc())
-        )
-        store.executemany(_QUERIES["add_cut"], list(self.cuts.items()))
-        store.set_state(push=frozen.number)
-        store.advance(state.watermark or "", self.hlc)
-        return frozen
+def _is_within(draft: Draft, limits: Limits) -> bool:
+    return (
+        len(draft.bases) <= limits.bases
+        and draft.chunks < limits.push_chunks
+        and draft.size <= limits.push_total_bytes
+    )
 
 
-def _draft(device: Device, rows: int, size: int) -> Draft | None:
-    """A draft of at most `rows` changes; it ends early beyond `size` bytes. None: rows were refused that
+def _draft(device: Device, rows: int, limits: Limits) -> Draft | None:
+    """A draft of at most `rows` changes; it ends early beyond the limits. None: rows were refused that
     cannot travel, and it must be made again without them."""
-    store = device.store
-    draft = Draft(dict(store.rows(_QUERIES["watermarks"])))
+    draft = Draft(device.store, limits)
     for t, cut in select(device, rows):
         refused = _add_table(draft, device, t, cut)
         if refused:
             _refuse(device, t, refused)
             return None
         draft.cuts[t.n] = cut
-        if draft.size > size:
+        if not _is_within(draft, limits):
             break
     return draft
 

@@ -2,6 +2,31 @@
 -- The push in flight.
 SELECT number, digest, body, bases FROM _sync_outbox
 
+-- name: chunks
+-- How many chunks it has, and the rows in them; a small push has none.
+SELECT count(*), coalesce(sum(row_count), 0) FROM _sync_outbox_chunk
+
+-- name: chunk_numbers
+SELECT chunk FROM _sync_outbox_chunk ORDER BY chunk
+
+-- name: chunk_digests
+SELECT digest FROM _sync_outbox_chunk ORDER BY chunk
+
+-- name: chunk
+SELECT digest, body FROM _sync_outbox_chunk WHERE chunk = ?
+
+-- name: drop_chunks
+DELETE FROM _sync_outbox_chunk
+
+-- name: add_chunk
+INSERT INTO _sync_outbox_chunk (push, chunk, row_count, digest, body) VALUES (?, ?, ?, ?, ?)
+
+-- name: aside
+SELECT chunk FROM _sync_outbox_chunk WHERE chunk > ? ORDER BY chunk
+
+-- name: renumber
+UPDATE _sync_outbox_chunk SET chunk = ? WHERE push = ? AND chunk = ?
+
 -- name: cuts
 SELECT n, seq FROM _sync_outbox_cut
 

@@ -16,9 +16,12 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Pull, Push, Verdict
 from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
+from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen
+from syncline.replica.progress import Progress, silent
 from syncline.replica.session import ask_known
 from syncline.replica.stage import clear_stage
+from syncline.replica.upload import Upload
 
 LARGE = 64 * 1024
 """Bytes of a push whose details are never small."""
@@ -42,20 +45,57 @@ class Sent:
     overridden: int
 
 
-def send(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Sent]:
+def send(device: Device, frozen: Frozen, pull: Pull | None, progress: Progress = silent) -> Flow[Sent]:
     """Send the push in flight until the hub has decided it. Changes nothing in the file.
 
     FileIsCopy if another device uses this replica's id.
     """
+    try:
+        if frozen.chunks:
+            verdict = yield from large(device, frozen, progress).committed(pull)
+        else:
+            verdict = yield from _send_small(device, frozen, pull)
+    except PushOutOfStep as error:
+        if error.code in _COPIED:
+            raise FileIsCopy from error
+        raise
+    answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
+    rows = frozen.rows if frozen.chunks else _rows_in(frozen.body)
+    return Sent(verdict, rows, sum(len(group.rows) for group in answered))
+
+
+def large(device: Device, frozen: Frozen, progress: Progress) -> Upload:
+    """The push in flight as an upload: small or large, a chunk at a time is in memory."""
+    count = frozen.chunks or 1
+    return Upload(
+        device,
+        frozen.number,
+        frozen.digest,
+        frozen.bases,
+        count,
+        frozen.rows if frozen.chunks else _rows_in(frozen.body),
+        lambda: sealed(device.store),
+        lambda rows: list(details(device, rows)),
+        lambda done: progress("upload", done, count),
+    )
+
+
+def forget(device: Device, frozen: Frozen) -> Flow[None]:
+    """The verdict is in the file: the hub may forget the chunks."""
+    if frozen.chunks:
+        yield from large(device, frozen, silent).forget()
+
+
+def _send_small(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Verdict]:
     extra: dict[tuple[int, bytes], Detail] = {}
     known: list[Detail] = []
     if len(frozen.body) <= LARGE:
         known = unasked(device, open_push(frozen.body, frozen.digest))
     for _ in range(ROUNDS):
-        verdict = yield from _send_once(device, frozen, [*known, *extra.values()], pull)
+        request = _small(device, frozen, [*known, *extra.values()], pull)
+        verdict = yield from ask_known(device.store, request, Verdict)
         if not verdict.wanted:
-            answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
-            return Sent(verdict, _rows_in(frozen.body), sum(len(group.rows) for group in answered))
+            return verdict
         known = []
         wanted = [(position, tuple(key)) for position, key in verdict.wanted]
         extra |= {(found.table, repr(found.key).encode()): found for found in details(device, wanted)}
@@ -75,10 +115,9 @@ def _rows_in(body: bytes) -> int:
     return sum(len(group.rows) for group in msgspec.msgpack.decode(body, type=list[_Counted]))
 
 
-def _send_once(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Flow[Verdict]:
-    state = device.store.state()
-    request = Push(
-        state.replica,
+def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Push:
+    return Push(
+        device.store.state().replica,
         frozen.number,
         device.schema.fingerprint,
         frozen.bases,
@@ -87,12 +126,6 @@ def _send_once(device: Device, frozen: Frozen, known: list[Detail], pull: Pull |
         known,
         pull,
     )
-    try:
-        return (yield from ask_known(device.store, request, Verdict))
-    except PushOutOfStep as error:
-        if error.code in _COPIED:
-            raise FileIsCopy from error
-        raise
 
 
 def forget_stage(device: Device) -> None:

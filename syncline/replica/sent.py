@@ -29,8 +29,8 @@ def keep_sent(store: Store, verdict: Verdict, seconds: int) -> None:
     Everything happens inside the file: the body is not read into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected]
-    store.execute(_QUERIES["keep"], (pack(refused) if refused else None,))
-    size = store.value("SELECT length(body) FROM _sync_outbox") or 0
+    store.execute(_QUERIES["keep"], {"refused": pack(refused) if refused else None, "largest": LARGEST})
+    size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
 

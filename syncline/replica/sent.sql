@@ -1,8 +1,20 @@
 -- name: keep
--- The push in flight, as taken; refused: what of it was rejected.
+-- The push in flight, as taken; refused: what of it was rejected. A large one by its chunks, unless all of them
+-- are more bytes than are kept.
+WITH part (n, digest, body) AS (
+    SELECT 0, digest, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
+    UNION ALL
+    SELECT chunk, digest, body FROM _sync_outbox_chunk
+    WHERE (SELECT sum(length(body)) FROM _sync_outbox_chunk) <= :largest
+)
 INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body)
-SELECT o.number, 0, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, ?, o.digest, o.body
-FROM _sync_outbox o, _sync_state s
+SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, :refused, p.digest, p.body
+FROM _sync_outbox o, _sync_state s, part p
+
+-- name: size
+-- Bytes of the push in flight.
+SELECT coalesce((SELECT length(body) FROM _sync_outbox), 0)
+    + coalesce((SELECT sum(length(body)) FROM _sync_outbox_chunk), 0)
 
 -- name: drop_old
 DELETE FROM _sync_sent

@@ -21,7 +21,7 @@ from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
-from syncline.replica.push import FileIsCopy, forget_stage, send
+from syncline.replica.push import FileIsCopy, forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
@@ -127,11 +127,12 @@ def _push_one(
     """One push and, with it, its verdict and the pull it carries: one transaction in the file."""
     forget_stage(device)
     progress("push", tally.sent, None)
-    sent = yield from send(device, frozen, carried)
+    sent = yield from send(device, frozen, carried, progress)
     last = None
     if carried is not None:
         last = yield from _fetch(device, tally, progress, sent.verdict.changes)
     tally.note(apply(device, Answer(sent.verdict, last)))
+    yield from forget(device, frozen)
     tally.count(sent)
     progress("push", tally.sent, tally.sent)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from syncline.model.values import Value, indices_of
 from syncline.protocol.body import open_push
-from syncline.protocol.messages import Group, PushGroup, Rejection, Verdict
+from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
+from syncline.replica.draft import sealed
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.rows import write_row
@@ -153,13 +154,12 @@ def _sent(
     work: Work, wanted: Collection[tuple[int, Key]]
 ) -> dict[tuple[int, Key], tuple[str, list[int], list[Value]]]:
     """Operation, columns and values of some rows of the push in flight."""
-    row = work.store.row("SELECT body, digest FROM _sync_outbox")
-    groups: list[PushGroup] = [] if row is None else open_push(row[0], row[1])
     found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
-    for group in groups:
-        arity = len(work.device.schema.tables[group.table].key)
-        for values in group.rows:
-            place = group.table, tuple(values[:arity])
-            if place in wanted:
-                found[place] = group.op, group.columns, values[arity:]
+    for _, digest, body in sealed(work.store):
+        for group in open_push(body, digest):
+            arity = len(work.device.schema.tables[group.table].key)
+            for values in group.rows:
+                place = group.table, tuple(values[:arity])
+                if place in wanted:
+                    found[place] = group.op, group.columns, values[arity:]
     return found

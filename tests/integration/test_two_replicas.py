@@ -188,8 +188,8 @@ def test_large_pulls_and_pushes_go_in_parts_and_are_shown_at_once_l5(world: Worl
     a.executemany("INSERT INTO customer VALUES (?, 'n', NULL, 0)", [(i,) for i in range(100, 200)])
     a.executemany("INSERT INTO invoice VALUES (?, ?, 1, NULL)", [(f"n{i}", i) for i in range(100, 200)])
     pushed = one.sync()
-    assert pushed.push.sent == 200
-    assert pushed.push.pushes == 20
+    assert (pushed.push.sent, pushed.push.pushes) == (200, 1)
+    assert pushed.requests == 1 + 20 + 1 + 1, "begin, the chunks, commit with the pull, forget"
     pulled = two.sync()
     assert pulled.pull.written == 200
     assert pulled.pull.pages > 20

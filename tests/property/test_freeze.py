@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from syncline.model.values import Value
 from syncline.protocol.body import open_push, undelta
 from syncline.protocol.messages import Limits
+from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen, freeze, is_complete
 from syncline.replica.store import Store
 from syncline.testing.reference import Change, ReferenceReplica, Rules
@@ -111,7 +112,7 @@ class Pair:
         assert (frozen is None) == (flight is None)
         if frozen is not None and flight is not None:
             assert frozen.number == flight[0]
-            assert_same(changes(frozen), {change.key: change for change in flight[1]})
+            assert_same(changes(frozen, self.bench.store), {change.key: change for change in flight[1]})
 
     def answer(self) -> None:
         if self.reference.flight is not None:
@@ -119,11 +120,11 @@ class Pair:
             self.reference.verdict({})
 
 
-def changes(frozen: Frozen) -> dict[int, Change]:
+def changes(frozen: Frozen, store: Store) -> dict[int, Change]:
     """The push in the reference's form; watermark w5 is 5."""
     found = {}
     marks = [int(mark[1:]) for mark in frozen.bases]
-    for group in open_push(frozen.body, frozen.digest):
+    for group in (group for _, digest, body in sealed(store) for group in open_push(body, digest)):
         clocks = undelta(group.hlc)
         for i, (key, *values) in enumerate(group.rows):
             base = marks[group.base[i] if group.base else 0]
@@ -194,7 +195,7 @@ def drain(bench: Bench) -> list[dict[int, Change]]:
         frozen = freeze(bench.device)
         if frozen is None:
             return pushes
-        pushes.append(changes(frozen))
+        pushes.append(changes(frozen, bench.store))
         assert is_complete(bench.device) == (bench.store.value(BEYOND) == 0)
         bench.verdict()
 
@@ -212,7 +213,7 @@ def test_a_backlog_frozen_in_pieces_has_the_same_changes(bench: Bench, steps: li
     present = saved(bench)
     whole = drain(bench)
     restore(bench.store, present)
-    bench.store.set_state(limits=msgspec.json.encode(Limits(push_rows=rows)).decode())
+    bench.store.set_state(limits=msgspec.json.encode(Limits(push_total_rows=rows)).decode())
     pieces = drain(bench)
     assert all(len(piece) <= rows for piece in pieces)
     merged = {key: change for piece in pieces for key, change in piece.items()}
@@ -224,6 +225,25 @@ def test_a_backlog_frozen_in_pieces_has_the_same_changes(bench: Bench, steps: li
     for i, piece in enumerate(kinds):
         later = set().union(*kinds[i + 1 :])
         assert not (piece & set("D-") and later & set("IRU")), "deletes go last"
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=STEPS, rows=st.integers(1, 4))
+def test_a_backlog_frozen_in_chunks_has_the_same_changes(bench: Bench, steps: list[Any], rows: int) -> None:
+    pair = Pair(emptied(bench))
+    for step in steps:
+        if step[0] not in ("freeze", "answer"):
+            pair.take(step)
+    present = saved(bench)
+    whole = drain(bench)
+    restore(bench.store, present)
+    bench.store.set_state(limits=msgspec.json.encode(Limits(push_rows=rows)).decode())
+    freeze(bench.device)
+    chunks = bench.chunks()
+    assert all(sum(len(group.rows) for group in chunk) <= rows for chunk in chunks)
+    ops = [group.op in "D-" for chunk in chunks for group in chunk] if len(chunks) > 1 else []
+    assert ops == sorted(ops), "deletes go last"
+    assert drain(bench) == whole
 
 
 def ranked(change: Change) -> Change:

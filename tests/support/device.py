@@ -10,11 +10,12 @@ from typing import Any
 
 from syncline.databases.sqlite.reflect import reflect
 from syncline.model.schema import Schema, TableSchema, arrange, to_plain
-from syncline.protocol.body import seal
-from syncline.protocol.messages import Changes, Group, Verdict
+from syncline.protocol.body import open_push, seal
+from syncline.protocol.messages import Changes, Group, PushGroup, Verdict
 from syncline.replica import capture
 from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.device import Device
+from syncline.replica.draft import sealed
 from syncline.replica.store import Store
 
 
@@ -66,6 +67,12 @@ class Bench:
         body, digest = seal(list(overrides))
         number = self.store.state().push
         return apply(self.device, Answer(Verdict(number, [], digest, _raw(body), **fields)))
+
+    # What the device sends ----------------------------------------------------------------------------
+
+    def chunks(self) -> list[list[PushGroup]]:
+        """The push in flight, chunk by chunk; a small one is a single chunk."""
+        return [open_push(body, digest) for _, digest, body in sealed(self.store)]
 
     # What the device shows ----------------------------------------------------------------------------
 

@@ -17,3 +17,13 @@ CREATE TABLE _sync_sent (
     body        BLOB NOT NULL,
     PRIMARY KEY (number, part)
 );
+
+-- A push in flight that does not fit one request, chunk by chunk; the outbox has the digest of the whole
+-- then, and an empty body. Goes with it.
+CREATE TABLE _sync_outbox_chunk (
+    chunk     INTEGER PRIMARY KEY,
+    push      INTEGER NOT NULL REFERENCES _sync_outbox (number) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    row_count INTEGER NOT NULL,
+    digest    TEXT NOT NULL,
+    body      BLOB NOT NULL
+);

@@ -13,8 +13,9 @@ import pytest
 
 from syncline.errors import UsageError
 from syncline.model.clock import milliseconds, stamp
-from syncline.protocol.body import open_push, undelta
+from syncline.protocol.body import open_push, undelta, whole_digest
 from syncline.protocol.messages import Limits, PushGroup
+from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
 from syncline.replica.pending import log_entries, pending_edits
 from syncline.replica.rejected import rejected
@@ -126,7 +127,8 @@ def test_the_clock_follows_the_wall_and_stays_above_what_the_hub_had_said(bench:
     assert bench.store.state().hlc == bench.store.checkpoint().hlc == floor + 1
 
 
-def test_a_push_holds_as_many_rows_as_the_hub_takes_and_deletes_come_last(bench: Bench) -> None:
+def backlog(bench: Bench) -> None:
+    """Two rows known to the hub and deleted since, and five new ones."""
     bench.app.executescript(
         "INSERT INTO parent VALUES ('p', 'p', 0); INSERT INTO child VALUES (1, 'p', 'x');"
     )
@@ -134,7 +136,50 @@ def test_a_push_holds_as_many_rows_as_the_hub_takes_and_deletes_come_last(bench:
     bench.verdict()
     bench.app.executescript("DELETE FROM child; DELETE FROM parent;")
     bench.app.executemany("INSERT INTO parent VALUES (?1, ?1, 1)", [(str(i),) for i in range(5)])
+
+
+def test_a_backlog_that_does_not_fit_a_request_is_one_push_in_chunks(bench: Bench) -> None:
+    backlog(bench)
     limit(bench, push_rows=3)
+    frozen = freeze(bench.device)
+    assert frozen is not None and in_flight(bench.store) == frozen
+    assert (frozen.number, frozen.body, frozen.rows, frozen.chunks) == (2, b"", 7, len(bench.chunks()))
+    shown = [[(group.table, group.op, len(group.rows)) for group in chunk] for chunk in bench.chunks()]
+    parent, child = bench.schema.position("parent"), bench.schema.position("child")
+    assert shown[:2] == [[(parent, "I", 3)], [(parent, "I", 2)]]
+    assert [one for chunk in shown[2:] for one in chunk] == [(child, "D", 1), (parent, "D", 1)]
+    assert is_complete(bench.device)
+    assert frozen.digest == whole_digest(digest for _, digest, _ in sealed(bench.store))
+    bench.verdict()
+    assert in_flight(bench.store) is None
+    assert bench.rows("SELECT * FROM _sync_outbox_chunk") == []
+
+
+def test_l9_deletes_beyond_a_chunk_go_last_children_first(bench: Bench) -> None:
+    rows = [(str(i),) for i in range(20)]
+    bench.app.executemany("INSERT INTO parent VALUES (?1, ?1, 1)", rows)
+    bench.app.executemany("INSERT INTO child VALUES (?1, ?1, 1)", rows)
+    freeze(bench.device)
+    bench.verdict()
+    bench.app.executescript(
+        "DELETE FROM child; DELETE FROM parent; INSERT INTO parent VALUES ('new', 'n', 1);"
+    )
+    limit(bench, push_rows=6)
+    frozen = freeze(bench.device)
+    order = [(group.op, group.table, len(group.rows)) for chunk in bench.chunks() for group in chunk]
+    parent, child = bench.schema.position("parent"), bench.schema.position("child")
+    assert frozen is not None and frozen.rows == 41
+    assert order[0] == ("I", parent, 1)
+    assert [table for _, table, _ in order[1:]] == sorted([t for _, t, _ in order[1:]], reverse=True)
+    assert {op for op, _, _ in order[1:]} == {"D"}
+    assert sum(count for op, table, count in order if table == child) == 20
+    assert all(sum(len(group.rows) for group in chunk) <= 6 for chunk in bench.chunks())
+    assert [number for number, _, _ in sealed(bench.store)] == list(range(1, frozen.chunks + 1))
+
+
+def test_what_is_beyond_one_push_waits_for_the_next_and_deletes_come_last(bench: Bench) -> None:
+    backlog(bench)
+    limit(bench, push_total_rows=3)
     pushes = []
     while freeze(bench.device) is not None:
         pushes.append(sent(in_flight(bench.store)))
@@ -147,15 +192,31 @@ def test_a_push_holds_as_many_rows_as_the_hub_takes_and_deletes_come_last(bench:
     assert all(position == parent for push in pushes[:2] for position, _ in push)
 
 
-def test_a_push_holds_as_many_bytes_as_the_hub_takes(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "limits", [{"push_chunks": 3, "push_rows": 4}, {"push_total_bytes": 300, "push_rows": 4}, {"bases": 3}]
+)
+def test_l11_a_push_keeps_every_limit_of_the_hub(bench: Bench, limits: dict[str, int]) -> None:
+    for number in range(20):
+        bench.store.advance(f"w{number}", 0)
+        bench.app.execute("INSERT INTO parent VALUES (?1, ?1, 1)", (str(number),))
+    limit(bench, **limits)
+    rows = 0
+    while (frozen := freeze(bench.device)) is not None:
+        assert frozen.chunks <= limits.get("push_chunks", 99)
+        assert len(frozen.bases) <= limits.get("bases", 99)
+        assert sum(len(body) for _, _, body in sealed(bench.store)) <= limits.get("push_total_bytes", 9999)
+        rows += sum(len(group.rows) for chunk in bench.chunks() for group in chunk)
+        bench.verdict()
+    assert rows == 20
+
+
+def test_a_chunk_holds_as_many_bytes_as_the_hub_takes(bench: Bench) -> None:
     bench.app.executemany("INSERT INTO child VALUES (?, NULL, zeroblob(5000))", [(i,) for i in range(20)])
     limit(bench, bytes=40_000)
-    rows = []
-    while (frozen := freeze(bench.device)) is not None:
-        assert len(frozen.body) < 40_000
-        rows += [row[0] for group in groups(frozen) for row in group.rows]
-        bench.verdict()
-    assert rows == list(range(20))
+    frozen = freeze(bench.device)
+    assert frozen is not None and frozen.chunks > 2
+    assert all(len(body) < 40_000 for _, _, body in sealed(bench.store))
+    assert [row[0] for chunk in bench.chunks() for group in chunk for row in group.rows] == list(range(20))
 
 
 def test_a_row_larger_than_a_request_is_rejected_and_the_rest_goes_on(bench: Bench) -> None:

@@ -1,0 +1,161 @@
+"""Step 4 for a push that does not fit one request: its chunks go up one by one, then it is committed.
+
+The hub says which chunks it has, so a push that broke off goes on at the chunk where it broke (law L3: one
+push, one number, one digest). A hub that has forgotten the upload is given it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from msgspec import Raw
+
+from syncline.errors import DigestMismatch, ProtocolError, SynclineError, UnknownUpload
+from syncline.protocol.body import open_push
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import (
+    BeginPush,
+    ChunkKept,
+    CommitPush,
+    Detail,
+    ForgetPush,
+    PreparePush,
+    Pull,
+    PushBegun,
+    PushChunk,
+    PushForgotten,
+    Request,
+    Response,
+    Verdict,
+)
+from syncline.replica.details import RowId
+from syncline.replica.device import Device
+from syncline.replica.session import ask_known
+
+logger = logging.getLogger("syncline.replica")
+R = TypeVar("R", bound=Response)
+
+ROUNDS = 20
+"""How often the hub may ask for further details, or forget the upload, during one push."""
+
+FEW = 2_000
+"""More details than this travel with their chunks."""
+
+Chunk = tuple[int, str, bytes]
+"""Number, digest and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A push in chunks. `chunks` reads them anew at every call, one at a time; `lookup` finds details;
+    `put` is told how many chunks the hub has."""
+
+    device: Device
+    number: int
+    digest: str
+    bases: list[str]
+    count: int
+    rows: int
+    chunks: Callable[[], Iterator[Chunk]]
+    lookup: Callable[[Sequence[RowId]], list[Detail]]
+    put: Callable[[int], None]
+
+    @property
+    def replica(self) -> str:
+        return self.device.store.state().replica
+
+    def committed(self, pull: Pull | None) -> Flow[Verdict]:
+        """Upload what is missing and have it done."""
+
+        def request(known: list[Detail]) -> Request:
+            fingerprint = self.device.schema.fingerprint
+            return CommitPush(self.replica, self.number, fingerprint, self.digest, known, pull)
+
+        return (yield from self._decided(request))
+
+    def prepared(self) -> Flow[Verdict]:
+        """Upload what is missing and learn the verdict, without its being done."""
+
+        def request(known: list[Detail]) -> Request:
+            return PreparePush(self.replica, self.number, self.device.schema.fingerprint, self.digest, known)
+
+        return (yield from self._decided(request))
+
+    def forget(self) -> Flow[None]:
+        """Tell the hub that it may forget the upload. It does so by itself in time, so a failure is none."""
+        try:
+            yield from ask_known(self.device.store, ForgetPush(self.replica, self.number), PushForgotten)
+        except SynclineError as error:
+            logger.info(
+                "could not say that an upload is done with: %s",
+                error.detail,
+                extra={"action": "forget_push", "number": self.number},
+            )
+
+    def _decided(self, request: Callable[[list[Detail]], Request]) -> Flow[Verdict]:
+        known: dict[tuple[int, str], Detail] = {}
+        yield from self._upload()
+        for _ in range(ROUNDS):
+            few = list(known.values()) if len(known) <= FEW else []
+            try:
+                verdict = yield from ask_known(self.device.store, request(few), Verdict)
+            except DigestMismatch:
+                yield from self.forget()
+                yield from self._upload()
+            except UnknownUpload:
+                yield from self._upload()
+            else:
+                if not verdict.wanted:
+                    return verdict
+                wanted = [(position, tuple(key)) for position, key in verdict.wanted]
+                known |= {(found.table, repr(found.key)): found for found in self.lookup(wanted)}
+                if len(known) > FEW:
+                    yield from self._put_details(known)
+        raise ProtocolError("the hub asks for the same details, or for the upload, again and again")
+
+    def _upload(self) -> Flow[None]:
+        """Begin, or go on where it broke."""
+        for _ in range(ROUNDS):
+            begun = yield from ask_known(
+                self.device.store,
+                BeginPush(
+                    self.replica,
+                    self.number,
+                    self.device.schema.fingerprint,
+                    self.bases,
+                    self.digest,
+                    self.count,
+                    self.rows,
+                ),
+                PushBegun,
+            )
+            have = set(begun.have)
+            try:
+                for number, digest, body in self.chunks():
+                    if number not in have:
+                        yield from self._put(number, digest, body, [])
+                        have.add(number)
+                    self.put(len(have))
+                return
+            except UnknownUpload:  # forgotten while it went up: begin again
+                continue
+        raise ProtocolError("the hub forgets the upload again and again")
+
+    def _put(self, number: int, digest: str, body: bytes, known: list[Detail]) -> Flow[ChunkKept]:
+        request = PushChunk(self.replica, self.number, number, self.digest, digest, Raw(body), known)
+        return (yield from ask_known(self.device.store, request, ChunkKept))
+
+    def _put_details(self, known: dict[tuple[int, str], Detail]) -> Flow[None]:
+        """Send the chunks that have these rows again, with the details."""
+        for number, digest, body in self.chunks():
+            places = (
+                (group.table, repr(row[: self.device.tables[group.table].arity]))
+                for group in open_push(body, digest)
+                for row in group.rows
+            )
+            theirs = [known[place] for place in places if place in known]
+            if theirs:
+                yield from self._put(number, digest, body, theirs)
