@@ -43,6 +43,10 @@ class Centre(ABC):
     def bare_push(self, items: Sequence[rows.Item]) -> float:
         """Seconds of the fastest bare upsert of these rows into `bare_item`."""
 
+    @abstractmethod
+    def lengthen_log(self, times: int) -> None:
+        """Enter an update of every row into the change log, `times` times, as if it had been made."""
+
     @contextmanager
     def served(self, hub: str = "") -> Iterator[Server]:
         """Prepare the database and serve it; `hub` is more of the section [hub]."""
@@ -77,6 +81,14 @@ class SqliteCentre(Centre):
             for statement in statements:
                 connection.execute(statement)
 
+    def lengthen_log(self, times: int) -> None:
+        for _ in range(times):
+            self.run(
+                "INSERT INTO _sync_hub_log (tbl, op, hlc, origin, k0, mask)"
+                " SELECT n, 'U', hlc, 'hub', item.id, 2 FROM item, _sync_hub_table,"
+                " (SELECT max(hlc) + 1 AS hlc FROM _sync_hub_log) WHERE name = 'item'"
+            )
+
     def count(self) -> int:
         with closing(sqlite3.connect(self.file)) as connection:
             return int(connection.execute("SELECT count(*) FROM item").fetchone()[0])
@@ -109,6 +121,17 @@ class PostgresCentre(Centre):
         with self._connect() as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    def lengthen_log(self, times: int) -> None:
+        with self._connect() as connection:
+            (n,) = connection.execute("SELECT n FROM syncline.tables WHERE central_name = 'item'").fetchone()
+        for _ in range(times):
+            self.run(
+                f"INSERT INTO syncline.log_{n} (op, mask, hlc, origin, k0)"
+                " SELECT 'U', 2, syncline.direct_hlc(), 'hub', id FROM item"
+            )
+        with self._connect(autocommit=True) as connection:
+            connection.execute(f"VACUUM ANALYZE syncline.log_{n}")
 
     def count(self) -> int:
         with self._connect() as connection:
