@@ -5,8 +5,12 @@ Nothing pending is lost, nothing is sent twice: counters tell (laws L2, L3).
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
+import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
@@ -24,6 +28,19 @@ from syncline.replica.device import Device
 from syncline.replica.progress import silent
 from syncline.testing.faults import Crash, CrashingStore
 from syncline.transports.local import LocalTransport
+from tests.faults.test_kill import Device as Phone
+from tests.faults.test_kill import (
+    Server,
+    centre,
+    rows_in_centre,
+    run_in_centre,
+    server,
+    settle,
+    sqlite_centre,
+)
+from tests.faults.test_kill import check as check_all
+
+__all__ = ["centre", "server", "sqlite_centre"]
 
 DDL = """
 CREATE TABLE visit (id INTEGER PRIMARY KEY, state TEXT, total INTEGER NOT NULL, number INTEGER UNIQUE);
@@ -159,3 +176,75 @@ def test_a_device_that_loses_any_answer_goes_on(folders: Iterator[Path]) -> None
         if not lost:
             break
     assert number > 8
+
+
+class Backup:
+    """The central database as it was, to be put in its place again. The server is stopped meanwhile."""
+
+    def __init__(self, url: str, server: Server, folder: Path) -> None:
+        self.url, self.server = url, server
+        self.file = None if url.startswith("postgresql") else Path(url.removeprefix("sqlite:///"))
+        self.kept = folder / "backup.db"
+
+    def keep(self) -> None:
+        self.server.kill()
+        if self.file is not None:
+            run_in_centre(self.url, [f"VACUUM INTO '{self.kept}'"])
+        else:
+            self._run("CREATE DATABASE {kept} TEMPLATE {name}")
+        self.server.start()
+
+    def restore(self) -> None:
+        self.server.kill()
+        if self.file is not None:
+            for side in ("-wal", "-shm"):
+                Path(f"{self.file}{side}").unlink(missing_ok=True)
+            shutil.copy(self.kept, self.file)
+        else:
+            self._run("DROP DATABASE {name} WITH (FORCE)", "CREATE DATABASE {name} TEMPLATE {kept}")
+        self.server.start()
+
+    def _run(self, *statements: str) -> None:
+        import psycopg
+        from psycopg import sql
+
+        base, _, name = self.url.rpartition("/")
+        with closing(psycopg.connect(f"{base}/postgres", autocommit=True)) as admin:
+            for statement in statements:
+                text = sql.SQL(statement).format(
+                    name=sql.Identifier(name), kept=sql.Identifier(f"{name}_kept")
+                )
+                admin.execute(text)
+
+
+def test_killed_processes_on_either_side_recover_from_a_centre_that_went_back(
+    server: Server, centre: str, tmp_path: Path
+) -> None:
+    rng = random.Random(40)
+    values = ", ".join(f"({i}, 'patient {i}', 'new', 0)" for i in range(1, 5_001))
+    run_in_centre(centre, [f"INSERT INTO visit VALUES {values}"])
+    phones = []
+    for number in range(2):
+        syncline.clone(server.url, tmp_path / f"device{number}.db").close()
+        phones.append(Phone(tmp_path / f"device{number}.db", number, rng))
+    backup = Backup(centre, server, tmp_path)
+    for round_ in range(4):
+        for phone in phones:
+            phone.edit()
+        settle(phones)
+        if round_ == 1:
+            backup.keep()
+    for phone in phones:
+        phone.edit()
+    backup.restore()
+    for kill in range(8):
+        process = phones[kill % 2].start("sync")
+        time.sleep(rng.uniform(0, 0.5))
+        if kill % 3:
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            server.restart()
+        process.communicate(timeout=60)
+    settle(phones)
+    check_all(phones, centre)
+    assert len(rows_in_centre(centre, "visit")) == 5_000
