@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -60,18 +60,42 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
 def refresh(store: Store) -> Flow[None]:
     """Ask the hub how the open conflicts of this replica stand (a person may have settled them there).
     Nothing is sent if there are none."""
-    replica = store.state().replica
     waiting = {note.id for note in conflicts(store, open_only=True) if note.id > 0}
-    after = min(waiting, default=0) - 1
-    found: list[ConflictNote] = []
-    while waiting:
-        answer = yield ConflictsQuery(replica, False, after, PAGE)
-        if not isinstance(answer, ConflictsAnswer):
-            raise ProtocolError(f"the hub answered {type(answer).__name__} where conflicts belong")
-        found += [note for note in answer.conflicts if note.id in waiting]
-        if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(waiting)):
-            break
-        after = answer.conflicts[-1].id
+    found = yield from _ask_for(store, waiting)
     if found:
         with store.transaction():
             keep_conflicts(store, found)
+
+
+def set_apart(store: Store) -> Flow[None]:
+    """After the centre went back: notes that the hub has no more become this replica's own, so that new ones
+    with their numbers do not take their place (law L2). Nothing waits for a decision in them."""
+    kept = {note.id: note for note in conflicts(store, open_only=False) if note.id > 0}
+    found = yield from _ask_for(store, kept.keys())
+    known = {note.id: note for note in found}
+    with store.transaction():
+        for number, note in kept.items():
+            if number not in known or _what(known[number]) != _what(note):
+                store.execute("DELETE FROM _sync_conflict WHERE id = ?", (number,))
+                outcome = "hub" if note.outcome == "open" else note.outcome
+                keep_own(store, msgspec.structs.replace(note, outcome=outcome))
+
+
+def _what(note: ConflictNote) -> tuple[Any, ...]:
+    """What tells a conflict from another one with its number."""
+    return note.table, note.key, note.column, note.replica, note.hlc, note.rival, note.rival_hlc
+
+
+def _ask_for(store: Store, numbers: Collection[int]) -> Flow[list[ConflictNote]]:
+    """The hub's notes with these numbers, those that it has. Nothing is sent for none."""
+    replica, after = store.state().replica, min(numbers, default=0) - 1
+    found: list[ConflictNote] = []
+    while numbers:
+        answer = yield ConflictsQuery(replica, False, after, PAGE)
+        if not isinstance(answer, ConflictsAnswer):
+            raise ProtocolError(f"the hub answered {type(answer).__name__} where conflicts belong")
+        found += [note for note in answer.conflicts if note.id in numbers]
+        if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(numbers)):
+            break
+        after = answer.conflicts[-1].id
+    return found

@@ -20,6 +20,7 @@ from syncline.errors import SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Registered, Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
+from syncline.replica.conflicts import set_apart
 from syncline.replica.device import Device
 from syncline.replica.freeze import in_flight
 from syncline.replica.offer import is_offered, offer_next, put_back
@@ -27,7 +28,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.push import FileIsCopy, forget_stage, send
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.reports import Recovered
-from syncline.replica.sent import lose_after
+from syncline.replica.sent import lose_after, sweep_sent
 from syncline.replica.session import register, take_new_identity
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
@@ -117,12 +118,18 @@ def _ask(device: Device, recovery: Recovery, tally: Tally) -> Flow[Recovery]:
         if frozen.number <= answer.push or not is_offered(store):
             recovery = yield from _deliver(device, recovery, tally)
             answer = yield from register(store)
+    if recovery.reason == RESTORED:
+        yield from set_apart(store)
     with store.transaction():
-        return save(store, _lost(store, recovery, answer))
+        return save(store, _lost(device, recovery, answer))
 
 
-def _lost(store: Store, recovery: Recovery, answer: Registered) -> Recovery:
-    """What comes next, given the hub's last push number: pushes with higher ones are lost."""
+def _lost(device: Device, recovery: Recovery, answer: Registered) -> Recovery:
+    """What comes next, given the hub's last push number: pushes with higher ones are lost.
+
+    What is too old by now is not offered: a hub that forgets a replica after a long time knows no number
+    either."""
+    store = device.store
     frozen, last = in_flight(store), store.state().push
     if frozen is not None and frozen.number != answer.push + 1:
         put_back(store)
@@ -130,7 +137,8 @@ def _lost(store: Store, recovery: Recovery, answer: Registered) -> Recovery:
     elif frozen is not None:
         last -= 1
     if last <= answer.push:
-        return _next(store, recovery, answer)
+        return _next(recovery, answer)
+    sweep_sent(store, device.limits().keep_sent)
     missing = last - answer.push - lose_after(store, answer.push)
     store.set_state(push=answer.push)
     if missing:
@@ -140,10 +148,10 @@ def _lost(store: Store, recovery: Recovery, answer: Registered) -> Recovery:
             extra={"action": "lose", "replica": store.state().replica, "missing": missing},
         )
     recovery = replace(recovery, reason=RESTORED, missing=recovery.missing + missing)
-    return _next(store, recovery, answer)
+    return _next(recovery, answer)
 
 
-def _next(store: Store, recovery: Recovery, answer: Registered) -> Recovery:
+def _next(recovery: Recovery, answer: Registered) -> Recovery:
     return replace(recovery, step="offer", base=answer.floor or answer.watermark)
 
 
