@@ -16,7 +16,19 @@ from pathlib import Path
 from bench.figures import Figure, table
 from bench.world import World
 
-SECTIONS = ("capture", "push", "pull", "hydrate", "hydrate_file", "wire", "idle", "latency", "size", "memory")
+SECTIONS = (
+    "capture",
+    "push",
+    "pull",
+    "hydrate",
+    "hydrate_file",
+    "verify",
+    "wire",
+    "idle",
+    "latency",
+    "size",
+    "memory",
+)
 CENTRES = ("sqlite", "postgresql")
 RESULTS = Path(__file__).parent / "results"
 

@@ -2,6 +2,7 @@
 
 python -m bench.device clone URL FILE     hydrate, print what it took
 python -m bench.device push FILE          push what is pending, print what it took
+python -m bench.device verify FILE [--repair]   print what it took and found
 """
 
 from __future__ import annotations
@@ -48,15 +49,20 @@ def in_process(*arguments: object) -> dict[str, float]:
 
 
 def main(verb: str, *arguments: str) -> None:
+    found: dict[str, int] = {}
     start = time.perf_counter()
     if verb == "clone":
         url, file = arguments
         syncline.clone(url, file).close()
+    elif verb == "verify":
+        with syncline.connect(arguments[0]) as replica:
+            report = replica.verify(repair="--repair" in arguments)
+        found = {"requests": report.requests, "differences": len(report.differences)}
     else:
         with syncline.connect(arguments[0]) as replica:
             replica.push()
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes(os.getpid())}))
+    print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes(os.getpid()), **found}))
 
 
 if __name__ == "__main__":
