@@ -5,6 +5,7 @@ Laws: L5 (compared as of one instant), L6 (pending edits stay on top), L1 (the a
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -348,3 +349,76 @@ def test_every_row_of_a_table_can_be_wrong(world: World) -> None:
     assert len(report.differences) == ROWS + 50
     assert report.equal
     assert report.requests <= 12
+
+
+def test_a_centre_that_went_back_in_time_is_synced_with_before_it_is_compared(tmp_path: Path) -> None:
+    central, backup, file = (tmp_path / name for name in ("centre.db", "backup.db", "device.db"))
+    (tmp_path / "centre.db").touch()
+    world = World(tmp_path, f"sqlite:///{central}")
+    with closing(sqlite3.connect(central)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    world.run("UPDATE item SET qty = -5 WHERE id < 100")
+    with world.open() as replica:
+        assert replica.sync().pull.written == 99
+    with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(central)) as target:
+        source.backup(target)
+    report = world.verify()
+    assert (report.equal, report.differences) == (True, ())
+    assert world.show("SELECT count(*) FROM item WHERE qty < 0") == [(0,)]
+    assert world.file == file
+    world.hub.close()
+
+
+LOOSE = """
+CREATE TABLE loose (k PRIMARY KEY NOT NULL, v) WITHOUT ROWID;
+CREATE TABLE word (w TEXT PRIMARY KEY COLLATE NOCASE, n REAL);
+CREATE TABLE bare (a TEXT, b INTEGER, PRIMARY KEY (a, b));
+CREATE TABLE child (id INTEGER PRIMARY KEY, k REFERENCES loose (k), w TEXT REFERENCES word (w));
+INSERT INTO loose VALUES (1, 1), (2.5, -0.0), ('1', 'x'), (x'31', x'00'), (-9e999, 9e999);
+INSERT INTO word VALUES ('Ada', 0.0), ('bob', 1), ('Cy', 2), (NULL, 7);
+INSERT INTO bare VALUES ('x', 1), ('y', 2), ('X', 1);
+INSERT INTO child VALUES (1, 1, 'ada'), (2, '1', 'BOB'), (3, 2.5, NULL);
+"""
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("UPDATE loose SET k = 1.0 WHERE k = 1", [("loose", (1,), "differs", {"k": 1.0}, {"k": 1})]),
+        ("UPDATE loose SET v = 1.0 WHERE k = 1", [("loose", (1,), "differs", {"v": 1.0}, {"v": 1})]),
+        ("UPDATE loose SET v = 0.0 WHERE k = 2.5", [("loose", (2.5,), "differs", {"v": 0.0}, {"v": -0.0})]),
+        ("UPDATE loose SET v = -v WHERE k < 0",
+         [("loose", (-math.inf,), "differs", {"v": -math.inf}, {"v": math.inf})]),
+        ("UPDATE loose SET k = x'3131' WHERE k = x'31'",
+         [("loose", (b"1",), "missing_here", {}, {"k": b"1", "v": b"\0"}),
+          ("loose", (b"11",), "not_in_centre", {"k": b"11", "v": b"\0"}, {})]),
+        ("UPDATE word SET w = 'ADA' WHERE w = 'ada'",
+         [("word", ("ADA",), "not_in_centre", {"w": "ADA", "n": 0.0}, {}),
+          ("word", ("Ada",), "missing_here", {}, {"w": "Ada", "n": 0.0})]),
+        ("DELETE FROM word WHERE w = 'BOB'",
+         [("word", ("bob",), "missing_here", {}, {"w": "bob", "n": 1.0})]),
+        ("DELETE FROM bare WHERE a = 'x'", [("bare", ("x", 1), "missing_here", {}, {"a": "x", "b": 1})]),
+        ("INSERT INTO word VALUES (NULL, 8)", []),
+    ],
+)  # fmt: skip
+def test_keys_of_any_class_and_collation_are_told_apart_and_repaired(
+    tmp_path: Path, damage: str, expected: list[tuple[Any, ...]]
+) -> None:
+    central, file = tmp_path / "centre.db", tmp_path / "device.db"
+    with closing(sqlite3.connect(central)) as connection:
+        connection.executescript(LOOSE)
+    with Hub(f"sqlite:///{central}") as hub:
+        hub.init()
+        with syncline.clone(hub, file) as replica:
+            assert replica.verify().equal
+            damage_device(file, damage)
+            found = replica.verify()
+            assert repr(found.differences) == repr(tuple(Difference(*row) for row in expected))
+            assert found.equal == (not expected)
+            assert replica.verify(repair=True).equal
+            assert replica.verify().equal
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("SELECT k, w FROM child ORDER BY id").fetchall() == [
+            (1, "ada"), ("1", "BOB"), (2.5, None),
+        ]  # fmt: skip
