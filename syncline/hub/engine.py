@@ -206,7 +206,8 @@ class Hub:
         chosen = self._tables or {}
         tables, rules = [], []
         for table in schema.tables:
-            resolved = resolve_rules(table, chosen.get(table.name, Table()))
+            full = f"{table.central_schema}.{table.central_name}"
+            resolved = resolve_rules(table, chosen.get(table.name) or chosen.get(full) or Table())
             tables.append(_with_increments(table, resolved))
             rules.append(resolved)
         return Schema(tuple(tables)), rules

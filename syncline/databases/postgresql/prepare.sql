@@ -16,11 +16,12 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
  WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
 -- name: guarded
--- Tables with triggers of the user's that run for each row before it is inserted.
+-- Tables with triggers of the user's that run for each row before it is inserted, also into one partition.
 SELECT s.n FROM syncline.tables s
- WHERE EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-                 JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname = s.central_schema AND c.relname = s.central_name
+  JOIN pg_namespace n ON n.nspname = s.central_schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.central_name
+ WHERE EXISTS (SELECT FROM pg_trigger t
+                WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
                   AND t.tgtype::int & 7 = 7 AND t.tgenabled <> 'D');
 
 -- name: placement

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from syncline.databases.postgresql import foreign
 from syncline.databases.postgresql.defaults import device_default
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
@@ -12,7 +13,6 @@ from syncline.databases.postgresql.types import carried_exactly, codec_of, porta
 from syncline.errors import SchemaError
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 
-_ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _OWN_NAMES = ("sqlite_", "_sync_")
 """How no table on a device may be called."""
 
@@ -180,23 +180,15 @@ def _foreign_keys(
     keys: dict[int, list[ForeignKey]] = {table.oid: [] for table in tables}
     notes = []
     for row in session.run(queries("reflect.sql")["foreign_keys"], list(by_oid)):
-        child, parent, columns, targets, on_delete, on_update, deferrable = row
-        if parent not in names:
-            notes.append(
-                f"{by_oid[child].full}: a foreign key points at a table that takes no part;"
-                " devices do not check it"
-            )
-            continue
-        keys[child].append(
-            ForeignKey(
-                tuple(by_oid[child].columns[number].name for number in columns),
-                names[parent],
-                tuple(by_oid[parent].columns[number].name for number in targets),
-                _ACTIONS[on_delete],
-                _ACTIONS[on_update],
-                deferrable,
-            )
-        )
+        found = foreign.Found(*row)
+        child = by_oid[found.child]
+        if found.parent not in names:
+            said = ["a foreign key points at a table that takes no part; devices do not check it"]
+        else:
+            columns = by_oid[found.parent].columns
+            key, said = foreign.portable(found, names[found.parent], child.columns, columns)
+            keys[found.child] += [key] if key is not None else []
+        notes += [f"{child.full}: {sentence}" for sentence in said]
     return keys, notes
 
 

@@ -17,24 +17,31 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpers
  ORDER BY 2, 3;
 
 -- name: columns
--- Domains are resolved to the type they stand on, through any number of them.
+-- Domains are resolved to the type they stand on, through any number of them, also as elements of arrays. The
+-- elements of an array of arrays (through a domain) are said to be composite.
 WITH RECURSIVE resolved AS (
-    SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS typmod, a.attnotnull AS notnull
+    SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS typmod, a.attnotnull AS notnull,
+           NULL::text COLLATE "C" AS standard
       FROM pg_attribute a
      WHERE a.attrelid = ANY ($1::int8[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     SELECT r.attrelid, r.attnum, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE r.typmod END,
-           r.notnull OR t.typnotnull
+           r.notnull OR t.typnotnull, coalesce(r.standard, pg_get_expr(t.typdefaultbin, 0)) COLLATE "C"
       FROM resolved r JOIN pg_type t ON t.oid = r.type
      WHERE t.typtype = 'd'
 )
 SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, -1), t.typname::text, t.typtype::text,
-       e.typname::text, e.typtype::text, r.typmod::int4, r.notnull, a.attidentity::text, a.attgenerated::text,
-       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+       e.typname::text, CASE WHEN e.typcategory = 'A' THEN 'c' ELSE e.typtype::text END, r.typmod::int4, r.notnull, a.attidentity::text, a.attgenerated::text,
+       CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), r.standard) END
   FROM resolved r
   JOIN pg_type t ON t.oid = r.type AND t.typtype <> 'd'
   JOIN pg_attribute a ON a.attrelid = r.attrelid AND a.attnum = r.attnum
-  LEFT JOIN pg_type e ON t.typcategory = 'A' AND t.typelem <> 0 AND e.oid = t.typelem
+  LEFT JOIN LATERAL (
+           WITH RECURSIVE element AS (
+               SELECT e.* FROM pg_type e WHERE t.typcategory = 'A' AND e.oid = t.typelem
+               UNION ALL
+               SELECT b.* FROM element e JOIN pg_type b ON e.typtype = 'd' AND b.oid = e.typbasetype)
+           SELECT typname, typtype, typcategory FROM element WHERE typtype <> 'd') AS e ON true
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  ORDER BY 1, 2;
 
@@ -48,17 +55,22 @@ SELECT i.indrelid::int8, i.indisprimary,
  ORDER BY 1, i.indexrelid;
 
 -- name: foreign_keys
+-- By to_jsonb, because the list of columns to set came with PostgreSQL 15.
 SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[], k.confdeltype::text, k.confupdtype::text,
-       k.condeferrable
+       k.condeferrable, k.convalidated, to_jsonb(k) ->> 'confdelsetcols' IS NOT NULL,
+       EXISTS (SELECT FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
+                WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+                   OR a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey))
   FROM pg_constraint k
- WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0 AND k.convalidated
+ WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0
  ORDER BY 1, k.conname;
 
 -- name: triggers
--- Tables on which the user's own triggers or rules may change what was sent.
+-- Tables on which the user's own triggers (also of a single partition) or rules may change what was sent.
 SELECT DISTINCT c.oid::int8
   FROM pg_class c
  WHERE c.oid = ANY ($1::int8[]::oid[])
    AND (EXISTS (SELECT FROM pg_trigger t
-                 WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%' AND t.tgenabled <> 'D')
+                 WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+                   AND NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%' AND t.tgenabled <> 'D')
         OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid));

@@ -1,0 +1,90 @@
+"""The foreign keys as devices should check them, and a sentence for each that they cannot.
+
+SQLite compares the values as they travel. Where PostgreSQL finds two spellings equal (1.0 and 1.00, a text
+without regard to case), a device would miss the parent: there the centre checks alone. An action that a
+device cannot do as the centre would is not done on the device at all, but where it belongs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syncline.model.schema import ColumnSchema, ForeignKey
+
+ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+_IDENTICAL = frozenset(
+    "boolean uuid blob date time timetz timestamp timestamptz enum text integer float".split()
+)
+_IDENTICAL_OTHERS = frozenset(["inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "oid", "money"])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line of the catalogue: numbers of tables and columns, the letters of the actions."""
+
+    child: int
+    parent: int
+    columns: list[int]
+    targets: list[int]
+    on_delete: str
+    on_update: str
+    deferrable: bool
+    validated: bool
+    partial: bool
+    """ON DELETE SET NULL or SET DEFAULT of some of the columns only."""
+    folded: bool
+    """A collation under which different texts are equal."""
+
+
+def portable(
+    found: Found, name: str, child: dict[int, ColumnSchema], parent: dict[int, ColumnSchema]
+) -> tuple[ForeignKey | None, list[str]]:
+    """The key as a device has it (None: not at all), and what has to be said of it."""
+    own = [child[number] for number in found.columns]
+    targets = [parent[number] for number in found.targets]
+    words = f"the foreign key ({', '.join(column.name for column in own)})"
+    if not found.validated:
+        return None, [f"{words} is NOT VALID; devices do not check it"]
+    if found.folded or not all(map(_identical, own, targets)):
+        return None, [f"{words} compares values that may be spelled otherwise; devices do not check it"]
+    notes = []
+    on_delete = _action(found.on_delete, own, found.partial)
+    on_update = _action(found.on_update, own, False)
+    for event, letter, action in (
+        ("DELETE", found.on_delete, on_delete),
+        ("UPDATE", found.on_update, on_update),
+    ):
+        if action != ACTIONS[letter]:
+            notes.append(
+                f"{words}: ON {event} {ACTIONS[letter]} is done in the centre alone;"
+                " on a device the children stand in the way"
+            )
+    key = ForeignKey(
+        tuple(column.name for column in own),
+        name,
+        tuple(column.name for column in targets),
+        on_delete,
+        on_update,
+        found.deferrable,
+    )
+    return key, notes
+
+
+def _action(letter: str, own: list[ColumnSchema], partial: bool) -> str:
+    """What a device does: it knows only whole keys, and only defaults that it can make."""
+    unknown = letter == "d" and any(column.default is None for column in own)
+    return "NO ACTION" if partial or unknown else ACTIONS[letter]
+
+
+def _identical(own: ColumnSchema, target: ColumnSchema) -> bool:
+    """Whether values that are equal in the centre are identical as they travel."""
+    if own.type == target.type == "integer":
+        return True
+    if (own.type, own.central) != (target.type, target.central):
+        return False
+    if own.type == "decimal":
+        scaled = own.declared.partition(",")[2]
+        return own.central == "money" or (bool(scaled) and scaled == target.declared.partition(",")[2])
+    if own.type == "other":
+        return own.central in _IDENTICAL_OTHERS
+    return own.type in _IDENTICAL and not own.central.endswith("citext")
