@@ -16,11 +16,13 @@ _RANDOM_UUID = "||'-'||".join(
 )  # fmt: skip
 
 
-def device_default(expression: str, portable: str) -> str | None:
+def device_default(expression: str, portable: str, central: str = "") -> str | None:
     """The SQLite expression for a default as `pg_get_expr` writes it; None if a device cannot make it.
 
     A column without such a default gets its value from the central database, and the device gets it back.
     """
+    if central.endswith("[]"):  # an array travels as JSON; only the empty one is spelled here
+        return "'[]'" if expression.startswith("'{}'::") else None
     if portable == "boolean":
         return {"true": "1", "false": "0"}.get(expression)
     if portable == "integer":

@@ -123,7 +123,7 @@ def _read_columns(session: Session, tables: list[Found]) -> None:
             central,
             nullable=not notnull,
             computed=bool(generated) or identity == "a",
-            default=None if identity or default is None else device_default(default, type_),
+            default=None if identity or default is None else device_default(default, type_, central),
         )
 
 
