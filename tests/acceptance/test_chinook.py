@@ -278,6 +278,12 @@ def assert_equal(centre: Place, devices: list[SqlitePlace]) -> None:
                 assert same, f"{place.label}, {table} {key}:\n  centre {row}\n  device {ours}"
 
 
+def assert_verified(replica: syncline.Replica) -> None:
+    """The digests say what the comparison of all rows said."""
+    report = replica.verify()
+    assert (report.equal, report.differences) == (True, ())
+
+
 def test_chinook_is_cloned_to_the_last_value(centre: Place, served: Served, tmp_path: Path) -> None:
     file = tmp_path / "field.db"
     syncline.clone(served.url, file).close()
@@ -302,6 +308,7 @@ def test_hundreds_of_edits_of_every_kind_in_three_places_end_up_equal(
         assert_equal(centre, devices)
         for replica in replicas:
             assert not replica.status().pending
+            assert_verified(replica)
     for replica in replicas:
         for rejected in replica.rejected():
             assert rejected.code in ("foreign_key_violation", "parent_rejected", "unique_violation")
@@ -336,4 +343,5 @@ def test_edits_that_have_a_known_end(centre: Place, served: Served, tmp_path: Pa
     assert (1, 3402) not in keys and (1, 3389) not in keys and (2, 3389) in keys
     for replica in (one, two):
         assert replica.rejected() == []
+        assert_verified(replica)
         replica.close()
