@@ -10,24 +10,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from syncline.errors import ValueRefused
 from syncline.model.values import Value, subtract
-from syncline.protocol.body import delta, open_push, seal, undelta
+from syncline.protocol.body import delta, open_push, seal, undelta, whole_digest
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
+from syncline.replica.draft import sealed
 from syncline.replica.overlay import Key
-from syncline.replica.sent import forget_one
+from syncline.replica.sent import forget_sent, lost_bodies, next_lost, put_back, read_part
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, queries, unpack
+from syncline.replica.store import Store, queries
 
 logger = logging.getLogger("syncline.replica")
 
-_QUERIES = queries("syncline.replica", "sent.sql")
 _OUTBOX = queries("syncline.replica", "freeze.sql")
-_Stamps = list[list[int]]
 
 
 def is_offered(store: Store) -> bool:
@@ -40,41 +40,62 @@ def is_offered(store: Store) -> bool:
 def offer_next(device: Device, base: str) -> bool:
     """Make the oldest push that the centre has lost the push in flight; False if there is none.
 
-    `base` is the watermark that it stands on. Inside a transaction.
+    `base` is the watermark that it stands on. Inside a transaction. A large push is one again, in its chunks.
     """
     store = device.store
-    while True:
-        row = store.row(_QUERIES["next_lost"])
-        if row is None:
-            return False
-        number, part, fingerprint, refused, digest, body = row
-        forget_one(store, (number, part))
-        if fingerprint != device.schema.fingerprint:
-            logger.warning(
-                "did not offer push %d again: it was made with another schema",
-                number,
-                extra={"action": "offer", "replica": store.state().replica, "number": number},
-            )
-            continue
-        groups = _again(device, open_push(body, digest), unpack(refused) if refused else [])
-        if groups:
-            _put_in_flight(store, groups, base)
+    while parts := next_lost(store):
+        number = parts[0][0]
+        chunks = [chunk for place in parts if (chunk := _rewritten(device, place)) is not None]
+        forget_sent(store, number)
+        if chunks:
+            _put_in_flight(store, chunks, base)
             return True
+    return False
 
 
-def _put_in_flight(store: Store, groups: list[PushGroup], base: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    rows: int
+    digest: str
+    body: bytes
+
+
+def _rewritten(device: Device, place: tuple[int, int]) -> _Sealed | None:
+    """One part as it is offered again; None if nothing of it is."""
+    kept = read_part(device.store, place)
+    if kept.fingerprint != device.schema.fingerprint:
+        logger.warning(
+            "did not offer a push again: it was made with another schema",
+            extra={"action": "offer", "replica": device.store.state().replica},
+        )
+        return None
+    groups = _again(device, open_push(kept.body, kept.digest), kept.refused)
+    if not groups:
+        return None
     body, digest = seal(groups)
-    number = store.state().push + 1
+    return _Sealed(sum(len(group.rows) for group in groups), digest, body)
+
+
+def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
+    number, only = store.state().push + 1, chunks[0]
+    digest, body = only.digest, only.body
+    if len(chunks) > 1:
+        digest, body = whole_digest(chunk.digest for chunk in chunks), b""
     store.execute(_OUTBOX["add_outbox"], (number, digest, body, json.dumps([base]), store.utc()))
+    if len(chunks) > 1:
+        store.executemany(
+            _OUTBOX["add_chunk"],
+            ((number, i, chunk.rows, chunk.digest, chunk.body) for i, chunk in enumerate(chunks, 1)),
+        )
     store.set_state(push=number)
 
 
-def put_back(store: Store) -> None:
+def take_apart(store: Store) -> None:
     """The centre has not got the push in flight: it waits again, if it was offered again; otherwise its edits
     are pending again. Inside a transaction."""
     if is_offered(store):
-        store.execute(_QUERIES["put_back"])
-    for table in ("outbox", "outbox_cut"):
+        put_back(store)
+    for table in ("outbox", "outbox_cut", "outbox_chunk"):
         store.execute(f"DELETE FROM _sync_{table}")
 
 
@@ -119,13 +140,11 @@ def as_offered(device: Device, t: Statements, found: Sequence[Detail]) -> list[D
     since has what was sent."""
     if not found:
         return []
-    row = device.store.row(_OUTBOX["outbox"])
-    assert row is not None, "details are asked of a push in flight"
     images = {tuple(detail.key): detail.image and list(detail.image) for detail in found}
-    for group in open_push(row[2], row[1]):
-        _stand_in(t, group, images)
-    for number, part in device.store.rows(_QUERIES["later_lost"]):
-        digest, body = device.store.rows(_QUERIES["one"], (number, part))[0]
+    for _, digest, body in sealed(device.store):
+        for group in open_push(body, digest):
+            _stand_in(t, group, images)
+    for digest, body in lost_bodies(device.store):
         for group in open_push(body, digest):
             _take_off(t, group, images)
     return [msgspec.structs.replace(detail, image=images[tuple(detail.key)]) for detail in found]

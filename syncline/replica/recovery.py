@@ -23,9 +23,9 @@ from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_h
 from syncline.replica.conflicts import set_apart
 from syncline.replica.device import Device
 from syncline.replica.freeze import in_flight
-from syncline.replica.offer import is_offered, offer_next, put_back
+from syncline.replica.offer import is_offered, offer_next, take_apart
 from syncline.replica.progress import Progress
-from syncline.replica.push import FileIsCopy, forget_stage, send
+from syncline.replica.push import FileIsCopy, forget, forget_stage, send
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.reports import Recovered
 from syncline.replica.sent import lose_after, sweep_sent
@@ -91,7 +91,7 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         discard_fresh(store)  # one that was cut off right after its end has left it
         return
     if recovery.step == "ask":
-        recovery = yield from _ask(device, recovery, tally)
+        recovery = yield from _ask(device, recovery, tally, progress)
     while recovery.step == "offer":
         recovery = yield from _offer(device, recovery, tally, progress)
     rows = yield from _fill(device, tally, progress)
@@ -109,14 +109,14 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
 # Ask ---------------------------------------------------------------------------------------------------
 
 
-def _ask(device: Device, recovery: Recovery, tally: Tally) -> Flow[Recovery]:
+def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -> Flow[Recovery]:
     """Learn how much of what was pushed the centre has, and settle the push in flight."""
     store = device.store
     answer = yield from register(store)
     frozen = in_flight(store)
     if frozen is not None and frozen.number <= answer.push + 1:
         if frozen.number <= answer.push or not is_offered(store):
-            recovery = yield from _deliver(device, recovery, tally)
+            recovery = yield from _deliver(device, recovery, tally, progress)
             answer = yield from register(store)
     if recovery.reason == RESTORED:
         yield from set_apart(store)
@@ -132,7 +132,7 @@ def _lost(device: Device, recovery: Recovery, answer: Registered) -> Recovery:
     store = device.store
     frozen, last = in_flight(store), store.state().push
     if frozen is not None and frozen.number != answer.push + 1:
-        put_back(store)
+        take_apart(store)
         frozen, last = None, last - 1
     elif frozen is not None:
         last -= 1
@@ -169,16 +169,16 @@ def _offer(device: Device, recovery: Recovery, tally: Tally, progress: Progress)
             with store.transaction():
                 return save(store, replace(recovery, step="fill"))
     progress("offer", recovery.offered, None)
-    return (yield from _deliver(device, recovery, tally))
+    return (yield from _deliver(device, recovery, tally, progress))
 
 
-def _deliver(device: Device, recovery: Recovery, tally: Tally) -> Flow[Recovery]:
+def _deliver(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -> Flow[Recovery]:
     """Send the push in flight and take its verdict in."""
     forget_stage(device)
     frozen = in_flight(device.store)
     assert frozen is not None, "there is a push in flight"
     try:
-        sent = yield from send(device, frozen, None)
+        sent = yield from send(device, frozen, None, progress)
     except FileIsCopy:
         with suppress(WatermarkRefused):  # what it refuses is being recovered from
             yield from take_new_identity(device)
@@ -186,9 +186,10 @@ def _deliver(device: Device, recovery: Recovery, tally: Tally) -> Flow[Recovery]
     tally.count(sent)
     if not is_offered(device.store):
         tally.note(apply(device, Answer(sent.verdict)))
-        return recovery
-    recovery = replace(recovery, offered=recovery.offered + 1)
-    _enter(device, sent.verdict, recovery)
+    else:
+        recovery = replace(recovery, offered=recovery.offered + 1)
+        _enter(device, sent.verdict, recovery)
+    yield from forget(device, frozen)
     return recovery
 
 

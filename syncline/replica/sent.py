@@ -6,10 +6,12 @@ how long; besides, the oldest go when all of them together are large.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from syncline.protocol.messages import Verdict
-from syncline.replica.store import Store, pack, queries
+from syncline.replica.store import Store, pack, queries, unpack
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of all kept pushes together."""
@@ -20,7 +22,20 @@ SWEEP_EVERY = 100
 LARGE = 1024 * 1024
 """Bytes of a push that is large."""
 
+FIRST = -(1 << 60)
+"""Below the numbers of all pushes that wait to be offered again."""
+
 _QUERIES = queries("syncline.replica", "sent.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a kept push. `refused`: [table position, key] of what was rejected."""
+
+    fingerprint: str | None
+    refused: list[list[Any]]
+    digest: str
+    body: bytes
 
 
 def keep_sent(store: Store, verdict: Verdict, seconds: int) -> None:
@@ -42,13 +57,47 @@ def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
 
 
 def lose_after(store: Store, number: int) -> int:
-    """The centre has lost the pushes after this number: what is kept of them waits to be offered again.
-    Returns how many of them are kept."""
-    kept: int = store.value(_QUERIES["count_lost"], (number,))
-    store.execute(_QUERIES["lose"], (number,))
-    return kept
+    """The centre has lost the pushes after this number: those that are kept wait to be offered again, before
+    what waits already. Returns how many these are."""
+    newest_first = [taken for (taken,) in store.rows(_QUERIES["taken_after"], (number,))]
+    first = _first_lost(store)
+    store.executemany(
+        _QUERIES["lose"], ((place, taken) for place, taken in enumerate(newest_first, first + 1))
+    )
+    return len(newest_first)
 
 
-def forget_one(store: Store, place: Sequence[int]) -> None:
-    """Forget one part of one push, by number and part."""
-    store.execute(_QUERIES["forget"], tuple(place))
+def put_back(store: Store) -> None:
+    """The push in flight, which was offered again, waits once more, before all others."""
+    store.execute(_QUERIES["put_back"], (_first_lost(store) + 1,))
+
+
+def _first_lost(store: Store) -> int:
+    first: int | None = store.value(_QUERIES["first_lost"])
+    return FIRST if first is None else first
+
+
+def next_lost(store: Store) -> list[tuple[int, int]]:
+    """The parts, in order, of the push to offer next, by number and part; none if nothing waits."""
+    parts: list[tuple[int, int]] = store.rows(_QUERIES["lost"])
+    return [part for part in parts if part[0] == parts[0][0]]
+
+
+def lost_bodies(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Digest and body of everything that waits, one at a time."""
+    for place in store.rows(_QUERIES["lost"]):
+        kept = read_part(store, place)
+        yield kept.digest, kept.body
+
+
+def read_part(store: Store, place: tuple[int, ...]) -> Part:
+    """One part of a kept push, by number and part."""
+    row = store.row(_QUERIES["one"], place)
+    assert row is not None, "it was found a moment ago"
+    fingerprint, refused, digest, body = row
+    return Part(fingerprint, unpack(refused) if refused else [], digest, body)
+
+
+def forget_sent(store: Store, number: int) -> None:
+    """Forget one push."""
+    store.execute(_QUERIES["forget"], (number,))

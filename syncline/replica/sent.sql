@@ -21,38 +21,41 @@ DELETE FROM _sync_sent
 WHERE again = 0 AND at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ? / 86400.0)
 
 -- name: drop_large
--- The oldest, beyond so many bytes. The length of a blob is read without the blob.
-DELETE FROM _sync_sent WHERE again = 0 AND (number, part) IN (
-    SELECT number, part FROM (
-        SELECT number, part, sum(length(body)) OVER (ORDER BY number DESC, part DESC) AS bytes FROM _sync_sent
+-- The oldest, beyond so many bytes, each with all its parts. The length of a blob is read without the blob.
+DELETE FROM _sync_sent WHERE again = 0 AND number IN (
+    SELECT number FROM (
+        SELECT number, sum(length(body)) OVER (ORDER BY number DESC, part DESC) AS bytes FROM _sync_sent
     ) WHERE bytes > ?
 )
 
+-- name: taken_after
+-- The kept pushes with higher numbers, newest first.
+SELECT DISTINCT number FROM _sync_sent WHERE again = 0 AND number > ? ORDER BY number DESC
+
 -- name: lose
--- The centre has lost what was pushed after this number.
-UPDATE _sync_sent SET again = 1 WHERE number > ?
+-- It waits to be offered again, under a number that says when: the highest first. All are below zero, where
+-- no push that is taken has its number.
+UPDATE _sync_sent SET again = 1, number = ? WHERE number = ?
 
--- name: count_lost
-SELECT count(DISTINCT number) FROM _sync_sent WHERE again = 0 AND number > ?
+-- name: first_lost
+SELECT max(number) FROM _sync_sent WHERE again = 1
 
--- name: next_lost
-SELECT number, part, fingerprint, refused, digest, body
-FROM _sync_sent WHERE again = 1 ORDER BY number, part LIMIT 1
-
--- name: later_lost
--- What waits behind the one that is being offered, in order.
-SELECT number, part FROM _sync_sent WHERE again = 1 ORDER BY number, part
+-- name: lost
+SELECT number, part FROM _sync_sent WHERE again = 1 ORDER BY number DESC, part
 
 -- name: one
-SELECT digest, body FROM _sync_sent WHERE number = ? AND part = ?
+SELECT fingerprint, refused, digest, body FROM _sync_sent WHERE number = ? AND part = ?
 
 -- name: forget
-DELETE FROM _sync_sent WHERE number = ? AND part = ?
+DELETE FROM _sync_sent WHERE number = ?
 
 -- name: put_back
 -- The push in flight was offered again, and the centre has lost it once more.
+WITH part (n, digest, body) AS (
+    SELECT 0, digest, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
+    UNION ALL
+    SELECT chunk, digest, body FROM _sync_outbox_chunk
+)
 INSERT INTO _sync_sent (number, part, at, again, fingerprint, digest, body)
-SELECT o.number, 0, o.frozen, 1, s.fingerprint, o.digest, o.body FROM _sync_outbox o, _sync_state s
-
--- name: forget_all
-DELETE FROM _sync_sent
+SELECT ?, p.n, o.frozen, 1, s.fingerprint, p.digest, p.body
+FROM _sync_outbox o, _sync_state s, part p

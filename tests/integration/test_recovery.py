@@ -16,7 +16,17 @@ import syncline
 from syncline.errors import ProtocolError, TransportError, WatermarkRefused
 from syncline.hub import watermark
 from syncline.model.actor import Actor
-from syncline.protocol.messages import Limits, Pull, Push, Register, Registered, Request, Response, Snapshot
+from syncline.protocol.messages import (
+    CommitPush,
+    Limits,
+    Pull,
+    Push,
+    Register,
+    Registered,
+    Request,
+    Response,
+    Snapshot,
+)
 from syncline.replica.replica import Replica
 from syncline.transports.local import Answers
 
@@ -423,6 +433,40 @@ def test_a_centre_that_goes_back_again_and_again_loses_nothing(world: World) -> 
     assert world.sync("a.db").recovered is not None
     world.agree(a)
     assert content(world.centre, "customer")[0] == (1, "Ada", "Oslo", 1111)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_large_push_is_offered_as_one_in_its_chunks(world: World, again: bool) -> None:
+    """What was pushed after it waits its turn, also when the centre goes back twice."""
+    world.hub.limits = Limits(push_rows=10)
+    a = world.device("a.db")
+    world.keep()
+    for number in range(100, 130):
+        a.execute("INSERT INTO customer VALUES (?, 'new', NULL, 1)", (number,))
+        a.execute("INSERT INTO invoice VALUES (?, ?, 1.0, ?)", (f"n{number}", number, number + 1000))
+    assert world.sync("a.db").push.pushes == 1
+    for step in range(3):
+        a.execute("UPDATE customer SET name = ?, visits = visits + 10 WHERE id >= 100", (f"name {step}",))
+        a.execute("DELETE FROM invoice WHERE customer = ?", (100 + step,))
+        world.sync("a.db")
+    a.execute("UPDATE customer SET visits = visits + 100 WHERE id >= 100")
+    world.restore()
+    world.hub.limits = Limits(push_rows=10)
+    if again:
+        commits = iter([False, True])
+        world.gate.lose = lambda request: isinstance(request, CommitPush) and next(commits)
+        with pytest.raises(TransportError):
+            world.sync("a.db")
+        world.gate.lose = lambda request: False
+        world.restore()
+        world.hub.limits = Limits(push_rows=10)
+    report = world.sync("a.db")
+    assert report.recovered is not None
+    assert report.push.rejected == ()
+    world.agree(a)
+    rows = content(world.centre, "customer")[-30:]
+    assert {row[1:] for row in rows} == {("name 2", None, 131)}
+    assert world.centre.execute("SELECT count(*) FROM invoice").fetchone() == (30,)
 
 
 def test_what_is_no_longer_kept_is_said(world: World) -> None:
