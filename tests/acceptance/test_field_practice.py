@@ -124,6 +124,8 @@ def test_everything_at_once_ends_up_equal(centre: PostgresCentre, tmp_path: Path
             for replica in (left, right, left):
                 replica.sync()
             assert_equal(centre, one, two)
+            for replica in (left, right):
+                assert replica.verify().differences == ()
             codes = {edit.key[0]: edit.code for edit in left.rejected()}
             assert set(codes) == {9101, 9102, 9103}, codes
             assert right.rejected() == []
