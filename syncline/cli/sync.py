@@ -18,7 +18,7 @@ from syncline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushReport, Recovered, Replica
+    from syncline import PullReport, PushPreview, PushReport, Recovered, Replica
 
 
 @click.command()
@@ -57,15 +57,24 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
 @file_argument
 @hub_option
 @token_option
+@click.option("--dry-run", is_flag=True, help="Show the verdict; do nothing, neither here nor there.")
 @progress_option
 @json_option
-def push(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
+def push(
+    file: Path, hub: str | None, token: str | None, dry_run: bool, as_json: bool, **shown: bool | None
+) -> int:
     """Send what is pending and take the hub's verdict, without fetching what is new.
 
-    Exit code 3: done, but rejected edits or open conflicts wait for you.
+    Exit code 3: done, but rejected edits or open conflicts wait for you. With --dry-run: rows would be
+    rejected, or conflicts be open.
 
-    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts}.
+    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts}. With --dry-run:
+    rows, accepted, overruled [{table, key, values}], rejected [{table, key, code, detail, remedy, parent}],
+    conflicts.
     """
+    if dry_run:
+        with open_replica(file, hub, token) as replica, progress.shown(shown["progress"]) as report:
+            return _foretell(replica.preview(progress=report), as_json=as_json)
     with open_replica(file, hub, token) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.push(progress=report)
@@ -106,6 +115,27 @@ def _say_recovered(report: Recovered) -> None:
     if report.missing:
         text += f" ({report.missing:,} more were lost there and are no longer kept here)"
     output.line(f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed")
+
+
+def _foretell(report: PushPreview, *, as_json: bool) -> int:
+    if as_json:
+        output.document(report.as_dict())
+    else:
+        text = f"would send {output.counted(report.rows, 'row')}, {report.accepted:,} accepted as sent"
+        if report.overruled:
+            text += f", {len(report.overruled):,} would come back in another state"
+        if report.conflicts:
+            text += f", {output.counted(len(report.conflicts), 'conflict')}"
+        if report.rejected:
+            text += f", {len(report.rejected):,} would be rejected"
+        output.line(text)
+        for row in report.overruled:
+            output.line(f"  overruled {row.table} {output.key_text(row.key)}")
+        for edit in report.rejected:
+            key = output.key_text(edit.key)
+            output.line(f"  rejected {edit.table} {key}: {edit.detail} [{edit.code}] Try: {edit.remedy}")
+    person = report.rejected or any(note.outcome == "open" for note in report.conflicts)
+    return output.PERSON_NEEDED if person else output.DONE
 
 
 def _say_push(report: PushReport) -> None:

@@ -44,16 +44,23 @@ def unasked(device: Device, groups: Iterable[PushGroup]) -> list[Detail]:
 
 def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     """The details of some rows of the push in flight."""
+    for position, keys in _by_table(rows).items():
+        with device.store.read():
+            found = _of_table(device, device.tables[position], keys)
+        yield from found
+
+
+def details_now(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
+    """`details`, inside a transaction."""
+    for position, keys in _by_table(rows).items():
+        yield from _of_table(device, device.tables[position], keys)
+
+
+def _by_table(rows: Iterable[RowId]) -> dict[int, list[Key]]:
     by_table: dict[int, list[Key]] = {}
     for position, key in rows:
         by_table.setdefault(position, []).append(key)
-    for position, keys in by_table.items():
-        t = device.tables[position]
-        with device.store.read():
-            found = _of_table(device, t, keys)
-            if is_offered(device.store):
-                found = as_offered(device, t, found)
-        yield from found
+    return by_table
 
 
 def _rows(device: Device, groups: Iterable[PushGroup]) -> Iterator[RowId]:
@@ -72,7 +79,7 @@ def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
         columns = sorted(base)
         image = _image_at(device, t, pending, cut)
         found.append(Detail(t.position, list(pending.key), columns, [base[i] for i in columns], image))
-    return found
+    return as_offered(device, t, found) if is_offered(device.store) else found
 
 
 def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list[Value] | None:

@@ -77,13 +77,16 @@ def freeze(device: Device) -> Frozen | None:
     if not is_anything_pending(device):
         return None
     with device.store.transaction() as store:
-        present = in_flight(store)
-        if present is not None:
-            return present
-        for t in device.tables.values():
-            settle(store, t)
-            _refuse(device, t, unkeyed(device, t))
-        return in_flight(store) if _fitting(device).keep() else None
+        return in_flight(store) or freeze_now(device)
+
+
+def freeze_now(device: Device) -> Frozen | None:
+    """`freeze`, inside a write transaction and while no push is in flight."""
+    store = device.store
+    for t in device.tables.values():
+        settle(store, t)
+        _refuse(device, t, unkeyed(device, t))
+    return in_flight(store) if _fitting(device).keep() else None
 
 
 def _fitting(device: Device) -> Draft:

@@ -60,8 +60,7 @@ def send(device: Device, frozen: Frozen, pull: Pull | None, progress: Progress =
             raise FileIsCopy from error
         raise
     answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
-    rows = frozen.rows if frozen.chunks else _rows_in(frozen.body)
-    return Sent(verdict, rows, sum(len(group.rows) for group in answered))
+    return Sent(verdict, rows_of(frozen), sum(len(group.rows) for group in answered))
 
 
 def large(device: Device, frozen: Frozen, progress: Progress) -> Upload:
@@ -73,7 +72,7 @@ def large(device: Device, frozen: Frozen, progress: Progress) -> Upload:
         frozen.digest,
         frozen.bases,
         count,
-        frozen.rows if frozen.chunks else _rows_in(frozen.body),
+        rows_of(frozen),
         lambda: sealed(device.store),
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
@@ -111,8 +110,11 @@ class _Counted(msgspec.Struct, array_like=True):
     rows: list[msgspec.Raw]
 
 
-def _rows_in(body: bytes) -> int:
-    return sum(len(group.rows) for group in msgspec.msgpack.decode(body, type=list[_Counted]))
+def rows_of(frozen: Frozen) -> int:
+    """How many rows a push has."""
+    if frozen.chunks:
+        return frozen.rows
+    return sum(len(group.rows) for group in msgspec.msgpack.decode(frozen.body, type=list[_Counted]))
 
 
 def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Push:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
-from syncline.replica import capture, conflicts, rejected, sync, track, verify
+from syncline.replica import capture, conflicts, preview, rejected, sync, track, verify
 from syncline.replica.device import Device
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
 from syncline.replica.reports import (
     LogEntry,
     PullReport,
+    PushPreview,
     PushReport,
     RejectedEdit,
     Status,
@@ -69,6 +70,10 @@ class Replica:
     def push(self, progress: Progress | None = None) -> PushReport:
         """Send what is pending and take the hub's verdict; fetch nothing."""
         return self._run(sync.push(self._ready(), progress or silent))
+
+    def preview(self, progress: Progress | None = None) -> PushPreview:
+        """The verdict that `push` would get now. Nothing is done, neither here nor in the centre."""
+        return self._run(preview.preview(self._ready(), progress or silent))
 
     def pull(self, progress: Progress | None = None) -> PullReport:
         """Fetch what is new; pending edits stay pending, on top of it."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from syncline.model.values import Value
+from syncline.protocol.messages import ConflictNote
 
 KeyValues = tuple[Value, ...]
 
@@ -76,6 +77,40 @@ class PushReport(Report):
     rejected: tuple[RejectedEdit, ...] = ()
     conflicts: int = 0
     """Conflicts that the hub noted among these edits."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverruledRow(Report):
+    """A row that would come back in another state than sent. `values` are those; None: there is no row."""
+
+    table: str
+    key: KeyValues
+    values: dict[str, Value] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow(Report):
+    """A row that would be rejected, and why. `parent` is the rejected row it depends on."""
+
+    table: str
+    key: KeyValues
+    code: str
+    detail: str
+    remedy: str
+    parent: tuple[str, KeyValues] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushPreview(Report):
+    """The verdict that a push would get now. `rows` counts what would be sent, `accepted` what would be
+    accepted as sent."""
+
+    rows: int = 0
+    accepted: int = 0
+    overruled: tuple[OverruledRow, ...] = ()
+    rejected: tuple[RejectedRow, ...] = ()
+    conflicts: tuple[ConflictNote, ...] = ()
+    """Conflicts that the hub would note; their ids are not kept."""
 
 
 @dataclass(frozen=True, slots=True)

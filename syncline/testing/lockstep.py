@@ -20,6 +20,7 @@ from syncline.protocol import messages as m
 from syncline.protocol.body import open_groups, open_push, undelta
 from syncline.protocol.flows import run
 from syncline.replica.device import Device
+from syncline.replica.draft import sealed
 from syncline.replica.freeze import in_flight
 from syncline.replica.hydrate import fill
 from syncline.replica.progress import silent
@@ -88,6 +89,8 @@ class Watched:
 class Lockstep:
     """One seeded history. `run` plays it; AssertionError says where engine and reference part."""
 
+    LIMITS = m.Limits()
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.now = START
@@ -96,7 +99,9 @@ class Lockstep:
         self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
         with self.database.outside() as connection:
             connection.execute(DDL)
-        self.hub = Hub(self.database, {"item": Table(policies, deletes)}, clock_tolerance=1e9)
+        self.hub = Hub(
+            self.database, {"item": Table(policies, deletes)}, clock_tolerance=1e9, limits=self.LIMITS
+        )
         self.hub.init()
         self.reference = ReferenceHub(self.rules)
         self.phones: dict[str, Phone] = {}
@@ -181,11 +186,15 @@ class Lockstep:
     def handle(self, name: str, actor: Any, request: m.Request) -> m.Response:
         """Let hub and reference answer the same request and compare what they say."""
         phone = self.phones[name]
-        if isinstance(request, m.Push):
+        if isinstance(request, m.Push | m.CommitPush):
             self._follow(phone)
             self._frozen(phone, request)
         response = self.hub.handle(actor, request)
-        if isinstance(request, m.Push) and isinstance(response, m.Verdict) and not response.wanted:
+        if (
+            isinstance(request, m.Push | m.CommitPush)
+            and isinstance(response, m.Verdict)
+            and not response.wanted
+        ):
             number, changes, _ = phone.reference.flight or (0, [], 0)
             expected = self.reference.push(phone.reference.name, number, changes)
             assert _rows(open_groups(response.overrides, response.digest)) == expected
@@ -205,12 +214,14 @@ class Lockstep:
         assert _rows(open_groups(answer.groups, answer.digest) if answer.digest else []) == expected
         phone.events.append(("pull", (answer.watermark, rows, touched, watermark)))
 
-    def _frozen(self, phone: Phone, request: m.Push) -> None:
+    def _frozen(self, phone: Phone, request: m.Push | m.CommitPush) -> None:
         """The reference freezes when the engine has; kinds and values must be the same, and the
         engine's clock stamps are taken over."""
         flight = phone.reference.freeze()
         assert flight is not None and flight[0] == request.number
-        sent = _changes(open_push(request.groups, request.digest))
+        sent = _changes(
+            [group for _, digest, body in sealed(phone.store) for group in open_push(body, digest)]
+        )
         number, changes, covered = flight
         assert set(sent) == {change.key for change in changes}
         stamped = [_stamped(change, *sent[change.key]) for change in changes]
@@ -262,6 +273,12 @@ class Lockstep:
         with self.database.outside() as connection:
             found = connection.execute("SELECT id, a, b, n FROM item").fetchall()
         assert {row[0]: dict(zip(COLUMNS, row[1:], strict=True)) for row in found} == self.reference.rows
+
+
+class LockstepInChunks(Lockstep):
+    """The same where two rows are too many for one request."""
+
+    LIMITS = m.Limits(push_rows=1)
 
 
 def _rows(groups: list[m.Group]) -> dict[int, Values | None]:

@@ -4,7 +4,8 @@
     python -m syncline.testing.simulate --seed 211 --world lockstep
 
 Two of three histories are of the lockstep world (compared with the reference after every step), one of
-the world with foreign keys, unique columns and every policy (compared with the centre at the end).
+the world with foreign keys, unique columns and every policy (compared with the centre at the end). In one
+of five histories next to nothing fits one request, so that pushes go in chunks.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from syncline.testing.lockstep import Lockstep
-from syncline.testing.world import World
+from syncline.testing.lockstep import Lockstep, LockstepInChunks
+from syncline.testing.world import World, WorldInChunks
 
-WORLDS: dict[str, type[Lockstep] | type[World]] = {"lockstep": Lockstep, "world": World}
+WORLDS: dict[str, type[Lockstep] | type[World]] = {
+    "lockstep": Lockstep,
+    "world": World,
+    "lockstep-in-chunks": LockstepInChunks,
+    "world-in-chunks": WorldInChunks,
+}
 BATCH = 50
 
 
@@ -36,7 +42,8 @@ class Failure:
 
 def history(number: int) -> tuple[str, int]:
     """World and seed of the history with this number."""
-    return ("world", number // 3) if number % 3 == 2 else ("lockstep", number - number // 3)
+    world, seed = ("world", number // 3) if number % 3 == 2 else ("lockstep", number - number // 3)
+    return (f"{world}-in-chunks", seed) if number % 5 == 4 else (world, seed)
 
 
 def play(world: str, seed: int) -> Failure | None:

@@ -18,6 +18,7 @@ from syncline.errors import DatabaseError, StoreConstraint
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
 from syncline.protocol.flows import run
+from syncline.protocol.messages import Limits
 from syncline.replica.device import Device
 from syncline.replica.hydrate import fill
 from syncline.replica.pending import pending_edits
@@ -66,6 +67,8 @@ class Phone:
 class World:
     """One seeded history over the tables above. `run` plays it and checks its end."""
 
+    LIMITS = Limits()
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.now, self.serial, self.added = START, 0, 0
@@ -74,7 +77,7 @@ class World:
         with self.database.outside() as connection:
             for statement in DDL:
                 connection.execute(statement)
-        self.hub = Hub(self.database, self._rules(), clock_tolerance=1e9)
+        self.hub = Hub(self.database, self._rules(), clock_tolerance=1e9, limits=self.LIMITS)
         self.hub.init()
         with self.database.outside() as connection:
             connection.execute("INSERT INTO area VALUES (1, 'north', NULL), (2, 'south', 1)")
@@ -290,6 +293,12 @@ class World:
     def _check_counters(self, centre: dict[str, list[Row]]) -> None:
         if not self.deleted and not any(rejected(phone.device) for phone in self.phones):
             assert sum(row[2] for row in centre["farm"]) == self.added
+
+
+class WorldInChunks(World):
+    """The same where three rows are too many for one request."""
+
+    LIMITS = Limits(push_rows=2)
 
 
 def _exists(item: tuple[str, Row]) -> str:

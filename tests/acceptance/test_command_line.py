@@ -141,6 +141,26 @@ def test_push_and_pull_do_one_half_each(world: World) -> None:
     assert cell(world.central, "SELECT visits FROM person WHERE id = 1") == 14
 
 
+def test_a_dry_run_shows_the_verdict_and_does_nothing(world: World) -> None:
+    here = world.clone("here.db")
+    execute(
+        here, "UPDATE person SET name = 'Ada L.' WHERE id = 1", "INSERT INTO badge VALUES (2, 'car', 's-2')"
+    )
+    execute(world.central, "INSERT INTO badge VALUES (1, 'lift', 's-2')")
+    shown = world.json("push", here, "--dry-run", code=3)
+    assert set(shown) == {"rows", "accepted", "overruled", "rejected", "conflicts"}
+    assert (shown["rows"], shown["accepted"], shown["overruled"]) == (2, 1, [])
+    (row,) = shown["rejected"]
+    assert set(row) == {"table", "key", "code", "detail", "remedy", "parent"}
+    assert (row["table"], row["key"], row["code"]) == ("badge", [2, "car"], "unique_violation")
+    said = world.run("push", here, "--dry-run", code=3)
+    assert "would send 2 rows, 1 accepted as sent, 1 would be rejected" in said
+    assert world.json("status", here)["in_flight"] is None
+    assert cell(world.central, "SELECT name FROM person WHERE id = 1") == "Ada"
+    assert world.json("push", here, code=3)["sent"] == 2
+    assert "would send 0 rows" in world.run("push", here, "--dry-run")
+
+
 def test_log_shows_what_is_captured_by_table_and_key(world: World) -> None:
     here = world.clone("here.db")
     execute(here, "UPDATE person SET name = 'C' WHERE id = -3", "INSERT INTO badge VALUES (1, 'car', NULL)",

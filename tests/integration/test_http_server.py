@@ -54,6 +54,11 @@ class Desk:
             messages.SchemaQuery: messages.SchemaAnswer("f", [{"name": "t" * 2000}]),
             messages.Pull: messages.Changes(),
             messages.Push: messages.Verdict(1),
+            messages.BeginPush: messages.PushBegun(4, [1]),
+            messages.PushChunk: messages.ChunkKept(4, 2),
+            messages.PreparePush: messages.Verdict(4),
+            messages.CommitPush: messages.Verdict(4),
+            messages.ForgetPush: messages.PushForgotten(4),
             messages.Snapshot: messages.SnapshotPage("w", None, 0, "", Raw(b"\x90")),
             messages.StateQuery: messages.StateAnswer("h", "r", False, 0, None, None, "w", "f"),
             messages.ConflictsQuery: messages.ConflictsAnswer([NOTE]),
@@ -200,6 +205,25 @@ def test_in_json_the_number_of_a_conflict_may_stand_in_the_path_alone(desk: Desk
     assert web.post("/sync/conflicts/7", json={"take": "hub"}).status_code == 200
     assert desk.last == messages.Resolve(7, "hub")
     assert web.post("/sync/conflicts/7", json={"id": 8, "take": "hub"}).json()["code"] == "malformed"
+
+
+@pytest.mark.parametrize("path", ["/sync/pushes/x", "/sync/pushes/-1", f"/sync/pushes/{'9' * 30}"])
+def test_a_push_has_a_number(desk: Desk, web: httpx2.Client, path: str) -> None:
+    answer = web.delete(path, params={"replica": "r1"})
+    assert (answer.status_code, answer.json()["code"], desk.seen) == (400, "malformed", [])
+
+
+def test_the_numbers_of_a_large_push_in_path_and_body_must_agree(desk: Desk, web: httpx2.Client) -> None:
+    body = {"replica": "r1", "number": 4, "chunk": 2, "push": "d", "groups": []}
+    assert web.put("/sync/pushes/4/chunks/2", json=body).status_code == 200
+    last = desk.last
+    assert isinstance(last, messages.PushChunk) and (last.number, last.chunk) == (4, 2)
+    for path in ("/sync/pushes/5/chunks/2", "/sync/pushes/4/chunks/3"):
+        assert web.put(path, json=body).json()["code"] == "malformed"
+    assert web.delete("/sync/pushes/4", params={"replica": "r1"}).status_code == 200
+    assert desk.last == messages.ForgetPush("r1", 4)
+    twice = web.delete("/sync/pushes/4", params={"replica": "r1", "number": 4})
+    assert twice.json()["code"] == "malformed"
 
 
 @pytest.mark.parametrize("coding", [None, *compression.CODINGS])

@@ -14,6 +14,7 @@ PUBLIC = [
     "Hub",
     "LogEntry",
     "PullReport",
+    "PushPreview",
     "PushReport",
     "Recovered",
     "Reject",

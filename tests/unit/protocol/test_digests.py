@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
 from syncline.protocol import codec
-from syncline.protocol.body import open_groups, open_push, seal
+from syncline.protocol.body import open_groups, open_push, seal, whole_digest
 from syncline.protocol.messages import Changes, Group, Push, PushGroup
 from syncline.protocol.negotiation import Form
 
@@ -53,6 +53,12 @@ def test_the_json_form_of_a_vector_has_the_same_digest(vector: dict[str, Any]) -
         text = f'{{"replica": "r", "number": 1, "schema": "s", "bases": [], "groups": {groups}}}'
         push = codec.decode(text.encode(), Push, Form.JSON)
         assert (bytes(push.groups).hex(), push.digest) == (vector["msgpack"], vector["sha256"])
+
+
+def test_the_documented_digest_of_two_chunks_is_that_of_the_code() -> None:
+    digests = [vector["sha256"] for vector in vectors()]
+    assert whole_digest(digests[-2:]) in PAGE.read_text(encoding="utf-8")
+    assert whole_digest(digests[:1]) == digests[0]
 
 
 def test_a_changed_byte_is_noticed() -> None:

@@ -1,0 +1,151 @@
+"""`push --dry-run`: what the hub would say to a push now, without its being done, there or here.
+
+What is pending is frozen in a transaction that is rolled back; its chunks are kept for the time in a file
+without a name. A push that is in flight is shown as it is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from syncline.errors import SynclineError
+from syncline.protocol.body import open_groups
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import Detail, Verdict
+from syncline.replica.details import RowId, details_now
+from syncline.replica.device import Device
+from syncline.replica.draft import sealed
+from syncline.replica.freeze import Frozen, freeze_now, in_flight
+from syncline.replica.progress import Progress
+from syncline.replica.push import large, rows_of
+from syncline.replica.rejected import newest_rejected, rejected
+from syncline.replica.reports import OverruledRow, PushPreview, RejectedRow
+from syncline.replica.upload import Chunk, Upload
+
+
+class _RolledBack(Exception):
+    """Leaves a transaction without keeping what was done in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A push that was frozen and thawed again: its chunks in `kept`, how far it goes, and which edits could
+    not even be sent."""
+
+    frozen: Frozen | None
+    kept: IO[bytes]
+    places: list[tuple[int, str, int, int]]
+    """Number, digest, offset and length of each chunk."""
+    cuts: list[tuple[int, int]]
+    refused: tuple[RejectedRow, ...]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, one at a time."""
+        for number, digest, offset, length in self.places:
+            self.kept.seek(offset)
+            yield number, digest, self.kept.read(length)
+
+
+def preview(device: Device, progress: Progress) -> Flow[PushPreview]:
+    """The verdict on everything that is pending, or on the push in flight. Changes nothing."""
+    flying = in_flight(device.store)
+    if flying is not None:
+        upload = large(device, flying, progress)
+        verdict = yield from upload.prepared() if flying.chunks else _prepared(upload)
+        return _shown(device, rows_of(flying), verdict, ())
+    with tempfile.TemporaryFile() as kept:
+        drafted = draft(device, kept)
+        if drafted.frozen is None:
+            return PushPreview(rejected=drafted.refused)
+        verdict = yield from _prepared(_upload(device, drafted, drafted.frozen, progress))
+        return _shown(device, rows_of(drafted.frozen), verdict, drafted.refused)
+
+
+def draft(device: Device, kept: IO[bytes]) -> Drafted:
+    """Freeze what is pending and take it back. One write transaction; no network."""
+    try:
+        with device.store.transaction() as store:
+            before = newest_rejected(store)
+            frozen = freeze_now(device)
+            places = [
+                (number, digest, kept.tell(), kept.write(body)) for number, digest, body in sealed(store)
+            ]
+            cuts = store.rows("SELECT n, seq FROM _sync_outbox_cut")
+            refused = tuple(
+                RejectedRow(edit.table, edit.key, edit.code, edit.detail, edit.remedy, edit.parent)
+                for edit in rejected(device, before)
+            )
+            drafted = Drafted(frozen, kept, places, cuts, refused)
+            raise _RolledBack
+    except _RolledBack:
+        return drafted
+
+
+def _prepared(upload: Upload) -> Flow[Verdict]:
+    """The verdict; the hub then forgets the chunks. Those of a large push in flight it is to keep instead."""
+    try:
+        verdict = yield from upload.prepared()
+    except SynclineError:
+        yield from upload.forget()
+        raise
+    yield from upload.forget()
+    return verdict
+
+
+def _upload(device: Device, drafted: Drafted, frozen: Frozen, progress: Progress) -> Upload:
+    count = len(drafted.places)
+    return Upload(
+        device,
+        frozen.number,
+        frozen.digest,
+        frozen.bases,
+        count,
+        rows_of(frozen),
+        drafted.chunks,
+        lambda rows: _details(device, drafted, rows),
+        lambda done: progress("upload", done, count),
+    )
+
+
+def _details(device: Device, drafted: Drafted, rows: Sequence[RowId]) -> list[Detail]:
+    """As of the draft: with its cuts in place, in a transaction that is rolled back."""
+    try:
+        with device.store.transaction() as store:
+            store.executemany("INSERT INTO _sync_outbox_cut (n, seq) VALUES (?, ?)", drafted.cuts)
+            found = list(details_now(device, rows))
+            raise _RolledBack
+    except _RolledBack:
+        return found
+
+
+def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedRow, ...]) -> PushPreview:
+    tables = device.schema.tables
+    turned_down = tuple(
+        RejectedRow(
+            tables[found.table].name,
+            tuple(found.key),
+            found.code,
+            found.detail,
+            found.remedy,
+            None if found.parent is None else (tables[found.parent[0]].name, tuple(found.parent[1])),
+        )
+        for found in verdict.rejected
+    )
+    known = {(row.table, row.key) for row in turned_down}
+    overruled = tuple(row for row in _overruled(device, verdict) if (row.table, row.key) not in known)
+    accepted = rows - len(overruled) - len(turned_down)
+    return PushPreview(rows, accepted, overruled, (*refused, *turned_down), tuple(verdict.conflicts))
+
+
+def _overruled(device: Device, verdict: Verdict) -> Iterator[OverruledRow]:
+    for group in open_groups(verdict.overrides, verdict.digest) if verdict.digest else []:
+        table = device.schema.tables[group.table]
+        names = [table.values[column].name for column in group.columns]
+        for row in group.rows:
+            values = None
+            if group.op == "U":
+                values = dict(zip(names, row[len(table.key) :], strict=True))
+            yield OverruledRow(table.name, tuple(row[: len(table.key)]), values)
