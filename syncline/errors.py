@@ -12,6 +12,7 @@
     │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
     │   │   └── SnapshotBuilding    not yet: it is being built
     │   ├── PushOutOfStep        a push number that does not follow the last one
+    │   ├── ReplicaRevoked       the hub has locked this replica out
     │   └── UnknownReplica, UnknownUpload    registered or begun again, then all goes on
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
@@ -125,6 +126,11 @@ class UnknownUpload(ProtocolError):
 class UnknownReplica(ProtocolError):
     code, title = "unknown_replica", "The hub does not know this replica"
     remedy = "Register it with POST /sync/clients (sync does so by itself)."
+
+
+class ReplicaRevoked(ProtocolError):
+    code, title = "replica_revoked", "The hub has locked this replica out"
+    remedy = "Ask whoever runs the hub (syncline revoke --undo); pending edits stay in the file."
 
 
 class StoreError(SynclineError):

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ from syncline.errors import (
     SchemaChanged,
     VersionUnsupported,
 )
-from syncline.hub import watermark
+from syncline.hub import clients, watermark
 from syncline.hub.accept import accept
 from syncline.hub.conflicts import note_of, resolve
 from syncline.hub.database import (
@@ -55,6 +54,10 @@ T = TypeVar("T")
 ATTEMPTS = 12
 PATIENCE_SECONDS = 40.0
 """After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
+
+
+LOOKS = (m.Snapshot, m.Verify, m.StateQuery, m.PushChunk, m.ForgetPush)
+"""Requests of a replica whose record is not looked at anyway: a revoked one must get nothing (law L10)."""
 
 
 class Hub:
@@ -166,7 +169,18 @@ class Hub:
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
         with resting():
-            return self._informed(lambda: self._handlers[type(request)](actor, request))
+            return self._informed(lambda: self._answer(actor, request))
+
+    def transact(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in a write transaction of the central database, again when it met a concurrent one."""
+        self._load()
+        return self._informed(lambda: self._write(work))
+
+    def _answer(self, actor: Actor, request: m.Request) -> m.Response:
+        if isinstance(request, LOOKS):
+            with self.database.read() as transaction:
+                clients.admit(transaction.client(request.replica))
+        return self._handlers[type(request)](actor, request)
 
     # What the hub knows of itself
 
@@ -252,16 +266,20 @@ class Hub:
             raise Malformed("a replica id is 1 to 100 characters and not 'hub'")
         schema, _ = self._load()
 
-        def work(transaction: WriteTransaction) -> tuple[Client, Position, int]:
+        def work(transaction: WriteTransaction) -> tuple[Client, Position, int, Position]:
             client = transaction.lock_client(request.replica)
-            if client is None:
-                client = Client(request.replica)
-                transaction.save_client(client)
-            return client, transaction.now(), transaction.clock()
+            clients.admit(client)
+            position = given or transaction.now()
+            known = clients.registered(
+                client, request.replica, request.name, request.fingerprint or "", position.token()
+            )
+            transaction.save_client(known)
+            return known, position, transaction.clock(), transaction.floor().position
 
-        client, position, clock = self._write(work)
+        given = None
         if request.watermark is not None:
-            position = self._position(request.watermark, request.previous)
+            given = self._position(request.watermark, request.previous)
+        client, position, clock, floor = self._write(work)
         names = [table.name for table in schema.tables]
         logger.info("registered replica", extra={"action": "register", "replica": request.replica})
         return m.Registered(
@@ -273,6 +291,7 @@ class Hub:
             self._mint(position, request.replica),
             client.number,
             clock,
+            self._mint(floor, request.replica),
         )
 
     def _describe(self, actor: Actor, request: m.SchemaQuery) -> m.SchemaAnswer:
@@ -287,10 +306,11 @@ class Hub:
         with self.database.read() as transaction:
             self._still(schema)
             limit = min(request.limit, self.limits.pull_rows)
+            client = transaction.client(request.replica)
+            clients.admit(client)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
-            client = transaction.client(request.replica) if groups else None
-        if client is not None and _is_old(client.last_pull):
-            self._note_pull(request.replica)
+        if client is not None and clients.is_due(client, brought=bool(groups)):
+            clients.note_pull(self._write, request.replica, after.token(), bool(groups))
         return self._changes(request.replica, after, page, groups)
 
     def _changes(self, replica: str, after: Position, page: LogPage, groups: list[m.Group]) -> m.Changes:
@@ -298,20 +318,6 @@ class Hub:
             return m.Changes()
         body, digest = seal(groups)
         return m.Changes(self._mint(page.end, replica), page.more, page.hlc, digest, Raw(body))
-
-    def _note_pull(self, replica: str) -> None:
-        """Enter when the replica last pulled, to the minute. A database that is busy or takes no writes
-        makes it a later pull."""
-
-        def work(transaction: WriteTransaction) -> None:
-            client = transaction.lock_client(replica)
-            if client is not None:
-                transaction.save_client(replace(client, last_pull="now"))
-
-        try:
-            self._write(work)
-        except (Conflict, DatabaseError) as busy:
-            logger.debug("put off noting a pull: %s", busy.detail, extra={"replica": replica})
 
     def _push(self, actor: Actor, request: m.Push) -> m.Verdict:
         schema, rules = self._checked(request.schema)
@@ -430,11 +436,6 @@ class Hub:
         note = self._write(work)
         self._hint()
         return note
-
-
-def _is_old(moment: str | None) -> bool:
-    """Whether an ISO 8601 time is absent or more than a minute ago."""
-    return moment is None or datetime.now(UTC) - datetime.fromisoformat(moment) > timedelta(minutes=1)
 
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:

@@ -13,6 +13,8 @@ import msgspec
 
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, clamp_stamps, details_by_row
+from syncline.hub.bases import bases_of
+from syncline.hub.clients import admit
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.database import Client, ConflictRow, Position, Stage, WriteTransaction
@@ -98,6 +100,7 @@ class Receiver:
                 digest=push.digest,
                 verdict=msgspec.msgpack.encode(kept),
                 last_push="now",
+                forgotten=False,
             )
         )
         return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
@@ -116,7 +119,8 @@ class Receiver:
     ) -> Settled:
         clamp_stamps(parts, transaction.milliseconds(), self.tolerance)
         replica = self.push.replica
-        return settle(transaction, self.schema, self.rules, parts, self.bases, replica, details)
+        bases = bases_of(transaction, self.bases)
+        return settle(transaction, self.schema, self.rules, parts, bases, replica, details)
 
     def _note_differing(
         self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
@@ -148,9 +152,12 @@ class Receiver:
 
     def _met(self, transaction: WriteTransaction, parts: Sequence[Part]) -> list[RowId]:
         stages = stage_parts(transaction, parts)
-        rivals = rivals_of(transaction, stages, parts, self.bases, self.push.replica)
+        bases = bases_of(transaction, self.bases)
+        rivals = rivals_of(transaction, stages, parts, bases, self.push.replica)
         return [
-            (part.table, part.keys[row]) for part, others in zip(parts, rivals, strict=True) for row in others
+            (part.table, part.keys[row])
+            for part, others in zip(parts, rivals, strict=True)
+            for row in {*others, *bases.lost_rows(part)}
         ]
 
     def _verdict(
@@ -194,6 +201,7 @@ def check_step(client: Client | None, push: Push | BeginPush | PreparePush | Com
     or its last one again."""
     if client is None:
         raise UnknownReplica(f"replica {push.replica} was never registered here")
+    admit(client)
     if client.number not in (push.number, push.number - 1):
         raise PushOutOfStep(
             f"push {push.number} of replica {push.replica} after push {client.number}",

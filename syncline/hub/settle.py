@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
+from syncline.hub.bases import Bases, compared
 from syncline.hub.database import Form, Key, Position, Rival, Stage, WriteTransaction
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.rules import TableRules
@@ -51,7 +52,7 @@ def rivals_of(
     transaction: WriteTransaction,
     stages: Sequence[Stage],
     parts: Sequence[Part],
-    bases: Sequence[Position],
+    bases: Bases,
     replica: str,
 ) -> list[dict[int, list[Rival]]]:
     """Per part: the log entries that each row's base had not seen, by row number."""
@@ -59,7 +60,7 @@ def rivals_of(
     for stage, part in zip(stages, parts, strict=True):
         by_row: dict[int, list[Rival]] = {}
         if part.rows:
-            for rival in transaction.rivals(stage, bases, part.base, replica):
+            for rival in transaction.rivals(stage, bases.positions, part.base, replica):
                 by_row.setdefault(rival.row, []).append(rival)
         result.append(by_row)
     return result
@@ -70,7 +71,7 @@ def settle(
     schema: Schema,
     rules: Sequence[TableRules],
     parts: Sequence[Part],
-    bases: Sequence[Position],
+    bases: Bases,
     replica: str,
     details: dict[RowId, Base],
 ) -> Settled:
@@ -81,7 +82,7 @@ def settle(
     settled = Settled()
     decided = _Decided(settled)
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
-        contested = _contested(part, strange, others, rules[part.table])
+        contested = _contested(part, strange, others, rules[part.table], bases)
         if contested:
             _decide_rows(
                 transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided
@@ -97,12 +98,12 @@ def settle(
 
 
 def _contested(
-    part: Part, unexpected: Sequence[int], rivals: dict[int, list[Rival]], rules: TableRules
+    part: Part, unexpected: Sequence[int], rivals: dict[int, list[Rival]], rules: TableRules, bases: Bases
 ) -> list[int]:
     computed = part.op == "U" and mask_of(part.columns) & rules.computed_mask
     if part.op == "-" or computed:
         return list(range(len(part.rows)))
-    return sorted(set(unexpected) | rivals.keys())
+    return sorted({*unexpected, *rivals, *bases.lost_rows(part)})
 
 
 def _decide_rows(
@@ -113,7 +114,7 @@ def _decide_rows(
     strange: Sequence[int],
     contested: Sequence[int],
     rivals: dict[int, list[Rival]],
-    bases: Sequence[Position],
+    bases: Bases,
     replica: str,
     details: dict[RowId, Base],
     decided: _Decided,
@@ -123,6 +124,7 @@ def _decide_rows(
     keys = [part.keys[row] for row in contested]
     present = {tuple(row[:arity]): row[arity:] for row in transaction.rows(part.table, keys, every)}
     _still(part, strange, contested, present.keys())
+    lost = set(bases.lost_rows(part))
     for row, key in zip(contested, keys, strict=True):
         base = details.get((part.table, key))
         sent = Sent(
@@ -134,7 +136,13 @@ def _decide_rows(
             replica,
             base,
         )
-        entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
+        entries = [_entry(rival, part, row, bases.positions) for rival in rivals.get(row, ())]
+        if row in lost:
+            if base is None:
+                decided.want((part.table, key))
+                continue
+            columns = bases.lost_columns(part, row)
+            entries = compared(entries, base, present.get(key), columns, bases.floor_hlc, table.all_mask)
         decision = decide(table, rules[part.table], sent, present.get(key), entries)
         decided.add((part.table, key), part.hlc[row], decision)
 
@@ -164,10 +172,14 @@ class _Decided:
         self._settled = settled
         self._groups: dict[tuple[int, Form, str, tuple[int, ...]], list[tuple[Key, Decision]]] = {}
 
+    def want(self, row: RowId) -> None:
+        """Ask for the replica's details of this row."""
+        self._settled.wanted[row] = None
+
     def add(self, row: RowId, hlc: int, decision: Decision) -> None:
         settled = self._settled
         if decision.wanted:
-            settled.wanted[row] = None
+            self.want(row)
             return
         if decision.rejected is not None:
             settled.rejected[row] = decision.rejected

@@ -27,6 +27,7 @@ STATUS: Mapping[str, int] = {
     "unknown_replica": 404,
     "unknown_upload": 404,
     "unknown_conflict": 404,
+    "replica_revoked": 403,
     "no_snapshot": 404,
     "range_not_satisfiable": 416,
     "snapshot_building": 503,

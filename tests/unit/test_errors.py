@@ -28,6 +28,7 @@ CODES = {
     "snapshot_building": True,
     "push_out_of_step": False,
     "unknown_replica": False,
+    "replica_revoked": False,
     "unknown_upload": False,
     "store": False,
     "store_busy": True,

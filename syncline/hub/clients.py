@@ -1,0 +1,192 @@
+"""The registry: which replicas there are, when they were seen, what they hold back in the log.
+
+A record changes at a registration, at a push in the push's own transaction, and at a pull at most once a
+minute. A forgotten replica keeps its number, digest and verdict for one more stale period, so that its pushes
+go on should it come back (law L3).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from syncline.errors import Conflict, DatabaseError, ReplicaRevoked, UnknownReplica
+from syncline.hub.database import Client, Position, ReadTransaction, WriteTransaction
+
+if TYPE_CHECKING:
+    from syncline.hub.engine import Hub
+
+logger = logging.getLogger("syncline.hub")
+PAGE = 1000
+MOST_BEHIND = 1_000_000
+"""Entries a replica lags behind are counted up to here."""
+
+State = Literal["live", "stale", "revoked", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One replica as an operator sees it. `behind` are log entries it has not confirmed (None: the log no
+    longer knows, or it is not live); `holds`: it is the one, or one of those, that hold the log back."""
+
+    client: Client
+    state: State
+    behind: int | None
+    holds: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `syncline replicas --json`."""
+        client = self.client
+        return {
+            "replica": client.replica,
+            "name": client.name,
+            "state": self.state,
+            "registered": client.registered,
+            "last_seen": client.last_seen,
+            "last_push": client.last_push,
+            "push": client.number,
+            "behind": self.behind,
+            "holds": self.holds,
+        }
+
+
+def admit(client: Client | None) -> None:
+    """Raise ReplicaRevoked if it is locked out."""
+    if client is not None and client.revoked:
+        raise ReplicaRevoked(f"replica {client.replica} was locked out of this hub")
+
+
+def registered(client: Client | None, replica: str, name: str, fingerprint: str, watermark: str) -> Client:
+    """The record after a registration. `watermark` is where a replica stands that fills itself from now on:
+    one that is known keeps the older one it has confirmed."""
+    known = client or Client(replica, registered="now")
+    return replace(
+        known,
+        name=name or known.name,
+        fingerprint=fingerprint or known.fingerprint,
+        watermark=watermark if known.forgotten or not known.watermark else known.watermark,
+        last_seen="now",
+        forgotten=False,
+    )
+
+
+def is_due(client: Client, *, brought: bool) -> bool:
+    """Whether a pull is to be noted: the last note is more than a minute old."""
+    minute, pulled = timedelta(minutes=1), client.last_pull
+    return client.forgotten or _older(client.last_seen, minute) or (brought and _older(pulled, minute))
+
+
+def note_pull(
+    write: Callable[[Callable[[WriteTransaction], None]], None], replica: str, watermark: str, brought: bool
+) -> None:
+    """Enter that the replica was seen and what it has confirmed. A database that is busy or takes no writes
+    makes it a later pull."""
+
+    def work(transaction: WriteTransaction) -> None:
+        client = transaction.lock_client(replica)
+        if client is not None:
+            last_pull = "now" if brought else client.last_pull
+            noted = replace(
+                client, last_pull=last_pull, last_seen="now", watermark=watermark, forgotten=False
+            )
+            transaction.save_client(noted)
+
+    try:
+        write(work)
+    except (Conflict, DatabaseError) as busy:
+        logger.debug("put off noting a pull: %s", busy.detail, extra={"replica": replica})
+
+
+def every_client(transaction: ReadTransaction) -> Iterator[Client]:
+    """All records, a page at a time."""
+    after = ""
+    while found := transaction.clients(after, PAGE):
+        yield from found
+        after = found[-1].replica
+
+
+def state_of(client: Client, stale_seconds: float) -> State:
+    """What the record says of the replica."""
+    if client.revoked:
+        return "revoked"
+    if client.forgotten:
+        return "forgotten"
+    return "stale" if _unseen(client, timedelta(seconds=stale_seconds)) else "live"
+
+
+def held_by(
+    transaction: ReadTransaction, position: Callable[[str], Position], stale_seconds: float
+) -> dict[str, Position]:
+    """The sound positions of the live replicas: what the log must still tell them."""
+    found = {}
+    for client in every_client(transaction):
+        if state_of(client, stale_seconds) == "live" and client.watermark:
+            try:
+                found[client.replica] = position(client.watermark)
+            except ValueError:
+                continue  # of another kind of database: it fills itself anew
+    standings = transaction.standings(list(found.values()))
+    pairs = zip(found.items(), standings, strict=True)
+    return {name: held for (name, held), standing in pairs if standing == "sound"}
+
+
+def listing(hub: Hub, stale_seconds: float) -> list[Listed]:
+    """Every replica but the forgotten ones, the one that lags most first."""
+    with hub.database.read() as transaction:
+        held = held_by(transaction, hub.database.position, stale_seconds)
+        behind = {name: transaction.behind(place, MOST_BEHIND) for name, place in held.items()}
+        clients = [client for client in every_client(transaction) if not client.forgotten]
+    most = max(behind.values(), default=0)
+    found = []
+    for client in clients:
+        lag = behind.get(client.replica)
+        found.append(
+            Listed(client, state_of(client, stale_seconds), lag, lag is not None and 0 < lag == most)
+        )
+    return sorted(found, key=lambda one: (-(one.behind or 0), one.client.replica))
+
+
+def forget(hub: Hub, replica: str) -> Client:
+    """Hide the replica and let it hold nothing back. UnknownReplica if there is none."""
+    return _changed(hub, replica, lambda client: replace(client, forgotten=True))
+
+
+def revoke(hub: Hub, replica: str, *, revoked: bool) -> Client:
+    """Lock the replica out, or let it in again. UnknownReplica if there is none."""
+    return _changed(hub, replica, lambda client: replace(client, revoked=revoked, forgotten=False))
+
+
+def _changed(hub: Hub, replica: str, change: Callable[[Client], Client]) -> Client:
+    def work(transaction: WriteTransaction) -> Client:
+        client = transaction.lock_client(replica)
+        if client is None:
+            raise UnknownReplica(
+                f"there is no replica {replica}", remedy="List them: syncline replicas syncline.toml"
+            )
+        changed = change(client)
+        transaction.save_client(changed)
+        return changed
+
+    return hub.transact(work)
+
+
+def forget_for_good(transaction: WriteTransaction, stale_seconds: float) -> int:
+    """Remove the records of those forgotten that were not seen for two stale periods; how many."""
+    limit = timedelta(seconds=2 * stale_seconds)
+    gone = [one for one in every_client(transaction) if one.forgotten and _unseen(one, limit)]
+    for client in gone:
+        transaction.drop_client(client.replica)
+    return len(gone)
+
+
+def _unseen(client: Client, limit: timedelta) -> bool:
+    """Whether it has neither pulled nor pushed nor registered for so long."""
+    return _older(client.last_seen, limit) and _older(client.last_push, limit)
+
+
+def _older(moment: str | None, limit: timedelta) -> bool:
+    """Whether an ISO 8601 time is that long ago; one that is not known is."""
+    return moment is None or datetime.now(UTC) - datetime.fromisoformat(moment) > limit
