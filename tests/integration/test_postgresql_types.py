@@ -275,6 +275,56 @@ def test_a_value_spelled_otherwise_is_found_to_differ(world: World) -> None:
         assert transaction.differing(stage) == list(range(1, len(rows)))
 
 
+CERTAIN: dict[str, tuple[list[str], list[str]]] = {
+    "uuid": (["6f1d7f8a-3b1c-4e6f-9a53-8f5b0c9e2d11"], ["6F1D7F8A-3B1C-4E6F-9A53-8F5B0C9E2D11"]),
+    "date": (
+        ["2024-02-29", "0001-01-01", "9999-12-31"],
+        ["2024-2-9", "infinity", "20240229", "0044-03-15 BC"],
+    ),
+    "timestamp": (
+        ["2024-02-29T23:59:59.999999", "2024-01-01T00:00:00"],
+        ["2024-01-01T24:00:00", "2024-01-01T00:00:60", "2024-01-01 00:00:00", "2024-01-01T00:00:00.10"],
+    ),
+    "timestamptz": (
+        ["2024-02-29T23:59:59.5Z"],
+        ["2024-02-29T23:59:59.5+00", "2024-02-29T23:59:59.5000001Z", "2024-02-29T23:59:59.50Z"],
+    ),
+    "time": (["23:59:59.000001", "00:00:00"], ["24:00:00", "1:00:00", "00:00:00.0"]),
+    "numeric": (["0", "-1", "1.50", "0.00", "1" * 40], ["-0", "-0.0", "01", "1e3", "+1", ".5", "NaN", "1."]),
+    "numeric(10,2)": (["0.00", "-1.50", "99999999.99"], ["1.5", "1", "-0.00", "1.005", "00.50"]),
+    "numeric(5)": (["0", "-12345"], ["1.0", "-0", "00"]),
+    "timestamp(3)": ([], ["2024-01-01T00:00:00.000001", "2024-01-01T00:00:00.001"]),
+    "time(0)": ([], ["00:00:00.5", "00:00:00"]),
+}
+
+
+def test_l8_what_is_called_certain_comes_back_as_it_went_and_the_rest_is_compared(postgres_url: str) -> None:
+    columns = ", ".join(f"c{number} {name}" for number, name in enumerate(CERTAIN))
+    world = prepared(postgres_url, f"CREATE TABLE certain (id int PRIMARY KEY, {columns})")
+    rows: list[list[Value]] = []
+    with world.database.write() as transaction:
+        for column, (name, (good, bad)) in enumerate(CERTAIN.items()):
+            for text in [*good, *bad]:
+                row: list[Value] = [len(rows)] + [None] * len(CERTAIN)
+                row[1 + column] = text
+                rows.append(row)
+                stage = world.stage("insert", "certain", [row])
+                transaction.stage(stage)
+                assert stage.handle.certain == (text in good), f"{name} {text}"
+                if text in good:
+                    assert transaction.apply([stage], "r1") == []
+    stored = {row[0]: row for row in world.rows("certain")}
+    for row in rows:
+        if row[0] in stored:
+            assert_identical_rows(stored[row[0]], row)
+    assert len(stored) == sum(len(good) for good, _ in CERTAIN.values())
+    world.database.close()
+
+
+def assert_identical_rows(stored: list[Value], sent: list[Value]) -> None:
+    assert all(identical(left, right) for left, right in zip(stored, sent, strict=True)), (stored, sent)
+
+
 def test_tables_of_plain_types_are_exact(postgres_url: str) -> None:
     world = prepared(
         postgres_url,

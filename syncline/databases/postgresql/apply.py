@@ -134,7 +134,7 @@ class Application:
         name = ("insert", *columns, -1, *postponed)
         template = shape.statement(name, lambda: sql.insert(shape, columns, postponed))
         self._expect(part, self._count(part, template))
-        if shape.guarded and len(self._run(part, sql.present(shape))) != len(part.rows):
+        if shape.facts.guarded and len(self._run(part, sql.present(shape))) != len(part.rows):
             raise Unwritten
         self._log(part)
 

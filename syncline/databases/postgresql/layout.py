@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
+from syncline.databases.postgresql.spelling import Certain, test_of
 from syncline.databases.postgresql.sql import mask_words, qualified, quote
 from syncline.databases.postgresql.types import Codec, codec_of
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import mask_of
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the portable schema does not say of a table."""
+
+    guarded: bool = False
+    """Whether a trigger of the user's may change a row before it is inserted, even its key."""
+    triggered: bool = False
+    """Whether there is any trigger of the user's."""
+    unlimited: frozenset[str] = frozenset()
+    """The columns whose type has neither length nor precision."""
 
 
 @dataclass(eq=False, repr=False)
@@ -24,8 +38,7 @@ class Shape:
     table: TableSchema
     keys: tuple[Codec, ...] = field(init=False)
     values: tuple[Codec, ...] = field(init=False)
-    guarded: bool = False
-    """Whether a trigger of the user's may change a row before it is inserted, even its key."""
+    facts: Facts = Facts()
     statements: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Built statements, by what they do and for which columns."""
 
@@ -69,6 +82,11 @@ class Shape:
     def log_keys(self) -> list[str]:
         return [f"k{number}" for number in range(self.arity)]
 
+    def certain(self, column: int) -> Certain | None:
+        """Tells whether values of a value column are certainly stored as they were sent."""
+        schema = self.table.values[column]
+        return test_of(schema, unlimited=schema.name in self.facts.unlimited)
+
     @cached_property
     def computed_mask(self) -> int:
         return mask_of(i for i, column in enumerate(self.table.values) if column.computed)
@@ -99,12 +117,15 @@ class Layout:
     """All tracked tables: by position in the schema, and by number."""
 
     def __init__(
-        self, schema: Schema, numbers: dict[tuple[str, str], int], guarded: Collection[int] = ()
+        self,
+        schema: Schema,
+        numbers: dict[tuple[str, str], int],
+        facts: Mapping[int, Facts] = MappingProxyType({}),
     ) -> None:
         self.schema = schema
         places = [(table.central_schema, table.central_name) for table in schema.tables]
         self.shapes = [
-            Shape(position, numbers[places[position]], table, numbers[places[position]] in guarded)
+            Shape(position, numbers[places[position]], table, facts.get(numbers[places[position]], Facts()))
             for position, table in enumerate(schema.tables)
         ]
         self.by_number = sorted(self.shapes, key=lambda shape: shape.n)

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 
 from syncline.databases.postgresql.capture import Capture, capture_of
-from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.errors import NotPrepared, SchemaError
@@ -87,8 +87,11 @@ def load(session: Session) -> tuple[str, Layout]:
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}
-    guarded = {n for (n,) in session.run(sql["guarded"])}
-    return hub, Layout(from_plain(json.loads(definition)), numbers, guarded)
+    facts = {
+        n: Facts(guarded, triggered, frozenset(unlimited))
+        for n, guarded, triggered, unlimited in session.run(sql["facts"])
+    }
+    return hub, Layout(from_plain(json.loads(definition)), numbers, facts)
 
 
 def _tracked(session: Session) -> list[Tracked]:

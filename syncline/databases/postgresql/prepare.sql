@@ -15,14 +15,21 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
--- name: guarded
--- Tables with triggers of the user's that run for each row before it is inserted, also into one partition.
-SELECT s.n FROM syncline.tables s
+-- name: facts
+-- Of each tracked table: whether triggers of the user's run for each row before it is inserted, also into one
+-- partition, whether there are any at all, and the columns whose type has neither length nor precision.
+SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false),
+       ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypmod = -1 AND y.typtype = 'b')
+  FROM syncline.tables s
   JOIN pg_namespace n ON n.nspname = s.central_schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.central_name
- WHERE EXISTS (SELECT FROM pg_trigger t
-                WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
-                  AND t.tgtype::int & 7 = 7 AND t.tgenabled <> 'D');
+  LEFT JOIN LATERAL (
+       SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded,
+              bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered
+         FROM pg_trigger t
+        WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
+       ) t ON true;
 
 -- name: placement
 -- Whether a table is partitioned, or filled by a logical replication; and its partitions.

@@ -49,6 +49,8 @@ class Loaded:
     """The parameter of all rows, once it was made."""
     respelled: set[int] = field(default_factory=set)
     """Rows with an integer in a float column: stored as a float, so not as it was sent."""
+    certain: bool = True
+    """Whether every other row is certainly stored as it was sent, unless a trigger changes it."""
 
     def over(self, template: str, low: int = 0, high: int | None = None) -> tuple[str, str]:
         """A statement over these rows, or those from `low` up to, not including, `high`; and its `$1`."""
@@ -130,6 +132,9 @@ def _columns(loaded: Loaded, start: int, end: int) -> list[Sequence[Value]]:
             columns[index] = values = _refuse(loaded, index, values, start)
         if codec.is_float and int in set(map(type, values)):
             loaded.respelled |= {start + n for n, value in enumerate(values) if type(value) is int}
+        if loaded.certain and codec.spelled and index >= loaded.shape.arity:
+            test = loaded.shape.certain(loaded.stage.columns[index - loaded.shape.arity])
+            loaded.certain = test(values) if test is not None else set(map(type, values)) == {type(None)}
     return columns
 
 

@@ -160,6 +160,8 @@ class Writer(Reader, UploadKeeping):
             return []
         if shape.computed_mask:  # made here, unknown to the device
             return list(loaded.live)
+        if loaded.certain and not shape.facts.triggered:
+            return sorted(loaded.respelled.intersection(loaded.live))
         template = shape.statement(("differing", *columns), lambda: sql.differing(shape, columns))
         with translating():
             rows = self._session.run(*loaded.over(template))
