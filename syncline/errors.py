@@ -194,6 +194,11 @@ class NotPrepared(DatabaseError):
     remedy = "Run: syncline init syncline.toml"
 
 
+class GrantsMissing(DatabaseError):
+    code, title = "grants_missing", "The hub's role lacks rights in the central database"
+    remedy = "Run the GRANT and ALTER statements of the message as an owner or superuser, then try again."
+
+
 class TransportError(SynclineError):
     code, title = "hub_unreachable", "The hub cannot be reached"
     remedy = "Nothing is lost: sync again when there is a network."

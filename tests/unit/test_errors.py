@@ -40,6 +40,7 @@ CODES = {
     "database_unavailable": True,
     "database_read_only": True,
     "not_prepared": False,
+    "grants_missing": False,
     "hub_unreachable": True,
     "busy": True,
 }

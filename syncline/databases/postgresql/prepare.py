@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.capture import Capture, capture_of
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
@@ -45,6 +46,7 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     """Do, or with `dry_run` only say, what is missing. Runs in a transaction of its own."""
     sql = queries("prepare.sql")
     session.script(sql["lock"])
+    grants.require(session, schema)
     fresh = not session.value(sql["prepared"])
     tracked = [] if fresh else _tracked(session)
     plan = Plan()

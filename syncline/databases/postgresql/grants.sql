@@ -1,0 +1,34 @@
+-- What the role that connects may not do, as statements that an owner or superuser can run.
+
+-- name: database
+SELECT format('GRANT %s ON DATABASE %I TO %I', w.word, current_database(), current_user)
+  FROM (VALUES ('TEMPORARY', true), ('CREATE', to_regnamespace('syncline') IS NULL)) AS w(word, needed)
+ WHERE w.needed AND NOT has_database_privilege(current_database(), w.word)
+UNION ALL
+SELECT format('ALTER SCHEMA syncline OWNER TO %I', current_user) FROM pg_namespace
+ WHERE nspname = 'syncline' AND NOT pg_has_role(nspowner, 'USAGE')
+ ORDER BY 1;
+
+-- name: tables
+-- $1, $2: the schemas and names of the tables. Triggers that always fire, also on partitions, take an owner; an
+-- owner may have taken rights from himself.
+WITH asked AS (
+    SELECT n.oid AS schema, c.oid, c.relowner, n.nspname, c.relname FROM unnest($1::text[], $2::text[]) AS u(nspname, relname)
+      JOIN pg_namespace n ON n.nspname = u.nspname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.relname
+), parts AS (
+    SELECT oid, relowner, nspname, relname FROM asked
+    UNION
+    SELECT p.oid, p.relowner, n.nspname, p.relname FROM asked, pg_partition_tree(asked.oid) x
+      JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
+)
+SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user) FROM asked
+ WHERE NOT has_schema_privilege(schema, 'USAGE')
+UNION
+SELECT format('ALTER TABLE %I.%I OWNER TO %I', nspname, relname, current_user) FROM parts
+ WHERE NOT pg_has_role(relowner, 'USAGE')
+UNION
+SELECT format('GRANT %s ON %I.%I TO %I', string_agg(w.word, ', ' ORDER BY w.n), nspname, relname, current_user)
+  FROM parts, (VALUES (1, 'SELECT'), (2, 'INSERT'), (3, 'UPDATE'), (4, 'DELETE')) AS w(n, word)
+ WHERE pg_has_role(relowner, 'USAGE') AND NOT has_table_privilege(oid, w.word)
+ GROUP BY nspname, relname
+ ORDER BY 1;
