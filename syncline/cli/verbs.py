@@ -10,6 +10,7 @@ import syncline
 from syncline.cli.clone import clone
 from syncline.cli.conflicts import conflicts
 from syncline.cli.demo import demo
+from syncline.cli.doctor import doctor
 from syncline.cli.init import init
 from syncline.cli.log import log
 from syncline.cli.rejected import rejected
@@ -44,5 +45,20 @@ def application(verbose: bool) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 
 
-for verb in (demo, init, serve, clone, track, sync, push, pull, status, log, conflicts, rejected, verify):
+for verb in (
+    demo,
+    init,
+    doctor,
+    serve,
+    clone,
+    track,
+    sync,
+    push,
+    pull,
+    status,
+    log,
+    conflicts,
+    rejected,
+    verify,
+):
     application.add_command(verb)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from syncline.errors import Conflict, WatermarkRefused
+from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 from syncline.model.values import Value
 
@@ -205,6 +206,9 @@ class Database(Protocol):
 
         Idempotent, in one transaction. DatabaseError `depended_on`, naming them, if objects of the user's
         are built on Syncline's own."""
+
+    def examine(self, schema: Schema) -> list[Finding]:
+        """What is wrong, or worth knowing, when `schema` should be prepared. Changes nothing."""
 
     def load(self) -> Schema:
         """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""

@@ -45,6 +45,7 @@ from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
 from syncline.model.actor import ANYONE, Actor
 from syncline.model.collector import resting
+from syncline.model.finding import Finding
 from syncline.model.schema import Schema, TableSchema, arrange, to_plain
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
@@ -118,6 +119,11 @@ class Hub:
         prepared = self.database.prepare(schema, dry_run=dry_run)
         self._loaded = self._known_id = None
         return prepared
+
+    def examine(self) -> list[Finding]:
+        """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
+        names = None if self._tables is None else list(self._tables)
+        return self.database.examine(arrange(self.database.reflect(names).tables))
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `init`: take everything of Syncline's out of the central database again."""

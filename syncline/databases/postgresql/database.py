@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.errors import translating
+from syncline.databases.postgresql.examine import examine
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.pool import Pool
 from syncline.databases.postgresql.position import SnapshotPosition, parse
@@ -26,6 +27,7 @@ from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.write import Writer
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
 from syncline.hub.database import Outdated, Prepared, Tuning
+from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
 OLDEST_VERSION = 130000
@@ -133,6 +135,13 @@ class PostgresDatabase:
             removed = remove(session, dry_run=dry_run)
         self._prepared = None
         return removed
+
+    def examine(self, schema: Schema) -> list[Finding]:
+        """Whether what was prepared is still there, fires, and fits the tables."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            preparing.load(session)
+            plan = preparing.plan(session, schema)
+            return examine(session, schema, plan, self._notes)
 
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""

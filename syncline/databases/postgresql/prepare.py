@@ -61,6 +61,13 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     return Prepared(plan.statements, plan.notes)
 
 
+def plan(session: Session, schema: Schema) -> Prepared:
+    """What another `prepare` would do to a prepared database. Needs no rights to do it."""
+    todo = Plan()
+    _plan_tables(session, schema, _tracked(session), todo)
+    return Prepared(todo.statements, todo.notes)
+
+
 def _migrate(session: Session, plan: Plan) -> None:
     """Bring older tables up to the present layout, step by step; each step sets the number itself."""
     layout = session.run(queries("prepare.sql")["state"])[0][0]

@@ -16,6 +16,7 @@ from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import Writer
 from syncline.errors import ConfigurationError, NotPrepared
 from syncline.hub.database import Position, Prepared, ReadTransaction, Tuning, WriteTransaction
+from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
 
@@ -91,6 +92,22 @@ class SqliteDatabase:
         if not dry_run:
             connection.execute("PRAGMA journal_mode = WAL")
         return ["PRAGMA journal_mode = WAL"]
+
+    def examine(self, schema: Schema) -> list[Finding]:
+        """What another `prepare` would do is trouble."""
+        with self._borrow() as connection:
+            prepare.identity(connection)
+            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
+        found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
+        if state != "ok":
+            found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
+        if self.prepare(schema, dry_run=True).statements:
+            again = "Run: syncline init syncline.toml"
+            found.append(
+                Finding("trouble", "not_current", "tables or triggers were altered since init", again)
+            )
+        return found
 
     def load(self) -> Schema:
         with self._borrow() as connection:

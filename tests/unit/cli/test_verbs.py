@@ -10,7 +10,7 @@ import syncline.cli
 from syncline.cli import output
 from syncline.cli.verbs import application
 
-LISTED = "demo init serve clone track sync push pull status log conflicts rejected verify".split()
+LISTED = "demo init doctor serve clone track sync push pull status log conflicts rejected verify".split()
 
 
 def test_the_verbs_are_exactly_these() -> None:

@@ -1,0 +1,33 @@
+"""What `doctor` says of a PostgreSQL centre. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.databases.postgresql import grants
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import queries
+from syncline.hub.database import Prepared
+from syncline.model.finding import Finding
+from syncline.model.schema import Schema
+
+AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE on each device."
+
+
+def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence[str]) -> list[Finding]:
+    """The findings. `planned` is what another `prepare` would do, `notes` what was left out and why."""
+    sql = queries("examine.sql")
+    found = [Finding("fact", "version", f"PostgreSQL {session.value(sql['version'])}")]
+    found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
+    found.append(Finding("fact", "log_size", f"the log takes {session.value(sql['log size'])}"))
+    found += [Finding("warning", "not_taking_part", note) for note in notes]
+    for name, state in session.run(sql["triggers"]):
+        what = "is disabled" if state == "D" else "does not fire for replicated writes"
+        found.append(Finding("trouble", "trigger_disabled", f"the trigger {name} {what}", AGAIN))
+    for (name,) in session.run(sql["subscriptions"]):
+        sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
+        found.append(Finding("warning", "subscription", sentence))
+    found += [Finding("trouble", "not_current", note, AGAIN) for note in planned.notes if note not in notes]
+    for statement in grants.missing(session, schema):
+        found.append(Finding("trouble", "grants_missing", "the hub's role lacks a right", f"{statement};"))
+    return found
