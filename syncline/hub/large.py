@@ -90,6 +90,7 @@ class Chunks:
                 if unit.parts:
                     deleting = wanted
                     yield unit
+            parts.clear()
         if rows != self.upload.rows:
             raise Malformed(f"push {self.upload.number}: {rows} rows, announced were {self.upload.rows}")
         if suspects := keys.suspects():
@@ -160,7 +161,7 @@ class LargeReceiver(Receiver):
                 deleting = True
                 late = self._again(transaction, late, whole)
             late += self._do(transaction, unit, details | unit.details, whole)
-            transaction.unstage()
+            self._let_go(transaction, unit)
             if len(whole.settled.wanted) >= self.wanted:
                 break
         if not whole.settled.wanted:
@@ -172,8 +173,14 @@ class LargeReceiver(Receiver):
         found: list[RowId] = []
         for unit in self.chunks.units(transaction):
             found += self._met(transaction, unit.parts)
-            transaction.unstage()
+            self._let_go(transaction, unit)
         return found
+
+    @staticmethod
+    def _let_go(transaction: WriteTransaction, unit: Unit) -> None:
+        """Free what a unit took before the next one is read (law L11)."""
+        transaction.unstage()
+        unit.parts.clear()
 
     def _do(
         self, transaction: WriteTransaction, unit: Unit, details: dict[RowId, Base], whole: Outcome

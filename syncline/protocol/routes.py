@@ -17,7 +17,8 @@ class Route:
 
     Without `body` the fields travel in the query string (a missing one is None or its default). A name
     in braces in `path` is a field too. `repeatable`: asking again changes nothing, so a transport may
-    send it again when it cannot tell whether it arrived.
+    send it again when it cannot tell whether it arrived. `patience`: how many times as long as for other
+    requests the answer may take.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Route:
     summary: str
     body: bool = False
     repeatable: bool = True
+    patience: int = 1
 
     def locate(self, request: Record) -> tuple[str, dict[str, str]]:
         """The path and the query parameters of a request."""
@@ -96,6 +98,7 @@ ROUTES = (
         messages.Verdict,
         "The verdict on a large push, without doing it",
         body=True,
+        patience=20,
     ),
     Route(
         "POST",
@@ -105,6 +108,7 @@ ROUTES = (
         "Do a large push, in one transaction",
         body=True,
         repeatable=False,
+        patience=20,
     ),
     Route(
         "DELETE",

@@ -33,8 +33,9 @@ PAUSES = (0.1, 0.5)
 class HttpTransport:
     """A `Transport` to the hub at `url` (the place where the application is mounted).
 
-    `token` is sent as a bearer token. `timeout` bounds each wait for the hub, in seconds; `connect` the
-    wait for a connection. One connection is kept and used again. A request is repeated, at most
+    `token` is sent as a bearer token. `timeout` bounds each wait for the hub, in seconds (for a large push to
+    be done it is longer, see `Route.patience`); `connect` the wait for a connection. One connection is kept
+    and used again. A request is repeated, at most
     `len(pauses)` times, when the connection could not be made, when the hub said that it is busy, and when
     it only asks and its answer was lost. Everything else is sent at most once a call. For one thread.
     """
@@ -52,6 +53,7 @@ class HttpTransport:
         self.url = _checked(url)
         self._form = form
         self._pauses = pauses
+        self._timeout, self._connect = timeout, connect
         headers = {
             versions.HEADER: str(PROTOCOL_VERSION),
             "accept": form.value,
@@ -74,7 +76,12 @@ class HttpTransport:
         content, headers = self._body(request) if route.body else (None, {})
         try:
             built = self._client.build_request(
-                route.method, self.url + path, params=query or None, content=content, headers=headers
+                route.method,
+                self.url + path,
+                params=query or None,
+                content=content,
+                headers=headers,
+                timeout=httpx2.Timeout(self._timeout * route.patience, connect=self._connect),
             )
         except httpx2.InvalidURL as error:
             raise TooLarge(f"the request cannot be put into a URL: {error}") from error

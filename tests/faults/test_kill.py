@@ -226,6 +226,56 @@ def test_a_hydrate_killed_on_either_side_goes_on_where_it_broke_l2_l5(
     check([device], centre)
 
 
+LARGE_ROWS = 20
+"""Rows of a megabyte that no compression makes smaller: a push of three chunks."""
+
+
+def test_a_large_push_killed_on_either_side_is_done_once_and_whole_l2_l3(
+    server: Server, centre: str, tmp_path: Path
+) -> None:
+    rng = random.Random(40)
+    run_in_centre(centre, ["INSERT INTO visit VALUES (1, 'patient', 'new', 0)"])
+    device = Device(tmp_path / "device.db", 0, rng)
+    syncline.clone(server.url, device.file).close()
+    written, seen = 0, set()
+    for kill in range(max(4, KILLS // 10)):
+        if written * LARGE_ROWS == (arrived := count_in_centre(centre)):
+            write_large(device.file, written := written + 1)
+        seen.add(arrived)
+        process = device.start("sync")
+        time.sleep(rng.uniform(0, 1.2))
+        if kill % 2:
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            server.restart()
+        process.communicate(timeout=60)
+    assert all(count % LARGE_ROWS == 0 for count in seen), "a push is there whole or not at all"
+    settle([device])
+    assert count_in_centre(centre) == written * LARGE_ROWS
+    assert rows_in_centre(centre, "visit")[0][3] == written * LARGE_ROWS
+
+
+def write_large(file: Path, number: int) -> None:
+    with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
+        for row in range(LARGE_ROWS):
+            connection.execute(
+                "INSERT INTO note VALUES (?, 1, hex(randomblob(500000)))", (f"large-{number}-{row}",)
+            )
+            connection.execute("UPDATE visit SET total = total + 1 WHERE id = 1")
+
+
+def count_in_centre(url: str) -> int:
+    query = "SELECT count(*) FROM note"
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            return int(connection.execute(query).fetchone()[0])
+    import psycopg
+
+    with psycopg.connect(url) as pg:
+        (count,) = pg.execute(query.encode()).fetchone() or (0,)
+        return int(count)
+
+
 def settle(devices: list[Device]) -> None:
     """Sync everything until there is nothing left to send."""
     for _ in range(2):

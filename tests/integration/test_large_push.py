@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -347,3 +348,27 @@ def test_l2_a_copy_of_a_file_with_a_large_push_takes_an_id_of_its_own(world: Wor
         copy.sync()
         assert copy.id != world.replica.id
     assert world.ids("book") == [*range(35), 1000, 2000]
+
+
+def test_two_hundred_thousand_rows_are_one_transaction_but_for_a_rejected_one(world: World) -> None:
+    """L2, L11."""
+    world.hub.limits = Limits()
+    with closing(Store.open(world.folder / "a.db")) as store, store.transaction():
+        store.set_state(limits=None)
+    total = 200_000
+    world.app.execute("BEGIN")
+    world.app.execute("INSERT INTO shelf VALUES (1, 'one', NULL, 1), (2, 'taken', 1, 1), (3, 'three', 1, 1)")
+    world.app.executemany(
+        "INSERT INTO book VALUES (?, ?, 'x', 0)", ((i, 2 if i == total // 2 else 1) for i in range(total))
+    )
+    world.app.execute("COMMIT")
+    world.run("INSERT INTO shelf VALUES (99, 'taken', NULL, 1)")
+    report = world.replica.sync()
+    found = sorted((edit.table, edit.key, edit.code) for edit in report.push.rejected)
+    assert found == [("book", (total // 2,), "parent_rejected"), ("shelf", (2,), "unique_violation")]
+    assert (report.push.sent, report.push.pushes, report.pending) == (total + 3, 1, 0)
+    assert world.run("SELECT count(*) FROM book") == [(total - 1,)]
+    if not world.url.startswith("sqlite"):
+        logs = [name for (name,) in world.run("SELECT 'syncline.log_' || n FROM syncline.tables")]
+        sets = " UNION ".join(f"SELECT xid::text FROM {name} WHERE origin <> 'hub'" for name in logs)
+        assert len(world.run(sets)) == 1, "one transaction has logged everything"

@@ -29,7 +29,7 @@ class Writer(Reader, UploadKeeping):
     def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
         super().__init__(session, layout, cluster)
         self._lock_timeout = lock_timeout
-        self._tables: list[str] = []
+        self._staged: list[Stage] = []
 
     def wait_longer(self, attempt: int) -> None:
         """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
@@ -87,15 +87,16 @@ class Writer(Reader, UploadKeeping):
     def stage(self, stage: Stage) -> None:
         """Load the rows. What cannot be loaded is refused when the stage is applied."""
         with translating():
-            stage.handle = loaded = load(self._session, self._layout.shapes[stage.table], stage)
-        if loaded.table:
-            self._tables.append(loaded.table)
+            stage.handle = load(self._session, self._layout.shapes[stage.table], stage)
+        self._staged.append(stage)
 
     def unstage(self) -> None:
-        """Drop the temporary tables now, not only at the end."""
+        """Drop the temporary tables now, not only at the end, and let go of the rows."""
         with translating():
-            drop(self._session, self._tables)
-        self._tables.clear()
+            drop(self._session, [table for stage in self._staged if (table := _loaded(stage).table)])
+        for stage in self._staged:
+            stage.handle = None  # a stage and its handle hold each other
+        self._staged.clear()
 
     def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
         """Lock what exists, in the order of tables and keys; per stage the rows that are not as expected."""

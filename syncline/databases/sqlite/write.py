@@ -36,6 +36,7 @@ class Writer(Reader, UploadKeeping):
             self.connection.execute(f"DROP TABLE {staged.table}")
             if staged.entries is not None:
                 self.connection.execute(f"DROP TABLE {staged.entries}")
+            staged.stage.handle = None  # they hold each other
         self._staged.clear()
 
     def lock_client(self, replica: str) -> Client | None:
