@@ -166,6 +166,8 @@ def advance(work: Work, answer: Answer) -> None:
     clocks = [message.hlc for message in (answer.verdict, last) if message is not None]
     store.advance(watermark or "", max(clocks, default=0))
     store.set_state(last_sync=store.utc())
+    if answer.verdict is not None and last is not None:
+        store.set_state(covered=answer.verdict.number)
 
 
 STEPS: tuple[Step, ...] = (

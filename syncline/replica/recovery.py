@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 
 from syncline.errors import SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Registered, Verdict
+from syncline.protocol.messages import Registered, StateAnswer, StateQuery, Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
 from syncline.replica.conflicts import set_apart
 from syncline.replica.device import Device
@@ -29,7 +29,7 @@ from syncline.replica.push import FileIsCopy, forget, forget_stage, send
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.reports import Recovered
 from syncline.replica.sent import lose_after, sweep_sent
-from syncline.replica.session import register, take_new_identity
+from syncline.replica.session import ask, register, take_new_identity
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
 from syncline.replica.work import Work
@@ -104,6 +104,26 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         extra={"action": "recover", "replica": store.state().replica, "reason": recovery.reason,
                "offered": recovery.offered, "missing": recovery.missing, "rows": rows},
     )  # fmt: skip
+
+
+def confirm(device: Device) -> Flow[None]:
+    """After a pull: make sure that the hub still has the pushes which the watermark had not seen before.
+
+    Asks nothing if there are none, as after every sync. WatermarkRefused if the centre has lost one: it went
+    back to a time that the watermark knew, and no pull would ever say so."""
+    store = device.store
+    state = store.state()
+    if state.push <= state.covered or in_flight(store) is not None:
+        return
+    answer = yield from ask(StateQuery(state.replica), StateAnswer)
+    if answer.push < state.push:
+        raise WatermarkRefused(
+            f"the centre has lost push {answer.push + 1} of this replica",
+            code="centre_restored",
+            remedy="Sync again: what was lost is offered again.",
+        )
+    with store.transaction():
+        store.set_state(covered=state.push)
 
 
 # Ask ---------------------------------------------------------------------------------------------------

@@ -92,6 +92,6 @@ def take_new_identity(device: Device) -> Flow[None]:
         )
         for table in ("outbox", "outbox_cut", "stage", "sent"):
             store.execute(f"DELETE FROM _sync_{table}")
-        store.set_state(replica=replica, push=0, watermark=renewed[state.watermark or ""] or None)
+        store.set_state(replica=replica, push=0, covered=0, watermark=renewed[state.watermark or ""] or None)
     if refused is not None:
         raise refused

@@ -22,7 +22,7 @@ from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
 from syncline.replica.push import FileIsCopy, forget, forget_stage, send
-from syncline.replica.recovery import REASONS, begin, recover
+from syncline.replica.recovery import REASONS, begin, confirm, recover
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.session import take_new_identity
@@ -140,6 +140,7 @@ def _push_one(
 def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     last = yield from _fetch(device, tally, progress, None)
     tally.note(apply(device, Answer(last=last)))
+    yield from confirm(device)
 
 
 def _fetch(device: Device, tally: Tally, progress: Progress, first: Changes | None) -> Flow[Changes]:

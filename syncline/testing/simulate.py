@@ -5,7 +5,8 @@
 
 Two of three histories are of the lockstep world (compared with the reference after every step), one of
 the world with foreign keys, unique columns and every policy (compared with the centre at the end). In one
-of five histories next to nothing fits one request, so that pushes go in chunks.
+of five histories next to nothing fits one request, so that pushes go in chunks. The world `setbacks`, where
+the centre goes back in time, is played by seed only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
+from syncline.testing.setbacks import Setbacks
 from syncline.testing.world import World, WorldInChunks
 
 WORLDS: dict[str, type[Lockstep] | type[World]] = {
@@ -27,6 +29,7 @@ WORLDS: dict[str, type[Lockstep] | type[World]] = {
     "world": World,
     "lockstep-in-chunks": LockstepInChunks,
     "world-in-chunks": WorldInChunks,
+    "setbacks": Setbacks,
 }
 BATCH = 50
 

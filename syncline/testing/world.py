@@ -272,7 +272,8 @@ class World:
         with self.database.outside() as connection:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
             return {
-                table: _sorted(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in TABLES
+                table: sorted_rows(connection.execute(f"SELECT * FROM {table}").fetchall())
+                for table in TABLES
             }
 
     def check(self, phone: Phone, centre: dict[str, list[Row]]) -> None:
@@ -280,7 +281,7 @@ class World:
         assert sum(pending_edits(phone.device).values()) == 0
         assert phone.store.rows("PRAGMA foreign_key_check") == []
         for table in TABLES:
-            assert _sorted(phone.store.rows(f"SELECT * FROM {table}")) == centre[table], table
+            assert sorted_rows(phone.store.rows(f"SELECT * FROM {table}")) == centre[table], table
         known = {(edit.table, tuple(edit.key)) for edit in rejected(phone.device)}
         known |= {(note.table, tuple(note.key)) for note in self.hub.conflicts()}
         with self.database.outside() as connection:
@@ -306,5 +307,6 @@ def _exists(item: tuple[str, Row]) -> str:
     return f"SELECT 1 FROM {item[0]} WHERE {columns}"
 
 
-def _sorted(rows: list[Row]) -> list[Row]:
+def sorted_rows(rows: list[Row]) -> list[Row]:
+    """In an order that does not depend on the database."""
     return sorted(rows, key=repr)

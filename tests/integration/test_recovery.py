@@ -510,6 +510,21 @@ def test_conflicts_that_the_centre_lost_stay_noted_beside_new_ones_with_their_nu
     assert {"first a", "second a"} <= set(sent)
 
 
+def test_a_push_that_is_lost_while_the_watermark_stays_good_is_noticed(world: World) -> None:
+    """Law L5: the device would show for ever what the centre does not have."""
+    a = world.device("a.db")
+    world.keep()
+    a.execute("UPDATE customer SET visits = visits + 1 WHERE id = 1")
+    with world.open("a.db") as replica:
+        replica.push()
+    world.restore()
+    report = world.sync("a.db")
+    assert report.recovered is not None
+    assert report.recovered.offered == 1
+    world.agree(a)
+    assert world.sync("a.db").requests == 1
+
+
 def test_another_hub_stays_an_error(world: World) -> None:
     a = world.device("a.db")
     world.refuse("a.db", "centre_restored")

@@ -18,7 +18,8 @@ CREATE TABLE _sync_state (
     limits      TEXT,
     last_sync   TEXT,
     hydrate     TEXT,
-    recovery    TEXT
+    recovery    TEXT,
+    covered     INTEGER NOT NULL DEFAULT 0
 );
 
 -- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.

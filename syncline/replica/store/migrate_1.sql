@@ -2,6 +2,8 @@
 
 ALTER TABLE _sync_state ADD COLUMN recovery TEXT;
 
+ALTER TABLE _sync_state ADD COLUMN covered INTEGER NOT NULL DEFAULT 0;
+
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts. refused: packed [[table position, key], ...] of what was rejected, which is not
 -- offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. The body stands last:

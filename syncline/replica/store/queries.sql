@@ -17,7 +17,7 @@ UPDATE _sync_state SET layout = ? WHERE id = 1
 
 -- name: state
 SELECT replica, hub_url, hub, suppressed, checkpoint, hlc, push, schema, fingerprint, watermark, limits,
-       last_sync, hydrate, recovery
+       last_sync, hydrate, recovery, covered
 FROM _sync_state WHERE id = 1
 
 -- name: numbers

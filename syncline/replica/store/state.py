@@ -10,7 +10,8 @@ class State:
     """`checkpoint` is the id of the latest checkpoint, `hlc` the highest clock known, `push` the last
     push number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`,
     `hydrate` JSON of the cursor while hydrating, else None; `recovery` JSON of how far a recovery is (see
-    `replica.recovery`), else None."""
+    `replica.recovery`), else None. `covered` is the last push that the watermark has seen: were it lost
+    with the centre's past, so would be the watermark."""
 
     replica: str
     hub_url: str | None
@@ -26,6 +27,7 @@ class State:
     last_sync: str | None
     hydrate: str | None
     recovery: str | None
+    covered: int
 
 
 @dataclass(frozen=True, slots=True)

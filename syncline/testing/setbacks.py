@@ -1,0 +1,87 @@
+"""The simulated world of `testing.world` with a centre that goes back in time, or prunes its log.
+
+What must hold besides: nothing pending is lost, and what was pushed and lost comes again, once. Counters
+tell, of the rows that every backup has.
+"""
+
+from __future__ import annotations
+
+from syncline.replica.pending import pending_edits
+from syncline.replica.rejected import rejected
+from syncline.testing.world import TABLES, Phone, Row, World, sorted_rows
+
+ALWAYS = ("home", "away")
+"""Farms that are there from the beginning."""
+
+
+class Setbacks(World):
+    """One seeded history with setbacks."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.counted = dict.fromkeys(ALWAYS, 0)
+        self.keep()
+
+    def keep(self) -> None:
+        """A backup of the centre as it is now."""
+        with self.database.outside() as connection:
+            self.kept = connection.serialize()
+
+    def restore(self) -> None:
+        """The centre is what it was at the backup."""
+        with self.database.outside() as connection:
+            connection.deserialize(self.kept)
+            connection.execute("PRAGMA foreign_keys = ON")
+
+    def prune(self) -> None:
+        """The log forgets nearly everything, whoever still needs it."""
+        with self.database.write() as transaction:
+            transaction.prune([], 0.0, None, 10_000)
+
+    def _note(self, phone: Phone, statements: list[tuple[str, Row]], changed: int) -> None:
+        super()._note(phone, statements, changed)
+        for sql, parameters in statements:
+            if "cows = cows +" in sql and changed and parameters[1] in self.counted:
+                self.counted[parameters[1]] += parameters[0]
+
+    def _step(self) -> None:
+        phone, dice = self.rng.choice(self.phones), self.rng.random()
+        if dice < 0.5:
+            self.edit(phone)
+        elif dice < 0.58:
+            self.edit_centre()
+        elif dice < 0.63:
+            self.keep()
+        elif dice < 0.67:
+            self.restore()
+        elif dice < 0.71:
+            self.prune()
+        else:
+            self.exchange(phone, faults=True)
+
+    def run(self) -> None:
+        """Play the history; then everybody syncs until quiet; then everything must hold."""
+        for _ in range(self.rng.randint(20, 90)):
+            self._step()
+        for _ in range(4):
+            for phone in self.phones:
+                self.exchange(phone, faults=False)
+        centre = self.contents()
+        for phone in self.phones:
+            self.check(phone, centre)
+        self._check_counters(centre)
+
+    def check(self, phone: Phone, centre: dict[str, list[Row]]) -> None:
+        """L5: the replica is the centre. L9: no broken reference."""
+        assert sum(pending_edits(phone.device).values()) == 0
+        assert phone.store.rows("PRAGMA foreign_key_check") == []
+        for table in TABLES:
+            assert sorted_rows(phone.store.rows(f"SELECT * FROM {table}")) == centre[table], table
+
+    def _check_counters(self, centre: dict[str, list[Row]]) -> None:
+        """L2 and L3."""
+        edits = [edit for phone in self.phones for edit in rejected(phone.device) if edit.table == "farm"]
+        if self.deleted or edits:
+            return
+        cows = {row[0]: row[2] for row in centre["farm"]}
+        assert {farm: cows.get(farm) for farm in ALWAYS} == self.counted

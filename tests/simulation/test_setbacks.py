@@ -1,0 +1,19 @@
+"""Histories in which the centre goes back in time and prunes its log (laws L2, L3, L5, L9).
+
+Replay one: python -m syncline.testing.simulate --world setbacks --seed N
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from syncline.testing.simulate import play
+
+BATCHES, BATCH = 5, 25
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_every_replica_finds_its_place_again_and_nothing_pending_is_lost(batch: int) -> None:
+    found = [play("setbacks", seed) for seed in range(batch * BATCH, (batch + 1) * BATCH)]
+    failures = [failure for failure in found if failure is not None]
+    assert not failures, "\n".join(f"--world {f.world} --seed {f.seed}\n{f.text}" for f in failures)
