@@ -120,7 +120,8 @@ def confirm(device: Device) -> Flow[None]:
         raise WatermarkRefused(
             f"the centre has lost push {answer.push + 1} of this replica",
             code="centre_restored",
-            remedy="Sync again: what was lost is offered again.",
+            remedy="Sync again: the device fills itself anew, keeps its pending edits and offers what"
+            " was lost.",
         )
     with store.transaction():
         store.set_state(covered=state.push)
