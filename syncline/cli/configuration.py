@@ -8,6 +8,13 @@
     pool = 10                                    # connections of each server process
     lock_timeout = 15                            # seconds to wait for a row that others hold
     statement_timeout = 0                        # seconds for any one statement; 0: no limit
+    [retention]                                  # how long the centre remembers; in days but for interval
+    stale_days = 90                              # a replica unseen for so long holds nothing back in the log
+    keep_days = 2                                # entries are kept so long though every replica has them
+    max_days = 400                               # then they go whoever needs them; without it: never
+    conflict_days = 365                          # closed conflicts
+    reoffer_days = 7                             # devices keep what they pushed, for a centre that loses it
+    interval = 3600                              # seconds from one run of the servers to the next
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
@@ -32,7 +39,9 @@ import msgspec
 
 from syncline.errors import ConfigurationError
 from syncline.hub.database import Tuning
+from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
+from syncline.protocol.messages import Limits
 
 _SQLITE = "sqlite:///"
 
@@ -51,6 +60,26 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Tuning(self.pool, self.statement_timeout, self.lock_timeout)
 
 
+class RetentionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    stale_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 90.0
+    keep_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 2.0
+    max_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = None
+    conflict_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 365.0
+    reoffer_days: Annotated[float, msgspec.Meta(ge=0, le=3_650)] = 7.0
+    interval: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
+
+    def rules(self) -> Retention:
+        """In the form that `Hub` takes."""
+        longest = None if self.max_days is None else self.max_days * DAY
+        return Retention(
+            self.stale_days * DAY, self.keep_days * DAY, longest, self.conflict_days * DAY, self.interval
+        )
+
+    def limits(self) -> Limits:
+        """The limits that devices are told."""
+        return Limits(keep_sent=int(self.reoffer_days * DAY))
+
+
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merge: dict[str, str] | str = {}
     deletes: str = "newer_wins"
@@ -60,6 +89,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`tables` None: all that can take part."""
 
     hub: HubSection
+    retention: RetentionSection = RetentionSection()
     tables: dict[str, TableSection] | None = None
 
     def rules(self) -> dict[str, Table] | None:
@@ -84,7 +114,19 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Configurati
     hub = msgspec.structs.replace(configuration.hub, database=_located(database, path))
     if hub.snapshots:
         hub = msgspec.structs.replace(hub, snapshots=str(path.absolute().parent / hub.snapshots))
+    _check_ages(configuration, path)
     return msgspec.structs.replace(configuration, hub=hub)
+
+
+def _check_ages(configuration: Configuration, path: Path) -> None:
+    """Who fills itself from a file as old as files get, slowly, must still find the log from there on."""
+    retention, hub = configuration.retention, configuration.hub
+    if hub.snapshots and retention.keep_days * DAY < 2 * hub.snapshot_age:
+        raise ConfigurationError(
+            f"{path}: [retention] keep_days must be twice [hub] snapshot_age at least",
+            remedy=f"Write keep_days = {2 * hub.snapshot_age / DAY:g}, or a smaller snapshot_age.",
+        )
+    retention.rules()
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -101,8 +143,9 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _checked(document: dict[str, Any], path: Path) -> Configuration:
-    _known(document, ("hub", "tables"), "the file", path)
+    _known(document, ("hub", "retention", "tables"), "the file", path)
     _known(document.setdefault("hub", {}), HubSection.__struct_fields__, "[hub]", path)
+    _known(document.get("retention"), RetentionSection.__struct_fields__, "[retention]", path)
     tables = document.get("tables")
     if isinstance(tables, dict):
         for name, section in tables.items():

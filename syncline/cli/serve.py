@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from syncline.server import Snapshots
 
 SPARE_CONNECTIONS = 2
-"""For what is not a device's request: probes, the building of files."""
+"""For what is not a device's request: probes, the building of files, pruning."""
 
 
 @click.command()
@@ -62,7 +62,7 @@ def serve(toml: Path, host: str, port: int, workers: int, fd: int | None, as_jso
         if workers == 1:
             _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
         else:
-            with _hub(settings) as hub:
+            with open_hub(settings) as hub:
                 tables = [table.name for table in hub.schema.tables]
             command = [sys.executable, "-m", "syncline", "serve", str(toml)]
             Workers(command, listening, workers).run(
@@ -71,8 +71,22 @@ def serve(toml: Path, host: str, port: int, workers: int, fd: int | None, as_jso
     return output.DONE
 
 
-def _hub(settings: Configuration) -> Hub:
-    return syncline.Hub(settings.hub.database, tables=settings.rules(), tuning=settings.hub.tuning())
+def hub_of(toml: Path) -> Hub:
+    """The hub that a syncline.toml describes."""
+    from syncline.cli import configuration
+
+    return open_hub(configuration.read(toml))
+
+
+def open_hub(settings: Configuration) -> Hub:
+    """The hub of these settings."""
+    return syncline.Hub(
+        settings.hub.database,
+        tables=settings.rules(),
+        limits=settings.retention.limits(),
+        tuning=settings.hub.tuning(),
+        retention=settings.retention.rules(),
+    )
 
 
 def _serve(
@@ -80,12 +94,14 @@ def _serve(
 ) -> None:
     """Be one server, in this process."""
     from syncline.server import runner
+    from syncline.server.housekeeping import Housekeeping
 
-    with _hub(settings) as hub:
+    with open_hub(settings) as hub:
         tables = [table.name for table in hub.schema.tables]
         threads = max(1, settings.hub.pool - SPARE_CONNECTIONS)
         app = syncline.server.create_app(hub, threads=threads, snapshots=_snapshots(hub, settings.hub))
-        runner.serve(app, listening, lambda url: announce(url, tables))
+        with Housekeeping(hub, hub.retention):
+            runner.serve(app, listening, lambda url: announce(url, tables))
 
 
 def _listen(host: str, port: int) -> socket.socket:

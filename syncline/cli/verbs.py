@@ -14,6 +14,7 @@ from syncline.cli.doctor import doctor
 from syncline.cli.init import init
 from syncline.cli.log import log
 from syncline.cli.rejected import rejected
+from syncline.cli.replicas import forget, prune, replicas, revoke
 from syncline.cli.serve import serve
 from syncline.cli.status import status
 from syncline.cli.sync import pull, push, sync
@@ -60,5 +61,9 @@ for verb in (
     conflicts,
     rejected,
     verify,
+    replicas,
+    forget,
+    revoke,
+    prune,
 ):
     application.add_command(verb)

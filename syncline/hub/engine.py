@@ -24,6 +24,7 @@ from syncline.errors import (
 )
 from syncline.hub import clients, watermark
 from syncline.hub.accept import accept
+from syncline.hub.clients import Listed
 from syncline.hub.conflicts import note_of, resolve
 from syncline.hub.database import (
     Client,
@@ -39,6 +40,7 @@ from syncline.hub.database import (
 from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.registry import open_database
+from syncline.hub.retention import Pruned, Retention, foreseen, prune
 from syncline.hub.uploads import Uploads
 from syncline.hub.verify import verify
 from syncline.merge.rules import Table, TableRules
@@ -67,8 +69,8 @@ class Hub:
     `database` is a URL (`sqlite:///central.db`, `postgresql://user@host/name`) or an open adapter.
     `tables` maps table names to their rules; None makes every table that can take part do so, merged by
     the defaults. `clock_tolerance` is how far, in seconds, a replica's clock may run ahead before its
-    stamps are clamped. `tuning` says how many connections a URL may use and how long they wait. Safe to use
-    from several threads.
+    stamps are clamped. `tuning` says how many connections a URL may use and how long they wait, `retention`
+    how long the centre remembers. Safe to use from several threads.
     """
 
     def __init__(
@@ -79,9 +81,11 @@ class Hub:
         clock_tolerance: float = 300.0,
         limits: m.Limits | None = None,
         tuning: Tuning | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.limits = limits if limits is not None else m.Limits()
+        self.retention = retention if retention is not None else Retention()
         self._tables = None if tables is None else dict(tables)
         self._tolerance = int(clock_tolerance * 1000)
         self._loaded: tuple[Schema, list[TableRules]] | None = None
@@ -156,6 +160,23 @@ class Hub:
     def close(self) -> None:
         """Give back all connections."""
         self.database.close()
+
+    def replicas(self) -> list[Listed]:
+        """Every replica with its lag, the one that lags most first; without those forgotten."""
+        self._load()
+        return self._informed(lambda: clients.listing(self, self.retention.stale))
+
+    def forget(self, replica: str) -> None:
+        """Take a replica off the list; it holds nothing back any more. Should it come back, it goes on."""
+        clients.forget(self, replica)
+
+    def revoke(self, replica: str, *, undo: bool = False) -> None:
+        """Lock a replica out, or let it in again."""
+        clients.revoke(self, replica, revoked=not undo)
+
+    def prune(self, *, dry_run: bool = False) -> Pruned:
+        """Remove what the log need not keep, in bounded steps."""
+        return foreseen(self, self.retention) if dry_run else prune(self, self.retention)
 
     def conflicts(self, *, open_only: bool = False) -> list[m.ConflictNote]:
         """The newest state of every kept conflict, oldest first."""

@@ -10,7 +10,10 @@ import syncline.cli
 from syncline.cli import output
 from syncline.cli.verbs import application
 
-LISTED = "demo init doctor serve clone track sync push pull status log conflicts rejected verify".split()
+LISTED = (
+    "demo init doctor serve clone track sync push pull status log conflicts rejected verify"
+    " replicas forget revoke prune"
+).split()
 
 
 def test_the_verbs_are_exactly_these() -> None:

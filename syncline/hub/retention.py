@@ -1,0 +1,158 @@
+"""How long the centre remembers, and the work of forgetting: compact, prune, drop old conflicts.
+
+Every step is a bounded transaction of its own (law L11); a run that is cut off anywhere is simply taken up by
+the next. Nothing goes that a live replica has not confirmed, unless `longest` says so (law L4).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from syncline.errors import ConfigurationError
+from syncline.hub.clients import forget_for_good, held_by, listing
+from syncline.hub.database import Removed, WriteTransaction
+from syncline.model.clock import milliseconds
+
+if TYPE_CHECKING:
+    from syncline.hub.engine import Hub
+
+logger = logging.getLogger("syncline.hub")
+DAY = 86_400.0
+BATCH = 50_000
+"""Log entries a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the centre remembers, in seconds.
+
+    A replica that was not seen for `stale` holds nothing back. Log entries that every live replica has
+    confirmed are kept for `keep` all the same: those who fill themselves from a ready file need them.
+    After `longest` they go whoever needs them; None: never. `conflicts`: how long closed conflicts are
+    kept. The servers do the work every `interval`."""
+
+    stale: float = 90 * DAY
+    keep: float = 2 * DAY
+    longest: float | None = None
+    conflicts: float = 365 * DAY
+    interval: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if self.longest is not None and self.longest < self.keep:
+            raise ConfigurationError("the log cannot be kept longer than the longest time ([retention])")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a run took away. `held_by` are the replicas that hold the rest of the log back; `floor` is the
+    HLC below which the log says nothing for certain, as a time."""
+
+    dry_run: bool
+    compacted: int
+    pruned: int
+    more: bool
+    conflicts: int
+    replicas: int
+    held_by: list[str]
+    floor: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, with the names of the fields."""
+        return asdict(self)
+
+
+class _Undo(Exception):
+    """Leaves a transaction of a dry run."""
+
+    def __init__(self, removed: Removed) -> None:
+        self.removed = removed
+
+
+def prune(hub: Hub, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
+    """Do all there is to do now, step by step, or until `stop` says so between two steps."""
+    compacted = _repeat(hub, lambda transaction: transaction.compact(BATCH), stop)
+    pruned = _repeat(hub, lambda transaction: _prune(hub, transaction, retention, BATCH), stop)
+    conflicts = _repeat(hub, lambda transaction: _drop(transaction, retention), stop)
+    replicas = hub.transact(lambda transaction: forget_for_good(transaction, retention.stale))
+    done = _report(hub, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
+    logger.info(
+        "pruned the log",
+        extra={"action": "prune", "compacted": compacted, "pruned": pruned, "conflicts": conflicts},
+    )
+    return done
+
+
+def foreseen(hub: Hub, retention: Retention, at_most: int = 1_000_000) -> Pruned:
+    """What `prune` would do, up to `at_most` entries: the same steps, rolled back."""
+
+    def compact(transaction: WriteTransaction) -> Removed:
+        raise _Undo(transaction.compact(BATCH))
+
+    def remove(transaction: WriteTransaction) -> Removed:
+        raise _Undo(_prune(hub, transaction, retention, at_most))
+
+    def drop(transaction: WriteTransaction) -> Removed:
+        raise _Undo(_drop(transaction, retention))
+
+    compacted, removed, dropped = (_undone(hub, work) for work in (compact, remove, drop))
+    more = compacted.more or removed.more or dropped.more
+    return _report(
+        hub, retention, compacted.entries, removed.entries, dropped.entries, 0, dry_run=True, more=more
+    )
+
+
+def _prune(hub: Hub, transaction: WriteTransaction, retention: Retention, limit: int) -> Removed:
+    transaction.note_moment()
+    held = held_by(transaction, hub.database.position, retention.stale)
+    return transaction.prune(list(held.values()), retention.keep, retention.longest, limit)
+
+
+def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
+    gone = transaction.drop_conflicts(retention.conflicts / DAY, BATCH)
+    return Removed(gone, gone == BATCH)
+
+
+def _repeat(hub: Hub, step: Callable[[WriteTransaction], Removed], stop: Callable[[], bool]) -> int:
+    gone, more = 0, True
+    while more and not stop():
+        removed = hub.transact(step)
+        gone, more = gone + removed.entries, removed.more
+    return gone
+
+
+def _undone(hub: Hub, work: Callable[[WriteTransaction], Removed]) -> Removed:
+    try:
+        return hub.transact(work)
+    except _Undo as undo:
+        return undo.removed
+
+
+def _report(
+    hub: Hub,
+    retention: Retention,
+    compacted: int,
+    pruned: int,
+    conflicts: int,
+    replicas: int,
+    *,
+    dry_run: bool,
+    more: bool,
+) -> Pruned:
+    held = [one.client.replica for one in listing(hub, retention.stale) if one.holds]
+    with hub.database.read() as transaction:
+        hlc = transaction.floor().hlc
+    floor = datetime.fromtimestamp(milliseconds(hlc) / 1000, UTC).isoformat(timespec="milliseconds")
+    return Pruned(
+        dry_run,
+        compacted,
+        pruned,
+        more,
+        conflicts,
+        replicas,
+        held,
+        floor.replace("+00:00", "Z") if hlc else None,
+    )

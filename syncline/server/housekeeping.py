@@ -1,0 +1,53 @@
+"""Pruning in the background: every server tries, one at a time gets its turn."""
+
+from __future__ import annotations
+
+import logging
+import random
+from threading import Event, Thread
+from types import TracebackType
+
+from syncline.errors import SynclineError
+from syncline.hub.engine import Hub
+from syncline.hub.retention import Retention, prune
+
+logger = logging.getLogger("syncline.server")
+LOOK_SECONDS = 60.0
+"""How often a server looks whether it is time; less where the interval is shorter."""
+
+
+class Housekeeping:
+    """Prunes the log of `hub` once per `retention.interval`, whichever of the servers does it.
+
+    Used as a context: the thread ends with it, after the step of pruning that is under way."""
+
+    def __init__(self, hub: Hub, retention: Retention) -> None:
+        self._hub, self._retention = hub, retention
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name="syncline-housekeeping", daemon=True)
+
+    def __enter__(self) -> Housekeeping:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def look(self) -> bool:
+        """Prune if it is time and nobody else does; whether it did. A failure is logged and tried later."""
+        try:
+            if not self._hub.transact(lambda transaction: transaction.take_turn(self._retention.interval)):
+                return False
+            prune(self._hub, self._retention, self._ended.is_set)
+        except SynclineError as error:
+            logger.warning("pruning was put off: %s", error, extra={"action": "prune"})
+            return False
+        return True
+
+    def _run(self) -> None:
+        pause = min(LOOK_SECONDS, self._retention.interval)
+        while not self._ended.wait(random.uniform(0.5, 1.0) * pause):
+            self.look()
