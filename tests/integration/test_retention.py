@@ -8,19 +8,23 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+import syncline
 from syncline import Hub
 from syncline.cli import run
-from syncline.errors import WatermarkRefused
+from syncline.errors import ReplicaRevoked, WatermarkRefused
 from syncline.hub.retention import DAY, Retention
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_groups, seal
+from syncline.protocol.status import status_of
+from syncline.server import create_app, serving
 from syncline.server.housekeeping import Housekeeping
 from tests.support.postgres import PostgresServer, find_binaries, start_server
 
@@ -327,3 +331,39 @@ def test_an_operator_lists_forgets_revokes_and_prunes(
     capsys.readouterr()
     assert run(["revoke", str(toml), "nobody"]) == 1
     assert "unknown_replica" in capsys.readouterr().err
+
+
+def test_a_revoked_replica_is_locked_out_over_http(place: Place, tmp_path: Path) -> None:
+    with serving(create_app(place.hub)) as url:
+        device = syncline.clone(url, str(tmp_path / "device.db"))
+        place.hub.revoke(device.id)
+        with closing(sqlite3.connect(device.file)) as connection, connection:
+            connection.execute("INSERT INTO item VALUES (1, 'mine', 0)")
+        with pytest.raises(ReplicaRevoked) as caught:
+            device.sync()
+        assert (caught.value.code, status_of(caught.value)) == ("replica_revoked", 403)
+        assert place.sql("SELECT count(*) FROM item")[0][0] == 0
+        place.hub.revoke(device.id, undo=True)
+        device.sync()
+        assert place.sql("SELECT count(*) FROM item")[0][0] == 1
+        device.close()
+
+
+def test_l2_a_device_that_comes_too_late_keeps_its_edits(place: Place, tmp_path: Path) -> None:
+    place.insert(1, 2, 3)
+    with serving(create_app(place.hub)) as url:
+        device = syncline.clone(url, str(tmp_path / "device.db"))
+        with closing(sqlite3.connect(device.file)) as connection, connection:
+            connection.execute("UPDATE item SET qty = 7 WHERE id = 1")
+            connection.execute("DELETE FROM item WHERE id = 2")
+        place.sql("UPDATE item SET name = 'theirs'", "DELETE FROM item WHERE id = 3")
+        place.insert(4)
+        place.hub.forget(device.id)
+        assert place.hub.prune().pruned > 0
+        device.sync()
+        with closing(sqlite3.connect(device.file)) as connection:
+            here = connection.execute("SELECT * FROM item ORDER BY id").fetchall()
+        assert here == place.sql("SELECT * FROM item ORDER BY id")
+        assert here[0] == (1, "theirs", 7)
+        assert [one.state for one in place.hub.replicas()] == ["live"]
+        device.close()
