@@ -1,7 +1,8 @@
-"""`syncline doctor`: is the centre as it should be?"""
+"""`syncline doctor`: is the centre, or a device file, as it should be?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,19 +10,42 @@ import click
 
 import syncline
 from syncline.cli import output
-from syncline.cli.options import configuration_argument, json_option
+from syncline.cli.options import json_option
+from syncline.model.finding import Finding
+
+HEADER = b"SQLite format 3\0"
+"""How every SQLite file begins (sqlite.org/fileformat.html)."""
 
 
 @click.command()
-@configuration_argument
+@click.argument("file", metavar="syncline.toml|FILE", type=click.Path(dir_okay=False, path_type=Path))
 @json_option
-def doctor(toml: Path, as_json: bool) -> int:
-    """Examine the central database, and say what is wrong with it and what to do. Changes nothing.
+def doctor(file: Path, as_json: bool) -> int:
+    """Examine the central database, or a device file, and say what is wrong and what to do.
 
-    Exit code 3 when something needs a person.
+    Changes nothing, and needs no network for a device file. Exit code 3 when something needs a person.
 
-    JSON: database, findings [{level, code, sentence, remedy}].
+    JSON: database or file, findings [{level, code, sentence, remedy}]; level is fact, warning or trouble.
     """
+    if is_device_file(file):
+        from syncline.replica.examine import examine
+
+        return _told({"file": str(file)}, examine(file), as_json)
+    return _told(*_centre(file), as_json)
+
+
+def is_device_file(path: Path) -> bool:
+    """By what is in it: an SQLite file, or something else that is no text. What is empty or missing goes by
+    its name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(HEADER) * 64)
+    except OSError:
+        head = b""
+    return b"\0" in head if head else path.suffix != ".toml"
+
+
+def _centre(toml: Path) -> tuple[dict[str, object], list[Finding]]:
     from syncline.cli import configuration
 
     settings = configuration.read(toml)
@@ -30,9 +54,12 @@ def doctor(toml: Path, as_json: bool) -> int:
         found = hub.examine()
     finally:
         hub.close()
+    return {"database": output.without_password(settings.hub.database)}, found
+
+
+def _told(of: dict[str, object], found: Sequence[Finding], as_json: bool) -> int:
     if as_json:
-        database = output.without_password(settings.hub.database)
-        output.document({"database": database, "findings": [asdict(finding) for finding in found]})
+        output.document({**of, "findings": [asdict(finding) for finding in found]})
     else:
         for finding in found:
             output.line(f"{finding.level:8} {finding.sentence} [{finding.code}]")

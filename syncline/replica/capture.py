@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from syncline.errors import SchemaError
 from syncline.replica.indexes import Column, Term, columns_of, unique_terms
@@ -67,15 +68,37 @@ def renew(store: Store, tables: Iterable[Statements]) -> list[str]:
 
 
 def is_stale(store: Store, t: Statements) -> bool:
-    """Whether the triggers differ from what this table needs now (an index was added, somebody dropped
-    one), or the application has made a trigger after them."""
+    """Whether the triggers differ from what this table needs now, or are not the newest."""
+    return drift(store, t) != Drift((), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How a table's triggers are not what it needs now, each by its kind (an index was added, somebody
+    dropped or altered one), and the application's triggers (`after`) that were made after them."""
+
+    missing: tuple[str, ...]
+    altered: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def drift(store: Store, t: Statements) -> Drift:
+    """Compare the triggers of the file with those that the table needs. Changes nothing. SchemaError if the
+    table does not fit."""
+    prefix = f"_sync_{t.n}_"
     wanted = build(store, t)
     present = store.rows(_QUERIES["triggers"], (t.table.name,))
-    own = {f"_sync_{t.n}_{kind}": sql for kind, sql in wanted.items()}
-    if {name: sql for name, sql, _ in present if name.startswith(f"_sync_{t.n}_")} != own:
-        return True
-    first = min(place for name, _, place in present if name in own)
-    return any(place > first for name, _, place in present if name not in own)
+    own = {name.removeprefix(prefix): sql for name, sql, _ in present if name.startswith(prefix)}
+    first = min((place for name, _, place in present if name.startswith(prefix)), default=None)
+    return Drift(
+        missing=tuple(kind for kind in wanted if kind not in own),
+        altered=tuple(kind for kind in own if own[kind] != wanted.get(kind)),
+        after=tuple(
+            name
+            for name, _, place in present
+            if not name.startswith(prefix) and first is not None and place > first
+        ),
+    )
 
 
 def trigger_name(t: Statements, kind: str) -> str:

@@ -1,6 +1,6 @@
-"""The unique indexes of a device table, as capture must know them: which other row an insert would replace.
+"""Columns and unique indexes of a device table, read from the file itself: they may have been changed.
 
-Read from the file itself, because the application may have added indexes of its own.
+Capture must know the unique indexes: which other row an insert would replace.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syncline.model.schema import TableSchema
 from syncline.replica.store import Store, quote
 
 _ORDER = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
@@ -42,6 +43,23 @@ def columns_of(store: Store, table: str) -> dict[str, Column]:
         for _, name, declared, _, _, _, hidden in store.rows(f"PRAGMA table_xinfo({quote(table)})")
         if hidden != 1
     }
+
+
+def misfits(store: Store, table: TableSchema) -> list[str]:
+    """Why the table of this file cannot take part as the hub's `table`, as sentences; empty if it can."""
+    present = columns_of(store, table.name)
+    if not present:
+        return [f"{store.path} has no table {table.name}"]
+    missing = [column.name for column in table.columns if column.name not in present]
+    parts = store.rows(f"PRAGMA table_info({quote(table.name)})")
+    key = tuple(name for _, name, *_, place in sorted(parts, key=lambda part: part[-1]) if place)
+    wrong = [f"table {table.name}: this file lacks the hub's columns {', '.join(missing)}"] if missing else []
+    if set(key) != set(table.key):
+        wrong.append(
+            f"table {table.name}: the key is {', '.join(table.key)} at the hub"
+            f" and {', '.join(key) or 'none'} in this file"
+        )
+    return wrong
 
 
 def unique_terms(store: Store, table: str) -> list[tuple[Term, ...]]:

@@ -85,6 +85,13 @@ def pending_edits(device: Device) -> dict[str, int]:
     return counts
 
 
+def oldest_edit(device: Device) -> str | None:
+    """When the oldest edit that is in a log was made, as ISO 8601 in UTC; entries M count."""
+    first = (f"SELECT {_AT} FROM {t.log} l ORDER BY seq LIMIT 1" for t in device.tables.values())
+    found = [device.store.value(sql) for sql in first]
+    return min((at for at in found if at is not None), default=None)
+
+
 def log_entries(
     device: Device, table: str | None = None, key: Sequence[Value] | None = None
 ) -> Iterator[LogEntry]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
-from syncline.model.schema import Schema, TableSchema
+from syncline.model.schema import Schema
 from syncline.model.values import Value, identical
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
@@ -24,12 +24,12 @@ from syncline.replica.apply import Answer, keep_held, learn_group, run_steps, sh
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
-from syncline.replica.indexes import columns_of
+from syncline.replica.indexes import misfits
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, quote
+from syncline.replica.store import Store
 from syncline.replica.work import Work
 
 
@@ -100,25 +100,9 @@ def _check_fit(store: Store, schema: Schema, names: Sequence[str]) -> None:
         if name not in known:
             wrong.append(f"the hub has no table {name} (it has {', '.join(sorted(known))})")
         else:
-            wrong += _misfits(store, known[name])
+            wrong += misfits(store, known[name])
     if wrong:
         raise SchemaError("; ".join(wrong))
-
-
-def _misfits(store: Store, table: TableSchema) -> list[str]:
-    present = columns_of(store, table.name)
-    if not present:
-        return [f"{store.path} has no table {table.name}"]
-    missing = [column.name for column in table.columns if column.name not in present]
-    parts = store.rows(f"PRAGMA table_info({quote(table.name)})")
-    key = tuple(name for _, name, *_, place in sorted(parts, key=lambda part: part[-1]) if place)
-    wrong = [f"table {table.name}: this file lacks the hub's columns {', '.join(missing)}"] if missing else []
-    if set(key) != set(table.key):
-        wrong.append(
-            f"table {table.name}: the key is {', '.join(table.key)} at the hub"
-            f" and {', '.join(key) or 'none'} in this file"
-        )
-    return wrong
 
 
 def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:

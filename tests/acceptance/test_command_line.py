@@ -309,3 +309,20 @@ def test_verify_says_what_differs_and_repairs_just_that(world: World) -> None:
     ]
     assert world.run("verify", file).splitlines()[-1] == "equal (1 request)"
     assert world.json("status", file)["pending"] == {}
+
+
+def test_doctor_examines_the_centre_or_a_device_file_by_what_is_in_it(world: World) -> None:
+    toml, file = world.folder / "syncline.toml", world.clone("a.db")
+    assert world.json("doctor", toml)["database"].endswith("central.db")
+    assert all(finding["level"] != "trouble" for finding in world.json("doctor", file)["findings"])
+    execute(file, "UPDATE person SET name = 'X' WHERE id = 1", 'DROP TRIGGER "_sync_1_delete"')
+    said = world.run("doctor", file, code=3).splitlines()
+    assert any(line.startswith("fact     1 edit waits to be sent, the oldest since 20") for line in said)
+    assert any(line.startswith("trouble  table ") and line.endswith("[capture_missing]") for line in said)
+    assert world.json("doctor", file, code=3)["file"] == str(file)
+    world.json("sync", file)
+    assert "capture_missing" not in world.run("doctor", file)
+    world.run("doctor", world.folder / "nothing.db", code=1)
+    world.run("doctor", world.folder / "nothing.toml", code=2)
+    (world.folder / "plain.db").touch()
+    assert "not_a_replica" in world.run("doctor", world.folder / "plain.db", code=3)

@@ -8,6 +8,9 @@ from pathlib import Path
 from syncline.errors import StoreError, StoreReadOnly
 from syncline.replica.store.errors import translated
 
+LIBRARY = sqlite3.sqlite_version_info
+"""The SQLite that this process uses."""
+
 SAFE_CHECKPOINTS = (3, 51, 3)
 """SQLite before this can lose writes when one connection writes while another checkpoints
 (sqlite.org/wal.html, "The WAL reset bug")."""
@@ -28,8 +31,20 @@ def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
             remedy="Check the path, or make it with: syncline clone URL FILE",
         )
     connection = _open(path, "rw", busy_seconds)
-    if sqlite3.sqlite_version_info < SAFE_CHECKPOINTS:
+    if LIBRARY < SAFE_CHECKPOINTS:
         # Beside the application's connections the engine never starts a checkpoint of its own.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def open_reading(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """Open a file that is there without changing anything of it, not even its journal mode."""
+    target = (
+        f"{Path(path).absolute().as_uri()}?mode=rw"  # with mode=ro SQLite leaves a -wal and a -shm behind
+    )
+    with translated(path):
+        connection = sqlite3.connect(target, uri=True, timeout=busy_seconds, isolation_level=None)
+        connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 

@@ -63,6 +63,12 @@ class Store:
         name = os.fspath(path)
         return cls(name, opening.open_private(name, busy_seconds))
 
+    @classmethod
+    def open_reading(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+        """Open an existing file, whatever it is, to look at it as it is: nothing can be written."""
+        name = os.fspath(path)
+        return cls(name, opening.open_reading(name, busy_seconds))
+
     def close(self) -> None:
         """Close the file. Idempotent. An open transaction is rolled back."""
         self._connection.close()
@@ -212,7 +218,9 @@ class Store:
                 code="not_a_replica",
                 remedy="Make one with: syncline clone URL FILE, or: syncline track FILE TABLE --hub URL",
             )
-        layout = self._layout()
+        layout = self.layout()
+        if layout is None:
+            raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
         if not 1 <= layout <= LAYOUT:
             raise StoreError(
                 f"{self.path} has layout {layout}, this Syncline knows layout {LAYOUT}",
@@ -225,14 +233,15 @@ class Store:
             with self.transaction():
                 self._migrate()
 
-    def _layout(self) -> int:
-        layout: int = self.value(self._queries["layout"])
+    def layout(self) -> int | None:
+        """The layout of Syncline's own tables in this file; None if it has lost its state."""
+        layout: int | None = self.value(self._queries["layout"])
         return layout
 
     def _migrate(self) -> None:
         """One step for every layout between the file's and this version's. Inside a transaction: another
         process may have done it since."""
-        for layout in range(self._layout(), LAYOUT):
+        for layout in range(self.layout() or 0, LAYOUT):
             self._script(f"migrate_{layout}.sql")
             self.execute(self._queries["migrated"], (layout + 1,))
 

@@ -1,0 +1,272 @@
+"""What `doctor` says of a device file. Changes nothing: opening a replica would renew its triggers.
+
+A step asks one question. What a step cannot read is a finding too, and the next one goes on, so that a
+damaged file is described as far as it can be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from syncline.errors import SchemaError, StoreError
+from syncline.model.finding import Finding
+from syncline.replica import capture
+from syncline.replica.conflicts import conflicts
+from syncline.replica.device import Device
+from syncline.replica.hydrate import building_path
+from syncline.replica.indexes import misfits
+from syncline.replica.pending import oldest_edit, pending_edits
+from syncline.replica.statements import Statements
+from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, Store
+
+DAMAGES = 5
+"""Places of damage that are told; the rest is more of the same."""
+
+OPEN_ONCE = "Run: syncline status FILE (opening the file makes the triggers anew)."
+VERIFY = "Run: syncline sync FILE, then: syncline verify FILE --repair"
+ANEW = "Keep a copy of the file; sync it if that still goes, then clone a new one: syncline clone URL FILE"
+
+Step = Callable[[Store], Iterator[Finding]]
+
+_OF_REPLACE = {"replace", "displace"}
+"""The triggers that depend on the indexes which the application makes."""
+
+
+def examine(path: str | os.PathLike[str], busy_seconds: float = BUSY_SECONDS) -> list[Finding]:
+    """The findings on a device file. StoreError if there is no file, or another program has it locked."""
+    name = os.fspath(path)
+    if not Path(name).is_file():
+        return [_no_file(name)]
+    found = list(_library())
+    with closing(Store.open_reading(name, busy_seconds)) as store:
+        _ask(store, (_damage, _kind), found)
+        if _is_legible(store):
+            _ask(store, _STEPS, found)
+    return found
+
+
+def _ask(store: Store, steps: Sequence[Step], found: list[Finding]) -> None:
+    """Add what the steps find, and what they cannot read."""
+    for step in steps:
+        try:
+            with store.read():
+                for finding in step(store):
+                    found.append(finding)  # one by one: what was found before an error stays
+        except StoreError as error:
+            if error.retry:
+                raise
+            finding = Finding("trouble", error.code, error.detail, error.remedy)
+            if finding not in found:
+                found.append(finding)
+
+
+def _is_legible(store: Store) -> bool:
+    """Whether it is a replica of the layout that this version writes."""
+    try:
+        return store.is_replica and store.layout() == LAYOUT
+    except StoreError:  # it has been told
+        return False
+
+
+def _no_file(path: str) -> Finding:
+    if not Path(building_path(path)).is_file():
+        raise StoreError(f"there is no file {path}", code="store_missing", remedy="Check the path.")
+    return Finding(
+        "trouble",
+        "clone_unfinished",
+        f"the clone of {path} was cut off",
+        "Run the same syncline clone again.",
+    )
+
+
+# The file -----------------------------------------------------------------------------------------------
+
+
+def _library() -> Iterator[Finding]:
+    version = ".".join(map(str, LIBRARY))
+    yield Finding("fact", "version", f"SQLite {version}")
+    if LIBRARY < SAFE_CHECKPOINTS:
+        safe = ".".join(map(str, SAFE_CHECKPOINTS))
+        yield Finding(
+            "warning",
+            "wal_reset",
+            f"SQLite before {safe} can lose writes when one connection writes while another checkpoints",
+            f"Use SQLite {safe} or newer in all programs that open the file; until then have one of them make"
+            " the checkpoints, while no other writes.",
+        )
+
+
+def _damage(store: Store) -> Iterator[Finding]:
+    """What SQLite finds wrong with the pages of the file, and its journal mode."""
+    for (state,) in store.rows(f"PRAGMA quick_check({DAMAGES})"):
+        if state != "ok":
+            yield Finding("trouble", "store_damaged", f"the file is damaged: {state}", ANEW)
+    mode = store.value("PRAGMA journal_mode")
+    if mode != "wal":
+        yield Finding(
+            "warning",
+            "not_wal",
+            f"the file is in journal mode {mode}: readers and writers block each other",
+            "Any verb of Syncline sets it to wal; have no program set another mode.",
+        )
+
+
+def _kind(store: Store) -> Iterator[Finding]:
+    """Whether it is a replica, and whose."""
+    if not store.is_replica:
+        remedy = "Make one with: syncline clone URL FILE, or: syncline track FILE TABLE --hub URL"
+        yield Finding("trouble", "not_a_replica", f"{store.path} is not a replica", remedy)
+        return
+    layout = store.layout()
+    if layout is None:
+        yield Finding("trouble", "state_missing", "the replica has lost its state", ANEW)
+    elif layout > LAYOUT:
+        sentence = f"the file has layout {layout}, this Syncline knows layout {LAYOUT}"
+        yield Finding(
+            "trouble", "store_layout", sentence, "Use the Syncline that wrote the file, or a newer one."
+        )
+    elif layout < LAYOUT:
+        sentence = f"the file has layout {layout}; it is brought to layout {LAYOUT} when it is opened"
+        yield Finding(
+            "warning", "older_layout", sentence, "Run: syncline status FILE; then examine it again."
+        )
+
+
+# The tables ---------------------------------------------------------------------------------------------
+
+
+def _identity(store: Store) -> Iterator[Finding]:
+    state = store.state()
+    yield Finding("fact", "replica", f"replica {state.replica} of {state.hub_url or 'a hub without a URL'}")
+    if state.schema is None or state.hydrate is not None:
+        yield Finding(
+            "trouble",
+            "hydrate_unfinished",
+            "the file has not been filled from the hub yet: that was cut off",
+            "Run the same syncline clone or track again; it goes on where it was cut off.",
+        )
+    if state.suppressed:
+        sentence = "capture is switched off, by another program: what is written is not sent"
+        yield Finding("trouble", "capture_suppressed", sentence, VERIFY)
+
+
+def _tables(store: Store) -> Iterator[Finding]:
+    """The columns, references and triggers of every tracked table."""
+    state = store.state()
+    if state.schema is None or state.hydrate is not None:
+        return
+    tables = Device.load(store).tables.values()
+    yield Finding("fact", "tables", f"{len(tables)} tables take part")
+    for t in tables:
+        wrong = misfits(store, t.table)
+        for sentence in wrong:
+            remedy = "Put the table back as it was, or clone a new file: syncline clone URL FILE"
+            yield Finding("trouble", "table_altered", sentence, remedy)
+        if not wrong:
+            yield from _additions(store, t)
+            yield from _triggers(store, t)
+            yield from _references(store, t)
+
+
+def _additions(store: Store, t: Statements) -> Iterator[Finding]:
+    """Columns that the application has added. Those that are generated are nobody's business."""
+    known = {column.name.lower() for column in t.table.columns}
+    for _, name, _, required, default, _, hidden in store.rows(f"PRAGMA table_xinfo({t.name})"):
+        if hidden or name.lower() in known:
+            continue
+        where = f"table {t.table.name}: the column {name} is in this file alone"
+        if required and default is None:
+            remedy = "Give it a default value; without one no row of the centre can be added here."
+            yield Finding(
+                "trouble", "column_required", f"{where}, and a row must have a value for it", remedy
+            )
+        else:
+            yield Finding("warning", "column_local", f"{where}: what it holds is not sent")
+
+
+def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
+    """Whether every change is captured."""
+    name = t.table.name
+    if store.row("SELECT 1 FROM sqlite_master WHERE name = ?", (f"_sync_log_{t.n}",)) is None:
+        yield Finding("trouble", "log_missing", f"table {name}: the change log is gone", ANEW)
+    try:
+        drift = capture.drift(store, t)
+    except SchemaError as error:
+        yield Finding("trouble", error.code, error.detail, error.remedy)
+        return
+    gone = [kind for kind in drift.altered if kind not in _OF_REPLACE]
+    for kinds, state in ((drift.missing, "missing"), (gone, "altered")):
+        if kinds:
+            listed = ", ".join(f"_sync_{t.n}_{kind}" for kind in kinds)
+            sentence = f"table {name}: triggers are {state}, changes may not have been captured: {listed}"
+            yield Finding("trouble", f"capture_{state}", sentence, VERIFY)
+    if len(gone) < len(drift.altered):
+        sentence = f"table {name}: its unique indexes were changed; a REPLACE by them is not captured whole"
+        yield Finding("warning", "capture_outdated", sentence, OPEN_ONCE)
+    if drift.after:
+        listed = ", ".join(drift.after)
+        sentence = (
+            f"table {name}: triggers made after those of capture are logged in the wrong order: {listed}"
+        )
+        yield Finding("warning", "capture_not_newest", sentence, OPEN_ONCE)
+
+
+def _references(store: Store, t: Statements) -> Iterator[Finding]:
+    """Rows whose parent is not there: some program writes with foreign_keys = OFF."""
+    sql = "SELECT parent, count(*) FROM pragma_foreign_key_check(?) GROUP BY parent ORDER BY parent"
+    for parent, count in store.rows(sql, (t.table.name,)):
+        rows = "1 row refers" if count == 1 else f"{count:,} rows refer"
+        yield Finding(
+            "trouble",
+            "parent_missing",
+            f"table {t.table.name}: {rows} to no row of {parent}",
+            f"Add the rows of {parent} or correct the reference, with PRAGMA foreign_keys = ON; then: "
+            "syncline verify FILE --repair",
+        )
+
+
+# What waits ---------------------------------------------------------------------------------------------
+
+
+def _pending(store: Store) -> Iterator[Finding]:
+    state = store.state()
+    if state.schema is None or state.hydrate is not None:
+        return
+    device = Device.load(store)
+    count = sum(pending_edits(device).values())
+    if count:
+        edits = "1 edit waits" if count == 1 else f"{count:,} edits wait"
+        yield Finding("fact", "pending", f"{edits} to be sent, the oldest since {oldest_edit(device)}")
+
+
+def _in_flight(store: Store) -> Iterator[Finding]:
+    for number, frozen in store.rows("SELECT number, frozen FROM _sync_outbox"):
+        sentence = f"push {number} of {frozen} was sent and not answered"
+        yield Finding("warning", "in_flight", sentence, "Run: syncline sync FILE; it asks again.")
+    if store.state().recovery is not None:
+        sentence = "the centre went back in time or was pruned, and the recovery from that was cut off"
+        yield Finding("warning", "recovery_unfinished", sentence, "Run: syncline sync FILE; it goes on.")
+
+
+def _for_a_person(store: Store) -> Iterator[Finding]:
+    rejected = store.value("SELECT count(*) FROM _sync_rejected")
+    if rejected:
+        sentence = f"edits that the centre refused: {rejected:,}"
+        yield Finding("trouble", "rejected", sentence, "Run: syncline rejected FILE")
+    undecided = len(conflicts(store, open_only=True))
+    if undecided:
+        sentence = f"conflicts that wait to be decided: {undecided:,}"
+        yield Finding("trouble", "open_conflicts", sentence, "Run: syncline conflicts FILE")
+
+
+def _kept(store: Store) -> Iterator[Finding]:
+    pushes, size = store.row("SELECT count(DISTINCT number), sum(length(body)) FROM _sync_sent") or (0, 0)
+    if pushes:
+        sentence = f"pushes kept in case the centre goes back in time: {pushes:,}, {size:,} bytes"
+        yield Finding("fact", "kept_pushes", sentence)
+
+
+_STEPS: tuple[Step, ...] = (_identity, _tables, _pending, _in_flight, _for_a_person, _kept)
