@@ -73,6 +73,19 @@ def registered(client: Client | None, replica: str, name: str, fingerprint: str,
     )
 
 
+def without_lost(
+    transaction: ReadTransaction, client: Client | None, position: Callable[[str], Position]
+) -> Client | None:
+    """The record without a watermark that the log does not reach back to: the replica fills itself anew."""
+    if client is None or not client.watermark:
+        return client
+    try:
+        (standing,) = transaction.standings([position(client.watermark)])
+    except ValueError:
+        standing = "restored"
+    return client if standing == "sound" else replace(client, watermark="")
+
+
 def is_due(client: Client, *, brought: bool) -> bool:
     """Whether a pull is to be noted: the last note is more than a minute old."""
     minute, pulled = timedelta(minutes=1), client.last_pull

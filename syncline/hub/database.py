@@ -344,9 +344,9 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Remove entries, about `limit` of them, and raise the floor in the same transaction.
 
         An entry goes if every position in `held` has seen it and it is older than `keep` seconds, or if it
-        is older than `longest`, whoever needs it; never one that an open transaction may still hide, nor
-        the newest. Ages go by the moments noted: without an old enough one nothing goes; with `keep` 0 the
-        present is one. Positions stay good as `standings` says (laws L4, L11)."""
+        is older than `longest`, whoever needs it; never one that an open transaction may still hide. `now()`
+        stays what it was. Ages go by the moments noted: without an old enough one nothing goes; with `keep`
+        0 the present is one. Positions stay good as `standings` says (laws L4, L11)."""
 
     def compact(self, limit: int) -> Removed:
         """Look through the next `limit` entries or so and remove those that `hub.compaction.covered` names.

@@ -296,6 +296,7 @@ class Hub:
         def work(transaction: WriteTransaction) -> tuple[Client, Position, int, Position]:
             client = transaction.lock_client(request.replica)
             clients.admit(client)
+            client = clients.without_lost(transaction, client, self.database.position)
             position = given or transaction.now()
             known = clients.registered(
                 client, request.replica, request.name, request.fingerprint or "", position.token()

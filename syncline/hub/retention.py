@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("syncline.hub")
 DAY = 86_400.0
 BATCH = 50_000
-"""Log entries a transaction."""
+"""Log entries that go in one transaction."""
+
+COMPACTED = 20_000
+"""Log entries that are looked through in one transaction: SQLite's write lock is held meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class _Undo(Exception):
 
 def prune(hub: Hub, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
     """Do all there is to do now, step by step, or until `stop` says so between two steps."""
-    compacted = _repeat(hub, lambda transaction: transaction.compact(BATCH), stop)
+    compacted = _repeat(hub, lambda transaction: transaction.compact(COMPACTED), stop)
     pruned = _repeat(hub, lambda transaction: _prune(hub, transaction, retention, BATCH), stop)
     conflicts = _repeat(hub, lambda transaction: _drop(transaction, retention), stop)
     replicas = hub.transact(lambda transaction: forget_for_good(transaction, retention.stale))
@@ -90,7 +93,7 @@ def foreseen(hub: Hub, retention: Retention, at_most: int = 1_000_000) -> Pruned
     """What `prune` would do, up to `at_most` entries: the same steps, rolled back."""
 
     def compact(transaction: WriteTransaction) -> Removed:
-        raise _Undo(transaction.compact(BATCH))
+        raise _Undo(transaction.compact(COMPACTED))
 
     def remove(transaction: WriteTransaction) -> Removed:
         raise _Undo(_prune(hub, transaction, retention, at_most))

@@ -223,3 +223,12 @@ def test_the_listing_says_who_lags_and_who_holds_the_log_back(desk: Desk) -> Non
     assert (first.client.replica, first.behind, first.holds) == ("slow", 2, True)
     assert (second.client.replica, second.behind, second.holds) == ("quick", 0, False)
     assert {one.state for one in clients.listing(desk.hub, 0)} <= {"live", "stale"}
+
+
+def test_who_registers_again_after_the_log_was_pruned_holds_back_what_comes_from_then_on(desk: Desk) -> None:
+    device = synced(desk)
+    lose_base(desk)
+    device.send(m.Register("r1"))
+    desk.sql("UPDATE item SET qty = 1", at=9)
+    (listed,) = clients.listing(desk.hub, 1e12)
+    assert (listed.behind, listed.holds) == (3, True)
