@@ -11,6 +11,7 @@ import click
 import syncline
 from syncline.cli import output
 from syncline.cli.options import json_option
+from syncline.errors import DatabaseError, SchemaError
 from syncline.model.finding import Finding
 
 HEADER = b"SQLite format 3\0"
@@ -46,14 +47,15 @@ def is_device_file(path: Path) -> bool:
 
 
 def _centre(toml: Path) -> tuple[dict[str, object], list[Finding]]:
+    """A centre that cannot be examined is what was found: not reached, a standby, not prepared."""
     from syncline.cli import configuration
 
     settings = configuration.read(toml)
-    hub = syncline.Hub(settings.hub.database, tables=settings.rules())
     try:
-        found = hub.examine()
-    finally:
-        hub.close()
+        with syncline.Hub(settings.hub.database, tables=settings.rules()) as hub:
+            found = hub.examine()
+    except (DatabaseError, SchemaError) as error:
+        found = [Finding("trouble", error.code, error.detail, error.remedy)]
     return {"database": output.without_password(settings.hub.database)}, found
 
 

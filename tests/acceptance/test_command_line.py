@@ -314,6 +314,11 @@ def test_verify_says_what_differs_and_repairs_just_that(world: World) -> None:
 def test_doctor_examines_the_centre_or_a_device_file_by_what_is_in_it(world: World) -> None:
     toml, file = world.folder / "syncline.toml", world.clone("a.db")
     assert world.json("doctor", toml)["database"].endswith("central.db")
+    bare = world.folder / "bare.toml"
+    bare.write_text('[hub]\ndatabase = "sqlite:///bare.db"', encoding="utf-8")
+    assert "trouble  " in world.run("doctor", bare, code=3)
+    execute(world.folder / "bare.db", "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    assert world.run("doctor", bare, code=3).splitlines()[0].endswith("[not_prepared]")
     assert all(finding["level"] != "trouble" for finding in world.json("doctor", file)["findings"])
     execute(file, "UPDATE person SET name = 'X' WHERE id = 1", 'DROP TRIGGER "_sync_1_delete"')
     said = world.run("doctor", file, code=3).splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 import syncline
 from syncline import Hub, Table
+from syncline.cli import output, run
 from syncline.errors import DatabaseReadOnly, DatabaseUnavailable, SynclineError
 from syncline.hub.database import Tuning
 from syncline.server import create_app, serving
@@ -64,7 +66,7 @@ def add(file: Path) -> None:
 
 def totals(hub: Hub) -> list[tuple[int, int]]:
     with psycopg.connect(hub.database._url) as connection:  # type: ignore[attr-defined]
-        return connection.execute("SELECT id, total FROM counter ORDER BY id").fetchall()  # type: ignore[return-value]
+        return connection.execute("SELECT id, total FROM counter ORDER BY id").fetchall()
 
 
 @pytest.mark.parametrize("end", [shut_down, PostgresServer.crash], ids=["restart", "crash"])
@@ -126,19 +128,38 @@ def test_l2_a_crash_under_load_loses_and_doubles_nothing(
     assert totals(hub) == [(n, sum(added)) for n in range(1, 11)]
 
 
+def troubles(toml: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `doctor` finds to be trouble, by code."""
+    capsys.readouterr()
+    code = run(["doctor", str(toml), "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    wrong = [finding["code"] for finding in found if finding["level"] == "trouble"]
+    assert code == (output.PERSON_NEEDED if wrong else output.DONE)
+    return wrong
+
+
 def test_a_standby_is_said_to_take_no_writes_and_works_once_promoted(
-    server: PostgresServer, hub: Hub
+    server: PostgresServer, hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert server.folder is not None
+    toml = tmp_path / "syncline.toml"
+    toml.write_text(f'[hub]\ndatabase = "{hub.database._url}"\n')  # type: ignore[attr-defined]
+    assert troubles(toml, capsys) == []
     shut_down(server)
+    assert troubles(toml, capsys) == ["database_unavailable"]
     (server.folder / "data" / "standby.signal").touch()
     server.start_again()
     for _ in range(2):
         with pytest.raises(DatabaseReadOnly) as caught:
             hub.ready()
         assert (caught.value.code, caught.value.retry) == ("database_read_only", True)
+    assert troubles(toml, capsys) == ["database_read_only"]
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
+    assert troubles(toml, capsys) == []
+    found = {finding.code: finding.sentence for finding in hub.examine()}
+    assert ", timeline 2, " in found["cluster"]
+    assert found["promoted"].endswith("the timeline was 1")
     hub.ready()
 
 
@@ -152,6 +173,7 @@ def test_a_database_that_an_operator_has_made_read_only_can_be_pulled_from(
         with pytest.raises(DatabaseReadOnly):
             device.sync()
         other.pull()
+        assert [found.code for found in hub.examine() if found.level == "trouble"] == ["database_read_only"]
         _make_read_only(server, hub, "off")
         device.sync()
         assert totals(hub) == [(n, 1) for n in range(1, 11)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
+from syncline.errors import DatabaseReadOnly
 from syncline.hub.database import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
@@ -18,6 +19,7 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     """The findings. `planned` is what another `prepare` would do, `notes` what was left out and why."""
     sql = queries("examine.sql")
     found = [Finding("fact", "version", f"PostgreSQL {session.value(sql['version'])}")]
+    found += _place(session)
     found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
     found.append(Finding("fact", "log_size", f"the log takes {session.value(sql['log size'])}"))
     found += [Finding("warning", "not_taking_part", note) for note in notes]
@@ -31,3 +33,29 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     for statement in grants.missing(session, schema):
         found.append(Finding("trouble", "grants_missing", "the hub's role lacks a right", f"{statement};"))
     return found
+
+
+def _place(session: Session) -> list[Finding]:
+    """Where the database is, whether it was elsewhere when a server last used it, whether it takes writes."""
+    here: str = session.value(queries("read.sql")["cluster"])
+    data, timeline, database = _parts(here)
+    found = [Finding("fact", "cluster", f"cluster {data}, timeline {timeline}, database {database}")]
+    recorded: str = session.value(queries("retention.sql")["cluster"])
+    if recorded and _parts(recorded)[::2] != (data, database):
+        sentence = f"the database was moved here from cluster {_parts(recorded)[0]}"
+        remedy = "Nothing needs to be done: every device fills itself again with its next sync."
+        found.append(Finding("warning", "moved", sentence, remedy))
+    elif recorded and recorded != here:
+        sentence = f"a standby was promoted, or a backup restored: the timeline was {_parts(recorded)[1]}"
+        remedy = "Nothing needs to be done: each device recovers with its next sync what was lost."
+        found.append(Finding("warning", "promoted", sentence, remedy))
+    if session.value(queries("examine.sql")["read only"]):
+        sentence, remedy = "the central database takes no writes at present", DatabaseReadOnly.remedy
+        found.append(Finding("trouble", DatabaseReadOnly.code, sentence, remedy))
+    return found
+
+
+def _parts(cluster: str) -> tuple[str, int, str]:
+    """The cluster's data, its timeline and the database."""
+    data, timeline, database = cluster.split("/")
+    return data, int(timeline, 16), database

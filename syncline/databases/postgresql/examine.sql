@@ -3,6 +3,10 @@
 -- name: version
 SELECT current_setting('server_version') || ', wal_level ' || current_setting('wal_level');
 
+-- name: read only
+-- Whether an operator has forbidden writes, beside what this transaction has chosen itself.
+SELECT current_setting('default_transaction_read_only')::bool;
+
 -- name: triggers
 -- Our triggers that do not fire always.
 SELECT t.tgrelid::regclass::text || '.' || t.tgname, t.tgenabled::text FROM pg_trigger t
