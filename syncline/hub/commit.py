@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from syncline.hub.codes import remedy_of
 from syncline.hub.database import Refusal, Stage, WriteTransaction
+from syncline.hub.dependents import with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
 
@@ -39,8 +40,11 @@ def commit_stages(
         found = _attempt(transaction, stages, origin)
         if not found:
             return refused
-        for stage, rows in _by_stage(found):
-            transaction.discard(stage, [refusal.row for refusal in rows])
+        found = with_dependents(schema, stages, found)
+        for stage, refusals in _by_stage(found):
+            rows = [refusal.row for refusal in refusals]
+            transaction.discard(stage, rows)
+            stage.discarded.update(rows)
         rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
 

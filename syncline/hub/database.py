@@ -82,7 +82,7 @@ class Stage:
     `rows[i]` is key + values of `columns` (indices into the table's `values`; empty for delete).
     `op` and `hlc[i]` go to the log, with the mask of `columns` (insert, delete and op R: every column).
     `entries` replaces that where one row needs several log entries: (i, mask, hlc).
-    `handle` belongs to the adapter.
+    `handle` belongs to the adapter; `discarded` are the rows that the engine has taken out.
     """
 
     table: int
@@ -93,6 +93,7 @@ class Stage:
     hlc: list[int]
     entries: list[tuple[int, int, int]] | None = None
     handle: Any = None
+    discarded: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,20 +204,24 @@ class LargeReceiver(Receiver):
 
     def _apply(self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome) -> list[Late]:
         before = whole.refused.keys() | whole.settled.rejected.keys()
+        contested = [frozenset(stage.discarded) for stage in stages]
         refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
         self._note_differing(transaction, stages, whole.settled)
         waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT)}
         whole.refused |= {row: why for row, why in refused.items() if row not in waiting}
-        return [item for stage in stages if (item := _late(self.schema, stage, waiting)) is not None]
+        pairs = zip(stages, contested, strict=True)
+        return [
+            item
+            for stage, others in pairs
+            if (item := _late(self.schema, stage, stage.discarded - others, waiting)) is not None
+        ]
 
 
-def _late(schema: Schema, stage: Stage, waiting: dict[RowId, Refused]) -> Late | None:
-    """The rows of a stage that must wait, as a stage of their own."""
-    if not waiting:
-        return None
+def _late(schema: Schema, stage: Stage, refused: set[int], waiting: dict[RowId, Refused]) -> Late | None:
+    """The refused rows of a stage that must wait, as a stage of their own."""
     arity = len(schema.tables[stage.table].key)
-    places = [(stage.table, tuple(row[:arity])) for row in stage.rows]
-    chosen = [number for number, place in enumerate(places) if place in waiting]
+    places = {number: (stage.table, tuple(stage.rows[number][:arity])) for number in refused}
+    chosen = [number for number in sorted(refused) if places[number] in waiting]
     if not chosen:
         return None
     entries = None
@@ -225,7 +229,7 @@ def _late(schema: Schema, stage: Stage, waiting: dict[RowId, Refused]) -> Late |
         renumbered = {number: new for new, number in enumerate(chosen)}
         entries = [(renumbered[n], mask, hlc) for n, mask, hlc in stage.entries if n in renumbered]
     rows, hlc = [stage.rows[n] for n in chosen], [stage.hlc[n] for n in chosen]
-    rest = replace(stage, rows=rows, hlc=hlc, entries=entries, handle=None)
+    rest = replace(stage, rows=rows, hlc=hlc, entries=entries, handle=None, discarded=set())
     return Late(rest, {places[n]: waiting[places[n]] for n in chosen})
 
 

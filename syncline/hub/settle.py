@@ -88,6 +88,7 @@ def settle(
                 transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided
             )
             transaction.discard(stage, contested)
+            stage.discarded.update(contested)
         if len(contested) < len(part.rows):
             settled.stages.append(stage)
     if not settled.wanted:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from syncline.databases.sqlite.write import Writer
 from syncline.errors import (
     DigestMismatch,
     Malformed,
@@ -189,6 +190,40 @@ def test_rows_below_one_that_is_rejected_in_a_later_chunk_are_rejected_with_it(d
     verdict = push.commit()
     assert rejections(verdict) == [(0, [1], "parent_rejected"), (0, [7], "check_violation")]
     assert ids(desk, "shelf") == [8]
+
+
+def test_l9_a_long_chain_towards_a_later_chunk_waits_at_once(desk: Desk) -> None:
+    def chain(first: int, last: int) -> Fill:
+        def fill(device: Device) -> None:
+            for number in range(first, last):
+                device.insert("shelf", number, None, number + 1, 1)
+
+        return fill
+
+    attempts = []
+    apply = Writer.apply
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Writer, "apply", lambda *args: attempts.append(1) or apply(*args))
+        push = Large(desk.device("r1"), chain(0, 300), chain(300, 600), shelves(600)).upload()
+        assert push.commit().rejected == []
+    assert ids(desk, "shelf") == list(range(601))
+    assert len(attempts) < 10
+
+
+def test_a_contested_row_that_must_wait_is_written_as_it_was_decided(desk: Desk) -> None:
+    desk.sql("INSERT INTO shelf VALUES (1, 'a', NULL, 1)")
+    device = desk.device("r1")
+    desk.sql("UPDATE shelf SET height = 50 WHERE id = 1", at=5)
+
+    def change(device: Device) -> None:
+        device.update("shelf", [1], {"above": 9, "height": 2}, at=3)
+        device.insert("shelf", 2, "b", None, 1)
+
+    device.detail("shelf", [1], {"above": None, "height": 1}, ["a", None, 1])
+    push = Large(device, change, shelves(9)).upload()
+    verdict = push.commit()
+    assert (verdict.wanted, verdict.rejected) == ([], [])
+    assert desk.sql("SELECT above, height FROM shelf WHERE id = 1") == [(9, 50)]
 
 
 def test_l9_deletes_wait_for_each_other_and_writes_come_before_them(desk: Desk) -> None:
