@@ -234,6 +234,8 @@ def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
                 _show(work, t, key, mine.image, write)
             elif write:
                 updates.setdefault(tuple(write), []).append([*key, *write.values()])
+        elif kind in ("D", "-") and mine.present is not None:
+            work.hold(t, key, None)  # shown for a child's sake: it leaves with its verdict
         # I, R, D and '-': the local row competes as a whole; the hub will say
     work.overlay.move(t, bases)
     for written, changed in updates.items():
