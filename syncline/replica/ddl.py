@@ -8,6 +8,7 @@ free (law L9). Indexes come after the rows, which is faster; those that a foreig
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from syncline.replica.store import quote
@@ -21,11 +22,30 @@ def create_tables(schema: Schema) -> list[str]:
 def create_indexes(schema: Schema) -> list[str]:
     """The CREATE INDEX statements for when the rows are in."""
     statements: list[str] = []
+    names = _Names(schema)
     for table in schema.tables:
         statements += table.indexes
         if table.ddl is None:
-            statements += _uniques(table, schema) + _child_indexes(table, schema)
+            statements += _uniques(table, schema, names) + _child_indexes(table, schema, names)
     return statements
+
+
+class _Names:
+    """Names for indexes. In SQLite they must differ, in more than case, from those of all other indexes and
+    of all tables: `t` with `a_b` and `t_a` with `b` would have the same one."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._taken = {table.name.lower() for table in schema.tables}
+
+    def new(self, *parts: str) -> str:
+        """A name of these parts, quoted; with a number if it is taken."""
+        plain = name = "_".join(parts)
+        for number in count(2):
+            if name.lower() not in self._taken:
+                break
+            name = f"{plain}_{number}"
+        self._taken.add(name.lower())
+        return quote(name)
 
 
 def _create_table(table: TableSchema, schema: Schema) -> str:
@@ -74,22 +94,22 @@ def _is_parent(table: TableSchema, columns: Sequence[str], schema: Schema) -> bo
     )
 
 
-def _uniques(table: TableSchema, schema: Schema) -> list[str]:
+def _uniques(table: TableSchema, schema: Schema, names: _Names) -> list[str]:
     return [
-        f"CREATE UNIQUE INDEX {quote('_'.join([table.name, *unique, 'unique']))}"
+        f"CREATE UNIQUE INDEX {names.new(table.name, *unique, 'unique')}"
         f" ON {quote(table.name)} ({_names(unique)})"
         for unique in table.uniques
         if not _is_parent(table, unique, schema)
     ]
 
 
-def _child_indexes(table: TableSchema, schema: Schema) -> list[str]:
+def _child_indexes(table: TableSchema, schema: Schema, names: _Names) -> list[str]:
     """One for every foreign key that has none: without it each delete of a parent reads all children."""
     present = [table.key, *table.uniques]
     statements = []
     for columns in dict.fromkeys(key.columns for key in _carried(table, schema)):
         if not any(other[: len(columns)] == columns for other in present):
-            name = quote("_".join([table.name, *columns, "parent"]))
+            name = names.new(table.name, *columns, "parent")
             statements.append(f"CREATE INDEX {name} ON {quote(table.name)} ({_names(columns)})")
     return statements
 

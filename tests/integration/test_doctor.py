@@ -31,6 +31,36 @@ def test_l12_postgresql_says_what_was_altered(postgres_url: str) -> None:
         assert troubles(hub) == {"not_current"}
 
 
+def test_l12_a_partition_that_was_attached_or_detached_is_noticed_and_the_remedy_works(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """No trigger fires for the rows that move with it."""
+    centre, file = PostgresCentre(postgres_url), tmp_path / "device.db"
+    centre.run(
+        "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)",
+        "CREATE TABLE p2 (id int PRIMARY KEY)",
+        "INSERT INTO p VALUES (1)",
+        "INSERT INTO p2 VALUES (11)",
+    )
+    with syncline.Hub(postgres_url, tables={"p": syncline.Table()}) as hub:
+        hub.init()
+        with syncline.clone(hub, file) as replica, closing(sqlite3.connect(file)) as device:
+            for move, left in (
+                ("ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (10) TO (20)", [(1,), (11,)]),
+                ("ALTER TABLE p DETACH PARTITION p1", [(11,)]),
+            ):
+                assert troubles(hub) == set()
+                centre.run(move)
+                (finding,) = (finding for finding in hub.examine() if finding.level == "trouble")
+                assert finding.code == "not_current"
+                assert "syncline init" in finding.remedy
+                assert "syncline verify" in finding.remedy
+                hub.init()
+                assert replica.verify(repair=True).equal
+                assert device.execute("SELECT id FROM p ORDER BY id").fetchall() == left
+
+
 def test_l12_sqlite_says_what_was_altered(tmp_path: Path) -> None:
     file = tmp_path / "central.db"
     with closing(sqlite3.connect(file)) as connection:

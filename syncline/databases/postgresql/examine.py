@@ -12,7 +12,7 @@ from syncline.hub.database import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
-AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE on each device."
+AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
 def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence[str]) -> list[Finding]:

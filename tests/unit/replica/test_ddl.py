@@ -106,3 +106,19 @@ def test_the_sign_of_a_zero_survives_in_a_float_column() -> None:
     device = made(arrange([table]))
     device.execute("INSERT INTO f VALUES (1, ?)", (-0.0,))
     assert str(device.execute("SELECT x FROM f").fetchone()[0]) == "-0.0"
+
+
+def test_indexes_of_different_tables_never_have_the_same_name() -> None:
+    """`t` with `a_b` and `t_a` with `b`; and a table that is called like an index, but for case."""
+    up = ForeignKey(("up",), "t", ("id",))
+    columns = (column("id", "INTEGER"), column("up", "INTEGER"), column("a_b"), column("b"), column("a_up"))
+    tables = [
+        TableSchema("t", columns, ("id",), (ForeignKey(("a_up",), "t", ("id",)),), uniques=(("a_b",),)),
+        TableSchema("t_a", columns, ("id",), (up,), uniques=(("b",), ("a_b", "b"))),
+        TableSchema("t_A_b_unique", columns, ("id",), (up,)),
+        TableSchema("t_a_b_unique_2", columns, ("id",)),
+    ]
+    device = made(arrange(tables))
+    made_by = "SELECT tbl_name, count(*) FROM sqlite_master WHERE sql LIKE 'CREATE % INDEX %' OR"
+    found = device.execute(f"{made_by} sql LIKE 'CREATE INDEX %' GROUP BY 1 ORDER BY 1").fetchall()
+    assert found == [("t", 2), ("t_A_b_unique", 1), ("t_a", 3)]
