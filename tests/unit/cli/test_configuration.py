@@ -9,6 +9,7 @@ import pytest
 from syncline.cli import configuration
 from syncline.errors import ConfigurationError
 from syncline.hub.database import Tuning
+from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
 
 EXAMPLE = """
@@ -121,3 +122,25 @@ def test_the_use_of_the_database_can_be_tuned(tmp_path: Path) -> None:
 def test_a_tuning_that_cannot_be_is_refused_by_name(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigurationError, match=line.split()[0]):
         read(tmp_path, f'[hub]\ndatabase = "x:"\n{line}\n')
+
+
+def test_retention_is_given_in_days(tmp_path: Path) -> None:
+    days = "[retention]\nstale_days = 30\nmax_days = 60\nreoffer_days = 1\n"
+    settings = read(tmp_path, f'[hub]\ndatabase = "sqlite:////x.db"\n{days}')
+    assert settings.retention.rules() == Retention(30 * DAY, 2 * DAY, 60 * DAY, 365 * DAY, 3600.0)
+    assert settings.retention.limits().keep_sent == 86_400
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[retention]\nstale_day = 3\n", "stale_day"),
+        ("[retention]\nkeep_days = 90\nmax_days = 60\n", "longest"),
+        ("[retention]\nkeep_days = 1\n", "snapshot_age"),
+        ("[retention]\ninterval = 0\n", "interval"),
+    ],
+)
+def test_retention_that_cannot_be_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    hub = '[hub]\ndatabase = "sqlite:////x.db"\nsnapshots = "s"\nsnapshot_age = 86400\n'
+    with pytest.raises(ConfigurationError, match=said):
+        read(tmp_path, hub + text)
