@@ -19,6 +19,7 @@ from bench.world import World
 SECTIONS = (
     "capture",
     "push",
+    "parts",
     "pull",
     "hydrate",
     "hydrate_file",
