@@ -100,7 +100,7 @@ def _serve(
         tables = [table.name for table in hub.schema.tables]
         threads = max(1, settings.hub.pool - SPARE_CONNECTIONS)
         app = syncline.server.create_app(hub, threads=threads, snapshots=_snapshots(hub, settings.hub))
-        with Housekeeping(hub, hub.retention):
+        with Housekeeping(hub):
             runner.serve(app, listening, lambda url: announce(url, tables))
 
 

@@ -11,13 +11,11 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from syncline.errors import Conflict, DatabaseError, ReplicaRevoked, UnknownReplica
+from syncline.hub.central import Central
 from syncline.hub.database import Client, Position, ReadTransaction, WriteTransaction
-
-if TYPE_CHECKING:
-    from syncline.hub.engine import Hub
 
 logger = logging.getLogger("syncline.hub")
 PAGE = 1000
@@ -146,10 +144,10 @@ def held_by(
     return {name: held for (name, held), standing in pairs if standing == "sound"}
 
 
-def listing(hub: Hub, stale_seconds: float) -> list[Listed]:
+def listing(central: Central, stale_seconds: float) -> list[Listed]:
     """Every replica but the forgotten ones, the one that lags most first."""
-    with hub.database.read() as transaction:
-        held = held_by(transaction, hub.database.position, stale_seconds)
+    with central.database.read() as transaction:
+        held = held_by(transaction, central.database.position, stale_seconds)
         behind = {name: transaction.behind(place, MOST_BEHIND) for name, place in held.items()}
         clients = [client for client in every_client(transaction) if not client.forgotten]
     most = max(behind.values(), default=0)
@@ -162,17 +160,17 @@ def listing(hub: Hub, stale_seconds: float) -> list[Listed]:
     return sorted(found, key=lambda one: (-(one.behind or 0), one.client.replica))
 
 
-def forget(hub: Hub, replica: str) -> Client:
+def forget(central: Central, replica: str) -> Client:
     """Hide the replica and let it hold nothing back. UnknownReplica if there is none."""
-    return _changed(hub, replica, lambda client: replace(client, forgotten=True))
+    return _changed(central, replica, lambda client: replace(client, forgotten=True))
 
 
-def revoke(hub: Hub, replica: str, *, revoked: bool) -> Client:
+def revoke(central: Central, replica: str, *, revoked: bool) -> Client:
     """Lock the replica out, or let it in again. UnknownReplica if there is none."""
-    return _changed(hub, replica, lambda client: replace(client, revoked=revoked, forgotten=False))
+    return _changed(central, replica, lambda client: replace(client, revoked=revoked, forgotten=False))
 
 
-def _changed(hub: Hub, replica: str, change: Callable[[Client], Client]) -> Client:
+def _changed(central: Central, replica: str, change: Callable[[Client], Client]) -> Client:
     def work(transaction: WriteTransaction) -> Client:
         client = transaction.lock_client(replica)
         if client is None:
@@ -183,7 +181,7 @@ def _changed(hub: Hub, replica: str, change: Callable[[Client], Client]) -> Clie
         transaction.save_client(changed)
         return changed
 
-    return hub.transact(work)
+    return central.transact(work)
 
 
 def forget_for_good(transaction: WriteTransaction, stale_seconds: float) -> int:

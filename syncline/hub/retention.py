@@ -10,15 +10,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from syncline.errors import ConfigurationError
+from syncline.hub.central import Central
 from syncline.hub.clients import forget_for_good, held_by, listing
 from syncline.hub.database import Removed, WriteTransaction
 from syncline.model.clock import milliseconds
-
-if TYPE_CHECKING:
-    from syncline.hub.engine import Hub
 
 logger = logging.getLogger("syncline.hub")
 DAY = 86_400.0
@@ -75,13 +73,13 @@ class _Undo(Exception):
         self.removed = removed
 
 
-def prune(hub: Hub, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
+def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
     """Do all there is to do now, step by step, or until `stop` says so between two steps."""
-    compacted = _repeat(hub, lambda transaction: transaction.compact(COMPACTED), stop)
-    pruned = _repeat(hub, lambda transaction: _prune(hub, transaction, retention, BATCH), stop)
-    conflicts = _repeat(hub, lambda transaction: _drop(transaction, retention), stop)
-    replicas = hub.transact(lambda transaction: forget_for_good(transaction, retention.stale))
-    done = _report(hub, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
+    compacted = _repeat(central, lambda transaction: transaction.compact(COMPACTED), stop)
+    pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
+    conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
+    replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
+    done = _report(central, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
     logger.info(
         "pruned the log",
         extra={"action": "prune", "compacted": compacted, "pruned": pruned, "conflicts": conflicts},
@@ -89,28 +87,36 @@ def prune(hub: Hub, retention: Retention, stop: Callable[[], bool] = lambda: Fal
     return done
 
 
-def foreseen(hub: Hub, retention: Retention, at_most: int = 1_000_000) -> Pruned:
+def prune_in_turn(central: Central, retention: Retention, stop: Callable[[], bool]) -> bool:
+    """`prune`, if the interval has passed since any process did and none is at it; whether it was done."""
+    if not central.transact(lambda transaction: transaction.take_turn(retention.interval)):
+        return False
+    prune(central, retention, stop)
+    return True
+
+
+def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -> Pruned:
     """What `prune` would do, up to `at_most` entries: the same steps, rolled back."""
 
     def compact(transaction: WriteTransaction) -> Removed:
         raise _Undo(transaction.compact(COMPACTED))
 
     def remove(transaction: WriteTransaction) -> Removed:
-        raise _Undo(_prune(hub, transaction, retention, at_most))
+        raise _Undo(_prune(central, transaction, retention, at_most))
 
     def drop(transaction: WriteTransaction) -> Removed:
         raise _Undo(_drop(transaction, retention))
 
-    compacted, removed, dropped = (_undone(hub, work) for work in (compact, remove, drop))
+    compacted, removed, dropped = (_undone(central, work) for work in (compact, remove, drop))
     more = compacted.more or removed.more or dropped.more
     return _report(
-        hub, retention, compacted.entries, removed.entries, dropped.entries, 0, dry_run=True, more=more
+        central, retention, compacted.entries, removed.entries, dropped.entries, 0, dry_run=True, more=more
     )
 
 
-def _prune(hub: Hub, transaction: WriteTransaction, retention: Retention, limit: int) -> Removed:
+def _prune(central: Central, transaction: WriteTransaction, retention: Retention, limit: int) -> Removed:
     transaction.note_moment()
-    held = held_by(transaction, hub.database.position, retention.stale)
+    held = held_by(transaction, central.database.position, retention.stale)
     return transaction.prune(list(held.values()), retention.keep, retention.longest, limit)
 
 
@@ -119,23 +125,23 @@ def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
     return Removed(gone, gone == BATCH)
 
 
-def _repeat(hub: Hub, step: Callable[[WriteTransaction], Removed], stop: Callable[[], bool]) -> int:
+def _repeat(central: Central, step: Callable[[WriteTransaction], Removed], stop: Callable[[], bool]) -> int:
     gone, more = 0, True
     while more and not stop():
-        removed = hub.transact(step)
+        removed = central.transact(step)
         gone, more = gone + removed.entries, removed.more
     return gone
 
 
-def _undone(hub: Hub, work: Callable[[WriteTransaction], Removed]) -> Removed:
+def _undone(central: Central, work: Callable[[WriteTransaction], Removed]) -> Removed:
     try:
-        return hub.transact(work)
+        return central.transact(work)
     except _Undo as undo:
         return undo.removed
 
 
 def _report(
-    hub: Hub,
+    central: Central,
     retention: Retention,
     compacted: int,
     pruned: int,
@@ -145,8 +151,8 @@ def _report(
     dry_run: bool,
     more: bool,
 ) -> Pruned:
-    held = [one.client.replica for one in listing(hub, retention.stale) if one.holds]
-    with hub.database.read() as transaction:
+    held = [one.client.replica for one in listing(central, retention.stale) if one.holds]
+    with central.database.read() as transaction:
         hlc = transaction.floor().hlc
     floor = datetime.fromtimestamp(milliseconds(hlc) / 1000, UTC).isoformat(timespec="milliseconds")
     return Pruned(

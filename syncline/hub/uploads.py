@@ -8,20 +8,17 @@ passed: a repeated commit answers with the rows as they are now, and asks the ch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from syncline.errors import Malformed, TooLarge, UnknownUpload
+from syncline.hub.central import Central
 from syncline.hub.database import Upload, UploadedChunk, WriteTransaction
 from syncline.hub.large import Chunks, LargeReceiver
 from syncline.hub.receive import check_step
+from syncline.hub.requests import Handlers, Requests
 from syncline.model.actor import Actor
 from syncline.protocol import messages as m
 from syncline.protocol.body import check_digest, pack_details
 from syncline.protocol.limits import check_begun
-
-if TYPE_CHECKING:
-    from syncline.hub.engine import Hub
 
 logger = logging.getLogger("syncline.hub")
 KEPT_SECONDS = 86_400.0
@@ -29,12 +26,12 @@ KEPT_SECONDS = 86_400.0
 
 
 class Uploads:
-    """The handlers of the requests about large pushes: a part of `Hub` in a module of its own."""
+    """The handlers of the requests about large pushes. What a push amounts to is decided by `requests`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, central: Central, requests: Requests) -> None:
+        self._central, self._requests = central, requests
 
-    def handlers(self) -> Mapping[type, Callable[[Actor, Any], m.Response]]:
+    def handlers(self) -> Handlers:
         return {
             m.BeginPush: self.begin,
             m.PushChunk: self.keep,
@@ -45,8 +42,8 @@ class Uploads:
 
     def begin(self, actor: Actor, request: m.BeginPush) -> m.PushBegun:
         """Announce an upload, or ask how far it is."""
-        self._hub._checked(request.schema)
-        check_begun(request, self._hub.limits)
+        self._central.checked(request.schema)
+        check_begun(request, self._central.limits)
         upload = Upload(
             request.replica,
             request.number,
@@ -64,7 +61,7 @@ class Uploads:
                 transaction.save_upload(upload)
             return [number for number, _, _ in transaction.chunks_kept(request.replica)]
 
-        have = self._hub._write(work)
+        have = self._central.write(work)
         logger.info(
             "began large push",
             extra={"action": "begin_push", "replica": request.replica, "number": request.number,
@@ -84,22 +81,22 @@ class Uploads:
             sizes = [size for number, _, size in transaction.chunks_kept(request.replica)
                      if number != request.chunk]  # fmt: skip
             total = sum(sizes) + len(content.body) + len(content.details)
-            if total > self._hub.limits.push_total_bytes:
+            if total > self._central.limits.push_total_bytes:
                 raise TooLarge(
-                    f"push {request.number} holds more than {self._hub.limits.push_total_bytes} bytes"
+                    f"push {request.number} holds more than {self._central.limits.push_total_bytes} bytes"
                 )
             transaction.save_chunk(request.replica, request.chunk, content)
 
-        self._hub._write(work)
+        self._central.write(work)
         return m.ChunkKept(request.number, request.chunk)
 
     def prepare(self, actor: Actor, request: m.PreparePush) -> m.Verdict:
         """The verdict, without doing it."""
-        return self._hub._foreseen(self._receiver(request))
+        return self._requests.foreseen(self._receiver(request))
 
     def commit(self, actor: Actor, request: m.CommitPush) -> m.Verdict:
         """Do it."""
-        return self._hub._decided(actor, request, self._receiver(request))
+        return self._requests.decided(actor, request, self._receiver(request))
 
     def forget(self, actor: Actor, request: m.ForgetPush) -> m.PushForgotten:
         """Forget the upload, if it is the one the replica has."""
@@ -109,18 +106,20 @@ class Uploads:
             if upload is not None and upload.number == request.number:
                 transaction.forget_upload(request.replica)
 
-        self._hub._write(work)
+        self._central.write(work)
         return m.PushForgotten(request.number)
 
     def _receiver(self, request: m.PreparePush | m.CommitPush) -> LargeReceiver:
-        hub = self._hub
-        schema, rules = hub._checked(request.schema)
-        upload = hub._write(
+        central = self._central
+        schema, rules = central.checked(request.schema)
+        upload = central.write(
             lambda transaction: self._known(transaction, request.replica, request.number, request.digest)
         )
-        chunks = Chunks(upload, schema, hub.limits)
-        bases = [hub._position(token, None) for token in upload.bases]
-        return LargeReceiver(schema, rules, request, (), bases, hub._tolerance, chunks, hub.limits.push_rows)
+        chunks = Chunks(upload, schema, central.limits)
+        bases = [central.position(token, None) for token in upload.bases]
+        return LargeReceiver(
+            schema, rules, request, (), bases, central.tolerance, chunks, central.limits.push_rows
+        )
 
     @staticmethod
     def _known(transaction: WriteTransaction, replica: str, number: int, digest: str) -> Upload:

@@ -9,7 +9,6 @@ from types import TracebackType
 
 from syncline.errors import SynclineError
 from syncline.hub.engine import Hub
-from syncline.hub.retention import Retention, prune
 
 logger = logging.getLogger("syncline.server")
 LOOK_SECONDS = 60.0
@@ -17,12 +16,12 @@ LOOK_SECONDS = 60.0
 
 
 class Housekeeping:
-    """Prunes the log of `hub` once per `retention.interval`, whichever of the servers does it.
+    """Prunes the log of `hub` once per `hub.retention.interval`, whichever of the servers does it.
 
     Used as a context: the thread ends with it, after the step of pruning that is under way."""
 
-    def __init__(self, hub: Hub, retention: Retention) -> None:
-        self._hub, self._retention = hub, retention
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
         self._ended = Event()
         self._thread = Thread(target=self._run, name="syncline-housekeeping", daemon=True)
 
@@ -39,15 +38,12 @@ class Housekeeping:
     def look(self) -> bool:
         """Prune if it is time and nobody else does; whether it did. A failure is logged and tried later."""
         try:
-            if not self._hub.transact(lambda transaction: transaction.take_turn(self._retention.interval)):
-                return False
-            prune(self._hub, self._retention, self._ended.is_set)
+            return self._hub.prune_in_turn(self._ended.is_set)
         except SynclineError as error:
             logger.warning("pruning was put off: %s", error, extra={"action": "prune"})
             return False
-        return True
 
     def _run(self) -> None:
-        pause = min(LOOK_SECONDS, self._retention.interval)
+        pause = min(LOOK_SECONDS, self._hub.retention.interval)
         while not self._ended.wait(random.uniform(0.5, 1.0) * pause):
             self.look()

@@ -225,7 +225,8 @@ def test_a_log_that_was_really_pruned(world: World) -> None:
     for visits in (10, 20):
         b.execute("UPDATE customer SET visits = visits + ?, name = 'Bert' WHERE id = 2", (visits,))
         world.sync("b.db")
-    world.hub.transact(lambda transaction: transaction.prune([], 0.0, None, 1000))
+    with world.hub.database.write() as transaction:
+        transaction.prune([], 0.0, None, 1000)
     report = world.sync("a.db")
     assert report.recovered is not None
     assert (report.recovered.reason, report.push.rejected) == ("pruned", ())

@@ -153,13 +153,16 @@ def test_what_is_young_stays(place: Place) -> None:
 
 def test_of_two_servers_one_prunes(place: Place) -> None:
     place.insert(1, 2, 3)
-    first, second = (Housekeeping(place.hub, Retention(keep=0, interval=3600)) for _ in range(2))
+    hubs = [Hub(place.url, retention=Retention(keep=0, interval=3600)) for _ in range(2)]
+    first, second = map(Housekeeping, hubs)
     assert [first.look(), second.look(), first.look()] == [True, False, False]
+    for hub in hubs:
+        hub.close()
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 def test_l4_an_open_transaction_loses_nothing(place: Place, postgres_server: PostgresServer) -> None:
-    if place.url.startswith("sqlite"):
-        pytest.skip("SQLite has one writer at a time")
+    """SQLite has one writer at a time."""
     start = place.register("r")
     with psycopg.connect(place.url) as open_one:
         open_one.execute("INSERT INTO item VALUES (1, 'late', 0)")

@@ -184,7 +184,7 @@ def test_registration_says_where_the_log_begins(desk: Desk) -> None:
 
 def test_a_revoked_replica_gets_nothing_until_it_is_let_in_again(desk: Desk) -> None:
     device = synced(desk)
-    clients.revoke(desk.hub, "r1", revoked=True)
+    desk.hub.revoke("r1")
     schema = desk.hub.schema.fingerprint
     device.update("item", [1], {"qty": 12})
     requests: list[m.Request] = [
@@ -197,7 +197,7 @@ def test_a_revoked_replica_gets_nothing_until_it_is_let_in_again(desk: Desk) -> 
     for request in requests:
         with pytest.raises(ReplicaRevoked):
             device.send(request)
-    clients.revoke(desk.hub, "r1", revoked=False)
+    desk.hub.revoke("r1", undo=True)
     for request in requests:
         device.send(request)
 
@@ -206,11 +206,11 @@ def test_l3_a_forgotten_replica_goes_on_with_its_push_numbers(desk: Desk) -> Non
     device = synced(desk)
     device.update("item", [1], {"qty": 12})
     device.push()
-    clients.forget(desk.hub, "r1")
-    assert clients.listing(desk.hub, 86_400) == []
+    desk.hub.forget("r1")
+    assert clients.listing(desk.hub._central, 86_400) == []
     device.update("item", [1], {"qty": 13}, at=2)
     device.push()
-    (listed,) = clients.listing(desk.hub, 86_400)
+    (listed,) = clients.listing(desk.hub._central, 86_400)
     assert (listed.client.number, listed.state) == (2, "live")
 
 
@@ -219,10 +219,10 @@ def test_the_listing_says_who_lags_and_who_holds_the_log_back(desk: Desk) -> Non
     desk.device("slow")
     desk.sql("UPDATE item SET qty = 1", at=1)
     desk.device("quick")
-    first, second = clients.listing(desk.hub, 1e12)
+    first, second = clients.listing(desk.hub._central, 1e12)
     assert (first.client.replica, first.behind, first.holds) == ("slow", 2, True)
     assert (second.client.replica, second.behind, second.holds) == ("quick", 0, False)
-    assert {one.state for one in clients.listing(desk.hub, 0)} <= {"live", "stale"}
+    assert {one.state for one in clients.listing(desk.hub._central, 0)} <= {"live", "stale"}
 
 
 def test_who_registers_again_after_the_log_was_pruned_holds_back_what_comes_from_then_on(desk: Desk) -> None:
@@ -230,5 +230,5 @@ def test_who_registers_again_after_the_log_was_pruned_holds_back_what_comes_from
     lose_base(desk)
     device.send(m.Register("r1"))
     desk.sql("UPDATE item SET qty = 1", at=9)
-    (listed,) = clients.listing(desk.hub, 1e12)
+    (listed,) = clients.listing(desk.hub._central, 1e12)
     assert (listed.behind, listed.holds) == (3, True)

@@ -1,0 +1,143 @@
+"""`Central`: the central database as the hub's handlers work with it: schema, rules, tokens, transactions."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from syncline.errors import Conflict, DatabaseError, NotPrepared, SchemaChanged
+from syncline.hub import watermark
+from syncline.hub.database import Database, Outdated, Position, WriteTransaction
+from syncline.merge.rules import Table, TableRules
+from syncline.merge.rules import resolve as resolve_rules
+from syncline.model.schema import Schema, TableSchema
+from syncline.protocol.messages import Limits
+
+logger = logging.getLogger("syncline.hub")
+T = TypeVar("T")
+ATTEMPTS = 12
+PATIENCE_SECONDS = 40.0
+"""After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
+
+
+class Central:
+    """One central database with the rules of its tables (None: the defaults for all).
+
+    What it keeps in memory is what the database says of itself, looked up again when it is outdated.
+    `tolerance`: milliseconds that a replica's clock may run ahead. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, database: Database, tables: Mapping[str, Table] | None, limits: Limits, tolerance: int
+    ) -> None:
+        self.database, self.limits, self.tolerance = database, limits, tolerance
+        self.tables = None if tables is None else dict(tables)
+        self._loaded: tuple[Schema, list[TableRules]] | None = None
+        self._known_id: str | None = None
+
+    def look_again(self) -> None:
+        """Forget what is kept in memory."""
+        self._loaded = self._known_id = None
+
+    def transact(self, work: Callable[[WriteTransaction], T]) -> T:
+        """`write`, and again if another process has prepared the database anew."""
+        self.known()
+        return self.informed(lambda: self.write(work))
+
+    def informed(self, work: Callable[[], T]) -> T:
+        """Do it, again if it turned out that another process has prepared the database anew."""
+        for _ in range(ATTEMPTS):
+            try:
+                return work()
+            except Outdated as error:
+                logger.info("looked up the schema again: %s", error.detail, extra={"action": "reload"})
+                self.look_again()
+            except NotPrepared:
+                self.look_again()
+                raise
+        return work()
+
+    def still(self, schema: Schema) -> None:
+        """Raise Outdated unless this is the schema that the open transaction works with."""
+        loaded = self._loaded
+        if loaded is None or loaded[0].fingerprint != schema.fingerprint:
+            raise Outdated("another request has looked up the schema meanwhile")
+
+    def known(self) -> tuple[Schema, list[TableRules]]:
+        """The schema and its tables' rules. NotPrepared before `init`."""
+        if self._loaded is None:
+            self._loaded = self.with_rules(self.database.load())
+        return self._loaded
+
+    @property
+    def id(self) -> str:
+        """The hub's id, asked of the database once: a push may name thousands of watermarks."""
+        if self._known_id is None:
+            self._known_id = self.database.hub_id
+        return self._known_id
+
+    def with_rules(self, schema: Schema) -> tuple[Schema, list[TableRules]]:
+        """Resolve the rules and mark the columns that travel as increments."""
+        chosen = self.tables or {}
+        tables, rules = [], []
+        for table in schema.tables:
+            full = f"{table.central_schema}.{table.central_name}"
+            resolved = resolve_rules(table, chosen.get(table.name) or chosen.get(full) or Table())
+            tables.append(_with_increments(table, resolved))
+            rules.append(resolved)
+        return Schema(tuple(tables)), rules
+
+    def checked(self, fingerprint: str) -> tuple[Schema, list[TableRules]]:
+        """The schema, if the sender has the same; looks again before it refuses."""
+        loaded = self.known()
+        if fingerprint != loaded[0].fingerprint:
+            self._loaded = None
+            loaded = self.known()
+            if fingerprint != loaded[0].fingerprint:
+                raise SchemaChanged("the replica's schema is not the hub's present one")
+        return loaded
+
+    def position(self, token: str, replica: str | None) -> Position:
+        """The position in a watermark; with `replica` None, of any replica's. WatermarkRefused."""
+        return watermark.parse(token, self.id, replica, self.database.position)
+
+    def mint(self, position: Position, replica: str) -> str:
+        """The watermark of a position, for one replica."""
+        return watermark.mint(position, self.id, replica)
+
+    def write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run a write transaction, again when it met a concurrent one."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        for attempt in range(ATTEMPTS):
+            try:
+                with self.database.write() as transaction:
+                    if attempt:
+                        transaction.wait_longer(attempt)
+                    return work(transaction)
+            except Outdated:
+                raise
+            except Conflict:
+                if attempt == ATTEMPTS - 1 or time.monotonic() > end:
+                    raise
+                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
+        raise AssertionError("unreachable")
+
+    def hint(self) -> None:
+        """Tell the others; what was committed stands, whether they hear it or not."""
+        try:
+            self.database.hint()
+        except DatabaseError as error:
+            logger.debug("nobody was told of news: %s", error.detail, extra={"action": "hint"})
+
+
+def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
+    """The table with its `sum` columns marked as travelling by increment."""
+    increments = {
+        column.name for column, policy in zip(table.values, rules.columns, strict=True) if policy == "sum"
+    }
+    columns = tuple(replace(column, increment=column.name in increments) for column in table.columns)
+    return replace(table, columns=columns)
