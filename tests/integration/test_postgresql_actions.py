@@ -124,3 +124,30 @@ def test_l6_l9_all_actions_end_alike_on_devices_and_in_the_centre(
             assert_acted(device)
             other.sync()
             assert_equal(witness, centre)
+
+
+def test_l3_children_of_a_row_that_gets_another_key_and_keeps_a_unique_value_are_not_lost(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """It is deleted before it is inserted, because of the value: ON DELETE CASCADE must spare them."""
+    centre, file = PostgresCentre(postgres_url), tmp_path / "a.db"
+    centre.run(
+        "CREATE TABLE parent (id int PRIMARY KEY, mark text UNIQUE)",
+        "CREATE TABLE child (id int PRIMARY KEY, up int REFERENCES parent ON DELETE CASCADE"
+        " ON UPDATE CASCADE, word text CHECK (word <> 'bad'))",
+        "INSERT INTO parent VALUES (1, 'a'), (2, 'b')",
+        "INSERT INTO child VALUES (1, 1, 'x'), (2, 1, 'x'), (3, 2, 'x'), (4, 2, 'x')",
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        with syncline.clone(hub, file) as replica, closing(sqlite3.connect(file)) as device:
+            device.execute("PRAGMA foreign_keys = ON")
+            device.execute("UPDATE parent SET id = 10 WHERE id = 1")
+            device.execute("UPDATE child SET word = 'bad' WHERE id = 3")
+            device.execute("DELETE FROM child WHERE id = 4")
+            device.commit()
+            assert settle(replica) == ["check_violation"]
+            with centre.connect() as connection:
+                rows = connection.execute("SELECT * FROM child ORDER BY id").fetchall()
+            assert rows == [(1, 10, "x"), (2, 10, "x"), (3, 2, "x")]
+            assert device.execute("SELECT * FROM child ORDER BY id").fetchall() == rows

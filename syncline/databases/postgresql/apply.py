@@ -6,8 +6,8 @@
     refused    undo everything and say which rows
 
 A foreign key to a row that a later stage inserts is set after it (law L9: cycles and self-references); one
-that would hold up the delete of a parent is set to NULL before it. Deferrable constraints are deferred until
-the end of the attempt and checked before it is over.
+that would hold up the delete of a parent, or be taken along by it, is set to NULL before it. Deferrable
+constraints are deferred until the end of the attempt and checked before it is over.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Application:
         try:
             with self._session.savepoint():
                 self._start(immediate=False)
+                self._let_go()
                 self._write(self._parts)
                 self._complete(self._parts)
                 self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
@@ -105,6 +106,12 @@ class Application:
             self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
         elif self._deferrable:
             self._session.script("SET CONSTRAINTS ALL DEFERRED")
+
+    def _let_go(self) -> None:
+        """Children that get another parent, before the former one is deleted and takes them along."""
+        moving = self._order.moving()
+        for part in self._parts:
+            self._release(part, moving.get(part.index, ()))
 
     def _write(self, parts: Sequence[Part]) -> None:
         """First passes, in order. Children whose parents are deleted before them let go at the start."""
@@ -247,6 +254,12 @@ class Application:
         raise trouble
 
     def _keep(self) -> list[Refusal]:
+        try:
+            with self._session.savepoint():
+                self._let_go()
+        except psycopg.Error as error:  # a check that does not allow NULL
+            _of_rows(error)
+            self._digits = ""
         failures = self._halve(self._parts, self._write)
         while failures:  # what failed may have waited for a later row
             again = self._halve([part for part, _ in failures], self._write)

@@ -20,6 +20,7 @@ class Order:
     ) -> None:
         self._tables = tables
         self._stages = stages
+        self._strictly = strictly
         self.postponed: dict[int, tuple[int, ...]] = {}
         for index, stage in enumerate(stages):
             positions = self._waiting(index, strictly) if stage.form != "delete" else set()
@@ -42,6 +43,23 @@ class Order:
             if keys:
                 found[index] = tuple(sorted(_columns(table, keys, nullable=True)))
             deleted_before.add(table.name)
+        return found
+
+    def moving(self) -> dict[int, tuple[int, ...]]:
+        """The updates that give rows another parent after the former one may have been deleted: stage index
+        to the columns (in `values`) to set NULL before. Row by row, what fails is tried again after the
+        deletes, so that these may all be before."""
+        found: dict[int, tuple[int, ...]] = {}
+        stages = list(zip(self._tables, self._stages, strict=True))
+        deleted_before = {table.name for table, stage in stages if self._strictly and stage.form == "delete"}
+        for index, (table, stage) in enumerate(stages):
+            if stage.form == "delete":
+                deleted_before.add(table.name)
+            elif stage.form == "update":
+                keys = [fk for fk in table.foreign_keys if fk.parent in deleted_before]
+                columns = _columns(table, keys, nullable=True).intersection(stage.columns)
+                if columns:
+                    found[index] = tuple(sorted(columns))
         return found
 
     def _waiting(self, index: int, strictly: bool) -> set[int]:
