@@ -159,7 +159,7 @@ def _tables(store: Store) -> Iterator[Finding]:
     if state.schema is None or state.hydrate is not None:
         return
     tables = Device.load(store).tables.values()
-    yield Finding("fact", "tables", f"{len(tables)} tables take part")
+    yield Finding("fact", "tables", f"tables that take part: {len(tables)}")
     for t in tables:
         wrong = misfits(store, t.table)
         for sentence in wrong:

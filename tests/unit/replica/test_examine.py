@@ -49,7 +49,7 @@ def test_l12_a_replica_that_is_as_it_should_be(bench: Bench) -> None:
     assert found(bench) == {}
     said = {finding.code: finding.sentence for finding in examine(bench.store.path)}
     assert said["replica"] == "replica replica-1 of http://hub"
-    assert said["tables"] == "2 tables take part"
+    assert said["tables"] == "tables that take part: 2"
 
 
 def test_an_sqlite_that_can_lose_writes_is_a_warning(bench: Bench) -> None:
