@@ -184,7 +184,7 @@ def _make_read_only(server: PostgresServer, hub: Hub, value: str) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}".encode())
         connection.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'".encode()
+            f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'".encode()
         )
 
 

@@ -33,19 +33,22 @@ CREATE TABLE IF NOT EXISTS _sync_hub_schema (
 
 -- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
 -- `old` holds the old row of D and M, see rows.py. Numbers are never used again, so a position stays true.
+-- `nonce`, a random number, tells an entry of a push from one with the same HLC in another past of this file,
+-- where the same push was committed before; direct writes are told apart by their HLC.
 CREATE TABLE IF NOT EXISTS _sync_hub_log (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tbl INTEGER NOT NULL,
     op TEXT NOT NULL,
     hlc INTEGER NOT NULL,
     origin TEXT NOT NULL,
-    old TEXT
+    old TEXT,
+    nonce INTEGER
 );
 
 -- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
 CREATE TABLE IF NOT EXISTS _sync_hub_mark (
     seq INTEGER PRIMARY KEY,
-    hlc INTEGER NOT NULL
+    mark INTEGER NOT NULL
 );
 
 -- How long the log was when: `at` in milliseconds since 1970 UTC.

@@ -10,5 +10,6 @@ ALTER TABLE _sync_hub_client ADD COLUMN last_seen TEXT;
 ALTER TABLE _sync_hub_client ADD COLUMN watermark TEXT NOT NULL DEFAULT '';
 ALTER TABLE _sync_hub_client ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE _sync_hub_client ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE _sync_hub_log ADD COLUMN nonce INTEGER;
 UPDATE _sync_hub_client SET last_seen = coalesce(max(last_push, last_pull), last_push, last_pull);
 UPDATE _sync_hub SET layout = 2;

@@ -13,8 +13,8 @@ _TOKEN = re.compile(r"s([0-9]{1,18})(?:\.([0-9]{1,19}))?", re.ASCII)
 class Sequence:
     """Everything up to the log entry `seq` has been seen, and nothing after it.
 
-    `mark` is the HLC of that entry: in a file that was put back from a backup and written to again, another
-    entry has its number. 0: not known."""
+    `mark` tells that entry from any other: in a file that was put back from a backup and written to again,
+    another entry has its number. 0: not known."""
 
     seq: int
     mark: int = 0

@@ -41,9 +41,9 @@ class Reader:
     def now(self) -> Seq:
         """The newest entry, be it pruned or compacted away."""
         row = self.connection.execute(
-            "SELECT seq, hlc FROM"
-            " (SELECT * FROM (SELECT seq, hlc FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
-            " UNION ALL SELECT * FROM (SELECT seq, hlc FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+            "SELECT * FROM"
+            " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+            " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
             " ORDER BY seq DESC LIMIT 1"
         ).fetchone()
         return Seq(*row) if row else Seq(0)
@@ -82,7 +82,7 @@ class Reader:
         more = len(found) > limit
         if more:
             found.pop()
-        end = Seq(found[-1][0], found[-1][3]) if more else now
+        end = retention.position_at(self.connection, found[-1][0]) if more else now
         return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
 
     def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:

@@ -1,7 +1,8 @@
 """What the log of a SQLite centre no longer holds: the floor, marks of removed entries, pruning, compaction.
 
 The entry at the floor stays, so that the log always has a newest entry. Of every other entry that is
-compacted away a mark stays, number and HLC, until the floor has passed it: a position may end there.
+compacted away a mark stays, its number and what tells it apart, until the floor has passed it: a position
+may end there.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ DAY = 86_400_000
 def floor(connection: sqlite3.Connection) -> Floor:
     """Where the log begins."""
     seq, hlc = connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
-    return Floor(Seq(seq, _hlc_at(connection, seq)), hlc)
+    return Floor(position_at(connection, seq), hlc)
 
 
-def _hlc_at(connection: sqlite3.Connection, seq: int) -> int:
-    """The HLC of an entry, be it compacted away; 0 if there is none."""
+def position_at(connection: sqlite3.Connection, seq: int) -> Seq:
+    """The position that has seen everything up to an entry."""
+    return Seq(seq, _mark_at(connection, seq))
+
+
+def _mark_at(connection: sqlite3.Connection, seq: int) -> int:
+    """What tells this entry from one of the same number in another past; 0 if there is none."""
     row = connection.execute(
-        "SELECT hlc FROM _sync_hub_log WHERE seq = ?1"
-        " UNION ALL SELECT hlc FROM _sync_hub_mark WHERE seq = ?1",
+        "SELECT coalesce(nonce, hlc) FROM _sync_hub_log WHERE seq = ?1"
+        " UNION ALL SELECT mark FROM _sync_hub_mark WHERE seq = ?1",
         (seq,),
     ).fetchone()
     return int(row[0]) if row else 0
@@ -51,7 +57,7 @@ def _standing(connection: sqlite3.Connection, position: Seq, now: Seq, lowest: i
         return "restored"
     if position.seq < lowest:
         return "pruned"
-    if position.mark and _hlc_at(connection, position.seq) != position.mark:
+    if position.mark and _mark_at(connection, position.seq) != position.mark:
         return "restored"
     return "sound"
 
@@ -130,7 +136,7 @@ def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int
     ]
     gone = [(seq,) for seq in covered(entries)]
     connection.executemany(
-        "INSERT INTO _sync_hub_mark SELECT seq, hlc FROM _sync_hub_log WHERE seq = ?", gone
+        "INSERT INTO _sync_hub_mark SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log WHERE seq = ?", gone
     )
     connection.executemany("DELETE FROM _sync_hub_log WHERE seq = ?", gone)
     connection.execute("UPDATE _sync_hub SET compacted = ?", (rows[-1][0],))

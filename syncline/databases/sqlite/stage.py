@@ -87,6 +87,10 @@ def index(connection: sqlite3.Connection, staged: Staged) -> None:
         staged.indexed = True
 
 
+NONCE = "random() & 0x7fffffffffffffff"
+"""A push that is committed again after the centre went back has the same HLC, and must be another entry."""
+
+
 def same_key(staged: Staged, left: str, right: str) -> str:
     """Condition: two rows that both have k0, k1, ... (log, stages) have the same key."""
     parts = []
@@ -103,7 +107,7 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     words = tracked.words
     names = numbered("k", tracked.arity)
     masks = mask_columns(words)
-    into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old"])
+    into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old", "nonce"])
     keys = [f"s.{name}" for name in names]
     source, old, order = f"{staged.table} AS s", "NULL", "s.rowid"
     if stage.form == "delete":
@@ -117,7 +121,8 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
         mask = tracked.table.all_mask if staged.whole else mask_of(stage.columns)
         chosen, where = ["s.hlc", *map(str, split_mask(mask, words))], "1"
     connection.execute(
-        f"INSERT INTO _sync_hub_log ({into}) SELECT {tracked.n}, ?, ?, {commas([*chosen, *keys])}, {old}"
+        f"INSERT INTO _sync_hub_log ({into})"
+        f" SELECT {tracked.n}, ?, ?, {commas([*chosen, *keys])}, {old}, {NONCE}"
         f" FROM {source} WHERE {where} ORDER BY {order}",
         (stage.op, origin),
     )
