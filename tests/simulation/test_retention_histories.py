@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import WatermarkRefused
-from syncline.hub.retention import Retention, prune
+from syncline.hub.retention import Retention
 from syncline.testing.setbacks import Setbacks
 from syncline.testing.world import Phone, World
 
@@ -60,7 +60,8 @@ class Pruned(Setbacks):
     removed = 0
 
     def prune(self) -> None:
-        self.removed += prune(self.hub, NOBODY_IS_STALE).pruned
+        self.hub.retention = NOBODY_IS_STALE
+        self.removed += self.hub.prune().pruned
 
     def keep(self) -> None:
         self.kept = b""
