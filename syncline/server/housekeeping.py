@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import time
+from collections.abc import Callable
 from threading import Event, Thread
 from types import TracebackType
 
@@ -11,6 +13,10 @@ from syncline.errors import SynclineError
 from syncline.hub.engine import Hub
 
 logger = logging.getLogger("syncline.server")
+REST = 3.0
+"""After each step the thread rests so many times as long as it took: a large log to be compacted must not
+make requests wait."""
+
 LOOK_SECONDS = 60.0
 """How often a server looks whether it is time; less where the interval is shorter."""
 
@@ -38,10 +44,22 @@ class Housekeeping:
     def look(self) -> bool:
         """Prune if it is time and nobody else does; whether it did. A failure is logged and tried later."""
         try:
-            return self._hub.prune_in_turn(self._ended.is_set)
+            return self._hub.prune_in_turn(self._rest())
         except SynclineError as error:
             logger.warning("pruning was put off: %s", error, extra={"action": "prune"})
             return False
+
+    def _rest(self) -> Callable[[], bool]:
+        """Called after each step: rests, and says whether to end."""
+        since = time.monotonic()
+
+        def rest() -> bool:
+            nonlocal since
+            ended = self._ended.wait(REST * (time.monotonic() - since))
+            since = time.monotonic()
+            return ended
+
+        return rest
 
     def _run(self) -> None:
         pause = min(LOOK_SECONDS, self._hub.retention.interval)
