@@ -186,8 +186,11 @@ class PostgresDatabase:
 
     def _newest(self) -> object:
         """How far the log goes: a transaction that began long ago and commits now changes that too."""
-        with self.read() as reader:
-            return reader.now()
+        try:
+            with self.read() as reader:
+                return reader.now()
+        except Outdated:  # prepared anew: other than any position, so that whoever waits looks
+            return None
 
     def close(self) -> None:
         """Close all connections."""

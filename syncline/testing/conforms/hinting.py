@@ -41,6 +41,15 @@ class HintConformance:
             assert watch.wait(LONG)
             assert not watch.wait(0.0)
 
+    def test_a_wait_goes_on_when_another_process_prepares_the_database_anew(self, world: World) -> None:
+        other = world.centre.open()
+        with closing(world.database.watch()) as watch:
+            other.prepare(other.reflect(["tree"]))
+            for _ in range(5):
+                watch.wait(0.0)
+            assert not watch.wait(0.0)
+        other.close()
+
     def test_a_closed_watch_can_be_closed_again(self, world: World) -> None:
         watch = world.database.watch()
         watch.close()
