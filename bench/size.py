@@ -40,11 +40,12 @@ class Cost:
 def measure(world: World) -> list[Figure]:
     """p50 of pulling and pushing 100 changes, and of a pull with nothing new, by size."""
     costs: dict[str, dict[str, Cost]] = {}
-    for size in QUICK if world.quick else FULL:
+    sizes = QUICK if world.quick else FULL
+    for size in sizes:
         with world.centres(SECTION) as centres:
             for centre in centres:
                 found = costs.setdefault(centre.kind, {})
-                found |= _at(world, centre, size, is_last=size == (QUICK if world.quick else FULL)[-1])
+                found |= _at(world, centre, size, is_last=size == sizes[-1])
     return [figure for kind, by_size in costs.items() for figure in _figures(kind, by_size)]
 
 

@@ -58,6 +58,12 @@ def in_flight(store: Store) -> Frozen | None:
     return Frozen(number, digest, body, json.loads(bases), chunks, rows)
 
 
+def clear_outbox(store: Store) -> None:
+    """The push in flight leaves the file, with its chunks and cuts. Inside a transaction."""
+    store.execute("DELETE FROM _sync_outbox")
+    store.execute("DELETE FROM _sync_outbox_cut")
+
+
 def is_complete(device: Device) -> bool:
     """Whether the push in flight covers everything that is pending now."""
     cuts = dict(device.store.rows(_QUERIES["cuts"]))

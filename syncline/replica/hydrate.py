@@ -36,7 +36,7 @@ from syncline.replica.store import Store
 from syncline.replica.work import Work, load_held, save_held
 
 SUFFIX = ".hydrating"
-SIDES = ("", "-wal", "-shm", "-journal")
+_SIDES = ("", "-wal", "-shm", "-journal")
 """What SQLite keeps beside a file, by suffix."""
 
 
@@ -57,8 +57,13 @@ def refuse_existing(file: str) -> None:
 
 def discard_building(file: str) -> None:
     """Remove what an earlier attempt has left."""
-    for side in SIDES:
-        Path(building_path(file) + side).unlink(missing_ok=True)
+    discard(building_path(file))
+
+
+def discard(path: str) -> None:
+    """Remove a private file, the main file last: it says that there may be others."""
+    for side in reversed(_SIDES):
+        Path(path + side).unlink(missing_ok=True)
 
 
 def finish(store: Store, file: str) -> None:

@@ -20,6 +20,7 @@ from syncline.protocol.body import delta, open_push, seal, undelta, whole_digest
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
+from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key
 from syncline.replica.sent import forget_sent, lost_bodies, next_lost, put_back, read_part
 from syncline.replica.statements import Statements
@@ -95,8 +96,7 @@ def take_apart(store: Store) -> None:
     are pending again. Inside a transaction."""
     if is_offered(store):
         put_back(store)
-    for table in ("outbox", "outbox_cut", "outbox_chunk"):
-        store.execute(f"DELETE FROM _sync_{table}")
+    clear_outbox(store)
 
 
 def _again(

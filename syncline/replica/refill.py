@@ -33,7 +33,7 @@ from syncline.replica.apply import (
 )
 from syncline.replica.capture import differs
 from syncline.replica.device import Device
-from syncline.replica.hydrate import SIDES, fill
+from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
@@ -59,10 +59,9 @@ def fresh_path(store: Store) -> str:
 
 
 def discard_fresh(store: Store) -> None:
-    """Remove what an earlier attempt has left; the main file last, which says that there may be others."""
+    """Remove what an earlier attempt has left."""
     if Path(fresh_path(store)).exists():
-        for side in reversed(SIDES):
-            Path(fresh_path(store) + side).unlink(missing_ok=True)
+        discard(fresh_path(store))
 
 
 def refill(device: Device, progress: Progress) -> Flow[Applied]:

@@ -12,6 +12,7 @@ from syncline.model.schema import Schema, from_plain
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Request, Response, SchemaAnswer, SchemaQuery
 from syncline.replica.device import Device
+from syncline.replica.freeze import clear_outbox
 from syncline.replica.store import Store
 
 R = TypeVar("R", bound=Response)
@@ -90,7 +91,8 @@ def take_new_identity(device: Device) -> Flow[None]:
             "UPDATE _sync_checkpoint SET watermark = ? WHERE watermark = ?",
             ((new, old) for old, new in renewed.items()),
         )
-        for table in ("outbox", "outbox_cut", "stage", "sent"):
+        clear_outbox(store)
+        for table in ("stage", "sent"):
             store.execute(f"DELETE FROM _sync_{table}")
         store.set_state(replica=replica, push=0, covered=0, watermark=renewed[state.watermark or ""] or None)
     if refused is not None:

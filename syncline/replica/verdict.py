@@ -14,6 +14,7 @@ from syncline.protocol.body import open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
+from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.rows import write_row
@@ -49,8 +50,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     keep_sent(work.store, verdict, work.device.limits().keep_sent)
     for n, cut in cuts.items():
         work.store.execute(f"DELETE FROM {work.device.by_number[n].log} WHERE seq <= ?", (cut,))
-    for table in ("outbox", "outbox_cut"):
-        work.store.execute(f"DELETE FROM _sync_{table}")
+    clear_outbox(work.store)
     work.overlay.forget()
     if hidden:
         _uncover(work, hidden, overrides)

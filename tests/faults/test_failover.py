@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import pytest
 import syncline
 from syncline import Hub, Replica, Table
 from tests.support.dump import dump
-from tests.support.postgres import PostgresServer, find_binaries, start_server, unprivileged
+from tests.support.postgres import PostgresServer, find_binaries, free_port, start_server, unprivileged
 
 RULES = {"counter": Table(merge={"total": "sum"}), "visit": Table()}
 TABLES = (
@@ -55,9 +54,7 @@ def standby(primary: PostgresServer, tmp_path: Path) -> Iterator[Callable[[], Po
             os.chown(folder, int(str(user["user"])), int(str(user["group"])))
         command = [binaries / "pg_basebackup", "-d", primary.url, "-D", folder / "data", "-R", "-c", "fast"]
         subprocess.run(command, check=True, cwd=folder, **unprivileged())  # type: ignore[call-overload]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         server = PostgresServer(
             f"postgresql://postgres@127.0.0.1:{port}/postgres", None, folder, primary.settings
         )

@@ -21,17 +21,11 @@ from typing import Any
 import pytest
 
 import syncline
+from tests.support.postgres import free_port
 
 KILLS = int(os.environ.get("SYNCLINE_KILLS", "100"))
 DEVICE = Path(__file__).with_name("device.py")
 TABLES = ("visit", "note")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

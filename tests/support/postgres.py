@@ -177,7 +177,7 @@ def start_server(settings: dict[str, str] | None = None) -> PostgresServer:
 def _launch(binaries: Path, folder: Path, settings: dict[str, str]) -> tuple[subprocess.Popen[bytes], int]:
     """Start `postgres`; another process may take the free port first, so try some."""
     for _ in range(5):
-        port = _free_port()
+        port = free_port()
         process = _spawn(binaries, folder, port, settings)
         if _answers(process, port):
             return process, port
@@ -197,7 +197,8 @@ def _spawn(binaries: Path, folder: Path, port: int, settings: dict[str, str]) ->
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
