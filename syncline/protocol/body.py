@@ -1,7 +1,8 @@
 """Groups and their canonical bytes: what a digest is taken of.
 
 The canonical form of `list[Group]` and `list[PushGroup]` is their positional MessagePack encoding as
-msgspec writes it (shortest integer forms, 64-bit floats); `docs/protocol.md` has test vectors.
+msgspec writes it (shortest integer forms, 64-bit floats), with columns of uuids packed (`protocol.packing`);
+`docs/protocol.md` has test vectors.
 """
 
 from __future__ import annotations
@@ -14,45 +15,40 @@ import msgspec
 from msgspec import Raw
 
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
-from syncline.model.collector import resting
 from syncline.model.values import INTEGER_MAX, Value
 from syncline.protocol.messages import Detail, Group, PushGroup
+from syncline.protocol.packing import array_header, encoded, read_groups, read_push_groups
 
 _CELLS = frozenset((type(None), int, float, str, bytes))
 
 _encoder = msgspec.msgpack.Encoder()
-_groups = msgspec.msgpack.Decoder(list[Group])
 _details = msgspec.msgpack.Decoder(list[Detail])
-_push_groups = msgspec.msgpack.Decoder(list[PushGroup])
 
 
 def seal(groups: list[Group] | list[PushGroup]) -> tuple[bytes, str]:
     """Return the canonical bytes of groups and their SHA-256 in hex."""
-    try:
-        body = _encoder.encode(groups)
-    except (UnicodeEncodeError, OverflowError) as error:
-        raise ValueRefused(f"a value cannot be encoded: {error}") from error
-    return body, hashlib.sha256(body).hexdigest()
+    return _sealed(len(groups), chain.from_iterable(map(_encoded, groups)))
 
 
 def encode_group(group: Group | PushGroup) -> bytes:
     """One group's part of the canonical bytes, for bodies made piece by piece (see `seal_encoded`)."""
-    try:
-        return _encoder.encode(group)
-    except (UnicodeEncodeError, OverflowError) as error:
-        raise ValueRefused(f"a value cannot be encoded: {error}") from error
+    return b"".join(_encoded(group))
 
 
 def seal_encoded(groups: Sequence[bytes]) -> tuple[bytes, str]:
     """What `seal` returns, from groups that `encode_group` has encoded."""
-    count = len(groups)
-    if count < 16:
-        header = bytes([0x90 | count])
-    elif count < 1 << 16:
-        header = b"\xdc" + count.to_bytes(2, "big")
-    else:
-        header = b"\xdd" + count.to_bytes(4, "big")
-    body = b"".join([header, *groups])
+    return _sealed(len(groups), groups)
+
+
+def _encoded(group: Group | PushGroup) -> list[bytes]:
+    try:
+        return encoded(group)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise ValueRefused(f"a value cannot be encoded: {error}") from error
+
+
+def _sealed(count: int, pieces: Iterable[bytes]) -> tuple[bytes, str]:
+    body = b"".join([array_header(count), *pieces])
     return body, hashlib.sha256(body).hexdigest()
 
 
@@ -82,8 +78,7 @@ def open_groups(body: Raw | bytes, digest: str) -> list[Group]:
     """Check the digest and decode what a hub sent."""
     _check(bytes(body), digest)
     try:
-        with resting():
-            return _groups.decode(body)
+        return read_groups(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the hub cannot be read: {error}") from error
 
@@ -92,8 +87,7 @@ def open_push(body: Raw | bytes, digest: str) -> list[PushGroup]:
     """Check the digest and decode what a replica sent."""
     _check(bytes(body), digest)
     try:
-        with resting():
-            groups = _push_groups.decode(body)
+        groups = read_push_groups(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the push cannot be read: {error}") from error
     for group in groups:

@@ -36,6 +36,7 @@ from syncline.protocol.messages import (
     Record,
     Resolve,
 )
+from syncline.protocol.packing import read_groups, read_push_groups
 
 M = TypeVar("M", bound=Record)
 Turn = Callable[[Any], Any] | None
@@ -173,8 +174,9 @@ def _to_twin(record: type[Record]) -> Callable[[Any], Struct]:
 
 def _outward(hint: Any, record: type[Record]) -> Turn:
     if hint is Raw:
-        groups, each = msgspec.msgpack.Decoder(list[_group_type(record)]), _to_twin(_group_type(record))  # type: ignore[misc]
-        return lambda raw: [each(group) for group in groups.decode(raw)]
+        kind = _group_type(record)
+        read, each = read_push_groups if kind is PushGroup else read_groups, _to_twin(kind)
+        return lambda raw: [each(group) for group in read(raw)]
     if _is_cell(hint):
         return _mark
     if hint is Any:

@@ -25,6 +25,7 @@ from syncline.protocol.messages import (
     Record,
     Resolve,
 )
+from syncline.protocol.packing import UUID_BYTES
 
 NAME_LENGTH = 200
 """Characters of a replica id, a name or a schema fingerprint."""
@@ -60,6 +61,7 @@ class _Outline(Struct, array_like=True):
     base: Raw = Raw(b"\x90")
     column_hlc: Raw = Raw(b"\xc0")
     column_base: Raw = Raw(b"\xc0")
+    packed: Raw = Raw(b"\x90")
 
 
 _outlines = msgspec.msgpack.Decoder(list[_Outline])
@@ -132,6 +134,8 @@ def _check_groups(groups: Raw, limits: Limits) -> None:
             raise _too_many(limits)
         if _length(group.columns) > COLUMNS:
             raise TooLarge(f"a group names more than {COLUMNS} columns")
+        if _length(group.packed) * UUID_BYTES * max(_length(group.rows), 1) > len(memoryview(group.packed)):
+            raise Malformed("a group packs less than a uuid for each row")
 
 
 def _check_details(details: list[Detail], limits: Limits) -> None:

@@ -1,7 +1,8 @@
 """The messages, as positional records: MessagePack carries them as arrays, JSON with names.
 
 Rows: see `model.schema`. A group holds rows of one table, one operation and one set of columns, so that
-rows go from a cursor to `executemany` without being taken apart.
+rows go from a cursor to `executemany` without being taken apart. Where groups are encoded, columns of uuids
+are packed (`protocol.packing`); groups in memory never are.
 
 Operations of a push: I inserted, R removed and created again, U updated, D deleted, - created and
 removed before it was sent. Operations of the hub's answers: U put these columns (the whole row when

@@ -1,0 +1,217 @@
+"""Uuids in the canonical bytes: a place of a group's rows that holds only uuids goes as 16 bytes a row.
+
+As text a random uuid is 36 characters that no compression brings under 18 bytes. So the cells of such a
+place are null in the encoded rows, and a last field of the group, which is there only where something is
+packed, holds them. What is packed follows from the content alone, so that whoever encodes the same groups
+gets the same bytes. In memory rows are whole: only `protocol.body` and `protocol.jsonform` come here.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw, field
+
+from syncline.errors import Malformed
+from syncline.model.collector import resting
+from syncline.model.values import Value
+from syncline.protocol.messages import Group, PushGroup, Record
+
+BY_ROWS: Final = 0
+BY_PLANES: Final = 1
+"""How the bytes of a place are ordered. By rows, a uuid of several rows stands there as 16 bytes that a
+compressor finds again. By planes (the first bytes of all rows, then all second bytes, and so on), it finds
+what different uuids have in common: their order, their time, their version."""
+
+UUID_BYTES = 16
+_LENGTH = 36
+_DASHES = (8, 13, 18, 23)
+_DIGITS = tuple(place for place in range(_LENGTH) if place not in _DASHES)
+_HEX = b"0123456789abcdef"
+_HIGH = bytes(_HEX[byte >> 4] for byte in range(256))
+_LOW = bytes(_HEX[byte & 15] for byte in range(256))
+
+_STEP = 1_000
+"""Rows copied at once: they stay in the processor's cache, and the whole is never there twice (law L11)."""
+
+_ROWS = Group.__struct_fields__.index("rows")
+assert PushGroup.__struct_fields__[_ROWS] == "rows"
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Packed(Record, frozen=True):
+    """The uuids of one place of all rows, 16 bytes each: by planes if no uuid stands twice, else by rows.
+
+    `place` counts from the row's first value, which is the key's first.
+    """
+
+    place: Annotated[int, Meta(ge=0)]
+    order: Literal[0, 1]
+    uuids: bytes
+
+
+class PackedGroup(Group, frozen=True):
+    """A `Group` as it is encoded where a place is packed. Places ascend."""
+
+    packed: list[Packed] = field(default_factory=list)
+
+
+class PackedPushGroup(PushGroup, frozen=True):
+    """A `PushGroup` as it is encoded where a place is packed. Places ascend."""
+
+    packed: list[Packed] = field(default_factory=list)
+
+
+_groups = msgspec.msgpack.Decoder(list[PackedGroup])
+_push_groups = msgspec.msgpack.Decoder(list[PackedPushGroup])
+
+
+def encoded(group: Group | PushGroup) -> list[bytes]:
+    """The canonical bytes of a group, in pieces. Leaves the group and its rows as they are."""
+    with resting():
+        packed = _packed(group.rows)
+        if not packed:
+            return [_encoder.encode(group)]
+        fields = msgspec.structs.astuple(group)
+        return [
+            array_header(len(fields) + 1),
+            *map(_encoder.encode, fields[:_ROWS]),
+            array_header(len(group.rows)),
+            *_without(group.rows, [one.place for one in packed]),
+            *map(_encoder.encode, fields[_ROWS + 1 :]),
+            _encoder.encode(packed),
+        ]
+
+
+def array_header(count: int) -> bytes:
+    """What a MessagePack array of so many items begins with."""
+    if count < 16:
+        return bytes([0x90 | count])
+    if count < 1 << 16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+def read_groups(body: Raw | bytes) -> list[Group]:
+    """Groups of a hub, with whole rows. Malformed, or msgspec's and Python's errors of decoding."""
+    with resting():
+        return [Group(group.table, group.op, group.columns, _whole(group)) for group in _groups.decode(body)]
+
+
+def read_push_groups(body: Raw | bytes) -> list[PushGroup]:
+    """Groups of a replica, with whole rows. Malformed, or msgspec's and Python's errors of decoding."""
+    with resting():
+        return [
+            PushGroup(
+                group.table,
+                group.op,
+                group.columns,
+                _whole(group),
+                group.hlc,
+                group.base,
+                group.column_hlc,
+                group.column_base,
+            )
+            for group in _push_groups.decode(body)
+        ]
+
+
+def _packed(rows: Sequence[Sequence[Value]]) -> list[Packed]:
+    """What can be packed. Only places that hold a uuid in the first row are looked at further."""
+    found = (
+        _packed_place(rows, place)
+        for place, cell in enumerate(rows[0] if rows else ())
+        if type(cell) is str and len(cell) == _LENGTH and cell[8] == "-"
+    )
+    return [one for one in found if one is not None]
+
+
+def _packed_place(rows: Sequence[Sequence[Value]], place: int) -> Packed | None:
+    try:
+        column: list[Any] = [row[place] for row in rows]
+        uuids = _bytes_of(column)
+    except (IndexError, TypeError):  # a shorter row, a cell that is no text
+        return None
+    if uuids is None:
+        return None
+    if len(set(column)) < len(column):
+        return Packed(place, BY_ROWS, uuids)
+    return Packed(place, BY_PLANES, _planes(uuids))
+
+
+def _bytes_of(column: Sequence[str]) -> bytes | None:
+    """The uuids of a column, 16 bytes each; None unless every cell is one, written 8-4-4-4-12 with
+    lower-case digits. TypeError for a cell that is no text. The whole column at once, no cell by itself."""
+    rows = len(column)
+    if set(map(len, column)) != {_LENGTH}:
+        return None
+    joined = "".join(column)
+    if not joined.isascii():
+        return None
+    text = joined.encode("ascii")
+    if any(text[place::_LENGTH].count(b"-") != rows for place in _DASHES):
+        return None
+    digits = text.translate(None, b"-")
+    if len(digits) != 2 * UUID_BYTES * rows or digits.translate(None, _HEX):
+        return None
+    return binascii.unhexlify(digits)
+
+
+def _without(rows: Sequence[Sequence[Value]], places: Sequence[int]) -> Iterator[bytes]:
+    """The rows' bytes one after the other, null in some places."""
+    for start in range(0, len(rows), _STEP):
+        some = [list(row) for row in rows[start : start + _STEP]]
+        for place in places:
+            for row in some:
+                row[place] = None
+        yield _encoder.encode(some)[len(array_header(len(some))) :]
+
+
+def _whole(group: PackedGroup | PackedPushGroup) -> list[list[Value]]:
+    """The rows of a group that was just decoded, with the cells that were packed. They are its own."""
+    rows, before = group.rows, -1
+    for one in group.packed:
+        if one.place <= before:
+            raise Malformed(f"table {group.table}: packed places do not ascend")
+        before = one.place
+        if not rows or len(one.uuids) != UUID_BYTES * len(rows):
+            raise Malformed(
+                f"table {group.table}: {len(one.uuids)} bytes of uuids packed for {len(rows)} rows,"
+                f" which takes {UUID_BYTES} for each"
+            )
+        _fill(group.table, rows, one)
+    return rows
+
+
+def _fill(table: int, rows: Sequence[list[Value]], one: Packed) -> None:
+    place = one.place
+    try:
+        empty = [row[place] for row in rows].count(None)
+    except IndexError as error:
+        raise Malformed(f"table {table}: a row has no place {place}, which is packed") from error
+    if empty != len(rows):
+        raise Malformed(f"table {table}: a row has a value in place {place}, which is packed")
+    planes = one.uuids if one.order == BY_PLANES else _planes(one.uuids)
+    for row, uuid in zip(rows, _texts(planes), strict=True):
+        row[place] = uuid
+
+
+def _planes(uuids: bytes) -> bytes:
+    return b"".join([uuids[byte::UUID_BYTES] for byte in range(UUID_BYTES)])
+
+
+def _texts(planes: bytes) -> list[str]:
+    """The inverse of `_bytes_of` and `_planes`: 32 digits are spread over all rows, one digit at a time."""
+    rows = len(planes) // UUID_BYTES
+    high, low = planes.translate(_HIGH), planes.translate(_LOW)
+    out = bytearray(b"-") * (_LENGTH * rows)
+    for byte in range(UUID_BYTES):
+        start, end = byte * rows, (byte + 1) * rows
+        out[_DIGITS[2 * byte] :: _LENGTH] = high[start:end]
+        out[_DIGITS[2 * byte + 1] :: _LENGTH] = low[start:end]
+    text = out.decode("ascii")
+    return [text[start : start + _LENGTH] for start in range(0, len(text), _LENGTH)]
