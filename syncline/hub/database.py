@@ -297,6 +297,9 @@ class ReadTransaction(Protocol):
 
 
 class WriteTransaction(ReadTransaction, Protocol):
+    attempt: int
+    """How often this transaction was run before, for it met a concurrent one."""
+
     def wait_longer(self, attempt: int) -> None:
         """Called first in a transaction that is run again, for the `attempt`th time: wait longer for others
         than before, if waiting is bounded at all."""
@@ -358,15 +361,20 @@ class WriteTransaction(ReadTransaction, Protocol):
     def drop_conflicts(self, days: float, limit: int) -> int:
         """Remove up to `limit` conflicts that are closed and older; how many went."""
 
+    def ready(self, stage: Stage) -> None:
+        """What of `stage` needs no database, if anything. May be called before it, also in another thread
+        while the transaction is busy with something else."""
+
     def stage(self, stage: Stage) -> None:
         """Load the rows for `lock`, `rivals`, `apply`. Bulk: one COPY or one parameter, not a
         statement a row."""
 
-    def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
+    def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         """Lock the staged rows that exist (in table order, then key order: no deadlocks) and return per
         stage the unexpected: for insert the rows that exist, for update and delete those that do not.
 
-        After it, no other transaction can change these rows, and `rivals` sees all who did."""
+        After it, no other transaction can change these rows, and `rivals` sees all who did. `hopeful`: rows
+        to insert, which hardly ever exist, need not be looked for; `apply` raises Conflict if one does."""
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str

@@ -1,6 +1,6 @@
 """A large push, chunk by chunk, in the one transaction of the central database (laws L3, L9, L11).
 
-One chunk at a time is in memory: settled, applied, freed. What a chunk cannot do yet waits:
+One chunk at a time is settled, applied, freed, while the next one is opened. What one cannot do yet waits:
 
     a foreign key to a row of a later chunk     done after the last chunk with writes
     a delete that others still stand in the way of, a unique value not free yet     after the last chunk
@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub import codes
-from syncline.hub.accept import Part, accept, details_by_row
+from syncline.hub.accept import Part, accept, clamp_stamps, details_by_row
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.database import Key, Stage, Upload, UploadedChunk, WriteTransaction
 from syncline.hub.receive import Outcome, Receiver, newest_of
-from syncline.hub.settle import RowId, Settled
+from syncline.hub.settle import RowId, Settled, stages_of
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
 from syncline.protocol.body import open_details, open_push, whole_digest
@@ -35,9 +36,10 @@ BUCKETS = 64
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Writes or deletes of one chunk, with the details that came with them."""
+    """Writes or deletes of one chunk, as stages that are ready to be loaded, with the details that came."""
 
     parts: list[Part]
+    stages: list[Stage]
     details: dict[RowId, Base]
 
     @property
@@ -75,26 +77,51 @@ class Chunks:
     upload: Upload
     schema: Schema
     limits: Limits
+    tolerance: int
+    """Milliseconds that a replica's clock may run ahead."""
 
     def units(self, transaction: WriteTransaction) -> Iterator[Unit]:
         """What the chunks hold, in order, checked as a whole once the last one was read."""
         self._check_complete(transaction)
         keys, rows, deleting = Keys(), 0, False
-        for parts, details in self._accepted(transaction):
-            keys.add(parts)
-            rows += sum(len(part.rows) for part in parts)
-            for wanted in (False, True):
-                unit = Unit([part for part in parts if (part.op in DELETES) == wanted], details)
-                if unit.parts and deleting and not wanted:
+        for units in self._opened(transaction, keys):
+            for unit in units:
+                if deleting and not unit.deletes:
                     raise Malformed(f"push {self.upload.number}: a write follows a delete")
-                if unit.parts:
-                    deleting = wanted
-                    yield unit
-            parts.clear()
+                deleting = unit.deletes
+                rows += sum(len(part.rows) for part in unit.parts)
+                yield unit
         if rows != self.upload.rows:
             raise Malformed(f"push {self.upload.number}: {rows} rows, announced were {self.upload.rows}")
         if suspects := keys.suspects():
             self._check_once(transaction, suspects)
+
+    def _opened(self, transaction: WriteTransaction, keys: Keys) -> Iterator[list[Unit]]:
+        """Chunk by chunk. The next one is opened while the database is busy with the one before."""
+        now = transaction.milliseconds()
+
+        def opened(chunk: UploadedChunk) -> list[Unit]:
+            parts, details = self._accepted(chunk)
+            keys.add(parts)
+            clamp_stamps(parts, now, self.tolerance)
+            units = [
+                Unit(chosen, stages_of(chosen), details)
+                for deletes in (False, True)
+                if (chosen := [part for part in parts if (part.op in DELETES) == deletes])
+            ]
+            for unit in units:
+                for stage in unit.stages:
+                    transaction.ready(stage)
+            return units
+
+        with ThreadPoolExecutor(1, "syncline-chunk") as aside:
+            ahead = aside.submit(opened, self._read(transaction, 1))
+            for number in range(2, self.upload.chunks + 1):
+                units = ahead.result()
+                ahead = aside.submit(opened, self._read(transaction, number))
+                yield units
+                units.clear()
+            yield ahead.result()
 
     def _check_complete(self, transaction: WriteTransaction) -> None:
         """Raise unless every chunk is there and all together are what was announced."""
@@ -107,12 +134,10 @@ class Chunks:
         if whole_digest(digest for _, digest, _ in kept) != self.upload.digest:
             raise DigestMismatch("the digest of all chunks is not the one announced")
 
-    def _accepted(self, transaction: WriteTransaction) -> Iterator[tuple[list[Part], dict[RowId, Base]]]:
-        for number in range(1, self.upload.chunks + 1):
-            chunk = self._read(transaction, number)
-            groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
-            parts = accept(groups, self.schema, len(self.upload.bases), self.limits)
-            yield parts, details_by_row(open_details(chunk.details), self.schema)
+    def _accepted(self, chunk: UploadedChunk) -> tuple[list[Part], dict[RowId, Base]]:
+        groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
+        parts = accept(groups, self.schema, len(self.upload.bases), self.limits)
+        return parts, details_by_row(open_details(chunk.details), self.schema)
 
     def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:
         chunk = transaction.uploaded_chunk(self.upload.replica, number)
@@ -122,8 +147,8 @@ class Chunks:
 
     def _check_once(self, transaction: WriteTransaction, suspects: set[int]) -> None:
         seen: set[tuple[int, Key]] = set()
-        for parts, _ in self._accepted(transaction):
-            for part in parts:
+        for number in range(1, self.upload.chunks + 1):
+            for part in self._accepted(self._read(transaction, number))[0]:
                 for key in part.keys:
                     row = (part.table, key)
                     if hash(row) in suspects and row in seen:
@@ -172,7 +197,7 @@ class LargeReceiver(Receiver):
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         found: list[RowId] = []
         for unit in self.chunks.units(transaction):
-            found += self._met(transaction, unit.parts)
+            found += self._met(transaction, unit.parts, unit.stages)
             self._let_go(transaction, unit)
         return found
 
@@ -181,12 +206,13 @@ class LargeReceiver(Receiver):
         """Free what a unit took before the next one is read (law L11)."""
         transaction.unstage()
         unit.parts.clear()
+        unit.stages.clear()
 
     def _do(
         self, transaction: WriteTransaction, unit: Unit, details: dict[RowId, Base], whole: Outcome
     ) -> list[Late]:
         """Settle and apply one unit; return what must wait. Once rows are wanted nothing is applied."""
-        settled = self._settled(transaction, unit.parts, details)
+        settled = self._settled(transaction, unit.parts, unit.stages, details)
         whole.newest = max(whole.newest, newest_of(unit.parts))
         _merge(whole.settled, settled)
         return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)

@@ -19,7 +19,7 @@ from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.database import Client, ConflictRow, Position, Stage, WriteTransaction
 from syncline.hub.pull import rows_now
-from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stage_parts
+from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
 from syncline.merge.decide import Base
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
@@ -107,7 +107,8 @@ class Receiver:
 
     def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
         """Do the push. Nothing was written if rows are wanted."""
-        settled = self._settled(transaction, self.parts, details)
+        clamp_stamps(self.parts, transaction.milliseconds(), self.tolerance)
+        settled = self._settled(transaction, self.parts, stages_of(self.parts), details)
         if settled.wanted:
             return Outcome(settled)
         refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
@@ -115,12 +116,15 @@ class Receiver:
         return Outcome(settled, refused, newest_of(self.parts))
 
     def _settled(
-        self, transaction: WriteTransaction, parts: Sequence[Part], details: dict[RowId, Base]
+        self,
+        transaction: WriteTransaction,
+        parts: Sequence[Part],
+        stages: Sequence[Stage],
+        details: dict[RowId, Base],
     ) -> Settled:
-        clamp_stamps(parts, transaction.milliseconds(), self.tolerance)
         replica = self.push.replica
         bases = bases_of(transaction, self.bases)
-        return settle(transaction, self.schema, self.rules, parts, bases, replica, details)
+        return settle(transaction, self.schema, self.rules, parts, stages, bases, replica, details)
 
     def _note_differing(
         self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
@@ -148,10 +152,13 @@ class Receiver:
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         """The rows of the push that others changed and the replica had not seen."""
-        return self._met(transaction, self.parts)
+        return self._met(transaction, self.parts, stages_of(self.parts))
 
-    def _met(self, transaction: WriteTransaction, parts: Sequence[Part]) -> list[RowId]:
-        stages = stage_parts(transaction, parts)
+    def _met(
+        self, transaction: WriteTransaction, parts: Sequence[Part], stages: Sequence[Stage]
+    ) -> list[RowId]:
+        for stage in stages:
+            transaction.stage(stage)
         bases = bases_of(transaction, self.bases)
         rivals = rivals_of(transaction, stages, parts, bases, self.push.replica)
         return [

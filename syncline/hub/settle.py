@@ -38,14 +38,9 @@ class Settled:
     rejected: dict[RowId, SynclineError] = field(default_factory=dict)
 
 
-def stage_parts(transaction: WriteTransaction, parts: Sequence[Part]) -> list[Stage]:
-    """Load every part into the database, untouched."""
-    stages = []
-    for part in parts:
-        stage = Stage(part.table, FORMS[part.op], part.op, part.columns, part.rows, part.hlc)
-        transaction.stage(stage)
-        stages.append(stage)
-    return stages
+def stages_of(parts: Sequence[Part]) -> list[Stage]:
+    """Every part as it is loaded into the database, untouched."""
+    return [Stage(part.table, FORMS[part.op], part.op, part.columns, part.rows, part.hlc) for part in parts]
 
 
 def rivals_of(
@@ -71,13 +66,16 @@ def settle(
     schema: Schema,
     rules: Sequence[TableRules],
     parts: Sequence[Part],
+    stages: Sequence[Stage],
     bases: Bases,
     replica: str,
     details: dict[RowId, Base],
 ) -> Settled:
-    """Lock, find the contested rows, decide them. Writes nothing to the user's tables."""
-    stages = stage_parts(transaction, parts)
-    unexpected = transaction.lock(stages)
+    """Load the parts, as stages, lock, find the contested rows, decide them. Writes nothing to the user's
+    tables."""
+    for stage in stages:
+        transaction.stage(stage)
+    unexpected = transaction.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
     settled = Settled()
     decided = _Decided(settled)

@@ -115,7 +115,7 @@ class Uploads:
         upload = central.write(
             lambda transaction: self._known(transaction, request.replica, request.number, request.digest)
         )
-        chunks = Chunks(upload, schema, central.limits)
+        chunks = Chunks(upload, schema, central.limits, central.tolerance)
         bases = [central.position(token, None) for token in upload.bases]
         return LargeReceiver(
             schema, rules, request, (), bases, central.tolerance, chunks, central.limits.push_rows

@@ -2,58 +2,25 @@
 
 In sets: the rows with a single edit, nearly all of a large backlog, are joined with their table straight
 into rows as they travel. Only rows with several edits pass through Python, see `replica.chains`.
-
-What an edit's clock is, is decided here and not in the trigger: the entry `seq` of a log has the HLC
-`seq + max over the entries up to it of (max(wall, floor + 1) - seq)`, which follows the wall clock, stays
-above the floor known when the edit was made, and grows with every entry (Kulkarni et al. 2014). An entry
-that a former freeze left for later has its clock already: an integer in `at`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from operator import itemgetter
 
 from syncline.errors import ValueRefused
-from syncline.model.clock import COUNTER_BITS
 from syncline.model.values import indices_of, subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.capture import MASK_BITS
 from syncline.replica.chains import MASKS, Batch, Chains, Refused, Shape
+from syncline.replica.clocks import Stamps, make_clock
 from syncline.replica.statements import Statements, joined_mask
 from syncline.replica.store import Store
 
 BATCH = 20_000
 """Rows held in memory at once, and rows of a group (law L11)."""
-
-_WALL = (
-    "CASE typeof(l.at) WHEN 'integer' THEN l.at"
-    f" ELSE CAST(round((l.at - 2440587.5) * 86400000.0) AS INTEGER) << {COUNTER_BITS} END"
-)
-_CLOCK = (
-    "CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE"
-    f" l.seq + max(max({_WALL}, coalesce(f.hlc, 0) + 1) - l.seq)"
-    " OVER (ORDER BY l.seq ROWS UNBOUNDED PRECEDING) END"
-)
-
-
-def _clocks(t: Statements, columns: str) -> str:
-    """A query for the entries up to the parameter `cut`, in order, each with its clock."""
-    return (
-        f"SELECT {columns}, {_CLOCK} AS hlc, l.checkpoint FROM {t.log} l"
-        f" LEFT JOIN _sync_checkpoint f ON f.id = l.checkpoint WHERE l.seq <= :cut"
-    )
-
-
-def make_clock(store: Store, t: Statements, cut: int) -> None:
-    """Compute the clock of every entry up to `cut` into `temp._sync_clock`."""
-    store.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS _sync_clock"
-        " (seq INTEGER PRIMARY KEY, hlc INTEGER, checkpoint INTEGER)"
-    )
-    store.execute("DELETE FROM temp._sync_clock")
-    store.execute(f"INSERT INTO temp._sync_clock {_clocks(t, 'l.seq')}", {"cut": cut})
 
 
 class Coalescing:
@@ -78,7 +45,7 @@ class Coalescing:
         """Every change once; rows with a single edit first, in the order of the edits."""
         shapes = self._shapes()
         self._chains.find(shapes)
-        self._uniform = len(shapes) == 1 and not self._chains.count
+        self._uniform = len(shapes) == 1 and not self._chains.count and not self._has_clocks()
         if not self._uniform:
             make_clock(self._store, self._t, self._cut)
         joined = 0
@@ -100,6 +67,11 @@ class Coalescing:
             for op, *parts in self._store.rows(sql, (self._cut,))
         }
 
+    def _has_clocks(self) -> bool:
+        """Whether a former freeze left entries for later."""
+        sql = f"SELECT 1 FROM {self._t.log} WHERE seq <= ? AND typeof(at) = 'integer' LIMIT 1"
+        return self._store.row(sql, (self._cut,)) is not None
+
     @property
     def _single(self) -> str:
         return " AND l.seq NOT IN (SELECT seq FROM temp._sync_chain_entry)" if self._chains.count else ""
@@ -111,36 +83,29 @@ class Coalescing:
         )
         return count
 
-    def _from(self, op: str, columns: Sequence[str], extra: str = "") -> str:
-        """The rest of a query over single edits `l`, their clocks `c` and rows `t`, in log order.
-
-        `columns`: those of the log that are needed. If all entries are alike the clocks need no table.
-        """
+    def _from(self, op: str, extra: str = "") -> str:
+        """The rest of a query over single edits `l` and rows `t`, in log order, that ends with what `_read`
+        expects."""
         t = self._t
         row = "" if op == "D" else f" CROSS JOIN {t.name} t ON {t.row_key('t', 'l')}"
         if self._uniform:
-            entries = _clocks(t, ", ".join(f"l.{name}" for name in columns))
-            return f", l.hlc, l.checkpoint FROM ({entries}) l{row}"
+            return f", l.at, l.seq, l.checkpoint FROM {t.log} l{row} WHERE l.seq <= :cut ORDER BY l.seq"
         return (
             f", c.hlc, c.checkpoint FROM temp._sync_clock c CROSS JOIN {t.log} l ON l.seq = c.seq{row}"
             f" WHERE l.op = '{op}'{extra}{self._single} ORDER BY c.seq"
         )
-
-    @property
-    def _keys(self) -> list[str]:
-        return [f"k{i}" for i in range(self._t.arity)]
 
     def _inserts(self, shapes: set[Shape]) -> Iterator[Batch]:
         t = self._t
         if ("I", 0) in shapes:
             columns = list(t.table.pushed)
             names = ", ".join([t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns)])
-            yield from self._read("I", columns, f"SELECT {names}{self._from('I', self._keys)}")
+            yield from self._read("I", columns, f"SELECT {names}{self._from('I')}")
 
     def _deletes(self, shapes: set[Shape]) -> Iterator[Batch]:
         if ("D", 0) in shapes:
-            names = ", ".join(f"l.{name}" for name in self._keys)
-            yield from self._read("D", [], f"SELECT {names}{self._from('D', self._keys)}")
+            names = ", ".join(f"l.k{i}" for i in range(self._t.arity))
+            yield from self._read("D", [], f"SELECT {names}{self._from('D')}")
 
     def _updates(self, shapes: set[Shape]) -> Iterator[Batch]:
         """One statement for each set of changed columns."""
@@ -154,16 +119,21 @@ class Coalescing:
                 f" AND l.{name} = {mask >> MASK_BITS * part & (1 << MASK_BITS) - 1}"
                 for part, name in enumerate(t.masks)
             )
-            rest = self._from("U", [*self._keys, *olds], same)
+            rest = self._from("U", same)
             for batch in self._read("U", columns, f"SELECT {', '.join(names)}{rest}"):
                 yield self._differences(batch, len(olds)) if olds else batch
 
     def _read(self, op: PushOp, columns: list[int], sql: str) -> Iterator[Batch]:
-        """Batches from rows that end with clock and checkpoint."""
-        body, hlc, checkpoint = itemgetter(slice(None, -2)), itemgetter(-2), itemgetter(-1)
+        """Batches from rows that end with clock and checkpoint; if all entries are alike with wall time,
+        number and checkpoint."""
+        stamps = Stamps(self._store) if self._uniform else None
         parameters = {"cut": self._cut} if self._uniform else ()
+        body, checkpoint = itemgetter(slice(None, -2 if stamps is None else -3)), itemgetter(-1)
         for rows in self._store.batches(sql, parameters, BATCH):
-            yield Batch(op, columns, list(map(body, rows)), list(map(hlc, rows)), list(map(checkpoint, rows)))
+            checkpoints, clocks = list(map(checkpoint, rows)), list(map(itemgetter(-2), rows))
+            if stamps is not None:
+                clocks = stamps.of(clocks, list(map(itemgetter(-3), rows)), checkpoints)
+            yield Batch(op, columns, list(map(body, rows)), clocks, checkpoints)
 
     def _differences(self, batch: Batch, olds: int) -> Batch:
         """Counters travel as increments. The rows given end with the old values."""

@@ -23,7 +23,7 @@ from syncline.replica.store import Store, queries
 ROOM = 4096
 """Bytes of a request that are not rows."""
 
-CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
 """Bytes of a chunk, and of a push that is sent in one request."""
 
 ASIDE = 1 << 40

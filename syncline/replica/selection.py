@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from syncline.replica.coalesce import make_clock
+from syncline.replica.clocks import make_clock
 from syncline.replica.device import Device
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store

@@ -223,10 +223,9 @@ class Application:
 
     def _look_for_others(self, failure: Failure) -> None:
         """Raise Conflict if rows came or went between the lock and the write. Everything is undone."""
-        if isinstance(failure, psycopg.Error) and refusal_code(failure) != codes.UNIQUE:
-            return
+        is_unique = not isinstance(failure, psycopg.Error) or refusal_code(failure) == codes.UNIQUE
         for part in self._parts:
-            if part.form == "delete":
+            if part.form == "delete" or not (is_unique or part.loaded.unlooked):
                 continue
             found = len(self._run(part, sql.present(part.loaded.shape)))
             if found != (0 if part.form == "insert" else len(part.rows)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,11 +86,10 @@ class Session:
             cursor.nextset()
         return found
 
-    def copy(self, statement: str, blocks: Iterable[str]) -> None:
-        """COPY ... FROM STDIN from blocks of text."""
+    def copy(self, statement: str, rows: str) -> None:
+        """COPY ... FROM STDIN of rows in its text format."""
         with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for block in blocks:
-                copy.write(block)
+            copy.write(rows)
 
     @contextmanager
     def stream(self, statement: str, values: Params) -> Iterator[Callable[[int], Rows]]:

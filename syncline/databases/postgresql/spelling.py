@@ -29,6 +29,9 @@ _SPELLINGS = {
 """By type without length or precision. A day that does not exist is refused by the server, and a number
 with a digit too many too; neither is ever stored otherwise."""
 
+SPELLED = frozenset(_SPELLINGS)
+"""Types whose text the server certainly reads, once it is spelled so, but for days that do not exist."""
+
 
 Certain = Callable[[Sequence[object]], bool]
 """Whether all values (or NULLs) of a column are certainly given back as they are."""

@@ -3,6 +3,9 @@
 Up to `SMALL` rows are one JSON parameter, sent with each statement; more are copied into a temporary table.
 Values the server would choke on are found here, column by column: a row whose key cannot be is left out, a
 row with a value that cannot be is loaded without it; both are refused when the stage is applied.
+
+Text of which it is certain how PostgreSQL reads it is read once, when it is copied; other text is text until
+a statement reads it, so that what cannot be read is some row's fault and not the whole stage's.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -18,6 +21,7 @@ import psycopg
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.spelling import SPELLED
 from syncline.databases.postgresql.types import Codec
 from syncline.hub import codes
 from syncline.hub.database import Refusal, Stage
@@ -26,7 +30,6 @@ from syncline.model.values import Value
 SMALL = 500
 """Rows up to which a JSON parameter is quicker than a temporary table (about 2 ms to make)."""
 
-BLOCK = 5000
 _numbers = itertools.count(1)
 
 
@@ -40,13 +43,19 @@ class Loaded:
     """Of the key, then of the staged columns."""
     live: list[int]
     refused: dict[int, Refusal]
-    texts: list[list[str | None]] | None
+    texts: list[list[str | None]] | None = None
     """For each row what PostgreSQL reads as n, hlc, key, values; None if they are in a temporary table."""
+    copied: str = ""
+    """The rows as they are copied into the temporary table, until they are."""
+    read: frozenset[int] = frozenset()
+    """The staged columns that the temporary table has in their central type; the key's are below 0."""
     table: str = ""
     """The temporary table, if there is one."""
     indexed: bool = False
     whole: str | None = None
     """The parameter of all rows, once it was made."""
+    unlooked: bool = False
+    """Whether nobody has looked if the rows, which are to be inserted, exist."""
     respelled: set[int] = field(default_factory=set)
     """Rows with an integer in a float column: stored as a float, so not as it was sent."""
     certain: bool = True
@@ -65,6 +74,15 @@ class Loaded:
             self.whole = self._json(self.live)
         return sql.json_source(self.codecs, self.shape.arity), self.whole
 
+    @property
+    def types(self) -> list[str]:
+        """Of the columns of the temporary table."""
+        arity = self.shape.arity
+        return [
+            codec.central if index - arity in self.read else codec.stage
+            for index, codec in enumerate(self.codecs)
+        ]
+
     def index(self, session: Session) -> None:
         """Make ranges of rows quick to find."""
         if self.table and not self.indexed:
@@ -82,22 +100,45 @@ class Loaded:
         return json.dumps([self.texts[row] for row in rows], ensure_ascii=False)
 
 
-def load(session: Session, shape: Shape, stage: Stage) -> Loaded:
-    """Load a stage. Its rows can be discarded with `discard`."""
+def ready(shape: Shape, stage: Stage) -> Loaded:
+    """All of `load` that needs no database."""
     codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]
-    loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {}, None)
+    loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {})
+    columns = _columns(loaded)
     if len(stage.rows) <= SMALL:
-        loaded.texts = _rows_of_text(loaded)
+        loaded.texts = _rows_of_text(stage, columns)
     else:
-        loaded.table = f"pg_temp.syncline_stage_{next(_numbers)}"
-        session.script(sql.temporary_table(loaded.table, codecs, shape.arity))
-        session.copy(f"COPY {loaded.table} FROM STDIN", _blocks(loaded))
+        loaded.copied = _copied(loaded, columns)
+    return loaded
+
+
+def load(session: Session, loaded: Loaded) -> None:
+    """Load a stage that is ready. Its rows can be discarded with `discard`."""
+    if loaded.texts is None:
+        _copy(session, loaded)
+        loaded.copied = ""
     keyless = {row for row in loaded.refused if not _has_key(loaded, row)}
     if keyless:
         _take_out(session, loaded, keyless)
-    if any(codec.asks_server for codec in shape.keys):
+    if any(codec.asks_server for codec in loaded.shape.keys):
         _refuse_foreign_keys(session, loaded)
-    return loaded
+
+
+def _copy(session: Session, loaded: Loaded) -> None:
+    if loaded.read:
+        try:
+            with session.savepoint():
+                _copy_as(session, loaded)
+            return
+        except psycopg.DataError:  # it looks like a date, but there is no such day
+            loaded.read = frozenset(position for position in loaded.read if position < 0)
+    _copy_as(session, loaded)
+
+
+def _copy_as(session: Session, loaded: Loaded) -> None:
+    loaded.table = f"pg_temp.syncline_stage_{next(_numbers)}"
+    session.script(sql.temporary_table(loaded.table, loaded.types, loaded.shape.arity))
+    session.copy(f"COPY {loaded.table} FROM STDIN", loaded.copied)
 
 
 def discard(session: Session, loaded: Loaded, rows: Sequence[int]) -> None:
@@ -123,26 +164,36 @@ def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
         session.count(f"DELETE FROM {loaded.table} WHERE n = ANY ($1::int[])", sorted(gone))
 
 
-def _columns(loaded: Loaded, start: int, end: int) -> list[Sequence[Value]]:
-    """Some rows by columns, without what cannot be loaded; the rows it was in are refused."""
-    columns: list[Sequence[Value]] = list(zip(*loaded.stage.rows[start:end], strict=True))
+def _columns(loaded: Loaded) -> list[Sequence[Value]]:
+    """The rows by columns, without what cannot be loaded; the rows it was in are refused."""
+    arity = loaded.shape.arity
+    columns: list[Sequence[Value]] = list(zip(*loaded.stage.rows, strict=True))
+    read = {i - arity for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
     for index, codec in enumerate(loaded.codecs if columns else ()):
         values = columns[index]
-        if not codec.flawless(values, key=index < loaded.shape.arity):
-            columns[index] = values = _refuse(loaded, index, values, start)
+        if not codec.flawless(values, key=index < arity):
+            columns[index] = values = _refuse(loaded, index, values)
         if codec.is_float and int in set(map(type, values)):
-            loaded.respelled |= {start + n for n, value in enumerate(values) if type(value) is int}
-        if loaded.certain and codec.spelled and index >= loaded.shape.arity:
-            test = loaded.shape.certain(loaded.stage.columns[index - loaded.shape.arity])
-            loaded.certain = test(values) if test is not None else set(map(type, values)) == {type(None)}
+            loaded.respelled |= {row for row, value in enumerate(values) if type(value) is int}
+        if codec.spelled and index >= arity:
+            if not _is_certain(loaded, index - arity, values):
+                loaded.certain = False
+            elif codec.central in SPELLED:
+                read.add(index - arity)
+    loaded.read = frozenset(read)
     return columns
 
 
-def _refuse(loaded: Loaded, index: int, values: Sequence[Value], start: int) -> list[Value]:
+def _is_certain(loaded: Loaded, position: int, values: Sequence[Value]) -> bool:
+    test = loaded.shape.certain(loaded.stage.columns[position])
+    return test(values) if test is not None else set(map(type, values)) == {type(None)}
+
+
+def _refuse(loaded: Loaded, index: int, values: Sequence[Value]) -> list[Value]:
     """Refuse the rows with a faulty value in this column; the column without those values."""
     name = sql.column_name(loaded.shape, loaded.stage, index)
     good: list[Value] = []
-    for row, value in enumerate(values, start):
+    for row, value in enumerate(values):
         fault = _fault(loaded, index, value)
         good.append(value if fault is None else None)
         if fault is not None:
@@ -177,9 +228,8 @@ def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     _take_out(session, loaded, {number for (number,) in found})
 
 
-def _rows_of_text(loaded: Loaded) -> list[list[str | None]]:
-    stage = loaded.stage
-    spelled = [[_text_of(value) for value in column] for column in _columns(loaded, 0, len(stage.rows))]
+def _rows_of_text(stage: Stage, columns: Sequence[Sequence[Value]]) -> list[list[str | None]]:
+    spelled = [[_text_of(value) for value in column] for column in columns]
     numbers = map(str, range(len(stage.rows)))
     return [list(row) for row in zip(numbers, map(str, stage.hlc), *spelled, strict=True)]
 
@@ -192,16 +242,12 @@ def _text_of(value: Value) -> str | None:
     return repr(value)
 
 
-def _blocks(loaded: Loaded) -> Iterator[str]:
-    """The rows in COPY's text format, some thousands at a time."""
+def _copied(loaded: Loaded, columns: Sequence[Sequence[Value]]) -> str:
+    """The rows in COPY's text format."""
     stage = loaded.stage
-    for start in range(0, len(stage.rows), BLOCK):
-        end = min(start + BLOCK, len(stage.rows))
-        columns = _columns(loaded, start, end)
-        cells = [_cells(codec, column) for codec, column in zip(loaded.codecs, columns, strict=True)]
-        numbers, stamps = map(str, range(start, end)), map(str, stage.hlc[start:end])
-        yield "\n".join(map("\t".join, zip(numbers, stamps, *cells, strict=True)))
-        yield "\n"
+    cells = [_cells(codec, column) for codec, column in zip(loaded.codecs, columns, strict=True)]
+    numbers, stamps = map(str, range(len(stage.rows))), map(str, stage.hlc)
+    return "\n".join([*map("\t".join, zip(numbers, stamps, *cells, strict=True)), ""])
 
 
 def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:

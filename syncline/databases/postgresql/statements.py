@@ -6,7 +6,7 @@ order). Where it comes from is put in by `over`; `$1` is always the source's own
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
@@ -43,9 +43,9 @@ def range_source(name: str) -> str:
     return f"(SELECT * FROM {name} WHERE n >= ($1::int[])[1] AND n < ($1::int[])[2]) AS s"
 
 
-def temporary_table(name: str, codecs: Sequence[Codec], arity: int) -> str:
+def temporary_table(name: str, types: Sequence[str], arity: int) -> str:
     """The table that `table_source` reads."""
-    columns = [f"{staged_name(index, arity)} {codec.stage}" for index, codec in enumerate(codecs)]
+    columns = [f"{staged_name(index, arity)} {type_}" for index, type_ in enumerate(types)]
     return f"CREATE TEMPORARY TABLE {name} (n int, hlc bigint, {', '.join(columns)}) ON COMMIT DROP"
 
 
@@ -100,12 +100,22 @@ def _joined(shape: Shape) -> str:
 
 
 def rivals(shape: Shape) -> str:
-    """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it."""
-    words = ", ".join(f"l.{word}" for word in shape.words)
+    """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it. They are read
+    before the rows: usually there are none, and the rows need not be looked at."""
+    words = "".join(f", l.{word}" for word in shape.words)
+    raw = ", ".join(["xid", "seq", "op", "hlc", "origin", *shape.words, *shape.log_keys])
+    ranges = (
+        "xid = ANY ($4::xid8[])",
+        "xid >= $3::xid8 AND xid < pg_current_xact_id()",
+        "xid > pg_current_xact_id()",
+    )
+    others = " UNION ALL ".join(
+        f"SELECT {raw} FROM {shape.log} WHERE {each} AND origin <> $2" for each in ranges
+    )
     return (
-        f"SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin, {words}"
-        f" FROM {_SOURCE} JOIN {shape.log} AS l ON {shape.matches('l')}"
-        " WHERE l.origin <> $2 AND (l.xid >= $3::xid8 OR l.xid = ANY ($4::xid8[])) ORDER BY l.seq"
+        f"WITH l AS MATERIALIZED ({others})"
+        f" SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin{words}"
+        f" FROM l JOIN {_SOURCE} ON {shape.matches('l')} ORDER BY l.seq"
     )
 
 
@@ -171,13 +181,15 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
     return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}{order}"
 
 
-def differing(shape: Shape, columns: Sequence[int]) -> str:
-    """The numbers of rows that are gone, or hold something else than what was staged."""
+def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
+    """The numbers of rows that are gone, or hold something else than what was staged. The columns at the
+    positions in `read` are staged in their central type."""
     conditions = [f"t.{shape.key_names[0]} IS NULL"]
     for position, index in enumerate(columns):
         codec, name = shape.values[index], shape.value_names[index]
         collation = ' COLLATE "C"' if codec.stage == "text" else ""
-        conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM s.c{position}")
+        staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
+        conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
     return (
         f"SELECT s.n FROM {_SOURCE} LEFT JOIN {shape.name} AS t ON {shape.matches()}"
         f" WHERE {' OR '.join(conditions)}"

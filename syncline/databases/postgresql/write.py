@@ -17,7 +17,7 @@ from syncline.databases.postgresql.read import Reader, conflict_row
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import join_mask, queries
-from syncline.databases.postgresql.stage import Loaded, discard, drop, load
+from syncline.databases.postgresql.stage import Loaded, discard, drop, load, ready
 from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import WatermarkRefused
 from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
@@ -30,10 +30,12 @@ class Writer(Reader, UploadKeeping):
         super().__init__(session, layout, cluster)
         self._lock_timeout = lock_timeout
         self._staged: list[Stage] = []
+        self.attempt = 0
 
     def wait_longer(self, attempt: int) -> None:
         """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
         not beside others that try again: a storm of them would keep failing on each other."""
+        self.attempt = attempt
         wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
         with translating():
             if attempt > 1:
@@ -84,10 +86,16 @@ class Writer(Reader, UploadKeeping):
         with translating():
             return self._session.count(queries("retention.sql")["drop conflicts"], days, limit)
 
+    def ready(self, stage: Stage) -> None:
+        """Spell the rows as they are loaded."""
+        stage.handle = ready(self._layout.shapes[stage.table], stage)
+
     def stage(self, stage: Stage) -> None:
         """Load the rows. What cannot be loaded is refused when the stage is applied."""
+        if stage.handle is None:
+            self.ready(stage)
         with translating():
-            stage.handle = load(self._session, self._layout.shapes[stage.table], stage)
+            load(self._session, _loaded(stage))
         self._staged.append(stage)
 
     def unstage(self) -> None:
@@ -98,12 +106,14 @@ class Writer(Reader, UploadKeeping):
             stage.handle = None  # a stage and its handle hold each other
         self._staged.clear()
 
-    def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
+    def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         """Lock what exists, in the order of tables and keys; per stage the rows that are not as expected."""
         found: list[set[int]] = [set() for _ in stages]
+        for stage in stages:
+            _loaded(stage).unlooked = hopeful and stage.form == "insert"
         with translating():
             for table in sorted({stage.table for stage in stages}):
-                chosen = [i for i, stage in enumerate(stages) if stage.table == table and _loaded(stage).live]
+                chosen = [i for i, stage in enumerate(stages) if stage.table == table and _is_sought(stage)]
                 for index, row in self._lock([_loaded(stages[i]) for i in chosen]) if chosen else ():
                     found[chosen[index]].add(row)
         return [
@@ -163,7 +173,9 @@ class Writer(Reader, UploadKeeping):
             return list(loaded.live)
         if loaded.certain and not shape.facts.triggered:
             return sorted(loaded.respelled.intersection(loaded.live))
-        template = shape.statement(("differing", *columns), lambda: sql.differing(shape, columns))
+        read = loaded.read if loaded.table else frozenset()
+        name = ("differing", *columns, -1, *sorted(read))
+        template = shape.statement(name, lambda: sql.differing(shape, columns, read))
         with translating():
             rows = self._session.run(*loaded.over(template))
         return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
@@ -216,6 +228,11 @@ class Writer(Reader, UploadKeeping):
 def _loaded(stage: Stage) -> Loaded:
     assert isinstance(stage.handle, Loaded), "the stage was not loaded"
     return stage.handle
+
+
+def _is_sought(stage: Stage) -> bool:
+    loaded = _loaded(stage)
+    return bool(loaded.live) and not loaded.unlooked
 
 
 def _snapshots(bases: Sequence[Position], base: Sequence[int]) -> list[SnapshotPosition]:

@@ -26,6 +26,7 @@ class Writer(Reader, UploadKeeping):
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
         super().__init__(connection, layout)
         self._staged: list[Staged] = []
+        self.attempt = 0
 
     def close(self) -> None:
         """Drop the temporary tables; to be called before the commit."""
@@ -71,6 +72,9 @@ class Writer(Reader, UploadKeeping):
     def drop_conflicts(self, days: float, limit: int) -> int:
         return retention.drop_conflicts(self.connection, days, limit)
 
+    def ready(self, stage_: Stage) -> None:
+        """There is nothing that could be done before."""
+
     def stage(self, stage_: Stage) -> None:
         staged = stage.load(self.connection, self.layout, stage_, len(self._staged))
         stage_.handle = staged
@@ -78,8 +82,9 @@ class Writer(Reader, UploadKeeping):
 
     def wait_longer(self, attempt: int) -> None:
         """The write lock is held already."""
+        self.attempt = attempt
 
-    def lock(self, stages: Sequence[Stage]) -> list[list[int]]:
+    def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         return [self._unexpected(stage_.handle) for stage_ in stages]
 
     def _unexpected(self, staged: Staged) -> list[int]:

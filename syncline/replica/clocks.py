@@ -1,0 +1,68 @@
+"""The clock of each pending edit, decided when a push is made of it and not in the trigger.
+
+The entry `seq` of a log has the HLC `seq + max over the entries up to it of (max(wall, floor + 1) - seq)`,
+which follows the wall clock, stays above the floor known when the edit was made, and grows with every entry
+(Kulkarni et al. 2014). An entry that a former freeze left for later has its clock already: an integer in
+`at`.
+
+`make_clock` computes it in SQL for any log, `Stamps` for entries that are read in order anyway: quicker than
+SQLite's window functions, to the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import add, sub
+
+from syncline.model.clock import COUNTER_BITS
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store
+
+EPOCH = 2440587.5
+"""1970 as a Julian day, which is what triggers note."""
+DAY = 86400000.0
+"""Milliseconds."""
+
+_WALL = (
+    "CASE typeof(l.at) WHEN 'integer' THEN l.at"
+    f" ELSE CAST(round((l.at - {EPOCH}) * {DAY}) AS INTEGER) << {COUNTER_BITS} END"
+)
+_CLOCK = (
+    "CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE"
+    f" l.seq + max(max({_WALL}, coalesce(f.hlc, 0) + 1) - l.seq)"
+    " OVER (ORDER BY l.seq ROWS UNBOUNDED PRECEDING) END"
+)
+
+
+def make_clock(store: Store, t: Statements, cut: int) -> None:
+    """Compute the clock of every entry up to `cut` into `temp._sync_clock`."""
+    store.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS _sync_clock"
+        " (seq INTEGER PRIMARY KEY, hlc INTEGER, checkpoint INTEGER)"
+    )
+    store.execute("DELETE FROM temp._sync_clock")
+    store.execute(
+        f"INSERT INTO temp._sync_clock SELECT l.seq, {_CLOCK}, l.checkpoint FROM {t.log} l"
+        " LEFT JOIN _sync_checkpoint f ON f.id = l.checkpoint WHERE l.seq <= :cut",
+        {"cut": cut},
+    )
+
+
+class Stamps:
+    """The clocks of a log's entries, given in order, a batch at a time. None of them may have one already."""
+
+    def __init__(self, store: Store) -> None:
+        self._floors: dict[int, int] = dict(store.rows("SELECT id, hlc FROM _sync_checkpoint"))
+        self._ahead = -(1 << 63)
+
+    def of(self, seqs: Sequence[int], at: Sequence[float], checkpoints: Sequence[int]) -> list[int]:
+        """One HLC an entry. `at` are Julian days."""
+        # SQLite rounds halves away from zero; a wall clock before 1970 is behind every floor
+        walls = [int((day - EPOCH) * DAY + 0.5) << COUNTER_BITS for day in at]
+        floors = {checkpoint: (self._floors.get(checkpoint) or 0) + 1 for checkpoint in set(checkpoints)}
+        least = map(floors.__getitem__, checkpoints)
+        offsets = map(sub, map(max, walls, least), seqs)
+        running = list(accumulate(offsets, max, initial=self._ahead))[1:]
+        self._ahead = running[-1]
+        return list(map(add, running, seqs))
