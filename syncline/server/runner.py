@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ KEEP_ALIVE_SECONDS = 75
 
 START_SECONDS = 30.0
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes may keep others waiting: a tenth of Python's own choice. A thread that asks
+the database many small questions would wait so long after each answer, beside one that opens a large push."""
+
 
 def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None]) -> None:
     """Answer until SIGINT or SIGTERM, then return; what was begun is finished within GRACE_SECONDS.
@@ -28,6 +33,7 @@ def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None
     `listening` is a bound socket; `announce` is called with the URL once requests are answered. For the
     main thread.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     with _ending_quietly():
         _server(app, lambda: announce(url_of(listening))).run(sockets=[listening])
 

@@ -24,7 +24,7 @@ from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries, split_mask
-from syncline.databases.postgresql.stage import Loaded
+from syncline.databases.postgresql.stage import Loaded, place
 from syncline.errors import Conflict
 from syncline.hub import codes
 from syncline.hub.database import Refusal
@@ -84,6 +84,9 @@ class Application:
         """Write everything, or nothing and say which rows are to blame."""
         if self._refused or not self._parts:
             return self._refused
+        for part in self._parts:
+            if not self._is_straight(part):
+                place(self._session, part.loaded)
         try:
             with self._session.savepoint():
                 self._start(immediate=False)
@@ -94,6 +97,8 @@ class Application:
             return []
         except (psycopg.Error, Unwritten) as error:
             failure = _of_rows(error)
+        for part in self._parts:
+            place(self._session, part.loaded)
         self._look_for_others(failure)
         found = self._parents.orphans(failure, self._parts)
         return found or self._isolated()
@@ -135,6 +140,9 @@ class Application:
             self._point(part)
 
     def _insert(self, part: Part) -> None:
+        if self._is_straight(part):
+            self._insert_straight(part)
+            return
         shape, columns = part.loaded.shape, part.loaded.stage.columns
         postponed = self._order.postponed.get(part.index, ())
         self._applying(part, columns)
@@ -144,6 +152,17 @@ class Application:
         if shape.facts.guarded and len(self._run(part, sql.present(shape))) != len(part.rows):
             raise Unwritten
         self._log(part)
+
+    def _is_straight(self, part: Part) -> bool:
+        return part.loaded.straight is not None and part.index not in self._order.postponed
+
+    def _insert_straight(self, part: Part) -> None:
+        shape, stage, rows = part.loaded.shape, part.loaded.stage, part.loaded.straight
+        assert rows is not None, "asked before"
+        self._applying(part, stage.columns)
+        self._expect(part, self._session.copy(sql.copy_in(shape, stage.columns), rows.rows))
+        masks = split_mask(shape.table.all_mask, len(shape.words))
+        self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
     def _update(self, part: Part, positions: Sequence[int]) -> None:
         shape, columns = part.loaded.shape, part.loaded.stage.columns

@@ -21,7 +21,7 @@ class Facts:
     guarded: bool = False
     """Whether a trigger of the user's may change a row before it is inserted, even its key."""
     triggered: bool = False
-    """Whether there is any trigger of the user's."""
+    """Whether there is any trigger or rule of the user's."""
     unlimited: frozenset[str] = frozenset()
     """The columns whose type has neither length nor precision."""
 

@@ -17,8 +17,9 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
 
 -- name: facts
 -- Of each tracked table: whether triggers of the user's run for each row before it is inserted, also into one
--- partition, whether there are any at all, and the columns whose type has neither length nor precision.
-SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false),
+-- partition, whether there are any triggers or rules at all, and the columns whose type has neither length nor
+-- precision.
+SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhasrules,
        ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypmod = -1 AND y.typtype = 'b')
   FROM syncline.tables s

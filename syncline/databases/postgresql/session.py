@@ -86,10 +86,12 @@ class Session:
             cursor.nextset()
         return found
 
-    def copy(self, statement: str, rows: str) -> None:
-        """COPY ... FROM STDIN of rows in its text format."""
-        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(rows)
+    def copy(self, statement: str, rows: bytes) -> int:
+        """COPY ... FROM STDIN of rows in its text format, in UTF-8; how many there were."""
+        with self.connection.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                copy.write(rows)
+            return cursor.rowcount
 
     @contextmanager
     def stream(self, statement: str, values: Params) -> Iterator[Callable[[int], Rows]]:

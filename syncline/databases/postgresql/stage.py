@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from syncline.databases.postgresql import statements as sql
+from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.spelling import SPELLED
@@ -35,7 +36,8 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True, eq=False, repr=False)
 class Loaded:
-    """A stage in the database. `live` are the numbers of the rows still in it, ascending."""
+    """A stage in the database, or on its way there. `live` are the numbers of the rows still in it,
+    ascending."""
 
     stage: Stage
     shape: Shape
@@ -45,8 +47,10 @@ class Loaded:
     refused: dict[int, Refusal]
     texts: list[list[str | None]] | None = None
     """For each row what PostgreSQL reads as n, hlc, key, values; None if they are in a temporary table."""
-    copied: str = ""
+    copied: bytes = b""
     """The rows as they are copied into the temporary table, until they are."""
+    straight: Straight | None = None
+    """The rows as they are copied into their own table, if they may go there without a temporary one."""
     read: frozenset[int] = frozenset()
     """The staged columns that the temporary table has in their central type; the key's are below 0."""
     table: str = ""
@@ -69,6 +73,7 @@ class Loaded:
     def source(self) -> tuple[str, str]:
         """All rows as an item of FROM, and its parameter."""
         if self.texts is None:
+            assert self.table, "the rows are not in the database"
             return sql.table_source(self.table), ""
         if self.whole is None:
             self.whole = self._json(self.live)
@@ -108,15 +113,38 @@ def ready(shape: Shape, stage: Stage) -> Loaded:
     if len(stage.rows) <= SMALL:
         loaded.texts = _rows_of_text(stage, columns)
     else:
-        loaded.copied = _copied(loaded, columns)
+        cells = cells_of(codecs, columns)
+        if _is_straight(loaded):
+            loaded.straight = straight(stage, cells, shape.arity)
+        else:
+            loaded.copied = numbered(stage, cells)
     return loaded
 
 
+def _is_straight(loaded: Loaded) -> bool:
+    """Whether the rows may be written without a look at them in the database before or after."""
+    stage, shape = loaded.stage, loaded.shape
+    is_new = stage.form == "insert" and stage.entries is None
+    is_theirs = not shape.facts.triggered and not shape.computed_mask and loaded.certain
+    return is_new and is_theirs and not loaded.refused and not any(key.asks_server for key in shape.keys)
+
+
+def place(session: Session, loaded: Loaded) -> None:
+    """Bring the rows where statements find them, if they are not there."""
+    if loaded.texts is not None or loaded.table:
+        return
+    if not loaded.copied:
+        loaded.copied = numbered(loaded.stage, cells_of(loaded.codecs, _columns(loaded)))
+    _copy(session, loaded)
+    loaded.copied, loaded.straight = b"", None
+
+
 def load(session: Session, loaded: Loaded) -> None:
-    """Load a stage that is ready. Its rows can be discarded with `discard`."""
-    if loaded.texts is None:
-        _copy(session, loaded)
-        loaded.copied = ""
+    """Load a stage that is ready. Its rows can be discarded with `discard`. Those that may go straight into
+    their table wait for what comes: that, or `place`."""
+    if loaded.straight is not None:
+        return
+    place(session, loaded)
     keyless = {row for row in loaded.refused if not _has_key(loaded, row)}
     if keyless:
         _take_out(session, loaded, keyless)
@@ -144,6 +172,8 @@ def _copy_as(session: Session, loaded: Loaded) -> None:
 def discard(session: Session, loaded: Loaded, rows: Sequence[int]) -> None:
     """Take rows out; the others keep their numbers."""
     gone = set(rows)
+    if gone:
+        place(session, loaded)
     for row in gone:
         loaded.refused.pop(row, None)
     _take_out(session, loaded, gone)
@@ -240,32 +270,3 @@ def _text_of(value: Value) -> str | None:
     if isinstance(value, bytes):
         return f"\\x{value.hex()}"
     return repr(value)
-
-
-def _copied(loaded: Loaded, columns: Sequence[Sequence[Value]]) -> str:
-    """The rows in COPY's text format."""
-    stage = loaded.stage
-    cells = [_cells(codec, column) for codec, column in zip(loaded.codecs, columns, strict=True)]
-    numbers, stamps = map(str, range(len(stage.rows))), map(str, stage.hlc)
-    return "\n".join([*map("\t".join, zip(numbers, stamps, *cells, strict=True)), ""])
-
-
-def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:
-    """One column in COPY's text format, where NULL is \\N and a backslash escapes."""
-    full = None not in values
-    if codec.stage == "text":
-        joined = "".join(values if full else filter(None, values))  # type: ignore[arg-type]
-        if any(character in joined for character in "\\\n\r\t"):
-            return ["\\N" if value is None else _escaped(str(value)) for value in values]
-        return values if full else ["\\N" if value is None else value for value in values]  # type: ignore
-    spell = _hex if codec.stage == "bytea" else str
-    return list(map(spell, values)) if full else ["\\N" if v is None else spell(v) for v in values]
-
-
-def _hex(value: Value) -> str:
-    return f"\\\\x{value.hex()}"  # type: ignore[union-attr]
-
-
-def _escaped(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
-    return text.replace("\r", "\\r").replace("\t", "\\t")

@@ -103,19 +103,45 @@ def rivals(shape: Shape) -> str:
     """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it. They are read
     before the rows: usually there are none, and the rows need not be looked at."""
     words = "".join(f", l.{word}" for word in shape.words)
-    raw = ", ".join(["xid", "seq", "op", "hlc", "origin", *shape.words, *shape.log_keys])
-    ranges = (
-        "xid = ANY ($4::xid8[])",
-        "xid >= $3::xid8 AND xid < pg_current_xact_id()",
-        "xid > pg_current_xact_id()",
-    )
-    others = " UNION ALL ".join(
-        f"SELECT {raw} FROM {shape.log} WHERE {each} AND origin <> $2" for each in ranges
-    )
+    columns = ["xid", "seq", "op", "hlc", "origin", *shape.words, *shape.log_keys]
     return (
-        f"WITH l AS MATERIALIZED ({others})"
+        f"WITH l AS MATERIALIZED ({_others(shape, columns, 2)})"
         f" SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin{words}"
         f" FROM l JOIN {_SOURCE} ON {shape.matches('l')} ORDER BY l.seq"
+    )
+
+
+def quiet(shape: Shape) -> str:
+    """Whether there are such entries at all, as far as can be seen, and how far that is. $1 our origin, $2
+    the xmax, $3 what ran."""
+    return (
+        f"WITH l AS MATERIALIZED ({_others(shape, ['seq'], 1)})"
+        " SELECT pg_current_snapshot()::text, NOT EXISTS (SELECT FROM l)"
+    )
+
+
+def _others(shape: Shape, columns: Sequence[str], first: int) -> str:
+    """Entries by others, in ranges that leave out what this transaction has written. The parameters begin
+    with the `first`."""
+    ranges = (
+        f"xid = ANY (${first + 2}::xid8[]) AND xid <> pg_current_xact_id()",
+        f"xid >= ${first + 1}::xid8 AND xid < pg_current_xact_id()",
+        f"xid > pg_current_xact_id() AND xid >= ${first + 1}::xid8",
+    )
+    entries = f"SELECT {', '.join(columns)} FROM {shape.log} WHERE origin <> ${first} AND "
+    return " UNION ALL ".join(entries + each for each in ranges)
+
+
+def copy_in(shape: Shape, columns: Sequence[int]) -> str:
+    """Insert rows that come over the connection: key, then these columns."""
+    names = [*shape.key_names, *(shape.value_names[i] for i in columns)]
+    return f"COPY {shape.name} ({', '.join(names)}) FROM STDIN"
+
+
+def copy_log(shape: Shape) -> str:
+    """Log entries that come over the connection: operation, origin, the mask's words, HLC, key."""
+    return (
+        f"COPY {shape.log} ({', '.join(['op', 'origin', *shape.words, 'hlc', *shape.log_keys])}) FROM STDIN"
     )
 
 

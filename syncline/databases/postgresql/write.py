@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import fields, replace
 from typing import Any
 
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.errors import translating
-from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prune import compact, prune
 from syncline.databases.postgresql.read import Reader, conflict_row
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import join_mask, queries
-from syncline.databases.postgresql.stage import Loaded, discard, drop, load, ready
+from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import WatermarkRefused
 from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
@@ -30,6 +30,8 @@ class Writer(Reader, UploadKeeping):
         super().__init__(session, layout, cluster)
         self._lock_timeout = lock_timeout
         self._staged: list[Stage] = []
+        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
+        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
         self.attempt = 0
 
     def wait_longer(self, attempt: int) -> None:
@@ -123,6 +125,8 @@ class Writer(Reader, UploadKeeping):
 
     def _lock(self, loaded: Sequence[Loaded]) -> list[list[int]]:
         """Lock the rows of all stages of one table in one statement: one order for everybody."""
+        for item in loaded:
+            place(self._session, item)
         shape, pieces, parameters = loaded[0].shape, [], []
         for number, item in enumerate(loaded):
             piece, parameter = item.over(sql.numbered(shape, number))
@@ -141,16 +145,31 @@ class Writer(Reader, UploadKeeping):
         if not loaded.live or not seen:
             return []
         oldest = min(position.seen.xmax for position in seen)
-        running = sorted(set().union(*(position.seen.running for position in seen)))
+        running = frozenset().union(*(position.seen.running for position in seen))
         template = shape.statement(("rivals",), lambda: sql.rivals(shape))
-        literal = "{" + ",".join(map(str, running)) + "}"
         with translating():
-            rows = self._session.run(*loaded.over(template), replica, str(oldest), literal)
+            if loaded.texts is None:
+                if self._is_quiet(shape, replica, oldest, running):
+                    return []
+                place(self._session, loaded)
+            rows = self._session.run(*loaded.over(template), replica, str(oldest), _literal(running))
         return [
-            Rival(n, place, op, join_mask(words), hlc, origin)
+            Rival(n, at, op, join_mask(words), hlc, origin)
             for n, xid, seq, op, hlc, origin, *words in rows
-            if not bases[base[n] if base else 0].sees(place := (shape.n, xid, seq))
+            if not bases[base[n] if base else 0].sees(at := (shape.n, xid, seq))
         ]
+
+    def _is_quiet(self, shape: Shape, replica: str, xmax: int, running: Set[int]) -> bool:
+        """Whether nobody else has changed the table since. What was looked through once in this transaction
+        is not looked through again: a large push asks with each of its chunks."""
+        asked = shape.n, replica, xmax, running
+        seen = self._quiet.get(asked)
+        since = (xmax, running) if seen is None else (seen.xmax, seen.running)
+        template = shape.statement(("quiet",), lambda: sql.quiet(shape))
+        ((snapshot, is_quiet),) = self._session.run(template, replica, str(since[0]), _literal(since[1]))
+        if is_quiet:
+            self._quiet[asked] = Snapshot(snapshot)
+        return bool(is_quiet)
 
     def discard(self, stage: Stage, rows: Sequence[int]) -> None:
         """Take rows out of a stage."""
@@ -173,6 +192,8 @@ class Writer(Reader, UploadKeeping):
             return list(loaded.live)
         if loaded.certain and not shape.facts.triggered:
             return sorted(loaded.respelled.intersection(loaded.live))
+        with translating():
+            place(self._session, loaded)
         read = loaded.read if loaded.table else frozenset()
         name = ("differing", *columns, -1, *sorted(read))
         template = shape.statement(name, lambda: sql.differing(shape, columns, read))
@@ -228,6 +249,11 @@ class Writer(Reader, UploadKeeping):
 def _loaded(stage: Stage) -> Loaded:
     assert isinstance(stage.handle, Loaded), "the stage was not loaded"
     return stage.handle
+
+
+def _literal(numbers: Iterable[int]) -> str:
+    """An array as PostgreSQL reads it."""
+    return f"{{{','.join(map(str, sorted(numbers)))}}}"
 
 
 def _is_sought(stage: Stage) -> bool:
