@@ -16,6 +16,7 @@ from itertools import accumulate
 from operator import add, sub
 
 from syncline.model.clock import COUNTER_BITS
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
@@ -58,11 +59,19 @@ class Stamps:
 
     def of(self, seqs: Sequence[int], at: Sequence[float], checkpoints: Sequence[int]) -> list[int]:
         """One HLC an entry. `at` are Julian days."""
-        # SQLite rounds halves away from zero; a wall clock before 1970 is behind every floor
+        # SQLite rounds halves away from zero, but a wall clock before 1970 is behind every floor
         walls = [int((day - EPOCH) * DAY + 0.5) << COUNTER_BITS for day in at]
+        if max(walls) > INTEGER_MAX or min(walls) < INTEGER_MIN:
+            walls = [_wrapped((day - EPOCH) * DAY) for day in at]
         floors = {checkpoint: (self._floors.get(checkpoint) or 0) + 1 for checkpoint in set(checkpoints)}
         least = map(floors.__getitem__, checkpoints)
         offsets = map(sub, map(max, walls, least), seqs)
         running = list(accumulate(offsets, max, initial=self._ahead))[1:]
         self._ahead = running[-1]
         return list(map(add, running, seqs))
+
+
+def _wrapped(milliseconds: float) -> int:
+    """What SQLite makes of a clock that is thousands of years off, and of any other."""
+    rounded = int(milliseconds + 0.5) if milliseconds >= 0 else int(milliseconds - 0.5)
+    return ((rounded << COUNTER_BITS) - INTEGER_MIN) % (1 << 64) + INTEGER_MIN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncline.errors import Conflict
 from syncline.hub.database import Stage
 from syncline.model.values import Value, identical
 from syncline.testing.centre import World
@@ -72,6 +73,25 @@ class WriteConformance:
             for stage in stages:
                 transaction.stage(stage)
             assert transaction.lock(stages) == [[1], [1, 2], [0]]
+
+    @pytest.mark.parametrize("first", [0, 499])
+    def test_a_row_to_insert_that_nobody_looked_for_is_found_all_the_same(
+        self, world: World, first: int
+    ) -> None:
+        """By `lock`, if it looks, or by `apply`."""
+        world.run("INSERT INTO customer (id) VALUES ('500')")
+        rows: list[list[Value]] = [[str(n), "x", None, 1] for n in range(first, 1000)]
+        stage = world.stage("insert", "customer", rows)
+        try:
+            with world.database.write() as transaction:
+                transaction.stage(stage)
+                found = transaction.lock([stage], hopeful=True)
+                if found == [[]]:
+                    transaction.apply([stage], "r1")
+        except Conflict:
+            found = [[500 - first]]
+        assert found == [[500 - first]]
+        assert world.rows("customer") == [["500", None, None, None]]
 
     def test_rivals_are_what_others_did_after_the_base(self, world: World) -> None:
         start = world.now()
