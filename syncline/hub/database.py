@@ -313,8 +313,9 @@ class WriteTransaction(ReadTransaction, Protocol):
     def lock_upload(self, replica: str) -> Upload | None:
         """The large push that the replica announced last, locked until the end."""
 
-    def save_upload(self, upload: Upload) -> None:
-        """Keep it, as of now; another one of the replica's goes, with its chunks.
+    def save_upload(self, upload: Upload, *, keep: bool = False) -> None:
+        """Keep it, as of now; another one of the replica's goes, with its chunks, but for those up to
+        `upload.chunks` if they are to `keep`.
 
         Uploads need not survive a crash of the database: what is lost is sent again."""
 

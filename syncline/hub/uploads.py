@@ -57,8 +57,9 @@ class Uploads:
         def work(transaction: WriteTransaction) -> list[int]:
             check_step(transaction.lock_client(request.replica), request)
             transaction.sweep_uploads(KEPT_SECONDS)
-            if transaction.lock_upload(request.replica) != upload:
-                transaction.save_upload(upload)
+            before = transaction.lock_upload(request.replica)
+            if before != upload:
+                transaction.save_upload(upload, keep=before is not None and _is_draft(before, request))
             return [number for number, _, _ in transaction.chunks_kept(request.replica)]
 
         have = self._central.write(work)
@@ -127,3 +128,9 @@ class Uploads:
         if upload is None or (upload.number, upload.digest) != (number, digest):
             raise UnknownUpload(f"the hub has no chunks of push {number} of replica {replica}")
         return upload
+
+
+def _is_draft(upload: Upload, request: m.BeginPush) -> bool:
+    """Whether the chunks that are there were sent ahead of what is announced now."""
+    announced = upload.number, upload.schema, upload.digest
+    return bool(request.draft) and announced == (request.number, request.schema, request.draft)

@@ -112,6 +112,9 @@ class BeginPush(Record, frozen=True):
     chunk it is the chunk's own. Writes
     come before deletes: no chunk with a group I, R or U follows one with a group D or -. A row stands in
     one chunk. Asking again changes nothing; another push of the replica's that was announced is forgotten.
+
+    A device may send chunks before it knows the whole: it announces the push with the most that it may hold
+    and a random `digest`, which is `draft` when it announces it again, complete. Chunks that are there stay.
     """
 
     replica: str
@@ -122,6 +125,7 @@ class BeginPush(Record, frozen=True):
     chunks: int
     rows: int
     version: int = PROTOCOL_VERSION
+    draft: str = ""
 
 
 class PushBegun(Record, frozen=True):

@@ -23,9 +23,9 @@ class UploadKeeping:
         replica, number, digest, schema, chunks, count, bases = rows[0]
         return Upload(replica, number, digest, schema, chunks, count, json.loads(bases))
 
-    def save_upload(self, upload: Upload) -> None:
+    def save_upload(self, upload: Upload, *, keep: bool = False) -> None:
         """Keep it; another one of the replica's goes."""
-        self._told("forget chunks", upload.replica)
+        self._told("forget chunks", upload.replica, upload.chunks if keep else 0)
         self._told(
             "save upload",
             upload.replica,
@@ -40,7 +40,7 @@ class UploadKeeping:
     def forget_upload(self, replica: str) -> None:
         """Remove the upload and its chunks."""
         self._told("forget upload", replica)
-        self._told("forget chunks", replica)
+        self._told("forget chunks", replica, 0)
 
     def sweep_uploads(self, seconds: float) -> None:
         """Remove what was begun longer ago."""

@@ -78,7 +78,8 @@ ON CONFLICT (replica) DO UPDATE SET number = excluded.number, digest = excluded.
     chunks = excluded.chunks, rows = excluded.rows, bases = excluded.bases, begun = excluded.begun;
 
 -- name: forget chunks
-DELETE FROM syncline.chunks WHERE replica = $1;
+-- Those after $2.
+DELETE FROM syncline.chunks WHERE replica = $1 AND chunk > $2;
 
 -- name: forget upload
 DELETE FROM syncline.uploads WHERE replica = $1;

@@ -25,10 +25,10 @@ class UploadKeeping:
         replica, number, digest, schema, chunks, count, bases = row
         return Upload(replica, number, digest, schema, chunks, count, json.loads(bases))
 
-    def save_upload(self, upload: Upload) -> None:
-        self.forget_upload(upload.replica)
+    def save_upload(self, upload: Upload, *, keep: bool = False) -> None:
+        self._forget_chunks(upload.replica, upload.chunks if keep else 0)
         self.connection.execute(
-            f"INSERT INTO _sync_hub_upload VALUES (?, ?, ?, ?, ?, ?, ?, {WALL})",
+            f"REPLACE INTO _sync_hub_upload VALUES (?, ?, ?, ?, ?, ?, ?, {WALL})",
             (
                 upload.replica,
                 upload.number,
@@ -41,8 +41,13 @@ class UploadKeeping:
         )
 
     def forget_upload(self, replica: str) -> None:
-        for table in ("_sync_hub_chunk", "_sync_hub_upload"):
-            self.connection.execute(f"DELETE FROM {table} WHERE replica = ?", (replica,))
+        self._forget_chunks(replica, 0)
+        self.connection.execute("DELETE FROM _sync_hub_upload WHERE replica = ?", (replica,))
+
+    def _forget_chunks(self, replica: str, after: int) -> None:
+        self.connection.execute(
+            "DELETE FROM _sync_hub_chunk WHERE replica = ? AND chunk > ?", (replica, after)
+        )
 
     def sweep_uploads(self, seconds: float) -> None:
         old = self.connection.execute(

@@ -56,6 +56,9 @@ class KeepingConformance:
             assert transaction.chunks_kept("r1") == [(1, "c1", 8), (2, "c2", 5)]
             assert transaction.uploaded_chunk("r1", 1) == UploadedChunk("c1", b"", b"\x01details")
             assert transaction.uploaded_chunk("r1", 3) is None
+            transaction.save_upload(replace(upload, digest="e", chunks=1), keep=True)
+            assert transaction.lock_upload("r1") == replace(upload, digest="e", chunks=1)
+            assert transaction.chunks_kept("r1") == [(1, "c1", 8)]
             transaction.save_upload(replace(upload, number=5))
             assert transaction.lock_upload("r1") == replace(upload, number=5)
             assert transaction.chunks_kept("r1") == []

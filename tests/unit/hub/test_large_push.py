@@ -139,6 +139,44 @@ def test_the_hub_says_which_chunks_it_has(desk: Desk) -> None:
     assert ids(desk, "shelf") == [1, 2, 3]
 
 
+def test_chunks_sent_before_the_whole_was_known_stay(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2), shelves(3))
+    draft = "d" * 64
+    push.begin(digest=draft, chunks=100, rows=1000)
+    for chunk in (1, 2):
+        push.put(chunk, push=draft)
+    assert push.begin(draft=draft).have == [1, 2]
+    push.put(3)
+    push.commit()
+    assert ids(desk, "shelf") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fields", [{"draft": "e" * 64}, {"draft": ""}, {}])
+def test_chunks_of_another_draft_go(desk: Desk, fields: dict[str, str]) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    draft = "d" * 64
+    push.begin(digest=draft, chunks=100, rows=1000)
+    push.put(1, push=draft)
+    assert push.begin(**fields).have == []
+    with pytest.raises(UnknownUpload):
+        push.put(1, push=draft)
+
+
+def test_a_draft_cannot_be_committed(desk: Desk) -> None:
+    push = Large(desk.device("r1"), shelves(1), shelves(2))
+    complete, push.digest = push.digest, "d" * 64
+    push.begin(chunks=2)
+    push.put(1)
+    push.put(2)
+    with pytest.raises(DigestMismatch):
+        push.commit()
+    assert ids(desk, "shelf") == []
+    push.digest = complete
+    assert push.begin(draft="d" * 64).have == [1, 2]
+    push.commit()
+    assert ids(desk, "shelf") == [1, 2]
+
+
 def test_prepare_shows_the_verdict_and_does_nothing(desk: Desk) -> None:
     device = desk.device("r1")
     push = Large(device, shelves(1), shelves(2, height=100), books(2, 1)).upload()
