@@ -195,3 +195,24 @@ def test_l8_values_arrive_as_they_were_sent(make: Make, kind: str, values: list[
     assert pushed(world, world.stage("insert", "v", rows)) == ([], [False])
     found = world.rows("v")
     assert list(map(repr, found)) == list(map(repr, rows))
+
+
+def test_what_a_trigger_did_because_of_an_earlier_chunk_is_a_rival(make: Make) -> None:
+    world = make(
+        "CREATE TABLE other (id int PRIMARY KEY, a int)",
+        T,
+        "INSERT INTO other VALUES (1, 0)",
+        "CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN UPDATE other SET a = a + 1; RETURN NULL; END'",
+        "CREATE TRIGGER tells AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION tells()",
+    )
+    base = world.now()
+    with world.database.write() as transaction:
+        first = world.stage("insert", "t", rows_of())
+        transaction.stage(first)
+        assert transaction.rivals(first, [base], [], "r1") == []
+        assert transaction.apply([first], "r1") == []
+        second = world.stage("update", "other", [[1, 5]])
+        transaction.stage(second)
+        found = transaction.rivals(second, [base], [], "r1")
+    assert [(rival.row, rival.op, rival.origin) for rival in found] == [(0, "U", "hub")]

@@ -129,4 +129,6 @@ class Layout:
             for position, table in enumerate(schema.tables)
         ]
         self.by_number = sorted(self.shapes, key=lambda shape: shape.n)
+        self.triggered = any(shape.facts.triggered for shape in self.shapes)
+        """Whether a write to one table may change rows of another."""
         self.statements: dict[tuple[object, ...], str] = {}

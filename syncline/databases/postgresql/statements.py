@@ -99,35 +99,39 @@ def _joined(shape: Shape) -> str:
     return f"{_SOURCE} JOIN {shape.name} AS t ON {shape.matches()}"
 
 
-def rivals(shape: Shape) -> str:
+def rivals(shape: Shape, *, triggers: bool) -> str:
     """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it. They are read
-    before the rows: usually there are none, and the rows need not be looked at."""
+    before the rows: usually there are none, and the rows need not be looked at. With `triggers`, those count
+    among the others that have fired in this very transaction."""
     words = "".join(f", l.{word}" for word in shape.words)
     columns = ["xid", "seq", "op", "hlc", "origin", *shape.words, *shape.log_keys]
     return (
-        f"WITH l AS MATERIALIZED ({_others(shape, columns, 2)})"
+        f"WITH l AS MATERIALIZED ({_others(shape, columns, 2, triggers=triggers)})"
         f" SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin{words}"
         f" FROM l JOIN {_SOURCE} ON {shape.matches('l')} ORDER BY l.seq"
     )
 
 
 def quiet(shape: Shape) -> str:
-    """Whether there are such entries at all, as far as can be seen, and how far that is. $1 our origin, $2
-    the xmax, $3 what ran."""
+    """Whether no other transaction has made such entries at all, as far as can be seen, and how far that is.
+    $1 our origin, $2 the xmax, $3 what ran."""
     return (
-        f"WITH l AS MATERIALIZED ({_others(shape, ['seq'], 1)})"
+        f"WITH l AS MATERIALIZED ({_others(shape, ['seq'], 1, triggers=False)})"
         " SELECT pg_current_snapshot()::text, NOT EXISTS (SELECT FROM l)"
     )
 
 
-def _others(shape: Shape, columns: Sequence[str], first: int) -> str:
-    """Entries by others, in ranges that leave out what this transaction has written. The parameters begin
-    with the `first`."""
-    ranges = (
-        f"xid = ANY (${first + 2}::xid8[]) AND xid <> pg_current_xact_id()",
-        f"xid >= ${first + 1}::xid8 AND xid < pg_current_xact_id()",
-        f"xid > pg_current_xact_id() AND xid >= ${first + 1}::xid8",
-    )
+def _others(shape: Shape, columns: Sequence[str], first: int, *, triggers: bool) -> str:
+    """Entries by others; without `triggers` in ranges that leave out what this transaction has written, which
+    may be much. The parameters begin with the `first`."""
+    since, ran = f"xid >= ${first + 1}::xid8", f"xid = ANY (${first + 2}::xid8[])"
+    ranges = [since, ran]
+    if not triggers:
+        ranges = [
+            f"{since} AND xid < pg_current_xact_id()",
+            f"{since} AND xid > pg_current_xact_id()",
+            f"{ran} AND xid <> pg_current_xact_id()",
+        ]
     entries = f"SELECT {', '.join(columns)} FROM {shape.log} WHERE origin <> ${first} AND "
     return " UNION ALL ".join(entries + each for each in ranges)
 

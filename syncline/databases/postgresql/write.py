@@ -146,10 +146,11 @@ class Writer(Reader, UploadKeeping):
             return []
         oldest = min(position.seen.xmax for position in seen)
         running = frozenset().union(*(position.seen.running for position in seen))
-        template = shape.statement(("rivals",), lambda: sql.rivals(shape))
+        triggers = self._layout.triggered
+        template = shape.statement(("rivals",), lambda: sql.rivals(shape, triggers=triggers))
         with translating():
             if loaded.texts is None:
-                if self._is_quiet(shape, replica, oldest, running):
+                if not triggers and self._is_quiet(shape, replica, oldest, running):
                     return []
                 place(self._session, loaded)
             rows = self._session.run(*loaded.over(template), replica, str(oldest), _literal(running))
