@@ -24,7 +24,7 @@ MASKS = 64
 """More sets of changed columns than this are not worth a statement each: such rows come here too."""
 
 
-Shape = tuple[str, int]
+Shape = tuple[PushOp, int]
 """Operation and column mask of a log entry."""
 
 

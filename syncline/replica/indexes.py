@@ -45,6 +45,21 @@ def columns_of(store: Store, table: str) -> dict[str, Column]:
     }
 
 
+ROWIDS = ("rowid", "oid", "_rowid_")
+"""Names by which SQLite knows a row's number, where no column takes them (sqlite.org/rowidtable.html)."""
+
+
+def rowid_of(store: Store, table: str) -> str | None:
+    """A name for the row's number, if the table has one besides its key; None if the key is that number, in a
+    table without one, and where columns take all names."""
+    indexes = store.rows(f"PRAGMA index_list({quote(table)})")
+    key = next((name for _, name, _, origin, _ in indexes if origin == "pk"), None)
+    if key is None or all(cid != -1 for _, cid, *_ in store.rows(f"PRAGMA index_xinfo({quote(key)})")):
+        return None
+    taken = {name.lower() for name in columns_of(store, table)}
+    return next((name for name in ROWIDS if name not in taken), None)
+
+
 def misfits(store: Store, table: TableSchema) -> list[str]:
     """Why the table of this file cannot take part as the hub's `table`, as sentences; empty if it can."""
     present = columns_of(store, table.name)

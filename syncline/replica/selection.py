@@ -40,7 +40,7 @@ def select(device: Device, rows: int) -> list[Cut]:
 
 def _extent(store: Store, t: Statements) -> tuple[int, int]:
     """How many entries the log has, and its last."""
-    row = store.row(f"SELECT count(*), coalesce(max(seq), 0) FROM {t.log}")
+    row = store.row(f"SELECT count(*), (SELECT coalesce(max(seq), 0) FROM {t.log}) FROM {t.log}")
     assert row is not None, "a query of totals always has a row"
     return row[0], row[1]
 

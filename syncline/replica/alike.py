@@ -1,0 +1,99 @@
+"""A backlog of single edits that are all alike, as after a bulk insert: read in the order of the log.
+
+No clock table is needed, for clocks follow from that order; and nothing is looked for twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import compress
+from operator import itemgetter
+from typing import Any
+
+from syncline.model.values import indices_of
+from syncline.protocol.messages import PushOp
+from syncline.replica.capture import ROWID, has_rowids
+from syncline.replica.chains import Batch
+from syncline.replica.clocks import Stamps
+from syncline.replica.indexes import rowid_of
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store
+
+BATCH = 20_000
+"""Rows held in memory at once, and rows of a group (law L11)."""
+
+Row = tuple[Any, ...]
+
+_KEY, _AT, _SEQ, _CHECKPOINT = itemgetter(0), itemgetter(-3), itemgetter(-2), itemgetter(-1)
+_BODY = itemgetter(slice(None, -3))
+
+
+def picked(t: Statements, op: str, mask: int) -> tuple[list[int], list[str]]:
+    """The columns that a single edit sends, and what is read for it: key, columns, and of an update the old
+    values of counters. `l` is the log, `t` the table."""
+    if op == "D":
+        return [], [f"l.k{i}" for i in range(t.arity)]
+    columns = list(t.table.pushed) if op == "I" else indices_of(mask)
+    olds = [f"l.o{i}" for i in columns if op == "U" and t.increments >> i & 1]
+    return columns, [t.keys_of("t"), *(f"t.{t.values[i]}" for i in columns), *olds]
+
+
+class Alike:
+    """The edits of one table up to log entry `cut`: one a row, all of this operation and mask, none with a
+    clock of its own. `absent` counts those whose row is not in the table, once `batches` has been read."""
+
+    def __init__(self, store: Store, t: Statements, cut: int, op: PushOp, mask: int) -> None:
+        self._store, self._t, self._cut, self._op = store, t, cut, op
+        self._columns, self._names = picked(t, op, mask)
+        self.absent = 0
+
+    def batches(self) -> Iterator[Batch]:
+        """Rows as `picked` names them, in the order of the log."""
+        stamps = Stamps(self._store)
+        for rows in self._rows():
+            checkpoints = list(map(_CHECKPOINT, rows))
+            clocks = stamps.of(list(map(_SEQ, rows)), list(map(_AT, rows)), checkpoints)
+            batch = Batch(self._op, self._columns, list(map(_BODY, rows)), clocks, checkpoints)
+            yield self._present(batch) if None in map(_KEY, rows) else batch
+
+    def _rows(self) -> Iterator[list[Row]]:
+        """Every entry, without values where its row is not in the table.
+
+        The row of an insert is found by its number, where the log has noted one: rows stand in that order.
+        Rows that have another number since (VACUUM) are read again by key, a batch at a time.
+        """
+        by_key, by_number = self._by_key(), self._by_number() if self._op == "I" else None
+        for rows in self._store.batches(by_number or by_key, {"first": 0, "last": self._cut}, BATCH):
+            if by_number is not None and None in map(_KEY, rows):
+                yield self._store.rows(by_key, {"first": _SEQ(rows[0]), "last": _SEQ(rows[-1])})
+            else:
+                yield rows
+
+    def _by_key(self) -> str:
+        row = "" if self._op == "D" else f" LEFT JOIN {self._t.name} t ON {self._t.row_key('t', 'l')}"
+        return self._select(row)
+
+    def _by_number(self) -> str | None:
+        """NOT INDEXED: no index but the numbers themselves."""
+        rowid = rowid_of(self._store, self._t.table.name)
+        if rowid is None or not has_rowids(self._store, self._t):
+            return None
+        same = f"t.{rowid} = l.{ROWID} AND {self._t.row_key('t', 'l')}"
+        return self._select(f" LEFT JOIN {self._t.name} t NOT INDEXED ON {same}")
+
+    def _select(self, row: str) -> str:
+        return (
+            f"SELECT {', '.join(self._names)}, l.at, l.seq, l.checkpoint FROM {self._t.log} l{row}"
+            " WHERE l.seq BETWEEN :first AND :last ORDER BY l.seq"
+        )
+
+    def _present(self, batch: Batch) -> Batch:
+        there = [row[0] is not None for row in batch.rows]
+        self.absent += there.count(False)
+        return replace(
+            batch,
+            rows=list(compress(batch.rows, there)),
+            hlc=list(compress(batch.hlc, there)),
+            checkpoint=list(compress(batch.checkpoint, there)),
+        )

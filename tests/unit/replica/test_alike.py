@@ -1,0 +1,181 @@
+"""A bulk insert is read by the rows' numbers, which may change: nothing is missed or confused (L2, L6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline.model.values import Value
+from syncline.protocol.body import undelta
+from syncline.replica import capture
+from syncline.replica.freeze import freeze
+from syncline.replica.indexes import rowid_of
+from tests.support.device import Bench
+
+DDL = """
+CREATE TABLE word (id TEXT PRIMARY KEY, n INTEGER);
+CREATE TABLE folded (id TEXT COLLATE NOCASE PRIMARY KEY, n INTEGER);
+CREATE TABLE pair (a, b BLOB, n INTEGER, PRIMARY KEY (b, a));
+CREATE TABLE number (id INTEGER PRIMARY KEY, n INTEGER);
+CREATE TABLE descending (id INTEGER PRIMARY KEY DESC, n INTEGER);
+CREATE TABLE without (id TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;
+CREATE TABLE one_name (id TEXT PRIMARY KEY, RowId INTEGER, oid INTEGER);
+CREATE TABLE no_name (id TEXT PRIMARY KEY, rowid INTEGER, oid INTEGER, _rowid_ INTEGER);
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "device.db", DDL)
+    yield made
+    made.close()
+
+
+def pushed(bench: Bench) -> dict[tuple[str, str], list[Sequence[Value]]]:
+    """The rows of the next push, by table and operation, in order."""
+    assert freeze(bench.device) is not None
+    found: dict[tuple[str, str], list[Sequence[Value]]] = {}
+    for chunk in bench.chunks():
+        for group in chunk:
+            name = bench.schema.tables[group.table].name
+            found.setdefault((name, group.op), []).extend(group.rows)
+    return found
+
+
+def log(bench: Bench, table: str) -> str:
+    t = bench.device.named(table)
+    assert t is not None
+    return t.log
+
+
+def noted(bench: Bench, table: str) -> list[Any]:
+    found = bench.rows(f"SELECT {capture.ROWID} FROM {log(bench, table)} ORDER BY seq")
+    return [number for (number,) in found]
+
+
+def past_the_triggers(bench: Bench, sql: str) -> None:
+    with bench.store.transaction() as store:
+        store.set_state(suppressed=1)
+        store.execute(sql)
+        store.set_state(suppressed=0)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("word", "rowid"),
+        ("pair", "rowid"),
+        ("descending", "rowid"),
+        ("one_name", "_rowid_"),
+        ("number", None),
+        ("without", None),
+        ("no_name", None),
+    ],
+)
+def test_a_row_has_a_number_where_that_is_not_its_key_and_has_a_name(
+    bench: Bench, table: str, name: str | None
+) -> None:
+    t = bench.device.named(table)
+    assert t is not None
+    assert rowid_of(bench.store, table) == name
+    assert capture.has_rowids(bench.store, t) is (name is not None)
+
+
+@pytest.mark.parametrize("table", ["word", "descending", "number", "without", "one_name", "no_name"])
+def test_a_bulk_insert_is_pushed_whatever_the_table_looks_like(bench: Bench, table: str) -> None:
+    rows: list[list[Value]] = [[7, 1], [3, 2], [5, 3]]
+    values = ", 9, 9" if table == "no_name" else ", 9" if table == "one_name" else ""
+    if table not in ("descending", "number"):
+        rows = [[str(key), n] for key, n in rows]
+    bench.app.executemany(f"INSERT INTO {table} VALUES (?, ?{values})", rows)
+    assert [list(row[:2]) for row in pushed(bench)[table, "I"]] == rows
+
+
+def test_l2_rows_that_were_renumbered_are_pushed_as_they_are(bench: Bench) -> None:
+    """VACUUM may give rows other numbers. SQLite's present versions leave them where there is an index."""
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", [(f"old {i}", i) for i in range(50)])
+    freeze(bench.device)
+    bench.verdict()
+    rows = [[f"new {i}", i] for i in range(100)]
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", rows)
+    past_the_triggers(bench, "DELETE FROM word WHERE id LIKE 'old%'")
+    bench.app.execute("VACUUM")
+    bench.app.execute("UPDATE word SET rowid = rowid - 50 WHERE rowid > 50")
+    assert noted(bench, "word") == list(range(51, 151))
+    assert bench.rows("SELECT min(rowid), max(rowid) FROM word") == [(1, 100)]
+    assert pushed(bench) == {("word", "I"): rows}
+    bench.verdict()
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", [("later", 1)])
+    assert pushed(bench) == {("word", "I"): [["later", 1]]}
+
+
+def test_rows_whose_numbers_were_exchanged_are_not_confused(bench: Bench) -> None:
+    rows = [[f"{i}", i] for i in range(4)]
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", rows)
+    for old, new in ((1, 10), (2, 1), (10, 2), (4, 400)):
+        bench.app.execute("UPDATE word SET rowid = ? WHERE rowid = ?", (new, old))
+    assert pushed(bench) == {("word", "I"): rows}
+
+
+def test_keys_that_the_file_takes_for_the_same_are_told_apart(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO folded VALUES ('a', 1)")
+    bench.app.execute("INSERT INTO folded VALUES ('b', 2)")
+    past_the_triggers(bench, "UPDATE folded SET id = 'A' WHERE id = 'a'")
+    assert pushed(bench) == {("folded", "I"): [["b", 2]], ("folded", "-"): [["a"]]}
+
+
+def test_a_row_that_was_replaced_has_the_number_of_the_row_in_its_place(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO word VALUES ('a', 1)")
+    bench.app.execute("INSERT INTO word VALUES ('b', 1)")
+    bench.app.execute("REPLACE INTO word VALUES ('a', 2)")
+    assert noted(bench, "word")[-1] == 3
+    assert pushed(bench) == {("word", "I"): [["b", 1], ["a", 2]]}
+
+
+def test_l2_a_row_that_left_its_table_past_the_triggers_does_not_stop_the_others(bench: Bench) -> None:
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", [("a", 1), ("b", 2), ("c", 3)])
+    past_the_triggers(bench, "DELETE FROM word WHERE id = 'b'")
+    assert pushed(bench) == {("word", "I"): [["a", 1], ["c", 3]], ("word", "-"): [["b"]]}
+
+
+def test_entries_without_a_number_are_found_by_key(bench: Bench) -> None:
+    bench.app.executemany("INSERT INTO pair VALUES (?, ?, ?)", [(1, b"x", 1), ("1", b"x", 2)])
+    bench.app.execute(f"UPDATE {log(bench, 'pair')} SET r = NULL WHERE seq = 1")
+    assert noted(bench, "pair").count(None) == 1
+    assert [row[2] for row in pushed(bench)["pair", "I"]] == [1, 2]
+
+
+def test_l7_clocks_follow_the_order_of_the_log_whichever_way_rows_are_found(bench: Bench) -> None:
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", [(f"{i}", i) for i in range(5)])
+    then, before = "julianday('2026-01-02')", "julianday('2026-01-01')"  # the wall clock went back
+    bench.app.execute(f"UPDATE {log(bench, 'word')} SET at = CASE WHEN seq < 3 THEN {then} ELSE {before} END")
+    bench.app.execute("UPDATE word SET rowid = rowid + 100 WHERE n = 0")
+    past_the_triggers(bench, "DELETE FROM word WHERE n = 1")
+    assert freeze(bench.device) is not None
+    inserted = next(group for chunk in bench.chunks() for group in chunk if group.op == "I")
+    clocks = undelta(inserted.hlc)
+    assert [clock - clocks[0] for clock in clocks] == [0, 2, 3, 4]
+
+
+def test_a_log_of_an_older_file_gets_the_column_and_its_entries_are_pushed(bench: Bench) -> None:
+    """A fresh layout equals a migrated one: the log of a file that is opened again."""
+    name = log(bench, "word")
+    fresh = bench.rows(f"PRAGMA table_info({name})")
+    t = bench.device.named("word")
+    assert t is not None
+    (trigger,) = bench.rows(f"SELECT sql FROM sqlite_master WHERE name = '_sync_{t.n}_insert'")[0]
+    older = trigger.replace(", r)", ")").replace(", NEW.rowid FROM", " FROM")
+    assert older != trigger
+    bench.app.executescript(
+        f"DROP TRIGGER _sync_{t.n}_insert; DROP TRIGGER _sync_{t.n}_rekey;"
+        f" ALTER TABLE {name} DROP COLUMN r; {older};"
+    )
+    bench.app.execute("INSERT INTO word VALUES ('a', 1)")
+    assert capture.renew(bench.store, bench.device.tables.values()) == ["word"]
+    assert bench.rows(f"PRAGMA table_info({name})") == fresh
+    bench.app.execute("INSERT INTO word VALUES ('b', 2)")
+    assert noted(bench, "word") == [None, 2]
+    assert pushed(bench) == {("word", "I"): [["a", 1], ["b", 2]]}
