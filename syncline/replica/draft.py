@@ -15,6 +15,7 @@ from typing import cast
 from syncline.model.values import Value
 from syncline.protocol.body import delta, encode_group, seal_encoded, whole_digest
 from syncline.protocol.messages import Limits, PushGroup
+from syncline.replica.bodies import add_chunk, sweep_bodies
 from syncline.replica.chains import Batch
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
@@ -63,6 +64,7 @@ class Draft:
         self._waiting: list[Encoded] = []
         self._aside = 0
         store.execute(_QUERIES["drop_chunks"])
+        sweep_bodies(store)
 
     def add(self, t: Statements, batch: Batch) -> None:
         """Encode one batch as groups of a size that can travel; an empty one is left out."""
@@ -133,7 +135,7 @@ class Draft:
     def _keep(self, number: int, groups: Sequence[Encoded]) -> None:
         body, digest = seal_encoded([group.body for group in groups])
         rows = sum(group.rows for group in groups)
-        self._store.execute(_QUERIES["add_chunk"], (self._number, number, rows, digest, body))
+        add_chunk(self._store, self._number, number, rows, digest, body)
 
     def _put_aside(self, deletes: Sequence[Encoded]) -> None:
         """Such that numbers ascend from the last table to the first."""

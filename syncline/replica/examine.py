@@ -263,7 +263,10 @@ def _for_a_person(store: Store) -> Iterator[Finding]:
 
 
 def _kept(store: Store) -> Iterator[Finding]:
-    pushes, size = store.row("SELECT count(DISTINCT number), sum(length(body)) FROM _sync_sent") or (0, 0)
+    pushes, size = store.row(
+        "SELECT count(DISTINCT s.number), sum(coalesce(length(s.body), length(b.body)))"
+        " FROM _sync_sent s LEFT JOIN _sync_body b ON b.id = s.body_id"
+    ) or (0, 0)
     if pushes:
         sentence = f"pushes kept in case the centre goes back in time: {pushes:,}, {size:,} bytes"
         yield Finding("fact", "kept_pushes", sentence)

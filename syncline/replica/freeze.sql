@@ -13,13 +13,10 @@ SELECT chunk FROM _sync_outbox_chunk ORDER BY chunk
 SELECT digest FROM _sync_outbox_chunk ORDER BY chunk
 
 -- name: chunk
-SELECT digest, body FROM _sync_outbox_chunk WHERE chunk = ?
+SELECT c.digest, b.body FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id WHERE c.chunk = ?
 
 -- name: drop_chunks
 DELETE FROM _sync_outbox_chunk
-
--- name: add_chunk
-INSERT INTO _sync_outbox_chunk (push, chunk, row_count, digest, body) VALUES (?, ?, ?, ?, ?)
 
 -- name: aside
 SELECT chunk FROM _sync_outbox_chunk WHERE chunk > ? ORDER BY chunk

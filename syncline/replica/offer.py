@@ -18,6 +18,7 @@ from syncline.errors import ValueRefused
 from syncline.model.values import Value, subtract
 from syncline.protocol.body import delta, open_push, seal, undelta, whole_digest
 from syncline.protocol.messages import Detail, PushGroup
+from syncline.replica.bodies import add_chunk
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import clear_outbox
@@ -84,10 +85,8 @@ def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
         digest, body = whole_digest(chunk.digest for chunk in chunks), b""
     store.execute(_OUTBOX["add_outbox"], (number, digest, body, json.dumps([base]), store.utc()))
     if len(chunks) > 1:
-        store.executemany(
-            _OUTBOX["add_chunk"],
-            ((number, i, chunk.rows, chunk.digest, chunk.body) for i, chunk in enumerate(chunks, 1)),
-        )
+        for i, chunk in enumerate(chunks, 1):
+            add_chunk(store, number, i, chunk.rows, chunk.digest, chunk.body)
     store.set_state(push=number)
 
 

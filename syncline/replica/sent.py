@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.protocol.messages import Verdict
+from syncline.replica.bodies import sweep_bodies
 from syncline.replica.store import Store, pack, queries, unpack
 
 LARGEST = 64 * 1024 * 1024
@@ -41,7 +42,8 @@ class Part:
 def keep_sent(store: Store, verdict: Verdict, seconds: int) -> None:
     """Keep the push in flight, which the hub has taken, for `seconds`. Inside the transaction that clears it.
 
-    Everything happens inside the file: the body is not read into memory here (law L11).
+    The bodies of a large one stay where they are, that of a small one is copied inside the file: none is read
+    into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected]
     store.execute(_QUERIES["keep"], {"refused": pack(refused) if refused else None, "largest": LARGEST})
@@ -54,6 +56,7 @@ def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
     """Forget what is older than `seconds`, and the oldest beyond `largest` bytes."""
     store.execute(_QUERIES["drop_old"], (seconds,))
     store.execute(_QUERIES["drop_large"], (largest,))
+    sweep_bodies(store)
 
 
 def lose_after(store: Store, number: int) -> int:
@@ -101,3 +104,4 @@ def read_part(store: Store, place: tuple[int, ...]) -> Part:
 def forget_sent(store: Store, number: int) -> None:
     """Forget one push."""
     store.execute(_QUERIES["forget"], (number,))
+    sweep_bodies(store)

@@ -1,20 +1,21 @@
 -- name: keep
 -- The push in flight, as taken; refused: what of it was rejected. A large one by its chunks, unless all of them
 -- are more bytes than are kept.
-WITH part (n, digest, body) AS (
-    SELECT 0, digest, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
+WITH part (n, digest, body_id, body) AS (
+    SELECT 0, digest, NULL, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
     UNION ALL
-    SELECT chunk, digest, body FROM _sync_outbox_chunk
-    WHERE (SELECT sum(length(body)) FROM _sync_outbox_chunk) <= :largest
+    SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
+    WHERE (SELECT sum(length(body)) FROM _sync_body WHERE id IN (SELECT body_id FROM _sync_outbox_chunk)) <= :largest
 )
-INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body)
-SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, :refused, p.digest, p.body
+INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body_id, body)
+SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, :refused,
+    p.digest, p.body_id, p.body
 FROM _sync_outbox o, _sync_state s, part p
 
 -- name: size
 -- Bytes of the push in flight.
 SELECT coalesce((SELECT length(body) FROM _sync_outbox), 0)
-    + coalesce((SELECT sum(length(body)) FROM _sync_outbox_chunk), 0)
+    + coalesce((SELECT sum(length(body)) FROM _sync_body WHERE id IN (SELECT body_id FROM _sync_outbox_chunk)), 0)
 
 -- name: drop_old
 DELETE FROM _sync_sent
@@ -24,7 +25,9 @@ WHERE again = 0 AND at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ? / 8
 -- The oldest, beyond so many bytes, each with all its parts. The length of a blob is read without the blob.
 DELETE FROM _sync_sent WHERE again = 0 AND number IN (
     SELECT number FROM (
-        SELECT number, sum(length(body)) OVER (ORDER BY number DESC, part DESC) AS bytes FROM _sync_sent
+        SELECT s.number, sum(coalesce(length(s.body), length(b.body)))
+            OVER (ORDER BY s.number DESC, s.part DESC) AS bytes
+        FROM _sync_sent s LEFT JOIN _sync_body b ON b.id = s.body_id
     ) WHERE bytes > ?
 )
 
@@ -44,18 +47,19 @@ SELECT max(number) FROM _sync_sent WHERE again = 1
 SELECT number, part FROM _sync_sent WHERE again = 1 ORDER BY number DESC, part
 
 -- name: one
-SELECT fingerprint, refused, digest, body FROM _sync_sent WHERE number = ? AND part = ?
+SELECT s.fingerprint, s.refused, s.digest, coalesce(s.body, b.body)
+FROM _sync_sent s LEFT JOIN _sync_body b ON b.id = s.body_id WHERE s.number = ? AND s.part = ?
 
 -- name: forget
 DELETE FROM _sync_sent WHERE number = ?
 
 -- name: put_back
 -- The push in flight was offered again, and the centre has lost it once more.
-WITH part (n, digest, body) AS (
-    SELECT 0, digest, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
+WITH part (n, digest, body_id, body) AS (
+    SELECT 0, digest, NULL, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
     UNION ALL
-    SELECT chunk, digest, body FROM _sync_outbox_chunk
+    SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
-INSERT INTO _sync_sent (number, part, at, again, fingerprint, digest, body)
-SELECT ?, p.n, o.frozen, 1, s.fingerprint, p.digest, p.body
+INSERT INTO _sync_sent (number, part, at, again, fingerprint, digest, body_id, body)
+SELECT ?, p.n, o.frozen, 1, s.fingerprint, p.digest, p.body_id, p.body
 FROM _sync_outbox o, _sync_state s, part p

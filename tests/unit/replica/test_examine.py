@@ -88,7 +88,11 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("ALTER TABLE person ADD COLUMN colour TEXT", "column_local", "warning"),
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
-        ("INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, 'd', x'0102')", "kept_pushes", "fact"),
+        (
+            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, 'd', NULL, x'0102')",
+            "kept_pushes",
+            "fact",
+        ),
         (
             "INSERT INTO _sync_rejected VALUES (1, 1, x'', 'I', x'', 'check', 'd', 'r', NULL, '2026', 1)",
             "rejected",

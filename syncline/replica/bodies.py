@@ -1,0 +1,23 @@
+"""The bodies of a large push stand in the file once, under numbers: for the push in flight, and after its
+verdict for what is kept of it (`replica.sent`). To keep a push is a matter of a few small rows then.
+
+A body goes with whatever named it last. A small push has its body with it.
+"""
+
+from __future__ import annotations
+
+from syncline.replica.store import Store, queries
+
+_QUERIES = queries("syncline.replica", "bodies.sql")
+
+
+def add_chunk(store: Store, push: int, chunk: int, rows: int, digest: str, body: bytes) -> None:
+    """Write one chunk of the push in flight."""
+    store.execute(_QUERIES["add_body"], (body,))
+    store.execute(_QUERIES["add_chunk"], (push, chunk, rows, digest))
+
+
+def sweep_bodies(store: Store) -> None:
+    """Remove the bodies that neither the push in flight nor a kept one names. Inside the transaction that
+    removed what did; cheap if there are none."""
+    store.execute(_QUERIES["sweep_bodies"])
