@@ -11,12 +11,12 @@ SQLite's window functions, to the same result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
-from operator import add, sub
+from collections.abc import Iterator, Sequence
+from itertools import chain, compress
+from operator import ne, or_
 
 from syncline.model.clock import COUNTER_BITS
-from syncline.model.values import INTEGER_MAX, INTEGER_MIN
+from syncline.model.values import INTEGER_MIN
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
@@ -58,20 +58,29 @@ class Stamps:
         self._ahead = -(1 << 63)
 
     def of(self, seqs: Sequence[int], at: Sequence[float], checkpoints: Sequence[int]) -> list[int]:
-        """One HLC an entry. `at` are Julian days."""
-        # SQLite rounds halves away from zero, but a wall clock before 1970 is behind every floor
-        walls = [int((day - EPOCH) * DAY + 0.5) << COUNTER_BITS for day in at]
-        if max(walls) > INTEGER_MAX or min(walls) < INTEGER_MIN:
-            walls = [_wrapped((day - EPOCH) * DAY) for day in at]
+        """One HLC an entry. `at` are Julian days.
+
+        Entries with the same wall clock and checkpoint go on from the first of them.
+        """
         floors = {checkpoint: (self._floors.get(checkpoint) or 0) + 1 for checkpoint in set(checkpoints)}
-        least = map(floors.__getitem__, checkpoints)
-        offsets = map(sub, map(max, walls, least), seqs)
-        running = list(accumulate(offsets, max, initial=self._ahead))[1:]
-        self._ahead = running[-1]
-        return list(map(add, running, seqs))
+        found: list[int] = []
+        first = 0
+        for last in _ends(at, checkpoints):
+            start = max(_wall((at[first] - EPOCH) * DAY), floors[checkpoints[first]])
+            self._ahead = max(self._ahead, start - seqs[first])
+            ahead = self._ahead
+            found += [ahead + seq for seq in seqs[first:last]]
+            first = last
+        return found
 
 
-def _wrapped(milliseconds: float) -> int:
-    """What SQLite makes of a clock that is thousands of years off, and of any other."""
+def _ends(at: Sequence[float], checkpoints: Sequence[int]) -> Iterator[int]:
+    """Where entries differ from the one before; and the end."""
+    new = map(or_, map(ne, at[1:], at), map(ne, checkpoints[1:], checkpoints))
+    return chain(compress(range(1, len(at)), new), (len(at),))
+
+
+def _wall(milliseconds: float) -> int:
+    """The clock's value as SQLite computes it, also of a clock that is thousands of years off."""
     rounded = int(milliseconds + 0.5) if milliseconds >= 0 else int(milliseconds - 0.5)
     return ((rounded << COUNTER_BITS) - INTEGER_MIN) % (1 << 64) + INTEGER_MIN

@@ -88,14 +88,14 @@ class Draft:
         self._put(Encoded(t.position, batch.op in ("D", "-"), rows, body))
 
     def _group(self, t: Statements, batch: Batch) -> PushGroup:
-        base = [self._place(checkpoint) for checkpoint in batch.checkpoint]
+        places = {checkpoint: self._place(checkpoint) for checkpoint in dict.fromkeys(batch.checkpoint)}
         return PushGroup(
             t.position,
             batch.op,
             batch.columns,
             cast("list[list[Value]]", batch.rows),  # tuples travel as lists do
             delta(batch.hlc),
-            base if any(base) else [],
+            list(map(places.__getitem__, batch.checkpoint)) if any(places.values()) else [],
             batch.column_hlc or None,
             [[self._place(checkpoint) for checkpoint in row] for row in batch.column_checkpoint] or None,
         )
