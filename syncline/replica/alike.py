@@ -20,6 +20,9 @@ from syncline.replica.indexes import rowid_of
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
+FEW = 1_000
+"""Entries that are not worth a look at what the table is like."""
+
 BATCH = 20_000
 """Rows held in memory at once, and rows of a group (law L11)."""
 
@@ -63,7 +66,7 @@ class Alike:
         The row of an insert is found by its number, where the log has noted one: rows stand in that order.
         Rows that have another number since (VACUUM) are read again by key, a batch at a time.
         """
-        by_key, by_number = self._by_key(), self._by_number() if self._op == "I" else None
+        by_key, by_number = self._by_key(), self._by_number()
         for rows in self._store.batches(by_number or by_key, {"first": 0, "last": self._cut}, BATCH):
             if by_number is not None and None in map(_KEY, rows):
                 yield self._store.rows(by_key, {"first": _SEQ(rows[0]), "last": _SEQ(rows[-1])})
@@ -75,7 +78,9 @@ class Alike:
         return self._select(row)
 
     def _by_number(self) -> str | None:
-        """NOT INDEXED: no index but the numbers themselves."""
+        """NOT INDEXED: by no index but the numbers themselves. None if entries have none, or are few."""
+        if self._op != "I" or self._cut < FEW:
+            return None
         rowid = rowid_of(self._store, self._t.table.name)
         if rowid is None or not has_rowids(self._store, self._t):
             return None

@@ -17,6 +17,12 @@ def add_chunk(store: Store, push: int, chunk: int, rows: int, digest: str, body:
     store.execute(_QUERIES["add_chunk"], (push, chunk, rows, digest))
 
 
+def drop_chunks(store: Store) -> None:
+    """Remove the chunks of the push in flight, or of a draft, and the bodies unless they are kept."""
+    if store.execute(_QUERIES["drop_chunks"]):
+        sweep_bodies(store)
+
+
 def sweep_bodies(store: Store) -> None:
     """Remove the bodies that neither the push in flight nor a kept one names. Inside the transaction that
     removed what did; cheap if there are none."""

@@ -15,7 +15,7 @@ from typing import cast
 from syncline.model.values import Value
 from syncline.protocol.body import delta, encode_group, seal_encoded, whole_digest
 from syncline.protocol.messages import Limits, PushGroup
-from syncline.replica.bodies import add_chunk, sweep_bodies
+from syncline.replica.bodies import add_chunk, drop_chunks
 from syncline.replica.chains import Batch
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
@@ -63,8 +63,7 @@ class Draft:
         self._places: dict[str, int] = {}
         self._waiting: list[Encoded] = []
         self._aside = 0
-        store.execute(_QUERIES["drop_chunks"])
-        sweep_bodies(store)
+        drop_chunks(store)
 
     def add(self, t: Statements, batch: Batch) -> None:
         """Encode one batch as groups of a size that can travel; an empty one is left out."""

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from syncline.errors import TooLarge, ValueRefused
 from syncline.protocol.messages import Limits
-from syncline.replica.bodies import sweep_bodies
+from syncline.replica.bodies import drop_chunks
 from syncline.replica.chains import Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
@@ -62,9 +62,9 @@ def in_flight(store: Store) -> Frozen | None:
 def clear_outbox(store: Store) -> None:
     """The push in flight leaves the file, with its chunks and cuts, and with the bodies unless they are kept.
     Inside a transaction."""
+    drop_chunks(store)
     store.execute("DELETE FROM _sync_outbox")
     store.execute("DELETE FROM _sync_outbox_cut")
-    sweep_bodies(store)
 
 
 def is_complete(device: Device) -> bool:

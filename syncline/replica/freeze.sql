@@ -15,9 +15,6 @@ SELECT digest FROM _sync_outbox_chunk ORDER BY chunk
 -- name: chunk
 SELECT c.digest, b.body FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id WHERE c.chunk = ?
 
--- name: drop_chunks
-DELETE FROM _sync_outbox_chunk
-
 -- name: aside
 SELECT chunk FROM _sync_outbox_chunk WHERE chunk > ? ORDER BY chunk
 

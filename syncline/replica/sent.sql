@@ -5,7 +5,7 @@ WITH part (n, digest, body_id, body) AS (
     SELECT 0, digest, NULL, body FROM _sync_outbox WHERE NOT EXISTS (SELECT 1 FROM _sync_outbox_chunk)
     UNION ALL
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
-    WHERE (SELECT sum(length(body)) FROM _sync_body WHERE id IN (SELECT body_id FROM _sync_outbox_chunk)) <= :largest
+    WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
 INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body_id, body)
 SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, :refused,
@@ -15,7 +15,7 @@ FROM _sync_outbox o, _sync_state s, part p
 -- name: size
 -- Bytes of the push in flight.
 SELECT coalesce((SELECT length(body) FROM _sync_outbox), 0)
-    + coalesce((SELECT sum(length(body)) FROM _sync_body WHERE id IN (SELECT body_id FROM _sync_outbox_chunk)), 0)
+    + coalesce((SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id), 0)
 
 -- name: drop_old
 DELETE FROM _sync_sent

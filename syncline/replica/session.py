@@ -91,9 +91,9 @@ def take_new_identity(device: Device) -> Flow[None]:
             "UPDATE _sync_checkpoint SET watermark = ? WHERE watermark = ?",
             ((new, old) for old, new in renewed.items()),
         )
-        for table in ("stage", "sent"):
-            store.execute(f"DELETE FROM _sync_{table}")
         clear_outbox(store)
+        for table in ("stage", "sent", "body"):
+            store.execute(f"DELETE FROM _sync_{table}")
         store.set_state(replica=replica, push=0, covered=0, watermark=renewed[state.watermark or ""] or None)
     if refused is not None:
         raise refused

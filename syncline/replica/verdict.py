@@ -23,6 +23,9 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
 from syncline.replica.work import Work
 
+MANY = 1_000
+"""Entries worth a look whether they are all."""
+
 Cuts = dict[int, int]
 """By table number: the last log entry that the push in flight covers."""
 
@@ -57,8 +60,8 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
 
 
 def _clear(store: Store, t: Statements, cut: int) -> None:
-    """The covered entries leave the log. All of them at once are quicker removed than one by one."""
-    if store.row(f"SELECT 1 FROM {t.log} WHERE seq > ? LIMIT 1", (cut,)) is None:
+    """The covered entries leave the log. Many are removed quicker all at once than one by one."""
+    if cut > MANY and store.row(f"SELECT 1 FROM {t.log} WHERE seq > ? LIMIT 1", (cut,)) is None:
         store.execute(f"DELETE FROM {t.log}")
     else:
         store.execute(f"DELETE FROM {t.log} WHERE seq <= ?", (cut,))

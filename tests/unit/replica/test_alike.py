@@ -10,7 +10,7 @@ import pytest
 
 from syncline.model.values import Value
 from syncline.protocol.body import undelta
-from syncline.replica import capture
+from syncline.replica import alike, capture
 from syncline.replica.freeze import freeze
 from syncline.replica.indexes import rowid_of
 from tests.support.device import Bench
@@ -28,7 +28,8 @@ CREATE TABLE no_name (id TEXT PRIMARY KEY, rowid INTEGER, oid INTEGER, _rowid_ I
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(alike, "FEW", 1)
     made = Bench(tmp_path / "device.db", DDL)
     yield made
     made.close()
@@ -82,6 +83,15 @@ def test_a_row_has_a_number_where_that_is_not_its_key_and_has_a_name(
     assert t is not None
     assert rowid_of(bench.store, table) == name
     assert capture.has_rowids(bench.store, t) is (name is not None)
+
+
+def test_a_small_push_is_read_by_key_without_looking_at_the_table(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alike, "FEW", 3)
+    monkeypatch.setattr(alike, "rowid_of", None)
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", [("a", 1), ("b", 2)])
+    assert pushed(bench) == {("word", "I"): [["a", 1], ["b", 2]]}
 
 
 @pytest.mark.parametrize("table", ["word", "descending", "number", "without", "one_name", "no_name"])

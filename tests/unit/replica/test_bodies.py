@@ -11,7 +11,7 @@ import pytest
 
 from syncline.protocol.body import open_push
 from syncline.protocol.messages import Limits, Rejection
-from syncline.replica import sent
+from syncline.replica import sent, verdict
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
 from syncline.replica.offer import offer_next, take_apart
@@ -34,12 +34,12 @@ def insert(bench: Bench, name: str, rows: int) -> None:
     bench.app.executemany("INSERT INTO word VALUES (?, ?)", [(f"{name} {i}", i) for i in range(rows)])
 
 
-def push(bench: Bench, name: str, rows: int = 8, **verdict: Any) -> list[tuple[int, str, bytes]]:
+def push(bench: Bench, name: str, rows: int = 8, **fields: Any) -> list[tuple[int, str, bytes]]:
     """Push new rows and take the verdict; the chunks as they went."""
     insert(bench, name, rows)
     assert freeze(bench.device) is not None
     chunks = list(sealed(bench.store))
-    bench.verdict(**verdict)
+    bench.verdict(**fields)
     return chunks
 
 
@@ -151,9 +151,13 @@ def test_l2_a_large_push_that_was_lost_is_offered_again_and_put_back_and_kept(be
     assert [group.rows for group in open_push(frozen.body, frozen.digest)] == [[["later 0", 0]]]
 
 
-def test_edits_after_the_cut_stay_in_the_log(bench: Bench) -> None:
+def test_edits_after_the_cut_stay_in_the_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "MANY", 1)
     insert(bench, "a", 8)
     freeze(bench.device)
     insert(bench, "b", 2)
     bench.verdict()
     assert bench.rows("SELECT k0 FROM _sync_log_1 ORDER BY seq") == [("b 0",), ("b 1",)]
+    freeze(bench.device)
+    bench.verdict()
+    assert bench.rows("SELECT * FROM _sync_log_1") == []
