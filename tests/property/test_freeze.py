@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from syncline.model.values import Value
 from syncline.protocol.body import open_push, undelta
 from syncline.protocol.messages import Limits
+from syncline.replica import alike, verdict
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen, freeze, is_complete
 from syncline.replica.store import Store
 from syncline.testing.reference import Change, ReferenceReplica, Rules
 from tests.support.device import Bench
 
-DDL = "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, n INTEGER)"
+KEYED = {
+    "the key is the row's number": "INTEGER PRIMARY KEY",
+    "rows have numbers besides": "INT PRIMARY KEY NOT NULL",
+}
 COLUMNS = ["a", "b", "n"]
 KEYS = st.integers(1, 5)
 NUMBERS = st.integers(1, 99)
@@ -158,9 +162,18 @@ def assert_same(ours: dict[int, Change], theirs: dict[int, Change]) -> None:
     assert [hlc for _, hlc in ranked] == sorted({hlc for _, hlc in clocks})
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("freeze") / "device.db", DDL, ["n"])
+@pytest.fixture(scope="module", autouse=True)
+def _as_with_large_backlogs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "FEW", 0)
+        patch.setattr(verdict, "MANY", 0)
+        yield
+
+
+@pytest.fixture(scope="module", params=KEYED.values(), ids=list(KEYED))
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    ddl = f"CREATE TABLE t (id {request.param}, a, b, n INTEGER)"
+    made = Bench(tmp_path_factory.mktemp("freeze") / "device.db", ddl, ["n"])
     for execute in (made.app.execute, made.store.execute):
         execute("PRAGMA synchronous = OFF")
     yield made
