@@ -64,14 +64,16 @@ class Alike:
         """Every entry, without values where its row is not in the table.
 
         The row of an insert is found by its number, where the log has noted one: rows stand in that order.
-        Rows that have another number since (VACUUM) are read again by key, a batch at a time.
+        From a batch on in which a row has another number by now (VACUUM) they are read by key.
         """
-        by_key, by_number = self._by_key(), self._by_number()
-        for rows in self._store.batches(by_number or by_key, {"first": 0, "last": self._cut}, BATCH):
-            if by_number is not None and None in map(_KEY, rows):
-                yield self._store.rows(by_key, {"first": _SEQ(rows[0]), "last": _SEQ(rows[-1])})
-            else:
+        first, by_number = 0, self._by_number()
+        if by_number is not None:
+            for rows in self._store.batches(by_number, {"first": first, "last": self._cut}, BATCH):
+                if None in map(_KEY, rows):
+                    break
+                first = _SEQ(rows[-1]) + 1
                 yield rows
+        yield from self._store.batches(self._by_key(), {"first": first, "last": self._cut}, BATCH)
 
     def _by_key(self) -> str:
         row = "" if self._op == "D" else f" LEFT JOIN {self._t.name} t ON {self._t.row_key('t', 'l')}"

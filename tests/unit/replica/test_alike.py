@@ -130,6 +130,17 @@ def test_rows_whose_numbers_were_exchanged_are_not_confused(bench: Bench) -> Non
     assert pushed(bench) == {("word", "I"): rows}
 
 
+@pytest.mark.parametrize("moved", [0, 1, 2, 6, 9])
+def test_a_row_that_was_renumbered_in_any_batch_is_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, moved: int
+) -> None:
+    monkeypatch.setattr(alike, "BATCH", 3)
+    rows = [[f"{i}", i] for i in range(10)]
+    bench.app.executemany("INSERT INTO word VALUES (?, ?)", rows)
+    bench.app.execute("UPDATE word SET rowid = 100 WHERE n = ?", (moved,))
+    assert pushed(bench) == {("word", "I"): rows}
+
+
 def test_keys_that_the_file_takes_for_the_same_are_told_apart(bench: Bench) -> None:
     bench.app.execute("INSERT INTO folded VALUES ('a', 1)")
     bench.app.execute("INSERT INTO folded VALUES ('b', 2)")
