@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Protocol, cast
 
 from syncline.model.values import Value
 from syncline.protocol.body import delta, encode_group, seal_encoded, whole_digest
@@ -33,6 +33,16 @@ ASIDE = 1 << 40
 _QUERIES = queries("syncline.replica", "freeze.sql")
 
 
+class Listener(Protocol):
+    """Hears of chunks as they are drafted, inside the transaction: it must not wait for anything."""
+
+    def start(self) -> None:
+        """Drafting begins; what was offered before is no part of it."""
+
+    def offer(self, number: int, digest: str, body: bytes) -> None:
+        """A chunk that stays as it is."""
+
+
 class RowTooLarge(Exception):
     """A row that no request can hold: leaves the draft, which is made again without it."""
 
@@ -53,11 +63,13 @@ class Encoded:
 class Draft:
     """Encoded groups, the watermarks they stand on, and how far they go. Inside a write transaction."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, listener: Listener | None = None) -> None:
         self.bases: list[str] = []
         self.cuts: dict[int, int] = {}
         self.size, self.rows, self.chunks, self.hlc = 0, 0, 0, 0
-        self._store = store
+        self._store, self._listener = store, listener
+        if listener is not None:
+            listener.start()
         self._room = min(CHUNK_BYTES, limits.bytes - ROOM), limits.bytes - ROOM, limits.push_rows
         self._watermarks: dict[int, str] = dict(store.rows(_QUERIES["watermarks"]))
         self._places: dict[str, int] = {}
@@ -129,12 +141,15 @@ class Draft:
 
     def _write(self, groups: Sequence[Encoded]) -> None:
         self.chunks += 1
-        self._keep(self.chunks, groups)
+        digest, body = self._keep(self.chunks, groups)
+        if self._listener is not None:
+            self._listener.offer(self.chunks, digest, body)
 
-    def _keep(self, number: int, groups: Sequence[Encoded]) -> None:
+    def _keep(self, number: int, groups: Sequence[Encoded]) -> tuple[str, bytes]:
         body, digest = seal_encoded([group.body for group in groups])
         rows = sum(group.rows for group in groups)
         add_chunk(self._store, self._number, number, rows, digest, body)
+        return digest, body
 
     def _put_aside(self, deletes: Sequence[Encoded]) -> None:
         """Such that numbers ascend from the last table to the first."""

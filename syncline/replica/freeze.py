@@ -18,7 +18,7 @@ from syncline.replica.bodies import drop_chunks
 from syncline.replica.chains import Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
-from syncline.replica.draft import Draft, RowTooLarge
+from syncline.replica.draft import Draft, Listener, RowTooLarge
 from syncline.replica.pending import is_anything_pending, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.selection import select
@@ -76,7 +76,7 @@ def is_complete(device: Device) -> bool:
     )
 
 
-def freeze(device: Device) -> Frozen | None:
+def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
     """Coalesce what is pending, one change a row, into a new push in flight; None if there is nothing.
 
     One write transaction; no network. A backlog that does not fit one request is frozen in chunks, see
@@ -86,26 +86,26 @@ def freeze(device: Device) -> Frozen | None:
     if not is_anything_pending(device):
         return None
     with device.store.transaction() as store:
-        return in_flight(store) or freeze_now(device)
+        return in_flight(store) or freeze_now(device, listener)
 
 
-def freeze_now(device: Device) -> Frozen | None:
+def freeze_now(device: Device, listener: Listener | None = None) -> Frozen | None:
     """`freeze`, inside a write transaction and while no push is in flight."""
     store = device.store
     for t in device.tables.values():
         settle(store, t)
         _refuse(device, t, unkeyed(device, t))
-    return in_flight(store) if _fitting(device).keep() else None
+    return in_flight(store) if _fitting(device, listener).keep() else None
 
 
-def _fitting(device: Device) -> Draft:
+def _fitting(device: Device, listener: Listener | None) -> Draft:
     """A draft within the hub's limits: fewer rows are tried until it fits."""
     limits = device.limits()
     rows = limits.push_total_rows
     while True:
         large: RowTooLarge | None = None
         try:
-            draft = _draft(device, rows, limits)
+            draft = _draft(device, rows, limits, listener)
         except RowTooLarge as error:  # what it read with is let go before the tables are changed
             draft, large = None, error.with_traceback(None)
         if large is not None:
@@ -126,10 +126,10 @@ def _is_within(draft: Draft, limits: Limits) -> bool:
     )
 
 
-def _draft(device: Device, rows: int, limits: Limits) -> Draft | None:
+def _draft(device: Device, rows: int, limits: Limits, listener: Listener | None) -> Draft | None:
     """A draft of at most `rows` changes; it ends early beyond the limits. None: rows were refused that
     cannot travel, and it must be made again without them."""
-    draft = Draft(device.store, limits)
+    draft = Draft(device.store, limits, listener)
     for t, cut in select(device, rows):
         refused = _add_table(draft, device, t, cut)
         if refused:

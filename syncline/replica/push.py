@@ -45,14 +45,16 @@ class Sent:
     overridden: int
 
 
-def send(device: Device, frozen: Frozen, pull: Pull | None, progress: Progress = silent) -> Flow[Sent]:
+def send(
+    device: Device, frozen: Frozen, pull: Pull | None, progress: Progress = silent, draft: str = ""
+) -> Flow[Sent]:
     """Send the push in flight until the hub has decided it. Changes nothing in the file.
 
-    FileIsCopy if another device uses this replica's id.
+    `draft`: under what name chunks of it are at the hub. FileIsCopy if another device uses this replica's id.
     """
     try:
         if frozen.chunks:
-            verdict = yield from large(device, frozen, progress).committed(pull)
+            verdict = yield from large(device, frozen, progress, draft).committed(pull)
         else:
             verdict = yield from _send_small(device, frozen, pull)
     except PushOutOfStep as error:
@@ -63,7 +65,7 @@ def send(device: Device, frozen: Frozen, pull: Pull | None, progress: Progress =
     return Sent(verdict, rows_of(frozen), sum(len(group.rows) for group in answered))
 
 
-def large(device: Device, frozen: Frozen, progress: Progress) -> Upload:
+def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -> Upload:
     """The push in flight as an upload: small or large, a chunk at a time is in memory."""
     count = frozen.chunks or 1
     return Upload(
@@ -76,6 +78,7 @@ def large(device: Device, frozen: Frozen, progress: Progress) -> Upload:
         lambda: sealed(device.store),
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
+        draft,
     )
 
 

@@ -14,10 +14,11 @@ from itertools import count
 from syncline.errors import SynclineError
 from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
+from syncline.replica.ahead import freeze_and_send
 from syncline.replica.apply import Answer, apply
 from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
-from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
+from syncline.replica.freeze import Frozen, in_flight, is_complete
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
@@ -107,13 +108,16 @@ def _push(
 ) -> Flow[None]:
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
     while True:
-        frozen = in_flight(device.store) or freeze(device)
+        frozen, draft = in_flight(device.store), ""
+        if frozen is None:
+            frozen, draft = yield from freeze_and_send(device)
         if frozen is None:
             return
         forget_stage(device)
         complete = is_complete(device)
         try:
-            yield from _push_one(device, tally, progress, frozen, carried(device) if complete else None)
+            pull = carried(device) if complete else None
+            yield from _push_one(device, tally, progress, frozen, pull, draft)
         except FileIsCopy:
             yield from take_new_identity(device)
             continue
@@ -122,12 +126,13 @@ def _push(
 
 
 def _push_one(
-    device: Device, tally: Tally, progress: Progress, frozen: Frozen, carried: Pull | None
+    device: Device, tally: Tally, progress: Progress, frozen: Frozen, carried: Pull | None, draft: str = ""
 ) -> Flow[None]:
-    """One push and, with it, its verdict and the pull it carries: one transaction in the file."""
+    """One push and, with it, its verdict and the pull it carries: one transaction in the file. `draft`: under
+    what name chunks of it are at the hub."""
     forget_stage(device)
     progress("push", tally.sent, None)
-    sent = yield from send(device, frozen, carried, progress)
+    sent = yield from send(device, frozen, carried, progress, draft)
     last = None
     if carried is not None:
         last = yield from _fetch(device, tally, progress, sent.verdict.changes)

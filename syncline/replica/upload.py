@@ -51,7 +51,7 @@ Chunk = tuple[int, str, bytes]
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A push in chunks. `chunks` reads them anew at every call, one at a time; `lookup` finds details;
-    `put` is told how many chunks the hub has."""
+    `put` is told how many chunks the hub has; `draft` is the name under which it may have some already."""
 
     device: Device
     number: int
@@ -62,6 +62,7 @@ class Upload:
     chunks: Callable[[], Iterator[Chunk]]
     lookup: Callable[[Sequence[RowId]], list[Detail]]
     put: Callable[[int], None]
+    draft: str = ""
 
     @property
     def replica(self) -> str:
@@ -129,6 +130,7 @@ class Upload:
                     self.digest,
                     self.count,
                     self.rows,
+                    draft=self.draft,
                 ),
                 PushBegun,
             )
