@@ -11,6 +11,10 @@ from __future__ import annotations
 import sys
 
 import syncline
+from syncline.replica import ahead
+
+ahead.LARGE = 10
+"""Chunks of the large pushes of these tests travel while the rest is being frozen."""
 
 
 def main(verb: str, file: str, url: str | None = None) -> None:
