@@ -67,6 +67,18 @@ def test_new_rows_go_straight_and_are_logged(make: Make) -> None:
     assert world.since(start, "r2") == {"t": {(n,): {"a", "b", "day", "up"} for n in range(MANY)}}
 
 
+def test_a_replica_may_have_an_odd_name(make: Make) -> None:
+    world = make(T)
+    start = world.now()
+    with world.database.write() as transaction:
+        stage = world.stage("insert", "t", rows_of())
+        transaction.stage(stage)
+        transaction.lock([stage], hopeful=True)
+        assert transaction.apply([stage], "a\\tb\\\\.") == []
+    assert world.since(start, "a\\tb\\\\.") == {}
+    assert len(world.since(start, "r1")["t"]) == MANY
+
+
 def test_rows_of_one_push_may_be_each_others_parents(make: Make) -> None:
     world = make(T)
     rows = rows_of()

@@ -24,7 +24,7 @@ class Straight:
 
     def entries(self, *start: object) -> bytes:
         """The log entries; each begins with these columns."""
-        head = "".join(f"{value}\t" for value in start)
+        head = "".join(f"{_escaped(str(value))}\t" for value in start)
         return "".join([head, f"\n{head}".join(self.tails), "\n"]).encode()
 
 
