@@ -13,7 +13,6 @@ from typing import Any
 
 from syncline.model.values import indices_of
 from syncline.protocol.messages import PushOp
-from syncline.replica.capture import ROWID, has_rowids
 from syncline.replica.chains import Batch
 from syncline.replica.clocks import Stamps
 from syncline.replica.indexes import rowid_of
@@ -49,6 +48,7 @@ class Alike:
     def __init__(self, store: Store, t: Statements, cut: int, op: PushOp, mask: int) -> None:
         self._store, self._t, self._cut, self._op = store, t, cut, op
         self._columns, self._names = picked(t, op, mask)
+        self._rowid: str | None = None
         self.absent = 0
 
     def batches(self) -> Iterator[Batch]:
@@ -63,30 +63,40 @@ class Alike:
     def _rows(self) -> Iterator[list[Row]]:
         """Every entry, without values where its row is not in the table.
 
-        The row of an insert is found by its number, where the log has noted one: rows stand in that order.
-        From a batch on in which a row has another number by now (VACUUM) they are read by key.
+        The rows of a bulk insert have numbers (SQLite's rowid) in the order of the log, and stand in that
+        order: they are read by the number that follows from the first one's, if the key agrees. From a batch
+        on in which one does not agree (other rows came between; VACUUM) they are read by key.
         """
-        first, by_number = 0, self._by_number()
-        if by_number is not None:
-            for rows in self._store.batches(by_number, {"first": first, "last": self._cut}, BATCH):
+        first, distance = 0, self._distance()
+        if distance is not None:
+            values = {"first": first, "last": self._cut, "distance": distance}
+            for rows in self._store.batches(self._by_number(), values, BATCH):
                 if None in map(_KEY, rows):
                     break
                 first = _SEQ(rows[-1]) + 1
                 yield rows
         yield from self._store.batches(self._by_key(), {"first": first, "last": self._cut}, BATCH)
 
+    def _distance(self) -> int | None:
+        """From the number of the first entry to that of its row. None if there is no such row, rows have no
+        number besides their key, or there are few."""
+        t = self._t
+        self._rowid = rowid_of(self._store, t.table.name) if self._op == "I" and self._cut >= FEW else None
+        if self._rowid is None:
+            return None
+        found: int | None = self._store.value(
+            f"SELECT t.{self._rowid} - l.seq FROM {t.log} l JOIN {t.name} t ON {t.row_key('t', 'l')}"
+            f" WHERE l.seq = (SELECT min(seq) FROM {t.log})"
+        )
+        return found
+
     def _by_key(self) -> str:
         row = "" if self._op == "D" else f" LEFT JOIN {self._t.name} t ON {self._t.row_key('t', 'l')}"
         return self._select(row)
 
-    def _by_number(self) -> str | None:
-        """NOT INDEXED: by no index but the numbers themselves. None if entries have none, or are few."""
-        if self._op != "I" or self._cut < FEW:
-            return None
-        rowid = rowid_of(self._store, self._t.table.name)
-        if rowid is None or not has_rowids(self._store, self._t):
-            return None
-        same = f"t.{rowid} = l.{ROWID} AND {self._t.row_key('t', 'l')}"
+    def _by_number(self) -> str:
+        """NOT INDEXED: by no index but the numbers themselves."""
+        same = f"t.{self._rowid} = l.seq + :distance AND {self._t.row_key('t', 'l')}"
         return self._select(f" LEFT JOIN {self._t.name} t NOT INDEXED ON {same}")
 
     def _select(self, row: str) -> str:

@@ -2,10 +2,8 @@
 
 Plain SQL with built-in functions only, so that a write from any program is captured, in its own
 transaction. An entry has the key, the operation, the checkpoint, the wall clock and the old values of the
-changed columns; new values are in the row. That of an insert has the row's number too, where that is not
-the key: rows are read quickly in that order (`replica.alike`). Operations: I inserted, U updated, D deleted,
-M may have been deleted by a REPLACE, which fires no delete trigger (`replica.pending` settles what became of
-it).
+changed columns; new values are in the row. Operations: I inserted, U updated, D deleted, M may have been
+deleted by a REPLACE, which fires no delete trigger (`replica.pending` settles what became of it).
 
 Known gap: SQLite's comparison cannot tell 0.0 from -0.0, so a change of nothing but the sign of a zero
 is not noticed.
@@ -18,15 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.errors import SchemaError
-from syncline.replica.indexes import ROWIDS, Column, Term, columns_of, rowid_of, unique_terms
+from syncline.replica.indexes import ROWIDS, Column, Term, columns_of, unique_terms
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries, quote
 
 MASK_BITS = 62
 """Columns a mask integer holds: an SQLite integer without its sign, and one to spare."""
-
-ROWID = "r"
-"""The change log's column for the number of an inserted row."""
 
 KINDS = ("insert", "update", "rekey", "delete", "replace", "displace")
 _NOW = "julianday('now')"
@@ -41,7 +36,7 @@ def install(store: Store, t: Statements) -> None:
     logged before what the application's triggers make of it. SchemaError if the table does not fit.
     """
     triggers = build(store, t)
-    make_log(store, t)
+    store.execute(log_ddl(t))
     remove_triggers(store, t)
     for sql in triggers.values():
         store.execute(sql)
@@ -109,31 +104,20 @@ def trigger_name(t: Statements, kind: str) -> str:
     return quote(f"_sync_{t.n}_{kind}")
 
 
-def make_log(store: Store, t: Statements) -> None:
-    """Make the change log of a table, or give one that is there what it lacks. No declared types: values keep
-    theirs."""
+def log_ddl(t: Statements) -> str:
+    """The change log of a table. No declared types: values keep theirs."""
     columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in range(len(t.values)))]
-    store.execute(
+    return (
         f"CREATE TABLE IF NOT EXISTS {t.log} (seq INTEGER PRIMARY KEY, op, at, checkpoint,"
         f" {', '.join(columns)})"
     )
-    if not has_rowids(store, t) and rowid_of(store, t.table.name) is not None:
-        store.execute(f"ALTER TABLE {t.log} ADD COLUMN {ROWID}")
-
-
-def has_rowids(store: Store, t: Statements) -> bool:
-    """Whether the change log has a column for the numbers of rows. Entries may lack theirs all the same, and
-    a number may be another row's by now (after VACUUM): a key found by one must be compared."""
-    return any(name == ROWID for _, name, *_ in store.rows(f"PRAGMA table_info({t.log})"))
 
 
 def build(store: Store, t: Statements) -> dict[str, str]:
     """The CREATE TRIGGER statements that the table needs as it is in this file, by kind."""
     columns = columns_of(store, t.table.name)
     _check(t, columns)
-    inserted = inserted_values(store, t, "NEW")
-    made = {"insert": _on_insert(t, inserted), "delete": _on_delete(t)}
-    made["rekey"] = _on_rekey(t, columns, inserted)
+    made = {"insert": _on_insert(t), "delete": _on_delete(t), "rekey": _on_rekey(t, columns)}
     update = _on_update(t, columns)
     if update is not None:
         made["update"] = update
@@ -165,12 +149,6 @@ def _log(t: Statements, op: str, values: dict[str, str], source: str = "", where
 
 def _keys(t: Statements, row: str) -> dict[str, str]:
     return {f"k{i}": f"{row}.{name}" for i, name in enumerate(t.keys)}
-
-
-def inserted_values(store: Store, t: Statements, row: str) -> dict[str, str]:
-    """What an entry I notes of a new row of this name, by column of the log."""
-    rowid = rowid_of(store, t.table.name)
-    return _keys(t, row) | ({} if rowid is None else {ROWID: f"{row}.{rowid}"})
 
 
 def _olds(t: Statements, row: str) -> dict[str, str]:
@@ -207,8 +185,8 @@ def _trigger(t: Statements, kind: str, event: str, when: str, body: Sequence[str
     return f"CREATE TRIGGER {trigger_name(t, kind)} {event} ON {t.name}{condition} BEGIN {' '.join(body)} END"
 
 
-def _on_insert(t: Statements, inserted: dict[str, str]) -> str:
-    return _trigger(t, "insert", "AFTER INSERT", "", [_log(t, "I", inserted)])
+def _on_insert(t: Statements) -> str:
+    return _trigger(t, "insert", "AFTER INSERT", "", [_log(t, "I", _keys(t, "NEW"))])
 
 
 def _on_delete(t: Statements) -> str:
@@ -234,9 +212,9 @@ def _mask(changed: dict[int, str], part: int) -> str:
     return " | ".join(bits) or "0"
 
 
-def _on_rekey(t: Statements, columns: dict[str, Column], inserted: dict[str, str]) -> str:
+def _on_rekey(t: Statements, columns: dict[str, Column]) -> str:
     """A change of key is a delete and an insert."""
-    body = [_log(t, "D", _keys(t, "OLD") | _olds(t, "OLD")), _log(t, "I", inserted)]
+    body = [_log(t, "D", _keys(t, "OLD") | _olds(t, "OLD")), _log(t, "I", _keys(t, "NEW"))]
     return _trigger(t, "rekey", f"AFTER UPDATE OF {_names(t.table.key)}", _rekeyed(t, columns), body)
 
 

@@ -130,7 +130,7 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
             store.number(table.name)
         device = Device.load(store)
         for t in device.tables.values():
-            capture.make_log(store, t)
+            store.execute(capture.log_ddl(t))
     return device
 
 

@@ -170,11 +170,9 @@ def _note_keys(work: Work, t: Statements, group: Group) -> None:
 
 def _log_own_rows(work: Work, t: Statements) -> None:
     """As the insert trigger would have logged them."""
-    noted = capture.inserted_values(work.store, t, "t")
     work.store.execute(
-        f"INSERT INTO {t.log} (op, at, checkpoint, {', '.join(noted)})"
-        f" SELECT 'I', julianday('now'), s.checkpoint, {', '.join(noted.values())}"
-        f" FROM {t.name} t, _sync_state s"
+        f"INSERT INTO {t.log} (op, at, checkpoint, {t.key_columns})"
+        f" SELECT 'I', julianday('now'), s.checkpoint, {t.keys_of('t')} FROM {t.name} t, _sync_state s"
         f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_hub_{t.n} h WHERE {t.row_key('t', 'h')})"
     )
 

@@ -328,10 +328,12 @@ def assert_identical_rows(stored: list[Value], sent: list[Value]) -> None:
 def test_tables_of_plain_types_are_exact(postgres_url: str) -> None:
     world = prepared(
         postgres_url,
-        "CREATE TABLE plain (id uuid PRIMARY KEY, a text, b varchar(9), c int, d boolean, e bytea, f json)",
+        "CREATE TABLE plain (id uuid PRIMARY KEY, a text, b varchar, c int, d boolean, e bytea, f json)",
         "CREATE TABLE fussy (id int PRIMARY KEY, a numeric(10,2))",
+        "CREATE TABLE cutting (id int PRIMARY KEY, a varchar(9))",
     )
-    assert (world.schema.table("plain").exact, world.schema.table("fussy").exact) == (True, False)
+    exact = {table.name: table.exact for table in world.schema.tables}
+    assert exact == {"plain": True, "fussy": False, "cutting": False}
     world.database.close()
 
 
@@ -387,3 +389,29 @@ def test_l8_any_composite_key_finds_its_row(narrow: World, keys: list[tuple[Valu
             after = tuple(chunk[-1])
     assert {tuple(row) for row in walked} == set(keys)
     assert len(walked) == len(keys)
+
+
+@pytest.mark.parametrize("many", [0, 600])
+def test_l8_spaces_that_a_varchar_cuts_off_are_told(postgres_url: str, many: int) -> None:
+    world = prepared(postgres_url, "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))")
+    assert not world.schema.table("t").exact
+    rows: list[list[Value]] = [[1, "abc  "], [2, "ab "], [3, None], [4, "é🙂x"]]
+    rows += [[number, "x"] for number in range(5, 5 + many)]
+    with world.database.write() as transaction:
+        stage = world.stage("insert", "t", rows)
+        transaction.stage(stage)
+        assert transaction.lock([stage], hopeful=True) == [[]]
+        assert transaction.apply([stage], "r1") == []
+        assert transaction.differing(stage) == [0]
+    assert world.rows("t")[:4] == [[1, "abc"], [2, "ab "], [3, None], [4, "é🙂x"]]
+    world.database.close()
+
+
+@pytest.mark.parametrize("many", [0, 600])
+def test_l8_a_key_that_a_varchar_would_cut_is_refused(postgres_url: str, many: int) -> None:
+    world = prepared(postgres_url, "CREATE TABLE t (id varchar(3) PRIMARY KEY)")
+    rows: list[list[Value]] = [["abc  "], ["ab "], ["abcd"], *([f"{n}"] for n in range(many))]
+    refused = world.push_what_fits(world.stage("insert", "t", rows))
+    assert refused == {("t", ("abc  ",)), ("t", ("abcd",))}
+    assert len(world.rows("t")) == len(rows) - 2
+    world.database.close()

@@ -24,6 +24,8 @@ class Facts:
     """Whether there is any trigger or rule of the user's."""
     unlimited: frozenset[str] = frozenset()
     """The columns whose type has neither length nor precision."""
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """How many characters the columns of type varchar(n) hold. Spaces beyond that are cut off unsaid."""
 
 
 @dataclass(eq=False, repr=False)
@@ -86,6 +88,11 @@ class Shape:
         """Tells whether values of a value column are certainly stored as they were sent."""
         schema = self.table.values[column]
         return test_of(schema, unlimited=schema.name in self.facts.unlimited)
+
+    def length(self, place: int) -> int | None:
+        """How many characters a column holds, if it is a varchar(n). Counted from the key's first."""
+        column = self.table.keys[place] if place < self.arity else self.table.values[place - self.arity]
+        return self.facts.lengths.get(column.name)
 
     @cached_property
     def computed_mask(self) -> int:

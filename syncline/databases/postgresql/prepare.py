@@ -97,8 +97,8 @@ def load(session: Session) -> tuple[str, Layout]:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}
     facts = {
-        n: Facts(guarded, triggered, frozenset(unlimited))
-        for n, guarded, triggered, unlimited in session.run(sql["facts"])
+        n: Facts(guarded, triggered, frozenset(unlimited), lengths)
+        for n, guarded, triggered, unlimited, lengths in session.run(sql["facts"])
     }
     return hub, Layout(from_plain(json.loads(definition)), numbers, facts)
 

@@ -17,11 +17,14 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
 
 -- name: facts
 -- Of each tracked table: whether triggers of the user's run for each row before it is inserted, also into one
--- partition, whether there are any triggers or rules at all, and the columns whose type has neither length nor
--- precision.
+-- partition, whether there are any triggers or rules at all, the columns whose type has neither length nor
+-- precision, and the lengths of those that are varchar(n).
 SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhasrules,
        ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-              WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypmod = -1 AND y.typtype = 'b')
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypmod = -1 AND y.typtype = 'b'),
+       coalesce((SELECT json_object_agg(a.attname, a.atttypmod - 4) FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'varchar'::regtype AND a.atttypmod >= 4),
+                '{}')
   FROM syncline.tables s
   JOIN pg_namespace n ON n.nspname = s.central_schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.central_name

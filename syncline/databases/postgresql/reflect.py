@@ -32,6 +32,8 @@ class Found:
     uniques: list[tuple[str, ...]] = field(default_factory=list)
     triggers: bool = False
     generated: set[str] = field(default_factory=set)
+    bounded: set[str] = field(default_factory=set)
+    """The columns of type varchar(n), which cut off spaces unsaid."""
 
     @property
     def full(self) -> str:
@@ -116,6 +118,8 @@ def _read_columns(session: Session, tables: list[Found]) -> None:
         type_, declared = portable(type_name, kind, of, typmod)
         if generated:
             by_oid[oid].generated.add(name)
+        if type_name == "varchar" and typmod >= 0:
+            by_oid[oid].bounded.add(name)
         by_oid[oid].columns[number] = ColumnSchema(
             name,
             type_,
@@ -208,6 +212,6 @@ def _portable(table: Found, name: str, foreign_keys: tuple[ForeignKey, ...]) -> 
         central_schema=table.schema,
         central_name=table.name,
         exact=not table.triggers
-        and not any(column.computed for column in values)
+        and not any(column.computed or column.name in table.bounded for column in values)
         and all(carried_exactly(codec_of(column)) for column in values),
     )

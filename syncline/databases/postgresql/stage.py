@@ -200,18 +200,29 @@ def _columns(loaded: Loaded) -> list[Sequence[Value]]:
     columns: list[Sequence[Value]] = list(zip(*loaded.stage.rows, strict=True))
     read = {i - arity for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
     for index, codec in enumerate(loaded.codecs if columns else ()):
-        values = columns[index]
-        if not codec.flawless(values, key=index < arity):
+        values, fits = columns[index], _fits(loaded, index, columns[index])
+        if not codec.flawless(values, key=index < arity) or (index < arity and not fits):
             columns[index] = values = _refuse(loaded, index, values)
         if codec.is_float and int in set(map(type, values)):
             loaded.respelled |= {row for row, value in enumerate(values) if type(value) is int}
-        if codec.spelled and index >= arity:
-            if not _is_certain(loaded, index - arity, values):
-                loaded.certain = False
-            elif codec.central in SPELLED:
+        if index >= arity:
+            is_certain = fits and (not codec.spelled or _is_certain(loaded, index - arity, values))
+            loaded.certain = loaded.certain and is_certain
+            if is_certain and codec.central in SPELLED:
                 read.add(index - arity)
     loaded.read = frozenset(read)
     return columns
+
+
+def _fits(loaded: Loaded, index: int, values: Sequence[Value]) -> bool:
+    """Whether no text is longer than its column, which may cut off spaces."""
+    place = (
+        index
+        if index < loaded.shape.arity
+        else loaded.shape.arity + loaded.stage.columns[index - loaded.shape.arity]
+    )
+    length = loaded.shape.length(place)
+    return length is None or all(len(value) <= length for value in values if isinstance(value, str))
 
 
 def _is_certain(loaded: Loaded, position: int, values: Sequence[Value]) -> bool:
@@ -236,6 +247,8 @@ def _fault(loaded: Loaded, index: int, value: Value) -> str | None:
     is_key = index < loaded.shape.arity
     if is_key and value is None:
         return "NULL in a primary key"
+    if is_key and not _fits(loaded, index, [value]):
+        return "the text is longer than the column"
     return loaded.codecs[index].fault(value, key=is_key)
 
 
