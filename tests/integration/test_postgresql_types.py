@@ -325,18 +325,6 @@ def assert_identical_rows(stored: list[Value], sent: list[Value]) -> None:
     assert all(identical(left, right) for left, right in zip(stored, sent, strict=True)), (stored, sent)
 
 
-def test_tables_of_plain_types_are_exact(postgres_url: str) -> None:
-    world = prepared(
-        postgres_url,
-        "CREATE TABLE plain (id uuid PRIMARY KEY, a text, b varchar, c int, d boolean, e bytea, f json)",
-        "CREATE TABLE fussy (id int PRIMARY KEY, a numeric(10,2))",
-        "CREATE TABLE cutting (id int PRIMARY KEY, a varchar(9))",
-    )
-    exact = {table.name: table.exact for table in world.schema.tables}
-    assert exact == {"plain": True, "fussy": False, "cutting": False}
-    world.database.close()
-
-
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 cells = st.tuples(
     st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -394,7 +382,6 @@ def test_l8_any_composite_key_finds_its_row(narrow: World, keys: list[tuple[Valu
 @pytest.mark.parametrize("many", [0, 600])
 def test_l8_spaces_that_a_varchar_cuts_off_are_told(postgres_url: str, many: int) -> None:
     world = prepared(postgres_url, "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))")
-    assert not world.schema.table("t").exact
     rows: list[list[Value]] = [[1, "abc  "], [2, "ab "], [3, None], [4, "é🙂x"]]
     rows += [[number, "x"] for number in range(5, 5 + many)]
     with world.database.write() as transaction:

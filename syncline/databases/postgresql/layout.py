@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
-from syncline.databases.postgresql.spelling import Certain, test_of
+from syncline.databases.postgresql.spelling import HEADER, Certain, test_of
 from syncline.databases.postgresql.sql import mask_words, qualified, quote
 from syncline.databases.postgresql.types import Codec, codec_of
 from syncline.model.schema import Schema, TableSchema
@@ -22,10 +23,8 @@ class Facts:
     """Whether a trigger of the user's may change a row before it is inserted, even its key."""
     triggered: bool = False
     """Whether there is any trigger or rule of the user's."""
-    unlimited: frozenset[str] = frozenset()
-    """The columns whose type has neither length nor precision."""
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    """How many characters the columns of type varchar(n) hold. Spaces beyond that are cut off unsaid."""
+    types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Name and modifier of the columns' types, if they are base types; see `pg_attribute.atttypmod`."""
 
 
 @dataclass(eq=False, repr=False)
@@ -86,13 +85,14 @@ class Shape:
 
     def certain(self, column: int) -> Certain | None:
         """Tells whether values of a value column are certainly stored as they were sent."""
-        schema = self.table.values[column]
-        return test_of(schema, unlimited=schema.name in self.facts.unlimited)
+        return test_of(*self.facts.types.get(self.table.values[column].name, ("", -1)))
 
     def length(self, place: int) -> int | None:
-        """How many characters a column holds, if it is a varchar(n). Counted from the key's first."""
+        """How many characters a column holds, if it is a varchar(n): spaces beyond that are cut off unsaid.
+        Counted from the key's first."""
         column = self.table.keys[place] if place < self.arity else self.table.values[place - self.arity]
-        return self.facts.lengths.get(column.name)
+        name, modifier = self.facts.types.get(column.name, ("", -1))
+        return modifier - HEADER if name == "varchar" and modifier >= HEADER else None
 
     @cached_property
     def computed_mask(self) -> int:

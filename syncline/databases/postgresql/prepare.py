@@ -7,6 +7,7 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from syncline.databases.postgresql import grants
@@ -96,11 +97,13 @@ def load(session: Session) -> tuple[str, Layout]:
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}
-    facts = {
-        n: Facts(guarded, triggered, frozenset(unlimited), lengths)
-        for n, guarded, triggered, unlimited, lengths in session.run(sql["facts"])
-    }
-    return hub, Layout(from_plain(json.loads(definition)), numbers, facts)
+    return hub, Layout(from_plain(json.loads(definition)), numbers, facts_of(session, numbers.values()))
+
+
+def facts_of(session: Session, numbers: Iterable[int]) -> dict[int, Facts]:
+    """What these tables are like now, by number; not in it: those that are gone."""
+    found = session.run(queries("prepare.sql")["facts"], list(numbers))
+    return {n: Facts(*facts) for n, *facts in found}
 
 
 def _tracked(session: Session) -> list[Tracked]:

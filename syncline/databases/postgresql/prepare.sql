@@ -16,14 +16,13 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
  WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
 -- name: facts
--- Of each tracked table: whether triggers of the user's run for each row before it is inserted, also into one
--- partition, whether there are any triggers or rules at all, the columns whose type has neither length nor
--- precision, and the lengths of those that are varchar(n).
+-- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
+-- one partition, whether there are any triggers or rules at all, and the columns of base types, each with its type
+-- and modifier (-1: neither length nor precision).
 SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhasrules,
-       ARRAY(SELECT a.attname::text FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-              WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypmod = -1 AND y.typtype = 'b'),
-       coalesce((SELECT json_object_agg(a.attname, a.atttypmod - 4) FROM pg_attribute a
-                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = 'varchar'::regtype AND a.atttypmod >= 4),
+       coalesce((SELECT json_object_agg(a.attname, json_build_array(y.typname, a.atttypmod))
+                   FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND y.typtype = 'b'),
                 '{}')
   FROM syncline.tables s
   JOIN pg_namespace n ON n.nspname = s.central_schema
@@ -33,7 +32,8 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhas
               bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
-       ) t ON true;
+       ) t ON true
+ WHERE s.n = ANY ($1);
 
 -- name: placement
 -- Whether a table is partitioned, or filled by a logical replication; and its partitions.

@@ -9,7 +9,7 @@ from syncline.databases.postgresql import foreign
 from syncline.databases.postgresql.defaults import device_default
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.types import carried_exactly, codec_of, portable
+from syncline.databases.postgresql.types import portable
 from syncline.errors import SchemaError
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 
@@ -30,10 +30,7 @@ class Found:
     columns: dict[int, ColumnSchema] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     uniques: list[tuple[str, ...]] = field(default_factory=list)
-    triggers: bool = False
     generated: set[str] = field(default_factory=set)
-    bounded: set[str] = field(default_factory=set)
-    """The columns of type varchar(n), which cut off spaces unsaid."""
 
     @property
     def full(self) -> str:
@@ -118,8 +115,6 @@ def _read_columns(session: Session, tables: list[Found]) -> None:
         type_, declared = portable(type_name, kind, of, typmod)
         if generated:
             by_oid[oid].generated.add(name)
-        if type_name == "varchar" and typmod >= 0:
-            by_oid[oid].bounded.add(name)
         by_oid[oid].columns[number] = ColumnSchema(
             name,
             type_,
@@ -142,8 +137,6 @@ def _read_keys(session: Session, tables: list[Found]) -> None:
             table.key = names
         else:
             table.uniques.append(names)
-    for (oid,) in session.run(queries("reflect.sql")["triggers"], list(by_oid)):
-        by_oid[oid].triggers = True
 
 
 def _obstacle(table: Found) -> str | None:
@@ -202,7 +195,6 @@ def _portable(table: Found, name: str, foreign_keys: tuple[ForeignKey, ...]) -> 
         if column.name in table.key and column.computed:  # an identity: the device's number is kept
             column = replace(column, computed=False)
         columns.append(column)
-    values = [column for column in columns if column.name not in table.key]
     return TableSchema(
         name=name,
         columns=tuple(columns),
@@ -211,7 +203,5 @@ def _portable(table: Found, name: str, foreign_keys: tuple[ForeignKey, ...]) -> 
         uniques=tuple(dict.fromkeys(table.uniques)),
         central_schema=table.schema,
         central_name=table.name,
-        exact=not table.triggers
-        and not any(column.computed or column.name in table.bounded for column in values)
-        and all(carried_exactly(codec_of(column)) for column in values),
+        exact=False,  # triggers come and go: the writer knows what is stored otherwise
     )

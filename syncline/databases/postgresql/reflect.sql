@@ -64,13 +64,3 @@ SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[],
   FROM pg_constraint k
  WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0
  ORDER BY 1, k.conname;
-
--- name: triggers
--- Tables on which the user's own triggers (also of a single partition) or rules may change what was sent.
-SELECT DISTINCT c.oid::int8
-  FROM pg_class c
- WHERE c.oid = ANY ($1::int8[]::oid[])
-   AND (EXISTS (SELECT FROM pg_trigger t
-                 WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
-                   AND NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%' AND t.tgenabled <> 'D')
-        OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid));

@@ -11,43 +11,50 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from syncline.model.schema import ColumnSchema
-
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{0,5}[1-9])?"
 _NUMBER = r"(?!-0(?:\.0*)?\n)-?(?:0|[1-9]\d{0,999})"
-_DECLARED = re.compile(r"DECIMAL_TEXT\(\d+,(\d+)\)")
+HEADER = 4
+"""What PostgreSQL adds to the length or precision in a type's modifier."""
 
 _SPELLINGS = {
     "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "date": _DAY,
-    "timestamp without time zone": f"{_DAY}T{_TIME}",
-    "timestamp with time zone": f"{_DAY}T{_TIME}Z",
-    "time without time zone": _TIME,
+    "timestamp": f"{_DAY}T{_TIME}",
+    "timestamptz": f"{_DAY}T{_TIME}Z",
+    "time": _TIME,
     "numeric": rf"{_NUMBER}(?:\.\d{{1,999}})?",
 }
-"""By type without length or precision. A day that does not exist is refused by the server, and a number
-with a digit too many too; neither is ever stored otherwise."""
+"""By name of a type without length or precision. A day that does not exist is refused by the server, and a
+number with a digit too many too; neither is ever stored otherwise."""
 
-SPELLED = frozenset(_SPELLINGS)
-"""Types whose text the server certainly reads, once it is spelled so, but for days that do not exist."""
+SPELLED = frozenset(
+    [
+        "uuid",
+        "date",
+        "numeric",
+        "time without time zone",
+        "timestamp without time zone",
+        "timestamp with time zone",
+    ]
+)
+"""The same types as the schema names them. The server certainly reads text that is spelled so, but for days
+that do not exist."""
 
 
 Certain = Callable[[Sequence[object]], bool]
 """Whether all values (or NULLs) of a column are certainly given back as they are."""
 
 
-def test_of(column: ColumnSchema, *, unlimited: bool) -> Certain | None:
-    """The test for a column; None if there is none.
-
-    `unlimited`: its type has neither length nor precision."""
-    declared = _DECLARED.fullmatch(column.declared)
-    if declared is not None:
-        return _matching(rf"{_NUMBER}\.\d{{{declared[1]}}}" if int(declared[1]) else _NUMBER)
-    if column.central == "double precision":
+def test_of(name: str, modifier: int) -> Certain | None:
+    """The test for a column of this base type and modifier (`pg_attribute.atttypmod`, -1: none); None if
+    there is none."""
+    if name == "float8":
         return _are_floats
-    pattern = _SPELLINGS.get(column.central)
-    return _matching(pattern) if unlimited and pattern is not None else None
+    if name == "numeric" and modifier >= HEADER:
+        scale = ((modifier - HEADER & 0x7FF) ^ 0x400) - 0x400
+        return None if scale < 0 else _matching(rf"{_NUMBER}\.\d{{{scale}}}" if scale else _NUMBER)
+    return _matching(_SPELLINGS[name]) if modifier == -1 and name in _SPELLINGS else None
 
 
 def _are_floats(values: Sequence[object]) -> bool:

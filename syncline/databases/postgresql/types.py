@@ -226,8 +226,3 @@ def portable(name: str, kind: str, element: tuple[str, str] | None, typmod: int)
         precision, scale = (typmod - 4) >> 16 & 0xFFFF, ((typmod - 4 & 0x7FF) ^ 1024) - 1024
         return "decimal", f"DECIMAL_TEXT({precision},{scale})"
     return _BY_NAME[name]
-
-
-def carried_exactly(codec: Codec) -> bool:
-    """Whether what is stored is always what was sent."""
-    return not codec.spelled

@@ -12,6 +12,7 @@ from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
+from syncline.databases.postgresql.prepare import facts_of
 from syncline.databases.postgresql.prune import compact, prune
 from syncline.databases.postgresql.read import Reader, conflict_row
 from syncline.databases.postgresql.retention import snapshot_position
@@ -20,7 +21,7 @@ from syncline.databases.postgresql.sql import join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
+from syncline.hub.database import Client, ConflictRow, Outdated, Position, Refusal, Removed, Rival, Stage
 
 
 class Writer(Reader, UploadKeeping):
@@ -32,6 +33,8 @@ class Writer(Reader, UploadKeeping):
         self._staged: list[Stage] = []
         self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
         """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
+        self._checked: set[int] = set()
+        """The numbers of the tables that are known to be what the layout says."""
         self.attempt = 0
 
     def wait_longer(self, attempt: int) -> None:
@@ -181,7 +184,20 @@ class Writer(Reader, UploadKeeping):
         """Write the staged rows and their log entries, or nothing if any row is refused."""
         loaded = [_loaded(stage) for stage in stages]
         with translating():
-            return Application(self._session, self._layout, loaded, origin).run()
+            refusals = Application(self._session, self._layout, loaded, origin).run()
+            if not refusals:
+                self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
+        return refusals
+
+    def _check_facts(self, shapes: Set[Shape]) -> None:
+        """Raise Outdated unless tables that were written are what this process takes them for. Nobody can
+        alter them now, until the transaction ends."""
+        wanted = [shape for shape in shapes if shape.n not in self._checked]
+        facts = facts_of(self._session, [shape.n for shape in wanted]) if wanted else {}
+        for shape in wanted:
+            if facts.get(shape.n) != shape.facts:
+                raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
+            self._checked.add(shape.n)
 
     def differing(self, stage: Stage) -> list[int]:
         """Applied rows that are not stored as they were staged."""

@@ -1,0 +1,85 @@
+"""A table that is altered while a hub runs, by somebody who does not run `init`: what a device sends and what
+is stored do not drift apart unseen (laws L5, L8)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import syncline
+from syncline.hub import codes
+from syncline.replica.replica import Replica
+
+LOUDER = """
+CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN NEW.name := upper(NEW.name); RETURN NEW; END';
+CREATE TRIGGER louder BEFORE INSERT OR UPDATE ON item FOR EACH ROW EXECUTE FUNCTION louder()
+"""
+MANY = 600
+"""More rows than travel as one parameter of a statement."""
+
+
+class World:
+    def __init__(self, url: str, file: Path) -> None:
+        self.url, self.file = url, file
+        self.run("CREATE TABLE item (id int PRIMARY KEY, name varchar(9), price numeric(12,2))")
+        self.hub = syncline.Hub(url)
+        self.hub.init()
+        self.replica: Replica = syncline.clone(self.hub, file)
+        self.add(0, 1)
+        self.replica.push()
+
+    def run(self, sql: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(sql)
+
+    def add(self, start: int, count: int) -> None:
+        with sqlite3.connect(self.file) as app:
+            rows = [(number, f"n{number}", "1.25") for number in range(start, start + count)]
+            app.executemany("INSERT INTO item VALUES (?, ?, ?)", rows)
+
+    def here(self) -> list[tuple[int, str, str]]:
+        with sqlite3.connect(self.file) as app:
+            return app.execute("SELECT id, name, price FROM item ORDER BY id").fetchall()
+
+    def there(self) -> list[tuple[int, str, str]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute("SELECT id, name, price::text FROM item ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def world(postgres_url: str, tmp_path: Path) -> Iterator[World]:
+    made = World(postgres_url, tmp_path / "a.db")
+    yield made
+    made.replica.close()
+    made.hub.close()
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_trigger_that_was_added_is_noticed(world: World, count: int) -> None:
+    world.run(LOUDER)
+    world.add(1, count)
+    report = world.replica.push()
+    assert (report.sent, report.rejected) == (count, ())
+    assert world.here() == world.there()
+    assert world.here()[1] == (1, "N1", "1.25")
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_rule_that_was_added_is_noticed(world: World, count: int) -> None:
+    world.run("CREATE RULE none AS ON INSERT TO item WHERE new.id = 1 DO INSTEAD NOTHING")
+    world.add(1, count)
+    report = world.replica.push()
+    assert [edit.code for edit in report.rejected] == [codes.TRIGGER]
+    assert world.here() == world.there()
+
+
+@pytest.mark.parametrize("kind", ["price TYPE numeric(12,1)", "name TYPE varchar(4)"])
+def test_the_type_of_a_captured_column_cannot_be_changed(world: World, kind: str) -> None:
+    """PostgreSQL will not have it, for the triggers name the columns: `init --remove` first, `init` after."""
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="syncline_update"):
+        world.run(f"ALTER TABLE item ALTER COLUMN {kind}")
