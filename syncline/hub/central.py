@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -110,8 +111,9 @@ class Central:
         return watermark.mint(position, self.id, replica)
 
     def write(self, work: Callable[[WriteTransaction], T]) -> T:
-        """Run a write transaction, again when it met a concurrent one."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        """Run a write transaction, again when it met a concurrent one. However long the first attempt took,
+        there is a second: only then everything is looked at (see `WriteTransaction.lock`)."""
+        end = math.inf
         for attempt in range(ATTEMPTS):
             try:
                 with self.database.write() as transaction:
@@ -123,6 +125,7 @@ class Central:
             except Conflict:
                 if attempt == ATTEMPTS - 1 or time.monotonic() > end:
                     raise
+                end = min(end, time.monotonic() + PATIENCE_SECONDS)
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
         raise AssertionError("unreachable")
 

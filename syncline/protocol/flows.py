@@ -30,7 +30,8 @@ class Transport(Protocol):
 
 
 def run(flow: Flow[T], transport: Transport) -> T:
-    """Drive a flow to its end over a transport and return its result."""
+    """Drive a flow to its end over a transport and return its result. Whatever ends it, the flow is over
+    then: what it began in other threads, too."""
     try:
         request = next(flow)
         while True:
@@ -43,6 +44,8 @@ def run(flow: Flow[T], transport: Transport) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+    finally:
+        flow.close()
 
 
 def counted(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
@@ -60,3 +63,5 @@ def counted(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
     except StopIteration as stop:
         result: T = stop.value
         return result
+    finally:
+        flow.close()

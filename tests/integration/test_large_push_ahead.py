@@ -226,3 +226,34 @@ def test_a_kill_while_it_is_frozen_leaves_no_trace(world: World, monkeypatch: py
     with sqlite3.connect(world.centre) as connection:
         assert connection.execute("SELECT count(*) FROM book WHERE title = 'other'").fetchone() == (20,)
     assert world.books() == [(i, 0) for i in range(BOOKS)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_when_the_driver_is_torn_down_the_freeze_is_over_before_the_file_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(ahead, "LARGE", 5)
+    threads, travelling = list[threading.Thread](), threading.Event()
+
+    def slow(device: Device, listener: Listener | None = None) -> Frozen | None:
+        threads.append(threading.current_thread())
+        made = freeze(device, listener)
+        assert travelling.wait(60)
+        return made
+
+    def torn(request: Request) -> Response:
+        if isinstance(request, m.PushChunk):
+            travelling.set()
+            raise error
+        return LocalTransport(world.hub).send(request)
+
+    monkeypatch.setattr(ahead, "freeze", slow)
+    world.network.inner.send = torn  # type: ignore[method-assign]
+    try:
+        world.replica.push()
+    except error:
+        assert not threads[0].is_alive()
+        world.restart()
+    assert world.replica.push().sent == BOOKS
+    assert len(world.books()) == BOOKS

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 import syncline
-from syncline.hub import codes
+from syncline.hub import central, codes
 from syncline.replica.replica import Replica
 
 LOUDER = """
@@ -83,3 +83,14 @@ def test_the_type_of_a_captured_column_cannot_be_changed(world: World, kind: str
     """PostgreSQL will not have it, for the triggers name the columns: `init --remove` first, `init` after."""
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="syncline_update"):
         world.run(f"ALTER TABLE item ALTER COLUMN {kind}")
+
+
+def test_who_meets_an_existing_row_looks_however_long_the_first_attempt_took(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(central, "PATIENCE_SECONDS", -1.0)
+    world.add(1, 1)
+    world.run("INSERT INTO item VALUES (1, 'theirs', 2.00)")
+    report = world.replica.push()
+    assert (report.sent, report.overruled) == (1, 1)
+    assert world.here() == world.there()

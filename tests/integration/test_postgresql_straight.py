@@ -228,3 +228,45 @@ def test_what_a_trigger_did_because_of_an_earlier_chunk_is_a_rival(make: Make) -
         transaction.stage(second)
         found = transaction.rivals(second, [base], [], "r1")
     assert [(rival.row, rival.op, rival.origin) for rival in found] == [(0, "U", "hub")]
+
+
+def test_a_row_that_somebody_deletes_while_nobody_looks_is_a_conflict(make: Make) -> None:
+    """Its insert is older than the base, so that nothing but the delete tells of it."""
+    world = make(T)
+    world.run("INSERT INTO t (id, b) VALUES (500, 'here')")
+    base = world.now()
+    for rows in (rows_of(), rows_of()[500:501]):
+        with pytest.raises(Conflict), world.database.write() as transaction:
+            stage = world.stage("insert", "t", rows)
+            transaction.stage(stage)
+            transaction.lock([stage], hopeful=True)
+            assert transaction.rivals(stage, [base], [], "r1") == []
+            world.run("DELETE FROM t WHERE id = 500")
+            transaction.apply([stage], "r1")
+        assert world.rows("t") == []
+        world.run("INSERT INTO t (id, b) VALUES (500, 'here')")
+        base = world.now()
+
+
+def test_a_uuid_is_the_same_in_a_small_stage_and_a_large_one(make: Make) -> None:
+    world = make("CREATE TABLE u (id uuid, n int, a int, b int, PRIMARY KEY (n, id))")
+    keys: list[list[Value]] = [[n, f"00000000-0000-0000-0000-{n:012x}"] for n in range(MANY + 20)]
+    world.push(world.stage("insert", "u", [[*key, 0, 0] for key in keys]))
+    many = world.stage("update", "u", [[*key, 1] for key in keys[:MANY]], ["a"])
+    few = world.stage("update", "u", [[*key, 1] for key in keys[MANY:-5]], ["b"])
+    gone = world.stage("delete", "u", keys[-5:])
+    assert world.push(many, few, gone) == []
+    rows = world.rows("u")
+    assert (len(rows), sum(row[2] for row in rows), sum(row[3] for row in rows)) == (MANY + 15, MANY, 15)
+
+
+def test_spaces_that_a_domain_cuts_off_are_told(make: Make) -> None:
+    world = make("CREATE DOMAIN short AS varchar(3)", "CREATE TABLE d (id int PRIMARY KEY, v short)")
+    for count in (3, MANY):
+        with world.database.write() as transaction:
+            start = len(world.rows("d"))
+            stage = world.stage("insert", "d", [[start + n, "abc " if n == 1 else "x"] for n in range(count)])
+            transaction.stage(stage)
+            transaction.lock([stage], hopeful=True)
+            assert transaction.apply([stage], "r1") == []
+            assert transaction.differing(stage) == [1]

@@ -24,7 +24,8 @@ class Facts:
     triggered: bool = False
     """Whether there is any trigger or rule of the user's."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Name and modifier of the columns' types, if they are base types; see `pg_attribute.atttypmod`."""
+    """Name and modifier of the columns' types (domains resolved), if they are base types; see
+    `pg_attribute.atttypmod`."""
 
 
 @dataclass(eq=False, repr=False)

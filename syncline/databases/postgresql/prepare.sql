@@ -17,13 +17,21 @@ SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relnam
 
 -- name: facts
 -- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
--- one partition, whether there are any triggers or rules at all, and the columns of base types, each with its type
--- and modifier (-1: neither length nor precision).
+-- one partition, whether there are any triggers or rules at all, and the columns of base types and domains over
+-- them, each with its base type and modifier (-1: neither length nor precision).
 SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhasrules,
-       coalesce((SELECT json_object_agg(a.attname, json_build_array(y.typname, a.atttypmod))
-                   FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND y.typtype = 'b'),
-                '{}')
+       coalesce((
+           WITH RECURSIVE resolved AS (
+               SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
+                 FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               UNION ALL
+               SELECT r.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE r.modifier END
+                 FROM resolved r JOIN pg_type t ON t.oid = r.type
+                WHERE t.typtype = 'd')
+           SELECT json_object_agg(r.attname, json_build_array(t.typname, r.modifier))
+             FROM resolved r JOIN pg_type t ON t.oid = r.type
+            WHERE t.typtype = 'b'), '{}')
   FROM syncline.tables s
   JOIN pg_namespace n ON n.nspname = s.central_schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.central_name

@@ -25,7 +25,7 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.spelling import SPELLED
 from syncline.databases.postgresql.types import Codec
 from syncline.hub import codes
-from syncline.hub.database import Refusal, Stage
+from syncline.hub.database import Position, Refusal, Stage
 from syncline.model.values import Value
 
 SMALL = 500
@@ -58,6 +58,8 @@ class Loaded:
     indexed: bool = False
     whole: str | None = None
     """The parameter of all rows, once it was made."""
+    asked: tuple[Sequence[Position], Sequence[int], str] | None = None
+    """The bases and the replica that rivals were asked for."""
     unlooked: bool = False
     """Whether nobody has looked if the rows, which are to be inserted, exist."""
     respelled: set[int] = field(default_factory=set)

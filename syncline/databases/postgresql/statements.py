@@ -72,8 +72,11 @@ def misspelled(shape: Shape, *, guarded: bool) -> str:
 
 
 def numbered(shape: Shape, number: int) -> str:
-    """The keys of one stage's rows, for `lock`."""
-    keys = ", ".join(f"s.k{position}" for position in range(shape.arity))
+    """The keys of one stage's rows, for `lock`: a uuid is text in a small stage, but not in a large one."""
+    keys = ", ".join(
+        f"({codec.write(f's.k{position}')}) AS k{position}" if codec.kind == "uuid" else f"s.k{position}"
+        for position, codec in enumerate(shape.keys)
+    )
     return f"SELECT {number} AS i, s.n, {keys} FROM {_SOURCE}"
 
 

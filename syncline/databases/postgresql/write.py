@@ -20,7 +20,7 @@ from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milli
 from syncline.databases.postgresql.sql import join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.databases.postgresql.uploads import UploadKeeping
-from syncline.errors import WatermarkRefused
+from syncline.errors import Conflict, WatermarkRefused
 from syncline.hub.database import Client, ConflictRow, Outdated, Position, Refusal, Removed, Rival, Stage
 
 
@@ -143,14 +143,21 @@ class Writer(Reader, UploadKeeping):
     ) -> list[Rival]:
         """What others did to the rows since their bases. SQL narrows it down by what the oldest base has
         not seen; what a row's own base has seen is left out here."""
-        loaded = _loaded(stage)
+        _loaded(stage).asked = bases, base, replica
+        return self._rivals(_loaded(stage), triggers=self._layout.triggered)
+
+    def _rivals(self, loaded: Loaded, *, triggers: bool) -> list[Rival]:
+        """With `triggers`, those that have fired in this transaction are among the others."""
+        if loaded.asked is None:
+            return []
+        bases, base, replica = loaded.asked
         shape, seen = loaded.shape, _snapshots(bases, base)
         if not loaded.live or not seen:
             return []
         oldest = min(position.seen.xmax for position in seen)
         running = frozenset().union(*(position.seen.running for position in seen))
-        triggers = self._layout.triggered
-        template = shape.statement(("rivals",), lambda: sql.rivals(shape, triggers=triggers))
+        name = ("rivals", triggers)
+        template = shape.statement(name, lambda: sql.rivals(shape, triggers=triggers))
         with translating():
             if loaded.texts is None:
                 if not triggers and self._is_quiet(shape, replica, oldest, running):
@@ -187,7 +194,16 @@ class Writer(Reader, UploadKeeping):
             refusals = Application(self._session, self._layout, loaded, origin).run()
             if not refusals:
                 self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
+                self._check_inserted([item for item in loaded if item.stage.form == "insert"])
         return refusals
+
+    def _check_inserted(self, inserted: Sequence[Loaded]) -> None:
+        """Raise Conflict if somebody else deleted one of these rows while nobody was looking. Now that they
+        are there, nobody can touch them any more."""
+        for item in inserted:
+            if self._rivals(item, triggers=False):
+                name = item.shape.table.name
+                raise Conflict(f"rows of {name} were deleted by others meanwhile")
 
     def _check_facts(self, shapes: Set[Shape]) -> None:
         """Raise Outdated unless tables that were written are what this process takes them for. Nobody can
