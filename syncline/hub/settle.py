@@ -40,7 +40,23 @@ class Settled:
 
 def stages_of(parts: Sequence[Part]) -> list[Stage]:
     """Every part as it is loaded into the database, untouched."""
-    return [Stage(part.table, FORMS[part.op], part.op, part.columns, part.rows, part.hlc) for part in parts]
+    return [
+        Stage(part.table, FORMS[part.op], part.op, part.columns, part.rows, part.hlc, _entries(part))
+        for part in parts
+    ]
+
+
+def _entries(part: Part) -> list[tuple[int, int, int]] | None:
+    """Columns that were edited at different times are logged apart, each with its own clock (law L7)."""
+    if part.column_hlc is None:
+        return None
+    entries = []
+    for row, stamps in enumerate(part.column_hlc):
+        masks: dict[int, int] = {}
+        for column, hlc in zip(part.columns, stamps, strict=True):
+            masks[hlc] = masks.get(hlc, 0) | 1 << column
+        entries += [(row, mask, hlc) for hlc, mask in sorted(masks.items())]
+    return entries
 
 
 def rivals_of(

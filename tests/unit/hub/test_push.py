@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from syncline import Reject, Table
@@ -326,3 +327,18 @@ def test_an_unknown_replica_an_old_schema_and_a_wrong_digest_are_refused(desk: D
 def test_a_replica_id_is_short_and_not_the_hubs(desk: Desk, name: str) -> None:
     with pytest.raises(Malformed):
         desk.device(name)
+
+
+def test_l7_columns_of_one_push_that_were_edited_at_different_times_are_logged_apart() -> None:
+    """Whoever comes later must meet each with its own clock, not with the row's last."""
+    desk = Desk("CREATE TABLE two (id INTEGER PRIMARY KEY, a, b); INSERT INTO two VALUES (1, 0, 0)")
+    first, second = desk.device("r1"), desk.device("r2")
+    first.update("two", [1], {"a": 1, "b": 1}, at=3)
+    (group,) = first.groups
+    own = [[hlc(1), hlc(3)]]
+    first.groups = [msgspec.structs.replace(group, column_hlc=own, column_base=[[0, 0]])]
+    assert not first.push().wanted
+    second.update("two", [1], {"a": 2, "b": 2}, at=2)
+    second.detail("two", [1], {"a": 0, "b": 0}, [2, 2])
+    assert not second.push().wanted
+    assert desk.sql("SELECT a, b FROM two") == [(2, 1)]
