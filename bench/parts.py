@@ -18,6 +18,7 @@ from bench import device
 from bench.centres import Centre
 from bench.figures import Figure
 from bench.world import World
+from syncline.server.runner import SWITCH_SECONDS
 
 SECTION = "parts"
 
@@ -37,9 +38,6 @@ PARTS = {
     "device: take the verdict in": ["replica.sync.apply"],
 }
 """Functions of the package, where they are used."""
-
-SWITCH_SECONDS = 0.0005
-"""As `syncline serve` sets it."""
 
 
 def measure(world: World) -> list[Figure]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.postgres import postgres_database, postgres_server, postgres_url
+from tests.support.postgres import make, postgres_database, postgres_server, postgres_url
 
-__all__ = ["postgres_database", "postgres_server", "postgres_url"]
+__all__ = ["make", "postgres_database", "postgres_server", "postgres_url"]

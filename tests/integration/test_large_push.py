@@ -19,7 +19,7 @@ from syncline.protocol import messages as m
 from syncline.protocol.messages import Limits, Request, Response
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
-from syncline.transports.local import LocalTransport
+from tests.support.network import Network
 
 DDL = (
     "CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT UNIQUE, above INTEGER REFERENCES shelf (id),"
@@ -27,29 +27,6 @@ DDL = (
     "CREATE TABLE book (id INTEGER PRIMARY KEY, shelf INTEGER NOT NULL REFERENCES shelf (id), title TEXT,"
     " lent INTEGER)",
 )
-
-
-class Network:
-    """Carries requests, counts them by kind, and fails where it is told to."""
-
-    def __init__(self, hub: syncline.Hub) -> None:
-        self.inner = LocalTransport(hub)
-        self.seen: list[str] = []
-        self.lose_request: int | None = None
-        self.lose_answer: int | None = None
-
-    def send(self, request: Request) -> Response:
-        number = len(self.seen)
-        self.seen.append(type(request).__name__)
-        if number == self.lose_request:
-            raise TransportError("the request was lost")
-        response = self.inner.send(request)
-        if number == self.lose_answer:
-            raise TransportError("the answer was lost")
-        return response
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 class World:

@@ -21,36 +21,9 @@ from syncline.replica.freeze import Frozen, freeze
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
 from syncline.transports.local import LocalTransport
+from tests.support.network import Network
 
 BOOKS = 45
-
-
-class Network:
-    """Carries requests, keeps them, and fails where it is told to."""
-
-    def __init__(self, hub: syncline.Hub) -> None:
-        self.inner = LocalTransport(hub)
-        self.seen: list[Request] = []
-        self.lose_request = self.lose_answer = -1
-        self.refuse: dict[type[Request], SynclineError] = {}
-
-    def send(self, request: Request) -> Response:
-        number = len(self.seen)
-        self.seen.append(request)
-        if number == self.lose_request:
-            raise TransportError("the request was lost")
-        if type(request) in self.refuse:
-            raise self.refuse.pop(type(request))
-        answer = self.inner.send(request)
-        if number == self.lose_answer:
-            raise TransportError("the answer was lost")
-        return answer
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def of(self, kind: type[Request]) -> list[Request]:
-        return [request for request in self.seen if isinstance(request, kind)]
 
 
 class World:

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
-import pytest
 
-from syncline.testing.centre import World
-from tests.support.postgres import PostgresCentre, prepared
-
-Make = Callable[..., World]
-
-
-@pytest.fixture
-def make(postgres_url: str) -> Iterator[Make]:
-    """Prepares the tables of some statements."""
-    worlds: list[World] = []
-
-    def prepare(*statements: str, tables: list[str] | None = None) -> World:
-        worlds.append(prepared(postgres_url, *statements, tables=tables))
-        return worlds[-1]
-
-    yield prepare
-    for world in worlds:
-        world.database.close()
+from tests.support.postgres import Make, PostgresCentre
 
 
 def test_l4_a_change_of_spelling_alone_is_a_change(make: Make) -> None:

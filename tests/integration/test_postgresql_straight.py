@@ -3,7 +3,6 @@ the same result (laws L2, L6, L8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,42 +13,28 @@ from syncline.hub import codes
 from syncline.hub.database import Refusal, Stage
 from syncline.model.values import Value
 from syncline.testing.centre import World
-from tests.support.postgres import prepared
+from tests.support.postgres import Make
 
-Make = Callable[..., World]
 MANY = 600
 """More rows than travel as one parameter."""
 
 T = "CREATE TABLE t (id int PRIMARY KEY, a int CHECK (a <> 13), b text UNIQUE, day date, up int REFERENCES t)"
 
 
-@pytest.fixture
-def make(postgres_url: str) -> Iterator[Make]:
-    worlds: list[World] = []
-
-    def prepare(*statements: str) -> World:
-        worlds.append(prepared(postgres_url, *statements))
-        return worlds[-1]
-
-    yield prepare
-    for world in worlds:
-        world.database.close()
-
-
 def rows_of(start: int = 0) -> list[list[Value]]:
     return [[n, n % 10, f"b{n}", "2026-01-31", None] for n in range(start, start + MANY)]
 
 
-def pushed(world: World, *stages: Stage) -> tuple[list[Refusal], list[bool]]:
-    """What is refused of a hopeful push by r1, and which stages were in a temporary table at the end."""
+def pushed(world: World, *stages: Stage, origin: str = "r1") -> tuple[list[Refusal], list[bool]]:
+    """What is refused of a hopeful push, and which stages were in a temporary table at the end."""
     with world.database.write() as transaction:
         for stage in stages:
             transaction.ready(stage)
             transaction.stage(stage)
         assert transaction.lock(stages, hopeful=True) == [[] for _ in stages]
         for stage in stages:
-            assert transaction.rivals(stage, [world.now()], [], "r1") == []
-        refused = transaction.apply(stages, "r1")
+            assert transaction.rivals(stage, [world.now()], [], origin) == []
+        refused = transaction.apply(stages, origin)
         staged = []
         for stage in stages:
             assert isinstance(stage.handle, Loaded)
@@ -70,11 +55,7 @@ def test_new_rows_go_straight_and_are_logged(make: Make) -> None:
 def test_a_replica_may_have_an_odd_name(make: Make) -> None:
     world = make(T)
     start = world.now()
-    with world.database.write() as transaction:
-        stage = world.stage("insert", "t", rows_of())
-        transaction.stage(stage)
-        transaction.lock([stage], hopeful=True)
-        assert transaction.apply([stage], "a\\tb\\\\.") == []
+    assert pushed(world, world.stage("insert", "t", rows_of()), origin="a\\tb\\\\.") == ([], [False])
     assert world.since(start, "a\\tb\\\\.") == {}
     assert len(world.since(start, "r1")["t"]) == MANY
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,22 +12,7 @@ from syncline.hub import codes
 from syncline.hub.database import Client, Refusal, Stage
 from syncline.model.values import Value
 from syncline.testing.centre import World
-from tests.support.postgres import PostgresCentre, prepared
-
-Make = Callable[..., World]
-
-
-@pytest.fixture
-def make(postgres_url: str) -> Iterator[Make]:
-    worlds: list[World] = []
-
-    def prepare(*statements: str) -> World:
-        worlds.append(prepared(postgres_url, *statements))
-        return worlds[-1]
-
-    yield prepare
-    for world in worlds:
-        world.database.close()
+from tests.support.postgres import Make, PostgresCentre
 
 
 def in_order(world: World, *stages: Stage) -> list[Stage]:

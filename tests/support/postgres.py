@@ -152,6 +152,24 @@ def prepared(url: str, *statements: str, tables: list[str] | None = None) -> Wor
     return World(centre, database, database.load())
 
 
+Make = Callable[..., World]
+"""`prepared` in the test's own database."""
+
+
+@pytest.fixture
+def make(postgres_url: str) -> Iterator[Make]:
+    """Prepares the tables of some statements."""
+    worlds: list[World] = []
+
+    def prepare(*statements: str, tables: list[str] | None = None) -> World:
+        worlds.append(prepared(postgres_url, *statements, tables=tables))
+        return worlds[-1]
+
+    yield prepare
+    for world in worlds:
+        world.database.close()
+
+
 def start_server(settings: dict[str, str] | None = None) -> PostgresServer:
     """Initialise and start a server on a free port of 127.0.0.1. Raises RuntimeError without binaries."""
     binaries = find_binaries()

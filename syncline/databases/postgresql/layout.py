@@ -8,9 +8,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from syncline.databases.postgresql.spelling import HEADER, Certain, test_of
+from syncline.databases.postgresql.spelling import Certain, test_of
 from syncline.databases.postgresql.sql import mask_words, qualified, quote
-from syncline.databases.postgresql.types import Codec, codec_of
+from syncline.databases.postgresql.types import HEADER, Codec, codec_of
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import mask_of
 
@@ -88,11 +88,9 @@ class Shape:
         """Tells whether values of a value column are certainly stored as they were sent."""
         return test_of(*self.facts.types.get(self.table.values[column].name, ("", -1)))
 
-    def length(self, place: int) -> int | None:
-        """How many characters a column holds, if it is a varchar(n): spaces beyond that are cut off unsaid.
-        Counted from the key's first."""
-        column = self.table.keys[place] if place < self.arity else self.table.values[place - self.arity]
-        name, modifier = self.facts.types.get(column.name, ("", -1))
+    def length(self, column: str) -> int | None:
+        """How many characters a column holds, if it is a varchar(n): spaces beyond are cut off unsaid."""
+        name, modifier = self.facts.types.get(column, ("", -1))
         return modifier - HEADER if name == "varchar" and modifier >= HEADER else None
 
     @cached_property

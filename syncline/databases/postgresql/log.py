@@ -12,7 +12,7 @@ from typing import Any
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import join_mask
+from syncline.databases.postgresql.sql import array_of, join_mask
 from syncline.databases.postgresql.types import mend_floats
 from syncline.hub.database import Key, LogPage
 
@@ -74,7 +74,7 @@ def _news(shape: Shape) -> str:
 
 
 def _running(snapshot: Snapshot) -> str:
-    return "{" + ",".join(map(str, sorted(snapshot.running))) + "}"
+    return array_of(sorted(snapshot.running))
 
 
 def _entries(

@@ -13,7 +13,7 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import join_mask, queries
+from syncline.databases.postgresql.sql import array_of, join_mask, queries
 from syncline.hub.compaction import LogEntry, covered
 from syncline.hub.database import Removed
 
@@ -108,7 +108,7 @@ def _compact(session: Session, shape: Shape, start: int, upto: int) -> int:
         for xid, seq, key, op, hlc, origin, *words in rows
     )
     if places:
-        xids, seqs = ("{" + ",".join(map(str, column)) + "}" for column in zip(*places, strict=True))
+        xids, seqs = (array_of(column) for column in zip(*places, strict=True))
         session.count(
             f"WITH gone AS (DELETE FROM {shape.log} AS l"
             " USING unnest($1::xid8[], $2::bigint[]) AS g(xid, seq)"

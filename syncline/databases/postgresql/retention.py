@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.sql import array_of, queries
 from syncline.errors import WatermarkRefused
 from syncline.hub.database import Floor, Position, Standing
 
@@ -107,13 +107,13 @@ def _unknown(session: Session, layout: Layout, ends: Sequence[tuple[int, int]]) 
             "SELECT e.xid::text::int8, e.hlc FROM unnest($1::xid8[], $2::bigint[]) AS e(xid, hlc)"
             f" WHERE NOT ({' OR '.join(f'coalesce({one}, false)' for one in known)})"
         )
-    xids, stamps = ("{" + ",".join(map(str, column)) + "}" for column in zip(*ends, strict=True))
+    xids, stamps = (array_of(column) for column in zip(*ends, strict=True))
     return {(xid, hlc) for xid, hlc in session.run(statement, xids, stamps)}
 
 
 def behind(session: Session, layout: Layout, position: SnapshotPosition, at_most: int) -> int:
     """How many entries a position has not seen, up to `at_most`."""
-    running = "{" + ",".join(map(str, sorted(position.seen.running))) + "}"
+    running = array_of(sorted(position.seen.running))
     counts = [
         f"(SELECT count(*) FROM (SELECT FROM {shape.log} WHERE xid >= $1::xid8 LIMIT $3::bigint) AS a)"
         f" + (SELECT count(*) FROM {shape.log} WHERE xid = ANY ($2::xid8[]))"

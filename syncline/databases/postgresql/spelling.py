@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from syncline.databases.postgresql.types import HEADER, UUID, scale_of
+
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{0,5}[1-9])?"
 _NUMBER = r"(?!-0(?:\.0*)?\n)-?(?:0|[1-9]\d{0,999})"
-HEADER = 4
-"""What PostgreSQL adds to the length or precision in a type's modifier."""
 
 _SPELLINGS = {
-    "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "uuid": UUID,
     "date": _DAY,
     "timestamp": f"{_DAY}T{_TIME}",
     "timestamptz": f"{_DAY}T{_TIME}Z",
@@ -52,7 +52,7 @@ def test_of(name: str, modifier: int) -> Certain | None:
     if name == "float8":
         return _are_floats
     if name == "numeric" and modifier >= HEADER:
-        scale = ((modifier - HEADER & 0x7FF) ^ 0x400) - 0x400
+        scale = scale_of(modifier)
         return None if scale < 0 else _matching(rf"{_NUMBER}\.\d{{{scale}}}" if scale else _NUMBER)
     return _matching(_SPELLINGS[name]) if modifier == -1 and name in _SPELLINGS else None
 

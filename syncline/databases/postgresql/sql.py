@@ -6,6 +6,7 @@ table and shape and kept, so that their text is stable and the server can keep t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -44,6 +45,11 @@ def array(items: list[str | None]) -> str:
         if '"' not in joined and "\\" not in joined:
             return '{"' + '","'.join(items) + '"}' if items else "{}"  # type: ignore[arg-type]
     return "{" + ",".join("NULL" if item is None else _element(item) for item in items) + "}"
+
+
+def array_of(numbers: Iterable[int]) -> str:
+    """An array literal of integers, to be bound and cast."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _element(item: str) -> str:

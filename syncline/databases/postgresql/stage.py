@@ -218,12 +218,7 @@ def _columns(loaded: Loaded) -> list[Sequence[Value]]:
 
 def _fits(loaded: Loaded, index: int, values: Sequence[Value]) -> bool:
     """Whether no text is longer than its column, which may cut off spaces."""
-    place = (
-        index
-        if index < loaded.shape.arity
-        else loaded.shape.arity + loaded.stage.columns[index - loaded.shape.arity]
-    )
-    length = loaded.shape.length(place)
+    length = loaded.shape.length(sql.column_name(loaded.shape, loaded.stage, index))
     return length is None or all(len(value) <= length for value in values if isinstance(value, str))
 
 

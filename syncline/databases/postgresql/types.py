@@ -16,7 +16,14 @@ from syncline.model.schema import ColumnSchema
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 
 NoneType = type(None)
-is_uuid = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""The one spelling of a uuid, as a regular expression."""
+
+is_uuid = re.compile(UUID).fullmatch
+
+HEADER = 4
+"""What PostgreSQL adds to the length or precision in a type's modifier."""
+
 _RANGES = {
     "smallint": (-(2**15), 2**15 - 1),
     "integer": (-(2**31), 2**31 - 1),
@@ -222,7 +229,11 @@ def portable(name: str, kind: str, element: tuple[str, str] | None, typmod: int)
         return ("other" if element_kind in "cp" or element_name in _NESTED else "json"), "TEXT"
     if kind != "b" or name not in _BY_NAME:
         return "other", "TEXT"
-    if name == "numeric" and typmod >= 4:
-        precision, scale = (typmod - 4) >> 16 & 0xFFFF, ((typmod - 4 & 0x7FF) ^ 1024) - 1024
-        return "decimal", f"DECIMAL_TEXT({precision},{scale})"
+    if name == "numeric" and typmod >= HEADER:
+        return "decimal", f"DECIMAL_TEXT({typmod - HEADER >> 16 & 0xFFFF},{scale_of(typmod)})"
     return _BY_NAME[name]
+
+
+def scale_of(typmod: int) -> int:
+    """The scale in the modifier of a numeric that has one; it may be negative."""
+    return ((typmod - HEADER & 0x7FF) ^ 0x400) - 0x400

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from syncline.databases.postgresql.prune import compact, prune
 from syncline.databases.postgresql.read import Reader, conflict_row
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
-from syncline.databases.postgresql.sql import join_mask, queries
+from syncline.databases.postgresql.sql import array_of, join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import Conflict, WatermarkRefused
@@ -163,7 +163,7 @@ class Writer(Reader, UploadKeeping):
                 if not triggers and self._is_quiet(shape, replica, oldest, running):
                     return []
                 place(self._session, loaded)
-            rows = self._session.run(*loaded.over(template), replica, str(oldest), _literal(running))
+            rows = self._session.run(*loaded.over(template), replica, str(oldest), array_of(sorted(running)))
         return [
             Rival(n, at, op, join_mask(words), hlc, origin)
             for n, xid, seq, op, hlc, origin, *words in rows
@@ -175,9 +175,11 @@ class Writer(Reader, UploadKeeping):
         is not looked through again: a large push asks with each of its chunks."""
         asked = shape.n, replica, xmax, running
         seen = self._quiet.get(asked)
-        since = (xmax, running) if seen is None else (seen.xmax, seen.running)
+        if seen is not None:
+            xmax, running = seen.xmax, seen.running
         template = shape.statement(("quiet",), lambda: sql.quiet(shape))
-        ((snapshot, is_quiet),) = self._session.run(template, replica, str(since[0]), _literal(since[1]))
+        parameters = replica, str(xmax), array_of(sorted(running))
+        ((snapshot, is_quiet),) = self._session.run(template, *parameters)
         if is_quiet:
             self._quiet[asked] = Snapshot(snapshot)
         return bool(is_quiet)
@@ -282,11 +284,6 @@ class Writer(Reader, UploadKeeping):
 def _loaded(stage: Stage) -> Loaded:
     assert isinstance(stage.handle, Loaded), "the stage was not loaded"
     return stage.handle
-
-
-def _literal(numbers: Iterable[int]) -> str:
-    """An array as PostgreSQL reads it."""
-    return f"{{{','.join(map(str, sorted(numbers)))}}}"
 
 
 def _is_sought(stage: Stage) -> bool:
