@@ -1,17 +1,23 @@
 """The tables that take part, in the portable form both sides agree on.
 
 A row travels as a plain list: the key's values in the order of `key`, then the values of some of the
-other columns. Those other columns are `TableSchema.values`; a column index on the wire and a bit of a
-column mask both count in `values`.
+other columns. Those other columns are `TableSchema.values`.
+
+Tables and columns have numbers, given out by the hub and never used again: a table's is unique in the hub, a
+column's in its table. Messages, column masks, change logs and kept pushes name tables and columns by their
+numbers alone, so that they mean the same before and after a change of the schema. Numbers say nothing about
+order: tables are ordered by `Schema.rank`, the values of a whole row by `TableSchema.places`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from syncline.model.values import mask_of
 
 PORTABLE_TYPES = frozenset(
     "any integer boolean float decimal text blob timestamp timestamptz date time timetz interval"
@@ -27,7 +33,8 @@ class ColumnSchema:
     `declared` is the type written in the device's CREATE TABLE; `central` the central database's own
     name for the type (used in casts by its adapter, never by the device). `computed` columns are made
     by the central database: they travel to the device and never back. `increment` columns (merge
-    policy `sum`) travel to the hub as the difference, see `model.values.add`.
+    policy `sum`) travel to the hub as the difference, see `model.values.add`. `number` is negative while
+    none was given out.
     """
 
     name: str
@@ -39,6 +46,7 @@ class ColumnSchema:
     increment: bool = False
     default: str | None = None
     """An SQL expression that SQLite understands, or None."""
+    number: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +81,41 @@ class TableSchema:
     exact: bool = True
     """False when what is stored can differ from what was sent (computed columns, scaled decimals,
     user triggers, ...): the hub then compares after writing and answers overrides."""
-    keys: tuple[ColumnSchema, ...] = field(init=False)
-    values: tuple[ColumnSchema, ...] = field(init=False)
+    number: int = -1
+    """Negative while none was given out."""
+    used: int = 0
+    """How many column numbers were given out so far, those of columns that are gone included."""
+    keys: tuple[ColumnSchema, ...] = field(init=False, compare=False)
+    values: Mapping[int, ColumnSchema] = field(init=False, compare=False)
+    """The columns outside the key by number, ascending: the order of the values of a whole row."""
+    places: Mapping[int, int] = field(init=False, compare=False)
+    """Where the value of a column stands among the values of a whole row, by the column's number."""
 
     def __post_init__(self) -> None:
-        by_name = {column.name: column for column in self.columns}
+        columns = _numbered(self)
+        by_name = {column.name: column for column in columns}
+        rest = sorted((c for c in columns if c.name not in self.key), key=lambda column: column.number)
+        used = max(self.used, *(column.number + 1 for column in columns), 0)
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "used", used)
         object.__setattr__(self, "keys", tuple(by_name[name] for name in self.key))
-        rest = tuple(column for column in self.columns if column.name not in self.key)
-        object.__setattr__(self, "values", rest)
+        object.__setattr__(self, "values", {column.number: column for column in rest})
+        object.__setattr__(self, "places", {column.number: place for place, column in enumerate(rest)})
 
     @property
     def pushed(self) -> tuple[int, ...]:
-        """Indices into `values` of the columns a device may write."""
-        return tuple(i for i, column in enumerate(self.values) if not column.computed)
+        """Numbers of the value columns that a device may write, ascending."""
+        return tuple(number for number, column in self.values.items() if not column.computed)
 
     @property
     def all_mask(self) -> int:
         """The mask of every column in `values`."""
-        return (1 << len(self.values)) - 1
+        return mask_of(self.values)
+
+    @property
+    def bits(self) -> int:
+        """How many bits a mask of this table has: the highest number of a value column, and one."""
+        return max(self.values, default=-1) + 1
 
     def column(self, name: str) -> ColumnSchema:
         """Return the column called `name`; KeyError if there is none."""
@@ -104,30 +129,64 @@ class TableSchema:
 class Schema:
     """All tables, in foreign-key order: parents before children as far as there is no cycle.
 
-    A table's position here is its number on the wire. `cyclic` names the foreign keys (child table
-    position, columns) that point forward or at their own table and so break the order.
+    Tables without a number get those from `used` on, in this order.
     """
 
     tables: tuple[TableSchema, ...]
+    used: int = 0
+    """How many table numbers were given out so far, those of tables that are gone included."""
+    by_number: Mapping[int, TableSchema] = field(init=False, compare=False)
+    rank: Mapping[int, int] = field(init=False, compare=False)
+    """The place of a table in the foreign-key order, by its number."""
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
+        used = max(self.used, *(table.number + 1 for table in self.tables), 0)
+        tables = []
+        for table in self.tables:
+            if table.number < 0:
+                table, used = replace(table, number=used), used + 1
+            tables.append(table)
+        object.__setattr__(self, "tables", tuple(tables))
+        object.__setattr__(self, "used", used)
+        object.__setattr__(self, "by_number", {table.number: table for table in tables})
+        object.__setattr__(self, "rank", {table.number: place for place, table in enumerate(tables)})
         canonical = json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "fingerprint", hashlib.sha256(canonical.encode()).hexdigest()[:32])
 
-    def position(self, name: str) -> int:
-        """Return the number of the table called `name`; KeyError if there is none."""
-        for index, table in enumerate(self.tables):
+    def table(self, name: str) -> TableSchema:
+        """Return the table called `name`; KeyError if there is none."""
+        for table in self.tables:
             if table.name == name:
-                return index
+                return table
         raise KeyError(name)
 
-    def table(self, name: str) -> TableSchema:
-        return self.tables[self.position(name)]
+    def number_of(self, name: str) -> int:
+        """Return the number of the table called `name`; KeyError if there is none."""
+        return self.table(name).number
 
 
-def arrange(tables: Iterable[TableSchema]) -> Schema:
+def _numbered(table: TableSchema) -> tuple[ColumnSchema, ...]:
+    """The columns of a table, each with a number: new ones follow those that were given out, first the columns
+    outside the key, so that the masks of a new table have no gap."""
+    if all(column.number >= 0 for column in table.columns):
+        return table.columns
+    fresh = max(table.used, *(column.number + 1 for column in table.columns), 0)
+    numbers: dict[str, int] = {}
+    for in_key in (False, True):
+        for column in table.columns:
+            if column.number < 0 and (column.name in table.key) == in_key:
+                numbers[column.name] = fresh + len(numbers)
+    return tuple(
+        replace(column, number=numbers[column.name]) if column.name in numbers else column
+        for column in table.columns
+    )
+
+
+def arrange(tables: Iterable[TableSchema], used: int = 0) -> Schema:
     """Return a schema with the tables in foreign-key order, ties by name. Deterministic.
+
+    `used` is how many table numbers were given out before.
 
     Cycles are broken at the table with the fewest parents still to come.
     """
@@ -140,20 +199,7 @@ def arrange(tables: Iterable[TableSchema]) -> Schema:
     while waiting:
         name = min(waiting, key=lambda n: (len(parents[n] & waiting.keys()), n))
         ordered.append(waiting.pop(name))
-    return Schema(tuple(ordered))
-
-
-def forward_keys(schema: Schema) -> dict[int, tuple[ForeignKey, ...]]:
-    """Foreign keys whose parent is the same or a later table, by child position.
-
-    These are the edges that no order of tables satisfies; writers treat them apart (law L9).
-    """
-    order = {table.name: index for index, table in enumerate(schema.tables)}
-    found = {
-        index: tuple(fk for fk in table.foreign_keys if order.get(fk.parent, -1) >= index)
-        for index, table in enumerate(schema.tables)
-    }
-    return {index: keys for index, keys in found.items() if keys}
+    return Schema(tuple(ordered), used)
 
 
 def to_plain(schema: Schema) -> dict[str, Any]:
@@ -161,9 +207,9 @@ def to_plain(schema: Schema) -> dict[str, Any]:
     tables = []
     for table in schema.tables:
         plain = asdict(table)
-        del plain["keys"], plain["values"]
+        del plain["keys"], plain["values"], plain["places"]
         tables.append(plain)
-    return {"tables": tables}
+    return {"tables": tables, "used": schema.used}
 
 
 def from_plain(plain: dict[str, Any]) -> Schema:
@@ -181,4 +227,4 @@ def from_plain(plain: dict[str, Any]) -> Schema:
         item["key"], item["indexes"] = tuple(item["key"]), tuple(item["indexes"])
         item["uniques"] = tuple(tuple(unique) for unique in item["uniques"])
         tables.append(TableSchema(**item))
-    return Schema(tuple(tables))
+    return Schema(tuple(tables), plain["used"])
