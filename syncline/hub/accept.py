@@ -63,15 +63,15 @@ def accept(groups: Sequence[PushGroup], schema: Schema, bases: int, limits: Limi
         before = len(keys)
         keys.update(part.keys)
         if len(keys) - before != len(part.keys):
-            raise Malformed(f"table {schema.tables[part.table].name}: a row stands twice in the push")
+            raise Malformed(f"table {schema.by_number[part.table].name}: a row stands twice in the push")
         parts.append(part)
     return parts
 
 
 def _part(group: PushGroup, schema: Schema, bases: int) -> Part:
-    if not 0 <= group.table < len(schema.tables):
+    table = schema.by_number.get(group.table)
+    if table is None:
         raise Malformed(f"there is no table number {group.table}", code="unknown_table")
-    table = schema.tables[group.table]
     _check_columns(group, table)
     width = len(table.key) + len(group.columns)
     for row in group.rows:
@@ -143,17 +143,18 @@ def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int,
     """Index the details of a push by (table, key). Raises Malformed."""
     found: dict[tuple[int, Key], Base] = {}
     for detail in details:
-        if not 0 <= detail.table < len(schema.tables):
+        table = schema.by_number.get(detail.table)
+        if table is None:
             raise Malformed(f"details of an unknown table {detail.table}", code="unknown_table")
-        table = schema.tables[detail.table]
         width = len(table.values)
         if len(detail.columns) != len(detail.base) or len(detail.key) != len(table.key):
             raise Malformed(f"table {table.name}: details that do not fit")
-        if any(not 0 <= column < width for column in detail.columns):
+        if not table.values.keys() >= set(detail.columns):
             raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
         if detail.image is not None and len(detail.image) != width:
             raise Malformed(f"table {table.name}: an image of {len(detail.image)} values, {width} belong")
         check_cells((detail.key, detail.base, detail.image or []))
         before = dict(zip(detail.columns, detail.base, strict=True))
-        found[detail.table, tuple(detail.key)] = Base(before, detail.image)
+        image = None if detail.image is None else dict(zip(table.values, detail.image, strict=True))
+        found[detail.table, tuple(detail.key)] = Base(before, image)
     return found

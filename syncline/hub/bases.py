@@ -8,12 +8,13 @@ that the rest of the log gives, or else the highest one below its floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.hub.accept import Part
 from syncline.hub.database import Position, ReadTransaction
 from syncline.merge.decide import Base, Entry
+from syncline.model.schema import TableSchema
 from syncline.model.values import Value, identical, mask_of
 
 WRITER = "hub"
@@ -59,15 +60,20 @@ def bases_of(transaction: ReadTransaction, positions: Sequence[Position]) -> Bas
 
 
 def compared(
-    entries: Iterable[Entry], base: Base, present: list[Value] | None, lost: int, floor_hlc: int, whole: int
+    entries: Iterable[Entry],
+    base: Base,
+    present: Mapping[int, Value] | None,
+    lost: int,
+    floor_hlc: int,
+    table: TableSchema,
 ) -> list[Entry]:
     """The entries of a row's rivals when its base is lost: those that left a trace, and what the log forgot.
 
-    `lost` are the sent columns whose own base is lost; `whole` is the mask of every column."""
-    stamp = (floor_hlc, WRITER)
+    `lost` are the sent columns whose own base is lost, `present` the row as it is, by column."""
+    stamp, whole = (floor_hlc, WRITER), table.all_mask
     if present is None:
         return [*entries, Entry("D", whole, stamp, whole)]
-    before = dict(enumerate(base.image or ())) | base.before
+    before = (base.image or {}) | base.before
     differing = mask_of(column for column, value in before.items() if not identical(value, present[column]))
     kept, told = [], 0
     for entry in entries:

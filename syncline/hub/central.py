@@ -37,7 +37,7 @@ class Central:
     ) -> None:
         self.database, self.limits, self.tolerance = database, limits, tolerance
         self.tables = None if tables is None else dict(tables)
-        self._loaded: tuple[Schema, list[TableRules]] | None = None
+        self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
 
     def look_again(self) -> None:
@@ -68,7 +68,7 @@ class Central:
         if loaded is None or loaded[0].fingerprint != schema.fingerprint:
             raise Outdated("another request has looked up the schema meanwhile")
 
-    def known(self) -> tuple[Schema, list[TableRules]]:
+    def known(self) -> tuple[Schema, dict[int, TableRules]]:
         """The schema and its tables' rules. NotPrepared before `init`."""
         if self._loaded is None:
             self._loaded = self.with_rules(self.database.load())
@@ -81,18 +81,18 @@ class Central:
             self._known_id = self.database.hub_id
         return self._known_id
 
-    def with_rules(self, schema: Schema) -> tuple[Schema, list[TableRules]]:
+    def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""
         chosen = self.tables or {}
-        tables, rules = [], []
+        tables, rules = [], {}
         for table in schema.tables:
             full = f"{table.central_schema}.{table.central_name}"
             resolved = resolve_rules(table, chosen.get(table.name) or chosen.get(full) or Table())
             tables.append(_with_increments(table, resolved))
-            rules.append(resolved)
-        return Schema(tuple(tables)), rules
+            rules[table.number] = resolved
+        return Schema(tuple(tables), schema.used), rules
 
-    def checked(self, fingerprint: str) -> tuple[Schema, list[TableRules]]:
+    def checked(self, fingerprint: str) -> tuple[Schema, dict[int, TableRules]]:
         """The schema, if the sender has the same; looks again before it refuses."""
         loaded = self.known()
         if fingerprint != loaded[0].fingerprint:
@@ -139,8 +139,6 @@ class Central:
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
     """The table with its `sum` columns marked as travelling by increment."""
-    increments = {
-        column.name for column, policy in zip(table.values, rules.columns, strict=True) if policy == "sum"
-    }
-    columns = tuple(replace(column, increment=column.name in increments) for column in table.columns)
+    increments = {number for number, policy in rules.columns.items() if policy == "sum"}
+    columns = tuple(replace(column, increment=column.number in increments) for column in table.columns)
     return replace(table, columns=columns)

@@ -37,7 +37,7 @@ def commit_stages(
     """
     refused: dict[RowId, Refused] = {}
     while True:
-        found = _attempt(transaction, stages, origin)
+        found = _attempt(transaction, schema, stages, origin)
         if not found:
             return refused
         found = with_dependents(schema, stages, found)
@@ -49,11 +49,13 @@ def commit_stages(
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
 
 
-def _attempt(transaction: WriteTransaction, stages: Sequence[Stage], origin: str) -> list[Refusal]:
+def _attempt(
+    transaction: WriteTransaction, schema: Schema, stages: Sequence[Stage], origin: str
+) -> list[Refusal]:
     writes = [stage for stage in stages if stage.form != "delete"]
     deletes = [stage for stage in stages if stage.form == "delete"]
-    writes.sort(key=lambda stage: (stage.table, stage.form))
-    deletes.sort(key=lambda stage: -stage.table)
+    writes.sort(key=lambda stage: (schema.rank[stage.table], stage.form))
+    deletes.sort(key=lambda stage: -schema.rank[stage.table])
     found = transaction.apply([*writes, *deletes], origin)
     if not found or not deletes or not writes:
         return found
@@ -71,14 +73,14 @@ def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:
 
 
 def _row_id(schema: Schema, refusal: Refusal) -> RowId:
-    arity = len(schema.tables[refusal.stage.table].key)
+    arity = len(schema.by_number[refusal.stage.table].key)
     return refusal.stage.table, tuple(refusal.stage.rows[refusal.row][:arity])
 
 
 def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
     parent = refusal.parent
     if parent is not None and parent in rejected:
-        name = schema.tables[parent[0]].name
+        name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         return Refused("parent_rejected", detail, remedy_of("parent_rejected"), parent)
     return Refused(refusal.code, refusal.detail, remedy_of(refusal.code))

@@ -35,7 +35,7 @@ def conflict_row(
     schema: Schema, row: RowId, hlc: int, note: Note, replica: str, push: int, now_milliseconds: int
 ) -> ConflictRow:
     """The record of one note of a decision."""
-    table = schema.tables[row[0]]
+    table = schema.by_number[row[0]]
     at = datetime.fromtimestamp(now_milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
     data: dict[str, Any] = {
         "table": table.name,
@@ -52,6 +52,8 @@ def conflict_row(
         "at": at.replace("+00:00", "Z"),
         "policy": note.policy,
         "resolution": note.resolution,
+        "table_number": row[0],
+        "columns": list(table.values) if note.column is None else [note.column],
     }
     for name in VALUE_FIELDS:
         data[name] = to_plain(data[name])
@@ -69,7 +71,7 @@ def note_of(row: ConflictRow) -> ConflictNote:
 def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> ConflictNote:
     """Write what a person chose, as a change of the hub, and close the conflict.
 
-    Raises ConflictGone (unknown, already resolved, table or row gone) or ResolutionRefused.
+    Raises ConflictGone (unknown, already resolved, table, column or row gone) or ResolutionRefused.
     """
     row = transaction.resolve_conflict(request.id)
     if row is None:
@@ -77,13 +79,12 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
     note = note_of(row)
     if note.outcome == "resolved":
         raise ConflictGone(f"conflict {request.id} is resolved already")
-    try:
-        position = schema.position(note.table)
-    except KeyError as error:
-        raise ConflictGone(f"table {note.table} takes no part any more") from error
+    table = schema.by_number.get(note.table_number)
+    if table is None:
+        raise ConflictGone(f"table {note.table} takes no part any more")
     chosen = _chosen(request, note)
     if request.take != "hub":
-        _write(transaction, position, schema.tables[position], note, chosen)
+        _write(transaction, table, note, chosen)
     transaction.save_resolution(request.id, "resolved", to_plain(chosen))
     return msgspec.structs.replace(note, outcome="resolved", resolution=chosen)
 
@@ -96,13 +97,11 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
     return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
 
 
-def _write(
-    transaction: WriteTransaction, position: int, table: TableSchema, note: ConflictNote, chosen: Any
-) -> None:
+def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any) -> None:
     key: Key = tuple(note.key)
-    exists = bool(transaction.rows(position, [key], []))
+    exists = bool(transaction.rows(table.number, [key], []))
     hlc = tick(transaction.clock(), transaction.milliseconds())
-    stage = _stage(position, table, note, key, chosen, exists, hlc)
+    stage = _stage(table, note, key, chosen, exists, hlc)
     if stage is None:
         return
     transaction.stage(stage)
@@ -115,20 +114,22 @@ def _write(
 
 
 def _stage(
-    position: int, table: TableSchema, note: ConflictNote, key: Key, chosen: Any, exists: bool, hlc: int
+    table: TableSchema, note: ConflictNote, key: Key, chosen: Any, exists: bool, hlc: int
 ) -> Stage | None:
     if note.column is not None:
         if not exists:
             raise ConflictGone(f"the row {list(key)!r} of {table.name} is not there any more")
         if isinstance(chosen, list):
             raise Malformed("one value belongs here, not a list")
-        index = next(i for i, column in enumerate(table.values) if column.name == note.column)
-        return Stage(position, "update", "U", [index], [[*key, chosen]], [hlc])
+        if note.columns[0] not in table.values:
+            raise ConflictGone(f"{table.name} has no column {note.column} any more")
+        return Stage(table.number, "update", "U", note.columns, [[*key, chosen]], [hlc])
     if chosen is None:
-        return Stage(position, "delete", "D", [], [list(key)], [hlc]) if exists else None
-    if not isinstance(chosen, list) or len(chosen) != len(table.values):
-        raise Malformed(f"a whole row of {len(table.values)} values belongs here")
-    columns = list(table.pushed)
-    values: list[Value] = [chosen[column] for column in columns]
+        return Stage(table.number, "delete", "D", [], [list(key)], [hlc]) if exists else None
+    if not isinstance(chosen, list) or len(chosen) != len(note.columns):
+        raise Malformed(f"a whole row of {len(note.columns)} values belongs here")
+    image: dict[int, Value] = dict(zip(note.columns, chosen, strict=True))
+    columns = [column for column in table.pushed if column in image]
+    values = [image[column] for column in columns]
     form: Form = "update" if exists else "insert"
-    return Stage(position, form, "R" if exists else "I", columns, [[*key, *values]], [hlc])
+    return Stage(table.number, form, "R" if exists else "I", columns, [[*key, *values]], [hlc])

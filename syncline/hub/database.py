@@ -9,14 +9,14 @@ Python on the hot path. Values are bound, names quoted, always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from syncline.errors import Conflict, WatermarkRefused
 from syncline.model.finding import Finding
-from syncline.model.schema import Schema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
 
 
@@ -79,7 +79,7 @@ class Removed:
 class Stage:
     """Rows of one table and one form, loaded into the database for joins.
 
-    `rows[i]` is key + values of `columns` (indices into the table's `values`; empty for delete).
+    `rows[i]` is key + values of `columns` (numbers; empty for delete).
     `op` and `hlc[i]` go to the log, with the mask of `columns` (insert, delete and op R: every column).
     `entries` replaces that where one row needs several log entries: (i, mask, hlc).
     `handle` belongs to the adapter; `discarded` are the rows that the engine has taken out.
@@ -110,7 +110,7 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A staged row that the database will not hold. `parent` is (table position, key) if a foreign key
+    """A staged row that the database will not hold. `parent` is (table number, key) if a foreign key
     of the row points at a row that is not there (or, for a delete, None: a child still points here)."""
 
     stage: Stage
@@ -164,9 +164,8 @@ class UploadedChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """New log entries, coalesced per row: `touched[table position] = [(key, mask, deleted?)...]` with the
-    mask of every column in entries I and R. `end` is where the page ends; `more` if entries remain;
-    `cut` if the rows read in this transaction together with everything before are one instant."""
+    """New log entries, coalesced per row: `touched[table number] = [(key, mask)...]` with the mask of
+    every column in entries I and R. `end` is where the page ends; `more` if entries remain."""
 
     touched: dict[int, list[tuple[Key, int]]]
     end: Position
@@ -429,6 +428,15 @@ class ConflictRow:
     push: int
     open: bool
     data: dict[str, Any]
+
+
+def present_columns(masks: Mapping[Key, int], table: TableSchema) -> list[tuple[Key, int]]:
+    """Keys and masks of touched rows, without the columns that are gone, and without rows of which nothing
+    else was touched."""
+    whole = table.all_mask
+    if not whole:
+        return list(masks.items())
+    return [(key, mask & whole) for key, mask in masks.items() if mask & whole]
 
 
 def batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

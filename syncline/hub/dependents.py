@@ -30,7 +30,7 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
         for stage, row in pointing.at(parent):
             if (id(stage), row) not in refused:
                 refused.add((id(stage), row))
-                name = schema.tables[parent[0]].name
+                name = schema.by_number[parent[0]].name
                 detail = f"the row of {name} with key {list(parent[1])!r} that it points at is not there"
                 result.append(Refusal(stage, row, codes.FOREIGN_KEY, detail, parent))
                 if stage.form == "insert":
@@ -52,13 +52,13 @@ class _Pointing:
     def at(self, row: RowId) -> list[Place]:
         table, key = row
         if table not in self._by_parent:
-            self._by_parent[table] = self._index(self.schema.tables[table])
+            self._by_parent[table] = self._index(self.schema.by_number[table])
         return self._by_parent[table].get(key, [])
 
     def _index(self, parent: TableSchema) -> dict[Key, list[Place]]:
         found: dict[Key, list[Place]] = {}
         for stage in self.stages:
-            child = self.schema.tables[stage.table]
+            child = self.schema.by_number[stage.table]
             for columns in _columns_of(child, parent, stage):
                 for row, values in enumerate(stage.rows):
                     if row not in stage.discarded:
@@ -83,4 +83,4 @@ def _targets(fk: ForeignKey, parent: TableSchema) -> tuple[str, ...]:
 
 
 def _row_id(schema: Schema, stage: Stage, row: int) -> RowId:
-    return stage.table, tuple(stage.rows[row][: len(schema.tables[stage.table].key)])
+    return stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])

@@ -152,7 +152,7 @@ class Chunks:
                 for key in part.keys:
                     row = (part.table, key)
                     if hash(row) in suspects and row in seen:
-                        name = self.schema.tables[part.table].name
+                        name = self.schema.by_number[part.table].name
                         raise Malformed(f"table {name}: a row stands twice in the push")
                     if hash(row) in suspects:
                         seen.add(row)
@@ -245,7 +245,7 @@ class LargeReceiver(Receiver):
 
 def _late(schema: Schema, stage: Stage, refused: set[int], waiting: dict[RowId, Refused]) -> Late | None:
     """The refused rows of a stage that must wait, as a stage of their own."""
-    arity = len(schema.tables[stage.table].key)
+    arity = len(schema.by_number[stage.table].key)
     places = {number: (stage.table, tuple(stage.rows[number][:arity])) for number in refused}
     chosen = [number for number in sorted(refused) if places[number] in waiting]
     if not chosen:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from syncline.errors import Malformed
 from syncline.hub.database import Key, LogPage, Position, ReadTransaction
-from syncline.model.schema import Schema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Group
 
@@ -72,7 +73,7 @@ def rows_now(transaction: ReadTransaction, schema: Schema, rows: Iterable[tuple[
     """Whole rows as they are now; those that are gone as deletes, children first."""
     touched: Touched = {}
     for table, key in rows:
-        touched.setdefault(table, []).append((key, schema.tables[table].all_mask))
+        touched.setdefault(table, []).append((key, schema.by_number[table].all_mask))
     return _groups(transaction, schema, touched, None)
 
 
@@ -81,8 +82,8 @@ def _groups(
 ) -> list[Group]:
     present: list[Group] = []
     absent: list[Group] = []
-    for table in sorted(touched):
-        arity = len(schema.tables[table].key)
+    for table in sorted(touched, key=schema.rank.__getitem__):
+        arity = len(schema.by_number[table].key)
         gone: list[list[Value]] = []
         for mask, keys in _by_mask(touched[table]).items():
             columns = indices_of(mask)
@@ -129,32 +130,36 @@ def _by_mask(rows: Sequence[tuple[Key, int]]) -> dict[int, list[Key]]:
 def chunk_groups(
     transaction: ReadTransaction,
     schema: Schema,
-    table: int,
+    table: int | None,
     after: Key | None,
     limit: int,
-) -> tuple[list[Group], int, Key | None]:
-    """Whole rows from `table` and `after` on, about `limit` of them, and where to go on.
+) -> tuple[list[Group], int | None, Key | None]:
+    """Whole rows from `table` (None: the first one) and `after` on, about `limit` of them, and where to go on.
 
-    The returned table equals the number of tables at the end.
+    The returned table is None at the end. Malformed if there is no such table.
     """
     groups: list[Group] = []
     scale = Scale()
-    while table < len(schema.tables) and scale.rows < limit and not scale.is_full:
-        step = min(scale.step, limit - scale.rows)
+    order = list(schema.by_number)
+    if table is not None and table not in schema.rank:
+        raise Malformed(f"there is no table number {table}", code="unknown_table")
+    place = 0 if table is None else schema.rank[table]
+    while place < len(order) and scale.rows < limit and not scale.is_full:
+        table, step = order[place], min(scale.step, limit - scale.rows)
         rows = transaction.chunk(table, after, step)
         scale.put(rows)
         if rows:
-            _add(groups, schema, table, rows)
+            _add(groups, schema.by_number[table], rows)
         if len(rows) < step:
-            table, after = table + 1, None
+            place, after = place + 1, None
         else:
-            after = tuple(rows[-1][: len(schema.tables[table].key)])
-    return groups, table, after
+            after = tuple(rows[-1][: len(schema.by_number[table].key)])
+    return groups, order[place] if place < len(order) else None, after
 
 
-def _add(groups: list[Group], schema: Schema, table: int, rows: list[list[Value]]) -> None:
+def _add(groups: list[Group], table: TableSchema, rows: list[list[Value]]) -> None:
     """Put whole rows into the group of their table."""
-    if groups and groups[-1].table == table:
+    if groups and groups[-1].table == table.number:
         groups[-1].rows.extend(rows)
     else:
-        groups.append(Group(table, "U", list(range(len(schema.tables[table].values))), rows))
+        groups.append(Group(table.number, "U", list(table.values), rows))

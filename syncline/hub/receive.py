@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class Receiver:
     """Everything a push is judged by. `parts` and `bases` come from the push itself."""
 
     schema: Schema
-    rules: Sequence[TableRules]
+    rules: Mapping[int, TableRules]
     push: Push | PreparePush | CommitPush
     parts: Sequence[Part]
     bases: Sequence[Position]
@@ -133,7 +133,7 @@ class Receiver:
             settled.overrides |= dict.fromkeys(self._differing(transaction, stage))
 
     def _differing(self, transaction: WriteTransaction, stage: Stage) -> list[RowId]:
-        table = self.schema.tables[stage.table]
+        table = self.schema.by_number[stage.table]
         if table.exact or stage.form == "delete":
             return []
         arity = len(table.key)

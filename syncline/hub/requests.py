@@ -83,7 +83,8 @@ class Requests:
 
     def describe(self, actor: Actor, request: m.SchemaQuery) -> m.SchemaAnswer:
         schema, _ = self._central.known()
-        return m.SchemaAnswer(schema.fingerprint, to_plain(schema)["tables"])
+        plain = to_plain(schema)
+        return m.SchemaAnswer(schema.fingerprint, plain["tables"], plain["used"])
 
     def pull(self, actor: Actor, request: m.Pull) -> m.Changes:
         schema, _ = self._central.checked(request.schema)
@@ -158,7 +159,7 @@ class Requests:
         with self._central.database.read() as transaction:
             self._central.still(schema)
             if request.cursor is None:
-                start, table, after = transaction.now(), 0, None
+                start, table, after = transaction.now(), None, None
                 rows = transaction.estimate()
             else:
                 start, table, after = watermark.parse_cursor(
@@ -167,7 +168,7 @@ class Requests:
                 rows = 0
             groups, table, after = chunk_groups(transaction, schema, table, after, limit)
         cursor = None
-        if table < len(schema.tables):
+        if table is not None:
             cursor = watermark.mint_cursor(start, table, after, hub, replica)
         body, digest = seal(groups)
         return m.SnapshotPage(self._central.mint(start, replica), cursor, rows, digest, Raw(body))

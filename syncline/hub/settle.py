@@ -6,7 +6,7 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from syncline.errors import Conflict, SynclineError
@@ -80,7 +80,7 @@ def rivals_of(
 def settle(
     transaction: WriteTransaction,
     schema: Schema,
-    rules: Sequence[TableRules],
+    rules: Mapping[int, TableRules],
     parts: Sequence[Part],
     stages: Sequence[Stage],
     bases: Bases,
@@ -124,7 +124,7 @@ def _contested(
 def _decide_rows(
     transaction: WriteTransaction,
     schema: Schema,
-    rules: Sequence[TableRules],
+    rules: Mapping[int, TableRules],
     part: Part,
     strange: Sequence[int],
     contested: Sequence[int],
@@ -134,10 +134,11 @@ def _decide_rows(
     details: dict[RowId, Base],
     decided: _Decided,
 ) -> None:
-    table, arity = schema.tables[part.table], len(schema.tables[part.table].key)
-    every = list(range(len(table.values)))
+    table = schema.by_number[part.table]
+    every, arity = list(table.values), len(table.key)
     keys = [part.keys[row] for row in contested]
-    present = {tuple(row[:arity]): row[arity:] for row in transaction.rows(part.table, keys, every)}
+    found = transaction.rows(part.table, keys, every)
+    present = {tuple(row[:arity]): dict(zip(every, row[arity:], strict=True)) for row in found}
     _still(part, strange, contested, present.keys())
     lost = set(bases.lost_rows(part))
     for row, key in zip(contested, keys, strict=True):
@@ -157,7 +158,7 @@ def _decide_rows(
                 decided.want((part.table, key))
                 continue
             columns = bases.lost_columns(part, row)
-            entries = compared(entries, base, present.get(key), columns, bases.floor_hlc, table.all_mask)
+            entries = compared(entries, base, present.get(key), columns, bases.floor_hlc, table)
         decision = decide(table, rules[part.table], sent, present.get(key), entries)
         decided.add((part.table, key), part.hlc[row], decision)
 

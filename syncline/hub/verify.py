@@ -62,9 +62,9 @@ def verify(
         if request.from_key is not None or request.to_key is not None or request.size:
             raise Malformed("a range is one of a table: name the table too", code="bad_range")
         return Verified(changes, tables=_tables(transaction, schema, Budget()))
-    if not 0 <= request.table < len(schema.tables):
+    table = schema.by_number.get(request.table)
+    if table is None:
         raise Malformed(f"there is no table {request.table}", code="no_such_table")
-    table = schema.tables[request.table]
     after, upto = _range(table, request)
     with transaction.scan(request.table, after, upto) as take:
         if request.size:
@@ -72,7 +72,7 @@ def verify(
             end = parts[-1].to if parts[-1].to != (None if upto is None else list(upto)) else None
             return Verified(changes, parts=parts, end=end, more=end is not None)
         found, more = _rows(take, rows, Budget(size=PAGE_BYTES))
-    groups = [Group(request.table, "U", list(range(len(table.values))), found)] if found else []
+    groups = [Group(request.table, "U", list(table.values), found)] if found else []
     body, digest = seal(groups)
     end = found[-1][: len(table.key)] if more else None
     return Verified(changes, digest=digest, groups=Raw(body), end=end, more=more)
@@ -92,9 +92,9 @@ def _range(table: TableSchema, request: Verify) -> tuple[Key | None, Key | None]
 
 
 def _tables(transaction: ReadTransaction, schema: Schema, budget: Budget) -> list[Part | None]:
-    """One part a table, None from where the budget ends."""
+    """One part a table, in the order of the schema; None from where the budget ends."""
     found: list[Part | None] = []
-    for number in range(len(schema.tables)):
+    for number in schema.by_number:
         if budget.is_spent:
             found.append(None)
             continue

@@ -34,7 +34,7 @@ class Record(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
 
 
 class Group(Record, frozen=True):
-    """Rows as the hub has them. `table` is a position in the schema, `columns` index its `values`."""
+    """Rows as the hub has them. `table` and `columns` are numbers of the schema."""
 
     table: int
     op: HubOp
@@ -202,7 +202,7 @@ class Rejection(Record, frozen=True):
     detail: str
     remedy: str
     parent: list[Any] | None = None
-    """[table position, key] or None."""
+    """[table number, key] or None."""
 
 
 class ConflictNote(Record, frozen=True):
@@ -229,6 +229,9 @@ class ConflictNote(Record, frozen=True):
     """When the hub decided, ISO 8601 in UTC."""
     policy: str = "lww"
     resolution: Any = None
+    table_number: int = -1
+    columns: list[int] = []
+    """Numbers of the columns that the values belong to, in their order: one, or those of whole rows."""
 
 
 class Changes(Record, frozen=True):
@@ -247,7 +250,7 @@ class Changes(Record, frozen=True):
 class Verdict(Record, frozen=True):
     """The answer to a push. What is neither an override nor rejected was accepted as sent.
 
-    `wanted` ([table position, key] each) means: nothing was done yet; send the same push again with the
+    `wanted` ([table number, key] each) means: nothing was done yet; send the same push again with the
     details of these rows. `overrides` is MessagePack of `list[Group]`, whole rows, with `digest`.
     Every rejected row is among the overrides too, as the centre has it.
     """
@@ -322,10 +325,11 @@ class SchemaQuery(Record, frozen=True):
 
 
 class SchemaAnswer(Record, frozen=True):
-    """`tables` is `model.schema.to_plain(schema)["tables"]`."""
+    """`tables` and `used` are those of `model.schema.to_plain(schema)`."""
 
     fingerprint: str
     tables: list[Any]
+    used: int
     version: int = PROTOCOL_VERSION
 
 
@@ -427,7 +431,7 @@ class Verified(Record, frozen=True):
     """What the centre has at the instant up to which `changes` leads.
 
     `changes.more`: pull first and ask again; there is nothing else in the answer then. `tables` has a part
-    for each table, None for one that was too large for one answer: ask for its parts. `more`: the answer
+    for each table, in the order of the schema, None for one that was too large for one answer: ask for its parts. `more`: the answer
     ends with the key `end`; ask on from there. `groups` is MessagePack of `list[Group]`, with `digest`.
     """
 

@@ -57,8 +57,8 @@ class World:
     def run(self, *statements: str) -> None:
         self.centre.run(*statements)
 
-    def position(self, table: str) -> int:
-        return self.schema.position(table)
+    def number(self, table: str) -> int:
+        return self.schema.number_of(table)
 
     def now(self) -> Position:
         with self.database.read() as transaction:
@@ -79,7 +79,7 @@ class World:
         self, found: dict[str, dict[Key, set[str]]], touched: dict[int, list[tuple[Key, int]]]
     ) -> None:
         for number, rows in touched.items():
-            table = self.schema.tables[number]
+            table = self.schema.by_number[number]
             for key, mask in rows:
                 names = {table.values[index].name for index in indices_of(mask)}
                 found.setdefault(table.name, {}).setdefault(tuple(key), set()).update(names)
@@ -93,12 +93,11 @@ class World:
         op: str | None = None,
     ) -> Stage:
         """A stage not loaded yet; each row gets the next HLC. `columns` None: all (a delete has none)."""
-        values = self.schema.table(table).values
-        names = [column.name for column in values]
-        chosen = [names.index(name) for name in columns] if columns is not None else list(range(len(names)))
+        numbers = {column.name: number for number, column in self.schema.table(table).values.items()}
+        chosen = [numbers[name] for name in columns] if columns is not None else list(numbers.values())
         self.clock += len(rows)
         return Stage(
-            self.position(table),
+            self.number(table),
             form,
             op or {"insert": "I", "update": "U", "delete": "D"}[form],
             [] if form == "delete" else chosen,
@@ -128,7 +127,7 @@ class World:
         return refused
 
     def row_of(self, refusal: Refusal) -> tuple[str, Key]:
-        table = self.schema.tables[refusal.stage.table]
+        table = self.schema.by_number[refusal.stage.table]
         return table.name, tuple(refusal.stage.rows[refusal.row][: len(table.key)])
 
     def rows(self, table: str) -> list[list[Value]]:
@@ -138,7 +137,7 @@ class World:
         with self.database.read() as transaction:
             while True:
                 after = tuple(found[-1][:arity]) if found else None
-                chunk = transaction.chunk(self.position(table), after, 3)
+                chunk = transaction.chunk(self.number(table), after, 3)
                 found += chunk
                 if len(chunk) < 3:
                     return found

@@ -23,7 +23,7 @@ from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import queries, split_mask
+from syncline.databases.postgresql.sql import everything, queries, split_mask
 from syncline.databases.postgresql.stage import Loaded, place
 from syncline.errors import Conflict
 from syncline.hub import codes
@@ -161,7 +161,7 @@ class Application:
         assert rows is not None, "asked before"
         self._applying(part, stage.columns)
         self._expect(part, self._session.copy(sql.copy_in(shape, stage.columns), rows.rows))
-        masks = split_mask(shape.table.all_mask, len(shape.words))
+        masks = split_mask(everything(len(shape.words)), len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
     def _update(self, part: Part, positions: Sequence[int]) -> None:
@@ -209,7 +209,7 @@ class Application:
         computed = shape.computed_mask
         if stage.entries is None:
             whole = stage.form != "update" or stage.op == "R"
-            mask = shape.table.all_mask if whole else mask_of(stage.columns) | computed
+            mask = everything(words) if whole else mask_of(stage.columns) | computed
             self._count(part, template, stage.op, self._origin, *split_mask(mask, words))
             return
         rows = set(part.rows)
@@ -223,7 +223,7 @@ class Application:
         """Tell the capture triggers which columns the next statement sets itself."""
         shape = part.loaded.shape
         own = mask_of(columns) | shape.computed_mask
-        digits = "".join("1" if own >> i & 1 else "0" for i in range(len(shape.values))) or "0"
+        digits = "".join("1" if own >> i & 1 else "0" for i in range(shape.table.bits)) or "0"
         if digits != self._digits:
             self._session.value(queries("write.sql")["applying"], digits)
             self._digits = digits

@@ -5,7 +5,7 @@ before it happens. Where statement triggers do not see every change (partitions,
 per row. The functions run as their owner, so that no other program needs rights on Syncline's schema.
 
 The engine's own statements write their log entries themselves. While they run, `syncline.applying` holds
-one digit a value column, 1 for those the engine sets: such a statement is captured only as far as a trigger
+one digit a column number, 1 for those the engine sets: such a statement is captured only as far as a trigger
 of the user's changed more than that. What is done inside triggers (cascades included) is always captured.
 """
 
@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sql import WORD_BITS, dollar, qualified, quote, split_mask
+from syncline.databases.postgresql.sql import WORD_BITS, dollar, everything, qualified, quote, split_mask
 
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
 _NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"
@@ -31,10 +31,10 @@ not 0.0, and json has no equality at all."""
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What a table's capture is made of. `columns` changes when the log cannot be kept; `digest` when the
+    """What a table's capture is made of. `key` changes when the log cannot be kept; `digest` when the
     functions or triggers must be made anew."""
 
-    columns: str
+    key: str
     log: tuple[str, ...]
     code: tuple[str, ...]
     triggers: dict[str, frozenset[str]]
@@ -54,8 +54,8 @@ def capture_of(shape: Shape, partitions: tuple[tuple[str, str], ...], by_row: bo
         code += _trigger(table, "truncate", f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT", shape)
     names = {table: frozenset(["syncline_truncate"]) for table in tables}
     names[shape.name] = frozenset(f"syncline_{event}" for event in ("insert", "update", "delete", "truncate"))
-    described = [f"{column.name} {column.central}" for column in (*shape.table.keys, *shape.table.values)]
-    return Capture("\n".join([str(shape.arity), *described]), tuple(_log_table(shape)), tuple(code), names)
+    described = [f"{column.number} {column.central}" for column in shape.table.keys]
+    return Capture("\n".join(described), tuple(_log_table(shape)), tuple(code), names)
 
 
 def _log_table(shape: Shape) -> list[str]:
@@ -84,7 +84,7 @@ def _entry(
 
 
 def _everything(shape: Shape) -> list[str]:
-    return [str(word) for word in split_mask(shape.table.all_mask, len(shape.words))]
+    return [str(word) for word in split_mask(everything(len(shape.words)), len(shape.words))]
 
 
 def _function(shape: Shape, event: str, body: str) -> str:
@@ -133,11 +133,12 @@ def _truncate(shape: Shape) -> str:
 
 def _update(shape: Shape) -> str:
     """A change of key is a delete and an insert. `staged` says which columns the engine itself has set."""
-    changes = [_changed(shape, index) for index in range(len(shape.values))]
+    changes = {number: _changed(shape, number) for number in shape.values}
     masks = []
     for word in range(len(shape.words)):
-        bits = changes[word * WORD_BITS : (word + 1) * WORD_BITS]
-        terms = [f"(CASE WHEN {change} THEN {1 << bit} ELSE 0 END)" for bit, change in enumerate(bits)]
+        first = word * WORD_BITS
+        bits = {n - first: change for n, change in changes.items() if first <= n < first + WORD_BITS}
+        terms = [f"(CASE WHEN {change} THEN {1 << bit} ELSE 0 END)" for bit, change in bits.items()]
         masks.append(" | ".join(terms) or "0")
     declared = "".join(f"m{number} bigint := {mask};\n" for number, mask in enumerate(masks))
     names = [f"m{number}" for number in range(len(masks))]
@@ -152,9 +153,9 @@ def _update(shape: Shape) -> str:
     return _function(shape, "update", body)
 
 
-def _changed(shape: Shape, index: int) -> str:
-    column = _differs(shape.value_names[index], shape.values[index].central)
-    return f"{column} AND substr(staged, {index + 1}, 1) <> '1'"
+def _changed(shape: Shape, number: int) -> str:
+    column = _differs(shape.value_names[number], shape.values[number].central)
+    return f"{column} AND substr(staged, {number + 1}, 1) <> '1'"
 
 
 def _key_changed(shape: Shape) -> str:
@@ -177,7 +178,7 @@ def _triggers(shape: Shape, by_row: bool) -> list[str]:
     removed = "" if by_row else "REFERENCING OLD TABLE AS syncline_removed "
     digits = f"substr({_APPLYING}, {{}}, 1) <> '1'"
     beyond = [_key_changed(shape)]
-    for index, name in enumerate(shape.value_names):
+    for index, name in shape.value_names.items():
         beyond.append(f"({_differs(name, shape.values[index].central)} AND {digits.format(index + 1)})")
     changed = f"{_NOT_OURS} AND OLD.* OPERATOR(pg_catalog.*<>) NEW.* OR {' OR '.join(beyond)}"
     return [

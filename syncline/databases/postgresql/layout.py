@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -30,23 +30,21 @@ class Facts:
 
 @dataclass(eq=False, repr=False)
 class Shape:
-    """One tracked table. `position` is its place in the schema, `n` its number in `syncline.tables`.
+    """One tracked table; `keys` and `values` are codecs, those of value columns by number.
 
     In statements the table is `t`, a staged row `s` with columns n, hlc, k0..., c0..., a log entry `l`.
     """
 
-    position: int
-    n: int
     table: TableSchema
     keys: tuple[Codec, ...] = field(init=False)
-    values: tuple[Codec, ...] = field(init=False)
+    values: Mapping[int, Codec] = field(init=False)
     facts: Facts = Facts()
     statements: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Built statements, by what they do and for which columns."""
 
     def __post_init__(self) -> None:
         self.keys = tuple(codec_of(column) for column in self.table.keys)
-        self.values = tuple(codec_of(column) for column in self.table.values)
+        self.values = {number: codec_of(column) for number, column in self.table.values.items()}
 
     def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
         """The statement called `name`, built the first time."""
@@ -54,6 +52,11 @@ class Shape:
         if text is None:
             text = self.statements[name] = build()
         return text
+
+    @property
+    def n(self) -> int:
+        """The table's number, which its log and functions are called by."""
+        return self.table.number
 
     @cached_property
     def name(self) -> str:
@@ -66,7 +69,7 @@ class Shape:
     @cached_property
     def words(self) -> list[str]:
         """The names of the mask columns in the log."""
-        return mask_words(len(self.values))
+        return mask_words(self.table.bits)
 
     @cached_property
     def arity(self) -> int:
@@ -77,8 +80,8 @@ class Shape:
         return [quote(column.name) for column in self.table.keys]
 
     @cached_property
-    def value_names(self) -> list[str]:
-        return [quote(column.name) for column in self.table.values]
+    def value_names(self) -> Mapping[int, str]:
+        return {number: quote(column.name) for number, column in self.table.values.items()}
 
     @cached_property
     def log_keys(self) -> list[str]:
@@ -95,15 +98,15 @@ class Shape:
 
     @cached_property
     def computed_mask(self) -> int:
-        return mask_of(i for i, column in enumerate(self.table.values) if column.computed)
+        return mask_of(number for number, column in self.table.values.items() if column.computed)
 
     def read_keys(self, alias: str) -> list[str]:
         """The key in portable form, from the table itself (`t`) or a log entry (`l`)."""
         names = self.key_names if alias == "t" else self.log_keys
         return [codec.read(f"{alias}.{name}") for codec, name in zip(self.keys, names, strict=True)]
 
-    def read_values(self, columns: Sequence[int]) -> list[str]:
-        return [self.values[i].read(f"t.{self.value_names[i]}") for i in columns]
+    def read_values(self, columns: Iterable[int]) -> list[str]:
+        return [self.values[n].read(f"t.{self.value_names[n]}") for n in columns]
 
     def staged_keys(self) -> list[str]:
         """The staged key in central types."""
@@ -120,21 +123,14 @@ class Shape:
 
 
 class Layout:
-    """All tracked tables: by position in the schema, and by number."""
+    """All tracked tables: `shapes` by number in the order of the schema, `by_number` in that of the numbers."""
 
-    def __init__(
-        self,
-        schema: Schema,
-        numbers: dict[tuple[str, str], int],
-        facts: Mapping[int, Facts] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, schema: Schema, facts: Mapping[int, Facts] = MappingProxyType({})) -> None:
         self.schema = schema
-        places = [(table.central_schema, table.central_name) for table in schema.tables]
-        self.shapes = [
-            Shape(position, numbers[places[position]], table, facts.get(numbers[places[position]], Facts()))
-            for position, table in enumerate(schema.tables)
-        ]
-        self.by_number = sorted(self.shapes, key=lambda shape: shape.n)
-        self.triggered = any(shape.facts.triggered for shape in self.shapes)
+        self.shapes = {
+            table.number: Shape(table, facts.get(table.number, Facts())) for table in schema.tables
+        }
+        self.by_number = [self.shapes[number] for number in sorted(self.shapes)]
+        self.triggered = any(shape.facts.triggered for shape in self.by_number)
         """Whether a write to one table may change rows of another."""
         self.statements: dict[tuple[object, ...], str] = {}

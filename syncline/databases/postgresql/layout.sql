@@ -1,10 +1,10 @@
--- Syncline's own tables and functions, in a schema of their own. Layout 2.
+-- Syncline's own tables and functions, in a schema of their own. Layout 1.
 
 -- name: schema
 CREATE SCHEMA syncline;
 
 -- name: state
--- One row. `clock` is the floor for the HLC of direct writes; `definition` the portable schema as JSON.
+-- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force.
 -- Log entries of transactions below `floor` are gone, none with an HLC above `floor_hlc`; those below
 -- `compacted` were looked through for covered ones, at `pruned` for the last time. Numbers of transactions
 -- are those of `cluster`.
@@ -13,7 +13,7 @@ CREATE TABLE syncline.state (
     layout int NOT NULL,
     hub text NOT NULL,
     clock bigint NOT NULL DEFAULT 0,
-    definition text NOT NULL DEFAULT '',
+    fingerprint text NOT NULL DEFAULT '',
     cluster text NOT NULL DEFAULT '',
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,
@@ -22,17 +22,27 @@ CREATE TABLE syncline.state (
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (2, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (1, gen_random_uuid()::text);
+
+-- name: versions
+-- The versions of the schema that replicas may have: `definition` is the portable schema as JSON, with the
+-- numbers of its tables and columns.
+CREATE TABLE syncline.versions (
+    fingerprint text PRIMARY KEY,
+    definition text NOT NULL,
+    made timestamptz NOT NULL DEFAULT now()
+);
 
 -- name: tables
--- `n` names a table's log and functions and stays. `columns` and `capture` say what those were made for.
+-- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were
+-- made for.
 CREATE TABLE syncline.tables (
     n int PRIMARY KEY,
     central_schema text NOT NULL,
     central_name text NOT NULL,
-    columns text NOT NULL,
-    capture text NOT NULL,
-    UNIQUE (central_schema, central_name)
+    key text NOT NULL,
+    words int NOT NULL,
+    capture text NOT NULL
 );
 
 -- name: marks

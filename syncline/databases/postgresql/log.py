@@ -14,7 +14,7 @@ from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosi
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, join_mask
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.database import Key, LogPage
+from syncline.hub.database import Key, LogPage, present_columns
 
 START: Place = (0, 0, 0)
 
@@ -30,7 +30,7 @@ def read_log(
     """
     target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
     places = _tables_with_news(session, layout, after, target)
-    page = _Page(limit)
+    page = _Page(layout, limit)
     for shape in layout.by_number:
         if shape.n not in places:
             continue
@@ -115,7 +115,8 @@ def _statement(shape: Shape) -> str:
 class _Page:
     """Collects entries until the page is full."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, layout: Layout, limit: int) -> None:
+        self._layout = layout
         self.room = max(1, limit)
         self.hlc = 0
         self.last: Place | None = None
@@ -133,7 +134,7 @@ class _Page:
     def _coalesce(self, shape: Shape, entries: list[list[Any]]) -> None:
         words, start = len(shape.words), 3 + len(shape.words)
         mend_floats(entries, [start + i for i, codec in enumerate(shape.keys) if codec.is_float])
-        masks = self._masks.setdefault(shape.position, {})
+        masks = self._masks.setdefault(shape.n, {})
         self.hlc = max(self.hlc, max(entry[2] for entry in entries))
         for entry in entries:
             key = tuple(entry[start:])
@@ -141,4 +142,7 @@ class _Page:
             masks[key] = masks.get(key, 0) | mask
 
     def touched(self) -> dict[int, list[tuple[Key, int]]]:
-        return {position: list(masks.items()) for position, masks in self._masks.items()}
+        return {
+            number: present_columns(masks, self._layout.shapes[number].table)
+            for number, masks in self._masks.items()
+        }

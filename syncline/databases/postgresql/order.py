@@ -32,7 +32,7 @@ class Order:
         return Order(self._tables, self._stages, strictly=True)
 
     def early_deletes(self, present: Sequence[int]) -> dict[int, tuple[int, ...]]:
-        """The deletes whose parents go before them: stage index to the columns (in `values`) to set NULL."""
+        """The deletes whose parents go before them: stage index to the columns to set NULL."""
         found: dict[int, tuple[int, ...]] = {}
         deleted_before: set[str] = set()
         for index in present:
@@ -47,7 +47,7 @@ class Order:
 
     def moving(self) -> dict[int, tuple[int, ...]]:
         """The updates that give rows another parent after the former one may have been deleted: stage index
-        to the columns (in `values`) to set NULL before. Row by row, what fails is tried again after the
+        to the columns to set NULL before. Row by row, what fails is tried again after the
         deletes, so that these may all be before."""
         found: dict[int, tuple[int, ...]] = {}
         stages = list(zip(self._tables, self._stages, strict=True))
@@ -75,7 +75,7 @@ class Order:
 
 
 def _columns(table: TableSchema, keys: Sequence[ForeignKey], *, nullable: bool) -> set[int]:
-    """Indices into `values` of the foreign keys' columns; with `nullable`, only of those that may be NULL."""
+    """The numbers of the foreign keys' value columns; with `nullable`, only of those that may be NULL."""
     names = {name for fk in keys for name in fk.columns}
-    columns = [(i, column) for i, column in enumerate(table.values) if column.name in names]
-    return {i for i, column in columns if column.nullable or not nullable}
+    columns = [column for column in table.values.values() if column.name in names]
+    return {column.number for column in columns if column.nullable or not nullable}

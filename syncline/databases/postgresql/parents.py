@@ -41,7 +41,7 @@ class Parents:
         self._loaded = loaded
 
     def of_row(self, error: psycopg.Error, loaded: Loaded, row: int) -> tuple[int, Key] | None:
-        """(table position, key) of the row that this one points at in vain, if it can be told."""
+        """(table number, key) of the row that this one points at in vain, if it can be told."""
         constraint = self._constraint(error, loaded.shape)
         if constraint is None or loaded.stage.form == "delete":
             return None
@@ -108,11 +108,11 @@ class Parents:
             if index is None:
                 return None
             by_target[target] = loaded.stage.rows[row][index]
-        return parent.position, tuple(by_target[name] for name in parent.table.key)
+        return parent.n, tuple(by_target[name] for name in parent.table.key)
 
     def _shape_of(self, constraint: Constraint) -> Shape | None:
         place = (constraint.parent_schema, constraint.parent_name)
-        for shape in self._layout.shapes:
+        for shape in self._layout.by_number:
             if (shape.table.central_schema, shape.table.central_name) == place:
                 return shape
         return None

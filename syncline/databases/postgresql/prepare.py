@@ -14,12 +14,13 @@ from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.capture import Capture, capture_of
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import qualified, queries
+from syncline.databases.postgresql.sql import everything, qualified, queries
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
+from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, from_plain, to_plain
 
-LAYOUT = 2
+LAYOUT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Tracked:
     n: int
     schema: str
     name: str
-    columns: str
+    key: str
+    words: int
     capture: str
 
 
@@ -38,7 +40,7 @@ class Plan:
     """What has to be done: statements, the table lines to write, the numbers to forget, sentences."""
 
     statements: list[str] = field(default_factory=list)
-    records: list[tuple[int, str, str, str, str]] = field(default_factory=list)
+    records: list[tuple[int, str, str, str, int, str]] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -48,14 +50,12 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     sql = queries("prepare.sql")
     session.script(sql["lock"])
     grants.require(session, schema)
-    fresh = not session.value(sql["prepared"])
-    tracked = [] if fresh else _tracked(session)
     plan = Plan()
-    if fresh:
+    before, tracked = _former(session)
+    if before is None and not session.value(sql["prepared"]):
         plan.statements += queries("layout.sql").values()
         plan.notes.append("created schema syncline")
-    else:
-        _migrate(session, plan)
+    schema = renumbered(schema, before)
     _plan_tables(session, schema, tracked, plan)
     if not dry_run:
         _carry_out(session, schema, plan)
@@ -65,25 +65,37 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
 def plan(session: Session, schema: Schema) -> Prepared:
     """What another `prepare` would do to a prepared database. Needs no rights to do it."""
     todo = Plan()
-    _plan_tables(session, schema, _tracked(session), todo)
+    before, tracked = _former(session)
+    _plan_tables(session, renumbered(schema, before), tracked, todo)
     return Prepared(todo.statements, todo.notes)
 
 
-def _migrate(session: Session, plan: Plan) -> None:
-    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
-    layout = session.run(queries("prepare.sql")["state"])[0][0]
-    if layout > LAYOUT:
+def _former(session: Session) -> tuple[Schema | None, list[Tracked]]:
+    """What was prepared before; nothing the first time."""
+    if not session.value(queries("prepare.sql")["prepared"]):
+        return None, []
+    _, definition = _state(session)
+    return from_plain(json.loads(definition)) if definition else None, _tracked(session)
+
+
+def _state(session: Session) -> tuple[str, str | None]:
+    """The hub's id, and the schema in force as JSON. NotPrepared for another layout."""
+    sql = queries("prepare.sql")
+    if not session.value(sql["versioned"]):
+        raise _other_layout("of a preview")
+    layout, hub, definition = session.run(sql["state"])[0]
+    if layout != LAYOUT:
         raise _other_layout(layout)
-    for step in range(layout + 1, LAYOUT + 1):
-        plan.statements += queries(f"migrate_{step}.sql").values()
-        plan.notes.append(f"brought the schema syncline from layout {step - 1} to {step}")
+    return hub, definition
 
 
-def _other_layout(found: int) -> NotPrepared:
-    detail = f"the schema syncline has layout {found}; this version works with {LAYOUT}"
-    if found > LAYOUT:
-        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
-    return NotPrepared(detail)
+def _other_layout(found: object) -> NotPrepared:
+    return NotPrepared(
+        f"the schema syncline has layout {found}; this version works with {LAYOUT}",
+        code="other_layout",
+        remedy="Use the version of Syncline that prepared it; or with this one: syncline init syncline.toml"
+        " --remove, then syncline init, and clone the devices again.",
+    )
 
 
 def load(session: Session) -> tuple[str, Layout]:
@@ -91,13 +103,11 @@ def load(session: Session) -> tuple[str, Layout]:
     sql = queries("prepare.sql")
     if not session.value(sql["prepared"]):
         raise NotPrepared("the central database has no schema syncline")
-    layout, hub, definition = session.run(sql["state"])[0]
-    if layout != LAYOUT:
-        raise _other_layout(layout)
+    hub, definition = _state(session)
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
-    numbers = {(line.schema, line.name): line.n for line in _tracked(session)}
-    return hub, Layout(from_plain(json.loads(definition)), numbers, facts_of(session, numbers.values()))
+    schema = from_plain(json.loads(definition))
+    return hub, Layout(schema, facts_of(session, schema.by_number))
 
 
 def facts_of(session: Session, numbers: Iterable[int]) -> dict[int, Facts]:
@@ -111,22 +121,13 @@ def _tracked(session: Session) -> list[Tracked]:
 
 
 def _plan_tables(session: Session, schema: Schema, tracked: list[Tracked], plan: Plan) -> None:
-    known = {(line.schema, line.name): line for line in tracked}
-    wanted = {(table.central_schema, table.central_name) for table in schema.tables}
+    known = {line.n: line for line in tracked}
     existing = _existing_triggers(session)
     for line in tracked:
-        if (line.schema, line.name) not in wanted:
+        if line.n not in schema.by_number:
             _forget(line, existing, plan)
-    highest = max((line.n for line in tracked), default=0)
-    numbers = {place: line.n for place, line in known.items()}
-    for table in sorted(schema.tables, key=lambda table: (table.central_schema, table.central_name)):
-        place = (table.central_schema, table.central_name)
-        if place not in numbers:
-            highest += 1
-            numbers[place] = highest
-    for shape in Layout(schema, numbers).by_number:
-        place = (shape.table.central_schema, shape.table.central_name)
-        _plan_table(session, shape, known.get(place), existing, plan)
+    for shape in Layout(schema).by_number:
+        _plan_table(session, shape, known.get(shape.n), existing, plan)
 
 
 def _existing_triggers(session: Session) -> dict[str, set[str]]:
@@ -146,18 +147,28 @@ def _plan_table(
     by_row, parts = rows[0]
     partitions = tuple((name.split("\n")[0], name.split("\n")[1]) for name in parts)
     capture = capture_of(shape, partitions, by_row)
-    new_log = line is None or line.columns != capture.columns
+    new_log = line is None or line.key != capture.key
     intact = all(names <= existing.get(on, set()) for on, names in capture.triggers.items())
+    here = (table.central_schema, table.central_name)
     if not new_log and intact and line is not None and line.capture == capture.digest:
-        return
+        if (line.schema, line.name) == here:
+            return
     if new_log and line is not None:
         plan.statements += [_mark_ends(shape.n), f"DROP TABLE {shape.log}"]
-        plan.notes.append(f"{shape.name} has other columns than before: its log begins anew")
+        plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
     if new_log:
         plan.statements += capture.log
+    elif line is not None:
+        plan.statements += [_widened(shape, word) for word in shape.words[line.words :]]
     plan.statements += capture.code
     plan.notes.append(_sentence(shape, line, capture))
-    plan.records.append((shape.n, table.central_schema, table.central_name, capture.columns, capture.digest))
+    plan.records.append((shape.n, *here, capture.key, len(shape.words), capture.digest))
+
+
+def _widened(shape: Shape, word: str) -> str:
+    """Add a word to the masks of a log. For entries that are there it says that its columns changed, too."""
+    full = everything(1)
+    return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
 
 
 def _sentence(shape: Shape, line: Tracked | None, capture: Capture) -> str:
@@ -192,5 +203,6 @@ def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:
     for record in plan.records:
         session.count(sql["record table"], *record)
     definition = json.dumps(to_plain(schema), sort_keys=True)
-    if session.count(sql["save definition"], definition) and not plan.notes:
+    session.count(sql["save version"], schema.fingerprint, definition)
+    if session.count(sql["use version"], schema.fingerprint) and not plan.notes:
         plan.notes.append("recorded the changed schema")

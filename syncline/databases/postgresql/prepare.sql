@@ -3,11 +3,15 @@
 -- name: prepared
 SELECT to_regclass('syncline.state') IS NOT NULL;
 
+-- name: versioned
+-- Whether it is a layout that keeps the versions of the schema.
+SELECT to_regclass('syncline.versions') IS NOT NULL;
+
 -- name: state
-SELECT layout, hub, definition FROM syncline.state;
+SELECT layout, hub, definition FROM syncline.state LEFT JOIN syncline.versions USING (fingerprint);
 
 -- name: tables
-SELECT n, central_schema, central_name, columns, capture FROM syncline.tables ORDER BY n;
+SELECT n, central_schema, central_name, key, words, capture FROM syncline.tables ORDER BY n;
 
 -- name: triggers
 -- Our triggers that exist and always fire: table, name.
@@ -59,18 +63,22 @@ SELECT pg_advisory_xact_lock(7310579412345);
 
 -- name: revision
 -- Changes whenever what a hub keeps in memory of the layout is no longer true.
-SELECT hub || '/' || hashtextextended(definition, 0)::text FROM syncline.state;
+SELECT hub || '/' || fingerprint FROM syncline.state;
 
 -- name: hold
 -- No `prepare` can be under way while this transaction lasts, nor begin.
 SELECT pg_advisory_xact_lock_shared(7310579412345);
 
 -- name: record table
-INSERT INTO syncline.tables (n, central_schema, central_name, columns, capture) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (n) DO UPDATE SET columns = excluded.columns, capture = excluded.capture;
+INSERT INTO syncline.tables (n, central_schema, central_name, key, words, capture) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (n) DO UPDATE SET central_schema = excluded.central_schema, central_name = excluded.central_name,
+        key = excluded.key, words = excluded.words, capture = excluded.capture;
 
 -- name: forget table
 DELETE FROM syncline.tables WHERE n = $1;
 
--- name: save definition
-UPDATE syncline.state SET definition = $1 WHERE definition <> $1;
+-- name: save version
+INSERT INTO syncline.versions (fingerprint, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: use version
+UPDATE syncline.state SET fingerprint = $1 WHERE fingerprint <> $1;

@@ -90,7 +90,7 @@ class Reader:
     def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
         """Whole rows behind a key, in the order of the primary key's index."""
         shape = self._layout.shapes[table]
-        columns = range(len(shape.values))
+        columns = list(shape.values)
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
         with translating():
             rows = self._session.run(_chunk(shape, after is None), *bound, limit)
@@ -101,13 +101,13 @@ class Reader:
         """By a cursor of the server's, so that memory stays bounded."""
         shape = self._layout.shapes[table]
         statement, bound = scan_statement(shape, after, upto)
-        columns = range(len(shape.values))
+        columns = list(shape.values)
         with translating(), self._session.stream(statement, bound) as fetch:
             yield lambda count: self._mended(shape, columns, fetch(count))
 
     def estimate(self) -> int:
         """About how many rows all tables have."""
-        names: list[str | None] = [shape.name for shape in self._layout.shapes]
+        names: list[str | None] = [shape.name for shape in self._layout.by_number]
         with translating():
             found = self._session.run(queries("read.sql")["estimate"], array(names))
             large = sum(int(count) for _, count, is_small in found if not is_small)
@@ -187,7 +187,7 @@ def _rows(shape: Shape, columns: Sequence[int]) -> str:
 def _chunk(shape: Shape, first: bool) -> str:
     name = ("chunk", first)
     if name not in shape.statements:
-        selected = ", ".join(shape.read_keys("t") + shape.read_values(range(len(shape.values))))
+        selected = ", ".join(shape.read_keys("t") + shape.read_values(shape.values))
         keys = ", ".join(f"t.{key}" for key in shape.key_names)
         bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
         condition = "" if first else f" WHERE ({keys}) > ({bounds})"

@@ -37,7 +37,7 @@ def scan_statement(shape: Shape, after: Key | None, upto: Key | None) -> tuple[s
             point = bound_of(shape.keys, limit)
             tests.append(_test(shape, point, beyond, len(bound)))
             bound += [codec.spell([value])[0] for codec, value in zip(shape.keys, point.values, strict=False)]
-    chosen = ", ".join(shape.read_keys("t") + shape.read_values(range(len(shape.values))))
+    chosen = ", ".join(shape.read_keys("t") + shape.read_values(shape.values))
     order = ", ".join(_ordered(codec, f"t.{name}") for codec, name in _keys(shape))
     where = f" WHERE {' AND '.join(tests)}" if tests else ""
     return f"SELECT {chosen} FROM {shape.name} AS t{where} ORDER BY {order}", bound

@@ -218,8 +218,8 @@ def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
     """The numbers of rows that are gone, or hold something else than what was staged. The columns at the
     positions in `read` are staged in their central type."""
     conditions = [f"t.{shape.key_names[0]} IS NULL"]
-    for position, index in enumerate(columns):
-        codec, name = shape.values[index], shape.value_names[index]
+    for position, number in enumerate(columns):
+        codec, name = shape.values[number], shape.value_names[number]
         collation = ' COLLATE "C"' if codec.stage == "text" else ""
         staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
         conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
@@ -237,4 +237,4 @@ def orphans(pairs: Sequence[tuple[str, str]], parent: str) -> str:
 
 
 def _staged(shape: Shape, columns: Sequence[int]) -> list[str]:
-    return [shape.values[index].write(f"s.c{position}") for position, index in enumerate(columns)]
+    return [shape.values[number].write(f"s.c{position}") for position, number in enumerate(columns)]

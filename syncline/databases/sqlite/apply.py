@@ -149,7 +149,7 @@ def _statement(staged: Staged) -> str | None:
     tracked, columns = staged.tracked, staged.stage.columns
     between = "s.rowid BETWEEN ? AND ?"
     if staged.stage.form == "insert":
-        names = [*tracked.table.key, *(tracked.table.values[index].name for index in columns)]
+        names = [*tracked.table.key, *(tracked.table.values[number].name for number in columns)]
         values = [f"s.k{i}" for i in range(tracked.arity)] + [f"s.c{i}" for i in range(len(columns))]
         return (
             f"INSERT OR ABORT INTO {tracked.name} ({commas(map(quote, names))})"

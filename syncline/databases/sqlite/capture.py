@@ -6,11 +6,12 @@ capture is suppressed by a value inside the same transaction.
 
 `REPLACE` removes rows without firing delete triggers (unless recursive_triggers is on). BEFORE triggers
 therefore log an entry M for every row that a REPLACE would remove: it means "look whether the row is
-there", and whether it removed anything is plain from what follows in the log (see `real_removals`).
+there", and whether it removed anything shows when the entries are read (see `read.Reader`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from syncline.databases.sqlite.expressions import Term, index_terms
@@ -20,12 +21,15 @@ from syncline.databases.sqlite.sql import (
     WALL,
     WORD_BITS,
     commas,
+    everything,
     mask_columns,
     numbered,
     quote,
     split_mask,
     text,
 )
+
+_OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
 TICK = f"UPDATE _sync_hub SET clock = max(clock + 1, {WALL} << 16);"
 
@@ -51,6 +55,12 @@ def trigger_name(n: int, kind: str) -> str:
 def prefix(n: int) -> str:
     """What the names of all triggers of table `n` begin with."""
     return f"_sync_hub_{n}_"
+
+
+def number_in(name: str) -> int | None:
+    """The number of the table in the name of one of our triggers; None if it is another's."""
+    found = _OURS.fullmatch(name)
+    return None if found is None else int(found.group(1))
 
 
 def _trigger(tracked: Tracked, kind: str, when: str, condition: str, body: Iterable[str]) -> str:
@@ -81,7 +91,7 @@ def _log(
 
 
 def _whole(tracked: Tracked) -> list[str]:
-    return [str(word) for word in split_mask(tracked.table.all_mask, tracked.words)]
+    return [str(word) for word in split_mask(everything(tracked.words), tracked.words)]
 
 
 def _old(tracked: Tracked, row: str) -> str:
@@ -111,13 +121,18 @@ def _delete(tracked: Tracked) -> str:
 
 def _update(tracked: Tracked) -> str:
     """Without `UPDATE OF`, which `SET rowid =` and other ways to name a column escape."""
-    names = [column.name for column in tracked.table.values]
-    tests = [tracked.differs(name, f"OLD.{quote(name)}", f"NEW.{quote(name)}") for name in names]
+    tests = {
+        number: tracked.differs(column.name, f"OLD.{quote(column.name)}", f"NEW.{quote(column.name)}")
+        for number, column in tracked.table.values.items()
+    }
     masks = []
     for word in range(tracked.words):
-        bits = tests[word * WORD_BITS : (word + 1) * WORD_BITS]
-        masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in enumerate(bits)) or "0")
-    changed = f"({' OR '.join(tests)}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
+        first = word * WORD_BITS
+        bits = {n - first: test for n, test in tests.items() if first <= n < first + WORD_BITS}
+        masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in bits.items()) or "0")
+    changed = (
+        f"({' OR '.join(tests.values())}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
+    )
     return _trigger(tracked, "update", "AFTER UPDATE", changed, [TICK, _log(tracked, "U", "NEW", masks)])
 
 

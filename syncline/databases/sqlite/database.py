@@ -125,7 +125,7 @@ class SqliteDatabase:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self._current(connection)
-            for tracked in layout.tracked:
+            for tracked in layout.tracked.values():
                 if prepare.outrun(connection, tracked):
                     prepare.renew_order(connection, tracked)
             transaction = Writer(connection, layout)

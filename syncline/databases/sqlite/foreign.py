@@ -183,14 +183,14 @@ def _orphans(writer: Writer, staged: Staged) -> list[Refusal]:
             f" WHERE {tracked.join('t', 's')} AND {given}"
             f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.central_name)} AS p WHERE {pairs})"
         )
-        position = writer.layout.schema.position(key.parent)
+        number = parent.number
         for rowid, *values in rows.fetchall():
             named = ", ".join(f"{c} = {v!r}" for c, v in zip(key.columns, values, strict=True))
             detail = f"{named}: there is no such row in {parent.name}"
             target = _parent_key(parent, key, values)
             found.append(
                 Refusal(
-                    staged.stage, rowid - 1, codes.FOREIGN_KEY, detail, (position, target) if target else None
+                    staged.stage, rowid - 1, codes.FOREIGN_KEY, detail, (number, target) if target else None
                 )
             )
     return found
@@ -243,7 +243,7 @@ def _dependents(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refu
     keys: dict[int, dict[Key, None]] = {}
     for refusal in refused:
         if refusal.stage.form == "insert":
-            arity = len(writer.layout.schema.tables[refusal.stage.table].key)
+            arity = writer.layout.tracked[refusal.stage.table].arity
             key = tuple(refusal.stage.rows[refusal.row][:arity])
             keys.setdefault(refusal.stage.table, {})[key] = None
     found = []
@@ -251,16 +251,16 @@ def _dependents(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refu
         if staged.stage.form == "delete":
             continue
         for fk in _touched_keys(staged):
-            position = writer.layout.schema.position(fk.parent)
-            if position in keys:
-                found += _pointing(writer, staged, fk, position, list(keys[position]))
+            number = writer.layout.schema.number_of(fk.parent)
+            if number in keys:
+                found += _pointing(writer, staged, fk, number, list(keys[number]))
     return found
 
 
 def _pointing(
-    writer: Writer, staged: Staged, fk: ForeignKey, position: int, keys: Sequence[Key]
+    writer: Writer, staged: Staged, fk: ForeignKey, number: int, keys: Sequence[Key]
 ) -> list[Refusal]:
-    tracked, parent = staged.tracked, writer.layout.tracked[position]
+    tracked, parent = staged.tracked, writer.layout.tracked[number]
     if set(fk.parent_columns) != set(parent.table.key):
         return []
     temporary = writer.load_keys(parent, keys)
@@ -277,7 +277,7 @@ def _pointing(
             rowid - 1,
             codes.FOREIGN_KEY,
             f"depends on a refused row of {parent.table.name}",
-            (position, tuple(key)),
+            (number, tuple(key)),
         )
         for rowid, *key in rows.fetchall()
     ]

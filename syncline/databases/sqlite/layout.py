@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from syncline.databases.sqlite.catalog import Table
@@ -14,12 +14,15 @@ ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """One table: `position` in the schema, its stable number `n` in the log, its facts."""
+    """One table and SQLite's facts of it."""
 
-    position: int
-    n: int
     table: TableSchema
     facts: Table
+
+    @property
+    def n(self) -> int:
+        """The table's number."""
+        return self.table.number
 
     @property
     def name(self) -> str:
@@ -33,17 +36,16 @@ class Tracked:
     @property
     def words(self) -> int:
         """Words in a mask of this table."""
-        return words_for(len(self.table.values))
+        return words_for(self.table.bits)
 
     def key_of(self, alias: str) -> list[str]:
         """The key columns, qualified."""
         return [f"{alias}.{quote(name)}" for name in self.table.key]
 
-    def values_of(self, alias: str, indices: Sequence[int] | None = None) -> list[str]:
-        """Value columns (all, or those of these indices), qualified."""
+    def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
+        """Value columns (all, or those of these numbers), qualified."""
         values = self.table.values
-        chosen = range(len(values)) if indices is None else indices
-        return [f"{alias}.{quote(values[index].name)}" for index in chosen]
+        return [f"{alias}.{quote(values[n].name)}" for n in (values if columns is None else columns)]
 
     def affinity(self, column: str) -> str:
         return self.facts.column(column).affinity
@@ -78,14 +80,12 @@ class Layout:
 
     hub: str
     schema: Schema
-    tracked: tuple[Tracked, ...]
+    tracked: Mapping[int, Tracked]
+    """The tables that take part by number, in the order of the schema."""
     everything: dict[str, Table]
     keys: int
     words: int
     version: int
-
-    def by_number(self) -> dict[int, Tracked]:
-        return {tracked.n: tracked for tracked in self.tracked}
 
     def children(self, parent: str) -> list[tuple[Table, ForeignKey]]:
         """Every foreign key, of any table, that points at `parent`; parent columns resolved."""

@@ -1,4 +1,4 @@
--- Syncline's own tables in a SQLite centre, layout 2. Key and mask columns of the log are added by width.
+-- Syncline's own tables in a SQLite centre, layout 1. Key and mask columns of the log are added by width.
 
 -- One row: the hub's identity, the HLC floor of direct writes, and whether capture is suppressed: the number
 -- of one table, set and reset inside the transaction that applies a push, invisible to everybody else. Log
@@ -17,16 +17,11 @@ CREATE TABLE IF NOT EXISTS _sync_hub (
     pruned INTEGER NOT NULL DEFAULT 0
 );
 
--- Stable numbers for the tables: a table keeps its number when the schema changes around it.
-CREATE TABLE IF NOT EXISTS _sync_hub_table (
+-- The versions of the schema that replicas may have; the one that _sync_hub names is in force. Numbers of
+-- tables and columns are those of its `body`.
+CREATE TABLE IF NOT EXISTS _sync_hub_version (
     n INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
-);
-
--- The schemas prepared so far; the last one is in force.
-CREATE TABLE IF NOT EXISTS _sync_hub_schema (
-    n INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE,
     body TEXT NOT NULL,
     at TEXT NOT NULL
 );

@@ -17,9 +17,10 @@ from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
+from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, from_plain, to_plain
 
-LAYOUT = 2
+LAYOUT = 1
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -30,9 +31,9 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
         connection.execute(sql, values)
         done.statements.append(sql)
 
-    _own_tables(connection, run, done)
+    _own_tables(connection, run)
+    schema = renumbered(schema, _in_force(connection))
     _widen(connection, run, schema)
-    _number(connection, run, schema)
     _store(connection, run, schema)
     layout = load_layout(connection)
     _install(connection, run, layout, done)
@@ -41,10 +42,10 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
     return done
 
 
-def _own_tables(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
+def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
     have = _columns_of(connection, "_sync_hub")
     if have:
-        _migrate(connection, run, done)
+        identity(connection)  # refuses another layout
     existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for statement in _statements("metadata.sql"):
         if statement.split("EXISTS ")[1].split()[0] not in existing:
@@ -53,22 +54,13 @@ def _own_tables(connection: sqlite3.Connection, run: Callable[..., None], done: 
         run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
 
 
-def _migrate(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
-    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
-    (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
-    if layout > LAYOUT:
-        raise _other_layout(layout)
-    for step in range(layout + 1, LAYOUT + 1):
-        for statement in _statements(f"migrate_{step}.sql"):
-            run(statement)
-        done.notes.append(f"Brought Syncline's own tables from layout {step - 1} to {step}.")
-
-
-def _other_layout(found: int) -> NotPrepared:
-    detail = f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}"
-    if found > LAYOUT:
-        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
-    return NotPrepared(detail)
+def _other_layout(found: object) -> NotPrepared:
+    return NotPrepared(
+        f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}",
+        code="other_layout",
+        remedy="Use the version of Syncline that prepared it; or with this one: syncline init syncline.toml"
+        " --remove, then syncline init, and clone the devices again.",
+    )
 
 
 def _statements(file: str) -> Iterable[str]:
@@ -81,25 +73,27 @@ def _statements(file: str) -> Iterable[str]:
 def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
     """The log has as many key and mask columns as the widest table needs; they have no type on purpose."""
     keys = max((len(table.key) for table in schema.tables), default=1)
-    words = max((words_for(len(table.values)) for table in schema.tables), default=1)
+    words = max((words_for(table.bits) for table in schema.tables), default=1)
     have = _columns_of(connection, "_sync_hub_log")
     for name in [*numbered("k", keys), *mask_columns(words)]:
         if name not in have:
             run(f"ALTER TABLE _sync_hub_log ADD COLUMN {name}")
 
 
-def _number(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
-    have = {name for (name,) in connection.execute("SELECT name FROM _sync_hub_table")}
-    for table in schema.tables:
-        if table.central_name not in have:
-            run("INSERT INTO _sync_hub_table (name) VALUES (?)", table.central_name)
+def _in_force(connection: sqlite3.Connection) -> Schema | None:
+    """The schema as last prepared; None before the first time."""
+    row = connection.execute(
+        "SELECT body FROM _sync_hub_version JOIN _sync_hub USING (fingerprint)"
+    ).fetchone()
+    return None if row is None else from_plain(json.loads(row[0]))
 
 
 def _store(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
     (now,) = connection.execute("SELECT fingerprint FROM _sync_hub").fetchone()
     if now != schema.fingerprint:
         run(
-            f"INSERT INTO _sync_hub_schema (fingerprint, body, at) VALUES (?, ?, {NOW})",
+            f"INSERT INTO _sync_hub_version (fingerprint, body, at) VALUES (?, ?, {NOW})"
+            " ON CONFLICT (fingerprint) DO NOTHING",
             schema.fingerprint,
             json.dumps(to_plain(schema)),
         )
@@ -109,7 +103,7 @@ def _store(connection: sqlite3.Connection, run: Callable[..., None], schema: Sch
 def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
-    for tracked in layout.tracked:
+    for tracked in layout.tracked.values():
         wanted, have = capture.triggers(tracked), own_triggers(connection, tracked.n)
         if wanted == have and not outrun(connection, tracked):
             continue
@@ -121,17 +115,16 @@ def _install(
 
 
 def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
-    numbers = layout.by_number()
-    for n, table in connection.execute("SELECT n, name FROM _sync_hub_table").fetchall():
-        left = own_triggers(connection, n) if n not in numbers else {}
-        for name in left:
-            run(f"DROP TRIGGER {name}")
-        if left:
-            done.notes.append(f"Removed capture from {table}, which takes part no longer.")
+    rows = connection.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    left = {name: table for name, table in rows if capture.number_in(name) not in (None, *layout.tracked)}
+    for name in left:
+        run(f"DROP TRIGGER {name}")
+    for table in dict.fromkeys(left.values()):
+        done.notes.append(f"Removed capture from {table}, which takes part no longer.")
 
 
 def _notes(connection: sqlite3.Connection, layout: Layout, done: Prepared) -> None:
-    for tracked in layout.tracked:
+    for tracked in layout.tracked.values():
         nullable = [quote(column.name) for column in tracked.table.keys if column.nullable]
         if nullable:
             where = " OR ".join(f"{name} IS NULL" for name in nullable)
@@ -170,22 +163,17 @@ def outrun(connection: sqlite3.Connection, tracked: Tracked) -> bool:
 
 def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
-    hub, fingerprint = identity(connection)
-    row = connection.execute(
-        "SELECT body FROM _sync_hub_schema WHERE fingerprint = ? ORDER BY n DESC LIMIT 1", (fingerprint,)
-    ).fetchone()
-    if row is None:
+    hub, _ = identity(connection)
+    schema = _in_force(connection)
+    if schema is None:
         raise NotPrepared("the central database holds Syncline's tables but no schema")
-    schema = from_plain(json.loads(row[0]))
-    numbers = {name: n for n, name in connection.execute("SELECT n, name FROM _sync_hub_table")}
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = {
         name.lower(): read_table(connection, name, sql) for name, sql in table_names(connection).items()
     }
-    tracked = tuple(
-        Tracked(position, numbers[table.central_name], table, _facts(everything, table.central_name))
-        for position, table in enumerate(schema.tables)
-    )
+    tracked = {
+        table.number: Tracked(table, _facts(everything, table.central_name)) for table in schema.tables
+    }
     have = _columns_of(connection, "_sync_hub_log")
     keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
     words = sum(1 for name in have if name.startswith("mask"))
@@ -205,21 +193,24 @@ def _facts(everything: dict[str, Table], name: str) -> Table:
 def identity(connection: sqlite3.Connection) -> tuple[str, str]:
     """(hub id, fingerprint of the schema in force); NotPrepared if there is none of this layout."""
     try:
-        row = connection.execute("SELECT layout, hub, fingerprint FROM _sync_hub").fetchone()
+        found = connection.execute("SELECT layout, hub, fingerprint FROM _sync_hub").fetchone()
+        connection.execute("SELECT 1 FROM _sync_hub_version LIMIT 1")
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise
+        if _columns_of(connection, "_sync_hub"):
+            raise _other_layout("of a preview") from error
         raise NotPrepared("the central database holds no tables of Syncline") from error
-    if row is None:
+    if found is None:
         raise NotPrepared("the central database holds tables of Syncline without a layout")
-    if row[0] != LAYOUT:
-        raise _other_layout(row[0])
-    return row[1], row[2]
+    if found[0] != LAYOUT:
+        raise _other_layout(found[0])
+    return found[1], found[2]
 
 
 def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:
     """NotPrepared if a trigger is missing or was changed: its writes would be skipped (law L4)."""
-    for tracked in layout.tracked:
+    for tracked in layout.tracked.values():
         if own_triggers(connection, tracked.n) != capture.triggers(tracked):
             raise NotPrepared(
                 f"the capture triggers of {tracked.table.name} are not those that init installed;"

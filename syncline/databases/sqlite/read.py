@@ -23,6 +23,7 @@ from syncline.hub.database import (
     Position,
     Standing,
     Take,
+    present_columns,
     refused_watermark,
 )
 from syncline.model.values import Value
@@ -87,42 +88,40 @@ class Reader:
 
     def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
         """One (key, mask) a row; a row of M entries alone counts only if it is really gone."""
-        tracked_by = self.layout.by_number()
         masks: dict[int, dict[Key, int]] = {}
         certain: dict[int, set[Key]] = {}
         first = 4 + self.layout.keys
         for entry in found:
-            tracked = tracked_by.get(entry[1])
+            tracked = self.layout.tracked.get(entry[1])
             if tracked is None:
                 continue
             key = entry[4 : 4 + tracked.arity]
-            group = masks.setdefault(tracked.position, {})
+            group = masks.setdefault(tracked.n, {})
             if entry[2] == "M":
                 group.setdefault(key, 0)
                 continue
             mask = join_mask(entry[first:]) if entry[2] == "U" else tracked.table.all_mask
             group[key] = group.get(key, 0) | mask
-            certain.setdefault(tracked.position, set()).add(key)
+            certain.setdefault(tracked.n, set()).add(key)
         return {
-            position: kept
-            for position, group in masks.items()
-            if (kept := self._really_touched(position, group, certain.get(position, set())))
+            number: kept
+            for number, group in masks.items()
+            if (kept := self._really_touched(number, group, certain.get(number, set())))
         }
 
-    def _really_touched(
-        self, position: int, group: dict[Key, int], certain: set[Key]
-    ) -> list[tuple[Key, int]]:
+    def _really_touched(self, number: int, group: dict[Key, int], certain: set[Key]) -> list[tuple[Key, int]]:
+        tracked = self.layout.tracked[number]
         if len(certain) == len(group):
-            return list(group.items())
-        tracked = self.layout.tracked[position]
+            return present_columns(group, tracked.table)
         doubtful = [key for key in group if key not in certain]
-        present = {tuple(row) for row in self.rows(position, doubtful, [])}
+        present = {tuple(row) for row in self.rows(number, doubtful, [])}
         whole = tracked.table.all_mask
-        return [
-            (key, mask if key in certain else whole)
+        left = {
+            key: mask if key in certain else whole
             for key, mask in group.items()
             if key in certain or key not in present
-        ]
+        }
+        return present_columns(left, tracked.table)
 
     def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         tracked = self.layout.tracked[table]
@@ -176,7 +175,7 @@ class Reader:
 
     def estimate(self) -> int:
         total = 0
-        for tracked in self.layout.tracked:
+        for tracked in self.layout.tracked.values():
             total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
         return total
 

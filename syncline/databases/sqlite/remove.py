@@ -52,5 +52,7 @@ def _say_what_is_lost(connection: sqlite3.Connection, done: Prepared) -> None:
         done.notes.append(f"{replicas} registered replicas are forgotten; they must be cloned again.")
     if kept:
         done.notes.append(f"{kept} kept conflicts are forgotten, {int(still_open)} of them open.")
-    for (table,) in connection.execute("SELECT name FROM _sync_hub_table ORDER BY name"):
+    for (table,) in connection.execute(
+        f"SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' AND {_OURS} ORDER BY 1"
+    ):
         done.notes.append(f"Removed capture from {table}.")

@@ -123,5 +123,5 @@ class KeepingConformance:
         other = world.centre.open()
         assert other.load() == world.schema
         with other.read() as transaction:
-            assert transaction.chunk(world.position("tree"), None, 10) == [[1, None]]
+            assert transaction.chunk(world.number("tree"), None, 10) == [[1, None]]
         other.close()

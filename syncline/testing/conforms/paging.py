@@ -62,7 +62,7 @@ class LogConformance:
         world.run("INSERT INTO customer (id) VALUES ('a')")
         with world.database.read() as transaction:
             start = transaction.now()
-            before = transaction.chunk(world.position("customer"), None, 10)
+            before = transaction.chunk(world.number("customer"), None, 10)
         world.run("INSERT INTO customer (id) VALUES ('b')")
         assert [row[0] for row in before] == ["a"]
         assert list(world.since(start)["customer"]) == [("b",)]
@@ -74,8 +74,8 @@ class LogConformance:
             transaction.now()
             world.run("INSERT INTO customer (id) VALUES ('b')", "INSERT INTO tree (id) VALUES (1)")
             assert transaction.entries(start, "", 10).touched == {}
-            assert transaction.rows(world.position("customer"), [("b",)], []) == []
-            assert len(transaction.chunk(world.position("customer"), None, 10)) == 1
+            assert transaction.rows(world.number("customer"), [("b",)], []) == []
+            assert len(transaction.chunk(world.number("customer"), None, 10)) == 1
             end = transaction.now()
         assert set(world.since(end)) == {"customer", "tree"}
 
@@ -98,9 +98,9 @@ class LogConformance:
 
     def test_rows_gives_those_that_exist_with_the_columns_asked_for(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
-        found = world.read(lambda t: t.rows(world.position("customer"), [("a",), ("b",), ("c",)], [2, 0]))
+        found = world.read(lambda t: t.rows(world.number("customer"), [("a",), ("b",), ("c",)], [2, 0]))
         assert sorted(found) == [["a", 1, "Ada"], ["b", 2, "Bob"]]
-        assert world.read(lambda t: t.rows(world.position("customer"), [], [0])) == []
+        assert world.read(lambda t: t.rows(world.number("customer"), [], [0])) == []
 
     def test_rows_takes_many_keys_and_composite_ones(self, world: World) -> None:
         rows: list[list[object]] = [[number % 7, number, 1] for number in range(1500)]
@@ -110,7 +110,7 @@ class LogConformance:
         )
         world.push(world.stage("insert", "line", rows))  # type: ignore[arg-type]
         keys = [(number % 7, number) for number in range(0, 3000, 2)]
-        found = world.read(lambda t: t.rows(world.position("line"), keys, []))
+        found = world.read(lambda t: t.rows(world.number("line"), keys, []))
         assert sorted(map(tuple, found)) == sorted(key for key in keys if key[1] < 1500)
 
     def test_chunks_give_the_whole_table_in_key_order(self, world: World) -> None:
@@ -127,7 +127,7 @@ class LogConformance:
 
     def test_a_chunk_goes_on_from_a_key_that_is_gone(self, world: World) -> None:
         world.run("INSERT INTO tree (id) VALUES (1), (2), (3)")
-        first = world.read(lambda t: t.chunk(world.position("tree"), None, 2))
+        first = world.read(lambda t: t.chunk(world.number("tree"), None, 2))
         world.run("DELETE FROM tree WHERE id = 2")
         assert [row[0] for row in first] == [1, 2]
-        assert world.read(lambda t: t.chunk(world.position("tree"), (2,), 2)) == [[3, None]]
+        assert world.read(lambda t: t.chunk(world.number("tree"), (2,), 2)) == [[3, None]]

@@ -83,7 +83,9 @@ class PrepareConformance:
         database.close()
 
     def test_parents_come_before_children(self, world: World) -> None:
-        assert world.position("customer") < world.position("invoice") < world.position("line")
+        rank = world.schema.rank
+        order = [rank[world.number(name)] for name in ("customer", "invoice", "line")]
+        assert order == sorted(order)
 
     def test_a_table_can_join_later_and_the_log_goes_on(self, centre: Centre) -> None:
         centre.run(*TABLES)

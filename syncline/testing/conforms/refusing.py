@@ -22,12 +22,12 @@ class RefusalConformance:
             world.push(world.stage("insert", "invoice", [[1, "a", 1, ""], [2, "nobody", 1, ""]]))
         )
         assert (refusal.row, refusal.code) == (1, codes.FOREIGN_KEY)
-        assert refusal.parent == (world.position("customer"), ("nobody",))
+        assert refusal.parent == (world.number("customer"), ("nobody",))
 
     def test_l12_an_update_to_a_missing_parent_is_refused(self, world: World) -> None:
         world.run("INSERT INTO employee VALUES (1, 'Ada', NULL)")
         refusal = self.only(world.push(world.stage("update", "employee", [[1, 9]], ["boss"])))
-        assert (refusal.code, refusal.parent) == (codes.FOREIGN_KEY, (world.position("employee"), (9,)))
+        assert (refusal.code, refusal.parent) == (codes.FOREIGN_KEY, (world.number("employee"), (9,)))
 
     def test_l12_a_value_that_must_be_unique(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'Rome', 1)")
