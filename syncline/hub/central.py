@@ -138,9 +138,11 @@ class Central:
 
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
-    """The table with its `sum` columns marked as travelling by increment."""
-    increments = {
-        column.name for column, policy in zip(table.values, rules.columns, strict=True) if policy == "sum"
+    """The table with the columns marked whose policy travels as a difference."""
+    travels = {
+        column.name: policy.travels for column, policy in zip(table.values, rules.columns, strict=True)
     }
-    columns = tuple(replace(column, increment=column.name in increments) for column in table.columns)
+    columns = tuple(
+        replace(column, increment=travels.get(column.name) == "difference") for column in table.columns
+    )
     return replace(table, columns=columns)

@@ -26,8 +26,8 @@ class ColumnSchema:
 
     `declared` is the type written in the device's CREATE TABLE; `central` the central database's own
     name for the type (used in casts by its adapter, never by the device). `computed` columns are made
-    by the central database: they travel to the device and never back. `increment` columns (merge
-    policy `sum`) travel to the hub as the difference, see `model.values.add`.
+    by the central database: they travel to the device and never back. `increment` columns (their
+    merge policy says so) travel to the hub as the difference, see `model.values.add`.
     """
 
     name: str

@@ -9,6 +9,7 @@ import pytest
 
 from syncline import Reject, Table
 from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.policies import COLUMN_POLICIES
 from syncline.merge.rules import resolve
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.model.values import Value
@@ -25,7 +26,7 @@ NOTES = TableSchema(
 )
 A, B, MADE = 1, 2, 4
 ALL = A | B | MADE
-COLUMN_POLICIES = ["lww", "max", "min", "hub_wins", "replica_wins", "review"]
+PLAIN = [name for name, policy in COLUMN_POLICIES.items() if policy.travels == "value"]
 
 
 def rival(hlc: int, mask: int = ALL, op: str = "U", origin: str = "other", unseen: int = ALL) -> Entry:
@@ -63,7 +64,7 @@ PAST = Base({0: 0, 1: 0}, [5, 0, "x"])
 # Updates of a column
 
 
-@pytest.mark.parametrize("policy", [*COLUMN_POLICIES, lambda base, ours, theirs: 99])
+@pytest.mark.parametrize("policy", [*PLAIN, lambda base, ours, theirs: 99])
 def test_without_a_rival_every_policy_takes_what_was_sent(policy: Any) -> None:
     present: Value = {"max": 4, "min": 6}.get(policy if isinstance(policy, str) else "", 0)
     decision = settle(update([0], [5]), [present, 0, "x"], [], Table(merge={"a": policy}))
@@ -152,7 +153,7 @@ def test_policies_that_name_the_winner(policy: str, kept: bool, outcome: str, hl
     assert [(note.outcome, note.policy) for note in decision.notes] == [(outcome, policy)]
 
 
-@pytest.mark.parametrize("policy", COLUMN_POLICIES)
+@pytest.mark.parametrize("policy", PLAIN)
 def test_who_sent_what_is_there_already_has_no_conflict(policy: str) -> None:
     decision = settle(update([0], [7]), [7, 0, "x"], [rival(99, A)], Table(merge={"a": policy}))
     assert not decision.notes and not decision.wanted and decision.override
@@ -260,6 +261,7 @@ def test_a_delete_against_an_update(deletes: str, hlc: int, deleted: bool) -> No
     assert decision.form == ("delete" if deleted else None)
     assert decision.override is not deleted
     (note,) = decision.notes
+    assert note.policy == deletes
     assert (note.outcome, note.base, note.sent) == ("replica" if deleted else "hub", [0, 0, "x"], None)
     assert note.hub == [7, 0, "x"]
 
@@ -278,6 +280,7 @@ def test_an_update_against_a_delete(deletes: str, hlc: int, back: bool) -> None:
     decision = settle(sent, None, [rival(hlc, op="D")], Table(deletes=deletes))
     assert decision.override
     (note,) = decision.notes
+    assert note.policy == deletes
     assert (note.base, note.sent, note.hub) == ([1, 4, "x"], [5, 4, "x"], None)
     if not back:
         assert decision.form is None and note.outcome == "hub"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from syncline import Table
 from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.policies import COLUMN_POLICIES, DELETE_POLICIES
 from syncline.merge.rules import resolve
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.model.values import Value, mask_of
@@ -24,9 +25,7 @@ TABLE = TableSchema(
 KEY = 1
 VALUES = st.integers(0, 3)
 HLCS = st.integers(1, 6)
-POLICIES = st.sampled_from(
-    ["lww", "sum", "max", "min", "hub_wins", "replica_wins", "review", lambda base, ours, theirs: 9]
-)
+POLICIES = st.sampled_from([*COLUMN_POLICIES, lambda base, ours, theirs: 9])
 WRITES = st.tuples(
     st.sampled_from("IUUD"),
     st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1),
@@ -39,7 +38,7 @@ WRITES = st.tuples(
 def histories(draw: st.DrawFn) -> tuple[ReferenceHub, Change]:
     """A hub with a log, and a change that replica `me` might send to it."""
     policies = {name: draw(POLICIES) for name in NAMES}
-    deletes = draw(st.sampled_from(["newer_wins", "delete_wins", "update_wins"]))
+    deletes = draw(st.sampled_from(list(DELETE_POLICIES)))
     hub = ReferenceHub(Rules(policies, deletes))
     for op, values, hlc, origin in draw(st.lists(WRITES, max_size=6)):
         if (op == "I") == (KEY in hub.rows):
