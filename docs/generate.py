@@ -6,7 +6,7 @@ A test compares them with what this module would write, so that they cannot go s
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -15,6 +15,13 @@ from syncline import errors
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
 from syncline.hub.codes import REMEDIES
+from syncline.merge.policies import (
+    COLUMN_POLICIES,
+    DELETE_POLICIES,
+    ROW_POLICIES,
+    DeletePolicy,
+    RowPolicy,
+)
 from syncline.protocol.status import status_of
 
 HERE = Path(__file__).resolve().parent
@@ -133,9 +140,80 @@ def cli_page() -> str:
     return CLI_HEAD + "".join(texts)
 
 
+POLICIES_HEAD = """\
+# Policies
+
+<!-- Generated from syncline/merge/policies.py by `python3 run.py docs`. Do not edit. -->
+
+A policy says how two edits of the same thing are settled when neither knew of the other. It is chosen in the
+centre, for each table, in `syncline.toml` or with `syncline.Table`; devices need not know it. Whatever lost
+is kept with both values and the base (`syncline conflicts FILE`).
+
+```
+[tables.invoice]
+merge = { total = "sum", billing_city = "review" }   # columns; or one word for whole rows
+deletes = "newer_wins"
+```
+"""
+
+COLUMNS_HEAD = """
+## For a column: `merge = { column = "..." }`
+
+Columns are settled one by one; edits of different columns of a row never meet. The first policy holds where
+none is named.
+
+| policy | what it does | travels as | columns |
+|---|---|---|---|
+"""
+
+FUNCTION_TEXT = """
+From Python, a policy may also be a function of `(base, ours, theirs)`: what the replica had seen, what the
+centre has, what was sent. It is called only for a conflict and returns the new value; it must be pure.
+Raising `syncline.Reject` refuses the edit, which the device then keeps as rejected.
+"""
+
+TABLE_HEAD = """
+## {title}
+
+{text}
+
+| policy | what it does |
+|---|---|
+"""
+
+
+def policies_page() -> str:
+    columns = []
+    for policy in COLUMN_POLICIES.values():
+        types = "all" if policy.types is None else ", ".join(sorted(policy.types))
+        columns.append(f"| `{policy.name}` | {policy.summary} | {policy.travels} | {types} |\n")
+    rows = TABLE_HEAD.format(
+        title='For whole rows: `merge = "..."`',
+        text="Two edits of a row meet even if they touched other columns.",
+    )
+    deletes = TABLE_HEAD.format(
+        title="An update against a delete: `deletes`",
+        text="Where rows compete as a whole, their own policy settles this too.",
+    )
+    return "".join(
+        [
+            *(POLICIES_HEAD, COLUMNS_HEAD, *columns, FUNCTION_TEXT),
+            *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES)),
+        ]
+    )
+
+
+def _described(policies: Mapping[str, RowPolicy] | Mapping[str, DeletePolicy]) -> list[str]:
+    return [f"| `{policy.name}` | {policy.summary} |\n" for policy in policies.values()]
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and what must stand in it."""
-    return {HERE / "errors.md": errors_page(), HERE / "cli.md": cli_page()}
+    return {
+        HERE / "errors.md": errors_page(),
+        HERE / "cli.md": cli_page(),
+        HERE / "policies.md": policies_page(),
+    }
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from syncline.errors import SynclineError
     from syncline.hub.engine import Hub
-    from syncline.merge.rules import Reject, Table
+    from syncline.merge.policies import Reject
+    from syncline.merge.rules import Table
     from syncline.replica.replica import Replica
     from syncline.replica.reports import (
         Difference,
@@ -63,7 +64,7 @@ _HOME = {
     "PushPreview": "syncline.replica.reports",
     "PushReport": "syncline.replica.reports",
     "Recovered": "syncline.replica.reports",
-    "Reject": "syncline.merge.rules",
+    "Reject": "syncline.merge.policies",
     "RejectedEdit": "syncline.replica.reports",
     "Replica": "syncline.replica.replica",
     "Status": "syncline.replica.reports",

@@ -21,8 +21,8 @@
     [tables.album]
 
 Without any `[tables...]` every table that can take part does. A relative SQLite file or folder lies beside
-the toml, wherever the command is started. `merge` may also be one word for whole rows: row, hub_wins,
-replica_wins, review. An unknown name is refused, with the nearest known one; whether tables, columns and
+the toml, wherever the command is started. `merge` may also be one policy for whole rows; `merge.policies` has
+them all. An unknown name is refused, with the nearest known one; whether tables, columns and
 policies exist is checked by the hub when it starts.
 """
 

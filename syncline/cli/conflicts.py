@@ -20,6 +20,7 @@ from syncline.cli.options import (
     token_option,
 )
 from syncline.errors import UsageError
+from syncline.merge.policies import column_summary, row_summary
 from syncline.model import clock
 from syncline.model.plain import from_plain
 
@@ -153,14 +154,8 @@ def _outcome(note: ConflictNote, who: str, rival: str) -> str:
         "replica": f"the value of {who} won; that of {rival} is kept in this note",
         "merged": "both were merged into a new value",
     }.get(note.outcome, note.outcome)
-    return f"Policy {note.policy}{_REASONS.get(note.policy, '')}: {won}."
-
-
-_REASONS = {
-    "lww": " (the later edit wins, whoever syncs first)",
-    "row": " (the later edit wins, the row as a whole)",
-    "newer_wins": " (the newer of an update and a delete wins)",
-}
+    reason = row_summary(note.policy) if note.column is None else column_summary(note.policy)
+    return f"Policy {note.policy}{f' ({reason})' if reason else ''}: {won}."
 
 
 def _name(origin: str, names: Mapping[str, str]) -> str:

@@ -10,13 +10,25 @@ import click
 import syncline
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, confirm, json_option, yes_option
+from syncline.merge.policies import COLUMN_POLICIES, DELETE_POLICIES, ROW_POLICIES, listed
 
 if TYPE_CHECKING:
     from syncline.cli.configuration import Configuration
     from syncline.hub.database import Prepared
 
 
-@click.command()
+def _policies() -> str:
+    """What stands below the options: every policy and what it does."""
+    parts = (
+        ("merge = { COLUMN = POLICY }, the first where none is named:", listed(COLUMN_POLICIES)),
+        ("merge = POLICY, for whole rows:", listed(ROW_POLICIES)),
+        ("deletes = POLICY, for an update against a delete:", listed(DELETE_POLICIES)),
+    )
+    blocks = ("\n".join(["\b", title, *(f"  {line}" for line in lines)]) for title, lines in parts)
+    return "\n\n".join(blocks)
+
+
+@click.command(epilog=_policies())
 @configuration_argument
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, with the SQL.")
 @click.option("--remove", is_flag=True, help="Take everything of Syncline's out of the database again.")
@@ -33,8 +45,8 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
       [hub]
       database = "sqlite:///central.db"    # or postgresql://...; a relative file lies beside the toml
       [tables.invoice]                     # without any [tables...]: all tables that can take part
-      merge = { total = "sum" }            # a policy for a column, or one word for whole rows
-      deletes = "newer_wins"               # or delete_wins, update_wins
+      merge = { total = "sum" }            # a policy for each column, or one for whole rows; see below
+      deletes = "newer_wins"               # an update against a delete
 
     SYNCLINE_DATABASE in the environment overrides the database.
 

@@ -73,7 +73,7 @@ def compared(
     stamp, whole = (floor_hlc, WRITER), table.all_mask
     if present is None:
         return [*entries, Entry("D", whole, stamp, whole)]
-    before = (base.image or {}) | base.before
+    before = dict(base.image or {}) | dict(base.before)
     differing = mask_of(column for column, value in before.items() if not identical(value, present[column]))
     kept, told = [], 0
     for entry in entries:

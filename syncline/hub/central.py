@@ -138,7 +138,7 @@ class Central:
 
 
 def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
-    """The table with its `sum` columns marked as travelling by increment."""
-    increments = {number for number, policy in rules.columns.items() if policy == "sum"}
-    columns = tuple(replace(column, increment=column.number in increments) for column in table.columns)
+    """The table with the columns marked whose policy travels as a difference."""
+    counted = {number for number, policy in rules.columns.items() if policy.travels == "difference"}
+    columns = tuple(replace(column, increment=column.number in counted) for column in table.columns)
     return replace(table, columns=columns)

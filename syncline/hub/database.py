@@ -435,7 +435,7 @@ def present_columns(masks: Mapping[Key, int], table: TableSchema) -> list[tuple[
     else was touched."""
     whole = table.all_mask
     if not whole:
-        return list(masks.items())
+        return [(key, 0) for key in masks]
     return [(key, mask & whole) for key, mask in masks.items() if mask & whole]
 
 

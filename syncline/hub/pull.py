@@ -134,7 +134,7 @@ def chunk_groups(
     after: Key | None,
     limit: int,
 ) -> tuple[list[Group], int | None, Key | None]:
-    """Whole rows from `table` (None: the first one) and `after` on, about `limit` of them, and where to go on.
+    """Whole rows from `table` (None: the first) and `after` on, about `limit` of them, and where to go on.
 
     The returned table is None at the end. Malformed if there is no such table.
     """

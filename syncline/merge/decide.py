@@ -2,27 +2,30 @@
 
 A row is contested when others changed it after the replica's base, when it is not there (or there
 unexpectedly), or when a column's result depends on the present value. All other rows are applied as
-sent, in sets, and never come here.
+sent, in sets, and never come here. What a policy makes of a contest stands in `merge.policies`.
 
-Source of every rule: `Hub.push` in the project's model of the merge rules; policies beyond the model are
-marked. Stamps are compared as (HLC, origin).
+Source of every rule: `Hub.push` in the project's model of the merge rules; rows that compete as a whole are
+beyond it. Stamps are compared as (HLC, origin).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from syncline.errors import SynclineError, ValueRefused
-from syncline.merge.rules import ColumnFunction, Reject, TableRules
+from syncline.merge.policies import Contest, DeletePolicy, Outcome, Reject, RowPolicy, Settled
+from syncline.merge.rules import TableRules
 from syncline.model.schema import TableSchema
-from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value, add, identical, larger, smaller
+from syncline.model.values import EVERYTHING, Value, identical
 
 Stamp = tuple[int, str]
+Image = Mapping[int, Value]
+"""A row, or what is known of it: values by the number of their column."""
 NOBODY: Stamp = (-1, "")
-Outcome = Literal["replica", "hub", "open", "merged"]
-FUNCTION_REMEDY = "Correct the function in the hub's configuration, then retry the edit."
+WRITTEN = ("replica", "merged")
+"""Outcomes that change the column; otherwise the hub's value stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class Entry:
 class Base:
     """What the replica's edits started from (`before`, by column index) and its row as it sent it."""
 
-    before: dict[int, Value]
-    image: list[Value] | None
+    before: Mapping[int, Value]
+    image: Mapping[int, Value] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,9 @@ class Decision:
 
 
 def decide(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value] | None, rivals: Sequence[Entry]
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
-    """Settle one contested row. `present` is the centre's row (all value columns), or None."""
+    """Settle one contested row. `present` is the centre's row, or None."""
     if sent.op == "-":
         return Decision(override=bool(rivals) or present is not None)
     if sent.op == "D":
@@ -105,84 +108,82 @@ def decide(
         return _whole(table, rules, sent, present, rivals)
     if present is None:
         return _update_of_deleted(table, rules, sent, rivals)
-    if rules.row is not None and rivals:
+    if rules.row.whole and rivals:
         return _row_update(table, rules, sent, present, rivals)
     return _update(table, rules, sent, present, rivals)
 
 
 def _newest(rivals: Sequence[Entry]) -> Stamp:
-    return max((entry.stamp for entry in rivals), default=NOBODY)
+    return max([entry.stamp for entry in rivals]) if rivals else NOBODY
 
 
-def _loses(rules: TableRules, stamp: Stamp, rivals: Sequence[Entry]) -> bool:
-    """Whether a change that competes as a whole row loses (policies beyond `lww`: not in the model)."""
-    if rules.row in ("hub_wins", "review"):
-        return bool(rivals)
-    return rules.row != "replica_wins" and _newest(rivals) > stamp
+def _row_outcome(rules: TableRules, stamp: Stamp, rivals: Sequence[Entry]) -> Outcome:
+    """Who wins where a change competes as a whole row; nobody was there to lose to without rivals."""
+    return rules.row.settle(_newest(rivals) <= stamp) if rivals else "replica"
 
 
 def _row_note(
     table: TableSchema,
-    rules: TableRules,
+    policy: RowPolicy | DeletePolicy,
     sent: Sent,
-    present: list[Value] | None,
+    present: Image | None,
     rivals: Sequence[Entry],
-    won: bool,
+    outcome: Outcome,
 ) -> Note:
     base = sent.base
-    before: list[Value] | None = None
+    before: Image | None = None
     if base is not None and sent.op != "I":
-        before = list(base.image) if base.image is not None else [None] * len(table.values)
+        before = dict(base.image or {}) | dict(base.before)
         for column, value in base.before.items():
             before[column] = value
-    image: list[Value] | None = None
+    image: Image | None = None
     if sent.op in ("I", "R"):
-        image = _spread(table, sent.columns, sent.values)
+        image = dict(zip(sent.columns, sent.values, strict=True))
     elif sent.op == "U" and base is not None and base.image is not None:
-        image = list(base.image)
-    outcome: Outcome = "replica" if won else "open" if rules.row == "review" else "hub"
-    return Note(None, outcome, rules.row or "lww", _newest(rivals), before, image, present)
+        image = base.image
+    rows = [_row(table, one) for one in (before, image, present)]
+    return Note(None, outcome, policy.name, _newest(rivals), *rows)
 
 
-def _spread(table: TableSchema, columns: Sequence[int], values: Sequence[Value]) -> list[Value]:
-    row: list[Value] = [None] * len(table.values)
-    for column, value in zip(columns, values, strict=True):
-        row[column] = value
-    return row
+def _row(table: TableSchema, image: Image | None) -> list[Value] | None:
+    """A row for a note: the values of all columns, in their order."""
+    return None if image is None else [image.get(column) for column in table.values]
 
 
 def _delete(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value] | None, rivals: Sequence[Entry]
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
     if present is None:
         return Decision(override=True)
-    loses = _loses(rules, sent.stamp, rivals)
-    if rules.row is None and rules.deletes == "delete_wins":
-        loses = False
-    elif rules.row is None and rules.deletes == "update_wins":
-        loses = any(entry.op != "D" for entry in rivals)
+    policy = rules.row if rules.row.whole else rules.deletes
+    if rules.row.whole:
+        outcome = _row_outcome(rules, sent.stamp, rivals)
+    else:
+        updated = any(entry.op != "D" for entry in rivals)
+        stands = rules.deletes.delete_stands(_newest(rivals) <= sent.stamp, updated)
+        outcome = "replica" if stands else "hub"
     if rivals and sent.base is None:
         return Decision(wanted=True)
-    notes = [_row_note(table, rules, sent, present, rivals, not loses)] if rivals else []
-    if loses:
+    notes = [_row_note(table, policy, sent, present, rivals, outcome)] if rivals else []
+    if outcome != "replica":
         return Decision(override=True, notes=notes)
-    return Decision("delete", "D", entries=[(table.all_mask, sent.hlc)], notes=notes)
+    return Decision("delete", "D", entries=[(EVERYTHING, sent.hlc)], notes=notes)
 
 
 def _whole(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value] | None, rivals: Sequence[Entry]
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
     """An insert, or removed and created again: the row competes as a whole."""
-    loses = _loses(rules, sent.stamp, rivals)
+    outcome = _row_outcome(rules, sent.stamp, rivals)
     same = present is not None and all(
         identical(present[c], v) for c, v in zip(sent.columns, sent.values, strict=True)
     )
     if rivals and not same and sent.op == "R" and sent.base is None:
         return Decision(wanted=True)
     notes = []
-    if rivals and not same and (loses or present is not None):
-        notes = [_row_note(table, rules, sent, present, rivals, not loses)]
-    if loses:
+    if rivals and not same and (outcome != "replica" or present is not None):
+        notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
+    if outcome != "replica":
         return Decision(override=True, notes=notes)
     return _write_row(table, sent.columns, sent.values, sent.hlc, present, notes)
 
@@ -192,16 +193,17 @@ def _write_row(
     columns: Sequence[int],
     values: Sequence[Value],
     hlc: int,
-    present: list[Value] | None,
+    present: Image | None,
     notes: list[Note],
 ) -> Decision:
     form: Literal["insert", "update"] = "insert" if present is None else "update"
     op = "I" if present is None else "R"
-    return Decision(form, op, list(columns), list(values), [(table.all_mask, hlc)], notes=notes)
+    return Decision(form, op, list(columns), list(values), [(EVERYTHING, hlc)], notes=notes)
 
 
-def _pushed(table: TableSchema, image: list[Value]) -> tuple[list[int], list[Value]]:
-    columns = list(table.pushed)
+def _pushed(table: TableSchema, image: Image) -> tuple[list[int], list[Value]]:
+    """What a device has of a row: a device of an older schema lacks columns, which get their defaults."""
+    columns = [column for column in table.pushed if column in image]
     return columns, [image[column] for column in columns]
 
 
@@ -212,28 +214,30 @@ def _update_of_deleted(
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
     last = max(sent.column_hlc, default=sent.hlc)
-    loses = _loses(rules, (last, sent.replica), rivals)
-    if rules.row is None and rules.deletes == "delete_wins":
-        loses = True
-    elif rules.row is None and rules.deletes == "update_wins":
-        loses = False
-    notes = [_row_note(table, rules, sent, None, rivals, not loses)] if rivals else []
-    if loses:
+    outcome: Outcome
+    policy = rules.row if rules.row.whole else rules.deletes
+    if rules.row.whole:
+        outcome = _row_outcome(rules, (last, sent.replica), rivals)
+    else:
+        stands = rules.deletes.update_stands(_newest(rivals) <= (last, sent.replica))
+        outcome = "replica" if stands else "hub"
+    notes = [_row_note(table, policy, sent, None, rivals, outcome)] if rivals else []
+    if outcome != "replica":
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    return Decision("insert", "I", columns, values, [(table.all_mask, last)], override=True, notes=notes)
+    return Decision("insert", "I", columns, values, [(EVERYTHING, last)], override=True, notes=notes)
 
 
 def _row_update(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value], rivals: Sequence[Entry]
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image, rivals: Sequence[Entry]
 ) -> Decision:
-    """Policy for whole rows: the update stands for its row (not in the model)."""
+    """A policy for whole rows: the update stands for its row (not in the model)."""
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
     last = max(sent.column_hlc, default=sent.hlc)
-    loses = _loses(rules, (last, sent.replica), rivals)
-    notes = [_row_note(table, rules, sent, present, rivals, not loses)]
-    if loses:
+    outcome = _row_outcome(rules, (last, sent.replica), rivals)
+    notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
+    if outcome != "replica":
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
     decision = _write_row(table, columns, values, last, present, notes)
@@ -241,38 +245,31 @@ def _row_update(
     return decision
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """`kept`: `result` becomes the column's value; otherwise the present value stays."""
-
-    result: Value
-    kept: bool
-    note: Note | None = None
-
-
 def _update(
-    table: TableSchema, rules: TableRules, sent: Sent, present: list[Value], rivals: Sequence[Entry]
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image, rivals: Sequence[Entry]
 ) -> Decision:
     decision = Decision("update", "U", override=bool(rivals))
     by_hlc: dict[int, int] = {}
-    for column, value, hlc in zip(sent.columns, sent.values, sent.column_hlc, strict=True):
+    for j, column in enumerate(sent.columns):
         bit = 1 << column
-        newest = _newest([entry for entry in rivals if entry.mask & entry.unseen & bit])
+        newest = _newest([entry for entry in rivals if entry.mask & entry.unseen & bit]) if rivals else NOBODY
         try:
-            settled = _column(rules, sent, column, value, (hlc, sent.replica), present[column], newest)
+            found = _column(rules, sent, j, present[column], newest)
         except (Reject, ValueRefused) as reason:
             return Decision(override=True, rejected=reason)
-        if settled is None:
+        if found is None:
             return Decision(wanted=True)
-        if settled.note is not None:
-            decision.notes.append(settled.note)
-        if not settled.kept:
+        (value, outcome), note = found
+        if note is not None:
+            decision.notes.append(note)
+        if outcome not in WRITTEN:
             decision.override = True
             continue
+        hlc = sent.column_hlc[j]
         by_hlc[hlc] = by_hlc.get(hlc, 0) | bit
         decision.columns.append(column)
-        decision.values.append(settled.result)
-        if rules.columns[column] != "sum" and not identical(settled.result, value):
+        decision.values.append(value)
+        if rules.columns[column].travels == "value" and not identical(value, sent.values[j]):
             decision.override = True
     decision.entries = [(by_hlc[hlc], hlc) for hlc in sorted(by_hlc)]
     if not decision.columns:
@@ -281,57 +278,25 @@ def _update(
 
 
 def _column(
-    rules: TableRules, sent: Sent, column: int, value: Value, stamp: Stamp, present: Value, newest: Stamp
-) -> _Settled | None:
-    """Settle one column; None when the base is needed and was not sent."""
+    rules: TableRules, sent: Sent, j: int, present: Value, newest: Stamp
+) -> tuple[Settled, Note | None] | None:
+    """Settle column j of those sent; None when the base is needed and was not sent.
+
+    `newest` is the stamp of the newest edit of others that the column's base had not seen.
+    """
+    column, value = sent.columns[j], sent.values[j]
     policy = rules.columns[column]
-    if policy == "sum":
-        return _Settled(add(present, value), True)
-    extreme = value
-    if policy in ("max", "min"):
-        pick = larger if policy == "max" else smaller
-        extreme = pick(present, value, rules.numeric[column])
-    if newest == NOBODY:
-        unchanged = policy in ("max", "min") and identical(extreme, present)
-        return _Settled(extreme, not unchanged)
-    if not callable(policy) and identical(present, value):
-        return _Settled(value, policy == "replica_wins" or (policy == "lww" and newest <= stamp))
-    if sent.base is None:
+    contested = newest != NOBODY
+    if not contested and not policy.uses_present:
+        return Settled(value, "replica"), None
+    reads_base = contested and policy.reads_base
+    noted = reads_base or (contested and policy.travels == "value" and not identical(present, value))
+    if noted and sent.base is None:
         return None
-    before, outcome, result = sent.base.before.get(column), "replica", extreme
-    if callable(policy):
-        result, outcome = _called(policy, before, present, value), "merged"
-    elif policy in ("max", "min"):
-        outcome = "hub" if identical(extreme, present) else "replica"
-    elif policy == "hub_wins" or (policy == "lww" and newest > stamp):
-        outcome = "hub"
-    elif policy == "review":
-        outcome = "open"
-    note = Note(
-        column,
-        outcome,  # type: ignore[arg-type]
-        "function" if callable(policy) else policy,
-        newest,
-        before,
-        value,
-        present,
-        result if outcome == "merged" else None,
-    )
-    return _Settled(result, outcome in ("replica", "merged"), note)
-
-
-def _called(function: ColumnFunction, base: Value, ours: Value, theirs: Value) -> Value:
-    """What the user's function makes of a conflict. Whatever goes wrong in it rejects this edit alone."""
-    name = getattr(function, "__name__", "?")
-    try:
-        result = function(base, ours, theirs)
-    except Reject:
-        raise
-    except Exception as error:
-        detail = f"the merge function {name} failed: {type(error).__name__}: {error}"
-        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY) from error
-    good = type(result) in (type(None), int, float, str, bytes)
-    if not good or (isinstance(result, int) and not INTEGER_MIN <= result <= INTEGER_MAX):
-        detail = f"the merge function {name} returned {type(result).__name__}, which cannot be carried"
-        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY)
-    return "NaN" if result != result else result
+    before = sent.base.before.get(column) if noted and sent.base is not None else None
+    newer = newest <= (sent.column_hlc[j], sent.replica)
+    settled = policy.settle(Contest(before, present, value, newer, rules.numeric[column]))
+    if not noted:
+        return settled, None
+    made = settled.value if settled.outcome == "merged" else None
+    return settled, Note(column, settled.outcome, policy.name, newest, before, value, present, made)

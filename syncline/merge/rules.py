@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TypeVar
 
-from syncline.errors import ConfigurationError, SynclineError
+from syncline.errors import ConfigurationError
+from syncline.merge.policies import (
+    COLUMN_POLICIES,
+    DELETE_POLICIES,
+    NUMBERS,
+    ROW_POLICIES,
+    ColumnFunction,
+    ColumnPolicy,
+    DeletePolicy,
+    RowPolicy,
+    default,
+    from_function,
+)
 from syncline.model.schema import TableSchema
-from syncline.model.values import Value, mask_of
+from syncline.model.values import mask_of
 
-ColumnFunction = Callable[[Value, Value, Value], Value]
-"""(base, ours, theirs) -> value. `ours` is the hub's present value, `theirs` what the replica sent, `base`
-what the replica had seen. Called only for a conflict. Must be pure; raise `Reject` to refuse the edit."""
-
-ColumnPolicy = Literal["lww", "sum", "max", "min", "hub_wins", "replica_wins", "review"]
-RowPolicy = Literal["row", "hub_wins", "replica_wins", "review"]
-Deletes = Literal["newer_wins", "delete_wins", "update_wins"]
-
-COLUMN_POLICIES = ("lww", "sum", "max", "min", "hub_wins", "replica_wins", "review")
-ROW_POLICIES = ("row", "hub_wins", "replica_wins", "review")
-DELETES = ("newer_wins", "delete_wins", "update_wins")
-NUMERIC_TYPES = frozenset({"any", "integer", "float", "decimal"})
-
-
-class Reject(SynclineError):
-    """Raised by a merge function: the edit is rejected with this reason and kept on the replica."""
-
-    code, title = "rejected_by_rule", "A merge rule refused the edit"
-    remedy = "Change the value so that the rule accepts it, or discard the edit."
+Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """How one table is merged.
 
-    `merge` maps columns to a policy (`lww`, `sum`, `max`, `min`, `hub_wins`, `replica_wins`, `review`, or
-    a function of base, ours, theirs); columns not named are `lww`. A single word holds for whole rows:
-    `row` (the newer row wins as a whole), `hub_wins`, `replica_wins`, `review`; `lww` means the default.
-    `deletes` settles an update against a delete: `newer_wins`, `delete_wins`, `update_wins`.
+    `merge` maps columns to the name of a policy (`merge.policies.COLUMN_POLICIES`) or to a function of base,
+    ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
+    `deletes` settles an update against a delete (`DELETE_POLICIES`). `docs/policies.md` lists them all.
     """
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
@@ -48,46 +41,63 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """`Table` resolved against a schema. `row` is set when rows compete as a whole.
+    """`Table` resolved against a schema.
 
-    `columns[i]` belongs to `TableSchema.values[i]`. `computed_mask` has the columns whose result depends
-    on the present value even without a conflict (`sum`, `max`, `min`).
+    `columns` has the policy of each value column by its number, `numeric` whether its values are compared
+    as numbers. `computed_mask` has the columns whose result depends on the present value even without a
+    conflict.
     """
 
-    row: RowPolicy | None
-    columns: tuple[ColumnPolicy | ColumnFunction, ...]
-    deletes: Deletes
+    row: RowPolicy
+    columns: Mapping[int, ColumnPolicy]
+    deletes: DeletePolicy
     computed_mask: int
-    numeric: tuple[bool, ...]
+    numeric: Mapping[int, bool]
 
 
 def resolve(schema: TableSchema, rules: Table) -> TableRules:
     """Check a table's rules against its schema. Raises ConfigurationError naming what is wrong."""
-    if rules.deletes not in DELETES:
-        raise ConfigurationError(_unknown("deletes", rules.deletes, DELETES, schema.name))
-    numeric = tuple(column.type in NUMERIC_TYPES for column in schema.values)
+    deletes = _named(DELETE_POLICIES, rules.deletes, "deletes", schema)
+    chosen: Mapping[str, str | ColumnFunction] = {}
+    row = default(ROW_POLICIES)
     if isinstance(rules.merge, str):
-        if rules.merge not in (*ROW_POLICIES, "lww"):
-            raise ConfigurationError(_unknown("merge", rules.merge, (*ROW_POLICIES, "lww"), schema.name))
-        row = None if rules.merge == "lww" else rules.merge
-        policies = ("lww",) * len(schema.values)
-        return TableRules(row, policies, rules.deletes, 0, numeric)  # type: ignore[arg-type]
-    names = [column.name for column in schema.values]
-    for name, policy in rules.merge.items():
+        row = _named(ROW_POLICIES, rules.merge, "merge", schema)
+    else:
+        chosen = rules.merge
+    names = [column.name for column in schema.values.values()]
+    for name in chosen:
         if name not in names:
             what = "is part of the key" if name in schema.key else "does not exist"
             raise ConfigurationError(_unknown(f"merge.{name} (it {what}): column", name, names, schema.name))
-        if not callable(policy) and policy not in COLUMN_POLICIES:
-            raise ConfigurationError(_unknown(f"merge.{name}", policy, COLUMN_POLICIES, schema.name))
-        if policy == "sum" and not numeric[names.index(name)]:
-            column = schema.column(name)
-            raise ConfigurationError(f"table {schema.name}: {name} is {column.type}, and only numbers add up")
-    columns = tuple(rules.merge.get(name, "lww") for name in names)
-    computed = mask_of(i for i, policy in enumerate(columns) if policy in ("sum", "max", "min"))
-    return TableRules(None, columns, rules.deletes, computed, numeric)  # type: ignore[arg-type]
+    columns = {
+        number: _column(schema, column.name, chosen.get(column.name))
+        for number, column in schema.values.items()
+    }
+    computed = mask_of(number for number, policy in columns.items() if policy.uses_present)
+    numeric = {number: column.type in NUMBERS for number, column in schema.values.items()}
+    return TableRules(row, columns, deletes, computed, numeric)
 
 
-def _unknown(what: str, given: object, known: tuple[str, ...] | list[str], table: str) -> str:
-    near = difflib.get_close_matches(str(given), known, 1)
+def _column(schema: TableSchema, name: str, chosen: str | ColumnFunction | None) -> ColumnPolicy:
+    if chosen is None:
+        return default(COLUMN_POLICIES)
+    if callable(chosen):
+        return from_function(chosen)
+    policy = _named(COLUMN_POLICIES, chosen, f"merge.{name}", schema)
+    kind = schema.column(name).type
+    if policy.types is not None and kind not in policy.types:
+        raise ConfigurationError(f"table {schema.name}: {name} is {kind}, and {policy.types_reason}")
+    return policy
+
+
+def _named(policies: Mapping[str, Policy], name: str, where: str, schema: TableSchema) -> Policy:
+    policy = policies.get(str(name))
+    if policy is None:
+        raise ConfigurationError(_unknown(where, name, policies, schema.name))
+    return policy
+
+
+def _unknown(what: str, given: object, known: Iterable[str], table: str) -> str:
+    near = difflib.get_close_matches(str(given), list(known), 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"table {table}: {what} {given!r} is none of {', '.join(known)}{hint}"

@@ -32,9 +32,9 @@ class ColumnSchema:
 
     `declared` is the type written in the device's CREATE TABLE; `central` the central database's own
     name for the type (used in casts by its adapter, never by the device). `computed` columns are made
-    by the central database: they travel to the device and never back. `increment` columns (merge
-    policy `sum`) travel to the hub as the difference, see `model.values.add`. `number` is negative while
-    none was given out.
+    by the central database: they travel to the device and never back. `increment` columns (their
+    merge policy says so) travel to the hub as the difference, see `model.values.add`. `number` is negative
+    while none was given out.
     """
 
     name: str
@@ -167,8 +167,10 @@ class Schema:
 
 
 def _numbered(table: TableSchema) -> tuple[ColumnSchema, ...]:
-    """The columns of a table, each with a number: new ones follow those that were given out, first the columns
-    outside the key, so that the masks of a new table have no gap."""
+    """The columns of a table, each with a number: new ones follow those that were given out.
+
+    The columns outside the key come first, so that the masks of a new table have no gap.
+    """
     if all(column.number >= 0 for column in table.columns):
         return table.columns
     fresh = max(table.used, *(column.number + 1 for column in table.columns), 0)

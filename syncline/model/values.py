@@ -122,6 +122,10 @@ def identical(left: Value, right: Value) -> bool:
     return left == right
 
 
+EVERYTHING = -1
+"""The column mask of what concerns a whole row: every column that there is, was and will be."""
+
+
 def mask_of(indices: Iterable[int]) -> int:
     """The column mask with these bits set."""
     mask = 0

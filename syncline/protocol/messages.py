@@ -431,8 +431,9 @@ class Verified(Record, frozen=True):
     """What the centre has at the instant up to which `changes` leads.
 
     `changes.more`: pull first and ask again; there is nothing else in the answer then. `tables` has a part
-    for each table, in the order of the schema, None for one that was too large for one answer: ask for its parts. `more`: the answer
-    ends with the key `end`; ask on from there. `groups` is MessagePack of `list[Group]`, with `digest`.
+    for each table, in the order of the schema; None for one that was too large for one answer: ask for its
+    parts. `more`: the answer ends with the key `end`; ask on from there. `groups` is MessagePack of
+    `list[Group]`, with `digest`.
     """
 
     changes: Changes

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from syncline.merge.policies import COLUMN_POLICIES
+
 Key = int
 Values = dict[str, Any]
 Stamp = tuple[int, str]
@@ -24,6 +26,11 @@ class Rules:
 
     policies: dict[str, Any]
     deletes: str = "newer_wins"
+
+    def adds_up(self, column: str) -> bool:
+        """Whether a column travels as the difference. How it settles is said again here, on purpose."""
+        policy = self.policies[column]
+        return not callable(policy) and COLUMN_POLICIES[policy].travels == "difference"
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ class ReferenceHub:
             if result is None:
                 differs = True
                 continue
-            differs = differs or (self.rules.policies[column] != "sum" and result[0] != value)
+            differs = differs or (not self.rules.adds_up(column) and result[0] != value)
             present[column] = result[0]
             kept.setdefault(hlc, []).append(column)
         for hlc in sorted(kept):
@@ -171,7 +178,7 @@ class ReferenceHub:
     ) -> tuple[Any] | None:
         """(new value,), or None where the present value stays."""
         policy = self.rules.policies[column]
-        if policy == "sum":
+        if self.rules.adds_up(column):
             return (present + value,)
         if policy in ("max", "min"):
             known = [v for v in (present, value) if v is not None]
@@ -251,7 +258,7 @@ class ReferenceReplica:
                 if touching:
                     before = (touching[0].old or {})[column]
                     value = image[column]
-                    if self.rules.policies[column] == "sum":
+                    if self.rules.adds_up(column):
                         value -= before
                     columns[column] = (value, touching[-1].hlc, touching[0].base, before)
         return Change(key, kind, edits[0].base, edits[-1].hlc, columns, image)
@@ -291,11 +298,11 @@ class ReferenceReplica:
         self.rows[key] = self._overlay(edits, local, dict(row))
 
     def _overlay(self, edits: list[Edit], local: Values, merged: Values) -> Values:
-        for column, policy in self.rules.policies.items():
+        for column in self.rules.policies:
             touching = [edit for edit in edits if column in edit.columns]
             if not touching:
                 continue
-            if policy == "sum":
+            if self.rules.adds_up(column):
                 shift = merged[column] - (touching[0].old or {})[column]
                 merged[column] = local[column] + shift
                 for edit in edits:

@@ -34,7 +34,7 @@ REJECTION = messages.Rejection(0, [b"k"], "unique", "taken", "change it", [1, [b
 EXAMPLES: list[Record] = [
     messages.Register("r", "f", "n", "p", "w"),
     messages.Registered("h", "f", "all", ["t"], messages.Limits(), "w", 0, 0),
-    messages.SchemaAnswer("f", [{"name": "t"}]),
+    messages.SchemaAnswer("f", [{"name": "t"}], 1),
     CHANGES,
     messages.Changes(),
     messages.Push(

@@ -51,7 +51,7 @@ class Desk:
             raise self.failure
         answers: dict[type, Response] = {
             messages.Register: messages.Registered("h", "f", "all", ["t"], self.limits, "w", 0, 0),
-            messages.SchemaQuery: messages.SchemaAnswer("f", [{"name": "t" * 2000}]),
+            messages.SchemaQuery: messages.SchemaAnswer("f", [{"name": "t" * 2000}], 1),
             messages.Pull: messages.Changes(),
             messages.Push: messages.Verdict(1),
             messages.BeginPush: messages.PushBegun(4, [1]),

@@ -48,14 +48,14 @@ class Bench:
 
     def put(self, table: str, *rows: Sequence[Any], columns: Sequence[str] | None = None) -> Group:
         """Rows as the hub has them: whole, or some columns (names) after the key."""
-        position = self.schema.position(table)
+        position = self.schema.number_of(table)
         names = [column.name for column in self.schema.tables[position].values]
         picked = range(len(names)) if columns is None else [names.index(name) for name in columns]
         return Group(position, "U", list(picked), [list(row) for row in rows])
 
     def gone(self, table: str, *keys: Any) -> Group:
         """Rows that are not there (keys of one column)."""
-        return Group(self.schema.position(table), "D", [], [[key] for key in keys])
+        return Group(self.schema.number_of(table), "D", [], [[key] for key in keys])
 
     def pull(self, *groups: Group, watermark: str = "w1", hlc: int = 0) -> Applied:
         """Take in a pull of one page."""

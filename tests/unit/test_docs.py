@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syncline.cli.configuration import Configuration, read
 from syncline.cli.verbs import application
-from syncline.merge.rules import COLUMN_POLICIES
+from syncline.merge.policies import COLUMN_POLICIES
 
 ROOT = Path(__file__).resolve().parents[2]
 

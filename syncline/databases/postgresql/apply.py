@@ -23,12 +23,12 @@ from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import everything, queries, split_mask
+from syncline.databases.postgresql.sql import queries, split_mask
 from syncline.databases.postgresql.stage import Loaded, place
 from syncline.errors import Conflict
 from syncline.hub import codes
 from syncline.hub.database import Refusal
-from syncline.model.values import mask_of
+from syncline.model.values import EVERYTHING, mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Application:
         self._digits = ""
 
     def run(self) -> list[Refusal]:
-        """Write everything, or nothing and say which rows are to blame."""
+        """Write or nothing and say which rows are to blame."""
         if self._refused or not self._parts:
             return self._refused
         for part in self._parts:
@@ -161,7 +161,7 @@ class Application:
         assert rows is not None, "asked before"
         self._applying(part, stage.columns)
         self._expect(part, self._session.copy(sql.copy_in(shape, stage.columns), rows.rows))
-        masks = split_mask(everything(len(shape.words)), len(shape.words))
+        masks = split_mask(EVERYTHING, len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
     def _update(self, part: Part, positions: Sequence[int]) -> None:
@@ -209,7 +209,7 @@ class Application:
         computed = shape.computed_mask
         if stage.entries is None:
             whole = stage.form != "update" or stage.op == "R"
-            mask = everything(words) if whole else mask_of(stage.columns) | computed
+            mask = EVERYTHING if whole else mask_of(stage.columns) | computed
             self._count(part, template, stage.op, self._origin, *split_mask(mask, words))
             return
         rows = set(part.rows)

@@ -15,7 +15,8 @@ import hashlib
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sql import WORD_BITS, dollar, everything, qualified, quote, split_mask
+from syncline.databases.postgresql.sql import WORD_BITS, dollar, qualified, quote, split_mask
+from syncline.model.values import EVERYTHING
 
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
 _NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"
@@ -84,7 +85,7 @@ def _entry(
 
 
 def _everything(shape: Shape) -> list[str]:
-    return [str(word) for word in split_mask(everything(len(shape.words)), len(shape.words))]
+    return [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
 
 
 def _function(shape: Shape, event: str, body: str) -> str:

@@ -123,7 +123,7 @@ class Shape:
 
 
 class Layout:
-    """All tracked tables: `shapes` by number in the order of the schema, `by_number` in that of the numbers."""
+    """All tracked tables: by number (`shapes`), and in the order of their numbers (`by_number`)."""
 
     def __init__(self, schema: Schema, facts: Mapping[int, Facts] = MappingProxyType({})) -> None:
         self.schema = schema

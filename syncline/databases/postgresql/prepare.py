@@ -14,11 +14,12 @@ from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.capture import Capture, capture_of
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import everything, qualified, queries
+from syncline.databases.postgresql.sql import qualified, queries, split_mask
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, from_plain, to_plain
+from syncline.model.values import EVERYTHING
 
 LAYOUT = 1
 
@@ -167,7 +168,7 @@ def _plan_table(
 
 def _widened(shape: Shape, word: str) -> str:
     """Add a word to the masks of a log. For entries that are there it says that its columns changed, too."""
-    full = everything(1)
+    (full,) = split_mask(EVERYTHING, 1)
     return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
 
 

@@ -56,11 +56,6 @@ def _element(item: str) -> str:
     return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def everything(words: int) -> int:
-    """The mask of an entry about the whole row: of every column that there is, was and will be."""
-    return (1 << WORD_BITS * words) - 1
-
-
 def mask_words(count: int) -> list[str]:
     """The names of the log columns that hold a mask of `count` bits."""
     words = max(1, -(-count // WORD_BITS))

@@ -164,8 +164,9 @@ class Writer(Reader, UploadKeeping):
                     return []
                 place(self._session, loaded)
             rows = self._session.run(*loaded.over(template), replica, str(oldest), array_of(sorted(running)))
+        whole = shape.table.all_mask
         return [
-            Rival(n, at, op, join_mask(words), hlc, origin)
+            Rival(n, at, op, join_mask(words) & whole, hlc, origin)
             for n, xid, seq, op, hlc, origin, *words in rows
             if not bases[base[n] if base else 0].sees(at := (shape.n, xid, seq))
         ]

@@ -21,13 +21,13 @@ from syncline.databases.sqlite.sql import (
     WALL,
     WORD_BITS,
     commas,
-    everything,
     mask_columns,
     numbered,
     quote,
     split_mask,
     text,
 )
+from syncline.model.values import EVERYTHING
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
@@ -91,7 +91,7 @@ def _log(
 
 
 def _whole(tracked: Tracked) -> list[str]:
-    return [str(word) for word in split_mask(everything(tracked.words), tracked.words)]
+    return [str(word) for word in split_mask(EVERYTHING, tracked.words)]
 
 
 def _old(tracked: Tracked, row: str) -> str:

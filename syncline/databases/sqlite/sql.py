@@ -42,11 +42,6 @@ def words_for(columns: int) -> int:
     return max(1, -(-columns // WORD_BITS))
 
 
-def everything(words: int) -> int:
-    """The mask of an entry about the whole row: of every column that there is, was and will be."""
-    return (1 << WORD_BITS * words) - 1
-
-
 def split_mask(mask: int, words: int) -> list[int]:
     """A mask as words, lowest first."""
     return [mask >> (WORD_BITS * word) & ((1 << WORD_BITS) - 1) for word in range(words)]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.rows import encoded
-from syncline.databases.sqlite.sql import commas, everything, mask_columns, numbered, split_mask
+from syncline.databases.sqlite.sql import commas, mask_columns, numbered, split_mask
 from syncline.errors import ValueRefused
 from syncline.hub.database import Stage
-from syncline.model.values import Row, mask_of
+from syncline.model.values import EVERYTHING, Row, mask_of
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
         chosen, order = ["e.hlc", *(f"e.{mask}" for mask in masks)], "e.rowid"
         where = "s.rowid = e.i"
     else:
-        mask = everything(words) if staged.whole else mask_of(stage.columns)
+        mask = EVERYTHING if staged.whole else mask_of(stage.columns)
         chosen, where = ["s.hlc", *map(str, split_mask(mask, words))], "1"
     connection.execute(
         f"INSERT INTO _sync_hub_log ({into})"

@@ -64,25 +64,27 @@ class Device:
 
     def add(self, op: Any, table: str, columns: Sequence[int], row: Row, at: float) -> None:
         base = [len(self.bases) - 1]
-        position = self.schema.position(table)
-        self.groups.append(m.PushGroup(position, op, list(columns), [row], delta([hlc(at)]), base))
+        number = self.schema.number_of(table)
+        self.groups.append(m.PushGroup(number, op, list(columns), [row], delta([hlc(at)]), base))
 
     def insert(self, table: str, *row: Value, at: float = 1, op: str = "I") -> None:
         """A whole row: key, then every value column."""
         self.add(op, table, self.schema.table(table).pushed, list(row), at)
 
     def update(self, table: str, key: Row, changes: dict[str, Value], at: float = 1) -> None:
-        names = [column.name for column in self.schema.table(table).values]
-        columns = sorted(names.index(name) for name in changes)
-        self.add("U", table, columns, [*key, *(changes[names[c]] for c in columns)], at)
+        values = self.schema.table(table).values
+        columns = [number for number, column in values.items() if column.name in changes]
+        self.add("U", table, columns, [*key, *(changes[values[c].name] for c in columns)], at)
 
     def delete(self, table: str, *key: Value, at: float = 1, op: str = "D") -> None:
         self.add(op, table, [], list(key), at)
 
     def detail(self, table: str, key: Row, before: dict[str, Value], image: Row | None) -> None:
-        names = [column.name for column in self.schema.table(table).values]
-        columns = [names.index(name) for name in before]
-        self.details.append(m.Detail(self.schema.position(table), key, columns, list(before.values()), image))
+        numbers = {column.name: number for number, column in self.schema.table(table).values.items()}
+        columns = [numbers[name] for name in before]
+        self.details.append(
+            m.Detail(self.schema.number_of(table), key, columns, list(before.values()), image)
+        )
 
     def message(self, number: int | None = None, **fields: Any) -> m.Push:
         """The push as it stands; `fields` replace its own."""

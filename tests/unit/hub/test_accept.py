@@ -164,7 +164,7 @@ def test_details_are_found_by_table_and_key() -> None:
         [Detail(0, [7], [2, 0], [5, "old"], ["new", 1, 6]), Detail(1, [1, "x"], [], [], [])], SCHEMA
     )
     assert found[0, (7,)].before == {2: 5, 0: "old"}
-    assert found[0, (7,)].image == ["new", 1, 6]
+    assert found[0, (7,)].image == {0: "new", 1: 1, 2: 6}
     assert found[1, (1, "x")].before == {}
 
 

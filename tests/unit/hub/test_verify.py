@@ -40,7 +40,7 @@ class Asking:
         self.schema = self.device.schema
 
     def ask(self, table: str | None = None, **fields: Any) -> m.Verified:
-        number = None if table is None else self.schema.position(table)
+        number = None if table is None else self.schema.number_of(table)
         for name in ("from_key", "to_key"):
             if name in fields:
                 fields[name] = key_text(fields[name])

@@ -9,9 +9,10 @@ import pytest
 
 from syncline import Reject, Table
 from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.policies import COLUMN_POLICIES
 from syncline.merge.rules import resolve
 from syncline.model.schema import ColumnSchema, TableSchema
-from syncline.model.values import Value
+from syncline.model.values import EVERYTHING, Value
 
 NOTES = TableSchema(
     "notes",
@@ -25,7 +26,7 @@ NOTES = TableSchema(
 )
 A, B, MADE = 1, 2, 4
 ALL = A | B | MADE
-COLUMN_POLICIES = ["lww", "max", "min", "hub_wins", "replica_wins", "review"]
+PLAIN = [name for name, policy in COLUMN_POLICIES.items() if policy.travels == "value"]
 
 
 def rival(hlc: int, mask: int = ALL, op: str = "U", origin: str = "other", unseen: int = ALL) -> Entry:
@@ -53,17 +54,18 @@ def gone(op: str = "D", hlc: int = 10, base: Base | None = None) -> Sent:
 def settle(
     sent: Sent, present: list[Value] | None, rivals: Sequence[Entry] = (), rules: Table | None = None
 ) -> Decision:
-    return decide(NOTES, resolve(NOTES, rules or Table()), sent, present, rivals)
+    there = None if present is None else dict(enumerate(present))
+    return decide(NOTES, resolve(NOTES, rules or Table()), sent, there, rivals)
 
 
-PAST = Base({0: 0, 1: 0}, [5, 0, "x"])
+PAST = Base({0: 0, 1: 0}, {0: 5, 1: 0, 2: "x"})
 """The replica started from a=0, b=0 and its row has a=5."""
 
 
 # Updates of a column
 
 
-@pytest.mark.parametrize("policy", [*COLUMN_POLICIES, lambda base, ours, theirs: 99])
+@pytest.mark.parametrize("policy", [*PLAIN, lambda base, ours, theirs: 99])
 def test_without_a_rival_every_policy_takes_what_was_sent(policy: Any) -> None:
     present: Value = {"max": 4, "min": 6}.get(policy if isinstance(policy, str) else "", 0)
     decision = settle(update([0], [5]), [present, 0, "x"], [], Table(merge={"a": policy}))
@@ -152,7 +154,7 @@ def test_policies_that_name_the_winner(policy: str, kept: bool, outcome: str, hl
     assert [(note.outcome, note.policy) for note in decision.notes] == [(outcome, policy)]
 
 
-@pytest.mark.parametrize("policy", COLUMN_POLICIES)
+@pytest.mark.parametrize("policy", PLAIN)
 def test_who_sent_what_is_there_already_has_no_conflict(policy: str) -> None:
     decision = settle(update([0], [7]), [7, 0, "x"], [rival(99, A)], Table(merge={"a": policy}))
     assert not decision.notes and not decision.wanted and decision.override
@@ -206,7 +208,7 @@ def test_an_insert_competes_as_a_whole(op: str, present: list[Value] | None, hlc
         assert [note.outcome for note in decision.notes] == ["hub"]
         return
     assert (decision.form, decision.op) == (("insert", "I") if present is None else ("update", "R"))
-    assert (decision.columns, decision.values, decision.entries) == ([0, 1], [5, 6], [(ALL, 10)])
+    assert (decision.columns, decision.values, decision.entries) == ([0, 1], [5, 6], [(EVERYTHING, 10)])
 
 
 def test_a_replacement_of_a_row_nobody_touched_but_that_is_gone_inserts_it() -> None:
@@ -241,7 +243,7 @@ def test_a_delete_of_a_row_that_is_gone_is_answered() -> None:
 
 def test_a_delete_without_rivals_is_done() -> None:
     decision = settle(gone(), [1, 1, "x"])
-    assert (decision.form, decision.op, decision.entries) == ("delete", "D", [(ALL, 10)])
+    assert (decision.form, decision.op, decision.entries) == ("delete", "D", [(EVERYTHING, 10)])
     assert not decision.override
 
 
@@ -260,6 +262,7 @@ def test_a_delete_against_an_update(deletes: str, hlc: int, deleted: bool) -> No
     assert decision.form == ("delete" if deleted else None)
     assert decision.override is not deleted
     (note,) = decision.notes
+    assert note.policy == deletes
     assert (note.outcome, note.base, note.sent) == ("replica" if deleted else "hub", [0, 0, "x"], None)
     assert note.hub == [7, 0, "x"]
 
@@ -274,27 +277,28 @@ def test_a_delete_against_an_update(deletes: str, hlc: int, deleted: bool) -> No
     ],
 )
 def test_an_update_against_a_delete(deletes: str, hlc: int, back: bool) -> None:
-    sent = update([0], [5], base=Base({0: 1}, [5, 4, "x"]))
+    sent = update([0], [5], base=Base({0: 1}, {0: 5, 1: 4, 2: "x"}))
     decision = settle(sent, None, [rival(hlc, op="D")], Table(deletes=deletes))
     assert decision.override
     (note,) = decision.notes
+    assert note.policy == deletes
     assert (note.base, note.sent, note.hub) == ([1, 4, "x"], [5, 4, "x"], None)
     if not back:
         assert decision.form is None and note.outcome == "hub"
         return
     assert note.outcome == "replica"
     assert (decision.form, decision.columns, decision.values) == ("insert", [0, 1], [5, 4])
-    assert decision.entries == [(ALL, 10)]
+    assert decision.entries == [(EVERYTHING, 10)]
 
 
 def test_an_update_of_a_row_gone_without_a_trace_brings_it_back() -> None:
-    decision = settle(update([0], [5], base=Base({0: 1}, [5, 4, "x"])), None)
+    decision = settle(update([0], [5], base=Base({0: 1}, {0: 5, 1: 4, 2: "x"})), None)
     assert decision.form == "insert" and decision.override and not decision.notes
 
 
 def test_a_row_comes_back_with_the_newest_hlc_of_its_columns() -> None:
-    sent = update([0, 1], [5, 6], hlc=12, stamps=[8, 12], base=Base({0: 0, 1: 0}, [5, 6, "x"]))
-    assert settle(sent, None, [rival(9, op="D")]).entries == [(ALL, 12)]
+    sent = update([0, 1], [5, 6], hlc=12, stamps=[8, 12], base=Base({0: 0, 1: 0}, {0: 5, 1: 6, 2: "x"}))
+    assert settle(sent, None, [rival(9, op="D")]).entries == [(EVERYTHING, 12)]
 
 
 # Policies for whole rows
@@ -304,7 +308,7 @@ def test_a_row_comes_back_with_the_newest_hlc_of_its_columns() -> None:
 @pytest.mark.parametrize("policy", ["row", "hub_wins", "replica_wins", "review"])
 @pytest.mark.parametrize("kind", ["update", "insert", "delete", "update of a deleted row"])
 def test_a_row_policy_settles_every_kind_of_edit(policy: str, hlc: int, kind: str) -> None:
-    base = Base({0: 0, 1: 0, 2: "x"}, [5, 0, "x"])
+    base = Base({0: 0, 1: 0, 2: "x"}, {0: 5, 1: 0, 2: "x"})
     sent = {
         "update": update([0], [5], base=base),
         "insert": whole("I", [5, 0]),

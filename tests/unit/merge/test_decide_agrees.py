@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from syncline import Table
 from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.policies import COLUMN_POLICIES, DELETE_POLICIES
 from syncline.merge.rules import resolve
 from syncline.model.schema import ColumnSchema, TableSchema
-from syncline.model.values import Value, mask_of
+from syncline.model.values import EVERYTHING, Value, mask_of
 from syncline.testing.reference import Change, ReferenceHub, Rules
+from syncline.testing.reference import Entry as LogEntry
 
 NAMES = ("a", "b", "c")
 TABLE = TableSchema(
@@ -24,9 +26,7 @@ TABLE = TableSchema(
 KEY = 1
 VALUES = st.integers(0, 3)
 HLCS = st.integers(1, 6)
-POLICIES = st.sampled_from(
-    ["lww", "sum", "max", "min", "hub_wins", "replica_wins", "review", lambda base, ours, theirs: 9]
-)
+POLICIES = st.sampled_from([*COLUMN_POLICIES, lambda base, ours, theirs: 9])
 WRITES = st.tuples(
     st.sampled_from("IUUD"),
     st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1),
@@ -39,7 +39,7 @@ WRITES = st.tuples(
 def histories(draw: st.DrawFn) -> tuple[ReferenceHub, Change]:
     """A hub with a log, and a change that replica `me` might send to it."""
     policies = {name: draw(POLICIES) for name in NAMES}
-    deletes = draw(st.sampled_from(["newer_wins", "delete_wins", "update_wins"]))
+    deletes = draw(st.sampled_from(list(DELETE_POLICIES)))
     hub = ReferenceHub(Rules(policies, deletes))
     for op, values, hlc, origin in draw(st.lists(WRITES, max_size=6)):
         if (op == "I") == (KEY in hub.rows):
@@ -77,10 +77,22 @@ def decision_of(hub: ReferenceHub, change: Change) -> Decision:
         stamps = [change.columns[NAMES[i]][1] for i in indices]
     else:
         indices, values, stamps = ([0, 1, 2], image or [], []) if change.kind in "IR" else ([], [], [])
-    sent = Sent(change.kind, indices, values, change.hlc, stamps, "me", Base(before, image))
+    sent = Sent(
+        change.kind,
+        indices,
+        values,
+        change.hlc,
+        stamps,
+        "me",
+        Base(before, None if image is None else dict(enumerate(image))),
+    )
     present = hub.rows.get(KEY)
     row: list[Value] | None = None if present is None else [present[name] for name in NAMES]
-    return decide(TABLE, rules, sent, row, rivals)
+    return decide(TABLE, rules, sent, None if row is None else dict(enumerate(row)), rivals)
+
+
+def _mask(entry: LogEntry) -> int:
+    return mask_of(NAMES.index(name) for name in entry.columns) if entry.op == "U" else EVERYTHING
 
 
 @settings(max_examples=700, deadline=None)
@@ -99,9 +111,7 @@ def test_a_decision_is_the_references(history: tuple[ReferenceHub, Change]) -> N
     else:
         after = before if decision.form is None else {KEY: {**before[KEY], **written}}
         assert hub.rows == after
-    recorded = [
-        (mask_of(NAMES.index(name) for name in entry.columns), entry.hlc) for entry in hub.log[length:]
-    ]
+    recorded = [(_mask(entry), entry.hlc) for entry in hub.log[length:]]
     assert decision.entries == recorded
     if recorded:
         assert decision.op == hub.log[length].op

@@ -6,6 +6,7 @@ import pytest
 
 from syncline import Table
 from syncline.errors import ConfigurationError
+from syncline.merge.policies import Contest
 from syncline.merge.rules import resolve
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.model.values import Value
@@ -29,8 +30,8 @@ def keep_ours(base: Value, ours: Value, theirs: Value) -> Value:
 
 def test_columns_not_named_are_lww() -> None:
     rules = resolve(STOCK, Table(merge={"qty": "sum", "seen": "max"}))
-    assert rules.columns == ("lww", "sum", "lww", "max")
-    assert rules.row is None and rules.deletes == "newer_wins"
+    assert [policy.name for policy in rules.columns.values()] == ["lww", "sum", "lww", "max"]
+    assert not rules.row.whole and rules.deletes.name == "newer_wins"
 
 
 def test_sum_max_and_min_depend_on_the_present_value() -> None:
@@ -39,12 +40,13 @@ def test_sum_max_and_min_depend_on_the_present_value() -> None:
 
 
 def test_numbers_are_compared_as_numbers_and_text_as_text() -> None:
-    assert resolve(STOCK, Table()).numeric == (False, True, True, False)
+    assert resolve(STOCK, Table()).numeric == {0: False, 1: True, 2: True, 3: False}
 
 
 @pytest.mark.parametrize("policy", ["row", "hub_wins", "replica_wins", "review"])
 def test_a_word_for_the_table_makes_rows_compete_as_a_whole(policy: str) -> None:
-    assert resolve(STOCK, Table(merge=policy)).row == policy
+    row = resolve(STOCK, Table(merge=policy)).row
+    assert row.name == policy and row.whole
 
 
 def test_lww_for_the_table_is_the_default() -> None:
@@ -52,7 +54,8 @@ def test_lww_for_the_table_is_the_default() -> None:
 
 
 def test_a_function_is_a_policy() -> None:
-    assert resolve(STOCK, Table(merge={"name": keep_ours})).columns[0] is keep_ours
+    policy = resolve(STOCK, Table(merge={"name": keep_ours})).columns[0]
+    assert policy.reads_base and policy.settle(Contest(1, 2, 3, True, False)) == (2, "merged")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ MESSAGES: list[Record] = [
     messages.Register("r1", "f", "a tablet", "r0", "w"),
     messages.Registered("h", "f", "all", ["a", "b"], Limits(), "w", 3, 4),
     messages.SchemaQuery(),
-    messages.SchemaAnswer("f", [{"name": "t", "columns": [{"name": "c", "default": None}]}]),
+    messages.SchemaAnswer("f", [{"name": "t", "columns": [{"name": "c", "default": None}]}], 1),
     PULL,
     messages.Changes(),
     CHANGES,

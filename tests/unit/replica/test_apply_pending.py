@@ -86,7 +86,7 @@ def test_a_unique_value_taken_by_a_pending_edit_is_kept_from_the_row_of_the_hub_
     assert bench.all("parent")[2:] == [(3, "c", None, 0), (4, None, "theirs", 0)]
     assert freeze(bench.device) is not None
     rejection = Rejection(
-        bench.schema.position("parent"), [3], "unique", "the name is taken", "Choose another."
+        bench.schema.number_of("parent"), [3], "unique", "the name is taken", "Choose another."
     )
     bench.verdict(bench.gone("parent", 3), rejected=[rejection])
     assert bench.all("parent")[2:] == [(4, "c", "theirs", 0)]
@@ -99,7 +99,7 @@ def test_a_parent_stays_while_a_pending_child_points_at_it_and_goes_with_the_ver
     bench.pull(bench.gone("parent", 2))
     assert (6, 2, "mine") in bench.all("child")
     assert freeze(bench.device) is not None
-    rejection = Rejection(bench.schema.position("child"), [6], "parent_missing", "no parent 2", "Insert it.")
+    rejection = Rejection(bench.schema.number_of("child"), [6], "parent_missing", "no parent 2", "Insert it.")
     bench.verdict(bench.gone("child", 6), rejected=[rejection])
     assert [row[0] for row in bench.all("parent")] == [1]
     assert bench.all("child") == [(5, 1, "k")]
@@ -150,7 +150,7 @@ def test_a_rejected_edit_is_kept_with_its_values_base_and_reason_l2_l12(bench: B
     bench.app.execute("DELETE FROM parent WHERE id = 2")
     frozen = freeze(bench.device)
     assert frozen is not None
-    position = bench.schema.position("parent")
+    position = bench.schema.number_of("parent")
     refused = [Rejection(position, [i], "check", f"row {i} is refused", "Mend it.") for i in (1, 2)]
     bench.verdict(bench.put("parent", [1, "a", "x", 10], [2, "b", "y", 20]), rejected=refused)
     assert bench.all("parent") == [(1, "a", "x", 10), (2, "b", "y", 20)]
@@ -169,7 +169,7 @@ def test_a_retried_edit_is_a_fresh_edit_and_a_discarded_one_is_forgotten(bench: 
     bench.app.execute("UPDATE parent SET n = n + 5 WHERE id = 1")
     bench.app.execute("DELETE FROM parent WHERE id = 2")
     assert freeze(bench.device) is not None
-    position = bench.schema.position("parent")
+    position = bench.schema.number_of("parent")
     refused = [Rejection(position, [i], "check", "", "") for i in (1, 2)]
     bench.verdict(bench.put("parent", [1, "a", "x", 30], [2, "b", "y", 20]), rejected=refused)
     first, second = rejected(bench.device)

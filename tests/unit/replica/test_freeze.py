@@ -145,7 +145,7 @@ def test_a_backlog_that_does_not_fit_a_request_is_one_push_in_chunks(bench: Benc
     assert frozen is not None and in_flight(bench.store) == frozen
     assert (frozen.number, frozen.body, frozen.rows, frozen.chunks) == (2, b"", 7, len(bench.chunks()))
     shown = [[(group.table, group.op, len(group.rows)) for group in chunk] for chunk in bench.chunks()]
-    parent, child = bench.schema.position("parent"), bench.schema.position("child")
+    parent, child = bench.schema.number_of("parent"), bench.schema.number_of("child")
     assert shown[:2] == [[(parent, "I", 3)], [(parent, "I", 2)]]
     assert [one for chunk in shown[2:] for one in chunk] == [(child, "D", 1), (parent, "D", 1)]
     assert is_complete(bench.device)
@@ -167,7 +167,7 @@ def test_l9_deletes_beyond_a_chunk_go_last_children_first(bench: Bench) -> None:
     limit(bench, push_rows=6)
     frozen = freeze(bench.device)
     order = [(group.op, group.table, len(group.rows)) for chunk in bench.chunks() for group in chunk]
-    parent, child = bench.schema.position("parent"), bench.schema.position("child")
+    parent, child = bench.schema.number_of("parent"), bench.schema.number_of("child")
     assert frozen is not None and frozen.rows == 41
     assert order[0] == ("I", parent, 1)
     assert [table for _, table, _ in order[1:]] == sorted([t for _, t, _ in order[1:]], reverse=True)
@@ -184,7 +184,7 @@ def test_what_is_beyond_one_push_waits_for_the_next_and_deletes_come_last(bench:
     while freeze(bench.device) is not None:
         pushes.append(sent(in_flight(bench.store)))
         bench.verdict()
-    parent = bench.schema.position("parent")
+    parent = bench.schema.number_of("parent")
     assert [sorted(op for _, op in push) for push in pushes][:2] == [["I"], ["I"]]
     assert [sum(map(len, push.values())) for push in pushes[:2]] == [3, 2]
     deletes = [row for push in pushes[2:] for rows in push.values() for row in rows]
@@ -222,7 +222,7 @@ def test_a_chunk_holds_as_many_bytes_as_the_hub_takes(bench: Bench) -> None:
 def test_a_row_larger_than_a_request_is_rejected_and_the_rest_goes_on(bench: Bench) -> None:
     bench.app.execute("INSERT INTO child VALUES (1, NULL, zeroblob(50000)), (2, NULL, 'small')")
     limit(bench, bytes=40_000)
-    assert sent(freeze(bench.device)) == {(bench.schema.position("child"), "I"): [[2, None, "small"]]}
+    assert sent(freeze(bench.device)) == {(bench.schema.number_of("child"), "I"): [[2, None, "small"]]}
     (edit,) = rejected(bench.device)
     assert (edit.table, edit.key, edit.op, edit.code) == ("child", (1,), "I", "too_large")
     assert bench.all("child") == [(2, None, "small")]
@@ -230,7 +230,7 @@ def test_a_row_larger_than_a_request_is_rejected_and_the_rest_goes_on(bench: Ben
 
 def test_a_null_in_a_key_is_rejected_and_kept(bench: Bench) -> None:
     bench.app.execute("INSERT INTO parent VALUES (NULL, 'x', 1), (NULL, 'y', 2), ('a', 'z', 3)")
-    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "I"): [["a", "z", 3]]}
+    assert sent(freeze(bench.device)) == {(bench.schema.number_of("parent"), "I"): [["a", "z", 3]]}
     assert [edit.values["name"] for edit in rejected(bench.device)] == ["x", "y"]
     assert bench.all("parent") == [("a", "z", 3)]
     assert bench.store.state().suppressed == 0
@@ -244,8 +244,8 @@ def test_text_that_is_not_utf8_is_rejected_with_its_children(bench: Bench) -> No
         """
     )
     assert sent(freeze(bench.device)) == {
-        (bench.schema.position("parent"), "I"): [["a", "z", 3]],
-        (bench.schema.position("child"), "I"): [[2, "a", "fine"]],
+        (bench.schema.number_of("parent"), "I"): [["a", "z", 3]],
+        (bench.schema.number_of("child"), "I"): [[2, "a", "fine"]],
     }
     kept = {(edit.table, edit.key): edit for edit in rejected(bench.device)}
     assert kept[("parent", (b"k\xff",))].code == "value_refused"
@@ -272,7 +272,7 @@ def test_a_refused_update_gives_way_where_its_old_unique_value_is_taken(bench: B
     bench.verdict()
     bench.app.execute("UPDATE parent SET name = CAST(x'ff' AS TEXT), count = 2 WHERE id = 'a'")
     bench.app.execute("UPDATE parent SET name = 'x' WHERE id = 'b'")
-    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "U"): [["b", "x"]]}
+    assert sent(freeze(bench.device)) == {(bench.schema.number_of("parent"), "U"): [["b", "x"]]}
     assert [edit.key for edit in rejected(bench.device)] == [("a",)]
     bench.verdict(bench.put("parent", ["a", "x", 1], ["b", "y", 1]))
     assert bench.all("parent") == [("a", "x", 1), ("b", "y", 1)]
@@ -286,7 +286,7 @@ def test_a_row_whose_parent_was_deleted_here_returns_to_it(bench: Bench) -> None
     bench.verdict()
     bench.app.execute("UPDATE child SET parent = 'b', note = CAST(x'ff' AS TEXT)")
     bench.app.execute("DELETE FROM parent WHERE id = 'a'")
-    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "D"): [["a"]]}
+    assert sent(freeze(bench.device)) == {(bench.schema.number_of("parent"), "D"): [["a"]]}
     assert bench.all("child") == [(1, "a", "n")]
     assert bench.rows("PRAGMA foreign_key_check") == []
 
@@ -297,7 +297,7 @@ def test_a_delete_with_text_that_is_not_utf8_in_it_goes_through(bench: Bench) ->
     bench.verdict()
     bench.app.execute("UPDATE parent SET name = CAST(x'ff' AS TEXT)")
     bench.app.execute("DELETE FROM parent")
-    assert sent(freeze(bench.device)) == {(bench.schema.position("parent"), "D"): [["a"]]}
+    assert sent(freeze(bench.device)) == {(bench.schema.number_of("parent"), "D"): [["a"]]}
     assert rejected(bench.device) == []
 
 
