@@ -129,13 +129,13 @@ def take_out_gone(work: Work, answer: Answer) -> None:
         for key in keys:
             del rows[key]
         if keys:
-            work.note_gone(work.device.by_number[n], keys)
+            work.note_gone(work.device.tables[n], keys)
     remove_gone(work)
 
 
 def show_held(work: Work, answer: Answer) -> None:
     """Try again to write what had no room, parents first; what has none now waits for the next apply."""
-    for _, t in sorted(work.device.tables.items()):
+    for t in work.device.tables.values():
         rows = work.held.get(t.n, {})
         before = len(rows) + 1
         while len(rows) < before:  # rows of one table may be each other's parents
@@ -228,7 +228,7 @@ def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
         if kind is None:
             write_row(work, t, key, state)
         elif kind == "U":
-            write, moved = merge(mine, list(state), list(state.values()), t.increments)
+            write, moved = merge(t, mine, state)
             bases += moved
             if mine.image is not None:
                 _show(work, t, key, mine.image, write)
@@ -247,7 +247,7 @@ def _show(
 ) -> None:
     """A hidden row is at the hub again: it comes back with its edits, or stays hidden, brought up to date."""
     for column, value in write.items():
-        image[column] = value
+        image[t.table.places[column]] = value
     if show_row(work, t, key, image):
         work.overlay.unpark(t, [key])
     else:

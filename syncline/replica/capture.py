@@ -106,7 +106,7 @@ def trigger_name(t: Statements, kind: str) -> str:
 
 def log_ddl(t: Statements) -> str:
     """The change log of a table. No declared types: values keep theirs."""
-    columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in range(len(t.values)))]
+    columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in t.values)]
     return (
         f"CREATE TABLE IF NOT EXISTS {t.log} (seq INTEGER PRIMARY KEY, op, at, checkpoint,"
         f" {', '.join(columns)})"
@@ -152,7 +152,7 @@ def _keys(t: Statements, row: str) -> dict[str, str]:
 
 
 def _olds(t: Statements, row: str) -> dict[str, str]:
-    return {f"o{i}": f"{row}.{name}" for i, name in enumerate(t.values)}
+    return {f"o{i}": f"{row}.{name}" for i, name in t.values.items()}
 
 
 def differs(column: Column, old: str = "OLD", new: str = "NEW") -> str:
@@ -196,7 +196,7 @@ def _on_delete(t: Statements) -> str:
 def _on_update(t: Statements, columns: dict[str, Column]) -> str | None:
     """An entry with mask and old values of the changed columns, if the key stays."""
     changed = {
-        i: differs(columns[column.name]) for i, column in enumerate(t.table.values) if not column.computed
+        i: differs(columns[column.name]) for i, column in t.table.values.items() if not column.computed
     }
     if not changed:
         return None

@@ -84,7 +84,7 @@ class Chains:
         self.count = 0
         self.refused: list[Refused] = []
         self._masks: dict[int, tuple[int, ...]] = {}
-        self._pushed = t.table.pushed
+        self._pushed, self._places = t.table.pushed, t.table.places
 
     def find(self, shapes: set[Shape]) -> None:
         """Number the rows that come here, and their entries. `shapes` are those that occur."""
@@ -181,7 +181,7 @@ class Chains:
 
     def _images(self, first: int, last: int) -> dict[int, Sequence[Value]]:
         t = self._t
-        values = "".join(f", t.{name}" for name in t.values)
+        values = "".join(f", t.{name}" for name in t.value_names)
         rows = self._store.rows(
             f"SELECT n.i{values}, 1 FROM temp._sync_chain n CROSS JOIN {t.name} t ON {t.row_key('t', 'n')}"
             f" WHERE n.i BETWEEN ? AND ?",
@@ -204,7 +204,7 @@ class Chains:
             columns, values, clocks = self._changed(chain)
         else:
             columns = self._pushed if kind in "IR" else ()
-            values = [chain.image[i] for i in columns] if chain.image is not None else []
+            values = [chain.image[self._places[i]] for i in columns] if chain.image is not None else []
         apart = any(clock != row_clock for clock in clocks)
         batch = groups.setdefault((kind, columns, apart), Batch(kind, list(columns)))
         batch.rows.append((*chain.key, *values))
@@ -223,11 +223,11 @@ class Chains:
             touched |= edit.mask
         columns = self._columns(touched)
         if alike and not touched & self._t.increments:
-            return columns, [chain.image[i] for i in columns], []
+            return columns, [chain.image[self._places[i]] for i in columns], []
         values, clocks = [], []
         for column in columns:
             touching = [edit for edit in chain.edits if edit.mask >> column & 1]
-            value = chain.image[column]
+            value = chain.image[self._places[column]]
             if self._t.increments >> column & 1:
                 value = subtract(value, touching[0].old[column])
             values.append(value)

@@ -51,7 +51,7 @@ class Finding:
 
     def described(self) -> Difference:
         """As a report says it."""
-        names = [*self.t.table.key, *(column.name for column in self.t.table.values)]
+        names = [*self.t.table.key, *(column.name for column in self.t.table.values.values())]
         here, centre = self.here, self.centre
         key = tuple(map(shown, (centre or here or self.key)[: self.t.arity]))
         if here is None or centre is None:
@@ -119,7 +119,7 @@ def _select(t: Statements, after: Key | None, to: Key | None) -> tuple[str, list
         if key is not None:
             tests.append(f"({keys}) {compare} ({t.key_marks})")
             bound += key
-    chosen, where = ", ".join([*t.keys, *t.values]), " AND ".join(tests)
+    chosen, where = ", ".join([*t.keys, *t.value_names]), " AND ".join(tests)
     return f"SELECT {chosen} FROM {t.name} WHERE {where} ORDER BY {keys}", bound
 
 
@@ -148,11 +148,11 @@ def read_again(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     by_table: dict[int, list[Finding]] = {}
     for finding in findings:
         if all(map(is_sound, finding.key)):
-            chosen = ", ".join([*finding.t.keys, *finding.t.values])
+            chosen = ", ".join([*finding.t.keys, *finding.t.value_names])
             sql = f"SELECT {chosen} FROM {finding.t.name} WHERE {finding.t.by_key}"
             finding.here = store.row(sql, finding.key)
         if not finding.is_equal:
-            by_table.setdefault(finding.t.position, []).append(finding)
+            by_table.setdefault(finding.t.rank, []).append(finding)
     left: list[Finding] = []
     for _, some in sorted(by_table.items()):
         some.sort(key=lambda finding: place(finding.key))

@@ -44,22 +44,22 @@ def unasked(device: Device, groups: Iterable[PushGroup]) -> list[Detail]:
 
 def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     """The details of some rows of the push in flight."""
-    for position, keys in _by_table(rows).items():
+    for n, keys in _by_table(rows).items():
         with device.store.read():
-            found = _of_table(device, device.tables[position], keys)
+            found = _of_table(device, device.tables[n], keys)
         yield from found
 
 
 def details_now(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     """`details`, inside a transaction."""
-    for position, keys in _by_table(rows).items():
-        yield from _of_table(device, device.tables[position], keys)
+    for n, keys in _by_table(rows).items():
+        yield from _of_table(device, device.tables[n], keys)
 
 
 def _by_table(rows: Iterable[RowId]) -> dict[int, list[Key]]:
     by_table: dict[int, list[Key]] = {}
-    for position, key in rows:
-        by_table.setdefault(position, []).append(key)
+    for n, key in rows:
+        by_table.setdefault(n, []).append(key)
     return by_table
 
 
@@ -78,7 +78,7 @@ def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
     for pending, base in zip(overlay.pending(t, keys), bases, strict=True):
         columns = sorted(base)
         image = _image_at(device, t, pending, cut)
-        found.append(Detail(t.position, list(pending.key), columns, [base[i] for i in columns], image))
+        found.append(Detail(t.n, list(pending.key), columns, [base[i] for i in columns], image))
     return as_offered(device, t, found) if is_offered(device.store) else found
 
 
@@ -97,7 +97,8 @@ def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list
             mask = joined_mask(row[: len(t.masks)])
             image = list(image or [None] * len(old))
             for i in indices_of(mask):
-                image[i] = old[i]
+                place = t.table.places[i]
+                image[place] = old[place]
         else:
             image = list(old)
     return None if image is None else list(image)

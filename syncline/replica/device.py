@@ -16,15 +16,13 @@ from syncline.replica.store import Store, quote
 
 @dataclass(slots=True)
 class Device:
-    """`tables[i]` is the table that travels as number i; `by_number` goes by the numbers of the file.
-
-    A table of the hub's schema that this file does not track is in neither.
+    """`tables` has the tracked tables by number, parents first: those of the hub's schema that this file does
+    not track are left out.
     """
 
     store: Store
     schema: Schema
     tables: dict[int, Statements]
-    by_number: dict[int, Statements]
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict)
 
     @classmethod
@@ -38,13 +36,9 @@ class Device:
                 remedy="Make it a replica with: syncline track FILE TABLE --hub URL",
             )
         schema = from_plain(json.loads(state.schema))
-        numbers = store.numbers()
-        tables = {
-            position: Statements(table, numbers[table.name], position)
-            for position, table in enumerate(schema.tables)
-            if table.name in numbers
-        }
-        return cls(store, schema, tables, {t.n: t for t in tables.values()})
+        tracked = set(store.numbers().values())
+        tables = {n: Statements(schema.by_number[n], rank) for n, rank in schema.rank.items() if n in tracked}
+        return cls(store, schema, tables)
 
     def named(self, name: str) -> Statements | None:
         """The tracked table of this name."""

@@ -52,9 +52,9 @@ class RowTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One group as it travels. `position` is its table's."""
+    """One group as it travels. `rank` is its table's place in the foreign-key order."""
 
-    position: int
+    rank: int
     deletes: bool
     rows: int
     body: bytes
@@ -96,12 +96,12 @@ class Draft:
         self.size += len(body)
         self.rows += rows
         self.hlc = max(self.hlc, max(batch.hlc))
-        self._put(Encoded(t.position, batch.op in ("D", "-"), rows, body))
+        self._put(Encoded(t.rank, batch.op in ("D", "-"), rows, body))
 
     def _group(self, t: Statements, batch: Batch) -> PushGroup:
         places = {checkpoint: self._place(checkpoint) for checkpoint in dict.fromkeys(batch.checkpoint)}
         return PushGroup(
-            t.position,
+            t.n,
             batch.op,
             batch.columns,
             cast("list[list[Value]]", batch.rows),  # tuples travel as lists do
@@ -153,10 +153,10 @@ class Draft:
 
     def _put_aside(self, deletes: Sequence[Encoded]) -> None:
         """Such that numbers ascend from the last table to the first."""
-        for position in sorted({group.position for group in deletes}, reverse=True):
+        for rank in sorted({group.rank for group in deletes}, reverse=True):
             self._aside += 1
-            number = ASIDE - (position << 24) + self._aside
-            self._keep(number, [group for group in deletes if group.position == position])
+            number = ASIDE - (rank << 24) + self._aside
+            self._keep(number, [group for group in deletes if group.rank == rank])
 
     def _finish(self) -> None:
         """Number the deletes after everything else."""
@@ -166,7 +166,7 @@ class Draft:
             if self._aside:
                 self._put_aside(deletes)
             else:
-                self._write(sorted(deletes, key=lambda group: -group.position))
+                self._write(sorted(deletes, key=lambda group: -group.rank))
         for (number,) in self._store.rows(_QUERIES["aside"], (ASIDE >> 1,)):
             self.chunks += 1
             self._store.execute(_QUERIES["renumber"], (self.chunks, self._number, number))

@@ -120,19 +120,10 @@ def _kind(store: Store) -> Iterator[Finding]:
         remedy = "Make one with: syncline clone URL FILE, or: syncline track FILE TABLE --hub URL"
         yield Finding("trouble", "not_a_replica", f"{store.path} is not a replica", remedy)
         return
-    layout = store.layout()
-    if layout is None:
+    if store.layout() is None:
         yield Finding("trouble", "state_missing", "the replica has lost its state", ANEW)
-    elif layout > LAYOUT:
-        sentence = f"the file has layout {layout}, this Syncline knows layout {LAYOUT}"
-        yield Finding(
-            "trouble", "store_layout", sentence, "Use the Syncline that wrote the file, or a newer one."
-        )
-    elif layout < LAYOUT:
-        sentence = f"the file has layout {layout}; it is brought to layout {LAYOUT} when it is opened"
-        yield Finding(
-            "warning", "older_layout", sentence, "Run: syncline status FILE; then examine it again."
-        )
+    else:
+        store.check()  # what it objects to is a finding
 
 
 # The tables ---------------------------------------------------------------------------------------------

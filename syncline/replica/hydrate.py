@@ -127,7 +127,7 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
         for statement in create_tables(schema):
             store.execute(statement)
         for table in schema.tables:
-            store.number(table.name)
+            store.number(table.number, table.name)
         device = Device.load(store)
         for t in device.tables.values():
             store.execute(capture.log_ddl(t))

@@ -102,10 +102,10 @@ def _again(
     device: Device, groups: Sequence[PushGroup], refused: Sequence[Sequence[object]]
 ) -> list[PushGroup]:
     """The groups without the rows that were rejected, on one base."""
-    without = {(position, _frozen(key)) for position, key in refused}
+    without = {(n, _frozen(key)) for n, key in refused}
     found = []
     for group in groups:
-        arity = len(device.schema.tables[group.table].key)
+        arity = len(device.schema.by_number[group.table].key)
         kept = [i for i, row in enumerate(group.rows) if (group.table, _frozen(row[:arity])) not in without]
         if kept:
             found.append(_picked(group, kept))
@@ -150,27 +150,28 @@ def as_offered(device: Device, t: Statements, found: Sequence[Detail]) -> list[D
 
 
 def _stand_in(t: Statements, group: PushGroup, images: dict[Key, list[Value] | None]) -> None:
-    if group.table != t.position or group.op != "U":
+    if group.table != t.n or group.op != "U":
         return
     for row in group.rows:
         key = tuple(row[: t.arity])
         if key in images and images[key] is None:
             image: list[Value] = [None] * len(t.values)
             for column, value in zip(group.columns, row[t.arity :], strict=True):
-                image[column] = value
+                image[t.table.places[column]] = value
             images[key] = image
 
 
 def _take_off(t: Statements, group: PushGroup, images: dict[Key, list[Value] | None]) -> None:
     counted = [(j, i) for j, i in enumerate(group.columns) if t.increments >> i & 1]
-    if group.table != t.position or group.op != "U" or not counted:
+    if group.table != t.n or group.op != "U" or not counted:
         return
     for row in group.rows:
         image = images.get(tuple(row[: t.arity]))
         if image is None:
             continue
         for j, column in counted:
+            place = t.table.places[column]
             try:
-                image[column] = subtract(image[column], row[t.arity + j])
+                image[place] = subtract(image[place], row[t.arity + j])
             except ValueRefused:  # not a number: nothing was added to it
                 continue

@@ -7,7 +7,7 @@ created, removed or replaced here compete as a whole: they stay as they are unti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ValueRefused
@@ -74,26 +74,26 @@ def kind_of(ops: Sequence[str], absent: bool) -> str | None:
 
 
 def merge(
-    pending: Pending, columns: Sequence[int], values: Sequence[Value], increments: int
+    t: Statements, pending: Pending, state: Mapping[int, Value]
 ) -> tuple[dict[int, Value], list[tuple[int, int, Value]]]:
-    """Lay the edits of a kind-U row over the hub's values.
+    """Lay the edits of a kind-U row over the hub's values, by column.
 
     Returns the columns to write, and the (column, log entry, old value) whose bases moved.
     """
     local, touched = pending.present or pending.image, pending.touched
     write: dict[int, Value] = {}
     moved: list[tuple[int, int, Value]] = []
-    for column, value in zip(columns, values, strict=True):
+    for column, value in state.items():
         if not touched >> column & 1:
             write[column] = value
-        elif increments >> column & 1 and local is not None:
+        elif t.increments >> column & 1 and local is not None:
             changes = [entry for entry in pending.entries if entry.mask >> column & 1]
             first = changes[0].old[column]
             if identical(first, value):
                 continue
             try:
                 shift = subtract(value, first)
-                write[column] = add(local[column], shift)
+                write[column] = add(local[t.table.places[column]], shift)
                 moved += [(column, entry.seq, add(entry.old[column], shift)) for entry in changes]
             except ValueRefused:  # not numbers: the edit stays as it is and the hub will say
                 write.pop(column, None)
@@ -173,7 +173,7 @@ class Overlay:
         self.load_keys(t, keys)
         if self.any(t):
             self._read_entries(t, rows)
-        values = ", ".join(f"t.{name}" for name in t.values) or "1"
+        values = ", ".join(f"t.{name}" for name in t.value_names) or "1"
         for number, *present in self._store.rows(
             f"SELECT k.i, {values} FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t"
             f" WHERE {t.row_key('t', 'k')}"
@@ -216,7 +216,7 @@ class Overlay:
         if not keys or not self.any(t):
             return found
         self.load_keys(t, keys)
-        width = len(t.masks)
+        width, places = len(t.masks), t.table.places
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *t.old_columns(t.table.all_mask)])
         for number, op, *rest in self._store.rows(
             f"SELECT k.i, l.op, {picked} FROM temp._sync_keys_{t.n} k"
@@ -228,7 +228,7 @@ class Overlay:
                 found[number].clear()
             else:
                 mask = joined_mask(rest[:width]) if op == "U" else t.table.all_mask
-                found[number].update({i: rest[width + i] for i in indices_of(mask)})
+                found[number].update({i: rest[width + places[i]] for i in indices_of(mask)})
         return found
 
     def move(self, t: Statements, moved: Sequence[tuple[int, int, Value]]) -> None:

@@ -92,7 +92,7 @@ def _children(work: Work, child: Statements, parent: Statements, fk: ForeignKey,
 def has_parents(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> bool:
     """Whether all parents are there that a row points at."""
     names = dict(zip(t.table.key, key, strict=True))
-    names |= {column.name: state.get(i) for i, column in enumerate(t.table.values)}
+    names |= {column.name: state.get(i) for i, column in t.table.values.items()}
     for fk in t.table.foreign_keys:
         parent = work.device.named(fk.parent)
         points = [names[name] for name in fk.columns]
@@ -128,7 +128,7 @@ def _candidates(work: Work, parent: Statements, points: dict[str, Value]) -> lis
     """Keys of edited rows that may be the parent with these values."""
     if not work.overlay.any(parent):
         return []
-    names = {column.name: f"o{i}" for i, column in enumerate(parent.table.values)}
+    names = {column.name: f"o{i}" for i, column in parent.table.values.items()}
     names |= {name: f"k{i}" for i, name in enumerate(parent.table.key)}
     if set(points) == set(parent.table.key):
         return [tuple(points[name] for name in parent.table.key)]
@@ -145,4 +145,4 @@ def _last_values(work: Work, t: Statements, seq: int) -> dict[int, Value]:
     columns = ", ".join(t.old_columns(t.table.all_mask)) or "1"
     row = work.store.row(f"SELECT {columns} FROM {t.log} WHERE seq = ?", (seq,))
     assert row is not None, "the entry was found by its number"
-    return dict(enumerate(row[: len(t.values)]))
+    return t.state_of(row)

@@ -122,6 +122,6 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
                 continue
             masks, values = rest[: len(t.masks)], rest[len(t.masks) :]
             shown = {"U": joined_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
-            old = {t.table.values[i].name: values[t.arity + i] for i in indices_of(shown)}
+            old = {t.table.values[i].name: values[t.arity + t.table.places[i]] for i in indices_of(shown)}
             name = "D" if op == "M" else op
             yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)

@@ -122,7 +122,7 @@ def _details(device: Device, drafted: Drafted, rows: Sequence[RowId]) -> list[De
 
 
 def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedRow, ...]) -> PushPreview:
-    tables = device.schema.tables
+    tables = device.schema.by_number
     turned_down = tuple(
         RejectedRow(
             tables[found.table].name,
@@ -142,7 +142,7 @@ def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedR
 
 def _overruled(device: Device, verdict: Verdict) -> Iterator[OverruledRow]:
     for group in open_groups(verdict.overrides, verdict.digest) if verdict.digest else []:
-        table = device.schema.tables[group.table]
+        table = device.schema.by_number[group.table]
         names = [table.values[column].name for column in group.columns]
         for row in group.rows:
             values = None

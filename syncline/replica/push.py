@@ -99,7 +99,7 @@ def _send_small(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Verdi
         if not verdict.wanted:
             return verdict
         known = []
-        wanted = [(position, tuple(key)) for position, key in verdict.wanted]
+        wanted = [(n, tuple(key)) for n, key in verdict.wanted]
         extra |= {(found.table, repr(found.key).encode()): found for found in details(device, wanted)}
     raise ProtocolError("the hub asks for the same details again and again")
 

@@ -88,7 +88,7 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
 
 
 def _take_over(device: Device, before: State, after: State) -> Applied:
-    store, tables = device.store, [device.tables[position] for position in sorted(device.tables)]
+    store, tables = device.store, list(device.tables.values())
     for t in tables:
         _compare(store, t)
     switch = _Switch(tables, before, after)
@@ -131,7 +131,7 @@ def _compare(store: Store, t: Statements) -> None:
         store.execute(f"DROP TABLE IF EXISTS {name}")
         store.execute(f"CREATE TABLE {name} ({t.key_columns}, PRIMARY KEY ({t.key_columns})) WITHOUT ROWID")
     columns = columns_of(store, t.table.name)
-    unequal = [differs(columns[column.name], "m", "f") for column in t.table.values]
+    unequal = [differs(columns[column.name], "m", "f") for column in t.table.values.values()]
     same = f" AND NOT ({' OR '.join(unequal)})" if unequal else ""
     store.execute(
         f"INSERT INTO {_differ(t)} SELECT {t.keys_of('f')} FROM {FRESH}.{t.name} f WHERE NOT EXISTS"
@@ -184,12 +184,12 @@ class _Switch:
         """What leaves is noted first: a unique value that it holds is free then."""
         for t in self.tables:
             for keys in _batches(work.store, f"SELECT {t.key_columns} FROM {_left(t)}"):
-                learn_group(work, Group(t.position, "D", [], keys))
+                learn_group(work, Group(t.n, "D", [], keys))
         for t in self.tables:
-            names = ", ".join([t.keys_of("f"), *(f"f.{name}" for name in t.values)])
+            names = ", ".join([t.keys_of("f"), *(f"f.{name}" for name in t.value_names)])
             fresh = f"{_differ(t)} d CROSS JOIN {FRESH}.{t.name} f WHERE {t.row_key('f', 'd')}"
             for rows in _batches(work.store, f"SELECT {names} FROM {fresh}"):
-                learn_group(work, Group(t.position, "U", list(range(len(t.values))), rows))
+                learn_group(work, Group(t.n, "U", list(t.values), rows))
 
     def advance(self, work: Work, answer: Answer) -> None:
         """The watermark last."""

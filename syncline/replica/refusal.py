@@ -40,7 +40,7 @@ def unreadable(device: Device, t: Statements, cut: int) -> list[Refused]:
     keys = [f"l.k{i}" for i in range(t.arity)]
     row = " AND ".join(f"t.{name} IS {key}" for name, key in zip(t.keys, keys, strict=True))
     olds = [f"l.{name}" for name in t.old_columns(t.increments)]
-    picked = ", ".join([*keys, *(f"t.{name}" for name in t.values), *olds])
+    picked = ", ".join([*keys, *(f"t.{name}" for name in t.value_names), *olds])
     sql = f"SELECT {picked} FROM {t.log} l LEFT JOIN {t.name} t ON {row} WHERE l.seq <= ?"
     found: dict[Key, None] = {}
     with device.store.undecoded():
@@ -80,7 +80,7 @@ def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
     store = work.store
     for key, edits in _edits(store, t, reasons).items():
         present = store.rows(
-            f"SELECT {', '.join(t.values) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
+            f"SELECT {', '.join(t.value_names) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
         )
         image: Sequence[Value] | None = (
             work.overlay.parked(t, key) if not present and _are_sound(key) else None
@@ -114,7 +114,7 @@ def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Ed
             masks, old = row[t.arity + 1 :][: len(t.masks)], row[t.arity + 1 + len(t.masks) :]
             mask = {"I": 0, "U": joined_mask([part or 0 for part in masks])}.get(op, t.table.all_mask)
             before = found.get(key, Edits((), {}))
-            base = {i: old[i] for i in indices_of(mask)} | before.base
+            base = {i: old[t.table.places[i]] for i in indices_of(mask)} | before.base
             found[key] = Edits((*before.ops, op), base)
     return found
 
@@ -122,8 +122,8 @@ def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Ed
 def _keep(
     store: Store, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
 ) -> None:
-    columns = sorted(edits.base) if kind in "UD" else list(range(len(t.values)))
-    values = [_kept(row[i]) for i in columns] if row and kind != "D" else []
+    columns = sorted(edits.base) if kind in "UD" else list(t.values)
+    values = [_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
     base = [_kept(edits.base.get(i)) for i in columns]
     keep_rejected(store, t.n, [_kept(value) for value in key], kind, (columns, values, base), reason, None)
 
@@ -136,7 +136,7 @@ def _clear(store: Store, t: Statements, key: Key) -> None:
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> None:
     """What cannot be read must not stay, even where a unique value keeps the old one from coming back."""
     for row in present:
-        for column, value in enumerate(row):
+        for column, value in t.state_of(row).items():
             if not _is_sound(value):
                 work.store.execute(t.update((column,)), (*key, placeholder(work, t, key, column)))
 

@@ -85,7 +85,7 @@ def retry(device: Device, number: int) -> None:
     """
     with device.store.transaction() as store:
         n, key, op, edit = _find(store, number)
-        t = device.by_number[n]
+        t = device.tables[n]
         try:
             _redo(store, t, tuple(unpack(key)), op, unpack(edit))
         except StoreConstraint as error:
@@ -132,7 +132,7 @@ def _redo(store: Store, t: Statements, key: Key, op: str, edit: dict[str, Any]) 
         )
     if op == "U":
         values = [
-            add(present[i], value) if t.increments >> i & 1 else value
+            add(present[t.table.places[i]], value) if t.increments >> i & 1 else value
             for i, value in zip(columns, values, strict=True)
         ]
     if columns:
@@ -141,7 +141,7 @@ def _redo(store: Store, t: Statements, key: Key, op: str, edit: dict[str, Any]) 
 
 def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
     number, n, key, op, edit, code, detail, remedy, parent, at, push = row
-    t, plain = device.by_number[n], unpack(edit)
+    t, plain = device.tables[n], unpack(edit)
     names = [t.table.values[i].name for i in plain["columns"]]
     above = None if parent is None else unpack(parent)
     return RejectedEdit(

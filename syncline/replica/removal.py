@@ -24,7 +24,7 @@ def remove_gone(work: Work) -> None:
     _settle_edited(work)
     _keep_parents(work)
     _hold_orphans(work)
-    tables = [t for _, t in sorted(work.device.tables.items()) if t.n in work.gone]
+    tables = [t for t in work.device.tables.values() if t.n in work.gone]
     for t in tables:
         _park_edited(work, t)
     for t in reversed(tables):

@@ -46,11 +46,10 @@ def _groups(findings: Iterable[Finding]) -> list[Group]:
         t = finding.t
         if finding.centre is None:
             if all(map(is_sound, finding.key)):
-                group = gone.setdefault(t.position, Group(t.position, "D", [], []))
+                group = gone.setdefault(t.rank, Group(t.n, "D", [], []))
                 group.rows.append(list(finding.key))
         else:
-            columns = list(range(len(t.values)))
-            group = whole.setdefault(t.position, Group(t.position, "U", columns, []))
+            group = whole.setdefault(t.rank, Group(t.n, "U", list(t.values), []))
             group.rows.append(list(finding.centre))
     return [*gone.values(), *(group for _, group in sorted(whole.items()))]
 

@@ -96,11 +96,11 @@ def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> boo
     """Put a hidden row with pending edits back, whole. False: another pending row stands in its way."""
     for _ in range(len(uniques(work, t)) + 1):
         try:
-            _write_set(work, t, range(len(t.values)), [[*key, *image]])
+            _write_set(work, t, list(t.values), [[*key, *image]])
             return True
         except StoreConstraint as error:
             _refuse_others(t, error, key)
-            found = _taken(work, t, key, dict(enumerate(image)))
+            found = _taken(work, t, key, t.state_of(image))
             if found is None or work.overlay.is_pending(t, found[0]) or not _displace(work, t, *found):
                 return False
     return False
@@ -117,7 +117,7 @@ def _make_room(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> 
     Changes `state` to what of the row can be written.
     """
     present = work.store.row(t.select, key)
-    merged = dict(enumerate(present)) if present is not None and t.values else {}
+    merged = {} if present is None else t.state_of(present)
     found = _taken(work, t, key, merged | state)
     if found is None:
         return False
@@ -131,9 +131,8 @@ def _taken(
     work: Work, t: Statements, key: Key, state: dict[int, Value]
 ) -> tuple[Key, tuple[str, ...]] | None:
     """The row that holds a unique value of this one, and the columns that are unique."""
-    places = {column.name: i for i, column in enumerate(t.table.values)}
     known = dict(zip(t.table.key, key, strict=True))
-    known |= {name: state[i] for name, i in places.items() if i in state}
+    known |= {column.name: state[i] for i, column in t.table.values.items() if i in state}
     for unique in uniques(work, t):
         wanted = [known.get(name) for name in unique]
         if None in wanted:
@@ -159,7 +158,7 @@ def _displace(work: Work, t: Statements, holder: Key, unique: Sequence[str]) -> 
         return True  # it leaves anyway: nothing of it is to be put back
     if not work.is_held(t, holder) or work.held[t.n][holder] is not None:
         kept = work.held.setdefault(t.n, {}).get(holder) or {}
-        work.held[t.n][holder] = {column: present[column], **kept}
+        work.held[t.n][holder] = {column: present[t.table.places[column]], **kept}
     return True
 
 
@@ -167,7 +166,7 @@ def _give_way(
     work: Work, t: Statements, key: Key, state: dict[int, Value], unique: Sequence[str], exists: bool
 ) -> bool:
     """Beside pending edits the hub's row keeps what it has, or begins without the value."""
-    names = {column.name: i for i, column in enumerate(t.table.values)}
+    names = {column.name: i for i, column in t.table.values.items()}
     own = [names[name] for name in unique if name in names and names[name] in state]
     if exists and own:
         work.hold(t, key, {column: state.pop(column) for column in own})
@@ -182,7 +181,7 @@ def _give_way(
 
 def _yielding(t: Statements, unique: Sequence[str]) -> int | None:
     """The column of a unique index that can be without its value for a while: rather one that may be NULL."""
-    columns = [i for i, column in enumerate(t.table.values) if column.name in unique]
+    columns = [i for i, column in t.table.values.items() if column.name in unique]
     columns.sort(key=lambda i: not t.table.values[i].nullable)
     return columns[0] if columns else None
 

@@ -29,8 +29,7 @@ class Part(Enum):
 def select(device: Device, rows: int) -> list[Cut]:
     """How far each table is covered by a push of at most `rows` rows, in schema order; tables of which
     nothing is covered are left out. Inside a write transaction, after `pending.settle`."""
-    tables = [device.tables[position] for position in sorted(device.tables)]
-    ends = [(t, *_extent(device.store, t)) for t in tables]
+    ends = [(t, *_extent(device.store, t)) for t in device.tables.values()]
     if sum(count for _, count, _ in ends) <= rows:
         return [(t, last) for t, count, last in ends if count]
     waiting = [t for t, count, _ in ends if count]

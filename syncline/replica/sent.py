@@ -31,7 +31,7 @@ _QUERIES = queries("syncline.replica", "sent.sql")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a kept push. `refused`: [table position, key] of what was rejected."""
+    """One part of a kept push. `refused`: [table number, key] of what was rejected."""
 
     fingerprint: str | None
     refused: list[list[Any]]

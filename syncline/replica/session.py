@@ -53,7 +53,7 @@ def register(store: Store) -> Flow[Registered]:
 def fetch_schema(expected: str) -> Flow[Schema]:
     """The hub's tables, as they should be on the device."""
     answer = yield from ask(SchemaQuery(), SchemaAnswer)
-    schema = from_plain({"tables": answer.tables})
+    schema = from_plain({"tables": answer.tables, "used": answer.used})
     if schema.fingerprint != expected or answer.fingerprint != expected:
         raise SchemaChanged(
             "the hub's schema changed while it was asked for",

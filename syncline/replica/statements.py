@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from syncline.model.schema import TableSchema
-from syncline.model.values import indices_of
+from syncline.model.values import Value, indices_of, mask_of
 from syncline.replica.store import log_name, quote
 
 
 class Statements:
-    """Names and statements of the table with number `n` (of `_sync_table`) and a position on the wire."""
+    """Names and statements of a table: `n` is its number, `rank` its place in the foreign-key order."""
 
-    def __init__(self, table: TableSchema, n: int, position: int) -> None:
-        self.table, self.n, self.position = table, n, position
+    def __init__(self, table: TableSchema, rank: int) -> None:
+        self.table, self.n, self.rank = table, table.number, rank
         self.name = quote(table.name)
         self.keys = [quote(column.name) for column in table.keys]
-        self.values = [quote(column.name) for column in table.values]
+        self.values = {number: quote(column.name) for number, column in table.values.items()}
+        """The value columns by number, in the order of a whole row."""
+        self.value_names = list(self.values.values())
         self.folds = "collate" in (table.ddl or "").lower()
         """Whether keys may be equal in the file's eyes (NOCASE, RTRIM) and not be the same key."""
         self._made: dict[tuple[str, tuple[int, ...]], str] = {}
@@ -37,11 +39,15 @@ class Statements:
     @cached_property
     def increments(self) -> int:
         """The mask of the columns merged by `sum`."""
-        return sum(1 << i for i, column in enumerate(self.table.values) if column.increment)
+        return mask_of(number for number, column in self.table.values.items() if column.increment)
 
     def is_whole(self, columns: Sequence[int]) -> bool:
         """Whether these are all value columns: a row that can be inserted."""
         return len(columns) == len(self.values)
+
+    def state_of(self, image: Sequence[Value]) -> dict[int, Value]:
+        """The values of a whole row by column. What follows them (the lone 1 of `select`) is left out."""
+        return dict(zip(self.values, image, strict=False))
 
     # Rows ---------------------------------------------------------------------------------------------
 
@@ -83,7 +89,7 @@ class Statements:
     @cached_property
     def select(self) -> str:
         """All value columns of one row (a lone 1 for a table that has none)."""
-        return f"SELECT {', '.join(self.values) or '1'} FROM {self.name} WHERE {self.by_key}"
+        return f"SELECT {', '.join(self.value_names) or '1'} FROM {self.name} WHERE {self.by_key}"
 
     # Keys in temporary tables -------------------------------------------------------------------------
 
@@ -119,8 +125,8 @@ class Statements:
 
     @cached_property
     def masks(self) -> list[str]:
-        """The log's mask columns, one for 62 value columns."""
-        return mask_columns(len(self.values))
+        """The log's mask columns, one for 62 numbers of value columns."""
+        return mask_columns(self.table.bits)
 
     def old_columns(self, mask: int) -> list[str]:
         """The log's columns with the former values of these value columns."""
@@ -134,9 +140,9 @@ class Statements:
         return self._made[place]
 
 
-def mask_columns(values: int) -> list[str]:
-    """mask1, mask2, ... as many as `values` columns need."""
-    return [f"mask{i}" for i in range(1, max(1, -(-values // 62)) + 1)]
+def mask_columns(bits: int) -> list[str]:
+    """mask1, mask2, ... as many as a mask of so many bits needs."""
+    return [f"mask{i}" for i in range(1, max(1, -(-bits // 62)) + 1)]
 
 
 def joined_mask(parts: Sequence[int | None]) -> int:

@@ -41,11 +41,12 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
     if not names:
         raise UsageError("no table is named", remedy="Name the tables that are to take part.")
     yield from _begin(store, names, hub_url)
-    notes = yield from copy_chunks(Device.load(store), _stage_chunk, progress)
+    device = Device.load(store)
+    notes = yield from copy_chunks(device, _stage_chunk, progress)
     with store.transaction():
         fresh = [name for name in names if name not in store.numbers() or not _captured(store, name)]
         for name in fresh:
-            store.number(name)
+            store.number(device.schema.number_of(name), name)
     join = _Join(fresh, notes)
     run_steps(
         Device.load(store),

@@ -111,7 +111,7 @@ class Upload:
             else:
                 if not verdict.wanted:
                     return verdict
-                wanted = [(position, tuple(key)) for position, key in verdict.wanted]
+                wanted = [(n, tuple(key)) for n, key in verdict.wanted]
                 known |= {(found.table, repr(found.key)): found for found in self.lookup(wanted)}
                 if len(known) > FEW:
                     yield from self._put_details(known)

@@ -52,7 +52,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     keep_conflicts(work.store, verdict.conflicts)
     keep_sent(work.store, verdict, work.device.limits().keep_sent)
     for n, cut in cuts.items():
-        _clear(work.store, work.device.by_number[n], cut)
+        _clear(work.store, work.device.tables[n], cut)
     clear_outbox(work.store)
     work.overlay.forget()
     if hidden:
@@ -74,7 +74,7 @@ def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
         keys.setdefault(n, set()).add(tuple(unpack(key)))
     found = []
     for n in keys.keys() & cuts.keys():
-        t = work.device.by_number[n]
+        t = work.device.tables[n]
         rows = work.overlay.pending(t, list(keys[n]))
         work.overlay.unpark(t, [row.key for row in rows if row.present is not None])
         for pending in rows:
@@ -109,8 +109,8 @@ def _uncover(work: Work, hidden: Sequence[Hidden], overrides: Sequence[Group]) -
             _supersede(work, row)
         if row.pending.image is not None and not row.more:
             work.overlay.unpark(t, [key])
-            if row.covered in "IRU" and (t.position, key) not in answered:
-                write_row(work, t, key, dict(enumerate(row.pending.image)))
+            if row.covered in "IRU" and (t.n, key) not in answered:
+                write_row(work, t, key, t.state_of(row.pending.image))
 
 
 def _supersede(work: Work, row: Hidden) -> None:
@@ -134,16 +134,16 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
     if not refused:
         return
     sent = _sent(work, refused.keys())
-    for position, rejections in _by_table(refused.values()).items():
-        t = work.device.tables[position]
+    for n, rejections in _by_table(refused.values()).items():
+        t = work.device.tables[n]
         keys = [tuple(rejection.key) for rejection in rejections]
-        bases = work.overlay.first_values(t, keys, cuts.get(t.n, 0))
+        bases = work.overlay.first_values(t, keys, cuts.get(n, 0))
         for key, rejection, base in zip(keys, rejections, bases, strict=True):
-            op, columns, values = sent.get((position, key), ("U", [], []))
+            op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
                 columns = indices_of(t.table.all_mask)
             edit = columns, values, [base.get(i) for i in columns]
-            keep_rejected(work.store, t.n, key, op, edit, _reason(work, rejection), verdict.number)
+            keep_rejected(work.store, n, key, op, edit, _reason(work, rejection), verdict.number)
 
 
 def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
@@ -156,8 +156,8 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
 def _reason(work: Work, rejection: Rejection) -> Reason:
     parent = None
     if rejection.parent is not None:
-        position, key = rejection.parent
-        parent = work.device.schema.tables[position].name, tuple(key)
+        n, key = rejection.parent
+        parent = work.device.schema.by_number[n].name, tuple(key)
     return Reason(rejection.code, rejection.detail, rejection.remedy, parent)
 
 
@@ -168,7 +168,7 @@ def _sent(
     found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
     for _, digest, body in sealed(work.store):
         for group in open_push(body, digest):
-            arity = len(work.device.schema.tables[group.table].key)
+            arity = len(work.device.schema.by_number[group.table].key)
             for values in group.rows:
                 place = group.table, tuple(values[:arity])
                 if place in wanted:

@@ -110,7 +110,7 @@ class _Survey:
                 if whole or finding.centre is not None:
                     known = [*row[:arity], *(finding.centre or row)[arity:]]
                     for column, value in zip(group.columns, row[arity:], strict=True):
-                        known[arity + column] = value
+                        known[arity + finding.t.table.places[column]] = value
                     finding.centre = known
 
 
@@ -132,10 +132,10 @@ def _report(
     survey: _Survey, started: float, found: Sequence[Finding], left: Sequence[Finding] | None
 ) -> VerifyReport:
     device = survey.device
-    wrong = {finding.t.position for finding in found}
+    wrong = {finding.t.n for finding in found}
     tables = tuple(
-        ComparedTable(t.table.name, *survey.rows.get(position, (0, 0)), position not in wrong)
-        for position, t in sorted(device.tables.items())
+        ComparedTable(t.table.name, *survey.rows.get(n, (0, 0)), n not in wrong)
+        for n, t in device.tables.items()
     )
     now = found if left is None else left
     return VerifyReport(
@@ -289,16 +289,16 @@ def _compare_tables(survey: _Survey, answer: Verified) -> None:
     if len(answer.tables) != len(device.schema.tables):
         raise ProtocolError("the hub has compared another number of tables than the schema has")
     spans, rows = [], {}
-    for position, t in sorted(device.tables.items()):
-        part = answer.tables[position]
+    for n, t in device.tables.items():
+        part = answer.tables[t.rank]
         if part is None:
             count = device.store.value(f"SELECT count(*) FROM {t.name}")
-            spans.append(Span(position, None, None, max(LEAF, _size(count)), counts=True))
+            spans.append(Span(n, None, None, max(LEAF, _size(count)), counts=True))
             continue
         digest = Range(device.store, t, None, None).digest(None)
-        rows[position] = digest.rows, part.rows
+        rows[n] = digest.rows, part.rows
         if digest.hex != part.digest:
-            spans.append(Span(position, None, None, _size(part.rows)))
+            spans.append(Span(n, None, None, _size(part.rows)))
     survey.agenda, survey.rows = spans, rows
 
 
@@ -357,7 +357,7 @@ def _compare_parts(survey: _Survey, span: Span, parts: Sequence[Part], end: Key 
 
 
 def _arity(device: Device, table: int) -> int:
-    return len(device.schema.tables[table].key)
+    return len(device.schema.by_number[table].key)
 
 
 # Repair ------------------------------------------------------------------------------------------------

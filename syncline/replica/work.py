@@ -45,7 +45,7 @@ class Work:
         hub's word, and counts for more than a stand-in that was shown for it."""
         kept = self.held.setdefault(t.n, {})
         if key not in kept or kept[key] is not None:
-            kept[key] = {**dict(enumerate(shown)), **(kept.get(key) or {})}
+            kept[key] = {**t.state_of(shown), **(kept.get(key) or {})}
 
     def release(self, t: Statements, key: Key) -> Held:
         """Take what is kept of a row; KeyError if nothing is."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from syncline.model.values import identical
 from syncline.replica.pending import log_entries, settle
 from tests.support.device import Bench
+from tests.support.numbering import NUMBERINGS, using
 
 DDL = """
 CREATE TABLE parent (id TEXT PRIMARY KEY, name TEXT UNIQUE, x);
@@ -80,8 +81,8 @@ Table = dict[tuple[Any, ...], dict[str, Any]]
 def contents(bench: Bench) -> dict[str, Table]:
     found: dict[str, Table] = {}
     for t in bench.device.tables.values():
-        names = [column.name for column in t.table.values]
-        rows = bench.rows(f"SELECT {', '.join([*t.keys, *t.values])} FROM {t.name}")
+        names = [column.name for column in t.table.values.values()]
+        rows = bench.rows(f"SELECT {', '.join([*t.keys, *t.value_names])} FROM {t.name}")
         found[t.table.name] = {row[: t.arity]: dict(zip(names, row[t.arity :], strict=True)) for row in rows}
     return found
 
@@ -120,9 +121,10 @@ def spelled(tables: dict[str, Table]) -> Any:
     }
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("capture") / "device.db", DDL)
+@pytest.fixture(scope="module", params=NUMBERINGS)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with using(request.param):
+        made = Bench(tmp_path_factory.mktemp("capture") / "device.db", DDL)
     made.app.execute("PRAGMA synchronous = OFF")
     yield made
     made.close()

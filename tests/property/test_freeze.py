@@ -20,10 +20,11 @@ from syncline.replica.freeze import Frozen, freeze, is_complete
 from syncline.replica.store import Store
 from syncline.testing.reference import Change, ReferenceReplica, Rules
 from tests.support.device import Bench
+from tests.support.numbering import using
 
 KEYED = {
-    "the key is the row's number": "INTEGER PRIMARY KEY",
-    "rows have numbers besides": "INT PRIMARY KEY NOT NULL",
+    "the key is the row's number": ("INTEGER PRIMARY KEY", "dense"),
+    "rows have numbers besides": ("INT PRIMARY KEY NOT NULL", "gapped"),
 }
 COLUMNS = ["a", "b", "n"]
 KEYS = st.integers(1, 5)
@@ -116,7 +117,7 @@ class Pair:
         assert (frozen is None) == (flight is None)
         if frozen is not None and flight is not None:
             assert frozen.number == flight[0]
-            assert_same(changes(frozen, self.bench.store), {change.key: change for change in flight[1]})
+            assert_same(changes(frozen, self.bench), {change.key: change for change in flight[1]})
 
     def answer(self) -> None:
         if self.reference.flight is not None:
@@ -124,11 +125,12 @@ class Pair:
             self.reference.verdict({})
 
 
-def changes(frozen: Frozen, store: Store) -> dict[int, Change]:
+def changes(frozen: Frozen, bench: Bench) -> dict[int, Change]:
     """The push in the reference's form; watermark w5 is 5."""
     found = {}
+    names = {number: column.name for number, column in bench.schema.table("t").values.items()}
     marks = [int(mark[1:]) for mark in frozen.bases]
-    for group in (group for _, digest, body in sealed(store) for group in open_push(body, digest)):
+    for group in (group for _, digest, body in sealed(bench.store) for group in open_push(body, digest)):
         clocks = undelta(group.hlc)
         for i, (key, *values) in enumerate(group.rows):
             base = marks[group.base[i] if group.base else 0]
@@ -136,9 +138,9 @@ def changes(frozen: Frozen, store: Store) -> dict[int, Change]:
             for j, column in enumerate(group.columns if group.op == "U" else []):
                 hlc = group.column_hlc[i][j] if group.column_hlc else clocks[i]
                 seen = marks[group.column_base[i][j]] if group.column_base else base
-                columns[COLUMNS[column]] = (values[j], hlc, seen, None)
+                columns[names[column]] = (values[j], hlc, seen, None)
             if group.op in "IR":
-                image = dict(zip(COLUMNS, values, strict=True))
+                image = {names[column]: value for column, value in zip(group.columns, values, strict=True)}
             assert key not in found
             found[key] = Change(key, group.op, base, clocks[i], columns, image)
     return found
@@ -172,8 +174,10 @@ def _as_with_large_backlogs() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=KEYED.values(), ids=list(KEYED))
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    ddl = f"CREATE TABLE t (id {request.param}, a, b, n INTEGER)"
-    made = Bench(tmp_path_factory.mktemp("freeze") / "device.db", ddl, ["n"])
+    key, numbering = request.param
+    ddl = f"CREATE TABLE t (id {key}, a, b, n INTEGER)"
+    with using(numbering):
+        made = Bench(tmp_path_factory.mktemp("freeze") / "device.db", ddl, ["n"])
     for execute in (made.app.execute, made.store.execute):
         execute("PRAGMA synchronous = OFF")
     yield made
@@ -184,7 +188,8 @@ def emptied(bench: Bench) -> Bench:
     """As new: no rows, no edits, no pushes, watermark w0."""
     bench.app.execute("DELETE FROM t")
     with bench.store.transaction() as store:
-        for table in ("log_1", "outbox", "outbox_cut", "parked", "held", "conflict"):
+        store.execute(f"DELETE FROM {bench.log('t')}")
+        for table in ("outbox", "outbox_cut", "parked", "held", "conflict"):
             store.execute(f"DELETE FROM _sync_{table}")
         store.set_state(push=0, limits=None)
         store.advance("w0", 0)
@@ -208,12 +213,12 @@ def drain(bench: Bench) -> list[dict[int, Change]]:
         frozen = freeze(bench.device)
         if frozen is None:
             return pushes
-        pushes.append(changes(frozen, bench.store))
-        assert is_complete(bench.device) == (bench.store.value(BEYOND) == 0)
+        pushes.append(changes(frozen, bench))
+        assert is_complete(bench.device) == (bench.store.value(BEYOND.format(log=bench.log("t"))) == 0)
         bench.verdict()
 
 
-BEYOND = "SELECT count(*) FROM _sync_log_1 WHERE seq > (SELECT max(seq) FROM _sync_outbox_cut)"
+BEYOND = "SELECT count(*) FROM {log} WHERE seq > (SELECT max(seq) FROM _sync_outbox_cut)"
 
 
 @settings(max_examples=100, deadline=None)
@@ -272,7 +277,7 @@ def ranked(change: Change) -> Change:
 def saved(bench: Bench) -> dict[str, list[Any]]:
     return {
         table: bench.rows(f"SELECT * FROM {table}")
-        for table in ("t", "_sync_log_1", "_sync_parked", "_sync_checkpoint")
+        for table in ("t", bench.log("t"), "_sync_parked", "_sync_checkpoint")
     }
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from syncline.databases.sqlite.reflect import reflect
-from syncline.model.schema import Schema, TableSchema, arrange, to_plain
+from syncline.model.schema import Schema, TableSchema, arrange, from_plain, to_plain
 from syncline.protocol.body import open_push, seal
 from syncline.protocol.messages import Changes, Group, PushGroup, Verdict
 from syncline.replica import capture
 from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store
+from tests.support.numbering import numbered
 
 
 class Bench:
@@ -26,7 +28,7 @@ class Bench:
         self.app = sqlite3.connect(path, isolation_level=None)
         self.app.execute("PRAGMA foreign_keys = ON")
         self.app.executescript(ddl)
-        self.schema = _schema(self.app, set(increments))
+        self.schema = numbered(_schema(self.app, set(increments)))
         self.store = Store.open_private(path)
         with self.store.transaction() as store:
             store.prepare("replica-1")
@@ -34,7 +36,7 @@ class Bench:
                 schema=json.dumps(to_plain(self.schema)), fingerprint=self.schema.fingerprint, hub="hub-1"
             )
             for table in self.schema.tables:
-                store.number(table.name)
+                store.number(table.number, table.name)
             store.advance("w0", 0)
             self.device = Device.load(store)
             for t in self.device.tables.values():
@@ -47,11 +49,13 @@ class Bench:
     # What the hub sends -------------------------------------------------------------------------------
 
     def put(self, table: str, *rows: Sequence[Any], columns: Sequence[str] | None = None) -> Group:
-        """Rows as the hub has them: whole, or some columns (names) after the key."""
-        position = self.schema.number_of(table)
-        names = [column.name for column in self.schema.tables[position].values]
-        picked = range(len(names)) if columns is None else [names.index(name) for name in columns]
-        return Group(position, "U", list(picked), [list(row) for row in rows])
+        """Rows as the hub has them: the key, then all others as declared, or some (names)."""
+        t = self.schema.table(table)
+        if columns is not None:
+            return Group(t.number, "U", [t.column(name).number for name in columns], list(map(list, rows)))
+        given = [column.number for column in t.columns if column.name not in t.key]
+        order = [*range(len(t.key)), *(len(t.key) + given.index(number) for number in t.values)]
+        return Group(t.number, "U", list(t.values), [[row[i] for i in order] for row in rows])
 
     def gone(self, table: str, *keys: Any) -> Group:
         """Rows that are not there (keys of one column)."""
@@ -74,10 +78,27 @@ class Bench:
         """The push in flight, chunk by chunk; a small one is a single chunk."""
         return [open_push(body, digest) for _, digest, body in sealed(self.store)]
 
+    def declared(self, group: PushGroup) -> list[list[Any]]:
+        """The rows of a group, with the values in the order in which their columns were declared."""
+        t = self.schema.by_number[group.table]
+        places = [group.columns.index(c.number) for c in t.columns if c.number in group.columns]
+        order = [*range(len(t.key)), *(len(t.key) + place for place in places)]
+        return [[row[i] for i in order] for row in group.rows]
+
     # What the device shows ----------------------------------------------------------------------------
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.app.execute(sql).fetchall()
+
+    def table(self, name: str) -> Statements:
+        """The tracked table of this name."""
+        found = self.device.named(name)
+        assert found is not None
+        return found
+
+    def log(self, table: str) -> str:
+        """The change log of a table, as SQL."""
+        return self.table(table).log
 
     def all(self, table: str) -> list[tuple[Any, ...]]:
         return self.rows(f'SELECT * FROM "{table}" ORDER BY 1')
@@ -101,6 +122,4 @@ def _schema(app: sqlite3.Connection, increments: set[str]) -> Schema:
 
 
 def _again(plain: dict[str, Any]) -> TableSchema:
-    from syncline.model.schema import from_plain
-
-    return from_plain({"tables": [plain]}).tables[0]
+    return from_plain({"tables": [plain], "used": 0}).tables[0]

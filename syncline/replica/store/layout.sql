@@ -1,10 +1,10 @@
--- Syncline's own tables in a replica, layout 2. Every name begins with _sync_; the application's tables
+-- Syncline's own tables in a replica, layout 1. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
--- One row. suppressed = 1 only inside a transaction that applies what the hub sent.
+-- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent.
 CREATE TABLE _sync_state (
     id          INTEGER PRIMARY KEY CHECK (id = 1),
-    layout      INTEGER NOT NULL,
+    format      INTEGER NOT NULL,
     replica     TEXT NOT NULL,
     hub_url     TEXT,
     hub         TEXT,
@@ -29,7 +29,7 @@ CREATE TABLE _sync_checkpoint (
     hlc       INTEGER NOT NULL
 );
 
--- Stable numbers of the tracked tables; _sync_log_<n> and the triggers are named by them.
+-- The tracked tables by the hub's numbers; _sync_log_<n> and the triggers are named by them.
 CREATE TABLE _sync_table (
     n    INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
@@ -113,7 +113,7 @@ CREATE TABLE _sync_stage (
 );
 
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
--- large one is in parts, whose bodies are in _sync_body. refused: packed [[table position, key], ...] of what was
+-- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. The
 -- body stands last: the others are read without it.
 CREATE TABLE _sync_sent (

@@ -4,16 +4,17 @@ SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sync_state'
 
 -- name: create_state
 -- The only row of the state, for a new replica id.
-INSERT INTO _sync_state (id, layout, replica) VALUES (1, ?, ?)
+INSERT INTO _sync_state (id, format, replica) VALUES (1, ?, ?)
 
 -- name: first_checkpoint
 INSERT INTO _sync_checkpoint (id, watermark, hlc) VALUES (1, '', 0)
 
--- name: layout
-SELECT layout FROM _sync_state WHERE id = 1
+-- name: has_layout
+-- 1 if the state says what layout the file has.
+SELECT 1 FROM pragma_table_info('_sync_state') WHERE name = 'format'
 
--- name: migrated
-UPDATE _sync_state SET layout = ? WHERE id = 1
+-- name: layout
+SELECT format FROM _sync_state WHERE id = 1
 
 -- name: state
 SELECT replica, hub_url, hub, suppressed, checkpoint, hlc, push, schema, fingerprint, watermark, limits,
@@ -24,7 +25,7 @@ FROM _sync_state WHERE id = 1
 SELECT name, n FROM _sync_table ORDER BY n
 
 -- name: add_number
-INSERT INTO _sync_table (name) VALUES (?)
+INSERT INTO _sync_table (n, name) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET name = excluded.name
 
 -- name: remove_number
 DELETE FROM _sync_table WHERE n = ?

@@ -15,9 +15,11 @@ from syncline.replica.store.errors import translated
 from syncline.replica.store.state import Checkpoint, State
 from syncline.replica.store.text import queries, quote, read_sql
 
-LAYOUT = 2
-"""The version of Syncline's own tables; raised whenever layout.sql changes, with a file migrate_<n>.sql
-that leads from layout n to the next."""
+LAYOUT = 1
+"""The version of Syncline's own tables; raised whenever layout.sql changes."""
+
+UNCOUNTED = 0
+"""The layout of files from before layouts were counted from 1 as they are now."""
 
 SPARE_CHECKPOINTS = 100
 """Checkpoints that no log entry names are removed once there are this many."""
@@ -210,8 +212,7 @@ class Store:
         self.execute(self._queries["create_state"], (LAYOUT, replica))
 
     def check(self) -> None:
-        """Raise StoreError unless the file is a replica of a layout this version knows. A file of an
-        older layout is brought up to date, in one transaction."""
+        """Raise StoreError unless the file is a replica of the layout that this version knows."""
         if not self.is_replica:
             raise StoreError(
                 f"{self.path} is not a replica",
@@ -221,29 +222,20 @@ class Store:
         layout = self.layout()
         if layout is None:
             raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
-        if not 1 <= layout <= LAYOUT:
+        if layout != LAYOUT:
+            made = "was made by an earlier Syncline" if layout == UNCOUNTED else f"has layout {layout}"
             raise StoreError(
-                f"{self.path} has layout {layout}, this Syncline knows layout {LAYOUT}",
+                f"{self.path} {made}, this Syncline knows layout {LAYOUT}",
                 code="store_layout",
-                remedy="Use the Syncline version that wrote the file, or a newer one.",
+                remedy="Use the Syncline that wrote the file; to change over, sync with that one and clone anew.",
             )
-        if layout < LAYOUT and self.in_transaction:
-            self._migrate()
-        elif layout < LAYOUT:
-            with self.transaction():
-                self._migrate()
 
     def layout(self) -> int | None:
         """The layout of Syncline's own tables in this file; None if it has lost its state."""
+        if self.row(self._queries["has_layout"]) is None:
+            return UNCOUNTED
         layout: int | None = self.value(self._queries["layout"])
         return layout
-
-    def _migrate(self) -> None:
-        """One step for every layout between the file's and this version's. Inside a transaction: another
-        process may have done it since."""
-        for layout in range(self.layout() or 0, LAYOUT):
-            self._script(f"migrate_{layout}.sql")
-            self.execute(self._queries["migrated"], (layout + 1,))
 
     def _script(self, name: str) -> None:
         for statement in read_sql(_PACKAGE, name).split(";\n"):
@@ -268,13 +260,9 @@ class Store:
         """The numbers of the tracked tables, by name."""
         return dict(self.rows(self._queries["numbers"]))
 
-    def number(self, table: str) -> int:
-        """The table's number, given to it now if it has none."""
-        numbers = self.numbers()
-        if table not in numbers:
-            self.execute(self._queries["add_number"], (table,))
-            return self.numbers()[table]
-        return numbers[table]
+    def number(self, number: int, table: str) -> None:
+        """The table, which has this number at the hub, takes part from now on."""
+        self.execute(self._queries["add_number"], (number, table))
 
     def forget_number(self, number: int) -> None:
         """The table takes part no longer."""

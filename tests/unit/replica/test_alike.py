@@ -40,15 +40,9 @@ def pushed(bench: Bench) -> dict[tuple[str, str], list[Sequence[Value]]]:
     found: dict[tuple[str, str], list[Sequence[Value]]] = {}
     for chunk in bench.chunks():
         for group in chunk:
-            name = bench.schema.tables[group.table].name
-            found.setdefault((name, group.op), []).extend(group.rows)
+            name = bench.schema.by_number[group.table].name
+            found.setdefault((name, group.op), []).extend(bench.declared(group))
     return found
-
-
-def log(bench: Bench, table: str) -> str:
-    t = bench.device.named(table)
-    assert t is not None
-    return t.log
 
 
 def past_the_triggers(bench: Bench, sql: str) -> None:
@@ -154,7 +148,7 @@ def test_l2_a_row_that_left_its_table_past_the_triggers_does_not_stop_the_others
 def test_l7_clocks_follow_the_order_of_the_log_whichever_way_rows_are_found(bench: Bench) -> None:
     bench.app.executemany("INSERT INTO word VALUES (?, ?)", [(f"{i}", i) for i in range(5)])
     then, before = "julianday('2026-01-02')", "julianday('2026-01-01')"  # the wall clock went back
-    bench.app.execute(f"UPDATE {log(bench, 'word')} SET at = CASE WHEN seq < 3 THEN {then} ELSE {before} END")
+    bench.app.execute(f"UPDATE {bench.log('word')} SET at = CASE WHEN seq < 3 THEN {then} ELSE {before} END")
     bench.app.execute("UPDATE word SET rowid = rowid + 100 WHERE n = 0")
     past_the_triggers(bench, "DELETE FROM word WHERE n = 1")
     assert freeze(bench.device) is not None

@@ -32,8 +32,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def log_of(bench: Bench, table: str) -> list[tuple[object, ...]]:
-    n = bench.store.numbers()[table]
-    return bench.rows(f"SELECT op, k0 FROM _sync_log_{n} ORDER BY seq")
+    return bench.rows(f"SELECT op, k0 FROM {bench.log(table)} ORDER BY seq")
 
 
 def test_edited_columns_stay_and_the_others_follow_the_hub(bench: Bench) -> None:
@@ -50,7 +49,8 @@ def test_an_increment_moves_onto_the_value_of_the_hub_and_stays_the_same_increme
     assert bench.all("parent")[0] == (1, "a", "x", 107)
     frozen = freeze(bench.device)
     assert frozen is not None
-    assert bench.rows("SELECT o2 FROM _sync_log_1 ORDER BY seq") == [(100,), (103,)]
+    n = bench.schema.table("parent").column("n").number
+    assert bench.rows(f"SELECT o{n} FROM {bench.log('parent')} ORDER BY seq") == [(100,), (103,)]
 
 
 def test_an_increment_on_null_counts_as_one_on_nothing(bench: Bench) -> None:
@@ -150,8 +150,8 @@ def test_a_rejected_edit_is_kept_with_its_values_base_and_reason_l2_l12(bench: B
     bench.app.execute("DELETE FROM parent WHERE id = 2")
     frozen = freeze(bench.device)
     assert frozen is not None
-    position = bench.schema.number_of("parent")
-    refused = [Rejection(position, [i], "check", f"row {i} is refused", "Mend it.") for i in (1, 2)]
+    parent = bench.schema.number_of("parent")
+    refused = [Rejection(parent, [i], "check", f"row {i} is refused", "Mend it.") for i in (1, 2)]
     bench.verdict(bench.put("parent", [1, "a", "x", 10], [2, "b", "y", 20]), rejected=refused)
     assert bench.all("parent") == [(1, "a", "x", 10), (2, "b", "y", 20)]
     update, delete = rejected(bench.device)
@@ -169,8 +169,8 @@ def test_a_retried_edit_is_a_fresh_edit_and_a_discarded_one_is_forgotten(bench: 
     bench.app.execute("UPDATE parent SET n = n + 5 WHERE id = 1")
     bench.app.execute("DELETE FROM parent WHERE id = 2")
     assert freeze(bench.device) is not None
-    position = bench.schema.number_of("parent")
-    refused = [Rejection(position, [i], "check", "", "") for i in (1, 2)]
+    parent = bench.schema.number_of("parent")
+    refused = [Rejection(parent, [i], "check", "", "") for i in (1, 2)]
     bench.verdict(bench.put("parent", [1, "a", "x", 30], [2, "b", "y", 20]), rejected=refused)
     first, second = rejected(bench.device)
     retry(bench.device, first.id)

@@ -46,7 +46,7 @@ def test_an_update_does_not_delete_the_children_of_its_row(bench: Bench) -> None
 def test_nothing_that_is_applied_is_captured(bench: Bench) -> None:
     bench.pull(bench.put("parent", [1, "a", "x"]), bench.put("pair", [1, "b", b"\0"]))
     bench.pull(bench.put("parent", [1, "n"], columns=["note"]), bench.gone("parent", 1))
-    assert [bench.rows(f"SELECT * FROM _sync_log_{n}") for n in range(1, 7)] == [[]] * 6
+    assert [bench.rows(f"SELECT * FROM {t.log}") for t in bench.device.tables.values()] == [[]] * 6
     assert bench.rows("SELECT suppressed FROM _sync_state") == [(0,)]
 
 

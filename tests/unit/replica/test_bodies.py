@@ -117,7 +117,7 @@ def test_a_draft_that_is_made_again_leaves_no_body(bench: Bench) -> None:
 
 
 def test_l2_a_large_push_that_was_lost_is_offered_again_and_put_back_and_kept(bench: Bench) -> None:
-    refused = [Rejection(0, ["a 7"], "code", "detail", "remedy")]
+    refused = [Rejection(bench.schema.number_of("word"), ["a 7"], "code", "detail", "remedy")]
     chunks = push(bench, "a", rejected=refused)
     insert(bench, "later", 1)
     store, device = bench.store, bench.device
@@ -157,7 +157,7 @@ def test_edits_after_the_cut_stay_in_the_log(bench: Bench, monkeypatch: pytest.M
     freeze(bench.device)
     insert(bench, "b", 2)
     bench.verdict()
-    assert bench.rows("SELECT k0 FROM _sync_log_1 ORDER BY seq") == [("b 0",), ("b 1",)]
+    assert bench.rows(f"SELECT k0 FROM {bench.log('word')} ORDER BY seq") == [("b 0",), ("b 1",)]
     freeze(bench.device)
     bench.verdict()
-    assert bench.rows("SELECT * FROM _sync_log_1") == []
+    assert bench.rows(f"SELECT * FROM {bench.log('word')}") == []

@@ -41,9 +41,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def logged(bench: Bench, table: str) -> list[tuple[Any, ...]]:
     """Operation, key and old values of what is pending, in order; the log is then emptied."""
     found = [(entry.op, entry.key, entry.old) for entry in log_entries(bench.device, table)]
-    t = bench.device.named(table)
-    assert t is not None
-    bench.store.execute(f"DELETE FROM {t.log}")
+    bench.store.execute(f"DELETE FROM {bench.log(table)}")
     return found
 
 
@@ -205,13 +203,12 @@ def test_a_new_unique_index_renews_the_triggers(bench: Bench) -> None:
 
 
 def test_a_trigger_somebody_dropped_is_made_again(bench: Bench) -> None:
-    bench.app.execute("DROP TRIGGER _sync_1_insert")
+    bench.app.execute(f"DROP TRIGGER _sync_{bench.table('bare').n}_insert")
     assert len(capture.renew(bench.store, bench.device.tables.values())) == 1
 
 
 def test_a_table_that_takes_part_no_longer_leaves_nothing_behind(bench: Bench) -> None:
-    t = bench.device.named("bare")
-    assert t is not None
+    t = bench.table("bare")
     with bench.store.transaction() as store:
         capture.remove(store, t)
     left = bench.rows(
@@ -224,7 +221,7 @@ def test_a_table_that_takes_part_no_longer_leaves_nothing_behind(bench: Bench) -
 def test_a_table_that_lacks_a_column_is_refused(bench: Bench) -> None:
     columns = (ColumnSchema("id", "text", "TEXT"), ColumnSchema("missing", "text", "TEXT"))
     for name, sentence in (("bare", "no column missing"), ("nowhere", "no table nowhere")):
-        t = Statements(TableSchema(name, columns, ("id",)), 99, 0)
+        t = Statements(TableSchema(name, columns, ("id",), number=99), 0)
         with pytest.raises(SchemaError, match=sentence):
             capture.build(bench.store, t)
 

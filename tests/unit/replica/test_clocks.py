@@ -32,7 +32,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @settings(max_examples=200, deadline=None)
 @given(ENTRIES, st.integers(1, 30))
 def test_in_python_as_in_sql(bench: Bench, entries: list[tuple[int, float, int]], size: int) -> None:
-    t = bench.device.tables[0]
+    t = bench.table("t")
     with bench.store.transaction() as store:
         store.execute(f"DELETE FROM {t.log}")
         store.execute("DELETE FROM _sync_checkpoint WHERE id > 100")

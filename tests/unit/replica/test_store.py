@@ -23,6 +23,8 @@ from syncline.errors import (
 from syncline.replica.store import LAYOUT, Store, quote
 from syncline.replica.store.store import SPARE_CHECKPOINTS
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -92,10 +94,14 @@ def test_only_columns_of_the_state_can_be_set(store: Store) -> None:
 
 
 def test_tables_keep_their_numbers(store: Store) -> None:
-    first, second = store.number('odd "name'), store.number("b")
-    store.forget_number(first)
-    assert store.number("b") == second
-    assert store.numbers() == {"b": second}
+    store.number(7, 'odd "name')
+    store.number(0, "b")
+    assert store.numbers() == {"b": 0, 'odd "name': 7}
+    store.forget_number(7)
+    store.number(0, "b")
+    assert store.numbers() == {"b": 0}
+    with pytest.raises(StoreConstraint):
+        store.number(1, "b")
 
 
 def test_the_clock_floor_never_goes_back(store: Store) -> None:
@@ -153,10 +159,26 @@ def test_a_database_that_is_no_replica_is_said(path: Path) -> None:
 
 
 def test_a_file_of_another_layout_is_refused(store: Store, path: Path) -> None:
-    store.execute("UPDATE _sync_state SET layout = 99")
-    with pytest.raises(StoreError) as caught:
+    store.execute(f"UPDATE _sync_state SET format = {LAYOUT + 98}")
+    with pytest.raises(StoreError, match=f"has layout {LAYOUT + 98}") as caught:
         Store.open(path)
     assert caught.value.code == "store_layout"
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_a_file_from_before_layouts_were_counted_anew_is_refused_and_left_as_it_was(
+    path: Path, layout: int
+) -> None:
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((FIXTURES / "replica_uncounted.sql").read_text())
+        old.execute("UPDATE _sync_state SET layout = ?", (layout,))
+        old.commit()
+        before = list(old.iterdump())
+    with pytest.raises(StoreError, match="an earlier Syncline") as caught:
+        Store.open(path)
+    assert caught.value.code == "store_layout" and caught.value.remedy
+    with closing(sqlite3.connect(path)) as old:
+        assert list(old.iterdump()) == before
 
 
 def test_a_locked_file_is_busy_and_may_be_tried_again(store: Store, path: Path) -> None:
@@ -215,50 +237,3 @@ def test_text_that_is_not_utf8_is_refused_and_can_be_looked_at(store: Store) -> 
     with store.undecoded():
         assert store.rows(sql) == [("a\udcff", "ж")]
     assert store.rows("SELECT 'ж'") == [("ж",)]
-
-
-# Layouts ------------------------------------------------------------------------------------------------
-
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def _old_file(path: Path) -> None:
-    """A replica of layout 1, with a push in flight and an edit after it."""
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript((FIXTURES / "replica_layout_1.sql").read_text())
-
-
-def _columns(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    tables = store.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_*'")
-    return {
-        name: store.rows(f"SELECT * FROM pragma_table_xinfo({quote(name)})")
-        for (name,) in tables
-        if not name.startswith("_sync_log_")
-    }
-
-
-def test_a_file_of_an_older_layout_is_brought_up_to_date_when_it_is_opened(path: Path) -> None:
-    _old_file(path)
-    with closing(Store.open(path)) as opened:
-        assert opened.value("SELECT layout FROM _sync_state") == LAYOUT
-        assert opened.state().recovery is None
-        assert opened.value("SELECT number FROM _sync_outbox") == 1
-        assert opened.value("SELECT count(*) FROM _sync_log_1") == 2
-    Store.open(path).close()
-
-
-def test_a_fresh_layout_equals_a_migrated_one(store: Store, tmp_path: Path) -> None:
-    _old_file(tmp_path / "old.db")
-    with closing(Store.open(tmp_path / "old.db")) as migrated:
-        assert _columns(migrated) == _columns(store)
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
-    _old_file(path)
-    with closing(sqlite3.connect(path)) as app:
-        app.execute("CREATE TABLE _sync_sent (x)")
-    with pytest.raises(StoreError):
-        Store.open(path)
-    with closing(sqlite3.connect(path)) as app:
-        assert app.execute("SELECT layout FROM _sync_state").fetchall() == [(1,)]
-        assert "recovery" not in [row[1] for row in app.execute("PRAGMA table_info(_sync_state)")]
