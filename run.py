@@ -7,6 +7,7 @@
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays
     python3 run.py check [ARGS]     format, lint, types, import layers, generated pages, then every test
     python3 run.py docs             write the generated pages again
+    python3 run.py protocol         record that the messages of an unreleased protocol version changed
     python3 run.py lock             pin the newest versions that pyproject.toml allows
 
 The first call makes `.venv` beside this file and installs what requirements.txt pins, by hash. Later
@@ -170,6 +171,10 @@ def docs(arguments: Arguments) -> int:
     return call(BIN / "python", ROOT / "docs" / "generate.py", *arguments)
 
 
+def protocol(arguments: Arguments) -> int:
+    return call(BIN / "python", ROOT / "docs" / "history.py", *arguments)
+
+
 def lock(arguments: Arguments) -> int:
     words = "--universal --python-version 3.11 --extra server --extra postgresql --group dev --upgrade"
     form = "--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet"
@@ -177,7 +182,7 @@ def lock(arguments: Arguments) -> int:
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
-    verb.__name__: verb for verb in (demo, test, bench, simulate, check, docs, lock)
+    verb.__name__: verb for verb in (demo, test, bench, simulate, check, docs, protocol, lock)
 }
 
 
