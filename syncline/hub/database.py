@@ -164,9 +164,9 @@ class UploadedChunk:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """New log entries, coalesced per row: `touched[table position] = [(key, mask, deleted?)...]` with the
-    mask of every column in entries I and R. `end` is where the page ends; `more` if entries remain;
-    `cut` if the rows read in this transaction together with everything before are one instant."""
+    """New log entries, coalesced per row: `touched[table position] = [(key, mask)...]` with the mask of
+    every column in entries I and R. `end` is where the page ends; `more` if entries remain; `hlc` is the
+    newest HLC of the page."""
 
     touched: dict[int, list[tuple[Key, int]]]
     end: Position

@@ -13,21 +13,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-PORTABLE_TYPES = frozenset(
-    "any integer boolean float decimal text blob timestamp timestamptz date time timetz interval"
-    " uuid json enum other".split()
-)
-"""`any` is a SQLite column carried as it is; `other` is a central type carried as its text."""
-
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
     """One column.
 
-    `declared` is the type written in the device's CREATE TABLE; `central` the central database's own
-    name for the type (used in casts by its adapter, never by the device). `computed` columns are made
-    by the central database: they travel to the device and never back. `increment` columns (their
-    merge policy says so) travel to the hub as the difference, see `model.values.add`.
+    `type` is its portable type: integer, boolean, float, decimal, text, blob, timestamp, timestamptz, date,
+    time, timetz, interval, uuid, json, enum; `any` for a SQLite column, carried as it is; `other` for a
+    central type carried as its text. `declared` is the type written in the device's CREATE TABLE; `central`
+    the central database's own name for the type (used in casts by its adapter, never by the device).
+    `computed` columns are made by the central database: they travel to the device and never back.
+    `increment` columns (their merge policy says so) travel to the hub as the difference, see
+    `model.values.add`.
     """
 
     name: str
@@ -104,8 +101,7 @@ class TableSchema:
 class Schema:
     """All tables, in foreign-key order: parents before children as far as there is no cycle.
 
-    A table's position here is its number on the wire. `cyclic` names the foreign keys (child table
-    position, columns) that point forward or at their own table and so break the order.
+    A table's position here is its number on the wire.
     """
 
     tables: tuple[TableSchema, ...]
@@ -141,19 +137,6 @@ def arrange(tables: Iterable[TableSchema]) -> Schema:
         name = min(waiting, key=lambda n: (len(parents[n] & waiting.keys()), n))
         ordered.append(waiting.pop(name))
     return Schema(tuple(ordered))
-
-
-def forward_keys(schema: Schema) -> dict[int, tuple[ForeignKey, ...]]:
-    """Foreign keys whose parent is the same or a later table, by child position.
-
-    These are the edges that no order of tables satisfies; writers treat them apart (law L9).
-    """
-    order = {table.name: index for index, table in enumerate(schema.tables)}
-    found = {
-        index: tuple(fk for fk in table.foreign_keys if order.get(fk.parent, -1) >= index)
-        for index, table in enumerate(schema.tables)
-    }
-    return {index: keys for index, keys in found.items() if keys}
 
 
 def to_plain(schema: Schema) -> dict[str, Any]:
