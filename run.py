@@ -5,8 +5,10 @@
     python3 run.py test [ARGS]      every test; ARGS go to pytest
     python3 run.py bench [ARGS]     the measurements; ARGS go to the benchmark
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays
-    python3 run.py check [ARGS]     format, lint, types, import layers, generated pages, then every test
+    python3 run.py lint             format, lint, types, import layers: what is checked without running it
+    python3 run.py check [ARGS]     all of lint, then every test
     python3 run.py docs             write the generated pages again
+    python3 run.py protocol         record that the messages of an unreleased protocol version changed
     python3 run.py lock             pin the newest versions that pyproject.toml allows
 
 The first call makes `.venv` beside this file and installs what requirements.txt pins, by hash. Later
@@ -148,15 +150,28 @@ def simulate(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "syncline.testing.simulate", *arguments)
 
 
+Steps = list[tuple[str, Callable[[], int]]]
+
+STATIC: Steps = [
+    ("format", lambda: call(BIN / "ruff", "format", "--check", ".")),
+    ("lint", lambda: call(BIN / "ruff", "check", ".")),
+    ("types", lambda: call(BIN / "mypy")),
+    ("layers", lambda: call(BIN / "lint-imports")),
+]
+
+
+def lint(arguments: Arguments) -> int:
+    if arguments:
+        raise Stop("lint takes no arguments")
+    return every(STATIC)
+
+
 def check(arguments: Arguments) -> int:
+    return every([*STATIC, ("tests", lambda: test(arguments))])
+
+
+def every(steps: Steps) -> int:
     """Every step runs, so that one call shows all there is to mend."""
-    steps: list[tuple[str, Callable[[], int]]] = [
-        ("format", lambda: call(BIN / "ruff", "format", "--check", ".")),
-        ("lint", lambda: call(BIN / "ruff", "check", ".")),
-        ("types", lambda: call(BIN / "mypy")),
-        ("layers", lambda: call(BIN / "lint-imports")),
-        ("tests", lambda: test(arguments)),
-    ]
     failed = []
     for name, step in steps:
         say(name)
@@ -170,6 +185,10 @@ def docs(arguments: Arguments) -> int:
     return call(BIN / "python", ROOT / "docs" / "generate.py", *arguments)
 
 
+def protocol(arguments: Arguments) -> int:
+    return call(BIN / "python", ROOT / "docs" / "history.py", *arguments)
+
+
 def lock(arguments: Arguments) -> int:
     words = "--universal --python-version 3.11 --extra server --extra postgresql --group dev --upgrade"
     form = "--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet"
@@ -177,7 +196,7 @@ def lock(arguments: Arguments) -> int:
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
-    verb.__name__: verb for verb in (demo, test, bench, simulate, check, docs, lock)
+    verb.__name__: verb for verb in (demo, test, bench, simulate, lint, check, docs, protocol, lock)
 }
 
 

@@ -165,7 +165,8 @@ class UploadedChunk:
 @dataclass(frozen=True, slots=True)
 class LogPage:
     """New log entries, coalesced per row: `touched[table number] = [(key, mask)...]` with the mask of
-    every column in entries I and R. `end` is where the page ends; `more` if entries remain."""
+    every column in entries I and R. `end` is where the page ends; `more` if entries remain; `hlc` is the
+    newest HLC of the page."""
 
     touched: dict[int, list[tuple[Key, int]]]
     end: Position

@@ -19,22 +19,18 @@ from typing import Any
 
 from syncline.model.values import mask_of
 
-PORTABLE_TYPES = frozenset(
-    "any integer boolean float decimal text blob timestamp timestamptz date time timetz interval"
-    " uuid json enum other".split()
-)
-"""`any` is a SQLite column carried as it is; `other` is a central type carried as its text."""
-
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
     """One column.
 
-    `declared` is the type written in the device's CREATE TABLE; `central` the central database's own
-    name for the type (used in casts by its adapter, never by the device). `computed` columns are made
-    by the central database: they travel to the device and never back. `increment` columns (their
-    merge policy says so) travel to the hub as the difference, see `model.values.add`. `number` is negative
-    while none was given out.
+    `type` is its portable type: integer, boolean, float, decimal, text, blob, timestamp, timestamptz, date,
+    time, timetz, interval, uuid, json, enum; `any` for a SQLite column, carried as it is; `other` for a
+    central type carried as its text. `declared` is the type written in the device's CREATE TABLE; `central`
+    the central database's own name for the type (used in casts by its adapter, never by the device).
+    `computed` columns are made by the central database: they travel to the device and never back.
+    `increment` columns (their merge policy says so) travel to the hub as the difference, see
+    `model.values.add`. `number` is negative while none was given out.
     """
 
     name: str

@@ -35,6 +35,7 @@ from syncline.protocol.messages import (
     PushGroup,
     Record,
     Resolve,
+    undressed,
 )
 from syncline.protocol.packing import read_groups, read_push_groups
 
@@ -126,7 +127,12 @@ def _default(field: msgspec.structs.FieldInfo, hint: Any) -> Any:
 
 
 def _is_cell(hint: Any) -> bool:
-    return get_origin(hint) is Annotated
+    return bool(undressed(hint)[1].get("cell"))
+
+
+def _bare(hint: Any) -> Any:
+    """The type without what says how much it may hold; a cell stays one."""
+    return hint if _is_cell(hint) else undressed(hint)[0]
 
 
 def _is_record(hint: Any) -> bool:
@@ -142,6 +148,8 @@ def _twin_type(hint: Any, record: type[Record]) -> Any:
         return list[twin(_group_type(record))]  # type: ignore[misc]
     if _is_cell(hint):
         return JsonValue
+    if get_origin(hint) is Annotated:
+        return Annotated[(_twin_type(hint.__origin__, record), *hint.__metadata__)]
     if _is_record(hint):
         return twin(hint)
     if get_origin(hint) is list:
@@ -173,6 +181,7 @@ def _to_twin(record: type[Record]) -> Callable[[Any], Struct]:
 
 
 def _outward(hint: Any, record: type[Record]) -> Turn:
+    hint = _bare(hint)
     if hint is Raw:
         kind = _group_type(record)
         read, each = read_push_groups if kind is PushGroup else read_groups, _to_twin(kind)
@@ -227,6 +236,7 @@ def _with_digest(push: Push | PushChunk) -> Push | PushChunk:
 
 
 def _inward(hint: Any, record: type[Record]) -> Turn:
+    hint = _bare(hint)
     if hint is Raw:
         each = _to_record(_group_type(record))
         return lambda groups: Raw(seal([each(group) for group in groups])[0])  # type: ignore[arg-type]

@@ -1,53 +1,39 @@
 """Limits of a request, enforced while it is read: before its rows are turned into objects.
 
+What a field may hold is said by its type (`protocol.messages`) and enforced by msgspec; here is what depends
+on the hub's `Limits`, and texts that are refused as too large rather than as malformed.
+
 Bytes are counted by who reads the body (`compression.decompress`); here the counts inside a message are
 checked from the headers of its MessagePack arrays, which cost nothing to look at.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Raw, Struct
 
 from syncline.errors import Malformed, TooLarge
-from syncline.model.values import INTEGER_MAX
 from syncline.protocol.body import check_cells
 from syncline.protocol.messages import (
     BeginPush,
     CommitPush,
-    Detail,
     Limits,
     PreparePush,
     Push,
     PushChunk,
     Record,
     Resolve,
+    undressed,
 )
 from syncline.protocol.packing import UUID_BYTES
 
-NAME_LENGTH = 200
-"""Characters of a replica id, a name or a schema fingerprint."""
-
-WATERMARK_LENGTH = 32_768
 COLUMNS = 32_767
 """As many as SQLite can be built for."""
-
-_NAMES = ("replica", "schema", "name", "fingerprint", "previous", "digest", "push")
-_WATERMARKS = ("after", "cursor", "watermark", "from_key", "to_key")
-_NUMBERS = {
-    "number": 1,
-    "limit": 1,
-    "after": 0,
-    "id": 0,
-    "chunk": 1,
-    "chunks": 1,
-    "rows": 0,
-    "table": 0,
-    "size": 0,
-}
-"""Integer fields and their least value; the version is checked apart."""
 
 
 class _Outline(Struct, array_like=True):
@@ -68,18 +54,16 @@ _outlines = msgspec.msgpack.Decoder(list[_Outline])
 
 
 def check(message: Record, limits: Limits) -> None:
-    """Raise TooLarge or Malformed unless a request keeps the limits and its fields have a usable size."""
-    for name in message.__struct_fields__:
-        _check_field(name, getattr(message, name))
-    if isinstance(message, Push):
-        _check_bases(message.bases, limits)
-        _check_groups(message.groups, limits)
-    elif isinstance(message, PushChunk):
+    """Raise TooLarge or Malformed unless a decoded request keeps the limits."""
+    for field in _bounded(type(message)):
+        field.check(getattr(message, field.name), limits)
+    if isinstance(message, (Push, PushChunk)):
         _check_groups(message.groups, limits)
     elif isinstance(message, BeginPush):
         check_begun(message, limits)
     if isinstance(message, (Push, PushChunk, PreparePush, CommitPush)):
-        _check_details(message.details, limits)
+        for detail in message.details:
+            check_cells((detail.key, detail.base, detail.image or []))
     if isinstance(message, (Push, CommitPush)) and message.pull is not None:
         check(message.pull, limits)
     if isinstance(message, Resolve):
@@ -87,26 +71,50 @@ def check(message: Record, limits: Limits) -> None:
         check_cells([message.value] if isinstance(message.value, list) else [[message.value]])
 
 
-def _check_field(name: str, value: Any) -> None:
-    if name in _NUMBERS and isinstance(value, int):
-        least = _NUMBERS[name]
-        if not least <= value <= INTEGER_MAX:
-            raise Malformed(f"{name} is {value}, not between {least} and {INTEGER_MAX}")
-    elif isinstance(value, str) and name in _NAMES:
-        if len(value) > NAME_LENGTH or any(character < " " or character == "\x7f" for character in value):
-            raise Malformed(f"{name} is longer than {NAME_LENGTH} characters or holds control characters")
-    elif isinstance(value, str) and name in _WATERMARKS and len(value) > WATERMARK_LENGTH:
-        raise TooLarge(f"{name} is longer than {WATERMARK_LENGTH} characters")
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """A field whose type has a `longest` (characters) or a `limit` (a field of `Limits`), or lists such."""
+
+    name: str
+    longest: int | None
+    limit: str | None
+    inner: _Bounded | None
+
+    def check(self, value: Any, limits: Limits) -> None:
+        """Raise TooLarge if there is more than may be; None is nothing."""
+        if value is None:
+            return
+        if self.longest is not None and len(value) > self.longest:
+            raise TooLarge(f"{self.name} is longer than {self.longest} characters")
+        if self.limit is not None and len(value) > getattr(limits, self.limit):
+            most = getattr(limits, self.limit)
+            raise TooLarge(f"{len(value)} {self.name} in one request; the limit is {most} ({self.limit})")
+        if self.inner is not None:
+            for item in value:
+                self.inner.check(item, limits)
 
 
-def _check_bases(bases: list[str], limits: Limits) -> None:
-    if len(bases) > limits.bases:
-        raise TooLarge(f"the push names {len(bases)} bases; {limits.bases} may be sent at once")
+@cache
+def _bounded(kind: type[Record]) -> tuple[_Bounded, ...]:
+    hints = get_type_hints(kind, include_extras=True)
+    found = (_bound(name, hints[name]) for name in kind.__struct_fields__)
+    return tuple(field for field in found if field is not None)
+
+
+def _bound(name: str, hint: Any) -> _Bounded | None:
+    bare, extra = undressed(hint)
+    parts = get_args(bare)
+    if NoneType in parts:
+        (hint,) = [part for part in parts if part is not NoneType]
+        return _bound(name, hint)
+    inner = _bound(name, parts[0]) if get_origin(bare) is list else None
+    if inner is None and not extra.keys() & {"longest", "limit"}:
+        return None
+    return _Bounded(name, extra.get("longest"), extra.get("limit"), inner)
 
 
 def check_begun(begun: BeginPush, limits: Limits) -> None:
     """Raise TooLarge or Malformed unless a large push may be as large as announced."""
-    _check_bases(begun.bases, limits)
     if not begun.bases or begun.chunks < 1 or begun.rows < 0:
         raise Malformed("a push has chunks, rows and bases")
     if begun.rows > limits.push_total_rows:
@@ -136,13 +144,6 @@ def _check_groups(groups: Raw, limits: Limits) -> None:
             raise TooLarge(f"a group names more than {COLUMNS} columns")
         if _length(group.packed) * UUID_BYTES * max(_length(group.rows), 1) > len(memoryview(group.packed)):
             raise Malformed("a group packs less than a uuid for each row")
-
-
-def _check_details(details: list[Detail], limits: Limits) -> None:
-    if len(details) > limits.push_rows:
-        raise _too_many(limits)
-    for detail in details:
-        check_cells((detail.key, detail.base, detail.image or []))
 
 
 def _too_many(limits: Limits) -> TooLarge:

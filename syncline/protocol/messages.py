@@ -11,9 +11,11 @@ removed before it was sent. Operations of the hub's answers: U put these columns
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 from msgspec import Meta, Raw, Struct
+
+from syncline.model.values import INTEGER_MAX
 
 if TYPE_CHECKING:
     from syncline.model.values import Value
@@ -25,8 +27,35 @@ PROTOCOL_VERSION = 1
 OLDEST_VERSION = 1
 """A server speaks the current version and the one before; there is none before 1 yet."""
 
+NAME_LENGTH = 200
+"""Characters of a replica id, a name, a digest or a schema fingerprint."""
+TOKEN_LENGTH = 32_768
+"""Characters of a watermark, a cursor, or a key as text."""
+
+Name = Annotated[str, Meta(max_length=NAME_LENGTH, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
+Token = Annotated[str, Meta(extra={"longest": TOKEN_LENGTH}, extra_json_schema={"maxLength": TOKEN_LENGTH})]
+Number = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
+Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
+Version = Annotated[int, Meta(extra={"checked": "protocol.versions"})]
+Index = Annotated[int, Meta(extra={"checked": "hub.accept"})]
+Indices = Annotated[list[int], Meta(extra={"checked": "hub.accept"})]
+Decided = Annotated[Any, Meta(extra={"checked": "protocol.limits"})]
+Cells = Annotated[list[Value], Meta(extra={"checked": "hub.accept"})]
+"""The types of what a request holds say what they may hold. Where msgspec cannot know it, `extra` says who
+looks: `longest` and `limit` (a field of `Limits`) mean `protocol.limits`, `checked` names the module."""
+
 PushOp = Literal["I", "R", "U", "D", "-"]
 HubOp = Literal["U", "D"]
+
+
+def undressed(hint: Any) -> tuple[Any, dict[str, Any]]:
+    """A type without its `Annotated`, and what the `extra` of its `Meta` says."""
+    if get_origin(hint) is not Annotated:
+        return hint, {}
+    extra: dict[str, Any] = {}
+    for meta in hint.__metadata__:
+        extra |= getattr(meta, "extra", None) or {}
+    return hint.__origin__, extra
 
 
 class Record(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -70,21 +99,25 @@ class Detail(Record, frozen=True):
     push was frozen; None for D.
     """
 
-    table: int
-    key: list[Value]
-    columns: list[int]
-    base: list[Value]
-    image: list[Value] | None
+    table: Index
+    key: Cells
+    columns: Indices
+    base: Cells
+    image: Cells | None
+
+
+Bases = Annotated[list[Token], Meta(extra={"limit": "bases"})]
+Details = Annotated[list[Detail], Meta(extra={"limit": "push_rows"})]
 
 
 class Pull(Record, frozen=True):
     """Everything new after `after`, at most about `limit` rows a page."""
 
-    after: str
-    limit: int
-    replica: str
-    schema: str
-    version: int = PROTOCOL_VERSION
+    after: Token
+    limit: Number
+    replica: Name
+    schema: Name
+    version: Version = PROTOCOL_VERSION
 
 
 class Push(Record, frozen=True):
@@ -94,15 +127,15 @@ class Push(Record, frozen=True):
     part of the digest. With `pull`, the hub answers the pull in the same round trip, after the commit.
     """
 
-    replica: str
-    number: int
-    schema: str
-    bases: list[str]
-    digest: str
+    replica: Name
+    number: Number
+    schema: Name
+    bases: Bases
+    digest: Name
     groups: Raw
-    details: list[Detail] = []
+    details: Details = []
     pull: Pull | None = None
-    version: int = PROTOCOL_VERSION
+    version: Version = PROTOCOL_VERSION
 
 
 class BeginPush(Record, frozen=True):
@@ -117,15 +150,15 @@ class BeginPush(Record, frozen=True):
     and a random `digest`, which is `draft` when it announces it again, complete. Chunks that are there stay.
     """
 
-    replica: str
-    number: int
-    schema: str
-    bases: list[str]
-    digest: str
-    chunks: int
-    rows: int
-    version: int = PROTOCOL_VERSION
-    draft: str = ""
+    replica: Name
+    number: Number
+    schema: Name
+    bases: Bases
+    digest: Name
+    chunks: Number
+    rows: Count
+    version: Version = PROTOCOL_VERSION
+    draft: Name = ""
 
 
 class PushBegun(Record, frozen=True):
@@ -141,14 +174,14 @@ class PushChunk(Record, frozen=True):
     of the whole. `details` of its rows, where the hub wanted too many for one request; no part of the digest.
     """
 
-    replica: str
-    number: int
-    chunk: int
-    push: str
-    digest: str
+    replica: Name
+    number: Number
+    chunk: Number
+    push: Name
+    digest: Name
     groups: Raw
-    details: list[Detail] = []
-    version: int = PROTOCOL_VERSION
+    details: Details = []
+    version: Version = PROTOCOL_VERSION
 
 
 class ChunkKept(Record, frozen=True):
@@ -160,32 +193,32 @@ class ChunkKept(Record, frozen=True):
 class PreparePush(Record, frozen=True):
     """Ask for the verdict on an uploaded push without its being done: the same transaction, undone."""
 
-    replica: str
-    number: int
-    schema: str
-    digest: str
-    details: list[Detail] = []
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    number: Number
+    schema: Name
+    digest: Name
+    details: Details = []
+    version: Version = PROTOCOL_VERSION
 
 
 class CommitPush(Record, frozen=True):
     """Do an uploaded push, in one transaction; everything else is as with `Push`."""
 
-    replica: str
-    number: int
-    schema: str
-    digest: str
-    details: list[Detail] = []
+    replica: Name
+    number: Number
+    schema: Name
+    digest: Name
+    details: Details = []
     pull: Pull | None = None
-    version: int = PROTOCOL_VERSION
+    version: Version = PROTOCOL_VERSION
 
 
 class ForgetPush(Record, frozen=True):
     """Forget what was uploaded of a push. What was committed stays done."""
 
-    replica: str
-    number: int
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    number: Number
+    version: Version = PROTOCOL_VERSION
 
 
 class PushForgotten(Record, frozen=True):
@@ -274,12 +307,12 @@ class Register(Record, frozen=True):
     the answer's watermark then stands for the same position, for the new id.
     """
 
-    replica: str
-    fingerprint: str | None = None
-    name: str = ""
-    previous: str | None = None
-    watermark: str | None = None
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    fingerprint: Name | None = None
+    name: Name = ""
+    previous: Name | None = None
+    watermark: Token | None = None
+    version: Version = PROTOCOL_VERSION
 
 
 class Limits(Record, frozen=True):
@@ -321,7 +354,7 @@ class Registered(Record, frozen=True):
 
 
 class SchemaQuery(Record, frozen=True):
-    version: int = PROTOCOL_VERSION
+    version: Version = PROTOCOL_VERSION
 
 
 class SchemaAnswer(Record, frozen=True):
@@ -336,11 +369,11 @@ class SchemaAnswer(Record, frozen=True):
 class Snapshot(Record, frozen=True):
     """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer."""
 
-    replica: str
-    schema: str
-    cursor: str | None = None
-    limit: int = 20_000
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    schema: Name
+    cursor: Token | None = None
+    limit: Number = 20_000
+    version: Version = PROTOCOL_VERSION
 
 
 class SnapshotPage(Record, frozen=True):
@@ -357,8 +390,8 @@ class SnapshotPage(Record, frozen=True):
 
 
 class StateQuery(Record, frozen=True):
-    replica: str
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    version: Version = PROTOCOL_VERSION
 
 
 class StateAnswer(Record, frozen=True):
@@ -379,11 +412,11 @@ class StateAnswer(Record, frozen=True):
 class ConflictsQuery(Record, frozen=True):
     """`replica` None: everybody's. `after` is the last id of the page before."""
 
-    replica: str | None = None
+    replica: Name | None = None
     open_only: bool = False
-    after: int = 0
-    limit: int = 500
-    version: int = PROTOCOL_VERSION
+    after: Count = 0
+    limit: Number = 500
+    version: Version = PROTOCOL_VERSION
 
 
 class ConflictsAnswer(Record, frozen=True):
@@ -394,10 +427,10 @@ class ConflictsAnswer(Record, frozen=True):
 class Resolve(Record, frozen=True):
     """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it)."""
 
-    id: int
+    id: Count
     take: Literal["hub", "sent", "base", "value"]
-    value: Any = None
-    version: int = PROTOCOL_VERSION
+    value: Decided = None
+    version: Version = PROTOCOL_VERSION
 
 
 class Verify(Record, frozen=True):
@@ -408,14 +441,14 @@ class Verify(Record, frozen=True):
     digests of parts of about `size` rows, or with `size` 0 the rows themselves.
     """
 
-    replica: str
-    schema: str
-    after: str
-    table: int | None = None
-    from_key: str | None = None
-    to_key: str | None = None
-    size: int = 0
-    version: int = PROTOCOL_VERSION
+    replica: Name
+    schema: Name
+    after: Token
+    table: Count | None = None
+    from_key: Token | None = None
+    to_key: Token | None = None
+    size: Count = 0
+    version: Version = PROTOCOL_VERSION
 
 
 class Part(Record, frozen=True):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import msgspec
 
+from syncline.model.plain import to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote
 
@@ -17,11 +16,9 @@ KeyValues = tuple[Value, ...]
 
 
 def plain(value: Any) -> Any:
-    """The JSON form: a blob is {"blob": base64}, an infinity {"float": "inf"}, records are objects."""
-    if isinstance(value, bytes):
-        return {"blob": base64.b64encode(value).decode()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": str(value)}
+    """The JSON form: values as `model.plain` has them, records are objects."""
+    if isinstance(value, (bytes, float)):
+        return to_plain(value)
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,7 @@
-"""The everyday verbs as flows: sync, push, pull. No I/O but the device file; the driver has the network.
+"""The everyday verbs as flows: sync, push, pull. The driver has the network, a flow the device file.
+
+A flow also waits for a thread of its own where the file has a lot to do (`replica.ahead` freezes large
+pushes, `replica.hydrate` writes what comes), so that whoever drives one must be able to block.
 
 A push in flight always goes first. What was pending at the beginning is pushed; the last push carries the
 pull, and its verdict and all pulled pages are taken in together, in one transaction. A verb that finds the

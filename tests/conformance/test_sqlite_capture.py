@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from syncline.databases.sqlite import SqliteDatabase, open_database
-from syncline.databases.sqlite.rows import decoded
 from syncline.errors import NotPrepared, WatermarkRefused
 from syncline.testing.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
@@ -240,6 +239,24 @@ def test_wide_tables_have_masks_of_several_words(make: Make) -> None:
         transaction.stage(stage)
         rivals = transaction.rivals(stage, [start], [], "r1")
     assert [rival.mask for rival in rivals][1] == 1 << 130
+
+
+def decoded(text: str) -> list[object]:
+    """The values of an old row in the log, see `databases.sqlite.rows`."""
+    return [_value(part) for part in text.split(",")]
+
+
+def _value(part: str) -> object:
+    if part == "NULL":
+        return None
+    if part[0] == "t":
+        return bytes.fromhex(part[1:]).decode()
+    if part[0] == "b":
+        return bytes.fromhex(part[1:])
+    try:
+        return int(part)
+    except ValueError:
+        return float(part)
 
 
 def test_l8_the_old_row_in_the_log_is_exact(make: Make) -> None:

@@ -13,7 +13,7 @@ constraints are deferred until the end of the attempt and checked before it is o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psycopg
 
@@ -24,30 +24,11 @@ from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries, split_mask
-from syncline.databases.postgresql.stage import Loaded, place
+from syncline.databases.postgresql.stage import Loaded, Part, place
 from syncline.errors import Conflict
 from syncline.hub import codes
 from syncline.hub.database import Refusal
 from syncline.model.values import EVERYTHING, mask_of
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some rows of the stage that is `index`th in the call."""
-
-    index: int
-    loaded: Loaded
-    rows: Sequence[int]
-
-    @property
-    def form(self) -> str:
-        return self.loaded.stage.form
-
-    def over(self, template: str) -> tuple[str, str]:
-        """A statement over these rows, and its `$1`."""
-        if len(self.rows) == len(self.loaded.live):
-            return self.loaded.over(template)
-        return self.loaded.over(template, self.rows[0], self.rows[-1] + 1)
 
 
 class Unwritten(Exception):

@@ -6,7 +6,7 @@ capture is suppressed by a value inside the same transaction.
 
 `REPLACE` removes rows without firing delete triggers (unless recursive_triggers is on). BEFORE triggers
 therefore log an entry M for every row that a REPLACE would remove: it means "look whether the row is
-there", and whether it removed anything shows when the entries are read (see `read.Reader`).
+there", which is done when the log is read (`Reader.entries`).
 """
 
 from __future__ import annotations

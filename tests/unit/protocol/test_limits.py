@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tracemalloc
 import zlib
-from typing import Any
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -15,8 +18,19 @@ from syncline.protocol import codec, compression
 from syncline.protocol.body import seal
 from syncline.protocol.compression import compress, decompress
 from syncline.protocol.limits import check
-from syncline.protocol.messages import Detail, Limits, Pull, Push, PushGroup, Resolve
+from syncline.protocol.messages import (
+    Detail,
+    Limits,
+    Pull,
+    Push,
+    PushChunk,
+    PushGroup,
+    Record,
+    Resolve,
+    undressed,
+)
 from syncline.protocol.negotiation import Form
+from syncline.protocol.routes import ROUTES, Route
 
 SMALL = Limits(bytes=10_000, push_rows=10, bases=3, depth=3)
 
@@ -85,11 +99,91 @@ def test_a_decision_takes_a_value_or_a_row(value: Any, error: type[Exception]) -
     check(Resolve(1, "value", [1, b"x"]), SMALL)
 
 
-def test_the_pull_inside_a_push_keeps_the_limits_too() -> None:
-    with pytest.raises(Malformed):
-        check(msgspec.structs.replace(push_of(rows(1)), pull=Pull("w", 0, "r", "s")), SMALL)
-    with pytest.raises(TooLarge):
-        check(Pull("w" * 70_000, 5, "r", "s"), SMALL)
+@pytest.mark.parametrize(
+    ("pull", "error"),
+    [
+        (Pull("w", 0, "r", "s"), Malformed),
+        (Pull("w", 2**63, "r", "s"), Malformed),
+        (Pull("w", 5, "r" * 201, "s"), Malformed),
+        (Pull("w", 5, "r\n", "s"), Malformed),
+        (Pull("w", 5, "r", "s\x7f"), Malformed),
+        (Pull("w" * 32_769, 5, "r", "s"), TooLarge),
+    ],
+)
+def test_the_pull_inside_a_push_keeps_the_limits_too(pull: Pull, error: type[Exception]) -> None:
+    push = msgspec.structs.replace(push_of(rows(1)), pull=pull)
+    for message in (push, pull):
+        with pytest.raises(error):
+            codec.decode_request(codec.encode(message, Form.MSGPACK), type(message), Form.MSGPACK, Limits())
+
+
+def test_a_base_of_a_push_is_as_long_as_a_watermark_at_most() -> None:
+    with pytest.raises(TooLarge, match="bases"):
+        check(msgspec.structs.replace(push_of(rows(1)), bases=["w" * 32_769]), SMALL)
+
+
+def unchecked(kind: type[Record]) -> Iterator[str]:
+    """Fields of a request and of the records inside it whose type does not say what they may hold."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        yield from (f"{kind.__name__}.{name}{place}" for place in unchecked_parts(hint))
+
+
+def unchecked_parts(hint: Any) -> Iterator[str]:
+    bare, extra = undressed(hint)
+    metas = getattr(hint, "__metadata__", ())
+    if extra.keys() & {"checked", "cell"}:
+        return
+    if isinstance(bare, type) and issubclass(bare, Record):
+        yield from (f": {place}" for place in unchecked(bare))
+    elif get_origin(bare) in (Union, UnionType):
+        for part in get_args(bare):
+            yield from unchecked_parts(part)
+    elif get_origin(bare) is list:
+        if "limit" not in extra and not any(meta.max_length is not None for meta in metas):
+            yield " (a list without a limit)"
+        yield from unchecked_parts(get_args(bare)[0])
+    elif bare is str:
+        if "longest" not in extra and not any(meta.max_length is not None for meta in metas):
+            yield " (a text of any length)"
+    elif bare is int:
+        if not any(meta.ge is not None and meta.le is not None for meta in metas):
+            yield " (an integer without bounds)"
+    elif bare not in (bool, Raw, NoneType) and get_origin(bare) is not Literal:
+        yield f" ({bare})"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.request.__name__)
+def test_every_field_of_a_request_says_what_it_may_hold(route: Route) -> None:
+    """Use the types at the top of protocol/messages.py: Name, Token, Number, Count and so on."""
+    assert list(unchecked(route.request)) == []
+
+
+class Careless(Record, frozen=True):
+    replica: str
+    size: int | None
+    bases: list[str]
+    pulls: Annotated[list[Pull], msgspec.Meta(max_length=3)]
+    anything: Any
+
+
+def test_a_field_that_says_nothing_is_found() -> None:
+    assert [place.partition(" ")[0] for place in unchecked(Careless)] == [
+        f"Careless.{name}" for name in ("replica", "size", "bases", "bases", "anything")
+    ]
+
+
+def test_who_is_said_to_check_is_there() -> None:
+    hints = [hint for route in ROUTES for hint in get_type_hints(route.request, include_extras=True).values()]
+    extras = [undressed(hint)[1] for hint in hints]
+    assert {extra["limit"] for extra in extras if "limit" in extra} <= set(Limits.__struct_fields__)
+    for module in {extra["checked"] for extra in extras if "checked" in extra}:
+        assert importlib.util.find_spec(f"syncline.{module}") is not None
+
+
+def test_groups_as_they_are_go_through_the_limits() -> None:
+    """`Raw` is the one type that says nothing: `check` looks into it for these two records."""
+    raw = {route.request for route in ROUTES if Raw in get_type_hints(route.request).values()}
+    assert raw == {Push, PushChunk}
 
 
 @pytest.mark.parametrize("coding", compression.CODINGS)
