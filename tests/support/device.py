@@ -28,7 +28,7 @@ class Bench:
         self.app = sqlite3.connect(path, isolation_level=None)
         self.app.execute("PRAGMA foreign_keys = ON")
         self.app.executescript(ddl)
-        self.schema = numbered(_schema(self.app, set(increments)))
+        self.schema = schema_of(self.app, increments)
         self.store = Store.open_private(path)
         with self.store.transaction() as store:
             store.prepare("replica-1")
@@ -110,7 +110,8 @@ def _raw(body: bytes) -> Any:
     return Raw(body)
 
 
-def _schema(app: sqlite3.Connection, increments: set[str]) -> Schema:
+def schema_of(app: sqlite3.Connection, increments: Sequence[str] = ()) -> Schema:
+    """The schema of every table of the file, with the numbers of the present test."""
     names = [name for (name,) in app.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     tables = []
     for table in reflect(app, names).tables:
@@ -118,7 +119,7 @@ def _schema(app: sqlite3.Connection, increments: set[str]) -> Schema:
         for column in plain["columns"]:
             column["increment"] = column["name"] in increments
         tables.append(_again(plain))
-    return arrange(tables)
+    return numbered(arrange(tables))
 
 
 def _again(plain: dict[str, Any]) -> TableSchema:

@@ -77,5 +77,5 @@ def numbering(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Have the tests of a module with benches run under either numbering: for `pytest_generate_tests`."""
-    if hasattr(metafunc.module, "Bench"):
+    if {"Bench", "schema_of"} & vars(metafunc.module).keys():
         metafunc.parametrize("numbering", list(NUMBERINGS), indirect=True, scope="module")

@@ -227,7 +227,7 @@ class Store:
             raise StoreError(
                 f"{self.path} {made}, this Syncline knows layout {LAYOUT}",
                 code="store_layout",
-                remedy="Use the Syncline that wrote the file; to change over, sync with it and clone anew.",
+                remedy="Use the Syncline that wrote the file; or sync with that one, then clone with this.",
             )
 
     def layout(self) -> int | None:

@@ -69,6 +69,22 @@ def test_a_row_with_edits_that_the_hub_deleted_is_hidden_and_comes_back_with_the
     assert bench.rows("SELECT * FROM _sync_parked") == []
 
 
+def test_a_hidden_row_whose_edits_were_accepted_is_shown_as_it_was_sent(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
+    bench.pull(bench.gone("parent", 2))
+    assert freeze(bench.device) is not None
+    bench.verdict()
+    assert bench.all("parent")[1] == (2, "b", "mine", 20)
+    assert bench.rows("SELECT * FROM _sync_parked") == []
+
+
+def test_a_hidden_row_comes_back_although_another_still_has_its_unique_value(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
+    bench.pull(bench.gone("parent", 2), bench.put("parent", [1, "b", "x", 10]))
+    bench.pull(bench.put("parent", [2, "b", "theirs", 9], [1, "a", "x", 10]))
+    assert bench.all("parent") == [(1, "a", "x", 10), (2, "b", "mine", 9)]
+
+
 def test_rows_created_removed_or_replaced_here_are_left_alone_until_the_verdict(bench: Bench) -> None:
     bench.app.execute("INSERT INTO parent VALUES (3, 'c', 'mine', 0)")
     bench.app.execute("DELETE FROM parent WHERE id = 2")

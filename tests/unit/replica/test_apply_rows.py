@@ -69,6 +69,15 @@ def test_a_unique_value_moves_across_groups_of_different_columns(bench: Bench) -
     assert bench.all("parent") == [(1, "b", "p"), (2, "a", "r")]
 
 
+def test_two_rows_that_swap_a_part_of_a_unique_value_arrive_in_one_pull(tmp_path: Path) -> None:
+    ddl = "CREATE TABLE seat (id INTEGER PRIMARY KEY, line TEXT, place INTEGER, UNIQUE (line, place))"
+    bench = Bench(tmp_path / "device.db", ddl)
+    bench.pull(bench.put("seat", [1, "a", 5], [2, "b", 5]))
+    bench.pull(bench.put("seat", [1, "b"], [2, "a"], columns=["line"]))
+    assert bench.all("seat") == [(1, "b", 5), (2, "a", 5)]
+    bench.close()
+
+
 def test_many_rows_that_shift_a_unique_value_by_one_arrive_in_one_pull(bench: Bench) -> None:
     bench.pull(bench.put("child", *([i, None, f"{i:05}"] for i in range(3000))))
     bench.pull(bench.put("child", *([i, f"{i + 1:05}"] for i in range(3000)), columns=["code"]))
