@@ -138,6 +138,7 @@ class Client:
     watermark: str = ""
     revoked: bool = False
     forgotten: bool = False
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,8 @@ class Receiver:
     def _keep_notes(
         self, transaction: WriteTransaction, settled: Settled, refused: dict[RowId, Refused]
     ) -> list[ConflictRow]:
+        if not settled.notes:
+            return []
         now = transaction.milliseconds()
         rows = [
             conflict_row(self.schema, row, hlc, note, self.push.replica, self.push.number, now)

@@ -186,7 +186,7 @@ def test_a_view_on_syncline_tables_is_not_broken_in_sqlite(tmp_path: Path) -> No
     centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database = open_sqlite(f"sqlite:///{centre.path}")
     database.prepare(database.reflect(None))
-    centre.run("CREATE VIEW lag AS SELECT replica FROM _sync_hub_client")
+    centre.run("CREATE VIEW lag AS SELECT replica FROM _sync_hub_clients")
     with pytest.raises(DatabaseError, match="view lag") as caught:
         database.remove()
     assert caught.value.code == "depended_on"

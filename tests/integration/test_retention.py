@@ -72,9 +72,9 @@ class Place:
         }
         return answer.watermark or watermark, rows
 
-    def forget_note(self, replica: str, seen: str = "2020-01-01T00:00:00Z") -> None:
-        table = "_sync_hub_client" if self.url.startswith("sqlite") else "syncline.clients"
-        self.sql(f"UPDATE {table} SET last_seen = '{seen}', last_push = NULL WHERE replica = '{replica}'")
+    def forget_note(self, replica: str, seen: int = 1_577_836_800_000) -> None:
+        table = "_sync_hub_clients" if self.url.startswith("sqlite") else "syncline.clients"
+        self.sql(f"UPDATE {table} SET last_seen = {seen}, last_push = NULL WHERE replica = '{replica}'")
 
     def log(self) -> int:
         name = "_sync_hub_log" if self.url.startswith("sqlite") else "syncline.log_1"

@@ -10,16 +10,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from syncline.databases.base import LAYOUT, other_layout
 from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.capture import Capture, capture_of
+from syncline.databases.postgresql.dialect import DIALECT
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
-
-LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     tracked = [] if fresh else _tracked(session)
     plan = Plan()
     if fresh:
-        plan.statements += queries("layout.sql").values()
+        plan.statements += [*queries("layout.sql").values(), *DIALECT.create()]
         plan.notes.append("created schema syncline")
     else:
-        _migrate(session, plan)
+        _check_layout(session.run(sql["state"])[0][0])
     _plan_tables(session, schema, tracked, plan)
     if not dry_run:
         _carry_out(session, schema, plan)
@@ -69,21 +69,9 @@ def plan(session: Session, schema: Schema) -> Prepared:
     return Prepared(todo.statements, todo.notes)
 
 
-def _migrate(session: Session, plan: Plan) -> None:
-    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
-    layout = session.run(queries("prepare.sql")["state"])[0][0]
-    if layout > LAYOUT:
-        raise _other_layout(layout)
-    for step in range(layout + 1, LAYOUT + 1):
-        plan.statements += queries(f"migrate_{step}.sql").values()
-        plan.notes.append(f"brought the schema syncline from layout {step - 1} to {step}")
-
-
-def _other_layout(found: int) -> NotPrepared:
-    detail = f"the schema syncline has layout {found}; this version works with {LAYOUT}"
-    if found > LAYOUT:
-        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
-    return NotPrepared(detail)
+def _check_layout(found: int) -> None:
+    if found != LAYOUT:
+        raise other_layout(found)
 
 
 def load(session: Session) -> tuple[str, Layout]:
@@ -92,8 +80,7 @@ def load(session: Session) -> tuple[str, Layout]:
     if not session.value(sql["prepared"]):
         raise NotPrepared("the central database has no schema syncline")
     layout, hub, definition = session.run(sql["state"])[0]
-    if layout != LAYOUT:
-        raise _other_layout(layout)
+    _check_layout(layout)
     if not definition:
         raise NotPrepared("the central database was never prepared to the end")
     numbers = {(line.schema, line.name): line.n for line in _tracked(session)}

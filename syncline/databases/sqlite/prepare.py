@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 
+from syncline.databases.base import LAYOUT, other_layout
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.catalog import Table, read_table, table_names
+from syncline.databases.sqlite.dialect import DIALECT
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.database import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
-
-LAYOUT = 2
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -30,7 +30,7 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
         connection.execute(sql, values)
         done.statements.append(sql)
 
-    _own_tables(connection, run, done)
+    _own_tables(connection, run)
     _widen(connection, run, schema)
     _number(connection, run, schema)
     _store(connection, run, schema)
@@ -41,34 +41,15 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
     return done
 
 
-def _own_tables(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
-    have = _columns_of(connection, "_sync_hub")
-    if have:
-        _migrate(connection, run, done)
-    existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for statement in _statements("metadata.sql"):
-        if statement.split("EXISTS ")[1].split()[0] not in existing:
-            run(statement)
-    if not have:
-        run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
-
-
-def _migrate(connection: sqlite3.Connection, run: Callable[..., None], done: Prepared) -> None:
-    """Bring older tables up to the present layout, step by step; each step sets the number itself."""
-    (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
-    if layout > LAYOUT:
-        raise _other_layout(layout)
-    for step in range(layout + 1, LAYOUT + 1):
-        for statement in _statements(f"migrate_{step}.sql"):
-            run(statement)
-        done.notes.append(f"Brought Syncline's own tables from layout {step - 1} to {step}.")
-
-
-def _other_layout(found: int) -> NotPrepared:
-    detail = f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}"
-    if found > LAYOUT:
-        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
-    return NotPrepared(detail)
+def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
+    if _columns_of(connection, "_sync_hub"):
+        (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
+        if layout != LAYOUT:
+            raise other_layout(layout)
+        return
+    for statement in [*_statements("metadata.sql"), *DIALECT.create()]:
+        run(statement)
+    run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
 
 
 def _statements(file: str) -> Iterable[str]:
@@ -213,7 +194,7 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
     if row is None:
         raise NotPrepared("the central database holds tables of Syncline without a layout")
     if row[0] != LAYOUT:
-        raise _other_layout(row[0])
+        raise other_layout(row[0])
     return row[1], row[2]
 
 

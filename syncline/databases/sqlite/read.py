@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from typing import Any
 
+from syncline.databases.base import Ledger
 from syncline.databases.sqlite import retention
+from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
-from syncline.hub.database import (
-    Client,
-    ConflictRow,
-    Floor,
-    Key,
-    LogPage,
-    Position,
-    Standing,
-    Take,
-    refused_watermark,
-)
+from syncline.hub.database import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
 from syncline.model.values import Value
 
 _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""
 
 
-class Reader:
+class Reader(Ledger):
     """`hub.database.ReadTransaction` over a connection inside a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+        super().__init__(SqliteLedgerSession(connection))
         self.connection = connection
         self.layout = layout
 
@@ -180,45 +171,8 @@ class Reader:
             total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
         return total
 
-    def client(self, replica: str) -> Client | None:
-        row = self.connection.execute(
-            f"SELECT {commas(CLIENT)} FROM _sync_hub_client WHERE replica = ?", (replica,)
-        ).fetchone()
-        return client_of(row) if row else None
-
-    def clients(self, after: str, limit: int) -> list[Client]:
-        chosen = commas("x''" if name == "verdict" else name for name in CLIENT)
-        rows = self.connection.execute(
-            f"SELECT {chosen} FROM _sync_hub_client WHERE replica > ? ORDER BY replica LIMIT ?",
-            (after, limit),
-        )
-        return [client_of(row) for row in rows]
-
-    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
-        rows = self.connection.execute(
-            "SELECT id, replica, push, open, data FROM _sync_hub_conflict"
-            " WHERE id > ? AND (? IS NULL OR replica = ?) AND (open OR NOT ?) ORDER BY id LIMIT ?",
-            (after, replica, replica, open_only, limit),
-        )
-        return [conflict_row(row) for row in rows]
-
-
-CLIENT = tuple(field.name for field in fields(Client))
-"""The columns of _sync_hub_client are called as the fields."""
-
-
-def client_of(row: Sequence[Any]) -> Client:
-    """A row of _sync_hub_client."""
-    return replace(Client(*row), revoked=bool(row[-2]), forgotten=bool(row[-1]))
-
 
 def seq_of(position: Position) -> Seq:
     """A position that is one of this kind of database."""
     assert isinstance(position, Seq)
     return position
-
-
-def conflict_row(row: tuple[int, str, int, int, str]) -> ConflictRow:
-    """A row of _sync_hub_conflict."""
-    number, replica, push, is_open, data = row
-    return ConflictRow(number, replica, push, bool(is_open), json.loads(data))

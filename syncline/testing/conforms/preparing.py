@@ -99,3 +99,11 @@ class PrepareConformance:
             "invoice": [(1,)],
         }
         database.close()
+
+    def test_another_opening_of_the_database_sees_it_all(self, world: World) -> None:
+        world.push(world.stage("insert", "tree", [[1, None]]))
+        other = world.centre.open()
+        assert other.load() == world.schema
+        with other.read() as transaction:
+            assert transaction.chunk(world.position("tree"), None, 10) == [[1, None]]
+        other.close()

@@ -1,4 +1,4 @@
-"""What the log no longer holds: the floor, what positions are worth, pruning, compacting, the registry."""
+"""What the log no longer holds: the floor, what positions are worth, pruning, compacting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Position, Removed
+from syncline.hub.database import Position, Removed
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 
@@ -50,7 +50,7 @@ def change(world: World, origin: str, key: str, columns: dict[str, Any]) -> None
 
 
 class RetentionConformance:
-    """`floor`, `standings`, `prune`, `compact`, `behind`, `clients`, `drop_client`, `take_turn`."""
+    """`floor`, `standings`, `prune`, `compact`, `behind`."""
 
     def test_at_first_everything_is_sound_and_there_is_no_floor(self, world: World) -> None:
         start = world.now()
@@ -172,40 +172,3 @@ class RetentionConformance:
         for number in range(6):
             change(world, "hub", "a", {"balance": -number})
         assert compact(world) >= 4
-
-    def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
-        with world.database.write() as transaction:
-            transaction.save_client(
-                Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
-            )
-            transaction.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
-        with world.database.read() as transaction:
-            first, second = transaction.clients("", 10)
-            assert transaction.clients("r1", 10) == [second]
-            assert transaction.client("r2") == second
-        assert (first.replica, first.number, first.verdict, first.revoked, first.forgotten) == (
-            "r1", 1, b"", True, True,
-        )  # fmt: skip
-        assert (second.name, second.fingerprint, second.watermark, second.revoked) == ("van", "f", "w", False)
-        assert second.registered is not None
-        assert second.last_seen == second.registered
-        with world.database.write() as transaction:
-            transaction.drop_client("r2")
-        with world.database.read() as transaction:
-            assert [client.replica for client in transaction.clients("", 10)] == ["r1"]
-
-    def test_of_many_one_gets_the_turn(self, world: World) -> None:
-        def turn(interval: float) -> bool:
-            with world.database.write() as transaction:
-                return transaction.take_turn(interval)
-
-        assert [turn(3600), turn(3600), turn(0)] == [True, False, True]
-
-    def test_old_conflicts_are_dropped_when_they_are_closed(self, world: World) -> None:
-        old, new = {"at": "2020-01-01T00:00:00.000Z"}, {"at": "2999-01-01T00:00:00.000Z"}
-        with world.database.write() as transaction:
-            kept = [(False, old), (True, old), (False, new)]
-            transaction.add_conflicts([ConflictRow(0, "r", 1, is_open, data) for is_open, data in kept])
-            assert transaction.drop_conflicts(365, 10) == 1
-        with world.database.read() as transaction:
-            assert len(transaction.conflicts(None, False, 0, 10)) == 2

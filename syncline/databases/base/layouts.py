@@ -1,0 +1,21 @@
+"""The layout of Syncline's own tables in a central database, and what is said of another one."""
+
+from __future__ import annotations
+
+from syncline.errors import NotPrepared
+
+LAYOUT = 3
+"""The number of the present layout, the same for every kind of database."""
+
+
+def other_layout(found: int) -> NotPrepared:
+    """The error for a database whose tables of Syncline have another layout. There is no way from one to
+    another."""
+    detail = f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}"
+    if found > LAYOUT:
+        return NotPrepared(detail, remedy="Use the version of Syncline that prepared it, or a newer one.")
+    return NotPrepared(
+        detail,
+        remedy="Run: syncline init syncline.toml --remove; then syncline init syncline.toml, and clone the"
+        " devices anew.",
+    )
