@@ -13,7 +13,7 @@ from syncline.cli.options import configuration_argument, confirm, json_option, y
 
 if TYPE_CHECKING:
     from syncline.cli.configuration import Configuration
-    from syncline.hub.database import Prepared
+    from syncline.hub.contract import Prepared
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The contract `syncline.hub.database` as a pytest suite. Every central database passes it.
+"""The contract `syncline.hub.contract` as a pytest suite. Every central database passes it.
 
     class TestMine(DatabaseConformance):
         CYCLE = (...)      # statements: tables hen(id, egg) and egg(id, hen) that point at each other

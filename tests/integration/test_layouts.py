@@ -12,7 +12,7 @@ import pytest
 from syncline.databases.base import LAYOUT
 from syncline.databases.sqlite import open_database
 from syncline.errors import NotPrepared
-from syncline.hub.database import Database
+from syncline.hub.contract import Database
 from tests.support.postgres import PostgresCentre
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -45,11 +45,14 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 def test_an_old_layout_is_refused_and_the_remedy_works(old: Database) -> None:
-    attempts: list[Callable[[], object]] = [old.load, lambda: old.prepare(old.reflect(None))]
+    attempts: list[Callable[[], object]] = [
+        old.catalogue.load,
+        lambda: old.catalogue.prepare(old.catalogue.reflect(None)),
+    ]
     for attempt in attempts:
         with pytest.raises(NotPrepared, match=f"layout 1, this version {LAYOUT}") as caught:
             attempt()
         assert "syncline init syncline.toml --remove" in caught.value.remedy
-    assert old.remove().statements
-    old.prepare(old.reflect(None))
-    assert [table.name for table in old.load().tables] == ["thing"]
+    assert old.catalogue.remove().statements
+    old.catalogue.prepare(old.catalogue.reflect(None))
+    assert [table.name for table in old.catalogue.load().tables] == ["thing"]

@@ -7,6 +7,7 @@ from syncline.databases.base.dialect import NOW, Dialect, LedgerSession
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.ledger import Ledger
 from syncline.databases.base.tables import TABLES, Column, Kind, Table
+from syncline.databases.base.transaction import ReadTransaction, WriteTransaction
 
 __all__ = [
     "LAYOUT",
@@ -17,6 +18,8 @@ __all__ = [
     "Kind",
     "Ledger",
     "LedgerSession",
+    "ReadTransaction",
     "Table",
+    "WriteTransaction",
     "other_layout",
 ]

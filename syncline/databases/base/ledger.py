@@ -12,7 +12,7 @@ from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
 from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS
-from syncline.hub.database import Client, ConflictRow, Upload, UploadedChunk
+from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
 from syncline.model.clock import stamp
 
 DAY_MILLISECONDS = 86_400_000

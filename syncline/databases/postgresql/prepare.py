@@ -18,7 +18,7 @@ from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.errors import NotPrepared, SchemaError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
 
 

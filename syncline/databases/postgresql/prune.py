@@ -14,8 +14,8 @@ from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array_of, join_mask, queries
-from syncline.hub.compaction import LogEntry, covered
-from syncline.hub.database import Removed
+from syncline.hub.contract import Removed
+from syncline.hub.contract.compaction import LogEntry, covered
 
 logger = logging.getLogger("syncline.databases.postgresql")
 

@@ -1,4 +1,4 @@
-"""`Reader`: what the hub reads in one transaction."""
+"""What the hub reads in one transaction: the log, and rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 import psycopg
 
-from syncline.databases.base import Ledger
-from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.log import read_log
@@ -18,15 +16,14 @@ from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.database import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
+from syncline.hub.contract import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
 from syncline.model.values import Value
 
 
-class Reader(Ledger):
-    """A transaction of the contract's `ReadTransaction`."""
+class LogReader:
+    """The contract's `ReadLog`."""
 
     def __init__(self, session: Session, layout: Layout, cluster: str) -> None:
-        super().__init__(PostgresLedgerSession(session))
         self._session = session
         self._layout = layout
         self._cluster = cluster
@@ -63,7 +60,15 @@ class Reader(Ledger):
         with translating():
             return behind(self._session, self._layout, snapshot_position(position), at_most)
 
-    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+
+class RowReader:
+    """The contract's `ReadRows`."""
+
+    def __init__(self, session: Session, layout: Layout) -> None:
+        self._session = session
+        self._layout = layout
+
+    def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
         shape = self._layout.shapes[table]
         with translating():

@@ -7,7 +7,7 @@ from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.errors import DatabaseError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 
 DROP = "DROP SCHEMA syncline CASCADE"
 """The triggers depend on functions of the schema. What else depends on it was looked for before."""

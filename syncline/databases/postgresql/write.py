@@ -1,53 +1,38 @@
-"""`Writer`: what the hub does in one write transaction."""
+"""What the hub does in one write transaction: with the log, and with rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
+from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prepare import facts_of
 from syncline.databases.postgresql.prune import compact, ended, progress, prune
-from syncline.databases.postgresql.read import Reader
+from syncline.databases.postgresql.read import LogReader, RowReader
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import array_of, join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.errors import Conflict, WatermarkRefused
-from syncline.hub.database import Outdated, Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Outdated, Position, Refusal, Removed, Rival, Stage
 
 
-class Writer(Reader):
-    """A transaction of the contract's `WriteTransaction`, READ COMMITTED."""
+class LogWriter(LogReader):
+    """The contract's `Log`."""
 
-    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+    def __init__(self, session: Session, layout: Layout, cluster: str, ledger: Ledger) -> None:
         super().__init__(session, layout, cluster)
-        self._lock_timeout = lock_timeout
-        self._staged: list[Stage] = []
-        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
-        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
-        self._checked: set[int] = set()
-        """The numbers of the tables that are known to be what the layout says."""
-        self.attempt = 0
-
-    def wait_longer(self, attempt: int) -> None:
-        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
-        not beside others that try again: a storm of them would keep failing on each other."""
-        self.attempt = attempt
-        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
-        with translating():
-            if attempt > 1:
-                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
-                self._session.value(queries("write.sql")["queue"])
-            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
+        self._ledger = ledger
 
     def note_moment(self) -> None:
         """Remember which transactions have ended by now."""
         with translating():
-            self.note_place(ended(self._session), progress(self._session)[0])
+            self._ledger.note_place(ended(self._session), progress(self._session)[0])
 
     def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
         """One step of pruning; see `prune`."""
@@ -58,13 +43,25 @@ class Writer(Reader):
 
     def _ended(self, seconds: float) -> int:
         """Every transaction below this number had ended so long ago; 0 if that is not known."""
-        return ended(self._session) if seconds <= 0 else self.place_before(seconds)
+        return ended(self._session) if seconds <= 0 else self._ledger.place_before(seconds)
 
     def compact(self, limit: int) -> Removed:
         """One step of compacting; see `prune`."""
         newest = self.now().seen.xmax - 1
         with translating():
             return compact(self._session, self._layout, newest, limit)
+
+
+class RowWriter(RowReader):
+    """The contract's `Rows`, READ COMMITTED."""
+
+    def __init__(self, session: Session, layout: Layout) -> None:
+        super().__init__(session, layout)
+        self._staged: list[Stage] = []
+        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
+        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
+        self._checked: set[int] = set()
+        """The numbers of the tables that are known to be what the layout says."""
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
@@ -210,6 +207,27 @@ class Writer(Reader):
         with translating():
             rows = self._session.run(*loaded.over(template))
         return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
+
+
+class PostgresWriteTransaction(WriteTransaction[LogWriter, RowWriter]):
+    """The contract's `WriteTransaction`."""
+
+    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+        ledger = Ledger(PostgresLedgerSession(session))
+        super().__init__(LogWriter(session, layout, cluster, ledger), RowWriter(session, layout), ledger)
+        self._session = session
+        self._lock_timeout = lock_timeout
+
+    def wait_longer(self, attempt: int) -> None:
+        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
+        not beside others that try again: a storm of them would keep failing on each other."""
+        self.attempt = attempt
+        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
+        with translating():
+            if attempt > 1:
+                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
+                self._session.value(queries("write.sql")["queue"])
+            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
 
 
 def _loaded(stage: Stage) -> Loaded:

@@ -15,17 +15,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
+from syncline.databases.sqlite.read import RowReader, newest
 from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub import codes
-from syncline.hub.database import Refusal
-
-if TYPE_CHECKING:
-    from syncline.databases.sqlite.write import Writer
+from syncline.hub.contract import Refusal, codes
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
@@ -46,8 +42,8 @@ class Work:
         return self.staged.stage.form
 
 
-def apply(writer: Writer, stages: Sequence[Staged], origin: str) -> list[Refusal]:
-    """The contract of `WriteTransaction.apply`."""
+def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
+    """The contract of `Rows.apply`."""
     connection = writer.connection
     connection.execute("SAVEPOINT _sync_apply")
     works = [Work(staged, _is_careful(writer, staged)) for staged in stages]
@@ -55,7 +51,7 @@ def apply(writer: Writer, stages: Sequence[Staged], origin: str) -> list[Refusal
         foreign.remember(connection, writer.layout, work.staged)
         _mark_changes(connection, work)
         stage.record(connection, work.staged, origin)
-        work.mark = writer.now().seq
+        work.mark = newest(connection).seq
         _write(connection, work, _bounds(connection, work))
     _retry(connection, works)
     if _swap(connection, works):
@@ -76,7 +72,7 @@ def apply(writer: Writer, stages: Sequence[Staged], origin: str) -> list[Refusal
     return refusals
 
 
-def _is_careful(writer: Writer, staged: Staged) -> bool:
+def _is_careful(writer: RowReader, staged: Staged) -> bool:
     return writer.layout.reaches_itself(staged.tracked, actions=staged.stage.form != "insert")
 
 

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from syncline.databases.sqlite.catalog import Table
 from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub import codes
-from syncline.hub.database import Key, Refusal
+from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.schema import ForeignKey, TableSchema
-
-if TYPE_CHECKING:
-    from syncline.databases.sqlite.write import Writer
 
 
 def _watched(layout: Layout, staged: Staged) -> list[tuple[Table, ForeignKey]]:
@@ -111,7 +107,7 @@ def _remember_paths(connection: sqlite3.Connection, layout: Layout, staged: Stag
         )
 
 
-def _cascaded(writer: Writer, staged: Staged) -> list[Refusal]:
+def _cascaded(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Deletes that took rows along to which somebody still points."""
     found = []
     for number, path in enumerate(_cascades(writer.layout, staged)):
@@ -131,7 +127,7 @@ def _cascaded(writer: Writer, staged: Staged) -> list[Refusal]:
     return found
 
 
-def dangling(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+def dangling(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
     """Staged rows that break a foreign key now, and those that would without the refused rows."""
     known = {(id(refusal.stage), refusal.row) for refusal in refused}
     found: list[Refusal] = []
@@ -168,7 +164,7 @@ def _touched_keys(staged: Staged) -> list[ForeignKey]:
     return [key for key in keys if written & set(key.columns)]
 
 
-def _orphans(writer: Writer, staged: Staged) -> list[Refusal]:
+def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that point at a row that is not there."""
     tracked, found = staged.tracked, []
     for key in _touched_keys(staged):
@@ -214,7 +210,7 @@ def _parent_key(parent: TableSchema, key: ForeignKey, values: Sequence[object]) 
     return tuple(by_column[name] for name in parent.key)  # type: ignore[misc]
 
 
-def _orphaning(writer: Writer, staged: Staged) -> list[Refusal]:
+def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that are gone (or changed) while somebody still points at what they were."""
     tracked, layout = staged.tracked, writer.layout
     remembered = _remembered(layout, staged)
@@ -238,7 +234,7 @@ def _orphaning(writer: Writer, staged: Staged) -> list[Refusal]:
     return found
 
 
-def _dependents(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
     """Staged rows that point at refused inserts, so that one answer names the whole chain."""
     keys: dict[int, dict[Key, None]] = {}
     for refusal in refused:
@@ -258,7 +254,7 @@ def _dependents(writer: Writer, stages: Sequence[Staged], refused: Sequence[Refu
 
 
 def _pointing(
-    writer: Writer, staged: Staged, fk: ForeignKey, position: int, keys: Sequence[Key]
+    writer: RowReader, staged: Staged, fk: ForeignKey, position: int, keys: Sequence[Key]
 ) -> list[Refusal]:
     tracked, parent = staged.tracked, writer.layout.tracked[position]
     if set(fk.parent_columns) != set(parent.table.key):

@@ -18,7 +18,7 @@ from syncline.databases.sqlite.dialect import DIALECT
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
 from syncline.errors import NotPrepared, SchemaError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 from syncline.model.schema import Schema, from_plain, to_plain
 
 

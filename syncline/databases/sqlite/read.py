@@ -7,37 +7,38 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from syncline.databases.base import Ledger
 from syncline.databases.sqlite import retention
-from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
-from syncline.hub.database import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
+from syncline.hub.contract import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
 from syncline.model.values import Value
 
 _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""
 
 
-class Reader(Ledger):
-    """`hub.database.ReadTransaction` over a connection inside a transaction."""
+def newest(connection: sqlite3.Connection) -> Seq:
+    """The position behind the newest entry, be it pruned or compacted away."""
+    row = connection.execute(
+        "SELECT * FROM"
+        " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+        " ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return Seq(*row) if row else Seq(0)
+
+
+class LogReader:
+    """The contract's `ReadLog` over a connection inside a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
-        super().__init__(SqliteLedgerSession(connection))
         self.connection = connection
         self.layout = layout
 
     def now(self) -> Seq:
-        """The newest entry, be it pruned or compacted away."""
-        row = self.connection.execute(
-            "SELECT * FROM"
-            " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
-            " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
-            " ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return Seq(*row) if row else Seq(0)
+        return newest(self.connection)
 
     def floor(self) -> Floor:
         return retention.floor(self.connection)
@@ -107,7 +108,8 @@ class Reader(Ledger):
             return list(group.items())
         tracked = self.layout.tracked[position]
         doubtful = [key for key in group if key not in certain]
-        present = {tuple(row) for row in self.rows(position, doubtful, [])}
+        rows = RowReader(self.connection, self.layout)
+        present = {tuple(row) for row in rows.find(position, doubtful, [])}
         whole = tracked.table.all_mask
         return [
             (key, mask if key in certain else whole)
@@ -115,7 +117,15 @@ class Reader(Ledger):
             if key in certain or key not in present
         ]
 
-    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+
+class RowReader:
+    """The contract's `ReadRows` over a connection inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+        self.connection = connection
+        self.layout = layout
+
+    def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         tracked = self.layout.tracked[table]
         chosen = commas(tracked.key_of("t") + tracked.values_of("t", columns))
         names = numbered("k", tracked.arity)

@@ -8,7 +8,7 @@ from syncline.databases.base import LAYOUT, Ledger
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.sql import quote
 from syncline.errors import DatabaseError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 
 _OURS = "name LIKE '\\_sync\\_hub%' ESCAPE '\\'"
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered
-from syncline.hub.compaction import LogEntry, covered
-from syncline.hub.database import Floor, Removed, Standing
+from syncline.hub.contract import Floor, Removed, Standing
+from syncline.hub.contract.compaction import LogEntry, covered
 
 
 def floor_seq(connection: sqlite3.Connection) -> int:

@@ -10,21 +10,44 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from syncline.databases.base import Ledger
 from syncline.databases.sqlite import apply, retention, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.read import Reader, seq_of
+from syncline.databases.sqlite.read import LogReader, RowReader, seq_of
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub.database import Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Position, Refusal, Removed, Rival, Stage
 
 
-class Writer(Reader):
-    """`hub.database.WriteTransaction` over a connection that holds the write lock."""
+class LogWriter(LogReader):
+    """The contract's `Log` over a connection that holds the write lock."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout, ledger: Ledger) -> None:
+        super().__init__(connection, layout)
+        self._ledger = ledger
+
+    def note_moment(self) -> None:
+        self._ledger.note_place(self.now().seq, retention.floor_seq(self.connection))
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        places = [seq_of(position) for position in held]
+        forced = None if longest is None else self._older_than(longest)
+        return retention.prune(self.connection, places, self._older_than(keep), forced, limit)
+
+    def _older_than(self, seconds: float) -> int:
+        """The newest entry that is certainly so old; 0 if none is known to be."""
+        return self.now().seq if seconds <= 0 else self._ledger.place_before(seconds)
+
+    def compact(self, limit: int) -> Removed:
+        return retention.compact(self.connection, self.layout, self.now(), limit)
+
+
+class RowWriter(RowReader):
+    """The contract's `Rows` over a connection that holds the write lock."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
         super().__init__(connection, layout)
         self._staged: list[Staged] = []
-        self.attempt = 0
 
     def close(self) -> None:
         """Drop the temporary tables; to be called before the commit."""
@@ -38,21 +61,6 @@ class Writer(Reader):
             staged.stage.handle = None  # they hold each other
         self._staged.clear()
 
-    def note_moment(self) -> None:
-        self.note_place(self.now().seq, retention.floor_seq(self.connection))
-
-    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
-        places = [seq_of(position) for position in held]
-        forced = None if longest is None else self._older_than(longest)
-        return retention.prune(self.connection, places, self._older_than(keep), forced, limit)
-
-    def _older_than(self, seconds: float) -> int:
-        """The newest entry that is certainly so old; 0 if none is known to be."""
-        return self.now().seq if seconds <= 0 else self.place_before(seconds)
-
-    def compact(self, limit: int) -> Removed:
-        return retention.compact(self.connection, self.layout, self.now(), limit)
-
     def ready(self, stage_: Stage) -> None:
         """There is nothing that could be done before."""
 
@@ -60,10 +68,6 @@ class Writer(Reader):
         staged = stage.load(self.connection, self.layout, stage_, len(self._staged))
         stage_.handle = staged
         self._staged.append(staged)
-
-    def wait_longer(self, attempt: int) -> None:
-        """The write lock is held already."""
-        self.attempt = attempt
 
     def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         return [self._unexpected(stage_.handle) for stage_ in stages]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Position, Removed
+from syncline.hub.contract import Position, Removed
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 
@@ -20,21 +20,21 @@ COLUMNS = ("name", "city", "balance")
 
 def prune(world: World, held: Sequence[Position], keep: float = 0, limit: int = 1000) -> Removed:
     with world.database.write() as transaction:
-        return transaction.prune(held, keep, None, limit)
+        return transaction.log.prune(held, keep, None, limit)
 
 
 def compact(world: World, limit: int = 1000) -> int:
     gone, more = 0, True
     while more:
         with world.database.write() as transaction:
-            removed = transaction.compact(limit)
+            removed = transaction.log.compact(limit)
         gone, more = gone + removed.entries, removed.more
     return gone
 
 
 def standing(world: World, position: Position) -> str:
     with world.database.read() as transaction:
-        return transaction.standings([position])[0]
+        return transaction.log.standings([position])[0]
 
 
 def change(world: World, origin: str, key: str, columns: dict[str, Any]) -> None:
@@ -56,9 +56,9 @@ class RetentionConformance:
         start = world.now()
         world.run("INSERT INTO tree (id) VALUES (1)")
         with world.database.read() as transaction:
-            assert transaction.standings([start, transaction.now(), start]) == ["sound"] * 3
-            assert transaction.floor().hlc == 0
-            assert transaction.behind(start, 10) == 1
+            assert transaction.log.standings([start, transaction.log.now(), start]) == ["sound"] * 3
+            assert transaction.log.floor().hlc == 0
+            assert transaction.log.behind(start, 10) == 1
 
     def test_what_every_position_has_seen_is_pruned_and_they_stay_good(self, world: World) -> None:
         start = world.now()
@@ -101,7 +101,7 @@ class RetentionConformance:
         end = world.now()
         prune(world, [])
         with world.database.read() as transaction:
-            floor = transaction.floor()
+            floor = transaction.log.floor()
         assert floor.hlc >= highest
         assert standing(world, floor.position) == "sound"
         assert standing(world, world.database.position(floor.position.token())) == "sound"
@@ -120,7 +120,7 @@ class RetentionConformance:
     def test_nothing_young_is_pruned(self, world: World) -> None:
         world.run("INSERT INTO tree (id) VALUES (1)", "INSERT INTO tree (id) VALUES (2)")
         with world.database.write() as transaction:
-            transaction.note_moment()
+            transaction.log.note_moment()
         assert prune(world, [], keep=3600) == Removed(0, False)
 
     def test_l4_compacted_or_not_a_pull_and_a_push_see_the_same(self, world: World) -> None:
@@ -153,10 +153,10 @@ class RetentionConformance:
         for position in positions:
             with world.database.write() as transaction:
                 stage = world.stage("update", "customer", [[key, 0] for key in keys], ["balance"])
-                transaction.stage(stage)
+                transaction.rows.stage(stage)
                 for origin in REPLICAS:
                     newest: dict[tuple[int, int], tuple[int, str]] = {}
-                    for rival in transaction.rivals(stage, [position], [], origin):
+                    for rival in transaction.rows.rivals(stage, [position], [], origin):
                         for column in indices_of(rival.mask):
                             place = (rival.row, column)
                             newest[place] = max(newest.get(place, (0, "")), (rival.hlc, rival.origin))
