@@ -14,7 +14,7 @@ import click
 from syncline import errors
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
-from syncline.hub.codes import REMEDIES
+from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import (
     COLUMN_POLICIES,
     DELETE_POLICIES,

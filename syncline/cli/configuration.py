@@ -38,7 +38,7 @@ from typing import Annotated, Any
 import msgspec
 
 from syncline.errors import ConfigurationError
-from syncline.hub.database import Tuning
+from syncline.hub.contract import Tuning
 from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
 from syncline.protocol.messages import Limits

@@ -14,7 +14,7 @@ from syncline.merge.policies import COLUMN_POLICIES, DELETE_POLICIES, ROW_POLICI
 
 if TYPE_CHECKING:
     from syncline.cli.configuration import Configuration
-    from syncline.hub.database import Prepared
+    from syncline.hub.contract import Prepared
 
 
 def _policies() -> str:

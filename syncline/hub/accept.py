@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import Malformed, TooLarge
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 from syncline.merge.decide import Base
 from syncline.model.clock import clamp
 from syncline.model.schema import Schema, TableSchema

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.hub.accept import Part
-from syncline.hub.database import Position, ReadTransaction
+from syncline.hub.contract import Position, ReadTransaction
 from syncline.merge.decide import Base, Entry
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, identical, mask_of
@@ -50,11 +50,11 @@ class Bases:
 
 def bases_of(transaction: ReadTransaction, positions: Sequence[Position]) -> Bases:
     """Look up what the positions are worth."""
-    standings = transaction.standings(positions)
+    standings = transaction.log.standings(positions)
     lost = frozenset(number for number, standing in enumerate(standings) if standing != "sound")
     if not lost:
         return Bases(positions)
-    floor = transaction.floor()
+    floor = transaction.log.floor()
     replaced = [floor.position if number in lost else position for number, position in enumerate(positions)]
     return Bases(replaced, lost, floor.hlc)
 

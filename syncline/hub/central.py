@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from syncline.errors import Conflict, DatabaseError, NotPrepared, SchemaChanged
 from syncline.hub import watermark
-from syncline.hub.database import Database, Outdated, Position, WriteTransaction
+from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
 from syncline.model.schema import Schema, TableSchema
@@ -71,14 +71,14 @@ class Central:
     def known(self) -> tuple[Schema, dict[int, TableRules]]:
         """The schema and its tables' rules. NotPrepared before `init`."""
         if self._loaded is None:
-            self._loaded = self.with_rules(self.database.load())
+            self._loaded = self.with_rules(self.database.catalogue.load())
         return self._loaded
 
     @property
     def id(self) -> str:
         """The hub's id, asked of the database once: a push may name thousands of watermarks."""
         if self._known_id is None:
-            self._known_id = self.database.hub_id
+            self._known_id = self.database.catalogue.hub_id
         return self._known_id
 
     def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from syncline.errors import Conflict, DatabaseError, ReplicaRevoked, UnknownReplica
 from syncline.hub.central import Central
-from syncline.hub.database import Client, Position, ReadTransaction, WriteTransaction
+from syncline.hub.contract import Client, Position, ReadTransaction, WriteTransaction
 
 logger = logging.getLogger("syncline.hub")
 PAGE = 1000
@@ -78,7 +78,7 @@ def without_lost(
     if client is None or not client.watermark:
         return client
     try:
-        (standing,) = transaction.standings([position(client.watermark)])
+        (standing,) = transaction.log.standings([position(client.watermark)])
     except ValueError:
         standing = "restored"
     return client if standing == "sound" else replace(client, watermark="")
@@ -97,13 +97,13 @@ def note_pull(
     makes it a later pull."""
 
     def work(transaction: WriteTransaction) -> None:
-        client = transaction.lock_client(replica)
+        client = transaction.ledger.lock_client(replica)
         if client is not None:
             last_pull = "now" if brought else client.last_pull
             noted = replace(
                 client, last_pull=last_pull, last_seen="now", watermark=watermark, forgotten=False
             )
-            transaction.save_client(noted)
+            transaction.ledger.save_client(noted)
 
     try:
         write(work)
@@ -114,7 +114,7 @@ def note_pull(
 def every_client(transaction: ReadTransaction) -> Iterator[Client]:
     """All records, a page at a time."""
     after = ""
-    while found := transaction.clients(after, PAGE):
+    while found := transaction.ledger.clients(after, PAGE):
         yield from found
         after = found[-1].replica
 
@@ -139,7 +139,7 @@ def held_by(
                 found[client.replica] = position(client.watermark)
             except ValueError:
                 continue  # of another kind of database: it fills itself anew
-    standings = transaction.standings(list(found.values()))
+    standings = transaction.log.standings(list(found.values()))
     pairs = zip(found.items(), standings, strict=True)
     return {name: held for (name, held), standing in pairs if standing == "sound"}
 
@@ -148,7 +148,7 @@ def listing(central: Central, stale_seconds: float) -> list[Listed]:
     """Every replica but the forgotten ones, the one that lags most first."""
     with central.database.read() as transaction:
         held = held_by(transaction, central.database.position, stale_seconds)
-        behind = {name: transaction.behind(place, MOST_BEHIND) for name, place in held.items()}
+        behind = {name: transaction.log.behind(place, MOST_BEHIND) for name, place in held.items()}
         clients = [client for client in every_client(transaction) if not client.forgotten]
     most = max(behind.values(), default=0)
     found = []
@@ -172,13 +172,13 @@ def revoke(central: Central, replica: str, *, revoked: bool) -> Client:
 
 def _changed(central: Central, replica: str, change: Callable[[Client], Client]) -> Client:
     def work(transaction: WriteTransaction) -> Client:
-        client = transaction.lock_client(replica)
+        client = transaction.ledger.lock_client(replica)
         if client is None:
             raise UnknownReplica(
                 f"there is no replica {replica}", remedy="List them: syncline replicas syncline.toml"
             )
         changed = change(client)
-        transaction.save_client(changed)
+        transaction.ledger.save_client(changed)
         return changed
 
     return central.transact(work)
@@ -189,7 +189,7 @@ def forget_for_good(transaction: WriteTransaction, stale_seconds: float) -> int:
     limit = timedelta(seconds=2 * stale_seconds)
     gone = [one for one in every_client(transaction) if one.forgotten and _unseen(one, limit)]
     for client in gone:
-        transaction.drop_client(client.replica)
+        transaction.ledger.drop_client(client.replica)
     return len(gone)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from syncline.hub.codes import remedy_of
-from syncline.hub.database import Refusal, Stage, WriteTransaction
+from syncline.hub.contract import Refusal, Stage, WriteTransaction
+from syncline.hub.contract.codes import remedy_of
 from syncline.hub.dependents import with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
@@ -43,7 +43,7 @@ def commit_stages(
         found = with_dependents(schema, stages, found)
         for stage, refusals in _by_stage(found):
             rows = [refusal.row for refusal in refusals]
-            transaction.discard(stage, rows)
+            transaction.rows.discard(stage, rows)
             stage.discarded.update(rows)
         rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
@@ -56,12 +56,12 @@ def _attempt(
     deletes = [stage for stage in stages if stage.form == "delete"]
     writes.sort(key=lambda stage: (schema.rank[stage.table], stage.form))
     deletes.sort(key=lambda stage: -schema.rank[stage.table])
-    found = transaction.apply([*writes, *deletes], origin)
+    found = transaction.rows.apply([*writes, *deletes], origin)
     if not found or not deletes or not writes:
         return found
     if not any(refusal.code == "unique_violation" for refusal in found):
         return found
-    other = transaction.apply([*deletes, *writes], origin)
+    other = transaction.rows.apply([*deletes, *writes], origin)
     return other if len(other) < len(found) else found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from syncline.errors import Conflict, Malformed, SynclineError
-from syncline.hub.database import ConflictRow, Form, Key, Stage, WriteTransaction
+from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
 from syncline.hub.settle import RowId
 from syncline.merge.decide import Note
 from syncline.model.clock import tick
@@ -73,7 +73,7 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
 
     Raises ConflictGone (unknown, already resolved, table, column or row gone) or ResolutionRefused.
     """
-    row = transaction.resolve_conflict(request.id)
+    row = transaction.ledger.resolve_conflict(request.id)
     if row is None:
         raise ConflictGone(f"there is no conflict {request.id}", code="unknown_conflict")
     note = note_of(row)
@@ -85,7 +85,7 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
     chosen = _chosen(request, note)
     if request.take != "hub":
         _write(transaction, table, note, chosen)
-    transaction.save_resolution(request.id, "resolved", to_plain(chosen))
+    transaction.ledger.save_resolution(request.id, "resolved", to_plain(chosen))
     return msgspec.structs.replace(note, outcome="resolved", resolution=chosen)
 
 
@@ -99,18 +99,18 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
 
 def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any) -> None:
     key: Key = tuple(note.key)
-    exists = bool(transaction.rows(table.number, [key], []))
-    hlc = tick(transaction.clock(), transaction.milliseconds())
+    exists = bool(transaction.rows.find(table.number, [key], []))
+    hlc = tick(transaction.ledger.clock(), transaction.ledger.milliseconds())
     stage = _stage(table, note, key, chosen, exists, hlc)
     if stage is None:
         return
-    transaction.stage(stage)
-    if transaction.lock([stage])[0]:
+    transaction.rows.stage(stage)
+    if transaction.rows.lock([stage])[0]:
         raise Conflict(f"table {table.name}, key {list(key)!r} came or went meanwhile")
-    refusals = transaction.apply([stage], "hub")
+    refusals = transaction.rows.apply([stage], "hub")
     if refusals:
         raise ResolutionRefused(f"table {table.name}, key {list(key)!r}: {refusals[0].detail}")
-    transaction.raise_clock(hlc)
+    transaction.ledger.raise_clock(hlc)
 
 
 def _stage(

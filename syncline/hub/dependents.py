@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from syncline.hub import codes
-from syncline.hub.database import Key, Refusal, Stage
+from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.model.schema import ForeignKey, Schema, TableSchema
 
 RowId = tuple[int, Key]

@@ -11,7 +11,7 @@ from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.conflicts import note_of
-from syncline.hub.database import Database, Prepared, Tuning, Watch
+from syncline.hub.contract import Database, Prepared, Tuning, Watch
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
 from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_turn
@@ -71,20 +71,20 @@ class Hub:
         that cannot take part, ConfigurationError for rules that do not fit.
         """
         names = None if self._central.tables is None else list(self._central.tables)
-        schema = arrange(self.database.reflect(names).tables)
+        schema = arrange(self.database.catalogue.reflect(names).tables)
         self._central.with_rules(schema)
-        prepared = self.database.prepare(schema, dry_run=dry_run)
+        prepared = self.database.catalogue.prepare(schema, dry_run=dry_run)
         self._central.look_again()
         return prepared
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
         names = None if self._central.tables is None else list(self._central.tables)
-        return self.database.examine(arrange(self.database.reflect(names).tables))
+        return self.database.catalogue.examine(arrange(self.database.catalogue.reflect(names).tables))
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `init`: take everything of Syncline's out of the central database again."""
-        removed = self.database.remove(dry_run=dry_run)
+        removed = self.database.catalogue.remove(dry_run=dry_run)
         self._central.look_again()
         return removed
 
@@ -148,7 +148,7 @@ class Hub:
     def conflicts(self, *, open_only: bool = False) -> list[m.ConflictNote]:
         """The newest state of every kept conflict, oldest first."""
         with self.database.read() as transaction:
-            return [note_of(row) for row in transaction.conflicts(None, open_only, 0, 1_000_000)]
+            return [note_of(row) for row in transaction.ledger.conflicts(None, open_only, 0, 1_000_000)]
 
     def resolve(self, number: int, take: str, value: Any = None) -> m.ConflictNote:
         """Decide conflict `number`: take `hub`, `sent`, `base`, or `value`."""
@@ -168,5 +168,5 @@ class Hub:
     def _answer(self, actor: Actor, request: m.Request) -> m.Response:
         if isinstance(request, LOOKS):
             with self.database.read() as transaction:
-                clients.admit(transaction.client(request.replica))
+                clients.admit(transaction.ledger.client(request.replica))
         return self._handlers[type(request)](actor, request)

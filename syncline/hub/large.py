@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
-from syncline.hub import codes
 from syncline.hub.accept import Part, accept, clamp_stamps, details_by_row
 from syncline.hub.commit import Refused, commit_stages
-from syncline.hub.database import Key, Stage, Upload, UploadedChunk, WriteTransaction
+from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
 from syncline.hub.receive import Outcome, Receiver, newest_of
 from syncline.hub.settle import RowId, Settled, stages_of
 from syncline.merge.decide import Base
@@ -98,7 +97,7 @@ class Chunks:
 
     def _opened(self, transaction: WriteTransaction, keys: Keys) -> Iterator[list[Unit]]:
         """Chunk by chunk. The next one is opened while the database is busy with the one before."""
-        now = transaction.milliseconds()
+        now = transaction.ledger.milliseconds()
 
         def opened(chunk: UploadedChunk) -> list[Unit]:
             parts, details = self._accepted(chunk)
@@ -111,7 +110,7 @@ class Chunks:
             ]
             for unit in units:
                 for stage in unit.stages:
-                    transaction.ready(stage)
+                    transaction.rows.ready(stage)
             return units
 
         with ThreadPoolExecutor(1, "syncline-chunk") as aside:
@@ -125,7 +124,7 @@ class Chunks:
 
     def _check_complete(self, transaction: WriteTransaction) -> None:
         """Raise unless every chunk is there and all together are what was announced."""
-        kept = transaction.chunks_kept(self.upload.replica)
+        kept = transaction.ledger.chunks_kept(self.upload.replica)
         numbers = [number for number, _, _ in kept]
         if numbers != list(range(1, self.upload.chunks + 1)):
             raise UnknownUpload(
@@ -140,7 +139,7 @@ class Chunks:
         return parts, details_by_row(open_details(chunk.details), self.schema)
 
     def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:
-        chunk = transaction.uploaded_chunk(self.upload.replica, number)
+        chunk = transaction.ledger.uploaded_chunk(self.upload.replica, number)
         if chunk is None:
             raise UnknownUpload(f"chunk {number} of push {self.upload.number} is gone")
         return chunk
@@ -204,7 +203,7 @@ class LargeReceiver(Receiver):
     @staticmethod
     def _let_go(transaction: WriteTransaction, unit: Unit) -> None:
         """Free what a unit took before the next one is read (law L11)."""
-        transaction.unstage()
+        transaction.rows.unstage()
         unit.parts.clear()
         unit.stages.clear()
 
@@ -223,9 +222,9 @@ class LargeReceiver(Receiver):
             return late
         stages = [item.stage for item in late]
         for stage in stages:
-            transaction.stage(stage)
+            transaction.rows.stage(stage)
         left = self._apply(transaction, stages, whole)
-        transaction.unstage()
+        transaction.rows.unstage()
         return left
 
     def _apply(self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome) -> list[Late]:

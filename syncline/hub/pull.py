@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from syncline.errors import Malformed
-from syncline.hub.database import Key, LogPage, Position, ReadTransaction
+from syncline.hub.contract import Key, LogPage, Position, ReadTransaction
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Group
@@ -62,7 +62,7 @@ def page_of(
     Where the rows are too large for one page it is read again with fewer.
     """
     while True:
-        page = transaction.entries(after, without, limit)
+        page = transaction.log.entries(after, without, limit)
         try:
             return page, _groups(transaction, schema, page.touched, Scale() if limit > 1 else None)
         except Full as full:
@@ -89,7 +89,7 @@ def _groups(
             columns = indices_of(mask)
             rows: list[list[Value]] = []
             for some in _slices(keys, scale):
-                found = transaction.rows(table, some, columns)
+                found = transaction.rows.find(table, some, columns)
                 _weigh(scale, found)
                 rows += found
             if rows:
@@ -146,7 +146,7 @@ def chunk_groups(
     place = 0 if table is None else schema.rank[table]
     while place < len(order) and scale.rows < limit and not scale.is_full:
         table, step = order[place], min(scale.step, limit - scale.rows)
-        rows = transaction.chunk(table, after, step)
+        rows = transaction.rows.chunk(table, after, step)
         scale.put(rows)
         if rows:
             _add(groups, schema.by_number[table], rows)

@@ -17,7 +17,7 @@ from syncline.hub.bases import bases_of
 from syncline.hub.clients import admit
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
-from syncline.hub.database import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
 from syncline.merge.decide import Base
@@ -73,7 +73,7 @@ class Receiver:
     def receive(self, transaction: WriteTransaction) -> Verdict:
         """Answer the push. If the verdict has `wanted`, the caller must roll the transaction back."""
         push = self.push
-        client = check_step(transaction.lock_client(push.replica), push)
+        client = check_step(transaction.ledger.lock_client(push.replica), push)
         if client.number == push.number:
             return self._repeat(transaction, client)
         return self._first(transaction, client)
@@ -92,8 +92,8 @@ class Receiver:
             max((note.rival[0] for _, _, note in settled.notes), default=0),
             min((row.id for row in conflicts), default=0),
         )
-        transaction.raise_clock(outcome.newest)
-        transaction.save_client(
+        transaction.ledger.raise_clock(outcome.newest)
+        transaction.ledger.save_client(
             replace(
                 client,
                 number=push.number,
@@ -107,7 +107,7 @@ class Receiver:
 
     def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
         """Do the push. Nothing was written if rows are wanted."""
-        clamp_stamps(self.parts, transaction.milliseconds(), self.tolerance)
+        clamp_stamps(self.parts, transaction.ledger.milliseconds(), self.tolerance)
         settled = self._settled(transaction, self.parts, stages_of(self.parts), details)
         if settled.wanted:
             return Outcome(settled)
@@ -137,7 +137,7 @@ class Receiver:
         if table.exact or stage.form == "delete":
             return []
         arity = len(table.key)
-        return [(stage.table, tuple(stage.rows[row][:arity])) for row in transaction.differing(stage)]
+        return [(stage.table, tuple(stage.rows[row][:arity])) for row in transaction.rows.differing(stage)]
 
     def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
         """The verdict stands, but rows are answered as they are now (law L3)."""
@@ -146,7 +146,7 @@ class Receiver:
         rows |= dict.fromkeys(self._changed_since(transaction))
         conflicts: list[ConflictRow] = []
         if kept.first_conflict:
-            found = transaction.conflicts(self.push.replica, False, kept.first_conflict - 1, 1_000_000)
+            found = transaction.ledger.conflicts(self.push.replica, False, kept.first_conflict - 1, 1_000_000)
             conflicts = [row for row in found if row.push == self.push.number]
         return self._verdict(transaction, kept, rows, conflicts, repeat=True)
 
@@ -158,7 +158,7 @@ class Receiver:
         self, transaction: WriteTransaction, parts: Sequence[Part], stages: Sequence[Stage]
     ) -> list[RowId]:
         for stage in stages:
-            transaction.stage(stage)
+            transaction.rows.stage(stage)
         bases = bases_of(transaction, self.bases)
         rivals = rivals_of(transaction, stages, parts, bases, self.push.replica)
         return [
@@ -193,13 +193,15 @@ class Receiver:
     def _keep_notes(
         self, transaction: WriteTransaction, settled: Settled, refused: dict[RowId, Refused]
     ) -> list[ConflictRow]:
-        now = transaction.milliseconds()
+        if not settled.notes:
+            return []
+        now = transaction.ledger.milliseconds()
         rows = [
             conflict_row(self.schema, row, hlc, note, self.push.replica, self.push.number, now)
             for row, hlc, note in settled.notes
             if row not in refused and row not in settled.rejected
         ]
-        ids = transaction.add_conflicts(rows) if rows else []
+        ids = transaction.ledger.add_conflicts(rows) if rows else []
         return [replace(row, id=number) for row, number in zip(rows, ids, strict=True)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from syncline.errors import ConfigurationError
-from syncline.hub.database import Database, Tuning
+from syncline.hub.contract import Database, Tuning
 
 ADAPTERS = {
     "sqlite": ("syncline.databases.sqlite", "syncline"),

@@ -15,7 +15,7 @@ from syncline.hub.accept import accept
 from syncline.hub.central import Central
 from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
-from syncline.hub.database import Client, LogPage, Position, WriteTransaction
+from syncline.hub.contract import Client, LogPage, Position, WriteTransaction
 from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
@@ -53,15 +53,15 @@ class Requests:
         schema, _ = self._central.known()
 
         def work(transaction: WriteTransaction) -> tuple[Client, Position, int, Position]:
-            client = transaction.lock_client(request.replica)
+            client = transaction.ledger.lock_client(request.replica)
             clients.admit(client)
             client = clients.without_lost(transaction, client, self._central.database.position)
-            position = given or transaction.now()
+            position = given or transaction.log.now()
             known = clients.registered(
                 client, request.replica, request.name, request.fingerprint or "", position.token()
             )
-            transaction.save_client(known)
-            return known, position, transaction.clock(), transaction.floor().position
+            transaction.ledger.save_client(known)
+            return known, position, transaction.ledger.clock(), transaction.log.floor().position
 
         given = None
         if request.watermark is not None:
@@ -94,7 +94,7 @@ class Requests:
         with self._central.database.read() as transaction:
             self._central.still(schema)
             limit = min(request.limit, self._central.limits.pull_rows)
-            client = transaction.client(request.replica)
+            client = transaction.ledger.client(request.replica)
             clients.admit(client)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
         if client is not None and clients.is_due(client, brought=bool(groups)):
@@ -159,8 +159,8 @@ class Requests:
         with self._central.database.read() as transaction:
             self._central.still(schema)
             if request.cursor is None:
-                start, table, after = transaction.now(), None, None
-                rows = transaction.estimate()
+                start, table, after = transaction.log.now(), None, None
+                rows = transaction.rows.estimate()
             else:
                 start, table, after = watermark.parse_cursor(
                     request.cursor, hub, replica, self._central.database.position
@@ -189,8 +189,8 @@ class Requests:
     def state(self, actor: Actor, request: m.StateQuery) -> m.StateAnswer:
         schema, _ = self._central.known()
         with self._central.database.read() as transaction:
-            client = transaction.client(request.replica)
-            position = transaction.now()
+            client = transaction.ledger.client(request.replica)
+            position = transaction.log.now()
         known = client or Client(request.replica)
         return m.StateAnswer(
             self._central.id,
@@ -206,7 +206,7 @@ class Requests:
     def list_conflicts(self, actor: Actor, request: m.ConflictsQuery) -> m.ConflictsAnswer:
         limit = max(1, min(request.limit, 5000))
         with self._central.database.read() as transaction:
-            rows = transaction.conflicts(request.replica, request.open_only, request.after, limit)
+            rows = transaction.ledger.conflicts(request.replica, request.open_only, request.after, limit)
         return m.ConflictsAnswer([note_of(row) for row in rows])
 
     def resolve(self, actor: Actor, request: m.Resolve) -> m.ConflictNote:

@@ -15,7 +15,7 @@ from typing import Any
 from syncline.errors import ConfigurationError
 from syncline.hub.central import Central
 from syncline.hub.clients import forget_for_good, held_by, listing
-from syncline.hub.database import Removed, WriteTransaction
+from syncline.hub.contract import Removed, WriteTransaction
 from syncline.model.clock import milliseconds
 
 logger = logging.getLogger("syncline.hub")
@@ -75,7 +75,7 @@ class _Undo(Exception):
 
 def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
     """Do all there is to do now, step by step, or until `stop` says so between two steps."""
-    compacted = _repeat(central, lambda transaction: transaction.compact(COMPACTED), stop)
+    compacted = _repeat(central, lambda transaction: transaction.log.compact(COMPACTED), stop)
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
@@ -89,7 +89,7 @@ def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lam
 
 def prune_in_turn(central: Central, retention: Retention, stop: Callable[[], bool]) -> bool:
     """`prune`, if the interval has passed since any process did and none is at it; whether it was done."""
-    if not central.transact(lambda transaction: transaction.take_turn(retention.interval)):
+    if not central.transact(lambda transaction: transaction.ledger.take_turn(retention.interval)):
         return False
     prune(central, retention, stop)
     return True
@@ -99,7 +99,7 @@ def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -
     """What `prune` would do, up to `at_most` entries: the same steps, rolled back."""
 
     def compact(transaction: WriteTransaction) -> Removed:
-        raise _Undo(transaction.compact(COMPACTED))
+        raise _Undo(transaction.log.compact(COMPACTED))
 
     def remove(transaction: WriteTransaction) -> Removed:
         raise _Undo(_prune(central, transaction, retention, at_most))
@@ -115,13 +115,13 @@ def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -
 
 
 def _prune(central: Central, transaction: WriteTransaction, retention: Retention, limit: int) -> Removed:
-    transaction.note_moment()
+    transaction.log.note_moment()
     held = held_by(transaction, central.database.position, retention.stale)
-    return transaction.prune(list(held.values()), retention.keep, retention.longest, limit)
+    return transaction.log.prune(list(held.values()), retention.keep, retention.longest, limit)
 
 
 def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
-    gone = transaction.drop_conflicts(retention.conflicts / DAY, BATCH)
+    gone = transaction.ledger.drop_conflicts(retention.conflicts / DAY, BATCH)
     return Removed(gone, gone == BATCH)
 
 
@@ -153,7 +153,7 @@ def _report(
 ) -> Pruned:
     held = [one.client.replica for one in listing(central, retention.stale) if one.holds]
     with central.database.read() as transaction:
-        hlc = transaction.floor().hlc
+        hlc = transaction.log.floor().hlc
     floor = datetime.fromtimestamp(milliseconds(hlc) / 1000, UTC).isoformat(timespec="milliseconds")
     return Pruned(
         dry_run,

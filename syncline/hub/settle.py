@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, compared
-from syncline.hub.database import Form, Key, Position, Rival, Stage, WriteTransaction
+from syncline.hub.contract import Form, Key, Position, Rival, Stage, WriteTransaction
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
@@ -71,7 +71,7 @@ def rivals_of(
     for stage, part in zip(stages, parts, strict=True):
         by_row: dict[int, list[Rival]] = {}
         if part.rows:
-            for rival in transaction.rivals(stage, bases.positions, part.base, replica):
+            for rival in transaction.rows.rivals(stage, bases.positions, part.base, replica):
                 by_row.setdefault(rival.row, []).append(rival)
         result.append(by_row)
     return result
@@ -90,8 +90,8 @@ def settle(
     """Load the parts, as stages, lock, find the contested rows, decide them. Writes nothing to the user's
     tables."""
     for stage in stages:
-        transaction.stage(stage)
-    unexpected = transaction.lock(stages, hopeful=transaction.attempt == 0)
+        transaction.rows.stage(stage)
+    unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
     settled = Settled()
     decided = _Decided(settled)
@@ -101,13 +101,13 @@ def settle(
             _decide_rows(
                 transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided
             )
-            transaction.discard(stage, contested)
+            transaction.rows.discard(stage, contested)
             stage.discarded.update(contested)
         if len(contested) < len(part.rows):
             settled.stages.append(stage)
     if not settled.wanted:
         for stage in decided.stages():
-            transaction.stage(stage)
+            transaction.rows.stage(stage)
             settled.stages.append(stage)
     return settled
 
@@ -137,7 +137,7 @@ def _decide_rows(
     table = schema.by_number[part.table]
     every, arity = list(table.values), len(table.key)
     keys = [part.keys[row] for row in contested]
-    found = transaction.rows(part.table, keys, every)
+    found = transaction.rows.find(part.table, keys, every)
     present = {tuple(row[:arity]): dict(zip(every, row[arity:], strict=True)) for row in found}
     _still(part, strange, contested, present.keys())
     lost = set(bases.lost_rows(part))

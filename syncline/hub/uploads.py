@@ -11,7 +11,7 @@ import logging
 
 from syncline.errors import Malformed, TooLarge, UnknownUpload
 from syncline.hub.central import Central
-from syncline.hub.database import Upload, UploadedChunk, WriteTransaction
+from syncline.hub.contract import Upload, UploadedChunk, WriteTransaction
 from syncline.hub.large import Chunks, LargeReceiver
 from syncline.hub.receive import check_step
 from syncline.hub.requests import Handlers, Requests
@@ -55,12 +55,12 @@ class Uploads:
         )
 
         def work(transaction: WriteTransaction) -> list[int]:
-            check_step(transaction.lock_client(request.replica), request)
-            transaction.sweep_uploads(KEPT_SECONDS)
-            before = transaction.lock_upload(request.replica)
+            check_step(transaction.ledger.lock_client(request.replica), request)
+            transaction.ledger.sweep_uploads(KEPT_SECONDS)
+            before = transaction.ledger.lock_upload(request.replica)
             if before != upload:
-                transaction.save_upload(upload, keep=before is not None and _is_draft(before, request))
-            return [number for number, _, _ in transaction.chunks_kept(request.replica)]
+                transaction.ledger.save_upload(upload, keep=before is not None and _is_draft(before, request))
+            return [number for number, _, _ in transaction.ledger.chunks_kept(request.replica)]
 
         have = self._central.write(work)
         logger.info(
@@ -79,14 +79,14 @@ class Uploads:
             upload = self._known(transaction, request.replica, request.number, request.push)
             if request.chunk > upload.chunks:
                 raise Malformed(f"chunk {request.chunk} of {upload.chunks}")
-            sizes = [size for number, _, size in transaction.chunks_kept(request.replica)
+            sizes = [size for number, _, size in transaction.ledger.chunks_kept(request.replica)
                      if number != request.chunk]  # fmt: skip
             total = sum(sizes) + len(content.body) + len(content.details)
             if total > self._central.limits.push_total_bytes:
                 raise TooLarge(
                     f"push {request.number} holds more than {self._central.limits.push_total_bytes} bytes"
                 )
-            transaction.save_chunk(request.replica, request.chunk, content)
+            transaction.ledger.save_chunk(request.replica, request.chunk, content)
 
         self._central.write(work)
         return m.ChunkKept(request.number, request.chunk)
@@ -103,9 +103,9 @@ class Uploads:
         """Forget the upload, if it is the one the replica has."""
 
         def work(transaction: WriteTransaction) -> None:
-            upload = transaction.lock_upload(request.replica)
+            upload = transaction.ledger.lock_upload(request.replica)
             if upload is not None and upload.number == request.number:
-                transaction.forget_upload(request.replica)
+                transaction.ledger.forget_upload(request.replica)
 
         self._central.write(work)
         return m.PushForgotten(request.number)
@@ -124,7 +124,7 @@ class Uploads:
 
     @staticmethod
     def _known(transaction: WriteTransaction, replica: str, number: int, digest: str) -> Upload:
-        upload = transaction.lock_upload(replica)
+        upload = transaction.ledger.lock_upload(replica)
         if upload is None or (upload.number, upload.digest) != (number, digest):
             raise UnknownUpload(f"the hub has no chunks of push {number} of replica {replica}")
         return upload

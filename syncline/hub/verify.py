@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from syncline.errors import Malformed
-from syncline.hub.database import Key, ReadTransaction, Take
+from syncline.hub.contract import Key, ReadTransaction, Take
 from syncline.hub.pull import PAGE_BYTES
 from syncline.model.order import place
 from syncline.model.schema import Schema, TableSchema
@@ -66,7 +66,7 @@ def verify(
     if table is None:
         raise Malformed(f"there is no table {request.table}", code="no_such_table")
     after, upto = _range(table, request)
-    with transaction.scan(request.table, after, upto) as take:
+    with transaction.rows.scan(request.table, after, upto) as take:
         if request.size:
             parts = _parts(take, len(table.key), upto, request.size, Budget())
             end = parts[-1].to if parts[-1].to != (None if upto is None else list(upto)) else None
@@ -99,7 +99,7 @@ def _tables(transaction: ReadTransaction, schema: Schema, budget: Budget) -> lis
             found.append(None)
             continue
         digest = RowsDigest()
-        with transaction.scan(number, None, None) as take:
+        with transaction.rows.scan(number, None, None) as take:
             complete = _take_all(take, digest, budget)
         found.append(Part(None, digest.rows, digest.hex) if complete else None)
     return found

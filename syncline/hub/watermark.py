@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Key, Position
+from syncline.hub.contract import Key, Position
 
 
 def mint(position: Position, hub_id: str, replica: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syncline.hub.database import Database, Form, Key, Position, ReadTransaction, Refusal, Stage
+from syncline.hub.contract import Database, Form, Key, Position, ReadTransaction, Refusal, Stage
 from syncline.model.schema import Schema
 from syncline.model.values import Value, indices_of
 
@@ -51,8 +51,8 @@ class World:
     def prepared(cls, centre: Centre, statements: Iterable[str]) -> World:
         centre.run(*statements)
         database = centre.open()
-        database.prepare(database.reflect(TRACKED))
-        return cls(centre, database, database.load())
+        database.catalogue.prepare(database.catalogue.reflect(TRACKED))
+        return cls(centre, database, database.catalogue.load())
 
     def run(self, *statements: str) -> None:
         self.centre.run(*statements)
@@ -62,7 +62,7 @@ class World:
 
     def now(self) -> Position:
         with self.database.read() as transaction:
-            return transaction.now()
+            return transaction.log.now()
 
     def since(self, after: Position, without: str = "") -> dict[str, dict[Key, set[str]]]:
         """Everything new, over all pages: table, key, names of the columns touched."""
@@ -70,7 +70,7 @@ class World:
         more = True
         while more:
             with self.database.read() as transaction:
-                page = transaction.entries(after, without, 1000)
+                page = transaction.log.entries(after, without, 1000)
             after, more = page.end, page.more
             self._collect(found, page.touched)
         return found
@@ -109,20 +109,20 @@ class World:
         """Stage, lock and apply in one transaction; committed whatever is refused."""
         with self.database.write() as transaction:
             for stage in stages:
-                transaction.stage(stage)
-            transaction.lock(stages)
-            return transaction.apply(stages, origin)
+                transaction.rows.stage(stage)
+            transaction.rows.lock(stages)
+            return transaction.rows.apply(stages, origin)
 
     def push_what_fits(self, *stages: Stage, origin: str = "r1") -> set[tuple[str, Key]]:
         """As the engine does: discard what is refused and apply again. Returns the refused rows."""
         refused: set[tuple[str, Key]] = set()
         with self.database.write() as transaction:
             for stage in stages:
-                transaction.stage(stage)
-            transaction.lock(stages)
-            while found := transaction.apply(stages, origin):
+                transaction.rows.stage(stage)
+            transaction.rows.lock(stages)
+            while found := transaction.rows.apply(stages, origin):
                 for refusal in found:
-                    transaction.discard(refusal.stage, [refusal.row])
+                    transaction.rows.discard(refusal.stage, [refusal.row])
                     refused.add(self.row_of(refusal))
         return refused
 
@@ -137,7 +137,7 @@ class World:
         with self.database.read() as transaction:
             while True:
                 after = tuple(found[-1][:arity]) if found else None
-                chunk = transaction.chunk(self.number(table), after, 3)
+                chunk = transaction.rows.chunk(self.number(table), after, 3)
                 found += chunk
                 if len(chunk) < 3:
                     return found

@@ -1,4 +1,4 @@
-"""The contract `syncline.hub.database` as a pytest suite. Every central database passes it.
+"""The contract `syncline.hub.contract` as a pytest suite. Every central database passes it.
 
     class TestMine(DatabaseConformance):
         CYCLE = (...)      # statements: tables hen(id, egg) and egg(id, hen) that point at each other
@@ -8,7 +8,8 @@
         @pytest.fixture
         def centre(self) -> Centre: ...    # an empty database: `open()` and `run(*statements)`
 
-The tests are grouped by what they are about, in `testing/conforms/`.
+The tests are grouped by what they are about, in `testing/conforms/`; those of the ledger, which is written
+once for all databases, hold what a dialect spells for it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import pytest
 from syncline.testing.centre import TABLES, Centre, World
 from syncline.testing.conforms.capturing import CaptureConformance
 from syncline.testing.conforms.hinting import HintConformance
-from syncline.testing.conforms.keeping import KeepingConformance
+from syncline.testing.conforms.ledger.clients import ClientConformance
+from syncline.testing.conforms.ledger.clock import ClockConformance
+from syncline.testing.conforms.ledger.conflicts import ConflictConformance
+from syncline.testing.conforms.ledger.uploads import UploadConformance
 from syncline.testing.conforms.paging import LogConformance
 from syncline.testing.conforms.preparing import PrepareConformance
 from syncline.testing.conforms.refusing import RefusalConformance
@@ -39,8 +43,11 @@ class DatabaseConformance(
     ScanConformance,
     WriteConformance,
     RefusalConformance,
-    KeepingConformance,
     RetentionConformance,
+    ClientConformance,
+    ConflictConformance,
+    UploadConformance,
+    ClockConformance,
     HintConformance,
 ):
     """Derive from it, name the class Test..., and give it a fixture `centre`."""

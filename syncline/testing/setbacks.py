@@ -36,7 +36,7 @@ class Setbacks(World):
     def prune(self) -> None:
         """The log forgets nearly everything, whoever still needs it."""
         with self.database.write() as transaction:
-            transaction.prune([], 0.0, None, 10_000)
+            transaction.log.prune([], 0.0, None, 10_000)
 
     def _note(self, phone: Phone, statements: list[tuple[str, Row]], changed: int) -> None:
         super()._note(phone, statements, changed)

@@ -50,7 +50,7 @@ def assert_equal(centre: PostgresCentre, *files: Path) -> None:
     """Every table, every row, every value and its class, in portable form."""
     database = open_database(centre.url)
     try:
-        world = World(centre, database, database.load())
+        world = World(centre, database, database.catalogue.load())
         for table in world.schema.tables:
             names = ", ".join(quote(column.name) for column in (*table.keys, *table.values))
             expected = sorted(map(repr, world.rows(table.name)))

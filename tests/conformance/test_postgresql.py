@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from syncline.databases.postgresql import open_database
-from syncline.hub.database import Database
+from syncline.hub.contract import Database
 from syncline.testing.conformance import Centre, DatabaseConformance
 
 CYCLE = (

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from syncline.databases.sqlite import open_database
-from syncline.hub.database import Database
+from syncline.hub.contract import Database
 from syncline.testing.conformance import Centre, DatabaseConformance
 
 CYCLE = (

@@ -26,8 +26,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
         centre.run(*statements)
         database = centre.open()
         databases.append(database)
-        database.prepare(database.reflect(None))
-        return World(centre, database, database.load())
+        database.catalogue.prepare(database.catalogue.reflect(None))
+        return World(centre, database, database.catalogue.load())
 
     yield build
     for database in databases:
@@ -131,8 +131,8 @@ def test_replace_is_a_rival_only_if_it_removed_the_row(make: Make) -> None:
     )
     with world.database.write() as transaction:
         stage = world.stage("update", "p", [["a", 5], ["b", 5], ["c", 5]], ["n"])
-        transaction.stage(stage)
-        rivals = transaction.rivals(stage, [start], [], "r1")
+        transaction.rows.stage(stage)
+        rivals = transaction.rows.rivals(stage, [start], [], "r1")
     assert sorted((rival.row, rival.op) for rival in rivals) == [(0, "D"), (1, "D"), (1, "I")]
 
 
@@ -147,8 +147,8 @@ def test_replace_with_recursive_triggers_is_captured_once(make: Make, tmp_path: 
     assert set(world.since(start)["p"]) == {("a",), ("d",)}
     with world.database.write() as transaction:
         stage = world.stage("update", "p", [["a", 5]], ["n"])
-        transaction.stage(stage)
-        assert [rival.op for rival in transaction.rivals(stage, [start], [], "r1")] == ["D"]
+        transaction.rows.stage(stage)
+        assert [rival.op for rival in transaction.rows.rivals(stage, [start], [], "r1")] == ["D"]
 
 
 def test_a_conflict_clause_of_the_table_does_not_lose_rows_in_a_push(make: Make) -> None:
@@ -180,7 +180,7 @@ def test_any_key_takes_part(make: Make, ddl: str, key: object, other: object, ro
     assert world.push(world.stage("insert", "t", rows), origin="r1") == []  # type: ignore[arg-type]
     assert world.push(world.stage("update", "t", [[key, 7]], ["v"]), origin="r1") == []  # type: ignore[list-item]
     assert set(world.since(start)["t"]) == {(key,), (other,)}
-    assert world.read(lambda t: t.rows(0, [(key,)], [0])) == [[key, 7]]
+    assert world.read(lambda t: t.rows.find(0, [(key,)], [0])) == [[key, 7]]
     assert sorted(map(repr, world.rows("t"))) == sorted(map(repr, [[key, 7], [other, b"w"]]))
     start = world.now()
     world.run("UPDATE t SET v = 8", "DELETE FROM t")
@@ -194,7 +194,7 @@ def test_a_key_that_changes_its_case_is_a_delete_and_an_insert(make: Make) -> No
     start = world.now()
     world.run("UPDATE t SET id = 'A'")
     assert set(world.since(start)["t"]) == {("a",), ("A",)}
-    assert world.read(lambda t: t.rows(0, [("a",), ("A",)], [])) == [["A"]]
+    assert world.read(lambda t: t.rows.find(0, [("a",), ("A",)], [])) == [["A"]]
 
 
 def test_rows_without_a_key_stay_where_they_are(make: Make) -> None:
@@ -207,7 +207,7 @@ def test_rows_without_a_key_stay_where_they_are(make: Make) -> None:
 
 
 def open_notes(world: World) -> list[str]:
-    return world.database.prepare(world.schema).notes
+    return world.database.catalogue.prepare(world.schema).notes
 
 
 def test_names_may_be_reserved_words_and_odd_characters(make: Make) -> None:
@@ -236,8 +236,8 @@ def test_wide_tables_have_masks_of_several_words(make: Make) -> None:
     world.push(world.stage("update", "t", [[1, 5]], ["c130"]), origin="r2")
     with world.database.write() as transaction:
         stage = world.stage("update", "t", [[1, 5]], ["c1"])
-        transaction.stage(stage)
-        rivals = transaction.rivals(stage, [start], [], "r1")
+        transaction.rows.stage(stage)
+        rivals = transaction.rows.rivals(stage, [start], [], "r1")
     assert [rival.mask for rival in rivals][1] == 1 << 130
 
 
@@ -312,7 +312,7 @@ def test_l4_a_table_without_its_triggers_is_refused_aloud(make: Make) -> None:
     world.run("DROP TABLE p", PEOPLE[0])
     with pytest.raises(NotPrepared, match="p"):
         world.now()
-    world.database.prepare(world.database.reflect(None))
+    world.database.catalogue.prepare(world.database.catalogue.reflect(None))
     start = world.now()
     world.run("INSERT INTO p VALUES ('a', 'x', 1)")
     assert set(world.since(start)["p"]) == {("a",)}
@@ -381,17 +381,17 @@ def test_a_simulated_clock_stands_in_for_the_wall() -> None:
     database = open_database("sqlite:///:memory:", clock=lambda: now[0])
     with database.outside() as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
-    database.prepare(database.reflect(None))
-    database.load()
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    database.catalogue.load()
     with database.read() as reading:
-        start = reading.now()
+        start = reading.log.now()
     with database.outside() as connection:
         connection.execute("INSERT INTO t VALUES (1)")
         connection.execute("INSERT INTO t VALUES (2)")
         now[0] -= 500
         connection.execute("INSERT INTO t VALUES (3)")
     with database.write() as transaction:
-        assert transaction.milliseconds() == 999_500
-        assert transaction.clock() == (1_000_000 << 16) + 2
-        assert transaction.entries(start, "", 10).hlc == (1_000_000 << 16) + 2
+        assert transaction.ledger.milliseconds() == 999_500
+        assert transaction.ledger.clock() == (1_000_000 << 16) + 2
+        assert transaction.log.entries(start, "", 10).hlc == (1_000_000 << 16) + 2
     database.close()

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from syncline.databases.sqlite import SqliteDatabase, open_database
-from syncline.hub.database import Position, Stage
+from syncline.hub.contract import Position, Stage
 from syncline.model.schema import Schema
 from syncline.model.values import Value
 
@@ -54,13 +54,13 @@ class Mirror:
         self.database, self.schema, self.name = database, schema, name
         self.tables: list[Rows] = [{} for _ in schema.tables]
         with database.read() as reading:
-            self.position: Position = reading.now()
+            self.position: Position = reading.log.now()
 
     def pull(self, limit: int) -> None:
         more = True
         while more:
             with self.database.read() as reading:
-                page = reading.entries(self.position, self.name, limit)
+                page = reading.log.entries(self.position, self.name, limit)
                 for number, touched in page.touched.items():
                     self._apply(number, touched, reading)
             self.position, more = page.end, page.more
@@ -69,7 +69,7 @@ class Mirror:
         table = self.schema.tables[number]
         arity = len(table.key)
         every = list(range(len(table.values)))
-        found = reading.rows(number, [key for key, _ in touched], every)  # type: ignore[attr-defined]
+        found = reading.rows.find(number, [key for key, _ in touched], every)  # type: ignore[attr-defined]
         present = {tuple(row[:arity]): row[arity:] for row in found}
         for key, mask in touched:
             if key not in present:
@@ -87,7 +87,7 @@ class Mirror:
         with self.database.read() as reading:
             for number, table in enumerate(self.schema.tables):
                 arity = len(table.key)
-                central = {tuple(r[:arity]): list(r[arity:]) for r in reading.chunk(number, None, 1000)}
+                central = {tuple(r[:arity]): list(r[arity:]) for r in reading.rows.chunk(number, None, 1000)}
                 if repr(sorted(central.items(), key=repr)) != repr(
                     sorted(self.tables[number].items(), key=repr)
                 ):
@@ -140,13 +140,13 @@ def push(mirror: Mirror, rng: random.Random) -> None:
         pushed = [[*key, value] for key, value in zip(keys, values, strict=True)]
         stage = Stage(number, "update", "U", [column], pushed, [1 << 20] * len(keys))
     with mirror.database.write() as transaction:
-        transaction.stage(stage)
-        transaction.discard(stage, transaction.lock([stage])[0])
+        transaction.rows.stage(stage)
+        transaction.rows.discard(stage, transaction.rows.lock([stage])[0])
         kept = set(range(len(keys))) - stage.handle.discarded
-        while refused := transaction.apply([stage], mirror.name):
-            transaction.discard(stage, [refusal.row for refusal in refused])
+        while refused := transaction.rows.apply([stage], mirror.name):
+            transaction.rows.discard(stage, [refusal.row for refusal in refused])
             kept -= {refusal.row for refusal in refused}
-        differing = set(transaction.differing(stage)) if not deleting else set()
+        differing = set(transaction.rows.differing(stage)) if not deleting else set()
     for row in kept:
         if deleting:
             rows.pop(keys[row], None)
@@ -164,8 +164,8 @@ def test_l4_a_mirror_fed_by_the_log_equals_the_centre(block: int) -> None:
         database = open_database("sqlite:///:memory:", clock=lambda: 1_000_000)
         with database.outside() as connection:
             connection.executescript(DDL)
-        database.prepare(database.reflect(None))
-        schema = database.load()
+        database.catalogue.prepare(database.catalogue.reflect(None))
+        schema = database.catalogue.load()
         mirrors = [Mirror(database, schema, name) for name in ("r1", "r2")]
         for _ in range(15):
             with database.outside() as connection:

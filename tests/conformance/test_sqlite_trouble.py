@@ -19,7 +19,7 @@ from syncline.errors import (
     SchemaError,
     SynclineError,
 )
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 from syncline.testing.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
 
@@ -36,7 +36,7 @@ def test_addresses() -> None:
 def test_l12_a_file_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/none.db")
     with pytest.raises(DatabaseUnavailable, match="no such file"):
-        database.load()
+        database.catalogue.load()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -44,30 +44,30 @@ def test_l12_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     path = tmp_path / "text.db"
     path.write_text("not a database at all, but long enough to look at" * 10)
     with pytest.raises(DatabaseUnavailable, match="not a SQLite database"):
-        open_database(f"sqlite:///{path}").reflect(None)
+        open_database(f"sqlite:///{path}").catalogue.reflect(None)
 
 
 def test_l12_a_closed_hub_says_so(tmp_path: Path) -> None:
     database = SqliteCentre(tmp_path / "central.db").open()
     database.close()
     with pytest.raises(DatabaseUnavailable, match="closed"):
-        database.load()
+        database.catalogue.load()
 
 
 def test_l12_a_lock_held_by_another_program_is_a_conflict_to_try_again(tmp_path: Path) -> None:
     path = tmp_path / "central.db"
     SqliteCentre(path).run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database = open_database(f"sqlite:///{path}", timeout=0.05)
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(Conflict), database.write():
         pass
     with database.read() as reading:
-        assert reading.estimate() == 0
+        assert reading.rows.estimate() == 0
     holder.close()
     with database.write() as transaction:
-        assert transaction.clock() == 0
+        assert transaction.ledger.clock() == 0
     database.close()
 
 
@@ -75,10 +75,10 @@ def test_a_newer_layout_is_left_alone(tmp_path: Path) -> None:
     centre = SqliteCentre(tmp_path / "central.db")
     centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database = centre.open()
-    schema = database.reflect(None)
-    database.prepare(schema)
+    schema = database.catalogue.reflect(None)
+    database.catalogue.prepare(schema)
     centre.run("UPDATE _sync_hub SET layout = 99")
-    for attempt in (database.load, lambda: database.prepare(schema)):
+    for attempt in (database.catalogue.load, lambda: database.catalogue.prepare(schema)):
         with pytest.raises(NotPrepared, match="99"):
             attempt()
     database.close()
@@ -88,9 +88,9 @@ def test_a_hub_notices_that_other_tables_were_prepared(tmp_path: Path) -> None:
     centre = SqliteCentre(tmp_path / "central.db")
     centre.run("CREATE TABLE a (id INTEGER PRIMARY KEY)", "CREATE TABLE b (id INTEGER PRIMARY KEY)")
     first, second = centre.open(), centre.open()
-    first.prepare(first.reflect(["a"]))
-    first.load()
-    second.prepare(second.reflect(["a", "b"]))
+    first.catalogue.prepare(first.catalogue.reflect(["a"]))
+    first.catalogue.load()
+    second.catalogue.prepare(second.catalogue.reflect(["a", "b"]))
     with pytest.raises(NotPrepared, match="other tables") as caught, first.read():
         pass
     assert "Restart" in caught.value.remedy
@@ -102,8 +102,8 @@ def test_a_column_added_later_does_not_disturb(tmp_path: Path) -> None:
     centre = SqliteCentre(tmp_path / "central.db")
     centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
     database = centre.open()
-    database.prepare(database.reflect(None))
-    world = World(centre, database, database.load())
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    world = World(centre, database, database.catalogue.load())
     start = world.now()
     centre.run("ALTER TABLE t ADD COLUMN w TEXT DEFAULT 'd'", "INSERT INTO t VALUES (1, 'x', 'y')")
     assert set(world.since(start)["t"]) == {(1,)}
@@ -116,8 +116,8 @@ def test_l7_eight_threads_write_one_after_the_other(tmp_path: Path) -> None:
     centre = SqliteCentre(tmp_path / "central.db")
     centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
     database = centre.open()
-    database.prepare(database.reflect(None))
-    world = World(centre, database, database.load())
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    world = World(centre, database, database.catalogue.load())
     start, trouble = world.now(), []
 
     def work(worker: int) -> None:
@@ -125,10 +125,10 @@ def test_l7_eight_threads_write_one_after_the_other(tmp_path: Path) -> None:
             for number in range(10):
                 stage = Stage(0, "insert", "I", [0], [[worker * 100 + number, "x"]], [1 << 20])
                 with database.write() as transaction:
-                    transaction.stage(stage)
-                    assert transaction.apply([stage], f"r{worker}") == []
+                    transaction.rows.stage(stage)
+                    assert transaction.rows.apply([stage], f"r{worker}") == []
                 with database.read() as reading:
-                    reading.entries(start, "", 100)
+                    reading.log.entries(start, "", 100)
         except SynclineError as error:
             trouble.append(error)
 

@@ -17,7 +17,7 @@ import syncline
 from syncline import Hub, Table
 from syncline.cli import output, run
 from syncline.errors import DatabaseReadOnly, DatabaseUnavailable, SynclineError
-from syncline.hub.database import Tuning
+from syncline.hub.contract import Tuning
 from syncline.server import create_app, serving
 from tests.support.postgres import PostgresServer, start_server
 

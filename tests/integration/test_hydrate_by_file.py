@@ -412,7 +412,7 @@ def test_a_kill_between_the_file_and_its_new_identity_loses_nothing(centre: Cent
 
 def test_the_building_is_no_replica_of_the_hub(centre: Centre) -> None:
     centre.built()
-    assert centre.sql.execute("SELECT count(*) FROM _sync_hub_client").fetchone() == (0,)
+    assert centre.sql.execute("SELECT count(*) FROM _sync_hub_clients").fetchone() == (0,)
 
 
 def test_a_hub_that_keeps_no_files_is_hydrated_from_by_rows(centre: Centre) -> None:

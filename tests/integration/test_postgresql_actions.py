@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.hub import codes
+from syncline.hub.contract import codes
 from tests.support.postgres import PostgresCentre
 
 ACTIONS = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")

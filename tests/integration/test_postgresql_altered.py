@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 import syncline
-from syncline.hub import central, codes
+from syncline.hub import central
+from syncline.hub.contract import codes
 from syncline.replica.replica import Replica
 
 LOUDER = """

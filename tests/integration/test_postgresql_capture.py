@@ -143,8 +143,8 @@ def test_l4_more_columns_than_one_word_holds(make: Make) -> None:
     assert world.since(start, "r2") == {"wide": {(1,): changed | {"c1", "c128"}}}
     with world.database.write() as transaction:
         stage = world.stage("update", "wide", [[1, 5]], ["c1"])
-        transaction.stage(stage)
-        masks = [rival.mask for rival in transaction.rivals(stage, [start], [], "r9")]
+        transaction.rows.stage(stage)
+        masks = [rival.mask for rival in transaction.rows.rivals(stage, [start], [], "r9")]
     assert masks == [sum(1 << int(name[1:]) for name in changed), 1 << 1 | 1 << 128]
 
 
@@ -175,9 +175,9 @@ def test_l4_generated_columns_travel_with_what_they_are_made_of(make: Make) -> N
     start = world.now()
     stage = world.stage("insert", "t", [[1, 5]], ["a"])
     with world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.apply([stage], "r1") == []
-        assert transaction.differing(stage) == [0]
+        transaction.rows.stage(stage)
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == [0]
     assert world.rows("t") == [[1, 5, 10, 1]]
     assert world.push(world.stage("update", "t", [[1, 6]], ["a"])) == []
     assert world.since(start, "r1") == {}

@@ -12,7 +12,7 @@ import pytest
 
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Key, Position
+from syncline.hub.contract import Key, Position
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 from tests.support.postgres import PostgresCentre, prepared
@@ -93,10 +93,10 @@ def test_l4_a_read_that_began_before_a_commit_does_not_count_it_as_seen(world: W
         (session,) = sessions(world, stack, 1)
         session.execute("BEGIN; INSERT INTO note VALUES (1)")
         with world.database.read() as transaction:
-            position = transaction.now()
+            position = transaction.log.now()
             session.execute("COMMIT")
-            assert transaction.entries(position, "", 10).touched == {}
-            assert transaction.now() == position
+            assert transaction.log.entries(position, "", 10).touched == {}
+            assert transaction.log.now() == position
         assert keys(world, position) == {1}
 
 
@@ -104,10 +104,10 @@ def test_own_accepted_edits_are_passed_over_once(world: World) -> None:
     start = world.now()
     world.push(world.stage("insert", "note", [[1, "a", 1]]))
     with world.database.read() as transaction:
-        page = transaction.entries(start, "r1", 10)
+        page = transaction.log.entries(start, "r1", 10)
         assert (page.touched, page.more) == ({}, False)
-        assert page.end == transaction.now() != start
-        again = transaction.entries(page.end, "r1", 10)
+        assert page.end == transaction.log.now() != start
+        again = transaction.log.entries(page.end, "r1", 10)
     assert again.end == page.end
 
 
@@ -117,7 +117,7 @@ def test_with_nothing_new_the_position_stays(world: World) -> None:
     with world.centre.connect() as session:
         session.execute("CREATE TABLE elsewhere (); INSERT INTO elsewhere DEFAULT VALUES")
     with world.database.read() as transaction:
-        assert transaction.entries(start, "r1", 10).end == start
+        assert transaction.log.entries(start, "r1", 10).end == start
 
 
 def test_l5_changes_between_pages_are_in_the_next_run(world: World) -> None:
@@ -126,7 +126,7 @@ def test_l5_changes_between_pages_are_in_the_next_run(world: World) -> None:
     position, seen = start, []
     for page_number in range(30):
         with world.database.read() as transaction:
-            page = transaction.entries(position, "r1", 4)
+            page = transaction.log.entries(position, "r1", 4)
             seen += [key[0] for key, _ in page.touched.get(world.position("note"), [])]
         position = page.end
         token = position.token()
@@ -144,7 +144,7 @@ def test_a_page_in_progress_sees_what_it_has_read(world: World) -> None:
     start = world.now()
     world.run("INSERT INTO note SELECT g, 'x', g FROM generate_series(1, 4) g")
     with world.database.read() as transaction:
-        page = transaction.entries(start, "", 2)
+        page = transaction.log.entries(start, "", 2)
     assert isinstance(page.end, SnapshotPosition)
     assert page.more
     xid, last = page.end.last[1], page.end.last[2]
@@ -236,13 +236,13 @@ class Puller:
     def pull_page(self) -> None:
         table = self.world.position("note")
         with self.world.database.read() as transaction:
-            page = transaction.entries(self.position, "nobody", self.rng.choice([1, 3, 10]))
+            page = transaction.log.entries(self.position, "nobody", self.rng.choice([1, 3, 10]))
             for key, mask in page.touched.get(table, []):
-                self.learn(transaction.rows(table, [key], [0, 1]), key, mask)
+                self.learn(transaction.rows.find(table, [key], [0, 1]), key, mask)
             self.position = self.world.database.position(page.end.token())
             self.caught_up = not page.more
             if self.caught_up:
-                assert self.rows == {row[0]: row[1:] for row in transaction.chunk(table, None, 10_000)}
+                assert self.rows == {row[0]: row[1:] for row in transaction.rows.chunk(table, None, 10_000)}
 
     def learn(self, found: list[list[Any]], key: Key, mask: int) -> None:
         if not found:
@@ -258,7 +258,7 @@ def test_a_position_of_another_cluster_or_timeline_is_of_a_restored_centre(world
     for other in (cluster.replace(cluster[:4], "9999", 1), cluster.replace("/00000001/", "/00000002/")):
         position = world.database.position(f"{other};{rest}")
         with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
-            transaction.entries(position, "", 10)
+            transaction.log.entries(position, "", 10)
         assert caught.value.code == "centre_restored"
 
 
@@ -275,5 +275,5 @@ def test_a_position_ahead_of_the_database_is_refused(world: World) -> None:
     assert isinstance(position, SnapshotPosition)
     ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:;0")
     with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
-        transaction.entries(ahead, "", 10)
+        transaction.log.entries(ahead, "", 10)
     assert caught.value.code == "centre_restored"

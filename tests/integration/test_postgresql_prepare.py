@@ -49,27 +49,27 @@ def test_preparing_twice_does_nothing_the_second_time(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES)
-    schema = database.reflect(None)
-    first = database.prepare(schema)
+    schema = database.catalogue.reflect(None)
+    first = database.catalogue.prepare(schema)
     assert "CREATE SCHEMA syncline" in first.statements[0]
     assert any("parent" in note for note in first.notes)
-    hub = database.hub_id
-    again = database.prepare(database.reflect(None))
+    hub = database.catalogue.hub_id
+    again = database.catalogue.prepare(database.catalogue.reflect(None))
     assert (again.statements, again.notes) == ([], [])
-    assert database.hub_id == hub
-    assert database.load() == schema
+    assert database.catalogue.hub_id == hub
+    assert database.catalogue.load() == schema
     assert [table.name for table in schema.tables] == ["parent", "child"]
 
 
 def test_a_dry_run_says_it_all_and_does_nothing(centre: PostgresCentre, database: PostgresDatabase) -> None:
     centre.run(*TABLES)
     before = catalogue(centre)
-    schema = database.reflect(None)
-    said = database.prepare(schema, dry_run=True)
+    schema = database.catalogue.reflect(None)
+    said = database.catalogue.prepare(schema, dry_run=True)
     assert catalogue(centre) == before
     with pytest.raises(NotPrepared):
-        database.load()
-    assert database.prepare(schema).statements == said.statements
+        database.catalogue.load()
+    assert database.catalogue.prepare(schema).statements == said.statements
 
 
 def test_preparing_and_removing_wait_for_those_who_write(
@@ -77,8 +77,8 @@ def test_preparing_and_removing_wait_for_those_who_write(
 ) -> None:
     """Longer than a push waits for a row: DDL has to wait for every open transaction on the table."""
     centre.run(*TABLES)
-    schema = database.reflect(None)
-    for work in (lambda: database.prepare(schema), database.remove):
+    schema = database.catalogue.reflect(None)
+    for work in (lambda: database.catalogue.prepare(schema), database.catalogue.remove):
         with psycopg.connect(centre.url) as writer, ThreadPoolExecutor(1) as pool:
             writer.execute("INSERT INTO parent VALUES (1, 'x')")
             future = pool.submit(work)
@@ -96,30 +96,30 @@ def test_preparing_and_removing_wait_for_those_who_write(
 
 def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, database: PostgresDatabase) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     intact = catalogue(centre)
     centre.run("DROP TRIGGER syncline_update ON parent", "ALTER TABLE child DISABLE TRIGGER syncline_insert")
-    renewed = database.prepare(database.reflect(None))
+    renewed = database.catalogue.prepare(database.catalogue.reflect(None))
     assert [note for note in renewed.notes if "renewed" in note] == [
         'renewed the capture of "public"."child"',
         'renewed the capture of "public"."parent"',
     ]
     assert catalogue(centre) == intact
-    assert database.prepare(database.reflect(None)).statements == []
+    assert database.catalogue.prepare(database.catalogue.reflect(None)).statements == []
 
 
 def test_a_table_taken_out_is_no_longer_captured_and_numbers_stay(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES, "CREATE TABLE zebra (id int PRIMARY KEY)")
-    database.prepare(database.reflect(None))
-    prepared = database.prepare(database.reflect(["parent", "zebra"]))
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    prepared = database.catalogue.prepare(database.catalogue.reflect(["parent", "zebra"]))
     assert 'stopped tracking "public"."child"' in prepared.notes
     assert [name for _, name, _, _ in catalogue(centre)].count("syncline_insert") == 2
     with centre.connect() as session:
         numbers = "SELECT central_name, n FROM syncline.tables ORDER BY n"
         assert session.execute(numbers).fetchall() == [("parent", 2), ("zebra", 3)]
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     with centre.connect() as session:
         assert session.execute(numbers).fetchall() == [("parent", 2), ("zebra", 3), ("child", 4)]
 
@@ -128,12 +128,12 @@ def test_a_table_with_other_columns_gets_a_new_log(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
-    fingerprint = database.load().fingerprint
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    fingerprint = database.catalogue.load().fingerprint
     centre.run("ALTER TABLE parent ADD COLUMN more text")
-    prepared = database.prepare(database.reflect(None))
+    prepared = database.catalogue.prepare(database.catalogue.reflect(None))
     assert any("other columns" in note for note in prepared.notes)
-    assert database.load().fingerprint != fingerprint
+    assert database.catalogue.load().fingerprint != fingerprint
     centre.run("INSERT INTO parent VALUES (1, 'x', 'y')", "UPDATE parent SET more = 'z'")
 
 
@@ -159,7 +159,7 @@ def test_everything_that_cannot_take_part_is_named_with_the_reason(
         "keyless glance fleeting part heirless heir twice made sqlite_stat1 both nothing Fine fine".split()
     )
     with pytest.raises(SchemaError) as error:
-        database.reflect(names)
+        database.catalogue.reflect(names)
     said = str(error.value)
     for words in (
         "public.keyless: has no primary key", "public.glance: is a view", "public.fleeting: is unlogged",
@@ -171,9 +171,9 @@ def test_everything_that_cannot_take_part_is_named_with_the_reason(
     ):  # fmt: skip
         assert words in said
     assert "public.fine:" not in said
-    schema = database.reflect(None)
+    schema = database.catalogue.reflect(None)
     assert [table.name for table in schema.tables] == ["fine", "one_both", "parts", "two_both"]
-    notes = database.prepare(schema).notes
+    notes = database.catalogue.prepare(schema).notes
     assert any("left out public.keyless: has no primary key" in note for note in notes)
 
 
@@ -181,9 +181,12 @@ def test_tables_can_be_named_with_their_schema(centre: PostgresCentre, database:
     centre.run(
         "CREATE SCHEMA one; CREATE TABLE one.t (id int PRIMARY KEY)", "CREATE TABLE t (id int PRIMARY KEY)"
     )
-    assert [table.central_schema for table in database.reflect(["one.t"]).tables] == ["one"]
-    assert [table.central_schema for table in database.reflect(["t"]).tables] == ["public"]
-    assert [table.name for table in database.reflect(["t", "one.t"]).tables] == ["one_t", "public_t"]
+    assert [table.central_schema for table in database.catalogue.reflect(["one.t"]).tables] == ["one"]
+    assert [table.central_schema for table in database.catalogue.reflect(["t"]).tables] == ["public"]
+    assert [table.name for table in database.catalogue.reflect(["t", "one.t"]).tables] == [
+        "one_t",
+        "public_t",
+    ]
 
 
 def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: PostgresDatabase) -> None:
@@ -199,7 +202,7 @@ def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: Pos
         "CREATE UNIQUE INDEX ON child (lower(word))",
         "CREATE UNIQUE INDEX ON child (word, price)",
     )
-    schema = database.reflect(["parent", "child"])
+    schema = database.catalogue.reflect(["parent", "child"])
     child = schema.table("child")
     assert child.key == ("id",)
     assert child.uniques == (("word", "price"),)
@@ -211,7 +214,7 @@ def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: Pos
     assert (column("price").declared, column("price").default) == ("DECIMAL_TEXT(10,2)", "'0.5'")
     assert (column("ok").default, column("word").default) == ("1", "'it''s'")
     assert (column("at").type, column("id").computed, column("id").nullable) == ("timestamptz", False, False)
-    assert "devices do not check it" in database.prepare(schema).notes[-1]
+    assert "devices do not check it" in database.catalogue.prepare(schema).notes[-1]
 
 
 def test_rows_hidden_from_the_hub_by_a_policy_are_an_obstacle(centre: PostgresCentre) -> None:
@@ -224,7 +227,7 @@ def test_rows_hidden_from_the_hub_by_a_policy_are_an_obstacle(centre: PostgresCe
     )
     database = open_database(centre.url.replace("postgres@", "plain@"))
     with pytest.raises(SchemaError, match="BYPASSRLS"):
-        database.reflect(["t"])
+        database.catalogue.reflect(["t"])
     database.close()
     centre.run("DROP OWNED BY plain", "DROP ROLE plain")
 
@@ -250,42 +253,46 @@ def test_a_database_that_is_not_there_is_said_to_be_unreachable(postgres_url: st
 
 def test_a_connection_that_was_cut_is_replaced(centre: PostgresCentre, database: PostgresDatabase) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     with pytest.raises(DatabaseUnavailable), database.read() as transaction:
-        transaction.now()
+        transaction.log.now()
         with centre.connect() as session:
             session.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
-        transaction.now()
+        transaction.log.now()
     with database.read() as transaction:
-        transaction.now()
+        transaction.log.now()
 
 
 def test_what_is_read_before_preparing_is_refused(database: PostgresDatabase) -> None:
-    for attempt in (database.load, lambda: database.hub_id, lambda: database.read().__enter__()):
+    for attempt in (
+        database.catalogue.load,
+        lambda: database.catalogue.hub_id,
+        lambda: database.read().__enter__(),
+    ):
         with pytest.raises(NotPrepared):
             attempt()
 
 
 def test_another_layout_is_not_prepared(centre: PostgresCentre, database: PostgresDatabase) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     centre.run("UPDATE syncline.state SET layout = 0")
     with pytest.raises(NotPrepared, match="layout 0"):
-        database.load()
+        database.catalogue.load()
 
 
 def test_two_that_prepare_at_once_follow_each_other(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES)
-    schema = database.reflect(None)
+    schema = database.catalogue.reflect(None)
     with psycopg.connect(centre.url) as other:
         other.execute("SELECT pg_advisory_xact_lock(7310579412345)")
         other.rollback()
-        database.prepare(schema)
+        database.catalogue.prepare(schema)
     second = centre.open()
-    assert second.prepare(schema).statements == []
+    assert second.catalogue.prepare(schema).statements == []
     second.close()

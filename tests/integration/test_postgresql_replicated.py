@@ -55,10 +55,10 @@ def test_l4_what_a_subscription_applies_is_captured(server: PostgresServer) -> N
             f"CREATE SUBSCRIPTION s CONNECTION '{publisher}' PUBLICATION everything"
             " WITH (create_slot = false, slot_name = 's', copy_data = false)".encode()
         )
-        found = world.database.examine(world.schema)
+        found = world.database.catalogue.examine(world.schema)
         assert {"subscription", "not_current"} <= {finding.code for finding in found}
-        world.database.prepare(world.schema)
-        world.database.load()
+        world.database.catalogue.prepare(world.schema)
+        world.database.catalogue.load()
         assert changed(world, source, "INSERT INTO t VALUES (1, 'x'), (2, 'y')") == {(1,), (2,)}
         assert changed(world, source, "UPDATE t SET a = 'z' WHERE id = 1") == {(1,)}
         assert changed(world, source, "DELETE FROM t WHERE id = 2") == {(2,)}

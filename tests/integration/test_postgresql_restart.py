@@ -27,8 +27,8 @@ def test_l4_after_a_crash_everything_committed_is_there_and_positions_go_on(serv
     seen = world.now()
     with pytest.raises(DatabaseUnavailable), world.database.write() as transaction:
         stage = world.stage("insert", "t", [[3, 3]])
-        transaction.stage(stage)
-        assert transaction.apply([stage], "r1") == []
+        transaction.rows.stage(stage)
+        assert transaction.rows.apply([stage], "r1") == []
         server.crash()
     server.start_again()
     assert [row[0] for row in world.rows("t")] == [1, 2]

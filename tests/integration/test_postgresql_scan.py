@@ -59,7 +59,7 @@ def filled(url: str, central: str) -> tuple[World, list[Value]]:
     keys = random.Random(central).sample(TYPES[central], len(TYPES[central]))
     world.push(world.stage("insert", "thing", [[key, "v"] for key in keys]))
     with world.database.read() as transaction:
-        stored = [row[0] for row in transaction.chunk(0, None, 1000)]
+        stored = [row[0] for row in transaction.rows.chunk(0, None, 1000)]
     assert len(stored) == len(keys)
     return world, stored
 

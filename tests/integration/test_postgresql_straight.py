@@ -9,8 +9,7 @@ import pytest
 
 from syncline.databases.postgresql.stage import Loaded
 from syncline.errors import Conflict
-from syncline.hub import codes
-from syncline.hub.database import Refusal, Stage
+from syncline.hub.contract import Refusal, Stage, codes
 from syncline.model.values import Value
 from syncline.testing.centre import World
 from tests.support.postgres import Make
@@ -29,12 +28,12 @@ def pushed(world: World, *stages: Stage, origin: str = "r1") -> tuple[list[Refus
     """What is refused of a hopeful push, and which stages were in a temporary table at the end."""
     with world.database.write() as transaction:
         for stage in stages:
-            transaction.ready(stage)
-            transaction.stage(stage)
-        assert transaction.lock(stages, hopeful=True) == [[] for _ in stages]
+            transaction.rows.ready(stage)
+            transaction.rows.stage(stage)
+        assert transaction.rows.lock(stages, hopeful=True) == [[] for _ in stages]
         for stage in stages:
-            assert transaction.rivals(stage, [world.now()], [], origin) == []
-        refused = transaction.apply(stages, origin)
+            assert transaction.rows.rivals(stage, [world.now()], [], origin) == []
+        refused = transaction.rows.apply(stages, origin)
         staged = []
         for stage in stages:
             assert isinstance(stage.handle, Loaded)
@@ -108,22 +107,22 @@ def test_what_others_did_is_found_by_each_stage_that_looks(make: Make) -> None:
     base = world.now()
     with world.database.write() as transaction:
         first = world.stage("insert", "t", rows_of())
-        transaction.stage(first)
-        transaction.lock([first], hopeful=True)
-        assert transaction.rivals(first, [base], [], "r1") == []
-        assert transaction.apply([first], "r1") == []
-        transaction.unstage()
+        transaction.rows.stage(first)
+        transaction.rows.lock([first], hopeful=True)
+        assert transaction.rows.rivals(first, [base], [], "r1") == []
+        assert transaction.rows.apply([first], "r1") == []
+        transaction.rows.unstage()
         world.run("INSERT INTO t (id) VALUES (1000)", "DELETE FROM t WHERE id = 1000")
         second = world.stage("insert", "t", rows_of(MANY))
-        transaction.stage(second)
-        transaction.lock([second], hopeful=True)
-        found = transaction.rivals(second, [base], [], "r1")
+        transaction.rows.stage(second)
+        transaction.rows.lock([second], hopeful=True)
+        found = transaction.rows.rivals(second, [base], [], "r1")
         assert [(rival.row, rival.op, rival.origin) for rival in found] == [
             (1000 - MANY, "I", "hub"),
             (1000 - MANY, "D", "hub"),
         ]
-        transaction.discard(second, [1000 - MANY])
-        assert transaction.apply([second], "r1") == []
+        transaction.rows.discard(second, [1000 - MANY])
+        assert transaction.rows.apply([second], "r1") == []
     assert [row[0] for row in world.rows("t")] == [n for n in range(2 * MANY) if n != 1000]
 
 
@@ -134,9 +133,9 @@ def test_an_older_base_is_looked_up_although_a_newer_one_was_quiet(make: Make) -
     new = world.now()
     with world.database.write() as transaction:
         stage = world.stage("insert", "t", rows_of())
-        transaction.stage(stage)
-        assert transaction.rivals(stage, [new], [], "r1") == []
-        assert [rival.op for rival in transaction.rivals(stage, [old], [], "r1")] == ["I", "D"]
+        transaction.rows.stage(stage)
+        assert transaction.rows.rivals(stage, [new], [], "r1") == []
+        assert [rival.op for rival in transaction.rows.rivals(stage, [old], [], "r1")] == ["I", "D"]
 
 
 RULE = "CREATE RULE none AS ON INSERT TO t WHERE new.id = 3 DO INSTEAD NOTHING"
@@ -158,10 +157,10 @@ def test_what_a_trigger_of_the_users_made_of_a_row_is_told(make: Make) -> None:
     world = make(T, FUNCTION, TRIGGER)
     with world.database.write() as transaction:
         stage = world.stage("insert", "t", rows_of())
-        transaction.stage(stage)
-        transaction.lock([stage], hopeful=True)
-        assert transaction.apply([stage], "r1") == []
-        assert transaction.differing(stage) == [3]
+        transaction.rows.stage(stage)
+        transaction.rows.lock([stage], hopeful=True)
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == [3]
 
 
 VALUES: list[tuple[str, list[Any]]] = [
@@ -202,12 +201,12 @@ def test_what_a_trigger_did_because_of_an_earlier_chunk_is_a_rival(make: Make) -
     base = world.now()
     with world.database.write() as transaction:
         first = world.stage("insert", "t", rows_of())
-        transaction.stage(first)
-        assert transaction.rivals(first, [base], [], "r1") == []
-        assert transaction.apply([first], "r1") == []
+        transaction.rows.stage(first)
+        assert transaction.rows.rivals(first, [base], [], "r1") == []
+        assert transaction.rows.apply([first], "r1") == []
         second = world.stage("update", "other", [[1, 5]])
-        transaction.stage(second)
-        found = transaction.rivals(second, [base], [], "r1")
+        transaction.rows.stage(second)
+        found = transaction.rows.rivals(second, [base], [], "r1")
     assert [(rival.row, rival.op, rival.origin) for rival in found] == [(0, "U", "hub")]
 
 
@@ -219,11 +218,11 @@ def test_a_row_that_somebody_deletes_while_nobody_looks_is_a_conflict(make: Make
     for rows in (rows_of(), rows_of()[500:501]):
         with pytest.raises(Conflict), world.database.write() as transaction:
             stage = world.stage("insert", "t", rows)
-            transaction.stage(stage)
-            transaction.lock([stage], hopeful=True)
-            assert transaction.rivals(stage, [base], [], "r1") == []
+            transaction.rows.stage(stage)
+            transaction.rows.lock([stage], hopeful=True)
+            assert transaction.rows.rivals(stage, [base], [], "r1") == []
             world.run("DELETE FROM t WHERE id = 500")
-            transaction.apply([stage], "r1")
+            transaction.rows.apply([stage], "r1")
         assert world.rows("t") == []
         world.run("INSERT INTO t (id, b) VALUES (500, 'here')")
         base = world.now()
@@ -247,7 +246,7 @@ def test_spaces_that_a_domain_cuts_off_are_told(make: Make) -> None:
         with world.database.write() as transaction:
             start = len(world.rows("d"))
             stage = world.stage("insert", "d", [[start + n, "abc " if n == 1 else "x"] for n in range(count)])
-            transaction.stage(stage)
-            transaction.lock([stage], hopeful=True)
-            assert transaction.apply([stage], "r1") == []
-            assert transaction.differing(stage) == [1]
+            transaction.rows.stage(stage)
+            transaction.rows.lock([stage], hopeful=True)
+            assert transaction.rows.apply([stage], "r1") == []
+            assert transaction.rows.differing(stage) == [1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncline.hub import codes
+from syncline.hub.contract import codes
 from syncline.model.values import Value, identical
 from syncline.testing.centre import World
 from tests.support.postgres import prepared
@@ -119,12 +119,12 @@ def test_l8_every_type_comes_back_as_it_went(world: World, copies: int) -> None:
     ]  # fmt: skip
     stage = world.stage("insert", "v", rows)
     with world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.lock([stage]) == [[]]
-        assert transaction.apply([stage], "r1") == []
-        assert transaction.differing(stage) == []
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[]]
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == []
         keys = [(row[0],) for row in rows]
-        found = transaction.rows(0, keys, range(len(SAMPLES)))
+        found = transaction.rows.find(0, keys, range(len(SAMPLES)))
     assert_identical(sorted(found, key=lambda row: int(str(row[0]))), rows)
     assert_identical(world.rows("v"), rows)
 
@@ -156,12 +156,12 @@ def check_key(world: World, table: str, values: list[Value]) -> None:
     assert world.push(world.stage("insert", table, [[value, 1] for value in values])) == []
     with world.database.write() as transaction:
         stage = world.stage("update", table, [[value, 2] for value in values])
-        transaction.stage(stage)
-        assert transaction.lock([stage]) == [[]]
-        assert len(transaction.rivals(stage, [start], [], "r2")) == len(values)
-        assert transaction.apply([stage], "r2") == []
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[]]
+        assert len(transaction.rows.rivals(stage, [start], [], "r2")) == len(values)
+        assert transaction.rows.apply([stage], "r2") == []
         position = world.position(table)
-        found = transaction.rows(position, [(value,) for value in values], [0])
+        found = transaction.rows.find(position, [(value,) for value in values], [0])
     assert {repr(row) for row in found} == {repr([value, 2]) for value in values}
     assert {repr(row) for row in world.rows(table)} == {repr([value, 2]) for value in values}
     assert {repr(key[0]) for key in world.since(start)[table]} == {repr(value) for value in values}
@@ -195,11 +195,11 @@ def test_what_a_type_cannot_hold_is_refused_by_row(world: World, many: bool) -> 
     stage = world.stage("insert", "v", rows + fine)
     refused: dict[int, Any] = {}
     with world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.lock([stage]) == [[]]
-        while found := transaction.apply([stage], "r1"):
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[]]
+        while found := transaction.rows.apply([stage], "r1"):
             refused.update({refusal.row: refusal for refusal in found})
-            transaction.discard(stage, [refusal.row for refusal in found])
+            transaction.rows.discard(stage, [refusal.row for refusal in found])
     assert sorted(refused) == list(range(len(BAD)))
     assert {refusal.code for refusal in refused.values()} <= {codes.INVALID, codes.CHECK}
     assert len(world.rows("v")) == len(fine)
@@ -224,17 +224,17 @@ def test_keys_in_another_spelling_have_no_row_and_are_refused(postgres_url: str)
         for table, keys in others.items():
             position = world.position(table)
             with world.database.read() as reading:
-                assert reading.rows(position, [tuple(key) for key in keys], []) == []
+                assert reading.rows.find(position, [tuple(key) for key in keys], []) == []
             with world.database.write() as transaction:
                 for form, rows in (("insert", [[*key, 1] for key in keys]), ("delete", keys)):
                     stage = world.stage(form, table, rows)  # type: ignore[arg-type]
-                    transaction.stage(stage)
-                    assert transaction.lock([stage]) == [[]]
-                    assert transaction.rivals(stage, [transaction.now()], [], "r") == []
-                    refused = transaction.apply([stage], "r1")
+                    transaction.rows.stage(stage)
+                    assert transaction.rows.lock([stage]) == [[]]
+                    assert transaction.rows.rivals(stage, [transaction.log.now()], [], "r") == []
+                    refused = transaction.rows.apply([stage], "r1")
                     assert sorted(refusal.row for refusal in refused) == list(range(len(keys)))
-                    transaction.discard(stage, range(len(keys)))
-                    assert transaction.apply([stage], "r1") == []
+                    transaction.rows.discard(stage, range(len(keys)))
+                    assert transaction.rows.apply([stage], "r1") == []
     finally:
         world.database.close()
 
@@ -247,9 +247,9 @@ def test_equal_keys_of_different_spelling_are_not_one_row(postgres_url: str) -> 
     )
     stage = world.stage("update", "w", [["1.00", 5]])
     with world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.lock([stage]) == [[0]]
-        assert transaction.rows(0, [("1.00",)], [0]) == []
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[0]]
+        assert transaction.rows.find(0, [("1.00",)], [0]) == []
     (refusal,) = world.push(world.stage("insert", "w", [["1.00", 5]]))
     assert refusal.code == codes.UNIQUE
     assert world.rows("w") == [["1.0", 1]]
@@ -270,9 +270,9 @@ def test_a_value_spelled_otherwise_is_found_to_differ(world: World) -> None:
         rows.append(row)
     stage = world.stage("insert", "v", rows)
     with world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.apply([stage], "r1") == []
-        assert transaction.differing(stage) == list(range(1, len(rows)))
+        transaction.rows.stage(stage)
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == list(range(1, len(rows)))
 
 
 CERTAIN: dict[str, tuple[list[str], list[str]]] = {
@@ -309,10 +309,10 @@ def test_l8_what_is_called_certain_comes_back_as_it_went_and_the_rest_is_compare
                 row[1 + column] = text
                 rows.append(row)
                 stage = world.stage("insert", "certain", [row])
-                transaction.stage(stage)
+                transaction.rows.stage(stage)
                 assert stage.handle.certain == (text in good), f"{name} {text}"
                 if text in good:
-                    assert transaction.apply([stage], "r1") == []
+                    assert transaction.rows.apply([stage], "r1") == []
     stored = {row[0]: row for row in world.rows("certain")}
     for row in rows:
         if row[0] in stored:
@@ -354,7 +354,7 @@ def test_l8_any_values_come_back_as_they_went(
     rows: list[list[Value]] = [[number, *row] for number, row in enumerate(values * (70 if copied else 1))]
     narrow.run("TRUNCATE v")
     assert narrow.push(narrow.stage("insert", "v", rows)) == []
-    stored = narrow.read(lambda transaction: transaction.chunk(narrow.position("v"), None, 9999))
+    stored = narrow.read(lambda transaction: transaction.rows.chunk(narrow.position("v"), None, 9999))
     for left, right in zip(stored, rows, strict=True):
         assert all(map(identical, left, right))
 
@@ -370,9 +370,9 @@ def test_l8_any_composite_key_finds_its_row(narrow: World, keys: list[tuple[Valu
     assert narrow.push(narrow.stage("insert", "k", [list(key) for key in keys])) == []
     position = narrow.position("k")
     with narrow.database.read() as transaction:
-        assert {tuple(row) for row in transaction.rows(position, keys, [])} == set(keys)
+        assert {tuple(row) for row in transaction.rows.find(position, keys, [])} == set(keys)
         walked, after = [], None
-        while chunk := transaction.chunk(position, after, 2):
+        while chunk := transaction.rows.chunk(position, after, 2):
             walked += chunk
             after = tuple(chunk[-1])
     assert {tuple(row) for row in walked} == set(keys)
@@ -386,10 +386,10 @@ def test_l8_spaces_that_a_varchar_cuts_off_are_told(postgres_url: str, many: int
     rows += [[number, "x"] for number in range(5, 5 + many)]
     with world.database.write() as transaction:
         stage = world.stage("insert", "t", rows)
-        transaction.stage(stage)
-        assert transaction.lock([stage], hopeful=True) == [[]]
-        assert transaction.apply([stage], "r1") == []
-        assert transaction.differing(stage) == [0]
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage], hopeful=True) == [[]]
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == [0]
     assert world.rows("t")[:4] == [[1, "abc"], [2, "ab "], [3, None], [4, "é🙂x"]]
     world.database.close()
 

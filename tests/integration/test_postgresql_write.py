@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import Conflict
-from syncline.hub import codes
-from syncline.hub.database import Client, Refusal, Stage
+from syncline.hub.contract import Client, Refusal, Stage, codes
 from syncline.model.values import Value
 from syncline.testing.centre import World
 from tests.support.postgres import Make, PostgresCentre
@@ -171,17 +170,17 @@ def test_a_large_batch_with_a_few_bad_rows_keeps_the_rest(make: Make) -> None:
     refused = world.push_what_fits(world.stage("insert", "t", rows))
     assert refused == {("t", (number,)) for number in (0, 777, 1500, 1501, 2999)}
     with world.database.read() as transaction:
-        assert len(transaction.chunk(0, None, 5000)) == 2995
+        assert len(transaction.rows.chunk(0, None, 5000)) == 2995
 
 
 def test_an_insert_that_meets_a_row_committed_meanwhile_is_a_conflict(make: Make) -> None:
     world = make("CREATE TABLE t (id int PRIMARY KEY, a int)")
     stage = world.stage("insert", "t", [[1, 1], [2, 2]])
     with pytest.raises(Conflict), world.database.write() as transaction:
-        transaction.stage(stage)
-        assert transaction.lock([stage]) == [[]]
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[]]
         world.run("INSERT INTO t VALUES (2, 9)")
-        transaction.apply([stage], "r1")
+        transaction.rows.apply([stage], "r1")
     assert world.rows("t") == [[2, 9]]
 
 
@@ -190,9 +189,9 @@ def test_an_update_that_misses_a_row_deleted_meanwhile_is_a_conflict(make: Make)
     world.run("INSERT INTO t VALUES (1, 1), (2, 2)")
     stage = world.stage("update", "t", [[1, 5], [2, 5]])
     with pytest.raises(Conflict), world.database.write() as transaction:
-        transaction.stage(stage)
+        transaction.rows.stage(stage)
         world.run("DELETE FROM t WHERE id = 2")
-        transaction.apply([stage], "r1")
+        transaction.rows.apply([stage], "r1")
     assert world.rows("t") == [[1, 1]]
 
 
@@ -208,10 +207,10 @@ def test_after_the_lock_nobody_else_changes_the_rows_and_rivals_sees_all_who_did
 
         def push() -> None:
             with world.database.write() as transaction:
-                transaction.stage(stage)
-                assert transaction.lock([stage]) == [[]]
-                seen.extend(transaction.rivals(stage, [base], [], "r1"))
-                transaction.apply([stage], "r1")
+                transaction.rows.stage(stage)
+                assert transaction.rows.lock([stage]) == [[]]
+                seen.extend(transaction.rows.rivals(stage, [base], [], "r1"))
+                transaction.rows.apply([stage], "r1")
 
         thread = threading.Thread(target=push)
         thread.start()
@@ -248,8 +247,8 @@ def test_a_deadlock_is_a_conflict(make: Make) -> None:
                 with world.database.write() as transaction:
                     stages = [world.stage("update", "t", [[1, 5]]), world.stage("update", "t", [[2, 5]])]
                     for stage in stages:
-                        transaction.stage(stage)
-                        transaction.lock([stage])
+                        transaction.rows.stage(stage)
+                        transaction.rows.lock([stage])
             except Conflict as error:
                 outcome.append(error)
 
@@ -266,22 +265,22 @@ def test_pushes_of_one_replica_follow_each_other(make: Make) -> None:
     world = make("CREATE TABLE t (id int PRIMARY KEY)")
     assert isinstance(world.centre, PostgresCentre)
     with world.database.write() as transaction:
-        transaction.save_client(Client("r1"))
+        transaction.ledger.save_client(Client("r1"))
     order: list[str] = []
 
     def second() -> None:
         with world.database.write() as transaction:
-            client = transaction.lock_client("r1")
+            client = transaction.ledger.lock_client("r1")
             assert client is not None
             order.append(f"second sees {client.number}")
 
     with world.database.write() as transaction:
-        transaction.lock_client("r1")
+        transaction.ledger.lock_client("r1")
         thread = threading.Thread(target=second)
         thread.start()
         wait_until_blocked(world.centre)
         order.append("first")
-        transaction.save_client(Client("r1", 1))
+        transaction.ledger.save_client(Client("r1", 1))
     thread.join(20)
     assert order == ["first", "second sees 1"]
 
@@ -299,14 +298,14 @@ def test_many_writers_at_once_end_as_if_one_after_the_other(make: Make) -> None:
                 try:
                     with world.database.write() as transaction:
                         stage = world.stage("update", "t", [[*key, 0] for key in keys])
-                        transaction.stage(stage)
-                        transaction.lock([stage])
-                        now = {row[0]: row[1] for row in transaction.rows(0, keys, [0])}
+                        transaction.rows.stage(stage)
+                        transaction.rows.lock([stage])
+                        now = {row[0]: row[1] for row in transaction.rows.find(0, keys, [0])}
                         again = world.stage(
                             "update", "t", [[key[0], int(str(now[key[0]])) + 1] for key in keys]
                         )
-                        transaction.stage(again)
-                        assert transaction.apply([again], "r1") == []
+                        transaction.rows.stage(again)
+                        assert transaction.rows.apply([again], "r1") == []
                     break
                 except Conflict:
                     continue

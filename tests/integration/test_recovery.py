@@ -226,7 +226,7 @@ def test_a_log_that_was_really_pruned(world: World) -> None:
         b.execute("UPDATE customer SET visits = visits + ?, name = 'Bert' WHERE id = 2", (visits,))
         world.sync("b.db")
     with world.hub.database.write() as transaction:
-        transaction.prune([], 0.0, None, 1000)
+        transaction.log.prune([], 0.0, None, 1000)
     report = world.sync("a.db")
     assert report.recovered is not None
     assert (report.recovered.reason, report.push.rejected) == ("pruned", ())

@@ -72,15 +72,15 @@ def test_postgresql_keeps_what_was_written_meanwhile_and_can_be_prepared_again(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
-    first = database.hub_id
-    world = World(centre, database, database.load())
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    first = database.catalogue.hub_id
+    world = World(centre, database, database.catalogue.load())
     assert world.push(world.stage("insert", "animal", [[3, "C", "2026-01-02"]])) == []
-    database.remove()
+    database.catalogue.remove()
     centre.run("UPDATE farm.animal SET tag = 'x' WHERE id = 1", "TRUNCATE visit")
-    database.prepare(database.reflect(None))
-    assert database.hub_id != first
-    assert [row[:2] for row in World(centre, database, database.load()).rows("animal")] == [
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    assert database.catalogue.hub_id != first
+    assert [row[:2] for row in World(centre, database, database.catalogue.load()).rows("animal")] == [
         [1, "X"], [2, "B"], [3, "C"],
     ]  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_objects_that_others_built_on_the_schema_are_not_dropped(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
     centre.run(*TABLES)
-    database.prepare(database.reflect(None))
+    database.catalogue.prepare(database.catalogue.reflect(None))
     centre.run(
         'CREATE VIEW "Lag" AS SELECT replica, last_pull FROM syncline.clients',
         "CREATE TABLE stamped (id int, at bigint DEFAULT syncline.direct_hlc())",
@@ -98,7 +98,7 @@ def test_objects_that_others_built_on_the_schema_are_not_dropped(
     )
     for dry_run in (True, False):
         with pytest.raises(DatabaseError) as caught:
-            database.remove(dry_run=dry_run)
+            database.catalogue.remove(dry_run=dry_run)
         assert caught.value.code == "depended_on"
         for words in (
             'view public."Lag"',
@@ -106,9 +106,9 @@ def test_objects_that_others_built_on_the_schema_are_not_dropped(
             "trigger mine on public.visit",
         ):
             assert words in caught.value.detail
-    database.load()
+    database.catalogue.load()
     centre.run('DROP VIEW "Lag"', "DROP TABLE stamped", "DROP TRIGGER mine ON visit")
-    assert database.remove().statements
+    assert database.catalogue.remove().statements
 
 
 SQLITE = """
@@ -185,11 +185,11 @@ def test_a_view_on_syncline_tables_is_not_broken_in_sqlite(tmp_path: Path) -> No
     centre = SqliteCentre(tmp_path / "central.db")
     centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database = open_sqlite(f"sqlite:///{centre.path}")
-    database.prepare(database.reflect(None))
-    centre.run("CREATE VIEW lag AS SELECT replica FROM _sync_hub_client")
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    centre.run("CREATE VIEW lag AS SELECT replica FROM _sync_hub_clients")
     with pytest.raises(DatabaseError, match="view lag") as caught:
-        database.remove()
+        database.catalogue.remove()
     assert caught.value.code == "depended_on"
     centre.run("DROP VIEW lag")
-    assert database.remove().statements
+    assert database.catalogue.remove().statements
     database.close()

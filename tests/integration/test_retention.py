@@ -72,9 +72,9 @@ class Place:
         }
         return answer.watermark or watermark, rows
 
-    def forget_note(self, replica: str, seen: str = "2020-01-01T00:00:00Z") -> None:
-        table = "_sync_hub_client" if self.url.startswith("sqlite") else "syncline.clients"
-        self.sql(f"UPDATE {table} SET last_seen = '{seen}', last_push = NULL WHERE replica = '{replica}'")
+    def forget_note(self, replica: str, seen: int = 1_577_836_800_000) -> None:
+        table = "_sync_hub_clients" if self.url.startswith("sqlite") else "syncline.clients"
+        self.sql(f"UPDATE {table} SET last_seen = {seen}, last_push = NULL WHERE replica = '{replica}'")
 
     def log(self) -> int:
         name = "_sync_hub_log" if self.url.startswith("sqlite") else "syncline.log_1"
@@ -251,7 +251,7 @@ def test_a_dump_loaded_elsewhere_begins_its_log_anew(
     place.url, place.hub = other, Hub(other, retention=AT_ONCE)
     assert place.refused("r", watermark) == "centre_restored"
     with place.hub.database.read() as transaction:
-        assert transaction.floor().hlc > 0
+        assert transaction.log.floor().hlc > 0
     fresh = place.register("new")
     place.insert(4)
     assert place.pull("new", fresh)[1] == {4}

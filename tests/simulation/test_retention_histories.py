@@ -44,7 +44,7 @@ class Compacted(World):
         more = self.rng.random() < 0.15
         while more:
             with self.database.write() as transaction:
-                step = transaction.compact(self.rng.choice([10, 1000]))
+                step = transaction.log.compact(self.rng.choice([10, 1000]))
             self.removed, more = self.removed + step.entries, step.more
         super().exchange(phone, faults)
 

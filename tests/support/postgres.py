@@ -148,8 +148,8 @@ def prepared(url: str, *statements: str, tables: list[str] | None = None) -> Wor
     centre = PostgresCentre(url)
     centre.run(*statements)
     database = centre.open()
-    database.prepare(database.reflect(tables))
-    return World(centre, database, database.load())
+    database.catalogue.prepare(database.catalogue.reflect(tables))
+    return World(centre, database, database.catalogue.load())
 
 
 Make = Callable[..., World]

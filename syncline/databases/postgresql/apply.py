@@ -26,8 +26,7 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries, split_mask
 from syncline.databases.postgresql.stage import Loaded, Part, place
 from syncline.errors import Conflict
-from syncline.hub import codes
-from syncline.hub.database import Refusal
+from syncline.hub.contract import Refusal, codes
 from syncline.model.values import EVERYTHING, mask_of
 
 
@@ -48,7 +47,7 @@ Attempt = Callable[[Sequence[Part]], None]
 
 
 class Application:
-    """One call of `WriteTransaction.apply`."""
+    """One call of `Rows.apply`."""
 
     def __init__(self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str) -> None:
         self._session = session

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.types import Codec
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 from syncline.model.values import Value
 
 

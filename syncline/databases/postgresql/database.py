@@ -1,9 +1,9 @@
-"""`PostgresDatabase`: the contract of `hub.database` over a pool of connections."""
+"""`PostgresDatabase`: the contract of `hub.contract` over a pool of connections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +11,24 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from syncline.databases.base import Ledger, ReadTransaction
 from syncline.databases.postgresql import prepare as preparing
+from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.pool import Pool
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prune import settle_in
-from syncline.databases.postgresql.read import Reader
+from syncline.databases.postgresql.read import LogReader, RowReader
 from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
-from syncline.databases.postgresql.write import Writer
+from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
-from syncline.hub.database import Outdated, Prepared, Tuning
+from syncline.hub.contract import Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
@@ -59,15 +61,96 @@ class _Known:
         return cls(*preparing.load(session), session.value(queries("prepare.sql")["revision"]))
 
 
+Transactions = Callable[..., AbstractContextManager[Session]]
+
+
+class PostgresCatalogue:
+    """The contract's `Catalogue`, and what is kept in memory of it. `transaction` begins one."""
+
+    def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
+        self._transaction, self._tuning = transaction, tuning
+        self._prepared: _Known | None = None
+        self._notes: tuple[str, ...] = ()
+        self.cluster = ""
+        """Where new connections lead to."""
+
+    def arrived(self, cluster: str) -> None:
+        """A new connection leads there (a failover changes that)."""
+        if cluster != self.cluster:
+            self.cluster, self._prepared = cluster, None
+
+    @property
+    def hub_id(self) -> str:
+        """A uuid made at the first `prepare`. NotPrepared before."""
+        return self.known().hub
+
+    def reflect(self, tables: Sequence[str] | None) -> Schema:
+        """The user's tables, all that can take part or those named. SchemaError names what cannot."""
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            reflection = reflect(session, tables)
+        self._notes = reflection.notes
+        return reflection.schema
+
+    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+        """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            session.wait_for_locks(self._tuning.lock_timeout)
+            prepared = preparing.prepare(session, schema, dry_run=dry_run)
+            if not dry_run:
+                session.count(queries("retention.sql")["first cluster"], self.cluster)
+        prepared.notes.extend(self._notes)
+        self._prepared = None
+        return prepared
+
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """Drop the triggers and the schema `syncline`."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            session.wait_for_locks(self._tuning.lock_timeout)
+            removed = remove(session, dry_run=dry_run)
+        self._prepared = None
+        return removed
+
+    def examine(self, schema: Schema) -> list[Finding]:
+        """Whether what was prepared is still there, fires, and fits the tables."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            preparing.load(session)
+            plan = preparing.plan(session, schema)
+            return examine(session, schema, plan, self._notes)
+
+    def load(self) -> Schema:
+        """The schema as last prepared, looked up anew. NotPrepared if there is none."""
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            known = _Known.of(session)
+            cluster, recorded = self.cluster, session.value(queries("retention.sql")["cluster"])
+        if recorded != cluster:
+            with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+                session.wait_for_locks(self._tuning.lock_timeout)
+                settle_in(session, known.layout, cluster)
+        self._prepared = known
+        return known.layout.schema
+
+    def known(self) -> _Known:
+        known = self._prepared
+        if known is None:
+            self.load()
+            known = self._prepared
+        assert known is not None
+        return known
+
+    def verify(self, known: _Known, found: Sequence[object]) -> None:
+        """Any number of processes work on one database; each finds out here what another has prepared."""
+        if found[-1] != known.revision:
+            self._prepared = None
+            raise Outdated("the central database was prepared anew by another process")
+
+
 class PostgresDatabase:
     """A PostgreSQL central database. Safe to use from several threads."""
 
     def __init__(self, url: str, tuning: Tuning | None = None) -> None:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
         self._url, self._tuning = _conninfo(url), tuning or Tuning()
-        self._prepared: _Known | None = None
-        self._notes: tuple[str, ...] = ()
-        self._cluster = ""
+        self.catalogue = PostgresCatalogue(self._transaction, self._tuning)
         self._pool = Pool(self._connect, self._tuning.pool, WAIT_SECONDS)
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
             pass
@@ -101,75 +184,29 @@ class PostgresDatabase:
         configure(connection, self._tuning.lock_timeout, self._tuning.statement_timeout)
         if Session(connection).value(queries("read.sql")["standby"]):
             raise DatabaseReadOnly("the central database is a standby, which takes no writes")
-        cluster = Session(connection).value(queries("read.sql")["cluster"])
-        if cluster != self._cluster:
-            self._cluster, self._prepared = cluster, None
-
-    @property
-    def hub_id(self) -> str:
-        """A uuid made at the first `prepare`. NotPrepared before."""
-        return self._known().hub
-
-    def reflect(self, tables: Sequence[str] | None) -> Schema:
-        """The user's tables, all that can take part or those named. SchemaError names what cannot."""
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            reflection = reflect(session, tables)
-        self._notes = reflection.notes
-        return reflection.schema
-
-    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
-        """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            session.wait_for_locks(self._tuning.lock_timeout)
-            prepared = preparing.prepare(session, schema, dry_run=dry_run)
-            if not dry_run:
-                session.count(queries("retention.sql")["first cluster"], self._cluster)
-        prepared.notes.extend(self._notes)
-        self._prepared = None
-        return prepared
-
-    def remove(self, *, dry_run: bool = False) -> Prepared:
-        """Drop the triggers and the schema `syncline`."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            session.wait_for_locks(self._tuning.lock_timeout)
-            removed = remove(session, dry_run=dry_run)
-        self._prepared = None
-        return removed
-
-    def examine(self, schema: Schema) -> list[Finding]:
-        """Whether what was prepared is still there, fires, and fits the tables."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            preparing.load(session)
-            plan = preparing.plan(session, schema)
-            return examine(session, schema, plan, self._notes)
-
-    def load(self) -> Schema:
-        """The schema as last prepared, looked up anew. NotPrepared if there is none."""
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            known = _Known.of(session)
-            cluster, recorded = self._cluster, session.value(queries("retention.sql")["cluster"])
-        if recorded != cluster:
-            with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-                session.wait_for_locks(self._tuning.lock_timeout)
-                settle_in(session, known.layout, cluster)
-        self._prepared = known
-        return known.layout.schema
+        self.catalogue.arrived(Session(connection).value(queries("read.sql")["cluster"]))
 
     @contextmanager
-    def read(self) -> Iterator[Reader]:
+    def read(self) -> Iterator[ReadTransaction[LogReader, RowReader]]:
         """A transaction that sees one instant."""
-        known = self._known()
+        known = self.catalogue.known()
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            self._verify(known, session.values(queries("prepare.sql")["revision"]))
-            yield Reader(session, known.layout, self._cluster)
+            self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"]))
+            log, rows = (
+                LogReader(session, known.layout, self.catalogue.cluster),
+                RowReader(session, known.layout),
+            )
+            yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)))
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self) -> Iterator[PostgresWriteTransaction]:
         """A transaction that commits on success; every statement sees what was committed before it."""
-        known, sql = self._known(), queries("prepare.sql")
+        known, sql = self.catalogue.known(), queries("prepare.sql")
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            self._verify(known, session.values(sql["hold"], sql["revision"]))
-            yield Writer(session, known.layout, self._cluster, self._tuning.lock_timeout)
+            self.catalogue.verify(known, session.values(sql["hold"], sql["revision"]))
+            yield PostgresWriteTransaction(
+                session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout
+            )
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""
@@ -188,27 +225,13 @@ class PostgresDatabase:
         """How far the log goes: a transaction that began long ago and commits now changes that too."""
         try:
             with self.read() as reader:
-                return reader.now()
+                return reader.log.now()
         except Outdated:  # prepared anew: other than any position, so that whoever waits looks
             return None
 
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
-
-    def _known(self) -> _Known:
-        known = self._prepared
-        if known is None:
-            self.load()
-            known = self._prepared
-        assert known is not None
-        return known
-
-    def _verify(self, known: _Known, found: Sequence[object]) -> None:
-        """Any number of processes work on one database; each finds out here what another has prepared."""
-        if found[-1] != known.revision:
-            self._prepared = None
-            raise Outdated("the central database was prepared anew by another process")
 
     @contextmanager
     def _transaction(self, level: IsolationLevel, *, read_only: bool) -> Iterator[Session]:

@@ -20,7 +20,7 @@ from syncline.errors import (
     SynclineError,
     ValueRefused,
 )
-from syncline.hub import codes
+from syncline.hub.contract import codes
 
 _REFUSED = {
     "23502": codes.NOT_NULL,

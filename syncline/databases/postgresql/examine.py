@@ -8,7 +8,7 @@ from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.errors import DatabaseReadOnly
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 

@@ -1,4 +1,4 @@
--- Syncline's own tables and functions, in a schema of their own. Layout 1.
+-- Syncline's own tables and functions, in a schema of their own, but for the ledger's tables.
 
 -- name: schema
 CREATE SCHEMA syncline;
@@ -6,7 +6,7 @@ CREATE SCHEMA syncline;
 -- name: state
 -- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force.
 -- Log entries of transactions below `floor` are gone, none with an HLC above `floor_hlc`; those below
--- `compacted` were looked through for covered ones, at `pruned` for the last time. Numbers of transactions
+-- `compacted` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of transactions
 -- are those of `cluster`.
 CREATE TABLE syncline.state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -18,7 +18,7 @@ CREATE TABLE syncline.state (
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,
     compacted xid8 NOT NULL DEFAULT '3',
-    pruned timestamptz NOT NULL DEFAULT '-infinity'
+    pruned bigint NOT NULL DEFAULT 0
 );
 
 -- name: first state
@@ -51,71 +51,6 @@ CREATE TABLE syncline.marks (xid xid8 NOT NULL, hlc bigint NOT NULL);
 
 -- name: marks by xid
 CREATE INDEX marks_by_xid ON syncline.marks (xid);
-
--- name: moments
--- Every transaction below `xid` had ended at that time.
-CREATE TABLE syncline.moments (at timestamptz PRIMARY KEY, xid xid8 NOT NULL);
-
--- name: clients
--- `watermark` is the position that the replica has confirmed: that of its last pull, true to the minute as
--- `last_seen` is.
-CREATE TABLE syncline.clients (
-    replica text PRIMARY KEY,
-    number bigint NOT NULL,
-    digest text NOT NULL,
-    verdict bytea NOT NULL,
-    last_push timestamptz,
-    last_pull timestamptz,
-    name text NOT NULL DEFAULT '',
-    fingerprint text NOT NULL DEFAULT '',
-    registered timestamptz,
-    last_seen timestamptz,
-    watermark text NOT NULL DEFAULT '',
-    revoked boolean NOT NULL DEFAULT false,
-    forgotten boolean NOT NULL DEFAULT false
-);
-
--- name: conflicts
-CREATE TABLE syncline.conflicts (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    replica text NOT NULL,
-    push bigint NOT NULL,
-    open boolean NOT NULL,
-    data text NOT NULL
-);
-
--- name: conflicts by replica
-CREATE INDEX conflicts_by_replica ON syncline.conflicts (replica, id);
-
--- name: open conflicts
-CREATE INDEX conflicts_open ON syncline.conflicts (id) WHERE open;
-
--- name: uploads
--- Large pushes on their way, one a replica. What a crash loses is sent again.
-CREATE UNLOGGED TABLE syncline.uploads (
-    replica text PRIMARY KEY,
-    number bigint NOT NULL,
-    digest text NOT NULL,
-    schema text NOT NULL,
-    chunks int NOT NULL,
-    rows bigint NOT NULL,
-    bases text NOT NULL,
-    begun timestamptz NOT NULL DEFAULT now()
-);
-
--- name: chunks
-CREATE UNLOGGED TABLE syncline.chunks (
-    replica text NOT NULL,
-    chunk int NOT NULL,
-    digest text NOT NULL,
-    details bytea NOT NULL,
-    body bytea NOT NULL,
-    PRIMARY KEY (replica, chunk)
-);
-
--- name: chunks as they are
--- They were sent compressed if that was worth it: do not try again.
-ALTER TABLE syncline.chunks ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- name: log sequence
 -- Uncached: for one row, whose writers follow each other, the numbers then are the order of its changes.

@@ -14,7 +14,7 @@ from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosi
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, join_mask
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.database import Key, LogPage, present_columns
+from syncline.hub.contract import Key, LogPage, present_columns
 
 START: Place = (0, 0, 0)
 

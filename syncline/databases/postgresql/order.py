@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 from syncline.model.schema import ForeignKey, TableSchema
 
 

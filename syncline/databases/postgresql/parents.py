@@ -13,8 +13,7 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.stage import Loaded, Part
-from syncline.hub import codes
-from syncline.hub.database import Key, Refusal
+from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.values import Value
 
 

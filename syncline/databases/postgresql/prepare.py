@@ -10,18 +10,18 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from syncline.databases.base import LAYOUT, other_layout
 from syncline.databases.postgresql import grants
 from syncline.databases.postgresql.capture import Capture, capture_of
+from syncline.databases.postgresql.dialect import DIALECT
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, split_mask
 from syncline.errors import NotPrepared, SchemaError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, from_plain, to_plain
 from syncline.model.values import EVERYTHING
-
-LAYOUT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     plan = Plan()
     before, tracked = _former(session)
     if before is None and not session.value(sql["prepared"]):
-        plan.statements += queries("layout.sql").values()
+        plan.statements += [*queries("layout.sql").values(), *DIALECT.create()]
         plan.notes.append("created schema syncline")
     schema = renumbered(schema, before)
     _plan_tables(session, schema, tracked, plan)
@@ -83,20 +83,11 @@ def _state(session: Session) -> tuple[str, str | None]:
     """The hub's id, and the schema in force as JSON. NotPrepared for another layout."""
     sql = queries("prepare.sql")
     if not session.value(sql["versioned"]):
-        raise _other_layout("of a preview")
+        raise other_layout(None)
     layout, hub, definition = session.run(sql["state"])[0]
     if layout != LAYOUT:
-        raise _other_layout(layout)
+        raise other_layout(layout)
     return hub, definition
-
-
-def _other_layout(found: object) -> NotPrepared:
-    return NotPrepared(
-        f"the schema syncline has layout {found}; this version works with {LAYOUT}",
-        code="other_layout",
-        remedy="Use the version of Syncline that prepared it; or with this one: syncline init syncline.toml"
-        " --remove, then syncline init, and clone the devices again.",
-    )
 
 
 def load(session: Session) -> tuple[str, Layout]:

@@ -14,8 +14,8 @@ from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array_of, join_mask, queries
-from syncline.hub.compaction import LogEntry, covered
-from syncline.hub.database import Removed
+from syncline.hub.contract import Removed
+from syncline.hub.contract.compaction import LogEntry, covered
 
 logger = logging.getLogger("syncline.databases.postgresql")
 
@@ -24,21 +24,21 @@ def prune(
     session: Session,
     layout: Layout,
     held: Sequence[SnapshotPosition],
-    keep: float,
-    longest: float | None,
+    kept: int,
+    forced: int | None,
     limit: int,
 ) -> Removed:
-    """See the contract."""
+    """See the contract. Transactions below `kept` ended long enough ago to go once everybody has seen them,
+    those below `forced` go whoever needs them."""
     sql = queries("retention.sql")
     session.value(sql["lock"])
-    kept = _certain(session, keep)
     target = min([kept, *(position.seen.first_unseen for position in held)])
-    if longest is not None:
-        target = max(target, min(kept, _certain(session, longest)))
+    if forced is not None:
+        target = max(target, min(kept, forced))
     cut = _cut(session, layout, 0, limit)
     upto = target if cut is None else min(target, cut + 1)
     newest = newest_below(session, layout, upto)
-    ((present, _),) = session.run(sql["progress"])
+    present, _ = progress(session)
     if newest is None or newest[0] < present:
         return Removed(0, False)
     floor, gone, highest = newest[0] + 1, 0, 0
@@ -51,10 +51,15 @@ def prune(
     return Removed(gone, upto < target)
 
 
-def _certain(session: Session, age: float) -> int:
-    """Every transaction below this number had ended `age` seconds ago; 0 if that is not known."""
-    name = "ended" if age <= 0 else "ended by"
-    return int(session.value(queries("retention.sql")[name], *([] if age <= 0 else [age])))
+def ended(session: Session) -> int:
+    """Every transaction below this number has ended."""
+    return int(session.value(queries("retention.sql")["ended"]))
+
+
+def progress(session: Session) -> tuple[int, int]:
+    """Where the logs begin, and up to where they were looked through for covered entries."""
+    ((floor, compacted),) = session.run(queries("retention.sql")["progress"])
+    return floor, compacted
 
 
 def _cut(session: Session, layout: Layout, start: int, limit: int) -> int | None:
@@ -82,9 +87,8 @@ def compact(session: Session, layout: Layout, newest: int, limit: int) -> Remove
     """See the contract. Entries of the transaction `newest` and later are not looked at."""
     sql = queries("retention.sql")
     session.value(sql["lock"])
-    ((floor, compacted),) = session.run(sql["progress"])
-    start = max(floor, compacted)
-    end = min(newest, _certain(session, 0))
+    start = max(progress(session))
+    end = min(newest, ended(session))
     cut = _cut(session, layout, start, limit)
     upto = end if cut is None else min(end, cut + 1)
     if upto <= start:

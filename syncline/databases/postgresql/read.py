@@ -1,8 +1,7 @@
-"""`Reader`: what the hub reads in one transaction."""
+"""What the hub reads in one transaction: the log, and rows."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,22 +16,12 @@ from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.database import (
-    Client,
-    ConflictRow,
-    Floor,
-    Key,
-    LogPage,
-    Position,
-    Standing,
-    Take,
-    refused_watermark,
-)
+from syncline.hub.contract import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
 from syncline.model.values import Value
 
 
-class Reader:
-    """A transaction of the contract's `ReadTransaction`."""
+class LogReader:
+    """The contract's `ReadLog`."""
 
     def __init__(self, session: Session, layout: Layout, cluster: str) -> None:
         self._session = session
@@ -71,13 +60,15 @@ class Reader:
         with translating():
             return behind(self._session, self._layout, snapshot_position(position), at_most)
 
-    def clients(self, after: str, limit: int) -> list[Client]:
-        """Replicas by id, without their verdicts."""
-        with translating():
-            rows = self._session.run(queries("read.sql")["clients"], after, limit)
-        return [Client(*row) for row in rows]
 
-    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+class RowReader:
+    """The contract's `ReadRows`."""
+
+    def __init__(self, session: Session, layout: Layout) -> None:
+        self._session = session
+        self._layout = layout
+
+    def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
         shape = self._layout.shapes[table]
         with translating():
@@ -116,21 +107,6 @@ class Reader:
             )
             return large + sum(count for (count,) in self._session.run(small)) if small else large
 
-    def client(self, replica: str) -> Client | None:
-        """The replica's record."""
-        return self._client(queries("read.sql")["client"], replica)
-
-    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
-        """Kept conflicts with an id above `after`, in order of their ids."""
-        with translating():
-            rows = self._session.run(queries("read.sql")["conflicts"], replica, open_only, after, limit)
-        return [conflict_row(row) for row in rows]
-
-    def _client(self, statement: str, replica: str) -> Client | None:
-        with translating():
-            rows = self._session.run(statement, replica)
-        return Client(*rows[0]) if rows else None
-
     def _mended(self, shape: Shape, columns: Sequence[int], rows: Rows) -> Rows:
         codecs = [*shape.keys, *(shape.values[i] for i in columns)]
         mend_floats(rows, [i for i, codec in enumerate(codecs) if codec.is_float])
@@ -153,12 +129,6 @@ class Reader:
         except psycopg.DataError:
             found = self._session.run(_spelled(shape, _castable(shape)), *_arrays(shape, keys))
         return [keys[number - 1] for (number,) in found]
-
-
-def conflict_row(row: Sequence[object]) -> ConflictRow:
-    """A line of `syncline.conflicts` as the contract has it."""
-    number, replica, push, is_open, data = row
-    return ConflictRow(int(str(number)), str(replica), int(str(push)), bool(is_open), json.loads(str(data)))
 
 
 def _arrays(shape: Shape, keys: Sequence[Key]) -> list[str]:

@@ -9,27 +9,6 @@ SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_l
 -- name: standby
 SELECT pg_is_in_recovery();
 
--- name: client
-SELECT replica, number, digest, verdict,
-       to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
-       to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
-  FROM syncline.clients WHERE replica = $1;
-
--- name: clients
-SELECT replica, number, digest, ''::bytea,
-       to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
-       to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
-  FROM syncline.clients WHERE replica > $1 ORDER BY replica LIMIT $2;
-
--- name: conflicts
-SELECT id, replica, push, open, data FROM syncline.conflicts
- WHERE ($1::text IS NULL OR replica = $1) AND (NOT $2::boolean OR open) AND id > $3
- ORDER BY id LIMIT $4;
-
 -- name: estimate
 -- Rows of each table as last counted by (auto)vacuum or ANALYZE; if it never was, as many as its size
 -- suggests, and whether it is so small that it can be counted.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from syncline.databases.base import LAYOUT, Ledger
+from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.errors import DatabaseError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 
 DROP = "DROP SCHEMA syncline CASCADE"
 """The triggers depend on functions of the schema. What else depends on it was looked for before."""
@@ -18,7 +20,9 @@ def remove(session: Session, *, dry_run: bool) -> Prepared:
     if not session.value(queries("prepare.sql")["prepared"]):
         return Prepared()
     _refuse_dependents(session)
-    removed = Prepared([DROP], _losses(session))
+    removed = Prepared([DROP])
+    if session.run(queries("prepare.sql")["state"])[0][0] == LAYOUT:
+        removed.notes += Ledger(PostgresLedgerSession(session)).losses()
     for schema, name in session.run(sql["tables"]):
         removed.notes.append(f"stopped tracking {qualified(schema, name)}")
     if not dry_run:
@@ -34,14 +38,3 @@ def _refuse_dependents(session: Session) -> None:
             code="depended_on",
             remedy="Drop these first, then remove again; nothing was changed.",
         )
-
-
-def _losses(session: Session) -> list[str]:
-    """What goes for ever, in sentences."""
-    replicas, conflicts, still_open = session.run(queries("remove.sql")["losses"])[0]
-    said = []
-    if replicas:
-        said.append(f"{replicas} registered replicas are forgotten; they must be cloned again")
-    if conflicts:
-        said.append(f"{conflicts} kept conflicts are forgotten, {still_open} of them open")
-    return said

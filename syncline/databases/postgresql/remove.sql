@@ -3,9 +3,6 @@
 -- name: tables
 SELECT central_schema, central_name FROM syncline.tables ORDER BY 1, 2;
 
--- name: losses
-SELECT (SELECT count(*) FROM syncline.clients), count(*), count(*) FILTER (WHERE open) FROM syncline.conflicts;
-
 -- name: dependents
 -- Objects outside the schema that depend on something in it, but for our own triggers. A view depends
 -- through its rule.

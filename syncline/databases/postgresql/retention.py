@@ -16,7 +16,7 @@ from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array_of, queries
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Floor, Position, Standing
+from syncline.hub.contract import Floor, Position, Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.types import Codec, is_uuid
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 
 

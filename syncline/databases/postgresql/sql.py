@@ -7,8 +7,8 @@ table and shape and kept, so that their text is stable and the server can keep t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
+
+from syncline.databases.base.text import statements
 
 WORD_BITS = 62
 """Mask bits per log column: a signed 64-bit integer with room to spare."""
@@ -75,12 +75,6 @@ def join_mask(words: list[int]) -> int:
     return mask
 
 
-@cache
 def queries(file: str) -> dict[str, str]:
     """The statements of a `.sql` file beside this module, by the names in its `-- name:` lines, in order."""
-    text = files("syncline.databases.postgresql").joinpath(file).read_text("utf-8")
-    found = {}
-    for piece in text.split("-- name: ")[1:]:
-        name, _, statement = piece.partition("\n")
-        found[name.strip()] = statement.strip().rstrip(";")
-    return found
+    return statements("syncline.databases.postgresql", file)

@@ -24,8 +24,7 @@ from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.spelling import SPELLED
 from syncline.databases.postgresql.types import Codec
-from syncline.hub import codes
-from syncline.hub.database import Position, Refusal, Stage
+from syncline.hub.contract import Position, Refusal, Stage, codes
 from syncline.model.values import Value
 
 SMALL = 500

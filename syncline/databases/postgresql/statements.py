@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 
 _SOURCE = "\0"
 """Stands for the rows `s`; no identifier can hold it."""

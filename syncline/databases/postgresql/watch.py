@@ -20,7 +20,7 @@ LOOK_SECONDS = 1.0
 
 
 class PostgresWatch:
-    """A `hub.database.Watch` with a connection of its own, outside the pool.
+    """A `hub.contract.Watch` with a connection of its own, outside the pool.
 
     `connect` makes one; `newest` says, in any way that can be compared, how far the log goes.
     """

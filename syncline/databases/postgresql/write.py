@@ -1,84 +1,49 @@
-"""`Writer`: what the hub does in one write transaction."""
+"""What the hub does in one write transaction: with the log, and with rows."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence, Set
-from dataclasses import fields, replace
-from typing import Any
 
+from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
+from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prepare import facts_of
-from syncline.databases.postgresql.prune import compact, prune
-from syncline.databases.postgresql.read import Reader, conflict_row
+from syncline.databases.postgresql.prune import compact, ended, progress, prune
+from syncline.databases.postgresql.read import LogReader, RowReader
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import array_of, join_mask, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
-from syncline.databases.postgresql.uploads import UploadKeeping
 from syncline.errors import Conflict, WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Outdated, Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Outdated, Position, Refusal, Removed, Rival, Stage
 
 
-class Writer(Reader, UploadKeeping):
-    """A transaction of the contract's `WriteTransaction`, READ COMMITTED."""
+class LogWriter(LogReader):
+    """The contract's `Log`."""
 
-    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+    def __init__(self, session: Session, layout: Layout, cluster: str, ledger: Ledger) -> None:
         super().__init__(session, layout, cluster)
-        self._lock_timeout = lock_timeout
-        self._staged: list[Stage] = []
-        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
-        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
-        self._checked: set[int] = set()
-        """The numbers of the tables that are known to be what the layout says."""
-        self.attempt = 0
-
-    def wait_longer(self, attempt: int) -> None:
-        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
-        not beside others that try again: a storm of them would keep failing on each other."""
-        self.attempt = attempt
-        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
-        with translating():
-            if attempt > 1:
-                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
-                self._session.value(queries("write.sql")["queue"])
-            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
-
-    def lock_client(self, replica: str) -> Client | None:
-        """The replica's record, locked until the end."""
-        return self._client(queries("write.sql")["lock client"], replica)
-
-    def save_client(self, client: Client) -> None:
-        """Insert or replace the record; 'now' is the time of the transaction."""
-        values = [getattr(client, field.name) for field in fields(Client)]
-        with translating():
-            self._session.count(queries("write.sql")["save client"], *values)
-
-    def drop_client(self, replica: str) -> None:
-        """Remove the record."""
-        with translating():
-            self._session.count(queries("write.sql")["drop client"], replica)
-
-    def take_turn(self, interval: float) -> bool:
-        """Whether the log was last pruned so long ago; if so, it counts as pruned now."""
-        with translating():
-            return self._session.count(queries("retention.sql")["turn"], interval) == 1
+        self._ledger = ledger
 
     def note_moment(self) -> None:
         """Remember which transactions have ended by now."""
         with translating():
-            self._session.count(queries("retention.sql")["note moment"])
-            self._session.count(queries("retention.sql")["forget moments"])
+            self._ledger.note_place(ended(self._session), progress(self._session)[0])
 
     def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
         """One step of pruning; see `prune`."""
         positions = [snapshot_position(position) for position in held]
         with translating():
-            return prune(self._session, self._layout, positions, keep, longest, limit)
+            kept, forced = self._ended(keep), None if longest is None else self._ended(longest)
+            return prune(self._session, self._layout, positions, kept, forced, limit)
+
+    def _ended(self, seconds: float) -> int:
+        """Every transaction below this number had ended so long ago; 0 if that is not known."""
+        return ended(self._session) if seconds <= 0 else self._ledger.place_before(seconds)
 
     def compact(self, limit: int) -> Removed:
         """One step of compacting; see `prune`."""
@@ -86,10 +51,17 @@ class Writer(Reader, UploadKeeping):
         with translating():
             return compact(self._session, self._layout, newest, limit)
 
-    def drop_conflicts(self, days: float, limit: int) -> int:
-        """Remove old conflicts that are closed."""
-        with translating():
-            return self._session.count(queries("retention.sql")["drop conflicts"], days, limit)
+
+class RowWriter(RowReader):
+    """The contract's `Rows`, READ COMMITTED."""
+
+    def __init__(self, session: Session, layout: Layout) -> None:
+        super().__init__(session, layout)
+        self._staged: list[Stage] = []
+        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
+        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
+        self._checked: set[int] = set()
+        """The numbers of the tables that are known to be what the layout says."""
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
@@ -237,49 +209,26 @@ class Writer(Reader, UploadKeeping):
             rows = self._session.run(*loaded.over(template))
         return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
 
-    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
-        """Keep conflicts; their ids, in order."""
+
+class PostgresWriteTransaction(WriteTransaction[LogWriter, RowWriter]):
+    """The contract's `WriteTransaction`."""
+
+    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+        ledger = Ledger(PostgresLedgerSession(session))
+        super().__init__(LogWriter(session, layout, cluster, ledger), RowWriter(session, layout), ledger)
+        self._session = session
+        self._lock_timeout = lock_timeout
+
+    def wait_longer(self, attempt: int) -> None:
+        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
+        not beside others that try again: a storm of them would keep failing on each other."""
+        self.attempt = attempt
+        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
         with translating():
-            rows = self._session.run(
-                queries("write.sql")["add conflicts"],
-                [conflict.replica for conflict in conflicts],
-                [conflict.push for conflict in conflicts],
-                [conflict.open for conflict in conflicts],
-                [json.dumps(conflict.data) for conflict in conflicts],
-            )
-        return [number for (number,) in rows]
-
-    def resolve_conflict(self, number: int) -> ConflictRow | None:
-        """The conflict, locked."""
-        with translating():
-            rows = self._session.run(queries("write.sql")["lock conflict"], number)
-        return conflict_row(rows[0]) if rows else None
-
-    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None:
-        """Close a conflict."""
-        conflict = self.resolve_conflict(number)
-        if conflict is None:
-            return
-        conflict = replace(conflict, data={**conflict.data, "outcome": outcome, "resolution": resolution})
-        with translating():
-            self._session.count(queries("write.sql")["save resolution"], number, json.dumps(conflict.data))
-
-    def milliseconds(self) -> int:
-        """The database's wall clock."""
-        return self._number("milliseconds")
-
-    def clock(self) -> int:
-        """The highest HLC known, or the wall clock's if that is ahead."""
-        return self._number("clock")
-
-    def raise_clock(self, hlc: int) -> None:
-        """Make direct writes from now on carry an HLC above this."""
-        with translating():
-            self._session.count(queries("write.sql")["raise clock"], hlc)
-
-    def _number(self, query: str) -> int:
-        with translating():
-            return int(self._session.value(queries("write.sql")[query]))
+            if attempt > 1:
+                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
+                self._session.value(queries("write.sql")["queue"])
+            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
 
 
 def _loaded(stage: Stage) -> Loaded:

@@ -1,6 +1,6 @@
 """SQLite in the centre: the embedded default.
 
-Its place in the flow: steps 6, 7 and 10, behind `hub.database`. Writers follow each other (BEGIN IMMEDIATE),
+Its place in the flow: steps 6, 7 and 10, behind `hub.contract`. Writers follow each other (BEGIN IMMEDIATE),
 so the log's sequence is the order of commits and a position is simply the last sequence number seen.
 Must not know the engine, the protocol or the replica.
 """

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
-from syncline.databases.sqlite.read import Reader
+from syncline.databases.sqlite.read import RowReader, newest
 from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub import codes
-from syncline.hub.database import Refusal
+from syncline.hub.contract import Refusal, codes
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
@@ -43,16 +42,16 @@ class Work:
         return self.staged.stage.form
 
 
-def apply(transaction: Reader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
-    """The contract of `WriteTransaction.apply`."""
-    connection = transaction.connection
+def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
+    """The contract of `Rows.apply`."""
+    connection = writer.connection
     connection.execute("SAVEPOINT _sync_apply")
-    works = [Work(staged, _is_careful(transaction, staged)) for staged in stages]
+    works = [Work(staged, _is_careful(writer, staged)) for staged in stages]
     for work in works:
-        foreign.remember(connection, transaction.layout, work.staged)
+        foreign.remember(connection, writer.layout, work.staged)
         _mark_changes(connection, work)
         stage.record(connection, work.staged, origin)
-        work.mark = transaction.now().seq
+        work.mark = newest(connection).seq
         _write(connection, work, _bounds(connection, work))
     _retry(connection, works)
     if _swap(connection, works):
@@ -62,19 +61,19 @@ def apply(transaction: Reader, stages: Sequence[Staged], origin: str) -> list[Re
         for work in works
         for rowid, (code, detail) in sorted(work.failures.items())
     ]
-    refusals += foreign.dangling(transaction, stages, refusals)
+    refusals += foreign.dangling(writer, stages, refusals)
     if refusals:
         connection.execute("ROLLBACK TO _sync_apply")
     else:
         for work in works:
             _clean(connection, work)
-            foreign.forget(connection, transaction.layout, work.staged)
+            foreign.forget(connection, writer.layout, work.staged)
     connection.execute("RELEASE _sync_apply")
     return refusals
 
 
-def _is_careful(transaction: Reader, staged: Staged) -> bool:
-    return transaction.layout.reaches_itself(staged.tracked, actions=staged.stage.form != "insert")
+def _is_careful(writer: RowReader, staged: Staged) -> bool:
+    return writer.layout.reaches_itself(staged.tracked, actions=staged.stage.form != "insert")
 
 
 def _bounds(connection: sqlite3.Connection, work: Work) -> tuple[int, int]:

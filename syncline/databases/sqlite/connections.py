@@ -65,6 +65,12 @@ class Connections:
                 connection.rollback()
             self._give_back(connection)
 
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """`borrow`, with the errors of Syncline."""
+        with mapped(self.path), self.borrow() as connection:
+            yield connection
+
     def _give_back(self, connection: sqlite3.Connection | None) -> None:
         if self._closed and connection is not None:
             connection.close()

@@ -1,4 +1,4 @@
-"""The contract `hub.database.Database` over SQLite."""
+"""The contract `hub.contract.Database` over SQLite."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction
 from syncline.databases.sqlite import position, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
-from syncline.databases.sqlite.errors import mapped
+from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.read import Reader
+from syncline.databases.sqlite.read import LogReader, RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
-from syncline.databases.sqlite.write import Writer
+from syncline.databases.sqlite.write import LogWriter, RowWriter
 from syncline.errors import ConfigurationError, NotPrepared
-from syncline.hub.database import Position, Prepared, ReadTransaction, Tuning, WriteTransaction
+from syncline.hub.contract import Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
@@ -41,28 +42,27 @@ def open_database(
     return SqliteDatabase(Connections(path_of(url), connections, timeout, clock))
 
 
-class SqliteDatabase:
-    """A SQLite file (or memory) as central database. Safe to use from several threads."""
+class SqliteCatalogue:
+    """The contract's `Catalogue` over a SQLite file, and what is kept in memory of it."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._layout: Layout | None = None
         self._lock = threading.Lock()
-        self._bell = Bell()
 
     @property
     def hub_id(self) -> str:
         """The uuid made at the first `prepare`; NotPrepared if there is none."""
-        with self._borrow() as connection:
+        with self._connections.transaction() as connection:
             return prepare.identity(connection)[0]
 
     def reflect(self, tables: Sequence[str] | None) -> Schema:
-        with self._borrow() as connection:
+        with self._connections.transaction() as connection:
             return reflect.reflect(connection, tables)
 
     def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
-        with self._connections.writer(), self._borrow() as connection:
+        with self._connections.writer(), self._connections.transaction() as connection:
             journal = self._to_wal(connection, dry_run)
             connection.execute("BEGIN IMMEDIATE")
             done = prepare.prepare(connection, schema)
@@ -77,7 +77,7 @@ class SqliteDatabase:
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """As the contract says. The file stays in WAL mode."""
-        with self._connections.writer(), self._borrow() as connection:
+        with self._connections.writer(), self._connections.transaction() as connection:
             connection.execute("BEGIN IMMEDIATE")
             done = remove.remove(connection)
             connection.execute("ROLLBACK" if dry_run else "COMMIT")
@@ -95,7 +95,7 @@ class SqliteDatabase:
 
     def examine(self, schema: Schema) -> list[Finding]:
         """What another `prepare` would do is trouble."""
-        with self._borrow() as connection:
+        with self._connections.transaction() as connection:
             prepare.identity(connection)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
@@ -110,35 +110,64 @@ class SqliteDatabase:
         return found
 
     def load(self) -> Schema:
-        with self._borrow() as connection:
+        with self._connections.transaction() as connection:
             layout = prepare.load_layout(connection)
             prepare.check_capture(connection, layout)
         with self._lock:
             self._layout = layout
         return layout.schema
 
+    def current(self, connection: sqlite3.Connection) -> Layout:
+        """The layout, read again if any program changed a table since; this first read takes the snapshot."""
+        _, fingerprint = prepare.identity(connection)
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        with self._lock:
+            known = self._layout
+        if known is not None and known.version == version:
+            return known
+        layout = prepare.load_layout(connection)
+        if known is not None and known.schema.fingerprint != fingerprint:
+            raise NotPrepared(
+                "the central database was prepared with other tables since this hub was opened",
+                remedy="Restart the hub.",
+            )
+        prepare.check_capture(connection, layout)
+        with self._lock:
+            self._layout = layout
+        return layout
+
+
+class SqliteDatabase:
+    """A SQLite file (or memory) as central database. Safe to use from several threads."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self.catalogue = SqliteCatalogue(connections)
+        self._bell = Bell()
+
     @contextmanager
-    def write(self) -> Iterator[WriteTransaction]:
+    def write(self) -> Iterator[WriteTransaction[LogWriter, RowWriter]]:
         """BEGIN IMMEDIATE: the write lock is held from the first statement, so nothing can interleave."""
-        with self._connections.writer(), self._borrow() as connection:
+        with self._connections.writer(), self._connections.transaction() as connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("PRAGMA defer_foreign_keys = ON")
-            layout = self._current(connection)
+            layout = self.catalogue.current(connection)
             for tracked in layout.tracked.values():
                 if prepare.outrun(connection, tracked):
                     prepare.renew_order(connection, tracked)
-            transaction = Writer(connection, layout)
-            yield transaction
-            transaction.close()
+            ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
+            yield WriteTransaction(LogWriter(connection, layout, ledger), rows, ledger)
+            rows.close()
             connection.execute("COMMIT")
 
     @contextmanager
-    def read(self) -> Iterator[ReadTransaction]:
+    def read(self) -> Iterator[ReadTransaction[LogReader, RowReader]]:
         """One snapshot, taken by the first statement (WAL)."""
-        with self._borrow() as connection:
+        with self._connections.transaction() as connection:
             connection.execute("BEGIN")
-            yield Reader(connection, self._current(connection))
+            layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
+            yield ReadTransaction(LogReader(connection, layout), RowReader(connection, layout), ledger)
             connection.execute("COMMIT")
 
     def position(self, token: str) -> Position:
@@ -170,27 +199,3 @@ class SqliteDatabase:
 
     def close(self) -> None:
         self._connections.close()
-
-    @contextmanager
-    def _borrow(self) -> Iterator[sqlite3.Connection]:
-        with mapped(self._connections.path), self._connections.borrow() as connection:
-            yield connection
-
-    def _current(self, connection: sqlite3.Connection) -> Layout:
-        """The layout, read again if any program changed a table since; this first read takes the snapshot."""
-        _, fingerprint = prepare.identity(connection)
-        (version,) = connection.execute("PRAGMA schema_version").fetchone()
-        with self._lock:
-            known = self._layout
-        if known is not None and known.version == version:
-            return known
-        layout = prepare.load_layout(connection)
-        if known is not None and known.schema.fingerprint != fingerprint:
-            raise NotPrepared(
-                "the central database was prepared with other tables since this hub was opened",
-                remedy="Restart the hub.",
-            )
-        prepare.check_capture(connection, layout)
-        with self._lock:
-            self._layout = layout
-        return layout

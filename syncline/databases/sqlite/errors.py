@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from syncline.errors import Conflict, DatabaseError, DatabaseUnavailable, SynclineError
-from syncline.hub import codes
+from syncline.hub.contract import codes
 
 _REFUSALS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE: codes.UNIQUE,

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 
 from syncline.databases.sqlite.catalog import Table
 from syncline.databases.sqlite.layout import Layout, Tracked
-from syncline.databases.sqlite.read import Reader
+from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub import codes
-from syncline.hub.database import Key, Refusal
+from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.schema import ForeignKey, TableSchema
 
 
@@ -108,16 +107,16 @@ def _remember_paths(connection: sqlite3.Connection, layout: Layout, staged: Stag
         )
 
 
-def _cascaded(transaction: Reader, staged: Staged) -> list[Refusal]:
+def _cascaded(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Deletes that took rows along to which somebody still points."""
     found = []
-    for number, path in enumerate(_cascades(transaction.layout, staged)):
+    for number, path in enumerate(_cascades(writer.layout, staged)):
         child, key = path[-1]
         gone = path[-2][0]
         pairs = list(zip(key.columns, key.parent_columns, strict=True))
         points = " AND ".join(f"c.{quote(mine)} = o.{quote(theirs)}" for mine, theirs in pairs)
         stays = " AND ".join(f"p.{quote(theirs)} = o.{quote(theirs)}" for _, theirs in pairs)
-        rows = transaction.connection.execute(
+        rows = writer.connection.execute(
             f"SELECT DISTINCT o._sync_i FROM {staged.table}_path{number} AS o WHERE EXISTS"
             f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
             f" (SELECT 1 FROM {quote(gone.name)} AS p WHERE {stays})"
@@ -128,20 +127,20 @@ def _cascaded(transaction: Reader, staged: Staged) -> list[Refusal]:
     return found
 
 
-def dangling(transaction: Reader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+def dangling(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
     """Staged rows that break a foreign key now, and those that would without the refused rows."""
     known = {(id(refusal.stage), refusal.row) for refusal in refused}
     found: list[Refusal] = []
     for staged in stages:
         if staged.stage.form == "delete":
-            found += _new(known, _orphaning(transaction, staged))
-            found += _new(known, _cascaded(transaction, staged))
+            found += _new(known, _orphaning(writer, staged))
+            found += _new(known, _cascaded(writer, staged))
         else:
-            found += _new(known, _orphans(transaction, staged))
-            found += _new(known, _orphaning(transaction, staged))
+            found += _new(known, _orphans(writer, staged))
+            found += _new(known, _orphaning(writer, staged))
     frontier = [*refused, *found]
     while frontier:
-        frontier = _new(known, _dependents(transaction, stages, frontier))
+        frontier = _new(known, _dependents(writer, stages, frontier))
         found += frontier
     return found
 
@@ -165,17 +164,17 @@ def _touched_keys(staged: Staged) -> list[ForeignKey]:
     return [key for key in keys if written & set(key.columns)]
 
 
-def _orphans(transaction: Reader, staged: Staged) -> list[Refusal]:
+def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that point at a row that is not there."""
     tracked, found = staged.tracked, []
     for key in _touched_keys(staged):
-        parent = transaction.layout.schema.table(key.parent)
+        parent = writer.layout.schema.table(key.parent)
         mine = [f"t.{quote(column)}" for column in key.columns]
         theirs = [f"p.{quote(column)}" for column in key.parent_columns]
         pairs = " AND ".join(f"{p} = {t}" for p, t in zip(theirs, mine, strict=True))
         pairs += _unlike_itself(tracked, key, theirs, mine)
         given = " AND ".join(f"{column} IS NOT NULL" for column in mine)
-        rows = transaction.connection.execute(
+        rows = writer.connection.execute(
             f"SELECT s.rowid, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
             f" WHERE {tracked.join('t', 's')} AND {given}"
             f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.central_name)} AS p WHERE {pairs})"
@@ -211,9 +210,9 @@ def _parent_key(parent: TableSchema, key: ForeignKey, values: Sequence[object]) 
     return tuple(by_column[name] for name in parent.key)  # type: ignore[misc]
 
 
-def _orphaning(transaction: Reader, staged: Staged) -> list[Refusal]:
+def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that are gone (or changed) while somebody still points at what they were."""
-    tracked, layout = staged.tracked, transaction.layout
+    tracked, layout = staged.tracked, writer.layout
     remembered = _remembered(layout, staged)
     key = {name.lower(): f"s.k{number}" for number, name in enumerate(tracked.table.key)}
     source = f"{staged.table} AS s"
@@ -224,7 +223,7 @@ def _orphaning(transaction: Reader, staged: Staged) -> list[Refusal]:
         old = [key.get(c.lower(), f"o.{quote(c.lower())}") for c in fk.parent_columns]
         points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(fk.columns, old, strict=True))
         stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(fk.parent_columns, old, strict=True))
-        rows = transaction.connection.execute(
+        rows = writer.connection.execute(
             f"SELECT s.rowid FROM {source} WHERE EXISTS"
             f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
             f" (SELECT 1 FROM {tracked.name} AS p WHERE {stays})"
@@ -235,12 +234,12 @@ def _orphaning(transaction: Reader, staged: Staged) -> list[Refusal]:
     return found
 
 
-def _dependents(transaction: Reader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
+def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
     """Staged rows that point at refused inserts, so that one answer names the whole chain."""
     keys: dict[int, dict[Key, None]] = {}
     for refusal in refused:
         if refusal.stage.form == "insert":
-            arity = transaction.layout.tracked[refusal.stage.table].arity
+            arity = writer.layout.tracked[refusal.stage.table].arity
             key = tuple(refusal.stage.rows[refusal.row][:arity])
             keys.setdefault(refusal.stage.table, {})[key] = None
     found = []
@@ -248,23 +247,23 @@ def _dependents(transaction: Reader, stages: Sequence[Staged], refused: Sequence
         if staged.stage.form == "delete":
             continue
         for fk in _touched_keys(staged):
-            number = transaction.layout.schema.number_of(fk.parent)
+            number = writer.layout.schema.number_of(fk.parent)
             if number in keys:
-                found += _pointing(transaction, staged, fk, number, list(keys[number]))
+                found += _pointing(writer, staged, fk, number, list(keys[number]))
     return found
 
 
 def _pointing(
-    transaction: Reader, staged: Staged, fk: ForeignKey, number: int, keys: Sequence[Key]
+    writer: RowReader, staged: Staged, fk: ForeignKey, number: int, keys: Sequence[Key]
 ) -> list[Refusal]:
-    tracked, parent = staged.tracked, transaction.layout.tracked[number]
+    tracked, parent = staged.tracked, writer.layout.tracked[number]
     if set(fk.parent_columns) != set(parent.table.key):
         return []
-    temporary = transaction.load_keys(parent, keys)
+    temporary = writer.load_keys(parent, keys)
     column_of = dict(zip(fk.parent_columns, fk.columns, strict=True))
     pairs = [f"t.{quote(column_of[name])} = s.k{i}" for i, name in enumerate(parent.table.key)]
     chosen = [f"s.k{i}" for i in range(parent.arity)]
-    rows = transaction.connection.execute(
+    rows = writer.connection.execute(
         f"SELECT g.rowid, {commas(chosen)} FROM {staged.table} AS g CROSS JOIN {tracked.name} AS t"
         f" CROSS JOIN {temporary} AS s WHERE {tracked.join('t', 'g')} AND {' AND '.join(pairs)}"
     )

@@ -11,16 +11,16 @@ import uuid
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 
+from syncline.databases.base import LAYOUT, other_layout
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.catalog import Table, read_table, table_names
+from syncline.databases.sqlite.dialect import DIALECT
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
 from syncline.errors import NotPrepared, SchemaError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, from_plain, to_plain
-
-LAYOUT = 1
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -43,24 +43,12 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
 
 
 def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
-    have = _columns_of(connection, "_sync_hub")
-    if have:
+    if _columns_of(connection, "_sync_hub"):
         identity(connection)  # refuses another layout
-    existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for statement in _statements("metadata.sql"):
-        if statement.split("EXISTS ")[1].split()[0] not in existing:
-            run(statement)
-    if not have:
-        run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
-
-
-def _other_layout(found: object) -> NotPrepared:
-    return NotPrepared(
-        f"the tables of Syncline in the central database have layout {found}, this version {LAYOUT}",
-        code="other_layout",
-        remedy="Use the version of Syncline that prepared it; or with this one: syncline init syncline.toml"
-        " --remove, then syncline init, and clone the devices again.",
-    )
+        return
+    for statement in [*_statements("metadata.sql"), *DIALECT.create()]:
+        run(statement)
+    run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
 
 
 def _statements(file: str) -> Iterable[str]:
@@ -199,12 +187,12 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise
         if _columns_of(connection, "_sync_hub"):
-            raise _other_layout("of a preview") from error
+            raise other_layout(None) from error
         raise NotPrepared("the central database holds no tables of Syncline") from error
     if found is None:
         raise NotPrepared("the central database holds tables of Syncline without a layout")
     if found[0] != LAYOUT:
-        raise _other_layout(found[0])
+        raise other_layout(found[0])
     return found[1], found[2]
 
 

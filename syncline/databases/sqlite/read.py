@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from typing import Any
 
 from syncline.databases.sqlite import retention
@@ -14,9 +12,7 @@ from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
-from syncline.hub.database import (
-    Client,
-    ConflictRow,
+from syncline.hub.contract import (
     Floor,
     Key,
     LogPage,
@@ -32,22 +28,26 @@ _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""
 
 
-class Reader:
-    """`hub.database.ReadTransaction` over a connection inside a transaction."""
+def newest(connection: sqlite3.Connection) -> Seq:
+    """The position behind the newest entry, be it pruned or compacted away."""
+    row = connection.execute(
+        "SELECT * FROM"
+        " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+        " ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return Seq(*row) if row else Seq(0)
+
+
+class LogReader:
+    """The contract's `ReadLog` over a connection inside a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
         self.connection = connection
         self.layout = layout
 
     def now(self) -> Seq:
-        """The newest entry, be it pruned or compacted away."""
-        row = self.connection.execute(
-            "SELECT * FROM"
-            " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
-            " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
-            " ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return Seq(*row) if row else Seq(0)
+        return newest(self.connection)
 
     def floor(self) -> Floor:
         return retention.floor(self.connection)
@@ -114,7 +114,8 @@ class Reader:
         if len(certain) == len(group):
             return present_columns(group, tracked.table)
         doubtful = [key for key in group if key not in certain]
-        present = {tuple(row) for row in self.rows(number, doubtful, [])}
+        rows = RowReader(self.connection, self.layout)
+        present = {tuple(row) for row in rows.find(number, doubtful, [])}
         whole = tracked.table.all_mask
         left = {
             key: mask if key in certain else whole
@@ -123,7 +124,15 @@ class Reader:
         }
         return present_columns(left, tracked.table)
 
-    def rows(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
+
+class RowReader:
+    """The contract's `ReadRows` over a connection inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+        self.connection = connection
+        self.layout = layout
+
+    def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         tracked = self.layout.tracked[table]
         chosen = commas(tracked.key_of("t") + tracked.values_of("t", columns))
         names = numbered("k", tracked.arity)
@@ -179,45 +188,8 @@ class Reader:
             total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
         return total
 
-    def client(self, replica: str) -> Client | None:
-        row = self.connection.execute(
-            f"SELECT {commas(CLIENT)} FROM _sync_hub_client WHERE replica = ?", (replica,)
-        ).fetchone()
-        return client_of(row) if row else None
-
-    def clients(self, after: str, limit: int) -> list[Client]:
-        chosen = commas("x''" if name == "verdict" else name for name in CLIENT)
-        rows = self.connection.execute(
-            f"SELECT {chosen} FROM _sync_hub_client WHERE replica > ? ORDER BY replica LIMIT ?",
-            (after, limit),
-        )
-        return [client_of(row) for row in rows]
-
-    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
-        rows = self.connection.execute(
-            "SELECT id, replica, push, open, data FROM _sync_hub_conflict"
-            " WHERE id > ? AND (? IS NULL OR replica = ?) AND (open OR NOT ?) ORDER BY id LIMIT ?",
-            (after, replica, replica, open_only, limit),
-        )
-        return [conflict_row(row) for row in rows]
-
-
-CLIENT = tuple(field.name for field in fields(Client))
-"""The columns of _sync_hub_client are called as the fields."""
-
-
-def client_of(row: Sequence[Any]) -> Client:
-    """A row of _sync_hub_client."""
-    return replace(Client(*row), revoked=bool(row[-2]), forgotten=bool(row[-1]))
-
 
 def seq_of(position: Position) -> Seq:
     """A position that is one of this kind of database."""
     assert isinstance(position, Seq)
     return position
-
-
-def conflict_row(row: tuple[int, str, int, int, str]) -> ConflictRow:
-    """A row of _sync_hub_conflict."""
-    number, replica, push, is_open, data = row
-    return ConflictRow(number, replica, push, bool(is_open), json.loads(data))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from syncline.databases.base import LAYOUT, Ledger
+from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.sql import quote
 from syncline.errors import DatabaseError
-from syncline.hub.database import Prepared
+from syncline.hub.contract import Prepared
 
 _OURS = "name LIKE '\\_sync\\_hub%' ESCAPE '\\'"
 
@@ -46,12 +48,8 @@ def _refuse_dependents(connection: sqlite3.Connection) -> None:
 
 
 def _say_what_is_lost(connection: sqlite3.Connection, done: Prepared) -> None:
-    (replicas,) = connection.execute("SELECT count(*) FROM _sync_hub_client").fetchone()
-    kept, still_open = connection.execute("SELECT count(*), total(open) FROM _sync_hub_conflict").fetchone()
-    if replicas:
-        done.notes.append(f"{replicas} registered replicas are forgotten; they must be cloned again.")
-    if kept:
-        done.notes.append(f"{kept} kept conflicts are forgotten, {int(still_open)} of them open.")
+    if connection.execute("SELECT layout FROM _sync_hub").fetchone() == (LAYOUT,):
+        done.notes += Ledger(SqliteLedgerSession(connection)).losses()
     for (table,) in connection.execute(
         f"SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' AND {_OURS} ORDER BY 1"
     ):

@@ -12,11 +12,14 @@ from collections.abc import Sequence
 
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import Sequence as Seq
-from syncline.databases.sqlite.sql import WALL, commas, join_mask, mask_columns, numbered
-from syncline.hub.compaction import LogEntry, covered
-from syncline.hub.database import Floor, Removed, Standing
+from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered
+from syncline.hub.contract import Floor, Removed, Standing
+from syncline.hub.contract.compaction import LogEntry, covered
 
-DAY = 86_400_000
+
+def floor_seq(connection: sqlite3.Connection) -> int:
+    """The entry at which the log begins; it has been seen by every sound position."""
+    return int(connection.execute("SELECT floor FROM _sync_hub").fetchone()[0])
 
 
 def floor(connection: sqlite3.Connection) -> Floor:
@@ -44,7 +47,7 @@ def standings(connection: sqlite3.Connection, positions: Sequence[Seq], now: Seq
     """What each position is worth. Those at the newest entry, nearly all, need no look at the log."""
     if all(position == now for position in positions):
         return ["sound"] * len(positions)
-    (lowest,) = connection.execute("SELECT floor FROM _sync_hub").fetchone()
+    lowest = floor_seq(connection)
     known: dict[Seq, Standing] = {}
     for position in positions:
         if position not in known:
@@ -62,45 +65,14 @@ def _standing(connection: sqlite3.Connection, position: Seq, now: Seq, lowest: i
     return "sound"
 
 
-def take_turn(connection: sqlite3.Connection, interval: float) -> bool:
-    """See the contract."""
-    taken = connection.execute(
-        f"UPDATE _sync_hub SET pruned = {WALL} WHERE pruned <= {WALL} - ?", (int(interval * 1000),)
-    )
-    return taken.rowcount == 1
-
-
-def note_moment(connection: sqlite3.Connection, now: Seq) -> None:
-    """See the contract. Moments of one place in the log: the oldest says it all."""
-    newest = connection.execute("SELECT max(seq) FROM _sync_hub_moment").fetchone()[0]
-    if newest is None or newest < now.seq:
-        connection.execute(f"INSERT OR IGNORE INTO _sync_hub_moment VALUES ({WALL}, ?)", (now.seq,))
-    connection.execute("DELETE FROM _sync_hub_moment WHERE seq < (SELECT floor FROM _sync_hub)")
-
-
-def _length(connection: sqlite3.Connection, age: float, now: Seq) -> int:
-    """The newest entry that is certainly older than `age` seconds; 0 if none is known to be."""
-    if age <= 0:
-        return now.seq
-    (seq,) = connection.execute(
-        f"SELECT max(seq) FROM _sync_hub_moment WHERE at <= {WALL} - ?", (int(age * 1000),)
-    ).fetchone()
-    return seq or 0
-
-
 def prune(
-    connection: sqlite3.Connection,
-    held: Sequence[Seq],
-    keep: float,
-    longest: float | None,
-    now: Seq,
-    limit: int,
+    connection: sqlite3.Connection, held: Sequence[Seq], kept: int, forced: int | None, limit: int
 ) -> Removed:
-    """See the contract."""
-    kept = _length(connection, keep, now)
+    """See the contract. Entries up to `kept` are old enough to go once everybody has seen them, those up to
+    `forced` go whoever needs them."""
     target = min([kept, *(position.seq for position in held)])
-    if longest is not None:
-        target = max(target, min(kept, _length(connection, longest, now)))
+    if forced is not None:
+        target = max(target, min(kept, forced))
     found = connection.execute(
         "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
     ).fetchall()
@@ -146,13 +118,3 @@ def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int
 def _typed(key: Sequence[object]) -> tuple[object, ...]:
     """A key that 1 and 1.0 do not share."""
     return tuple((type(value), value) for value in key)
-
-
-def drop_conflicts(connection: sqlite3.Connection, days: float, limit: int) -> int:
-    """See the contract."""
-    gone = connection.execute(
-        "DELETE FROM _sync_hub_conflict WHERE id IN (SELECT id FROM _sync_hub_conflict WHERE NOT open"
-        " AND julianday(json_extract(data, '$.at')) < julianday('now') - ? ORDER BY id LIMIT ?)",
-        (days, limit),
-    )
-    return gone.rowcount

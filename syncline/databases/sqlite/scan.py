@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncline.databases.sqlite.layout import Tracked
 from syncline.databases.sqlite.sql import commas
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 from syncline.model.values import Value
 
 

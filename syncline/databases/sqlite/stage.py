@@ -15,7 +15,7 @@ from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.rows import encoded
 from syncline.databases.sqlite.sql import commas, mask_columns, numbered, split_mask
 from syncline.errors import ValueRefused
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 from syncline.model.values import EVERYTHING, Row, mask_of
 
 

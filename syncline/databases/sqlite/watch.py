@@ -33,7 +33,7 @@ class Bell:
 
 
 class SqliteWatch:
-    """A `hub.database.Watch` over one file. In memory (`connect` None) only the bell is there to be heard."""
+    """A `hub.contract.Watch` over one file. In memory (`connect` None) only the bell is there to be heard."""
 
     def __init__(self, path: str, bell: Bell, connect: Callable[[], sqlite3.Connection] | None) -> None:
         self._path, self._bell = path, bell

@@ -6,27 +6,48 @@ no insert can meet a row committed meanwhile.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from syncline.databases.base import Ledger
 from syncline.databases.sqlite import apply, retention, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.read import CLIENT, Reader, conflict_row, seq_of
-from syncline.databases.sqlite.sql import NOW, WALL, commas, join_mask, mask_columns
+from syncline.databases.sqlite.read import LogReader, RowReader, seq_of
+from syncline.databases.sqlite.sql import commas, join_mask, mask_columns
 from syncline.databases.sqlite.stage import Staged
-from syncline.databases.sqlite.uploads import UploadKeeping
-from syncline.hub.database import Client, ConflictRow, Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Position, Refusal, Removed, Rival, Stage
 
 
-class Writer(Reader, UploadKeeping):
-    """`hub.database.WriteTransaction` over a connection that holds the write lock."""
+class LogWriter(LogReader):
+    """The contract's `Log` over a connection that holds the write lock."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout, ledger: Ledger) -> None:
+        super().__init__(connection, layout)
+        self._ledger = ledger
+
+    def note_moment(self) -> None:
+        self._ledger.note_place(self.now().seq, retention.floor_seq(self.connection))
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        places = [seq_of(position) for position in held]
+        forced = None if longest is None else self._older_than(longest)
+        return retention.prune(self.connection, places, self._older_than(keep), forced, limit)
+
+    def _older_than(self, seconds: float) -> int:
+        """The newest entry that is certainly so old; 0 if none is known to be."""
+        return self.now().seq if seconds <= 0 else self._ledger.place_before(seconds)
+
+    def compact(self, limit: int) -> Removed:
+        return retention.compact(self.connection, self.layout, self.now(), limit)
+
+
+class RowWriter(RowReader):
+    """The contract's `Rows` over a connection that holds the write lock."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
         super().__init__(connection, layout)
         self._staged: list[Staged] = []
-        self.attempt = 0
 
     def close(self) -> None:
         """Drop the temporary tables; to be called before the commit."""
@@ -40,38 +61,6 @@ class Writer(Reader, UploadKeeping):
             staged.stage.handle = None  # they hold each other
         self._staged.clear()
 
-    def lock_client(self, replica: str) -> Client | None:
-        return self.client(replica)
-
-    def save_client(self, client: Client) -> None:
-        (now,) = self.connection.execute(f"SELECT {NOW}").fetchone()
-        values = [now if value == "now" and name in _TIMES else value for name, value in _plain(client)]
-        changes = commas(f"{name} = excluded.{name}" for name in CLIENT[1:])
-        self.connection.execute(
-            f"INSERT INTO _sync_hub_client ({commas(CLIENT)}) VALUES ({commas('?' * len(CLIENT))})"
-            f" ON CONFLICT (replica) DO UPDATE SET {changes}",
-            values,
-        )
-
-    def drop_client(self, replica: str) -> None:
-        self.connection.execute("DELETE FROM _sync_hub_client WHERE replica = ?", (replica,))
-
-    def take_turn(self, interval: float) -> bool:
-        return retention.take_turn(self.connection, interval)
-
-    def note_moment(self) -> None:
-        retention.note_moment(self.connection, self.now())
-
-    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
-        places = [seq_of(position) for position in held]
-        return retention.prune(self.connection, places, keep, longest, self.now(), limit)
-
-    def compact(self, limit: int) -> Removed:
-        return retention.compact(self.connection, self.layout, self.now(), limit)
-
-    def drop_conflicts(self, days: float, limit: int) -> int:
-        return retention.drop_conflicts(self.connection, days, limit)
-
     def ready(self, stage_: Stage) -> None:
         """There is nothing that could be done before."""
 
@@ -79,10 +68,6 @@ class Writer(Reader, UploadKeeping):
         staged = stage.load(self.connection, self.layout, stage_, len(self._staged))
         stage_.handle = staged
         self._staged.append(staged)
-
-    def wait_longer(self, attempt: int) -> None:
-        """The write lock is held already."""
-        self.attempt = attempt
 
     def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         return [self._unexpected(stage_.handle) for stage_ in stages]
@@ -174,44 +159,3 @@ class Writer(Reader, UploadKeeping):
             f" ON {tracked.join('t', 's')} WHERE {' OR '.join([f'{key} IS NULL', *tests])} ORDER BY s.rowid"
         )
         return [row for (row,) in found]
-
-    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
-        ids = []
-        for conflict in conflicts:
-            cursor = self.connection.execute(
-                "INSERT INTO _sync_hub_conflict (replica, push, open, data) VALUES (?, ?, ?, ?)",
-                (conflict.replica, conflict.push, conflict.open, json.dumps(conflict.data)),
-            )
-            assert cursor.lastrowid is not None
-            ids.append(cursor.lastrowid)
-        return ids
-
-    def resolve_conflict(self, number: int) -> ConflictRow | None:
-        row = self.connection.execute(
-            "SELECT id, replica, push, open, data FROM _sync_hub_conflict WHERE id = ?", (number,)
-        ).fetchone()
-        return conflict_row(row) if row else None
-
-    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None:
-        conflict = self.resolve_conflict(number)
-        if conflict is not None:
-            data = {**conflict.data, "outcome": outcome, "resolution": resolution}
-            self.connection.execute(
-                "UPDATE _sync_hub_conflict SET open = 0, data = ? WHERE id = ?", (json.dumps(data), number)
-            )
-
-    def milliseconds(self) -> int:
-        return int(self.connection.execute(f"SELECT {WALL}").fetchone()[0])
-
-    def clock(self) -> int:
-        return int(self.connection.execute("SELECT clock FROM _sync_hub").fetchone()[0])
-
-    def raise_clock(self, hlc: int) -> None:
-        self.connection.execute("UPDATE _sync_hub SET clock = ? WHERE clock < ?", (hlc, hlc))
-
-
-_TIMES = ("last_push", "last_pull", "registered", "last_seen")
-
-
-def _plain(client: Client) -> list[tuple[str, object]]:
-    return [(name, getattr(client, name)) for name in CLIENT]

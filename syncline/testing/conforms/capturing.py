@@ -102,18 +102,18 @@ class CaptureConformance:
 
     def test_a_direct_write_carries_an_hlc_above_every_one_known(self, world: World) -> None:
         with world.database.write() as transaction:
-            ahead = stamp(transaction.milliseconds() + 3_600_000) + 17
-            transaction.raise_clock(ahead)
-            assert transaction.clock() >= ahead
+            ahead = stamp(transaction.ledger.milliseconds() + 3_600_000) + 17
+            transaction.ledger.raise_clock(ahead)
+            assert transaction.ledger.clock() >= ahead
         start = world.now()
         world.run("INSERT INTO customer (id) VALUES ('a')")
-        page = world.read(lambda transaction: transaction.entries(start, "", 10))
+        page = world.read(lambda transaction: transaction.log.entries(start, "", 10))
         assert page.hlc > ahead
 
     def test_a_direct_write_carries_the_databases_wall_clock(self, world: World) -> None:
         with world.database.write() as transaction:
-            before = transaction.milliseconds()
+            before = transaction.ledger.milliseconds()
         start = world.now()
         world.run("INSERT INTO customer (id) VALUES ('a')")
-        page = world.read(lambda transaction: transaction.entries(start, "", 10))
+        page = world.read(lambda transaction: transaction.log.entries(start, "", 10))
         assert stamp(before) <= page.hlc < stamp(before + 60_000)

@@ -44,7 +44,7 @@ class HintConformance:
     def test_a_wait_goes_on_when_another_process_prepares_the_database_anew(self, world: World) -> None:
         other = world.centre.open()
         with closing(world.database.watch()) as watch:
-            other.prepare(other.reflect(["tree"]))
+            other.catalogue.prepare(other.catalogue.reflect(["tree"]))
             for _ in range(5):
                 watch.wait(0.0)
             assert not watch.wait(0.0)

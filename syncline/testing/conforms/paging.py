@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 from syncline.testing.centre import World
 
 
@@ -27,7 +27,7 @@ class LogConformance:
 
     def test_with_nothing_new_a_page_is_empty(self, world: World) -> None:
         start = world.now()
-        page = world.read(lambda transaction: transaction.entries(start, "", 10))
+        page = world.read(lambda transaction: transaction.log.entries(start, "", 10))
         assert (page.touched, page.more, page.hlc) == ({}, False, 0)
         assert world.since(page.end) == {}
 
@@ -41,7 +41,7 @@ class LogConformance:
         after, more, pages = start, True, 0
         while more:
             with world.database.read() as transaction:
-                page = transaction.entries(after, "", 3)
+                page = transaction.log.entries(after, "", 3)
             found |= {(number, key) for number, rows in page.touched.items() for key, _ in rows}
             after, more, pages = page.end, page.more, pages + 1
             assert pages < 30
@@ -51,7 +51,7 @@ class LogConformance:
         start = world.now()
         world.run("INSERT INTO tree (id) VALUES (1), (2), (3), (4)")
         with world.database.read() as transaction:
-            page = transaction.entries(start, "", 2)
+            page = transaction.log.entries(start, "", 2)
         world.run("INSERT INTO tree (id) VALUES (5)", "DELETE FROM tree WHERE id = 1")
         later = world.since(page.end)["tree"]
         seen = {key for rows in page.touched.values() for key, _ in rows}
@@ -61,8 +61,8 @@ class LogConformance:
     def test_l5_now_is_the_instant_of_its_transaction(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a')")
         with world.database.read() as transaction:
-            start = transaction.now()
-            before = transaction.chunk(world.number("customer"), None, 10)
+            start = transaction.log.now()
+            before = transaction.rows.chunk(world.number("customer"), None, 10)
         world.run("INSERT INTO customer (id) VALUES ('b')")
         assert [row[0] for row in before] == ["a"]
         assert list(world.since(start)["customer"]) == [("b",)]
@@ -71,12 +71,12 @@ class LogConformance:
         world.run("INSERT INTO customer (id) VALUES ('a')")
         start = world.now()
         with world.database.read() as transaction:
-            transaction.now()
+            transaction.log.now()
             world.run("INSERT INTO customer (id) VALUES ('b')", "INSERT INTO tree (id) VALUES (1)")
-            assert transaction.entries(start, "", 10).touched == {}
-            assert transaction.rows(world.number("customer"), [("b",)], []) == []
-            assert len(transaction.chunk(world.number("customer"), None, 10)) == 1
-            end = transaction.now()
+            assert transaction.log.entries(start, "", 10).touched == {}
+            assert transaction.rows.find(world.number("customer"), [("b",)], []) == []
+            assert len(transaction.rows.chunk(world.number("customer"), None, 10)) == 1
+            end = transaction.log.now()
         assert set(world.since(end)) == {"customer", "tree"}
 
     def test_changes_of_one_row_become_one(self, world: World) -> None:
@@ -84,7 +84,7 @@ class LogConformance:
         start = world.now()
         world.run("UPDATE customer SET name = 'B'", "UPDATE customer SET balance = 2")
         with world.database.read() as transaction:
-            page = transaction.entries(start, "", 10)
+            page = transaction.log.entries(start, "", 10)
         assert [len(rows) for rows in page.touched.values()] == [1]
         assert world.since(start) == {"customer": {("a",): {"name", "balance"}}}
 
@@ -98,9 +98,9 @@ class LogConformance:
 
     def test_rows_gives_those_that_exist_with_the_columns_asked_for(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
-        found = world.read(lambda t: t.rows(world.number("customer"), [("a",), ("b",), ("c",)], [2, 0]))
+        found = world.read(lambda t: t.rows.find(world.number("customer"), [("a",), ("b",), ("c",)], [2, 0]))
         assert sorted(found) == [["a", 1, "Ada"], ["b", 2, "Bob"]]
-        assert world.read(lambda t: t.rows(world.number("customer"), [], [0])) == []
+        assert world.read(lambda t: t.rows.find(world.number("customer"), [], [0])) == []
 
     def test_rows_takes_many_keys_and_composite_ones(self, world: World) -> None:
         rows: list[list[object]] = [[number % 7, number, 1] for number in range(1500)]
@@ -110,7 +110,7 @@ class LogConformance:
         )
         world.push(world.stage("insert", "line", rows))  # type: ignore[arg-type]
         keys = [(number % 7, number) for number in range(0, 3000, 2)]
-        found = world.read(lambda t: t.rows(world.number("line"), keys, []))
+        found = world.read(lambda t: t.rows.find(world.number("line"), keys, []))
         assert sorted(map(tuple, found)) == sorted(key for key in keys if key[1] < 1500)
 
     def test_chunks_give_the_whole_table_in_key_order(self, world: World) -> None:
@@ -127,7 +127,7 @@ class LogConformance:
 
     def test_a_chunk_goes_on_from_a_key_that_is_gone(self, world: World) -> None:
         world.run("INSERT INTO tree (id) VALUES (1), (2), (3)")
-        first = world.read(lambda t: t.chunk(world.number("tree"), None, 2))
+        first = world.read(lambda t: t.rows.chunk(world.number("tree"), None, 2))
         world.run("DELETE FROM tree WHERE id = 2")
         assert [row[0] for row in first] == [1, 2]
-        assert world.read(lambda t: t.chunk(world.number("tree"), (2,), 2)) == [[3, None]]
+        assert world.read(lambda t: t.rows.chunk(world.number("tree"), (2,), 2)) == [[3, None]]

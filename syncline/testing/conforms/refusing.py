@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from syncline.hub import codes
-from syncline.hub.database import Refusal
+from syncline.hub.contract import Refusal, codes
 from syncline.model.values import Value
 from syncline.testing.centre import World
 

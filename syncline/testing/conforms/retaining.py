@@ -1,4 +1,4 @@
-"""What the log no longer holds: the floor, what positions are worth, pruning, compacting, the registry."""
+"""What the log no longer holds: the floor, what positions are worth, pruning, compacting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import WatermarkRefused
-from syncline.hub.database import Client, ConflictRow, Position, Removed
+from syncline.hub.contract import Position, Removed
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 
@@ -20,21 +20,21 @@ COLUMNS = ("name", "city", "balance")
 
 def prune(world: World, held: Sequence[Position], keep: float = 0, limit: int = 1000) -> Removed:
     with world.database.write() as transaction:
-        return transaction.prune(held, keep, None, limit)
+        return transaction.log.prune(held, keep, None, limit)
 
 
 def compact(world: World, limit: int = 1000) -> int:
     gone, more = 0, True
     while more:
         with world.database.write() as transaction:
-            removed = transaction.compact(limit)
+            removed = transaction.log.compact(limit)
         gone, more = gone + removed.entries, removed.more
     return gone
 
 
 def standing(world: World, position: Position) -> str:
     with world.database.read() as transaction:
-        return transaction.standings([position])[0]
+        return transaction.log.standings([position])[0]
 
 
 def change(world: World, origin: str, key: str, columns: dict[str, Any]) -> None:
@@ -50,15 +50,15 @@ def change(world: World, origin: str, key: str, columns: dict[str, Any]) -> None
 
 
 class RetentionConformance:
-    """`floor`, `standings`, `prune`, `compact`, `behind`, `clients`, `drop_client`, `take_turn`."""
+    """`floor`, `standings`, `prune`, `compact`, `behind`."""
 
     def test_at_first_everything_is_sound_and_there_is_no_floor(self, world: World) -> None:
         start = world.now()
         world.run("INSERT INTO tree (id) VALUES (1)")
         with world.database.read() as transaction:
-            assert transaction.standings([start, transaction.now(), start]) == ["sound"] * 3
-            assert transaction.floor().hlc == 0
-            assert transaction.behind(start, 10) == 1
+            assert transaction.log.standings([start, transaction.log.now(), start]) == ["sound"] * 3
+            assert transaction.log.floor().hlc == 0
+            assert transaction.log.behind(start, 10) == 1
 
     def test_what_every_position_has_seen_is_pruned_and_they_stay_good(self, world: World) -> None:
         start = world.now()
@@ -101,7 +101,7 @@ class RetentionConformance:
         end = world.now()
         prune(world, [])
         with world.database.read() as transaction:
-            floor = transaction.floor()
+            floor = transaction.log.floor()
         assert floor.hlc >= highest
         assert standing(world, floor.position) == "sound"
         assert standing(world, world.database.position(floor.position.token())) == "sound"
@@ -120,7 +120,7 @@ class RetentionConformance:
     def test_nothing_young_is_pruned(self, world: World) -> None:
         world.run("INSERT INTO tree (id) VALUES (1)", "INSERT INTO tree (id) VALUES (2)")
         with world.database.write() as transaction:
-            transaction.note_moment()
+            transaction.log.note_moment()
         assert prune(world, [], keep=3600) == Removed(0, False)
 
     def test_l4_compacted_or_not_a_pull_and_a_push_see_the_same(self, world: World) -> None:
@@ -153,10 +153,10 @@ class RetentionConformance:
         for position in positions:
             with world.database.write() as transaction:
                 stage = world.stage("update", "customer", [[key, 0] for key in keys], ["balance"])
-                transaction.stage(stage)
+                transaction.rows.stage(stage)
                 for origin in REPLICAS:
                     newest: dict[tuple[int, int], tuple[int, str]] = {}
-                    for rival in transaction.rivals(stage, [position], [], origin):
+                    for rival in transaction.rows.rivals(stage, [position], [], origin):
                         for column in indices_of(rival.mask):
                             place = (rival.row, column)
                             newest[place] = max(newest.get(place, (0, "")), (rival.hlc, rival.origin))
@@ -172,40 +172,3 @@ class RetentionConformance:
         for number in range(6):
             change(world, "hub", "a", {"balance": -number})
         assert compact(world) >= 4
-
-    def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
-        with world.database.write() as transaction:
-            transaction.save_client(
-                Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
-            )
-            transaction.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
-        with world.database.read() as transaction:
-            first, second = transaction.clients("", 10)
-            assert transaction.clients("r1", 10) == [second]
-            assert transaction.client("r2") == second
-        assert (first.replica, first.number, first.verdict, first.revoked, first.forgotten) == (
-            "r1", 1, b"", True, True,
-        )  # fmt: skip
-        assert (second.name, second.fingerprint, second.watermark, second.revoked) == ("van", "f", "w", False)
-        assert second.registered is not None
-        assert second.last_seen == second.registered
-        with world.database.write() as transaction:
-            transaction.drop_client("r2")
-        with world.database.read() as transaction:
-            assert [client.replica for client in transaction.clients("", 10)] == ["r1"]
-
-    def test_of_many_one_gets_the_turn(self, world: World) -> None:
-        def turn(interval: float) -> bool:
-            with world.database.write() as transaction:
-                return transaction.take_turn(interval)
-
-        assert [turn(3600), turn(3600), turn(0)] == [True, False, True]
-
-    def test_old_conflicts_are_dropped_when_they_are_closed(self, world: World) -> None:
-        old, new = {"at": "2020-01-01T00:00:00.000Z"}, {"at": "2999-01-01T00:00:00.000Z"}
-        with world.database.write() as transaction:
-            kept = [(False, old), (True, old), (False, new)]
-            transaction.add_conflicts([ConflictRow(0, "r", 1, is_open, data) for is_open, data in kept])
-            assert transaction.drop_conflicts(365, 10) == 1
-        with world.database.read() as transaction:
-            assert len(transaction.conflicts(None, False, 0, 10)) == 2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 from syncline.model.order import place
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.testing.centre import World
@@ -58,7 +58,7 @@ class ScanConformance:
         world.push(world.stage("insert", "customer", [[text, None, None, 1] for text in TEXTS]))
         with (
             world.database.read() as transaction,
-            transaction.scan(world.number("customer"), None, None) as take,
+            transaction.rows.scan(world.number("customer"), None, None) as take,
         ):
             pieces = []
             while piece := take(size):
@@ -98,7 +98,7 @@ class ScanConformance:
         world.run("INSERT INTO customer (id) VALUES ('a'), ('c')")
         with (
             world.database.read() as transaction,
-            transaction.scan(world.number("customer"), None, None) as take,
+            transaction.rows.scan(world.number("customer"), None, None) as take,
         ):
             found = [row[0] for row in take(1)]
             world.run("INSERT INTO customer (id) VALUES ('b')", "DELETE FROM customer WHERE id = 'c'")
@@ -108,7 +108,10 @@ class ScanConformance:
 
 def scan(world: World, table: str, after: Key | None = None, upto: Key | None = None) -> list[list[Value]]:
     """All rows of a scan."""
-    with world.database.read() as transaction, transaction.scan(world.number(table), after, upto) as take:
+    with (
+        world.database.read() as transaction,
+        transaction.rows.scan(world.number(table), after, upto) as take,
+    ):
         return [list(row) for row in take(100_000)]
 
 

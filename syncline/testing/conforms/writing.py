@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline.errors import Conflict
-from syncline.hub.database import Stage
+from syncline.hub.contract import Stage
 from syncline.model.values import Value, identical
 from syncline.testing.centre import World
 
@@ -35,10 +35,10 @@ class WriteConformance:
             for first in (0, 1000):
                 many: list[list[Value]] = [[str(first + n), "x", None, 1] for n in range(1000)]
                 stage = world.stage("insert", "customer", many)
-                transaction.stage(stage)
-                transaction.lock([stage])
-                assert transaction.apply([stage], "r1") == []
-                transaction.unstage()
+                transaction.rows.stage(stage)
+                transaction.rows.lock([stage])
+                assert transaction.rows.apply([stage], "r1") == []
+                transaction.rows.unstage()
         assert len(world.rows("customer")) == 2000
 
     def test_a_replaced_row_touches_every_column(self, world: World) -> None:
@@ -55,8 +55,8 @@ class WriteConformance:
         world.push(stage)
         with world.database.write() as transaction:
             other = world.stage("update", "customer", [["a", "z"]], ["city"])
-            transaction.stage(other)
-            rivals = transaction.rivals(other, [start], [], "r2")
+            transaction.rows.stage(other)
+            rivals = transaction.rows.rivals(other, [start], [], "r2")
         assert [(r.row, r.op, r.mask, r.hlc, r.origin) for r in rivals] == [
             (0, "U", 0b001, 70_000, "r1"),
             (0, "U", 0b100, 70_001, "r1"),
@@ -71,8 +71,8 @@ class WriteConformance:
                 world.stage("delete", "customer", [["q"], ["a"]]),
             ]
             for stage in stages:
-                transaction.stage(stage)
-            assert transaction.lock(stages) == [[1], [1, 2], [0]]
+                transaction.rows.stage(stage)
+            assert transaction.rows.lock(stages) == [[1], [1, 2], [0]]
 
     @pytest.mark.parametrize("first", [0, 499])
     def test_a_row_to_insert_that_nobody_looked_for_is_found_all_the_same(
@@ -84,10 +84,10 @@ class WriteConformance:
         stage = world.stage("insert", "customer", rows)
         try:
             with world.database.write() as transaction:
-                transaction.stage(stage)
-                found = transaction.lock([stage], hopeful=True)
+                transaction.rows.stage(stage)
+                found = transaction.rows.lock([stage], hopeful=True)
                 if found == [[]]:
-                    transaction.apply([stage], "r1")
+                    transaction.rows.apply([stage], "r1")
         except Conflict:
             found = [[500 - first]]
         assert found == [[500 - first]]
@@ -104,18 +104,18 @@ class WriteConformance:
         world.push(world.stage("update", "customer", [["a", "Rome"]], ["city"]), origin="r2")
         with world.database.write() as transaction:
             stage = world.stage("update", "customer", [["c", "1"], ["a", "2"], ["b", "3"]], ["name"])
-            transaction.stage(stage)
-            transaction.lock([stage])
-            rivals = transaction.rivals(stage, [middle], [], "r1")
+            transaction.rows.stage(stage)
+            transaction.rows.lock([stage])
+            rivals = transaction.rows.rivals(stage, [middle], [], "r1")
             assert sorted((r.row, r.op, r.mask, r.origin) for r in rivals) == [
                 (1, "U", 0b010, "r2"),
                 (1, "U", 0b100, "hub"),
                 (2, "D", 0b111, "hub"),
             ]
-            by_row = transaction.rivals(stage, [start, middle, transaction.now()], [0, 2, 1], "r1")
+            by_row = transaction.rows.rivals(stage, [start, middle, transaction.log.now()], [0, 2, 1], "r1")
             assert sorted((r.row, r.op) for r in by_row) == [(0, "I"), (2, "D")]
             assert all(not middle.sees(rival.place) for rival in rivals)
-            assert all(transaction.now().sees(rival.place) for rival in rivals)
+            assert all(transaction.log.now().sees(rival.place) for rival in rivals)
 
     def test_rivals_come_in_log_order(self, world: World) -> None:
         start = world.now()
@@ -125,25 +125,25 @@ class WriteConformance:
         world.run("UPDATE customer SET name = 'x'")
         with world.database.write() as transaction:
             stage = world.stage("update", "customer", [["a", "1"]], ["name"])
-            transaction.stage(stage)
-            rivals = transaction.rivals(stage, [start], [], "r1")
+            transaction.rows.stage(stage)
+            rivals = transaction.rows.rivals(stage, [start], [], "r1")
         assert [rival.op for rival in rivals] == ["I", "D", "I", "U"]
         assert [rival.hlc for rival in rivals] == sorted(rival.hlc for rival in rivals)
 
     def test_what_is_discarded_is_not_written(self, world: World) -> None:
         stage = world.stage("insert", "tree", [[1, None], [2, None], [3, None]])
         with world.database.write() as transaction:
-            transaction.stage(stage)
-            transaction.discard(stage, [1])
-            assert transaction.apply([stage], "r1") == []
+            transaction.rows.stage(stage)
+            transaction.rows.discard(stage, [1])
+            assert transaction.rows.apply([stage], "r1") == []
         assert [row[0] for row in world.rows("tree")] == [1, 3]
 
     def test_what_happens_in_a_transaction_that_fails_is_undone(self, world: World) -> None:
         start = world.now()
         stage = world.stage("insert", "tree", [[1, None]])
         with pytest.raises(RuntimeError), world.database.write() as transaction:
-            transaction.stage(stage)
-            transaction.apply([stage], "r1")
+            transaction.rows.stage(stage)
+            transaction.rows.apply([stage], "r1")
             raise RuntimeError
         assert world.rows("tree") == []
         assert world.since(start) == {}
@@ -198,9 +198,9 @@ class WriteConformance:
         start = world.now()
         stage = world.stage("insert", "contact", [[1, "ada", None], [2, "BOB", "BOB"]])
         with world.database.write() as transaction:
-            transaction.stage(stage)
-            assert transaction.apply([stage], "r1") == []
-            assert transaction.differing(stage) == [0]
+            transaction.rows.stage(stage)
+            assert transaction.rows.apply([stage], "r1") == []
+            assert transaction.rows.differing(stage) == [0]
         assert world.rows("contact") == [[1, "ada", "ADA"], [2, "BOB", "BOB"]]
         assert set(world.since(start, "r1")["audit"]) == {(1,), (2,)}
         assert not world.schema.table("contact").exact
@@ -229,9 +229,9 @@ class WriteConformance:
         ]
         stage = world.stage("insert", "sample", rows)
         with world.database.write() as transaction:
-            transaction.stage(stage)
-            assert transaction.apply([stage], "r1") == []
-            assert transaction.differing(stage) == []
+            transaction.rows.stage(stage)
+            assert transaction.rows.apply([stage], "r1") == []
+            assert transaction.rows.differing(stage) == []
         for stored, sent in zip(world.rows("sample"), rows, strict=True):
             assert all(identical(left, right) for left, right in zip(stored, sent, strict=True)), (
                 stored,
@@ -243,7 +243,7 @@ class WriteConformance:
         assert world.push(stage) == []
         changed = [[number, None] for number in range(1, 5001)]
         assert world.push(world.stage("update", "tree", changed, ["parent"])) == []
-        assert world.read(lambda transaction: transaction.estimate()) in range(10_001)
+        assert world.read(lambda transaction: transaction.rows.estimate()) in range(10_001)
         assert world.push(world.stage("delete", "tree", [[number] for number in range(1, 5001)])) == []
         assert world.rows("tree") == []
 
@@ -251,6 +251,6 @@ class WriteConformance:
         stages: list[Stage] = [world.stage("insert", "tree", [[number, None]]) for number in range(3)]
         with world.database.write() as transaction:
             for stage in stages:
-                transaction.stage(stage)
-                assert transaction.apply([stage], "r1") == []
+                transaction.rows.stage(stage)
+                assert transaction.rows.apply([stage], "r1") == []
         assert len(world.rows("tree")) == 3

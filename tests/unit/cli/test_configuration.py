@@ -8,7 +8,7 @@ import pytest
 
 from syncline.cli import configuration
 from syncline.errors import ConfigurationError
-from syncline.hub.database import Tuning
+from syncline.hub.contract import Tuning
 from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncline.hub.compaction import LogEntry, covered
+from syncline.hub.contract.compaction import LogEntry, covered
 
 
 def log(*entries: tuple[str, str, int, int, str]) -> list[Any]:

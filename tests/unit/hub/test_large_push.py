@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from syncline.databases.sqlite.write import Writer
+from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import (
     DigestMismatch,
     Malformed,
@@ -239,9 +239,9 @@ def test_l9_a_long_chain_towards_a_later_chunk_waits_at_once(desk: Desk) -> None
         return fill
 
     attempts = []
-    apply = Writer.apply
+    apply = RowWriter.apply
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Writer, "apply", lambda *args: attempts.append(1) or apply(*args))
+        patch.setattr(RowWriter, "apply", lambda *args: attempts.append(1) or apply(*args))
         push = Large(desk.device("r1"), chain(0, 300), chain(300, 600), shelves(600)).upload()
         assert push.commit().rejected == []
     assert ids(desk, "shelf") == list(range(601))

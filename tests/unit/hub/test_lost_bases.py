@@ -32,7 +32,7 @@ def synced(desk: Desk) -> Device:
 def prune(desk: Desk) -> None:
     """Everything that can go, whoever needs it."""
     with desk.database.write() as transaction:
-        transaction.prune([], 0, None, 1000)
+        transaction.log.prune([], 0, None, 1000)
 
 
 def lose_base(desk: Desk, *statements: str, at: float = 5) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from syncline.errors import WatermarkRefused
 from syncline.hub import watermark
-from syncline.hub.database import Key
+from syncline.hub.contract import Key
 
 HUB, ME, OTHER = "hub-1", "replica-1", "replica-2"
 

@@ -1,0 +1,25 @@
+"""What the adapters share: the ledger, written once for all databases, and what a dialect must spell for it.
+
+Must not know any driver, nor the user's tables.
+"""
+
+from syncline.databases.base.dialect import NOW, Dialect, LedgerSession
+from syncline.databases.base.layouts import LAYOUT, other_layout
+from syncline.databases.base.ledger import Ledger
+from syncline.databases.base.tables import TABLES, Column, Kind, Table
+from syncline.databases.base.transaction import ReadTransaction, WriteTransaction
+
+__all__ = [
+    "LAYOUT",
+    "NOW",
+    "TABLES",
+    "Column",
+    "Dialect",
+    "Kind",
+    "Ledger",
+    "LedgerSession",
+    "ReadTransaction",
+    "Table",
+    "WriteTransaction",
+    "other_layout",
+]

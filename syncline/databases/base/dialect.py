@@ -1,0 +1,156 @@
+"""What a database spells for the ledger, and the six verbs in which the ledger speaks to it.
+
+A new database writes a `Dialect` (names, kinds of columns, a few fragments) and a `LedgerSession` (`run`,
+`count`, `many`, `now`); `upsert` and `lock_row` come with them unless its SQL needs other words.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, ClassVar, Final, Literal
+
+from syncline.databases.base.tables import TABLES, Kind, Table
+from syncline.databases.base.text import statements
+
+
+class _Now(Enum):
+    NOW = "now"
+
+
+NOW: Final = _Now.NOW
+"""In a row to be written: the database's time."""
+
+Value = int | str | bytes | Literal[_Now.NOW] | None
+"""What the ledger writes."""
+
+
+class Dialect(ABC):
+    """How one kind of database spells the ledger's tables and statements. It has no state but a cache."""
+
+    kinds: ClassVar[Mapping[Kind, str]]
+    """Type and NULL clause of each kind of column; that of `serial` makes it the key, too."""
+
+    now: ClassVar[str]
+    """An expression: milliseconds since 1970 UTC, the same wherever it stands in one statement."""
+
+    page: ClassVar[str] = "LIMIT ?"
+    """The end of a statement that is ordered and gives at most so many rows."""
+
+    for_update: ClassVar[str] = " FOR UPDATE"
+    """The end of a SELECT by key that locks its row until the end of the transaction."""
+
+    volatile: ClassVar[str] = ""
+    """What stands before TABLE for a table that need not survive a crash, where that makes it cheaper."""
+
+    one_writer: ClassVar[bool] = False
+    """Whether write transactions follow each other: then nobody waits for a row that everybody writes."""
+
+    def __init__(self) -> None:
+        self._texts: dict[object, str] = {}
+
+    @abstractmethod
+    def table(self, name: str) -> str:
+        """A table of Syncline's, as it is called in statements."""
+
+    @abstractmethod
+    def index(self, name: str) -> str:
+        """An index of that name, as it is called in CREATE INDEX."""
+
+    @abstractmethod
+    def mark(self, number: int) -> str:
+        """The place of the `number`th value in a statement, counted from 1."""
+
+    def statement(self, name: str) -> str:
+        """A statement of `ledger.sql` in this database's words."""
+        text = self._texts.get(name)
+        if text is None:
+            tables = {table: self.table(table) for table in ("state", *(table.name for table in TABLES))}
+            template = statements("syncline.databases.base", "ledger.sql")[name]
+            pieces = template.format(now=self.now, page=self.page, **tables).split("?")
+            marks = [self.mark(number + 1) for number in range(len(pieces) - 1)]
+            text = self._texts[name] = "".join(map("".join, zip(pieces, [*marks, ""], strict=True)))
+        return text
+
+    def upsert(self, table: Table, values: tuple[str, ...]) -> str:
+        """A statement that inserts a row of these expressions or puts it in place of the one with its key."""
+        text = self._texts.get((table.name, values))
+        if text is None:
+            changes = [f"{name} = excluded.{name}" for name in table.names if name not in table.key]
+            text = self._texts[table.name, values] = (
+                f"INSERT INTO {self.table(table.name)} ({', '.join(table.names)})"
+                f" VALUES ({', '.join(values)})"
+                f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {', '.join(changes)}"
+            )
+        return text
+
+    def lock_row(self, table: Table) -> str:
+        """A statement that gives every column of the row with a key, locked until the end."""
+        tests = [f"{name} = {self.mark(number + 1)}" for number, name in enumerate(table.key)]
+        return (
+            f"SELECT {', '.join(table.names)} FROM {self.table(table.name)}"
+            f" WHERE {' AND '.join(tests)}{self.for_update}"
+        )
+
+    def create(self) -> list[str]:
+        """The statements that make the ledger's tables."""
+        made = []
+        for table in TABLES:
+            name, volatile = self.table(table.name), self.volatile if table.volatile else ""
+            parts = [f"    {column.name} {self.kinds[column.kind]}" for column in table.columns]
+            if table.given == list(table.columns):
+                parts.append(f"    PRIMARY KEY ({', '.join(table.key)})")
+            body = ",\n".join(parts)
+            made.append(f"CREATE {volatile}TABLE {name} (\n{body}\n)")
+            for columns in table.indexes:
+                index = self.index("_".join([table.name, "by", *columns]))
+                made.append(f"CREATE INDEX {index} ON {name} ({', '.join(columns)})")
+            made += self.extras(table)
+        return made
+
+    def extras(self, table: Table) -> list[str]:
+        """Statements that follow the creation of a table; none unless a dialect has some."""
+        return []
+
+
+class LedgerSession(ABC):
+    """The six verbs of the ledger, within one open transaction of a database.
+
+    Values go in as int, str, bytes or None and come back so: integers as int, also where the driver would
+    give a decimal, texts as str, binary values as bytes. Driver errors come out as Syncline's (Conflict,
+    DatabaseUnavailable, ...).
+    """
+
+    dialect: Dialect
+
+    @abstractmethod
+    def run(self, statement: str, *values: Value) -> Sequence[Sequence[Any]]:
+        """Execute a query of this dialect and fetch everything."""
+
+    @abstractmethod
+    def count(self, statement: str, *values: Value) -> int:
+        """Execute a statement of this dialect; how many rows it wrote."""
+
+    @abstractmethod
+    def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
+        """Insert rows, one or more, of the columns `table.given`; the keys that the database gave them,
+        growing in the order of the rows. The table has a serial key."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """The database's wall clock, milliseconds since 1970 UTC. It goes on within a transaction."""
+
+    def upsert(self, table: Table, row: Sequence[Value]) -> None:
+        """Insert a row of all columns, or put it in the place of the one with its key."""
+        bound = [value for value in row if value is not NOW]
+        numbers = iter(range(1, len(bound) + 1))
+        spelled = tuple(
+            self.dialect.now if value is NOW else self.dialect.mark(next(numbers)) for value in row
+        )
+        self.count(self.dialect.upsert(table, spelled), *bound)
+
+    def lock_row(self, table: Table, *key: Value) -> Sequence[Any] | None:
+        """Every column of the row with this key, locked until the end; None if there is none."""
+        rows = self.run(self.dialect.lock_row(table), *key)
+        return rows[0] if rows else None

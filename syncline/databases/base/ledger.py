@@ -1,0 +1,224 @@
+"""The ledger: what the hub keeps besides the user's rows and their log. Written once, for every database.
+
+Replicas, conflicts, large pushes on their way, the clock, turns at pruning, moments of the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from syncline.databases.base.dialect import NOW, LedgerSession, Value
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS
+from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
+from syncline.model.clock import stamp
+
+DAY_MILLISECONDS = 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Ledger:
+    """The ledger within one open transaction. Where that only reads, what writes or locks is not called."""
+
+    def __init__(self, session: LedgerSession) -> None:
+        self.session = session
+
+    # Replicas
+
+    def client(self, replica: str) -> Client | None:
+        """The replica's record."""
+        rows = self._run("client", replica)
+        return _client(rows[0]) if rows else None
+
+    def clients(self, after: str, limit: int) -> list[Client]:
+        """Replicas by id, without their verdicts."""
+        return [_client(row) for row in self._run("clients", after, limit)]
+
+    def lock_client(self, replica: str) -> Client | None:
+        """The replica's record, locked until the end."""
+        row = self.session.lock_row(CLIENTS, replica)
+        return None if row is None else _client(row)
+
+    def save_client(self, client: Client) -> None:
+        """Insert or replace the record."""
+        row: list[Value] = [client.replica, client.number, client.digest, client.verdict]
+        row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
+        row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
+        row += [int(client.revoked), int(client.forgotten), client.actor]
+        self.session.upsert(CLIENTS, row)
+
+    def drop_client(self, replica: str) -> None:
+        """Remove the record."""
+        self._count("drop client", replica)
+
+    # Conflicts
+
+    def conflicts(self, replica: str | None, open_only: bool, after: int, limit: int) -> list[ConflictRow]:
+        """Kept conflicts with an id above `after`, in order of their ids."""
+        name = "open conflicts" if open_only else "conflicts"
+        if replica is None:
+            return [_conflict(row) for row in self._run(name, after, limit)]
+        return [_conflict(row) for row in self._run(f"{name} of one", replica, after, limit)]
+
+    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
+        """Keep conflicts; their ids, in order."""
+        rows: list[list[Value]] = [
+            [one.replica, one.push, int(one.open), _stored(one.data.get("at")), json.dumps(one.data)]
+            for one in conflicts
+        ]
+        return self.session.many(CONFLICTS, rows) if rows else []
+
+    def resolve_conflict(self, number: int) -> ConflictRow | None:
+        """The conflict, locked."""
+        row = self.session.lock_row(CONFLICTS, number)
+        return None if row is None else _conflict(row)
+
+    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None:
+        """Close a conflict."""
+        conflict = self.resolve_conflict(number)
+        if conflict is not None:
+            data = {**conflict.data, "outcome": outcome, "resolution": resolution}
+            self._count("save resolution", json.dumps(data), number)
+
+    def drop_conflicts(self, days: float, limit: int) -> int:
+        """Remove old conflicts that are closed; how many went."""
+        age = int(days * DAY_MILLISECONDS)
+        rows = self._run("old conflicts", age, limit)
+        return self._count("drop conflicts", int(rows[-1][0]), age) if rows else 0
+
+    # Large pushes
+
+    def lock_upload(self, replica: str) -> Upload | None:
+        """The upload, locked until the end."""
+        row = self.session.lock_row(UPLOADS, replica)
+        if row is None:
+            return None
+        name, push, digest, fingerprint, chunks, count, bases, _ = row
+        return Upload(name, push, digest or "", fingerprint or "", chunks, count, json.loads(bases))
+
+    def save_upload(self, upload: Upload, *, keep: bool = False) -> None:
+        """Keep it; another one of the replica's goes."""
+        self._count("forget chunks", upload.replica, upload.chunks if keep else 0)
+        row: list[Value] = [upload.replica, upload.number, upload.digest, upload.schema]
+        row += [upload.chunks, upload.rows, json.dumps(upload.bases), NOW]
+        self.session.upsert(UPLOADS, row)
+
+    def forget_upload(self, replica: str) -> None:
+        """Remove the upload and its chunks."""
+        self._count("forget upload", replica)
+        self._count("forget chunks", replica, 0)
+
+    def sweep_uploads(self, seconds: float) -> None:
+        """Remove what was begun longer ago: hardly ever anything."""
+        for (replica,) in self._run("old uploads", int(seconds * 1000)):
+            self.forget_upload(replica)
+
+    def save_chunk(self, replica: str, chunk: int, content: UploadedChunk) -> None:
+        """Insert or replace a chunk."""
+        octets = len(content.body) + len(content.details)
+        self.session.upsert(CHUNKS, [replica, chunk, content.digest, octets, content.details, content.body])
+
+    def chunks_kept(self, replica: str) -> list[tuple[int, str, int]]:
+        """Number, digest and size of each chunk."""
+        return [(chunk, digest, octets) for chunk, digest, octets in self._run("chunks kept", replica)]
+
+    def uploaded_chunk(self, replica: str, chunk: int) -> UploadedChunk | None:
+        """One chunk."""
+        rows = self._run("chunk", replica, chunk)
+        return UploadedChunk(rows[0][0], rows[0][1] or b"", rows[0][2] or b"") if rows else None
+
+    # Clock, turns, moments
+
+    def milliseconds(self) -> int:
+        """The database's wall clock."""
+        return self.session.now()
+
+    def clock(self) -> int:
+        """The highest HLC known. Where writers run beside each other, that of the wall if it is ahead."""
+        ((clock, now),) = self._run("clock")
+        return int(clock) if self.session.dialect.one_writer else max(int(clock), stamp(int(now)))
+
+    def raise_clock(self, hlc: int) -> None:
+        """Make direct writes from now on carry an HLC above this."""
+        if self.session.dialect.one_writer:
+            self._count("raise clock", hlc, hlc)
+        else:
+            self._count("raise clock beside others", hlc, hlc, hlc)
+
+    def take_turn(self, interval: float) -> bool:
+        """Whether the log was last pruned so long ago; if so, it counts as pruned now."""
+        return self._count("take turn", int(interval * 1000)) == 1
+
+    def note_place(self, place: int, floor: int) -> None:
+        """Remember that everything in the log up to `place` is there now; forget what is below `floor`. Of
+        the moments of one place the oldest says it all."""
+        ((newest,),) = self._run("newest place")
+        if newest is None or newest < place:
+            self.session.upsert(MOMENTS, [NOW, place])
+        self._count("forget moments", floor)
+
+    def place_before(self, seconds: float) -> int:
+        """Up to which place the log is certainly that old; 0 if that is not known of any."""
+        ((place,),) = self._run("place before", int(seconds * 1000))
+        return int(place or 0)
+
+    def losses(self) -> list[str]:
+        """What would go for ever with the ledger, in sentences."""
+        ((replicas,),), ((conflicts, still_open),) = self._run("count clients"), self._run("count conflicts")
+        said = []
+        if replicas:
+            said.append(f"{replicas} registered replicas are forgotten; they must be cloned again")
+        if conflicts:
+            said.append(f"{conflicts} kept conflicts are forgotten, {int(still_open)} of them open")
+        return said
+
+    def _run(self, name: str, *values: Value) -> Sequence[Sequence[Any]]:
+        return self.session.run(self.session.dialect.statement(name), *values)
+
+    def _count(self, name: str, *values: Value) -> int:
+        return self.session.count(self.session.dialect.statement(name), *values)
+
+
+def _stored(moment: str | None) -> Value:
+    """An ISO 8601 time in milliseconds since 1970 UTC; 'now' stands for the database's."""
+    if moment is None:
+        return None
+    if moment == "now":
+        return NOW
+    return (datetime.fromisoformat(moment) - EPOCH) // timedelta(milliseconds=1)
+
+
+def _said(moment: int | None) -> str | None:
+    """The inverse of `_stored`, in UTC."""
+    if moment is None:
+        return None
+    text = (EPOCH + timedelta(milliseconds=int(moment))).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _client(row: Sequence[Any]) -> Client:
+    replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
+    registered, last_seen, watermark, revoked, forgotten, actor = rest
+    return Client(
+        replica=replica,
+        number=int(push),
+        digest=digest or "",
+        verdict=verdict or b"",
+        last_push=_said(last_push),
+        last_pull=_said(last_pull),
+        name=name or "",
+        fingerprint=fingerprint or "",
+        registered=_said(registered),
+        last_seen=_said(last_seen),
+        watermark=watermark or "",
+        revoked=bool(revoked),
+        forgotten=bool(forgotten),
+        actor=actor or "",
+    )
+
+
+def _conflict(row: Sequence[Any]) -> ConflictRow:
+    number, replica, push, unresolved, _, data = row
+    return ConflictRow(int(number), replica, int(push), bool(unresolved), json.loads(data))

@@ -1,0 +1,84 @@
+-- The ledger's statements, for every database: ? is a value, {table} a table of Syncline's, {now} the database's
+-- time in milliseconds, {page} the end of a statement that gives at most ? rows.
+
+-- name: client
+SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
+       revoked, forgotten, actor
+  FROM {clients} WHERE replica = ?;
+
+-- name: clients
+-- Without the verdicts.
+SELECT replica, push, digest, NULL, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
+       revoked, forgotten, actor
+  FROM {clients} WHERE replica > ? ORDER BY replica {page};
+
+-- name: drop client
+DELETE FROM {clients} WHERE replica = ?;
+
+-- name: count clients
+SELECT count(*) FROM {clients};
+
+-- name: conflicts
+SELECT id, replica, push, unresolved, made, data FROM {conflicts} WHERE id > ? ORDER BY id {page};
+
+-- name: open conflicts
+SELECT id, replica, push, unresolved, made, data FROM {conflicts} WHERE unresolved = 1 AND id > ? ORDER BY id {page};
+
+-- name: conflicts of one
+SELECT id, replica, push, unresolved, made, data FROM {conflicts} WHERE replica = ? AND id > ? ORDER BY id {page};
+
+-- name: open conflicts of one
+SELECT id, replica, push, unresolved, made, data FROM {conflicts}
+ WHERE replica = ? AND unresolved = 1 AND id > ? ORDER BY id {page};
+
+-- name: save resolution
+UPDATE {conflicts} SET unresolved = 0, data = ? WHERE id = ?;
+
+-- name: old conflicts
+-- Closed ones made ? milliseconds ago or earlier.
+SELECT id FROM {conflicts} WHERE unresolved = 0 AND made < {now} - ? ORDER BY id {page};
+
+-- name: drop conflicts
+-- The closed ones among those up to an id that were made ? milliseconds ago or earlier.
+DELETE FROM {conflicts} WHERE id <= ? AND unresolved = 0 AND made < {now} - ?;
+
+-- name: count conflicts
+SELECT count(*), coalesce(sum(unresolved), 0) FROM {conflicts};
+
+-- name: forget upload
+DELETE FROM {uploads} WHERE replica = ?;
+
+-- name: forget chunks
+-- Those after the second value.
+DELETE FROM {chunks} WHERE replica = ? AND chunk > ?;
+
+-- name: old uploads
+SELECT replica FROM {uploads} WHERE begun < {now} - ?;
+
+-- name: chunks kept
+SELECT chunk, digest, octets FROM {chunks} WHERE replica = ? ORDER BY chunk;
+
+-- name: chunk
+SELECT digest, body, details FROM {chunks} WHERE replica = ? AND chunk = ?;
+
+-- name: clock
+SELECT clock, {now} FROM {state};
+
+-- name: raise clock
+UPDATE {state} SET clock = ? WHERE clock < ?;
+
+-- name: raise clock beside others
+-- Nothing to do while the wall is ahead: writers need not wait for each other then.
+UPDATE {state} SET clock = ? WHERE clock < ? AND {now} * 65536 < ?;
+
+-- name: take turn
+UPDATE {state} SET pruned = {now} WHERE pruned <= {now} - ?;
+
+-- name: newest place
+SELECT max(place) FROM {moments};
+
+-- name: place before
+SELECT max(place) FROM {moments} WHERE noted <= {now} - ?;
+
+-- name: forget moments
+DELETE FROM {moments} WHERE place < ?;

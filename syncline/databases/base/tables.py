@@ -1,0 +1,132 @@
+"""The tables of the ledger, described once. A dialect spells the kinds of their columns.
+
+The names of columns are words that none of PostgreSQL, SQLite, MySQL, MariaDB, SQL Server and Oracle
+reserves: they are written without quotes.
+
+Besides these the ledger uses a table `state` of one row, which the adapter makes with what its log needs:
+`clock`, the HLC that direct writes must be above, and `pruned`, the time when the log was pruned last (a
+`time` that is never NULL; 0 at first).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["serial", "key", "text", "bytes", "packed", "integer", "flag", "time"]
+"""What a column holds.
+
+serial   a growing integer of 64 bits that the database gives; it is the table's key, and its spelling says so
+key      a text of 1 to 100 characters, compared by its characters alone (no case folding, no padding)
+text     a text of any length, empty by default; a database that takes '' for NULL may hold NULL
+bytes    a binary value of any length, which may be empty, as for `text`
+packed   the same, compressed already
+integer  an integer of 64 bits, never NULL
+flag     0 or 1, never NULL
+time     milliseconds since 1970 UTC as an integer of 64 bits, or NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of one of the ledger's tables."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of the ledger. One that is `volatile` need not survive a crash of the database."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    volatile: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def given(self) -> list[Column]:
+        """The columns whose values the database does not make itself."""
+        return [column for column in self.columns if column.kind != "serial"]
+
+
+CLIENTS = Table(
+    name="clients",
+    columns=(
+        Column("replica", "key"),
+        Column("push", "integer"),
+        Column("digest", "text"),
+        Column("verdict", "bytes"),
+        Column("last_push", "time"),
+        Column("last_pull", "time"),
+        Column("name", "text"),
+        Column("fingerprint", "text"),
+        Column("registered", "time"),
+        Column("last_seen", "time"),
+        Column("watermark", "text"),
+        Column("revoked", "flag"),
+        Column("forgotten", "flag"),
+        Column("actor", "text"),
+    ),
+    key=("replica",),
+)
+"""The replicas, with the number of the last push and the hub's own record of its verdict. `watermark` is the
+position that the replica has confirmed: that of its last pull, true to the minute as `last_seen` is."""
+
+CONFLICTS = Table(
+    name="conflicts",
+    columns=(
+        Column("id", "serial"),
+        Column("replica", "key"),
+        Column("push", "integer"),
+        Column("unresolved", "flag"),
+        Column("made", "time"),
+        Column("data", "text"),
+    ),
+    key=("id",),
+    indexes=(("replica", "id"), ("unresolved", "id")),
+)
+"""Conflicts kept with both values and the base, as JSON."""
+
+UPLOADS = Table(
+    name="uploads",
+    columns=(
+        Column("replica", "key"),
+        Column("push", "integer"),
+        Column("digest", "text"),
+        Column("fingerprint", "text"),
+        Column("chunks", "integer"),
+        Column("row_count", "integer"),
+        Column("bases", "text"),
+        Column("begun", "time"),
+    ),
+    key=("replica",),
+    volatile=True,
+)
+"""Large pushes on their way, one a replica. `bases` is a JSON list. What a crash loses is sent again."""
+
+CHUNKS = Table(
+    name="chunks",
+    columns=(
+        Column("replica", "key"),
+        Column("chunk", "integer"),
+        Column("digest", "text"),
+        Column("octets", "integer"),
+        Column("details", "bytes"),
+        Column("body", "packed"),
+    ),
+    key=("replica", "chunk"),
+    volatile=True,
+)
+"""The chunks of the uploads. `octets` is the length of body and details together."""
+
+MOMENTS = Table(name="moments", columns=(Column("noted", "time"), Column("place", "integer")), key=("noted",))
+"""How long the log was when: up to `place`, a number of the adapter's, everything is older than `noted`."""
+
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS)

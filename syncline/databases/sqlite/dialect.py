@@ -1,0 +1,67 @@
+"""SQLite's words for the ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from syncline.databases.base import Dialect, Kind, LedgerSession, Table
+from syncline.databases.base.dialect import Value
+from syncline.databases.sqlite.sql import WALL, commas
+
+
+class SqliteDialect(Dialect):
+    """Tables with a prefix in the one file; who writes holds the lock of the whole file."""
+
+    kinds: ClassVar[Mapping[Kind, str]] = {
+        "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "key": "TEXT NOT NULL",
+        "text": "TEXT NOT NULL DEFAULT ''",
+        "bytes": "BLOB NOT NULL",
+        "packed": "BLOB NOT NULL",
+        "integer": "INTEGER NOT NULL",
+        "flag": "INTEGER NOT NULL",
+        "time": "INTEGER",
+    }
+    now: ClassVar[str] = WALL
+    for_update: ClassVar[str] = ""
+    one_writer: ClassVar[bool] = True
+
+    def table(self, name: str) -> str:
+        return "_sync_hub" if name == "state" else f"_sync_hub_{name}"
+
+    def index(self, name: str) -> str:
+        return f"_sync_hub_{name}"
+
+    def mark(self, number: int) -> str:
+        return f"?{number}"
+
+
+DIALECT = SqliteDialect()
+
+
+class SqliteLedgerSession(LedgerSession):
+    """The ledger's verbs over a connection."""
+
+    dialect = DIALECT
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, *values: Value) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, values).fetchall()
+
+    def count(self, statement: str, *values: Value) -> int:
+        return self._connection.execute(statement, values).rowcount
+
+    def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
+        """A statement a row, which in SQLite costs no more."""
+        names = [column.name for column in table.given]
+        insert = (
+            f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({commas('?' * len(names))})"
+        )
+        return [self._connection.execute(insert, row).lastrowid or 0 for row in rows]
+
+    def now(self) -> int:
+        return int(self._connection.execute(f"SELECT {WALL}").fetchone()[0])

@@ -1,0 +1,69 @@
+"""The contract between the hub and a central database. Every database folder implements it.
+
+    Database     catalogue, read and write transactions, positions, hints
+    Catalogue    reflect, prepare, remove, examine, load
+    Log          what is new since a position; positions, pruning, compacting
+    Rows         read; stage, lock, rivals, apply
+    Ledger       replicas, conflicts, large pushes, the clock: written once, in `databases.base`
+
+The conformance suite `syncline.testing.conformance` is this contract as tests. Beside it stand the codes of
+refused rows (`codes`) and which log entries may go (`compaction`).
+"""
+
+from syncline.hub.contract.catalogue import Catalogue, Prepared
+from syncline.hub.contract.database import (
+    Database,
+    Outdated,
+    ReadTransaction,
+    Tuning,
+    Watch,
+    WriteTransaction,
+)
+from syncline.hub.contract.ledger import Client, ConflictRow, Ledger, ReadLedger, Upload, UploadedChunk
+from syncline.hub.contract.log import (
+    Floor,
+    Log,
+    LogPage,
+    Position,
+    ReadLog,
+    Removed,
+    Standing,
+    present_columns,
+    refused_watermark,
+)
+from syncline.hub.contract.rows import ReadRows, Rows, Take
+from syncline.hub.contract.stage import Form, Key, Refusal, Rival, Stage
+
+__all__ = [
+    "Catalogue",
+    "Client",
+    "ConflictRow",
+    "Database",
+    "Floor",
+    "Form",
+    "Key",
+    "Ledger",
+    "Log",
+    "LogPage",
+    "Outdated",
+    "Position",
+    "Prepared",
+    "ReadLedger",
+    "ReadLog",
+    "ReadRows",
+    "ReadTransaction",
+    "Refusal",
+    "Removed",
+    "Rival",
+    "Rows",
+    "Stage",
+    "Standing",
+    "Take",
+    "Tuning",
+    "Upload",
+    "UploadedChunk",
+    "Watch",
+    "WriteTransaction",
+    "present_columns",
+    "refused_watermark",
+]

@@ -1,0 +1,47 @@
+"""What a central database is like, and making it ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from syncline.model.finding import Finding
+from syncline.model.schema import Schema
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What `Database.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences."""
+
+    statements: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Catalogue(Protocol):
+    """The tables of a central database, the user's and Syncline's own. Each method is one transaction."""
+
+    @property
+    def hub_id(self) -> str:
+        """A uuid made at the first `prepare`, kept in the database; NotPrepared if there is none."""
+
+    def reflect(self, tables: Sequence[str] | None) -> Schema:
+        """The user's tables (all that can take part, or those named), in portable form.
+
+        Raises SchemaError naming every named table that does not exist or cannot take part, and why.
+        """
+
+    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+        """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table."""
+
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """The opposite of `prepare`: take everything of Syncline's away; the user's tables stay as they are.
+
+        Idempotent, in one transaction. DatabaseError `depended_on`, naming them, if objects of the user's
+        are built on Syncline's own."""
+
+    def examine(self, schema: Schema) -> list[Finding]:
+        """What is wrong, or worth knowing, when `schema` should be prepared. Changes nothing."""
+
+    def load(self) -> Schema:
+        """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""

@@ -1,0 +1,114 @@
+"""A central database: its catalogue, and transactions that offer log, rows and ledger."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from syncline.errors import Conflict
+from syncline.hub.contract.catalogue import Catalogue
+from syncline.hub.contract.ledger import Ledger, ReadLedger
+from syncline.hub.contract.log import Log, Position, ReadLog
+from syncline.hub.contract.rows import ReadRows, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a process uses the central database: at most `pool` connections; timeouts in seconds.
+
+    `lock_timeout` is the longest wait for a row that others hold, `statement_timeout` for any one statement
+    (0: no limit)."""
+
+    pool: int = 10
+    statement_timeout: float = 0.0
+    lock_timeout: float = 15.0
+
+
+class Outdated(Conflict):
+    """What this process keeps in memory of the layout is no longer true: another one has prepared the
+    database anew. Nothing was done; `load` again, then begin again with what was sent."""
+
+
+class ReadTransaction(Protocol):
+    """Everything in it is seen as of one instant."""
+
+    @property
+    def log(self) -> ReadLog: ...
+
+    @property
+    def rows(self) -> ReadRows: ...
+
+    @property
+    def ledger(self) -> ReadLedger: ...
+
+
+class WriteTransaction(Protocol):
+    """Every statement sees what others committed before; what is written is committed whole or not at all."""
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def rows(self) -> Rows: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def attempt(self) -> int:
+        """How often this transaction was run before, for it met a concurrent one."""
+
+    def wait_longer(self, attempt: int) -> None:
+        """Called first in a transaction that is run again, for the `attempt`th time: wait longer for others
+        than before, if waiting is bounded at all."""
+
+
+class Database(Protocol):
+    """A central database. Safe to use from several threads; keeps a bounded pool of connections.
+
+    Errors: DatabaseUnavailable, NotPrepared, SchemaError, Conflict (run the transaction again);
+    constraint trouble inside `write` is a Refusal, not an error. Outdated, from `read` and `write` alone.
+    """
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is asked and done outside of transactions of the engine's."""
+
+    def read(self) -> AbstractContextManager[ReadTransaction]:
+        """One read-only transaction in which everything is seen as of one instant."""
+
+    def write(self) -> AbstractContextManager[WriteTransaction]:
+        """One transaction that commits on success and rolls back on any error.
+
+        Every later statement sees what others committed before it (READ COMMITTED or a write lock)."""
+
+    def position(self, token: str) -> Position:
+        """Parse a position token; ValueError if it is not one of this kind of database.
+
+        A token of another cluster gives a position that has seen nothing and is `restored`."""
+
+    def hint(self) -> None:
+        """Wake every `Watch` on this database, in whatever process. It may be lost: nothing relies on it."""
+
+    def watch(self) -> Watch:
+        """Begin to listen for hints."""
+
+    def close(self) -> None:
+        """Close all connections; those in use when they are given back."""
+
+
+class Watch(Protocol):
+    """Somebody who waits for news: a hint of a hub, or what another program has committed.
+
+    For one thread at a time. A wait may end for nothing, and after trouble it does; whoever waits pulls to
+    see whether there is anything (law L4 rests on the pull alone).
+    """
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as something may be new since the last wait, False after `seconds`.
+
+        What a hub committed ends the wait at once, what other programs wrote within a second or so.
+        Raises DatabaseUnavailable; the next wait connects again, and ends at once."""
+
+    def close(self) -> None: ...

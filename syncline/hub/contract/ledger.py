@@ -1,0 +1,140 @@
+"""What the hub keeps besides the rows and their log: replicas, conflicts, large pushes, the clock.
+
+One implementation serves every database: `syncline.databases.base.Ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A replica as the hub keeps it. `verdict` is the engine's own bytes, `watermark` the token of the
+    position that it has confirmed: the `after` of its last noted pull, or of its registration."""
+
+    replica: str
+    number: int = 0
+    digest: str = ""
+    verdict: bytes = b""
+    last_push: str | None = None
+    last_pull: str | None = None
+    name: str = ""
+    fingerprint: str = ""
+    registered: str | None = None
+    last_seen: str | None = None
+    watermark: str = ""
+    revoked: bool = False
+    forgotten: bool = False
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A large push as it was announced: `messages.BeginPush` without its version. One a replica."""
+
+    replica: str
+    number: int
+    digest: str
+    schema: str
+    chunks: int
+    rows: int
+    bases: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedChunk:
+    """A chunk as it was sent; `details` are the engine's own bytes."""
+
+    digest: str
+    body: bytes
+    details: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """`data` is plain: what `protocol.messages.ConflictNote` holds besides `id`, in its JSON form."""
+
+    id: int
+    replica: str
+    push: int
+    open: bool
+    data: dict[str, Any]
+
+
+class ReadLedger(Protocol):
+    """The ledger as of the instant of a transaction."""
+
+    def client(self, replica: str) -> Client | None:
+        """The replica's record."""
+
+    def clients(self, after: str, limit: int) -> list[Client]:
+        """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
+
+    def conflicts(
+        self, replica: str | None, open_only: bool, after: int, limit: int
+    ) -> list[ConflictRow]: ...
+
+
+class Ledger(ReadLedger, Protocol):
+    """The ledger in a transaction that writes."""
+
+    def lock_client(self, replica: str) -> Client | None:
+        """The replica's record, locked until the end: two pushes of one replica follow each other."""
+
+    def save_client(self, client: Client) -> None:
+        """Insert or replace. The times are the database's own when given as 'now'."""
+
+    def drop_client(self, replica: str) -> None:
+        """Remove the record altogether."""
+
+    def lock_upload(self, replica: str) -> Upload | None:
+        """The large push that the replica announced last, locked until the end."""
+
+    def save_upload(self, upload: Upload, *, keep: bool = False) -> None:
+        """Keep it, as of now; another one of the replica's goes, with its chunks, but for those up to
+        `upload.chunks` if they are to `keep`.
+
+        Uploads need not survive a crash of the database: what is lost is sent again."""
+
+    def forget_upload(self, replica: str) -> None:
+        """Remove the replica's upload and its chunks, if there is one."""
+
+    def sweep_uploads(self, seconds: float) -> None:
+        """Remove every upload that was begun longer ago."""
+
+    def save_chunk(self, replica: str, chunk: int, content: UploadedChunk) -> None:
+        """Insert or replace one chunk of the replica's upload."""
+
+    def chunks_kept(self, replica: str) -> list[tuple[int, str, int]]:
+        """Number, digest and size in bytes of each chunk that is there, in order of the numbers."""
+
+    def uploaded_chunk(self, replica: str, chunk: int) -> UploadedChunk | None:
+        """One chunk."""
+
+    def add_conflicts(self, conflicts: Sequence[ConflictRow]) -> list[int]:
+        """Keep conflicts; return their ids (growing)."""
+
+    def resolve_conflict(self, number: int) -> ConflictRow | None:
+        """The conflict, locked; None if there is none."""
+
+    def save_resolution(self, number: int, outcome: str, resolution: Any) -> None: ...
+
+    def drop_conflicts(self, days: float, limit: int) -> int:
+        """Remove up to `limit` conflicts that are closed and older; how many went."""
+
+    def milliseconds(self) -> int:
+        """The database's wall clock, milliseconds since 1970 UTC."""
+
+    def clock(self) -> int:
+        """The highest HLC known (floor for direct writes)."""
+
+    def raise_clock(self, hlc: int) -> None:
+        """Make direct writes from now on carry an HLC above this. Cheap when the wall is ahead."""
+
+    def take_turn(self, interval: float) -> bool:
+        """Whether the log was last pruned `interval` seconds ago or more; if so, it counts as pruned now.
+
+        Of many who ask at once, one is told True."""

@@ -1,0 +1,123 @@
+"""The change log of a central database: what is new since a position, what it no longer holds (step 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from syncline.errors import WatermarkRefused
+from syncline.hub.contract.stage import Key
+from syncline.model.schema import TableSchema
+
+
+class Position(Protocol):
+    """How far a database's log was seen; parsed from the database's part of a watermark."""
+
+    def sees(self, place: Any) -> bool:
+        """Whether the log entry at `place` (Rival.place) had been seen."""
+
+    def token(self) -> str:
+        """ASCII text without '|' from which `Database.position` makes an equal position."""
+
+
+Standing = Literal["sound", "pruned", "restored"]
+"""What a position is worth: the log goes on from it; entries it has not seen are gone; or it was given out
+in a past that the database has gone back from (or is of another cluster, or ahead of the log)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where the log begins: `position` has seen what is gone and nothing else, `hlc` is the highest HLC
+    of what is gone, and never lower than that of any."""
+
+    position: Position
+    hlc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What one bounded step of pruning or compacting took away; `more` if another step has work to do."""
+
+    entries: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """New log entries, coalesced per row: `touched[table number] = [(key, mask)...]` with the mask of every
+    column in entries I and R. `end` is where the page ends; `hlc` is the highest HLC in it. Unless there is
+    `more`, the rows read in this transaction together with everything before are one instant (law L5)."""
+
+    touched: dict[int, list[tuple[Key, int]]]
+    end: Position
+    more: bool
+    hlc: int
+
+
+def present_columns(masks: Mapping[Key, int], table: TableSchema) -> list[tuple[Key, int]]:
+    """Keys and masks of touched rows, without the columns that are gone, and without rows of which nothing
+    else was touched."""
+    whole = table.all_mask
+    if not whole:
+        return [(key, 0) for key in masks]
+    return [(key, mask & whole) for key, mask in masks.items() if mask & whole]
+
+
+class ReadLog(Protocol):
+    """The log as of the instant of a transaction."""
+
+    def now(self) -> Position:
+        """The position of this transaction's instant: it has seen exactly what is visible in it."""
+
+    def entries(self, after: Position, without: str, limit: int) -> LogPage:
+        """Log entries not seen by `after` and visible now, except those of origin `without`, about
+        `limit` rows at most. Positions advance so that no entry is skipped or left for ever (law L4).
+        With nothing new, `touched` is empty and `end` equals `now()` or `after`.
+
+        WatermarkRefused `watermark_pruned` or `centre_restored` if `after` is not sound."""
+
+    def floor(self) -> Floor:
+        """Where the log begins."""
+
+    def standings(self, positions: Sequence[Position]) -> list[Standing]:
+        """What each position is worth; one or two statements for all of them."""
+
+    def behind(self, position: Position, at_most: int) -> int:
+        """How many log entries a sound position has not seen, counted up to `at_most`."""
+
+
+class Log(ReadLog, Protocol):
+    """The log in a transaction that writes. What enters it is written by `Rows.apply`, and by capture."""
+
+    def note_moment(self) -> None:
+        """Remember how long the log is at this time, for `prune`; it removes moments of no more use."""
+
+    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
+        """Remove entries, about `limit` of them, and raise the floor in the same transaction.
+
+        An entry goes if every position in `held` has seen it and it is older than `keep` seconds, or if it
+        is older than `longest`, whoever needs it; never one that an open transaction may still hide. `now()`
+        stays what it was. Ages go by the moments noted: without an old enough one nothing goes; with `keep`
+        0 the present is one. Positions stay good as `standings` says (laws L4, L11)."""
+
+    def compact(self, limit: int) -> Removed:
+        """Look through the next `limit` entries or so and remove those that `compaction.covered` names.
+
+        What is removed can still be the end of somebody's position, which stays sound. At the end of the
+        log `more` is False, and the next call goes on with what is new then."""
+
+
+def refused_watermark(standing: Standing) -> WatermarkRefused:
+    """Why a position that is not sound is no place to pull from."""
+    if standing == "pruned":
+        return WatermarkRefused(
+            "the central database no longer keeps the changes since this watermark",
+            code="watermark_pruned",
+            remedy="Sync again: the device fills itself anew and keeps its pending edits.",
+        )
+    return WatermarkRefused(
+        "the central database has gone back in time, or is another than the one that gave this watermark",
+        code="centre_restored",
+        remedy="Sync again: the device fills itself anew, keeps its pending edits and offers what was lost.",
+    )

@@ -1,0 +1,99 @@
+"""The registry of replicas."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from syncline.hub.contract import Client
+from syncline.testing.centre import World
+
+
+class ClientConformance:
+    """`client`, `clients`, `lock_client`, `save_client`, `drop_client`."""
+
+    def test_a_replica_is_kept_and_replaced(self, world: World) -> None:
+        with world.database.write() as transaction:
+            assert transaction.ledger.lock_client("r1") is None
+            transaction.ledger.save_client(Client("r1", 1, "abc", b"\x00verdict", "now", None))
+        first = world.read(lambda transaction: transaction.ledger.client("r1"))
+        assert (first.number, first.digest, first.verdict, first.last_pull) == (
+            1,
+            "abc",
+            b"\x00verdict",
+            None,
+        )
+        assert datetime.fromisoformat(first.last_push).tzinfo is not None
+        with world.database.write() as transaction:
+            assert transaction.ledger.lock_client("r1") == first
+            transaction.ledger.save_client(Client("r1", 2, "def", b"", first.last_push, "now"))
+        second = world.read(lambda transaction: transaction.ledger.client("r1"))
+        assert (second.number, second.digest, second.verdict) == (2, "def", b"")
+        assert second.last_push == first.last_push
+        assert second.last_pull is not None
+        assert world.read(lambda transaction: transaction.ledger.client("r2")) is None
+
+    def test_l3_a_replicas_record_is_undone_with_its_transaction(self, world: World) -> None:
+        try:
+            with world.database.write() as transaction:
+                transaction.ledger.save_client(Client("r1", 1))
+                raise RuntimeError
+        except RuntimeError:
+            pass
+        assert world.read(lambda transaction: transaction.ledger.client("r1")) is None
+
+    def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
+        with world.database.write() as transaction:
+            transaction.ledger.save_client(
+                Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
+            )
+            transaction.ledger.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
+        with world.database.read() as transaction:
+            first, second = transaction.ledger.clients("", 10)
+            assert transaction.ledger.clients("r1", 10) == [second]
+            assert transaction.ledger.client("r2") == second
+        assert (first.replica, first.number, first.verdict, first.revoked, first.forgotten) == (
+            "r1", 1, b"", True, True,
+        )  # fmt: skip
+        assert (second.name, second.fingerprint, second.watermark, second.revoked) == ("van", "f", "w", False)
+        assert second.registered is not None
+        assert second.last_seen == second.registered
+        with world.database.write() as transaction:
+            transaction.ledger.drop_client("r2")
+        with world.database.read() as transaction:
+            assert [client.replica for client in transaction.ledger.clients("", 10)] == ["r1"]
+
+    def test_every_field_of_a_replica_is_kept_as_it_is(self, world: World) -> None:
+        full = Client(
+            replica="r1",
+            number=1 << 40,
+            digest="d",
+            verdict=bytes(range(256)),
+            last_push="2026-01-02T03:04:05.678Z",
+            last_pull="1970-01-01T00:00:00.001Z",
+            name="van \u05e9 '\"",
+            fingerprint="f",
+            registered="2026-01-02T03:04:05.000Z",
+            last_seen="2999-12-31T23:59:59.999Z",
+            watermark="w" * 20_000,
+            revoked=True,
+            forgotten=False,
+            actor="somebody",
+        )
+        empty = Client("r2")
+        with world.database.write() as transaction:
+            for client in (full, empty):
+                transaction.ledger.save_client(client)
+            assert [transaction.ledger.lock_client(name) for name in ("r1", "r2")] == [full, empty]
+
+    def test_ids_that_differ_only_in_case_or_spaces_are_two_replicas(self, world: World) -> None:
+        names = ["R", "r", "r ", "\u00e9", "e\u0301", "x" * 100]
+        with world.database.write() as transaction:
+            for number, name in enumerate(names):
+                transaction.ledger.save_client(Client(name, number))
+        with world.database.read() as transaction:
+            found = [transaction.ledger.client(name) for name in names]
+            assert [client and client.number for client in found] == list(range(len(names)))
+            paged: list[Client] = []
+            while page := transaction.ledger.clients(paged[-1].replica if paged else "", 2):
+                paged += page
+        assert sorted(client.replica for client in paged) == sorted(names)
