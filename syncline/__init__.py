@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from syncline.errors import SynclineError
     from syncline.hub.engine import Hub
     from syncline.merge.rules import Reject, Table
+    from syncline.model.actor import Actor
     from syncline.replica.replica import Replica
     from syncline.replica.reports import (
         Difference,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Actor",
     "Difference",
     "Hub",
     "LogEntry",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Actor": "syncline.model.actor",
     "Difference": "syncline.replica.reports",
     "Hub": "syncline.hub.engine",
     "LogEntry": "syncline.replica.reports",

@@ -123,7 +123,8 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Client:
     """A replica as the hub keeps it. `verdict` is the engine's own bytes, `watermark` the token of the
-    position that it has confirmed: the `after` of its last noted pull, or of its registration."""
+    position that it has confirmed: the `after` of its last noted pull, or of its registration. `actor` is
+    the `Actor.owner` of whoever registered it."""
 
     replica: str
     number: int = 0
@@ -138,6 +139,7 @@ class Client:
     watermark: str = ""
     revoked: bool = False
     forgotten: bool = False
+    actor: str = "anyone"
 
 
 @dataclass(frozen=True, slots=True)

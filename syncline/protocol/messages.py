@@ -318,6 +318,9 @@ class Registered(Record, frozen=True):
 
 
 class SchemaQuery(Record, frozen=True):
+    """`replica` None: an operator asks. A device registers first."""
+
+    replica: str | None = None
     version: int = PROTOCOL_VERSION
 
 
@@ -373,7 +376,7 @@ class StateAnswer(Record, frozen=True):
 
 
 class ConflictsQuery(Record, frozen=True):
-    """`replica` None: everybody's. `after` is the last id of the page before."""
+    """`replica` None: everybody's, for operators. `after` is the last id of the page before."""
 
     replica: str | None = None
     open_only: bool = False
@@ -388,11 +391,14 @@ class ConflictsAnswer(Record, frozen=True):
 
 
 class Resolve(Record, frozen=True):
-    """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it)."""
+    """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it).
+
+    A replica decides what became of its own edits; with `replica` None an operator decides any."""
 
     id: int
     take: Literal["hub", "sent", "base", "value"]
     value: Any = None
+    replica: str | None = None
     version: int = PROTOCOL_VERSION
 
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from syncline.model.actor import Actor
 from syncline.protocol import filebody, jsonform
 from syncline.protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION
 from syncline.protocol.negotiation import PROBLEM, Form
@@ -24,7 +25,7 @@ _ABOUT = (
 )
 
 
-async def document(_: Request) -> Response:
+async def document(_: Request, __: Actor) -> Response:
     """The description of this interface."""
     return Response(_encoded(), headers=BASE_HEADERS, media_type=Form.JSON.value)
 

@@ -22,7 +22,7 @@ CREATE TABLE syncline.state (
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (2, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (3, gen_random_uuid()::text);
 
 -- name: tables
 -- `n` names a table's log and functions and stays. `columns` and `capture` say what those were made for.
@@ -47,7 +47,7 @@ CREATE INDEX marks_by_xid ON syncline.marks (xid);
 CREATE TABLE syncline.moments (at timestamptz PRIMARY KEY, xid xid8 NOT NULL);
 
 -- name: clients
--- `watermark` is the position that the replica has confirmed: that of its last pull, true to the minute as
+-- `actor` is whoever registered it. `watermark` is the position that the replica has confirmed: that of its last pull, true to the minute as
 -- `last_seen` is.
 CREATE TABLE syncline.clients (
     replica text PRIMARY KEY,
@@ -62,7 +62,8 @@ CREATE TABLE syncline.clients (
     last_seen timestamptz,
     watermark text NOT NULL DEFAULT '',
     revoked boolean NOT NULL DEFAULT false,
-    forgotten boolean NOT NULL DEFAULT false
+    forgotten boolean NOT NULL DEFAULT false,
+    actor text NOT NULL DEFAULT 'anyone'
 );
 
 -- name: conflicts

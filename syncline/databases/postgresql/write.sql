@@ -5,20 +5,21 @@ SELECT replica, number, digest, verdict,
        to_char(last_push AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        to_char(last_pull AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), name, fingerprint,
        to_char(registered AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten
+       to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), watermark, revoked, forgotten,
+       actor
   FROM syncline.clients WHERE replica = $1 FOR UPDATE;
 
 -- name: save client
 -- 'now' is a time that PostgreSQL knows: that of the transaction.
 INSERT INTO syncline.clients (replica, number, digest, verdict, last_push, last_pull, name, fingerprint,
-                              registered, last_seen, watermark, revoked, forgotten)
+                              registered, last_seen, watermark, revoked, forgotten, actor)
 VALUES ($1, $2, $3, $4, $5::text::timestamptz, $6::text::timestamptz, $7, $8,
-        $9::text::timestamptz, $10::text::timestamptz, $11, $12, $13)
+        $9::text::timestamptz, $10::text::timestamptz, $11, $12, $13, $14)
     ON CONFLICT (replica) DO UPDATE SET number = excluded.number, digest = excluded.digest,
        verdict = excluded.verdict, last_push = excluded.last_push, last_pull = excluded.last_pull,
        name = excluded.name, fingerprint = excluded.fingerprint, registered = excluded.registered,
        last_seen = excluded.last_seen, watermark = excluded.watermark, revoked = excluded.revoked,
-       forgotten = excluded.forgotten;
+       forgotten = excluded.forgotten, actor = excluded.actor;
 
 -- name: drop client
 DELETE FROM syncline.clients WHERE replica = $1;

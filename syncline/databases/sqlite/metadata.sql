@@ -1,4 +1,4 @@
--- Syncline's own tables in a SQLite centre, layout 2. Key and mask columns of the log are added by width.
+-- Syncline's own tables in a SQLite centre, layout 3. Key and mask columns of the log are added by width.
 
 -- One row: the hub's identity, the HLC floor of direct writes, and whether capture is suppressed: the number
 -- of one table, set and reset inside the transaction that applies a push, invisible to everybody else. Log
@@ -72,7 +72,8 @@ CREATE TABLE IF NOT EXISTS _sync_hub_client (
     last_seen TEXT,
     watermark TEXT NOT NULL DEFAULT '',
     revoked INTEGER NOT NULL DEFAULT 0,
-    forgotten INTEGER NOT NULL DEFAULT 0
+    forgotten INTEGER NOT NULL DEFAULT 0,
+    actor TEXT NOT NULL DEFAULT 'anyone'
 ) WITHOUT ROWID;
 
 -- Conflicts kept with both values and the base.

@@ -209,7 +209,8 @@ CLIENT = tuple(field.name for field in fields(Client))
 
 def client_of(row: Sequence[Any]) -> Client:
     """A row of _sync_hub_client."""
-    return replace(Client(*row), revoked=bool(row[-2]), forgotten=bool(row[-1]))
+    client = Client(*row)
+    return replace(client, revoked=bool(client.revoked), forgotten=bool(client.forgotten))
 
 
 def seq_of(position: Position) -> Seq:
