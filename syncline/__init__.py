@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from syncline.hub.engine import Hub
     from syncline.merge.policies import Reject
     from syncline.merge.rules import Table
+    from syncline.model.actor import Actor
     from syncline.replica.replica import Replica
     from syncline.replica.reports import (
         Difference,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Actor",
     "Difference",
     "Hub",
     "LogEntry",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Actor": "syncline.model.actor",
     "Difference": "syncline.replica.reports",
     "Hub": "syncline.hub.engine",
     "LogEntry": "syncline.replica.reports",

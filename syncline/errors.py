@@ -12,7 +12,10 @@
     │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
     │   │   └── SnapshotBuilding    not yet: it is being built
     │   ├── PushOutOfStep        a push number that does not follow the last one
-    │   ├── ReplicaRevoked       the hub has locked this replica out
+    │   ├── Unauthenticated      nobody knows who asks
+    │   ├── Forbidden            whoever asks may not ask for this
+    │   │   ├── ReplicaOfAnother    the replica was registered by somebody else
+    │   │   └── ReplicaRevoked      the hub has locked this replica out
     │   └── UnknownReplica, UnknownUpload    registered or begun again, then all goes on
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
@@ -128,7 +131,25 @@ class UnknownReplica(ProtocolError):
     remedy = "Register it with POST /sync/clients (sync does so by itself)."
 
 
-class ReplicaRevoked(ProtocolError):
+class Unauthenticated(ProtocolError):
+    code, title = "unauthenticated", "The hub does not know who asks"
+    remedy = "Say who you are (--token, or connect(..., token=...)), or sign in again."
+
+
+class Forbidden(ProtocolError):
+    code, title = "forbidden", "Whoever asks may not ask for this"
+    remedy = "Ask whoever runs the hub."
+
+
+class ReplicaOfAnother(Forbidden):
+    code, title = "replica_of_another", "The replica was registered by somebody else"
+    remedy = (
+        "Sync as whoever registered it, or let whoever runs the hub hand it over: syncline assign"
+        " syncline.toml REPLICA ACTOR. Pending edits stay in the file."
+    )
+
+
+class ReplicaRevoked(Forbidden):
     code, title = "replica_revoked", "The hub has locked this replica out"
     remedy = "Ask whoever runs the hub (syncline revoke --undo); pending edits stay in the file."
 

@@ -1,4 +1,4 @@
-"""`syncline replicas`, `forget`, `revoke`, `prune`: what an operator does with replicas and the log."""
+"""`syncline replicas`, `assign`, `forget`, `revoke`, `prune`: for those who run a hub."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, confirm, json_option, yes_option
 from syncline.cli.serve import hub_of
+from syncline.model.actor import Actor, shown
 
 if TYPE_CHECKING:
     from syncline.hub.clients import Listed
@@ -25,8 +26,10 @@ def replicas(toml: Path, as_json: bool) -> int:
     A live replica holds back log entries that it has not confirmed; `behind` counts them. One that was not
     seen for [retention] stale_days is stale and holds nothing back; nor does a revoked one.
 
-    JSON: replicas [...]: replica, name, state (live, stale, revoked), registered, last_seen, last_push,
-    push, behind, holds.
+    `actor` is whoever registered it, or to whom it was assigned; anyone: the hub was open.
+
+    JSON: replicas [...]: replica, name, actor, state (live, stale, revoked), registered, last_seen,
+    last_push, push, behind, holds.
     """
     with hub_of(toml) as hub:
         found = hub.replicas()
@@ -35,7 +38,9 @@ def replicas(toml: Path, as_json: bool) -> int:
     elif not found:
         output.message("no replica has registered yet")
     else:
-        output.table(["replica", "name", "state", "last seen", "push", "behind", ""], map(_row, found))
+        output.table(
+            ["replica", "name", "actor", "state", "last seen", "push", "behind", ""], map(_row, found)
+        )
     return output.DONE
 
 
@@ -44,7 +49,33 @@ def _row(one: Listed) -> list[str]:
     seen = (client.last_seen or "never")[:19].replace("T", " ")
     behind = "-" if one.behind is None else f"{one.behind:,}"
     holds = "holds the log back" if one.holds else ""
-    return [client.replica, client.name, one.state, seen, str(client.number), behind, holds]
+    whose = shown(client.actor)
+    return [client.replica, client.name, whose, one.state, seen, str(client.number), behind, holds]
+
+
+@click.command()
+@configuration_argument
+@click.argument("replica")
+@click.argument("actor")
+@click.option("--tenant", default="", help="The actor's tenant, if it has one.")
+@json_option
+def assign(toml: Path, replica: str, actor: str, tenant: str, as_json: bool) -> int:
+    """Hand REPLICA over: it is ACTOR's own from now on, and whoever registered it is refused
+    (replica_of_another).
+
+    ACTOR is the name that the server's authenticator gives. A replica that was registered while the hub was
+    open belongs to nobody once there is an authenticator, until it is assigned.
+
+    JSON: replica, actor.
+    """
+    whose = Actor(actor, tenant)
+    with hub_of(toml) as hub:
+        hub.assign(replica, whose)
+    if as_json:
+        output.document({"replica": replica, "actor": shown(whose.owner)})
+    else:
+        output.line(f"{replica} is {shown(whose.owner)}'s now")
+    return output.DONE
 
 
 @click.command()

@@ -33,13 +33,20 @@ SPARE_CONNECTIONS = 2
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--open", "is_open", is_flag=True, help="Let everybody in who reaches the address.")
 @click.option("--fd", type=int, hidden=True)
 @json_option
-def serve(toml: Path, host: str, port: int, workers: int, fd: int | None, as_json: bool) -> int:
+def serve(
+    toml: Path, host: str, port: int, workers: int, is_open: bool, fd: int | None, as_json: bool
+) -> int:
     """Answer devices over HTTP until Ctrl-C or SIGTERM; requests under way are finished first.
 
     Any number of servers may work on one central database, on this host (--workers) and on others. SIGHUP
     renews the workers one by one, without refusing a request.
+
+    This server asks nobody for a name, so it starts on a loopback address only. With --open it listens
+    anywhere: whoever reaches it can read and write all rows. A server that knows its users is made with
+    syncline.server.create_app(hub, authenticate=...).
 
     JSON, one line once it listens: url, process, tables.
     """
@@ -52,19 +59,19 @@ def serve(toml: Path, host: str, port: int, workers: int, fd: int | None, as_jso
     settings = configuration.read(toml)
     if fd is not None:
         end_with_parent()
-        _serve(settings, socket.socket(fileno=fd), lambda url, tables: _announce(url, tables, True))
+        listening = socket.socket(fileno=fd)
+        refuse_strangers(listening, is_open=is_open)
+        _serve(settings, listening, lambda url, tables: _announce(url, tables, True))
         return output.DONE
     with _listen(host, port) as listening:
-        if not _is_loopback(host):
-            output.message(
-                f"warning: without tokens everybody who reaches {host} can read and write all rows"
-            )
+        if refuse_strangers(listening, is_open=is_open):
+            output.message(f"warning: everybody who reaches {host} can read and write all rows (--open)")
         if workers == 1:
             _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
         else:
             with open_hub(settings) as hub:
                 tables = [table.name for table in hub.schema.tables]
-            command = [sys.executable, "-m", "syncline", "serve", str(toml)]
+            command = [sys.executable, "-m", "syncline", "serve", str(toml), *["--open"][: int(is_open)]]
             Workers(command, listening, workers).run(
                 lambda said: _announce(runner.url_of(listening), tables, as_json)
             )
@@ -120,11 +127,36 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def refuse_strangers(listening: socket.socket, *, is_open: bool) -> bool:
+    """Whether others than this machine reach a bound socket. UsageError `open_to_strangers` if they do and
+    nobody has said that they may.
+
+    What counts is the address that the socket is bound to: a name may stand for any, and 0.0.0.0 and :: for
+    all of them. One that has no address, such as a socket in the file system, counts as reached.
+    """
+    if _is_loopback(listening):
+        return False
+    if not is_open:
+        raise UsageError(
+            f"{_address(listening)} can be reached from elsewhere, and this server asks nobody for a name",
+            code="open_to_strangers",
+            remedy="Listen on 127.0.0.1 behind a proxy that checks, make your own server with"
+            " create_app(hub, authenticate=...), or let everybody in: --open.",
+        )
+    return True
+
+
+def _address(listening: socket.socket) -> str:
+    name = listening.getsockname()
+    return str(name[0] if isinstance(name, tuple) else name)
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    if listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    address = ipaddress.ip_address(_address(listening).partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _announce(url: str, tables: list[str], as_json: bool) -> None:

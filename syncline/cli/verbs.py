@@ -14,7 +14,7 @@ from syncline.cli.doctor import doctor
 from syncline.cli.init import init
 from syncline.cli.log import log
 from syncline.cli.rejected import rejected
-from syncline.cli.replicas import forget, prune, replicas, revoke
+from syncline.cli.replicas import assign, forget, prune, replicas, revoke
 from syncline.cli.serve import serve
 from syncline.cli.status import status
 from syncline.cli.sync import pull, push, sync
@@ -62,6 +62,7 @@ for verb in (
     rejected,
     verify,
     replicas,
+    assign,
     forget,
     revoke,
     prune,

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from syncline.errors import Conflict, DatabaseError, ReplicaRevoked, UnknownReplica
+from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Position, ReadTransaction, WriteTransaction
+from syncline.model.actor import Actor, shown
+from syncline.protocol.messages import Register
 
 logger = logging.getLogger("syncline.hub")
 PAGE = 1000
@@ -41,6 +43,7 @@ class Listed:
         return {
             "replica": client.replica,
             "name": client.name,
+            "actor": shown(client.actor),
             "state": self.state,
             "registered": client.registered,
             "last_seen": client.last_seen,
@@ -51,21 +54,17 @@ class Listed:
         }
 
 
-def admit(client: Client | None) -> None:
-    """Raise ReplicaRevoked if it is locked out."""
-    if client is not None and client.revoked:
-        raise ReplicaRevoked(f"replica {client.replica} was locked out of this hub")
-
-
-def registered(client: Client | None, replica: str, name: str, fingerprint: str, watermark: str) -> Client:
-    """The record after a registration. `watermark` is where a replica stands that fills itself from now on:
-    one that is known keeps the older one it has confirmed."""
-    known = client or Client(replica, registered="now")
+def registered(client: Client | None, actor: Actor, request: Register, watermark: str) -> Client:
+    """The record after a registration. `watermark` is where a replica stands: that which it hands in, or that
+    of now, from which it fills itself. One that is known keeps its owner and, unless it hands one in, the
+    older watermark it has confirmed."""
+    known = client or Client(request.replica, registered="now", actor=actor.owner)
+    stands = request.watermark is not None or known.forgotten or not known.watermark
     return replace(
         known,
-        name=name or known.name,
-        fingerprint=fingerprint or known.fingerprint,
-        watermark=watermark if known.forgotten or not known.watermark else known.watermark,
+        name=request.name or known.name,
+        fingerprint=request.fingerprint or known.fingerprint,
+        watermark=watermark if stands else known.watermark,
         last_seen="now",
         forgotten=False,
     )
@@ -91,13 +90,12 @@ def is_due(client: Client, *, brought: bool) -> bool:
 
 
 def note_pull(
-    write: Callable[[Callable[[WriteTransaction], None]], None], replica: str, watermark: str, brought: bool
+    write: Callable[[Callable[[WriteTransaction, Client | None], None]], None], watermark: str, brought: bool
 ) -> None:
     """Enter that the replica was seen and what it has confirmed. A database that is busy or takes no writes
     makes it a later pull."""
 
-    def work(transaction: WriteTransaction) -> None:
-        client = transaction.ledger.lock_client(replica)
+    def work(transaction: WriteTransaction, client: Client | None) -> None:
         if client is not None:
             last_pull = "now" if brought else client.last_pull
             noted = replace(
@@ -108,7 +106,7 @@ def note_pull(
     try:
         write(work)
     except (Conflict, DatabaseError) as busy:
-        logger.debug("put off noting a pull: %s", busy.detail, extra={"replica": replica})
+        logger.debug("put off noting a pull: %s", busy.detail, extra={"action": "note_pull"})
 
 
 def every_client(transaction: ReadTransaction) -> Iterator[Client]:
@@ -168,6 +166,11 @@ def forget(central: Central, replica: str) -> Client:
 def revoke(central: Central, replica: str, *, revoked: bool) -> Client:
     """Lock the replica out, or let it in again. UnknownReplica if there is none."""
     return _changed(central, replica, lambda client: replace(client, revoked=revoked, forgotten=False))
+
+
+def assign(central: Central, replica: str, actor: Actor) -> Client:
+    """Hand the replica over: it is this actor's own from now on. UnknownReplica if there is none."""
+    return _changed(central, replica, lambda client: replace(client, actor=actor.owner))
 
 
 def _changed(central: Central, replica: str, change: Callable[[Client], Client]) -> Client:

@@ -71,10 +71,11 @@ def note_of(row: ConflictRow) -> ConflictNote:
 def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> ConflictNote:
     """Write what a person chose, as a change of the hub, and close the conflict.
 
-    Raises ConflictGone (unknown, already resolved, table, column or row gone) or ResolutionRefused.
+    A replica decides about its own edits; another one's conflict is as unknown to it as none at all (law
+    L10). Raises ConflictGone (unknown, already resolved, table, column or row gone) or ResolutionRefused.
     """
     row = transaction.ledger.resolve_conflict(request.id)
-    if row is None:
+    if row is None or request.replica not in (None, row.replica):
         raise ConflictGone(f"there is no conflict {request.id}", code="unknown_conflict")
     note = note_of(row)
     if note.outcome == "resolved":

@@ -10,21 +10,20 @@ from syncline.errors import ConfigurationError, VersionUnsupported
 from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
-from syncline.hub.conflicts import note_of
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
+from syncline.hub.gate import Gate
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
 from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_turn
 from syncline.hub.uploads import Uploads
 from syncline.merge.rules import Table
-from syncline.model.actor import ANYONE, Actor
+from syncline.model.actor import OPERATOR, Actor
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, arrange
 from syncline.protocol import messages as m
 
-LOOKS = (m.Snapshot, m.Verify, m.StateQuery, m.PushChunk, m.ForgetPush)
-"""Requests of a replica whose record is not looked at anyway: a revoked one must get nothing (law L10)."""
+CONFLICTS_PAGE = 5_000
 
 
 class Hub:
@@ -50,11 +49,9 @@ class Hub:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.retention = retention if retention is not None else Retention()
         self._central = Central(self.database, tables, limits or m.Limits(), int(clock_tolerance * 1000))
-        self._requests = Requests(self._central)
-        self._handlers = {
-            **self._requests.handlers(),
-            **Uploads(self._central, self._requests).handlers(),
-        }
+        requests = Requests(self._central)
+        uploads = Uploads(self._central, requests)
+        self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
 
     def __enter__(self) -> Hub:
         return self
@@ -136,6 +133,10 @@ class Hub:
         """Lock a replica out, or let it in again."""
         clients.revoke(self._central, replica, revoked=not undo)
 
+    def assign(self, replica: str, actor: Actor) -> None:
+        """Hand a replica over to another actor: whoever registered it is refused from then on."""
+        clients.assign(self._central, replica, actor)
+
     def prune(self, *, dry_run: bool = False) -> Pruned:
         """Remove what the log need not keep, in bounded steps."""
         return foreseen(self._central, self.retention) if dry_run else prune(self._central, self.retention)
@@ -147,14 +148,22 @@ class Hub:
 
     def conflicts(self, *, open_only: bool = False) -> list[m.ConflictNote]:
         """The newest state of every kept conflict, oldest first."""
-        with self.database.read() as transaction:
-            return [note_of(row) for row in transaction.ledger.conflicts(None, open_only, 0, 1_000_000)]
+        found: list[m.ConflictNote] = []
+        while True:
+            after = found[-1].id if found else 0
+            answer = self.handle(OPERATOR, m.ConflictsQuery(None, open_only, after, CONFLICTS_PAGE))
+            assert isinstance(answer, m.ConflictsAnswer), "the handler answers as the route says"
+            found += answer.conflicts
+            if len(answer.conflicts) < CONFLICTS_PAGE:
+                return found
 
     def resolve(self, number: int, take: str, value: Any = None) -> m.ConflictNote:
         """Decide conflict `number`: take `hub`, `sent`, `base`, or `value`."""
         if take not in ("hub", "sent", "base", "value"):
             raise ConfigurationError(f"take is hub, sent, base or value, not {take!r}", code="usage")
-        return self._requests.resolve(ANYONE, m.Resolve(number, take, value))  # type: ignore[arg-type]
+        note = self.handle(OPERATOR, m.Resolve(number, take, value))  # type: ignore[arg-type]
+        assert isinstance(note, m.ConflictNote), "the handler answers as the route says"
+        return note
 
     def handle(self, actor: Actor, request: m.Request) -> m.Response:
         """Answer one request of `actor`. Raises SynclineError; nothing has changed then."""
@@ -163,10 +172,4 @@ class Hub:
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
         with resting():
-            return self._central.informed(lambda: self._answer(actor, request))
-
-    def _answer(self, actor: Actor, request: m.Request) -> m.Response:
-        if isinstance(request, LOOKS):
-            with self.database.read() as transaction:
-                clients.admit(transaction.ledger.client(request.replica))
-        return self._handlers[type(request)](actor, request)
+            return self._central.informed(lambda: self._gate.answer(actor, request))

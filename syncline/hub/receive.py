@@ -14,7 +14,6 @@ import msgspec
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, clamp_stamps, details_by_row
 from syncline.hub.bases import bases_of
-from syncline.hub.clients import admit
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
@@ -70,10 +69,11 @@ class Receiver:
         """How many rows the push has."""
         return sum(len(part.rows) for part in self.parts)
 
-    def receive(self, transaction: WriteTransaction) -> Verdict:
-        """Answer the push. If the verdict has `wanted`, the caller must roll the transaction back."""
+    def receive(self, transaction: WriteTransaction, client: Client | None) -> Verdict:
+        """Answer the push of a replica whose record is locked. If the verdict has `wanted`, the transaction
+        must be rolled back."""
         push = self.push
-        client = check_step(transaction.ledger.lock_client(push.replica), push)
+        client = check_step(client, push)
         if client.number == push.number:
             return self._repeat(transaction, client)
         return self._first(transaction, client)
@@ -210,7 +210,6 @@ def check_step(client: Client | None, push: Push | BeginPush | PreparePush | Com
     or its last one again."""
     if client is None:
         raise UnknownReplica(f"replica {push.replica} was never registered here")
-    admit(client)
     if client.number not in (push.number, push.number - 1):
         raise PushOutOfStep(
             f"push {push.number} of replica {push.replica} after push {client.number}",

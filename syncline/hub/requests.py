@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -16,16 +14,15 @@ from syncline.hub.central import Central
 from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, LogPage, Position, WriteTransaction
+from syncline.hub.gate import Caller, Handlers
 from syncline.hub.pull import chunk_groups, page_of
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
-from syncline.model.actor import Actor
 from syncline.model.schema import to_plain
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
 
 logger = logging.getLogger("syncline.hub")
-Handlers = Mapping[type, Callable[[Actor, Any], m.Response]]
 
 
 class Requests:
@@ -47,32 +44,30 @@ class Requests:
             m.Resolve: self.resolve,
         }
 
-    def register(self, actor: Actor, request: m.Register) -> m.Registered:
+    def register(self, caller: Caller, request: m.Register) -> m.Registered:
         if not request.replica or len(request.replica) > 100 or request.replica == "hub":
             raise Malformed("a replica id is 1 to 100 characters and not 'hub'")
         schema, _ = self._central.known()
 
-        def work(transaction: WriteTransaction) -> tuple[Client, Position, int, Position]:
-            client = transaction.ledger.lock_client(request.replica)
-            clients.admit(client)
+        def work(
+            transaction: WriteTransaction, client: Client | None
+        ) -> tuple[Client, Position, int, Position]:
             client = clients.without_lost(transaction, client, self._central.database.position)
             position = given or transaction.log.now()
-            known = clients.registered(
-                client, request.replica, request.name, request.fingerprint or "", position.token()
-            )
+            known = clients.registered(client, caller.actor, request, position.token())
             transaction.ledger.save_client(known)
             return known, position, transaction.ledger.clock(), transaction.log.floor().position
 
         given = None
         if request.watermark is not None:
             given = self._central.position(request.watermark, request.previous)
-        client, position, clock, floor = self._central.write(work)
+        client, position, clock, floor = caller.write(work)
         names = [table.name for table in schema.tables]
         logger.info("registered replica", extra={"action": "register", "replica": request.replica})
         return m.Registered(
             self._central.id,
             schema.fingerprint,
-            actor.scope,
+            caller.actor.scope,
             names,
             self._central.limits,
             self._central.mint(position, request.replica),
@@ -81,24 +76,22 @@ class Requests:
             self._central.mint(floor, request.replica),
         )
 
-    def describe(self, actor: Actor, request: m.SchemaQuery) -> m.SchemaAnswer:
+    def describe(self, caller: Caller, request: m.SchemaQuery) -> m.SchemaAnswer:
         schema, _ = self._central.known()
         plain = to_plain(schema)
         return m.SchemaAnswer(schema.fingerprint, plain["tables"], plain["used"])
 
-    def pull(self, actor: Actor, request: m.Pull) -> m.Changes:
+    def pull(self, caller: Caller, request: m.Pull) -> m.Changes:
         schema, _ = self._central.checked(request.schema)
         if request.limit < 1:
             raise Malformed("the limit of a pull is at least 1 row")
         after = self._central.position(request.after, request.replica)
-        with self._central.database.read() as transaction:
+        with caller.read() as (transaction, client):
             self._central.still(schema)
             limit = min(request.limit, self._central.limits.pull_rows)
-            client = transaction.ledger.client(request.replica)
-            clients.admit(client)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
         if client is not None and clients.is_due(client, brought=bool(groups)):
-            clients.note_pull(self._central.write, request.replica, after.token(), bool(groups))
+            clients.note_pull(caller.write, after.token(), bool(groups))
         return self._changes(request.replica, after, page, groups)
 
     def _changes(self, replica: str, after: Position, page: LogPage, groups: list[m.Group]) -> m.Changes:
@@ -107,26 +100,26 @@ class Requests:
         body, digest = seal(groups)
         return m.Changes(self._central.mint(page.end, replica), page.more, page.hlc, digest, Raw(body))
 
-    def push(self, actor: Actor, request: m.Push) -> m.Verdict:
+    def push(self, caller: Caller, request: m.Push) -> m.Verdict:
         schema, rules = self._central.checked(request.schema)
         groups = open_push(request.groups, request.digest)
         bases = [self._central.position(token, None) for token in request.bases]
         parts = accept(groups, schema, len(bases), self._central.limits)
         receiver = Receiver(schema, rules, request, parts, bases, self._central.tolerance)
-        return self.decided(actor, request, receiver)
+        return self.decided(caller, request, receiver)
 
-    def decided(self, actor: Actor, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
+    def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
         """Do a push, small or large; with a pull, answer that too."""
 
-        def work(transaction: WriteTransaction) -> m.Verdict:
+        def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
             self._central.still(receiver.schema)
-            verdict = receiver.receive(transaction)
+            verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
             return verdict
 
         try:
-            verdict = self._central.write(work)
+            verdict = caller.write(work)
         except Undone as wanted:
             return wanted.verdict
         logger.info(
@@ -138,25 +131,25 @@ class Requests:
         self._central.hint()
         if request.pull is None:
             return verdict
-        return msgspec.structs.replace(verdict, changes=self.pull(actor, request.pull))
+        return msgspec.structs.replace(verdict, changes=self.pull(caller, request.pull))
 
-    def foreseen(self, receiver: Receiver) -> m.Verdict:
+    def foreseen(self, caller: Caller, receiver: Receiver) -> m.Verdict:
         """The verdict on a push that is not done: the same transaction, rolled back."""
 
-        def work(transaction: WriteTransaction) -> m.Verdict:
+        def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
             self._central.still(receiver.schema)
-            raise Undone(receiver.receive(transaction))
+            raise Undone(receiver.receive(transaction, client))
 
         try:
-            return self._central.write(work)
+            return caller.write(work)
         except Undone as undone:
             return undone.verdict
 
-    def snapshot(self, actor: Actor, request: m.Snapshot) -> m.SnapshotPage:
+    def snapshot(self, caller: Caller, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._central.checked(request.schema)
         limit = max(1, min(request.limit, self._central.limits.pull_rows))
         hub, replica = self._central.id, request.replica
-        with self._central.database.read() as transaction:
+        with caller.read() as (transaction, _):
             self._central.still(schema)
             if request.cursor is None:
                 start, table, after = transaction.log.now(), None, None
@@ -173,10 +166,10 @@ class Requests:
         body, digest = seal(groups)
         return m.SnapshotPage(self._central.mint(start, replica), cursor, rows, digest, Raw(body))
 
-    def verify(self, actor: Actor, request: m.Verify) -> m.Verified:
+    def verify(self, caller: Caller, request: m.Verify) -> m.Verified:
         schema, _ = self._central.checked(request.schema)
         after = self._central.position(request.after, request.replica)
-        with self._central.database.read() as transaction:
+        with caller.read() as (transaction, _):
             self._central.still(schema)
             page, groups = page_of(
                 transaction, schema, after, request.replica, self._central.limits.pull_rows
@@ -186,10 +179,9 @@ class Requests:
                 return m.Verified(changes)
             return compare(transaction, schema, request, changes, self._central.limits.pull_rows)
 
-    def state(self, actor: Actor, request: m.StateQuery) -> m.StateAnswer:
+    def state(self, caller: Caller, request: m.StateQuery) -> m.StateAnswer:
         schema, _ = self._central.known()
-        with self._central.database.read() as transaction:
-            client = transaction.ledger.client(request.replica)
+        with caller.read() as (transaction, client):
             position = transaction.log.now()
         known = client or Client(request.replica)
         return m.StateAnswer(
@@ -203,19 +195,19 @@ class Requests:
             schema.fingerprint,
         )
 
-    def list_conflicts(self, actor: Actor, request: m.ConflictsQuery) -> m.ConflictsAnswer:
+    def list_conflicts(self, caller: Caller, request: m.ConflictsQuery) -> m.ConflictsAnswer:
         limit = max(1, min(request.limit, 5000))
-        with self._central.database.read() as transaction:
+        with caller.read() as (transaction, _):
             rows = transaction.ledger.conflicts(request.replica, request.open_only, request.after, limit)
         return m.ConflictsAnswer([note_of(row) for row in rows])
 
-    def resolve(self, actor: Actor, request: m.Resolve) -> m.ConflictNote:
+    def resolve(self, caller: Caller, request: m.Resolve) -> m.ConflictNote:
         schema, _ = self._central.known()
 
-        def work(transaction: WriteTransaction) -> m.ConflictNote:
+        def work(transaction: WriteTransaction, _: Client | None) -> m.ConflictNote:
             self._central.still(schema)
             return resolve_conflict(transaction, schema, request)
 
-        note = self._central.write(work)
+        note = caller.write(work)
         self._central.hint()
         return note

@@ -11,11 +11,11 @@ import logging
 
 from syncline.errors import Malformed, TooLarge, UnknownUpload
 from syncline.hub.central import Central
-from syncline.hub.contract import Upload, UploadedChunk, WriteTransaction
+from syncline.hub.contract import Client, Upload, UploadedChunk, WriteTransaction
+from syncline.hub.gate import Caller, Handlers
 from syncline.hub.large import Chunks, LargeReceiver
 from syncline.hub.receive import check_step
-from syncline.hub.requests import Handlers, Requests
-from syncline.model.actor import Actor
+from syncline.hub.requests import Requests
 from syncline.protocol import messages as m
 from syncline.protocol.body import check_digest, pack_details
 from syncline.protocol.limits import check_begun
@@ -40,7 +40,7 @@ class Uploads:
             m.ForgetPush: self.forget,
         }
 
-    def begin(self, actor: Actor, request: m.BeginPush) -> m.PushBegun:
+    def begin(self, caller: Caller, request: m.BeginPush) -> m.PushBegun:
         """Announce an upload, or ask how far it is."""
         self._central.checked(request.schema)
         check_begun(request, self._central.limits)
@@ -54,15 +54,15 @@ class Uploads:
             request.bases,
         )
 
-        def work(transaction: WriteTransaction) -> list[int]:
-            check_step(transaction.ledger.lock_client(request.replica), request)
+        def work(transaction: WriteTransaction, client: Client | None) -> list[int]:
+            check_step(client, request)
             transaction.ledger.sweep_uploads(KEPT_SECONDS)
             before = transaction.ledger.lock_upload(request.replica)
             if before != upload:
                 transaction.ledger.save_upload(upload, keep=before is not None and _is_draft(before, request))
             return [number for number, _, _ in transaction.ledger.chunks_kept(request.replica)]
 
-        have = self._central.write(work)
+        have = caller.write(work)
         logger.info(
             "began large push",
             extra={"action": "begin_push", "replica": request.replica, "number": request.number,
@@ -70,12 +70,12 @@ class Uploads:
         )  # fmt: skip
         return m.PushBegun(request.number, have)
 
-    def keep(self, actor: Actor, request: m.PushChunk) -> m.ChunkKept:
+    def keep(self, caller: Caller, request: m.PushChunk) -> m.ChunkKept:
         """Keep one chunk. The last one sent of a number counts."""
         check_digest(request.groups, request.digest)
         content = UploadedChunk(request.digest, bytes(request.groups), pack_details(request.details))
 
-        def work(transaction: WriteTransaction) -> None:
+        def work(transaction: WriteTransaction, _: Client | None) -> None:
             upload = self._known(transaction, request.replica, request.number, request.push)
             if request.chunk > upload.chunks:
                 raise Malformed(f"chunk {request.chunk} of {upload.chunks}")
@@ -88,33 +88,33 @@ class Uploads:
                 )
             transaction.ledger.save_chunk(request.replica, request.chunk, content)
 
-        self._central.write(work)
+        caller.write(work)
         return m.ChunkKept(request.number, request.chunk)
 
-    def prepare(self, actor: Actor, request: m.PreparePush) -> m.Verdict:
+    def prepare(self, caller: Caller, request: m.PreparePush) -> m.Verdict:
         """The verdict, without doing it."""
-        return self._requests.foreseen(self._receiver(request))
+        return self._requests.foreseen(caller, self._receiver(caller, request))
 
-    def commit(self, actor: Actor, request: m.CommitPush) -> m.Verdict:
+    def commit(self, caller: Caller, request: m.CommitPush) -> m.Verdict:
         """Do it."""
-        return self._requests.decided(actor, request, self._receiver(request))
+        return self._requests.decided(caller, request, self._receiver(caller, request))
 
-    def forget(self, actor: Actor, request: m.ForgetPush) -> m.PushForgotten:
+    def forget(self, caller: Caller, request: m.ForgetPush) -> m.PushForgotten:
         """Forget the upload, if it is the one the replica has."""
 
-        def work(transaction: WriteTransaction) -> None:
+        def work(transaction: WriteTransaction, _: Client | None) -> None:
             upload = transaction.ledger.lock_upload(request.replica)
             if upload is not None and upload.number == request.number:
                 transaction.ledger.forget_upload(request.replica)
 
-        self._central.write(work)
+        caller.write(work)
         return m.PushForgotten(request.number)
 
-    def _receiver(self, request: m.PreparePush | m.CommitPush) -> LargeReceiver:
+    def _receiver(self, caller: Caller, request: m.PreparePush | m.CommitPush) -> LargeReceiver:
         central = self._central
         schema, rules = central.checked(request.schema)
-        upload = central.write(
-            lambda transaction: self._known(transaction, request.replica, request.number, request.digest)
+        upload = caller.write(
+            lambda transaction, _: self._known(transaction, request.replica, request.number, request.digest)
         )
         chunks = Chunks(upload, schema, central.limits, central.tolerance)
         bases = [central.position(token, None) for token in upload.bases]

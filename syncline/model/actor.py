@@ -4,15 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from syncline.errors import ConfigurationError
+
+LONGEST_NAME = 200
+_SEPARATOR = "\x1f"
+"""Stands between tenant and name in an owner's name; neither may contain it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`scope` names the rows the actor may have; the only scope so far is everything."""
+    """Whoever an authenticator found behind a request.
+
+    `name` is what the host application calls it, and always the same for the same one: the replicas that it
+    registers are its own from then on. `scope` names the rows the actor may have; the only scope so far is
+    everything. An `operator` may ask for what concerns everybody, in whatever replica's name.
+    ConfigurationError if the name is empty, longer than 200 characters or holds control characters.
+    """
 
     name: str
     tenant: str = ""
     scope: str = "all"
+    operator: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.owner) > LONGEST_NAME or not (self.name + self.tenant).isprintable():
+            raise ConfigurationError(
+                f"{self.name[:40]!r} is no name of an actor",
+                remedy=f"Name actors by 1 to {LONGEST_NAME} printable characters.",
+            )
+
+    @property
+    def owner(self) -> str:
+        """The name that a replica's record keeps: two tenants may use one name."""
+        return f"{self.tenant}{_SEPARATOR}{self.name}" if self.tenant else self.name
 
 
 ANYONE = Actor("anyone")
-"""The actor of every request while there are no tokens."""
+"""The actor of every request at an open hub: one that was given no authenticator."""
+
+OPERATOR = Actor("hub", operator=True)
+"""Whoever holds the `Hub` object itself: its own Python methods ask as this one."""
+
+
+def shown(owner: str) -> str:
+    """An owner's name for people to read."""
+    return owner.replace(_SEPARATOR, " / ")

@@ -354,6 +354,9 @@ class Registered(Record, frozen=True):
 
 
 class SchemaQuery(Record, frozen=True):
+    """`replica` None: an operator asks. A device registers first."""
+
+    replica: Name | None = None
     version: Version = PROTOCOL_VERSION
 
 
@@ -410,7 +413,7 @@ class StateAnswer(Record, frozen=True):
 
 
 class ConflictsQuery(Record, frozen=True):
-    """`replica` None: everybody's. `after` is the last id of the page before."""
+    """`replica` None: everybody's, for operators. `after` is the last id of the page before."""
 
     replica: Name | None = None
     open_only: bool = False
@@ -425,11 +428,14 @@ class ConflictsAnswer(Record, frozen=True):
 
 
 class Resolve(Record, frozen=True):
-    """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it)."""
+    """Decide an open conflict. `take`: hub, sent, base, or value (then `value` is it).
+
+    A replica decides what became of its own edits; with `replica` None an operator decides any."""
 
     id: Count
     take: Literal["hub", "sent", "base", "value"]
     value: Decided = None
+    replica: Name | None = None
     version: Version = PROTOCOL_VERSION
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from syncline.protocol import messages
+from syncline.protocol import filebody, messages
 from syncline.protocol.messages import Record, Request
+
+Who = Literal["anyone", "replica", "operator"]
+"""Who may use a route: whoever reaches the hub, without being asked for a name; an actor in the name of a
+replica of its own that is known and not revoked, or an operator; operators alone. None is nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class Route:
     Without `body` the fields travel in the query string (a missing one is None or its default). A name
     in braces in `path` is a field too. `repeatable`: asking again changes nothing, so a transport may
     send it again when it cannot tell whether it arrived. `patience`: how many times as long as for other
-    requests the answer may take.
+    requests the answer may take. `who` may use it, nobody if it is not said; `registers`: the replica that is
+    named need not be known yet.
     """
 
     method: str
@@ -29,6 +34,8 @@ class Route:
     body: bool = False
     repeatable: bool = True
     patience: int = 1
+    who: Who | None = None
+    registers: bool = False
 
     def locate(self, request: Record) -> tuple[str, dict[str, str]]:
         """The path and the query parameters of a request."""
@@ -57,6 +64,8 @@ ROUTES = (
         messages.Registered,
         "Register a replica: scope, tables, limits, first watermark",
         body=True,
+        who="replica",
+        registers=True,
     ),
     Route(
         "GET",
@@ -64,8 +73,16 @@ ROUTES = (
         messages.SchemaQuery,
         messages.SchemaAnswer,
         "The tables as a device should have them",
+        who="replica",
     ),
-    Route("GET", "/sync/changes", messages.Pull, messages.Changes, "Pull: everything new after a watermark"),
+    Route(
+        "GET",
+        "/sync/changes",
+        messages.Pull,
+        messages.Changes,
+        "Pull: everything new after a watermark",
+        who="replica",
+    ),
     Route(
         "POST",
         "/sync/changes",
@@ -74,6 +91,7 @@ ROUTES = (
         "Push; with a pull inside, the pull too. This is the everyday sync",
         body=True,
         repeatable=False,
+        who="replica",
     ),
     Route(
         "POST",
@@ -82,6 +100,7 @@ ROUTES = (
         messages.PushBegun,
         "Begin a large push; says which chunks the hub has already",
         body=True,
+        who="replica",
     ),
     Route(
         "PUT",
@@ -90,6 +109,7 @@ ROUTES = (
         messages.ChunkKept,
         "Upload one chunk of a large push",
         body=True,
+        who="replica",
     ),
     Route(
         "POST",
@@ -99,6 +119,7 @@ ROUTES = (
         "The verdict on a large push, without doing it",
         body=True,
         patience=20,
+        who="replica",
     ),
     Route(
         "POST",
@@ -109,6 +130,7 @@ ROUTES = (
         body=True,
         repeatable=False,
         patience=20,
+        who="replica",
     ),
     Route(
         "DELETE",
@@ -116,22 +138,39 @@ ROUTES = (
         messages.ForgetPush,
         messages.PushForgotten,
         "Forget what was uploaded of a large push",
+        who="replica",
     ),
-    Route("GET", "/sync/snapshot", messages.Snapshot, messages.SnapshotPage, "Hydrate, one chunk of rows"),
+    Route(
+        "GET",
+        "/sync/snapshot",
+        messages.Snapshot,
+        messages.SnapshotPage,
+        "Hydrate, one chunk of rows",
+        who="replica",
+    ),
     Route(
         "GET",
         "/sync/verify",
         messages.Verify,
         messages.Verified,
         "Compare digests, then rows, with the centre",
+        who="replica",
     ),
-    Route("GET", "/sync/state", messages.StateQuery, messages.StateAnswer, "A replica as the hub sees it"),
+    Route(
+        "GET",
+        "/sync/state",
+        messages.StateQuery,
+        messages.StateAnswer,
+        "A replica as the hub sees it",
+        who="replica",
+    ),
     Route(
         "GET",
         "/sync/conflicts",
         messages.ConflictsQuery,
         messages.ConflictsAnswer,
         "Conflicts that the hub has settled or keeps open",
+        who="replica",
     ),
     Route(
         "POST",
@@ -141,7 +180,26 @@ ROUTES = (
         "Decide an open conflict",
         body=True,
         repeatable=False,
+        who="replica",
     ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A path that carries no message, and who may use it: nobody if it is not said."""
+
+    method: str
+    path: str
+    summary: str
+    who: Who | None = None
+
+
+PLAIN = (
+    Plain("GET", "/health", "The process answers", who="anyone"),
+    Plain("GET", "/ready", "The central database is reachable and prepared", who="anyone"),
+    Plain("GET", "/openapi.json", "This document", who="anyone"),
+    Plain("GET", filebody.PATH, "Hydrate by file: a complete replica, built by the hub", who="replica"),
 )
 
 BY_REQUEST: Mapping[type[Record], Route] = {route.request: route for route in ROUTES}

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import ProtocolError, UsageError
+from syncline.errors import UsageError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
+from syncline.replica.session import ask_known
 from syncline.replica.store import Store
 
 PAGE = 500
@@ -49,9 +50,8 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
             f"conflict {number} was noted by this replica, the hub does not know it",
             remedy="Write the value you want into the table; the next sync sends it.",
         )
-    note = yield Resolve(number, take, value)  # type: ignore[arg-type]
-    if not isinstance(note, ConflictNote):
-        raise ProtocolError(f"the hub answered {type(note).__name__} where a conflict belongs")
+    request = Resolve(number, take, value, store.state().replica)  # type: ignore[arg-type]
+    note = yield from ask_known(store, request, ConflictNote)
     with store.transaction():
         keep_conflicts(store, [note])
     return note
@@ -91,9 +91,8 @@ def _ask_for(store: Store, numbers: Collection[int]) -> Flow[list[ConflictNote]]
     replica, after = store.state().replica, min(numbers, default=0) - 1
     found: list[ConflictNote] = []
     while numbers:
-        answer = yield ConflictsQuery(replica, False, after, PAGE)
-        if not isinstance(answer, ConflictsAnswer):
-            raise ProtocolError(f"the hub answered {type(answer).__name__} where conflicts belong")
+        query = ConflictsQuery(replica, False, after, PAGE)
+        answer = yield from ask_known(store, query, ConflictsAnswer)
         found += [note for note in answer.conflicts if note.id in numbers]
         if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(numbers)):
             break

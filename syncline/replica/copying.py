@@ -39,14 +39,14 @@ def strip(store: Store) -> None:
         store.set_state(hub_url=None, last_sync=None)
 
 
-def adopt(store: Store, hub_url: str | None) -> Flow[None]:
-    """Make a file for copying this device's own replica; any other file is left alone.
+def adopt(store: Store, hub_url: str | None, replica: str) -> Flow[None]:
+    """Make a file for copying this device's own replica, with this id; any other file is left alone.
 
     StoreError `hydrate_stale` if it is of another hub or schema; WatermarkRefused if it is too old.
     """
     if not is_for_copying(store):
         return
-    state, replica = store.state(), str(uuid.uuid4())
+    state = store.state()
     request = Register(replica, state.fingerprint, previous=state.replica, watermark=state.watermark)
     answer = yield from ask(request, Registered)
     if (answer.hub, answer.schema) != (state.hub, state.fingerprint):

@@ -36,6 +36,7 @@ from syncline.replica.store import Store
 from syncline.replica.work import Work, load_held, save_held
 
 SUFFIX = ".hydrating"
+_ID = ".id"
 _SIDES = ("", "-wal", "-shm", "-journal")
 """What SQLite keeps beside a file, by suffix."""
 
@@ -53,6 +54,22 @@ def refuse_existing(file: str) -> None:
             code="file_exists",
             remedy="Choose another name, or make its tables take part: syncline track FILE TABLE --hub URL",
         )
+
+
+def building_id(file: str) -> str:
+    """The id of the replica that is being built: the same in every attempt, for the hub knows it already."""
+    beside = Path(building_path(file) + _ID)
+    try:
+        return str(uuid.UUID(beside.read_text("ascii")))
+    except (FileNotFoundError, ValueError):
+        replica = str(uuid.uuid4())
+        beside.write_text(replica, "ascii")
+        return replica
+
+
+def forget_id(file: str) -> None:
+    """The replica is complete and knows its own id, or the next one is to be another."""
+    Path(building_path(file) + _ID).unlink(missing_ok=True)
 
 
 def discard_building(file: str) -> None:
@@ -120,7 +137,7 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
             )
         return Device.load(store)
     answer = yield from ask(Register(replica), Registered)
-    schema = yield from fetch_schema(answer.schema)
+    schema = yield from fetch_schema(replica, answer.schema)
     with store.transaction():
         store.prepare(replica)
         note_hub(store, answer, schema, hub_url)

@@ -29,7 +29,7 @@ from syncline.replica.push import FileIsCopy, forget, forget_stage, send
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.reports import Recovered
 from syncline.replica.sent import lose_after, sweep_sent
-from syncline.replica.session import ask, register, take_new_identity
+from syncline.replica.session import ask_known, register, take_new_identity
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
 from syncline.replica.work import Work
@@ -115,7 +115,7 @@ def confirm(device: Device) -> Flow[None]:
     state = store.state()
     if state.push <= state.covered or in_flight(store) is not None:
         return
-    answer = yield from ask(StateQuery(state.replica), StateAnswer)
+    answer = yield from ask_known(store, StateQuery(state.replica), StateAnswer)
     if answer.push < state.push:
         raise WatermarkRefused(
             f"the centre has lost push {answer.push + 1} of this replica",

@@ -50,9 +50,9 @@ def register(store: Store) -> Flow[Registered]:
     return answer
 
 
-def fetch_schema(expected: str) -> Flow[Schema]:
-    """The hub's tables, as they should be on the device."""
-    answer = yield from ask(SchemaQuery(), SchemaAnswer)
+def fetch_schema(replica: str, expected: str) -> Flow[Schema]:
+    """The hub's tables, as they should be on the device. The replica has registered."""
+    answer = yield from ask(SchemaQuery(replica), SchemaAnswer)
     schema = from_plain({"tables": answer.tables, "used": answer.used})
     if schema.fingerprint != expected or answer.fingerprint != expected:
         raise SchemaChanged(

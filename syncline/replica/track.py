@@ -75,7 +75,7 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
             code="other_hub",
             remedy="Give the URL of the hub that the file belongs to.",
         )
-    schema = yield from fetch_schema(answer.schema)
+    schema = yield from fetch_schema(replica, answer.schema)
     _check_fit(store, schema, names)
     if state is not None and state.fingerprint not in (None, answer.schema) and store.numbers():
         raise SchemaChanged("the hub's schema is not the one that the tracked tables have")

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from syncline.protocol import filebody
-from syncline.protocol.routes import ROUTES
+from syncline.protocol.routes import PLAIN, ROUTES
 from syncline.server.centre import Centre
+from syncline.server.door import Answer, Authenticator, Door
 from syncline.server.exchange import Exchange
 from syncline.server.lanes import Lanes
 from syncline.server.openapi import document
@@ -25,22 +26,36 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 THREADS = 8
 
 
-def create_app(hub: Centre, *, threads: int = THREADS, snapshots: Snapshots | None = None) -> Starlette:
-    """Return the hub as an ASGI application. Without `snapshots` devices hydrate by rows alone.
+def create_app(
+    hub: Centre,
+    *,
+    authenticate: Authenticator | None = None,
+    threads: int = THREADS,
+    snapshots: Snapshots | None = None,
+) -> Starlette:
+    """Return the hub as an ASGI application.
+
+    `authenticate` is called with each request and returns the `syncline.Actor` who is behind it, or None for
+    nobody (401). Without one the hub is open: whoever reaches it is `ANYONE`. Without `snapshots` devices
+    hydrate by rows alone.
 
     At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of
     its own, so it can be mounted as it is; it does not close the hub.
     """
     lanes = Lanes(threads)
-    probes = Probes(hub, lanes)
+    door, probes = Door(authenticate), Probes(hub, lanes)
+    plain: dict[str, Answer] = {
+        "/health": probes.health,
+        "/ready": probes.ready,
+        "/openapi.json": document,
+        filebody.PATH: SnapshotFile(snapshots, lanes).answer,
+    }
     by_path: dict[str, dict[str, Endpoint]] = {
-        "/health": {"GET": probes.health},
-        "/ready": {"GET": probes.ready},
-        "/openapi.json": {"GET": document},
-        filebody.PATH: {"GET": SnapshotFile(snapshots, lanes).answer},
+        entry.path: {entry.method: door.guarded(entry, plain[entry.path])} for entry in PLAIN
     }
     for route in ROUTES:
-        by_path.setdefault(route.path, {})[route.method] = Exchange(hub, route, lanes).answer
+        endpoint = door.guarded(route, Exchange(hub, route, lanes).answer)
+        by_path.setdefault(route.path, {})[route.method] = endpoint
     app = Starlette(
         routes=[
             Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from syncline.errors import Malformed, SynclineError, TooLarge
-from syncline.model.actor import ANYONE, Actor
+from syncline.model.actor import Actor
 from syncline.protocol import codec, compression, messages, negotiation, versions
 from syncline.protocol.messages import Record
 from syncline.protocol.negotiation import Form
@@ -46,11 +46,11 @@ class Exchange:
         self._route = route
         self._lanes = lanes
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, actor: Actor) -> Response:
         """The answer to a request, or the problem with it. Never raises."""
         where = f"{self._route.method} {self._route.path}"
         try:
-            terms = self._agree(request.headers)
+            terms = self._agree(request.headers, actor)
             if not self._route.body:
                 fields = _query(request, self._route)
                 return await self._lanes.run(lambda: self._ask(fields, terms))
@@ -64,11 +64,11 @@ class Exchange:
         except Exception as error:
             return unexpected(error, where)
 
-    def _agree(self, headers: Headers) -> _Terms:
+    def _agree(self, headers: Headers, actor: Actor) -> _Terms:
         version = versions.spoken(headers.get(versions.HEADER))
         sent = negotiation.sent(headers.get("content-type")) if self._route.body else Form.JSON
         return _Terms(
-            actor=ANYONE,
+            actor=actor,
             version=version,
             sent=sent,
             answer=negotiation.accepted(headers.get("accept"), sent),

@@ -9,10 +9,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from syncline.model.actor import Actor
 from syncline.protocol import filebody, jsonform
 from syncline.protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION
 from syncline.protocol.negotiation import PROBLEM, Form
-from syncline.protocol.routes import ROUTES, Route
+from syncline.protocol.routes import PLAIN, ROUTES, Plain, Route
 from syncline.protocol.versions import HEADER
 from syncline.server.problems import BASE_HEADERS
 
@@ -24,7 +25,7 @@ _ABOUT = (
 )
 
 
-async def document(_: Request) -> Response:
+async def document(_: Request, __: Actor) -> Response:
     """The description of this interface."""
     return Response(_encoded(), headers=BASE_HEADERS, media_type=Form.JSON.value)
 
@@ -53,7 +54,7 @@ def describe() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": ".", "description": "Where this document is"}],
-        "security": [],
+        "security": [{"actor": []}],
         "tags": [
             {"name": "sync", "description": "For devices"},
             {"name": "probes", "description": "For operators"},
@@ -64,6 +65,7 @@ def describe() -> dict[str, Any]:
             "parameters": {"Protocol": _protocol_parameter()},
             "headers": {"Protocol": {"description": "The version spoken", "schema": {"type": "integer"}}},
             "responses": {"Problem": _problem_response()},
+            "securitySchemes": {"actor": _security_scheme()},
         },
     }
 
@@ -76,7 +78,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "description": (route.request.__doc__ or route.summary).strip(),
         "parameters": [{"$ref": "#/components/parameters/Protocol"}, *_parameters(route, schemas)],
         "responses": _responses(_content(route.response), f"{route.response.__name__}"),
-    }
+    } | _who(route)
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.request)}
     return operation
@@ -106,16 +108,22 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _who(route: Route | Plain) -> dict[str, Any]:
+    """Who may use it; what is open to anyone asks for no name."""
+    return {"x-who": route.who} | ({"security": []} if route.who == "anyone" else {})
+
+
 def _responses(content: dict[str, Any], description: str) -> dict[str, Any]:
     problem = {"$ref": "#/components/responses/Problem"}
     headers = {HEADER: {"$ref": "#/components/headers/Protocol"}}
     answer = {"description": description, "headers": headers, "content": content}
-    return {"200": answer, "4XX": problem, "5XX": problem}
+    refused = {"401": problem, "403": problem}
+    return {"200": answer, **refused, "4XX": problem, "5XX": problem}
 
 
 def _file() -> dict[str, Any]:
     """The path that answers with a file."""
-
+    (entry,) = [entry for entry in PLAIN if entry.path == filebody.PATH]
     text = {"type": "string"}
 
     def parameter(name: str, place: str, description: str) -> dict[str, Any]:
@@ -134,37 +142,53 @@ def _file() -> dict[str, Any]:
     operation = {
         "operationId": "snapshotFile",
         "tags": ["sync"],
-        "summary": "Hydrate by file: a complete replica, built by the hub",
+        "summary": entry.summary,
         "description": (
             f"One {filebody.CODING} frame of an SQLite file (Content-Encoding). 503 `snapshot_building` "
             "while it is being built: ask again after Retry-After. 404 `no_snapshot`: hydrate by rows. The "
-            "file has an id that nobody pushes with: register with `previous` (that id) and `watermark`, "
-            "both in its `_sync_state`, and go on with the answer's."
+            "file has an id that nobody pushes with: register again, with `previous` (that id) and "
+            "`watermark`, both in its `_sync_state`, and go on with the answer's."
         ),
         "parameters": [
             {"$ref": "#/components/parameters/Protocol"},
+            parameter("replica", "query", "The replica that is to be filled; it has registered"),
             parameter("schema", "query", "The fingerprint of the schema"),
             parameter("Range", "header", "`bytes=N-`: from this byte on"),
             parameter("If-Range", "header", "The ETag of the file that the range is meant for"),
         ],
         "responses": {**responses, "206": part},
-    }
+    } | _who(entry)
     return {filebody.PATH: {"get": operation}}
 
 
 def _probes() -> dict[str, Any]:
     """The paths that carry no message."""
     told = {
-        "/health": ("health", "The process answers", {"status", "protocol", "oldest_protocol"}),
-        "/ready": ("ready", "The central database is reachable and prepared", {"status"}),
-        "/openapi.json": ("openapi", "This document", {"openapi", "info", "paths"}),
+        "/health": ("health", {"status", "protocol", "oldest_protocol"}),
+        "/ready": ("ready", {"status"}),
+        "/openapi.json": ("openapi", {"openapi", "info", "paths"}),
     }
     paths = {}
-    for path, (name, summary, fields) in told.items():
-        content = {Form.JSON.value: {"schema": {"type": "object", "required": sorted(fields)}}}
-        operation = {"operationId": name, "tags": ["probes"], "summary": summary}
-        paths[path] = {"get": operation | {"responses": _responses(content, summary)}}
+    for entry in PLAIN:
+        if entry.path in told:
+            name, fields = told[entry.path]
+            content = {Form.JSON.value: {"schema": {"type": "object", "required": sorted(fields)}}}
+            operation = {"operationId": name, "tags": ["probes"], "summary": entry.summary} | _who(entry)
+            paths[entry.path] = {"get": operation | {"responses": _responses(content, entry.summary)}}
     return paths
+
+
+def _security_scheme() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "description": (
+            "What a device sends (`--token`). The application that the hub is part of says who that is; it "
+            "may go by something else, as a session of its own. 401: it knows nobody. An open hub asks for "
+            "no name. `x-who` of an operation: anyone; a replica, which must have been registered by whoever "
+            "asks and not be locked out; or operators alone (403)."
+        ),
+    }
 
 
 def _protocol_parameter() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from syncline.errors import SynclineError
+from syncline.model.actor import Actor
 from syncline.protocol.messages import OLDEST_VERSION, PROTOCOL_VERSION
 from syncline.protocol.negotiation import Form
 from syncline.server.centre import Centre
@@ -21,10 +22,10 @@ class Probes:
         self._hub = hub
         self._lanes = lanes
 
-    async def health(self, _: Request) -> Response:
+    async def health(self, _: Request, __: Actor) -> Response:
         return _said(status="ok", protocol=PROTOCOL_VERSION, oldest_protocol=OLDEST_VERSION)
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, _: Request, __: Actor) -> Response:
         try:
             await self._lanes.run(self._hub.ready)
         except SynclineError as error:

@@ -31,6 +31,8 @@ def problem(error: SynclineError, headers: Mapping[str, str] | None = None) -> R
     all_headers = {**BASE_HEADERS, **(headers or {})}
     if "retry_after" in content:
         all_headers["retry-after"] = str(content["retry_after"])
+    if content["status"] == 401:
+        all_headers["www-authenticate"] = "Bearer"
     if error.code == "coding_unsupported":
         all_headers["accept-encoding"] = ACCEPT_ENCODING
     if error.code == "media_type_unsupported":

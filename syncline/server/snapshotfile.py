@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from syncline.errors import Malformed, NoSnapshot, ProtocolError, SnapshotBuilding, SynclineError
-from syncline.model.actor import ANYONE
+from syncline.model.actor import Actor
 from syncline.protocol import compression, filebody, versions
 from syncline.server.lanes import Lanes
 from syncline.server.problems import BASE_HEADERS, problem, refused, unexpected
@@ -30,11 +30,11 @@ class SnapshotFile:
     def __init__(self, snapshots: Snapshots | None, lanes: Lanes) -> None:
         self._snapshots, self._lanes = snapshots, lanes
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request, actor: Actor) -> Response:
         """The file, or the problem with it. Never raises."""
         try:
-            schema, etag = _wanted(request)
-            kept, opened = await self._lanes.run(lambda: self._open(schema, etag))
+            replica, schema, etag = _wanted(request)
+            kept, opened = await self._lanes.run(lambda: self._open(actor, replica, schema, etag))
             try:
                 return await _served(request, kept, opened)
             except BaseException:
@@ -49,10 +49,10 @@ class SnapshotFile:
         except Exception as error:
             return unexpected(error, _WHERE)
 
-    def _open(self, schema: str, etag: str | None) -> tuple[Kept, BinaryIO]:
+    def _open(self, actor: Actor, replica: str, schema: str, etag: str | None) -> tuple[Kept, BinaryIO]:
         if self._snapshots is None:
             raise NoSnapshot("this hub keeps no files to hydrate from")
-        return self._snapshots.open(ANYONE, schema, etag)
+        return self._snapshots.open(actor, replica, schema, etag)
 
 
 class _Beyond(ProtocolError):
@@ -66,15 +66,16 @@ class _Beyond(ProtocolError):
         self.size = size
 
 
-def _wanted(request: Request) -> tuple[str, str | None]:
-    """The schema asked for, and the ETag of what the device has a part of."""
+def _wanted(request: Request) -> tuple[str, str, str | None]:
+    """Who is to be filled, the schema asked for, and the ETag of what the device has a part of."""
     versions.spoken(request.headers.get(versions.HEADER))
     schema = request.query_params.get("schema")
-    if not schema:
-        raise Malformed("the query names no schema")
+    replica = request.query_params.get("replica")
+    if not schema or not replica:
+        raise Malformed("the query names no schema, or no replica")
     if compression.choose(request.headers.get("accept-encoding", "*")) != filebody.CODING:
         raise NoSnapshot(f"the file travels in {filebody.CODING} only")
-    return schema, request.headers.get("if-range")
+    return replica, schema, request.headers.get("if-range")
 
 
 async def _served(request: Request, kept: Kept, opened: BinaryIO) -> Response:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -84,13 +84,15 @@ class Snapshots:
                 remedy="Correct [hub] snapshots in syncline.toml.",
             ) from error
 
-    def open(self, actor: Actor, schema: str, etag: str | None = None) -> tuple[Kept, BinaryIO]:
+    def open(self, actor: Actor, replica: str, schema: str, etag: str | None = None) -> tuple[Kept, BinaryIO]:
         """The file for what this actor may have, open; the newest, or the one of `etag` while it is good.
 
-        SnapshotBuilding while there is none yet (a build has been begun), NoSnapshot if there will be
-        none, SchemaChanged if the schema is not the present one.
+        `replica` is to be filled from it. SnapshotBuilding while there is none yet (a build has been begun),
+        NoSnapshot if there will be none, SchemaChanged if the schema is not the present one; whatever the
+        hub's gate refuses the replica with.
         """
-        state = cast(m.StateAnswer, self._hub.handle(actor, m.StateQuery("snapshot")))
+        state = cast(m.StateAnswer, self._hub.handle(actor, m.StateQuery(replica)))
+        actor = builder_for(actor)
         if state.schema != schema:
             self._rows(actor, schema)  # looks again, and refuses
         key = _key(state.hub, schema, actor)
@@ -202,6 +204,11 @@ class Snapshots:
             time.perf_counter() - start,
             extra={"action": "snapshot_built", "bytes": size, "kept": size <= self._size},
         )
+
+
+def builder_for(actor: Actor) -> Actor:
+    """Who builds the files for what this actor may have: an operator, for what is built is no replica."""
+    return replace(actor, name="snapshots", operator=True)
 
 
 class _Asking:

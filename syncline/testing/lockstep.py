@@ -15,6 +15,7 @@ from typing import Any
 from syncline.databases.sqlite import open_database
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
+from syncline.model.actor import Actor
 from syncline.model.values import Value
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_groups, open_push, undelta
@@ -82,7 +83,7 @@ class Watched:
     def __init__(self, world: Lockstep, phone_name: str) -> None:
         self._world, self._name = world, phone_name
 
-    def handle(self, actor: Any, request: m.Request) -> m.Response:
+    def handle(self, actor: Actor, request: m.Request) -> m.Response:
         return self._world.handle(self._name, actor, request)
 
 
@@ -111,13 +112,13 @@ class Lockstep:
     def _add_phone(self, name: str) -> None:
         store = CrashingStore.open_private(":memory:")
         assert isinstance(store, CrashingStore)
-        inner = LocalTransport(Watched(self, name))
+        inner = LocalTransport(Watched(self, name), Actor(name))
         transport = FaultyTransport(inner, self.rng, lambda: self.edit(self.phones[name]))
         skew = self.rng.choice([0, 0, -5000, 7000, 1_000_000])
         phone = Phone(ReferenceReplica(name, self.rules), store, transport, skew)
         store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
         self.phones[name] = phone
-        run(fill(store, None, silent, name), LocalTransport(self.hub))
+        run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
 
     def close(self) -> None:
         """Give back every database."""
@@ -183,7 +184,7 @@ class Lockstep:
 
     # The reference follows
 
-    def handle(self, name: str, actor: Any, request: m.Request) -> m.Response:
+    def handle(self, name: str, actor: Actor, request: m.Request) -> m.Response:
         """Let hub and reference answer the same request and compare what they say."""
         phone = self.phones[name]
         if isinstance(request, m.Push | m.CommitPush):

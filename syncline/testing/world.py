@@ -17,6 +17,7 @@ from syncline.databases.sqlite.errors import mapped
 from syncline.errors import DatabaseError, StoreConstraint
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
+from syncline.model.actor import Actor
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Limits
 from syncline.replica.device import Device
@@ -100,10 +101,10 @@ class World:
     def _phone(self, name: str) -> Phone:
         store = CrashingStore.open_private(":memory:")
         assert isinstance(store, CrashingStore)
-        transport = FaultyTransport(LocalTransport(self.hub), self.rng, lambda: self.edit(phone))
+        transport = FaultyTransport(LocalTransport(self.hub, Actor(name)), self.rng, lambda: self.edit(phone))
         phone = Phone(name, store, transport, self.rng.choice([0, 0, -5000, 7000, 1_000_000]))
         store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
-        run(fill(store, None, silent, name), LocalTransport(self.hub))
+        run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
         return phone
 
     def close(self) -> None:

@@ -60,13 +60,13 @@ class Arriving:
 class FileSource(Protocol):
     """A transport that can carry the hub's ready file.
 
-    With `etag` the file from byte `start` on, if it is still that one; otherwise from its beginning.
-    Raises NoSnapshot (SnapshotBuilding while it is being built), TransportError when it breaks, also
-    while pieces arrive.
+    `replica` is to be filled from it, and is known to the hub. With `etag` the file from byte `start` on, if
+    it is still that one; otherwise from its beginning. Raises NoSnapshot (SnapshotBuilding while it is being
+    built), TransportError when it breaks, also while pieces arrive.
     """
 
     def snapshot(
-        self, schema: str, start: int = 0, etag: str | None = None
+        self, replica: str, schema: str, start: int = 0, etag: str | None = None
     ) -> AbstractContextManager[Arriving]: ...
 
 
@@ -90,7 +90,7 @@ class Download:
         self._unpacking = Path(building + ".unpacking")
         self._progress, self._pause = progress, pause
 
-    def fetch(self, source: FileSource, schema: str) -> bool:
+    def fetch(self, source: FileSource, replica: str, schema: str) -> bool:
         """Put the unpacked file in its place. False if the hub has none that is any good.
 
         TransportError if the network is gone; the same call goes on from there. StoreError for the disk.
@@ -98,7 +98,7 @@ class Download:
         with _disk(self._building):
             for _ in range(ATTEMPTS):
                 try:
-                    note = self._fetched(source, schema)
+                    note = self._fetched(source, replica, schema)
                     self._unpack(note.digest)
                 except (DigestMismatch, Malformed) as error:
                     self.forget()
@@ -121,13 +121,13 @@ class Download:
         for path in (self._json, self._part, self._unpacking):
             path.unlink(missing_ok=True)
 
-    def _fetched(self, source: FileSource, schema: str) -> _Note:
+    def _fetched(self, source: FileSource, replica: str, schema: str) -> _Note:
         """Fetch all of the file into the part."""
         waited, failures = 0, 0
         while True:
             before = self._size()
             try:
-                return self._once(source, schema)
+                return self._once(source, replica, schema)
             except SnapshotBuilding as error:
                 seconds = RETRY_AFTER[error.code]
                 if waited >= PATIENCE:
@@ -141,13 +141,13 @@ class Download:
                     raise
                 self._pause(PAUSES[failures - 1])
 
-    def _once(self, source: FileSource, schema: str) -> _Note:
+    def _once(self, source: FileSource, replica: str, schema: str) -> _Note:
         note, have = self._noted(schema), self._size()
         if note is not None and have == note.size:
             return note
         if note is None or have > note.size:
             note, have = None, 0
-        with source.snapshot(schema, have, note.etag if note else None) as arriving:
+        with source.snapshot(replica, schema, have, note.etag if note else None) as arriving:
             if note is None or arriving.etag != note.etag or arriving.start != have:
                 if arriving.start != 0:
                     raise Malformed("the hub sent a part of another file")

@@ -88,14 +88,17 @@ class HttpTransport:
         return cast(Response, self._patiently(built, route))
 
     @contextmanager
-    def snapshot(self, schema: str, start: int = 0, etag: str | None = None) -> Iterator[Arriving]:
+    def snapshot(
+        self, replica: str, schema: str, start: int = 0, etag: str | None = None
+    ) -> Iterator[Arriving]:
         """The hub's ready file; see `transports.download.FileSource`."""
         headers = {"accept-encoding": filebody.CODING}
         if etag is not None:
             headers |= {"range": f"bytes={start}-", "if-range": etag}
         try:
+            params = {"replica": replica, "schema": schema}
             with self._client.stream(
-                "GET", self.url + filebody.PATH, params={"schema": schema}, headers=headers
+                "GET", self.url + filebody.PATH, params=params, headers=headers
             ) as answer:
                 yield self._arriving(answer, start)
         except httpx2.HTTPError as error:

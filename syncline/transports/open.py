@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 
 from syncline.errors import SynclineError, UsageError, WatermarkRefused
 from syncline.protocol.flows import Transport, run
-from syncline.protocol.messages import SchemaAnswer, SchemaQuery
+from syncline.protocol.messages import Register, Registered
 from syncline.replica.copying import adopt
-from syncline.replica.hydrate import building_path, discard_building, fill, finish, refuse_existing
+from syncline.replica.hydrate import (
+    building_id,
+    building_path,
+    discard_building,
+    fill,
+    finish,
+    forget_id,
+    refuse_existing,
+)
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
@@ -20,7 +28,7 @@ from syncline.transports.local import LocalTransport
 if TYPE_CHECKING:
     from syncline.hub.engine import Hub
 
-_BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged")
+_BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged", "replica_of_another")
 """What is wrong with a file that an earlier attempt has left or the hub has built, by code."""
 
 
@@ -72,22 +80,29 @@ def clone_over(
     path = os.fspath(file)
     refuse_existing(path)
     download = Download(building_path(path), progress)
-    if isinstance(transport, FileSource) and not Path(building_path(path)).exists():
-        download.fetch(transport, _schema(transport))
     try:
+        _fetch(path, transport, download)
         _fill(path, hub_url, transport, progress)
     except SynclineError as error:
         if error.code not in _BEGIN_ANEW and not isinstance(error, WatermarkRefused):
             raise
         discard_building(path)
+        if error.code == "replica_of_another":  # somebody else has begun here
+            forget_id(path)
         _fill(path, hub_url, transport, progress)
     download.forget()
+    forget_id(path)
 
 
-def _schema(transport: Transport) -> str:
-    answer = transport.send(SchemaQuery())
-    assert isinstance(answer, SchemaAnswer), "a transport answers as the route says"
-    return answer.fingerprint
+def _fetch(path: str, transport: Transport, download: Download) -> None:
+    """The hub's ready file, if there is one and nothing is there yet. Only a replica that the hub knows gets
+    it, so it registers first."""
+    if not isinstance(transport, FileSource) or Path(building_path(path)).exists():
+        return
+    replica = building_id(path)
+    answer = transport.send(Register(replica))
+    assert isinstance(answer, Registered), "a transport answers as the route says"
+    download.fetch(transport, replica, answer.schema)
 
 
 def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:
@@ -96,8 +111,8 @@ def _fill(path: str, url: str | None, transport: Transport, progress: Progress) 
     try:
         if store.is_replica:
             store.check()
-        run(adopt(store, url), transport)
-        run(fill(store, url, progress), transport)
+        run(adopt(store, url, building_id(path)), transport)
+        run(fill(store, url, progress, building_id(path)), transport)
         finish(store, path)
     finally:
         store.close()

@@ -180,10 +180,14 @@ def test_an_open_conflict_is_listed_and_decided_over_json(url: str, meet: Meet, 
         person = two.tables.index("person")
         detail = messages.Detail(person, [1], [0], ["Ann"], ["Anne", -0.0, b"\0\xff"])
         verdict = two.ask(msgspec.structs.replace(late, details=[detail]), messages.Verdict)
-    (note,) = httpx2.get(url + "/sync/conflicts", params={"open_only": "true"}).json()["conflicts"]
+    asked = {"replica": "r2", "open_only": "true"}
+    (note,) = httpx2.get(url + "/sync/conflicts", params=asked).json()["conflicts"]
     assert (note["table"], note["column"], note["outcome"]) == ("person", "name", "open")
     assert (note["base"], note["sent"], note["hub"]) == ("Ann", "Anne", "Anna")
-    decided = httpx2.post(f"{url}/sync/conflicts/{note['id']}", json={"take": "sent"})
+    place = f"{url}/sync/conflicts/{note['id']}"
+    others = httpx2.post(place, json={"take": "sent", "replica": "r1"})
+    assert (others.status_code, others.json()["code"]) == (404, "unknown_conflict")
+    decided = httpx2.post(place, json={"take": "sent", "replica": "r2"})
     assert (decided.status_code, decided.json()["outcome"]) == (200, "resolved")
     assert rows_of(central, "SELECT name FROM person WHERE id = 1") == [("Anne",)]
 

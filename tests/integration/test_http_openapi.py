@@ -19,7 +19,7 @@ from syncline.protocol import codec, messages
 from syncline.protocol.body import seal
 from syncline.protocol.messages import Record
 from syncline.protocol.negotiation import Form
-from syncline.protocol.routes import ROUTES, Route
+from syncline.protocol.routes import PLAIN, ROUTES, Route
 from syncline.protocol.status import to_problem
 from syncline.server.openapi import describe
 
@@ -77,12 +77,23 @@ def test_the_document_is_valid_openapi() -> None:
 def test_every_route_is_described_with_both_forms_and_its_errors() -> None:
     for route in ROUTES:
         described = operation(route)
-        assert set(described["responses"]) == {"200", "4XX", "5XX"}
+        assert set(described["responses"]) == {"200", "401", "403", "4XX", "5XX"}
+        assert described["x-who"] == route.who
+        assert "security" not in described  # that of the whole document holds
         assert set(described["responses"]["200"]["content"]) == {form.value for form in Form}
         assert ("requestBody" in described) == route.body
         assert described["summary"]
         assert described["description"]
-    assert {"/health", "/ready", "/openapi.json"} <= set(DOCUMENT["paths"])
+
+
+def test_every_other_path_is_described_and_says_who_may_use_it() -> None:
+    (everywhere,) = DOCUMENT["security"]
+    assert set(everywhere) <= set(DOCUMENT["components"]["securitySchemes"])
+    for entry in PLAIN:
+        described = DOCUMENT["paths"][entry.path][entry.method.lower()]
+        assert described["x-who"] == entry.who
+        assert (described.get("security") == []) == (entry.who == "anyone")
+    assert set(DOCUMENT["paths"]) == {entry.path for entry in (*PLAIN, *ROUTES)}
 
 
 def test_every_field_of_a_question_is_a_parameter() -> None:
@@ -101,6 +112,8 @@ def test_every_field_of_a_question_is_a_parameter() -> None:
 def test_nothing_is_described_that_is_not_used() -> None:
     used = set(references(DOCUMENT))
     for kind, parts in DOCUMENT["components"].items():
+        if kind == "securitySchemes":  # named without a reference
+            continue
         questions = {route.request.__name__ for route in ROUTES if not route.body}
         unused = {name for name in parts if f"#/components/{kind}/{name}" not in used}
         assert unused <= questions

@@ -34,6 +34,8 @@ CREATE TABLE leaf (a TEXT, b BLOB, node INTEGER REFERENCES node (id) ON DELETE C
 CREATE INDEX leaf_node ON leaf (node);
 """
 ROWS = 3_000
+FILLED = "filled"
+"""A replica that is known and asks for the file."""
 
 
 class Counting:
@@ -82,6 +84,7 @@ class Centre:
             self.sql.execute("COMMIT")
         self.hub = syncline.Hub(f"sqlite:///{folder}/centre.db")
         self.hub.init()
+        self.hub.handle(ANYONE, Register(FILLED))
         self.asking = Counting(self.hub)
         self.now = 1_000.0
         self.snapshots = self.keeping()
@@ -96,10 +99,10 @@ class Centre:
     def built(self) -> Kept:
         """The file, once it is there."""
         try:
-            kept, opened = self.snapshots.open(ANYONE, self.hub.schema.fingerprint)
+            kept, opened = self.snapshots.open(ANYONE, FILLED, self.hub.schema.fingerprint)
         except SnapshotBuilding:
             self.snapshots.wait()
-            kept, opened = self.snapshots.open(ANYONE, self.hub.schema.fingerprint)
+            kept, opened = self.snapshots.open(ANYONE, FILLED, self.hub.schema.fingerprint)
         opened.close()
         return kept
 
@@ -140,9 +143,11 @@ class Breaking(HttpTransport):
         self.begun: list[int] = []
 
     @contextmanager
-    def snapshot(self, schema: str, start: int = 0, etag: str | None = None) -> Iterator[Arriving]:
+    def snapshot(
+        self, replica: str, schema: str, start: int = 0, etag: str | None = None
+    ) -> Iterator[Arriving]:
         self.starts.append(start)
-        with super().snapshot(schema, start, etag) as arriving:
+        with super().snapshot(replica, schema, start, etag) as arriving:
             self.begun.append(arriving.start)
             yield Arriving(
                 arriving.start, arriving.size, arriving.etag, arriving.digest, self.cut(arriving.pieces)
@@ -273,13 +278,13 @@ def test_two_server_processes_with_one_folder_build_once(centre: Centre) -> None
     centre.asking.go.clear()
     for snapshots in (centre.snapshots, other):
         with pytest.raises(SnapshotBuilding):
-            snapshots.open(ANYONE, centre.hub.schema.fingerprint)
+            snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
     centre.asking.go.set()
     centre.snapshots.wait()
     other.wait()
     assert len(centre.asking.chunks()) == 1
     assert len(centre.kept()) == 1
-    other.open(ANYONE, centre.hub.schema.fingerprint)[1].close()
+    other.open(ANYONE, FILLED, centre.hub.schema.fingerprint)[1].close()
 
 
 @pytest.mark.parametrize("after", [1, 1_000, 20_000])
@@ -312,11 +317,13 @@ class Once:
         self.inner.close()
 
     @contextmanager
-    def snapshot(self, schema: str, start: int = 0, etag: str | None = None) -> Iterator[Arriving]:
+    def snapshot(
+        self, replica: str, schema: str, start: int = 0, etag: str | None = None
+    ) -> Iterator[Arriving]:
         if self.lost:
             raise TransportError("switched off", code="not_a_hub")
         self.lost = True
-        with self.inner.snapshot(schema, start, etag) as arriving:
+        with self.inner.snapshot(replica, schema, start, etag) as arriving:
             yield arriving
 
 
@@ -393,7 +400,7 @@ def test_a_kill_between_the_file_and_its_new_identity_loses_nothing(centre: Cent
 
     class Cut(HttpTransport):
         def send(self, request: Request) -> Response:
-            if isinstance(request, Register):
+            if isinstance(request, Register) and request.previous is not None:
                 raise TransportError("the network is gone")
             return super().send(request)
 
@@ -412,7 +419,7 @@ def test_a_kill_between_the_file_and_its_new_identity_loses_nothing(centre: Cent
 
 def test_the_building_is_no_replica_of_the_hub(centre: Centre) -> None:
     centre.built()
-    assert centre.sql.execute("SELECT count(*) FROM _sync_hub_clients").fetchone() == (0,)
+    assert centre.sql.execute("SELECT replica FROM _sync_hub_clients").fetchall() == [(FILLED,)]
 
 
 def test_a_hub_that_keeps_no_files_is_hydrated_from_by_rows(centre: Centre) -> None:
@@ -425,7 +432,7 @@ def test_a_hub_that_keeps_no_files_is_hydrated_from_by_rows(centre: Centre) -> N
 def test_few_rows_are_not_worth_a_file(centre: Centre) -> None:
     centre.snapshots = centre.keeping(least_rows=2 * ROWS)
     with pytest.raises(NoSnapshot, match="fewer than"):
-        centre.snapshots.open(ANYONE, centre.hub.schema.fingerprint)
+        centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
     assert centre.kept() == []
 
 
@@ -438,11 +445,11 @@ def test_an_old_file_is_renewed_in_the_background_and_an_expired_one_is_not_serv
     centre.snapshots.wait()
     second = centre.built()
     assert second.built == centre.now
-    with centre.snapshots.open(ANYONE, centre.hub.schema.fingerprint, first.etag)[1]:
+    with centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint, first.etag)[1]:
         pass  # a download of the first goes on
     centre.now += 101
     with pytest.raises(SnapshotBuilding):
-        centre.snapshots.open(ANYONE, centre.hub.schema.fingerprint)
+        centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
     centre.snapshots.wait()
     assert [path.name.split("-")[1] for path in centre.kept()] == [f"{centre.now:.3f}"]
 
@@ -502,7 +509,7 @@ def test_a_build_that_fails_is_said_and_devices_take_rows_meanwhile_l12(
 
 def get(url: str, centre: Centre, method: str = "GET", **headers: str) -> tuple[httpx2.Response, bytes]:
     sent = {"accept-encoding": "zstd", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    place = f"{url}{filebody.PATH}?schema={centre.hub.schema.fingerprint}"
+    place = f"{url}{filebody.PATH}?replica={FILLED}&schema={centre.hub.schema.fingerprint}"
     with httpx2.stream(method, place, headers=sent) as answer:
         return answer, b"".join(answer.iter_raw())
 
@@ -543,7 +550,15 @@ def test_while_it_is_built_the_answer_says_when_to_ask_again_l12(centre: Centre,
     assert (problem["code"], problem["retry_after"]) == ("snapshot_building", 1)
 
 
-@pytest.mark.parametrize(("query", "code"), [("", "malformed"), ("?schema=other", "schema_changed")])
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("", "malformed"),
+        ("?schema=other", "malformed"),
+        (f"?schema=other&replica={FILLED}", "schema_changed"),
+        ("?schema=other&replica=unheard", "unknown_replica"),
+    ],
+)
 def test_another_schema_is_refused(centre: Centre, url: str, query: str, code: str) -> None:
     assert httpx2.get(f"{url}{filebody.PATH}{query}").json()["code"] == code
 

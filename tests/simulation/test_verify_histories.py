@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from syncline.model.actor import Actor
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Request, Response
 from syncline.replica import verify as verifying
@@ -24,7 +25,7 @@ class _Busy:
     """A transport in whose every request both sides go on writing."""
 
     def __init__(self, world: World, phone: Phone) -> None:
-        self.world, self.phone, self.inner = world, phone, LocalTransport(world.hub)
+        self.world, self.phone, self.inner = world, phone, LocalTransport(world.hub, Actor(phone.name))
 
     def send(self, request: Request) -> Response:
         self._meanwhile()
@@ -49,9 +50,8 @@ class VerifiedWorld(World):
         super().exchange(phone, faults)
         if not faults or self.rng.random() < 0.5:
             verb = self.rng.choice([verify, repair])
-            report = run(
-                verb(phone.device, silent), _Busy(self, phone) if faults else LocalTransport(self.hub)
-            )
+            plain = LocalTransport(self.hub, Actor(phone.name))
+            report = run(verb(phone.device, silent), _Busy(self, phone) if faults else plain)
             assert report.differences == ()
             assert report.equal
 

@@ -10,6 +10,7 @@ import sys
 import syncline
 
 PUBLIC = [
+    "Actor",
     "Difference",
     "Hub",
     "LogEntry",

@@ -28,7 +28,7 @@ class Client:
     watermark: str = ""
     revoked: bool = False
     forgotten: bool = False
-    actor: str = ""
+    actor: str = "anyone"
 
 
 @dataclass(frozen=True, slots=True)

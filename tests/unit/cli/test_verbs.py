@@ -12,7 +12,7 @@ from syncline.cli.verbs import application
 
 LISTED = (
     "demo init doctor serve clone track sync push pull status log conflicts rejected verify"
-    " replicas forget revoke prune"
+    " replicas assign forget revoke prune"
 ).split()
 
 

@@ -140,5 +140,5 @@ def test_conflicts_are_listed_by_page_and_by_replica() -> None:
         seen += [int(str(note.key[0])) for note in answer.conflicts]
         after = answer.conflicts[-1].id
     assert seen == list(range(1, 8))
-    answer = device.send(m.ConflictsQuery("two"))
+    answer = desk.device("two").send(m.ConflictsQuery("two"))
     assert isinstance(answer, m.ConflictsAnswer) and answer.conflicts == []

@@ -187,7 +187,7 @@ def test_a_very_deep_body_is_refused_without_a_crash(kind: type[Record], form: F
 @pytest.mark.parametrize("form", Form)
 def test_a_body_of_another_version_is_refused(version: int, form: Form) -> None:
     with pytest.raises(VersionUnsupported):
-        codec.decode(codec.encode(messages.SchemaQuery(version), form), messages.SchemaQuery, form)
+        codec.decode(codec.encode(messages.StateQuery("r", version), form), messages.StateQuery, form)
 
 
 @pytest.mark.parametrize("form", Form)

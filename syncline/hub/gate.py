@@ -1,0 +1,124 @@
+"""The gate: who may ask what. Between the transports and the handlers, which nothing else calls (law L10).
+
+    transport -> gate -> handler
+
+Who may use a kind of request stands in `protocol.routes`; what has no entry there is refused. A handler gets
+at the central database through its `Caller` alone, which looks at the replica's record in the transaction in
+which the handler then works: what a revocation has committed before holds, and nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from syncline.errors import Forbidden, Malformed, ReplicaOfAnother, ReplicaRevoked, UnknownReplica
+from syncline.hub.central import Central
+from syncline.hub.contract import Client, ReadTransaction, WriteTransaction
+from syncline.model.actor import Actor
+from syncline.protocol import messages as m
+from syncline.protocol.routes import BY_REQUEST, Route
+
+T = TypeVar("T")
+
+
+class Caller:
+    """Whoever asks, and for a handler the only way to the central database.
+
+    `read` and `write` refuse with UnknownReplica, ReplicaOfAnother or ReplicaRevoked before the handler has
+    seen anything, and give the record of the replica in whose name is asked: None where none is named, and
+    for one that is about to register or that an operator has made up.
+    """
+
+    def __init__(self, central: Central, actor: Actor, route: Route, request: m.Request) -> None:
+        self.actor = actor
+        self.replica: str | None = getattr(request, "replica", None)
+        self.has_looked = False
+        self._central, self._route = central, route
+        self._previous: str | None = getattr(request, "previous", None)
+
+    @contextmanager
+    def read(self) -> Iterator[tuple[ReadTransaction, Client | None]]:
+        """A read transaction, and the replica's record as it sees it."""
+        with self._central.database.read() as transaction:
+            client = None if self.replica is None else transaction.ledger.client(self.replica)
+            self._admit(transaction, client)
+            yield transaction, client
+
+    def write(self, work: Callable[[WriteTransaction, Client | None], T]) -> T:
+        """`Central.write`; the replica's record is locked until the end of the transaction."""
+
+        def admitted(transaction: WriteTransaction) -> T:
+            client = None if self.replica is None else transaction.ledger.lock_client(self.replica)
+            self._admit(transaction, client)
+            return work(transaction, client)
+
+        return self._central.write(admitted)
+
+    def _admit(self, transaction: ReadTransaction, client: Client | None) -> None:
+        if client is None and self.replica is not None and not self._may_be_unknown:
+            raise UnknownReplica(f"replica {self.replica} was never registered here")
+        former = None if self._previous is None else transaction.ledger.client(self._previous)
+        for named in (client, former):
+            if named is not None:
+                check_own(self.actor, named)
+        self.has_looked = True
+
+    @property
+    def _may_be_unknown(self) -> bool:
+        return self._route.registers or self.actor.operator
+
+
+Handler = Callable[[Caller, Any], m.Response]
+Handlers = Mapping[type, Handler]
+
+
+class Gate:
+    """The only caller of handlers."""
+
+    def __init__(self, central: Central, handlers: Handlers) -> None:
+        self._central, self._handlers = central, handlers
+
+    def answer(self, actor: Actor, request: m.Request) -> m.Response:
+        """Let the handler answer, or refuse. Raises SynclineError; nothing has changed then."""
+        route, handler = BY_REQUEST.get(type(request)), self._handlers.get(type(request))
+        if route is None or route.who is None or handler is None:
+            raise Forbidden(
+                f"{type(request).__name__} is open to nobody here",
+                code="route_closed",
+                remedy="Upgrade the hub, or ask for something that /openapi.json names.",
+            )
+        caller = Caller(self._central, actor, route, request)
+        _check_role(route, caller, request)
+        response = handler(caller, request)
+        if route.who != "anyone" and not caller.has_looked:
+            with caller.read():
+                """Nothing is answered before the replica's record was looked at."""
+        return response
+
+
+def check_own(actor: Actor, client: Client) -> None:
+    """Raise ReplicaOfAnother unless the replica is the actor's own, ReplicaRevoked if it is locked out.
+
+    A replica belongs to whoever registered it. One that was registered while the hub was open belongs to
+    `anyone`, who is nobody as soon as there is an authenticator: an operator hands it over, or it stays out.
+    """
+    if client.actor != actor.owner and not actor.operator:
+        raise ReplicaOfAnother(f"replica {client.replica} was not registered by {actor.name}")
+    if client.revoked:
+        raise ReplicaRevoked(f"replica {client.replica} was locked out of this hub")
+
+
+def _check_role(route: Route, caller: Caller, request: m.Request) -> None:
+    """What can be told without the database."""
+    concerns_all = route.who == "operator" or (route.who == "replica" and caller.replica is None)
+    if concerns_all and not caller.actor.operator:
+        raise Forbidden(
+            f"{type(request).__name__} without a replica of one's own is for operators",
+            code="operators_only",
+            remedy="Name a replica of your own, or ask as an operator of the hub.",
+        )
+    pull = getattr(request, "pull", None)
+    if pull is not None and pull.replica != caller.replica:
+        raise Malformed("a push carries the pull of its own replica")

@@ -1,0 +1,302 @@
+"""The gate: who may ask the hub for what (law L10)."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+import syncline
+from syncline.errors import (
+    ConfigurationError,
+    Forbidden,
+    Malformed,
+    ReplicaOfAnother,
+    ReplicaRevoked,
+    SynclineError,
+    UnknownReplica,
+)
+from syncline.hub import requests, uploads
+from syncline.model.actor import ANYONE, OPERATOR, Actor
+from syncline.protocol import messages as m
+from syncline.protocol import routes
+from syncline.protocol.body import seal
+from syncline.protocol.routes import ROUTES
+from tests.unit.hub.desk import Desk
+
+ANN, BOB, ROOT = Actor("ann"), Actor("bob"), Actor("root", operator=True)
+MINE, LOCKED, UNKNOWN = "mine", "locked", "unheard"
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    rules = {"item": syncline.Table({"a": "review"})}
+    desk = Desk("CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT)", rules)
+    desk.sql("INSERT INTO item VALUES (1, 'x')")
+    for replica in (MINE, LOCKED):
+        desk.hub.handle(ANN, m.Register(replica))
+    desk.hub.revoke(LOCKED)
+    yield desk
+    desk.hub.close()
+
+
+def requests_of(desk: Desk, replica: str | None) -> dict[type, m.Request]:
+    """A sound request of every kind, as far as the gate is concerned, in the name of a replica."""
+    schema = desk.hub.schema.fingerprint
+    named: Any = replica
+    with desk.database.read() as transaction:
+        mark = desk.hub._central.mint(transaction.now(), named or "")
+    body, digest = seal([])
+    found: list[m.Request] = [
+        m.Register(named),
+        m.SchemaQuery(replica),
+        m.Pull(mark, 10, named, schema),
+        m.Push(named, 1, schema, [mark], digest, Raw(body)),
+        m.BeginPush(named, 2, schema, [mark], digest, 1, 1),
+        m.PushChunk(named, 2, 1, digest, digest, Raw(body)),
+        m.PreparePush(named, 2, schema, digest),
+        m.CommitPush(named, 2, schema, digest),
+        m.ForgetPush(named, 2),
+        m.Snapshot(named, schema),
+        m.Verify(named, schema, mark),
+        m.StateQuery(named),
+        m.ConflictsQuery(replica),
+        m.Resolve(1, "sent", None, replica),
+    ]
+    return {type(request): request for request in found}
+
+
+def outcome(desk: Desk, actor: Actor, request: m.Request) -> type[SynclineError] | None:
+    """The class it was refused with by the gate; None if it got through, whatever the handler then said."""
+    try:
+        desk.hub.handle(actor, request)
+    except (Forbidden, UnknownReplica) as error:
+        return type(error)
+    except SynclineError:
+        return None
+    return None
+
+
+KINDS = [route.request for route in ROUTES]
+KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def test_every_route_says_who_may_use_it_and_every_request_has_one() -> None:
+    assert all(entry.who is not None for entry in (*ROUTES, *routes.PLAIN))
+    assert set(KINDS) == set(m.Request.__args__)
+
+
+@KIND
+def test_a_replica_is_answered_to_whoever_registered_it_and_to_nobody_else(
+    desk: Desk, kind: type[m.Request]
+) -> None:
+    request = requests_of(desk, MINE)[kind]
+    assert outcome(desk, BOB, request) is ReplicaOfAnother
+    assert outcome(desk, ANYONE, request) is ReplicaOfAnother
+    assert outcome(desk, Actor("ann", tenant="other"), request) is ReplicaOfAnother
+    assert outcome(desk, ANN, request) is None
+
+
+@KIND
+def test_a_revoked_replica_gets_nothing_whoever_asks(desk: Desk, kind: type[m.Request]) -> None:
+    request = requests_of(desk, LOCKED)[kind]
+    assert outcome(desk, ANN, request) is ReplicaRevoked
+    assert outcome(desk, ROOT, request) is ReplicaRevoked
+    assert outcome(desk, BOB, request) is ReplicaOfAnother
+    desk.hub.revoke(LOCKED, undo=True)
+    assert outcome(desk, ANN, request) is None
+
+
+@KIND
+def test_an_unknown_replica_registers_and_gets_nothing_before(desk: Desk, kind: type[m.Request]) -> None:
+    request = requests_of(desk, UNKNOWN)[kind]
+    assert outcome(desk, ANN, request) is (None if kind is m.Register else UnknownReplica)
+
+
+@KIND
+def test_an_operator_asks_in_any_name(desk: Desk, kind: type[m.Request]) -> None:
+    assert outcome(desk, ROOT, requests_of(desk, MINE)[kind]) is None
+
+
+@pytest.mark.parametrize("kind", [m.SchemaQuery, m.ConflictsQuery, m.Resolve], ids=lambda kind: kind.__name__)
+def test_what_names_no_replica_is_for_operators(desk: Desk, kind: type[m.Request]) -> None:
+    request = requests_of(desk, None)[kind]
+    for actor in (ANN, ANYONE):
+        with pytest.raises(Forbidden) as caught:
+            desk.hub.handle(actor, request)
+        assert caught.value.code == "operators_only"
+    assert outcome(desk, ROOT, request) is None
+
+
+class Novelty(m.Record, frozen=True):
+    """A request of a version to come that nobody has entered anywhere."""
+
+    replica: str = MINE
+    version: int = m.PROTOCOL_VERSION
+
+
+def test_a_new_kind_of_request_is_refused_until_a_route_opens_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    novelty: Any = Novelty()
+    handlers: dict[type, Any] = {**desk.hub._gate._handlers, Novelty: lambda caller, request: m.Changes()}
+    monkeypatch.setattr(desk.hub._gate, "_handlers", handlers)
+    closed = routes.Route("GET", "/sync/novelty", Novelty, m.Changes, "Something new")
+    for entries in ({}, {Novelty: closed}):
+        for actor in (ANN, ROOT, OPERATOR):
+            with pytest.raises(Forbidden) as caught, monkeypatch.context() as patch:
+                patch.setattr("syncline.hub.gate.BY_REQUEST", {**routes.BY_REQUEST, **entries})
+                desk.hub.handle(actor, novelty)
+            assert caught.value.code == "route_closed"
+
+
+def test_a_handler_that_looks_at_nothing_is_not_heard_before_the_gate_has_looked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careless = {**desk.hub._gate._handlers, m.StateQuery: lambda caller, request: m.Changes()}
+    monkeypatch.setattr(desk.hub._gate, "_handlers", careless)
+    assert desk.hub.handle(ANN, m.StateQuery(MINE)) == m.Changes()
+    assert outcome(desk, BOB, m.StateQuery(MINE)) is ReplicaOfAnother
+    assert outcome(desk, ANN, m.StateQuery(LOCKED)) is ReplicaRevoked
+
+
+@pytest.mark.parametrize("module", [requests, uploads], ids=lambda module: module.__name__)
+def test_handlers_have_no_other_way_to_the_database_than_their_caller(module: Any) -> None:
+    ways = ("write", "read", "transact", "lock_client", "client")
+    nodes = [
+        node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Attribute)
+    ]
+    used = {ast.unparse(node) for node in nodes if node.attr in ways}
+    assert used and used <= {"caller.read", "caller.write"}
+
+
+def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
+    desk.hub.handle(BOB, m.Register("bobs"))
+    own, others = requests_of(desk, MINE), requests_of(desk, "bobs")
+    push = msgspec.structs.replace(own[m.Push], pull=others[m.Pull])
+    with pytest.raises(Malformed, match="own replica"):
+        desk.hub.handle(ANN, push)
+    with pytest.raises(Malformed, match="own replica"):
+        desk.hub.handle(ANN, msgspec.structs.replace(own[m.CommitPush], pull=others[m.Pull]))
+
+
+def test_a_copy_is_not_made_of_anothers_file_or_a_revoked_one(desk: Desk) -> None:
+    with desk.database.read() as transaction:
+        mark, locked = (desk.hub._central.mint(transaction.now(), replica) for replica in (MINE, LOCKED))
+    with pytest.raises(ReplicaOfAnother):
+        desk.hub.handle(BOB, m.Register("copy", previous=MINE, watermark=mark))
+    with pytest.raises(ReplicaRevoked):
+        desk.hub.handle(ANN, m.Register("copy", previous=LOCKED, watermark=locked))
+    assert isinstance(desk.hub.handle(ANN, m.Register("copy", previous=MINE, watermark=mark)), m.Registered)
+
+
+def test_a_replica_of_an_open_hub_belongs_to_nobody_once_there_are_names_until_it_is_assigned(
+    desk: Desk,
+) -> None:
+    desk.hub.handle(ANYONE, m.Register("old"))
+    with pytest.raises(ReplicaOfAnother) as caught:
+        desk.hub.handle(ANN, m.Register("old"))
+    assert "syncline assign" in caught.value.remedy
+    desk.hub.assign("old", ANN)
+    assert isinstance(desk.hub.handle(ANN, m.StateQuery("old")), m.StateAnswer)
+    assert outcome(desk, ANYONE, m.StateQuery("old")) is ReplicaOfAnother
+    assert [one.client.actor for one in desk.hub.replicas() if one.client.replica == "old"] == ["ann"]
+    with pytest.raises(UnknownReplica):
+        desk.hub.assign(UNKNOWN, ANN)
+
+
+def test_an_operator_takes_no_replica_over_by_asking_in_its_name(desk: Desk) -> None:
+    desk.hub.handle(ROOT, m.Register(MINE))
+    assert outcome(desk, ANN, m.StateQuery(MINE)) is None
+
+
+BAD_NAMES = [("", ""), ("a\x1fb", ""), ("a\nb", ""), ("a", "\x1f"), ("x" * 201, "")]
+
+
+@pytest.mark.parametrize(("name", "tenant"), BAD_NAMES)
+def test_an_actor_has_a_name_that_can_be_kept(name: str, tenant: str) -> None:
+    with pytest.raises(ConfigurationError, match="no name of an actor"):
+        Actor(name, tenant)
+
+
+def conflict_of(desk: Desk, actor: Actor, replica: str) -> int:
+    """Make the actor's replica meet another edit of row 1; the id of the conflict."""
+    known: Any = desk.hub.handle(actor, m.Register(replica))
+    desk.sql("UPDATE item SET a = a || '!'", at=1)
+    body, digest = seal([m.PushGroup(0, "U", [0], [[1, replica]], [(desk.now + 5_000) << 16])])
+    details = [m.Detail(0, [1], [0], ["x"], [replica])]
+    bases = [known.watermark]
+    push = m.Push(replica, known.push + 1, known.schema, bases, digest, Raw(body), details)
+    verdict: Any = desk.hub.handle(actor, push)
+    return int(verdict.conflicts[0].id)
+
+
+def test_a_replica_resolves_its_own_conflicts_and_an_operator_any(desk: Desk) -> None:
+    desk.hub.handle(BOB, m.Register("bobs"))
+    number = conflict_of(desk, ANN, MINE)
+    with pytest.raises(SynclineError) as caught:
+        desk.hub.handle(BOB, m.Resolve(number, "sent", None, "bobs"))
+    assert caught.value.code == "unknown_conflict"
+    before = desk.sql("SELECT a FROM item")
+    assert before != [(MINE,)]
+    resolved: Any = desk.hub.handle(ANN, m.Resolve(number, "sent", None, MINE))
+    assert (resolved.outcome, desk.sql("SELECT a FROM item")) == ("resolved", [(MINE,)])
+    another = conflict_of(desk, ANN, MINE)
+    assert desk.hub.resolve(another, "value", "ours").resolution == "ours"
+    assert [note.id for note in desk.hub.conflicts()] == [number, another]
+
+
+@pytest.fixture
+def in_conflict(tmp_path: Path) -> Iterator[tuple[syncline.Hub, syncline.Replica, Callable[[], Any]]]:
+    """A hub, a revoked device with an open conflict of its own, and what the central row holds."""
+    with sqlite3.connect(tmp_path / "centre.db") as centre:
+        centre.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+        centre.execute("INSERT INTO t VALUES (1, 'x')")
+    hub = syncline.Hub(f"sqlite:///{tmp_path / 'centre.db'}", {"t": syncline.Table(merge={"a": "review"})})
+    hub.init()
+    devices = [syncline.clone(hub, tmp_path / name) for name in ("one.db", "two.db")]
+    for device, value in zip(devices, ("one", "two"), strict=True):
+        with sqlite3.connect(tmp_path / f"{value}.db") as file:
+            file.execute("UPDATE t SET a = ? WHERE id = 1", (value,))
+        file.close()
+        device.sync()
+    hub.revoke(str(devices[1].id))
+    yield hub, devices[1], lambda: centre.execute("SELECT a FROM t").fetchone()[0]
+    for device in devices:
+        device.close()
+    hub.close()
+    centre.close()
+
+
+def test_a_device_that_was_locked_out_neither_lists_nor_resolves_nor_registers(
+    in_conflict: tuple[syncline.Hub, syncline.Replica, Callable[[], Any]],
+) -> None:
+    hub, device, row = in_conflict
+    schema, state, me = hub.schema.fingerprint, device._store.state(), str(device.id)
+    with pytest.raises(ReplicaRevoked):
+        device.resolve(device.conflicts()[0].id, "sent")
+    assert row() == "one"
+    for request in (
+        m.Register(me, schema),
+        m.Pull(state.watermark or "", 100, me, schema),
+        m.StateQuery(me),
+        m.SchemaQuery(me),
+        m.ConflictsQuery(me),
+        m.Snapshot(me, schema),
+    ):
+        with pytest.raises(ReplicaRevoked):
+            hub.handle(ANYONE, request)
+    for nameless in (m.SchemaQuery(), m.ConflictsQuery(), m.Resolve(1, "sent")):
+        with pytest.raises(Forbidden):
+            hub.handle(ANYONE, nameless)
+    assert row() == "one"
+    hub.revoke(me, undo=True)
+    assert device.resolve(device.conflicts()[0].id, "sent").outcome == "resolved"
+    assert row() == "two"
