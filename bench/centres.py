@@ -85,8 +85,10 @@ class SqliteCentre(Centre):
         for _ in range(times):
             self.run(
                 "INSERT INTO _sync_hub_log (tbl, op, hlc, origin, k0, mask)"
-                " SELECT n, 'U', hlc, 'hub', item.id, 2 FROM item, _sync_hub_table,"
-                " (SELECT max(hlc) + 1 AS hlc FROM _sync_hub_log) WHERE name = 'item'"
+                " SELECT n, 'U', hlc, 'hub', item.id, 2 FROM item,"
+                " (SELECT CAST(substr(name, 11) AS INTEGER) AS n FROM sqlite_master"
+                "  WHERE tbl_name = 'item' AND name GLOB '_sync_hub_[0-9]*_insert'),"
+                " (SELECT max(hlc) + 1 AS hlc FROM _sync_hub_log)"
             )
 
     def count(self) -> int:

@@ -43,6 +43,10 @@ class ColumnSchema:
     default: str | None = None
     """An SQL expression that SQLite understands, or None."""
     number: int = -1
+    defaulted: bool = False
+    """Whether the central database has a value of its own for a row that gives none."""
+    modifier: int = -1
+    """The length or precision of the central type, as the central database keeps it; -1: it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Detail(Record, frozen=True):
     columns: Indices
     base: Cells
     image: Cells | None
+    image_columns: Indices | None = None
+    """Numbers of the columns in `image`; None: the value columns of the schema that the push names."""
 
 
 Bases = Annotated[list[Token], Meta(extra={"limit": "bases"})]
@@ -111,12 +113,15 @@ Details = Annotated[list[Detail], Meta(extra={"limit": "push_rows"})]
 
 
 class Pull(Record, frozen=True):
-    """Everything new after `after`, at most about `limit` rows a page."""
+    """Everything new after `after`, at most about `limit` rows a page.
+
+    `pending`: how many edits wait on the device, for the operator who is about to change the schema."""
 
     after: Token
     limit: Number
     replica: Name
     schema: Name
+    pending: Count = 0
     version: Version = PROTOCOL_VERSION
 
 
@@ -236,6 +241,8 @@ class Rejection(Record, frozen=True):
     remedy: str
     parent: list[Any] | None = None
     """[table number, key] or None."""
+    columns: list[int] = []
+    """Only the edits of these columns were refused, the rest was accepted; empty: the whole change."""
 
 
 class ConflictNote(Record, frozen=True):
@@ -277,6 +284,10 @@ class Changes(Record, frozen=True):
     hlc: int = 0
     digest: str = ""
     groups: Raw = Raw(b"\x90")
+    schema: str = ""
+    """The fingerprint of the hub's schema, if it is not the one that was asked with: the groups are of that
+    one. The device gets it (`SchemaQuery`), fetches what is new to it (`Snapshot`), pulls once more, and takes
+    everything in at once."""
     version: int = PROTOCOL_VERSION
 
 
@@ -297,6 +308,8 @@ class Verdict(Record, frozen=True):
     hlc: int = 0
     repeat: bool = False
     changes: Changes | None = None
+    schema: str = ""
+    """As in `Changes`: the overrides are of that schema."""
     version: int = PROTOCOL_VERSION
 
 
@@ -370,12 +383,18 @@ class SchemaAnswer(Record, frozen=True):
 
 
 class Snapshot(Record, frozen=True):
-    """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer."""
+    """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer.
+
+    With `table`, that table alone; with `columns` too (numbers, separated by commas), the key and these columns
+    of its rows: what a device fetches that has got new tables or columns. Such groups may name no whole row.
+    """
 
     replica: Name
     schema: Name
     cursor: Token | None = None
     limit: Number = 20_000
+    table: Count | None = None
+    columns: Token = ""
     version: Version = PROTOCOL_VERSION
 
 

@@ -286,10 +286,9 @@ class World:
         known = {(edit.table, tuple(edit.key)) for edit in rejected(phone.device)}
         known |= {(note.table, tuple(note.key)) for note in self.hub.conflicts()}
         with self.database.outside() as connection:
-            names = dict(connection.execute("SELECT n, name FROM _sync_hub_table").fetchall())
+            tables = self.hub.schema.by_number
             for n, *key in connection.execute("SELECT tbl, k0, k1 FROM _sync_hub_log"):
-                width = 2 if names[n] in ("visit", "tag") else 1
-                known.add((names[n], tuple(key[:width])))
+                known.add((tables[n].name, tuple(key[: len(tables[n].key)])))
         assert not phone.inserted - known
 
     def _check_counters(self, centre: dict[str, list[Row]]) -> None:

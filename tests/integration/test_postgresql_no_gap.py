@@ -127,7 +127,7 @@ def test_l5_changes_between_pages_are_in_the_next_run(world: World) -> None:
     for page_number in range(30):
         with world.database.read() as transaction:
             page = transaction.log.entries(position, "r1", 4)
-            seen += [key[0] for key, _ in page.touched.get(world.position("note"), [])]
+            seen += [key[0] for key, _ in page.touched.get(world.number("note"), [])]
         position = page.end
         token = position.token()
         assert world.database.position(token) == position
@@ -234,7 +234,7 @@ class Puller:
         self.caught_up = False
 
     def pull_page(self) -> None:
-        table = self.world.position("note")
+        table = self.world.number("note")
         with self.world.database.read() as transaction:
             page = transaction.log.entries(self.position, "nobody", self.rng.choice([1, 3, 10]))
             for key, mask in page.touched.get(table, []):

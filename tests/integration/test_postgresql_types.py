@@ -160,7 +160,7 @@ def check_key(world: World, table: str, values: list[Value]) -> None:
         assert transaction.rows.lock([stage]) == [[]]
         assert len(transaction.rows.rivals(stage, [start], [], "r2")) == len(values)
         assert transaction.rows.apply([stage], "r2") == []
-        position = world.position(table)
+        position = world.number(table)
         found = transaction.rows.find(position, [(value,) for value in values], [0])
     assert {repr(row) for row in found} == {repr([value, 2]) for value in values}
     assert {repr(row) for row in world.rows(table)} == {repr([value, 2]) for value in values}
@@ -222,7 +222,7 @@ def test_keys_in_another_spelling_have_no_row_and_are_refused(postgres_url: str)
     }
     try:
         for table, keys in others.items():
-            position = world.position(table)
+            position = world.number(table)
             with world.database.read() as reading:
                 assert reading.rows.find(position, [tuple(key) for key in keys], []) == []
             with world.database.write() as transaction:

@@ -46,7 +46,7 @@ def test_l9_a_cycle_without_null_works_through_deferrable_constraints(make: Make
 def test_a_deferred_constraint_refuses_before_the_commit(make: Make) -> None:
     world = make(*DEFERRED)
     (refusal,) = world.push(*in_order(world, world.stage("insert", "a", [[1, 9]])))
-    assert (refusal.code, refusal.parent) == (codes.FOREIGN_KEY, (world.position("b"), (9,)))
+    assert (refusal.code, refusal.parent) == (codes.FOREIGN_KEY, (world.number("b"), (9,)))
     refused = world.push_what_fits(
         *in_order(
             world, world.stage("insert", "a", [[1, 2], [3, 9]]), world.stage("insert", "b", [[2, 1], [4, 3]])
@@ -120,7 +120,7 @@ def test_rows_without_a_parent_are_all_found_at_once(make: Make, size: int) -> N
         number for number in range(size) if number % 10 >= 5
     ]
     assert {refusal.parent for refusal in refused} == {
-        (world.position("p"), (number,)) for number in range(5, 10)
+        (world.number("p"), (number,)) for number in range(5, 10)
     }
 
 

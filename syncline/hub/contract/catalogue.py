@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncline.model.finding import Finding
-from syncline.model.schema import Schema
+from syncline.model.schema import ColumnSchema, Schema
 
 
 @dataclass(slots=True)
 class Prepared:
-    """What `Database.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences."""
+    """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
+
+    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    schema: Schema | None = None
+    before: Schema | None = None
 
 
 class Catalogue(Protocol):
@@ -32,7 +36,12 @@ class Catalogue(Protocol):
         """
 
     def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
-        """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table."""
+        """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table.
+
+        Numbers are given out here: a table or column that is the same as before keeps its number, under
+        another name too, as far as the database can tell (`model.numbering`). Logs go on, whatever columns
+        come, go, get another name or a wider type; only a table with another key begins a new one. The
+        version of the schema is kept by its fingerprint (`version`), beside those before it."""
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `prepare`: take everything of Syncline's away; the user's tables stay as they are.
@@ -45,3 +54,15 @@ class Catalogue(Protocol):
 
     def load(self) -> Schema:
         """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version of the schema that is kept: the present one, or one that a replica may still have."""
+
+    def signature(self) -> str:
+        """Text that is another one whenever tables may have been created, altered, renamed or dropped, or
+        capture was removed or disabled, since it was asked for before; no other promise. Cheap: it is asked
+        for every few seconds."""
+
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """Whether every value of the first column's type is one of the second's, and a device needs no other
+        way to store it; see `model.evolution`."""

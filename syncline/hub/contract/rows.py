@@ -25,8 +25,11 @@ class ReadRows(Protocol):
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist, in no order."""
 
-    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
-        """Up to `limit` whole rows with key greater than `after`, in the database's key order."""
+    def chunk(
+        self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None
+    ) -> list[list[Value]]:
+        """Up to `limit` rows with key greater than `after`, in the database's key order: whole ones, or the
+        key and these columns."""
 
     def scan(self, table: int, after: Key | None, upto: Key | None) -> AbstractContextManager[Take]:
         """Whole rows with a key above `after` up to and with `upto`, in the canonical order of `model.order`

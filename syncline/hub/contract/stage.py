@@ -15,7 +15,8 @@ Key = tuple[Value, ...]
 class Stage:
     """Rows of one table and one form, loaded into the database for joins.
 
-    `rows[i]` is key + values of `columns` (numbers; empty for delete).
+    `rows[i]` is key + values of `columns` (numbers; empty for delete). An insert may lack
+    columns: they get what the database gives a row that names none.
     `op` and `hlc[i]` go to the log, with the mask of `columns` (insert, delete and op R: every column).
     `entries` replaces that where one row needs several log entries: (i, mask, hlc).
     `handle` belongs to the adapter; `discarded` are the rows that the engine has taken out.

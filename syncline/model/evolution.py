@@ -1,0 +1,102 @@
+"""What changed between two versions of a schema, and whether devices can follow by themselves.
+
+Tables and columns are the same if their numbers are. The names, and what is done on a device, are others' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
+
+IsWider = Callable[[ColumnSchema, ColumnSchema], bool]
+"""Whether every value of the first column is one of the second, told from the same by nothing but its width.
+Only the central database's adapter can tell; asked for columns whose types differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableChange:
+    """One table that is there before and after, by numbers of columns.
+
+    `added` and `gone` are columns outside the key; `renamed` have another name, key columns included;
+    `retyped` have another central type, so that their values may be spelled otherwise.
+    """
+
+    before: TableSchema
+    after: TableSchema
+    added: tuple[int, ...]
+    gone: tuple[int, ...]
+    renamed: tuple[int, ...]
+    retyped: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaChange:
+    """From one version to another. `tables` has only those that differ in any way.
+
+    `added` tables are in foreign-key order. `breaking` says, in sentences that name table and column, what
+    devices of the older version cannot follow; empty: they all can.
+    """
+
+    added: tuple[TableSchema, ...]
+    gone: tuple[TableSchema, ...]
+    tables: tuple[TableChange, ...]
+    breaking: tuple[str, ...]
+
+
+def compare(before: Schema, after: Schema, is_wider: IsWider) -> SchemaChange:
+    """What leads from one schema to the other."""
+    pairs = [
+        (before.by_number[table.number], table)
+        for table in after.tables
+        if table.number in before.by_number and before.by_number[table.number] != table
+    ]
+    return SchemaChange(
+        added=tuple(table for table in after.tables if table.number not in before.by_number),
+        gone=tuple(table for table in before.tables if table.number not in after.by_number),
+        tables=tuple(_table(old, new) for old, new in pairs),
+        breaking=tuple(sentence for old, new in pairs for sentence in _breaking(old, new, is_wider)),
+    )
+
+
+def _table(before: TableSchema, after: TableSchema) -> TableChange:
+    old = {column.number: column for column in before.columns}
+    new = {column.number: column for column in after.columns}
+    kept = [number for number in new if number in old]
+    return TableChange(
+        before=before,
+        after=after,
+        added=tuple(number for number in after.values if number not in old),
+        gone=tuple(number for number in before.values if number not in new),
+        renamed=tuple(number for number in kept if old[number].name != new[number].name),
+        retyped=tuple(number for number in kept if _type(old[number]) != _type(new[number])),
+    )
+
+
+def _type(column: ColumnSchema) -> tuple[object, ...]:
+    return column.type, column.declared, column.central, column.modifier
+
+
+def _breaking(before: TableSchema, after: TableSchema, is_wider: IsWider) -> list[str]:
+    old = {column.number: column for column in before.columns}
+    keys = [[column.number for column in table.keys] for table in (before, after)]
+    found = []
+    if keys[0] != keys[1]:
+        found.append(f"table {after.name}: its key is another one: {', '.join(after.key)}")
+    for column in after.columns:
+        where = f"table {after.name}: column {column.name}"
+        former = old.get(column.number)
+        required = not (column.nullable or column.computed or column.defaulted)
+        if former is None and required and column.name not in after.key:
+            found.append(f"{where} is new, must have a value, and has no default")
+        elif former is not None and former.nullable and required:
+            found.append(f"{where} must have a value now, and has no default")
+        if former is not None and _type(former) != _type(column) and not is_wider(former, column):
+            found.append(f"{where} was {_spelled(former)} and is {_spelled(column)}, which is not wider")
+    return found
+
+
+def _spelled(column: ColumnSchema) -> str:
+    name = column.central or column.declared or "without a type"
+    return name if column.modifier < 0 else f"{name} ({column.modifier})"
