@@ -17,7 +17,7 @@ from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Position, ReadTransaction, WriteTransaction
 from syncline.model.actor import Actor, shown
-from syncline.protocol.messages import Register
+from syncline.protocol.messages import Pull, Register
 
 logger = logging.getLogger("syncline.hub")
 PAGE = 1000
@@ -83,14 +83,20 @@ def without_lost(
     return client if standing == "sound" else replace(client, watermark="")
 
 
-def is_due(client: Client, *, brought: bool) -> bool:
-    """Whether a pull is to be noted: the last note is more than a minute old."""
+def is_due(client: Client, request: Pull, *, brought: bool) -> bool:
+    """Whether a pull is to be noted: the last note is more than a minute old, or says another schema or
+    number of pending edits."""
+    if (client.fingerprint, client.pending) != (request.schema, request.pending):
+        return True
     minute, pulled = timedelta(minutes=1), client.last_pull
     return client.forgotten or _older(client.last_seen, minute) or (brought and _older(pulled, minute))
 
 
 def note_pull(
-    write: Callable[[Callable[[WriteTransaction, Client | None], None]], None], watermark: str, brought: bool
+    write: Callable[[Callable[[WriteTransaction, Client | None], None]], None],
+    request: Pull,
+    watermark: str,
+    brought: bool,
 ) -> None:
     """Enter that the replica was seen and what it has confirmed. A database that is busy or takes no writes
     makes it a later pull."""
@@ -99,7 +105,13 @@ def note_pull(
         if client is not None:
             last_pull = "now" if brought else client.last_pull
             noted = replace(
-                client, last_pull=last_pull, last_seen="now", watermark=watermark, forgotten=False
+                client,
+                last_pull=last_pull,
+                last_seen="now",
+                watermark=watermark,
+                forgotten=False,
+                fingerprint=request.schema,
+                pending=request.pending,
             )
             transaction.ledger.save_client(noted)
 

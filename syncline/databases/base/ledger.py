@@ -6,13 +6,13 @@ Replicas, conflicts, large pushes on their way, the clock, turns at pruning, mom
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS
-from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS
+from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk, Version
 from syncline.model.clock import stamp
 
 DAY_MILLISECONDS = 86_400_000
@@ -46,12 +46,32 @@ class Ledger:
         row: list[Value] = [client.replica, client.number, client.digest, client.verdict]
         row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
         row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
-        row += [int(client.revoked), int(client.forgotten), client.actor]
+        row += [int(client.revoked), int(client.forgotten), client.actor, client.pending]
         self.session.upsert(CLIENTS, row)
 
     def drop_client(self, replica: str) -> None:
         """Remove the record."""
         self._count("drop client", replica)
+
+    # Versions of the schema
+
+    def version(self, fingerprint: str) -> Version | None:
+        """A version that is kept."""
+        rows = self._run("version", fingerprint)
+        return Version(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    def save_version(self, fingerprint: str, definition: str) -> None:
+        """Keep a version, as of now."""
+        self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])
+
+    def refuse_versions(self) -> None:
+        """Mark every version as refused."""
+        self._count("refuse versions")
+
+    def forget_versions(self, keep: Collection[str], seconds: float) -> int:
+        """Remove old versions, but for some."""
+        old = [name for (name,) in self._run("old versions", int(seconds * 1000)) if name not in keep]
+        return sum(self._count("forget version", name) for name in old)
 
     # Conflicts
 
@@ -200,7 +220,7 @@ def _said(moment: int | None) -> str | None:
 
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
-    registered, last_seen, watermark, revoked, forgotten, actor = rest
+    registered, last_seen, watermark, revoked, forgotten, actor, pending = rest
     return Client(
         replica=replica,
         number=int(push),
@@ -216,6 +236,7 @@ def _client(row: Sequence[Any]) -> Client:
         revoked=bool(revoked),
         forgotten=bool(forgotten),
         actor=actor or "",
+        pending=int(pending),
     )
 
 

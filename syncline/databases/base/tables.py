@@ -73,6 +73,7 @@ CLIENTS = Table(
         Column("revoked", "flag"),
         Column("forgotten", "flag"),
         Column("actor", "text"),
+        Column("pending", "integer"),
     ),
     key=("replica",),
 )
@@ -129,4 +130,16 @@ CHUNKS = Table(
 MOMENTS = Table(name="moments", columns=(Column("noted", "time"), Column("place", "integer")), key=("noted",))
 """How long the log was when: up to `place`, a number of the adapter's, everything is older than `noted`."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS)
+GIVEN = Table(
+    name="given",
+    columns=(
+        Column("fingerprint", "key"),
+        Column("definition", "text"),
+        Column("refused", "flag"),
+        Column("made", "time"),
+    ),
+    key=("fingerprint",),
+)
+"""The versions of the schema that replicas were given, as JSON, with what the hub's rules mark in it."""
+
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN)

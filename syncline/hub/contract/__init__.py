@@ -19,7 +19,15 @@ from syncline.hub.contract.database import (
     Watch,
     WriteTransaction,
 )
-from syncline.hub.contract.ledger import Client, ConflictRow, Ledger, ReadLedger, Upload, UploadedChunk
+from syncline.hub.contract.ledger import (
+    Client,
+    ConflictRow,
+    Ledger,
+    ReadLedger,
+    Upload,
+    UploadedChunk,
+    Version,
+)
 from syncline.hub.contract.log import (
     Floor,
     Log,
@@ -62,6 +70,7 @@ __all__ = [
     "Tuning",
     "Upload",
     "UploadedChunk",
+    "Version",
     "Watch",
     "WriteTransaction",
     "present_columns",

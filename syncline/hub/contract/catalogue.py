@@ -14,12 +14,14 @@ from syncline.model.schema import ColumnSchema, Schema
 class Prepared:
     """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
 
-    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force."""
+    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `warnings`
+    are the engine's: what devices cannot follow."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     schema: Schema | None = None
     before: Schema | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 class Catalogue(Protocol):
