@@ -176,7 +176,16 @@ class RetentionConformance:
     def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
         with world.database.write() as transaction:
             transaction.save_client(
-                Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
+                Client(
+                    "r2",
+                    3,
+                    name="van",
+                    fingerprint="f",
+                    registered="now",
+                    last_seen="now",
+                    watermark="w",
+                    actor="ann",
+                )
             )
             transaction.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
         with world.database.read() as transaction:
