@@ -6,14 +6,15 @@ Replicas, conflicts, large pushes on their way, the clock, turns at pruning, mom
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS, VERSIONS
 from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
 from syncline.model.clock import stamp
+from syncline.model.schema import Schema, from_plain, to_plain
 
 DAY_MILLISECONDS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -129,6 +130,28 @@ class Ledger:
         rows = self._run("chunk", replica, chunk)
         return UploadedChunk(rows[0][0], rows[0][1] or b"", rows[0][2] or b"") if rows else None
 
+    # Versions of the schema
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version that is kept."""
+        return _schema(self._run("version", fingerprint))
+
+    def in_force(self) -> Schema | None:
+        """The version in force; None before the first was saved."""
+        return _schema(self._run("version in force"))
+
+    def save_version(self, schema: Schema) -> bool:
+        """Keep a version and put it into force; whether it was not before."""
+        if not self._count("use version", schema.fingerprint, schema.fingerprint):
+            return False
+        self.session.upsert(VERSIONS, [schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True), NOW])
+        return True
+
+    def forget_versions(self, keep: Collection[str]) -> int:
+        """Remove versions but for these fingerprints and the one in force: few, once in a long while."""
+        known = [fingerprint for (fingerprint,) in self._run("versions")]
+        return sum(self._count("forget version", one) for one in known if one not in keep)
+
     # Clock, turns, moments
 
     def milliseconds(self) -> int:
@@ -179,6 +202,10 @@ class Ledger:
 
     def _count(self, name: str, *values: Value) -> int:
         return self.session.count(self.session.dialect.statement(name), *values)
+
+
+def _schema(rows: Sequence[Sequence[Any]]) -> Schema | None:
+    return from_plain(json.loads(rows[0][0])) if rows else None
 
 
 def _stored(moment: str | None) -> Value:

@@ -82,3 +82,19 @@ SELECT max(place) FROM {moments} WHERE noted <= {now} - ?;
 
 -- name: forget moments
 DELETE FROM {moments} WHERE place < ?;
+
+-- name: version
+SELECT body FROM {versions} WHERE fingerprint = ?;
+
+-- name: version in force
+SELECT body FROM {versions} JOIN {state} USING (fingerprint);
+
+-- name: versions
+-- But for the one in force.
+SELECT fingerprint FROM {versions} WHERE fingerprint NOT IN (SELECT fingerprint FROM {state});
+
+-- name: use version
+UPDATE {state} SET fingerprint = ? WHERE fingerprint <> ?;
+
+-- name: forget version
+DELETE FROM {versions} WHERE fingerprint = ?;

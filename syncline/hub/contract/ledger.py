@@ -5,7 +5,7 @@ One implementation serves every database: `syncline.databases.base.Ledger`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -124,6 +124,10 @@ class Ledger(ReadLedger, Protocol):
 
     def drop_conflicts(self, days: float, limit: int) -> int:
         """Remove up to `limit` conflicts that are closed and older; how many went."""
+
+    def forget_versions(self, keep: Collection[str]) -> int:
+        """Forget the versions of the schema whose fingerprints are not among these, never the one in force;
+        how many went. See `Catalogue.version`."""
 
     def milliseconds(self) -> int:
         """The database's wall clock, milliseconds since 1970 UTC."""
