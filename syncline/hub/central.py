@@ -107,7 +107,7 @@ class Central:
     def _give_out(self, schema: Schema) -> None:
         """Keep the version of the schema that replicas are given from now on."""
         with self.database.read() as transaction:
-            given = transaction.ledger.version(schema.fingerprint)
+            given = transaction.ledger.given(schema.fingerprint)
         if given is None or given.refused:
             try:
                 self.write(lambda transaction: versions.save(transaction, schema))

@@ -95,7 +95,7 @@ def plan(central: Central) -> Plan:
 def carry_out(central: Central, found: Plan) -> Prepared:
     """Prepare. Devices that cannot follow are refused from now on."""
     if found.breaking:
-        central.write(lambda transaction: transaction.ledger.refuse_versions())
+        central.write(lambda transaction: transaction.ledger.refuse_given())
     prepared = central.database.catalogue.prepare(found.tables)
     central.look_again()
     return prepared

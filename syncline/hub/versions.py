@@ -25,13 +25,13 @@ from syncline.protocol.messages import Rejection
 
 def save(transaction: WriteTransaction, schema: Schema) -> None:
     """Keep a version that replicas are given from now on."""
-    transaction.ledger.save_version(schema.fingerprint, json.dumps(to_plain(schema)))
+    transaction.ledger.give(schema.fingerprint, json.dumps(to_plain(schema)))
 
 
 def kept(transaction: ReadTransaction, fingerprint: str) -> Schema:
     """A version that is kept. SchemaChanged if there is none, or if devices of it are refused since a change
     that they cannot follow."""
-    found = transaction.ledger.version(fingerprint)
+    found = transaction.ledger.given(fingerprint)
     if found is None:
         raise SchemaChanged("the replica has a schema that this hub never gave, or has forgotten")
     if found.refused:

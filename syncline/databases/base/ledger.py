@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS
-from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk, Version
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS, VERSIONS
+from syncline.hub.contract import Client, ConflictRow, Given, Upload, UploadedChunk
 from syncline.model.clock import stamp
+from syncline.model.schema import Schema, from_plain, to_plain
 
 DAY_MILLISECONDS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,25 +54,25 @@ class Ledger:
         """Remove the record."""
         self._count("drop client", replica)
 
-    # Versions of the schema
+    # Schemas that replicas were given
 
-    def version(self, fingerprint: str) -> Version | None:
-        """A version that is kept."""
-        rows = self._run("version", fingerprint)
-        return Version(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+    def given(self, fingerprint: str) -> Given | None:
+        """A schema that is kept."""
+        rows = self._run("given", fingerprint)
+        return Given(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
-    def save_version(self, fingerprint: str, definition: str) -> None:
-        """Keep a version, as of now."""
+    def give(self, fingerprint: str, definition: str) -> None:
+        """Keep a schema, as of now."""
         self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])
 
-    def refuse_versions(self) -> None:
-        """Mark every version as refused."""
-        self._count("refuse versions")
+    def refuse_given(self) -> None:
+        """Mark every one as refused."""
+        self._count("refuse given")
 
-    def forget_versions(self, keep: Collection[str], seconds: float) -> int:
-        """Remove old versions, but for some."""
-        old = [name for (name,) in self._run("old versions", int(seconds * 1000)) if name not in keep]
-        return sum(self._count("forget version", name) for name in old)
+    def forget_given(self, keep: Collection[str], seconds: float) -> int:
+        """Remove old ones, but for some."""
+        old = [name for (name,) in self._run("old given", int(seconds * 1000)) if name not in keep]
+        return sum(self._count("forget given", name) for name in old)
 
     # Conflicts
 
@@ -149,6 +150,28 @@ class Ledger:
         rows = self._run("chunk", replica, chunk)
         return UploadedChunk(rows[0][0], rows[0][1] or b"", rows[0][2] or b"") if rows else None
 
+    # Versions of the schema
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version that is kept."""
+        return _schema(self._run("version", fingerprint))
+
+    def in_force(self) -> Schema | None:
+        """The version in force; None before the first was saved."""
+        return _schema(self._run("version in force"))
+
+    def save_version(self, schema: Schema) -> bool:
+        """Keep a version and put it into force; whether it was not before."""
+        if not self._count("use version", schema.fingerprint, schema.fingerprint):
+            return False
+        self.session.upsert(VERSIONS, [schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True), NOW])
+        return True
+
+    def forget_versions(self, keep: Collection[str]) -> int:
+        """Remove versions but for these fingerprints and the one in force: few, once in a long while."""
+        known = [fingerprint for (fingerprint,) in self._run("versions")]
+        return sum(self._count("forget version", one) for one in known if one not in keep)
+
     # Clock, turns, moments
 
     def milliseconds(self) -> int:
@@ -199,6 +222,10 @@ class Ledger:
 
     def _count(self, name: str, *values: Value) -> int:
         return self.session.count(self.session.dialect.statement(name), *values)
+
+
+def _schema(rows: Sequence[Sequence[Any]]) -> Schema | None:
+    return from_plain(json.loads(rows[0][0])) if rows else None
 
 
 def _stored(moment: str | None) -> Value:

@@ -18,16 +18,16 @@ DELETE FROM {clients} WHERE replica = ?;
 -- name: count clients
 SELECT count(*) FROM {clients};
 
--- name: version
+-- name: given
 SELECT fingerprint, definition, refused FROM {given} WHERE fingerprint = ?;
 
--- name: refuse versions
+-- name: refuse given
 UPDATE {given} SET refused = 1 WHERE refused = 0;
 
--- name: old versions
+-- name: old given
 SELECT fingerprint FROM {given} WHERE made < {now} - ?;
 
--- name: forget version
+-- name: forget given
 DELETE FROM {given} WHERE fingerprint = ?;
 
 -- name: conflicts
@@ -94,3 +94,19 @@ SELECT max(place) FROM {moments} WHERE noted <= {now} - ?;
 
 -- name: forget moments
 DELETE FROM {moments} WHERE place < ?;
+
+-- name: version
+SELECT body FROM {versions} WHERE fingerprint = ?;
+
+-- name: version in force
+SELECT body FROM {versions} JOIN {state} USING (fingerprint);
+
+-- name: versions
+-- But for the one in force.
+SELECT fingerprint FROM {versions} WHERE fingerprint NOT IN (SELECT fingerprint FROM {state});
+
+-- name: use version
+UPDATE {state} SET fingerprint = ? WHERE fingerprint <> ?;
+
+-- name: forget version
+DELETE FROM {versions} WHERE fingerprint = ?;

@@ -4,8 +4,8 @@ The names of columns are words that none of PostgreSQL, SQLite, MySQL, MariaDB, 
 reserves: they are written without quotes.
 
 Besides these the ledger uses a table `state` of one row, which the adapter makes with what its log needs:
-`clock`, the HLC that direct writes must be above, and `pruned`, the time when the log was pruned last (a
-`time` that is never NULL; 0 at first).
+`clock`, the HLC that direct writes must be above, `pruned`, the time when the log was pruned last (a
+`time` that is never NULL; 0 at first), and `fingerprint`, which names the version of the schema in force.
 """
 
 from __future__ import annotations
@@ -140,6 +140,15 @@ GIVEN = Table(
     ),
     key=("fingerprint",),
 )
-"""The versions of the schema that replicas were given, as JSON, with what the hub's rules mark in it."""
+"""The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them.
+`refused`: replicas that have it cannot follow a change made since."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN)
+VERSIONS = Table(
+    name="versions",
+    columns=(Column("fingerprint", "key"), Column("body", "text"), Column("made", "time")),
+    key=("fingerprint",),
+)
+"""The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
+of its tables and columns."""
+
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, VERSIONS)

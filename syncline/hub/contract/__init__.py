@@ -22,11 +22,11 @@ from syncline.hub.contract.database import (
 from syncline.hub.contract.ledger import (
     Client,
     ConflictRow,
+    Given,
     Ledger,
     ReadLedger,
     Upload,
     UploadedChunk,
-    Version,
 )
 from syncline.hub.contract.log import (
     Floor,
@@ -49,6 +49,7 @@ __all__ = [
     "Database",
     "Floor",
     "Form",
+    "Given",
     "Key",
     "Ledger",
     "Log",
@@ -70,7 +71,6 @@ __all__ = [
     "Tuning",
     "Upload",
     "UploadedChunk",
-    "Version",
     "Watch",
     "WriteTransaction",
     "present_columns",

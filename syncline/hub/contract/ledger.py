@@ -67,8 +67,8 @@ class ConflictRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """A version of the schema as replicas were given it: JSON of `model.schema.to_plain`. `refused`: replicas
+class Given:
+    """A schema as replicas were given it: JSON of `model.schema.to_plain`. `refused`: replicas
     that have it cannot follow a change made since."""
 
     fingerprint: str
@@ -85,8 +85,8 @@ class ReadLedger(Protocol):
     def clients(self, after: str, limit: int) -> list[Client]:
         """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
 
-    def version(self, fingerprint: str) -> Version | None:
-        """A version of the schema that is kept."""
+    def given(self, fingerprint: str) -> Given | None:
+        """A schema that replicas were given and may still have."""
 
     def conflicts(
         self, replica: str | None, open_only: bool, after: int, limit: int
@@ -105,13 +105,13 @@ class Ledger(ReadLedger, Protocol):
     def drop_client(self, replica: str) -> None:
         """Remove the record altogether."""
 
-    def save_version(self, fingerprint: str, definition: str) -> None:
-        """Keep a version of the schema, given out as of now, and not refused."""
+    def give(self, fingerprint: str, definition: str) -> None:
+        """Keep a schema that replicas are given from now on; it is not refused."""
 
-    def refuse_versions(self) -> None:
-        """Mark every version that is kept as refused."""
+    def refuse_given(self) -> None:
+        """Mark every schema that is kept as refused."""
 
-    def forget_versions(self, keep: Collection[str], seconds: float) -> int:
+    def forget_given(self, keep: Collection[str], seconds: float) -> int:
         """Remove those given out longer ago, but for some; how many went."""
 
     def lock_upload(self, replica: str) -> Upload | None:
@@ -148,6 +148,10 @@ class Ledger(ReadLedger, Protocol):
 
     def drop_conflicts(self, days: float, limit: int) -> int:
         """Remove up to `limit` conflicts that are closed and older; how many went."""
+
+    def forget_versions(self, keep: Collection[str]) -> int:
+        """Forget the versions of the schema whose fingerprints are not among these, never the one in force;
+        how many went. See `Catalogue.version`."""
 
     def milliseconds(self) -> int:
         """The database's wall clock, milliseconds since 1970 UTC."""
