@@ -106,13 +106,11 @@ class Central:
 
     def _give_out(self, schema: Schema) -> None:
         """Keep the version of the schema that replicas are given from now on."""
-        with self.database.read() as transaction:
-            given = transaction.ledger.given(schema.fingerprint)
-        if given is None or given.refused:
-            try:
-                self.write(lambda transaction: versions.save(transaction, schema))
-            except DatabaseReadOnly as error:  # nobody can register either
-                logger.warning("did not keep the schema: %s", error.detail, extra={"action": "give_out"})
+        try:
+            with self.database.ledger() as ledger:
+                versions.give_out(ledger, schema)
+        except DatabaseReadOnly as error:  # nobody can register either
+            logger.warning("did not keep the schema: %s", error.detail, extra={"action": "give_out"})
 
     @property
     def id(self) -> str:
@@ -159,8 +157,8 @@ class Central:
             schema, rules = self.known()
             if fingerprint == schema.fingerprint:
                 return Sender(schema, schema, rules)
-            with self.database.read() as transaction:
-                self._versions[fingerprint] = versions.kept(transaction, fingerprint)
+            with self.database.ledger() as ledger:
+                self._versions[fingerprint] = versions.kept(ledger, fingerprint)
         sent = self._versions[fingerprint]
         return Sender(sent, schema, versions.rules_for(rules, sent, schema))
 

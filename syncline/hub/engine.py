@@ -105,6 +105,7 @@ class Hub:
     @property
     def schema(self) -> Schema:
         """The tables as devices should have them. NotPrepared before `init`."""
+        self._follower.look()
         return self._central.known()[0]
 
     def ready(self) -> None:

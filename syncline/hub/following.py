@@ -22,8 +22,6 @@ from syncline.model.evolution import SchemaChange, compare
 from syncline.model.schema import Schema, arrange
 
 logger = logging.getLogger("syncline.hub")
-LOOK_SECONDS = 2.0
-"""How long a change can go unnoticed while requests come."""
 
 
 class BreakingChange(SchemaError):
@@ -83,10 +81,10 @@ def plan(central: Central) -> Plan:
     change = compare(before, after, catalogue.is_wider)
     concerned: tuple[Client, ...] = ()
     if change.breaking:
-        with central.database.read() as transaction:
+        with central.database.ledger() as ledger:
             concerned = tuple(
                 client
-                for client in every_client(transaction)
+                for client in every_client(ledger)
                 if not (client.revoked or client.forgotten) and client.fingerprint
             )
     return Plan(tables, prepared, change, concerned)
@@ -95,7 +93,8 @@ def plan(central: Central) -> Plan:
 def carry_out(central: Central, found: Plan) -> Prepared:
     """Prepare. Devices that cannot follow are refused from now on."""
     if found.breaking:
-        central.write(lambda transaction: transaction.ledger.refuse_given())
+        with central.database.ledger() as ledger:
+            ledger.refuse_given()
     prepared = central.database.catalogue.prepare(found.tables)
     central.look_again()
     return prepared
@@ -107,13 +106,14 @@ class Follower:
     def __init__(self, central: Central) -> None:
         self._central = central
         self._lock = Lock()
+        self._pause = central.database.catalogue.look_seconds
         self._seen: str | None = None
         self._looked = float("-inf")
         self._trouble: SynclineError | None = None
 
     def look(self) -> None:
         """Look if it is time. Raises what keeps the hub from working with the tables as they are now."""
-        if time.monotonic() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
+        if time.monotonic() - self._looked >= self._pause and self._lock.acquire(blocking=False):
             try:
                 self._look()
             finally:

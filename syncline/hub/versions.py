@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from syncline.errors import SchemaChanged
 from syncline.hub.accept import Part
-from syncline.hub.contract import Key, ReadTransaction, WriteTransaction
+from syncline.hub.contract import Key, Ledger, ReadLedger
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED, remedy_of
 from syncline.merge.decide import Base
 from syncline.merge.policies import COLUMN_POLICIES
@@ -23,15 +23,17 @@ from syncline.model.values import Value, mask_of
 from syncline.protocol.messages import Rejection
 
 
-def save(transaction: WriteTransaction, schema: Schema) -> None:
-    """Keep a version that replicas are given from now on."""
-    transaction.ledger.give(schema.fingerprint, json.dumps(to_plain(schema)))
+def give_out(ledger: Ledger, schema: Schema) -> None:
+    """Keep the version that replicas are given from now on, if it is not kept."""
+    given = ledger.given(schema.fingerprint)
+    if given is None or given.refused:
+        ledger.give(schema.fingerprint, json.dumps(to_plain(schema)))
 
 
-def kept(transaction: ReadTransaction, fingerprint: str) -> Schema:
+def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
     """A version that is kept. SchemaChanged if there is none, or if devices of it are refused since a change
     that they cannot follow."""
-    found = transaction.ledger.given(fingerprint)
+    found = ledger.given(fingerprint)
     if found is None:
         raise SchemaChanged("the replica has a schema that this hub never gave, or has forgotten")
     if found.refused:

@@ -68,6 +68,8 @@ Transactions = Callable[..., AbstractContextManager[Session]]
 class PostgresCatalogue:
     """The contract's `Catalogue`, and what is kept in memory of it. `transaction` begins one."""
 
+    look_seconds = 2.0
+
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
         self._transaction, self._tuning = transaction, tuning
         self._prepared: _Known | None = None
@@ -213,6 +215,13 @@ class PostgresDatabase:
                 RowReader(session, known.layout),
             )
             yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)))
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            preparing.require(session)
+            yield Ledger(PostgresLedgerSession(session))
 
     @contextmanager
     def write(self) -> Iterator[PostgresWriteTransaction]:

@@ -46,6 +46,8 @@ def open_database(
 class SqliteCatalogue:
     """The contract's `Catalogue` over a SQLite file, and what is kept in memory of it."""
 
+    look_seconds = 0.0
+
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._layout: Layout | None = None
@@ -185,6 +187,15 @@ class SqliteDatabase:
             connection.execute("BEGIN")
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
             yield ReadTransaction(LogReader(connection, layout), RowReader(connection, layout), ledger)
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone, with the write lock."""
+        with self._connections.writer(), self._connections.transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            prepare.identity(connection)
+            yield Ledger(SqliteLedgerSession(connection))
             connection.execute("COMMIT")
 
     def position(self, token: str) -> Position:
