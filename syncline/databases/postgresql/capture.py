@@ -15,7 +15,8 @@ import hashlib
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sql import WORD_BITS, dollar, qualified, quote, split_mask
+from syncline.databases.postgresql.sql import dollar, qualified, quote
+from syncline.model.masks import WORD_BITS, split_mask
 
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
 _NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"

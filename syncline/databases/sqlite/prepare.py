@@ -13,13 +13,15 @@ from importlib.resources import files
 
 from syncline.databases.base import LAYOUT, other_layout
 from syncline.databases.sqlite import capture
-from syncline.databases.sqlite.catalog import Table, read_table, table_names
 from syncline.databases.sqlite.dialect import DIALECT
 from syncline.databases.sqlite.layout import Layout, Tracked
-from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
+from syncline.databases.sqlite.sql import NOW
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.contract import Prepared
+from syncline.model.masks import mask_columns, words_for
 from syncline.model.schema import Schema, from_plain, to_plain
+from syncline.sqlitekit.sql import numbered, quote
+from syncline.sqlitekit.tables import Table, read_table, table_names
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -161,7 +163,8 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
     numbers = {name: n for n, name in connection.execute("SELECT n, name FROM _sync_hub_table")}
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = {
-        name.lower(): read_table(connection, name, sql) for name, sql in table_names(connection).items()
+        name.lower(): read_table(connection.execute, name, sql)
+        for name, sql in table_names(connection.execute).items()
     }
     tracked = tuple(
         Tracked(position, numbers[table.central_name], table, _facts(everything, table.central_name))
