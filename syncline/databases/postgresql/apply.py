@@ -13,7 +13,7 @@ constraints are deferred until the end of the attempt and checked before it is o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psycopg
 
@@ -22,6 +22,7 @@ from syncline.databases.postgresql.errors import message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
+from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded, place
@@ -29,25 +30,6 @@ from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, codes
 from syncline.model.masks import split_mask
 from syncline.model.values import mask_of
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some rows of the stage that is `index`th in the call."""
-
-    index: int
-    loaded: Loaded
-    rows: Sequence[int]
-
-    @property
-    def form(self) -> str:
-        return self.loaded.stage.form
-
-    def over(self, template: str) -> tuple[str, str]:
-        """A statement over these rows, and its `$1`."""
-        if len(self.rows) == len(self.loaded.live):
-            return self.loaded.over(template)
-        return self.loaded.over(template, self.rows[0], self.rows[-1] + 1)
 
 
 class Unwritten(Exception):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psycopg
 
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import refusal_code
 from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.stage import Loaded
 from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.values import Value
-
-if TYPE_CHECKING:
-    from syncline.databases.postgresql.apply import Part
 
 
 @dataclass(frozen=True, slots=True)
