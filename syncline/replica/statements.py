@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from syncline.model.masks import words_for
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, indices_of, mask_of
 from syncline.replica.store import log_name, quote
@@ -125,8 +126,8 @@ class Statements:
 
     @cached_property
     def masks(self) -> list[str]:
-        """The log's mask columns, one for 62 numbers of value columns."""
-        return mask_columns(self.table.bits)
+        """The log's mask columns, one for 62 value columns: mask1, mask2, ..."""
+        return [f"mask{i + 1}" for i in range(words_for(self.table.bits))]
 
     def old_columns(self, mask: int) -> list[str]:
         """The log's columns with the former values of these value columns."""
@@ -138,13 +139,3 @@ class Statements:
             assert callable(text)
             self._made[place] = text()
         return self._made[place]
-
-
-def mask_columns(bits: int) -> list[str]:
-    """mask1, mask2, ... as many as a mask of so many bits needs."""
-    return [f"mask{i}" for i in range(1, max(1, -(-bits // 62)) + 1)]
-
-
-def joined_mask(parts: Sequence[int | None]) -> int:
-    """One mask from the log's mask columns (NULL in an entry that is no update)."""
-    return sum((part or 0) << 62 * i for i, part in enumerate(parts))
