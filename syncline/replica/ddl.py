@@ -7,6 +7,7 @@ free (law L9). Indexes come after the rows, which is faster; those that a foreig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import count
 
@@ -16,7 +17,38 @@ from syncline.replica.store import quote
 
 def create_tables(schema: Schema) -> list[str]:
     """One CREATE TABLE for every table, parents first."""
-    return [table.ddl or _create_table(table, schema) for table in schema.tables]
+    return [create_table(table, schema) for table in schema.tables]
+
+
+def create_table(table: TableSchema, schema: Schema) -> str:
+    """The CREATE TABLE of one table."""
+    return table.ddl or _create_table(table, schema)
+
+
+def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:
+    """The ALTER TABLE for a new column, as much of it as SQLite allows there: a default that is a constant,
+    and NOT NULL only with one."""
+    text = f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {column.declared}".rstrip()
+    default = constant(column.default)
+    if default is not None:
+        text += f" DEFAULT {default}"
+        if not (column.nullable or column.computed or default.upper() == "NULL"):
+            text += " NOT NULL"
+    else:
+        keys = [key for key in _carried(table, schema) if key.columns == (column.name,)]
+        text += "".join(f" {_references(key)}" for key in keys)
+    return text
+
+
+_CONSTANT = re.compile(r"NULL|TRUE|FALSE|[-+]?(\d+(\.\d*)?|\.\d+)(E[-+]?\d+)?|X?'([^']|'')*'", re.IGNORECASE)
+
+
+def constant(default: str | None) -> str | None:
+    """The default of a column without parentheses, if it is a constant; else None."""
+    text = (default or "").strip()
+    while text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    return text if _CONSTANT.fullmatch(text) else None
 
 
 def create_indexes(schema: Schema) -> list[str]:
@@ -73,8 +105,12 @@ def _column(table: TableSchema, column: ColumnSchema, rowid: bool) -> str:
 
 
 def _foreign_key(key: ForeignKey) -> str:
+    return f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}"
+
+
+def _references(key: ForeignKey) -> str:
     return (
-        f"FOREIGN KEY ({_names(key.columns)}) REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
+        f"REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
         f" ON DELETE {key.on_delete} ON UPDATE {key.on_update} DEFERRABLE INITIALLY DEFERRED"
     )
 

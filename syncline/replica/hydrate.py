@@ -199,7 +199,7 @@ def copy_chunks(
     transaction a chunk."""
     state = device.store.state()
     notes: Notes = json.loads(state.hydrate or "null") or BEGINNING
-    fingerprint, limit, ahead = device.schema.fingerprint, device.limits().pull_rows, Ahead()
+    fingerprint, limit, ahead = device.hub.fingerprint, device.limits().pull_rows, Ahead()
     cursor, complete = notes["cursor"], notes["complete"]
     try:
         while not complete:
