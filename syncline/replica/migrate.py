@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
 from syncline.errors import StoreBusy
 from syncline.model.evolution import TableChange
-from syncline.model.schema import to_plain
+from syncline.model.schema import Schema, to_plain
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Group, SnapshotPage
 from syncline.replica import capture
@@ -37,21 +38,24 @@ from syncline.replica.apply import (
     take_overrides,
     take_pages,
 )
-from syncline.replica.ddl import add_column, constant, create_table
+from syncline.replica.ddl import add_column, carried, constant, create_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
 from syncline.replica.indexes import columns_of
+from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
 from syncline.replica.plan import Plan, plan
+from syncline.replica.redefine import redefine, retype
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, unpack
 from syncline.replica.work import Work
+from syncline.sqlitekit.definition import without_foreign_key, without_not_null
 
 
 def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
     """Bring the file to the schema of the plan and take in the answer and what was fetched."""
-    steps = _Steps(made)
+    steps = _Steps(made, device.hub)
     return run_steps(
         device,
         answer,
@@ -65,6 +69,7 @@ def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
             take_pages,
             take_out_gone,
             show_held,
+            steps.finish,
             keep_held,
             advance,
         ),
@@ -73,7 +78,8 @@ def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
 
 def adapt(device: Device, made: Plan) -> None:
     """Bring the file to the schema of the plan alone: it is about to be filled again."""
-    run_steps(device, Answer(), (take_held, decide_replaced, _Steps(made).alter, keep_held))
+    steps = _Steps(made, device.hub)
+    run_steps(device, Answer(), (take_held, decide_replaced, steps.alter, steps.finish, keep_held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class _Steps:
     """What is special about a transaction that migrates."""
 
     plan: Plan
+    before: Schema
+    """The hub's schema as the file has it now."""
 
     def alter(self, work: Work, answer: Answer) -> None:
         """The file has the new schema afterwards, its new columns nothing but their defaults."""
@@ -88,9 +96,11 @@ class _Steps:
         if plan(device, made.hub) != made:
             raise StoreBusy(f"the tables of {device.store.path} were changed meanwhile")
         retired = _drop(work, made)
+        drop_unwanted(work.store, made.hub)
         _create(work, made)
         for change in made.changes:
             _add_columns(work, made, change)
+            _loosen(work, made, change)
         device.store.set_state(
             schema=json.dumps(to_plain(made.hub)),
             fingerprint=made.hub.fingerprint,
@@ -99,9 +109,14 @@ class _Steps:
         )
         device.reload()
         _drop_held(work)
-        for n in (*made.created, *(change.after.number for change in made.changes)):
-            _renew(work, device.tables[n])
         work.overlay.forget()
+
+    def finish(self, work: Work, answer: Answer) -> None:
+        """Indexes and triggers, when the rows are in."""
+        device, made = work.device, self.plan
+        make_new(device, self.before)
+        for n in (*made.created, *(change.after.number for change in made.changes)):
+            capture.install(work.store, device.tables[n])
 
     def fill(self, work: Work, answer: Answer) -> None:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
@@ -148,7 +163,15 @@ def _retired_columns(work: Work, t: Statements, gone: Sequence[int]) -> Iterator
     }
     for number in gone:
         name = t.table.values[number].name
-        yield RetiredColumn(number, name, neutral(required[name]) if name in required else None)
+        if name in required and _is_in_unique(work, t, name):  # no constant could be in two rows
+            redefine(work.store, t.table.name, partial(without_not_null, column=name))
+            yield RetiredColumn(number, name)
+        else:
+            yield RetiredColumn(number, name, neutral(required[name]) if name in required else None)
+
+
+def _is_in_unique(work: Work, t: Statements, column: str) -> bool:
+    return any(column in unique for unique in work.device.uniques(t))
 
 
 def _drop_held(work: Work) -> None:
@@ -171,6 +194,7 @@ def _create(work: Work, made: Plan) -> None:
         table = made.schema.by_number[n]
         as_it_is = table == made.hub.by_number[n]
         work.store.execute(create_table(table if as_it_is else replace(table, ddl=None), made.schema))
+        work.store.execute(capture.log_ddl(Statements(table, made.schema.rank[n])))
         work.store.number(n, table.name)
 
 
@@ -181,7 +205,7 @@ def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
     for number in change.added:
         if number not in made.adopted.get(n, ()):
             store.execute(add_column(table, table.values[number], made.schema))
-    t = Statements(table, 0)
+    t = Statements(table, made.schema.rank[n])
     present = columns_of(store, f"_sync_log_{n}")
     for name in (*t.masks, *(f"o{number}" for number in t.values)):
         if name not in present:
@@ -203,5 +227,21 @@ def _widen_parked(work: Work, t: Statements, added: Sequence[int]) -> None:
         work.store.execute("UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (packed, t.n, key))
 
 
-def _renew(work: Work, t: Statements) -> None:
-    capture.install(work.store, t)
+def _loosen(work: Work, made: Plan, change: TableChange) -> None:
+    """What the centre no longer asks of a row this file does not ask either: NOT NULL, foreign keys; and
+    columns have room for wider values."""
+    store, n = work.store, change.after.number
+    before, table = work.device.schema.by_number[n], made.schema.by_number[n]
+    former = {column.number: column for column in before.columns}
+    for column in table.columns:
+        old = former.get(column.number)
+        if old is None or column.name in table.key:
+            continue
+        if not (old.nullable or old.computed) and (column.nullable or column.computed):
+            redefine(store, table.name, partial(without_not_null, column=column.name))
+        if column.number in change.retyped:
+            retype(store, table.name, column.name, column.declared)
+    kept = {(key.columns, key.parent) for key in carried(table, made.schema)}
+    for key in before.foreign_keys:
+        if (key.columns, key.parent) not in kept:
+            redefine(store, table.name, partial(without_foreign_key, columns=key.columns))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
+from syncline.replica.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,24 @@ class Names:
         return self.tables.get(table.number, table.name)
 
 
-def names_between(hub: Schema, local: Schema) -> Names:
-    """The names that differ: `local` has the numbers of `hub`, perhaps not all tables."""
-    tables, columns = {}, {}
-    for table in local.tables:
-        theirs = hub.by_number.get(table.number)
-        if theirs is None:
-            continue
-        if theirs.name != table.name:
-            tables[table.number] = table.name
-        called = {column.number: column.name for column in theirs.columns}
-        own = {c.number: c.name for c in table.columns if called.get(c.number, c.name) != c.name}
-        if own:
-            columns[table.number] = own
-    return Names(tables, columns)
+def differing(hub: Schema, tables: Mapping[int, str], columns: Mapping[int, Mapping[int, str]]) -> Names:
+    """The names that are not the hub's, of those in this file: of tables, and of columns by table."""
+    called = {
+        n: {c.number: some[c.number] for c in hub.by_number[n].columns if some[c.number] != c.name}
+        for n, some in columns.items()
+    }
+    return Names(
+        {n: name for n, name in tables.items() if hub.by_number[n].name != name},
+        {n: some for n, some in called.items() if some},
+    )
+
+
+def renumber(store: Store, names: Mapping[int, str]) -> None:
+    """The tracked tables are called like this from now on. Inside a transaction."""
+    for number in names:
+        store.forget_number(number)
+    for number, name in names.items():
+        store.number(number, name)
 
 
 def localized(hub: Schema, names: Names) -> Schema:

@@ -12,7 +12,7 @@ from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of
-from syncline.replica.names import Names, localized
+from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
 
 
@@ -47,7 +47,7 @@ def plan(device: Device, hub: Schema) -> Plan:
     for table in hub.tables:
         if table.number in device.tables:
             columns[table.number], adopted[table.number] = _column_names(device, table)
-    names = _differing(hub, tables, columns)
+    names = differing(hub, tables, columns)
     fetched = {one.after.number: _to_fetch(one) for one in changes}
     return Plan(
         hub=hub,
@@ -138,14 +138,3 @@ def _free(name: str, taken: set[str]) -> str:
             break
         found = f"{name}_{number}"
     return found
-
-
-def _differing(hub: Schema, tables: Mapping[int, str], columns: Mapping[int, Mapping[int, str]]) -> Names:
-    called = {
-        n: {c.number: some[c.number] for c in hub.by_number[n].columns if some[c.number] != c.name}
-        for n, some in columns.items()
-    }
-    return Names(
-        {n: name for n, name in tables.items() if hub.by_number[n].name != name},
-        {n: some for n, some in called.items() if some},
-    )

@@ -2,105 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from syncline.databases.sqlite.reflect import reflect
-from syncline.model.numbering import Renamed, renumbered
+from syncline.errors import SchemaError
 from syncline.protocol.flows import run
-from syncline.protocol.messages import Push, Snapshot
+from syncline.protocol.messages import Group, Snapshot
 from syncline.replica import sync
-from syncline.replica.device import Device
-from syncline.replica.hydrate import fill
+from syncline.replica.conflicts import conflicts
+from syncline.replica.made import missing
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
 from syncline.replica.rejected import rejected
-from syncline.testing.faults import CrashingStore
+from tests.support.changing import Changing as World
 from tests.support.device import schema_of
-from tests.support.peer import Peer
 
-DDL = """
-CREATE TABLE owner (id TEXT PRIMARY KEY, name TEXT, score INTEGER);
-CREATE TABLE thing (id INTEGER PRIMARY KEY, owner TEXT REFERENCES owner (id) DEFERRABLE INITIALLY DEFERRED,
-    title TEXT NOT NULL, note TEXT);
-INSERT INTO owner VALUES ('a', 'Ada', 10), ('b', 'Bob', 20);
-INSERT INTO thing VALUES (1, 'a', 'one', 'n1'), (2, 'b', 'two', 'n2'), (3, NULL, 'three', 'n3');
-"""
-
-
-class World:
-    """A centre whose tables change, and a device that was cloned before."""
-
-    def __init__(self, path: Path) -> None:
-        self.centre = sqlite3.connect(":memory:", isolation_level=None)
-        self.centre.executescript(DDL)
-        self.peer = Peer(schema_of(self.centre, ["score"]), {})
-        self._read()
-        self.store = CrashingStore.open_private(path)
-        self.app = sqlite3.connect(path, isolation_level=None)
-        self.app.execute("PRAGMA foreign_keys = ON")
-        run(fill(self.store, None, silent), self.peer)
-
-    def alter(
-        self, script: str, columns: Mapping[str, Mapping[str, str]] | None = None, **tables: str
-    ) -> None:
-        """Change the centre. Renames are told apart by what is said of them: the former names of `columns` by
-        table and present name, and of `tables` by present name."""
-        self.centre.executescript(script)
-        before = self.peer.schema
-        found = reflect(self.centre, _tables(self.centre))
-        numbers = {("", new): before.number_of(old) for new, old in tables.items()}
-        moved = {}
-        for name, names in (columns or {}).items():
-            former = before.table(tables.get(name, name))
-            moved[former.number] = {new: former.column(old).number for new, old in names.items()}
-        self.peer.schema = renumbered(found, before, Renamed(numbers, moved))
-        self._read()
-
-    def write(self, sql: str, table: str) -> None:
-        """Change rows in the centre, and have every row of the table as news."""
-        self.centre.execute(sql)
-        self._read()
-        self.peer.news.append([self.peer.group(self.peer.schema.table(table))])
-
-    def _read(self) -> None:
-        for name in _tables(self.centre):
-            self.peer.rows[name] = _all(self.centre, name)
-
-    @property
-    def device(self) -> Device:
-        return Device.load(self.store)
-
-    def sync(self) -> None:
-        run(sync.sync(self.device, silent), self.peer)
-
-    def pull(self) -> None:
-        run(sync.pull(self.device, silent), self.peer)
-
-    def all(self, table: str) -> list[dict[str, Any]]:
-        return _all(self.app, table)
-
-    def pushed(self) -> list[Push]:
-        return [request for request in self.peer.asked if isinstance(request, Push)]
-
-    def close(self) -> None:
-        self.store.close()
-        self.app.close()
-        self.centre.close()
-
-
-def _tables(app: sqlite3.Connection) -> list[str]:
-    return [name for (name,) in app.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-
-
-def _all(app: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
-    cursor = app.execute(f'SELECT * FROM "{table}" ORDER BY 1')
-    names = [part[0] for part in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+__all__ = ["schema_of"]  # these tests run under every numbering
 
 
 @pytest.fixture
@@ -250,3 +169,149 @@ def test_l2_a_kill_at_any_statement_leaves_the_old_state_and_the_next_sync_does_
         if not crashed:
             return
     raise AssertionError("it never ended")
+
+
+def described(world: World, table: str) -> dict[str, tuple[str, int]]:
+    """Type and NOT NULL by column, as the file has them."""
+    return {row[1]: (row[2], row[3]) for row in world.app.execute(f"PRAGMA table_info({table})")}
+
+
+REBUILD = """
+CREATE TABLE thing_2 (id INTEGER PRIMARY KEY, owner TEXT, title TEXT, note TEXT{more});
+INSERT INTO thing_2 (id, owner, title, note) SELECT id, owner, title, note FROM thing;
+DROP TABLE thing;
+ALTER TABLE thing_2 RENAME TO thing;
+"""
+
+
+def test_what_the_centre_asks_no_longer_this_file_does_not_ask_either(world: World) -> None:
+    world.alter(REBUILD.format(more=""))
+    world.write("UPDATE thing SET title = NULL, owner = 'nobody' WHERE id = 2", "thing")
+    world.sync()
+    assert world.all("thing")[1] == {"id": 2, "owner": "nobody", "title": None, "note": "n2"}
+    assert world.app.execute("PRAGMA foreign_key_list(thing)").fetchall() == []
+    assert world.app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert described(world, "thing") == {
+        "id": ("INTEGER", 0), "owner": ("TEXT", 0), "title": ("TEXT", 0), "note": ("TEXT", 0),
+    }  # fmt: skip
+
+
+def test_a_wider_type_of_another_affinity_has_its_values_anew(world: World) -> None:
+    world.app.execute("UPDATE owner SET score = 15 WHERE id = 'a'")
+    world.alter(
+        "CREATE TABLE o (id TEXT PRIMARY KEY, name TEXT, score DECIMAL_TEXT);"
+        "INSERT INTO o SELECT id, name, score || '.50' FROM owner; DROP TABLE owner;"
+        "ALTER TABLE o RENAME TO owner"
+    )
+    world.app.execute("CREATE INDEX own ON owner (score)")
+    world.pull()
+    assert described(world, "owner")["score"] == ("DECIMAL_TEXT", 0)
+    assert [row["score"] for row in world.all("owner")] == ["15", "20.50"]
+    assert world.app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_dropped_column_that_must_have_a_value_gets_one_that_says_nothing(world: World) -> None:
+    world.alter("ALTER TABLE thing DROP COLUMN title")
+    world.write("INSERT INTO thing VALUES (7, 'a', 'seven')", "thing")
+    world.sync()
+    assert world.all("thing")[-1] == {"id": 7, "owner": "a", "title": "", "note": "seven"}
+
+
+def test_indexes_come_and_go(world: World) -> None:
+    world.alter("CREATE INDEX by_title ON thing (title); CREATE UNIQUE INDEX one_note ON thing (note)")
+    world.sync()
+    names = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql <> '' AND name NOT GLOB '_sync*'"
+    assert {name for (name,) in world.app.execute(names)} == {"by_title", "one_note"}
+    world.app.execute("CREATE INDEX own ON thing (title, note)")
+    world.alter("DROP INDEX by_title")
+    world.sync()
+    assert {name for (name,) in world.app.execute(names)} == {"own", "one_note"}
+
+
+def test_a_unique_index_that_pending_edits_stand_in_the_way_of_is_left_out(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'n2' WHERE id = 1")
+    world.alter("CREATE UNIQUE INDEX one_note ON thing (note)")
+    world.pull()
+    assert [index.name for index in missing(world.device)] == ["one_note"]
+    assert pending_edits(world.device) == {"thing": 1}
+
+
+def test_an_index_of_a_renamed_column_has_its_name_here(world: World) -> None:
+    world.alter(
+        "ALTER TABLE thing RENAME COLUMN note TO remark; ALTER TABLE thing RENAME TO item;"
+        "CREATE INDEX by_remark ON item (remark)",
+        {"item": {"remark": "note"}},
+        item="thing",
+    )
+    world.sync()
+    assert world.app.execute("PRAGMA index_info(by_remark)").fetchall() == [(0, 3, "note")]
+
+
+def test_a_column_that_the_application_had_before_the_centre_is_adopted(world: World) -> None:
+    world.app.execute("ALTER TABLE thing ADD COLUMN size INTEGER")
+    world.app.execute("UPDATE thing SET size = id * 10 WHERE id < 3")
+    world.alter("ALTER TABLE thing ADD COLUMN size INT; UPDATE thing SET size = 10")
+    world.sync()
+    assert [row["size"] for row in world.all("thing")] == [10, 10, 10]
+    (note,) = conflicts(world.store, open_only=False)
+    assert (note.key, note.column, note.sent, note.hub) == ([2], "size", 20, 10)
+    assert note.columns == [world.peer.schema.table("thing").column("size").number]
+
+
+def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(world: World) -> None:
+    world.app.execute("ALTER TABLE thing ADD COLUMN size TEXT")
+    world.app.execute("UPDATE thing SET size = 'L', note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER")
+    with pytest.raises(SchemaError) as caught:
+        world.pull()
+    assert caught.value.code == "column_taken"
+    assert world.all("thing")[0]["size"] == "L" and pending_edits(world.device) == {"thing": 1}
+    world.app.execute("ALTER TABLE thing RENAME COLUMN size TO size_here")
+    world.pull()
+    assert (world.all("thing")[0]["size_here"], world.all("thing")[0]["size"]) == ("L", None)
+
+
+def test_a_table_of_the_application_keeps_its_name_and_the_sync_goes_on(world: World) -> None:
+    world.app.execute("CREATE TABLE tag (own TEXT)")
+    world.alter("CREATE TABLE tag (id INTEGER PRIMARY KEY); ALTER TABLE thing ADD COLUMN size INTEGER")
+    world.sync()
+    assert world.all("tag") == [] and "size" in world.all("thing")[0]
+    assert "tag" not in world.store.numbers()
+
+
+def test_a_new_column_whose_name_an_old_one_still_has_gets_another(world: World) -> None:
+    world.alter("ALTER TABLE thing RENAME COLUMN note TO remark", {"thing": {"remark": "note"}})
+    world.sync()
+    world.alter("ALTER TABLE thing ADD COLUMN note TEXT; UPDATE thing SET note = 'new'")
+    world.sync()
+    assert [(row["note"], row["note_2"]) for row in world.all("thing")] == [
+        ("n1", "new"), ("n2", "new"), ("n3", "new"),
+    ]  # fmt: skip
+
+
+def test_l2_a_hidden_row_keeps_its_edits_and_has_the_new_column(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.peer.news.append([Group(world.peer.schema.number_of("thing"), "D", [], [[1]])])
+    world.pull()
+    assert [row["id"] for row in world.all("thing")] == [2, 3]
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 5; UPDATE thing SET size = 7")
+    world.pull()
+    world.write("UPDATE thing SET title = 'back' WHERE id = 1", "thing")
+    world.pull()
+    assert world.all("thing")[0] == {"id": 1, "owner": "a", "title": "back", "note": "mine", "size": 7}
+
+
+def test_a_schema_that_changes_again_while_it_is_followed_is_followed_too(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = id")
+
+    def again(request: object) -> None:
+        if isinstance(request, Snapshot):
+            world.peer.before = lambda request: None
+            world.alter("ALTER TABLE thing ADD COLUMN weight INTEGER; UPDATE thing SET weight = id * 2")
+
+    world.peer.before = again
+    world.sync()
+    assert [(row["note"], row["size"], row["weight"]) for row in world.all("thing")] == [
+        ("mine", 1, 2), ("n2", 2, 4), ("n3", 3, 6),
+    ]  # fmt: skip
