@@ -98,6 +98,11 @@ def drift(store: Store, t: Statements) -> Drift:
     )
 
 
+def naming_all(t: Statements) -> str:
+    """The text of the trigger that names every column, as it is installed."""
+    return _on_delete(t)
+
+
 def trigger_name(t: Statements, kind: str) -> str:
     return quote(f"_sync_{t.n}_{kind}")
 

@@ -12,7 +12,7 @@ from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.messages import PushOp
-from syncline.replica.overlay import Key, kind_of
+from syncline.replica.overlay import Key, kind_of, read_image
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
@@ -194,8 +194,7 @@ class Chains:
         body = self._store.value(
             "SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (self._t.n, pack(list(key)))
         )
-        image: Sequence[Value] | None = None if body is None else unpack(body)
-        return image
+        return None if body is None else read_image(self._t, body)
 
     def _add(self, groups: dict[tuple[PushOp, tuple[int, ...], bool], Batch], chain: Chain) -> None:
         kind, edits = chain.kind, chain.edits

@@ -46,6 +46,8 @@ def unasked(device: Device, groups: Iterable[PushGroup]) -> list[Detail]:
 def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     """The details of some rows of the push in flight."""
     for n, keys in _by_table(rows).items():
+        if n not in device.tables:  # a push of an older schema: the table is gone
+            continue
         with device.store.read():
             found = _of_table(device, device.tables[n], keys)
         yield from found
@@ -66,7 +68,7 @@ def _by_table(rows: Iterable[RowId]) -> dict[int, list[Key]]:
 
 def _rows(device: Device, groups: Iterable[PushGroup]) -> Iterator[RowId]:
     for group in groups:
-        arity = device.tables[group.table].arity
+        arity = device.arity(group.table)
         for row in group.rows:
             yield group.table, tuple(row[:arity])
 

@@ -101,6 +101,17 @@ def merge(
     return write, moved
 
 
+def written_image(t: Statements, image: Sequence[Value]) -> bytes:
+    """The blob form of a whole row: [numbers of columns, values]."""
+    return pack([list(t.values), list(image)])
+
+
+def read_image(t: Statements, body: bytes) -> list[Value]:
+    """The inverse of `written_image`, for the value columns that the table has now."""
+    known = dict(zip(*unpack(body), strict=True))
+    return [known.get(number) for number in t.values]
+
+
 class Overlay:
     """The pending edits, looked up by key inside one transaction.
 
@@ -245,20 +256,20 @@ class Overlay:
     def parked(self, t: Statements, key: Key) -> list[Value] | None:
         """The image of a hidden row, or None."""
         body = self._store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
-        image: list[Value] | None = None if body is None else unpack(body)
-        return image
+        return None if body is None else read_image(t, body)
 
     def park(self, t: Statements, rows: Sequence[Pending]) -> None:
         """Keep the images of rows that are about to leave their table."""
         self._store.executemany(
             "INSERT OR REPLACE INTO _sync_parked (n, key, image) VALUES (?, ?, ?)",
-            ((t.n, pack(row.key), pack(row.present)) for row in rows if row.present is not None),
+            ((t.n, pack(row.key), written_image(t, row.present)) for row in rows if row.present is not None),
         )
 
     def repark(self, t: Statements, key: Key, image: Sequence[Value]) -> None:
         """Bring the image of a hidden row up to date."""
         self._store.execute(
-            "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (pack(image), t.n, pack(key))
+            "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?",
+            (written_image(t, image), t.n, pack(key)),
         )
 
     def unpark(self, t: Statements, keys: Sequence[Key]) -> None:

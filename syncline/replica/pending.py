@@ -23,6 +23,9 @@ _AT = (
     f" THEN (l.at >> {COUNTER_BITS}) / 86400000.0 + 2440587.5 ELSE l.at END)"
 )
 
+COMPOUND = 400
+"""Tables that are counted by one statement: SQLite joins 500 queries with UNION ALL at most."""
+
 
 def settle(store: Store, t: Statements) -> None:
     """Turn every entry M into what it amounts to: a delete, or nothing. Inside a transaction, while no
@@ -84,6 +87,16 @@ def pending_edits(device: Device) -> dict[str, int]:
         if count:
             counts[t.table.name] = count
     return counts
+
+
+def waiting_edits(device: Device) -> int:
+    """How many entries all change logs have. Cheap: one statement, which counts without reading them."""
+    counts = [f"SELECT count(*) AS edits FROM {t.log}" for t in device.tables.values()]
+    edits = 0
+    for start in range(0, len(counts), COMPOUND):
+        union = " UNION ALL ".join(counts[start : start + COMPOUND])
+        edits += device.store.value(f"SELECT sum(edits) FROM ({union})")
+    return edits
 
 
 def oldest_edit(device: Device) -> str | None:

@@ -126,7 +126,9 @@ def _keep(
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
     base = [_kept(edits.base.get(i)) for i in columns]
-    keep_rejected(store, t.n, [_kept(value) for value in key], kind, (columns, values, base), reason, None)
+    keep_rejected(
+        store, t.table, [_kept(value) for value in key], kind, (columns, values, base), reason, None
+    )
 
 
 def _clear(store: Store, t: Statements, key: Key) -> None:
