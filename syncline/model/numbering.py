@@ -13,10 +13,12 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """What the central database knows to be another name of the same thing.
+    """What the central database knows to be the same thing as before, whatever it is called now.
 
-    `tables` maps the present place of a table to its number, `columns` the number of a table to the numbers
-    of its columns by their present names. What is in neither is known by its name.
+    `tables` maps the present place of a table to its number; a table that is not in it is known by its name,
+    unless one that is there and takes part has that number. `columns` maps the number of a table in `tables`
+    to the numbers of its columns by their present names: a column that is not named there is a new one. The
+    columns of a table that has no line there are known by their names.
     """
 
     tables: Mapping[Place, int] = field(default_factory=dict)
@@ -32,24 +34,24 @@ def renumbered(found: Schema, before: Schema | None, renamed: Renamed | None = N
         return found
     renamed = renamed or Renamed()
     former = {(table.central_schema, table.central_name): table for table in before.tables}
-    taken = set(renamed.tables.values())
+    places = [(table.central_schema, table.central_name) for table in found.tables]
+    taken = {renamed.tables[place] for place in places if place in renamed.tables}
     tables = []
-    for table in found.tables:
-        place = (table.central_schema, table.central_name)
+    for place, table in zip(places, found.tables, strict=True):
         number = renamed.tables.get(place)
         same = before.by_number.get(number) if number is not None else former.get(place)
         if same is not None and number is None and same.number in taken:
             same = None  # another table has this one's former name
-        columns = {} if same is None else renamed.columns.get(same.number, {})
+        columns = None if number is None else renamed.columns.get(number)
         tables.append(_like(table, same, columns))
     return Schema(tuple(tables), before.used)
 
 
-def _like(table: TableSchema, same: TableSchema | None, renamed: Mapping[str, int]) -> TableSchema:
+def _like(table: TableSchema, same: TableSchema | None, known: Mapping[str, int] | None) -> TableSchema:
     """The table with its former numbers; negative ones are given out where it is made."""
-    numbers = {} if same is None else {column.name: column.number for column in same.columns}
-    kept = set(renamed.values())
-    numbers = {name: number for name, number in numbers.items() if number not in kept} | dict(renamed)
+    numbers: Mapping[str, int] = {}
+    if same is not None:
+        numbers = {column.name: column.number for column in same.columns} if known is None else known
     columns = tuple(replace(column, number=numbers.get(column.name, -1)) for column in table.columns)
     return replace(
         table,

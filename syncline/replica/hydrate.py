@@ -59,14 +59,19 @@ def refuse_existing(file: str) -> None:
 
 
 def building_id(file: str) -> str:
-    """The id of the replica that is being built: the same in every attempt, for the hub knows it already."""
+    """The id of the replica that is being built: the same in every attempt, for the hub knows it already.
+
+    StoreError if it cannot be kept beside the file."""
     beside = Path(building_path(file) + _ID)
     try:
         return str(uuid.UUID(beside.read_text("ascii")))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # there is none yet, or a kill has left half of it
         replica = str(uuid.uuid4())
+    try:
         beside.write_text(replica, "ascii")
-        return replica
+    except OSError as error:
+        raise StoreError(f"{beside}: {error.strerror or error}") from error
+    return replica
 
 
 def forget_id(file: str) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from syncline.testing.centre import TABLES, Centre, World
 from syncline.testing.conforms.capturing import CaptureConformance
+from syncline.testing.conforms.evolving import EvolvingConformance
 from syncline.testing.conforms.hinting import HintConformance
 from syncline.testing.conforms.ledger.clients import ClientConformance
 from syncline.testing.conforms.ledger.clock import ClockConformance
@@ -49,6 +50,7 @@ class DatabaseConformance(
     UploadConformance,
     ClockConformance,
     HintConformance,
+    EvolvingConformance,
 ):
     """Derive from it, name the class Test..., and give it a fixture `centre`."""
 

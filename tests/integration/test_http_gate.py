@@ -267,6 +267,21 @@ def test_a_device_that_is_cut_off_before_its_file_came_goes_on_under_the_id_it_r
     assert len(hub.replicas()) == before + 1
 
 
+def test_a_clone_into_a_folder_that_is_not_there_says_so_and_registers_nothing(
+    hub: syncline.Hub, url: str, tmp_path: Path
+) -> None:
+    before = len(hub.replicas())
+    with pytest.raises(errors.StoreError, match="No such file"):
+        syncline.clone(url, tmp_path / "nowhere" / "a.db", "ann-token")
+    assert len(hub.replicas()) == before
+
+
+def test_half_an_id_that_a_kill_has_left_is_made_anew(hub: syncline.Hub, url: str, tmp_path: Path) -> None:
+    (tmp_path / "a.db.hydrating.id").write_text("7f3c")
+    syncline.clone(url, tmp_path / "a.db", "ann-token").close()
+    assert [path.name for path in tmp_path.glob("a.db*")] == ["a.db"]
+
+
 # Authenticators ------------------------------------------------------------------------------------------
 
 

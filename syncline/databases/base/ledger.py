@@ -6,14 +6,15 @@ Replicas, conflicts, large pushes on their way, the clock, turns at pruning, mom
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS
-from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS, VERSIONS
+from syncline.hub.contract import Client, ConflictRow, Given, Upload, UploadedChunk
 from syncline.model.clock import stamp
+from syncline.model.schema import Schema, from_plain, to_plain
 
 DAY_MILLISECONDS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,12 +47,32 @@ class Ledger:
         row: list[Value] = [client.replica, client.number, client.digest, client.verdict]
         row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
         row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
-        row += [int(client.revoked), int(client.forgotten), client.actor]
+        row += [int(client.revoked), int(client.forgotten), client.actor, client.pending]
         self.session.upsert(CLIENTS, row)
 
     def drop_client(self, replica: str) -> None:
         """Remove the record."""
         self._count("drop client", replica)
+
+    # Schemas that replicas were given
+
+    def given(self, fingerprint: str) -> Given | None:
+        """A schema that is kept."""
+        rows = self._run("given", fingerprint)
+        return Given(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    def give(self, fingerprint: str, definition: str) -> None:
+        """Keep a schema, as of now."""
+        self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])
+
+    def refuse_given(self) -> None:
+        """Mark every one as refused."""
+        self._count("refuse given")
+
+    def forget_given(self, keep: Collection[str], seconds: float) -> int:
+        """Remove old ones, but for some."""
+        old = [name for (name,) in self._run("old given", int(seconds * 1000)) if name not in keep]
+        return sum(self._count("forget given", name) for name in old)
 
     # Conflicts
 
@@ -129,6 +150,28 @@ class Ledger:
         rows = self._run("chunk", replica, chunk)
         return UploadedChunk(rows[0][0], rows[0][1] or b"", rows[0][2] or b"") if rows else None
 
+    # Versions of the schema
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version that is kept."""
+        return _schema(self._run("version", fingerprint))
+
+    def in_force(self) -> Schema | None:
+        """The version in force; None before the first was saved."""
+        return _schema(self._run("version in force"))
+
+    def save_version(self, schema: Schema) -> bool:
+        """Keep a version and put it into force; whether it was not before."""
+        if not self._count("use version", schema.fingerprint, schema.fingerprint):
+            return False
+        self.session.upsert(VERSIONS, [schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True), NOW])
+        return True
+
+    def forget_versions(self, keep: Collection[str]) -> int:
+        """Remove versions but for these fingerprints and the one in force: few, once in a long while."""
+        known = [fingerprint for (fingerprint,) in self._run("versions")]
+        return sum(self._count("forget version", one) for one in known if one not in keep)
+
     # Clock, turns, moments
 
     def milliseconds(self) -> int:
@@ -181,6 +224,10 @@ class Ledger:
         return self.session.count(self.session.dialect.statement(name), *values)
 
 
+def _schema(rows: Sequence[Sequence[Any]]) -> Schema | None:
+    return from_plain(json.loads(rows[0][0])) if rows else None
+
+
 def _stored(moment: str | None) -> Value:
     """An ISO 8601 time in milliseconds since 1970 UTC; 'now' stands for the database's."""
     if moment is None:
@@ -200,7 +247,7 @@ def _said(moment: int | None) -> str | None:
 
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
-    registered, last_seen, watermark, revoked, forgotten, actor = rest
+    registered, last_seen, watermark, revoked, forgotten, actor, pending = rest
     return Client(
         replica=replica,
         number=int(push),
@@ -216,6 +263,7 @@ def _client(row: Sequence[Any]) -> Client:
         revoked=bool(revoked),
         forgotten=bool(forgotten),
         actor=actor or "",
+        pending=int(pending),
     )
 
 

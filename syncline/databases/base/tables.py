@@ -4,8 +4,8 @@ The names of columns are words that none of PostgreSQL, SQLite, MySQL, MariaDB, 
 reserves: they are written without quotes.
 
 Besides these the ledger uses a table `state` of one row, which the adapter makes with what its log needs:
-`clock`, the HLC that direct writes must be above, and `pruned`, the time when the log was pruned last (a
-`time` that is never NULL; 0 at first).
+`clock`, the HLC that direct writes must be above, `pruned`, the time when the log was pruned last (a
+`time` that is never NULL; 0 at first), and `fingerprint`, which names the version of the schema in force.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ CLIENTS = Table(
         Column("revoked", "flag"),
         Column("forgotten", "flag"),
         Column("actor", "text"),
+        Column("pending", "integer"),
     ),
     key=("replica",),
 )
@@ -129,4 +130,25 @@ CHUNKS = Table(
 MOMENTS = Table(name="moments", columns=(Column("noted", "time"), Column("place", "integer")), key=("noted",))
 """How long the log was when: up to `place`, a number of the adapter's, everything is older than `noted`."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS)
+GIVEN = Table(
+    name="given",
+    columns=(
+        Column("fingerprint", "key"),
+        Column("definition", "text"),
+        Column("refused", "flag"),
+        Column("made", "time"),
+    ),
+    key=("fingerprint",),
+)
+"""The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them.
+`refused`: replicas that have it cannot follow a change made since."""
+
+VERSIONS = Table(
+    name="versions",
+    columns=(Column("fingerprint", "key"), Column("body", "text"), Column("made", "time")),
+    key=("fingerprint",),
+)
+"""The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
+of its tables and columns."""
+
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, VERSIONS)

@@ -204,6 +204,7 @@ class Application:
         shape = part.loaded.shape
         own = mask_of(columns) | shape.computed_mask
         digits = "".join("1" if own >> i & 1 else "0" for i in range(shape.table.bits)) or "0"
+        digits = ("!" if shape.facts.altering else ".") + digits
         if digits != self._digits:
             self._session.value(queries("write.sql")["applying"], digits)
             self._digits = digits

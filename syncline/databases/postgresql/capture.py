@@ -5,22 +5,33 @@ before it happens. Where statement triggers do not see every change (partitions,
 per row. The functions run as their owner, so that no other program needs rights on Syncline's schema.
 
 The engine's own statements write their log entries themselves. While they run, `syncline.applying` holds
-one digit a column number, 1 for those the engine sets: such a statement is captured only as far as a trigger
-of the user's changed more than that. What is done inside triggers (cascades included) is always captured.
+one digit a column number, 1 for those the engine sets, behind a mark: a point, or an exclamation mark if a
+trigger of the user's may change more of the row than that. Such an update is captured only as far as it was
+changed more. What is done inside triggers (cascades included) is always captured.
+
+No condition of a trigger names a column, and what the functions say of columns is computed where it may fail,
+before anything is written: whoever alters the table, no write of anybody's fails (law L13). A row of which
+the changed columns cannot be told has changed in all; one without a key goes to `syncline.strays`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
+from syncline.databases.postgresql.sameness import Ground
 from syncline.databases.postgresql.sql import WORD_BITS, dollar, qualified, quote, split_mask
+from syncline.databases.postgresql.types import Codec
 from syncline.model.values import EVERYTHING
 
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
 _NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"
 """In a WHEN clause, evaluated when the row changes: depth 0 is a statement sent by a client."""
+
+_NOT_ALL_OURS = f"(pg_trigger_depth() > 0 OR left({_APPLYING}, 1) <> '.')"
+_STAGED = f"CASE WHEN pg_trigger_depth() = 1 THEN substr({_APPLYING}, 2) ELSE '' END"
 
 _PLAIN_EQUALITY = frozenset(
     ["smallint", "integer", "bigint", "boolean", "uuid", "date", "bytea",
@@ -46,17 +57,18 @@ class Capture:
         return hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:32]
 
 
-def capture_of(shape: Shape, partitions: tuple[tuple[str, str], ...], by_row: bool) -> Capture:
-    """The capture of one table. `partitions` are (schema, name) of a partitioned table's parts."""
-    functions = [_insert(shape, by_row), _update(shape), _delete(shape, by_row), _truncate(shape)]
-    tables = [shape.name, *(qualified(*partition) for partition in partitions)]
-    code = functions + _triggers(shape, by_row)
+def capture_of(shape: Shape, ground: Ground) -> Capture:
+    """The capture of one table as it is now."""
+    made = _Functions(shape, ground)
+    functions = [made.insert(), made.update(), made.delete(), made.truncate()]
+    tables = [shape.name, *(qualified(*partition) for partition in ground.partitions)]
+    code = functions + _triggers(shape, by_row=ground.by_row)
     for table in tables:
         code += _trigger(table, "truncate", f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT", shape)
     names = {table: frozenset(["syncline_truncate"]) for table in tables}
     names[shape.name] = frozenset(f"syncline_{event}" for event in ("insert", "update", "delete", "truncate"))
-    described = [f"{column.number} {column.central}" for column in shape.table.keys]
-    return Capture("\n".join(described), tuple(_log_table(shape)), tuple(code), names)
+    key = json.dumps([[column.number, column.central] for column in shape.table.keys])
+    return Capture(key, tuple(_log_table(shape)), tuple(code), names)
 
 
 def _log_table(shape: Shape) -> list[str]:
@@ -73,90 +85,162 @@ def _log_table(shape: Shape) -> list[str]:
     ]
 
 
-def _entry(
-    shape: Shape, op: str, masks: list[str], source: str, old: str | None, stamp: str = "stamp"
-) -> str:
-    """INSERT one kind of log entry; `source` is what the key columns are taken from, e.g. NEW."""
-    columns = ["op", *shape.words, "hlc", "origin", *shape.log_keys]
-    values = [f"'{op}'", *masks, stamp, "'hub'", *(f"{source}.{name}" for name in shape.key_names)]
-    if old is not None:
-        columns, values = [*columns, "old"], [*values, f"row_to_json({old}.*)"]
-    return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)}"
+class _Functions:
+    """The trigger functions of one table.
+
+    Their bodies say `told` where the key of a row is computed: if that fails, or its type is not the log's,
+    the row is a stray."""
+
+    def __init__(self, shape: Shape, ground: Ground) -> None:
+        self._shape, self._ground = shape, ground
+        self._whole = [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
+        self._variables = [f"{name} {codec.central}" for name, codec in _pairs(shape)]
+
+    def insert(self) -> str:
+        if self._ground.by_row:
+            return self._by_row("insert", "I", "NEW")
+        entry = self._entry("I", self._whole, self._columns("added"))
+        return self._of_statement("insert", "syncline_added AS added", entry)
+
+    def delete(self) -> str:
+        """A cascade that comes back to its own table shares the transition table of the statement it started
+        from: the rows that the engine deletes and has logged itself are in it, too, and left out."""
+        if self._ground.by_row:
+            return self._by_row("delete", "D", "OLD")
+        shape = self._shape
+        same = " AND ".join(
+            f"l.{own} = removed.{name}" for own, name in zip(shape.log_keys, shape.key_names, strict=True)
+        )
+        entry = self._entry("D", self._whole, self._columns("removed"), "row_to_json(removed.*)")
+        logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D'"
+        theirs = f"({_APPLYING} = '' OR NOT EXISTS ({logged}))"
+        return self._of_statement("delete", "syncline_removed AS removed", entry, f" WHERE {theirs}")
+
+    def truncate(self) -> str:
+        """The one function that does not know its table's name: a partition may be truncated by itself."""
+        entry = self._entry("D", self._whole, self._columns("removed"), "row_to_json(removed.*)", "$1")
+        stray = self._stray("removed", None, "$1")
+        source = "TG_RELID::regclass::text || ' AS removed'"
+        run = "EXECUTE {} || " + source + " USING stamp;"
+        body = f"BEGIN\n{_trying(run.format(dollar(f'{entry} FROM ')), run.format(dollar(f'{stray} FROM ')))}"
+        return self._function("truncate", [], body)
+
+    def update(self) -> str:
+        """A change of key is a delete and an insert."""
+        shape = self._shape
+        masks = [f"m{word}" for word in range(len(shape.words))]
+        declared = [f"staged text := {_STAGED};", "rekeyed boolean;", *(f"{name} bigint;" for name in masks)]
+        formers = [f"old_{name}" for name in shape.log_keys]
+        declared += [f"{variable};" for variable in self._variables]
+        declared += [f"old_{variable};" for variable in self._variables]
+        key = [f"rekeyed := {_key_changed(shape)};", *self._told("NEW")]
+        key += ["IF rekeyed THEN", *(f"old_{one}" for one in self._told("OLD")), "END IF;"]
+        changed = [f"{name} := {mask};" for name, mask in zip(masks, _masks(shape), strict=True)]
+        whole = [f"{name} := {word};" for name, word in zip(masks, self._whole, strict=True)]
+        stray = f"{self._stray('OLD', 'NEW')};\nRETURN NULL;"
+        fallback = "\n".join([*whole, _trying("\n".join(key), stray)])
+        changes = " OR ".join(f"{name} <> 0" for name in masks)
+        body = [
+            "BEGIN",
+            _trying("\n".join([*key, *changed]), fallback),
+            "IF rekeyed THEN",
+            f"{self._entry('D', self._whole, formers, 'row_to_json(OLD.*)')};",
+            f"{self._entry('I', self._whole, shape.log_keys)};",
+            f"ELSIF {changes} THEN",
+            f"{self._entry('U', masks, shape.log_keys)};",
+            "END IF;",
+        ]
+        return self._function("update", declared, "\n".join(body))
+
+    def _by_row(self, event: str, op: str, row: str) -> str:
+        shape = self._shape
+        old = "row_to_json(OLD.*)" if row == "OLD" else None
+        stray = self._stray("OLD", None) if row == "OLD" else self._stray(None, "NEW")
+        body = [
+            "BEGIN",
+            _trying("\n".join(self._told(row)), f"{stray};\nRETURN NULL;"),
+            f"{self._entry(op, self._whole, shape.log_keys, old)};",
+        ]
+        return self._function(event, [f"{variable};" for variable in self._variables], "\n".join(body))
+
+    def _of_statement(self, event: str, source: str, entry: str, condition: str = "") -> str:
+        """Looks at the key of one row first: a stray, if it is not what the log was made for."""
+        row = source.rpartition(" ")[2]
+        types = [self._ground.columns[column.name][1] for column in self._shape.table.keys]
+        pairs = zip(self._shape.key_names, types, strict=True)
+        fits = " AND ".join(f"pg_typeof({row}.{name})::oid = {type_}" for name, type_ in pairs)
+        look = f"told := coalesce((SELECT {fits} FROM {source} LIMIT 1), true);"
+        stray = self._stray(row, None) if row == "removed" else self._stray(None, row)
+        body = [
+            "BEGIN",
+            _trying(look, "told := false;"),
+            "IF told THEN",
+            f"{entry} FROM {source}{condition};",
+            "ELSE",
+            f"{stray} FROM {source};",
+            "END IF;",
+        ]
+        return self._function(event, ["told boolean;"], "\n".join(body))
+
+    def _columns(self, row: str) -> list[str]:
+        return [f"{row}.{name}" for name in self._shape.key_names]
+
+    def _told(self, row: str) -> list[str]:
+        pairs = zip(self._shape.log_keys, self._columns(row), strict=True)
+        return [f"{own} := {column};" for own, column in pairs]
+
+    def _entry(
+        self, op: str, masks: list[str], keys: list[str], old: str | None = None, stamp: str = "stamp"
+    ) -> str:
+        """INSERT one kind of log entry; `keys` are expressions."""
+        columns = ["op", *self._shape.words, "hlc", "origin", *self._shape.log_keys]
+        values = [f"'{op}'", *masks, stamp, "'hub'", *keys]
+        if old is not None:
+            columns, values = [*columns, "old"], [*values, old]
+        return f"INSERT INTO {self._shape.log} ({', '.join(columns)}) SELECT {', '.join(values)}"
+
+    def _stray(self, former: str | None, now: str | None, stamp: str = "stamp") -> str:
+        """INSERT a row, as it was or as it is, whose key cannot be told."""
+        attnums = [str(self._ground.columns[column.name][0]) for column in self._shape.table.keys]
+        names = f"syncline.key_names({self._ground.relid}, '{{{','.join(attnums)}}}')"
+        sides = ["NULL" if row is None else f"row_to_json({row}.*)" for row in (former, now)]
+        return (
+            "INSERT INTO syncline.strays (n, hlc, keys, former, now)"
+            f" SELECT {self._shape.n}, {stamp}, {names}, {', '.join(sides)}"
+        )
+
+    def _function(self, event: str, declared: list[str], body: str) -> str:
+        lines = ["", "#variable_conflict use_variable", "DECLARE stamp bigint := syncline.direct_hlc();"]
+        whole = dollar("\n".join([*lines, *declared, body, "RETURN NULL;", "END "]))
+        return (
+            f"CREATE OR REPLACE FUNCTION syncline.{event}_{self._shape.n}() RETURNS trigger LANGUAGE plpgsql"
+            " SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1"
+            f" SET TimeZone = 'UTC' AS {whole}"
+        )
 
 
-def _everything(shape: Shape) -> list[str]:
-    return [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
+def _trying(statements: str, otherwise: str) -> str:
+    """A block that only computes takes no number of a transaction. What follows it is outside of it."""
+    return f"BEGIN\n{statements}\nEXCEPTION WHEN OTHERS THEN\n{otherwise}\nEND;"
 
 
-def _function(shape: Shape, event: str, body: str) -> str:
-    start = "\n#variable_conflict use_variable\nDECLARE stamp bigint := syncline.direct_hlc();\n"
-    whole = dollar(start + body + "\nRETURN NULL;\nEND ")
-    return (
-        f"CREATE OR REPLACE FUNCTION syncline.{event}_{shape.n}() RETURNS trigger LANGUAGE plpgsql"
-        " SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1"
-        f" SET TimeZone = 'UTC' AS {whole}"
-    )
+def _pairs(shape: Shape) -> list[tuple[str, Codec]]:
+    return list(zip(shape.log_keys, shape.keys, strict=True))
 
 
-def _insert(shape: Shape, by_row: bool) -> str:
-    if by_row:
-        return _function(shape, "insert", f"BEGIN\n{_entry(shape, 'I', _everything(shape), 'NEW', None)};")
-    entry = _entry(shape, "I", _everything(shape), "added", None)
-    return _function(shape, "insert", f"BEGIN\n{entry} FROM syncline_added AS added;")
-
-
-def _delete(shape: Shape, by_row: bool) -> str:
-    """A cascade that comes back to its own table shares the transition table of the statement it started
-    from: the rows that the engine deletes and has logged itself are in it, too, and left out."""
-    if by_row:
-        return _function(shape, "delete", f"BEGIN\n{_entry(shape, 'D', _everything(shape), 'OLD', 'OLD')};")
-    entry = _entry(shape, "D", _everything(shape), "removed", "removed")
-    same = " AND ".join(
-        f"l.{own} = removed.{name}" for own, name in zip(shape.log_keys, shape.key_names, strict=True)
-    )
-    logged = (
-        f"EXISTS (SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D')"
-    )
-    return _function(
-        shape,
-        "delete",
-        f"BEGIN\n{entry} FROM syncline_removed AS removed WHERE {_APPLYING} = '' OR NOT {logged};",
-    )
-
-
-def _truncate(shape: Shape) -> str:
-    """The one function that does not know its table's name: a partition may be truncated by itself."""
-    entry = _entry(shape, "D", _everything(shape), "removed", "removed", "$1")
-    source = "TG_RELID::regclass::text || ' AS removed'"
-    body = f"BEGIN\nEXECUTE {dollar(f'{entry} FROM ')} || {source} USING stamp;"
-    return _function(shape, "truncate", body)
-
-
-def _update(shape: Shape) -> str:
-    """A change of key is a delete and an insert. `staged` says which columns the engine itself has set."""
-    changes = {number: _changed(shape, number) for number in shape.values}
+def _masks(shape: Shape) -> list[str]:
+    """Expressions of the mask's words. `staged` says which columns the engine itself has set."""
+    changes = {
+        number: f"{_differs(name, shape.values[number].central)} AND substr(staged, {number + 1}, 1) <> '1'"
+        for number, name in shape.value_names.items()
+    }
     masks = []
     for word in range(len(shape.words)):
         first = word * WORD_BITS
         bits = {n - first: change for n, change in changes.items() if first <= n < first + WORD_BITS}
         terms = [f"(CASE WHEN {change} THEN {1 << bit} ELSE 0 END)" for bit, change in bits.items()]
         masks.append(" | ".join(terms) or "0")
-    declared = "".join(f"m{number} bigint := {mask};\n" for number, mask in enumerate(masks))
-    names = [f"m{number}" for number in range(len(masks))]
-    body = (
-        "staged text := CASE WHEN pg_trigger_depth() = 1 THEN " + _APPLYING + " ELSE '' END;\n"
-        + f"{declared}BEGIN\nIF {_key_changed(shape)} THEN\n"
-        + f"{_entry(shape, 'D', _everything(shape), 'OLD', 'OLD')};\n"
-        + f"{_entry(shape, 'I', _everything(shape), 'NEW', None)};\n"
-        + f"ELSIF {' OR '.join(f'{name} <> 0' for name in names)} THEN\n"
-        + f"{_entry(shape, 'U', names, 'NEW', None)};\nEND IF;"
-    )  # fmt: skip
-    return _function(shape, "update", body)
-
-
-def _changed(shape: Shape, number: int) -> str:
-    column = _differs(shape.value_names[number], shape.values[number].central)
-    return f"{column} AND substr(staged, {number + 1}, 1) <> '1'"
+    return masks
 
 
 def _key_changed(shape: Shape) -> str:
@@ -172,16 +256,12 @@ def _differs(name: str, central: str) -> str:
     return f"record_image_ne(ROW(OLD.{name}), ROW(NEW.{name}))"
 
 
-def _triggers(shape: Shape, by_row: bool) -> list[str]:
+def _triggers(shape: Shape, *, by_row: bool) -> list[str]:
     table = shape.name
     each = "FOR EACH ROW" if by_row else "FOR EACH STATEMENT"
     added = "" if by_row else "REFERENCING NEW TABLE AS syncline_added "
     removed = "" if by_row else "REFERENCING OLD TABLE AS syncline_removed "
-    digits = f"substr({_APPLYING}, {{}}, 1) <> '1'"
-    beyond = [_key_changed(shape)]
-    for index, name in shape.value_names.items():
-        beyond.append(f"({_differs(name, shape.values[index].central)} AND {digits.format(index + 1)})")
-    changed = f"{_NOT_OURS} AND OLD.* OPERATOR(pg_catalog.*<>) NEW.* OR {' OR '.join(beyond)}"
+    changed = f"{_NOT_ALL_OURS} AND OLD.* OPERATOR(pg_catalog.*<>) NEW.*"
     return [
         *_trigger(table, "insert", f"AFTER INSERT ON {table} {added}{each} WHEN ({_NOT_OURS})", shape),
         *_trigger(table, "update", f"AFTER UPDATE ON {table} FOR EACH ROW WHEN ({changed})", shape),

@@ -26,11 +26,12 @@ from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session, configure
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
+from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
 from syncline.hub.contract import Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
-from syncline.model.schema import Schema
+from syncline.model.schema import ColumnSchema, Schema
 
 OLDEST_VERSION = 130000
 """`xid8` and `pg_snapshot` came with PostgreSQL 13."""
@@ -66,6 +67,8 @@ Transactions = Callable[..., AbstractContextManager[Session]]
 
 class PostgresCatalogue:
     """The contract's `Catalogue`, and what is kept in memory of it. `transaction` begins one."""
+
+    look_seconds = 2.0
 
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
         self._transaction, self._tuning = transaction, tuning
@@ -116,6 +119,21 @@ class PostgresCatalogue:
             preparing.load(session)
             plan = preparing.plan(session, schema)
             return examine(session, schema, plan, self._notes)
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version of the schema that is kept."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            preparing.require(session)
+            return Ledger(PostgresLedgerSession(session)).version(fingerprint)
+
+    def signature(self) -> str:
+        """See `signature.sql`."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            return str(session.value(queries("signature.sql")["signature"]))
+
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """See `wider`."""
+        return is_wider(before, after)
 
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
@@ -197,6 +215,13 @@ class PostgresDatabase:
                 RowReader(session, known.layout),
             )
             yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)))
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            preparing.require(session)
+            yield Ledger(PostgresLedgerSession(session))
 
     @contextmanager
     def write(self) -> Iterator[PostgresWriteTransaction]:

@@ -21,6 +21,8 @@ class Facts:
 
     guarded: bool = False
     """Whether a trigger of the user's may change a row before it is inserted, even its key."""
+    altering: bool = False
+    """Whether a trigger of the user's may change more of a row that is updated."""
     triggered: bool = False
     """Whether there is any trigger or rule of the user's."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)

@@ -24,22 +24,16 @@ CREATE TABLE syncline.state (
 -- name: first state
 INSERT INTO syncline.state (layout, hub) VALUES (1, gen_random_uuid()::text);
 
--- name: versions
--- The versions of the schema that replicas may have: `definition` is the portable schema as JSON, with the
--- numbers of its tables and columns.
-CREATE TABLE syncline.versions (
-    fingerprint text PRIMARY KEY,
-    definition text NOT NULL,
-    made timestamptz NOT NULL DEFAULT now()
-);
-
 -- name: tables
 -- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were
--- made for.
+-- made for. `relid` and `columns` are what PostgreSQL knows the table and its columns by, whatever they are called:
+-- its oid, and a JSON object of the columns' numbers by their attnum.
 CREATE TABLE syncline.tables (
     n int PRIMARY KEY,
+    relid oid NOT NULL,
     central_schema text NOT NULL,
     central_name text NOT NULL,
+    columns text NOT NULL,
     key text NOT NULL,
     words int NOT NULL,
     capture text NOT NULL
@@ -85,3 +79,25 @@ BEGIN
 EXCEPTION WHEN data_exception OR invalid_text_representation OR integrity_constraint_violation THEN
     RETURN false;
 END $$;
+
+-- name: strays
+-- Changes of rows whose key the capture could not tell, because the key's columns had been altered: `now` and
+-- `former` are the rows as JSON, `keys` the names of the key's columns at that time. The next `prepare` moves them
+-- into their log.
+CREATE TABLE syncline.strays (
+    seq bigint PRIMARY KEY DEFAULT nextval('syncline.log_seq'),
+    n int NOT NULL,
+    hlc bigint NOT NULL,
+    keys text[] NOT NULL,
+    former json,
+    now json
+);
+
+-- name: key names
+-- What columns of a table are called at present, by attnum; NULL for one that is gone.
+CREATE FUNCTION syncline.key_names(relation oid, numbers int2[]) RETURNS text[] LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT array_agg(a.attname::text ORDER BY u.place)
+      FROM unnest(numbers) WITH ORDINALITY AS u(number, place)
+      LEFT JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = u.number AND NOT a.attisdropped
+$$;

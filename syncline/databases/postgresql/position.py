@@ -113,3 +113,8 @@ def _number(text: str) -> int:
     if not _MARK.fullmatch(text):
         raise ValueError("not a position of PostgreSQL")
     return int(text)
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two clusters are one database with the same data, whatever their timelines."""
+    return one.split("/")[::2] == other.split("/")[::2]

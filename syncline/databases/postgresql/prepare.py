@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
-from syncline.databases.base import LAYOUT, other_layout
-from syncline.databases.postgresql import grants
+from syncline.databases.base import LAYOUT, Ledger, other_layout
+from syncline.databases.postgresql import grants, strays
 from syncline.databases.postgresql.capture import Capture, capture_of
-from syncline.databases.postgresql.dialect import DIALECT
+from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
 from syncline.databases.postgresql.layout import Facts, Layout, Shape
+from syncline.databases.postgresql.position import same_place
+from syncline.databases.postgresql.sameness import Ground, Tracked, ground_of, known_again
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import qualified, queries, split_mask
+from syncline.databases.postgresql.sql import qualified, queries, quote, split_mask
+from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.contract import Prepared
 from syncline.model.numbering import renumbered
-from syncline.model.schema import Schema, from_plain, to_plain
+from syncline.model.schema import Schema
 from syncline.model.values import EVERYTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """A line of `syncline.tables`."""
-
-    n: int
-    schema: str
-    name: str
-    key: str
-    words: int
-    capture: str
 
 
 @dataclass(slots=True)
@@ -41,7 +32,7 @@ class Plan:
     """What has to be done: statements, the table lines to write, the numbers to forget, sentences."""
 
     statements: list[str] = field(default_factory=list)
-    records: list[tuple[int, str, str, str, int, str]] = field(default_factory=list)
+    records: list[Tracked] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -51,54 +42,80 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
     sql = queries("prepare.sql")
     session.script(sql["lock"])
     grants.require(session, schema)
-    plan = Plan()
-    before, tracked = _former(session)
-    if before is None and not session.value(sql["prepared"]):
-        plan.statements += [*queries("layout.sql").values(), *DIALECT.create()]
-        plan.notes.append("created schema syncline")
-    schema = renumbered(schema, before)
-    _plan_tables(session, schema, tracked, plan)
+    todo = Plan()
+    former = Former.of(session)
+    if not former.is_prepared:
+        todo.statements += [*queries("layout.sql").values(), *DIALECT.create()]
+        todo.notes.append("created schema syncline")
+    schema = former.renumber(session, schema)
+    Planner(session, former, todo).tables(schema)
     if not dry_run:
-        _carry_out(session, schema, plan)
-    return Prepared(plan.statements, plan.notes)
+        _carry_out(session, schema, todo)
+    return Prepared(todo.statements, todo.notes, schema, former.schema)
 
 
 def plan(session: Session, schema: Schema) -> Prepared:
     """What another `prepare` would do to a prepared database. Needs no rights to do it."""
-    todo = Plan()
-    before, tracked = _former(session)
-    _plan_tables(session, renumbered(schema, before), tracked, todo)
-    return Prepared(todo.statements, todo.notes)
+    todo, former = Plan(), Former.of(session)
+    schema = former.renumber(session, schema)
+    Planner(session, former, todo).tables(schema)
+    return Prepared(todo.statements, todo.notes, schema, former.schema)
 
 
-def _former(session: Session) -> tuple[Schema | None, list[Tracked]]:
-    """What was prepared before; nothing the first time."""
-    if not session.value(queries("prepare.sql")["prepared"]):
-        return None, []
-    _, definition = _state(session)
-    return from_plain(json.loads(definition)) if definition else None, _tracked(session)
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What was prepared before. `is_here`: in this very database, so that its oids mean the same."""
+
+    is_prepared: bool = False
+    schema: Schema | None = None
+    lines: tuple[Tracked, ...] = ()
+    is_here: bool = False
+
+    @classmethod
+    def of(cls, session: Session) -> Former:
+        sql = queries("prepare.sql")
+        if not session.value(sql["prepared"]):
+            return cls()
+        _hub(session)
+        lines = tuple(Tracked(*row) for row in session.run(sql["tables"]))
+        recorded: str = session.value(queries("retention.sql")["cluster"])
+        is_here = bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"]))
+        return cls(True, _ledger(session).in_force(), lines, is_here)
+
+    def renumber(self, session: Session, found: Schema) -> Schema:
+        """What was found, with the numbers it had before."""
+        same = known_again(session, self.lines) if self.is_here else None
+        return renumbered(found, self.schema, same)
 
 
-def _state(session: Session) -> tuple[str, str | None]:
-    """The hub's id, and the schema in force as JSON. NotPrepared for another layout."""
+def _ledger(session: Session) -> Ledger:
+    return Ledger(PostgresLedgerSession(session))
+
+
+def _hub(session: Session) -> str:
+    """The hub's id. NotPrepared for another layout."""
     sql = queries("prepare.sql")
     if not session.value(sql["versioned"]):
         raise other_layout(None)
-    layout, hub, definition = session.run(sql["state"])[0]
+    layout, hub = session.run(sql["state"])[0]
     if layout != LAYOUT:
         raise other_layout(layout)
-    return hub, definition
+    return str(hub)
+
+
+def require(session: Session) -> str:
+    """The hub's id. Raises NotPrepared."""
+    if not session.value(queries("prepare.sql")["prepared"]):
+        raise NotPrepared("the central database has no schema syncline")
+    return _hub(session)
 
 
 def load(session: Session) -> tuple[str, Layout]:
     """The hub's id and the layout as last prepared. Raises NotPrepared."""
-    sql = queries("prepare.sql")
-    if not session.value(sql["prepared"]):
-        raise NotPrepared("the central database has no schema syncline")
-    hub, definition = _state(session)
-    if not definition:
+    hub = require(session)
+    schema = _ledger(session).in_force()
+    if schema is None:
         raise NotPrepared("the central database was never prepared to the end")
-    schema = from_plain(json.loads(definition))
     return hub, Layout(schema, facts_of(session, schema.by_number))
 
 
@@ -108,74 +125,129 @@ def facts_of(session: Session, numbers: Iterable[int]) -> dict[int, Facts]:
     return {n: Facts(*facts) for n, *facts in found}
 
 
-def _tracked(session: Session) -> list[Tracked]:
-    return [Tracked(*row) for row in session.run(queries("prepare.sql")["tables"])]
+class Planner:
+    """Compares what is there with what the tables need, and adds to a plan what is missing."""
+
+    def __init__(self, session: Session, former: Former, plan: Plan) -> None:
+        self._session, self._former, self._plan = session, former, plan
+        self._lines = {line.n: line for line in former.lines}
+        self._triggers: dict[str, set[str]] = {}
+        self._places: dict[int, str] = {}
+        for relid, schema, table, trigger in session.run(queries("prepare.sql")["triggers"]):
+            self._triggers.setdefault(qualified(schema, table), set()).add(trigger)
+            self._places[relid] = qualified(schema, table)
+        self._astray: set[int] = set()
+        if former.is_prepared:
+            self._astray = {n for (n,) in session.run(queries("prepare.sql")["astray"])}
+
+    def tables(self, schema: Schema) -> None:
+        """Everything that `schema` needs."""
+        layout = Layout(schema)
+        gone = [line for line in self._former.lines if line.n not in schema.by_number]
+        for line in gone:
+            self._forget(line)
+        watched = {self._places[line.relid] for line in gone if line.relid in self._places}
+        for shape in layout.by_number:
+            ground = ground_of(self._session, shape.table)
+            if ground is None:
+                place = f"{shape.table.central_schema}.{shape.table.central_name}"
+                raise SchemaError(f"{place}: there is no such table any more")
+            watched |= {shape.name, *(qualified(*part) for part in ground.partitions)}
+            self._table(shape, ground)
+        for table in sorted(self._triggers.keys() - watched):
+            self._release(table)
+
+    def _release(self, table: str) -> None:
+        """A table that was swapped for another one, or a partition that was detached."""
+        for trigger in sorted(self._triggers[table]):
+            self._plan.statements.append(f"DROP TRIGGER {quote(trigger)} ON {table}")
+        self._plan.notes.append(f"removed the capture of {table}, which takes part no longer")
+
+    def _table(self, shape: Shape, ground: Ground) -> None:
+        line = self._lines.get(shape.n)
+        capture = capture_of(shape, ground)
+        missing = [on for on, names in capture.triggers.items() if not names <= self._triggers.get(on, set())]
+        here = shape.table.central_schema, shape.table.central_name
+        record = Tracked(
+            shape.n, ground.relid, *here, ground.numbers(shape.table), capture.key, len(shape.words),
+            capture.digest,
+        )  # fmt: skip
+        if line != record:
+            self._plan.records.append(record)
+        if line is not None and line.capture == record.capture and line.key == record.key and not missing:
+            if line.relid == record.relid or not self._former.is_here:
+                if shape.n in self._astray:
+                    self._plan.statements += strays.move(shape)
+                    self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
+                return
+        self._log(shape, line, capture)
+        self._plan.statements += capture.code
+        self._plan.notes.append(_sentence(shape, line))
+        if line is not None:
+            self._make_good(shape, line, ground, missing)
+
+    def _log(self, shape: Shape, line: Tracked | None, capture: Capture) -> None:
+        """The log goes on, if it can; otherwise one begins."""
+        widened = None if line is None else self._widened(shape, line)
+        if line is None or widened is None:
+            if line is not None:
+                self._plan.statements += [_mark_ends(shape.n), f"DROP TABLE {shape.log}"]
+                self._plan.statements.append(f"DELETE FROM syncline.strays WHERE n = {shape.n}")
+                self._plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
+            self._plan.statements += capture.log
+        else:
+            self._plan.statements += widened
+
+    def _widened(self, shape: Shape, line: Tracked) -> list[str] | None:
+        """Statements by which the log takes other key types and more columns; None if it cannot."""
+        keys = json.loads(line.key)
+        before = self._former.schema.by_number.get(shape.n) if self._former.schema else None
+        if before is None or [number for number, _ in keys] != [key.number for key in shape.table.keys]:
+            return None
+        made = [_wider_mask(shape, word) for word in shape.words[line.words :]]
+        for i, (former, present) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
+            if keys[i][1] == present.central:
+                continue
+            if not is_wider(former, present):
+                return None
+            made.append(f"ALTER TABLE {shape.log} ALTER COLUMN k{i} TYPE {present.central}")
+        return made
+
+    def _make_good(self, shape: Shape, line: Tracked, ground: Ground, missing: list[str]) -> None:
+        """What was written while the capture could not tell all of it, or was not there. It comes after the
+        triggers, whose making waits for everybody who writes."""
+        replaced = self._former.is_here and line.relid != ground.relid
+        if shape.name in missing or replaced:
+            self._plan.statements.append(strays.touch(shape, shape.name))
+            self._plan.notes.append(
+                f"the capture of {shape.name} was missing: all its rows are sent anew; rows deleted meanwhile"
+                " are found by syncline verify FILE --repair on each device"
+            )
+        else:
+            self._plan.statements += [strays.touch(shape, f"ONLY {part}") for part in missing]
+        self._plan.statements += strays.move(shape)
+
+    def _forget(self, line: Tracked) -> None:
+        """Stop tracking a table; it may be gone. Its triggers go with the functions."""
+        made = self._plan.statements
+        for event in ("insert", "update", "delete", "truncate"):
+            made.append(f"DROP FUNCTION IF EXISTS syncline.{event}_{line.n}() CASCADE")
+        made += [_mark_ends(line.n), f"DROP TABLE syncline.log_{line.n}"]
+        made.append(f"DELETE FROM syncline.strays WHERE n = {line.n}")
+        self._plan.forgotten.append(line.n)
+        self._plan.notes.append(f"stopped tracking {qualified(line.schema, line.name)}")
 
 
-def _plan_tables(session: Session, schema: Schema, tracked: list[Tracked], plan: Plan) -> None:
-    known = {line.n: line for line in tracked}
-    existing = _existing_triggers(session)
-    for line in tracked:
-        if line.n not in schema.by_number:
-            _forget(line, existing, plan)
-    for shape in Layout(schema).by_number:
-        _plan_table(session, shape, known.get(shape.n), existing, plan)
-
-
-def _existing_triggers(session: Session) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for _, _, schema, table, trigger in session.run(queries("prepare.sql")["triggers"]):
-        found.setdefault(qualified(schema, table), set()).add(trigger)
-    return found
-
-
-def _plan_table(
-    session: Session, shape: Shape, line: Tracked | None, existing: dict[str, set[str]], plan: Plan
-) -> None:
-    table = shape.table
-    rows = session.run(queries("prepare.sql")["placement"], table.central_schema, table.central_name)
-    if not rows:
-        raise SchemaError(f"{table.central_schema}.{table.central_name}: there is no such table any more")
-    by_row, parts = rows[0]
-    partitions = tuple((name.split("\n")[0], name.split("\n")[1]) for name in parts)
-    capture = capture_of(shape, partitions, by_row)
-    new_log = line is None or line.key != capture.key
-    intact = all(names <= existing.get(on, set()) for on, names in capture.triggers.items())
-    here = (table.central_schema, table.central_name)
-    if not new_log and intact and line is not None and line.capture == capture.digest:
-        if (line.schema, line.name) == here:
-            return
-    if new_log and line is not None:
-        plan.statements += [_mark_ends(shape.n), f"DROP TABLE {shape.log}"]
-        plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
-    if new_log:
-        plan.statements += capture.log
-    elif line is not None:
-        plan.statements += [_widened(shape, word) for word in shape.words[line.words :]]
-    plan.statements += capture.code
-    plan.notes.append(_sentence(shape, line, capture))
-    plan.records.append((shape.n, *here, capture.key, len(shape.words), capture.digest))
-
-
-def _widened(shape: Shape, word: str) -> str:
+def _wider_mask(shape: Shape, word: str) -> str:
     """Add a word to the masks of a log. For entries that are there it says that its columns changed, too."""
     (full,) = split_mask(EVERYTHING, 1)
     return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
 
 
-def _sentence(shape: Shape, line: Tracked | None, capture: Capture) -> str:
+def _sentence(shape: Shape, line: Tracked | None) -> str:
     if line is None:
         return f"tracking {shape.name}"
     return f"renewed the capture of {shape.name}"
-
-
-def _forget(line: Tracked, existing: dict[str, set[str]], plan: Plan) -> None:
-    """Stop tracking a table; it may be gone. Its triggers go with the functions."""
-    for event in ("insert", "update", "delete", "truncate"):
-        plan.statements.append(f"DROP FUNCTION IF EXISTS syncline.{event}_{line.n}() CASCADE")
-    plan.statements += [_mark_ends(line.n), f"DROP TABLE syncline.log_{line.n}"]
-    plan.forgotten.append(line.n)
-    plan.notes.append(f"stopped tracking {qualified(line.schema, line.name)}")
 
 
 def _mark_ends(n: int) -> str:
@@ -193,8 +265,6 @@ def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:
     for number in plan.forgotten:
         session.count(sql["forget table"], number)
     for record in plan.records:
-        session.count(sql["record table"], *record)
-    definition = json.dumps(to_plain(schema), sort_keys=True)
-    session.count(sql["save version"], schema.fingerprint, definition)
-    if session.count(sql["use version"], schema.fingerprint) and not plan.notes:
+        session.count(sql["record table"], *astuple(record))
+    if _ledger(session).save_version(schema) and not plan.notes:
         plan.notes.append("recorded the changed schema")

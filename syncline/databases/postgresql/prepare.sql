@@ -8,22 +8,30 @@ SELECT to_regclass('syncline.state') IS NOT NULL;
 SELECT to_regclass('syncline.versions') IS NOT NULL;
 
 -- name: state
-SELECT layout, hub, definition FROM syncline.state LEFT JOIN syncline.versions USING (fingerprint);
+SELECT layout, hub FROM syncline.state;
 
 -- name: tables
-SELECT n, central_schema, central_name, key, words, capture FROM syncline.tables ORDER BY n;
+SELECT n, relid::int8, central_schema, central_name, columns, key, words, capture FROM syncline.tables ORDER BY n;
+
+-- name: known again
+-- Where the tables of these oids are now, and the names of their columns by attnum.
+SELECT c.oid::int8, n.nspname::text, c.relname::text, json_object_agg(a.attnum, a.attname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.oid = ANY ($1::int8[]::oid[]) AND c.relkind IN ('r', 'p')
+ GROUP BY 1, 2, 3;
 
 -- name: triggers
--- Our triggers that exist and always fire: table, name.
-SELECT quote_ident(n.nspname), quote_ident(c.relname), n.nspname::text, c.relname::text, t.tgname::text
+-- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
+SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE t.tgname LIKE 'syncline\_%' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
+ WHERE t.tgname ~ '^syncline_(insert|update|delete|truncate)$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
 -- name: facts
 -- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
--- one partition, whether there are any triggers or rules at all, and the columns of base types and domains over
+-- one partition, or before it is updated, whether there are any triggers or rules at all, and the columns of base types and domains over
 -- them, each with its base type and modifier (-1: neither length nor precision).
-SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhasrules,
+SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.triggered, false) OR c.relhasrules,
        coalesce((
            WITH RECURSIVE resolved AS (
                SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
@@ -37,10 +45,9 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhas
              FROM resolved r JOIN pg_type t ON t.oid = r.type
             WHERE t.typtype = 'b'), '{}')
   FROM syncline.tables s
-  JOIN pg_namespace n ON n.nspname = s.central_schema
-  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.central_name
+  JOIN pg_class c ON c.oid = s.relid
   LEFT JOIN LATERAL (
-       SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded,
+       SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded, bool_or(t.tgtype::int & 19 = 19) AS altering,
               bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
@@ -48,8 +55,12 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.triggered, false) OR c.relhas
  WHERE s.n = ANY ($1);
 
 -- name: placement
--- Whether a table is partitioned, or filled by a logical replication; and its partitions.
-SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
+-- What PostgreSQL knows a table and its columns by: its oid, and each column's attnum and type by name. Whether
+-- it is partitioned, or filled by a logical replication; and its partitions.
+SELECT c.oid::int8,
+       (SELECT json_object_agg(a.attname, json_build_array(a.attnum, a.atttypid::int8))
+          FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
        CASE WHEN c.relkind = 'p' THEN
            ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
                    JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
@@ -57,6 +68,9 @@ SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srre
        ELSE '{}' END
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
+
+-- name: astray
+SELECT DISTINCT n FROM syncline.strays;
 
 -- name: lock
 SELECT pg_advisory_xact_lock(7310579412345);
@@ -70,15 +84,11 @@ SELECT hub || '/' || fingerprint FROM syncline.state;
 SELECT pg_advisory_xact_lock_shared(7310579412345);
 
 -- name: record table
-INSERT INTO syncline.tables (n, central_schema, central_name, key, words, capture) VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT (n) DO UPDATE SET central_schema = excluded.central_schema, central_name = excluded.central_name,
-        key = excluded.key, words = excluded.words, capture = excluded.capture;
+INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, key, words, capture)
+VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (n) DO UPDATE SET relid = excluded.relid, central_schema = excluded.central_schema,
+        central_name = excluded.central_name, columns = excluded.columns, key = excluded.key, words = excluded.words,
+        capture = excluded.capture;
 
 -- name: forget table
 DELETE FROM syncline.tables WHERE n = $1;
-
--- name: save version
-INSERT INTO syncline.versions (fingerprint, definition) VALUES ($1, $2) ON CONFLICT DO NOTHING;
-
--- name: use version
-UPDATE syncline.state SET fingerprint = $1 WHERE fingerprint <> $1;

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.position import SnapshotPosition, same_place
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array_of, join_mask, queries
@@ -130,11 +130,11 @@ def settle_in(session: Session, layout: Layout, cluster: str) -> None:
     sql = queries("retention.sql")
     session.script(queries("prepare.sql")["lock"])
     recorded = session.value(sql["cluster"])
-    if recorded and _place(recorded) != _place(cluster):
+    if recorded and not same_place(recorded, cluster):
         stamps = [session.value(f"SELECT max(hlc) FROM {shape.log}") for shape in layout.by_number]
         for shape in layout.by_number:
             session.script(f"TRUNCATE {shape.log}")
-        session.script("TRUNCATE syncline.marks, syncline.moments")
+        session.script("TRUNCATE syncline.marks, syncline.moments, syncline.strays")
         session.count(sql["begin anew"], max((hlc for hlc in stamps if hlc), default=0))
         logger.warning(
             "the central database was moved to another cluster: its change log began anew, every replica will"
@@ -143,9 +143,3 @@ def settle_in(session: Session, layout: Layout, cluster: str) -> None:
         )
     if recorded != cluster:
         session.count(sql["record cluster"], cluster)
-
-
-def _place(cluster: str) -> tuple[str, str]:
-    """The data and the database, without the timeline."""
-    data, _, database = cluster.split("/")
-    return data, database

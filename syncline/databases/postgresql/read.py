@@ -78,13 +78,15 @@ class RowReader:
             found = self._session.run(_rows(shape, columns), *_arrays(shape, good))
         return self._mended(shape, columns, found)
 
-    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
-        """Whole rows behind a key, in the order of the primary key's index."""
+    def chunk(
+        self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None
+    ) -> list[list[Value]]:
+        """Rows behind a key, in the order of the primary key's index."""
         shape = self._layout.shapes[table]
-        columns = list(shape.values)
+        columns = list(shape.values) if columns is None else columns
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
         with translating():
-            rows = self._session.run(_chunk(shape, after is None), *bound, limit)
+            rows = self._session.run(_chunk(shape, columns, first=after is None), *bound, limit)
         return self._mended(shape, columns, rows)
 
     @contextmanager
@@ -154,10 +156,10 @@ def _rows(shape: Shape, columns: Sequence[int]) -> str:
     return shape.statements[name]
 
 
-def _chunk(shape: Shape, first: bool) -> str:
-    name = ("chunk", first)
+def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
+    name = ("chunk", first, *columns)
     if name not in shape.statements:
-        selected = ", ".join(shape.read_keys("t") + shape.read_values(shape.values))
+        selected = ", ".join(shape.read_keys("t") + shape.read_values(columns))
         keys = ", ".join(f"t.{key}" for key in shape.key_names)
         bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
         condition = "" if first else f" WHERE ({keys}) > ({bounds})"

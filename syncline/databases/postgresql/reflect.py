@@ -123,6 +123,8 @@ def _read_columns(session: Session, tables: list[Found]) -> None:
             nullable=not notnull,
             computed=bool(generated) or identity == "a",
             default=None if identity or default is None else device_default(default, type_, central),
+            defaulted=bool(identity or generated or default is not None),
+            modifier=typmod,
         )
 
 

@@ -90,6 +90,13 @@ def _log(
     )
 
 
+def touch_everything(tracked: Tracked) -> str:
+    """A statement: every row of the table may have changed in every column."""
+    source = f"_sync_hub, {tracked.name} AS t"
+    entry = _log(tracked, "U", "t", _whole(tracked), source=source, where=_has_key(tracked, "t"))
+    return entry.rstrip(";")
+
+
 def _whole(tracked: Tracked) -> list[str]:
     return [str(word) for word in split_mask(EVERYTHING, tracked.words)]
 

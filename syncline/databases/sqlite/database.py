@@ -9,16 +9,17 @@ from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction
 from syncline.databases.sqlite import position, prepare, reflect, remove
+from syncline.databases.sqlite.catalog import affinity_of
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.read import LogReader, RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import LogWriter, RowWriter
-from syncline.errors import ConfigurationError, NotPrepared
-from syncline.hub.contract import Position, Prepared, Tuning
+from syncline.errors import ConfigurationError
+from syncline.hub.contract import Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
-from syncline.model.schema import Schema
+from syncline.model.schema import ColumnSchema, Schema
 
 
 def open_database(
@@ -44,6 +45,8 @@ def open_database(
 
 class SqliteCatalogue:
     """The contract's `Catalogue` over a SQLite file, and what is kept in memory of it."""
+
+    look_seconds = 0.0
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -109,6 +112,23 @@ class SqliteCatalogue:
             )
         return found
 
+    def version(self, fingerprint: str) -> Schema | None:
+        with self._connections.transaction() as connection:
+            prepare.identity(connection)
+            return Ledger(SqliteLedgerSession(connection)).version(fingerprint)
+
+    def signature(self) -> str:
+        """SQLite counts every change of the schema itself. One that another process makes while it renews
+        the order of triggers counts too: it is looked at for nothing."""
+        with self._connections.transaction() as connection:
+            (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        return str(version)
+
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """SQLite stores what it is given, whatever the declared type, as far as the affinity lets it."""
+        any_kept = before.declared.upper() != "ANY" or after.declared.upper() == "ANY"
+        return any_kept and affinity_of(before.declared) == affinity_of(after.declared)
+
     def load(self) -> Schema:
         with self._connections.transaction() as connection:
             layout = prepare.load_layout(connection)
@@ -127,10 +147,9 @@ class SqliteCatalogue:
             return known
         layout = prepare.load_layout(connection)
         if known is not None and known.schema.fingerprint != fingerprint:
-            raise NotPrepared(
-                "the central database was prepared with other tables since this hub was opened",
-                remedy="Restart the hub.",
-            )
+            with self._lock:
+                self._layout = None
+            raise Outdated("the central database was prepared anew by another process")
         prepare.check_capture(connection, layout)
         with self._lock:
             self._layout = layout
@@ -168,6 +187,15 @@ class SqliteDatabase:
             connection.execute("BEGIN")
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
             yield ReadTransaction(LogReader(connection, layout), RowReader(connection, layout), ledger)
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone, with the write lock."""
+        with self._connections.writer(), self._connections.transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            prepare.identity(connection)
+            yield Ledger(SqliteLedgerSession(connection))
             connection.execute("COMMIT")
 
     def position(self, token: str) -> Position:

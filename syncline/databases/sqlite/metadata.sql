@@ -18,15 +18,6 @@ CREATE TABLE _sync_hub (
     pruned INTEGER NOT NULL DEFAULT 0
 );
 
--- The versions of the schema that replicas may have; the one that _sync_hub names is in force. Numbers of
--- tables and columns are those of its `body`.
-CREATE TABLE _sync_hub_version (
-    n INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
-    body TEXT NOT NULL,
-    at TEXT NOT NULL
-);
-
 -- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
 -- `old` holds the old row of D and M, see rows.py. Numbers are never used again, so a position stays true.
 -- `nonce`, a random number, tells an entry of a push from one with the same HLC in another past of this file,
@@ -40,6 +31,13 @@ CREATE TABLE _sync_hub_log (
     old TEXT,
     nonce INTEGER
 );
+
+-- The capture triggers as they were installed: what ALTER TABLE ... RENAME has made of them since says what
+-- is called how now.
+CREATE TABLE _sync_hub_trigger (
+    name TEXT PRIMARY KEY,
+    sql TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
 CREATE TABLE _sync_hub_mark (

@@ -5,22 +5,22 @@ Everything happens in one transaction. A dry run is the same transaction, rolled
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 
-from syncline.databases.base import LAYOUT, other_layout
+from syncline.databases.base import LAYOUT, Ledger, other_layout
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.catalog import Table, read_table, table_names
-from syncline.databases.sqlite.dialect import DIALECT
+from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
-from syncline.databases.sqlite.sql import NOW, mask_columns, numbered, quote, words_for
-from syncline.errors import NotPrepared, SchemaError
+from syncline.databases.sqlite.sql import mask_columns, numbered, quote, words_for
+from syncline.errors import NotPrepared
 from syncline.hub.contract import Prepared
-from syncline.model.numbering import renumbered
-from syncline.model.schema import Schema, from_plain, to_plain
+from syncline.model.numbering import Renamed, renumbered
+from syncline.model.schema import Schema, TableSchema
+from syncline.sqlitekit.renames import renamed_columns
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -32,9 +32,12 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
         done.statements.append(sql)
 
     _own_tables(connection, run)
-    schema = renumbered(schema, _in_force(connection))
+    ledger = Ledger(SqliteLedgerSession(connection))
+    done.before = ledger.in_force()
+    done.schema = schema = renumbered(schema, done.before, known_again(connection, done.before))
     _widen(connection, run, schema)
-    _store(connection, run, schema)
+    if ledger.save_version(schema):
+        done.statements.append(f"-- the schema is now the version {schema.fingerprint}")
     layout = load_layout(connection)
     _install(connection, run, layout, done)
     _retire(connection, run, layout, done)
@@ -68,38 +71,62 @@ def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Sch
             run(f"ALTER TABLE _sync_hub_log ADD COLUMN {name}")
 
 
-def _in_force(connection: sqlite3.Connection) -> Schema | None:
-    """The schema as last prepared; None before the first time."""
-    row = connection.execute(
-        "SELECT body FROM _sync_hub_version JOIN _sync_hub USING (fingerprint)"
-    ).fetchone()
-    return None if row is None else from_plain(json.loads(row[0]))
-
-
-def _store(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
-    (now,) = connection.execute("SELECT fingerprint FROM _sync_hub").fetchone()
-    if now != schema.fingerprint:
-        run(
-            f"INSERT INTO _sync_hub_version (fingerprint, body, at) VALUES (?, ?, {NOW})"
-            " ON CONFLICT (fingerprint) DO NOTHING",
-            schema.fingerprint,
-            json.dumps(to_plain(schema)),
-        )
-        run("UPDATE _sync_hub SET fingerprint = ?", schema.fingerprint)
+def known_again(connection: sqlite3.Connection, before: Schema | None) -> Renamed:
+    """Tables and columns of the former schema by their present names, as far as the triggers tell."""
+    tables, columns = {}, {}
+    installed = dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
+    for table in before.tables if before else ():
+        present = connection.execute(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ?",
+            (len(capture.prefix(table.number)), capture.prefix(table.number)),
+        ).fetchall()
+        on = {name: place for name, place, _ in present if name in installed}
+        if len(set(on.values())) != 1:
+            continue
+        tables["", next(iter(on.values()))] = table.number
+        names: dict[str, str] = {}
+        for name, _, sql in present:
+            names |= renamed_columns(installed.get(name, sql), sql) or {}
+        columns[table.number] = {names.get(c.name, c.name): c.number for c in table.columns}
+    return Renamed(tables, columns)
 
 
 def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
+    installed = {name for (name,) in connection.execute("SELECT name FROM _sync_hub_trigger")}
     for tracked in layout.tracked.values():
         wanted, have = capture.triggers(tracked), own_triggers(connection, tracked.n)
         if wanted == have and not outrun(connection, tracked):
             continue
+        before = {name for name in installed if capture.number_in(name) == tracked.n}
+        if not before <= _on(connection, tracked.facts.name):
+            run(capture.touch_everything(tracked))
+            done.notes.append(
+                f"The capture of {tracked.table.name} was missing: all its rows are sent anew. Rows deleted"
+                " meanwhile are found by syncline verify FILE --repair on each device."
+            )
         for name in have:
             run(f"DROP TRIGGER {name}")
         for sql in wanted.values():
             run(sql)
+        _record(connection, tracked.n, wanted)
         done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {tracked.table.name}.")
+
+
+def _on(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The names of the triggers of one table."""
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE", (table,)
+    )
+    return {name for (name,) in rows}
+
+
+def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str]) -> None:
+    """Remember how the triggers of a table were installed."""
+    prefix = capture.prefix(n)
+    connection.execute("DELETE FROM _sync_hub_trigger WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+    connection.executemany("INSERT INTO _sync_hub_trigger VALUES (?, ?)", triggers.items())
 
 
 def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
@@ -107,6 +134,10 @@ def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: La
     left = {name: table for name, table in rows if capture.number_in(name) not in (None, *layout.tracked)}
     for name in left:
         run(f"DROP TRIGGER {name}")
+    known = [name for (name,) in connection.execute("SELECT name FROM _sync_hub_trigger")]
+    for number in dict.fromkeys(map(capture.number_in, known)):
+        if number is not None and number not in layout.tracked:
+            _record(connection, number, {})
     for table in dict.fromkeys(left.values()):
         done.notes.append(f"Removed capture from {table}, which takes part no longer.")
 
@@ -152,37 +183,40 @@ def outrun(connection: sqlite3.Connection, tracked: Tracked) -> bool:
 def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
     hub, _ = identity(connection)
-    schema = _in_force(connection)
+    schema = Ledger(SqliteLedgerSession(connection)).in_force()
     if schema is None:
         raise NotPrepared("the central database holds Syncline's tables but no schema")
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = {
         name.lower(): read_table(connection, name, sql) for name, sql in table_names(connection).items()
     }
-    tracked = {
-        table.number: Tracked(table, _facts(everything, table.central_name)) for table in schema.tables
-    }
+    tracked = {table.number: Tracked(table, _facts(everything, table)) for table in schema.tables}
     have = _columns_of(connection, "_sync_hub_log")
     keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
     words = sum(1 for name in have if name.startswith("mask"))
     return Layout(hub, schema, tracked, everything, keys, words, version)
 
 
-def _facts(everything: dict[str, Table], name: str) -> Table:
-    try:
-        return everything[name.lower()]
-    except KeyError:
-        raise SchemaError(
-            f"{name}: the table takes part but is not there any more",
-            remedy="Bring it back, or take it out of syncline.toml and run syncline init.",
-        ) from None
+def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
+    """NotPrepared if the table, or a column of it, is not there under its name."""
+    facts = everything.get(table.central_name.lower())
+    if facts is None:
+        raise NotPrepared(
+            f"{table.central_name}: the table takes part but is not there any more",
+            remedy="Run: syncline init syncline.toml (bring the table back, or take it out of the file).",
+        )
+    present = {column.name.lower() for column in facts.columns}
+    for column in table.columns:
+        if column.name.lower() not in present:
+            raise NotPrepared(f"{table.central_name}: the column {column.name} is not there any more")
+    return facts
 
 
 def identity(connection: sqlite3.Connection) -> tuple[str, str]:
     """(hub id, fingerprint of the schema in force); NotPrepared if there is none of this layout."""
     try:
         found = connection.execute("SELECT layout, hub, fingerprint FROM _sync_hub").fetchone()
-        connection.execute("SELECT 1 FROM _sync_hub_version LIMIT 1")
+        connection.execute("SELECT 1 FROM _sync_hub_versions LIMIT 1")
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise

@@ -158,7 +158,9 @@ class RowReader:
         self.connection.executemany(f"INSERT INTO {name} VALUES ({commas('?' * tracked.arity)})", keys)
         return name
 
-    def chunk(self, table: int, after: Key | None, limit: int) -> list[list[Value]]:
+    def chunk(
+        self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None
+    ) -> list[list[Value]]:
         """Rows whose key is NULL have no identity and are left out."""
         tracked = self.layout.tracked[table]
         key = tracked.key_of("t")
@@ -167,7 +169,7 @@ class RowReader:
             marks = commas("?" * tracked.arity)
             tests.append(f"({commas(key)}) > ({marks})" if tracked.arity > 1 else f"{key[0]} > ?")
         found = self.connection.execute(
-            f"SELECT {commas(key + tracked.values_of('t'))} FROM {tracked.name} AS t"
+            f"SELECT {commas(key + tracked.values_of('t', columns))} FROM {tracked.name} AS t"
             f" WHERE {' AND '.join(tests) or '1'} ORDER BY {commas(key)} LIMIT ?",
             (*(after or ()), limit),
         )

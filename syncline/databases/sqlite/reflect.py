@@ -115,6 +115,7 @@ def _portable(table: Table, chosen: dict[str, Table]) -> TableSchema:
                 column.declared,
                 nullable=not (column.notnull or (column.key and (table.rowid_key or table.without_rowid))),
                 default=column.default,
+                defaulted=column.default is not None or (table.rowid_key and bool(column.key)),
             )
             for column in table.columns
             if not column.generated

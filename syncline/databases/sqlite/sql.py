@@ -10,8 +10,6 @@ WORD_BITS = 62
 WALL = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 """Milliseconds since 1970 UTC. `julianday` is the only source of time, so a caller's clock can stand in."""
 
-NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now'))"
-
 
 def quote(name: str) -> str:
     """An identifier, whatever characters it is made of."""

@@ -1,0 +1,67 @@
+"""What PostgreSQL knows to be the same table or column as before: oid and attnum outlive every name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import queries
+from syncline.model.numbering import Place, Renamed
+from syncline.model.schema import TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A line of `syncline.tables`."""
+
+    n: int
+    relid: int
+    schema: str
+    name: str
+    columns: str
+    key: str
+    words: int
+    capture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A table as it is now: its oid, attnum and type's oid of each column, how it can be captured.
+
+    `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts."""
+
+    relid: int
+    columns: Mapping[str, tuple[int, int]]
+    by_row: bool
+    partitions: tuple[tuple[str, str], ...]
+
+    def numbers(self, table: TableSchema) -> str:
+        """The columns' numbers by attnum, as `syncline.tables` keeps them."""
+        return json.dumps(
+            {str(self.columns[column.name][0]): column.number for column in table.columns}, sort_keys=True
+        )
+
+
+def ground_of(session: Session, table: TableSchema) -> Ground | None:
+    """The table under its present name; None if there is none."""
+    rows = session.run(queries("prepare.sql")["placement"], table.central_schema, table.central_name)
+    if not rows:
+        return None
+    relid, columns, by_row, parts = rows[0]
+    partitions = tuple((name.split("\n")[0], name.split("\n")[1]) for name in parts)
+    return Ground(relid, {name: tuple(facts) for name, facts in columns.items()}, by_row, partitions)
+
+
+def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:
+    """The tables and columns of these lines by their present names. The oids must be of this database."""
+    by_oid = {line.relid: line for line in lines}
+    tables: dict[Place, int] = {}
+    columns: dict[int, Mapping[str, int]] = {}
+    for relid, schema, name, names in session.run(queries("prepare.sql")["known again"], list(by_oid)):
+        line = by_oid[relid]
+        numbers = json.loads(line.columns)
+        tables[schema, name] = line.n
+        columns[line.n] = {column: numbers[attnum] for attnum, column in names.items() if attnum in numbers}
+    return Renamed(tables, columns)
