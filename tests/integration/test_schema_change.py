@@ -82,7 +82,8 @@ class World:
         fresh = re.sub(rf",\s*\b{column}\b[^,)]*", "", ddl).replace(table, "fresh", 1)
         kept = ", ".join(names)
         self.alter(
-            f"PRAGMA foreign_keys = OFF; {more}; {fresh}; INSERT INTO fresh ({kept}) SELECT {kept} FROM {table};"
+            f"PRAGMA foreign_keys = OFF; {more}; {fresh};"
+            f"INSERT INTO fresh ({kept}) SELECT {kept} FROM {table};"
             f"DROP TABLE {table}; ALTER TABLE fresh RENAME TO {table}; PRAGMA foreign_keys = ON"
         )
 
