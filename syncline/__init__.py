@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RejectedEdit,
         Status,
         SyncReport,
+        UpgradeReport,
         VerifyReport,
     )
     from syncline.transports.open import clone, connect
@@ -53,6 +54,7 @@ __all__ = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "UpgradeReport",
     "VerifyReport",
     "clone",
     "connect",
@@ -74,6 +76,7 @@ _HOME = {
     "SyncReport": "syncline.replica.reports",
     "SynclineError": "syncline.errors",
     "Table": "syncline.merge.rules",
+    "UpgradeReport": "syncline.replica.reports",
     "VerifyReport": "syncline.replica.reports",
     "clone": "syncline.transports.open",
     "connect": "syncline.transports.open",

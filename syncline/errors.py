@@ -101,8 +101,15 @@ class WatermarkRefused(ProtocolError):
 
 
 class SchemaChanged(ProtocolError):
+    """`schema_changed`: the schema named is not one that the hub knows, or not the present one.
+
+    `schema_refused`: devices of that schema cannot follow a change of the central database."""
+
     code, title = "schema_changed", "The replica's schema is outdated"
-    remedy = "Clone the replica again to get the hub's present schema."
+    remedy = (
+        "Sync first. If that does not help, clone a new file: syncline clone URL NEW; what the old one has"
+        " not sent yet stays in it: syncline log FILE."
+    )
 
 
 class NoSnapshot(ProtocolError):

@@ -50,7 +50,10 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
 
     SYNCLINE_DATABASE in the environment overrides the database.
 
-    JSON: database, dry_run, removed, tables, notes, statements.
+    Where tables were changed in a way that devices cannot follow (a narrower type, a new column that must
+    have a value, another key), it says how many replicas that concerns, and wants --yes.
+
+    JSON: database, dry_run, removed, tables, warnings, notes, statements.
     """
     from syncline.cli import configuration
 
@@ -60,7 +63,7 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
         confirm(f"{question} Its log, its replicas and kept conflicts are forgotten.", yes=yes)
     hub = syncline.Hub(settings.hub.database, tables=settings.rules())
     try:
-        done = hub.remove(dry_run=dry_run) if remove else hub.init(dry_run=dry_run)
+        done = hub.remove(dry_run=dry_run) if remove else hub.init(dry_run=dry_run, yes=yes)
         tables = [] if dry_run or remove else [table.name for table in hub.schema.tables]
     finally:
         hub.close()
@@ -82,6 +85,7 @@ def _print_document(
             "dry_run": dry_run,
             "removed": removed,
             "tables": tables,
+            "warnings": done.warnings,
             "notes": done.notes,
             "statements": done.statements,
         }
@@ -90,6 +94,8 @@ def _print_document(
 
 def _say_plan(prepared: Prepared, option: str) -> None:
     output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
+    for warning in prepared.warnings:
+        output.line(f"-- WARNING: {warning}")
     for note in prepared.notes:
         output.line(f"-- {note}")
     for statement in prepared.statements:
@@ -97,6 +103,8 @@ def _say_plan(prepared: Prepared, option: str) -> None:
 
 
 def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, removed: bool) -> None:
+    for warning in done.warnings:
+        output.message(warning)
     for note in done.notes:
         output.line(note)
     if not done.statements:

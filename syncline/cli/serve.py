@@ -58,9 +58,9 @@ def serve(
 
     settings = configuration.read(toml)
     if fd is not None:
-        end_with_parent()
         listening = socket.socket(fileno=fd)
         refuse_strangers(listening, is_open=is_open)
+        end_with_parent()
         _serve(settings, listening, lambda url, tables: _announce(url, tables, True))
         return output.DONE
     with _listen(host, port) as listening:

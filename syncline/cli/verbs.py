@@ -19,6 +19,7 @@ from syncline.cli.serve import serve
 from syncline.cli.status import status
 from syncline.cli.sync import pull, push, sync
 from syncline.cli.track import track
+from syncline.cli.upgrade import upgrade
 from syncline.cli.verify import verify
 
 
@@ -60,6 +61,7 @@ for verb in (
     log,
     conflicts,
     rejected,
+    upgrade,
     verify,
     replicas,
     assign,

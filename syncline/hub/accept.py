@@ -146,15 +146,19 @@ def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int,
         table = schema.by_number.get(detail.table)
         if table is None:
             raise Malformed(f"details of an unknown table {detail.table}", code="unknown_table")
-        width = len(table.values)
         if len(detail.columns) != len(detail.base) or len(detail.key) != len(table.key):
             raise Malformed(f"table {table.name}: details that do not fit")
         if not table.values.keys() >= set(detail.columns):
             raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
-        if detail.image is not None and len(detail.image) != width:
-            raise Malformed(f"table {table.name}: an image of {len(detail.image)} values, {width} belong")
+        columns = list(table.values) if detail.image_columns is None else detail.image_columns
+        if not table.values.keys() >= set(columns):
+            raise Malformed(f"table {table.name}: an image of a column there is not", code="unknown_column")
+        if detail.image is not None and len(detail.image) != len(columns):
+            raise Malformed(
+                f"table {table.name}: an image of {len(detail.image)} values, {len(columns)} belong"
+            )
         check_cells((detail.key, detail.base, detail.image or []))
         before = dict(zip(detail.columns, detail.base, strict=True))
-        image = None if detail.image is None else dict(zip(table.values, detail.image, strict=True))
+        image = None if detail.image is None else dict(zip(columns, detail.image, strict=True))
         found[detail.table, tuple(detail.key)] = Base(before, image)
     return found

@@ -7,11 +7,18 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from syncline.errors import Conflict, DatabaseError, NotPrepared, SchemaChanged
-from syncline.hub import watermark
+from syncline.errors import (
+    ConfigurationError,
+    Conflict,
+    DatabaseError,
+    DatabaseReadOnly,
+    NotPrepared,
+    SchemaChanged,
+)
+from syncline.hub import versions, watermark
 from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
@@ -23,6 +30,20 @@ T = TypeVar("T")
 ATTEMPTS = 12
 PATIENCE_SECONDS = 40.0
 """After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The schema that a replica has, the present one, and the rules for what was made with the former."""
+
+    sent: Schema
+    present: Schema
+    rules: Mapping[int, TableRules]
+
+    @property
+    def news(self) -> str:
+        """What an answer says of the schema: the present fingerprint, if it is another one."""
+        return "" if self.sent.fingerprint == self.present.fingerprint else self.present.fingerprint
 
 
 class Central:
@@ -39,10 +60,14 @@ class Central:
         self.tables = None if tables is None else dict(tables)
         self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
+        self._versions: dict[str, Schema] = {}
+        self.follow: Callable[[], None] = lambda: None
+        """Sees to it that what is prepared fits the tables as they are; see `hub.following`."""
 
     def look_again(self) -> None:
         """Forget what is kept in memory."""
         self._loaded = self._known_id = None
+        self._versions.clear()
 
     def transact(self, work: Callable[[WriteTransaction], T]) -> T:
         """`write`, and again if another process has prepared the database anew."""
@@ -50,16 +75,18 @@ class Central:
         return self.informed(lambda: self.write(work))
 
     def informed(self, work: Callable[[], T]) -> T:
-        """Do it, again if it turned out that another process has prepared the database anew."""
+        """Do it, again if it turned out that the tables, or what was prepared, are not what they were."""
         for _ in range(ATTEMPTS):
             try:
                 return work()
             except Outdated as error:
                 logger.info("looked up the schema again: %s", error.detail, extra={"action": "reload"})
                 self.look_again()
+                self.follow()
             except NotPrepared:
                 self.look_again()
-                raise
+                self.follow()
+                return work()
         return work()
 
     def still(self, schema: Schema) -> None:
@@ -70,9 +97,20 @@ class Central:
 
     def known(self) -> tuple[Schema, dict[int, TableRules]]:
         """The schema and its tables' rules. NotPrepared before `init`."""
-        if self._loaded is None:
-            self._loaded = self.with_rules(self.database.catalogue.load())
-        return self._loaded
+        loaded = self._loaded
+        if loaded is None:
+            loaded = self.with_rules(self.database.catalogue.load())
+            self._give_out(loaded[0])
+            self._loaded = loaded
+        return loaded
+
+    def _give_out(self, schema: Schema) -> None:
+        """Keep the version of the schema that replicas are given from now on."""
+        try:
+            with self.database.ledger() as ledger:
+                versions.give_out(ledger, schema)
+        except DatabaseReadOnly as error:  # nobody can register either
+            logger.warning("did not keep the schema: %s", error.detail, extra={"action": "give_out"})
 
     @property
     def id(self) -> str:
@@ -92,8 +130,15 @@ class Central:
             rules[table.number] = resolved
         return Schema(tuple(tables), schema.used), rules
 
+    def marked(self, schema: Schema) -> Schema:
+        """A schema of before with the marks of the present rules, as far as they fit it."""
+        try:
+            return self.with_rules(schema)[0]
+        except ConfigurationError:
+            return schema
+
     def checked(self, fingerprint: str) -> tuple[Schema, dict[int, TableRules]]:
-        """The schema, if the sender has the same; looks again before it refuses."""
+        """The schema, if it is the one that the sender has; looks again before it refuses."""
         loaded = self.known()
         if fingerprint != loaded[0].fingerprint:
             self._loaded = None
@@ -101,6 +146,21 @@ class Central:
             if fingerprint != loaded[0].fingerprint:
                 raise SchemaChanged("the replica's schema is not the hub's present one")
         return loaded
+
+    def sender(self, fingerprint: str) -> Sender:
+        """What a message of a replica with this schema, an older one maybe, is read by. SchemaChanged."""
+        schema, rules = self.known()
+        if fingerprint == schema.fingerprint:
+            return Sender(schema, schema, rules)
+        if fingerprint not in self._versions:
+            self._loaded = None  # it may be newer than what is known here
+            schema, rules = self.known()
+            if fingerprint == schema.fingerprint:
+                return Sender(schema, schema, rules)
+            with self.database.ledger() as ledger:
+                self._versions[fingerprint] = versions.kept(ledger, fingerprint)
+        sent = self._versions[fingerprint]
+        return Sender(sent, schema, versions.rules_for(rules, sent, schema))
 
     def position(self, token: str, replica: str | None) -> Position:
         """The position in a watermark; with `replica` None, of any replica's. WatermarkRefused."""

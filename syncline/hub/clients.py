@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
-from syncline.hub.contract import Client, Position, ReadTransaction, WriteTransaction
+from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, WriteTransaction
 from syncline.model.actor import Actor, shown
-from syncline.protocol.messages import Register
+from syncline.protocol.messages import Pull, Register
 
 logger = logging.getLogger("syncline.hub")
 PAGE = 1000
@@ -83,14 +83,20 @@ def without_lost(
     return client if standing == "sound" else replace(client, watermark="")
 
 
-def is_due(client: Client, *, brought: bool) -> bool:
-    """Whether a pull is to be noted: the last note is more than a minute old."""
+def is_due(client: Client, request: Pull, *, brought: bool) -> bool:
+    """Whether a pull is to be noted: the last note is more than a minute old, or says another schema or
+    number of pending edits."""
+    if (client.fingerprint, client.pending) != (request.schema, request.pending):
+        return True
     minute, pulled = timedelta(minutes=1), client.last_pull
     return client.forgotten or _older(client.last_seen, minute) or (brought and _older(pulled, minute))
 
 
 def note_pull(
-    write: Callable[[Callable[[WriteTransaction, Client | None], None]], None], watermark: str, brought: bool
+    write: Callable[[Callable[[WriteTransaction, Client | None], None]], None],
+    request: Pull,
+    watermark: str,
+    brought: bool,
 ) -> None:
     """Enter that the replica was seen and what it has confirmed. A database that is busy or takes no writes
     makes it a later pull."""
@@ -99,7 +105,13 @@ def note_pull(
         if client is not None:
             last_pull = "now" if brought else client.last_pull
             noted = replace(
-                client, last_pull=last_pull, last_seen="now", watermark=watermark, forgotten=False
+                client,
+                last_pull=last_pull,
+                last_seen="now",
+                watermark=watermark,
+                forgotten=False,
+                fingerprint=request.schema,
+                pending=request.pending,
             )
             transaction.ledger.save_client(noted)
 
@@ -109,10 +121,10 @@ def note_pull(
         logger.debug("put off noting a pull: %s", busy.detail, extra={"action": "note_pull"})
 
 
-def every_client(transaction: ReadTransaction) -> Iterator[Client]:
+def every_client(ledger: ReadLedger) -> Iterator[Client]:
     """All records, a page at a time."""
     after = ""
-    while found := transaction.ledger.clients(after, PAGE):
+    while found := ledger.clients(after, PAGE):
         yield from found
         after = found[-1].replica
 
@@ -131,7 +143,7 @@ def held_by(
 ) -> dict[str, Position]:
     """The sound positions of the live replicas: what the log must still tell them."""
     found = {}
-    for client in every_client(transaction):
+    for client in every_client(transaction.ledger):
         if state_of(client, stale_seconds) == "live" and client.watermark:
             try:
                 found[client.replica] = position(client.watermark)
@@ -147,7 +159,7 @@ def listing(central: Central, stale_seconds: float) -> list[Listed]:
     with central.database.read() as transaction:
         held = held_by(transaction, central.database.position, stale_seconds)
         behind = {name: transaction.log.behind(place, MOST_BEHIND) for name, place in held.items()}
-        clients = [client for client in every_client(transaction) if not client.forgotten]
+        clients = [client for client in every_client(transaction.ledger) if not client.forgotten]
     most = max(behind.values(), default=0)
     found = []
     for client in clients:
@@ -190,7 +202,7 @@ def _changed(central: Central, replica: str, change: Callable[[Client], Client])
 def forget_for_good(transaction: WriteTransaction, stale_seconds: float) -> int:
     """Remove the records of those forgotten that were not seen for two stale periods; how many."""
     limit = timedelta(seconds=2 * stale_seconds)
-    gone = [one for one in every_client(transaction) if one.forgotten and _unseen(one, limit)]
+    gone = [one for one in every_client(transaction.ledger) if one.forgotten and _unseen(one, limit)]
     for client in gone:
         transaction.ledger.drop_client(client.replica)
     return len(gone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
+from syncline.hub.following import BreakingChange, Follower, carry_out, plan
 from syncline.hub.gate import Gate
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
@@ -52,6 +54,8 @@ class Hub:
         requests = Requests(self._central)
         uploads = Uploads(self._central, requests)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
+        self._follower = Follower(self._central)
+        self._central.follow = self._follower.look_now
 
     def __enter__(self) -> Hub:
         return self
@@ -61,18 +65,22 @@ class Hub:
     ) -> None:
         self.close()
 
-    def init(self, *, dry_run: bool = False) -> Prepared:
+    def init(self, *, dry_run: bool = False, yes: bool = False) -> Prepared:
         """Prepare the central database: Syncline's own tables and the capture triggers. Idempotent.
 
-        Returns the SQL that was run, or with `dry_run` would be. Raises SchemaError naming every table
-        that cannot take part, ConfigurationError for rules that do not fit.
+        Returns the SQL that was run, or with `dry_run` would be; `warnings` says what devices cannot follow,
+        and how many it concerns. Raises SchemaError naming every table that cannot take part, BreakingChange
+        where devices cannot follow and it was not agreed to (`yes`), ConfigurationError for rules that do not
+        fit.
         """
-        names = None if self._central.tables is None else list(self._central.tables)
-        schema = arrange(self.database.catalogue.reflect(names).tables)
-        self._central.with_rules(schema)
-        prepared = self.database.catalogue.prepare(schema, dry_run=dry_run)
-        self._central.look_again()
-        return prepared
+        found = plan(self._central)
+        if dry_run:
+            return replace(found.prepared, warnings=list(found.warnings()))
+        if found.concerned and not yes:
+            raise BreakingChange("; ".join(found.warnings()))
+        prepared = carry_out(self._central, found)
+        self._central.known()
+        return replace(prepared, warnings=list(found.warnings()))
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
@@ -97,6 +105,7 @@ class Hub:
     @property
     def schema(self) -> Schema:
         """The tables as devices should have them. NotPrepared before `init`."""
+        self._follower.look()
         return self._central.known()[0]
 
     def ready(self) -> None:
@@ -172,4 +181,8 @@ class Hub:
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
         with resting():
-            return self._central.informed(lambda: self._gate.answer(actor, request))
+            return self._central.informed(lambda: self._answer(actor, request))
+
+    def _answer(self, actor: Actor, request: m.Request) -> m.Response:
+        self._follower.look()
+        return self._gate.answer(actor, request)

@@ -34,7 +34,7 @@ class Caller:
     def __init__(self, central: Central, actor: Actor, route: Route, request: m.Request) -> None:
         self.actor = actor
         self.replica: str | None = getattr(request, "replica", None)
-        self.has_looked = False
+        self._has_looked = False
         self._central, self._route = central, route
         self._previous: str | None = getattr(request, "previous", None)
 
@@ -42,7 +42,7 @@ class Caller:
     def read(self) -> Iterator[tuple[ReadTransaction, Client | None]]:
         """A read transaction, and the replica's record as it sees it."""
         with self._central.database.read() as transaction:
-            client = None if self.replica is None else transaction.ledger.client(self.replica)
+            client = self._record(transaction)
             self._admit(transaction, client)
             yield transaction, client
 
@@ -56,6 +56,15 @@ class Caller:
 
         return self._central.write(admitted)
 
+    def look(self) -> None:
+        """See that the record was looked at, if the handler had no need of the database."""
+        if not self._has_looked:
+            with self._central.database.read() as transaction:
+                self._admit(transaction, self._record(transaction))
+
+    def _record(self, transaction: ReadTransaction) -> Client | None:
+        return None if self.replica is None else transaction.ledger.client(self.replica)
+
     def _admit(self, transaction: ReadTransaction, client: Client | None) -> None:
         if client is None and self.replica is not None and not self._may_be_unknown:
             raise UnknownReplica(f"replica {self.replica} was never registered here")
@@ -63,7 +72,7 @@ class Caller:
         for named in (client, former):
             if named is not None:
                 check_own(self.actor, named)
-        self.has_looked = True
+        self._has_looked = True
 
     @property
     def _may_be_unknown(self) -> bool:
@@ -92,9 +101,8 @@ class Gate:
         caller = Caller(self._central, actor, route, request)
         _check_role(route, caller, request)
         response = handler(caller, request)
-        if route.who != "anyone" and not caller.has_looked:
-            with caller.read():
-                """Nothing is answered before the replica's record was looked at."""
+        if route.who != "anyone":
+            caller.look()
         return response
 
 

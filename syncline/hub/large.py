@@ -17,14 +17,16 @@ from dataclasses import dataclass, replace
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub.accept import Part, accept, clamp_stamps, details_by_row
+from syncline.hub.central import Sender
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
 from syncline.hub.receive import Outcome, Receiver, newest_of
 from syncline.hub.settle import RowId, Settled, stages_of
+from syncline.hub.versions import brought, brought_details
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
 from syncline.protocol.body import open_details, open_push, whole_digest
-from syncline.protocol.messages import Limits
+from syncline.protocol.messages import Limits, Rejection
 
 DELETES = ("D", "-")
 WAITING = (codes.FOREIGN_KEY, codes.UNIQUE, codes.CONSTRAINT)
@@ -40,10 +42,20 @@ class Unit:
     parts: list[Part]
     stages: list[Stage]
     details: dict[RowId, Base]
+    defaulted: list[RowId]
 
     @property
     def deletes(self) -> bool:
         return self.parts[0].op in DELETES
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One chunk: its units, how many rows were sent in it, and what of them has no place any more."""
+
+    units: list[Unit]
+    rows: int
+    unplaced: list[Rejection]
 
 
 class Keys:
@@ -74,52 +86,55 @@ class Chunks:
     """The chunks of one upload, read in order as often as need be."""
 
     upload: Upload
-    schema: Schema
+    sender: Sender
     limits: Limits
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
 
-    def units(self, transaction: WriteTransaction) -> Iterator[Unit]:
-        """What the chunks hold, in order, checked as a whole once the last one was read."""
+    def units(self, transaction: WriteTransaction, unplaced: list[Rejection]) -> Iterator[Unit]:
+        """What the chunks hold, in order, checked as a whole once the last one was read. What has no place in
+        the present schema is put into `unplaced`."""
         self._check_complete(transaction)
         keys, rows, deleting = Keys(), 0, False
-        for units in self._opened(transaction, keys):
-            for unit in units:
+        for opened in self._opened(transaction, keys):
+            rows += opened.rows
+            unplaced += opened.unplaced
+            for unit in opened.units:
                 if deleting and not unit.deletes:
                     raise Malformed(f"push {self.upload.number}: a write follows a delete")
                 deleting = unit.deletes
-                rows += sum(len(part.rows) for part in unit.parts)
                 yield unit
         if rows != self.upload.rows:
             raise Malformed(f"push {self.upload.number}: {rows} rows, announced were {self.upload.rows}")
         if suspects := keys.suspects():
             self._check_once(transaction, suspects)
 
-    def _opened(self, transaction: WriteTransaction, keys: Keys) -> Iterator[list[Unit]]:
+    def _opened(self, transaction: WriteTransaction, keys: Keys) -> Iterator[Opened]:
         """Chunk by chunk. The next one is opened while the database is busy with the one before."""
         now = transaction.ledger.milliseconds()
 
-        def opened(chunk: UploadedChunk) -> list[Unit]:
+        def opened(chunk: UploadedChunk) -> Opened:
             parts, details = self._accepted(chunk)
             keys.add(parts)
             clamp_stamps(parts, now, self.tolerance)
+            found = brought(parts, self.sender.sent, self.sender.present)
             units = [
-                Unit(chosen, stages_of(chosen), details)
+                Unit(chosen, stages_of(chosen), details, [] if deletes else found.defaulted)
                 for deletes in (False, True)
-                if (chosen := [part for part in parts if (part.op in DELETES) == deletes])
+                if (chosen := [part for part in found.parts if (part.op in DELETES) == deletes])
             ]
             for unit in units:
                 for stage in unit.stages:
                     transaction.rows.ready(stage)
-            return units
+            return Opened(units, sum(len(part.rows) for part in parts), found.unplaced)
 
         with ThreadPoolExecutor(1, "syncline-chunk") as aside:
             ahead = aside.submit(opened, self._read(transaction, 1))
             for number in range(2, self.upload.chunks + 1):
-                units = ahead.result()
+                current = ahead.result()
                 ahead = aside.submit(opened, self._read(transaction, number))
-                yield units
-                units.clear()
+                yield current
+                current.units.clear()
             yield ahead.result()
 
     def _check_complete(self, transaction: WriteTransaction) -> None:
@@ -135,8 +150,9 @@ class Chunks:
 
     def _accepted(self, chunk: UploadedChunk) -> tuple[list[Part], dict[RowId, Base]]:
         groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
-        parts = accept(groups, self.schema, len(self.upload.bases), self.limits)
-        return parts, details_by_row(open_details(chunk.details), self.schema)
+        parts = accept(groups, self.sender.sent, len(self.upload.bases), self.limits)
+        details = details_by_row(open_details(chunk.details), self.sender.sent)
+        return parts, brought_details(details, self.sender.present)
 
     def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:
         chunk = transaction.ledger.uploaded_chunk(self.upload.replica, number)
@@ -151,7 +167,7 @@ class Chunks:
                 for key in part.keys:
                     row = (part.table, key)
                     if hash(row) in suspects and row in seen:
-                        name = self.schema.by_number[part.table].name
+                        name = self.sender.sent.by_number[part.table].name
                         raise Malformed(f"table {name}: a row stands twice in the push")
                     if hash(row) in suspects:
                         seen.add(row)
@@ -180,7 +196,7 @@ class LargeReceiver(Receiver):
     def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
         whole, deleting = Outcome(), False
         late: list[Late] = []
-        for unit in self.chunks.units(transaction):
+        for unit in self.chunks.units(transaction, whole.unplaced):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole)
@@ -195,7 +211,7 @@ class LargeReceiver(Receiver):
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         found: list[RowId] = []
-        for unit in self.chunks.units(transaction):
+        for unit in self.chunks.units(transaction, []):
             found += self._met(transaction, unit.parts, unit.stages)
             self._let_go(transaction, unit)
         return found
@@ -213,6 +229,7 @@ class LargeReceiver(Receiver):
         """Settle and apply one unit; return what must wait. Once rows are wanted nothing is applied."""
         settled = self._settled(transaction, unit.parts, unit.stages, details)
         whole.newest = max(whole.newest, newest_of(unit.parts))
+        settled.overrides |= dict.fromkeys(unit.defaulted)
         _merge(whole.settled, settled)
         return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)
 

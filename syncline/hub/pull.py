@@ -13,7 +13,7 @@ from syncline.errors import Malformed
 from syncline.hub.contract import Key, LogPage, Position, ReadTransaction
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value, indices_of
-from syncline.protocol.messages import Group
+from syncline.protocol.messages import Group, Snapshot
 
 Touched = dict[int, list[tuple[Key, int]]]
 
@@ -155,6 +155,43 @@ def chunk_groups(
         else:
             after = tuple(rows[-1][: len(schema.by_number[table].key)])
     return groups, order[place] if place < len(order) else None, after
+
+
+def table_groups(
+    transaction: ReadTransaction, schema: Schema, request: Snapshot, after: Key | None, limit: int
+) -> tuple[list[Group], Key | None]:
+    """Rows of one table from `after` on, whole or some columns, and where to go on; None at the end.
+
+    Malformed if there is no such table, or column in it.
+    """
+    table = schema.by_number.get(-1 if request.table is None else request.table)
+    if table is None:
+        raise Malformed(f"there is no table number {request.table}", code="unknown_table")
+    columns = _columns(request.columns, table)
+    rows: list[list[Value]] = []
+    scale = Scale()
+    while scale.rows < limit and not scale.is_full:
+        step = min(scale.step, limit - scale.rows)
+        some = transaction.rows.chunk(table.number, after, step, columns)
+        scale.put(some)
+        rows += some
+        if len(some) < step:
+            return [Group(table.number, "U", columns, rows)] if rows else [], None
+        after = tuple(some[-1][: len(table.key)])
+    return [Group(table.number, "U", columns, rows)], after
+
+
+def _columns(text: str, table: TableSchema) -> list[int]:
+    """The columns that a `Snapshot` names, all if it names none."""
+    if not text:
+        return list(table.values)
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):
+        raise Malformed(f"{text[:40]!r} are no numbers of columns")
+    columns = [int(number) for number in numbers]
+    if len(set(columns)) != len(columns) or not table.values.keys() >= set(columns):
+        raise Malformed(f"table {table.name}: columns there are not, or twice", code="unknown_column")
+    return columns
 
 
 def _add(groups: list[Group], table: TableSchema, rows: list[list[Value]]) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +14,14 @@ import msgspec
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, clamp_stamps, details_by_row
 from syncline.hub.bases import bases_of
+from syncline.hub.central import Sender
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
+from syncline.hub.versions import Brought, brought, brought_details
 from syncline.merge.decide import Base
-from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
 from syncline.protocol.body import seal
 from syncline.protocol.messages import BeginPush, CommitPush, PreparePush, Push, Rejection, Verdict
@@ -50,19 +51,25 @@ class Outcome:
     settled: Settled = field(default_factory=Settled)
     refused: dict[RowId, Refused] = field(default_factory=dict)
     newest: int = 0
+    unplaced: list[Rejection] = field(default_factory=list)
+    """What was sent of tables and columns that are gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Everything a push is judged by. `parts` and `bases` come from the push itself."""
 
-    schema: Schema
-    rules: Mapping[int, TableRules]
+    sender: Sender
     push: Push | PreparePush | CommitPush
     parts: Sequence[Part]
     bases: Sequence[Position]
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
+
+    @property
+    def schema(self) -> Schema:
+        """The present one."""
+        return self.sender.present
 
     @property
     def rows(self) -> int:
@@ -75,12 +82,15 @@ class Receiver:
         push = self.push
         client = check_step(client, push)
         if client.number == push.number:
-            return self._repeat(transaction, client)
-        return self._first(transaction, client)
+            verdict = self._repeat(transaction, client)
+        else:
+            verdict = self._first(transaction, client)
+        return msgspec.structs.replace(verdict, schema=self.sender.news) if self.sender.news else verdict
 
     def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
         push = self.push
-        outcome = self._outcome(transaction, details_by_row(push.details, self.schema))
+        details = details_by_row(push.details, self.sender.sent)
+        outcome = self._outcome(transaction, brought_details(details, self.schema))
         settled, refused = outcome.settled, outcome.refused
         if settled.wanted:
             return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
@@ -88,7 +98,7 @@ class Receiver:
         conflicts = self._keep_notes(transaction, settled, refused)
         kept = Kept(
             [(table, list(key)) for table, key in overrides],
-            self._rejections(settled, refused),
+            [*outcome.unplaced, *self._rejections(settled, refused)],
             max((note.rival[0] for _, _, note in settled.notes), default=0),
             min((row.id for row in conflicts), default=0),
         )
@@ -108,12 +118,18 @@ class Receiver:
     def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
         """Do the push. Nothing was written if rows are wanted."""
         clamp_stamps(self.parts, transaction.ledger.milliseconds(), self.tolerance)
-        settled = self._settled(transaction, self.parts, stages_of(self.parts), details)
+        found = self._brought
+        settled = self._settled(transaction, found.parts, stages_of(found.parts), details)
         if settled.wanted:
             return Outcome(settled)
         refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
         self._note_differing(transaction, settled.stages, settled)
-        return Outcome(settled, refused, newest_of(self.parts))
+        settled.overrides |= dict.fromkeys(found.defaulted)
+        return Outcome(settled, refused, newest_of(self.parts), found.unplaced)
+
+    @property
+    def _brought(self) -> Brought:
+        return brought(self.parts, self.sender.sent, self.schema)
 
     def _settled(
         self,
@@ -124,7 +140,7 @@ class Receiver:
     ) -> Settled:
         replica = self.push.replica
         bases = bases_of(transaction, self.bases)
-        return settle(transaction, self.schema, self.rules, parts, stages, bases, replica, details)
+        return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
 
     def _note_differing(
         self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
@@ -152,7 +168,8 @@ class Receiver:
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         """The rows of the push that others changed and the replica had not seen."""
-        return self._met(transaction, self.parts, stages_of(self.parts))
+        parts = self._brought.parts
+        return self._met(transaction, parts, stages_of(parts))
 
     def _met(
         self, transaction: WriteTransaction, parts: Sequence[Part], stages: Sequence[Stage]

@@ -13,9 +13,9 @@ from syncline.hub.accept import accept
 from syncline.hub.central import Central
 from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
-from syncline.hub.contract import Client, LogPage, Position, WriteTransaction
+from syncline.hub.contract import Client, Key, LogPage, Position, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
-from syncline.hub.pull import chunk_groups, page_of
+from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
 from syncline.model.schema import to_plain
@@ -82,17 +82,17 @@ class Requests:
         return m.SchemaAnswer(schema.fingerprint, plain["tables"], plain["used"])
 
     def pull(self, caller: Caller, request: m.Pull) -> m.Changes:
-        schema, _ = self._central.checked(request.schema)
-        if request.limit < 1:
-            raise Malformed("the limit of a pull is at least 1 row")
+        sender = self._central.sender(request.schema)
+        schema = sender.present
         after = self._central.position(request.after, request.replica)
         with caller.read() as (transaction, client):
             self._central.still(schema)
             limit = min(request.limit, self._central.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
-        if client is not None and clients.is_due(client, brought=bool(groups)):
-            clients.note_pull(caller.write, after.token(), bool(groups))
-        return self._changes(request.replica, after, page, groups)
+        if client is not None and clients.is_due(client, request, brought=bool(groups)):
+            clients.note_pull(caller.write, request, after.token(), bool(groups))
+        changes = self._changes(request.replica, after, page, groups)
+        return msgspec.structs.replace(changes, schema=sender.news) if sender.news else changes
 
     def _changes(self, replica: str, after: Position, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after:
@@ -101,18 +101,18 @@ class Requests:
         return m.Changes(self._central.mint(page.end, replica), page.more, page.hlc, digest, Raw(body))
 
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
-        schema, rules = self._central.checked(request.schema)
+        sender = self._central.sender(request.schema)
         groups = open_push(request.groups, request.digest)
         bases = [self._central.position(token, None) for token in request.bases]
-        parts = accept(groups, schema, len(bases), self._central.limits)
-        receiver = Receiver(schema, rules, request, parts, bases, self._central.tolerance)
+        parts = accept(groups, sender.sent, len(bases), self._central.limits)
+        receiver = Receiver(sender, request, parts, bases, self._central.tolerance)
         return self.decided(caller, request, receiver)
 
     def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
         """Do a push, small or large; with a pull, answer that too."""
 
         def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
-            self._central.still(receiver.schema)
+            self._central.still(receiver.sender.present)
             verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
@@ -137,7 +137,7 @@ class Requests:
         """The verdict on a push that is not done: the same transaction, rolled back."""
 
         def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
-            self._central.still(receiver.schema)
+            self._central.still(receiver.sender.present)
             raise Undone(receiver.receive(transaction, client))
 
         try:
@@ -151,15 +151,20 @@ class Requests:
         hub, replica = self._central.id, request.replica
         with caller.read() as (transaction, _):
             self._central.still(schema)
+            table: int | None = None
+            after: Key | None = None
             if request.cursor is None:
-                start, table, after = transaction.log.now(), None, None
-                rows = transaction.rows.estimate()
+                start, rows = transaction.log.now(), transaction.rows.estimate()
             else:
                 start, table, after = watermark.parse_cursor(
                     request.cursor, hub, replica, self._central.database.position
                 )
                 rows = 0
-            groups, table, after = chunk_groups(transaction, schema, table, after, limit)
+            if request.table is None:
+                groups, table, after = chunk_groups(transaction, schema, table, after, limit)
+            else:
+                groups, after = table_groups(transaction, schema, request, after, limit)
+                table = None if after is None else request.table
         cursor = None
         if table is not None:
             cursor = watermark.mint_cursor(start, table, after, hub, replica)

@@ -14,7 +14,7 @@ from typing import Any
 
 from syncline.errors import ConfigurationError
 from syncline.hub.central import Central
-from syncline.hub.clients import forget_for_good, held_by, listing
+from syncline.hub.clients import every_client, forget_for_good, held_by, listing
 from syncline.hub.contract import Removed, WriteTransaction
 from syncline.model.clock import milliseconds
 
@@ -79,6 +79,7 @@ def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lam
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
+    central.transact(lambda transaction: _forget_schemas(central, transaction, retention))
     done = _report(central, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
     logger.info(
         "pruned the log",
@@ -123,6 +124,14 @@ def _prune(central: Central, transaction: WriteTransaction, retention: Retention
 def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
     gone = transaction.ledger.drop_conflicts(retention.conflicts / DAY, BATCH)
     return Removed(gone, gone == BATCH)
+
+
+def _forget_schemas(central: Central, transaction: WriteTransaction, retention: Retention) -> None:
+    """A schema stays as long as a replica may have it, or have something that it froze with it."""
+    keep = {client.fingerprint for client in every_client(transaction.ledger)}
+    keep.add(central.known()[0].fingerprint)
+    transaction.ledger.forget_given(keep, retention.stale)
+    transaction.ledger.forget_versions(keep)
 
 
 def _repeat(central: Central, step: Callable[[WriteTransaction], Removed], stop: Callable[[], bool]) -> int:

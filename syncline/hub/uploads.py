@@ -42,7 +42,7 @@ class Uploads:
 
     def begin(self, caller: Caller, request: m.BeginPush) -> m.PushBegun:
         """Announce an upload, or ask how far it is."""
-        self._central.checked(request.schema)
+        self._central.sender(request.schema)
         check_begun(request, self._central.limits)
         upload = Upload(
             request.replica,
@@ -112,15 +112,13 @@ class Uploads:
 
     def _receiver(self, caller: Caller, request: m.PreparePush | m.CommitPush) -> LargeReceiver:
         central = self._central
-        schema, rules = central.checked(request.schema)
+        sender = central.sender(request.schema)
         upload = caller.write(
             lambda transaction, _: self._known(transaction, request.replica, request.number, request.digest)
         )
-        chunks = Chunks(upload, schema, central.limits, central.tolerance)
+        chunks = Chunks(upload, sender, central.limits, central.tolerance)
         bases = [central.position(token, None) for token in upload.bases]
-        return LargeReceiver(
-            schema, rules, request, (), bases, central.tolerance, chunks, central.limits.push_rows
-        )
+        return LargeReceiver(sender, request, (), bases, central.tolerance, chunks, central.limits.push_rows)
 
     @staticmethod
     def _known(transaction: WriteTransaction, replica: str, number: int, digest: str) -> Upload:

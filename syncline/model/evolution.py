@@ -1,6 +1,6 @@
 """What changed between two versions of a schema, and whether devices can follow by themselves.
 
-Tables and columns are the same if their numbers are. The names, and what is done on a device, are others' business.
+Tables and columns are the same if their numbers are.
 """
 
 from __future__ import annotations

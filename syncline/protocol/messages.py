@@ -286,8 +286,8 @@ class Changes(Record, frozen=True):
     groups: Raw = Raw(b"\x90")
     schema: str = ""
     """The fingerprint of the hub's schema, if it is not the one that was asked with: the groups are of that
-    one. The device gets it (`SchemaQuery`), fetches what is new to it (`Snapshot`), pulls once more, and takes
-    everything in at once."""
+    one. The device gets it (`SchemaQuery`), fetches what is new to it (`Snapshot`), pulls once more, and
+    takes everything in at once."""
     version: int = PROTOCOL_VERSION
 
 
@@ -385,8 +385,8 @@ class SchemaAnswer(Record, frozen=True):
 class Snapshot(Record, frozen=True):
     """A chunk of a hydrate. `cursor` None starts; afterwards the cursor of the last answer.
 
-    With `table`, that table alone; with `columns` too (numbers, separated by commas), the key and these columns
-    of its rows: what a device fetches that has got new tables or columns. Such groups may name no whole row.
+    With `table`, that table alone; with `columns` too (numbers, separated by commas), the key and these
+    columns of its rows: what a device fetches that gets new tables or columns.
     """
 
     replica: Name

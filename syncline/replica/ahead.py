@@ -118,7 +118,7 @@ def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
     sender = Sender(
         state.replica,
         state.push + 1,
-        device.schema.fingerprint,
+        device.hub.fingerprint,
         state.watermark or "",
         limits.push_chunks,
         limits.push_total_rows,

@@ -75,7 +75,8 @@ def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
 
 
 def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
-    with device.store.repeatable() as store:
+    with device.restored(), device.store.repeatable() as store:
+        device.check()
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
         work = Work(device, Overlay(store))
@@ -200,6 +201,7 @@ def learn_group(work: Work, group: Group) -> None:
     t = work.device.tables.get(group.table)
     if t is None or not group.rows:
         return
+    group = _without_unknown(t, group)
     if group.op == "D":
         work.note_gone(t, group.rows)
         for row in group.rows if work.held.get(t.n) else ():
@@ -213,6 +215,16 @@ def learn_group(work: Work, group: Group) -> None:
         learn_rows(work, t, group.columns, [group.rows[i] for i in sorted(contested)])
     write_rows(work, t, group.columns, free)
     work.written[t.table.name] = work.written.get(t.table.name, 0) + len(group.rows)
+
+
+def _without_unknown(t: Statements, group: Group) -> Group:
+    """The group without columns that the file has not got (a page of an older or a newer schema)."""
+    if all(column in t.values for column in group.columns):
+        return group
+    kept = [place for place, column in enumerate(group.columns) if column in t.values]
+    picked = [*range(t.arity), *(t.arity + place for place in kept)]
+    rows = [[row[place] for place in picked] for row in group.rows]
+    return Group(group.table, group.op, [group.columns[place] for place in kept], rows)
 
 
 def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:

@@ -7,27 +7,112 @@ free (law L9). Indexes come after the rows, which is faster; those that a foreig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from syncline.replica.store import quote
+from syncline.sqlitekit.definition import index_name, is_unique_index, renamed_index
 
 
 def create_tables(schema: Schema) -> list[str]:
     """One CREATE TABLE for every table, parents first."""
-    return [table.ddl or _create_table(table, schema) for table in schema.tables]
+    return [create_table(table, schema) for table in schema.tables]
+
+
+def create_table(table: TableSchema, schema: Schema) -> str:
+    """The CREATE TABLE of one table."""
+    return table.ddl or _create_table(table, schema)
+
+
+def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:
+    """The ALTER TABLE for a new column, as much of it as SQLite allows there: a default that is a constant,
+    and NOT NULL only with one."""
+    text = f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {column.declared}".rstrip()
+    default = constant(column.default)
+    if default is not None:
+        text += f" DEFAULT {default}"
+        if not (column.nullable or column.computed or default.upper() == "NULL"):
+            text += " NOT NULL"
+    else:
+        keys = [key for key in carried(table, schema) if key.columns == (column.name,)]
+        text += "".join(f" {_references(key)}" for key in keys)
+    return text
+
+
+_CONSTANT = re.compile(r"NULL|TRUE|FALSE|[-+]?(\d+(\.\d*)?|\.\d+)(E[-+]?\d+)?|X?'([^']|'')*'", re.IGNORECASE)
+
+
+def constant(default: str | None) -> str | None:
+    """The default of a column without parentheses, if it is a constant; else None."""
+    text = (default or "").strip()
+    while text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    return text if _CONSTANT.fullmatch(text) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index that a device has. `what` says by numbers which one it is, in every version of the schema.
+
+    `verbatim` is the CREATE INDEX of an SQLite centre, whose names of columns are `called` here as they are.
+    `inline`: a table that is made with it has it as a constraint.
+    """
+
+    table: int
+    what: str
+    name: str
+    on: str
+    columns: tuple[str, ...] = ()
+    unique: bool = False
+    inline: bool = False
+    verbatim: str | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
+
+    def sql(self, name: str) -> str:
+        """The CREATE INDEX, under this name."""
+        if self.verbatim is None:
+            kind = "UNIQUE INDEX" if self.unique else "INDEX"
+            return f"CREATE {kind} {quote(name)} ON {quote(self.on)} ({_names(self.columns)})"
+        if name == self.name and all(own == quote(theirs) for theirs, own in self.called.items()):
+            return self.verbatim
+        called = {theirs.lower(): own for theirs, own in self.called.items()}
+        return renamed_index(self.verbatim, quote(name), quote(self.on), called)
+
+
+def indexes(hub: Schema, local: Schema) -> list[Index]:
+    """Every index of the hub's schema, with the names of `local`, the same schema as it is called here."""
+    found: list[Index] = []
+    names = _Names(local)
+    for table in local.tables:
+        theirs = hub.by_number[table.number]
+        for text in table.indexes:
+            found.append(_verbatim(text, theirs, table))
+        if table.ddl is None:
+            found += _uniques(table, local, names) + _child_indexes(table, local, names)
+    return found
 
 
 def create_indexes(schema: Schema) -> list[str]:
-    """The CREATE INDEX statements for when the rows are in."""
-    statements: list[str] = []
-    names = _Names(schema)
-    for table in schema.tables:
-        statements += table.indexes
-        if table.ddl is None:
-            statements += _uniques(table, schema, names) + _child_indexes(table, schema, names)
-    return statements
+    """The CREATE INDEX statements for when the rows of fresh tables are in."""
+    return [index.sql(index.name) for index in indexes(schema, schema) if not index.inline]
+
+
+def _verbatim(text: str, theirs: TableSchema, table: TableSchema) -> Index:
+    called = {column.name: quote(own.name) for column, own in zip(theirs.columns, table.columns, strict=True)}
+    if theirs.name != table.name:
+        called[theirs.name] = quote(table.name)
+    return Index(
+        table=table.number,
+        what=text,
+        name=index_name(text),
+        on=table.name,
+        unique=is_unique_index(text),
+        verbatim=text,
+        called=called,
+    )
 
 
 class _Names:
@@ -38,14 +123,14 @@ class _Names:
         self._taken = {table.name.lower() for table in schema.tables}
 
     def new(self, *parts: str) -> str:
-        """A name of these parts, quoted; with a number if it is taken."""
+        """A name of these parts; with a number if it is taken."""
         plain = name = "_".join(parts)
         for number in count(2):
             if name.lower() not in self._taken:
                 break
             name = f"{plain}_{number}"
         self._taken.add(name.lower())
-        return quote(name)
+        return name
 
 
 def _create_table(table: TableSchema, schema: Schema) -> str:
@@ -54,7 +139,7 @@ def _create_table(table: TableSchema, schema: Schema) -> str:
     if not rowid:
         parts.append(f"PRIMARY KEY ({_names(table.key)})")
     parts += [f"UNIQUE ({_names(unique)})" for unique in table.uniques if _is_parent(table, unique, schema)]
-    parts += [_foreign_key(key) for key in _carried(table, schema)]
+    parts += [_foreign_key(key) for key in carried(table, schema)]
     body = ",\n    ".join(parts)
     return f"CREATE TABLE {quote(table.name)} (\n    {body}\n)"
 
@@ -73,13 +158,17 @@ def _column(table: TableSchema, column: ColumnSchema, rowid: bool) -> str:
 
 
 def _foreign_key(key: ForeignKey) -> str:
+    return f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}"
+
+
+def _references(key: ForeignKey) -> str:
     return (
-        f"FOREIGN KEY ({_names(key.columns)}) REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
+        f"REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
         f" ON DELETE {key.on_delete} ON UPDATE {key.on_update} DEFERRABLE INITIALLY DEFERRED"
     )
 
 
-def _carried(table: TableSchema, schema: Schema) -> list[ForeignKey]:
+def carried(table: TableSchema, schema: Schema) -> list[ForeignKey]:
     """The foreign keys whose parent takes part too."""
     names = {other.name for other in schema.tables}
     return [key for key in table.foreign_keys if key.parent in names]
@@ -94,24 +183,39 @@ def _is_parent(table: TableSchema, columns: Sequence[str], schema: Schema) -> bo
     )
 
 
-def _uniques(table: TableSchema, schema: Schema, names: _Names) -> list[str]:
+def _uniques(table: TableSchema, schema: Schema, names: _Names) -> list[Index]:
     return [
-        f"CREATE UNIQUE INDEX {names.new(table.name, *unique, 'unique')}"
-        f" ON {quote(table.name)} ({_names(unique)})"
+        Index(
+            table=table.number,
+            what="unique " + _numbers(table, unique),
+            name=names.new(table.name, *unique, "unique"),
+            on=table.name,
+            columns=unique,
+            unique=True,
+            inline=_is_parent(table, unique, schema),
+        )
         for unique in table.uniques
-        if not _is_parent(table, unique, schema)
     ]
 
 
-def _child_indexes(table: TableSchema, schema: Schema, names: _Names) -> list[str]:
+def _child_indexes(table: TableSchema, schema: Schema, names: _Names) -> list[Index]:
     """One for every foreign key that has none: without it each delete of a parent reads all children."""
     present = [table.key, *table.uniques]
-    statements = []
-    for columns in dict.fromkeys(key.columns for key in _carried(table, schema)):
-        if not any(other[: len(columns)] == columns for other in present):
-            name = names.new(table.name, *columns, "parent")
-            statements.append(f"CREATE INDEX {name} ON {quote(table.name)} ({_names(columns)})")
-    return statements
+    return [
+        Index(
+            table=table.number,
+            what="parent " + _numbers(table, columns),
+            name=names.new(table.name, *columns, "parent"),
+            on=table.name,
+            columns=columns,
+        )
+        for columns in dict.fromkeys(key.columns for key in carried(table, schema))
+        if not any(other[: len(columns)] == columns for other in present)
+    ]
+
+
+def _numbers(table: TableSchema, columns: Sequence[str]) -> str:
+    return ",".join(str(table.column(name).number) for name in columns)
 
 
 def _names(columns: Sequence[str]) -> str:

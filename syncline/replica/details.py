@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
 from syncline.replica.offer import as_offered, is_offered
 from syncline.replica.overlay import Key, Overlay, Pending
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 
 SMALL = 16 * 1024
 """Bytes of details that are sent without being asked for."""
@@ -45,6 +46,8 @@ def unasked(device: Device, groups: Iterable[PushGroup]) -> list[Detail]:
 def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     """The details of some rows of the push in flight."""
     for n, keys in _by_table(rows).items():
+        if n not in device.tables:  # a push of an older schema: the table is gone
+            continue
         with device.store.read():
             found = _of_table(device, device.tables[n], keys)
         yield from found
@@ -65,7 +68,7 @@ def _by_table(rows: Iterable[RowId]) -> dict[int, list[Key]]:
 
 def _rows(device: Device, groups: Iterable[PushGroup]) -> Iterator[RowId]:
     for group in groups:
-        arity = device.tables[group.table].arity
+        arity = device.arity(group.table)
         for row in group.rows:
             yield group.table, tuple(row[:arity])
 
@@ -94,7 +97,7 @@ def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list
         if entry.op == "I":  # before it the row was parked, or not there at all
             image = Overlay(device.store).parked(t, pending.key)
         elif entry.op == "U":
-            mask = joined_mask(row[: len(t.masks)])
+            mask = join_mask(row[: len(t.masks)])
             image = list(image or [None] * len(old))
             for i in indices_of(mask):
                 place = t.table.places[i]

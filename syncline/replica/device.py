@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 
 import msgspec
 
-from syncline.errors import StoreError
-from syncline.model.schema import Schema, from_plain
+from syncline.errors import StoreBusy, StoreError
+from syncline.model.schema import Schema, TableSchema, from_plain
 from syncline.protocol.messages import Limits
+from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
 
@@ -17,12 +20,16 @@ from syncline.replica.store import Store, quote
 @dataclass(slots=True)
 class Device:
     """`tables` has the tracked tables by number, parents first: those of the hub's schema that this file does
-    not track are left out.
+    not track are left out. `hub` is the hub's schema, `schema` the same with the names of this file.
     """
 
     store: Store
+    hub: Schema
     schema: Schema
     tables: dict[int, Statements]
+    retired: Retired
+    version: tuple[object, ...]
+    """What the file must still have noted for this to be true of it."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict)
 
     @classmethod
@@ -35,14 +42,58 @@ class Device:
                 code="not_a_replica",
                 remedy="Make it a replica with: syncline track FILE TABLE --hub URL",
             )
-        schema = from_plain(json.loads(state.schema))
+        hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
+        schema = localized(hub, read_names(state.names))
         tracked = set(store.numbers().values())
-        tables = {n: Statements(schema.by_number[n], rank) for n, rank in schema.rank.items() if n in tracked}
-        return cls(store, schema, tables)
+        tables = {
+            n: Statements(schema.by_number[n], rank, retired.constants(n))
+            for n, rank in schema.rank.items()
+            if n in tracked
+        }
+        return cls(store, hub, schema, tables, retired, _version(store))
+
+    def reload(self) -> None:
+        """Read again what the file has noted."""
+        self._become(Device.load(self.store))
+
+    def refresh(self) -> None:
+        """`reload`, if it is no longer what this was read from."""
+        if _version(self.store) != self.version:
+            self.reload()
+
+    def check(self) -> None:
+        """StoreBusy if another process has changed what this was read from. Inside a transaction."""
+        if _version(self.store) != self.version:
+            raise StoreBusy(f"another process changed the tables of {self.store.path} meanwhile")
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """What the block does to this is undone if it fails, as its transaction is."""
+        before = Device(*(getattr(self, part.name) for part in fields(self)))
+        try:
+            yield
+        except BaseException:
+            self._become(before)
+            raise
+
+    def _become(self, other: Device) -> None:
+        for part in fields(self):
+            setattr(self, part.name, getattr(other, part.name))
 
     def named(self, name: str) -> Statements | None:
         """The tracked table of this name."""
         return next((t for t in self.tables.values() if t.table.name == name), None)
+
+    def known(self, number: int) -> TableSchema | None:
+        """The table with this number, as it is called here, also one that the hub has no more."""
+        return self.schema.by_number.get(number) or self.retired.tables.get(number)
+
+    def arity(self, table: int) -> int:
+        """How many values the key of a table has, also of one that the hub has no more."""
+        found = self.known(table)
+        if found is None:
+            raise StoreError(f"{self.store.path} does not know the table with number {table}")
+        return len(found.key)
 
     def limits(self) -> Limits:
         """The hub's limits as last registered."""
@@ -60,3 +111,8 @@ class Device:
                     found.append(tuple(columns))
             self._uniques[t.n] = version, found
         return self._uniques[t.n][1]
+
+
+def _version(store: Store) -> tuple[object, ...]:
+    state = store.state()
+    return state.fingerprint, state.names, state.retired, *store.numbers().items()

@@ -187,7 +187,10 @@ class Draft:
             digest = whole_digest(digest for (digest,) in store.rows(_QUERIES["chunk_digests"]))
         else:
             body, digest = seal_encoded([group.body for group in self._waiting])
-        store.execute(_QUERIES["add_outbox"], (number, digest, body, json.dumps(self.bases), store.utc()))
+        store.execute(
+            _QUERIES["add_outbox"],
+            (number, digest, body, json.dumps(self.bases), store.utc(), store.state().fingerprint),
+        )
         store.executemany(_QUERIES["add_cut"], list(self.cuts.items()))
         store.set_state(push=number)
         store.advance(store.state().watermark or "", self.hlc)

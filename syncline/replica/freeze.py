@@ -33,13 +33,14 @@ class Frozen:
     """The push in flight: `body` is canonical MessagePack of `list[PushGroup]`, `digest` its SHA-256.
 
     One that does not fit a request has `chunks` (see `draft.sealed`), `rows` in all of them, no body, and the
-    digest of the whole.
+    digest of the whole. `fingerprint` is of the schema that it was frozen under.
     """
 
     number: int
     digest: str
     body: bytes
     bases: list[str]
+    fingerprint: str
     chunks: int = 0
     rows: int = 0
 
@@ -54,9 +55,9 @@ def in_flight(store: Store) -> Frozen | None:
     row = store.row(_QUERIES["outbox"])
     if row is None:
         return None
-    number, digest, body, bases = row
+    number, digest, body, bases, fingerprint = row
     chunks, rows = (0, 0) if body else store.rows(_QUERIES["chunks"])[0]
-    return Frozen(number, digest, body, json.loads(bases), chunks, rows)
+    return Frozen(number, digest, body, json.loads(bases), fingerprint, chunks, rows)
 
 
 def clear_outbox(store: Store) -> None:
@@ -86,6 +87,7 @@ def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
     if not is_anything_pending(device):
         return None
     with device.store.transaction() as store:
+        device.check()
         return in_flight(store) or freeze_now(device, listener)
 
 

@@ -1,6 +1,6 @@
 -- name: outbox
 -- The push in flight.
-SELECT number, digest, body, bases FROM _sync_outbox
+SELECT number, digest, body, bases, fingerprint FROM _sync_outbox
 
 -- name: chunks
 -- How many chunks it has, and the rows in them; a small push has none.
@@ -25,7 +25,7 @@ UPDATE _sync_outbox_chunk SET chunk = ? WHERE push = ? AND chunk = ?
 SELECT n, seq FROM _sync_outbox_cut
 
 -- name: add_outbox
-INSERT INTO _sync_outbox (number, digest, body, bases, frozen) VALUES (?, ?, ?, ?, ?)
+INSERT INTO _sync_outbox (number, digest, body, bases, frozen, fingerprint) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: add_cut
 INSERT INTO _sync_outbox_cut (n, seq) VALUES (?, ?)

@@ -25,8 +25,9 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
 from syncline.replica import capture
 from syncline.replica.apply import Answer, apply, keep_held, mend, run_steps, take_held
-from syncline.replica.ddl import create_indexes, create_tables
+from syncline.replica.ddl import create_tables
 from syncline.replica.device import Device
+from syncline.replica.made import make_all
 from syncline.replica.overlay import Overlay
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
@@ -57,14 +58,19 @@ def refuse_existing(file: str) -> None:
 
 
 def building_id(file: str) -> str:
-    """The id of the replica that is being built: the same in every attempt, for the hub knows it already."""
+    """The id of the replica that is being built: the same in every attempt, for the hub knows it already.
+
+    StoreError if it cannot be kept beside the file."""
     beside = Path(building_path(file) + _ID)
     try:
         return str(uuid.UUID(beside.read_text("ascii")))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # there is none yet, or a kill has left half of it
         replica = str(uuid.uuid4())
+    try:
         beside.write_text(replica, "ascii")
-        return replica
+    except OSError as error:
+        raise StoreError(f"{beside}: {error.strerror or error}") from error
+    return replica
 
 
 def forget_id(file: str) -> None:
@@ -199,7 +205,7 @@ def copy_chunks(
     transaction a chunk."""
     state = device.store.state()
     notes: Notes = json.loads(state.hydrate or "null") or BEGINNING
-    fingerprint, limit, ahead = device.schema.fingerprint, device.limits().pull_rows, Ahead()
+    fingerprint, limit, ahead = device.hub.fingerprint, device.limits().pull_rows, Ahead()
     cursor, complete = notes["cursor"], notes["complete"]
     try:
         while not complete:
@@ -249,8 +255,7 @@ def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
 def _complete(device: Device, notes: Notes) -> None:
     """The rows are in: indexes, triggers, and the watermark from which the pull goes on."""
     with device.store.transaction() as store:
-        for statement in create_indexes(device.schema):
-            store.execute(statement)
+        make_all(device)
         for t in device.tables.values():
             capture.install(store, t)
         store.advance(notes["watermark"], store.state().hlc)

@@ -8,7 +8,6 @@ cuts then. What the rows held before is no longer known; how they are is, withou
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +25,6 @@ from syncline.replica.overlay import Key
 from syncline.replica.sent import forget_sent, lost_bodies, next_lost, put_back, read_part
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
-
-logger = logging.getLogger("syncline.replica")
 
 _OUTBOX = queries("syncline.replica", "freeze.sql")
 
@@ -60,22 +57,17 @@ class _Sealed:
     rows: int
     digest: str
     body: bytes
+    fingerprint: str | None
 
 
 def _rewritten(device: Device, place: tuple[int, int]) -> _Sealed | None:
     """One part as it is offered again; None if nothing of it is."""
     kept = read_part(device.store, place)
-    if kept.fingerprint != device.schema.fingerprint:
-        logger.warning(
-            "did not offer a push again: it was made with another schema",
-            extra={"action": "offer", "replica": device.store.state().replica},
-        )
-        return None
     groups = _again(device, open_push(kept.body, kept.digest), kept.refused)
     if not groups:
         return None
     body, digest = seal(groups)
-    return _Sealed(sum(len(group.rows) for group in groups), digest, body)
+    return _Sealed(sum(len(group.rows) for group in groups), digest, body, kept.fingerprint)
 
 
 def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
@@ -83,7 +75,9 @@ def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
     digest, body = only.digest, only.body
     if len(chunks) > 1:
         digest, body = whole_digest(chunk.digest for chunk in chunks), b""
-    store.execute(_OUTBOX["add_outbox"], (number, digest, body, json.dumps([base]), store.utc()))
+    store.execute(
+        _OUTBOX["add_outbox"], (number, digest, body, json.dumps([base]), store.utc(), only.fingerprint)
+    )
     if len(chunks) > 1:
         for i, chunk in enumerate(chunks, 1):
             add_chunk(store, number, i, chunk.rows, chunk.digest, chunk.body)
@@ -105,7 +99,7 @@ def _again(
     without = {(n, _frozen(key)) for n, key in refused}
     found = []
     for group in groups:
-        arity = len(device.schema.by_number[group.table].key)
+        arity = device.arity(group.table)
         kept = [i for i, row in enumerate(group.rows) if (group.table, _frozen(row[:arity])) not in without]
         if kept:
             found.append(_picked(group, kept))

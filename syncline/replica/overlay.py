@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ValueRefused
+from syncline.model.masks import join_mask
 from syncline.model.values import Row, Value, add, identical, indices_of, subtract
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
 Key = tuple[Value, ...]
@@ -98,6 +99,17 @@ def merge(
             except ValueRefused:  # not numbers: the edit stays as it is and the hub will say
                 write.pop(column, None)
     return write, moved
+
+
+def written_image(t: Statements, image: Sequence[Value]) -> bytes:
+    """The blob form of a whole row: [numbers of columns, values]."""
+    return pack([list(t.values), list(image)])
+
+
+def read_image(t: Statements, body: bytes) -> list[Value]:
+    """The inverse of `written_image`, for the value columns that the table has now."""
+    known = dict(zip(*unpack(body), strict=True))
+    return [known.get(number) for number in t.values]
 
 
 class Overlay:
@@ -194,7 +206,7 @@ class Overlay:
         ):
             width = len(t.masks)
             olds = {int(name[1:]): value for name, value in zip(old, rest[width:], strict=True)}
-            rows[number].entries.append(Entry(seq, op, joined_mask(rest[:width]), olds))
+            rows[number].entries.append(Entry(seq, op, join_mask(rest[:width]), olds))
 
     def load_keys(self, t: Statements, keys: Sequence[Key]) -> None:
         """Fill the temporary table _sync_keys_<n> (i, k0, k1, ...) for joins."""
@@ -227,7 +239,7 @@ class Overlay:
             if op == "I":
                 found[number].clear()
             else:
-                mask = joined_mask(rest[:width]) if op == "U" else t.table.all_mask
+                mask = join_mask(rest[:width]) if op == "U" else t.table.all_mask
                 found[number].update({i: rest[width + places[i]] for i in indices_of(mask)})
         return found
 
@@ -244,20 +256,20 @@ class Overlay:
     def parked(self, t: Statements, key: Key) -> list[Value] | None:
         """The image of a hidden row, or None."""
         body = self._store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
-        image: list[Value] | None = None if body is None else unpack(body)
-        return image
+        return None if body is None else read_image(t, body)
 
     def park(self, t: Statements, rows: Sequence[Pending]) -> None:
         """Keep the images of rows that are about to leave their table."""
         self._store.executemany(
             "INSERT OR REPLACE INTO _sync_parked (n, key, image) VALUES (?, ?, ?)",
-            ((t.n, pack(row.key), pack(row.present)) for row in rows if row.present is not None),
+            ((t.n, pack(row.key), written_image(t, row.present)) for row in rows if row.present is not None),
         )
 
     def repark(self, t: Statements, key: Key, image: Sequence[Value]) -> None:
         """Bring the image of a hidden row up to date."""
         self._store.execute(
-            "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (pack(image), t.n, pack(key))
+            "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?",
+            (written_image(t, image), t.n, pack(key)),
         )
 
     def unpark(self, t: Statements, keys: Sequence[Key]) -> None:

@@ -11,16 +11,20 @@ from collections.abc import Iterator, Sequence
 
 from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
+from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of
 from syncline.replica.device import Device
 from syncline.replica.reports import LogEntry
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack
 
 _AT = (
     "strftime('%Y-%m-%dT%H:%M:%fZ', CASE typeof(l.at) WHEN 'integer'"
     f" THEN (l.at >> {COUNTER_BITS}) / 86400000.0 + 2440587.5 ELSE l.at END)"
 )
+
+COMPOUND = 400
+"""Tables that are counted by one statement: SQLite joins 500 queries with UNION ALL at most."""
 
 
 def settle(store: Store, t: Statements) -> None:
@@ -85,6 +89,16 @@ def pending_edits(device: Device) -> dict[str, int]:
     return counts
 
 
+def waiting_edits(device: Device) -> int:
+    """How many entries all change logs have. Cheap: one statement, which counts without reading them."""
+    counts = [f"SELECT count(*) AS edits FROM {t.log}" for t in device.tables.values()]
+    edits = 0
+    for start in range(0, len(counts), COMPOUND):
+        union = " UNION ALL ".join(counts[start : start + COMPOUND])
+        edits += device.store.value(f"SELECT sum(edits) FROM ({union})")
+    return edits
+
+
 def oldest_edit(device: Device) -> str | None:
     """When the oldest edit that is in a log was made, as ISO 8601 in UTC; entries M count."""
     first = (f"SELECT {_AT} FROM {t.log} l ORDER BY seq LIMIT 1" for t in device.tables.values())
@@ -121,7 +135,7 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
             if op == "M" and seq not in deletes:
                 continue
             masks, values = rest[: len(t.masks)], rest[len(t.masks) :]
-            shown = {"U": joined_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
+            shown = {"U": join_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
             old = {t.table.values[i].name: values[t.arity + t.table.places[i]] for i in indices_of(shown)}
             name = "D" if op == "M" else op
             yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)

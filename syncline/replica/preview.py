@@ -100,6 +100,7 @@ def _upload(device: Device, drafted: Drafted, frozen: Frozen, progress: Progress
     return Upload(
         device,
         frozen.number,
+        frozen.fingerprint,
         frozen.digest,
         frozen.bases,
         count,

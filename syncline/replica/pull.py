@@ -6,30 +6,42 @@ a pull that was cut off goes on from there.
 
 from __future__ import annotations
 
+import msgspec
+
 from syncline.errors import ProtocolError
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.device import Device
+from syncline.replica.pending import waiting_edits
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask_known
 from syncline.replica.stage import add_page, last_page
 
 
-def next_pull(device: Device) -> Pull:
-    """The request that goes on from the last staged page, or from the watermark."""
+def next_pull(device: Device, fingerprint: str = "") -> Pull:
+    """The request that goes on from the last staged page, or from the watermark. `fingerprint` of the schema
+    that is asked with; the file's own if empty."""
     state = device.store.state()
     page = last_page(device.store)
     after = state.watermark or "" if page is None else page.watermark or ""
-    return Pull(after, device.limits().pull_rows, state.replica, device.schema.fingerprint)
+    asked, waiting = fingerprint or device.hub.fingerprint, waiting_edits(device)
+    return Pull(after, device.limits().pull_rows, state.replica, asked, waiting)
 
 
-def fetch_rest(device: Device, page: Changes | None, progress: Progress) -> Flow[Changes]:
-    """Fetch until the last page and return it; those before it are staged. `page`: the one at hand."""
-    fetched = 0
+def fetch_rest(
+    device: Device, page: Changes | None, progress: Progress, fingerprint: str = ""
+) -> Flow[Changes]:
+    """Fetch until the last page and return it; those before it are staged. `page`: the one at hand.
+
+    Each page says of which schema it is, whether the hub did (it is another one than that which was asked
+    with, `fingerprint` or the file's own) or not.
+    """
+    fetched, asked = 0, fingerprint or device.hub.fingerprint
     while True:
         if page is None:
-            page = yield from ask_known(device.store, next_pull(device), Changes)
+            page = yield from ask_known(device.store, next_pull(device, asked), Changes)
+        page = msgspec.structs.replace(page, schema=page.schema or asked)
         fetched += 1
         progress("pull", fetched, None)
         if not page.more:

@@ -71,6 +71,7 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
     return Upload(
         device,
         frozen.number,
+        frozen.fingerprint,
         frozen.digest,
         frozen.bases,
         count,
@@ -124,7 +125,7 @@ def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | Non
     return Push(
         device.store.state().replica,
         frozen.number,
-        device.schema.fingerprint,
+        frozen.fingerprint,
         frozen.bases,
         frozen.digest,
         frozen.raw,

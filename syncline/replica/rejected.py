@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, UsageError
+from syncline.model.schema import TableSchema
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
@@ -29,7 +30,7 @@ class Reason:
 
 def keep_rejected(
     store: Store,
-    n: int,
+    table: TableSchema,
     key: Sequence[Value],
     op: str,
     edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]],
@@ -46,10 +47,10 @@ def keep_rejected(
         "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            n,
+            table.number,
             pack(list(key)),
             op,
-            pack({"columns": list(columns), "values": list(values), "base": list(base)}),
+            pack(_written(table, columns, values, base)),
             reason.code,
             reason.detail,
             reason.remedy,
@@ -60,6 +61,20 @@ def keep_rejected(
     )
     number: int = store.value("SELECT max(id) FROM _sync_rejected")
     return number
+
+
+def _written(
+    table: TableSchema, columns: Sequence[int], values: Sequence[Value], base: Sequence[Value]
+) -> dict[str, Any]:
+    """With the names that table and columns have now: it may be shown when they are gone."""
+    names = [table.values[i].name for i in columns]
+    return {
+        "columns": list(columns),
+        "values": list(values),
+        "base": list(base),
+        "names": names,
+        "table": table.name,
+    }
 
 
 def rejected(device: Device, after: int = 0) -> list[RejectedEdit]:
@@ -84,17 +99,48 @@ def retry(device: Device, number: int) -> None:
     UsageError if it cannot be (the row is gone, a constraint of the table refuses): it is then still kept.
     """
     with device.store.transaction() as store:
-        n, key, op, edit = _find(store, number)
-        t = device.tables[n]
+        n, packed, op, kept = _find(store, number)
+        t, key, edit = device.tables.get(n), tuple(unpack(packed)), unpack(kept)
+        if t is None:
+            raise UsageError(
+                f"the centre has no table {edit['table']} any more",
+                code="table_dropped",
+                remedy="Write what you need into another table, then discard the edit.",
+            )
+        there = _present(t, op, edit)
         try:
-            _redo(store, t, tuple(unpack(key)), op, unpack(edit))
+            _redo(store, t, key, op, there)
         except StoreConstraint as error:
             raise UsageError(
                 f"table {t.table.name}: the edit cannot be put back: {error.detail}",
                 code="retry_refused",
                 remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
             ) from error
-        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+        if len(there["columns"]) == len(edit["columns"]) or op == "D":
+            store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+        else:
+            rest = pack(_picked(edit, lambda i: i not in t.table.values))
+            sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
+            store.execute(sql, (rest, number))
+
+
+def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
+    """As much of an edit as the centre still has columns for. UsageError if it has none of them."""
+    there = _picked(edit, lambda i: i in t.table.values)
+    if edit["columns"] and not there["columns"] and op == "U":
+        raise UsageError(
+            f"table {t.table.name}: the centre has no column {', '.join(edit['names'])} any more",
+            code="column_dropped",
+            remedy="Write the value into another column if it is needed, then discard the edit.",
+        )
+    return there
+
+
+def _picked(edit: dict[str, Any], wanted: Callable[[int], bool]) -> dict[str, Any]:
+    """An edit with some of its columns. A delete has no values, an insert may have no base."""
+    places = [place for place, column in enumerate(edit["columns"]) if wanted(column)]
+    parts = ("columns", "values", "base", "names")
+    return edit | {part: [edit[part][place] for place in places if place < len(edit[part])] for part in parts}
 
 
 def discard(device: Device, number: int) -> None:
@@ -141,12 +187,13 @@ def _redo(store: Store, t: Statements, key: Key, op: str, edit: dict[str, Any]) 
 
 def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
     number, n, key, op, edit, code, detail, remedy, parent, at, push = row
-    t, plain = device.tables[n], unpack(edit)
-    names = [t.table.values[i].name for i in plain["columns"]]
+    t, plain = device.tables.get(n), unpack(edit)
+    called = {} if t is None else {i: column.name for i, column in t.table.values.items()}
+    names = [called.get(i, kept) for i, kept in zip(plain["columns"], plain["names"], strict=True)]
     above = None if parent is None else unpack(parent)
     return RejectedEdit(
         id=number,
-        table=t.table.name,
+        table=plain["table"] if t is None else t.table.name,
         key=tuple(unpack(key)),
         op=op,
         values=dict(zip(names, plain["values"], strict=False)),

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
-from syncline.replica import capture, conflicts, preview, rejected, sync, track, verify
+from syncline.replica import capture, conflicts, preview, rejected, sync, track, upgrade, verify
 from syncline.replica.device import Device
+from syncline.replica.noticed import notice
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
 from syncline.replica.reports import (
@@ -20,6 +21,7 @@ from syncline.replica.reports import (
     RejectedEdit,
     Status,
     SyncReport,
+    UpgradeReport,
     VerifyReport,
 )
 from syncline.replica.standing import status
@@ -40,8 +42,9 @@ class Replica:
         self._store, self._open_transport, self._hub_url = store, transport, hub_url
         self._transport: Transport | None = None
         self._device: Device | None = None
+        self._version: int | None = None
         if store.is_replica and self._filled:
-            capture.renew(store, self._ready().tables.values())
+            self._ready()
 
     def __enter__(self) -> Replica:
         return self
@@ -124,6 +127,15 @@ class Replica:
         """Forget a rejected edit for ever."""
         rejected.discard(self._ready(), number)
 
+    def upgrade(self) -> UpgradeReport:
+        """Take on the names that tables and columns have in the centre now, and drop the columns that it has
+        no more. Without the network; UsageError, and nothing is changed, if something stands in the way."""
+        return upgrade.upgrade(self._ready())
+
+    def preview_upgrade(self) -> UpgradeReport:
+        """What `upgrade` would do now. Nothing is changed."""
+        return upgrade.planned_upgrade(self._ready())
+
     def close(self) -> None:
         """Close the file and the connection to the hub. Idempotent."""
         if self._transport is not None:
@@ -143,6 +155,11 @@ class Replica:
             self._store.check()
             track.refuse_unfinished(self._store)
             self._device = Device.load(self._store)
+        self._device.refresh()
+        if self._version != self._store.value("PRAGMA schema_version"):
+            notice(self._device)
+            capture.renew(self._store, self._device.tables.values())
+            self._version = self._store.value("PRAGMA schema_version")
         return self._device
 
     def _run(self, flow: Flow[R]) -> R:

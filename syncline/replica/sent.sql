@@ -8,9 +8,9 @@ WITH part (n, digest, body_id, body) AS (
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
 INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body_id, body)
-SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), s.fingerprint, :refused,
+SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), o.fingerprint, :refused,
     p.digest, p.body_id, p.body
-FROM _sync_outbox o, _sync_state s, part p
+FROM _sync_outbox o, part p
 
 -- name: size
 -- Bytes of the push in flight.
@@ -61,5 +61,5 @@ WITH part (n, digest, body_id, body) AS (
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
 INSERT INTO _sync_sent (number, part, at, again, fingerprint, digest, body_id, body)
-SELECT ?, p.n, o.frozen, 1, s.fingerprint, p.digest, p.body_id, p.body
-FROM _sync_outbox o, _sync_state s, part p
+SELECT ?, p.n, o.frozen, 1, o.fingerprint, p.digest, p.body_id, p.body
+FROM _sync_outbox o, part p

@@ -11,8 +11,15 @@ from syncline.replica.store import Store
 
 
 def add_page(store: Store, page: Changes) -> None:
-    """Keep one page after those before it. One transaction."""
-    store.execute("INSERT INTO _sync_stage (body) VALUES (?)", (msgspec.msgpack.encode(page),))
+    """Keep one page, which says of which schema it is, after those before it. One transaction."""
+    store.execute(
+        "INSERT INTO _sync_stage (schema, body) VALUES (?, ?)", (page.schema, msgspec.msgpack.encode(page))
+    )
+
+
+def is_staged_otherwise(store: Store, fingerprint: str) -> bool:
+    """Whether a kept page is of another schema than this."""
+    return store.row("SELECT 1 FROM _sync_stage WHERE schema IS NOT ? LIMIT 1", (fingerprint,)) is not None
 
 
 def staged(store: Store) -> Iterator[Changes]:

@@ -6,18 +6,22 @@ are numbered, so that a row goes to every statement without being taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from syncline.model.masks import words_for
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, indices_of, mask_of
 from syncline.replica.store import log_name, quote
+
+NOTHING: Mapping[str, str] = {}
 
 
 class Statements:
     """Names and statements of a table: `n` is its number, `rank` its place in the foreign-key order."""
 
-    def __init__(self, table: TableSchema, rank: int) -> None:
+    def __init__(self, table: TableSchema, rank: int, constants: Mapping[str, str] = NOTHING) -> None:
+        """`constants`: columns that take no part and must have a value, and that value as SQL."""
         self.table, self.n, self.rank = table, table.number, rank
         self.name = quote(table.name)
         self.keys = [quote(column.name) for column in table.keys]
@@ -26,6 +30,7 @@ class Statements:
         self.value_names = list(self.values.values())
         self.folds = "collate" in (table.ddl or "").lower()
         """Whether keys may be equal in the file's eyes (NOCASE, RTRIM) and not be the same key."""
+        self._constants = {quote(name): literal for name, literal in constants.items()}
         self._made: dict[tuple[str, tuple[int, ...]], str] = {}
 
     @property
@@ -54,8 +59,9 @@ class Statements:
     def insert(self, columns: Sequence[int]) -> str:
         """A new row. OR ABORT: a table's own ON CONFLICT clause must not decide."""
         names = [*self.keys, *(self.values[i] for i in columns)]
-        marks = ", ".join(f"?{i}" for i in range(1, len(names) + 1))
-        return f"INSERT OR ABORT INTO {self.name} ({', '.join(names)}) VALUES ({marks})"
+        marks = [f"?{i}" for i in range(1, len(names) + 1)]
+        listed, given = ", ".join([*names, *self._constants]), ", ".join([*marks, *self._constants.values()])
+        return f"INSERT OR ABORT INTO {self.name} ({listed}) VALUES ({given})"
 
     def upsert(self, columns: Sequence[int]) -> str:
         """A whole row, whether it is there or not; never a REPLACE, which would delete children."""
@@ -125,8 +131,8 @@ class Statements:
 
     @cached_property
     def masks(self) -> list[str]:
-        """The log's mask columns, one for 62 numbers of value columns."""
-        return mask_columns(self.table.bits)
+        """The log's mask columns, one for 62 value columns: mask1, mask2, ..."""
+        return [f"mask{i + 1}" for i in range(words_for(self.table.bits))]
 
     def old_columns(self, mask: int) -> list[str]:
         """The log's columns with the former values of these value columns."""
@@ -138,13 +144,3 @@ class Statements:
             assert callable(text)
             self._made[place] = text()
         return self._made[place]
-
-
-def mask_columns(bits: int) -> list[str]:
-    """mask1, mask2, ... as many as a mask of so many bits needs."""
-    return [f"mask{i}" for i in range(1, max(1, -(-bits // 62)) + 1)]
-
-
-def joined_mask(parts: Sequence[int | None]) -> int:
-    """One mask from the log's mask columns (NULL in an entry that is no update)."""
-    return sum((part or 0) << 62 * i for i, part in enumerate(parts))

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from syncline.errors import SynclineError
+from syncline.errors import SchemaChanged, SynclineError
 from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.ahead import freeze_and_send
-from syncline.replica.apply import Answer, apply
+from syncline.replica.apply import Answer
 from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
+from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import Frozen, in_flight, is_complete
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
@@ -133,13 +134,20 @@ def _push_one(
 ) -> Flow[None]:
     """One push and, with it, its verdict and the pull it carries: one transaction in the file. `draft`: under
     what name chunks of it are at the hub."""
-    forget_stage(device)
     progress("push", tally.sent, None)
-    sent = yield from send(device, frozen, carried, progress, draft)
-    last = None
-    if carried is not None:
-        last = yield from _fetch(device, tally, progress, sent.verdict.changes)
-    tally.note(apply(device, Answer(sent.verdict, last)))
+    for _ in range(ROUNDS):
+        forget_stage(device)
+        sent = yield from send(device, frozen, carried, progress, draft)
+        last = None
+        if carried is not None:
+            last = yield from _fetch(device, tally, progress, sent.verdict.changes)
+        try:
+            tally.note((yield from take_in(device, Answer(sent.verdict, last), progress)))
+        except Overtaken:  # asked again, the hub says the same of its present schema
+            continue
+        break
+    else:
+        raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
     yield from forget(device, frozen)
     tally.count(sent)
     progress("push", tally.sent, tally.sent)
@@ -147,7 +155,7 @@ def _push_one(
 
 def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     last = yield from _fetch(device, tally, progress, None)
-    tally.note(apply(device, Answer(last=last)))
+    tally.note((yield from take_in(device, Answer(last=last), progress)))
     yield from confirm(device)
 
 

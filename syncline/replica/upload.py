@@ -55,6 +55,7 @@ class Upload:
 
     device: Device
     number: int
+    fingerprint: str
     digest: str
     bases: list[str]
     count: int
@@ -72,8 +73,7 @@ class Upload:
         """Upload what is missing and have it done."""
 
         def request(known: list[Detail]) -> Request:
-            fingerprint = self.device.schema.fingerprint
-            return CommitPush(self.replica, self.number, fingerprint, self.digest, known, pull)
+            return CommitPush(self.replica, self.number, self.fingerprint, self.digest, known, pull)
 
         return (yield from self._decided(request))
 
@@ -81,7 +81,7 @@ class Upload:
         """Upload what is missing and learn the verdict, without its being done."""
 
         def request(known: list[Detail]) -> Request:
-            return PreparePush(self.replica, self.number, self.device.schema.fingerprint, self.digest, known)
+            return PreparePush(self.replica, self.number, self.fingerprint, self.digest, known)
 
         return (yield from self._decided(request))
 
@@ -125,7 +125,7 @@ class Upload:
                 BeginPush(
                     self.replica,
                     self.number,
-                    self.device.schema.fingerprint,
+                    self.fingerprint,
                     self.bases,
                     self.digest,
                     self.count,

@@ -52,7 +52,8 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     keep_conflicts(work.store, verdict.conflicts)
     keep_sent(work.store, verdict, work.device.limits().keep_sent)
     for n, cut in cuts.items():
-        _clear(work.store, work.device.tables[n], cut)
+        if n in work.device.tables:
+            _clear(work.store, work.device.tables[n], cut)
     clear_outbox(work.store)
     work.overlay.forget()
     if hidden:
@@ -142,8 +143,18 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
             op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
                 columns = indices_of(t.table.all_mask)
+            if rejection.columns:
+                op, columns, values = _of_columns(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns]
-            keep_rejected(work.store, n, key, op, edit, _reason(work, rejection), verdict.number)
+            keep_rejected(work.store, t.table, key, op, edit, _reason(work, rejection), verdict.number)
+
+
+def _of_columns(
+    refused: Collection[int], columns: Sequence[int], values: Sequence[Value]
+) -> tuple[str, list[int], list[Value]]:
+    """What of a change was refused, where the rest was accepted: an edit of these columns alone."""
+    pairs = [(i, value) for i, value in zip(columns, values, strict=False) if i in refused]
+    return "U", [i for i, _ in pairs], [value for _, value in pairs]
 
 
 def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
@@ -157,7 +168,8 @@ def _reason(work: Work, rejection: Rejection) -> Reason:
     parent = None
     if rejection.parent is not None:
         n, key = rejection.parent
-        parent = work.device.schema.by_number[n].name, tuple(key)
+        table = work.device.known(n)
+        parent = str(n) if table is None else table.name, tuple(key)
     return Reason(rejection.code, rejection.detail, rejection.remedy, parent)
 
 
@@ -168,7 +180,7 @@ def _sent(
     found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
     for _, digest, body in sealed(work.store):
         for group in open_push(body, digest):
-            arity = len(work.device.schema.by_number[group.table].key)
+            arity = work.device.arity(group.table)
             for values in group.rows:
                 place = group.table, tuple(values[:arity])
                 if place in wanted:

@@ -231,9 +231,9 @@ def _answer(device: Device, mark: _Mark, span: Span | None) -> Flow[Verified | N
 def _question(device: Device, mark: _Mark, span: Span | None) -> Verify:
     state, after = device.store.state(), mark.watermark or ""
     if span is None:
-        return Verify(state.replica, device.schema.fingerprint, after)
+        return Verify(state.replica, device.hub.fingerprint, after)
     first, last = (None if key is None else key_text(key) for key in (span.after, span.to))
-    return Verify(state.replica, device.schema.fingerprint, after, span.table, first, last, span.size)
+    return Verify(state.replica, device.hub.fingerprint, after, span.table, first, last, span.size)
 
 
 def _mark(device: Device) -> _Mark:

@@ -36,7 +36,8 @@ def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: s
     """Open a device file.
 
     `hub` is the URL of the hub, or a `Hub` in the same process; None means the URL that the file was
-    cloned from. `token` says who you are. Nothing is sent before the first verb that needs the hub.
+    cloned from. `token` says who you are; a `Hub` in the same process is asked as `ANYONE`. Nothing is sent
+    before the first verb that needs the hub.
     Raises StoreError if the file is not there, cannot be used, or is no replica; a file that is no replica
     yet can be opened when `hub` is given, to `track` its tables.
     """

@@ -94,8 +94,8 @@ def test_a_server_that_ends_in_the_middle_of_a_build_is_started_again_and_builds
     toml = tmp_path / "syncline.toml"
     toml.write_text(f'[hub]\ndatabase = "{fill(tmp_path)}"\nsnapshots = "files"\n')
     with Served(toml) as server:
-        schema = httpx2.get(f"{server.url}/sync/schema").json()["fingerprint"]
-        answer = httpx2.get(f"{server.url}/sync/snapshot.sqlite?schema={schema}")
+        schema = httpx2.post(f"{server.url}/sync/clients", json={"replica": "r"}).json()["schema"]
+        answer = httpx2.get(f"{server.url}/sync/snapshot.sqlite?replica=r&schema={schema}")
         assert json.loads(answer.text)["code"] == "snapshot_building"
         server.process.send_signal(end)
         server.process.wait(20)

@@ -86,7 +86,7 @@ def url(hub: syncline.Hub, tmp_path: Path) -> Iterator[str]:
 def requests_of(hub: syncline.Hub, replica: str) -> dict[type, m.Request]:
     schema = hub.schema.fingerprint
     with hub.database.read() as transaction:
-        mark = hub._central.mint(transaction.now(), replica)
+        mark = hub._central.mint(transaction.log.now(), replica)
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(replica),
@@ -134,7 +134,9 @@ def test_every_message_is_for_those_of_whom_its_route_says_so(
         assert code not in GATE
         assert status in (200, 404)  # a handler may know no such upload or conflict
     with hub.database.read() as transaction:
-        assert (transaction.client(UNKNOWN) is not None) == (route.registers and who == "unknown replica")
+        assert (transaction.ledger.client(UNKNOWN) is not None) == (
+            route.registers and who == "unknown replica"
+        )
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -265,6 +267,21 @@ def test_a_device_that_is_cut_off_before_its_file_came_goes_on_under_the_id_it_r
             clone_over(transport, file)
     syncline.clone(url, file, "ann-token").close()
     assert len(hub.replicas()) == before + 1
+
+
+def test_a_clone_into_a_folder_that_is_not_there_says_so_and_registers_nothing(
+    hub: syncline.Hub, url: str, tmp_path: Path
+) -> None:
+    before = len(hub.replicas())
+    with pytest.raises(errors.StoreError, match="No such file"):
+        syncline.clone(url, tmp_path / "nowhere" / "a.db", "ann-token")
+    assert len(hub.replicas()) == before
+
+
+def test_half_an_id_that_a_kill_has_left_is_made_anew(hub: syncline.Hub, url: str, tmp_path: Path) -> None:
+    (tmp_path / "a.db.hydrating.id").write_text("7f3c")
+    syncline.clone(url, tmp_path / "a.db", "ann-token").close()
+    assert [path.name for path in tmp_path.glob("a.db*")] == ["a.db"]
 
 
 # Authenticators ------------------------------------------------------------------------------------------

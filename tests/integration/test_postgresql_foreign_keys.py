@@ -62,4 +62,4 @@ def test_l8_a_trigger_on_one_partition_and_the_default_of_a_domain_reach_the_dev
             replica.sync()
             rows = device.execute("SELECT * FROM p ORDER BY id").fetchall()
         assert rows == [(1, "X", '{"{1,2}"}'), (2, "NONE", None)]
-        assert hub._central.known()[1][0].row == "hub_wins"
+        assert hub._central.known()[1][0].row.name == "hub_wins"

@@ -25,6 +25,7 @@ PUBLIC = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "UpgradeReport",
     "VerifyReport",
     "clone",
     "connect",

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, MOMENTS, UPLOADS, VERSIONS
-from syncline.hub.contract import Client, ConflictRow, Upload, UploadedChunk
+from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS, VERSIONS
+from syncline.hub.contract import Client, ConflictRow, Given, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
@@ -47,12 +47,32 @@ class Ledger:
         row: list[Value] = [client.replica, client.number, client.digest, client.verdict]
         row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
         row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
-        row += [int(client.revoked), int(client.forgotten), client.actor]
+        row += [int(client.revoked), int(client.forgotten), client.actor, client.pending]
         self.session.upsert(CLIENTS, row)
 
     def drop_client(self, replica: str) -> None:
         """Remove the record."""
         self._count("drop client", replica)
+
+    # Schemas that replicas were given
+
+    def given(self, fingerprint: str) -> Given | None:
+        """A schema that is kept."""
+        rows = self._run("given", fingerprint)
+        return Given(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+
+    def give(self, fingerprint: str, definition: str) -> None:
+        """Keep a schema, as of now."""
+        self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])
+
+    def refuse_given(self) -> None:
+        """Mark every one as refused."""
+        self._count("refuse given")
+
+    def forget_given(self, keep: Collection[str], seconds: float) -> int:
+        """Remove old ones, but for some."""
+        old = [name for (name,) in self._run("old given", int(seconds * 1000)) if name not in keep]
+        return sum(self._count("forget given", name) for name in old)
 
     # Conflicts
 
@@ -227,7 +247,7 @@ def _said(moment: int | None) -> str | None:
 
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
-    registered, last_seen, watermark, revoked, forgotten, actor = rest
+    registered, last_seen, watermark, revoked, forgotten, actor, pending = rest
     return Client(
         replica=replica,
         number=int(push),
@@ -243,6 +263,7 @@ def _client(row: Sequence[Any]) -> Client:
         revoked=bool(revoked),
         forgotten=bool(forgotten),
         actor=actor or "",
+        pending=int(pending),
     )
 
 

@@ -3,13 +3,13 @@
 
 -- name: client
 SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor
+       revoked, forgotten, actor, pending
   FROM {clients} WHERE replica = ?;
 
 -- name: clients
 -- Without the verdicts.
 SELECT replica, push, digest, NULL, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor
+       revoked, forgotten, actor, pending
   FROM {clients} WHERE replica > ? ORDER BY replica {page};
 
 -- name: drop client
@@ -17,6 +17,18 @@ DELETE FROM {clients} WHERE replica = ?;
 
 -- name: count clients
 SELECT count(*) FROM {clients};
+
+-- name: given
+SELECT fingerprint, definition, refused FROM {given} WHERE fingerprint = ?;
+
+-- name: refuse given
+UPDATE {given} SET refused = 1 WHERE refused = 0;
+
+-- name: old given
+SELECT fingerprint FROM {given} WHERE made < {now} - ?;
+
+-- name: forget given
+DELETE FROM {given} WHERE fingerprint = ?;
 
 -- name: conflicts
 SELECT id, replica, push, unresolved, made, data FROM {conflicts} WHERE id > ? ORDER BY id {page};

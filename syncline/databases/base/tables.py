@@ -73,6 +73,7 @@ CLIENTS = Table(
         Column("revoked", "flag"),
         Column("forgotten", "flag"),
         Column("actor", "text"),
+        Column("pending", "integer"),
     ),
     key=("replica",),
 )
@@ -129,12 +130,25 @@ CHUNKS = Table(
 MOMENTS = Table(name="moments", columns=(Column("noted", "time"), Column("place", "integer")), key=("noted",))
 """How long the log was when: up to `place`, a number of the adapter's, everything is older than `noted`."""
 
+GIVEN = Table(
+    name="given",
+    columns=(
+        Column("fingerprint", "key"),
+        Column("definition", "text"),
+        Column("refused", "flag"),
+        Column("made", "time"),
+    ),
+    key=("fingerprint",),
+)
+"""The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them.
+`refused`: replicas that have it cannot follow a change made since."""
+
 VERSIONS = Table(
     name="versions",
     columns=(Column("fingerprint", "key"), Column("body", "text"), Column("made", "time")),
     key=("fingerprint",),
 )
-"""The versions of the schema that replicas may have. `body` is the portable schema as JSON, with the numbers
+"""The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
 of its tables and columns."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, VERSIONS)
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, VERSIONS)

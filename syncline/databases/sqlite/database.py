@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction
 from syncline.databases.sqlite import position, prepare, reflect, remove
-from syncline.databases.sqlite.catalog import affinity_of
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
@@ -20,6 +19,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.contract import Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
+from syncline.sqlitekit.tables import affinity_of
 
 
 def open_database(
@@ -45,6 +45,8 @@ def open_database(
 
 class SqliteCatalogue:
     """The contract's `Catalogue` over a SQLite file, and what is kept in memory of it."""
+
+    look_seconds = 0.0
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -185,6 +187,15 @@ class SqliteDatabase:
             connection.execute("BEGIN")
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
             yield ReadTransaction(LogReader(connection, layout), RowReader(connection, layout), ledger)
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone, with the write lock."""
+        with self._connections.writer(), self._connections.transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            prepare.identity(connection)
+            yield Ledger(SqliteLedgerSession(connection))
             connection.execute("COMMIT")
 
     def position(self, token: str) -> Position:

@@ -19,7 +19,15 @@ from syncline.hub.contract.database import (
     Watch,
     WriteTransaction,
 )
-from syncline.hub.contract.ledger import Client, ConflictRow, Ledger, ReadLedger, Upload, UploadedChunk
+from syncline.hub.contract.ledger import (
+    Client,
+    ConflictRow,
+    Given,
+    Ledger,
+    ReadLedger,
+    Upload,
+    UploadedChunk,
+)
 from syncline.hub.contract.log import (
     Floor,
     Log,
@@ -41,6 +49,7 @@ __all__ = [
     "Database",
     "Floor",
     "Form",
+    "Given",
     "Key",
     "Ledger",
     "Log",

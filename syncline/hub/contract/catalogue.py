@@ -14,16 +14,21 @@ from syncline.model.schema import ColumnSchema, Schema
 class Prepared:
     """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
 
-    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force."""
+    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `warnings`
+    are the engine's: what devices cannot follow."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     schema: Schema | None = None
     before: Schema | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 class Catalogue(Protocol):
     """The tables of a central database, the user's and Syncline's own. Each method is one transaction."""
+
+    look_seconds: float
+    """How often, at most, `signature` is asked for while requests come; 0: with each of them."""
 
     @property
     def hub_id(self) -> str:
@@ -60,8 +65,8 @@ class Catalogue(Protocol):
 
     def signature(self) -> str:
         """Text that is another one whenever tables may have been created, altered, renamed or dropped, or
-        capture was removed or disabled, since it was asked for before; no other promise. Cheap: it is asked
-        for every few seconds."""
+        capture was removed or disabled, since it was asked for before; no other promise. Cheap, see
+        `look_seconds`."""
 
     def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
         """Whether every value of the first column's type is one of the second's, and a device needs no other

@@ -14,6 +14,8 @@ INVALID = "invalid_value"
 TRIGGER = "rejected_by_trigger"
 CONSTRAINT = "constraint_violation"
 PARENT = "parent_rejected"
+COLUMN_DROPPED = "column_dropped"
+TABLE_DROPPED = "table_dropped"
 
 REMEDIES: dict[str, str] = {
     UNIQUE: "Another row has this value already: change it on the device and retry, or discard the edit.",
@@ -24,6 +26,8 @@ REMEDIES: dict[str, str] = {
     TRIGGER: "A rule in the central database refused it: change the row and retry, or discard the edit.",
     CONSTRAINT: "See the detail, change the row and retry, or discard the edit.",
     PARENT: "Settle the rejected row it depends on first, then retry this one.",
+    COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
+    TABLE_DROPPED: "Put the row elsewhere if it is still needed, then discard the edit.",
 }
 
 

@@ -83,6 +83,10 @@ class Database(Protocol):
 
         Every later statement sees what others committed before it (READ COMMITTED or a write lock)."""
 
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """A transaction that writes, of the ledger alone: it needs nothing of the user's tables, which may
+        not be what was prepared. NotPrepared before the first `prepare`."""
+
     def position(self, token: str) -> Position:
         """Parse a position token; ValueError if it is not one of this kind of database.
 

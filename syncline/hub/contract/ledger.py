@@ -13,7 +13,8 @@ from typing import Any, Protocol
 @dataclass(frozen=True, slots=True)
 class Client:
     """A replica as the hub keeps it. `verdict` is the engine's own bytes, `watermark` the token of the
-    position that it has confirmed: the `after` of its last noted pull, or of its registration."""
+    position that it has confirmed: the `after` of its last noted pull, or of its registration. `fingerprint`
+    is that of the schema it had then, `pending` how many edits waited on it."""
 
     replica: str
     number: int = 0
@@ -29,6 +30,7 @@ class Client:
     revoked: bool = False
     forgotten: bool = False
     actor: str = "anyone"
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class ConflictRow:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A schema as replicas were given it: JSON of `model.schema.to_plain`. `refused`: replicas
+    that have it cannot follow a change made since."""
+
+    fingerprint: str
+    definition: str
+    refused: bool
+
+
 class ReadLedger(Protocol):
     """The ledger as of the instant of a transaction."""
 
@@ -72,6 +84,9 @@ class ReadLedger(Protocol):
 
     def clients(self, after: str, limit: int) -> list[Client]:
         """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
+
+    def given(self, fingerprint: str) -> Given | None:
+        """A schema that replicas were given and may still have."""
 
     def conflicts(
         self, replica: str | None, open_only: bool, after: int, limit: int
@@ -89,6 +104,15 @@ class Ledger(ReadLedger, Protocol):
 
     def drop_client(self, replica: str) -> None:
         """Remove the record altogether."""
+
+    def give(self, fingerprint: str, definition: str) -> None:
+        """Keep a schema that replicas are given from now on; it is not refused."""
+
+    def refuse_given(self) -> None:
+        """Mark every schema that is kept as refused."""
+
+    def forget_given(self, keep: Collection[str], seconds: float) -> int:
+        """Remove those given out longer ago, but for some; how many went."""
 
     def lock_upload(self, replica: str) -> Upload | None:
         """The large push that the replica announced last, locked until the end."""

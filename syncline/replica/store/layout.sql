@@ -14,6 +14,9 @@ CREATE TABLE _sync_state (
     push        INTEGER NOT NULL DEFAULT 0,
     schema      TEXT,
     fingerprint TEXT,
+    names       TEXT,
+    retired     TEXT,
+    chosen      INTEGER NOT NULL DEFAULT 0,
     watermark   TEXT,
     limits      TEXT,
     last_sync   TEXT,
@@ -35,13 +38,15 @@ CREATE TABLE _sync_table (
     name TEXT NOT NULL UNIQUE
 );
 
--- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks.
+-- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the
+-- schema that it was frozen under.
 CREATE TABLE _sync_outbox (
     number INTEGER PRIMARY KEY,
     digest TEXT NOT NULL,
     body   BLOB NOT NULL,
     bases  TEXT NOT NULL,
-    frozen TEXT NOT NULL
+    frozen TEXT NOT NULL,
+    fingerprint TEXT
 );
 
 -- A push in flight that does not fit one request, chunk by chunk; the outbox has the digest of the whole
@@ -67,7 +72,7 @@ CREATE TABLE _sync_outbox_cut (
     seq INTEGER NOT NULL
 );
 
--- Images (all value columns) of rows with pending edits that are not in their table at present.
+-- Images of rows with pending edits that are not in their table at present: [numbers of value columns, values].
 CREATE TABLE _sync_parked (
     n     INTEGER NOT NULL,
     key   BLOB NOT NULL,
@@ -85,7 +90,8 @@ CREATE TABLE _sync_held (
     PRIMARY KEY (n, key)
 ) WITHOUT ROWID;
 
--- Edits that the centre cannot hold. edit: columns, values and base; parent: table and key, or NULL.
+-- Edits that the centre cannot hold. edit: columns, values and base; what their columns were called, too, and
+-- the table; parent: table and key, or NULL.
 CREATE TABLE _sync_rejected (
     id     INTEGER PRIMARY KEY,
     n      INTEGER NOT NULL,
@@ -106,11 +112,26 @@ CREATE TABLE _sync_conflict (
     note BLOB NOT NULL
 );
 
--- Pages pulled and not applied yet.
+-- Pages pulled and not applied yet, and of which schema they are (its fingerprint).
 CREATE TABLE _sync_stage (
+    page   INTEGER PRIMARY KEY,
+    schema TEXT,
+    body   BLOB NOT NULL
+);
+
+-- What a file that follows a change of the schema has fetched: pages of new tables and of new columns.
+CREATE TABLE _sync_fill (
     page INTEGER PRIMARY KEY,
     body BLOB NOT NULL
 );
+
+-- The indexes that Syncline has made, by the table's number; what says which columns it has, by number.
+CREATE TABLE _sync_index (
+    n    INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (n, what)
+) WITHOUT ROWID;
 
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was

@@ -11,7 +11,9 @@ class State:
     push number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`,
     `hydrate` JSON of the cursor while hydrating, else None; `recovery` JSON of how far a recovery is (see
     `replica.recovery`), else None. `covered` is the last push that the watermark has seen: were it lost
-    with the centre's past, so would be the watermark."""
+    with the centre's past, so would be the watermark. `schema` has the hub's names; `names` is JSON of those
+    that differ in this file, `retired` of what the hub has no more (see `replica.names`). `chosen` is 1 where
+    the tables that take part were named (`track`): new ones of the hub do not come by themselves."""
 
     replica: str
     hub_url: str | None
@@ -28,6 +30,9 @@ class State:
     hydrate: str | None
     recovery: str | None
     covered: int
+    names: str | None
+    retired: str | None
+    chosen: int
 
 
 @dataclass(frozen=True, slots=True)

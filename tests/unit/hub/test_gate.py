@@ -52,7 +52,7 @@ def requests_of(desk: Desk, replica: str | None) -> dict[type, m.Request]:
     schema = desk.hub.schema.fingerprint
     named: Any = replica
     with desk.database.read() as transaction:
-        mark = desk.hub._central.mint(transaction.now(), named or "")
+        mark = desk.hub._central.mint(transaction.log.now(), named or "")
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(named),
@@ -189,7 +189,7 @@ def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
 
 def test_a_copy_is_not_made_of_anothers_file_or_a_revoked_one(desk: Desk) -> None:
     with desk.database.read() as transaction:
-        mark, locked = (desk.hub._central.mint(transaction.now(), replica) for replica in (MINE, LOCKED))
+        mark, locked = (desk.hub._central.mint(transaction.log.now(), replica) for replica in (MINE, LOCKED))
     with pytest.raises(ReplicaOfAnother):
         desk.hub.handle(BOB, m.Register("copy", previous=MINE, watermark=mark))
     with pytest.raises(ReplicaRevoked):
@@ -300,3 +300,19 @@ def test_a_device_that_was_locked_out_neither_lists_nor_resolves_nor_registers(
     hub.revoke(me, undo=True)
     assert device.resolve(device.conflicts()[0].id, "sent").outcome == "resolved"
     assert row() == "two"
+
+
+def test_the_gate_asks_the_database_nothing_that_was_not_asked_anyway(desk: Desk) -> None:
+    """A push with its pull reads the replica's record once in each of its two transactions."""
+    known: Any = desk.hub.handle(ANN, m.Register("r1"))
+    body, digest = seal([m.PushGroup(0, "U", [0], [[1, "y"]], [(desk.now + 5_000) << 16])])
+    pull = m.Pull(known.watermark, 100, "r1", known.schema)
+    push = m.Push("r1", 1, known.schema, [known.watermark], digest, Raw(body), [], pull)
+    asked: list[str] = []
+    with desk.database.write() as transaction:
+        connection = transaction.connection
+    connection.set_trace_callback(asked.append)
+    desk.hub.handle(ANN, push)
+    connection.set_trace_callback(None)
+    reads = [sql for sql in asked if sql.startswith("SELECT") and "_sync_hub_client" in sql]
+    assert len(asked) > len(reads) == 2

@@ -1,0 +1,179 @@
+"""Following the central database: its tables may be altered by anybody at any time, and nobody need say so.
+
+look    has anything been created, altered, renamed, dropped? asked every few seconds, and when a
+        transaction meets something else than it expected
+plan    what would `prepare` do, and can devices follow?
+follow  prepare anew, where the hub's role may; or say what an operator has to run
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Lock
+
+from syncline.errors import ConfigurationError, SchemaError, SynclineError
+from syncline.hub.central import Central
+from syncline.hub.clients import every_client
+from syncline.hub.contract import Client, Prepared
+from syncline.model.evolution import SchemaChange, compare
+from syncline.model.schema import Schema, arrange
+
+logger = logging.getLogger("syncline.hub")
+
+
+class BreakingChange(SchemaError):
+    """What `init` would do, devices cannot follow, and the operator has not agreed to that."""
+
+    code, title = "breaking_change", "Devices cannot follow this change of the tables"
+    remedy = (
+        "Have the devices sync first, so that nothing is pending; then run: syncline init syncline.toml"
+        " --yes. They must be cloned anew afterwards."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `prepare` would do for these tables, and what that means for devices; `change` is None the first
+    time. `concerned` are the replicas that would be refused."""
+
+    tables: Schema
+    prepared: Prepared
+    change: SchemaChange | None
+    concerned: tuple[Client, ...] = ()
+
+    @property
+    def breaking(self) -> tuple[str, ...]:
+        """What devices cannot follow, in sentences."""
+        return () if self.change is None else self.change.breaking
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether everything that is captured and served now goes on as it is without `prepare`."""
+        change = self.change
+        return change is not None and not (
+            change.gone or any(one.gone or one.renamed or one.retyped for one in change.tables)
+        )
+
+    def warnings(self) -> Iterator[str]:
+        """What an operator should know before, in sentences."""
+        yield from self.breaking
+        if self.breaking:
+            pending = sum(client.pending for client in self.concerned)
+            yield (
+                f"{len(self.concerned)} replicas would be refused and have to be cloned anew; when they last"
+                f" synced, {pending} edits waited on them"
+            )
+
+
+def plan(central: Central) -> Plan:
+    """Look at the tables as they are. Changes nothing. SchemaError, ConfigurationError."""
+    catalogue = central.database.catalogue
+    names = None if central.tables is None else list(central.tables)
+    tables = arrange(catalogue.reflect(names).tables)
+    central.with_rules(tables)
+    prepared = catalogue.prepare(tables, dry_run=True)
+    if prepared.before is None or prepared.schema is None:
+        return Plan(tables, prepared, None)
+    before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
+    change = compare(before, after, catalogue.is_wider)
+    concerned: tuple[Client, ...] = ()
+    if change.breaking:
+        with central.database.ledger() as ledger:
+            concerned = tuple(
+                client
+                for client in every_client(ledger)
+                if not (client.revoked or client.forgotten) and client.fingerprint
+            )
+    return Plan(tables, prepared, change, concerned)
+
+
+def carry_out(central: Central, found: Plan) -> Prepared:
+    """Prepare. Devices that cannot follow are refused from now on."""
+    if found.breaking:
+        with central.database.ledger() as ledger:
+            ledger.refuse_given()
+    prepared = central.database.catalogue.prepare(found.tables)
+    central.look_again()
+    return prepared
+
+
+class Follower:
+    """Notices changes of the tables and follows them. Safe to use from several threads."""
+
+    def __init__(self, central: Central) -> None:
+        self._central = central
+        self._lock = Lock()
+        self._pause = central.database.catalogue.look_seconds
+        self._seen: str | None = None
+        self._looked = float("-inf")
+        self._trouble: SynclineError | None = None
+
+    def look(self) -> None:
+        """Look if it is time. Raises what keeps the hub from working with the tables as they are now."""
+        if time.monotonic() - self._looked >= self._pause and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def look_now(self) -> None:
+        """Look: a transaction has met something that it did not expect."""
+        with self._lock:
+            self._seen = None
+            self._look()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _look(self) -> None:
+        signature = self._central.database.catalogue.signature()
+        if signature != self._seen:
+            self._trouble = None
+            found = None
+            try:
+                found = plan(self._central)
+                self._follow(found)
+                signature = self._central.database.catalogue.signature()
+            except (SchemaError, ConfigurationError) as error:
+                self._complain(found, error)
+            except SynclineError as error:
+                if error.retry:
+                    raise
+                self._complain(found, error)
+            self._seen = signature
+        self._looked = time.monotonic()
+
+    def _follow(self, found: Plan) -> None:
+        prepared = found.prepared
+        if prepared.before is None or not (prepared.statements or prepared.before != prepared.schema):
+            return
+        if found.breaking:
+            logger.warning(
+                "the tables were changed in a way that devices cannot follow: %s; run: syncline init",
+                "; ".join(found.warnings()),
+                extra={"action": "schema_breaking"},
+            )
+            if not found.is_harmless:
+                raise BreakingChange("; ".join(found.warnings()))
+            return
+        carry_out(self._central, found)
+        logger.info(
+            "prepared the changed tables anew: %s",
+            "; ".join(prepared.notes) or "the schema is another one",
+            extra={"action": "schema_followed"},
+        )
+
+    def _complain(self, found: Plan | None, error: SynclineError) -> None:
+        """Go on if what is captured and served now is not touched by the change; else answer nobody."""
+        logger.warning(
+            "could not follow a change of the tables: %s; %s",
+            error.detail,
+            error.remedy,
+            extra={"action": "schema_trouble"},
+        )
+        if found is None or not found.is_harmless:
+            self._trouble = error

@@ -1,0 +1,178 @@
+"""Versions of the schema: what replicas were given, and how a push of an older one is brought up to date.
+
+A replica names the schema that it has by its fingerprint. The hub keeps every version that one may have,
+takes pushes of any that is compatible with the present one, and answers in the present one alone: numbers of
+tables and columns mean the same in all of them (`model.schema`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syncline.errors import SchemaChanged
+from syncline.hub.accept import Part
+from syncline.hub.contract import Key, Ledger, ReadLedger
+from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED, remedy_of
+from syncline.merge.decide import Base
+from syncline.merge.policies import COLUMN_POLICIES
+from syncline.merge.rules import TableRules
+from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
+from syncline.model.values import Value, mask_of
+from syncline.protocol.messages import Rejection
+
+
+def give_out(ledger: Ledger, schema: Schema) -> None:
+    """Keep the version that replicas are given from now on, if it is not kept."""
+    given = ledger.given(schema.fingerprint)
+    if given is None or given.refused:
+        ledger.give(schema.fingerprint, json.dumps(to_plain(schema)))
+
+
+def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
+    """A version that is kept. SchemaChanged if there is none, or if devices of it are refused since a change
+    that they cannot follow."""
+    found = ledger.given(fingerprint)
+    if found is None:
+        raise SchemaChanged("the replica has a schema that this hub never gave, or has forgotten")
+    if found.refused:
+        raise SchemaChanged(
+            "the central database was changed since in a way that a device with this schema cannot follow",
+            code="schema_refused",
+        )
+    return from_plain(json.loads(found.definition))
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A push in the numbers of the present schema. `unplaced` has no place in it any more; `defaulted` are
+    rows with a value that the database gives: the replica must hear of it."""
+
+    parts: list[Part]
+    unplaced: list[Rejection]
+    defaulted: list[tuple[int, Key]]
+
+
+def brought(parts: Sequence[Part], sent: Schema, present: Schema) -> Brought:
+    """The parts of a push that was made with the schema `sent`, as they stand in the present one.
+
+    Edits of tables and columns that are gone are refused, the rest of a row is kept.
+    """
+    found: list[Part] = []
+    unplaced: list[Rejection] = []
+    defaulted: list[tuple[int, Key]] = []
+    for part in parts:
+        table = present.by_number.get(part.table)
+        if table is None:
+            name = sent.by_number[part.table].name
+            unplaced += [_gone_table(part.table, key, name) for key in part.keys]
+            continue
+        if sent is not present:
+            part = _without_gone(part, sent.by_number[part.table], table, unplaced)
+        for piece, lacks in _with_defaults(part, table):
+            if lacks:
+                defaulted += [(part.table, key) for key in piece.keys]
+            if piece.rows:
+                found.append(piece)
+    return Brought(found, unplaced, defaulted)
+
+
+def _gone_table(number: int, key: Sequence[Value], name: str) -> Rejection:
+    detail = f"the table {name} does not take part in the central database any more"
+    return Rejection(number, list(key), TABLE_DROPPED, detail, remedy_of(TABLE_DROPPED))
+
+
+def _without_gone(part: Part, before: TableSchema, table: TableSchema, unplaced: list[Rejection]) -> Part:
+    """The part without columns that a device cannot write any more; what they held is refused."""
+    gone = [place for place, column in enumerate(part.columns) if column not in table.pushed]
+    if not gone:
+        return part
+    arity = len(table.key)
+    for key, row in zip(part.keys, part.rows, strict=True):
+        lost = [place for place in gone if part.op == "U" or row[arity + place] is not None]
+        if lost:
+            names = ", ".join(before.values[part.columns[place]].name for place in lost)
+            detail = f"table {table.name} has no column any more that a device writes as {names}"
+            columns = [part.columns[place] for place in lost]
+            remedy = remedy_of(COLUMN_DROPPED)
+            unplaced.append(Rejection(part.table, list(key), COLUMN_DROPPED, detail, remedy, columns=columns))
+    left = [place for place in range(len(part.columns)) if place not in gone]
+    if part.op == "U" and not left:
+        return _picked(part, left, [])
+    return _picked(part, left, range(len(part.rows)))
+
+
+def _with_defaults(part: Part, table: TableSchema) -> Iterable[tuple[Part, bool]]:
+    """New rows that hold NULL where the database has a default and no NULL get the default: a device whose
+    table was altered after it was made may not be able to make one. Yields whether it is so."""
+    if part.op != "I":
+        return [(part, False)]
+    columns = [table.values[number] for number in part.columns]
+    needs = [place for place, column in enumerate(columns) if column.defaulted and not column.nullable]
+    arity = len(table.key)
+    if not any(row[arity + place] is None for place in needs for row in part.rows):
+        return [(part, False)]
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(part.rows):
+        kinds.setdefault(tuple(place for place in needs if row[arity + place] is None), []).append(number)
+    places = range(len(part.columns))
+    return [
+        (_picked(part, [place for place in places if place not in lacking], rows), bool(lacking))
+        for lacking, rows in kinds.items()
+    ]
+
+
+def _picked(part: Part, places: Sequence[int], rows: Sequence[int]) -> Part:
+    """Some columns, by place, of some rows."""
+    arity = len(part.rows[0]) - len(part.columns) if part.rows else 0
+
+    def chosen(stamps: list[list[int]] | None) -> list[list[int]] | None:
+        return None if stamps is None else [[stamps[row][place] for place in places] for row in rows]
+
+    return replace(
+        part,
+        columns=[part.columns[place] for place in places],
+        rows=[
+            [*part.rows[row][:arity], *(part.rows[row][arity + place] for place in places)] for row in rows
+        ],
+        hlc=[part.hlc[row] for row in rows],
+        base=[part.base[row] for row in rows] if part.base else [],
+        column_hlc=chosen(part.column_hlc),
+        column_base=chosen(part.column_base),
+        keys=[part.keys[row] for row in rows],
+    )
+
+
+def brought_details(details: Mapping[tuple[int, Key], Base], present: Schema) -> dict[tuple[int, Key], Base]:
+    """The details of a push without tables and columns that are gone."""
+    found: dict[tuple[int, Key], Base] = {}
+    for (number, key), base in details.items():
+        table = present.by_number.get(number)
+        if table is not None:
+            before = {column: value for column, value in base.before.items() if column in table.values}
+            image = base.image and {
+                column: value for column, value in base.image.items() if column in table.values
+            }
+            found[number, key] = Base(before, image)
+    return found
+
+
+def rules_for(rules: Mapping[int, TableRules], sent: Schema, present: Schema) -> Mapping[int, TableRules]:
+    """The rules for a push made with the schema `sent`. A column whose policy travels otherwise since then is
+    merged as it was sent: a difference is added up, a value is taken by its clock."""
+    found = dict(rules)
+    for number, table in present.by_number.items():
+        before = sent.by_number.get(number)
+        if before is None:
+            continue
+        other = {
+            column: COLUMN_POLICIES["sum" if before.values[column].increment else "lww"]
+            for column in table.values
+            if column in before.values and before.values[column].increment != table.values[column].increment
+        }
+        if other:
+            columns = {**found[number].columns, **other}
+            computed = mask_of(column for column, policy in columns.items() if policy.uses_present)
+            found[number] = replace(found[number], columns=columns, computed_mask=computed)
+    return found

@@ -1,0 +1,133 @@
+"""Pending edits of columns and tables that the centre has no more: kept as rejected edits (law L2).
+
+What else the same edits changed stays pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from syncline.errors import ValueRefused
+from syncline.model.masks import split_mask
+from syncline.model.values import Value, indices_of, mask_of, subtract
+from syncline.replica.overlay import Key, Pending
+from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.statements import Statements
+from syncline.replica.work import Work
+
+BATCH = 5_000
+"""Rows that are looked at at a time (law L11)."""
+
+LAST = 1 << 62
+"""Beyond every entry of a log."""
+
+COLUMN_DROPPED, TABLE_DROPPED = "column_dropped", "table_dropped"
+
+
+def drop_edits_of(work: Work, t: Statements, gone: Sequence[int]) -> None:
+    """Edits of these columns leave the log of a table, as rejected ones. Inside the transaction that
+    migrates, while no push is in flight and after `pending.settle`. `t` still has the columns."""
+    touched = mask_of(gone)
+    bits = [
+        f"{name} & {part}"
+        for name, part in zip(t.masks, split_mask(touched, len(t.masks)), strict=False)
+        if part
+    ]
+    where = " OR ".join(["op IN ('I', 'D')", *(f"({bit}) <> 0" for bit in bits)])
+    for rows, bases in _edited(work, t, where):
+        for row, base in zip(rows, bases, strict=True):
+            columns = _of_columns(t, row, gone)
+            if columns:
+                _keep(work, t, row, ("U", columns), base, Reason(COLUMN_DROPPED, *_column(t, columns)))
+            if row.kind == "U" and row.image is not None and not row.touched & ~touched:
+                work.overlay.unpark(t, [row.key])
+    _clear(work, t, touched)
+
+
+def drop_edits(work: Work, t: Statements) -> None:
+    """All edits of a table that takes part no longer become rejected ones; what is hidden of it goes."""
+    detail = f"the centre has no table {t.table.name} any more, or it takes no part"
+    remedy = "The rows stay in this file; write what you need into another table, then discard the edit."
+    for rows, bases in _edited(work, t, "1"):
+        for row, base in zip(rows, bases, strict=True):
+            kind = row.kind
+            if kind in ("U", "I", "R", "D"):
+                columns = indices_of(row.touched) if kind == "U" else list(t.values)
+                _keep(work, t, row, (kind, columns), base, Reason(TABLE_DROPPED, detail, remedy))
+    work.store.execute(f"DELETE FROM {t.log}")
+    work.store.execute("DELETE FROM _sync_parked WHERE n = ?", (t.n,))
+    work.overlay.forget()
+
+
+def _column(t: Statements, columns: Sequence[int]) -> tuple[str, str]:
+    names = ", ".join(t.table.values[i].name for i in columns)
+    return (
+        f"table {t.table.name}: the centre has no column {names} any more",
+        "The value stays in this file; write it into another column if it is needed, then discard the edit.",
+    )
+
+
+def _edited(work: Work, t: Statements, where: str) -> Iterator[tuple[list[Pending], list[dict[int, Value]]]]:
+    """The rows with such entries, in batches, with what they held before their first edit."""
+    store = work.store
+    store.execute("DROP TABLE IF EXISTS temp._sync_dropped")
+    store.execute(f"CREATE TEMP TABLE _sync_dropped (i INTEGER PRIMARY KEY, {t.key_columns})")
+    store.execute(
+        f"INSERT INTO temp._sync_dropped ({t.key_columns}) SELECT DISTINCT {t.key_columns} FROM {t.log}"
+        f" WHERE {where}"
+    )
+    first = 0
+    page = f"SELECT i, {t.key_columns} FROM temp._sync_dropped WHERE i > ? ORDER BY i LIMIT {BATCH}"
+    while found := store.rows(page, (first,)):
+        first = found[-1][0]
+        keys: list[Key] = [row[1:] for row in found if None not in row]
+        bases = work.overlay.first_values(t, keys, LAST)
+        yield work.overlay.pending(t, keys), bases
+    store.execute("DROP TABLE temp._sync_dropped")
+
+
+def _of_columns(t: Statements, row: Pending, gone: Sequence[int]) -> list[int]:
+    """Those of the columns whose edits would be lost."""
+    image = row.present or row.image
+    if row.kind == "U":
+        return [i for i in gone if row.touched >> i & 1]
+    if row.kind in ("I", "R") and image is not None:
+        return [i for i in gone if image[t.table.places[i]] is not None]
+    return []
+
+
+def _keep(
+    work: Work,
+    t: Statements,
+    row: Pending,
+    edit: tuple[str, list[int]],
+    base: dict[int, Value],
+    reason: Reason,
+) -> None:
+    op, columns = edit
+    image = row.present if row.present is not None else row.image
+    values = [] if image is None else [_sent(t, row, i, image, base) for i in columns]
+    kept = columns, values, [base.get(i) for i in columns]
+    keep_rejected(work.store, t.table, row.key, op, kept, reason, None)
+
+
+def _sent(t: Statements, row: Pending, column: int, image: Sequence[Value], base: dict[int, Value]) -> Value:
+    """As it would have been sent: of an increment, the difference."""
+    value = image[t.table.places[column]]
+    if row.kind == "U" and t.increments >> column & 1:
+        try:
+            return subtract(value, base.get(column))
+        except ValueRefused:  # not numbers: kept as it is
+            return value
+    return value
+
+
+def _clear(work: Work, t: Statements, gone: int) -> None:
+    """The columns' bits leave the log, and entries that have no other."""
+    parts = dict(zip(t.masks, split_mask(gone, len(t.masks)), strict=False))
+    changes = ", ".join(f"{name} = {name} & ~{part}" for name, part in parts.items() if part)
+    if changes:
+        work.store.execute(f"UPDATE {t.log} SET {changes} WHERE op = 'U'")
+    empty = " AND ".join(f"coalesce({name}, 0) = 0" for name in t.masks)
+    work.store.execute(f"DELETE FROM {t.log} WHERE op = 'U' AND {empty}")
+    work.overlay.forget()

@@ -1,0 +1,118 @@
+"""Following the hub to its present schema: what is new is fetched and staged, one transaction takes all in.
+
+    the hub answers with the fingerprint of its schema -> fetch the schema -> compare, by numbers -> fetch new
+    tables, and new columns of others -> pull once more, up to one instant after that -> migrate
+
+Nothing is locked while the hub is waited for (law L1). If the schema changes again meanwhile, it begins
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from syncline.errors import SchemaChanged
+from syncline.model.schema import Schema, from_plain
+from syncline.protocol.body import open_groups
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import (
+    Changes,
+    SchemaAnswer,
+    SchemaQuery,
+    Snapshot,
+    SnapshotPage,
+)
+from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.device import Device
+from syncline.replica.migrate import adapt, migrate
+from syncline.replica.plan import Plan, plan
+from syncline.replica.progress import Progress
+from syncline.replica.pull import fetch_rest
+from syncline.replica.session import ask_known
+from syncline.replica.stage import add_page, clear_stage, is_staged_otherwise
+
+ROUNDS = 5
+"""How often the schema may change while it is followed."""
+
+
+class Overtaken(Exception):
+    """The verdict is of a schema of the past. Caught by the flow that pushes, which asks again."""
+
+
+def take_in(device: Device, answer: Answer, progress: Progress) -> Flow[Applied]:
+    """`apply`, of an answer of whichever schema. Overtaken if the verdict must be asked for again."""
+    named = _named(device, answer)
+    if named == device.hub.fingerprint and not is_staged_otherwise(device.store, named):
+        return apply(device, answer)
+    made, last = yield from _fetched(device, answer.last, progress)
+    verdict, present = answer.verdict, made.hub.fingerprint
+    if verdict is not None and verdict.digest and present != (verdict.schema or device.hub.fingerprint):
+        raise Overtaken
+    return migrate(device, Answer(verdict, last), made)
+
+
+def adapted(device: Device) -> Flow[None]:
+    """Bring the file to the hub's present schema, without the rows: it is about to be filled again."""
+    made = plan(device, (yield from _present_schema(device)))
+    if made.hub.fingerprint != device.hub.fingerprint:
+        adapt(device, made)
+
+
+def _named(device: Device, answer: Answer) -> str:
+    """The fingerprint of the newest schema that the answer is of."""
+    verdict, last = answer.verdict, answer.last
+    return (last and last.schema) or (verdict and verdict.schema) or device.hub.fingerprint
+
+
+def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[tuple[Plan, Changes]]:
+    """The plan, and the last page of a pull; all else is staged in the file."""
+    note: Callable[[str, int, int | None], None] = progress
+    for _ in range(ROUNDS):
+        made = plan(device, (yield from _present_schema(device)))
+        present = made.hub.fingerprint
+        _keep_pages(device, last, present)
+        try:
+            yield from _fetch_new(device, made, progress)
+            last = yield from fetch_rest(device, None, note, present)
+        except SchemaChanged:
+            last = None
+            continue
+        if last.schema == present and not is_staged_otherwise(device.store, present):
+            return made, last
+    raise SchemaChanged(
+        "the hub's schema changes again and again",
+        remedy="Sync again when the centre's tables stay as they are.",
+    )
+
+
+def _present_schema(device: Device) -> Flow[Schema]:
+    query = SchemaQuery(device.store.state().replica)
+    answer = yield from ask_known(device.store, query, SchemaAnswer)
+    return from_plain({"tables": answer.tables, "used": answer.used})
+
+
+def _keep_pages(device: Device, last: Changes | None, present: str) -> None:
+    """The pages that are there are gone on from, if they are of this schema; otherwise fetched again."""
+    with device.store.transaction() as store:
+        if last is not None and last.watermark is not None:
+            add_page(store, last)
+        if is_staged_otherwise(store, present):
+            clear_stage(store)
+        store.execute("DELETE FROM _sync_fill")
+
+
+def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[None]:
+    state, limit, pages = device.store.state(), device.limits().pull_rows, 0
+    for n, columns in made.fetched.items():
+        named, cursor, more = ",".join(map(str, columns)), None, True
+        while more:
+            request = Snapshot(state.replica, made.hub.fingerprint, cursor, limit, n, named)
+            page = yield from ask_known(device.store, request, SnapshotPage)
+            open_groups(page.groups, page.digest)  # a damaged page must not be staged
+            with device.store.repeatable() as store:
+                store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))
+            pages, cursor = pages + 1, page.cursor
+            progress("migrate", pages, None)
+            more = cursor is not None

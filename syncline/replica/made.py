@@ -1,0 +1,80 @@
+"""The indexes that Syncline makes, noted with the columns that they have by number.
+
+An application may have indexes of its own; only those that stand in `_sync_index` are ever dropped.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from syncline.errors import StoreConstraint
+from syncline.model.schema import Schema
+from syncline.replica.ddl import Index, indexes
+from syncline.replica.device import Device
+from syncline.replica.store import Store, quote
+
+
+def make_all(device: Device) -> None:
+    """Make every index of a file that was filled. Inside a transaction."""
+    for index in indexes(device.hub, device.schema):
+        if not index.inline:
+            make(device.store, index)
+
+
+def drop_unwanted(store: Store, present: Schema) -> None:
+    """Drop those of Syncline's own that the hub's schema has no more. Inside a transaction."""
+    wanted = {(index.table, index.what) for index in indexes(present, present)}
+    for n, what, name in store.rows("SELECT n, what, name FROM _sync_index"):
+        if (n, what) not in wanted:
+            if n in present.by_number:  # a table that takes part no longer stays as it is
+                store.execute(f"DROP INDEX IF EXISTS {quote(name)}")
+            store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, what))
+
+
+def make_new(device: Device, before: Schema) -> None:
+    """Make those that the hub's schema did not have before. Inside a transaction.
+
+    A unique one that pending edits stand in the way of is left out: `missing` has it then.
+    """
+    former = {(index.table, index.what) for index in indexes(before, before)}
+    for index in indexes(device.hub, device.schema):
+        inline = index.inline and index.table not in before.by_number
+        if index.table in device.tables and not inline and (index.table, index.what) not in former:
+            make(device.store, index)
+
+
+def missing(device: Device) -> list[Index]:
+    """The unique indexes of the hub's schema that the file has not, of tables that Syncline made."""
+    if device.store.state().chosen:
+        return []
+    known = set(device.store.rows("SELECT n, what FROM _sync_index"))
+    found = []
+    for index in indexes(device.hub, device.schema):
+        t = device.tables.get(index.table)
+        if t is not None and index.unique and (index.table, index.what) not in known:
+            if index.columns not in device.uniques(t):
+                found.append(index)
+    return found
+
+
+def make(store: Store, index: Index) -> bool:
+    """Make one; False if rows stand in its way. Inside a transaction."""
+    name = _free(store, index.name)
+    try:
+        store.execute(index.sql(name))
+    except StoreConstraint:
+        return False
+    store.execute(
+        "INSERT OR REPLACE INTO _sync_index (n, what, name) VALUES (?, ?, ?)", (index.table, index.what, name)
+    )
+    return True
+
+
+def _free(store: Store, name: str) -> str:
+    """Names of indexes and of tables must differ in more than case."""
+    found = name
+    for number in count(2):
+        if store.row("SELECT 1 FROM sqlite_master WHERE lower(name) = lower(?)", (found,)) is None:
+            break
+        found = f"{name}_{number}"
+    return found

@@ -1,0 +1,247 @@
+"""The transaction that brings a file to the hub's present schema, and takes in what was fetched for it.
+
+    settle the verdict (old schema) -> edits of what is gone become rejected -> tables, columns, change logs,
+    triggers -> the new columns from the pages that were fetched -> overrides, pulled pages and so on, as ever
+
+Everything or nothing, together with the pull (law L5): a kill leaves the old schema, and the next sync does
+it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from syncline.errors import StoreBusy
+from syncline.model.evolution import TableChange
+from syncline.model.schema import Schema, to_plain
+from syncline.protocol.body import open_groups
+from syncline.protocol.messages import Group, SnapshotPage
+from syncline.replica import capture
+from syncline.replica.affinity import neutral
+from syncline.replica.apply import (
+    Answer,
+    Applied,
+    advance,
+    decide_replaced,
+    enter_verdict,
+    keep_held,
+    learn_group,
+    run_steps,
+    show_held,
+    take_held,
+    take_out_gone,
+    take_overrides,
+    take_pages,
+)
+from syncline.replica.ddl import add_column, carried, constant, create_table
+from syncline.replica.device import Device
+from syncline.replica.dropped import drop_edits, drop_edits_of
+from syncline.replica.indexes import columns_of
+from syncline.replica.made import drop_unwanted, make_new
+from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
+from syncline.replica.own import note_own_values
+from syncline.replica.plan import Plan, plan
+from syncline.replica.redefine import redefine, retype
+from syncline.replica.statements import Statements
+from syncline.replica.store import pack, unpack
+from syncline.replica.work import Work
+from syncline.sqlitekit.definition import without_foreign_key, without_not_null
+
+
+def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
+    """Bring the file to the schema of the plan and take in the answer and what was fetched."""
+    steps = _Steps(made, device.hub)
+    return run_steps(
+        device,
+        answer,
+        (
+            take_held,
+            enter_verdict,
+            decide_replaced,
+            steps.alter,
+            steps.fill,
+            take_overrides,
+            take_pages,
+            take_out_gone,
+            show_held,
+            steps.finish,
+            keep_held,
+            advance,
+        ),
+    )
+
+
+def adapt(device: Device, made: Plan) -> None:
+    """Bring the file to the schema of the plan alone: it is about to be filled again."""
+    steps = _Steps(made, device.hub)
+    run_steps(device, Answer(), (take_held, decide_replaced, steps.alter, steps.finish, keep_held))
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What is special about a transaction that migrates."""
+
+    plan: Plan
+    before: Schema
+    """The hub's schema as the file has it now."""
+
+    def alter(self, work: Work, answer: Answer) -> None:
+        """The file has the new schema afterwards, its new columns nothing but their defaults."""
+        device, made = work.device, self.plan
+        if plan(device, made.hub) != made:
+            raise StoreBusy(f"the tables of {device.store.path} were changed meanwhile")
+        retired = _drop(work, made)
+        drop_unwanted(work.store, made.hub)
+        _create(work, made)
+        for change in made.changes:
+            _add_columns(work, made, change)
+            _loosen(work, made, change)
+        device.store.set_state(
+            schema=json.dumps(to_plain(made.hub)),
+            fingerprint=made.hub.fingerprint,
+            names=written_names(made.names),
+            retired=written_retired(retired),
+        )
+        device.reload()
+        _drop_held(work)
+        work.overlay.forget()
+
+    def finish(self, work: Work, answer: Answer) -> None:
+        """Indexes and triggers, when the rows are in."""
+        device, made = work.device, self.plan
+        make_new(device, self.before)
+        for n in (*made.created, *(change.after.number for change in made.changes)):
+            capture.install(work.store, device.tables[n])
+
+    def fill(self, work: Work, answer: Answer) -> None:
+        """What was fetched is learned like anything else that the hub sends (law L6)."""
+        for group in _fetched(work):
+            adopted = self.plan.adopted.get(group.table, ())
+            if adopted:
+                note_own_values(work, group, adopted)
+            learn_group(work, group)
+        work.store.execute("DELETE FROM _sync_fill")
+
+
+def _fetched(work: Work) -> Iterator[Group]:
+    for (number,) in work.store.rows("SELECT page FROM _sync_fill ORDER BY page"):
+        body = work.store.value("SELECT body FROM _sync_fill WHERE page = ?", (number,))
+        page = msgspec.msgpack.decode(body, type=SnapshotPage)
+        yield from open_groups(page.groups, page.digest)
+
+
+# What the hub has no more --------------------------------------------------------------------------------
+
+
+def _drop(work: Work, made: Plan) -> Retired:
+    """Edits of what is gone are set aside; columns and tables stay. Returns all that is retired by now."""
+    device = work.device
+    tables, columns = dict(device.retired.tables), dict(device.retired.columns)
+    for n in made.gone:
+        t = device.tables[n]
+        drop_edits(work, t)
+        capture.remove(work.store, t)
+        tables[n] = t.table
+    for change in made.changes:
+        if change.gone:
+            t = device.tables[change.after.number]
+            drop_edits_of(work, t, change.gone)
+            columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, change.gone))
+    return Retired(tables, columns)
+
+
+def _retired_columns(work: Work, t: Statements, gone: Sequence[int]) -> Iterator[RetiredColumn]:
+    required = {
+        name: declared
+        for _, name, declared, not_null, default, *_ in work.store.rows(f"PRAGMA table_info({t.name})")
+        if not_null and default is None
+    }
+    for number in gone:
+        name = t.table.values[number].name
+        if name in required and _is_in_unique(work, t, name):  # no constant could be in two rows
+            redefine(work.store, t.table.name, partial(without_not_null, column=name))
+            yield RetiredColumn(number, name)
+        else:
+            yield RetiredColumn(number, name, neutral(required[name]) if name in required else None)
+
+
+def _is_in_unique(work: Work, t: Statements, column: str) -> bool:
+    return any(column in unique for unique in work.device.uniques(t))
+
+
+def _drop_held(work: Work) -> None:
+    """What is held back of rows has nothing of what is gone."""
+    for n in list(work.held):
+        t = work.device.tables.get(n)
+        if t is None:
+            del work.held[n]
+            continue
+        for key, state in work.held[n].items():
+            if state is not None:
+                work.held[n][key] = {i: value for i, value in state.items() if i in t.values}
+
+
+# What is new ---------------------------------------------------------------------------------------------
+
+
+def _create(work: Work, made: Plan) -> None:
+    for n in made.created:
+        table = made.schema.by_number[n]
+        as_it_is = table == made.hub.by_number[n]
+        work.store.execute(create_table(table if as_it_is else replace(table, ddl=None), made.schema))
+        work.store.execute(capture.log_ddl(Statements(table, made.schema.rank[n])))
+        work.store.number(n, table.name)
+
+
+def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
+    """Columns that are not there, and what the change log needs for them."""
+    store, n = work.store, change.after.number
+    table = made.schema.by_number[n]
+    for number in change.added:
+        if number not in made.adopted.get(n, ()):
+            store.execute(add_column(table, table.values[number], made.schema))
+    t = Statements(table, made.schema.rank[n])
+    present = columns_of(store, f"_sync_log_{n}")
+    for name in (*t.masks, *(f"o{number}" for number in t.values)):
+        if name not in present:
+            store.execute(f"ALTER TABLE {t.log} ADD COLUMN {name}")
+            if name in t.masks:
+                store.execute(f"UPDATE {t.log} SET {name} = 0 WHERE op = 'U'")
+    _widen_parked(work, t, change.added)
+
+
+def _widen_parked(work: Work, t: Statements, added: Sequence[int]) -> None:
+    """Hidden rows have the new columns too, with what a new row has there."""
+    rows = work.store.rows("SELECT key, image FROM _sync_parked WHERE n = ?", (t.n,))
+    if not rows or not added:
+        return
+    defaults = {i: work.store.value(f"SELECT {constant(t.table.values[i].default) or 'NULL'}") for i in added}
+    for key, body in rows:
+        image = dict(zip(*unpack(body), strict=True)) | defaults
+        packed = pack([list(image), list(image.values())])
+        work.store.execute("UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (packed, t.n, key))
+
+
+def _loosen(work: Work, made: Plan, change: TableChange) -> None:
+    """What the centre no longer asks of a row this file does not ask either: NOT NULL, foreign keys; and
+    columns have room for wider values."""
+    store, n = work.store, change.after.number
+    before, table = work.device.schema.by_number[n], made.schema.by_number[n]
+    former = {column.number: column for column in before.columns}
+    for column in table.columns:
+        old = former.get(column.number)
+        if old is None or column.name in table.key:
+            continue
+        if not (old.nullable or old.computed) and (column.nullable or column.computed):
+            redefine(store, table.name, partial(without_not_null, column=column.name))
+        if column.number in change.retyped:
+            retype(store, table.name, column.name, column.declared)
+    kept = {(key.columns, key.parent) for key in carried(table, made.schema)}
+    for key in before.foreign_keys:
+        if (key.columns, key.parent) not in kept:
+            redefine(store, table.name, partial(without_foreign_key, columns=key.columns))

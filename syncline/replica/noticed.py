@@ -1,0 +1,71 @@
+"""What the application did to its tables with ALTER TABLE: renames are followed, capture is never lost.
+
+SQLite writes a new name of a table or column into every trigger that has the old one, and so into those of
+capture: they go on capturing, and say what is called what now.
+"""
+
+from __future__ import annotations
+
+from syncline.replica import capture
+from syncline.replica.device import Device
+from syncline.replica.indexes import columns_of
+from syncline.replica.names import Retired, differing, renumber, written_names, written_retired
+from syncline.replica.statements import Statements
+from syncline.sqlitekit.renames import renamed_columns
+
+
+def notice(device: Device) -> None:
+    """Enter what tables and columns are called now. Opens its own transaction, only if something is."""
+    if _names(device) == _known(device) and _left(device) == device.retired:
+        return
+    with device.store.transaction() as store:
+        device.check()
+        tables = {n: name for n, (name, _) in _names(device).items()}
+        columns = {n: some for n, (_, some) in _names(device).items()}
+        names = written_names(differing(device.hub, tables, columns))
+        store.set_state(names=names, retired=written_retired(_left(device)))
+        renumber(store, tables)
+    device.reload()
+
+
+Called = tuple[str, dict[int, str]]
+"""The name of a table, and of its columns by number."""
+
+
+def _known(device: Device) -> dict[int, Called]:
+    return {n: (t.table.name, {c.number: c.name for c in t.table.columns}) for n, t in device.tables.items()}
+
+
+def _names(device: Device) -> dict[int, Called]:
+    """What the triggers say; what is known, where they say nothing."""
+    triggers = {
+        name: (table, sql)
+        for name, table, sql in device.store.rows(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_*'"
+        )
+    }
+    found = _known(device)
+    for n, t in device.tables.items():
+        present = triggers.get(f"_sync_{n}_delete")
+        renamed = None if present is None else renamed_columns(capture.naming_all(t), present[1])
+        if present is not None and renamed is not None:
+            columns = {c.number: renamed.get(c.name, c.name) for c in t.table.columns}
+            found[n] = _spelled(t, present[0]), columns
+    return found
+
+
+def _spelled(t: Statements, table: str) -> str:
+    """The table's name; as it is known, if it is the same but for case."""
+    return t.table.name if table.lower() == t.table.name.lower() else table
+
+
+def _left(device: Device) -> Retired:
+    """The retired columns that are still in the file."""
+    columns = {}
+    for n, retired in device.retired.columns.items():
+        t = device.tables.get(n)
+        present = {} if t is None else columns_of(device.store, _names(device)[n][0])
+        kept = tuple(one for one in retired if one.name in present)
+        if kept:
+            columns[n] = kept
+    return Retired(device.retired.tables, columns)

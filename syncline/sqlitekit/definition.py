@@ -1,0 +1,214 @@
+"""CREATE TABLE and CREATE INDEX statements, read by tokens, and changed where SQLite allows it.
+
+SQLite has no ALTER TABLE that takes a constraint away. Its documentation names the ones that say nothing
+about what is stored, whose text may be changed in the schema table itself (sqlite.org/lang_altertable.html,
+section 7): NOT NULL, CHECK and FOREIGN KEY, and defaults. A function here returns the changed text, or the
+same if there is nothing to change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+ | --[^\n]* | /\*.*?\*/)
+    | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\])
+    | (?P<word>[^\W\d][\w$]*)
+    | (?P<other>'(?:[^']|'')*' | \d[\w.]* | .)""",
+    re.VERBOSE | re.DOTALL,
+)
+_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
+_AFTER_TYPE = frozenset(
+    {
+        "CONSTRAINT",
+        "PRIMARY",
+        "NOT",
+        "NULL",
+        "UNIQUE",
+        "CHECK",
+        "DEFAULT",
+        "COLLATE",
+        "REFERENCES",
+        "GENERATED",
+        "AS",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """`name` is the bare name of a word or a quoted name; `word` its capitals if it may be a keyword; `depth`
+    counts the parentheses around it."""
+
+    start: int
+    end: int
+    text: str
+    word: str
+    name: str
+    depth: int
+
+
+def _tokens(sql: str) -> list[_Token]:
+    found, depth = [], 0
+    for match in _TOKEN.finditer(sql):
+        kind, text = match.lastgroup, match[0]
+        if kind == "space":
+            continue
+        depth -= text == ")"
+        word = text.upper() if kind == "word" else ""
+        name = text if kind == "word" else _bare(text) if kind == "quoted" else ""
+        found.append(_Token(match.start(), match.end(), text, word, name, depth))
+        depth += text == "("
+    return found
+
+
+def _bare(quoted: str) -> str:
+    if quoted[0] == "[":
+        return quoted[1:-1]
+    return quoted[1:-1].replace(quoted[0] * 2, quoted[0])
+
+
+def _items(sql: str) -> Iterator[list[_Token]]:
+    """The columns and constraints between the outermost parentheses, each as its tokens."""
+    item: list[_Token] = []
+    opened = False
+    for token in _tokens(sql):
+        if not opened:
+            opened = token.text == "("
+        elif token.depth == 0 or (token.depth == 1 and token.text == ","):
+            yield item
+            item = []
+            if token.depth == 0:
+                return
+        else:
+            item.append(token)
+
+
+def _column(sql: str, column: str) -> list[_Token]:
+    """The tokens of a column's definition; none if the table has no such column."""
+    for item in _items(sql):
+        if item and item[0].word not in _CONSTRAINTS and item[0].name.lower() == column.lower():
+            return item
+    return []
+
+
+def without_not_null(sql: str, column: str) -> str:
+    """The CREATE TABLE without NOT NULL at this column."""
+    item = _column(sql, column)
+    for place, token in enumerate(item[:-1]):
+        if token.depth == 1 and token.word == "NOT" and item[place + 1].word == "NULL":
+            last = place + 1
+            if [one.word for one in item[last + 1 : last + 3]] == ["ON", "CONFLICT"]:
+                last += 3
+            return _cut(sql, item, _named(item, place), last)
+    return sql
+
+
+def with_type(sql: str, column: str, declared: str) -> str:
+    """The CREATE TABLE with another type of this column."""
+    item = _column(sql, column)
+    if not item:
+        return sql
+    rest = next((one for one in item[1:] if one.depth == 1 and one.word in _AFTER_TYPE), None)
+    end = item[-1].end if rest is None else rest.start
+    return f"{sql[: item[0].end]} {declared}{'' if rest is None else ' '}{sql[end:]}"
+
+
+def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
+    """The CREATE TABLE without any foreign key of exactly these columns, in this order."""
+    wanted = [name.lower() for name in columns]
+    for item in _items(sql):
+        for place, token in enumerate(item):
+            if token.depth != 1:
+                continue
+            own = [item[0].name.lower()] if item[0].word not in _CONSTRAINTS else None
+            if token.word == "FOREIGN":
+                closing = next(i for i in range(place, len(item)) if item[i].text == ")")
+                if [one.name.lower() for one in item[place + 3 : closing] if one.name] == wanted:
+                    end = _end_of_reference(item, closing + 1)
+                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
+            elif token.word == "REFERENCES" and own == wanted and not _in_table_constraint(item, place):
+                end = _end_of_reference(item, place)
+                return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
+    return sql
+
+
+def _in_table_constraint(item: Sequence[_Token], place: int) -> bool:
+    """Constraints of the table may follow each other, and the last column, without a comma."""
+    return any(token.word == "FOREIGN" and token.depth == 1 for token in item[:place])
+
+
+def _named(item: Sequence[_Token], place: int) -> int:
+    """Where a constraint begins: with its CONSTRAINT name, if it has one."""
+    return place - 2 if place >= 2 and item[place - 2].word == "CONSTRAINT" else place
+
+
+def _end_of_reference(item: Sequence[_Token], place: int) -> int:
+    """The last token of REFERENCES parent (columns) ON DELETE ... DEFERRABLE ..., which begins at `place`."""
+    end = place + 1
+    if end + 1 < len(item) and item[end + 1].text == "(":
+        end = next(i for i in range(end + 1, len(item)) if item[i].text == ")")
+    while end + 1 < len(item):
+        words = [one.word for one in item[end + 1 : end + 4]]
+        if words[:1] == ["ON"]:
+            end += 4 if words[2:3] in (["SET"], ["NO"]) else 3
+        elif words[:1] == ["MATCH"] or words[:2] == ["NOT", "DEFERRABLE"]:
+            end += 2
+        elif words[:1] == ["DEFERRABLE"]:
+            end += 1
+        elif words[:1] == ["INITIALLY"]:
+            end += 2
+        else:
+            break
+    return end
+
+
+def _cut(sql: str, item: Sequence[_Token], first: int, last: int) -> str:
+    """The text without these tokens of an item, and without the comma before it if nothing of it is left."""
+    start, end = item[first].start, item[last].end
+    before = sql[:start].rstrip()
+    if first == 0 and last == len(item) - 1:
+        return before.removesuffix(",") + sql[end:]
+    if first == 0:
+        return sql[:start] + sql[end:].lstrip()
+    return before + sql[end:]
+
+
+# Indexes -------------------------------------------------------------------------------------------------
+
+
+def index_name(sql: str) -> str:
+    """The name in a CREATE INDEX."""
+    tokens = _tokens(sql)
+    on = next(place for place, token in enumerate(tokens) if token.word == "ON")
+    return tokens[on - 1].name
+
+
+def is_unique_index(sql: str) -> bool:
+    """Whether a CREATE INDEX makes a unique one."""
+    return _tokens(sql)[1].word == "UNIQUE"
+
+
+def renamed_index(sql: str, name: str, table: str, columns: Mapping[str, str]) -> str:
+    """The CREATE INDEX under another name, on another table, whose columns are called otherwise. Names are
+    given as SQL; `columns` by their former bare names in lower case."""
+    tokens = _tokens(sql)
+    on = next(place for place, token in enumerate(tokens) if token.word == "ON")
+    changes = {on - 1: name, on + 1: table}
+    for place in range(on + 2, len(tokens)):
+        token = tokens[place]
+        called = place + 1 < len(tokens) and tokens[place + 1].text == "("
+        collation = tokens[place - 1].word == "COLLATE"
+        if token.name.lower() in columns and token.name and not called and not collation:
+            changes[place] = columns[token.name.lower()]
+    return _replaced(sql, tokens, changes)
+
+
+def _replaced(sql: str, tokens: Sequence[_Token], changes: Mapping[int, str]) -> str:
+    parts, end = [], 0
+    for place in sorted(changes):
+        parts += [sql[end : tokens[place].start], changes[place]]
+        end = tokens[place].end
+    return "".join([*parts, sql[end:]])

@@ -1,0 +1,168 @@
+"""The hub beside tables that others alter: it follows them, and takes what devices of older schemas send."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncline import Table
+from syncline.errors import SchemaChanged, SchemaError
+from syncline.model.actor import ANYONE
+from syncline.protocol import messages as m
+from tests.unit.hub.desk import Desk
+
+SCRIPT = """
+CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT, size INTEGER, note TEXT);
+INSERT INTO farm VALUES (1, 'Hill', 3, 'steep');
+"""
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(SCRIPT)
+
+
+def changed(desk: Desk, *statements: str) -> None:
+    for statement in statements:
+        desk.sql(statement)
+
+
+def test_a_new_column_is_followed_without_init_and_said_to_an_older_device(desk: Desk) -> None:
+    phone = desk.device("phone")
+    changed(desk, "ALTER TABLE farm ADD COLUMN crop TEXT", "UPDATE farm SET crop = 'rye'")
+    answer = phone.send(m.Pull(phone.watermark, 100, "phone", phone.schema.fingerprint))
+    assert isinstance(answer, m.Changes)
+    assert answer.schema == desk.hub.schema.fingerprint != phone.schema.fingerprint
+    told = phone.send(m.SchemaQuery("phone"))
+    assert isinstance(told, m.SchemaAnswer)
+    crop = desk.hub.schema.table("farm").column("crop")
+    assert crop.number == 4, "the numbers of others, the key's too, are never used again"
+    page = phone.send(m.Snapshot("phone", answer.schema, table=0, columns=str(crop.number)))
+    assert isinstance(page, m.SnapshotPage) and page.cursor is None
+
+
+def test_an_older_device_goes_on_pushing_two_versions_behind(desk: Desk) -> None:
+    phone = desk.device("phone")
+    changed(desk, "ALTER TABLE farm ADD COLUMN crop TEXT NOT NULL DEFAULT 'grass'")
+    desk.device("other")
+    changed(desk, "ALTER TABLE farm ADD COLUMN soil TEXT")
+    phone.insert("farm", 2, "Dale", 5, None)
+    phone.update("farm", [1], {"size": 4})
+    verdict = phone.push()
+    assert verdict.schema == desk.hub.schema.fingerprint and not verdict.rejected
+    assert desk.sql("SELECT * FROM farm ORDER BY id") == [
+        (1, "Hill", 4, "steep", "grass", None),
+        (2, "Dale", 5, None, "grass", None),
+    ]
+
+
+def test_a_renamed_column_is_the_same_column(desk: Desk) -> None:
+    phone = desk.device("phone")
+    changed(desk, "ALTER TABLE farm RENAME COLUMN name TO title", "ALTER TABLE farm RENAME TO estate")
+    phone.update("farm", [1], {"name": "Mill"})
+    assert not phone.push().rejected
+    assert desk.sql("SELECT title FROM estate") == [("Mill",)]
+    assert desk.hub.schema.table("estate").column("title").number == 0
+
+
+def recreated(desk: Desk, columns: str, kept: str) -> None:
+    """As other tools drop columns: a new table takes the place of the old one."""
+    changed(
+        desk,
+        f"CREATE TABLE fresh ({columns})",
+        f"INSERT INTO fresh SELECT {kept} FROM farm",
+        "DROP TABLE farm",
+        "ALTER TABLE fresh RENAME TO farm",
+    )
+
+
+def test_edits_of_a_dropped_column_are_refused_and_the_rest_of_the_row_is_kept(desk: Desk) -> None:
+    phone = desk.device("phone")
+    recreated(desk, "id INTEGER PRIMARY KEY, name TEXT, size INTEGER", "id, name, size")
+    phone.update("farm", [1], {"size": 9, "note": "flat"}, at=9)
+    phone.detail("farm", [1], {"size": 3, "note": "steep"}, ["Hill", 9, "flat"])
+    phone.insert("farm", 2, "Dale", 5, "wet")
+    phone.insert("farm", 3, "Ford", 6, None)
+    verdict = phone.push()
+    assert [(found.key, found.code, found.columns) for found in verdict.rejected] == [
+        ([1], "column_dropped", [2]),
+        ([2], "column_dropped", [2]),
+    ]
+    assert desk.sql("SELECT * FROM farm ORDER BY id") == [(1, "Hill", 9), (2, "Dale", 5), (3, "Ford", 6)]
+
+
+def test_a_push_of_nothing_but_a_dropped_column_is_answered(desk: Desk) -> None:
+    phone = desk.device("phone")
+    recreated(desk, "id INTEGER PRIMARY KEY, name TEXT, size INTEGER", "id, name, size")
+    phone.update("farm", [1], {"note": "flat"})
+    message = phone.message()
+    for repeat in (False, True):
+        verdict = phone.send(message)
+        assert isinstance(verdict, m.Verdict) and verdict.repeat is repeat
+        assert [(found.code, found.columns) for found in verdict.rejected] == [("column_dropped", [2])]
+
+
+def test_edits_of_a_table_that_is_gone_are_refused(desk: Desk) -> None:
+    changed(desk, "CREATE TABLE barn (id INTEGER PRIMARY KEY, name TEXT)")
+    phone = desk.device("phone")
+    changed(desk, "DROP TABLE barn")
+    phone.insert("barn", 1, "red")
+    phone.update("farm", [1], {"size": 9})
+    verdict = phone.push()
+    assert [(found.key, found.code) for found in verdict.rejected] == [([1], "table_dropped")]
+    assert desk.sql("SELECT size FROM farm") == [(9,)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "id INTEGER PRIMARY KEY, name TEXT, size INTEGER NOT NULL, note TEXT",
+        "id INTEGER, name TEXT PRIMARY KEY, size INTEGER, note TEXT",
+        "id INTEGER PRIMARY KEY, name TEXT, size REAL, note BLOB",
+    ],
+)
+def test_what_devices_cannot_follow_wants_yes_and_refuses_them(desk: Desk, columns: str) -> None:
+    phone = desk.device("phone")
+    phone.pull()
+    recreated(desk, columns, "id, name, size, note")
+    with pytest.raises(SchemaError) as refused:
+        desk.hub.init()
+    assert refused.value.code == "breaking_change" and "1 replica" in refused.value.detail
+    assert desk.hub.init(dry_run=True).warnings
+    desk.hub.init(yes=True)
+    with pytest.raises(SchemaChanged) as gone:
+        phone.send(m.Pull(phone.watermark, 100, "phone", phone.schema.fingerprint))
+    assert gone.value.code == "schema_refused"
+    with pytest.raises(SchemaChanged):
+        phone.update("farm", [1], {"size": 1})
+        phone.push()
+    tablet = desk.device("tablet")
+    tablet.insert("farm", *(["x", 7, 1, None] if "TEXT PRIMARY" in columns else [7, "x", 1, None]))
+    assert not tablet.push().rejected
+
+
+def test_a_schema_that_was_never_given_is_refused(desk: Desk) -> None:
+    phone = desk.device("phone")
+    with pytest.raises(SchemaChanged) as error:
+        phone.send(m.Pull(phone.watermark, 100, "phone", "f" * 32))
+    assert error.value.code == "schema_changed"
+
+
+def test_a_policy_that_travels_otherwise_takes_what_was_sent_before_as_it_was_meant() -> None:
+    desk = Desk(SCRIPT, {"farm": Table(merge={"size": "sum"})})
+    phone = desk.device("phone")
+    phone.update("farm", [1], {"size": 2})
+    message = phone.message()
+    desk.hub = type(desk.hub)(desk.database, {"farm": Table()})
+    verdict = desk.hub.handle(ANYONE, message)
+    assert isinstance(verdict, m.Verdict) and verdict.schema == desk.hub.schema.fingerprint
+    assert desk.sql("SELECT size FROM farm") == [(5,)], "a difference is added up"
+
+
+def test_null_where_the_centre_has_a_default_gets_the_default(desk: Desk) -> None:
+    changed(desk, "ALTER TABLE farm ADD COLUMN crop TEXT NOT NULL DEFAULT 'grass'")
+    phone = desk.device("phone")
+    phone.insert("farm", 2, "Dale", 5, None, None)
+    phone.insert("farm", 3, "Ford", 6, None, "oats")
+    verdict = phone.push()
+    assert not verdict.rejected and verdict.digest
+    assert desk.sql("SELECT id, crop FROM farm ORDER BY id") == [(1, "grass"), (2, "grass"), (3, "oats")]

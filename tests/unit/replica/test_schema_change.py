@@ -1,0 +1,317 @@
+"""The centre's tables change while devices have edits: what reaches them by itself (L2, L5, L6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncline.errors import SchemaError
+from syncline.protocol.flows import run
+from syncline.protocol.messages import Group, Snapshot
+from syncline.replica import sync
+from syncline.replica.conflicts import conflicts
+from syncline.replica.made import missing
+from syncline.replica.pending import pending_edits
+from syncline.replica.progress import silent
+from syncline.replica.rejected import rejected
+from tests.support.changing import Changing as World
+from tests.support.device import schema_of
+
+__all__ = ["schema_of"]  # these tests run under every numbering
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "device.db")
+    yield world
+    world.close()
+
+
+def test_l6_a_new_column_arrives_with_its_values_and_pending_edits_stay(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.app.execute("INSERT INTO thing VALUES (9, 'b', 'nine', NULL)")
+    world.alter(
+        "ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 5; UPDATE thing SET size = id * 10"
+    )
+    world.pull()
+    assert [(row["id"], row["note"], row["size"]) for row in world.all("thing")] == [
+        (1, "mine", 10), (2, "n2", 20), (3, "n3", 30), (9, None, 5),
+    ]  # fmt: skip
+    assert pending_edits(world.device) == {"thing": 2}
+    world.app.execute("UPDATE thing SET size = 11 WHERE id = 1")
+    world.sync()
+    (push,) = world.pushed()
+    assert push.schema == world.peer.schema.fingerprint
+    assert pending_edits(world.device) == {}
+
+
+def test_l5_what_changes_while_the_schema_is_followed_is_there_too(world: World) -> None:
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = id")
+
+    def meanwhile(request: object) -> None:
+        if isinstance(request, Snapshot):
+            world.peer.before = lambda request: None
+            world.write("UPDATE thing SET size = 100 WHERE id = 2", "thing")
+
+    world.peer.before = meanwhile
+    world.sync()
+    assert [row["size"] for row in world.all("thing")] == [1, 100, 3]
+
+
+def test_a_new_table_arrives_and_is_captured(world: World) -> None:
+    world.alter("CREATE TABLE tag (id INTEGER PRIMARY KEY, thing INTEGER REFERENCES thing (id), word TEXT);"
+                "INSERT INTO tag VALUES (1, 2, 'red')")  # fmt: skip
+    world.sync()
+    assert world.all("tag") == [{"id": 1, "thing": 2, "word": "red"}]
+    world.app.execute("INSERT INTO tag VALUES (2, 1, 'blue')")
+    assert pending_edits(world.device) == {"tag": 1}
+
+
+def test_l2_edits_of_a_dropped_column_are_kept_and_the_rest_stays_pending(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine', title = 'uno' WHERE id = 1")
+    world.app.execute("UPDATE thing SET note = 'only' WHERE id = 2")
+    world.app.execute("INSERT INTO thing VALUES (9, 'b', 'nine', 'new')")
+    world.alter("ALTER TABLE thing DROP COLUMN note")
+    world.pull()
+    found = {edit.key: (edit.code, edit.values, edit.base) for edit in rejected(world.device)}
+    assert found == {
+        (1,): ("column_dropped", {"note": "mine"}, {"note": "n1"}),
+        (2,): ("column_dropped", {"note": "only"}, {"note": "n2"}),
+        (9,): ("column_dropped", {"note": "new"}, {"note": None}),
+    }
+    assert pending_edits(world.device) == {"thing": 2}
+    assert [row["note"] for row in world.all("thing")] == ["mine", "only", "n3", "new"]
+    world.app.execute("UPDATE thing SET note = 'nobody hears of it' WHERE id = 3")
+    assert pending_edits(world.device) == {"thing": 2}
+
+
+def test_l2_edits_of_a_dropped_table_are_kept(world: World) -> None:
+    world.app.execute("UPDATE thing SET title = 'uno' WHERE id = 1")
+    world.app.execute("INSERT INTO thing VALUES (9, 'b', 'nine', 'new')")
+    world.app.execute("DELETE FROM thing WHERE id = 3")
+    world.alter("DROP TABLE thing")
+    world.pull()
+    found = {edit.key: (edit.op, edit.code, edit.values.get("title")) for edit in rejected(world.device)}
+    assert found == {
+        (1,): ("U", "table_dropped", "uno"),
+        (9,): ("I", "table_dropped", "nine"),
+        (3,): ("D", "table_dropped", None),
+    }
+    assert len(world.all("thing")) == 3 and list(world.store.numbers()) == ["owner"]
+
+
+def test_l2_a_verdict_of_a_new_schema_is_taken_in_with_it(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = id")
+    run(sync.push(world.device, silent), world.peer)
+    assert [(row["note"], row["size"]) for row in world.all("thing")] == [("mine", 1), ("n2", 2), ("n3", 3)]
+    assert pending_edits(world.device) == {}
+    assert world.pushed()[0].schema != world.peer.schema.fingerprint
+
+
+def test_a_renamed_column_keeps_its_name_here(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing RENAME COLUMN note TO remark", {"thing": {"remark": "note"}})
+    world.write("UPDATE thing SET remark = 'theirs' WHERE id = 2", "thing")
+    world.pull()
+    assert [row["note"] for row in world.all("thing")] == ["mine", "theirs", "n3"]
+    assert world.device.hub == world.peer.schema
+
+
+def test_a_renamed_table_keeps_its_name_here(world: World) -> None:
+    world.alter("ALTER TABLE owner RENAME TO person", person="owner")
+    world.write("UPDATE person SET name = 'Bo' WHERE id = 'b'", "person")
+    world.sync()
+    assert [row["name"] for row in world.all("owner")] == ["Ada", "Bo"]
+    world.app.execute("UPDATE owner SET name = 'Eve' WHERE id = 'a'")
+    assert pending_edits(world.device) == {"owner": 1}
+
+
+CHANGES = """
+ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 5;
+UPDATE thing SET size = id * 10;
+ALTER TABLE thing DROP COLUMN note;
+CREATE TABLE tag (id INTEGER PRIMARY KEY, word TEXT);
+INSERT INTO tag VALUES (1, 'red');
+"""
+
+
+def test_l2_a_kill_at_any_statement_leaves_the_old_state_and_the_next_sync_does_it_again(
+    tmp_path: Path,
+) -> None:
+    for countdown in range(10_000):
+        world = World(tmp_path / f"device{countdown}.db")
+        world.app.execute("UPDATE thing SET note = 'mine', title = 'uno' WHERE id = 1")
+        world.alter(CHANGES)
+        world.store.countdown = countdown
+        crashed = False
+        try:
+            world.pull()
+        except BaseException as error:
+            assert type(error).__name__ == "Crash", error
+            crashed = True
+        world.store.countdown = None
+        if crashed:
+            names = [row[1] for row in world.app.execute("PRAGMA table_info(thing)")]
+            state = world.store.state().fingerprint == world.peer.schema.fingerprint
+            assert ("size" in names) == state
+            world.pull()
+        assert [(row["title"], row["size"]) for row in world.all("thing")] == [
+            ("uno", 10), ("two", 20), ("three", 30),
+        ]  # fmt: skip
+        assert world.all("tag") == [{"id": 1, "word": "red"}]
+        assert [edit.values for edit in rejected(world.device)] == [{"note": "mine"}]
+        assert pending_edits(world.device) == {"thing": 1}
+        assert world.app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        world.close()
+        if not crashed:
+            return
+    raise AssertionError("it never ended")
+
+
+def described(world: World, table: str) -> dict[str, tuple[str, int]]:
+    """Type and NOT NULL by column, as the file has them."""
+    return {row[1]: (row[2], row[3]) for row in world.app.execute(f"PRAGMA table_info({table})")}
+
+
+REBUILD = """
+CREATE TABLE thing_2 (id INTEGER PRIMARY KEY, owner TEXT, title TEXT, note TEXT{more});
+INSERT INTO thing_2 (id, owner, title, note) SELECT id, owner, title, note FROM thing;
+DROP TABLE thing;
+ALTER TABLE thing_2 RENAME TO thing;
+"""
+
+
+def test_what_the_centre_asks_no_longer_this_file_does_not_ask_either(world: World) -> None:
+    world.alter(REBUILD.format(more=""))
+    world.write("UPDATE thing SET title = NULL, owner = 'nobody' WHERE id = 2", "thing")
+    world.sync()
+    assert world.all("thing")[1] == {"id": 2, "owner": "nobody", "title": None, "note": "n2"}
+    assert world.app.execute("PRAGMA foreign_key_list(thing)").fetchall() == []
+    assert world.app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert described(world, "thing") == {
+        "id": ("INTEGER", 0), "owner": ("TEXT", 0), "title": ("TEXT", 0), "note": ("TEXT", 0),
+    }  # fmt: skip
+
+
+def test_a_wider_type_of_another_affinity_has_its_values_anew(world: World) -> None:
+    world.app.execute("UPDATE owner SET score = 15 WHERE id = 'a'")
+    world.alter(
+        "CREATE TABLE o (id TEXT PRIMARY KEY, name TEXT, score DECIMAL_TEXT);"
+        "INSERT INTO o SELECT id, name, score || '.50' FROM owner; DROP TABLE owner;"
+        "ALTER TABLE o RENAME TO owner"
+    )
+    world.app.execute("CREATE INDEX own ON owner (score)")
+    world.pull()
+    assert described(world, "owner")["score"] == ("DECIMAL_TEXT", 0)
+    assert [row["score"] for row in world.all("owner")] == ["15", "20.50"]
+    assert world.app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_dropped_column_that_must_have_a_value_gets_one_that_says_nothing(world: World) -> None:
+    world.alter("ALTER TABLE thing DROP COLUMN title")
+    world.write("INSERT INTO thing VALUES (7, 'a', 'seven')", "thing")
+    world.sync()
+    assert world.all("thing")[-1] == {"id": 7, "owner": "a", "title": "", "note": "seven"}
+
+
+def test_indexes_come_and_go(world: World) -> None:
+    world.alter("CREATE INDEX by_title ON thing (title); CREATE UNIQUE INDEX one_note ON thing (note)")
+    world.sync()
+    names = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql <> '' AND name NOT GLOB '_sync*'"
+    assert {name for (name,) in world.app.execute(names)} == {"by_title", "one_note"}
+    world.app.execute("CREATE INDEX own ON thing (title, note)")
+    world.alter("DROP INDEX by_title")
+    world.sync()
+    assert {name for (name,) in world.app.execute(names)} == {"own", "one_note"}
+
+
+def test_a_unique_index_that_pending_edits_stand_in_the_way_of_is_left_out(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'n2' WHERE id = 1")
+    world.alter("CREATE UNIQUE INDEX one_note ON thing (note)")
+    world.pull()
+    assert [index.name for index in missing(world.device)] == ["one_note"]
+    assert pending_edits(world.device) == {"thing": 1}
+
+
+def test_an_index_of_a_renamed_column_has_its_name_here(world: World) -> None:
+    world.alter(
+        "ALTER TABLE thing RENAME COLUMN note TO remark; ALTER TABLE thing RENAME TO item;"
+        "CREATE INDEX by_remark ON item (remark)",
+        {"item": {"remark": "note"}},
+        item="thing",
+    )
+    world.sync()
+    assert world.app.execute("PRAGMA index_info(by_remark)").fetchall() == [(0, 3, "note")]
+
+
+def test_a_column_that_the_application_had_before_the_centre_is_adopted(world: World) -> None:
+    world.app.execute("ALTER TABLE thing ADD COLUMN size INTEGER")
+    world.app.execute("UPDATE thing SET size = id * 10 WHERE id < 3")
+    world.alter("ALTER TABLE thing ADD COLUMN size INT; UPDATE thing SET size = 10")
+    world.sync()
+    assert [row["size"] for row in world.all("thing")] == [10, 10, 10]
+    (note,) = conflicts(world.store, open_only=False)
+    assert (note.key, note.column, note.sent, note.hub) == ([2], "size", 20, 10)
+    assert note.columns == [world.peer.schema.table("thing").column("size").number]
+
+
+def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(world: World) -> None:
+    world.app.execute("ALTER TABLE thing ADD COLUMN size TEXT")
+    world.app.execute("UPDATE thing SET size = 'L', note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER")
+    with pytest.raises(SchemaError) as caught:
+        world.pull()
+    assert caught.value.code == "column_taken"
+    assert world.all("thing")[0]["size"] == "L" and pending_edits(world.device) == {"thing": 1}
+    world.app.execute("ALTER TABLE thing RENAME COLUMN size TO size_here")
+    world.pull()
+    assert (world.all("thing")[0]["size_here"], world.all("thing")[0]["size"]) == ("L", None)
+
+
+def test_a_table_of_the_application_keeps_its_name_and_the_sync_goes_on(world: World) -> None:
+    world.app.execute("CREATE TABLE tag (own TEXT)")
+    world.alter("CREATE TABLE tag (id INTEGER PRIMARY KEY); ALTER TABLE thing ADD COLUMN size INTEGER")
+    world.sync()
+    assert world.all("tag") == [] and "size" in world.all("thing")[0]
+    assert "tag" not in world.store.numbers()
+
+
+def test_a_new_column_whose_name_an_old_one_still_has_gets_another(world: World) -> None:
+    world.alter("ALTER TABLE thing RENAME COLUMN note TO remark", {"thing": {"remark": "note"}})
+    world.sync()
+    world.alter("ALTER TABLE thing ADD COLUMN note TEXT; UPDATE thing SET note = 'new'")
+    world.sync()
+    assert [(row["note"], row["note_2"]) for row in world.all("thing")] == [
+        ("n1", "new"), ("n2", "new"), ("n3", "new"),
+    ]  # fmt: skip
+
+
+def test_l2_a_hidden_row_keeps_its_edits_and_has_the_new_column(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.peer.news.append([Group(world.peer.schema.number_of("thing"), "D", [], [[1]])])
+    world.pull()
+    assert [row["id"] for row in world.all("thing")] == [2, 3]
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 5; UPDATE thing SET size = 7")
+    world.pull()
+    world.write("UPDATE thing SET title = 'back' WHERE id = 1", "thing")
+    world.pull()
+    assert world.all("thing")[0] == {"id": 1, "owner": "a", "title": "back", "note": "mine", "size": 7}
+
+
+def test_a_schema_that_changes_again_while_it_is_followed_is_followed_too(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
+    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = id")
+
+    def again(request: object) -> None:
+        if isinstance(request, Snapshot):
+            world.peer.before = lambda request: None
+            world.alter("ALTER TABLE thing ADD COLUMN weight INTEGER; UPDATE thing SET weight = id * 2")
+
+    world.peer.before = again
+    world.sync()
+    assert [(row["note"], row["size"], row["weight"]) for row in world.all("thing")] == [
+        ("mine", 1, 2), ("n2", 2, 4), ("n3", 3, 6),
+    ]  # fmt: skip

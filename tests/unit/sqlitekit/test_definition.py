@@ -1,0 +1,84 @@
+"""CREATE TABLE and CREATE INDEX are changed by their tokens, and SQLite reads the result."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from syncline.sqlitekit.definition import (
+    index_name,
+    renamed_index,
+    with_type,
+    without_foreign_key,
+    without_not_null,
+)
+
+TABLE = """CREATE TABLE "odd, name" ( -- NOT NULL, in a comment
+    id INTEGER PRIMARY KEY,
+    [a b] TEXT CONSTRAINT x NOT NULL ON CONFLICT ABORT DEFAULT 'NOT NULL, (' COLLATE NOCASE,
+    "c" DECIMAL(10, 2) NOT NULL CHECK (c IS NOT NULL AND (c > 0)),
+    d TEXT NOT NULL CONSTRAINT y REFERENCES p (id) ON DELETE SET NULL ON UPDATE CASCADE NOT DEFERRABLE UNIQUE,
+    e TEXT REFERENCES p DEFERRABLE INITIALLY DEFERRED NOT NULL,
+    f,
+    CONSTRAINT two FOREIGN KEY (e, f) REFERENCES q (a, b) ON DELETE NO ACTION MATCH FULL,
+    UNIQUE (f, "c") FOREIGN KEY (f) REFERENCES p (id) /* without a comma */
+)"""
+
+
+def facts(sql: str) -> tuple[dict[str, tuple[str, int]], set[tuple[str, str]]]:
+    """Type and NOT NULL by column; child column and parent of each foreign key."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(sql)
+        columns = {row[1]: (row[2], row[3]) for row in connection.execute("PRAGMA table_info('odd, name')")}
+        keys = {(row[3], row[2]) for row in connection.execute("PRAGMA foreign_key_list('odd, name')")}
+        uniques = list(connection.execute("PRAGMA index_list('odd, name')"))
+    assert len(uniques) == 2, "nothing else has gone"
+    return columns, keys
+
+
+ALL = facts(TABLE)
+
+
+@pytest.mark.parametrize("column", ["a b", "c", "d", "e"])
+def test_not_null_leaves_one_column_alone(column: str) -> None:
+    columns, keys = facts(without_not_null(TABLE, column.upper()))
+    assert keys == ALL[1]
+    assert columns == ALL[0] | {column: (ALL[0][column][0], 0)}
+
+
+@pytest.mark.parametrize("column", ["id", "f", "no such column"])
+def test_what_is_not_there_is_not_taken_away(column: str) -> None:
+    assert without_not_null(TABLE, column) == TABLE
+    assert without_foreign_key(TABLE, [column]) == TABLE or column == "f"
+
+
+@pytest.mark.parametrize(
+    ("columns", "gone"),
+    [
+        (["d"], {("d", "p")}),
+        (["e"], {("e", "p")}),
+        (["E", "F"], {("e", "q"), ("f", "q")}),
+        (["f"], {("f", "p")}),
+        (["f", "e"], set()),
+    ],
+)
+def test_a_foreign_key_goes_and_nothing_else(columns: list[str], gone: set[tuple[str, str]]) -> None:
+    found, keys = facts(without_foreign_key(TABLE, columns))
+    assert (found, keys) == (ALL[0], ALL[1] - gone)
+
+
+@pytest.mark.parametrize(("column", "required"), [("a b", 1), ("c", 1), ("f", 0)])
+def test_a_type_is_another_one(column: str, required: int) -> None:
+    columns, keys = facts(with_type(TABLE, column, "BIG (1, 2)"))
+    assert (columns, keys) == (ALL[0] | {column: ("BIG (1, 2)", required)}, ALL[1])
+
+
+def test_an_index_is_named_and_renamed() -> None:
+    sql = """CREATE UNIQUE INDEX main."my ix" ON t (a, lower(lower), "b" COLLATE b DESC) WHERE a > 'a'"""
+    assert index_name(sql) == "my ix"
+    renamed = renamed_index(sql, '"n"', '"u"', {"a": '"x"', "b": '"y"', "lower": '"z"'})
+    assert renamed == (
+        """CREATE UNIQUE INDEX main."n" ON "u" ("x", lower("z"), "y" COLLATE b DESC) WHERE "x" > 'a'"""
+    )
