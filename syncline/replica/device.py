@@ -95,6 +95,13 @@ class Device:
             raise StoreError(f"{self.store.path} does not know the table with number {table}")
         return len(found.key)
 
+    def column_name(self, table: int, column: int) -> str:
+        """What a value column is called here, also one that the hub has no more."""
+        found = self.known(table)
+        if found is not None and column in found.values:
+            return found.values[column].name
+        return self.retired.name(table, column) or f"column {column}"
+
     def limits(self) -> Limits:
         """The hub's limits as last registered."""
         kept = self.store.state().limits
