@@ -33,8 +33,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """A unique index: (column or None for an expression, collation) in order. `sql` is its CREATE INDEX, None
-    where the table's own definition makes it."""
+    """A unique index: (column or None for an expression, collation) in order. `sql` is its CREATE INDEX if it
+    has expressions."""
 
     name: str
     columns: tuple[tuple[str | None, str], ...]
@@ -134,10 +134,16 @@ def read_uniques(ask: Ask, table: str) -> list[Unique]:
         if unique:
             rows = list(ask(f"PRAGMA index_xinfo({quote(name)})"))
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
-            texts = ask("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,))
-            sql = next((sql for (sql,) in texts), None)
-            found.append(Unique(name, columns, bool(partial), origin == "pk", sql))
+            plain = all(column is not None for column, _ in columns)
+            found.append(
+                Unique(name, columns, bool(partial), origin == "pk", None if plain else _text_of(ask, name))
+            )
     return found
+
+
+def _text_of(ask: Ask, index: str) -> str:
+    ((sql,),) = ask("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (index,))
+    return str(sql)
 
 
 def has_rowid(ask: Ask, index: str) -> bool:
