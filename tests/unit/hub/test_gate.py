@@ -304,15 +304,15 @@ def test_a_device_that_was_locked_out_neither_lists_nor_resolves_nor_registers(
 
 def test_the_gate_asks_the_database_nothing_that_was_not_asked_anyway(desk: Desk) -> None:
     """A push with its pull reads the replica's record once in each of its two transactions."""
-    known: Any = desk.hub.handle(ANN, m.Register("r1"))
+    known: Any = desk.hub.handle(ANN, m.Register("r1", desk.hub.schema.fingerprint))
     body, digest = seal([m.PushGroup(0, "U", [0], [[1, "y"]], [(desk.now + 5_000) << 16])])
     pull = m.Pull(known.watermark, 100, "r1", known.schema)
     push = m.Push("r1", 1, known.schema, [known.watermark], digest, Raw(body), [], pull)
     asked: list[str] = []
     with desk.database.write() as transaction:
-        connection = transaction.connection
+        connection = transaction.rows.connection
     connection.set_trace_callback(asked.append)
     desk.hub.handle(ANN, push)
     connection.set_trace_callback(None)
-    reads = [sql for sql in asked if sql.startswith("SELECT") and "_sync_hub_client" in sql]
+    reads = [sql for sql in asked if sql.startswith("SELECT") and "_sync_hub_clients" in sql]
     assert len(asked) > len(reads) == 2

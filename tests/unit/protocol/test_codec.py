@@ -108,7 +108,7 @@ def test_nan_travels_in_json() -> None:
 
 
 def test_a_pull_with_nothing_new_is_small() -> None:
-    assert len(packed(messages.Changes())) == 7
+    assert len(packed(messages.Changes())) == 8
     assert len(codec.encode(messages.Changes(), Form.JSON)) <= 100
 
 

@@ -49,8 +49,8 @@ def test_a_version_without_a_section_is_missed(history: ModuleType) -> None:
 def test_the_hash_sees_names_order_types_bounds_defaults_unions_and_routes(history: ModuleType) -> None:
     lines = list(history.shape())
     pull = lines.index("record Pull")
-    assert [line.split(":")[0].strip() for line in lines[pull + 1 : pull + 6]] == [
-        *("after", "limit", "replica", "schema", "version")
+    assert [line.split(":")[0].strip() for line in lines[pull + 1 : pull + 7]] == [
+        *("after", "limit", "replica", "schema", "pending", "version")
     ]
     assert "  limit: int(ge=1, le=9223372036854775807) = 20000" in lines
     assert "  image: list[Any] | NoneType" in lines
