@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from syncline.databases.base import LAYOUT
 from syncline.databases.sqlite import open_database
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Database
@@ -50,7 +49,7 @@ def test_an_old_layout_is_refused_and_the_remedy_works(old: Database) -> None:
         lambda: old.catalogue.prepare(old.catalogue.reflect(None)),
     ]
     for attempt in attempts:
-        with pytest.raises(NotPrepared, match=f"layout 1, this version {LAYOUT}") as caught:
+        with pytest.raises(NotPrepared, match="the layout of a preview") as caught:
             attempt()
         assert "syncline init syncline.toml --remove" in caught.value.remedy
     assert old.catalogue.remove().statements
