@@ -1,4 +1,4 @@
-"""Random histories in which the centre's tables change: devices that follow, lag behind, crash, lose messages.
+"""Random histories in which the centre's tables change; devices follow, lag behind, crash, lose messages.
 
 In the end every device has what the centre has in the tables and columns that it follows (L5), nothing is
 pending, no file breaks a foreign key, and every edit of a device is in the centre or kept as rejected (L2).
@@ -118,7 +118,8 @@ class World:
             case "default":
                 script = f"ALTER TABLE {table} ADD COLUMN {fresh} TEXT NOT NULL DEFAULT 'd'"
             case "table":
-                script = f"CREATE TABLE {fresh} (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO {fresh} VALUES (1, 'x')"
+                script = f"CREATE TABLE {fresh} (id INTEGER PRIMARY KEY, x TEXT);"
+                script += f"INSERT INTO {fresh} VALUES (1, 'x')"
             case "index":
                 script = f"CREATE INDEX {fresh} ON {table} ({', '.join(columns)})"
             case "rename":
@@ -196,7 +197,7 @@ class World:
             assert {edit.code for edit in rejected(device)} <= {
                 "column_dropped",
                 "table_dropped",
-                "foreign_key",
+                "foreign_key_violation",
             }
 
     def close(self) -> None:
