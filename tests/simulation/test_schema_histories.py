@@ -60,7 +60,8 @@ class Phone:
             for row in self.app.execute(f'PRAGMA table_info("{table}")')
             if not row[5] and row[1] != "farm" and not row[1].startswith("_")
         ]
-        where = f'rowid = (SELECT rowid FROM "{table}" ORDER BY random() LIMIT 1)'
+        rows = [row[0] for row in self.app.execute(f'SELECT id FROM "{table}" ORDER BY id')]
+        where = f"id = {self.rng.choice(rows) if rows else 0}"
         kind = self.rng.choice("IUUUD")
         with suppress(sqlite3.OperationalError):  # locked for a moment
             if kind == "I":
