@@ -11,22 +11,20 @@ is not noticed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.errors import SchemaError
-from syncline.replica.indexes import ROWIDS, Column, Term, columns_of, unique_terms
+from syncline.model.masks import WORD_BITS
+from syncline.replica.indexes import ROWIDS, columns_of, uniques_of
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries, quote
-
-MASK_BITS = 62
-"""Columns a mask integer holds: an SQLite integer without its sign, and one to spare."""
+from syncline.sqlitekit.indexes import index_terms, same
+from syncline.sqlitekit.tables import Column, Unique
 
 KINDS = ("insert", "update", "rekey", "delete", "replace", "displace")
 _NOW = "julianday('now')"
 _QUERIES = queries("syncline.replica", "capture.sql")
-_CONVERTING = re.compile("INT|CHAR|CLOB|TEXT")
 
 
 def install(store: Store, t: Statements) -> None:
@@ -126,7 +124,7 @@ def build(store: Store, t: Statements) -> dict[str, str]:
     update = _on_update(t, columns)
     if update is not None:
         made["update"] = update
-    uniques = unique_terms(store, t.table.name)
+    uniques = uniques_of(store, t.table.name)
     made["replace"] = _on_replace(t, columns, uniques)
     made["displace"] = _on_displace(t, columns, uniques)
     return made
@@ -166,9 +164,9 @@ def differs(column: Column, old: str = "OLD", new: str = "NEW") -> str:
     A column whose type converts what is stored cannot hold equal values of two classes. One without
     affinity (sqlite.org/datatype3.html, section 3.1), or of type ANY, can: 1 and 1.0.
     """
-    name, declared = quote(column.name), column.declared.upper()
+    name = quote(column.name)
     unequal = f"{old}.{name} IS NOT {new}.{name} COLLATE BINARY"
-    if declared in ("", "ANY") or ("BLOB" in declared and not _CONVERTING.search(declared)):
+    if not column.affinity:
         return f"({unequal} OR typeof({old}.{name}) <> typeof({new}.{name}))"
     return unequal
 
@@ -212,8 +210,8 @@ def _on_update(t: Statements, columns: dict[str, Column]) -> str | None:
 
 
 def _mask(changed: dict[int, str], part: int) -> str:
-    first = part * MASK_BITS
-    bits = [f"(({test}) << {i - first})" for i, test in changed.items() if first <= i < first + MASK_BITS]
+    first = part * WORD_BITS
+    bits = [f"(({test}) << {i - first})" for i, test in changed.items() if first <= i < first + WORD_BITS]
     return " | ".join(bits) or "0"
 
 
@@ -223,21 +221,21 @@ def _on_rekey(t: Statements, columns: dict[str, Column]) -> str:
     return _trigger(t, "rekey", f"AFTER UPDATE OF {_names(t.table.key)}", _rekeyed(t, columns), body)
 
 
-def _on_replace(t: Statements, columns: dict[str, Column], uniques: Sequence[tuple[Term, ...]]) -> str:
+def _on_replace(t: Statements, columns: dict[str, Column], uniques: Sequence[Unique]) -> str:
     """Before an insert: the rows that a REPLACE would delete."""
-    hits = [_same_key(t), *(_same_unique(terms, columns) for terms in uniques)]
+    hits = [_same_key(t), *(same(index_terms(columns, unique, "r")) for unique in uniques)]
     when = " OR ".join(_exists(t, hit) for hit in hits)
     return _trigger(t, "replace", "BEFORE INSERT", when, [_maybe(t, hit) for hit in hits])
 
 
-def _on_displace(t: Statements, columns: dict[str, Column], uniques: Sequence[tuple[Term, ...]]) -> str:
+def _on_displace(t: Statements, columns: dict[str, Column], uniques: Sequence[Unique]) -> str:
     """Before an update that changes a key or unique value: the other rows a REPLACE would delete."""
     other = "(" + " OR ".join(f"r.{name} IS NOT OLD.{name} COLLATE BINARY" for name in t.keys) + ")"
     hits = [f"{_rekeyed(t, columns)} AND {_same_key(t)} AND {other}"]
-    hits += [f"{_same_unique(terms, columns)} AND {other}" for terms in uniques]
-    terms = [term for unique in uniques for term in unique]
-    plain = all(term.column in columns and not columns[term.column].generated for term in terms)
-    touched = [*t.table.key, *(term.column for term in terms if term.column is not None)]
+    hits += [f"{same(index_terms(columns, unique, 'r'))} AND {other}" for unique in uniques]
+    names = [name for unique in uniques for name, _ in unique.columns]
+    plain = all(name in columns and not columns[name].generated for name in names)
+    touched = [*t.table.key, *(name for name in names if name is not None)]
     event = f"BEFORE UPDATE OF {_names(touched)}" if plain else "BEFORE UPDATE"
     when = " OR ".join(_exists(t, hit) for hit in hits)
     return _trigger(t, "displace", event, when, [_maybe(t, hit) for hit in hits])
@@ -254,15 +252,3 @@ def _maybe(t: Statements, hit: str) -> str:
 
 def _same_key(t: Statements) -> str:
     return " AND ".join(f"r.{name} = NEW.{name}" for name in t.keys)
-
-
-def _same_unique(terms: Sequence[Term], columns: dict[str, Column]) -> str:
-    row = ", ".join(f"NEW.{quote(name)} AS {quote(name)}" for name in columns)
-    tests = []
-    for term in terms:
-        if term.column is not None:
-            name = quote(term.column)
-            tests.append(f"r.{name} = NEW.{name} COLLATE {quote(term.collation)}")
-        else:
-            tests.append(f"({term.expression}) = (SELECT {term.expression} FROM (SELECT {row}))")
-    return " AND ".join(tests)

@@ -9,10 +9,11 @@ from operator import itemgetter
 from typing import NamedTuple, cast
 
 from syncline.errors import ValueRefused
+from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.overlay import Key, kind_of, read_image
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
 NOTHING: Mapping[int, Value] = {}
@@ -173,7 +174,7 @@ class Chains:
         for number, entries in groupby(rows, itemgetter(0)):
             edits: list[Edit] = []
             for entry in entries:
-                mask = entry[4] or 0 if keys == 5 else joined_mask([part or 0 for part in entry[4:keys]])
+                mask = entry[4] or 0 if keys == 5 else join_mask([part or 0 for part in entry[4:keys]])
                 old = dict(zip(columns, entry[olds:], strict=True)) if columns else NOTHING
                 edits.append(Edit(entry[1], mask, entry[2], entry[3], old))
             key = entry[keys:olds]

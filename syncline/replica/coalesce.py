@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 from syncline.errors import ValueRefused
+from syncline.model.masks import WORD_BITS, join_mask
 from syncline.model.values import subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.alike import BATCH, Alike, picked
-from syncline.replica.capture import MASK_BITS
 from syncline.replica.chains import MASKS, Batch, Chains, Refused, Shape
 from syncline.replica.clocks import make_clock
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
 _BODY, _HLC, _CHECKPOINT = itemgetter(slice(None, -2)), itemgetter(-2), itemgetter(-1)
@@ -54,7 +54,7 @@ class Coalescing:
         masks = ", ".join(self._t.masks)
         sql = f"SELECT DISTINCT op, typeof(at), {masks} FROM {self._t.log} WHERE seq <= ?"
         found = self._store.rows(sql, (self._cut,))
-        shapes = {(op, joined_mask([part or 0 for part in parts])) for op, _, *parts in found}
+        shapes = {(op, join_mask([part or 0 for part in parts])) for op, _, *parts in found}
         return shapes, any(kind == "integer" for _, kind, *_ in found)
 
     def _alike(self, op: PushOp, mask: int) -> Iterator[Batch]:
@@ -98,7 +98,7 @@ class Coalescing:
         columns, names = picked(t, op, mask)
         row = "" if op == "D" else f" CROSS JOIN {t.name} t ON {t.row_key('t', 'l')}"
         same = "".join(
-            f" AND l.{name} = {mask >> MASK_BITS * part & (1 << MASK_BITS) - 1}"
+            f" AND l.{name} = {mask >> WORD_BITS * part & (1 << WORD_BITS) - 1}"
             for part, name in enumerate(t.masks if op == "U" else ())
         )
         sql = (

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
 from syncline.replica.offer import as_offered, is_offered
 from syncline.replica.overlay import Key, Overlay, Pending
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 
 SMALL = 16 * 1024
 """Bytes of details that are sent without being asked for."""
@@ -104,7 +105,7 @@ def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list
         if entry.op == "I":  # before it the row was parked, or not there at all
             image = Overlay(device.store).parked(t, pending.key)
         elif entry.op == "U":
-            mask = joined_mask(row[: len(t.masks)])
+            mask = join_mask(row[: len(t.masks)])
             image = list(image or [None] * len(old))
             for i in indices_of(mask):
                 place = t.table.places[i]

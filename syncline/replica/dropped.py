@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from syncline.errors import ValueRefused
+from syncline.model.masks import split_mask
 from syncline.model.values import Value, indices_of, mask_of, subtract
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.rejected import Reason, keep_rejected
-from syncline.replica.statements import Statements, split_mask
+from syncline.replica.statements import Statements
 from syncline.replica.work import Work
 
 BATCH = 5_000
@@ -27,7 +28,11 @@ def drop_edits_of(work: Work, t: Statements, gone: Sequence[int]) -> None:
     """Edits of these columns leave the log of a table, as rejected ones. Inside the transaction that
     migrates, while no push is in flight and after `pending.settle`. `t` still has the columns."""
     touched = mask_of(gone)
-    bits = [f"{name} & {part}" for name, part in zip(t.masks, split_mask(touched), strict=False) if part]
+    bits = [
+        f"{name} & {part}"
+        for name, part in zip(t.masks, split_mask(touched, len(t.masks)), strict=False)
+        if part
+    ]
     where = " OR ".join(["op IN ('I', 'D')", *(f"({bit}) <> 0" for bit in bits)])
     for rows, bases in _edited(work, t, where):
         for row, base in zip(rows, bases, strict=True):
@@ -119,7 +124,7 @@ def _sent(t: Statements, row: Pending, column: int, image: Sequence[Value], base
 
 def _clear(work: Work, t: Statements, gone: int) -> None:
     """The columns' bits leave the log, and entries that have no other."""
-    parts = dict(zip(t.masks, split_mask(gone), strict=False))
+    parts = dict(zip(t.masks, split_mask(gone, len(t.masks)), strict=False))
     changes = ", ".join(f"{name} = {name} & ~{part}" for name, part in parts.items() if part)
     if changes:
         work.store.execute(f"UPDATE {t.log} SET {changes} WHERE op = 'U'")

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ValueRefused
+from syncline.model.masks import join_mask
 from syncline.model.values import Row, Value, add, identical, indices_of, subtract
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
 Key = tuple[Value, ...]
@@ -205,7 +206,7 @@ class Overlay:
         ):
             width = len(t.masks)
             olds = {int(name[1:]): value for name, value in zip(old, rest[width:], strict=True)}
-            rows[number].entries.append(Entry(seq, op, joined_mask(rest[:width]), olds))
+            rows[number].entries.append(Entry(seq, op, join_mask(rest[:width]), olds))
 
     def load_keys(self, t: Statements, keys: Sequence[Key]) -> None:
         """Fill the temporary table _sync_keys_<n> (i, k0, k1, ...) for joins."""
@@ -238,7 +239,7 @@ class Overlay:
             if op == "I":
                 found[number].clear()
             else:
-                mask = joined_mask(rest[:width]) if op == "U" else t.table.all_mask
+                mask = join_mask(rest[:width]) if op == "U" else t.table.all_mask
                 found[number].update({i: rest[width + places[i]] for i in indices_of(mask)})
         return found
 

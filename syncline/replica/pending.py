@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
+from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of
 from syncline.replica.device import Device
 from syncline.replica.reports import LogEntry
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack
 
 _AT = (
@@ -134,7 +135,7 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
             if op == "M" and seq not in deletes:
                 continue
             masks, values = rest[: len(t.masks)], rest[len(t.masks) :]
-            shown = {"U": joined_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
+            shown = {"U": join_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
             old = {t.table.values[i].name: values[t.arity + t.table.places[i]] for i in indices_of(shown)}
             name = "D" if op == "M" else op
             yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)

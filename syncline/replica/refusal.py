@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syncline.model.masks import join_mask
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
 from syncline.replica.chains import Refused
@@ -19,7 +20,7 @@ from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.removal import parents_key
 from syncline.replica.rows import placeholder, write_row
-from syncline.replica.statements import Statements, joined_mask
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
 from syncline.replica.work import Work, load_held, save_held
 
@@ -112,7 +113,7 @@ def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Ed
             if key not in keys:
                 continue
             masks, old = row[t.arity + 1 :][: len(t.masks)], row[t.arity + 1 + len(t.masks) :]
-            mask = {"I": 0, "U": joined_mask([part or 0 for part in masks])}.get(op, t.table.all_mask)
+            mask = {"I": 0, "U": join_mask([part or 0 for part in masks])}.get(op, t.table.all_mask)
             before = found.get(key, Edits((), {}))
             base = {i: old[t.table.places[i]] for i in indices_of(mask)} | before.base
             found[key] = Edits((*before.ops, op), base)

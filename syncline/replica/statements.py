@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from syncline.model.masks import words_for
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, indices_of, mask_of
 from syncline.replica.store import log_name, quote
@@ -130,8 +131,8 @@ class Statements:
 
     @cached_property
     def masks(self) -> list[str]:
-        """The log's mask columns, one for 62 numbers of value columns."""
-        return mask_columns(self.table.bits)
+        """The log's mask columns, one for 62 value columns: mask1, mask2, ..."""
+        return [f"mask{i + 1}" for i in range(words_for(self.table.bits))]
 
     def old_columns(self, mask: int) -> list[str]:
         """The log's columns with the former values of these value columns."""
@@ -143,18 +144,3 @@ class Statements:
             assert callable(text)
             self._made[place] = text()
         return self._made[place]
-
-
-def mask_columns(bits: int) -> list[str]:
-    """mask1, mask2, ... as many as a mask of so many bits needs."""
-    return [f"mask{i}" for i in range(1, max(1, -(-bits // 62)) + 1)]
-
-
-def joined_mask(parts: Sequence[int | None]) -> int:
-    """One mask from the log's mask columns (NULL in an entry that is no update)."""
-    return sum((part or 0) << 62 * i for i, part in enumerate(parts))
-
-
-def split_mask(mask: int) -> list[int]:
-    """A mask as the log's mask columns have it, as many as it needs; the inverse of `joined_mask`."""
-    return [mask >> 62 * i & (1 << 62) - 1 for i in range(max(1, -(-mask.bit_length() // 62)))]

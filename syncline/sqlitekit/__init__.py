@@ -1,4 +1,5 @@
-"""What is known of SQLite on both sides: the device's file, and a SQLite file as central database.
+"""What is known of SQLite, for whoever works with a SQLite file: a device's, or a central database's.
 
-A leaf: functions of text, without a connection. It knows neither side, nor the model.
+Names and literals, what SQLite says of a table, the terms of its indexes, the numbers of its errors. Asks
+through a function that runs SQL; must not know what is synced, nor hold a connection.
 """

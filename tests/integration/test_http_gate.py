@@ -86,7 +86,7 @@ def url(hub: syncline.Hub, tmp_path: Path) -> Iterator[str]:
 def requests_of(hub: syncline.Hub, replica: str) -> dict[type, m.Request]:
     schema = hub.schema.fingerprint
     with hub.database.read() as transaction:
-        mark = hub._central.mint(transaction.now(), replica)
+        mark = hub._central.mint(transaction.log.now(), replica)
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(replica),
@@ -134,7 +134,9 @@ def test_every_message_is_for_those_of_whom_its_route_says_so(
         assert code not in GATE
         assert status in (200, 404)  # a handler may know no such upload or conflict
     with hub.database.read() as transaction:
-        assert (transaction.client(UNKNOWN) is not None) == (route.registers and who == "unknown replica")
+        assert (transaction.ledger.client(UNKNOWN) is not None) == (
+            route.registers and who == "unknown replica"
+        )
 
 
 @pytest.mark.parametrize("who", WHO)

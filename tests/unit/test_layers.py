@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "syncline"
 
 ALLOWED = {
-    "sqlite3": ("replica/store", "databases/sqlite"),
+    "sqlite3": ("replica/store", "databases/sqlite", "sqlitekit/errors"),
     "apsw": ("replica/store",),
     "psycopg": ("databases/postgresql",),
     "sqlalchemy": ("databases",),

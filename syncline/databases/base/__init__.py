@@ -6,6 +6,7 @@ Must not know any driver, nor the user's tables.
 from syncline.databases.base.dialect import NOW, Dialect, LedgerSession
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.ledger import Ledger
+from syncline.databases.base.pool import Driver, Pool
 from syncline.databases.base.tables import TABLES, Column, Kind, Table
 from syncline.databases.base.transaction import ReadTransaction, WriteTransaction
 
@@ -15,9 +16,11 @@ __all__ = [
     "TABLES",
     "Column",
     "Dialect",
+    "Driver",
     "Kind",
     "Ledger",
     "LedgerSession",
+    "Pool",
     "ReadTransaction",
     "Table",
     "WriteTransaction",

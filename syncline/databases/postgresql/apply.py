@@ -22,11 +22,13 @@ from syncline.databases.postgresql.errors import message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
+from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import queries, split_mask
-from syncline.databases.postgresql.stage import Loaded, Part, place
+from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.stage import Loaded, place
 from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, codes
+from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
 
 

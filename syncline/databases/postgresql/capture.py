@@ -22,8 +22,9 @@ from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sameness import Ground
-from syncline.databases.postgresql.sql import WORD_BITS, dollar, qualified, quote, split_mask
+from syncline.databases.postgresql.sql import dollar, qualified, quote
 from syncline.databases.postgresql.types import Codec
+from syncline.model.masks import WORD_BITS, split_mask
 from syncline.model.values import EVERYTHING
 
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"

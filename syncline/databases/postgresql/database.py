@@ -11,13 +11,13 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from syncline.databases.base import Ledger, ReadTransaction
+from syncline.databases.base import Ledger, Pool, ReadTransaction
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine
 from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.pool import Pool
+from syncline.databases.postgresql.pool import driver
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import LogReader, RowReader
@@ -169,7 +169,7 @@ class PostgresDatabase:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
         self._url, self._tuning = _conninfo(url), tuning or Tuning()
         self.catalogue = PostgresCatalogue(self._transaction, self._tuning)
-        self._pool = Pool(self._connect, self._tuning.pool, WAIT_SECONDS)
+        self._pool = Pool(driver(self._connect), self._tuning.pool, WAIT_SECONDS)
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
             pass
 

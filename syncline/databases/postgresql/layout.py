@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from syncline.databases.postgresql.spelling import Certain, test_of
-from syncline.databases.postgresql.sql import mask_words, qualified, quote
+from syncline.databases.postgresql.sql import qualified, quote
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of
+from syncline.model.masks import mask_columns, words_for
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import mask_of
 
@@ -71,7 +72,7 @@ class Shape:
     @cached_property
     def words(self) -> list[str]:
         """The names of the mask columns in the log."""
-        return mask_words(self.table.bits)
+        return mask_columns(words_for(self.table.bits))
 
     @cached_property
     def arity(self) -> int:

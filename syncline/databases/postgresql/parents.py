@@ -10,9 +10,10 @@ import psycopg
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import refusal_code
 from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
-from syncline.databases.postgresql.stage import Loaded, Part
+from syncline.databases.postgresql.stage import Loaded
 from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.values import Value
 

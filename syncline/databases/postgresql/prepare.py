@@ -18,10 +18,11 @@ from syncline.databases.postgresql.layout import Facts, Layout, Shape
 from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.sameness import Ground, Tracked, ground_of, known_again
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import qualified, queries, quote, split_mask
+from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared, SchemaError
 from syncline.hub.contract import Prepared
+from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema
 from syncline.model.values import EVERYTHING

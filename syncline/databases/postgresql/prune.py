@@ -13,9 +13,10 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import SnapshotPosition, same_place
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import array_of, join_mask, queries
+from syncline.databases.postgresql.sql import array_of, queries
 from syncline.hub.contract import Removed
 from syncline.hub.contract.compaction import LogEntry, covered
+from syncline.model.masks import join_mask
 
 logger = logging.getLogger("syncline.databases.postgresql")
 

@@ -1,4 +1,4 @@
-"""SQL text for PostgreSQL: quoting, masks, and the named queries of the `.sql` files.
+"""SQL text for PostgreSQL: quoting, and the named queries of the `.sql` files.
 
 Identifiers go into text through `quote` alone, values are bound (`$1`). Statements are built once per
 table and shape and kept, so that their text is stable and the server can keep them prepared.
@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syncline.databases.base.text import statements
-
-WORD_BITS = 62
-"""Mask bits per log column: a signed 64-bit integer with room to spare."""
 
 
 def quote(name: str) -> str:
@@ -54,25 +51,6 @@ def array_of(numbers: Iterable[int]) -> str:
 
 def _element(item: str) -> str:
     return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def mask_words(count: int) -> list[str]:
-    """The names of the log columns that hold a mask of `count` bits."""
-    words = max(1, -(-count // WORD_BITS))
-    return ["mask", *(f"mask{number}" for number in range(1, words))]
-
-
-def split_mask(mask: int, words: int) -> list[int]:
-    """A mask as that many log columns hold it."""
-    return [mask >> (WORD_BITS * number) & ((1 << WORD_BITS) - 1) for number in range(words)]
-
-
-def join_mask(words: list[int]) -> int:
-    """The inverse of `split_mask`."""
-    mask = 0
-    for number, word in enumerate(words):
-        mask |= word << (WORD_BITS * number)
-    return mask
 
 
 def queries(file: str) -> dict[str, str]:

@@ -106,25 +106,6 @@ class Loaded:
         return json.dumps([self.texts[row] for row in rows], ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some rows of the stage that is `index`th in the call."""
-
-    index: int
-    loaded: Loaded
-    rows: Sequence[int]
-
-    @property
-    def form(self) -> str:
-        return self.loaded.stage.form
-
-    def over(self, template: str) -> tuple[str, str]:
-        """A statement over these rows, and its `$1`."""
-        if len(self.rows) == len(self.loaded.live):
-            return self.loaded.over(template)
-        return self.loaded.over(template, self.rows[0], self.rows[-1] + 1)
-
-
 def ready(shape: Shape, stage: Stage) -> Loaded:
     """All of `load` that needs no database."""
     codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]

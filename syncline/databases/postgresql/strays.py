@@ -6,7 +6,8 @@ Both are made good by the next `prepare`, in its own transaction, so that they a
 from __future__ import annotations
 
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sql import literal, split_mask
+from syncline.databases.postgresql.sql import literal
+from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 
 

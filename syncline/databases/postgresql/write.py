@@ -16,10 +16,11 @@ from syncline.databases.postgresql.prune import compact, ended, progress, prune
 from syncline.databases.postgresql.read import LogReader, RowReader
 from syncline.databases.postgresql.retention import snapshot_position
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
-from syncline.databases.postgresql.sql import array_of, join_mask, queries
+from syncline.databases.postgresql.sql import array_of, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.errors import Conflict, WatermarkRefused
 from syncline.hub.contract import Outdated, Position, Refusal, Removed, Rival, Stage
+from syncline.model.masks import join_mask
 
 
 class LogWriter(LogReader):

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader, newest
-from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub.contract import Refusal, codes
+from syncline.sqlitekit.sql import commas, quote
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 

@@ -14,20 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from syncline.databases.sqlite.expressions import Term, index_terms
 from syncline.databases.sqlite.layout import Tracked
 from syncline.databases.sqlite.rows import encoded
-from syncline.databases.sqlite.sql import (
-    WALL,
-    WORD_BITS,
-    commas,
-    mask_columns,
-    numbered,
-    quote,
-    split_mask,
-    text,
-)
+from syncline.databases.sqlite.sql import WALL
+from syncline.model.masks import WORD_BITS, mask_columns, split_mask
 from syncline.model.values import EVERYTHING
+from syncline.sqlitekit.indexes import Term, index_terms, moved, same
+from syncline.sqlitekit.sql import commas, literal, numbered, quote
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
@@ -84,7 +77,7 @@ def _log(
 ) -> str:
     columns = ["tbl", "op", "hlc", "origin", "old"]
     columns += numbered("k", tracked.arity) + mask_columns(tracked.words)
-    chosen = [str(tracked.n), text(op), "_sync_hub.clock", "'hub'", old, *tracked.key_of(row), *masks]
+    chosen = [str(tracked.n), literal(op), "_sync_hub.clock", "'hub'", old, *tracked.key_of(row), *masks]
     return (
         f"INSERT INTO _sync_hub_log ({commas(columns)}) SELECT {commas(chosen)} FROM {source} WHERE {where};"
     )
@@ -155,7 +148,7 @@ def _rekey(tracked: Tracked) -> str:
 
 
 def _before_insert(tracked: Tracked) -> str:
-    targets = [_matches(terms) for terms in _unique_terms(tracked)]
+    targets = [same(terms) for terms in _unique_terms(tracked)]
     return _removals(tracked, "before_insert", "BEFORE INSERT", targets)
 
 
@@ -164,8 +157,7 @@ def _before_update(tracked: Tracked) -> str:
     itself = " AND ".join(f"{left} IS {right}" for left, right in pairs)
     targets = []
     for terms in _unique_terms(tracked):
-        moved = " OR ".join(f"{term.old} IS NOT {term.new} COLLATE BINARY" for term in terms)
-        targets.append(f"({moved}) AND {_matches(terms)} AND NOT ({itself})")
+        targets.append(f"({moved(terms)}) AND {same(terms)} AND NOT ({itself})")
     return _removals(tracked, "before_update", "BEFORE UPDATE", targets)
 
 
@@ -183,15 +175,11 @@ def _removals(tracked: Tracked, kind: str, when: str, targets: Sequence[str]) ->
     return _trigger(tracked, kind, when, f"({' OR '.join(found)})", body)
 
 
-def _matches(terms: Sequence[Term]) -> str:
-    return " AND ".join(f"{term.row} = {term.new} COLLATE {quote(term.collation)}" for term in terms)
-
-
 def _unique_terms(tracked: Tracked) -> list[list[Term]]:
     """What must not occur twice: the key, and every unique index (its WHERE put aside: M may be idle)."""
     facts = tracked.facts
     found = [[Term.of_column(name, collation) for name, collation in facts.key]]
     for unique in facts.uniques:
         if not unique.primary:
-            found.append(index_terms(facts, unique))
+            found.append(index_terms((column.name for column in facts.columns), unique))
     return found

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction
 from syncline.databases.sqlite import position, prepare, reflect, remove
-from syncline.databases.sqlite.catalog import affinity_of
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
@@ -20,6 +19,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.contract import Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
+from syncline.sqlitekit.tables import affinity_of
 
 
 def open_database(

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from syncline.databases.base import Dialect, Kind, LedgerSession, Table
 from syncline.databases.base.dialect import Value
-from syncline.databases.sqlite.sql import WALL, commas
+from syncline.databases.sqlite.sql import WALL
+from syncline.sqlitekit.sql import commas
 
 
 class SqliteDialect(Dialect):

@@ -8,20 +8,18 @@ from contextlib import contextmanager
 
 from syncline.errors import Conflict, DatabaseError, DatabaseUnavailable, SynclineError
 from syncline.hub.contract import codes
+from syncline.sqlitekit.errors import BUSY, Constraint, constraint_of, primary_of
 
-_REFUSALS = {
-    sqlite3.SQLITE_CONSTRAINT_UNIQUE: codes.UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: codes.UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_ROWID: codes.UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: codes.FOREIGN_KEY,
-    sqlite3.SQLITE_CONSTRAINT_NOTNULL: codes.NOT_NULL,
-    sqlite3.SQLITE_CONSTRAINT_CHECK: codes.CHECK,
-    sqlite3.SQLITE_CONSTRAINT_TRIGGER: codes.TRIGGER,
-    sqlite3.SQLITE_CONSTRAINT | (12 << 8): codes.INVALID,  # SQLITE_CONSTRAINT_DATATYPE: STRICT tables
-    sqlite3.SQLITE_MISMATCH: codes.INVALID,
-    sqlite3.SQLITE_TOOBIG: codes.INVALID,
+_CONSTRAINTS: dict[Constraint, str] = {
+    "unique": codes.UNIQUE,
+    "foreign_key": codes.FOREIGN_KEY,
+    "not_null": codes.NOT_NULL,
+    "check": codes.CHECK,
+    "trigger": codes.TRIGGER,
+    "datatype": codes.INVALID,
+    "other": codes.CONSTRAINT,
 }
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_INVALID = (sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
 _UNREACHABLE = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
@@ -33,24 +31,18 @@ _UNREACHABLE = {
 }
 
 
-def number_of(error: sqlite3.Error) -> int:
-    """The extended result code; -1 for errors of the Python module itself."""
-    return int(getattr(error, "sqlite_errorcode", -1))
-
-
 def refusal_code(error: sqlite3.Error) -> str | None:
     """The code under which a row is refused; None if this is no trouble of a row."""
-    number = number_of(error)
-    found = _REFUSALS.get(number) or _REFUSALS.get(number & 0xFF)
-    if found is None and number & 0xFF == sqlite3.SQLITE_CONSTRAINT:
-        return codes.CONSTRAINT
-    return found
+    constraint = constraint_of(error)
+    if constraint is not None:
+        return _CONSTRAINTS[constraint]
+    return codes.INVALID if primary_of(error) in _INVALID else None
 
 
 def translated(error: sqlite3.Error, place: str) -> SynclineError:
     """What to raise instead of a driver error."""
-    number = number_of(error) & 0xFF
-    if number in _BUSY:
+    number = primary_of(error)
+    if number in BUSY:
         return Conflict(f"{place}: another program holds the write lock")
     if number in _UNREACHABLE:
         return DatabaseUnavailable(f"{place}: {_UNREACHABLE[number]} ({error})")

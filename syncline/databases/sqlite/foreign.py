@@ -10,13 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from syncline.databases.sqlite.catalog import Table
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.read import RowReader
-from syncline.databases.sqlite.sql import commas, quote
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.schema import ForeignKey, TableSchema
+from syncline.sqlitekit.sql import commas, quote
+from syncline.sqlitekit.tables import Table
 
 
 def _watched(layout: Layout, staged: Staged) -> list[tuple[Table, ForeignKey]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncline.databases.sqlite.catalog import Table
-from syncline.databases.sqlite.sql import quote, words_for
+from syncline.model.masks import words_for
 from syncline.model.schema import ForeignKey, Schema, TableSchema
+from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.tables import Table
 
 ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 

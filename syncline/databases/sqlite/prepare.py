@@ -12,15 +12,16 @@ from importlib.resources import files
 
 from syncline.databases.base import LAYOUT, Ledger, other_layout
 from syncline.databases.sqlite import capture
-from syncline.databases.sqlite.catalog import Table, read_table, table_names
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
-from syncline.databases.sqlite.sql import mask_columns, numbered, quote, words_for
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Prepared
+from syncline.model.masks import mask_columns, words_for
 from syncline.model.numbering import Renamed, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.renames import renamed_columns
+from syncline.sqlitekit.sql import numbered, quote
+from syncline.sqlitekit.tables import Table, read_table, table_names
 
 
 def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
@@ -188,7 +189,8 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
         raise NotPrepared("the central database holds Syncline's tables but no schema")
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = {
-        name.lower(): read_table(connection, name, sql) for name, sql in table_names(connection).items()
+        name.lower(): read_table(connection.execute, name, sql)
+        for name, sql in table_names(connection.execute).items()
     }
     tracked = {table.number: Tracked(table, _facts(everything, table)) for table in schema.tables}
     have = _columns_of(connection, "_sync_hub_log")

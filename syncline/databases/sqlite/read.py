@@ -11,7 +11,6 @@ from syncline.databases.sqlite import retention
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.scan import scan_statement
-from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered, quote
 from syncline.hub.contract import (
     Floor,
     Key,
@@ -22,7 +21,9 @@ from syncline.hub.contract import (
     present_columns,
     refused_watermark,
 )
+from syncline.model.masks import join_mask, mask_columns
 from syncline.model.values import Value
+from syncline.sqlitekit.sql import commas, numbered, quote
 
 _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""

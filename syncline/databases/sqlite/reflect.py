@@ -7,17 +7,17 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from syncline.databases.sqlite.catalog import Table, read_table, table_names
 from syncline.errors import SchemaError
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
+from syncline.sqlitekit.tables import Table, read_table, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
 
 
 def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Schema:
     """The tables named, or all that can take part; SchemaError names every one that cannot, and why."""
-    ddl = table_names(connection)
-    found = {name.lower(): read_table(connection, name, sql) for name, sql in ddl.items()}
+    ddl = table_names(connection.execute)
+    found = {name.lower(): read_table(connection.execute, name, sql) for name, sql in ddl.items()}
     if wanted is None:
         return _everything(found)
     chosen: dict[str, Table] = {}

@@ -6,9 +6,9 @@ import sqlite3
 
 from syncline.databases.base import LAYOUT, Ledger
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
-from syncline.databases.sqlite.sql import quote
 from syncline.errors import DatabaseError
 from syncline.hub.contract import Prepared
+from syncline.sqlitekit.sql import quote
 
 _OURS = "name LIKE '\\_sync\\_hub%' ESCAPE '\\'"
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import Sequence as Seq
-from syncline.databases.sqlite.sql import commas, join_mask, mask_columns, numbered
 from syncline.hub.contract import Floor, Removed, Standing
 from syncline.hub.contract.compaction import LogEntry, covered
+from syncline.model.masks import join_mask, mask_columns
+from syncline.sqlitekit.sql import commas, numbered
 
 
 def floor_seq(connection: sqlite3.Connection) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from syncline.databases.sqlite.layout import Tracked
-from syncline.databases.sqlite.sql import commas
 from syncline.hub.contract import Key
 from syncline.model.values import Value
+from syncline.sqlitekit.sql import commas
 
 
 def scan_statement(tracked: Tracked, after: Key | None, upto: Key | None) -> tuple[str, list[Value]]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.rows import encoded
-from syncline.databases.sqlite.sql import commas, mask_columns, numbered, split_mask
 from syncline.errors import ValueRefused
 from syncline.hub.contract import Stage
+from syncline.model.masks import mask_columns, split_mask
 from syncline.model.values import EVERYTHING, Row, mask_of
+from syncline.sqlitekit.sql import commas, numbered
 
 
 @dataclass(slots=True)

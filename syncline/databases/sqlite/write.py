@@ -14,9 +14,10 @@ from syncline.databases.base import Ledger
 from syncline.databases.sqlite import apply, retention, stage
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.read import LogReader, RowReader, seq_of
-from syncline.databases.sqlite.sql import commas, join_mask, mask_columns
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub.contract import Position, Refusal, Removed, Rival, Stage
+from syncline.model.masks import join_mask, mask_columns
+from syncline.sqlitekit.sql import commas
 
 
 class LogWriter(LogReader):

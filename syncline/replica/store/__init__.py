@@ -8,7 +8,8 @@ from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAF
 from syncline.replica.store.packed import pack, unpack
 from syncline.replica.store.state import Checkpoint, State
 from syncline.replica.store.store import LAYOUT, Store, log_name
-from syncline.replica.store.text import literal, queries, quote
+from syncline.replica.store.text import queries
+from syncline.sqlitekit.sql import literal, quote
 
 __all__ = [
     "BUSY_SECONDS",

@@ -16,19 +16,10 @@ from syncline.errors import (
     SynclineError,
     ValueRefused,
 )
+from syncline.sqlitekit.errors import BUSY, constraint_of, primary_of
 
-_CONSTRAINTS = {
-    sqlite3.SQLITE_CONSTRAINT_UNIQUE: "unique",
-    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: "unique",
-    sqlite3.SQLITE_CONSTRAINT_ROWID: "unique",
-    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: "foreign_key",
-    sqlite3.SQLITE_CONSTRAINT_NOTNULL: "not_null",
-    sqlite3.SQLITE_CONSTRAINT_CHECK: "check",
-    sqlite3.SQLITE_CONSTRAINT_TRIGGER: "trigger",
-}
 _CLASSES: dict[int, type[StoreError]] = {
-    sqlite3.SQLITE_BUSY: StoreBusy,
-    sqlite3.SQLITE_LOCKED: StoreBusy,
+    **dict.fromkeys(BUSY, StoreBusy),
     sqlite3.SQLITE_READONLY: StoreReadOnly,
     sqlite3.SQLITE_PERM: StoreReadOnly,
     sqlite3.SQLITE_FULL: StoreFull,
@@ -42,14 +33,13 @@ def translate(error: sqlite3.Error, path: str) -> SynclineError:
 
     An operational error without a number is the driver's own: text that is not UTF-8 was read.
     """
-    number: int | None = getattr(error, "sqlite_errorcode", None)
-    if number is None:
+    primary, constraint = primary_of(error), constraint_of(error)
+    if primary < 0:
         if isinstance(error, sqlite3.OperationalError):
             return ValueRefused(f"a text in {path} is not valid UTF-8")
         return StoreError(f"{path}: {error}")
-    primary = number & 0xFF
-    if primary == sqlite3.SQLITE_CONSTRAINT:
-        return StoreConstraint(f"{path}: {error}", _CONSTRAINTS.get(number, "other"))
+    if constraint is not None:
+        return StoreConstraint(f"{path}: {error}", constraint)
     if primary == sqlite3.SQLITE_NOTADB:
         return StoreDamaged(f"{path} is not an SQLite database", remedy="Check the path.")
     return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")

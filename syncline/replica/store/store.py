@@ -13,7 +13,8 @@ from syncline.errors import StoreError
 from syncline.replica.store import connection as opening
 from syncline.replica.store.errors import translated
 from syncline.replica.store.state import Checkpoint, State
-from syncline.replica.store.text import queries, quote, read_sql
+from syncline.replica.store.text import queries, read_sql
+from syncline.sqlitekit.sql import quote
 
 LAYOUT = 1
 """The version of Syncline's own tables; raised whenever layout.sql changes."""

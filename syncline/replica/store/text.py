@@ -1,4 +1,4 @@
-"""Names and static SQL: quoting of identifiers, and the named queries of the .sql files."""
+"""Static SQL: the named queries of the .sql files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,6 @@ from functools import cache
 from importlib import resources
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-
-
-def quote(identifier: str) -> str:
-    """The identifier as SQL, whatever characters it has."""
-    if "\0" in identifier:
-        raise ValueError("an identifier cannot hold a NUL character")
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """The text as an SQL literal, for the few places that take no parameter (a trigger's body)."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def read_sql(package: str, file: str) -> str:

@@ -52,7 +52,7 @@ def requests_of(desk: Desk, replica: str | None) -> dict[type, m.Request]:
     schema = desk.hub.schema.fingerprint
     named: Any = replica
     with desk.database.read() as transaction:
-        mark = desk.hub._central.mint(transaction.now(), named or "")
+        mark = desk.hub._central.mint(transaction.log.now(), named or "")
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(named),
@@ -189,7 +189,7 @@ def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
 
 def test_a_copy_is_not_made_of_anothers_file_or_a_revoked_one(desk: Desk) -> None:
     with desk.database.read() as transaction:
-        mark, locked = (desk.hub._central.mint(transaction.now(), replica) for replica in (MINE, LOCKED))
+        mark, locked = (desk.hub._central.mint(transaction.log.now(), replica) for replica in (MINE, LOCKED))
     with pytest.raises(ReplicaOfAnother):
         desk.hub.handle(BOB, m.Register("copy", previous=MINE, watermark=mark))
     with pytest.raises(ReplicaRevoked):

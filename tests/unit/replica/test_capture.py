@@ -13,7 +13,6 @@ import pytest
 from syncline.errors import SchemaError
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.replica import capture
-from syncline.replica.indexes import split_terms
 from syncline.replica.pending import log_entries
 from syncline.replica.statements import Statements
 from tests.support.device import Bench
@@ -224,18 +223,3 @@ def test_a_table_that_lacks_a_column_is_refused(bench: Bench) -> None:
         t = Statements(TableSchema(name, columns, ("id",), number=99), 0)
         with pytest.raises(SchemaError, match=sentence):
             capture.build(bench.store, t)
-
-
-@pytest.mark.parametrize(
-    ("sql", "terms"),
-    [
-        ("CREATE UNIQUE INDEX i ON t(a)", ["a"]),
-        (
-            'create unique index "i(" on "t," ( lower(a, \')\') desc, b ASC ) where c > (1)',
-            ["lower(a, ')')", "b"],
-        ),
-        ("CREATE UNIQUE INDEX i ON t(a -- ,(\n, [b,] COLLATE NOCASE)", ["a", "[b,] COLLATE NOCASE"]),
-    ],
-)
-def test_the_terms_of_an_index_are_found_in_its_text(sql: str, terms: list[str]) -> None:
-    assert split_terms(sql) == terms

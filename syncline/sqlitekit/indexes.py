@@ -7,10 +7,11 @@ one that names a column is qualified; strings, functions, collations and type na
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncline.databases.sqlite.catalog import Table, Unique
-from syncline.databases.sqlite.sql import quote
+from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.tables import Unique
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)|(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`)"""
@@ -22,7 +23,7 @@ Token = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One indexed thing: of the stored row `t`, of OLD and of NEW."""
+    """One indexed thing: of the stored row, of OLD and of NEW, as SQL."""
 
     row: str
     old: str
@@ -30,24 +31,35 @@ class Term:
     collation: str
 
     @classmethod
-    def of_column(cls, name: str, collation: str) -> Term:
+    def of_column(cls, name: str, collation: str, row: str = "t") -> Term:
         column = quote(name)
-        return cls(f"t.{column}", f"OLD.{column}", f"NEW.{column}", collation)
+        return cls(f"{row}.{column}", f"OLD.{column}", f"NEW.{column}", collation)
 
 
-def index_terms(table: Table, unique: Unique) -> list[Term]:
-    """The terms of a unique index of `table`."""
-    if all(name is not None for name, _ in unique.columns):
-        return [Term.of_column(name, collation) for name, collation in unique.columns if name is not None]
-    texts = _indexed(next(sql for sql in table.indexes if _names(sql, unique.name)))
+def index_terms(columns: Iterable[str], unique: Unique, row: str = "t") -> list[Term]:
+    """The terms of a unique index of a table with these columns; `row` is what the stored row is called."""
+    expressions = [] if unique.sql is None else _indexed(unique.sql)
+    names = {name.lower(): name for name in columns}
     terms = []
-    for (name, collation), tokens in zip(unique.columns, texts, strict=True):
+    for place, (name, collation) in enumerate(unique.columns):
         if name is not None:
-            terms.append(Term.of_column(name, collation))
+            terms.append(Term.of_column(name, collation, row))
         else:
-            row, old, new = (f"({_qualified(table, tokens, alias)})" for alias in ("t", "OLD", "NEW"))
-            terms.append(Term(row, old, new, collation))
+            stored, old, new = (
+                f"({_qualified(names, expressions[place], it)})" for it in (row, "OLD", "NEW")
+            )
+            terms.append(Term(stored, old, new, collation))
     return terms
+
+
+def same(terms: Iterable[Term]) -> str:
+    """Condition: the stored row has the unique value that the new row is about to take."""
+    return " AND ".join(f"{term.row} = {term.new} COLLATE {quote(term.collation)}" for term in terms)
+
+
+def moved(terms: Iterable[Term]) -> str:
+    """Condition: an update changes this unique value."""
+    return " OR ".join(f"{term.old} IS NOT {term.new} COLLATE BINARY" for term in terms)
 
 
 def _tokens(sql: str) -> list[Token]:
@@ -60,11 +72,6 @@ def _plain(token: Token) -> str:
         mark = spelling[-1]
         return spelling[1:-1].replace(mark * 2, mark)
     return spelling
-
-
-def _names(sql: str, index: str) -> bool:
-    words = [_plain(token) for token in _tokens(sql)]
-    return index.lower() in (word.lower() for word in words[: words.index("(")])
 
 
 def _indexed(sql: str) -> list[list[Token]]:
@@ -84,8 +91,7 @@ def _indexed(sql: str) -> list[list[Token]]:
     return [g[:-1] if g and g[-1][1].upper() in ("ASC", "DESC") else g for g in groups]
 
 
-def _qualified(table: Table, tokens: list[Token], alias: str) -> str:
-    columns = {column.name.lower(): column.name for column in table.columns}
+def _qualified(columns: Mapping[str, str], tokens: list[Token], alias: str) -> str:
     parts = []
     for index, token in enumerate(tokens):
         before = tokens[index - 1][1].upper() if index else ""

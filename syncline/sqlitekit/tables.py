@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from syncline.databases.sqlite.sql import quote
 from syncline.model.schema import ForeignKey
+from syncline.sqlitekit.sql import quote
+
+Ask = Callable[..., Iterable[Sequence[Any]]]
+"""Runs a statement with its parameters, if it has some, and gives the rows."""
 
 OWN_PREFIXES = ("sqlite_", "_sync_")
 _SHADOWS = (
@@ -29,12 +33,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """A unique index: (column or None for an expression, collation) in order."""
+    """A unique index: (column or None for an expression, collation) in order. `sql` is its CREATE INDEX, None
+    where the table's own definition makes it."""
 
     name: str
     columns: tuple[tuple[str | None, str], ...]
     partial: bool
     primary: bool
+    sql: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,9 @@ def affinity_of(declared: str) -> str:
     return "NUMERIC"
 
 
-def table_names(connection: sqlite3.Connection) -> dict[str, str]:
+def table_names(ask: Ask) -> dict[str, str]:
     """The user's ordinary tables and their DDL, by name. Virtual tables and what they shadow are left out."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    rows = ask("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
     tables = {name: sql for name, sql in rows if not name.lower().startswith(OWN_PREFIXES)}
     virtual = [name for name, sql in tables.items() if _is_virtual(sql)]
     shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
@@ -88,14 +94,14 @@ def _is_virtual(sql: str) -> bool:
     return sql.split(None, 2)[1].upper() == "VIRTUAL"
 
 
-def read_table(connection: sqlite3.Connection, name: str, ddl: str) -> Table:
+def read_table(ask: Ask, name: str, ddl: str) -> Table:
     """Everything the adapter needs to know about one table."""
-    columns = tuple(_columns(connection, name))
-    uniques = tuple(_uniques(connection, name))
+    columns = tuple(read_columns(ask, name))
+    uniques = tuple(read_uniques(ask, name))
     primary = next((unique for unique in uniques if unique.primary), None)
     key_names = [c.name for c in sorted((c for c in columns if c.key), key=lambda c: c.key)]
     collations = dict(primary.columns) if primary else {}
-    without_rowid = primary is not None and not _has_rowid(connection, primary.name)
+    without_rowid = primary is not None and not has_rowid(ask, primary.name)
     return Table(
         name,
         ddl,
@@ -104,41 +110,44 @@ def read_table(connection: sqlite3.Connection, name: str, ddl: str) -> Table:
         without_rowid,
         bool(key_names) and primary is None,
         uniques,
-        tuple(_foreign_keys(connection, name)),
-        tuple(_texts(connection, "index", name)),
-        tuple(_triggers(connection, name)),
+        tuple(_foreign_keys(ask, name)),
+        tuple(_texts(ask, "index", name)),
+        tuple(_triggers(ask, name)),
     )
 
 
-def _columns(connection: sqlite3.Connection, name: str) -> list[Column]:
+def read_columns(ask: Ask, table: str) -> list[Column]:
+    """The columns of a table, generated ones too. Empty if there is no such table."""
     return [
-        Column(column, declared, affinity_of(declared), bool(notnull), default, key, hidden in (2, 3))
-        for _, column, declared, notnull, default, key, hidden in connection.execute(
-            f"PRAGMA table_xinfo({quote(name)})"
+        Column(
+            name, declared or "", affinity_of(declared or ""), bool(notnull), default, key, hidden in (2, 3)
         )
+        for _, name, declared, notnull, default, key, hidden in ask(f"PRAGMA table_xinfo({quote(table)})")
+        if hidden != 1
     ]
 
 
-def _uniques(connection: sqlite3.Connection, name: str) -> list[Unique]:
+def read_uniques(ask: Ask, table: str) -> list[Unique]:
+    """The unique indexes of a table, that of its primary key too if there is one."""
     found = []
-    for _, index, unique, origin, partial in connection.execute(
-        f"PRAGMA index_list({quote(name)})"
-    ).fetchall():
+    for _, name, unique, origin, partial in list(ask(f"PRAGMA index_list({quote(table)})")):
         if unique:
-            rows = connection.execute(f"PRAGMA index_xinfo({quote(index)})").fetchall()
+            rows = list(ask(f"PRAGMA index_xinfo({quote(name)})"))
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
-            found.append(Unique(index, columns, bool(partial), origin == "pk"))
+            texts = ask("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,))
+            sql = next((sql for (sql,) in texts), None)
+            found.append(Unique(name, columns, bool(partial), origin == "pk", sql))
     return found
 
 
-def _has_rowid(connection: sqlite3.Connection, index: str) -> bool:
+def has_rowid(ask: Ask, index: str) -> bool:
     """An index of a rowid table ends in the rowid (column number -1)."""
-    return any(row[1] == -1 for row in connection.execute(f"PRAGMA index_xinfo({quote(index)})"))
+    return any(row[1] == -1 for row in ask(f"PRAGMA index_xinfo({quote(index)})"))
 
 
-def _foreign_keys(connection: sqlite3.Connection, name: str) -> list[ForeignKey]:
+def _foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:
     groups: dict[int, list[tuple[str, str, str | None, str, str]]] = {}
-    for number, _, parent, child, target, on_update, on_delete, _ in connection.execute(
+    for number, _, parent, child, target, on_update, on_delete, _ in ask(
         f"PRAGMA foreign_key_list({quote(name)})"
     ):
         groups.setdefault(number, []).append((parent, child, target, on_update, on_delete))
@@ -150,10 +159,10 @@ def _foreign_keys(connection: sqlite3.Connection, name: str) -> list[ForeignKey]
     return keys
 
 
-def _texts(connection: sqlite3.Connection, kind: str, table: str) -> list[str]:
+def _texts(ask: Ask, kind: str, table: str) -> list[str]:
     return [
         sql
-        for (sql,) in connection.execute(
+        for (sql,) in ask(
             "SELECT sql FROM sqlite_master WHERE type = ? AND tbl_name = ? AND sql IS NOT NULL"
             " ORDER BY rowid",
             (kind, table),
@@ -161,8 +170,8 @@ def _texts(connection: sqlite3.Connection, kind: str, table: str) -> list[str]:
     ]
 
 
-def _triggers(connection: sqlite3.Connection, table: str) -> list[tuple[str, str]]:
-    rows = connection.execute(
+def _triggers(ask: Ask, table: str) -> list[tuple[str, str]]:
+    rows = ask(
         "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
         " ORDER BY rowid",
         (table,),

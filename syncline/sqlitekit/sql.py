@@ -1,0 +1,27 @@
+"""Names and fragments of SQL text. Identifiers only through `quote`; values are bound elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def quote(name: str) -> str:
+    """An identifier, whatever characters it is made of. ValueError for a NUL, which none can hold."""
+    if "\0" in name:
+        raise ValueError("an identifier cannot hold a NUL character")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text literal, for the few places that take no parameter (DDL, a trigger's body)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def commas(parts: Iterable[str]) -> str:
+    """The parts of a list in SQL."""
+    return ", ".join(parts)
+
+
+def numbered(prefix: str, count: int) -> list[str]:
+    """prefix0, prefix1, ..."""
+    return [f"{prefix}{index}" for index in range(count)]
