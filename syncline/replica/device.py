@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Device:
     retired: Retired
     version: tuple[object, ...]
     """What the file must still have noted for this to be true of it."""
-    _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict)
+    _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
     @classmethod
     def load(cls, store: Store) -> Device:
@@ -69,7 +69,7 @@ class Device:
     @contextmanager
     def restored(self) -> Iterator[None]:
         """What the block does to this is undone if it fails, as its transaction is."""
-        before = Device(*(getattr(self, part.name) for part in fields(self)))
+        before = replace(self)
         try:
             yield
         except BaseException:

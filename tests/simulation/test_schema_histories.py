@@ -1,4 +1,4 @@
-"""Random histories in which the centre's tables change: devices follow, lag behind, crash, lose messages.
+"""Random histories in which the centre's tables change; devices follow, lag behind, crash, lose messages.
 
 In the end every device has what the centre has in the tables and columns that it follows (L5), nothing is
 pending, no file breaks a foreign key, and every edit of a device is in the centre or kept as rejected (L2).
@@ -60,7 +60,8 @@ class Phone:
             for row in self.app.execute(f'PRAGMA table_info("{table}")')
             if not row[5] and row[1] != "farm" and not row[1].startswith("_")
         ]
-        where = f'rowid = (SELECT rowid FROM "{table}" ORDER BY random() LIMIT 1)'
+        rows = [row[0] for row in self.app.execute(f'SELECT id FROM "{table}" ORDER BY id')]
+        where = f"id = {self.rng.choice(rows) if rows else 0}"
         kind = self.rng.choice("IUUUD")
         with suppress(sqlite3.OperationalError):  # locked for a moment
             if kind == "I":
@@ -118,10 +119,8 @@ class World:
             case "default":
                 script = f"ALTER TABLE {table} ADD COLUMN {fresh} TEXT NOT NULL DEFAULT 'd'"
             case "table":
-                script = (
-                    f"CREATE TABLE {fresh} (id INTEGER PRIMARY KEY, x TEXT);"
-                    f" INSERT INTO {fresh} VALUES (1, 'x')"
-                )
+                script = f"CREATE TABLE {fresh} (id INTEGER PRIMARY KEY, x TEXT);"
+                script += f"INSERT INTO {fresh} VALUES (1, 'x')"
             case "index":
                 script = f"CREATE INDEX {fresh} ON {table} ({', '.join(columns)})"
             case "rename":
@@ -199,7 +198,7 @@ class World:
             assert {edit.code for edit in rejected(device)} <= {
                 "column_dropped",
                 "table_dropped",
-                "foreign_key",
+                "foreign_key_violation",
             }
 
     def close(self) -> None:

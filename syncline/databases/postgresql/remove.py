@@ -21,7 +21,8 @@ def remove(session: Session, *, dry_run: bool) -> Prepared:
         return Prepared()
     _refuse_dependents(session)
     removed = Prepared([DROP])
-    if session.run(queries("prepare.sql")["state"])[0][0] == LAYOUT:
+    prepare = queries("prepare.sql")
+    if session.value(prepare["versioned"]) and session.run(prepare["state"])[0][0] == LAYOUT:
         removed.notes += Ledger(PostgresLedgerSession(session)).losses()
     for schema, name in session.run(sql["tables"]):
         removed.notes.append(f"stopped tracking {qualified(schema, name)}")
