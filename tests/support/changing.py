@@ -53,7 +53,9 @@ class Changing:
         moved = {}
         for name, names in (columns or {}).items():
             former = before.table(tables.get(name, name))
-            moved[former.number] = {new: former.column(old).number for new, old in names.items()}
+            numbers["", name] = former.number
+            kept = {column.name: column.number for column in former.columns}
+            moved[former.number] = kept | {new: kept[old] for new, old in names.items()}
         self.peer.schema = renumbered(found, before, Renamed(numbers, moved))
         self._read()
 
