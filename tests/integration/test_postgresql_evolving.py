@@ -1,4 +1,4 @@
-"""Tables that others alter while they are captured: no write fails, and none is missed (laws L4, L13)."""
+"""Tables that others alter while they are captured: no write of theirs fails, none is missed (L4, L13)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.support.postgres import Make, PostgresCentre
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, a text, b int, c numeric(6,2))"
 ROWS = "INSERT INTO t SELECT n, 'a' || n, n, n FROM generate_series(1, 5) AS n"
+ANEW = "CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t SELECT generate_series(1, 5)"
 WHOLE = {"a", "b", "c"}
 
 
@@ -48,10 +49,8 @@ def world(make: Make) -> World:
         "ALTER TABLE t ALTER id TYPE text",
         "CREATE SCHEMA s; ALTER TABLE t SET SCHEMA s; SET search_path = s",
         "ALTER TABLE t RENAME TO u",
-        "ALTER TABLE t RENAME TO u; CREATE TABLE t (id int PRIMARY KEY, a text);"
-        " INSERT INTO t VALUES (1), (2), (3), (4), (5)",
-        "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, a text);"
-        " INSERT INTO t VALUES (1), (2), (3), (4), (5)",
+        f"ALTER TABLE t RENAME TO u; {ANEW}",
+        f"DROP TABLE t; {ANEW}",
     ],
 )
 @pytest.mark.parametrize("warm", [True, False])
@@ -224,7 +223,7 @@ def test_masks_grow_with_the_numbers(make: Make) -> None:
         "CREATE UNIQUE INDEX ON t (a)",
         "CREATE SCHEMA s; ALTER TABLE t SET SCHEMA s",
         "CREATE TYPE mood AS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'",
-        "CREATE TRIGGER trim BEFORE INSERT ON t FOR EACH ROW"
+        "CREATE TRIGGER less BEFORE UPDATE ON t FOR EACH ROW"
         " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     ],
 )

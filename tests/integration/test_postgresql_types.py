@@ -106,7 +106,10 @@ def assert_identical(stored: list[list[Value]], sent: list[list[Value]]) -> None
 
 
 def test_every_type_has_its_portable_type(world: World) -> None:
-    types = {name: column.type for name, column in zip(SAMPLES, world.schema.table("v").values.values(), strict=True)}
+    types = {
+        name: column.type
+        for name, column in zip(SAMPLES, world.schema.table("v").values.values(), strict=True)
+    }
     assert types == {name: portable for name, (portable, _) in SAMPLES.items()}
 
 

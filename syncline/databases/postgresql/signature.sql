@@ -3,8 +3,8 @@
 -- name: signature
 -- Of every ordinary table of the user's its oid, name and kind; of those that take part, and their partitions, all
 -- that says what rows are like: columns, defaults, constraints, indexes, triggers; all domains and enums. Whatever
--- alters a row of the catalogue writes it anew, with a number of a transaction above all others: number of rows
--- and sum of these numbers cannot stay the same. (The sum is taken from their ages, which is cheaper than to cast.)
+-- alters a row of the catalogue writes it anew, with a later transaction than the one before: number of rows
+-- and sum of the transactions cannot stay the same. (The sum is taken from their ages, which is cheaper than to cast.)
 WITH spaces AS MATERIALIZED (
     SELECT oid, nspname FROM pg_namespace
      WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'syncline') AND nspname !~ '^pg_(toast|temp)'
@@ -21,16 +21,16 @@ WITH spaces AS MATERIALIZED (
     UNION ALL
     SELECT 2, count(*), sum(hashtext(concat_ws(' ', oid, nspname))::bigint) FROM spaces
     UNION ALL
-    SELECT 3, count(*), sum(age(a.xmin)::bigint) - count(*) * age('3'::xid) FROM tracked t CROSS JOIN LATERAL (
-        SELECT xmin FROM pg_attribute WHERE attrelid = t.relid AND attnum > 0 OFFSET 0) AS a
+    SELECT 3, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid)
+      FROM pg_attribute WHERE attrelid = ANY (ARRAY(SELECT relid FROM tracked)) AND attnum > 0
     UNION ALL
-    SELECT 4, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_attrdef WHERE adrelid IN (SELECT relid FROM tracked)
+    SELECT 4, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_attrdef WHERE adrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL
-    SELECT 5, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_constraint WHERE conrelid IN (SELECT relid FROM tracked)
+    SELECT 5, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_constraint WHERE conrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL
-    SELECT 6, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_index WHERE indrelid IN (SELECT relid FROM tracked)
+    SELECT 6, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_index WHERE indrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL
-    SELECT 10, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_trigger WHERE tgrelid IN (SELECT relid FROM tracked)
+    SELECT 10, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_trigger WHERE tgrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL
     SELECT 7, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_enum
     UNION ALL

@@ -21,7 +21,7 @@ def remove(connection: sqlite3.Connection) -> Prepared:
     if not names["table"]:
         return done
     _refuse_dependents(connection)
-    _say_what_is_lost(connection, names["table"], done)
+    _say_what_is_lost(connection, done)
     for kind in ("trigger", "table"):
         for name in names[kind]:
             statement = f"DROP {kind.upper()} {quote(name)}"
@@ -47,9 +47,9 @@ def _refuse_dependents(connection: sqlite3.Connection) -> None:
         )
 
 
-def _say_what_is_lost(connection: sqlite3.Connection, tables: list[str], done: Prepared) -> None:
-    (layout,) = connection.execute("SELECT layout FROM _sync_hub").fetchone()
-    if layout == LAYOUT and "_sync_hub_versions" in tables:
+def _say_what_is_lost(connection: sqlite3.Connection, done: Prepared) -> None:
+    versioned = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sync_hub_versions'").fetchone()
+    if versioned and connection.execute("SELECT layout FROM _sync_hub").fetchone() == (LAYOUT,):
         done.notes += Ledger(SqliteLedgerSession(connection)).losses()
     for (table,) in connection.execute(
         f"SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' AND {_OURS} ORDER BY 1"
