@@ -20,9 +20,11 @@ from syncline.errors import (
 )
 from syncline.hub import versions, watermark
 from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
+from syncline.hub.watermark import Watermark
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
 from syncline.model.schema import Schema, TableSchema
+from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol.messages import Limits
 
 logger = logging.getLogger("syncline.hub")
@@ -70,9 +72,10 @@ class Central:
         self._versions.clear()
 
     def transact(self, work: Callable[[WriteTransaction], T]) -> T:
-        """`write`, and again if another process has prepared the database anew."""
+        """`write` for the hub's own affairs, whoever's rows they concern; again if another process has
+        prepared the database anew."""
         self.known()
-        return self.informed(lambda: self.write(work))
+        return self.informed(lambda: self.write(work, UNBOUNDED))
 
     def informed(self, work: Callable[[], T]) -> T:
         """Do it, again if it turned out that the tables, or what was prepared, are not what they were."""
@@ -162,21 +165,21 @@ class Central:
         sent = self._versions[fingerprint]
         return Sender(sent, schema, versions.rules_for(rules, sent, schema))
 
-    def position(self, token: str, replica: str | None) -> Position:
-        """The position in a watermark; with `replica` None, of any replica's. WatermarkRefused."""
+    def watermark(self, token: str, replica: str | None) -> Watermark:
+        """The watermark in a token; with `replica` None, of any replica's. WatermarkRefused."""
         return watermark.parse(token, self.id, replica, self.database.position)
 
-    def mint(self, position: Position, replica: str) -> str:
-        """The watermark of a position, for one replica."""
-        return watermark.mint(position, self.id, replica)
+    def mint(self, position: Position, scope: Scope, replica: str) -> str:
+        """The watermark of a position and a scope, for one replica."""
+        return watermark.mint(Watermark(position, scope.fingerprint), self.id, replica)
 
-    def write(self, work: Callable[[WriteTransaction], T]) -> T:
-        """Run a write transaction, again when it met a concurrent one. However long the first attempt took,
-        there is a second: only then everything is looked at (see `WriteTransaction.lock`)."""
+    def write(self, work: Callable[[WriteTransaction], T], scope: Scope) -> T:
+        """Run a write transaction within a scope, again when it met a concurrent one. However long the first
+        attempt took, there is a second: only then everything is looked at (see `WriteTransaction.lock`)."""
         end = math.inf
         for attempt in range(ATTEMPTS):
             try:
-                with self.database.write() as transaction:
+                with self.database.write(scope) as transaction:
                     if attempt:
                         transaction.wait_longer(attempt)
                     return work(transaction)

@@ -17,6 +17,7 @@ from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, WriteTransaction
 from syncline.model.actor import Actor, shown
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol.messages import Pull, Register
 
 logger = logging.getLogger("syncline.hub")
@@ -156,7 +157,7 @@ def held_by(
 
 def listing(central: Central, stale_seconds: float) -> list[Listed]:
     """Every replica but the forgotten ones, the one that lags most first."""
-    with central.database.read() as transaction:
+    with central.database.read(UNBOUNDED) as transaction:
         held = held_by(transaction, central.database.position, stale_seconds)
         behind = {name: transaction.log.behind(place, MOST_BEHIND) for name, place in held.items()}
         clients = [client for client in every_client(transaction.ledger) if not client.forgotten]

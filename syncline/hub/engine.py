@@ -23,6 +23,7 @@ from syncline.model.actor import OPERATOR, Actor
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, arrange
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 
 CONFLICTS_PAGE = 5_000
@@ -113,7 +114,7 @@ class Hub:
 
         def look() -> None:
             self._central.known()
-            with self.database.read():
+            with self.database.read(UNBOUNDED):
                 pass
 
         self._central.informed(look)

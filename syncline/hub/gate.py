@@ -26,13 +26,14 @@ T = TypeVar("T")
 class Caller:
     """Whoever asks, and for a handler the only way to the central database.
 
-    `read` and `write` refuse with UnknownReplica, ReplicaOfAnother or ReplicaRevoked before the handler has
-    seen anything, and give the record of the replica in whose name is asked: None where none is named, and
-    for one that is about to register or that an operator has made up.
+    `read` and `write` give transactions within the actor's `scope`. They refuse with UnknownReplica,
+    ReplicaOfAnother or ReplicaRevoked before the handler has seen anything, and give the record of the
+    replica in whose name is asked: None where none is named, and for one that is about to register or that an
+    operator has made up.
     """
 
     def __init__(self, central: Central, actor: Actor, route: Route, request: m.Request) -> None:
-        self.actor = actor
+        self.actor, self.scope = actor, actor.scope
         self.replica: str | None = getattr(request, "replica", None)
         self._has_looked = False
         self._central, self._route = central, route
@@ -41,7 +42,7 @@ class Caller:
     @contextmanager
     def read(self) -> Iterator[tuple[ReadTransaction, Client | None]]:
         """A read transaction, and the replica's record as it sees it."""
-        with self._central.database.read() as transaction:
+        with self._central.database.read(self.scope) as transaction:
             client = self._record(transaction)
             self._admit(transaction, client)
             yield transaction, client
@@ -54,12 +55,12 @@ class Caller:
             self._admit(transaction, client)
             return work(transaction, client)
 
-        return self._central.write(admitted)
+        return self._central.write(admitted, self.scope)
 
     def look(self) -> None:
         """See that the record was looked at, if the handler had no need of the database."""
         if not self._has_looked:
-            with self._central.database.read() as transaction:
+            with self._central.database.read(self.scope) as transaction:
                 self._admit(transaction, self._record(transaction))
 
     def _record(self, transaction: ReadTransaction) -> Client | None:

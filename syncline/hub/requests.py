@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import msgspec
 from msgspec import Raw
@@ -18,7 +19,9 @@ from syncline.hub.gate import Caller, Handlers
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
+from syncline.hub.watermark import Cursor, Watermark
 from syncline.model.schema import to_plain
+from syncline.model.scope import Scope
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
 
@@ -51,29 +54,31 @@ class Requests:
 
         def work(
             transaction: WriteTransaction, client: Client | None
-        ) -> tuple[Client, Position, int, Position]:
+        ) -> tuple[Client, Scope, int, list[Position]]:
             client = clients.without_lost(transaction, client, self._central.database.position)
-            position = given or transaction.log.now()
+            position = given.within(transaction.scope) if given else transaction.log.now()
             known = clients.registered(client, caller.actor, request, position.token())
             transaction.ledger.save_client(known)
-            return known, position, transaction.ledger.clock(), transaction.log.floor().position
+            places = [position, transaction.log.floor().position]
+            return known, transaction.scope, transaction.ledger.clock(), places
 
         given = None
         if request.watermark is not None:
-            given = self._central.position(request.watermark, request.previous)
-        client, position, clock, floor = caller.write(work)
+            given = self._central.watermark(request.watermark, request.previous)
+        client, scope, clock, places = caller.write(work)
+        first, floor = (self._central.mint(place, scope, request.replica) for place in places)
         names = [table.name for table in schema.tables]
         logger.info("registered replica", extra={"action": "register", "replica": request.replica})
         return m.Registered(
             self._central.id,
             schema.fingerprint,
-            caller.actor.scope,
+            scope.fingerprint,
             names,
             self._central.limits,
-            self._central.mint(position, request.replica),
+            first,
             client.number,
             clock,
-            self._central.mint(floor, request.replica),
+            floor,
         )
 
     def describe(self, caller: Caller, request: m.SchemaQuery) -> m.SchemaAnswer:
@@ -84,26 +89,28 @@ class Requests:
     def pull(self, caller: Caller, request: m.Pull) -> m.Changes:
         sender = self._central.sender(request.schema)
         schema = sender.present
-        after = self._central.position(request.after, request.replica)
+        mark = self._central.watermark(request.after, request.replica)
         with caller.read() as (transaction, client):
             self._central.still(schema)
+            after = mark.within(transaction.scope)
             limit = min(request.limit, self._central.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
         if client is not None and clients.is_due(client, request, brought=bool(groups)):
             clients.note_pull(caller.write, request, after.token(), bool(groups))
-        changes = self._changes(request.replica, after, page, groups)
+        changes = self._changes(request.replica, mark, page, groups)
         return msgspec.structs.replace(changes, schema=sender.news) if sender.news else changes
 
-    def _changes(self, replica: str, after: Position, page: LogPage, groups: list[m.Group]) -> m.Changes:
-        if not groups and not page.more and page.end == after:
+    def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
+        if not groups and not page.more and page.end == after.position:
             return m.Changes()
         body, digest = seal(groups)
-        return m.Changes(self._central.mint(page.end, replica), page.more, page.hlc, digest, Raw(body))
+        token = watermark.mint(replace(after, position=page.end), self._central.id, replica)
+        return m.Changes(token, page.more, page.hlc, digest, Raw(body))
 
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
         sender = self._central.sender(request.schema)
         groups = open_push(request.groups, request.digest)
-        bases = [self._central.position(token, None) for token in request.bases]
+        bases = [self._central.watermark(token, None).position for token in request.bases]
         parts = accept(groups, sender.sent, len(bases), self._central.limits)
         receiver = Receiver(sender, request, parts, bases, self._central.tolerance)
         return self.decided(caller, request, receiver)
@@ -154,12 +161,12 @@ class Requests:
             table: int | None = None
             after: Key | None = None
             if request.cursor is None:
-                start, rows = transaction.log.now(), transaction.rows.estimate()
+                start = Watermark(transaction.log.now(), transaction.scope.fingerprint)
+                rows = transaction.rows.estimate()
             else:
-                start, table, after = watermark.parse_cursor(
-                    request.cursor, hub, replica, self._central.database.position
-                )
-                rows = 0
+                told = watermark.parse_cursor(request.cursor, hub, replica, self._central.database.position)
+                told.start.within(transaction.scope)
+                start, table, after, rows = told.start, told.table, told.after, 0
             if request.table is None:
                 groups, table, after = chunk_groups(transaction, schema, table, after, limit)
             else:
@@ -167,19 +174,20 @@ class Requests:
                 table = None if after is None else request.table
         cursor = None
         if table is not None:
-            cursor = watermark.mint_cursor(start, table, after, hub, replica)
+            cursor = watermark.mint_cursor(Cursor(start, table, after), hub, replica)
         body, digest = seal(groups)
-        return m.SnapshotPage(self._central.mint(start, replica), cursor, rows, digest, Raw(body))
+        return m.SnapshotPage(watermark.mint(start, hub, replica), cursor, rows, digest, Raw(body))
 
     def verify(self, caller: Caller, request: m.Verify) -> m.Verified:
         schema, _ = self._central.checked(request.schema)
-        after = self._central.position(request.after, request.replica)
+        mark = self._central.watermark(request.after, request.replica)
         with caller.read() as (transaction, _):
             self._central.still(schema)
+            after = mark.within(transaction.scope)
             page, groups = page_of(
                 transaction, schema, after, request.replica, self._central.limits.pull_rows
             )
-            changes = self._changes(request.replica, after, page, groups)
+            changes = self._changes(request.replica, mark, page, groups)
             if changes.more:
                 return m.Verified(changes)
             return compare(transaction, schema, request, changes, self._central.limits.pull_rows)
@@ -187,7 +195,7 @@ class Requests:
     def state(self, caller: Caller, request: m.StateQuery) -> m.StateAnswer:
         schema, _ = self._central.known()
         with caller.read() as (transaction, client):
-            position = transaction.log.now()
+            position, scope = transaction.log.now(), transaction.scope
         known = client or Client(request.replica)
         return m.StateAnswer(
             self._central.id,
@@ -196,7 +204,7 @@ class Requests:
             known.number,
             known.last_push,
             known.last_pull,
-            self._central.mint(position, request.replica),
+            self._central.mint(position, scope, request.replica),
             schema.fingerprint,
         )
 

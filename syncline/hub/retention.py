@@ -17,6 +17,7 @@ from syncline.hub.central import Central
 from syncline.hub.clients import every_client, forget_for_good, held_by, listing
 from syncline.hub.contract import Removed, WriteTransaction
 from syncline.model.clock import milliseconds
+from syncline.model.scope import UNBOUNDED
 
 logger = logging.getLogger("syncline.hub")
 DAY = 86_400.0
@@ -161,7 +162,7 @@ def _report(
     more: bool,
 ) -> Pruned:
     held = [one.client.replica for one in listing(central, retention.stale) if one.holds]
-    with central.database.read() as transaction:
+    with central.database.read(UNBOUNDED) as transaction:
         hlc = transaction.log.floor().hlc
     floor = datetime.fromtimestamp(milliseconds(hlc) / 1000, UTC).isoformat(timespec="milliseconds")
     return Pruned(

@@ -117,7 +117,7 @@ class Uploads:
             lambda transaction, _: self._known(transaction, request.replica, request.number, request.digest)
         )
         chunks = Chunks(upload, sender, central.limits, central.tolerance)
-        bases = [central.position(token, None) for token in upload.bases]
+        bases = [central.watermark(token, None).position for token in upload.bases]
         return LargeReceiver(sender, request, (), bases, central.tolerance, chunks, central.limits.push_rows)
 
     @staticmethod

@@ -1,7 +1,12 @@
-"""Watermark tokens: a database's position, sealed for one hub and one replica.
+"""Watermark tokens: a database's position and the scope it was given out for, sealed for one hub and replica.
 
-Form: `position.hub.replica`, the last two being the first 12 hex digits of a SHA-256 over the position
-and the id. They tell a garbled token and somebody else's from a good one; they are no secret.
+Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint; further fields would
+follow behind another bar. The seals are the first 12 hex digits of a SHA-256 over the body and the id. They
+tell a garbled token and somebody else's from a good one; they are no secret.
+
+A position says what of the log a replica has been told, but only of rows that were in its scope then. Under
+another scope it is no place to go on from: rows that came into the scope without being touched would never
+be told (law L5).
 """
 
 from __future__ import annotations
@@ -10,62 +15,98 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key, Position
+from syncline.model.scope import Scope
+
+_cursors = msgspec.msgpack.Decoder(tuple[str, str, int, list[Any] | None])
 
 
-def mint(position: Position, hub_id: str, replica: str) -> str:
-    """The token of a position."""
-    token = position.token()
-    return f"{token}.{_seal(token, hub_id)}.{_seal(token, replica)}"
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """What a replica has been told: up to `position`, of the rows within the scope with this fingerprint."""
+
+    position: Position
+    scope: str
+
+    def within(self, scope: Scope) -> Position:
+        """The position to go on from within `scope`. WatermarkRefused `watermark_scope` if it is of another
+        one."""
+        if self.scope != scope.fingerprint:
+            raise WatermarkRefused(
+                "what this replica may have is no longer what it was when the watermark was given",
+                code="watermark_scope",
+                remedy="Sync again: the device fills itself anew and keeps its pending edits.",
+            )
+        return self.position
 
 
-def parse(token: str, hub_id: str, replica: str | None, position: Callable[[str], Position]) -> Position:
-    """The position in a token. With `replica` None, any replica's token of this hub is good.
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a hydrate is: where the pull will start, the table, and the last key read."""
+
+    start: Watermark
+    table: int
+    after: Key | None
+
+
+def mint(watermark: Watermark, hub_id: str, replica: str) -> str:
+    """The token of a watermark."""
+    return _sealed(f"{watermark.position.token()}|{watermark.scope}", hub_id, replica)
+
+
+def parse(token: str, hub_id: str, replica: str | None, position: Callable[[str], Position]) -> Watermark:
+    """The watermark in a token. With `replica` None, any replica's token of this hub is good.
 
     Raises WatermarkRefused, with a code of its own for garbled tokens and for those of others.
     """
     parts = token.rsplit(".", 2)
     if len(parts) != 3 or len(token) > 100_000:
         raise WatermarkRefused("the watermark cannot be read", code="watermark_garbled")
-    inner, hub_seal, replica_seal = parts
-    if hub_seal != _seal(inner, hub_id):
+    body, hub_seal, replica_seal = parts
+    if hub_seal != _seal(body, hub_id):
         raise WatermarkRefused("the watermark is garbled, or of another hub", code="watermark_garbled")
-    if replica is not None and replica_seal != _seal(inner, replica):
+    if replica is not None and replica_seal != _seal(body, replica):
         raise WatermarkRefused("the watermark was given to another replica", code="watermark_foreign")
+    inner, bar, scope = body.partition("|")
+    if not bar:
+        raise WatermarkRefused("the watermark names no scope", code="watermark_garbled")
     try:
-        return position(inner)
+        return Watermark(position(inner), scope)
     except ValueError as error:
         raise WatermarkRefused(
             f"the watermark is of another kind: {error}", code="watermark_garbled"
         ) from error
 
 
-def mint_cursor(position: Position, table: int, after: Key | None, hub_id: str, replica: str) -> str:
-    """The cursor of a hydrate: where the pull will start, the table, and the last key read."""
-    plain = msgspec.msgpack.encode([position.token(), table, list(after) if after is not None else None])
-    token = base64.urlsafe_b64encode(plain).decode().rstrip("=")
-    return f"{token}.{_seal(token, hub_id)}.{_seal(token, replica)}"
+def mint_cursor(cursor: Cursor, hub_id: str, replica: str) -> str:
+    """The token of a cursor."""
+    after = None if cursor.after is None else list(cursor.after)
+    plain = msgspec.msgpack.encode([cursor.start.position.token(), cursor.start.scope, cursor.table, after])
+    return _sealed(base64.urlsafe_b64encode(plain).decode().rstrip("="), hub_id, replica)
 
 
-def parse_cursor(
-    cursor: str, hub_id: str, replica: str, position: Callable[[str], Position]
-) -> tuple[Position, int, Key | None]:
+def parse_cursor(token: str, hub_id: str, replica: str, position: Callable[[str], Position]) -> Cursor:
     """The inverse of `mint_cursor`. Raises WatermarkRefused."""
-    token, _, seals = cursor.partition(".")
-    if seals != f"{_seal(token, hub_id)}.{_seal(token, replica)}":
+    body, _, seals = token.partition(".")
+    if seals != f"{_seal(body, hub_id)}.{_seal(body, replica)}":
         raise WatermarkRefused("the cursor is garbled, or somebody else's", code="cursor_garbled")
     try:
-        plain = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        inner, table, after = msgspec.msgpack.decode(plain, type=tuple[str, int, list[Any] | None])
-        return position(inner), table, tuple(after) if after is not None else None
+        plain = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        inner, scope, table, after = _cursors.decode(plain)
+        return Cursor(Watermark(position(inner), scope), table, None if after is None else tuple(after))
     except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
         raise WatermarkRefused("the cursor cannot be read", code="cursor_garbled") from error
 
 
-def _seal(token: str, secret: str) -> str:
-    return hashlib.sha256(f"{secret}|{token}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def _sealed(body: str, hub_id: str, replica: str) -> str:
+    return f"{body}.{_seal(body, hub_id)}.{_seal(body, replica)}"
+
+
+def _seal(body: str, secret: str) -> str:
+    return hashlib.sha256(f"{secret}|{body}".encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from syncline.errors import ConfigurationError
+from syncline.model.scope import UNBOUNDED, Scope
 
 LONGEST_NAME = 200
 _SEPARATOR = "\x1f"
@@ -16,14 +17,14 @@ class Actor:
     """Whoever an authenticator found behind a request.
 
     `name` is what the host application calls it, and always the same for the same one: the replicas that it
-    registers are its own from then on. `scope` names the rows the actor may have; the only scope so far is
-    everything. An `operator` may ask for what concerns everybody, in whatever replica's name.
+    registers are its own from then on. `scope` is what the actor may have. An `operator` may ask for what
+    concerns everybody, in whatever replica's name.
     ConfigurationError if the name is empty, longer than 200 characters or holds control characters.
     """
 
     name: str
     tenant: str = ""
-    scope: str = "all"
+    scope: Scope = UNBOUNDED
     operator: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,5 @@
-"""When the hub's log no longer knows where a replica stands: pruned, or the centre went back in time.
+"""When a replica's watermark is no place to go on from: the log was pruned, the centre went back in time, or
+the device may have other rows than before.
 
     ask     what the hub has of this replica's pushes; the push in flight gets its verdict or is taken apart
     offer   what was pushed and the centre has lost, push by push, in order
@@ -36,10 +37,11 @@ from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
 
-PRUNED, RESTORED = "pruned", "restored"
+PRUNED, RESTORED, SCOPE = "pruned", "restored", "scope"
 
 REASONS = {
     "watermark_pruned": PRUNED,
+    "watermark_scope": SCOPE,
     "centre_restored": RESTORED,
     "push_ahead": RESTORED,
 }

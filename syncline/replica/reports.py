@@ -124,8 +124,9 @@ class PullReport(Report):
 class Recovered(Report):
     """How a replica found its place again. Its pending edits were kept.
 
-    `reason` is pruned (the hub's log no longer reaches back to what the replica had seen) or restored (the
-    centre went back in time). In either case the file was filled again; `rows` counts those that differed.
+    `reason` is pruned (the hub's log no longer reaches back to what the replica had seen), restored (the
+    centre went back in time) or scope (the device may have other rows than before). In any case the file was
+    filled again; `rows` counts those that differed.
     """
 
     reason: str

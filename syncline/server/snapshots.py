@@ -221,16 +221,15 @@ class _Asking:
         if not isinstance(request, m.Register):
             return self._hub.handle(self._actor, request)
         state = cast(m.StateAnswer, self._hub.handle(self._actor, m.StateQuery(request.replica)))
-        return m.Registered(
-            state.hub, state.schema, self._actor.scope, [], self._hub.limits, state.watermark, 0, 0
-        )
+        scope = self._actor.scope.fingerprint
+        return m.Registered(state.hub, state.schema, scope, [], self._hub.limits, state.watermark, 0, 0)
 
     def close(self) -> None:
         """The hub stays open."""
 
 
 def _key(hub: str, schema: str, actor: Actor) -> str:
-    told = "\0".join((hub, schema, actor.tenant, actor.scope, str(m.PROTOCOL_VERSION)))
+    told = "\0".join((hub, schema, actor.tenant, actor.scope.fingerprint, str(m.PROTOCOL_VERSION)))
     return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 

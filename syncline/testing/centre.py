@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from syncline.hub.contract import Database, Form, Key, Position, Prepared, ReadTransaction, Refusal, Stage
 from syncline.model.schema import Schema
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, indices_of
 
 TABLES = (
@@ -68,7 +69,7 @@ class World:
         return self.schema.number_of(table)
 
     def now(self) -> Position:
-        with self.database.read() as transaction:
+        with self.database.read(UNBOUNDED) as transaction:
             return transaction.log.now()
 
     def since(self, after: Position, without: str = "") -> dict[str, dict[Key, set[str]]]:
@@ -76,7 +77,7 @@ class World:
         found: dict[str, dict[Key, set[str]]] = {}
         more = True
         while more:
-            with self.database.read() as transaction:
+            with self.database.read(UNBOUNDED) as transaction:
                 page = transaction.log.entries(after, without, 1000)
             after, more = page.end, page.more
             self._collect(found, page.touched)
@@ -114,7 +115,7 @@ class World:
 
     def push(self, *stages: Stage, origin: str = "r1") -> list[Refusal]:
         """Stage, lock and apply in one transaction; committed whatever is refused."""
-        with self.database.write() as transaction:
+        with self.database.write(UNBOUNDED) as transaction:
             for stage in stages:
                 transaction.rows.stage(stage)
             transaction.rows.lock(stages)
@@ -123,7 +124,7 @@ class World:
     def push_what_fits(self, *stages: Stage, origin: str = "r1") -> set[tuple[str, Key]]:
         """As the engine does: discard what is refused and apply again. Returns the refused rows."""
         refused: set[tuple[str, Key]] = set()
-        with self.database.write() as transaction:
+        with self.database.write(UNBOUNDED) as transaction:
             for stage in stages:
                 transaction.rows.stage(stage)
             transaction.rows.lock(stages)
@@ -141,7 +142,7 @@ class World:
         """The whole table, read by chunks of three."""
         found: list[list[Value]] = []
         arity = len(self.schema.table(table).key)
-        with self.database.read() as transaction:
+        with self.database.read(UNBOUNDED) as transaction:
             while True:
                 after = tuple(found[-1][:arity]) if found else None
                 chunk = transaction.rows.chunk(self.number(table), after, 3)
@@ -150,5 +151,5 @@ class World:
                     return found
 
     def read(self, look: Callable[[ReadTransaction], Any]) -> Any:
-        with self.database.read() as transaction:
+        with self.database.read(UNBOUNDED) as transaction:
             return look(transaction)

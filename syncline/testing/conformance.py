@@ -32,6 +32,7 @@ from syncline.testing.conforms.preparing import PrepareConformance
 from syncline.testing.conforms.refusing import RefusalConformance
 from syncline.testing.conforms.retaining import RetentionConformance
 from syncline.testing.conforms.scanning import ScanConformance
+from syncline.testing.conforms.scoping import ScopeConformance
 from syncline.testing.conforms.writing import WriteConformance
 
 __all__ = ["Centre", "DatabaseConformance", "World"]
@@ -42,6 +43,7 @@ class DatabaseConformance(
     CaptureConformance,
     LogConformance,
     ScanConformance,
+    ScopeConformance,
     WriteConformance,
     RefusalConformance,
     RetentionConformance,

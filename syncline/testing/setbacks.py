@@ -6,6 +6,7 @@ tell, of the rows that every backup has.
 
 from __future__ import annotations
 
+from syncline.model.scope import UNBOUNDED
 from syncline.replica.pending import pending_edits
 from syncline.replica.rejected import rejected
 from syncline.testing.world import TABLES, Phone, Row, World, sorted_rows
@@ -35,7 +36,7 @@ class Setbacks(World):
 
     def prune(self) -> None:
         """The log forgets nearly everything, whoever still needs it."""
-        with self.database.write() as transaction:
+        with self.database.write(UNBOUNDED) as transaction:
             transaction.log.prune([], 0.0, None, 10_000)
 
     def _note(self, phone: Phone, statements: list[tuple[str, Row]], changed: int) -> None:

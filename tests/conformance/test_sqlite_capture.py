@@ -10,6 +10,7 @@ import pytest
 
 from syncline.databases.sqlite import SqliteDatabase, open_database
 from syncline.errors import NotPrepared, WatermarkRefused
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
 
@@ -129,7 +130,7 @@ def test_replace_is_a_rival_only_if_it_removed_the_row(make: Make) -> None:
         "REPLACE INTO p VALUES ('d', 'x', 9)",
         "REPLACE INTO p VALUES ('b', 'y', 9)",
     )
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("update", "p", [["a", 5], ["b", 5], ["c", 5]], ["n"])
         transaction.rows.stage(stage)
         rivals = transaction.rows.rivals(stage, [start], [], "r1")
@@ -145,7 +146,7 @@ def test_replace_with_recursive_triggers_is_captured_once(make: Make, tmp_path: 
         connection.execute("REPLACE INTO p VALUES ('d', 'x', 9)")
     connection.close()
     assert set(world.since(start)["p"]) == {("a",), ("d",)}
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("update", "p", [["a", 5]], ["n"])
         transaction.rows.stage(stage)
         assert [rival.op for rival in transaction.rows.rivals(stage, [start], [], "r1")] == ["D"]
@@ -234,7 +235,7 @@ def test_wide_tables_have_masks_of_several_words(make: Make) -> None:
     world.run("UPDATE t SET c0 = 1, c61 = 1, c62 = 1, c123 = 1, c124 = 1, c149 = 1")
     assert world.since(start)["t"] == {(1,): {"c0", "c61", "c62", "c123", "c124", "c149"}}
     world.push(world.stage("update", "t", [[1, 5]], ["c130"]), origin="r2")
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("update", "t", [[1, 5]], ["c1"])
         transaction.rows.stage(stage)
         rivals = transaction.rows.rivals(stage, [start], [], "r1")
@@ -383,14 +384,14 @@ def test_a_simulated_clock_stands_in_for_the_wall() -> None:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database.catalogue.prepare(database.catalogue.reflect(None))
     database.catalogue.load()
-    with database.read() as reading:
+    with database.read(UNBOUNDED) as reading:
         start = reading.log.now()
     with database.outside() as connection:
         connection.execute("INSERT INTO t VALUES (1)")
         connection.execute("INSERT INTO t VALUES (2)")
         now[0] -= 500
         connection.execute("INSERT INTO t VALUES (3)")
-    with database.write() as transaction:
+    with database.write(UNBOUNDED) as transaction:
         assert transaction.ledger.milliseconds() == 999_500
         assert transaction.ledger.clock() == (1_000_000 << 16) + 2
         assert transaction.log.entries(start, "", 10).hlc == (1_000_000 << 16) + 2

@@ -11,6 +11,7 @@ import pytest
 from syncline.databases.sqlite import SqliteDatabase, open_database
 from syncline.hub.contract import Position, Stage
 from syncline.model.schema import Schema
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 
 DDL = """
@@ -53,13 +54,13 @@ class Mirror:
     def __init__(self, database: SqliteDatabase, schema: Schema, name: str) -> None:
         self.database, self.schema, self.name = database, schema, name
         self.tables: list[Rows] = [{} for _ in schema.tables]
-        with database.read() as reading:
+        with database.read(UNBOUNDED) as reading:
             self.position: Position = reading.log.now()
 
     def pull(self, limit: int) -> None:
         more = True
         while more:
-            with self.database.read() as reading:
+            with self.database.read(UNBOUNDED) as reading:
                 page = reading.log.entries(self.position, self.name, limit)
                 for number, touched in page.touched.items():
                     self._apply(number, touched, reading)
@@ -84,7 +85,7 @@ class Mirror:
 
     def differences(self) -> list[str]:
         wrong = []
-        with self.database.read() as reading:
+        with self.database.read(UNBOUNDED) as reading:
             for number, table in enumerate(self.schema.tables):
                 arity = len(table.key)
                 central = {tuple(r[:arity]): list(r[arity:]) for r in reading.rows.chunk(number, None, 1000)}
@@ -139,7 +140,7 @@ def push(mirror: Mirror, rng: random.Random) -> None:
         values = [rng.choice([1, 2, "a", "bb", None]) for _ in keys]
         pushed = [[*key, value] for key, value in zip(keys, values, strict=True)]
         stage = Stage(number, "update", "U", [column], pushed, [1 << 20] * len(keys))
-    with mirror.database.write() as transaction:
+    with mirror.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         transaction.rows.discard(stage, transaction.rows.lock([stage])[0])
         kept = set(range(len(keys))) - stage.handle.discarded
@@ -153,7 +154,7 @@ def push(mirror: Mirror, rng: random.Random) -> None:
         elif row not in differing:
             rows[keys[row]][stage.columns[0]] = stage.rows[row][-1]
     if differing:  # the engine answers these as overrides: whole rows
-        with mirror.database.read() as reading:
+        with mirror.database.read(UNBOUNDED) as reading:
             mirror._apply(number, [(keys[row], table.all_mask) for row in differing & kept], reading)
 
 

@@ -24,6 +24,7 @@ import syncline
 from syncline import Actor, errors
 from syncline.errors import Forbidden, ReplicaOfAnother, SynclineError, Unauthenticated
 from syncline.model.actor import ANYONE
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol import codec, filebody
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
@@ -85,7 +86,7 @@ def url(hub: syncline.Hub, tmp_path: Path) -> Iterator[str]:
 
 def requests_of(hub: syncline.Hub, replica: str) -> dict[type, m.Request]:
     schema = hub.schema.fingerprint
-    with hub.database.read() as transaction:
+    with hub.database.read(UNBOUNDED) as transaction:
         mark = hub._central.mint(transaction.log.now(), replica)
     body, digest = seal([])
     found: list[m.Request] = [
@@ -133,7 +134,7 @@ def test_every_message_is_for_those_of_whom_its_route_says_so(
     else:
         assert code not in GATE
         assert status in (200, 404)  # a handler may know no such upload or conflict
-    with hub.database.read() as transaction:
+    with hub.database.read(UNBOUNDED) as transaction:
         assert (transaction.ledger.client(UNKNOWN) is not None) == (
             route.registers and who == "unknown replica"
         )

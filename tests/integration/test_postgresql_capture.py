@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from syncline.model.scope import UNBOUNDED
 from tests.support.postgres import Make, PostgresCentre
 
 
@@ -141,7 +142,7 @@ def test_l4_more_columns_than_one_word_holds(make: Make) -> None:
     assert world.since(start) == {"wide": {(1,): changed}}
     assert world.push(world.stage("update", "wide", [[1, 5, 6]], ["c1", "c128"])) == []
     assert world.since(start, "r2") == {"wide": {(1,): changed | {"c1", "c128"}}}
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("update", "wide", [[1, 5]], ["c1"])
         transaction.rows.stage(stage)
         masks = [rival.mask for rival in transaction.rows.rivals(stage, [start], [], "r9")]
@@ -174,7 +175,7 @@ def test_l4_generated_columns_travel_with_what_they_are_made_of(make: Make) -> N
     assert not table.exact
     start = world.now()
     stage = world.stage("insert", "t", [[1, 5]], ["a"])
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.apply([stage], "r1") == []
         assert transaction.rows.differing(stage) == [0]

@@ -13,6 +13,7 @@ import pytest
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key, Position
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 from tests.support.postgres import PostgresCentre, prepared
@@ -92,7 +93,7 @@ def test_l4_a_read_that_began_before_a_commit_does_not_count_it_as_seen(world: W
     with ExitStack() as stack:
         (session,) = sessions(world, stack, 1)
         session.execute("BEGIN; INSERT INTO note VALUES (1)")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             position = transaction.log.now()
             session.execute("COMMIT")
             assert transaction.log.entries(position, "", 10).touched == {}
@@ -103,7 +104,7 @@ def test_l4_a_read_that_began_before_a_commit_does_not_count_it_as_seen(world: W
 def test_own_accepted_edits_are_passed_over_once(world: World) -> None:
     start = world.now()
     world.push(world.stage("insert", "note", [[1, "a", 1]]))
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         page = transaction.log.entries(start, "r1", 10)
         assert (page.touched, page.more) == ({}, False)
         assert page.end == transaction.log.now() != start
@@ -116,7 +117,7 @@ def test_with_nothing_new_the_position_stays(world: World) -> None:
     assert isinstance(world.centre, PostgresCentre)
     with world.centre.connect() as session:
         session.execute("CREATE TABLE elsewhere (); INSERT INTO elsewhere DEFAULT VALUES")
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         assert transaction.log.entries(start, "r1", 10).end == start
 
 
@@ -125,7 +126,7 @@ def test_l5_changes_between_pages_are_in_the_next_run(world: World) -> None:
     world.run("INSERT INTO note SELECT g, 'old', g FROM generate_series(1, 10) g")
     position, seen = start, []
     for page_number in range(30):
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             page = transaction.log.entries(position, "r1", 4)
             seen += [key[0] for key, _ in page.touched.get(world.number("note"), [])]
         position = page.end
@@ -143,7 +144,7 @@ def test_l5_changes_between_pages_are_in_the_next_run(world: World) -> None:
 def test_a_page_in_progress_sees_what_it_has_read(world: World) -> None:
     start = world.now()
     world.run("INSERT INTO note SELECT g, 'x', g FROM generate_series(1, 4) g")
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         page = transaction.log.entries(start, "", 2)
     assert isinstance(page.end, SnapshotPosition)
     assert page.more
@@ -235,7 +236,7 @@ class Puller:
 
     def pull_page(self) -> None:
         table = self.world.number("note")
-        with self.world.database.read() as transaction:
+        with self.world.database.read(UNBOUNDED) as transaction:
             page = transaction.log.entries(self.position, "nobody", self.rng.choice([1, 3, 10]))
             for key, mask in page.touched.get(table, []):
                 self.learn(transaction.rows.find(table, [key], [0, 1]), key, mask)
@@ -257,7 +258,7 @@ def test_a_position_of_another_cluster_or_timeline_is_of_a_restored_centre(world
     cluster, _, rest = world.now().token().partition(";")
     for other in (cluster.replace(cluster[:4], "9999", 1), cluster.replace("/00000001/", "/00000002/")):
         position = world.database.position(f"{other};{rest}")
-        with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
+        with world.database.read(UNBOUNDED) as transaction, pytest.raises(WatermarkRefused) as caught:
             transaction.log.entries(position, "", 10)
         assert caught.value.code == "centre_restored"
 
@@ -274,6 +275,6 @@ def test_a_position_ahead_of_the_database_is_refused(world: World) -> None:
     position = world.now()
     assert isinstance(position, SnapshotPosition)
     ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:;0")
-    with world.database.read() as transaction, pytest.raises(WatermarkRefused) as caught:
+    with world.database.read(UNBOUNDED) as transaction, pytest.raises(WatermarkRefused) as caught:
         transaction.log.entries(ahead, "", 10)
     assert caught.value.code == "centre_restored"

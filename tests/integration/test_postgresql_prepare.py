@@ -10,6 +10,7 @@ import pytest
 
 from syncline.databases.postgresql import PostgresDatabase, open_database
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, NotPrepared, SchemaError
+from syncline.model.scope import UNBOUNDED
 from tests.support.postgres import PostgresCentre, PostgresServer
 
 
@@ -254,7 +255,7 @@ def test_a_database_that_is_not_there_is_said_to_be_unreachable(postgres_url: st
 def test_a_connection_that_was_cut_is_replaced(centre: PostgresCentre, database: PostgresDatabase) -> None:
     centre.run(*TABLES)
     database.catalogue.prepare(database.catalogue.reflect(None))
-    with pytest.raises(DatabaseUnavailable), database.read() as transaction:
+    with pytest.raises(DatabaseUnavailable), database.read(UNBOUNDED) as transaction:
         transaction.log.now()
         with centre.connect() as session:
             session.execute(
@@ -262,7 +263,7 @@ def test_a_connection_that_was_cut_is_replaced(centre: PostgresCentre, database:
                 " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         transaction.log.now()
-    with database.read() as transaction:
+    with database.read(UNBOUNDED) as transaction:
         transaction.log.now()
 
 
@@ -270,7 +271,7 @@ def test_what_is_read_before_preparing_is_refused(database: PostgresDatabase) ->
     for attempt in (
         database.catalogue.load,
         lambda: database.catalogue.hub_id,
-        lambda: database.read().__enter__(),
+        lambda: database.read(UNBOUNDED).__enter__(),
     ):
         with pytest.raises(NotPrepared):
             attempt()

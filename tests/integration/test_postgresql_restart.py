@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncline.errors import DatabaseUnavailable
+from syncline.model.scope import UNBOUNDED
 from tests.support.postgres import PostgresServer, prepared, start_server
 
 
@@ -25,7 +26,7 @@ def test_l4_after_a_crash_everything_committed_is_there_and_positions_go_on(serv
     world.run("INSERT INTO t VALUES (1, 1)")
     assert world.push(world.stage("insert", "t", [[2, 2]])) == []
     seen = world.now()
-    with pytest.raises(DatabaseUnavailable), world.database.write() as transaction:
+    with pytest.raises(DatabaseUnavailable), world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("insert", "t", [[3, 3]])
         transaction.rows.stage(stage)
         assert transaction.rows.apply([stage], "r1") == []

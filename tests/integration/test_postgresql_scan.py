@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from syncline.model.order import place
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 from syncline.testing.centre import World
 from syncline.testing.conforms.scanning import BLOBS, FLOATS, INTEGERS, STRANGE, TEXTS, scan
@@ -58,7 +59,7 @@ def filled(url: str, central: str) -> tuple[World, list[Value]]:
     world = prepared(url, *SETUP, f"CREATE TABLE thing (k {central} NOT NULL PRIMARY KEY, v text)")
     keys = random.Random(central).sample(TYPES[central], len(TYPES[central]))
     world.push(world.stage("insert", "thing", [[key, "v"] for key in keys]))
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         stored = [row[0] for row in transaction.rows.chunk(0, None, 1000)]
     assert len(stored) == len(keys)
     return world, stored

@@ -10,6 +10,7 @@ import pytest
 from syncline.databases.postgresql.stage import Loaded
 from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, Stage, codes
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 from syncline.testing.centre import World
 from tests.support.postgres import Make
@@ -26,7 +27,7 @@ def rows_of(start: int = 0) -> list[list[Value]]:
 
 def pushed(world: World, *stages: Stage, origin: str = "r1") -> tuple[list[Refusal], list[bool]]:
     """What is refused of a hopeful push, and which stages were in a temporary table at the end."""
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         for stage in stages:
             transaction.rows.ready(stage)
             transaction.rows.stage(stage)
@@ -105,7 +106,7 @@ def test_a_row_that_exists_is_a_conflict_whatever_else_is_wrong(make: Make, othe
 def test_what_others_did_is_found_by_each_stage_that_looks(make: Make) -> None:
     world = make(T)
     base = world.now()
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         first = world.stage("insert", "t", rows_of())
         transaction.rows.stage(first)
         transaction.rows.lock([first], hopeful=True)
@@ -131,7 +132,7 @@ def test_an_older_base_is_looked_up_although_a_newer_one_was_quiet(make: Make) -
     old = world.now()
     world.run("INSERT INTO t (id) VALUES (3)", "DELETE FROM t WHERE id = 3")
     new = world.now()
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("insert", "t", rows_of())
         transaction.rows.stage(stage)
         assert transaction.rows.rivals(stage, [new], [], "r1") == []
@@ -155,7 +156,7 @@ def test_a_rule_of_the_users_is_obeyed(make: Make) -> None:
 
 def test_what_a_trigger_of_the_users_made_of_a_row_is_told(make: Make) -> None:
     world = make(T, FUNCTION, TRIGGER)
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("insert", "t", rows_of())
         transaction.rows.stage(stage)
         transaction.rows.lock([stage], hopeful=True)
@@ -199,7 +200,7 @@ def test_what_a_trigger_did_because_of_an_earlier_chunk_is_a_rival(make: Make) -
         "CREATE TRIGGER tells AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION tells()",
     )
     base = world.now()
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         first = world.stage("insert", "t", rows_of())
         transaction.rows.stage(first)
         assert transaction.rows.rivals(first, [base], [], "r1") == []
@@ -216,7 +217,7 @@ def test_a_row_that_somebody_deletes_while_nobody_looks_is_a_conflict(make: Make
     world.run("INSERT INTO t (id, b) VALUES (500, 'here')")
     base = world.now()
     for rows in (rows_of(), rows_of()[500:501]):
-        with pytest.raises(Conflict), world.database.write() as transaction:
+        with pytest.raises(Conflict), world.database.write(UNBOUNDED) as transaction:
             stage = world.stage("insert", "t", rows)
             transaction.rows.stage(stage)
             transaction.rows.lock([stage], hopeful=True)
@@ -243,7 +244,7 @@ def test_a_uuid_is_the_same_in_a_small_stage_and_a_large_one(make: Make) -> None
 def test_spaces_that_a_domain_cuts_off_are_told(make: Make) -> None:
     world = make("CREATE DOMAIN short AS varchar(3)", "CREATE TABLE d (id int PRIMARY KEY, v short)")
     for count in (3, MANY):
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             start = len(world.rows("d"))
             stage = world.stage("insert", "d", [[start + n, "abc " if n == 1 else "x"] for n in range(count)])
             transaction.rows.stage(stage)

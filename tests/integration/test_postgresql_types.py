@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncline.hub.contract import codes
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, identical
 from syncline.testing.centre import World
 from tests.support.postgres import prepared
@@ -121,7 +122,7 @@ def test_l8_every_type_comes_back_as_it_went(world: World, copies: int) -> None:
         for row in sample_rows()
     ]  # fmt: skip
     stage = world.stage("insert", "v", rows)
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage]) == [[]]
         assert transaction.rows.apply([stage], "r1") == []
@@ -157,7 +158,7 @@ def very_long(value: Value) -> bool:
 def check_key(world: World, table: str, values: list[Value]) -> None:
     start = world.now()
     assert world.push(world.stage("insert", table, [[value, 1] for value in values])) == []
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("update", table, [[value, 2] for value in values])
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage]) == [[]]
@@ -197,7 +198,7 @@ def test_what_a_type_cannot_hold_is_refused_by_row(world: World, many: bool) -> 
     fine: list[list[Value]] = [[1000 + number, *([None] * len(good))] for number in range(600 if many else 1)]
     stage = world.stage("insert", "v", rows + fine)
     refused: dict[int, Any] = {}
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage]) == [[]]
         while found := transaction.rows.apply([stage], "r1"):
@@ -226,9 +227,9 @@ def test_keys_in_another_spelling_have_no_row_and_are_refused(postgres_url: str)
     try:
         for table, keys in others.items():
             position = world.number(table)
-            with world.database.read() as reading:
+            with world.database.read(UNBOUNDED) as reading:
                 assert reading.rows.find(position, [tuple(key) for key in keys], []) == []
-            with world.database.write() as transaction:
+            with world.database.write(UNBOUNDED) as transaction:
                 for form, rows in (("insert", [[*key, 1] for key in keys]), ("delete", keys)):
                     stage = world.stage(form, table, rows)  # type: ignore[arg-type]
                     transaction.rows.stage(stage)
@@ -249,7 +250,7 @@ def test_equal_keys_of_different_spelling_are_not_one_row(postgres_url: str) -> 
         "INSERT INTO w VALUES (1.0, 1)",
     )
     stage = world.stage("update", "w", [["1.00", 5]])
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage]) == [[0]]
         assert transaction.rows.find(0, [("1.00",)], [0]) == []
@@ -272,7 +273,7 @@ def test_a_value_spelled_otherwise_is_found_to_differ(world: World) -> None:
         row[1 + names.index(name)] = value
         rows.append(row)
     stage = world.stage("insert", "v", rows)
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.apply([stage], "r1") == []
         assert transaction.rows.differing(stage) == list(range(1, len(rows)))
@@ -305,7 +306,7 @@ def test_l8_what_is_called_certain_comes_back_as_it_went_and_the_rest_is_compare
     columns = ", ".join(f"c{number} {name}" for number, name in enumerate(CERTAIN))
     world = prepared(postgres_url, f"CREATE TABLE certain (id int PRIMARY KEY, {columns})")
     rows: list[list[Value]] = []
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         for column, (name, (good, bad)) in enumerate(CERTAIN.items()):
             for text in [*good, *bad]:
                 row: list[Value] = [len(rows)] + [None] * len(CERTAIN)
@@ -372,7 +373,7 @@ def test_l8_any_composite_key_finds_its_row(narrow: World, keys: list[tuple[Valu
     narrow.run("TRUNCATE k")
     assert narrow.push(narrow.stage("insert", "k", [list(key) for key in keys])) == []
     position = narrow.number("k")
-    with narrow.database.read() as transaction:
+    with narrow.database.read(UNBOUNDED) as transaction:
         assert {tuple(row) for row in transaction.rows.find(position, keys, [])} == set(keys)
         walked, after = [], None
         while chunk := transaction.rows.chunk(position, after, 2):
@@ -387,7 +388,7 @@ def test_l8_spaces_that_a_varchar_cuts_off_are_told(postgres_url: str, many: int
     world = prepared(postgres_url, "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))")
     rows: list[list[Value]] = [[1, "abc  "], [2, "ab "], [3, None], [4, "é🙂x"]]
     rows += [[number, "x"] for number in range(5, 5 + many)]
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         stage = world.stage("insert", "t", rows)
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage], hopeful=True) == [[]]

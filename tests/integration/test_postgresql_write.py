@@ -9,6 +9,7 @@ import pytest
 
 from syncline.errors import Conflict
 from syncline.hub.contract import Client, Refusal, Stage, codes
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 from syncline.testing.centre import World
 from tests.support.postgres import Make, PostgresCentre
@@ -169,14 +170,14 @@ def test_a_large_batch_with_a_few_bad_rows_keeps_the_rest(make: Make) -> None:
     rows[1501][1] = 2**40
     refused = world.push_what_fits(world.stage("insert", "t", rows))
     assert refused == {("t", (number,)) for number in (0, 777, 1500, 1501, 2999)}
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         assert len(transaction.rows.chunk(0, None, 5000)) == 2995
 
 
 def test_an_insert_that_meets_a_row_committed_meanwhile_is_a_conflict(make: Make) -> None:
     world = make("CREATE TABLE t (id int PRIMARY KEY, a int)")
     stage = world.stage("insert", "t", [[1, 1], [2, 2]])
-    with pytest.raises(Conflict), world.database.write() as transaction:
+    with pytest.raises(Conflict), world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         assert transaction.rows.lock([stage]) == [[]]
         world.run("INSERT INTO t VALUES (2, 9)")
@@ -188,7 +189,7 @@ def test_an_update_that_misses_a_row_deleted_meanwhile_is_a_conflict(make: Make)
     world = make("CREATE TABLE t (id int PRIMARY KEY, a int)")
     world.run("INSERT INTO t VALUES (1, 1), (2, 2)")
     stage = world.stage("update", "t", [[1, 5], [2, 5]])
-    with pytest.raises(Conflict), world.database.write() as transaction:
+    with pytest.raises(Conflict), world.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         world.run("DELETE FROM t WHERE id = 2")
         transaction.rows.apply([stage], "r1")
@@ -206,7 +207,7 @@ def test_after_the_lock_nobody_else_changes_the_rows_and_rivals_sees_all_who_did
         seen: list[Any] = []
 
         def push() -> None:
-            with world.database.write() as transaction:
+            with world.database.write(UNBOUNDED) as transaction:
                 transaction.rows.stage(stage)
                 assert transaction.rows.lock([stage]) == [[]]
                 seen.extend(transaction.rows.rivals(stage, [base], [], "r1"))
@@ -244,7 +245,7 @@ def test_a_deadlock_is_a_conflict(make: Make) -> None:
 
         def push() -> None:
             try:
-                with world.database.write() as transaction:
+                with world.database.write(UNBOUNDED) as transaction:
                     stages = [world.stage("update", "t", [[1, 5]]), world.stage("update", "t", [[2, 5]])]
                     for stage in stages:
                         transaction.rows.stage(stage)
@@ -264,17 +265,17 @@ def test_a_deadlock_is_a_conflict(make: Make) -> None:
 def test_pushes_of_one_replica_follow_each_other(make: Make) -> None:
     world = make("CREATE TABLE t (id int PRIMARY KEY)")
     assert isinstance(world.centre, PostgresCentre)
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.ledger.save_client(Client("r1"))
     order: list[str] = []
 
     def second() -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             client = transaction.ledger.lock_client("r1")
             assert client is not None
             order.append(f"second sees {client.number}")
 
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         transaction.ledger.lock_client("r1")
         thread = threading.Thread(target=second)
         thread.start()
@@ -296,7 +297,7 @@ def test_many_writers_at_once_end_as_if_one_after_the_other(make: Make) -> None:
         for _ in range(8):
             while True:
                 try:
-                    with world.database.write() as transaction:
+                    with world.database.write(UNBOUNDED) as transaction:
                         stage = world.stage("update", "t", [[*key, 0] for key in keys])
                         transaction.rows.stage(stage)
                         transaction.rows.lock([stage])

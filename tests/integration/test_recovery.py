@@ -14,7 +14,10 @@ import pytest
 
 import syncline
 from syncline.errors import ProtocolError, TransportError, WatermarkRefused
+from syncline.hub import watermark
+from syncline.hub.watermark import Watermark
 from syncline.model.actor import Actor
+from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol.messages import (
     CommitPush,
     Limits,
@@ -225,7 +228,7 @@ def test_a_log_that_was_really_pruned(world: World) -> None:
     for visits in (10, 20):
         b.execute("UPDATE customer SET visits = visits + ?, name = 'Bert' WHERE id = 2", (visits,))
         world.sync("b.db")
-    with world.hub.database.write() as transaction:
+    with world.hub.database.write(UNBOUNDED) as transaction:
         transaction.log.prune([], 0.0, None, 1000)
     report = world.sync("a.db")
     assert report.recovered is not None
@@ -235,6 +238,26 @@ def test_a_log_that_was_really_pruned(world: World) -> None:
     assert world.centre.execute("SELECT * FROM customer WHERE id = 2").fetchone() == (2, "Bert", "mine", 38)
     assert world.centre.execute("SELECT name FROM customer WHERE id = 1").fetchone() == ("Adele",)
     assert world.centre.execute("SELECT 1 FROM invoice WHERE id = 'i3'").fetchone() is None
+
+
+def test_l5_a_watermark_of_another_scope_is_no_place_to_go_on_from(world: World) -> None:
+    """Rows that come into a scope without being touched stand in no log."""
+    a = world.device("a.db")
+    world.centre.execute("UPDATE customer SET city = 'Lyon' WHERE id = 2")
+    a.execute("UPDATE customer SET name = 'Adele' WHERE id = 1")
+    central = world.hub._central
+    ((replica, token),) = a.execute("SELECT replica, watermark FROM _sync_state").fetchall()
+    elsewhere = Watermark(central.watermark(token, replica).position, Scope(()).fingerprint)
+    a.execute("UPDATE _sync_state SET watermark = ?", (watermark.mint(elsewhere, central.id, replica),))
+    report = world.sync("a.db")
+    assert report.recovered is not None
+    assert (report.recovered.reason, report.recovered.offered) == ("scope", 0)
+    assert report.push.rejected == ()
+    world.agree(a)
+    assert a.execute("SELECT name, city FROM customer WHERE id < 3").fetchall() == [
+        ("Adele", "London"),
+        ("Bob", "Lyon"),
+    ]
 
 
 def test_a_push_in_flight_gets_its_verdict_first(world: World) -> None:

@@ -21,6 +21,7 @@ from syncline.cli import run
 from syncline.errors import ReplicaRevoked, WatermarkRefused
 from syncline.hub.retention import DAY, Retention
 from syncline.model.actor import ANYONE
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 from syncline.protocol.body import open_groups, seal
 from syncline.protocol.status import status_of
@@ -250,7 +251,7 @@ def test_a_dump_loaded_elsewhere_begins_its_log_anew(
     subprocess.run([str(binaries / "psql"), "-q", "-v", "ON_ERROR_STOP=1", other], input=dumped, check=True)
     place.url, place.hub = other, Hub(other, retention=AT_ONCE)
     assert place.refused("r", watermark) == "centre_restored"
-    with place.hub.database.read() as transaction:
+    with place.hub.database.read(UNBOUNDED) as transaction:
         assert transaction.log.floor().hlc > 0
     fresh = place.register("new")
     place.insert(4)

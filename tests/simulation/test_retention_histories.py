@@ -10,6 +10,7 @@ import pytest
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.retention import Retention
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.setbacks import Setbacks
 from syncline.testing.world import Phone, World
 
@@ -43,7 +44,7 @@ class Compacted(World):
             self.write_again()
         more = self.rng.random() < 0.15
         while more:
-            with self.database.write() as transaction:
+            with self.database.write(UNBOUNDED) as transaction:
                 step = transaction.log.compact(self.rng.choice([10, 1000]))
             self.removed, more = self.removed + step.entries, step.more
         super().exchange(phone, faults)

@@ -8,7 +8,7 @@ from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.ledger import Ledger
 from syncline.databases.base.pool import Driver, Pool
 from syncline.databases.base.tables import TABLES, Column, Kind, Table
-from syncline.databases.base.transaction import ReadTransaction, WriteTransaction
+from syncline.databases.base.transaction import ReadTransaction, WriteTransaction, only_unbounded
 
 __all__ = [
     "LAYOUT",
@@ -24,5 +24,6 @@ __all__ = [
     "ReadTransaction",
     "Table",
     "WriteTransaction",
+    "only_unbounded",
     "other_layout",
 ]

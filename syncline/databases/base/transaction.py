@@ -1,4 +1,4 @@
-"""A transaction: log, rows and ledger over one connection."""
+"""A transaction: log, rows and ledger over one connection, within a scope."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from syncline.databases.base.ledger import Ledger
+from syncline.hub.contract import ScopeUnsupported
+from syncline.model.scope import Scope
 
 L = TypeVar("L")
 R = TypeVar("R")
@@ -18,6 +20,7 @@ class ReadTransaction(Generic[L, R]):
     log: L
     rows: R
     ledger: Ledger
+    scope: Scope
 
 
 @dataclass(slots=True)
@@ -29,3 +32,11 @@ class WriteTransaction(ReadTransaction[L, R]):
     def wait_longer(self, attempt: int) -> None:
         """Note how often the transaction was run before."""
         self.attempt = attempt
+
+
+def only_unbounded(scope: Scope) -> Scope:
+    """The scope, for an adapter that has no row filter. ScopeUnsupported for any but the unbounded one: what
+    is not filtered must not be read (law L10)."""
+    if not scope.is_unbounded:
+        raise ScopeUnsupported("this kind of central database cannot keep within a scope")
+    return scope

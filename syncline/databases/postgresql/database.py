@@ -11,7 +11,7 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from syncline.databases.base import Ledger, Pool, ReadTransaction
+from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
@@ -32,6 +32,7 @@ from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
 from syncline.hub.contract import Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
+from syncline.model.scope import UNBOUNDED, Scope
 
 OLDEST_VERSION = 130000
 """`xid8` and `pg_snapshot` came with PostgreSQL 13."""
@@ -205,8 +206,9 @@ class PostgresDatabase:
         self.catalogue.arrived(Session(connection).value(queries("read.sql")["cluster"]))
 
     @contextmanager
-    def read(self) -> Iterator[ReadTransaction[LogReader, RowReader]]:
+    def read(self, scope: Scope) -> Iterator[ReadTransaction[LogReader, RowReader]]:
         """A transaction that sees one instant."""
+        scope = only_unbounded(scope)
         known = self.catalogue.known()
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"]))
@@ -214,7 +216,7 @@ class PostgresDatabase:
                 LogReader(session, known.layout, self.catalogue.cluster),
                 RowReader(session, known.layout),
             )
-            yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)))
+            yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)), scope)
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -224,13 +226,14 @@ class PostgresDatabase:
             yield Ledger(PostgresLedgerSession(session))
 
     @contextmanager
-    def write(self) -> Iterator[PostgresWriteTransaction]:
+    def write(self, scope: Scope) -> Iterator[PostgresWriteTransaction]:
         """A transaction that commits on success; every statement sees what was committed before it."""
+        scope = only_unbounded(scope)
         known, sql = self.catalogue.known(), queries("prepare.sql")
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             self.catalogue.verify(known, session.values(sql["hold"], sql["revision"]))
             yield PostgresWriteTransaction(
-                session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout
+                session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout, scope
             )
 
     def position(self, token: str) -> SnapshotPosition:
@@ -249,7 +252,7 @@ class PostgresDatabase:
     def _newest(self) -> object:
         """How far the log goes: a transaction that began long ago and commits now changes that too."""
         try:
-            with self.read() as reader:
+            with self.read(UNBOUNDED) as reader:
                 return reader.log.now()
         except Outdated:  # prepared anew: other than any position, so that whoever waits looks
             return None

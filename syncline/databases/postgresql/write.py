@@ -21,6 +21,7 @@ from syncline.databases.postgresql.stage import Loaded, discard, drop, load, pla
 from syncline.errors import Conflict, WatermarkRefused
 from syncline.hub.contract import Outdated, Position, Refusal, Removed, Rival, Stage
 from syncline.model.masks import join_mask
+from syncline.model.scope import Scope
 
 
 class LogWriter(LogReader):
@@ -214,9 +215,12 @@ class RowWriter(RowReader):
 class PostgresWriteTransaction(WriteTransaction[LogWriter, RowWriter]):
     """The contract's `WriteTransaction`."""
 
-    def __init__(self, session: Session, layout: Layout, cluster: str, lock_timeout: float) -> None:
+    def __init__(
+        self, session: Session, layout: Layout, cluster: str, lock_timeout: float, scope: Scope
+    ) -> None:
         ledger = Ledger(PostgresLedgerSession(session))
-        super().__init__(LogWriter(session, layout, cluster, ledger), RowWriter(session, layout), ledger)
+        log = LogWriter(session, layout, cluster, ledger)
+        super().__init__(log, RowWriter(session, layout), ledger, scope)
         self._session = session
         self._lock_timeout = lock_timeout
 

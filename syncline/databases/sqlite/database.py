@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction
+from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded
 from syncline.databases.sqlite import position, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
@@ -19,6 +19,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.contract import Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
+from syncline.model.scope import Scope
 from syncline.sqlitekit.tables import affinity_of
 
 
@@ -165,8 +166,9 @@ class SqliteDatabase:
         self._bell = Bell()
 
     @contextmanager
-    def write(self) -> Iterator[WriteTransaction[LogWriter, RowWriter]]:
+    def write(self, scope: Scope) -> Iterator[WriteTransaction[LogWriter, RowWriter]]:
         """BEGIN IMMEDIATE: the write lock is held from the first statement, so nothing can interleave."""
+        scope = only_unbounded(scope)
         with self._connections.writer(), self._connections.transaction() as connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("BEGIN IMMEDIATE")
@@ -176,17 +178,19 @@ class SqliteDatabase:
                 if prepare.outrun(connection, tracked):
                     prepare.renew_order(connection, tracked)
             ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
-            yield WriteTransaction(LogWriter(connection, layout, ledger), rows, ledger)
+            yield WriteTransaction(LogWriter(connection, layout, ledger), rows, ledger, scope)
             rows.close()
             connection.execute("COMMIT")
 
     @contextmanager
-    def read(self) -> Iterator[ReadTransaction[LogReader, RowReader]]:
+    def read(self, scope: Scope) -> Iterator[ReadTransaction[LogReader, RowReader]]:
         """One snapshot, taken by the first statement (WAL)."""
+        scope = only_unbounded(scope)
         with self._connections.transaction() as connection:
             connection.execute("BEGIN")
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
-            yield ReadTransaction(LogReader(connection, layout), RowReader(connection, layout), ledger)
+            log, rows = LogReader(connection, layout), RowReader(connection, layout)
+            yield ReadTransaction(log, rows, ledger, scope)
             connection.execute("COMMIT")
 
     @contextmanager

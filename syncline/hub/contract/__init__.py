@@ -6,6 +6,10 @@
     Rows         read; stage, lock, rivals, apply
     Ledger       replicas, conflicts, large pushes, the clock: written once, in `databases.base`
 
+A transaction has a scope (`model.scope`): `Log.entries` and everything that reads rows tell nothing beyond
+it; `Rows.lock`, `rivals`, `apply` and `differing` work on rows that were named to them, wherever those are;
+the ledger, positions and all housekeeping know no scope.
+
 The conformance suite `syncline.testing.conformance` is this contract as tests. Beside it stand the codes of
 refused rows (`codes`) and which log entries may go (`compaction`).
 """
@@ -15,6 +19,7 @@ from syncline.hub.contract.database import (
     Database,
     Outdated,
     ReadTransaction,
+    ScopeUnsupported,
     Tuning,
     Watch,
     WriteTransaction,
@@ -65,6 +70,7 @@ __all__ = [
     "Removed",
     "Rival",
     "Rows",
+    "ScopeUnsupported",
     "Stage",
     "Standing",
     "Take",

@@ -6,11 +6,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from syncline.errors import Conflict
+from syncline.errors import ConfigurationError, Conflict
 from syncline.hub.contract.catalogue import Catalogue
 from syncline.hub.contract.ledger import Ledger, ReadLedger
 from syncline.hub.contract.log import Log, Position, ReadLog
 from syncline.hub.contract.rows import ReadRows, Rows
+from syncline.model.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,21 @@ class Outdated(Conflict):
     database anew. Nothing was done; `load` again, then begin again with what was sent."""
 
 
+class ScopeUnsupported(ConfigurationError):
+    """The central database, or its adapter, cannot keep within the scope that was asked for. Nothing was
+    read."""
+
+    code, title = "scope_unsupported", "This central database cannot keep within a scope"
+    remedy = "Give the actor everything, or use a central database whose adapter filters rows."
+
+
 class ReadTransaction(Protocol):
-    """Everything in it is seen as of one instant."""
+    """Everything in it is seen as of one instant, and `log` and `rows` are within its scope."""
+
+    @property
+    def scope(self) -> Scope:
+        """What the actor may have at this instant: the scope that was asked for, with its anchors as they are
+        now. Watermarks that are given out of this transaction are sealed with it."""
 
     @property
     def log(self) -> ReadLog: ...
@@ -44,7 +58,12 @@ class ReadTransaction(Protocol):
 
 
 class WriteTransaction(Protocol):
-    """Every statement sees what others committed before; what is written is committed whole or not at all."""
+    """Every statement sees what others committed before; what is written is committed whole or not at all.
+
+    What is read of `rows` is within the scope; what is written may meet rows beyond it, see `Rows`."""
+
+    @property
+    def scope(self) -> Scope: ...
 
     @property
     def log(self) -> Log: ...
@@ -75,11 +94,14 @@ class Database(Protocol):
     def catalogue(self) -> Catalogue:
         """What is asked and done outside of transactions of the engine's."""
 
-    def read(self) -> AbstractContextManager[ReadTransaction]:
-        """One read-only transaction in which everything is seen as of one instant."""
+    def read(self, scope: Scope) -> AbstractContextManager[ReadTransaction]:
+        """One read-only transaction in which everything is seen as of one instant and within `scope`.
 
-    def write(self) -> AbstractContextManager[WriteTransaction]:
-        """One transaction that commits on success and rolls back on any error.
+        The scope belongs to the transaction, so that nothing read through it can forget it (law L10).
+        ScopeUnsupported before anything is read, if it cannot be kept within."""
+
+    def write(self, scope: Scope) -> AbstractContextManager[WriteTransaction]:
+        """One transaction that commits on success and rolls back on any error; for `scope` as with `read`.
 
         Every later statement sees what others committed before it (READ COMMITTED or a write lock)."""
 

@@ -71,8 +71,9 @@ class ReadLog(Protocol):
         """The position of this transaction's instant: it has seen exactly what is visible in it."""
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
-        """Log entries not seen by `after` and visible now, except those of origin `without`, about
-        `limit` rows at most. Positions advance so that no entry is skipped or left for ever (law L4).
+        """Log entries of rows within the scope not seen by `after` and visible now, except those of origin
+        `without`, about `limit` rows at most. Positions advance so that no entry is skipped or left for ever
+        (law L4).
         With nothing new, `touched` is empty and `end` equals `now()` or `after`.
 
         WatermarkRefused `watermark_pruned` or `centre_restored` if `after` is not sound."""

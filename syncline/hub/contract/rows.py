@@ -20,7 +20,8 @@ Take = Callable[[int], Sequence[Sequence[Value]]]
 
 
 class ReadRows(Protocol):
-    """The rows as of the instant of a transaction."""
+    """The rows as of the instant of a transaction, within its scope: a row beyond it is as one that is not
+    there, a hidden column as one that does not exist."""
 
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist, in no order."""
@@ -37,11 +38,15 @@ class ReadRows(Protocol):
         may be any values. Rows whose key holds NULL are left out."""
 
     def estimate(self) -> int:
-        """About how many rows all tables have; cheap."""
+        """About how many rows all tables have within the scope; cheap."""
 
 
 class Rows(ReadRows, Protocol):
-    """The rows in a transaction that writes: stage, lock, look who else changed them, apply."""
+    """The rows in a transaction that writes: stage, lock, look who else changed them, apply.
+
+    Locks, rivals and constraints are about rows wherever they are: a staged key may be that of a row beyond
+    the scope, which must not be taken for one that is free. That a row was within before and is afterwards is
+    judged beside, not by leaving rows out here."""
 
     def ready(self, stage: Stage) -> None:
         """What of `stage` needs no database, if anything. May be called before it, also in another thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline.model.clock import stamp
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
 ALL = {"name", "city", "balance"}
@@ -101,7 +102,7 @@ class CaptureConformance:
         assert list(world.since(start)["customer"]) == [("a",)]
 
     def test_a_direct_write_carries_an_hlc_above_every_one_known(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             ahead = stamp(transaction.ledger.milliseconds() + 3_600_000) + 17
             transaction.ledger.raise_clock(ahead)
             assert transaction.ledger.clock() >= ahead
@@ -111,7 +112,7 @@ class CaptureConformance:
         assert page.hlc > ahead
 
     def test_a_direct_write_carries_the_databases_wall_clock(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             before = transaction.ledger.milliseconds()
         start = world.now()
         world.run("INSERT INTO customer (id) VALUES ('a')")

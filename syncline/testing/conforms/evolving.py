@@ -7,6 +7,7 @@ import pytest
 from syncline.hub.contract import Key, Position
 from syncline.model.evolution import compare
 from syncline.model.schema import Schema, TableSchema
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 from syncline.testing.centre import World
 
@@ -138,7 +139,7 @@ class EvolvingConformance:
             versions.append(world.schema)
         version = world.database.catalogue.version
         assert [version(schema.fingerprint) for schema in versions] == versions
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.forget_versions({versions[1].fingerprint}) == 1
             assert transaction.ledger.forget_versions(()) == 1
             assert transaction.ledger.forget_versions(()) == 0
@@ -188,7 +189,7 @@ class EvolvingConformance:
         world.run(ADDED)
         world.renew()
         number, grade = world.number("customer"), numbers(world.schema.table("customer"))["grade"]
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             assert transaction.rows.chunk(number, None, 9, [grade]) == [["a", 7], ["b", 7]]
             assert transaction.rows.chunk(number, ("a",), 9, [grade]) == [["b", 7]]
             assert transaction.rows.chunk(number, None, 9, []) == [["a"], ["b"]]
@@ -201,12 +202,12 @@ class EvolvingConformance:
         keys: list[list[Value]] = [[f"{n:04}", "x"] for n in range(count)]
         start = world.now()
         stage = world.stage("insert", "customer", keys, ["name"])
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.rows.stage(stage)
             assert transaction.rows.lock([stage], hopeful=True) == [[]]
             assert transaction.rows.apply([stage], "r1") == []
             assert transaction.rows.differing(stage) == []
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             rows = transaction.rows.chunk(world.number("customer"), None, count)
         assert rows == [[key, "x", None, None, 7] for key, _ in keys]
         assert world.since(start)["customer"][("0000",)] == {"name", "city", "balance", "grade"}

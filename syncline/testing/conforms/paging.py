@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline.hub.contract import Key
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
 
@@ -40,7 +41,7 @@ class LogConformance:
         found: set[tuple[int, Key]] = set()
         after, more, pages = start, True, 0
         while more:
-            with world.database.read() as transaction:
+            with world.database.read(UNBOUNDED) as transaction:
                 page = transaction.log.entries(after, "", 3)
             found |= {(number, key) for number, rows in page.touched.items() for key, _ in rows}
             after, more, pages = page.end, page.more, pages + 1
@@ -50,7 +51,7 @@ class LogConformance:
     def test_l4_what_commits_between_two_pages_arrives(self, world: World) -> None:
         start = world.now()
         world.run("INSERT INTO tree (id) VALUES (1), (2), (3), (4)")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             page = transaction.log.entries(start, "", 2)
         world.run("INSERT INTO tree (id) VALUES (5)", "DELETE FROM tree WHERE id = 1")
         later = world.since(page.end)["tree"]
@@ -60,7 +61,7 @@ class LogConformance:
 
     def test_l5_now_is_the_instant_of_its_transaction(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a')")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             start = transaction.log.now()
             before = transaction.rows.chunk(world.number("customer"), None, 10)
         world.run("INSERT INTO customer (id) VALUES ('b')")
@@ -70,7 +71,7 @@ class LogConformance:
     def test_l5_a_read_transaction_stays_at_one_instant(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a')")
         start = world.now()
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             transaction.log.now()
             world.run("INSERT INTO customer (id) VALUES ('b')", "INSERT INTO tree (id) VALUES (1)")
             assert transaction.log.entries(start, "", 10).touched == {}
@@ -83,7 +84,7 @@ class LogConformance:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', NULL, 1)")
         start = world.now()
         world.run("UPDATE customer SET name = 'B'", "UPDATE customer SET balance = 2")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             page = transaction.log.entries(start, "", 10)
         assert [len(rows) for rows in page.touched.values()] == [1]
         assert world.since(start) == {"customer": {("a",): {"name", "balance"}}}

@@ -6,6 +6,7 @@ import pytest
 
 from syncline.errors import NotPrepared, SchemaError
 from syncline.model.schema import from_plain, to_plain
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import TABLES, TRACKED, Centre, World
 
 
@@ -106,6 +107,6 @@ class PrepareConformance:
         world.push(world.stage("insert", "tree", [[1, None]]))
         other = world.centre.open()
         assert other.catalogue.load() == world.schema
-        with other.read() as transaction:
+        with other.read(UNBOUNDED) as transaction:
             assert transaction.rows.chunk(world.number("tree"), None, 10) == [[1, None]]
         other.close()

@@ -10,6 +10,7 @@ import pytest
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Position, Removed
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import indices_of
 from syncline.testing.centre import World
 
@@ -19,21 +20,21 @@ COLUMNS = ("name", "city", "balance")
 
 
 def prune(world: World, held: Sequence[Position], keep: float = 0, limit: int = 1000) -> Removed:
-    with world.database.write() as transaction:
+    with world.database.write(UNBOUNDED) as transaction:
         return transaction.log.prune(held, keep, None, limit)
 
 
 def compact(world: World, limit: int = 1000) -> int:
     gone, more = 0, True
     while more:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             removed = transaction.log.compact(limit)
         gone, more = gone + removed.entries, removed.more
     return gone
 
 
 def standing(world: World, position: Position) -> str:
-    with world.database.read() as transaction:
+    with world.database.read(UNBOUNDED) as transaction:
         return transaction.log.standings([position])[0]
 
 
@@ -55,7 +56,7 @@ class RetentionConformance:
     def test_at_first_everything_is_sound_and_there_is_no_floor(self, world: World) -> None:
         start = world.now()
         world.run("INSERT INTO tree (id) VALUES (1)")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             assert transaction.log.standings([start, transaction.log.now(), start]) == ["sound"] * 3
             assert transaction.log.floor().hlc == 0
             assert transaction.log.behind(start, 10) == 1
@@ -100,7 +101,7 @@ class RetentionConformance:
         world.push(world.stage("insert", "tree", [[3, None]]))
         end = world.now()
         prune(world, [])
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             floor = transaction.log.floor()
         assert floor.hlc >= highest
         assert standing(world, floor.position) == "sound"
@@ -119,7 +120,7 @@ class RetentionConformance:
 
     def test_nothing_young_is_pruned(self, world: World) -> None:
         world.run("INSERT INTO tree (id) VALUES (1)", "INSERT INTO tree (id) VALUES (2)")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.log.note_moment()
         assert prune(world, [], keep=3600) == Removed(0, False)
 
@@ -151,7 +152,7 @@ class RetentionConformance:
         """What pulls give, and for each column the newest stamp that a push meets."""
         seen: list[Any] = [world.since(position, origin) for position in positions for origin in REPLICAS]
         for position in positions:
-            with world.database.write() as transaction:
+            with world.database.write(UNBOUNDED) as transaction:
                 stage = world.stage("update", "customer", [[key, 0] for key in keys], ["balance"])
                 transaction.rows.stage(stage)
                 for origin in REPLICAS:

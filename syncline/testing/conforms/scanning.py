@@ -10,6 +10,7 @@ import pytest
 
 from syncline.hub.contract import Key
 from syncline.model.order import place
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.testing.centre import World
 
@@ -57,7 +58,7 @@ class ScanConformance:
     def test_a_scan_is_taken_in_pieces(self, world: World, size: int) -> None:
         world.push(world.stage("insert", "customer", [[text, None, None, 1] for text in TEXTS]))
         with (
-            world.database.read() as transaction,
+            world.database.read(UNBOUNDED) as transaction,
             transaction.rows.scan(world.number("customer"), None, None) as take,
         ):
             pieces = []
@@ -97,7 +98,7 @@ class ScanConformance:
     def test_l5_a_scan_stays_at_its_instant(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a'), ('c')")
         with (
-            world.database.read() as transaction,
+            world.database.read(UNBOUNDED) as transaction,
             transaction.rows.scan(world.number("customer"), None, None) as take,
         ):
             found = [row[0] for row in take(1)]
@@ -109,7 +110,7 @@ class ScanConformance:
 def scan(world: World, table: str, after: Key | None = None, upto: Key | None = None) -> list[list[Value]]:
     """All rows of a scan."""
     with (
-        world.database.read() as transaction,
+        world.database.read(UNBOUNDED) as transaction,
         transaction.rows.scan(world.number(table), after, upto) as take,
     ):
         return [list(row) for row in take(100_000)]

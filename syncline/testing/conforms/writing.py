@@ -6,6 +6,7 @@ import pytest
 
 from syncline.errors import Conflict
 from syncline.hub.contract import Stage
+from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, identical
 from syncline.testing.centre import World
 
@@ -31,7 +32,7 @@ class WriteConformance:
         assert world.since(start, "r2") == {"customer": {("c",): ALL, ("a",): {"name"}, ("b",): ALL}}
 
     def test_stages_are_freed_before_the_end_and_others_follow(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             for first in (0, 1000):
                 many: list[list[Value]] = [[str(first + n), "x", None, 1] for n in range(1000)]
                 stage = world.stage("insert", "customer", many)
@@ -53,7 +54,7 @@ class WriteConformance:
         stage = world.stage("update", "customer", [["a", "New", 2]], ["name", "balance"])
         stage.entries = [(0, 0b001, 70_000), (0, 0b100, 70_001)]
         world.push(stage)
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             other = world.stage("update", "customer", [["a", "z"]], ["city"])
             transaction.rows.stage(other)
             rivals = transaction.rows.rivals(other, [start], [], "r2")
@@ -64,7 +65,7 @@ class WriteConformance:
 
     def test_lock_lists_what_is_not_as_expected(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a'), ('b')")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             stages = [
                 world.stage("insert", "customer", [["x", 1, None, 1], ["a", 1, None, 1]]),
                 world.stage("update", "customer", [["b", "1"], ["y", "1"], ["z", "1"]], ["name"]),
@@ -83,7 +84,7 @@ class WriteConformance:
         rows: list[list[Value]] = [[str(n), "x", None, 1] for n in range(first, 1000)]
         stage = world.stage("insert", "customer", rows)
         try:
-            with world.database.write() as transaction:
+            with world.database.write(UNBOUNDED) as transaction:
                 transaction.rows.stage(stage)
                 found = transaction.rows.lock([stage], hopeful=True)
                 if found == [[]]:
@@ -102,7 +103,7 @@ class WriteConformance:
         world.run("UPDATE customer SET balance = 5 WHERE id = 'a'", "DELETE FROM customer WHERE id = 'b'")
         world.push(world.stage("update", "customer", [["a", "Mine"]], ["name"]), origin="r1")
         world.push(world.stage("update", "customer", [["a", "Rome"]], ["city"]), origin="r2")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             stage = world.stage("update", "customer", [["c", "1"], ["a", "2"], ["b", "3"]], ["name"])
             transaction.rows.stage(stage)
             transaction.rows.lock([stage])
@@ -123,7 +124,7 @@ class WriteConformance:
         world.run("DELETE FROM customer")
         world.run("INSERT INTO customer (id) VALUES ('a')")
         world.run("UPDATE customer SET name = 'x'")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             stage = world.stage("update", "customer", [["a", "1"]], ["name"])
             transaction.rows.stage(stage)
             rivals = transaction.rows.rivals(stage, [start], [], "r1")
@@ -132,7 +133,7 @@ class WriteConformance:
 
     def test_what_is_discarded_is_not_written(self, world: World) -> None:
         stage = world.stage("insert", "tree", [[1, None], [2, None], [3, None]])
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.rows.stage(stage)
             transaction.rows.discard(stage, [1])
             assert transaction.rows.apply([stage], "r1") == []
@@ -141,7 +142,7 @@ class WriteConformance:
     def test_what_happens_in_a_transaction_that_fails_is_undone(self, world: World) -> None:
         start = world.now()
         stage = world.stage("insert", "tree", [[1, None]])
-        with pytest.raises(RuntimeError), world.database.write() as transaction:
+        with pytest.raises(RuntimeError), world.database.write(UNBOUNDED) as transaction:
             transaction.rows.stage(stage)
             transaction.rows.apply([stage], "r1")
             raise RuntimeError
@@ -197,7 +198,7 @@ class WriteConformance:
     def test_what_a_trigger_made_of_a_row_is_found(self, world: World) -> None:
         start = world.now()
         stage = world.stage("insert", "contact", [[1, "ada", None], [2, "BOB", "BOB"]])
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.rows.stage(stage)
             assert transaction.rows.apply([stage], "r1") == []
             assert transaction.rows.differing(stage) == [0]
@@ -228,7 +229,7 @@ class WriteConformance:
             [5, 1, 3.0, "\u200f1e5", b"1"],
         ]
         stage = world.stage("insert", "sample", rows)
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.rows.stage(stage)
             assert transaction.rows.apply([stage], "r1") == []
             assert transaction.rows.differing(stage) == []
@@ -249,7 +250,7 @@ class WriteConformance:
 
     def test_stages_of_one_table_can_be_applied_one_after_the_other(self, world: World) -> None:
         stages: list[Stage] = [world.stage("insert", "tree", [[number, None]]) for number in range(3)]
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             for stage in stages:
                 transaction.rows.stage(stage)
                 assert transaction.rows.apply([stage], "r1") == []

@@ -6,6 +6,7 @@ import ast
 import inspect
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from syncline.errors import (
     UnknownReplica,
 )
 from syncline.hub import requests, uploads
+from syncline.hub.contract import ScopeUnsupported
 from syncline.model.actor import ANYONE, OPERATOR, Actor
+from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol import messages as m
 from syncline.protocol import routes
 from syncline.protocol.body import seal
@@ -51,8 +54,8 @@ def requests_of(desk: Desk, replica: str | None) -> dict[type, m.Request]:
     """A sound request of every kind, as far as the gate is concerned, in the name of a replica."""
     schema = desk.hub.schema.fingerprint
     named: Any = replica
-    with desk.database.read() as transaction:
-        mark = desk.hub._central.mint(transaction.log.now(), named or "")
+    with desk.database.read(UNBOUNDED) as transaction:
+        mark = desk.hub._central.mint(transaction.log.now(), UNBOUNDED, named or "")
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(named),
@@ -188,8 +191,10 @@ def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
 
 
 def test_a_copy_is_not_made_of_anothers_file_or_a_revoked_one(desk: Desk) -> None:
-    with desk.database.read() as transaction:
-        mark, locked = (desk.hub._central.mint(transaction.log.now(), replica) for replica in (MINE, LOCKED))
+    with desk.database.read(UNBOUNDED) as transaction:
+        mark, locked = (
+            desk.hub._central.mint(transaction.log.now(), UNBOUNDED, replica) for replica in (MINE, LOCKED)
+        )
     with pytest.raises(ReplicaOfAnother):
         desk.hub.handle(BOB, m.Register("copy", previous=MINE, watermark=mark))
     with pytest.raises(ReplicaRevoked):
@@ -309,10 +314,21 @@ def test_the_gate_asks_the_database_nothing_that_was_not_asked_anyway(desk: Desk
     pull = m.Pull(known.watermark, 100, "r1", known.schema)
     push = m.Push("r1", 1, known.schema, [known.watermark], digest, Raw(body), [], pull)
     asked: list[str] = []
-    with desk.database.write() as transaction:
+    with desk.database.write(UNBOUNDED) as transaction:
         connection = transaction.rows.connection
     connection.set_trace_callback(asked.append)
     desk.hub.handle(ANN, push)
     connection.set_trace_callback(None)
     reads = [sql for sql in asked if sql.startswith("SELECT") and "_sync_hub_clients" in sql]
     assert len(asked) > len(reads) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, route in routes.BY_REQUEST.items() if route.who == "replica"]
+)
+def test_l10_what_cannot_be_kept_within_a_scope_is_not_answered(desk: Desk, kind: type) -> None:
+    """Neither database filters rows: an actor who may not have all of them gets none."""
+    narrow = replace(ANN, scope=Scope(()))
+    with pytest.raises(ScopeUnsupported) as caught:
+        desk.hub.handle(narrow, requests_of(desk, MINE)[kind])
+    assert caught.value.code == "scope_unsupported"

@@ -10,6 +10,7 @@ from syncline import Table
 from syncline.errors import ReplicaRevoked, WatermarkRefused
 from syncline.hub import clients
 from syncline.model.actor import ANYONE
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 from tests.unit.hub.desk import NOW, Desk, Device, hlc, overrides
 
@@ -31,7 +32,7 @@ def synced(desk: Desk) -> Device:
 
 def prune(desk: Desk) -> None:
     """Everything that can go, whoever needs it."""
-    with desk.database.write() as transaction:
+    with desk.database.write(UNBOUNDED) as transaction:
         transaction.log.prune([], 0, None, 1000)
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from syncline.errors import WatermarkRefused
 from syncline.hub import watermark
-from syncline.hub.contract import Key
+from syncline.hub.contract import Key, Position
+from syncline.hub.watermark import Cursor, Watermark
+from syncline.model.scope import UNBOUNDED, Rule, Scope, TableScope
 
 HUB, ME, OTHER = "hub-1", "replica-1", "replica-2"
 
@@ -46,21 +48,25 @@ def sequence(token: str) -> Sequence:
     return Sequence(int(token))
 
 
-TOKEN = watermark.mint(Sequence(42), HUB, ME)
+def of(position: Position) -> Watermark:
+    return Watermark(position, UNBOUNDED.fingerprint)
+
+
+TOKEN = watermark.mint(of(Sequence(42)), HUB, ME)
 
 
 def test_a_watermark_comes_back_as_it_was_made() -> None:
-    assert watermark.parse(TOKEN, HUB, ME, sequence) == Sequence(42)
+    assert watermark.parse(TOKEN, HUB, ME, sequence) == of(Sequence(42))
 
 
 def test_a_position_with_any_punctuation_comes_back() -> None:
-    token = watermark.mint(Snapshot("1.7:100:200:101,103"), HUB, ME)
-    assert watermark.parse(token, HUB, ME, Snapshot) == Snapshot("1.7:100:200:101,103")
+    token = watermark.mint(of(Snapshot("1.7:100:200:101,103")), HUB, ME)
+    assert watermark.parse(token, HUB, ME, Snapshot) == of(Snapshot("1.7:100:200:101,103"))
 
 
 def test_a_base_may_have_been_given_to_any_replica_of_the_hub() -> None:
     """A copied file takes a new id and keeps the bases of its edits."""
-    assert watermark.parse(TOKEN, HUB, None, sequence) == Sequence(42)
+    assert watermark.parse(TOKEN, HUB, None, sequence) == of(Sequence(42))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +96,25 @@ def test_a_garbled_or_foreign_watermark_is_refused(
     assert caught.value.code == code
 
 
+def test_l10_a_watermark_is_good_within_its_scope_alone() -> None:
+    """A replica that goes on from it under another scope would never get what came into it untouched."""
+    parsed = watermark.parse(TOKEN, HUB, ME, sequence)
+    assert parsed.within(UNBOUNDED) == Sequence(42)
+    with pytest.raises(WatermarkRefused) as caught:
+        parsed.within(Scope((TableScope(3, (Rule("x = 1"),)),)))
+    assert caught.value.code == "watermark_scope"
+
+
+def test_l10_the_scope_cannot_be_exchanged_in_a_token() -> None:
+    other = UNBOUNDED.fingerprint[::-1]
+    assert other != UNBOUNDED.fingerprint
+    with pytest.raises(WatermarkRefused) as caught:
+        watermark.parse(TOKEN.replace(UNBOUNDED.fingerprint, other), HUB, ME, sequence)
+    assert caught.value.code == "watermark_garbled"
+
+
 def test_a_watermark_of_another_kind_of_database_is_refused() -> None:
-    token = watermark.mint(Snapshot("100:200:101"), HUB, ME)
+    token = watermark.mint(of(Snapshot("100:200:101")), HUB, ME)
     with pytest.raises(WatermarkRefused, match="another kind"):
         watermark.parse(token, HUB, ME, sequence)
 
@@ -104,13 +127,14 @@ def test_no_single_character_can_be_changed_unnoticed(index: int, letter: str) -
             watermark.parse(forged, HUB, ME, sequence)
 
 
-CURSOR = watermark.mint_cursor(Sequence(42), 3, (7, "x"), HUB, ME)
+CURSOR = watermark.mint_cursor(Cursor(of(Sequence(42)), 3, (7, "x")), HUB, ME)
 
 
 @pytest.mark.parametrize("after", [None, (7,), ("ü.", b"\x00\xff", -5, 0.5)])
 def test_a_cursor_comes_back_as_it_was_made(after: Key | None) -> None:
-    cursor = watermark.mint_cursor(Sequence(42), 3, after, HUB, ME)
-    assert watermark.parse_cursor(cursor, HUB, ME, sequence) == (Sequence(42), 3, after)
+    cursor = Cursor(of(Sequence(42)), 3, after)
+    token = watermark.mint_cursor(cursor, HUB, ME)
+    assert watermark.parse_cursor(token, HUB, ME, sequence) == cursor
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from syncline.hub.contract import Client
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
 
@@ -12,7 +13,7 @@ class ClientConformance:
     """`client`, `clients`, `lock_client`, `save_client`, `drop_client`."""
 
     def test_a_replica_is_kept_and_replaced(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_client("r1") is None
             transaction.ledger.save_client(Client("r1", 1, "abc", b"\x00verdict", "now", None))
         first = world.read(lambda transaction: transaction.ledger.client("r1"))
@@ -23,7 +24,7 @@ class ClientConformance:
             None,
         )
         assert datetime.fromisoformat(first.last_push).tzinfo is not None
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_client("r1") == first
             transaction.ledger.save_client(Client("r1", 2, "def", b"", first.last_push, "now"))
         second = world.read(lambda transaction: transaction.ledger.client("r1"))
@@ -34,7 +35,7 @@ class ClientConformance:
 
     def test_l3_a_replicas_record_is_undone_with_its_transaction(self, world: World) -> None:
         try:
-            with world.database.write() as transaction:
+            with world.database.write(UNBOUNDED) as transaction:
                 transaction.ledger.save_client(Client("r1", 1))
                 raise RuntimeError
         except RuntimeError:
@@ -42,12 +43,12 @@ class ClientConformance:
         assert world.read(lambda transaction: transaction.ledger.client("r1")) is None
 
     def test_the_replicas_are_listed_and_dropped(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.ledger.save_client(
                 Client("r2", 3, name="van", fingerprint="f", registered="now", last_seen="now", watermark="w")
             )
             transaction.ledger.save_client(Client("r1", 1, "abc", b"x", revoked=True, forgotten=True))
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             first, second = transaction.ledger.clients("", 10)
             assert transaction.ledger.clients("r1", 10) == [second]
             assert transaction.ledger.client("r2") == second
@@ -57,9 +58,9 @@ class ClientConformance:
         assert (second.name, second.fingerprint, second.watermark, second.revoked) == ("van", "f", "w", False)
         assert second.registered is not None
         assert second.last_seen == second.registered
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.ledger.drop_client("r2")
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             assert [client.replica for client in transaction.ledger.clients("", 10)] == ["r1"]
 
     def test_every_field_of_a_replica_is_kept_as_it_is(self, world: World) -> None:
@@ -80,17 +81,17 @@ class ClientConformance:
             actor="somebody",
         )
         empty = Client("r2")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             for client in (full, empty):
                 transaction.ledger.save_client(client)
             assert [transaction.ledger.lock_client(name) for name in ("r1", "r2")] == [full, empty]
 
     def test_ids_that_differ_only_in_case_or_spaces_are_two_replicas(self, world: World) -> None:
         names = ["R", "r", "r ", "\u00e9", "e\u0301", "x" * 100]
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             for number, name in enumerate(names):
                 transaction.ledger.save_client(Client(name, number))
-        with world.database.read() as transaction:
+        with world.database.read(UNBOUNDED) as transaction:
             found = [transaction.ledger.client(name) for name in names]
             assert [client and client.number for client in found] == list(range(len(names)))
             paged: list[Client] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from syncline.hub.contract import Upload, UploadedChunk
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
 
@@ -14,13 +15,13 @@ class UploadConformance:
     def test_an_upload_is_kept_chunk_by_chunk_and_replaced(self, world: World) -> None:
         upload = Upload("r1", 4, "d", "f", 3, 10, ["w1", "w2"])
         chunk = UploadedChunk("c2", b"\x00body", b"")
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_upload("r1") is None
             transaction.ledger.save_upload(upload)
             transaction.ledger.save_chunk("r1", 2, chunk)
             transaction.ledger.save_chunk("r1", 1, chunk)
             transaction.ledger.save_chunk("r1", 1, UploadedChunk("c1", b"", b"\x01details"))
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_upload("r1") == upload
             assert transaction.ledger.chunks_kept("r1") == [(1, "c1", 8), (2, "c2", 5)]
             assert transaction.ledger.uploaded_chunk("r1", 1) == UploadedChunk("c1", b"", b"\x01details")
@@ -33,7 +34,7 @@ class UploadConformance:
             assert transaction.ledger.chunks_kept("r1") == []
 
     def test_an_upload_is_forgotten_or_swept_with_its_chunks(self, world: World) -> None:
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             for replica in ("r1", "r2"):
                 transaction.ledger.save_upload(Upload(replica, 4, "d", "f", 3, 10, ["w"]))
                 transaction.ledger.save_chunk(replica, 1, UploadedChunk("c", b"b", b""))
@@ -41,7 +42,7 @@ class UploadConformance:
             transaction.ledger.sweep_uploads(3600)
             assert transaction.ledger.chunks_kept("r1") == []
             assert transaction.ledger.chunks_kept("r2") != []
-        with world.database.write() as transaction:
+        with world.database.write(UNBOUNDED) as transaction:
             transaction.ledger.sweep_uploads(-3600)
             assert transaction.ledger.lock_upload("r2") is None
             assert transaction.ledger.chunks_kept("r2") == []
