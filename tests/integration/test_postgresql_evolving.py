@@ -199,6 +199,22 @@ def test_a_column_that_was_dropped_and_added_again_is_another_one(world: World) 
     assert after == before | {"b": max(before.values()) + 1}
 
 
+def test_l4_rows_whose_enum_has_a_renamed_label_are_sent(make: Make) -> None:
+    world = make(
+        "CREATE TYPE mood AS ENUM ('glad', 'sad')", "CREATE TABLE t (id int PRIMARY KEY, m mood, l mood[])"
+    )
+    world.run("INSERT INTO t VALUES (1, 'glad', '{sad}')")
+    start, before = world.now(), world.database.catalogue.signature()
+    world.run("ALTER TYPE mood ADD VALUE 'so so'")
+    world.renew()
+    assert world.since(start) == {}
+    world.run("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'")
+    assert world.database.catalogue.signature() != before
+    world.renew()
+    assert world.since(start) == {"t": {(1,): {"m", "l"}}}
+    assert world.renew().statements == []
+
+
 def test_masks_grow_with_the_numbers(make: Make) -> None:
     world = make("CREATE TABLE t (id int PRIMARY KEY, a text)")
     start = world.now()
