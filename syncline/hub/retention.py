@@ -80,7 +80,8 @@ def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lam
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
-    central.transact(lambda transaction: _forget_schemas(central, transaction, retention))
+    present = central.known()[0].fingerprint
+    central.transact(lambda transaction: _forget_schemas(transaction, present, retention))
     done = _report(central, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
     logger.info(
         "pruned the log",
@@ -127,10 +128,10 @@ def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
     return Removed(gone, gone == BATCH)
 
 
-def _forget_schemas(central: Central, transaction: WriteTransaction, retention: Retention) -> None:
+def _forget_schemas(transaction: WriteTransaction, present: str, retention: Retention) -> None:
     """A schema stays as long as a replica may have it, or have something that it froze with it."""
     keep = {client.fingerprint for client in every_client(transaction.ledger)}
-    keep.add(central.known()[0].fingerprint)
+    keep.add(present)
     transaction.ledger.forget_given(keep, retention.stale)
     transaction.ledger.forget_versions(keep)
 
