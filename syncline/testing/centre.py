@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syncline.hub.contract import Database, Form, Key, Position, Prepared, ReadTransaction, Refusal, Stage
+from syncline.hub.contract import (
+    Database,
+    Declared,
+    Form,
+    Key,
+    Position,
+    Prepared,
+    ReadTransaction,
+    Refusal,
+    Stage,
+)
 from syncline.model.schema import Schema
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, indices_of
@@ -58,10 +68,12 @@ class World:
     def run(self, *statements: str) -> None:
         self.centre.run(*statements)
 
-    def renew(self, *, new: Sequence[str] = (), gone: Sequence[str] = ()) -> Prepared:
+    def renew(
+        self, *, new: Sequence[str] = (), gone: Sequence[str] = (), before: Declared | None = None
+    ) -> Prepared:
         """Prepare the database as it is now, with these tables besides and without those."""
         names = [table.name for table in self.schema.tables if table.name not in gone]
-        done = self.database.catalogue.prepare(self.database.catalogue.reflect([*names, *new]))
+        done = self.database.catalogue.prepare(self.database.catalogue.reflect([*names, *new]), before=before)
         self.schema = self.database.catalogue.load()
         return done
 

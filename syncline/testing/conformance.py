@@ -20,6 +20,7 @@ from typing import ClassVar
 import pytest
 
 from syncline.testing.centre import TABLES, Centre, World
+from syncline.testing.conforms.before import BeforeConformance
 from syncline.testing.conforms.capturing import CaptureConformance
 from syncline.testing.conforms.evolving import EvolvingConformance
 from syncline.testing.conforms.hinting import HintConformance
@@ -53,6 +54,7 @@ class DatabaseConformance(
     ClockConformance,
     HintConformance,
     EvolvingConformance,
+    BeforeConformance,
 ):
     """Derive from it, name the class Test..., and give it a fixture `centre`."""
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+import pytest
 
+from syncline.hub.contract import Former
 from syncline.model.scope import UNBOUNDED
+from syncline.testing.conforms.before import former, told
 from tests.support.postgres import Make, PostgresCentre
 
 
@@ -206,18 +209,70 @@ def test_l4_set_null_and_cascades_through_several_tables_have_the_origin_hub(mak
     assert world.since(start, "r1")["c"][(7,)] == {"a"}
 
 
-def test_l2_the_log_keeps_the_row_that_was_deleted(make: Make, postgres_url: str) -> None:
-    world = make("CREATE TABLE t (id int PRIMARY KEY, f float8, at timestamptz)")
-    world.run("INSERT INTO t VALUES (1, '-0', '2024-01-01 00:00Z'), (2, 0.1, NULL)")
+def test_old_values_are_spelled_alike_whatever_the_session(make: Make, postgres_url: str) -> None:
+    world = make("CREATE TABLE t (id int PRIMARY KEY, f float8, at timestamptz, d date, s interval, b bytea)")
+    world.renew(before={"t": ["f", "at", "d", "s", "b"]})
+    row = "0.1, '2024-02-01 00:00Z', '2024-02-01', '-1 day 02:00', 'x'"
+    world.run(f"INSERT INTO t VALUES (1, {row}), (2, {row}), (3, {row}), (4, {row})")
+    start = world.now()
     world.run(
-        "SET LOCAL extra_float_digits = -5", "SET LOCAL timezone = 'Asia/Tokyo'", "DELETE FROM t WHERE id = 2"
+        "SET LOCAL extra_float_digits = -5",
+        "SET LOCAL timezone = 'Asia/Tokyo'",
+        "SET LOCAL datestyle = 'SQL, DMY'",
+        "SET LOCAL intervalstyle = 'sql_standard'",
+        "SET LOCAL bytea_output = 'escape'",
+        "DELETE FROM t WHERE id = 2",
+        "UPDATE t SET f = 0 WHERE id = 3",
+        "UPDATE t SET id = 5 WHERE id = 4",
     )
     world.push(world.stage("delete", "t", [[1]]))
     with psycopg.connect(postgres_url) as connection:
         rows = connection.execute(
-            "SELECT origin, old::text FROM syncline.log_0 WHERE op = 'D' ORDER BY seq"
+            f"SELECT old::text FROM syncline.log_{world.number('t')} WHERE op IN ('D', 'U')"
         ).fetchall()
-    assert rows == [
-        ("hub", '{"id":2,"f":0.1,"at":null}'),
-        ("r1", '{"id":1,"f":-0,"at":"2024-01-01T00:00:00+00:00"}'),
-    ]
+    assert len(rows) == 4
+    assert len(set(rows)) == 1
+    found = former(world, start, "t", (1,), (2,), (3,), (4,))
+    assert found[(1,)] == found[(2,)] == found[(3,)] == found[(4,)]
+    assert found[(1,)] is not None
+    assert found[(1,)]["f"] == 0.1
+
+
+@pytest.mark.parametrize("parted", [False, True])
+def test_a_truncate_keeps_what_was_there(make: Make, parted: bool) -> None:
+    world = make(
+        f"CREATE TABLE t (id int PRIMARY KEY, v int) {'PARTITION BY RANGE (id)' if parted else ''}",
+        *(["CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9)"] if parted else []),
+    )
+    world.renew(before={"t": ["v"]})
+    world.run("INSERT INTO t VALUES (1, 10), (2, NULL), (3, 30)")
+    start = world.now()
+    world.run("UPDATE t SET v = 11 WHERE id = 1", "DELETE FROM t WHERE id = 3")
+    world.run(f"TRUNCATE t{1 if parted else ''}")
+    found = former(world, start, "t", (1,), (2,), (3,))
+    assert found == {(1,): {"v": 10}, (2,): {"v": None}, (3,): {"v": 30}}
+
+
+def test_l13_a_column_that_was_dropped_stops_nobody(make: Make) -> None:
+    """The functions name it; what they cannot compute they leave out."""
+    world = make("CREATE TABLE t (id int PRIMARY KEY, v int, w int)")
+    world.renew(before={"t": ["v"]})
+    world.run("INSERT INTO t VALUES (1, 10, 1), (2, 20, 2), (3, 30, 3)")
+    start = world.now()
+    world.run("ALTER TABLE t DROP COLUMN v")
+    world.run("UPDATE t SET w = 9 WHERE id = 1", "DELETE FROM t WHERE id = 2", "TRUNCATE t")
+    world.renew()
+    assert set(world.since(start)["t"]) == {(1,), (2,), (3,)}
+
+
+def test_an_old_value_that_the_present_type_cannot_read_is_not_known(make: Make) -> None:
+    world = make("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    world.renew(before={"t": ["v"]})
+    world.run("INSERT INTO t VALUES (1, 'x'), (2, '2')")
+    start = world.now()
+    world.run("UPDATE t SET v = '7'")
+    world.run("ALTER TABLE t ALTER COLUMN v TYPE int USING v::int")
+    world.renew()
+    (number,) = [n for n, column in world.schema.table("t").values.items() if column.name == "v"]
+    found = told(world, start, "t", (1,), (2,))
+    assert found == {(1,): Former(True, None), (2,): Former(True, {number: 2})}

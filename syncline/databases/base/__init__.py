@@ -3,6 +3,7 @@
 Must not know any driver, nor the user's tables.
 """
 
+from syncline.databases.base.before import numbers_of, present, to_keep
 from syncline.databases.base.dialect import NOW, Dialect, LedgerSession
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.ledger import Ledger
@@ -24,6 +25,9 @@ __all__ = [
     "ReadTransaction",
     "Table",
     "WriteTransaction",
+    "numbers_of",
     "only_unbounded",
     "other_layout",
+    "present",
+    "to_keep",
 ]

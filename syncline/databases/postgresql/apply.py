@@ -61,6 +61,8 @@ class Application:
         self._refused = [refusal for item in loaded for refusal in item.refused.values()]
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
         self._digits = ""
+        self._ahead: set[int] = set()
+        """Updates whose log entries were written before everything else."""
 
     def run(self) -> list[Refusal]:
         """Write or nothing and say which rows are to blame."""
@@ -89,6 +91,7 @@ class Application:
 
     def _start(self, *, immediate: bool) -> None:
         self._digits = ""
+        self._ahead.clear()
         if immediate:
             self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
         elif self._deferrable:
@@ -98,7 +101,11 @@ class Application:
         """Children that get another parent, before the former one is deleted and takes them along."""
         moving = self._order.moving()
         for part in self._parts:
-            self._release(part, moving.get(part.index, ()))
+            columns = moving.get(part.index, ())
+            if columns and self._keeps_old(part):
+                self._log(part)
+                self._ahead.add(part.index)
+            self._release(part, columns)
 
     def _write(self, parts: Sequence[Part]) -> None:
         """First passes, in order. Children whose parents are deleted before them let go at the start."""
@@ -111,8 +118,7 @@ class Application:
             if part.form == "insert":
                 self._insert(part)
             elif part.form == "update":
-                self._update(part, self._positions(part))
-                self._log(part)
+                self._update_logged(part)
             else:
                 self._delete(part, logged=part.index in early)
 
@@ -134,6 +140,22 @@ class Application:
         if shape.facts.guarded and len(self._run(part, sql.present(shape))) != len(part.rows):
             raise Unwritten
         self._log(part)
+
+    def _update_logged(self, part: Part) -> None:
+        """Old values are kept before they go, which may have been ahead of everything."""
+        ahead = self._keeps_old(part)
+        if ahead and part.index not in self._ahead:
+            self._log(part)
+        self._update(part, self._positions(part))
+        if not ahead:
+            self._log(part)
+
+    def _keeps_old(self, part: Part) -> bool:
+        """Whether the log entries of this part keep old values of its rows."""
+        stage, shape = part.loaded.stage, part.loaded.shape
+        if stage.form == "update" and stage.op != "R":
+            return bool((mask_of(stage.columns) | shape.computed_mask) & shape.before_mask)
+        return stage.form != "insert" and bool(shape.before)
 
     def _is_straight(self, part: Part) -> bool:
         return part.loaded.straight is not None and part.index not in self._order.postponed
@@ -186,7 +208,7 @@ class Application:
 
     def _log(self, part: Part) -> None:
         stage, shape = part.loaded.stage, part.loaded.shape
-        old, listed, words = stage.form == "delete", stage.entries is not None, len(shape.words)
+        old, listed, words = self._keeps_old(part), stage.entries is not None, len(shape.words)
         template = shape.statement(("log", old, listed), lambda: sql.log(shape, old=old, listed=listed))
         computed = shape.computed_mask
         if stage.entries is None:
@@ -261,6 +283,7 @@ class Application:
         except psycopg.Error as error:  # a check that does not allow NULL
             _of_rows(error)
             self._digits = ""
+            self._ahead.clear()
         failures = self._halve(self._parts, self._write)
         while failures:  # what failed may have waited for a later row
             again = self._halve([part for part, _ in failures], self._write)

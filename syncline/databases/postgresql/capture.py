@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncline.databases.postgresql.layout import Shape
@@ -33,6 +34,9 @@ _NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"
 
 _NOT_ALL_OURS = f"(pg_trigger_depth() > 0 OR left({_APPLYING}, 1) <> '.')"
 _STAGED = f"CASE WHEN pg_trigger_depth() = 1 THEN substr({_APPLYING}, 2) ELSE '' END"
+
+_SPELLING = " SET DateStyle = 'ISO' SET IntervalStyle = 'iso_8601' SET bytea_output = 'hex'"
+"""What the texts of old values depend on besides, whichever program writes."""
 
 _PLAIN_EQUALITY = frozenset(
     ["smallint", "integer", "bigint", "boolean", "uuid", "date", "bytea",
@@ -101,7 +105,7 @@ class _Functions:
         if self._ground.by_row:
             return self._by_row("insert", "I", "NEW")
         entry = self._entry("I", self._whole, self._columns("added"))
-        return self._of_statement("insert", "syncline_added AS added", entry)
+        return self._of_statement("insert", "syncline_added AS added", [entry])
 
     def delete(self) -> str:
         """A cascade that comes back to its own table shares the transition table of the statement it started
@@ -112,19 +116,22 @@ class _Functions:
         same = " AND ".join(
             f"l.{own} = removed.{name}" for own, name in zip(shape.log_keys, shape.key_names, strict=True)
         )
-        entry = self._entry("D", self._whole, self._columns("removed"), "row_to_json(removed.*)")
         logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D'"
         theirs = f"({_APPLYING} = '' OR NOT EXISTS ({logged}))"
-        return self._of_statement("delete", "syncline_removed AS removed", entry, f" WHERE {theirs}")
+        entries = [
+            self._entry("D", self._whole, self._columns("removed"), old) for old in self._olds("removed")
+        ]
+        return self._of_statement("delete", "syncline_removed AS removed", entries, f" WHERE {theirs}")
 
     def truncate(self) -> str:
         """The one function that does not know its table's name: a partition may be truncated by itself."""
-        entry = self._entry("D", self._whole, self._columns("removed"), "row_to_json(removed.*)", "$1")
-        stray = self._stray("removed", None, "$1")
         source = "TG_RELID::regclass::text || ' AS removed'"
         run = "EXECUTE {} || " + source + " USING stamp;"
-        body = f"BEGIN\n{_trying(run.format(dollar(f'{entry} FROM ')), run.format(dollar(f'{stray} FROM ')))}"
-        return self._function("truncate", [], body)
+        body = run.format(dollar(f"{self._stray('removed', None, '$1')} FROM "))
+        for old in reversed(self._olds("removed")):
+            entry = self._entry("D", self._whole, self._columns("removed"), old, "$1")
+            body = _trying(run.format(dollar(f"{entry} FROM ")), body)
+        return self._function("truncate", [], f"BEGIN\n{body}")
 
     def update(self) -> str:
         """A change of key is a delete and an insert."""
@@ -138,6 +145,12 @@ class _Functions:
         key += ["IF rekeyed THEN", *(f"old_{one}" for one in self._told("OLD")), "END IF;"]
         changed = [f"{name} := {mask};" for name, mask in zip(masks, _masks(shape), strict=True)]
         whole = [f"{name} := {word};" for name, word in zip(masks, self._whole, strict=True)]
+        old = "former" if shape.before else None
+        if old is not None:
+            declared.append("former json;")
+            words = zip(masks, split_mask(shape.before_mask, len(masks)), strict=True)
+            concerned = " OR ".join(f"{name} & {bits} <> 0" for name, bits in words if bits)
+            changed.append(f"IF rekeyed OR {concerned} THEN former := {shape.old_values('OLD')}; END IF;")
         stray = f"{self._stray('OLD', 'NEW')};\nRETURN NULL;"
         fallback = "\n".join([*whole, _trying("\n".join(key), stray)])
         changes = " OR ".join(f"{name} <> 0" for name in masks)
@@ -145,43 +158,54 @@ class _Functions:
             "BEGIN",
             _trying("\n".join([*key, *changed]), fallback),
             "IF rekeyed THEN",
-            f"{self._entry('D', self._whole, formers, 'row_to_json(OLD.*)')};",
+            f"{self._entry('D', self._whole, formers, old)};",
             f"{self._entry('I', self._whole, shape.log_keys)};",
             f"ELSIF {changes} THEN",
-            f"{self._entry('U', masks, shape.log_keys)};",
+            f"{self._entry('U', masks, shape.log_keys, old)};",
             "END IF;",
         ]
         return self._function("update", declared, "\n".join(body))
 
     def _by_row(self, event: str, op: str, row: str) -> str:
         shape = self._shape
-        old = "row_to_json(OLD.*)" if row == "OLD" else None
         stray = self._stray("OLD", None) if row == "OLD" else self._stray(None, "NEW")
-        body = [
-            "BEGIN",
-            _trying("\n".join(self._told(row)), f"{stray};\nRETURN NULL;"),
-            f"{self._entry(op, self._whole, shape.log_keys, old)};",
-        ]
-        return self._function(event, [f"{variable};" for variable in self._variables], "\n".join(body))
+        body = ["BEGIN", _trying("\n".join(self._told(row)), f"{stray};\nRETURN NULL;")]
+        declared, old = [f"{variable};" for variable in self._variables], None
+        if row == "OLD" and shape.before:
+            declared.append("former json;")
+            old = "former"
+            body.append(_trying(f"former := {shape.old_values('OLD')};", "former := NULL;"))
+        body.append(f"{self._entry(op, self._whole, shape.log_keys, old)};")
+        return self._function(event, declared, "\n".join(body))
 
-    def _of_statement(self, event: str, source: str, entry: str, condition: str = "") -> str:
-        """Looks at the key of one row first: a stray, if it is not what the log was made for."""
+    def _olds(self, row: str) -> list[str | None]:
+        """What an entry keeps of a row that goes, and what where that cannot be computed."""
+        return [self._shape.old_values(row), None] if self._shape.before else [None]
+
+    def _of_statement(self, event: str, source: str, entries: Sequence[str], condition: str = "") -> str:
+        """Looks at the key of one row first: a stray, if it is not what the log was made for. Of two entries
+        the first is made if it can be computed."""
         row = source.rpartition(" ")[2]
         types = [self._ground.columns[column.name][1] for column in self._shape.table.keys]
         pairs = zip(self._shape.key_names, types, strict=True)
         fits = " AND ".join(f"pg_typeof({row}.{name})::oid = {type_}" for name, type_ in pairs)
         look = f"told := coalesce((SELECT {fits} FROM {source} LIMIT 1), true);"
         stray = self._stray(row, None) if row == "removed" else self._stray(None, row)
-        body = [
-            "BEGIN",
-            _trying(look, "told := false;"),
-            "IF told THEN",
-            f"{entry} FROM {source}{condition};",
+        body, declared = ["BEGIN", _trying(look, "told := false;")], ["told boolean;"]
+        if len(entries) > 1:
+            declared.append("kept boolean;")
+            old = f"kept := (SELECT {self._shape.old_values(row)} FROM {source} LIMIT 1) IS NOT NULL;"
+            body += [_trying(old, "kept := false;"), "IF told AND kept THEN"]
+            body += [f"{entries[0]} FROM {source}{condition};", "ELSIF told THEN"]
+        else:
+            body.append("IF told THEN")
+        body += [
+            f"{entries[-1]} FROM {source}{condition};",
             "ELSE",
             f"{stray} FROM {source};",
             "END IF;",
         ]
-        return self._function(event, ["told boolean;"], "\n".join(body))
+        return self._function(event, declared, "\n".join(body))
 
     def _columns(self, row: str) -> list[str]:
         return [f"{row}.{name}" for name in self._shape.key_names]
@@ -213,10 +237,11 @@ class _Functions:
     def _function(self, event: str, declared: list[str], body: str) -> str:
         lines = ["", "#variable_conflict use_variable", "DECLARE stamp bigint := syncline.direct_hlc();"]
         whole = dollar("\n".join([*lines, *declared, body, "RETURN NULL;", "END "]))
+        spelling = _SPELLING if self._shape.before else ""
         return (
             f"CREATE OR REPLACE FUNCTION syncline.{event}_{self._shape.n}() RETURNS trigger LANGUAGE plpgsql"
             " SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1"
-            f" SET TimeZone = 'UTC' AS {whole}"
+            f" SET TimeZone = 'UTC'{spelling} AS {whole}"
         )
 
 

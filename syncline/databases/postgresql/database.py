@@ -29,7 +29,7 @@ from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import Outdated, Prepared, Tuning
+from syncline.hub.contract import Declared, Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -95,11 +95,11 @@ class PostgresCatalogue:
         self._notes = reflection.notes
         return reflection.schema
 
-    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             session.wait_for_locks(self._tuning.lock_timeout)
-            prepared = preparing.prepare(session, schema, dry_run=dry_run)
+            prepared = preparing.prepare(session, schema, before, dry_run=dry_run)
             if not dry_run:
                 session.count(queries("retention.sql")["first cluster"], self.cluster)
         prepared.notes.extend(self._notes)

@@ -42,6 +42,8 @@ class Shape:
     keys: tuple[Codec, ...] = field(init=False)
     values: Mapping[int, Codec] = field(init=False)
     facts: Facts = Facts()
+    before: tuple[int, ...] = ()
+    """Numbers of the value columns of which the log keeps old values, ascending."""
     statements: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Built statements, by what they do and for which columns."""
 
@@ -103,6 +105,15 @@ class Shape:
     def computed_mask(self) -> int:
         return mask_of(number for number, column in self.table.values.items() if column.computed)
 
+    @cached_property
+    def before_mask(self) -> int:
+        return mask_of(self.before)
+
+    def old_values(self, row: str) -> str:
+        """What an entry keeps of a row as it was: JSON of texts, from which the types are read again."""
+        pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)
+        return f"json_build_object({', '.join(pairs)})"
+
     def read_keys(self, alias: str) -> list[str]:
         """The key in portable form, from the table itself (`t`) or a log entry (`l`)."""
         names = self.key_names if alias == "t" else self.log_keys
@@ -128,10 +139,16 @@ class Shape:
 class Layout:
     """All tracked tables: by number (`shapes`), and in the order of their numbers (`by_number`)."""
 
-    def __init__(self, schema: Schema, facts: Mapping[int, Facts] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        facts: Mapping[int, Facts] = MappingProxyType({}),
+        before: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
+    ) -> None:
         self.schema = schema
         self.shapes = {
-            table.number: Shape(table, facts.get(table.number, Facts())) for table in schema.tables
+            table.number: Shape(table, facts.get(table.number, Facts()), before.get(table.number, ()))
+            for table in schema.tables
         }
         self.by_number = [self.shapes[number] for number in sorted(self.shapes)]
         self.triggered = any(shape.facts.triggered for shape in self.by_number)

@@ -4,7 +4,8 @@
 CREATE SCHEMA syncline;
 
 -- name: state
--- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force.
+-- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force, `before`
+-- the columns that keep old values (see `databases.base.before`).
 -- Log entries of transactions below `floor` are gone, none with an HLC above `floor_hlc`; those below
 -- `compacted` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of transactions
 -- are those of `cluster`.
@@ -14,6 +15,7 @@ CREATE TABLE syncline.state (
     hub text NOT NULL,
     clock bigint NOT NULL DEFAULT 0,
     fingerprint text NOT NULL DEFAULT '',
+    before text NOT NULL DEFAULT '',
     cluster text NOT NULL DEFAULT '',
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 
-from syncline.databases.base import LAYOUT, Ledger, other_layout
+from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.postgresql import grants, strays
 from syncline.databases.postgresql.capture import Capture, capture_of
 from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
@@ -21,7 +21,7 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared, SchemaError
-from syncline.hub.contract import Prepared
+from syncline.hub.contract import Declared, Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema
@@ -36,10 +36,12 @@ class Plan:
     records: list[Tracked] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    before: str = ""
 
 
-def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
-    """Do, or with `dry_run` only say, what is missing. Runs in a transaction of its own."""
+def prepare(session: Session, schema: Schema, before: Declared | None, *, dry_run: bool) -> Prepared:
+    """Do, or with `dry_run` only say, what is missing; `before` as the contract says. Runs in a transaction
+    of its own."""
     sql = queries("prepare.sql")
     session.script(sql["lock"])
     grants.require(session, schema)
@@ -49,7 +51,7 @@ def prepare(session: Session, schema: Schema, *, dry_run: bool) -> Prepared:
         todo.statements += [*queries("layout.sql").values(), *DIALECT.create()]
         todo.notes.append("created schema syncline")
     schema = former.renumber(session, schema)
-    Planner(session, former, todo).tables(schema)
+    Planner(session, former, todo).tables(schema, before)
     if not dry_run:
         _carry_out(session, schema, todo)
     return Prepared(todo.statements, todo.notes, schema, former.schema)
@@ -59,7 +61,7 @@ def plan(session: Session, schema: Schema) -> Prepared:
     """What another `prepare` would do to a prepared database. Needs no rights to do it."""
     todo, former = Plan(), Former.of(session)
     schema = former.renumber(session, schema)
-    Planner(session, former, todo).tables(schema)
+    Planner(session, former, todo).tables(schema, None)
     return Prepared(todo.statements, todo.notes, schema, former.schema)
 
 
@@ -70,6 +72,7 @@ class Former:
     is_prepared: bool = False
     schema: Schema | None = None
     lines: tuple[Tracked, ...] = ()
+    before: str = ""
     is_here: bool = False
 
     @classmethod
@@ -81,7 +84,7 @@ class Former:
         lines = tuple(Tracked(*row) for row in session.run(sql["tables"]))
         recorded: str = session.value(queries("retention.sql")["cluster"])
         is_here = bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"]))
-        return cls(True, _ledger(session).in_force(), lines, is_here)
+        return cls(True, _ledger(session).in_force(), lines, session.value(sql["before"]), is_here)
 
     def renumber(self, session: Session, found: Schema) -> Schema:
         """What was found, with the numbers it had before."""
@@ -117,7 +120,8 @@ def load(session: Session) -> tuple[str, Layout]:
     schema = _ledger(session).in_force()
     if schema is None:
         raise NotPrepared("the central database was never prepared to the end")
-    return hub, Layout(schema, facts_of(session, schema.by_number))
+    before = present(schema, session.value(queries("prepare.sql")["before"]))
+    return hub, Layout(schema, facts_of(session, schema.by_number), before)
 
 
 def facts_of(session: Session, numbers: Iterable[int]) -> dict[int, Facts]:
@@ -141,9 +145,11 @@ class Planner:
         if former.is_prepared:
             self._astray = {n for (n,) in session.run(queries("prepare.sql")["astray"])}
 
-    def tables(self, schema: Schema) -> None:
-        """Everything that `schema` needs."""
-        layout = Layout(schema)
+    def tables(self, schema: Schema, before: Declared | None) -> None:
+        """Everything that `schema` needs, with these columns declared."""
+        declared = numbers_of(schema, before, self._former.before)
+        self._plan.before = to_keep(declared)
+        layout = Layout(schema, before=declared)
         gone = [line for line in self._former.lines if line.n not in schema.by_number]
         for line in gone:
             self._forget(line)
@@ -218,12 +224,12 @@ class Planner:
         if before is None or [number for number, _ in keys] != [key.number for key in shape.table.keys]:
             return None
         made = [_wider_mask(shape, word) for word in shape.words[line.words :]]
-        for i, (former, present) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
-            if keys[i][1] == present.central:
+        for i, (former, now) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
+            if keys[i][1] == now.central:
                 continue
-            if not is_wider(former, present):
+            if not is_wider(former, now):
                 return None
-            made.append(f"ALTER TABLE {shape.log} ALTER COLUMN k{i} TYPE {present.central}")
+            made.append(f"ALTER TABLE {shape.log} ALTER COLUMN k{i} TYPE {now.central}")
         return made
 
     def _make_good(self, shape: Shape, line: Tracked, ground: Ground, missing: list[str]) -> None:
@@ -284,5 +290,6 @@ def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:
         session.count(sql["forget table"], number)
     for record in plan.records:
         session.count(sql["record table"], *astuple(record))
+    session.count(sql["keep before"], plan.before)
     if _ledger(session).save_version(schema) and not plan.notes:
         plan.notes.append("recorded the changed schema")

@@ -81,7 +81,13 @@ SELECT pg_advisory_xact_lock(7310579412345);
 
 -- name: revision
 -- Changes whenever what a hub keeps in memory of the layout is no longer true.
-SELECT hub || '/' || fingerprint FROM syncline.state;
+SELECT hub || '/' || fingerprint || '/' || before FROM syncline.state;
+
+-- name: before
+SELECT before FROM syncline.state;
+
+-- name: keep before
+UPDATE syncline.state SET before = $1 WHERE before <> $1;
 
 -- name: hold
 -- No `prepare` can be under way while this transaction lasts, nor begin.

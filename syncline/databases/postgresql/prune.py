@@ -103,14 +103,14 @@ def _compact(session: Session, shape: Shape, start: int, upto: int) -> int:
     """By seq: that is the order of the changes of one row, whatever the numbers of the transactions."""
     rows = session.run(
         f"SELECT xid::text::int8, seq, ROW({', '.join(shape.log_keys)})::text, op::text, hlc, origin,"
-        f" {', '.join(shape.words)} FROM {shape.log}"
+        f" old IS NOT NULL, {', '.join(shape.words)} FROM {shape.log}"
         " WHERE xid >= $1::xid8 AND xid < $2::xid8 ORDER BY seq",
         str(start),
         str(upto),
     )
     places = covered(
-        LogEntry((xid, seq), key, op, join_mask(words), hlc, origin)
-        for xid, seq, key, op, hlc, origin, *words in rows
+        LogEntry((xid, seq), key, op, join_mask(words), hlc, origin, keeps)
+        for xid, seq, key, op, hlc, origin, keeps, *words in rows
     )
     if places:
         xids, seqs = (array_of(column) for column in zip(*places, strict=True))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import psycopg
 
 from syncline.databases.postgresql.errors import translating
+from syncline.databases.postgresql.former import read_former
+from syncline.databases.postgresql.given import arrays, given
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.log import read_log
 from syncline.databases.postgresql.position import SnapshotPosition
@@ -16,7 +18,7 @@ from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.contract import Floor, Key, LogPage, Position, Standing, Take, refused_watermark
+from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Standing, Take, refused_watermark
 from syncline.model.values import Value
 
 
@@ -42,6 +44,11 @@ class LogReader:
             if standing != "sound":
                 raise refused_watermark(standing)
             return read_log(self._session, self._layout, after, present.now, without, limit)
+
+    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
+        """What rows were like at a position; see `former`."""
+        with translating():
+            return read_former(self._session, self._layout.shapes[table], snapshot_position(after).seen, keys)
 
     def floor(self) -> Floor:
         """Where the log begins."""
@@ -75,7 +82,7 @@ class RowReader:
             good = self._possible(shape, keys) if keys else []
             if not good:
                 return []
-            found = self._session.run(_rows(shape, columns), *_arrays(shape, good))
+            found = self._session.run(_rows(shape, columns), *arrays(shape, good))
         return self._mended(shape, columns, found)
 
     def chunk(
@@ -127,23 +134,10 @@ class RowReader:
             return keys
         try:
             with self._session.savepoint():
-                found = self._session.run(_spelled(shape, "true"), *_arrays(shape, keys))
+                found = self._session.run(_spelled(shape, "true"), *arrays(shape, keys))
         except psycopg.DataError:
-            found = self._session.run(_spelled(shape, _castable(shape)), *_arrays(shape, keys))
+            found = self._session.run(_spelled(shape, _castable(shape)), *arrays(shape, keys))
         return [keys[number - 1] for (number,) in found]
-
-
-def _arrays(shape: Shape, keys: Sequence[Key]) -> list[str]:
-    """One array literal a key column."""
-    pairs = zip(shape.keys, zip(*keys, strict=True), strict=True)
-    return [array(codec.spell(column)) for codec, column in pairs]
-
-
-def _given(shape: Shape) -> str:
-    """The key arrays as the rows `s`, with their number `n`."""
-    arrays = ", ".join(f"${i + 1}::{codec.stage}[]" for i, codec in enumerate(shape.keys))
-    names = ", ".join(shape.log_keys)
-    return f"unnest({arrays}) WITH ORDINALITY AS s({names}, n)"
 
 
 def _rows(shape: Shape, columns: Sequence[int]) -> str:
@@ -151,7 +145,7 @@ def _rows(shape: Shape, columns: Sequence[int]) -> str:
     if name not in shape.statements:
         shape.statements[name] = (
             f"SELECT {', '.join(shape.read_keys('t') + shape.read_values(columns))}"
-            f" FROM {_given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
+            f" FROM {given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
         )
     return shape.statements[name]
 
@@ -177,7 +171,7 @@ def _spelled(shape: Shape, guard: str) -> str:
         for i, codec in enumerate(shape.keys)
         if codec.asks_server
     )
-    return f"SELECT n FROM {_given(shape)} WHERE CASE WHEN {guard} THEN {same} ELSE false END ORDER BY n"
+    return f"SELECT n FROM {given(shape)} WHERE CASE WHEN {guard} THEN {same} ELSE false END ORDER BY n"
 
 
 def _castable(shape: Shape) -> str:

@@ -194,7 +194,8 @@ def left(shape: Shape) -> str:
 
 def log(shape: Shape, *, old: bool, listed: bool) -> str:
     """Log entries of the rows: $2 operation, $3 origin, then the mask's words; or, if the entries are
-    `listed`, arrays of row numbers, of each word, and of HLCs. With `old`, the row as it is goes along."""
+    `listed`, arrays of row numbers, of each word, and of HLCs. With `old`, what the log keeps of the rows as
+    they are goes along."""
     words = len(shape.words)
     columns = ["op", "origin", *shape.words, "hlc", *shape.log_keys]
     keys = shape.staged_keys()
@@ -208,8 +209,9 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
         values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
         source = _SOURCE
     if old:
-        columns, values = [*columns, "old"], [*values, "row_to_json(t.*)"]
-        source += f" JOIN {shape.name} AS t ON {shape.matches()}"
+        columns = [*columns, "old"]
+        values.append(f"CASE WHEN t.{shape.key_names[0]} IS NOT NULL THEN {shape.old_values('t')} END")
+        source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
     order = " ORDER BY e.ordinal" if listed else ""
     return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}{order}"
 

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 from syncline.databases.sqlite.layout import Tracked
-from syncline.databases.sqlite.rows import encoded
 from syncline.databases.sqlite.sql import WALL
 from syncline.model.masks import WORD_BITS, mask_columns, split_mask
 from syncline.model.values import EVERYTHING
@@ -94,10 +93,6 @@ def _whole(tracked: Tracked) -> list[str]:
     return [str(word) for word in split_mask(EVERYTHING, tracked.words)]
 
 
-def _old(tracked: Tracked, row: str) -> str:
-    return encoded(tracked.key_of(row) + tracked.values_of(row))
-
-
 def _has_key(tracked: Tracked, row: str) -> str:
     """A row whose key is NULL (SQLite allows it in some tables) has no identity and takes no part."""
     nullable = [column for column in tracked.table.keys if column.nullable]
@@ -115,7 +110,7 @@ def _insert(tracked: Tracked) -> str:
 
 
 def _delete(tracked: Tracked) -> str:
-    body = [TICK, _log(tracked, "D", "OLD", _whole(tracked), old=_old(tracked, "OLD"))]
+    body = [TICK, _log(tracked, "D", "OLD", _whole(tracked), old=tracked.old_values("OLD"))]
     return _trigger(tracked, "delete", "AFTER DELETE", _has_key(tracked, "OLD"), body)
 
 
@@ -133,7 +128,10 @@ def _update(tracked: Tracked) -> str:
     changed = (
         f"({' OR '.join(tests.values())}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
     )
-    return _trigger(tracked, "update", "AFTER UPDATE", changed, [TICK, _log(tracked, "U", "NEW", masks)])
+    concerned = " OR ".join(tests[number] for number in tracked.before)
+    old = f"CASE WHEN {concerned} THEN {tracked.old_values('OLD')} END" if concerned else "NULL"
+    body = [TICK, _log(tracked, "U", "NEW", masks, old=old)]
+    return _trigger(tracked, "update", "AFTER UPDATE", changed, body)
 
 
 def _rekey(tracked: Tracked) -> str:
@@ -141,7 +139,7 @@ def _rekey(tracked: Tracked) -> str:
     whole = _whole(tracked)
     body = [
         TICK,
-        _log(tracked, "D", "OLD", whole, old=_old(tracked, "OLD"), where=_has_key(tracked, "OLD")),
+        _log(tracked, "D", "OLD", whole, old=tracked.old_values("OLD"), where=_has_key(tracked, "OLD")),
         _log(tracked, "I", "NEW", whole, where=_has_key(tracked, "NEW")),
     ]
     return _trigger(tracked, "rekey", "AFTER UPDATE", _key_differs(tracked), body)
@@ -165,7 +163,7 @@ def _removals(tracked: Tracked, kind: str, when: str, targets: Sequence[str]) ->
     """Log M for the rows that match a target: unique values that the new row is about to take."""
     keyed = _has_key(tracked, "t")
     found = [f"EXISTS (SELECT 1 FROM {tracked.name} AS t WHERE {target} AND {keyed})" for target in targets]
-    whole, old = _whole(tracked), _old(tracked, "t")
+    whole, old = _whole(tracked), tracked.old_values("t")
     source = f"_sync_hub, {tracked.name} AS t"
     body = [TICK]
     body += [

@@ -16,7 +16,7 @@ from syncline.databases.sqlite.read import LogReader, RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import LogWriter, RowWriter
 from syncline.errors import ConfigurationError
-from syncline.hub.contract import Outdated, Position, Prepared, Tuning
+from syncline.hub.contract import Declared, Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import Scope
@@ -69,12 +69,12 @@ class SqliteCatalogue:
         with self._connections.transaction() as connection:
             return reflect.reflect(connection, tables)
 
-    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
         with self._connections.writer(), self._connections.transaction() as connection:
             journal = self._to_wal(connection, dry_run)
             connection.execute("BEGIN IMMEDIATE")
-            done = prepare.prepare(connection, schema)
+            done = prepare.prepare(connection, schema, before)
             if dry_run:
                 connection.execute("ROLLBACK")
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from syncline.databases.sqlite.rows import encoded
 from syncline.model.masks import words_for
 from syncline.model.schema import ForeignKey, Schema, TableSchema
 from syncline.sqlitekit.sql import quote
@@ -19,6 +20,8 @@ class Tracked:
 
     table: TableSchema
     facts: Table
+    before: tuple[int, ...] = ()
+    """Numbers of the value columns of which the log keeps old values, ascending."""
 
     @property
     def n(self) -> int:
@@ -47,6 +50,10 @@ class Tracked:
         """Value columns (all, or those of these numbers), qualified."""
         values = self.table.values
         return [f"{alias}.{quote(values[n].name)}" for n in (values if columns is None else columns)]
+
+    def old_values(self, row: str) -> str:
+        """What an entry keeps of a row as it was, as SQL; NULL if nothing is declared."""
+        return encoded(dict(zip(self.before, self.values_of(row, self.before), strict=True))) or "NULL"
 
     def affinity(self, column: str) -> str:
         return self.facts.column(column).affinity

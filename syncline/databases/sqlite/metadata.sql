@@ -12,6 +12,7 @@ CREATE TABLE _sync_hub (
     clock INTEGER NOT NULL DEFAULT 0,
     suppressed INTEGER,
     fingerprint TEXT NOT NULL DEFAULT '',
+    before TEXT NOT NULL DEFAULT '',
     floor INTEGER NOT NULL DEFAULT 0,
     floor_hlc INTEGER NOT NULL DEFAULT 0,
     compacted INTEGER NOT NULL DEFAULT 0,
@@ -19,7 +20,7 @@ CREATE TABLE _sync_hub (
 );
 
 -- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
--- `old` holds the old row of D and M, see rows.py. Numbers are never used again, so a position stays true.
+-- `old` holds old values of U, D and M, see rows.py, of the columns that `before` declares. Numbers are never used again, so a position stays true.
 -- `nonce`, a random number, tells an entry of a push from one with the same HLC in another past of this file,
 -- where the same push was committed before; direct writes are told apart by their HLC.
 CREATE TABLE _sync_hub_log (

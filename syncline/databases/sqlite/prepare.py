@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 
-from syncline.databases.base import LAYOUT, Ledger, other_layout
+from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Prepared
+from syncline.hub.contract import Declared, Prepared
 from syncline.model.masks import mask_columns, words_for
 from syncline.model.numbering import Renamed, renumbered
 from syncline.model.schema import Schema, TableSchema
@@ -24,8 +24,8 @@ from syncline.sqlitekit.sql import numbered, quote
 from syncline.sqlitekit.tables import Table, read_table, table_names
 
 
-def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
-    """Do it, inside the caller's transaction. Idempotent; says what was done."""
+def prepare(connection: sqlite3.Connection, schema: Schema, before: Declared | None) -> Prepared:
+    """Do it, inside the caller's transaction; `before` as the contract says. Idempotent."""
     done = Prepared()
 
     def run(sql: str, *values: object) -> None:
@@ -39,11 +39,20 @@ def prepare(connection: sqlite3.Connection, schema: Schema) -> Prepared:
     _widen(connection, run, schema)
     if ledger.save_version(schema):
         done.statements.append(f"-- the schema is now the version {schema.fingerprint}")
+    kept = _kept(connection)
+    declared = to_keep(numbers_of(schema, before, kept))
+    if declared != kept:
+        run("UPDATE _sync_hub SET before = ?", declared)
     layout = load_layout(connection)
     _install(connection, run, layout, done)
     _retire(connection, run, layout, done)
     _notes(connection, layout, done)
     return done
+
+
+def _kept(connection: sqlite3.Connection) -> str:
+    """What is declared to keep old values, as text; see `databases.base.before`."""
+    return str(connection.execute("SELECT before FROM _sync_hub").fetchone()[0])
 
 
 def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
@@ -192,7 +201,11 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
         name.lower(): read_table(connection.execute, name, sql)
         for name, sql in table_names(connection.execute).items()
     }
-    tracked = {table.number: Tracked(table, _facts(everything, table)) for table in schema.tables}
+    before = present(schema, _kept(connection))
+    tracked = {
+        table.number: Tracked(table, _facts(everything, table), before.get(table.number, ()))
+        for table in schema.tables
+    }
     have = _columns_of(connection, "_sync_hub_log")
     keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
     words = sum(1 for name in have if name.startswith("mask"))

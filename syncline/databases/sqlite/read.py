@@ -10,14 +10,18 @@ from typing import Any
 from syncline.databases.sqlite import retention
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.position import Sequence as Seq
+from syncline.databases.sqlite.rows import decoded
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.hub.contract import (
     Floor,
+    Former,
     Key,
     LogPage,
     Position,
     Standing,
     Take,
+    Told,
+    former_of,
     present_columns,
     refused_watermark,
 )
@@ -49,6 +53,28 @@ class LogReader:
 
     def now(self) -> Seq:
         return newest(self.connection)
+
+    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
+        """Keys go through a temporary table, the entries since the position are gone through once."""
+        tracked = self.layout.tracked[table]
+        if not keys:
+            return {}
+        given = RowReader(self.connection, self.layout).load_keys(tracked, keys)
+        same = []
+        for number, name in enumerate(tracked.table.key):
+            same.append(f"l.k{number} = s.k{number}")
+            if not tracked.affinity(name):
+                same.append(f"typeof(l.k{number}) = typeof(s.k{number})")
+        masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
+        rows = self.connection.execute(
+            f"SELECT s.rowid, l.op, l.old, {masks} FROM _sync_hub_log AS l JOIN {given} AS s"
+            f" ON {' AND '.join(same)} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
+            (seq_of(after).seq, tracked.n),
+        )
+        found: dict[int, list[Told]] = {}
+        for number, op, old, *words in rows:
+            found.setdefault(number, []).append(_told(tracked, op, join_mask(words), old))
+        return {keys[number - 1]: former_of(told, tracked.before) for number, told in found.items()}
 
     def floor(self) -> Floor:
         return retention.floor(self.connection)
@@ -190,6 +216,12 @@ class RowReader:
         for tracked in self.layout.tracked.values():
             total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
         return total
+
+
+def _told(tracked: Tracked, op: str, mask: int, old: str | None) -> Told:
+    kept = {} if old is None else decoded(old)
+    values = {n: kept[n] for n in tracked.before if n in kept}
+    return Told(op, mask, values if old is not None and len(values) == len(tracked.before) else None)
 
 
 def seq_of(position: Position) -> Seq:

@@ -93,7 +93,16 @@ def prune(
 def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int) -> Removed:
     """See the contract. The newest entry, and the one at the floor, are never looked at."""
     start, lowest = connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
-    names = ["seq", "tbl", *numbered("k", layout.keys), "op", "hlc", "origin", *mask_columns(layout.words)]
+    names = [
+        "seq",
+        "tbl",
+        *numbered("k", layout.keys),
+        "op",
+        "hlc",
+        "origin",
+        "old IS NOT NULL",
+        *mask_columns(layout.words),
+    ]
     rows = connection.execute(
         f"SELECT {commas(names)} FROM _sync_hub_log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
         (max(start, lowest), now.seq, limit),
@@ -103,7 +112,7 @@ def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int
     width = 2 + layout.keys
     entries = [
         LogEntry(
-            row[0], _typed(row[1:width]), row[width], join_mask(row[width + 3 :]), *row[width + 1 : width + 3]
+            row[0], _typed(row[1:width]), row[width], join_mask(row[width + 4 :]), *row[width + 1 : width + 4]
         )
         for row in rows
     ]

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from syncline.databases.sqlite.layout import Layout, Tracked
-from syncline.databases.sqlite.rows import encoded
 from syncline.errors import ValueRefused
 from syncline.hub.contract import Stage
 from syncline.model.masks import mask_columns, split_mask
@@ -103,7 +102,7 @@ def same_key(staged: Staged, left: str, right: str) -> str:
 
 
 def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
-    """Append the log entries of a stage, with the old rows of what it is about to delete."""
+    """Append the log entries of a stage, with the old values of what it is about to change."""
     tracked, stage = staged.tracked, staged.stage
     words = tracked.words
     names = numbered("k", tracked.arity)
@@ -111,8 +110,8 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old", "nonce"])
     keys = [f"s.{name}" for name in names]
     source, old, order = f"{staged.table} AS s", "NULL", "s.rowid"
-    if stage.form == "delete":
-        old = tracked_old(tracked)
+    if _keeps_old(staged):
+        old = f"CASE WHEN {tracked.key_of('t')[0]} IS NOT NULL THEN {tracked.old_values('t')} END"
         source += f" LEFT JOIN {tracked.name} AS t ON {tracked.join('t', 's')}"
     if staged.entries is not None:
         source = f"{staged.entries} AS e CROSS JOIN {source}"
@@ -129,6 +128,8 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     )
 
 
-def tracked_old(tracked: Tracked) -> str:
-    """The whole row `t` in the form of `rows.py`."""
-    return encoded(tracked.key_of("t") + tracked.values_of("t"))
+def _keeps_old(staged: Staged) -> bool:
+    """Whether the log entries of this stage keep old values of its rows."""
+    stage, before = staged.stage, staged.tracked.before
+    changed = before if staged.whole else set(before).intersection(stage.columns)
+    return stage.form != "insert" and bool(changed)

@@ -14,7 +14,7 @@ The conformance suite `syncline.testing.conformance` is this contract as tests. 
 refused rows (`codes`) and which log entries may go (`compaction`).
 """
 
-from syncline.hub.contract.catalogue import Catalogue, Prepared
+from syncline.hub.contract.catalogue import Catalogue, Declared, Prepared
 from syncline.hub.contract.database import (
     Database,
     Outdated,
@@ -35,12 +35,15 @@ from syncline.hub.contract.ledger import (
 )
 from syncline.hub.contract.log import (
     Floor,
+    Former,
     Log,
     LogPage,
     Position,
     ReadLog,
     Removed,
     Standing,
+    Told,
+    former_of,
     present_columns,
     refused_watermark,
 )
@@ -52,8 +55,10 @@ __all__ = [
     "Client",
     "ConflictRow",
     "Database",
+    "Declared",
     "Floor",
     "Form",
+    "Former",
     "Given",
     "Key",
     "Ledger",
@@ -74,11 +79,13 @@ __all__ = [
     "Stage",
     "Standing",
     "Take",
+    "Told",
     "Tuning",
     "Upload",
     "UploadedChunk",
     "Watch",
     "WriteTransaction",
+    "former_of",
     "present_columns",
     "refused_watermark",
 ]

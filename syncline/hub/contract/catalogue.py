@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
+
+Declared = Mapping[str, Collection[str]]
+"""Names of columns by the name of their table."""
 
 
 @dataclass(slots=True)
@@ -40,13 +43,16 @@ class Catalogue(Protocol):
         Raises SchemaError naming every named table that does not exist or cannot take part, and why.
         """
 
-    def prepare(self, schema: Schema, *, dry_run: bool = False) -> Prepared:
+    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table.
 
         Numbers are given out here: a table or column that is the same as before keeps its number, under
         another name too, as far as the database can tell (`model.numbering`). Logs go on, whatever columns
         come, go, get another name or a wider type; only a table with another key begins a new one. The
-        version of the schema is kept by its fingerprint (`version`), beside those before it."""
+        version of the schema is kept by its fingerprint (`version`), beside those before it.
+
+        `before` names the columns of which the log keeps the old values, those that a scope or a path to one
+        reads, see `ReadLog.former`; None: as it was (nothing, at first). Changing it keeps the logs going."""
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `prepare`: take everything of Syncline's away; the user's tables stay as they are.

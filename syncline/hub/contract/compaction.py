@@ -5,6 +5,7 @@ same origin or directly in the centre, and does not carry a lower stamp. Then
 
 - a pull that would give e1 gives e2 too: whoever has not seen e1 has not seen e2, e2 is left out for no
   replica for which e1 is not, and the columns of e1 are among those of e2;
+- e1 keeps no old values: whoever has not seen it is told by them what the row was like (`ReadLog.former`);
 - a push that meets e1 as a rival meets e2 as well, for the same columns and with a stamp as high.
 
 See docs/adr/0011-retention.md.
@@ -31,6 +32,8 @@ class LogEntry:
     mask: int
     hlc: int
     origin: str
+    keeps: bool = False
+    """Whether it keeps old values, which no later entry tells."""
 
 
 def covered(entries: Iterable[LogEntry]) -> list[Any]:
@@ -45,7 +48,7 @@ def covered(entries: Iterable[LogEntry]) -> list[Any]:
         if entry.row in doubtful:
             continue
         known = later.setdefault(entry.row, [])
-        if entry.op == "U" and any(_covers(other, entry) for other in known):
+        if entry.op == "U" and not entry.keeps and any(_covers(other, entry) for other in known):
             gone.append(entry.place)
         else:
             known.insert(0, entry)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract.stage import Key
 from syncline.model.schema import TableSchema
+from syncline.model.values import Value, mask_of
 
 
 class Position(Protocol):
@@ -55,6 +56,26 @@ class LogPage:
     hlc: int
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One entry of a row, for `former_of`: `old` are the values it keeps of the columns declared now, by
+    number; None if it keeps none, or not of all of them."""
+
+    op: str
+    mask: int
+    old: Mapping[int, Value] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What a row was like at a position, as far as the log tells: whether it `existed`, and its `values` then
+    of the columns that keep old values, by number, where they may be others than now. None: they were
+    changed, and what they were is not known (capture could not tell, or they were not declared yet)."""
+
+    existed: bool
+    values: Mapping[int, Value] | None
+
+
 def present_columns(masks: Mapping[Key, int], table: TableSchema) -> list[tuple[Key, int]]:
     """Keys and masks of touched rows, without the columns that are gone, and without rows of which nothing
     else was touched."""
@@ -62,6 +83,23 @@ def present_columns(masks: Mapping[Key, int], table: TableSchema) -> list[tuple[
     if not whole:
         return [(key, 0) for key in masks]
     return [(key, mask & whole) for key, mask in masks.items() if mask & whole]
+
+
+def former_of(entries: Iterable[Told], columns: Sequence[int]) -> Former:
+    """What a row was like before the first of its entries, which are all since then, in the log's order.
+
+    The first that keeps old values tells them: each that may have changed one of them keeps all."""
+    kept = mask_of(columns)
+    for place, entry in enumerate(entries):
+        if place == 0 and entry.op == "I":
+            return Former(False, {})
+        if not columns:
+            break
+        if entry.old is not None:
+            return Former(True, entry.old)
+        if entry.op == "D" or entry.mask & kept:
+            return Former(True, None)
+    return Former(True, {})
 
 
 class ReadLog(Protocol):
@@ -77,6 +115,12 @@ class ReadLog(Protocol):
         With nothing new, `touched` is empty and `end` equals `now()` or `after`.
 
         WatermarkRefused `watermark_pruned` or `centre_restored` if `after` is not sound."""
+
+    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
+        """What these rows were like at a sound position: those of them that entries not seen by it name, by
+        whichever origin; the others are as they were. See `prepare` for what keeps old values.
+
+        Not filtered by scope: it is what a scope is judged by."""
 
     def floor(self) -> Floor:
         """Where the log begins."""

@@ -40,3 +40,12 @@ def test_only_updates_go_and_the_last_word_stays() -> None:
         ("x", "D", 7, 5, "hub"), ("x", "I", 7, 6, "hub"),
     )  # fmt: skip
     assert found == [1, 2, 3]
+
+
+def test_l5_an_entry_that_keeps_old_values_stays() -> None:
+    """A later entry names its columns, but not what they were before it."""
+    entries = [
+        LogEntry(place, "row", "U", 1, 10 + place, "hub", keeps)
+        for place, keeps in enumerate([True, False, False])
+    ]
+    assert covered(entries) == [1]
