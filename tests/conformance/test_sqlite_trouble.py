@@ -20,6 +20,7 @@ from syncline.errors import (
     SynclineError,
 )
 from syncline.hub.contract import Outdated, Stage
+from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
 
@@ -61,12 +62,12 @@ def test_l12_a_lock_held_by_another_program_is_a_conflict_to_try_again(tmp_path:
     database.catalogue.prepare(database.catalogue.reflect(None))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Conflict), database.write():
+    with pytest.raises(Conflict), database.write(UNBOUNDED):
         pass
-    with database.read() as reading:
+    with database.read(UNBOUNDED) as reading:
         assert reading.rows.estimate() == 0
     holder.close()
-    with database.write() as transaction:
+    with database.write(UNBOUNDED) as transaction:
         assert transaction.ledger.clock() == 0
     database.close()
 
@@ -91,7 +92,7 @@ def test_a_hub_notices_that_other_tables_were_prepared(tmp_path: Path) -> None:
     first.catalogue.prepare(first.catalogue.reflect(["a"]))
     first.catalogue.load()
     second.catalogue.prepare(second.catalogue.reflect(["a", "b"]))
-    with pytest.raises(Outdated, match="by another process"), first.read():
+    with pytest.raises(Outdated, match="by another process"), first.read(UNBOUNDED):
         pass
     assert len(first.catalogue.load().tables) == 2
     first.close()
@@ -124,10 +125,10 @@ def test_l7_eight_threads_write_one_after_the_other(tmp_path: Path) -> None:
         try:
             for number in range(10):
                 stage = Stage(0, "insert", "I", [0], [[worker * 100 + number, "x"]], [1 << 20])
-                with database.write() as transaction:
+                with database.write(UNBOUNDED) as transaction:
                     transaction.rows.stage(stage)
                     assert transaction.rows.apply([stage], f"r{worker}") == []
-                with database.read() as reading:
+                with database.read(UNBOUNDED) as reading:
                     reading.log.entries(start, "", 100)
         except SynclineError as error:
             trouble.append(error)
