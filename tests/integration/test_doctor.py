@@ -52,10 +52,10 @@ def test_l12_a_partition_that_was_attached_or_detached_is_noticed_and_the_remedy
             ):
                 assert troubles(hub) == set()
                 centre.run(move)
-                (finding,) = (finding for finding in hub.examine() if finding.level == "trouble")
-                assert finding.code == "not_current"
-                assert "syncline init" in finding.remedy
-                assert "syncline verify" in finding.remedy
+                found = [finding for finding in hub.examine() if finding.level == "trouble"]
+                assert {finding.code for finding in found} == {"not_current"}
+                assert all("syncline init" in finding.remedy for finding in found)
+                assert all("syncline verify" in finding.remedy for finding in found)
                 hub.init()
                 assert replica.verify(repair=True).equal
                 assert device.execute("SELECT id FROM p ORDER BY id").fetchall() == left
@@ -69,5 +69,5 @@ def test_l12_sqlite_says_what_was_altered(tmp_path: Path) -> None:
         hub.init()
         assert troubles(hub) == set()
         with closing(sqlite3.connect(file)) as connection:
-            connection.execute("DROP TRIGGER _sync_hub_1_insert")
+            connection.execute("DROP TRIGGER _sync_hub_0_insert")
         assert troubles(hub) == {"not_current"}

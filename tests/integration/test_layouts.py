@@ -35,7 +35,7 @@ def old_postgresql(url: str) -> Database:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database as version 1 left it."""
+    """A database as a preview left it."""
     if request.param == "sqlite":
         database = old_sqlite(tmp_path / "old.db")
     else:
@@ -50,7 +50,9 @@ def test_an_old_layout_is_refused_and_the_remedy_works(old: Database) -> None:
         lambda: old.catalogue.prepare(old.catalogue.reflect(None)),
     ]
     for attempt in attempts:
-        with pytest.raises(NotPrepared, match=f"layout 1, this version {LAYOUT}") as caught:
+        with pytest.raises(
+            NotPrepared, match=f"the layout of a preview, this version layout {LAYOUT}"
+        ) as caught:
             attempt()
         assert "syncline init syncline.toml --remove" in caught.value.remedy
     assert old.catalogue.remove().statements

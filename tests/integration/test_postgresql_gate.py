@@ -66,7 +66,7 @@ def test_a_request_that_waits_while_its_replica_is_locked_out_is_refused(
     known: Any = hub.handle(ANN, m.Register("r1"))
     with centre.connect() as operator, centre.connect() as looking, ThreadPoolExecutor(1) as pool:
         with operator.transaction():
-            operator.execute("UPDATE syncline.clients SET revoked = true WHERE replica = 'r1'")
+            operator.execute("UPDATE syncline.clients SET revoked = 1 WHERE replica = 'r1'")
             waiting = pool.submit(hub.handle, ANN, request_of(known))
             deadline = time.monotonic() + 30
             blocked = (

@@ -107,7 +107,10 @@ def assert_identical(stored: list[list[Value]], sent: list[list[Value]]) -> None
 
 
 def test_every_type_has_its_portable_type(world: World) -> None:
-    types = {name: column.type for name, column in zip(SAMPLES, world.schema.table("v").values, strict=True)}
+    types = {
+        name: column.type
+        for name, column in zip(SAMPLES, world.schema.table("v").values.values(), strict=True)
+    }
     assert types == {name: portable for name, (portable, _) in SAMPLES.items()}
 
 
@@ -355,7 +358,7 @@ def test_l8_any_values_come_back_as_they_went(
     rows: list[list[Value]] = [[number, *row] for number, row in enumerate(values * (70 if copied else 1))]
     narrow.run("TRUNCATE v")
     assert narrow.push(narrow.stage("insert", "v", rows)) == []
-    stored = narrow.read(lambda transaction: transaction.rows.chunk(narrow.position("v"), None, 9999))
+    stored = narrow.read(lambda transaction: transaction.rows.chunk(narrow.number("v"), None, 9999))
     for left, right in zip(stored, rows, strict=True):
         assert all(map(identical, left, right))
 
@@ -369,7 +372,7 @@ def test_l8_any_values_come_back_as_they_went(
 def test_l8_any_composite_key_finds_its_row(narrow: World, keys: list[tuple[Value, ...]]) -> None:
     narrow.run("TRUNCATE k")
     assert narrow.push(narrow.stage("insert", "k", [list(key) for key in keys])) == []
-    position = narrow.position("k")
+    position = narrow.number("k")
     with narrow.database.read(UNBOUNDED) as transaction:
         assert {tuple(row) for row in transaction.rows.find(position, keys, [])} == set(keys)
         walked, after = [], None

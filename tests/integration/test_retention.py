@@ -78,7 +78,7 @@ class Place:
         self.sql(f"UPDATE {table} SET last_seen = {seen}, last_push = NULL WHERE replica = '{replica}'")
 
     def log(self) -> int:
-        name = "_sync_hub_log" if self.url.startswith("sqlite") else "syncline.log_1"
+        name = "_sync_hub_log" if self.url.startswith("sqlite") else "syncline.log_0"
         return int(self.sql(f"SELECT count(*) FROM {name}")[0][0])
 
     def refused(self, replica: str, watermark: str) -> str:

@@ -79,7 +79,7 @@ def translated(error: psycopg.Error) -> SynclineError:
         return DatabaseError(f"a statement took too long: {message_of(error)}", code="database_timeout")
     if state.startswith(_UNREACHABLE_CLASSES):
         return DatabaseUnavailable(f"{message_of(error)} (SQLSTATE {state})")
-    if state in _MISSING:
+    if state in _MISSING or (state == "42703" and not error.diag.context):  # not in a trigger of the user's
         return NotPrepared(
             f"something the hub relies on is missing: {message_of(error)} (SQLSTATE {state})",
         )

@@ -29,13 +29,15 @@ INSERT INTO syncline.state (layout, hub) VALUES (1, gen_random_uuid()::text);
 -- name: tables
 -- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were
 -- made for. `relid` and `columns` are what PostgreSQL knows the table and its columns by, whatever they are called:
--- its oid, and a JSON object of the columns' numbers by their attnum.
+-- its oid, and a JSON object of the columns' numbers by their attnum. `labels` are those of the enums in it by
+-- their oids: one that is called otherwise has changed rows that no trigger saw.
 CREATE TABLE syncline.tables (
     n int PRIMARY KEY,
     relid oid NOT NULL,
     central_schema text NOT NULL,
     central_name text NOT NULL,
     columns text NOT NULL,
+    labels text NOT NULL,
     key text NOT NULL,
     words int NOT NULL,
     capture text NOT NULL

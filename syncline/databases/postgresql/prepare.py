@@ -176,22 +176,34 @@ class Planner:
         missing = [on for on, names in capture.triggers.items() if not names <= self._triggers.get(on, set())]
         here = shape.table.central_schema, shape.table.central_name
         record = Tracked(
-            shape.n, ground.relid, *here, ground.numbers(shape.table), capture.key, len(shape.words),
-            capture.digest,
-        )  # fmt: skip
+            shape.n,
+            ground.relid,
+            *here,
+            columns=ground.numbers(shape.table),
+            labels=json.dumps(ground.labels, sort_keys=True),
+            key=capture.key,
+            words=len(shape.words),
+            capture=capture.digest,
+        )
         if line != record:
             self._plan.records.append(record)
-        if line is not None and line.capture == record.capture and line.key == record.key and not missing:
-            if line.relid == record.relid or not self._former.is_here:
-                if shape.n in self._astray:
-                    self._plan.statements += strays.move(shape)
-                    self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
-                return
-        self._log(shape, line, capture)
-        self._plan.statements += capture.code
-        self._plan.notes.append(_sentence(shape, line))
-        if line is not None:
-            self._make_good(shape, line, ground, missing)
+        if line is None or missing or self._is_outdated(line, record):
+            self._log(shape, line, capture)
+            self._plan.statements += capture.code
+            self._plan.notes.append(_sentence(shape, line))
+            if line is not None:
+                self._make_good(shape, line, ground, missing)
+        elif shape.n in self._astray:
+            self._plan.statements += strays.move(shape)
+            self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
+        if line is not None and self._former.is_here and _is_relabelled(line, ground):
+            self._plan.statements.append(strays.touch(shape, shape.name))
+            self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
+
+    def _is_outdated(self, line: Tracked, record: Tracked) -> bool:
+        """Whether log or triggers were made for something else than what is there."""
+        moved = self._former.is_here and line.relid != record.relid
+        return moved or (line.capture, line.key) != (record.capture, record.key)
 
     def _log(self, shape: Shape, line: Tracked | None, capture: Capture) -> None:
         """The log goes on, if it can; otherwise one begins."""
@@ -243,6 +255,11 @@ class Planner:
         made.append(f"DELETE FROM syncline.strays WHERE n = {line.n}")
         self._plan.forgotten.append(line.n)
         self._plan.notes.append(f"stopped tracking {qualified(line.schema, line.name)}")
+
+
+def _is_relabelled(line: Tracked, ground: Ground) -> bool:
+    before: dict[str, str] = json.loads(line.labels)
+    return any(ground.labels.get(oid, label) != label for oid, label in before.items())
 
 
 def _wider_mask(shape: Shape, word: str) -> str:

@@ -11,7 +11,7 @@ SELECT to_regclass('syncline.versions') IS NOT NULL;
 SELECT layout, hub FROM syncline.state;
 
 -- name: tables
-SELECT n, relid::int8, central_schema, central_name, columns, key, words, capture FROM syncline.tables ORDER BY n;
+SELECT n, relid::int8, central_schema, central_name, columns, labels, key, words, capture FROM syncline.tables ORDER BY n;
 
 -- name: known again
 -- Where the tables of these oids are now, and the names of their columns by attnum.
@@ -55,11 +55,15 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.
  WHERE s.n = ANY ($1);
 
 -- name: placement
--- What PostgreSQL knows a table and its columns by: its oid, and each column's attnum and type by name. Whether
--- it is partitioned, or filled by a logical replication; and its partitions.
+-- What PostgreSQL knows a table and its columns by: its oid, and each column's attnum and type by name; the labels
+-- of enums in it (as such, in domains, in arrays) by their oids. Whether it is partitioned, or filled by a logical replication; and its partitions.
 SELECT c.oid::int8,
        (SELECT json_object_agg(a.attname, json_build_array(a.attnum, a.atttypid::int8))
           FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       (SELECT coalesce(json_object_agg(DISTINCT e.oid, e.enumlabel::text), '{}')
+          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+          JOIN pg_enum e ON e.enumtypid IN (t.oid, t.typelem, t.typbasetype)
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
        CASE WHEN c.relkind = 'p' THEN
            ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
@@ -90,10 +94,10 @@ UPDATE syncline.state SET before = $1 WHERE before <> $1;
 SELECT pg_advisory_xact_lock_shared(7310579412345);
 
 -- name: record table
-INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, key, words, capture)
-VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8)
+INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, labels, key, words, capture)
+VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (n) DO UPDATE SET relid = excluded.relid, central_schema = excluded.central_schema,
-        central_name = excluded.central_name, columns = excluded.columns, key = excluded.key, words = excluded.words,
+        central_name = excluded.central_name, columns = excluded.columns, labels = excluded.labels, key = excluded.key, words = excluded.words,
         capture = excluded.capture;
 
 -- name: forget table

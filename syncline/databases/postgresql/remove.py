@@ -21,13 +21,18 @@ def remove(session: Session, *, dry_run: bool) -> Prepared:
         return Prepared()
     _refuse_dependents(session)
     removed = Prepared([DROP])
-    if session.run(queries("prepare.sql")["state"])[0][0] == LAYOUT:
+    if _is_of_this_layout(session):
         removed.notes += Ledger(PostgresLedgerSession(session)).losses()
     for schema, name in session.run(sql["tables"]):
         removed.notes.append(f"stopped tracking {qualified(schema, name)}")
     if not dry_run:
         session.script(DROP)
     return removed
+
+
+def _is_of_this_layout(session: Session) -> bool:
+    sql = queries("prepare.sql")
+    return bool(session.value(sql["versioned"])) and session.run(sql["state"])[0][0] == LAYOUT
 
 
 def _refuse_dependents(session: Session) -> None:

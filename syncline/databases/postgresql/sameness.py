@@ -21,6 +21,7 @@ class Tracked:
     schema: str
     name: str
     columns: str
+    labels: str
     key: str
     words: int
     capture: str
@@ -28,12 +29,14 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A table as it is now: its oid, attnum and type's oid of each column, how it can be captured.
+    """A table as it is now: its oid, attnum and type's oid of each column, the labels of its enums by their
+    oids, how it can be captured.
 
     `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts."""
 
     relid: int
     columns: Mapping[str, tuple[int, int]]
+    labels: Mapping[str, str]
     by_row: bool
     partitions: tuple[tuple[str, str], ...]
 
@@ -49,9 +52,9 @@ def ground_of(session: Session, table: TableSchema) -> Ground | None:
     rows = session.run(queries("prepare.sql")["placement"], table.central_schema, table.central_name)
     if not rows:
         return None
-    relid, columns, by_row, parts = rows[0]
+    relid, columns, labels, by_row, parts = rows[0]
     partitions = tuple((name.split("\n")[0], name.split("\n")[1]) for name in parts)
-    return Ground(relid, {name: tuple(facts) for name, facts in columns.items()}, by_row, partitions)
+    return Ground(relid, {name: tuple(facts) for name, facts in columns.items()}, labels, by_row, partitions)
 
 
 def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:

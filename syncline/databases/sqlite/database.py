@@ -22,6 +22,11 @@ from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import Scope
 from syncline.sqlitekit.tables import affinity_of
 
+DROP_COLUMN = (
+    "To drop a column, drop the triggers _sync_hub_<n>_... of its table in the same transaction; then run:"
+    " syncline init syncline.toml"
+)
+
 
 def open_database(
     url: str,
@@ -104,6 +109,7 @@ class SqliteCatalogue:
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
         found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
+        found.append(Finding("fact", "columns_held", "SQLite drops no column that is captured", DROP_COLUMN))
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
         if self.prepare(schema, dry_run=True).statements:

@@ -48,7 +48,8 @@ def _refuse_dependents(connection: sqlite3.Connection) -> None:
 
 
 def _say_what_is_lost(connection: sqlite3.Connection, done: Prepared) -> None:
-    if connection.execute("SELECT layout FROM _sync_hub").fetchone() == (LAYOUT,):
+    versioned = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sync_hub_versions'").fetchone()
+    if versioned and connection.execute("SELECT layout FROM _sync_hub").fetchone() == (LAYOUT,):
         done.notes += Ledger(SqliteLedgerSession(connection)).losses()
     for (table,) in connection.execute(
         f"SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' AND {_OURS} ORDER BY 1"

@@ -1,0 +1,81 @@
+"""What only SQLite does when a captured table is altered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from syncline.databases.sqlite import open_database
+from syncline.hub.contract import Database
+from syncline.testing.centre import World
+
+
+class FileCentre:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def open(self) -> Database:
+        return open_database(f"sqlite:///{self.path}")
+
+    def run(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    centre = FileCentre(tmp_path / "central.db")
+    centre.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)", "INSERT INTO t VALUES (1, 'x', 'y')")
+    database = centre.open()
+    database.catalogue.prepare(database.catalogue.reflect(None))
+    yield World(centre, database, database.catalogue.load())
+    database.close()
+
+
+def test_sqlite_refuses_to_drop_a_captured_column_and_doctor_says_what_to_do(world: World) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="_sync_hub_0_"):
+        world.run("ALTER TABLE t DROP COLUMN b")
+    found = {finding.code: finding for finding in world.database.catalogue.examine(world.schema)}
+    assert "_sync_hub_<n>_" in found["columns_held"].remedy
+
+
+def test_l4_the_remedy_keeps_numbers_and_sends_every_row(world: World) -> None:
+    before, start = world.schema.table("t"), world.now()
+    assert isinstance(world.centre, FileCentre)
+    with closing(sqlite3.connect(world.centre.path)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE name GLOB '_sync_hub_0_*'")
+        triggers = [name for (name,) in rows]
+    world.run(*(f"DROP TRIGGER {name}" for name in triggers), "ALTER TABLE t DROP COLUMN b")
+    world.run("UPDATE t SET a = 'z'", "INSERT INTO t VALUES (2, 'new')")
+    done = world.renew()
+    assert any("was missing" in note for note in done.notes)
+    after = world.schema.table("t")
+    assert {c.name: c.number for c in after.columns} == {
+        c.name: c.number for c in before.columns if c.name != "b"
+    }
+    assert world.since(start)["t"] == {(1,): {"a"}, (2,): {"a"}}
+
+
+def test_l4_a_table_that_was_rebuilt_beside_itself_is_sent_anew(world: World) -> None:
+    """As migration tools do where ALTER TABLE cannot."""
+    start = world.now()
+    world.run(
+        "CREATE TABLE new_t (id INTEGER PRIMARY KEY, a NOT NULL, b)",
+        "INSERT INTO new_t SELECT * FROM t",
+        "DROP TABLE t",
+        "ALTER TABLE new_t RENAME TO t",
+        "INSERT INTO t VALUES (2, 'z', NULL)",
+    )
+    world.renew()
+    assert world.since(start)["t"] == {(1,): {"a", "b"}, (2,): {"a", "b"}}
+    later = world.now()
+    world.run("UPDATE t SET b = 'c' WHERE id = 2")
+    assert world.since(later)["t"] == {(2,): {"b"}}
