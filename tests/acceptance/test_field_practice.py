@@ -52,7 +52,7 @@ def assert_equal(centre: PostgresCentre, *files: Path) -> None:
     try:
         world = World(centre, database, database.catalogue.load())
         for table in world.schema.tables:
-            names = ", ".join(quote(column.name) for column in (*table.keys, *table.values))
+            names = ", ".join(quote(column.name) for column in (*table.keys, *table.values.values()))
             expected = sorted(map(repr, world.rows(table.name)))
             for file in files:
                 with closing(sqlite3.connect(file)) as device:

@@ -87,7 +87,7 @@ def url(hub: syncline.Hub, tmp_path: Path) -> Iterator[str]:
 def requests_of(hub: syncline.Hub, replica: str) -> dict[type, m.Request]:
     schema = hub.schema.fingerprint
     with hub.database.read(UNBOUNDED) as transaction:
-        mark = hub._central.mint(transaction.log.now(), replica)
+        mark = hub._central.mint(transaction.log.now(), UNBOUNDED, replica)
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(replica),
