@@ -285,8 +285,8 @@ class World:
             assert sorted_rows(phone.store.rows(f"SELECT * FROM {table}")) == centre[table], table
         known = {(edit.table, tuple(edit.key)) for edit in rejected(phone.device)}
         known |= {(note.table, tuple(note.key)) for note in self.hub.conflicts()}
+        tables = self.hub.schema.by_number
         with self.database.outside() as connection:
-            tables = self.hub.schema.by_number
             for n, *key in connection.execute("SELECT tbl, k0, k1 FROM _sync_hub_log"):
                 known.add((tables[n].name, tuple(key[: len(tables[n].key)])))
         assert not phone.inserted - known
