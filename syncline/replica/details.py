@@ -77,12 +77,20 @@ def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
     overlay = Overlay(device.store)
     cut = device.store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
     bases = overlay.first_values(t, keys, cut)
+    named = _named(device, t)
     found = []
     for pending, base in zip(overlay.pending(t, keys), bases, strict=True):
         columns = sorted(base)
         image = _image_at(device, t, pending, cut)
-        found.append(Detail(t.n, list(pending.key), columns, [base[i] for i in columns], image))
+        known = [base[i] for i in columns]
+        found.append(Detail(t.n, list(pending.key), columns, known, image, None if image is None else named))
     return as_offered(device, t, found) if is_offered(device.store) else found
+
+
+def _named(device: Device, t: Statements) -> list[int] | None:
+    """The columns of an image, if they need not be those of the schema that the push was frozen under."""
+    frozen = device.store.value("SELECT fingerprint FROM _sync_outbox")
+    return None if frozen in (None, device.hub.fingerprint) else list(t.values)
 
 
 def _image_at(device: Device, t: Statements, pending: Pending, cut: int) -> list[Value] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Device:
     retired: Retired
     version: tuple[object, ...]
     """What the file must still have noted for this to be true of it."""
-    _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict)
+    _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
     @classmethod
     def load(cls, store: Store) -> Device:
@@ -69,7 +69,7 @@ class Device:
     @contextmanager
     def restored(self) -> Iterator[None]:
         """What the block does to this is undone if it fails, as its transaction is."""
-        before = Device(*(getattr(self, part.name) for part in fields(self)))
+        before = replace(self)
         try:
             yield
         except BaseException:
@@ -94,6 +94,13 @@ class Device:
         if found is None:
             raise StoreError(f"{self.store.path} does not know the table with number {table}")
         return len(found.key)
+
+    def column_name(self, table: int, column: int) -> str:
+        """What a value column is called here, also one that the hub has no more."""
+        found = self.known(table)
+        if found is not None and column in found.values:
+            return found.values[column].name
+        return self.retired.name(table, column) or f"column {column}"
 
     def limits(self) -> Limits:
         """The hub's limits as last registered."""

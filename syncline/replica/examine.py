@@ -7,7 +7,7 @@ damaged file is described as far as it can be.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
+from syncline.replica.made import missing
+from syncline.replica.noticed import as_called
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.statements import Statements
 from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, Store
@@ -149,22 +151,54 @@ def _tables(store: Store) -> Iterator[Finding]:
     state = store.state()
     if state.schema is None or state.hydrate is not None:
         return
-    tables = Device.load(store).tables.values()
-    yield Finding("fact", "tables", f"tables that take part: {len(tables)}")
-    for t in tables:
+    device = as_called(Device.load(store))
+    yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
+    yield from _following(device)
+    for t in device.tables.values():
         wrong = misfits(store, t.table)
         for sentence in wrong:
             remedy = "Put the table back as it was, or clone a new file: syncline clone URL FILE"
             yield Finding("trouble", "table_altered", sentence, remedy)
         if not wrong:
-            yield from _additions(store, t)
+            yield from _additions(store, t, {one.name for one in device.retired.columns.get(t.n, ())})
             yield from _triggers(store, t)
             yield from _references(store, t)
 
 
-def _additions(store: Store, t: Statements) -> Iterator[Finding]:
+def _following(device: Device) -> Iterator[Finding]:
+    """What of the centre's tables is not in this file, or is here under another name, or no longer there."""
+    for table in device.hub.tables:
+        if table.number not in device.tables and not device.store.state().chosen:
+            yield Finding(
+                "warning",
+                "table_not_made",
+                f"the centre has a table {table.name} that takes no part here, since a table of that name was"
+                " in this file already",
+                f"Run: syncline track FILE {table.name}; or rename your own table first, and track it then.",
+            )
+    for index in missing(device):
+        yield Finding(
+            "warning",
+            "index_missing",
+            f"table {index.on}: the unique index {index.name} could not be made, rows of this file have equal"
+            " values",
+            "Correct or sync these rows, then run: syncline upgrade FILE",
+        )
+    renamed = [t.table.name for n, t in device.tables.items() if device.hub.by_number[n] != t.table]
+    gone = sum(map(len, device.retired.columns.values()))
+    if renamed or gone:
+        parts = [f"names that the centre has changed, of {', '.join(renamed)}"] if renamed else []
+        parts += [f"columns that it has dropped: {gone}"] if gone else []
+        sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
+        yield Finding("fact", "upgrade_waits", sentence)
+    if device.retired.tables:
+        names = ", ".join(sorted(table.name for table in device.retired.tables.values()))
+        yield Finding("fact", "tables_left", f"tables that take no part in the centre any more: {names}")
+
+
+def _additions(store: Store, t: Statements, retired: Collection[str]) -> Iterator[Finding]:
     """Columns that the application has added. Those that are generated are nobody's business."""
-    known = {column.name.lower() for column in t.table.columns}
+    known = {column.name.lower() for column in t.table.columns} | {name.lower() for name in retired}
     for _, name, _, required, default, _, hidden in store.rows(f"PRAGMA table_xinfo({t.name})"):
         if hidden or name.lower() in known:
             continue

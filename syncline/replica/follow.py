@@ -31,7 +31,7 @@ from syncline.replica.plan import Plan, plan
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.session import ask_known
-from syncline.replica.stage import add_page, clear_stage, is_staged_otherwise
+from syncline.replica.stage import add_page, clear_stage, is_staged_otherwise, last_page
 
 ROUNDS = 5
 """How often the schema may change while it is followed."""
@@ -80,7 +80,9 @@ def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[t
             last = None
             continue
         if last.schema == present and not is_staged_otherwise(device.store, present):
-            return made, last
+            before = last_page(device.store)
+            reached = last.watermark or (before and before.watermark)
+            return made, msgspec.structs.replace(last, watermark=reached or None)
     raise SchemaChanged(
         "the hub's schema changes again and again",
         remedy="Sync again when the centre's tables stay as they are.",

@@ -28,7 +28,7 @@ from syncline.replica.store import Store, queries
 _QUERIES = queries("syncline.replica", "freeze.sql")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
     """The push in flight: `body` is canonical MessagePack of `list[PushGroup]`, `digest` its SHA-256.
 
@@ -57,7 +57,15 @@ def in_flight(store: Store) -> Frozen | None:
         return None
     number, digest, body, bases, fingerprint = row
     chunks, rows = (0, 0) if body else store.rows(_QUERIES["chunks"])[0]
-    return Frozen(number, digest, body, json.loads(bases), fingerprint, chunks, rows)
+    return Frozen(
+        number=number,
+        digest=digest,
+        body=body,
+        bases=json.loads(bases),
+        fingerprint=fingerprint,
+        chunks=chunks,
+        rows=rows,
+    )
 
 
 def clear_outbox(store: Store) -> None:

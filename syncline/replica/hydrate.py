@@ -18,15 +18,16 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import StoreConstraint, StoreError
+from syncline.errors import SchemaChanged, StoreConstraint, StoreError
 from syncline.model.schema import Schema, to_plain
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
 from syncline.replica import capture
-from syncline.replica.apply import Answer, apply, keep_held, mend, run_steps, take_held
+from syncline.replica.apply import Answer, keep_held, mend, run_steps, take_held
 from syncline.replica.ddl import create_tables
 from syncline.replica.device import Device
+from syncline.replica.follow import take_in
 from syncline.replica.made import make_all
 from syncline.replica.overlay import Overlay
 from syncline.replica.progress import Progress
@@ -120,11 +121,14 @@ def fill(store: Store, hub_url: str | None, progress: Progress, replica: str | N
         # Parents and children come in different chunks, each a transaction of its own. Nobody else can
         # see the file before all foreign keys have been checked at once, below (law L9).
         store.execute("PRAGMA foreign_keys = OFF")
-        notes = yield from copy_chunks(device, write_chunk, progress)
+        try:
+            notes = yield from copy_chunks(device, write_chunk, progress)
+        except SchemaChanged as error:
+            raise _stale(store) from error
         _complete(device, notes)
         store.execute("PRAGMA foreign_keys = ON")
     last = yield from fetch_rest(device, None, progress)
-    apply(device, Answer(last=last))
+    yield from take_in(device, Answer(last=last), progress)
     if store.row("PRAGMA foreign_key_check") is not None:
         run_steps(device, Answer(), (take_held, mend, keep_held))
 
@@ -136,11 +140,7 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
         state = store.state()
         answer = yield from ask(Register(state.replica, state.fingerprint), Registered)
         if (answer.hub, answer.schema) != (state.hub, state.fingerprint):
-            raise StoreError(
-                f"{store.path} was begun with another hub or schema",
-                code="hydrate_stale",
-                remedy="Try again.",
-            )
+            raise _stale(store)
         return Device.load(store)
     answer = yield from ask(Register(replica), Registered)
     schema = yield from fetch_schema(replica, answer.schema)
@@ -155,6 +155,12 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
         for t in device.tables.values():
             store.execute(capture.log_ddl(t))
     return device
+
+
+def _stale(store: Store) -> StoreError:
+    return StoreError(
+        f"{store.path} was begun with another hub or schema", code="hydrate_stale", remedy="Try again."
+    )
 
 
 def note_hub(store: Store, answer: Registered, schema: Schema, hub_url: str | None) -> None:

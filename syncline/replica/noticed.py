@@ -6,26 +6,54 @@ capture: they go on capturing, and say what is called what now.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of
-from syncline.replica.names import Retired, differing, renumber, written_names, written_retired
+from syncline.replica.names import (
+    Names,
+    Retired,
+    differing,
+    localized,
+    renumber,
+    written_names,
+    written_retired,
+)
 from syncline.replica.statements import Statements
 from syncline.sqlitekit.renames import renamed_columns
 
 
 def notice(device: Device) -> None:
     """Enter what tables and columns are called now. Opens its own transaction, only if something is."""
-    if _names(device) == _known(device) and _left(device) == device.retired:
+    if not is_renamed(device) and _left(device) == device.retired:
         return
     with device.store.transaction() as store:
         device.check()
-        tables = {n: name for n, (name, _) in _names(device).items()}
-        columns = {n: some for n, (_, some) in _names(device).items()}
-        names = written_names(differing(device.hub, tables, columns))
-        store.set_state(names=names, retired=written_retired(_left(device)))
-        renumber(store, tables)
+        store.set_state(names=written_names(_differing(device)), retired=written_retired(_left(device)))
+        renumber(store, {n: name for n, (name, _) in _names(device).items()})
     device.reload()
+
+
+def is_renamed(device: Device) -> bool:
+    """Whether a tracked table or column is called otherwise than is known."""
+    return _names(device) != _known(device)
+
+
+def as_called(device: Device) -> Device:
+    """The device as its tables are called now. Changes nothing, neither the file nor what is given."""
+    schema = localized(device.hub, _differing(device))
+    tables = {
+        n: Statements(schema.by_number[n], t.rank, device.retired.constants(n))
+        for n, t in device.tables.items()
+    }
+    return replace(device, schema=schema, tables=tables)
+
+
+def _differing(device: Device) -> Names:
+    found = _names(device)
+    tables = {n: name for n, (name, _) in found.items()}
+    return differing(device.hub, tables, {n: some for n, (_, some) in found.items()})
 
 
 Called = tuple[str, dict[int, str]]

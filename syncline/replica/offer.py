@@ -151,7 +151,8 @@ def _stand_in(t: Statements, group: PushGroup, images: dict[Key, list[Value] | N
         if key in images and images[key] is None:
             image: list[Value] = [None] * len(t.values)
             for column, value in zip(group.columns, row[t.arity :], strict=True):
-                image[t.table.places[column]] = value
+                if column in t.table.places:  # a push of an older schema may have others
+                    image[t.table.places[column]] = value
             images[key] = image
 
 

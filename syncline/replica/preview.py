@@ -123,15 +123,14 @@ def _details(device: Device, drafted: Drafted, rows: Sequence[RowId]) -> list[De
 
 
 def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedRow, ...]) -> PushPreview:
-    tables = device.schema.by_number
     turned_down = tuple(
         RejectedRow(
-            tables[found.table].name,
+            _called(device, found.table),
             tuple(found.key),
             found.code,
             found.detail,
             found.remedy,
-            None if found.parent is None else (tables[found.parent[0]].name, tuple(found.parent[1])),
+            None if found.parent is None else (_called(device, found.parent[0]), tuple(found.parent[1])),
         )
         for found in verdict.rejected
     )
@@ -141,10 +140,18 @@ def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedR
     return PushPreview(rows, accepted, overruled, (*refused, *turned_down), tuple(verdict.conflicts))
 
 
+def _called(device: Device, table: int) -> str:
+    """A table's name here; its number, if it is one that the file has not got yet."""
+    found = device.known(table)
+    return str(table) if found is None else found.name
+
+
 def _overruled(device: Device, verdict: Verdict) -> Iterator[OverruledRow]:
     for group in open_groups(verdict.overrides, verdict.digest) if verdict.digest else []:
-        table = device.schema.by_number[group.table]
-        names = [table.values[column].name for column in group.columns]
+        table = device.known(group.table)
+        if table is None:
+            continue
+        names = [device.column_name(group.table, column) for column in group.columns]
         for row in group.rows:
             values = None
             if group.op == "U":

@@ -205,17 +205,19 @@ def _deliver(device: Device, recovery: Recovery, tally: Tally, progress: Progres
             yield from take_new_identity(device)
         return recovery
     tally.count(sent)
-    if not is_offered(device.store):
-        tally.note(apply(device, Answer(sent.verdict)))
-    else:
+    offered = is_offered(device.store)
+    if offered:
         recovery = replace(recovery, offered=recovery.offered + 1)
+    if offered or sent.verdict.schema:  # rows of a schema that the file is still to get
         _enter(device, sent.verdict, recovery)
+    else:
+        tally.note(apply(device, Answer(sent.verdict)))
     yield from forget(device, frozen)
     return recovery
 
 
 def _enter(device: Device, verdict: Verdict, recovery: Recovery) -> None:
-    """The verdict on a push that was offered again. Its rows stay as they are shown: the tables change once,
+    """The verdict without its rows. They stay as they are shown: the tables change once,
     at the end (law L5)."""
 
     def note(work: Work, answer: Answer) -> None:

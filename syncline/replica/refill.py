@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from syncline.errors import SchemaChanged, StoreBusy
+from syncline.errors import StoreBusy, StoreError
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Group
@@ -33,14 +33,17 @@ from syncline.replica.apply import (
 )
 from syncline.replica.capture import differs
 from syncline.replica.device import Device
+from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
+from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
 from syncline.replica.session import register
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
 from syncline.replica.store import MEMORY, State, Store
+from syncline.replica.upgrade import rename
 from syncline.replica.work import Work
 
 SUFFIX = ".refilling"
@@ -69,22 +72,37 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
 
     No push may be under way, and none may be sent meanwhile: the hub does not send a replica its own changes.
     """
-    store, before = device.store, device.store.state()
+    store = device.store
     answer = yield from register(store)
-    if answer.schema != before.fingerprint:
-        raise SchemaChanged("the hub's schema is not the one that the replica has")
+    if answer.schema != device.hub.fingerprint:
+        yield from adapted(device)
+    before = store.state()
     fresh = Store.open_private(fresh_path(store))
     try:
         if fresh.is_replica:
             fresh.check()
         yield from fill(fresh, None, progress, before.replica)
         after = fresh.state()
+        if after.fingerprint != before.fingerprint:
+            raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")
+        _take_names(device, fresh)
     finally:
         fresh.close()
     with store.attached(fresh_path(store), FRESH):
         applied = _take_over(device, before, after)
     discard_fresh(store)
     return applied
+
+
+def _take_names(device: Device, fresh: Store) -> None:
+    """Call tables and columns of the fresh file as they are called in the device's, which tracks some of
+    them."""
+    if fresh.state().names == device.store.state().names:
+        return
+    with fresh.transaction():
+        rename(fresh, Device.load(fresh).schema, device.schema, list(device.tables))
+        fresh.set_state(names=device.store.state().names)
+        renumber(fresh, {n: t.table.name for n, t in device.tables.items()})
 
 
 def _take_over(device: Device, before: State, after: State) -> Applied:

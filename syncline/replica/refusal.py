@@ -92,7 +92,7 @@ def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
         rows = [*present] if present else [tuple(image or ())]
         for row in rows:
             if kind != "-":
-                _keep(store, t, key, kind, edits, row, reasons[key])
+                _keep(work.device, t, key, kind, edits, row, reasons[key])
         if image is not None:
             work.overlay.unpark(t, [key])
         if kind == "I":
@@ -121,14 +121,12 @@ def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Ed
 
 
 def _keep(
-    store: Store, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
+    device: Device, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
 ) -> None:
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
     base = [_kept(edits.base.get(i)) for i in columns]
-    keep_rejected(
-        store, t.table, [_kept(value) for value in key], kind, (columns, values, base), reason, None
-    )
+    keep_rejected(device, t.n, [_kept(value) for value in key], kind, (columns, values, base), reason, None)
 
 
 def _clear(store: Store, t: Statements, key: Key) -> None:

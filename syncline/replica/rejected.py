@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, UsageError
-from syncline.model.schema import TableSchema
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
@@ -29,28 +28,29 @@ class Reason:
 
 
 def keep_rejected(
-    store: Store,
-    table: TableSchema,
+    device: Device,
+    n: int,
     key: Sequence[Value],
     op: str,
     edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]],
     reason: Reason,
     push: int | None,
 ) -> int:
-    """Keep one refused edit; return its id. `edit`: value columns, what was sent, what they held before.
+    """Keep one refused edit of table `n`; return its id. `edit`: value columns, what was sent, what they held
+    before.
 
     For a delete nothing was sent: the second is empty. Inside a transaction.
     """
-    columns, values, base = edit
+    store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
     store.execute(
         "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            table.number,
+            n,
             pack(list(key)),
             op,
-            pack(_written(table, columns, values, base)),
+            written_edit(device, n, *edit),
             reason.code,
             reason.detail,
             reason.remedy,
@@ -63,18 +63,14 @@ def keep_rejected(
     return number
 
 
-def _written(
-    table: TableSchema, columns: Sequence[int], values: Sequence[Value], base: Sequence[Value]
-) -> dict[str, Any]:
-    """With the names that table and columns have now: it may be shown when they are gone."""
-    names = [table.values[i].name for i in columns]
-    return {
-        "columns": list(columns),
-        "values": list(values),
-        "base": list(base),
-        "names": names,
-        "table": table.name,
-    }
+def written_edit(
+    device: Device, n: int, columns: Sequence[int], values: Sequence[Value], base: Sequence[Value]
+) -> bytes:
+    """The blob form, with the names that table and columns have now: it may be shown when they are gone."""
+    table = device.known(n)
+    plain = {"columns": list(columns), "values": list(values), "base": list(base)}
+    names = [device.column_name(n, i) for i in columns]
+    return pack({**plain, "names": names, "table": str(n) if table is None else table.name})
 
 
 def rejected(device: Device, after: int = 0) -> list[RejectedEdit]:

@@ -45,7 +45,7 @@ def keep_sent(store: Store, verdict: Verdict, seconds: int) -> None:
     The bodies of a large one stay where they are, that of a small one is copied inside the file: none is read
     into memory here (law L11).
     """
-    refused = [[rejection.table, rejection.key] for rejection in verdict.rejected]
+    refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
     store.execute(_QUERIES["keep"], {"refused": pack(refused) if refused else None, "largest": LARGEST})
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:

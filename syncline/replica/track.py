@@ -42,7 +42,10 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
         raise UsageError("no table is named", remedy="Name the tables that are to take part.")
     yield from _begin(store, names, hub_url)
     device = Device.load(store)
-    notes = yield from copy_chunks(device, _stage_chunk, progress)
+    try:
+        notes = yield from copy_chunks(device, _stage_chunk, progress)
+    except SchemaChanged as error:
+        raise SchemaChanged(error.detail, remedy="Run the same syncline track again.") from error
     with store.transaction():
         fresh = [name for name in names if name not in store.numbers() or not _captured(store, name)]
         for name in fresh:
@@ -78,7 +81,10 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
     schema = yield from fetch_schema(replica, answer.schema)
     _check_fit(store, schema, names)
     if state is not None and state.fingerprint not in (None, answer.schema) and store.numbers():
-        raise SchemaChanged("the hub's schema is not the one that the tracked tables have")
+        raise SchemaChanged(
+            "the hub's schema is not the one that the tracked tables have",
+            remedy=f"Run: syncline sync {store.path}; then track again.",
+        )
     if state is not None and state.fingerprint == answer.schema and state.hydrate is not None:
         return
     with store.transaction():
@@ -87,6 +93,8 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
         hlc = 0 if state is None else state.hlc
         note_hub(store, answer, schema, hub_url)
         store.set_state(hlc=max(hlc, answer.hlc))
+        if not store.numbers():
+            store.set_state(chosen=1)
 
 
 def _captured(store: Store, name: str) -> bool:
@@ -198,19 +206,21 @@ def _note_difference(
 ) -> None:
     state = work.store.state()
     note = ConflictNote(
-        0,
-        t.table.name,
-        key,
-        None,
-        "hub",
-        state.replica,
-        0,
-        "hub",
-        0,
-        None,
-        mine,
-        theirs,
-        work.store.utc(),
-        "track",
+        id=0,
+        table=t.table.name,
+        key=key,
+        column=None,
+        outcome="hub",
+        replica=state.replica,
+        hlc=0,
+        rival="hub",
+        rival_hlc=0,
+        base=None,
+        sent=mine,
+        hub=theirs,
+        at=work.store.utc(),
+        policy="track",
+        table_number=t.n,
+        columns=list(t.values),
     )
     keep_own(work.store, note)

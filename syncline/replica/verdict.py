@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from syncline.model.values import Value, indices_of
+from syncline.model.values import Value
 from syncline.protocol.body import open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.rejected import Reason, keep_rejected, written_edit
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, unpack
+from syncline.replica.store import Store, pack, unpack
 from syncline.replica.work import Work
 
 MANY = 1_000
@@ -127,34 +127,49 @@ def _supersede(work: Work, row: Hidden) -> None:
 
 def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
     """Keep every refused edit as it was sent, with what the row held before and the reason."""
-    refused = {
-        (rejection.table, tuple(rejection.key)): rejection
-        for rejection in verdict.rejected
-        if rejection.table in work.device.tables
-    }
+    refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in verdict.rejected}
     if not refused:
         return
     sent = _sent(work, refused.keys())
     for n, rejections in _by_table(refused.values()).items():
-        t = work.device.tables[n]
         keys = [tuple(rejection.key) for rejection in rejections]
-        bases = work.overlay.first_values(t, keys, cuts.get(n, 0))
-        for key, rejection, base in zip(keys, rejections, bases, strict=True):
+        for key, rejection, base in zip(keys, rejections, _bases(work, n, keys, cuts), strict=True):
             op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
-                columns = indices_of(t.table.all_mask)
+                columns = _columns_of(work, n)
             if rejection.columns:
-                op, columns, values = _of_columns(rejection.columns, columns, values)
+                op, columns, values = _picked(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns]
-            keep_rejected(work.store, t.table, key, op, edit, _reason(work, rejection), verdict.number)
+            if not rejection.columns or not _is_kept(work, rejection, edit):
+                keep_rejected(work.device, n, key, op, edit, _reason(work, rejection), verdict.number)
 
 
-def _of_columns(
+def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:
+    """What the rows held before; nothing of a table that takes part no longer."""
+    t = work.device.tables.get(n)
+    return [{} for _ in keys] if t is None else work.overlay.first_values(t, keys, cuts.get(n, 0))
+
+
+def _columns_of(work: Work, n: int) -> list[int]:
+    table = work.device.known(n)
+    return [] if table is None else list(table.values)
+
+
+def _picked(
     refused: Collection[int], columns: Sequence[int], values: Sequence[Value]
 ) -> tuple[str, list[int], list[Value]]:
     """What of a change was refused, where the rest was accepted: an edit of these columns alone."""
     pairs = [(i, value) for i, value in zip(columns, values, strict=False) if i in refused]
     return "U", [i for i, _ in pairs], [value for _, value in pairs]
+
+
+def _is_kept(
+    work: Work, rejection: Rejection, edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]]
+) -> bool:
+    """Whether an edit of columns that are gone is kept already: a push that is offered again has it too."""
+    written = written_edit(work.device, rejection.table, *edit)
+    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? AND edit = ?"
+    return not edit[0] or work.store.row(sql, (rejection.table, pack(rejection.key), written)) is not None
 
 
 def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:

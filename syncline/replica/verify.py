@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from syncline.errors import ProtocolError, StoreBusy, SynclineError, ValueRefused
+from syncline.errors import ProtocolError, SchemaChanged, StoreBusy, SynclineError, ValueRefused
 from syncline.model.order import place
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow, counted
@@ -170,6 +170,8 @@ def _descend(survey: _Survey, progress: Progress) -> Flow[list[Finding]]:
     while True:
         while survey.agenda and survey.complete:
             span = survey.agenda.pop()
+            if span.table not in survey.device.tables:  # the schema has changed meanwhile
+                continue
             yield from _look(survey, span, lambda answer, span=span: _compare(survey, span, answer))  # type: ignore[misc]
             asked += 1
             progress("verify", asked, asked + len(survey.agenda))
@@ -203,7 +205,7 @@ def _ask(survey: _Survey, span: Span | None) -> Flow[Verified]:
         if survey.mark is not None and survey.mark != mark:
             survey.doubt()
         answer = yield from _answer(device, mark, span)
-        if answer is None or answer.changes.more:
+        if answer is None or answer.changes.more or answer.changes.schema:
             yield from sync(device, silent)
             survey.mark = None
             survey.doubt()
@@ -219,9 +221,12 @@ def _ask(survey: _Survey, span: Span | None) -> Flow[Verified]:
 
 
 def _answer(device: Device, mark: _Mark, span: Span | None) -> Flow[Verified | None]:
-    """The hub's answer; None if it no longer knows where the replica stands, which a sync puts right."""
+    """The hub's answer; None if it no longer knows where the replica stands, or has another schema, which a
+    sync puts right."""
     try:
         return (yield from ask_known(device.store, _question(device, mark, span), Verified))
+    except SchemaChanged:
+        return None
     except SynclineError as error:
         if error.code not in REASONS:
             raise

@@ -49,12 +49,17 @@ class Changing:
         self.centre.executescript(script)
         before = self.peer.schema
         found = reflect(self.centre, _tables(self.centre))
-        numbers = {("", new): before.number_of(old) for new, old in tables.items()}
-        moved = {}
-        for name, names in (columns or {}).items():
-            former = before.table(tables.get(name, name))
-            moved[former.number] = {new: former.column(old).number for new, old in names.items()}
-        self.peer.schema = renumbered(found, before, Renamed(numbers, moved))
+        former = {table.name: table for table in before.tables}
+        numbers, known = {}, {}
+        for table in found.tables:
+            was = former.get(tables.get(table.name, table.name))
+            if was is not None:
+                names = {column.name: column.number for column in was.columns}
+                moved = (columns or {}).get(table.name, {})
+                olds = {column.name: moved.get(column.name, column.name) for column in table.columns}
+                numbers[table.central_schema, table.central_name] = was.number
+                known[was.number] = {new: names[old] for new, old in olds.items() if old in names}
+        self.peer.schema = renumbered(found, before, Renamed(numbers, known))
         self._read()
 
     def write(self, sql: str, table: str) -> None:

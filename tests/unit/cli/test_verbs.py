@@ -11,7 +11,7 @@ from syncline.cli import output
 from syncline.cli.verbs import application
 
 LISTED = (
-    "demo init doctor serve clone track sync push pull status log conflicts rejected verify"
+    "demo init doctor serve clone track sync push pull status log conflicts rejected upgrade verify"
     " replicas assign forget revoke prune"
 ).split()
 

@@ -63,7 +63,7 @@ def test_deleted_rows_keep_their_number_when_nothing_but_the_key_was_in_them() -
     assert plain([group])[0][3] == [[None], [None]]
     body, digest = seal([group])
     assert open_push(body, digest) == [group]
-    assert rows_of(Frozen(1, digest, body, ["w"])) == 2
+    assert rows_of(Frozen(number=1, digest=digest, body=body, bases=["w"], fingerprint="f")) == 2
 
 
 def test_all_places_of_a_row_may_be_packed() -> None:

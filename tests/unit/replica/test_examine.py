@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -91,7 +92,6 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("DROP TABLE _sync_log_<person>", "log_missing", "trouble"),
         ("DROP TABLE _sync_outbox", "store", "trouble"),
         ("DROP TABLE person", "table_altered", "trouble"),
-        ("ALTER TABLE person RENAME COLUMN name TO label", "table_altered", "trouble"),
         ("ALTER TABLE person ADD COLUMN colour TEXT", "column_local", "warning"),
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
@@ -112,6 +112,20 @@ def test_l12_what_is_not_as_it_should_be(bench: Bench, statement: str, code: str
     finding = found(bench)[code]
     assert finding.level == level
     assert bool(finding.remedy) == (level != "fact" and code != "column_local")
+
+
+def test_what_the_application_renames_is_no_trouble(bench: Bench) -> None:
+    bench.app.execute("ALTER TABLE person RENAME COLUMN name TO label")
+    bench.app.execute("ALTER TABLE person RENAME TO human")
+    assert {code for code, finding in found(bench).items() if finding.level != "fact"} == set()
+
+
+def test_what_the_centre_has_changed_is_said(bench: Bench) -> None:
+    bench.store.set_state(
+        names=json.dumps({"tables": {bench.schema.number_of("person"): "human"}, "columns": {}})
+    )
+    bench.app.execute("ALTER TABLE person RENAME TO human")
+    assert found(bench)["upgrade_waits"].level == "fact"
 
 
 def test_an_altered_trigger_is_told_from_an_index_that_came(bench: Bench) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
-from syncline.errors import SchemaError
+from syncline.errors import SchemaError, TransportError, UsageError
+from syncline.protocol.body import seal
 from syncline.protocol.flows import run
-from syncline.protocol.messages import Group, Snapshot
+from syncline.protocol.messages import Group, Pull, Rejection, Request, SchemaQuery, Snapshot, Verdict
 from syncline.replica import sync
 from syncline.replica.conflicts import conflicts
 from syncline.replica.made import missing
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
-from syncline.replica.rejected import rejected
+from syncline.replica.rejected import rejected, retry
 from tests.support.changing import Changing as World
 from tests.support.device import schema_of
 
@@ -315,3 +317,50 @@ def test_a_schema_that_changes_again_while_it_is_followed_is_followed_too(world:
     assert [(row["note"], row["size"], row["weight"]) for row in world.all("thing")] == [
         ("mine", 1, 2), ("n2", 2, 4), ("n3", 3, 6),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [SchemaQuery, Snapshot, Pull])
+def test_l2_a_connection_that_breaks_between_the_stages_leaves_the_old_state(
+    world: World, kind: type[Request]
+) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine', title = 'uno' WHERE id = 1")
+    world.alter(CHANGES)
+    world.peer.news.append([world.peer.group(world.peer.schema.table("thing"))])
+    seen: list[Request] = []
+
+    def cut(request: Request) -> None:
+        seen.append(request)
+        if isinstance(request, kind) and len(seen) > 1:
+            raise TransportError("no network")
+
+    world.peer.before = cut
+    with pytest.raises(TransportError):
+        world.pull()
+    assert "size" not in world.all("thing")[0]
+    world.peer.before = lambda request: None
+    world.pull()
+    assert [row["size"] for row in world.all("thing")] == [10, 20, 30]
+    assert pending_edits(world.device) == {"thing": 1}
+    assert world.store.state().watermark == "w1"
+    assert [request.pending for request in world.peer.asked if isinstance(request, Pull)][-1] == 1
+
+
+def test_the_rest_of_a_rejected_edit_is_retried_without_the_column_that_is_gone(world: World) -> None:
+    world.app.execute("UPDATE thing SET note = 'mine', title = 'uno' WHERE id = 1")
+    number = world.peer.schema.number_of("thing")
+    body, digest = seal([world.peer.group(world.peer.schema.table("thing"))])
+    refused = [Rejection(number, [1], "check", "no", "Mend it.")]
+    world.peer.decide = lambda push: Verdict(push, [], digest, Raw(body), refused)
+    world.sync()
+    world.peer.decide = Verdict
+    world.alter("ALTER TABLE thing DROP COLUMN note")
+    world.sync()
+    (edit,) = rejected(world.device)
+    assert edit.values == {"note": "mine", "title": "uno"}
+    retry(world.device, edit.id)
+    (left,) = rejected(world.device)
+    assert (left.values, left.code) == ({"note": "mine"}, "column_dropped")
+    assert pending_edits(world.device) == {"thing": 1}
+    with pytest.raises(UsageError) as caught:
+        retry(world.device, left.id)
+    assert caught.value.code == "column_dropped"

@@ -1,0 +1,152 @@
+"""A PostgreSQL centre whose tables change while devices write: what reaches them by itself (L2, L5, L8)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import syncline
+from syncline.replica.replica import Replica
+
+DDL = """
+CREATE TABLE team (id int PRIMARY KEY, name varchar(9) NOT NULL UNIQUE, size int NOT NULL, CHECK (size > 0));
+CREATE TABLE person (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), team int REFERENCES team ON DELETE CASCADE,
+    name text NOT NULL, mail text UNIQUE, rank text NOT NULL
+);
+INSERT INTO team VALUES (1, 'red', 3), (2, 'blue', 4);
+INSERT INTO person VALUES ('00000000-0000-0000-0000-000000000001', 1, 'Ada', 'a@x', 'x'),
+    ('00000000-0000-0000-0000-000000000002', 2, 'Bob', 'b@x', 'y')
+"""
+
+
+class World:
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.run(DDL)
+        self.hub = syncline.Hub(url)
+        self.hub.init()
+
+    def run(self, sql: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(sql.encode())
+
+    def alter(self, sql: str) -> None:
+        self.run(sql)
+        self.hub.init()
+
+    def there(self, sql: str) -> list[Any]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    def device(self, name: str) -> tuple[Replica, sqlite3.Connection]:
+        replica = syncline.clone(self.hub, self.folder / name)
+        app = sqlite3.connect(self.folder / name, isolation_level=None)
+        app.execute("PRAGMA foreign_keys = ON")
+        return replica, app
+
+
+@pytest.fixture
+def world(postgres_url: str, tmp_path: Path) -> Iterator[World]:
+    made = World(postgres_url, tmp_path)
+    yield made
+    made.hub.close()
+
+
+def indexes(app: sqlite3.Connection, table: str) -> set[tuple[tuple[str, ...], int]]:
+    """The columns of each index that was made by a statement, and whether it is unique."""
+    found = set()
+    for _, name, unique, origin, _ in app.execute(f"PRAGMA index_list({table})").fetchall():
+        columns = tuple(row[2] for row in app.execute(f"PRAGMA index_info('{name}')").fetchall())
+        if origin == "c":
+            found.add((columns, unique))
+    return found
+
+
+def test_l8_new_columns_of_every_kind_and_wider_types(world: World) -> None:
+    one, app = world.device("a.db")
+    app.execute("UPDATE team SET name = 'rot' WHERE id = 1")
+    world.alter(
+        "ALTER TABLE team ADD COLUMN price numeric(10,2) NOT NULL DEFAULT 1.50, ADD COLUMN seen timestamptz"
+        " NOT NULL DEFAULT '2024-02-29 12:00+00', ADD COLUMN made timestamptz NOT NULL DEFAULT now(),"
+        " ADD COLUMN ok boolean DEFAULT true, ADD COLUMN tags jsonb,"
+        " ADD COLUMN double bigint GENERATED ALWAYS"
+        " AS (size * 2) STORED, ALTER COLUMN size TYPE bigint, ALTER COLUMN name TYPE varchar(40),"
+        " ALTER COLUMN name DROP NOT NULL;"
+        "UPDATE team SET tags = '[1, 2]', price = 2.25 WHERE id = 2"
+    )
+    one.sync()
+    rows = app.execute("SELECT name, price, seen, ok, tags, double FROM team ORDER BY id").fetchall()
+    assert rows == [
+        ("rot", "1.50", "2024-02-29T12:00:00Z", 1, None, 6),
+        ("blue", "2.25", "2024-02-29T12:00:00Z", 1, "[1, 2]", 8),
+    ]
+    app.execute("INSERT INTO team (id, name, size) VALUES (3, 'a name of many letters', 5000000000)")
+    app.execute("UPDATE team SET name = NULL, price = '7.00' WHERE id = 2")
+    report = one.sync()
+    assert report.push.rejected == ()
+    assert world.there("SELECT id, name, price::text, size FROM team ORDER BY id") == [
+        (1, "rot", "1.50", 3), (2, None, "7.00", 4), (3, "a name of many letters", "1.50", 5000000000),
+    ]  # fmt: skip
+    assert app.execute("SELECT made IS NOT NULL, double FROM team WHERE id = 3").fetchone() == (
+        1,
+        10000000000,
+    )
+    assert one.verify().equal
+
+
+def test_keys_and_indexes_follow(world: World) -> None:
+    one, app = world.device("a.db")
+    assert indexes(app, "person") == {(("mail",), 1), (("team",), 0)}
+    world.alter(
+        "CREATE TABLE place (code text PRIMARY KEY, name text); INSERT INTO place VALUES ('x', 'X');"
+        "ALTER TABLE person ADD COLUMN place text REFERENCES place (code) ON DELETE SET NULL,"
+        " DROP CONSTRAINT person_mail_key, ADD UNIQUE (name, rank), DROP CONSTRAINT person_team_fkey;"
+        "UPDATE person SET place = 'x', team = 99 WHERE name = 'Bob'; DELETE FROM team WHERE id = 2"
+    )
+    one.sync()
+    assert indexes(app, "person") == {(("name", "rank"), 1), (("place",), 0)}
+    keys = [(row[3], row[2]) for row in app.execute("PRAGMA foreign_key_list(person)")]
+    assert keys == [("place", "place")]
+    assert app.execute("SELECT team, place FROM person ORDER BY name").fetchall() == [(1, None), (99, "x")]
+    app.execute("DELETE FROM place")
+    one.sync()
+    assert world.there("SELECT place FROM person ORDER BY name") == [(None,), (None,)]
+    assert one.verify().equal
+    assert app.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_l2_dropped_and_renamed_ones_wait_for_the_application(world: World) -> None:
+    (one, a), (two, b) = world.device("a.db"), world.device("b.db")
+    a.execute("UPDATE person SET rank = 'mine', name = 'Eve' WHERE mail = 'a@x'")
+    world.alter(
+        "ALTER TABLE person DROP COLUMN rank; ALTER TABLE person RENAME COLUMN mail TO email;"
+        "ALTER TABLE person RENAME TO human; ALTER TABLE human ADD COLUMN rank int DEFAULT 4"
+    )
+    one.sync()
+    assert [(edit.table, edit.values, edit.code) for edit in one.rejected()] == [
+        ("person", {"rank": "mine"}, "column_dropped")
+    ]
+    b.execute("INSERT INTO person (id, team, name, mail, rank) VALUES"
+              " ('00000000-0000-0000-0000-000000000003', 1, 'Cid', 'c@x', 'z')")  # fmt: skip
+    two.sync()
+    one.sync()
+    assert a.execute("SELECT name, mail, rank, rank_2 FROM person ORDER BY mail").fetchall() == [
+        ("Eve", "a@x", "mine", 4), ("Bob", "b@x", "y", 4), ("Cid", "c@x", "", 4),
+    ]  # fmt: skip
+    report = one.upgrade()
+    assert report.as_dict() == {
+        "tables": {"person": "human"},
+        "columns": {"person": {"mail": "email", "rank_2": "rank"}},
+        "dropped": {"person": ["rank"]},
+        "indexes": [],
+    }
+    a.execute("UPDATE human SET rank = 5 WHERE email = 'b@x'")
+    one.sync(), two.sync()
+    assert b.execute("SELECT rank_2 FROM person WHERE mail = 'b@x'").fetchone() == (5,)
+    assert one.verify().equal and two.verify().equal
