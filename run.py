@@ -4,7 +4,8 @@
     python3 run.py demo             a hub, three devices, a network that fails: watch them agree
     python3 run.py test [ARGS]      every test; ARGS go to pytest
     python3 run.py bench [ARGS]     the measurements; ARGS go to the benchmark
-    python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays
+    python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays;
+                                    with --world schema, histories in which the tables change
     python3 run.py lint             format, lint, types, import layers: what is checked without running it
     python3 run.py check [ARGS]     all of lint, then every test
     python3 run.py docs             write the generated pages again

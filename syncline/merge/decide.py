@@ -221,8 +221,9 @@ def _update_of_deleted(
     else:
         stands = rules.deletes.update_stands(_newest(rivals) <= (last, sent.replica))
         outcome = "replica" if stands else "hub"
-    notes = [_row_note(table, policy, sent, None, rivals, outcome)] if rivals else []
-    if outcome != "replica":
+    lost = outcome != "replica"  # without a rival too: the insert before it may have been rejected (law L2)
+    notes = [_row_note(table, policy, sent, None, rivals, outcome)] if rivals or lost else []
+    if lost:
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
     return Decision("insert", "I", columns, values, [(EVERYTHING, last)], override=True, notes=notes)

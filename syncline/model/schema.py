@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from syncline.model.values import mask_of
@@ -208,10 +208,16 @@ def to_plain(schema: Schema) -> dict[str, Any]:
     """A JSON-able form of the schema, without what is derived."""
     tables = []
     for table in schema.tables:
-        plain = asdict(table)
-        del plain["keys"], plain["values"], plain["places"]
+        plain = _plain(table)
+        plain["columns"] = [_plain(column) for column in table.columns]
+        plain["foreign_keys"] = [_plain(key) for key in table.foreign_keys]
         tables.append(plain)
     return {"tables": tables, "used": schema.used}
+
+
+def _plain(record: ColumnSchema | ForeignKey | TableSchema) -> dict[str, Any]:
+    """The fields that were given. Not `asdict`, which copies every value: it is done for each fingerprint."""
+    return {one.name: getattr(record, one.name) for one in fields(record) if one.init}
 
 
 def from_plain(plain: dict[str, Any]) -> Schema:

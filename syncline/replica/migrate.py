@@ -146,6 +146,7 @@ def _drop(work: Work, made: Plan) -> Retired:
         t = device.tables[n]
         drop_edits(work, t)
         capture.remove(work.store, t)
+        _free_parents(work, t)
         tables[n] = t.table
     for change in made.changes:
         if change.gone:
@@ -153,6 +154,15 @@ def _drop(work: Work, made: Plan) -> Retired:
             drop_edits_of(work, t, change.gone)
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, change.gone))
     return Retired(tables, columns)
+
+
+def _free_parents(work: Work, t: Statements) -> None:
+    """Rows of a table that takes part no longer hold back none that the hub deletes. Foreign keys that act on
+    them, and never refuse, stay as the application has them."""
+    for key in t.table.foreign_keys:
+        nullable = all(t.table.column(name).nullable for name in key.columns)
+        if key.on_delete != "CASCADE" and not (key.on_delete == "SET NULL" and nullable):
+            redefine(work.store, t.table.name, partial(without_foreign_key, columns=key.columns))
 
 
 def _retired_columns(work: Work, t: Statements, gone: Sequence[int]) -> Iterator[RetiredColumn]:
@@ -212,6 +222,10 @@ def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
             store.execute(f"ALTER TABLE {t.log} ADD COLUMN {name}")
             if name in t.masks:
                 store.execute(f"UPDATE {t.log} SET {name} = 0 WHERE op = 'U'")
+    for number in change.added:
+        default = constant(table.values[number].default)
+        if default is not None:  # a deleted row may have to be shown once more
+            store.execute(f"UPDATE {t.log} SET o{number} = {default} WHERE op IN ('D', 'M')")
     _widen_parked(work, t, change.added)
 
 

@@ -153,13 +153,14 @@ def _moves(moves: Mapping[str, str], present: set[str], what: str) -> Iterator[t
                 code="name_taken",
                 remedy="Rename or drop the one that is yours, then run: syncline upgrade FILE",
             )
-    aside = {}
+    aside, free = {}, {}
     for number, (old, new) in enumerate(moves.items()):
         if new.lower() in leaving and new.lower() != old.lower():
             aside[_ASIDE.format(number)] = new
             yield old, _ASIDE.format(number)
         else:
-            aside[old] = new
+            free[old] = new
+    yield from free.items()
     yield from aside.items()
 
 

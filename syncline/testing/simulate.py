@@ -2,11 +2,13 @@
 
     python -m syncline.testing.simulate 50000            that many of both worlds together
     python -m syncline.testing.simulate --seed 211 --world lockstep
+    python -m syncline.testing.simulate 2000 --world schema     that many in which the tables change
 
 Two of three histories are of the lockstep world (compared with the reference after every step), one of
 the world with foreign keys, unique columns and every policy (compared with the centre at the end). In one
 of five histories next to nothing fits one request, so that pushes go in chunks. The world `setbacks`, where
-the centre goes back in time, is played by seed only.
+the centre goes back in time, is played by seed only. A history of the world `schema` that fails is printed
+with as few of its steps as still fail; `--steps` plays those alone.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
+from syncline.testing.schemas import SchemaInChunks, SchemaWorld
 from syncline.testing.setbacks import Setbacks
+from syncline.testing.shrink import shrunk
 from syncline.testing.world import World, WorldInChunks
 
 WORLDS: dict[str, type[Lockstep] | type[World]] = {
@@ -31,6 +35,8 @@ WORLDS: dict[str, type[Lockstep] | type[World]] = {
     "world-in-chunks": WorldInChunks,
     "setbacks": Setbacks,
 }
+STEPPED: dict[str, type[SchemaWorld]] = {"schema": SchemaWorld, "schema-in-chunks": SchemaInChunks}
+"""The worlds whose steps can be left out one by one."""
 BATCH = 50
 
 
@@ -41,6 +47,8 @@ class Failure:
     world: str
     seed: int
     text: str
+    kind: str = ""
+    """Failures of one kind have one cause, as a rule."""
 
 
 def history(number: int) -> tuple[str, int]:
@@ -49,14 +57,41 @@ def history(number: int) -> tuple[str, int]:
     return (f"{world}-in-chunks", seed) if number % 5 == 4 else (world, seed)
 
 
-def play(world: str, seed: int) -> Failure | None:
-    """Play one history from its beginning."""
+def play(world: str, seed: int, keep: Sequence[int] | None = None) -> Failure | None:
+    """Play one history from its beginning; of a world with steps only those to `keep`."""
     try:
-        with closing(WORLDS[world](seed)) as played:
+        with closing(STEPPED[world](seed, keep) if world in STEPPED else WORLDS[world](seed)) as played:
             played.run()
-    except Exception:
-        return Failure(world, seed, traceback.format_exc(limit=-6))
+    except Exception as error:
+        return Failure(world, seed, traceback.format_exc(limit=-6), _kind(error))
     return None
+
+
+def _kind(error: Exception) -> str:
+    """What kind of failure it is: the error, and the function that raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} {getattr(error, 'code', '')} {last.name}"
+
+
+def shortened(failure: Failure) -> str:
+    """How to replay a history that failed, with as few steps as fail in the same way, and what they do."""
+    command = f"--world {failure.world} --seed {failure.seed}"
+    if failure.world not in STEPPED:
+        return command
+    make = STEPPED[failure.world]
+
+    def fails(steps: Sequence[int]) -> str | None:
+        found = play(failure.world, failure.seed, steps)
+        return None if found is None else found.kind
+
+    with closing(make(failure.seed)) as whole:
+        count = len(whole.steps)
+    steps = shrunk(range(count), fails)
+    with closing(make(failure.seed, steps)) as played:
+        with suppress(Exception):
+            played.run()
+        told = "\n".join(f"  {line}" for line in played.trace)
+    return f"{command} --steps {','.join(map(str, steps))}\n{told}"
 
 
 def play_range(bounds: tuple[int, int]) -> list[Failure]:
@@ -65,12 +100,21 @@ def play_range(bounds: tuple[int, int]) -> list[Failure]:
     return [failure for failure in found if failure is not None]
 
 
-def simulate(start: int, count: int, workers: int) -> Iterator[tuple[int, list[Failure]]]:
+def play_changes(bounds: tuple[int, int]) -> list[Failure]:
+    """The same of the histories in which the tables change; one of five goes in chunks."""
+    worlds = ("schema-in-chunks" if number % 5 == 4 else "schema" for number in range(*bounds))
+    found = (play(world, number) for world, number in zip(worlds, range(*bounds), strict=True))
+    return [failure for failure in found if failure is not None]
+
+
+def simulate(
+    start: int, count: int, workers: int, plays: Callable[[tuple[int, int]], list[Failure]] = play_range
+) -> Iterator[tuple[int, list[Failure]]]:
     """Yield (histories played so far, failures among the latest of them)."""
     ranges = [(first, min(first + BATCH, start + count)) for first in range(start, start + count, BATCH)]
     done = 0
     with ProcessPoolExecutor(workers) as pool:
-        for bounds, failures in zip(ranges, pool.map(play_range, ranges), strict=True):
+        for bounds, failures in zip(ranges, pool.map(plays, ranges), strict=True):
             done += bounds[1] - bounds[0]
             yield done, failures
 
@@ -81,22 +125,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("histories", type=int, nargs="?", default=50_000)
     parser.add_argument("--start", type=int, default=0, help="number of the first history")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--world", choices=sorted(WORLDS), default="lockstep", help="with --seed")
+    parser.add_argument("--world", choices=sorted([*WORLDS, *STEPPED]), help="with --seed, or: schema")
     parser.add_argument("--seed", type=int, help="replay one history")
+    parser.add_argument("--steps", help="replay only these steps of it: 3,4,17")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        failure = play(options.world, options.seed)
-        print(failure.text if failure else f"{options.world} {options.seed}: as it must be")
-        return 1 if failure else 0
+        return _replay(options.world or "lockstep", options.seed, options.steps)
     failed = 0
-    for done, failures in simulate(options.start, options.histories, options.workers):
+    plays = play_changes if options.world in STEPPED else play_range
+    for done, failures in simulate(options.start, options.histories, options.workers, plays):
         for failure in failures:
             failed += 1
-            print(f"FAILED --world {failure.world} --seed {failure.seed}\n{failure.text}", flush=True)
+            print(f"FAILED {shortened(failure)}\n{failure.text}", flush=True)
         if done % 1000 == 0:
             print(f"{done} histories, {failed} failed", file=sys.stderr, flush=True)
     print(f"{options.histories} histories, {failed} failed")
     return 1 if failed else 0
+
+
+def _replay(world: str, seed: int, steps: str | None) -> int:
+    failure = play(world, seed, None if steps is None else [int(step) for step in steps.split(",")])
+    print(failure.text if failure else f"{world} {seed}: as it must be")
+    return 1 if failure else 0
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def known_again(connection: sqlite3.Connection, before: Schema | None) -> Rename
         tables["", next(iter(on.values()))] = table.number
         names: dict[str, str] = {}
         for name, _, sql in present:
-            names |= renamed_columns(installed.get(name, sql), sql) or {}
+            former = installed.get(name, sql)
+            names |= (renamed_columns(former, sql) or {}) if former != sql else {}
         columns[table.number] = {names.get(c.name, c.name): c.number for c in table.columns}
     return Renamed(tables, columns)
 
@@ -104,13 +105,15 @@ def known_again(connection: sqlite3.Connection, before: Schema | None) -> Rename
 def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
-    installed = {name for (name,) in connection.execute("SELECT name FROM _sync_hub_trigger")}
+    installed = dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
     for tracked in layout.tracked.values():
         wanted, have = capture.triggers(tracked), own_triggers(connection, tracked.n)
+        before = {name: sql for name, sql in installed.items() if capture.number_in(name) == tracked.n}
         if wanted == have and not outrun(connection, tracked):
+            if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
+                _record(connection, tracked.n, wanted)
             continue
-        before = {name for name in installed if capture.number_in(name) == tracked.n}
-        if not before <= _on(connection, tracked.facts.name):
+        if not before.keys() <= _on(connection, tracked.facts.name):
             run(capture.touch_everything(tracked))
             done.notes.append(
                 f"The capture of {tracked.table.name} was missing: all its rows are sent anew. Rows deleted"

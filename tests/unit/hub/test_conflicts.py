@@ -142,3 +142,15 @@ def test_conflicts_are_listed_by_page_and_by_replica() -> None:
     assert seen == list(range(1, 8))
     answer = desk.device("two").send(m.ConflictsQuery("two"))
     assert isinstance(answer, m.ConflictsAnswer) and answer.conflicts == []
+
+
+def test_l2_an_update_that_follows_a_rejected_insert_is_kept() -> None:
+    desk = Desk(SCRIPT, {"note": Table(deletes="delete_wins")})
+    device = desk.device("one")
+    device.insert("note", 1, "mine", -1, None)
+    assert device.push().rejected
+    device.update("note", [1], {"body": "more"}, at=9)
+    device.detail("note", [1], {"body": "mine"}, ["more", -1, None])
+    device.push()
+    (note,) = desk.hub.conflicts()
+    assert (note.outcome, note.sent, note.hub) == ("hub", ["more", -1, None], None)

@@ -64,6 +64,20 @@ def test_a_renamed_column_is_the_same_column(desk: Desk) -> None:
     assert desk.hub.schema.table("estate").column("title").number == 0
 
 
+def test_columns_that_traded_their_names_are_told_apart_after_further_changes(desk: Desk) -> None:
+    changed(
+        desk,
+        "ALTER TABLE farm RENAME COLUMN name TO aside",
+        "ALTER TABLE farm RENAME COLUMN note TO name",
+        "ALTER TABLE farm RENAME COLUMN aside TO note",
+    )
+    for more in ("size2", "size3"):
+        numbers = {column.name: column.number for column in desk.hub.schema.table("farm").columns}
+        assert (numbers["note"], numbers["name"]) == (0, 2)
+        changed(desk, f"ALTER TABLE farm ADD COLUMN {more} INTEGER")
+    desk.hub.init()
+
+
 def recreated(desk: Desk, columns: str, kept: str) -> None:
     """As other tools drop columns: a new table takes the place of the old one."""
     changed(

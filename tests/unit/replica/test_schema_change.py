@@ -364,3 +364,23 @@ def test_the_rest_of_a_rejected_edit_is_retried_without_the_column_that_is_gone(
     with pytest.raises(UsageError) as caught:
         retry(world.device, left.id)
     assert caught.value.code == "column_dropped"
+
+
+def test_rows_of_a_dropped_table_do_not_hold_back_those_that_they_point_at(world: World) -> None:
+    world.alter("DROP TABLE thing; DELETE FROM owner WHERE id = 'b'")
+    world.pull()
+    owner = world.peer.schema.table("owner")
+    world.peer.news.append([Group(owner.number, "D", [], [["b"]])])
+    world.pull()
+    assert [row["id"] for row in world.all("owner")] == ["a"]
+    assert [row["owner"] for row in world.all("thing")] == ["a", "b", None]
+
+
+def test_l9_a_deleted_parent_that_is_shown_again_has_the_new_columns(world: World) -> None:
+    world.app.execute("DELETE FROM thing WHERE owner = 'b'")
+    world.app.execute("DELETE FROM owner WHERE id = 'b'")
+    world.alter("ALTER TABLE owner ADD COLUMN crop TEXT NOT NULL DEFAULT 'grass'")
+    world.write("INSERT INTO thing VALUES (9, 'b', 'nine', NULL)", "thing")
+    world.pull()
+    assert [(row["id"], row["crop"]) for row in world.all("owner")] == [("a", "grass"), ("b", "grass")]
+    assert pending_edits(world.device) == {"owner": 1, "thing": 1}

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from syncline.errors import UsageError
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.pending import pending_edits
 from syncline.replica.replica import Replica
+from syncline.replica.store import Store
+from syncline.replica.upgrade import rename
 from tests.support.changing import Changing
 from tests.support.device import schema_of
 
@@ -129,3 +132,16 @@ def test_what_the_application_adds_is_its_own(world: World) -> None:
     assert [entry.old for entry in world.replica.log()] == [{"title": "one"}]
     world.replica.sync()
     assert world.all("thing")[0]["mine"] == "x"
+
+
+def test_a_column_may_take_the_name_that_another_one_gives_up() -> None:
+    def schema(*names: str) -> Schema:
+        columns = tuple(ColumnSchema(name, "any", "TEXT", number=n) for n, name in enumerate(names))
+        return Schema((TableSchema("t", columns, names[:1], number=0),))
+
+    store = Store.open_private(":memory:")
+    store.execute("CREATE TABLE t (a TEXT PRIMARY KEY, b TEXT, c TEXT)")
+    with store.transaction():
+        rename(store, schema("a", "b", "c"), schema("b", "b_2", "a"), [0])
+    assert [name for _, name, *_ in store.rows("PRAGMA table_info(t)")] == ["b", "b_2", "a"]
+    store.close()

@@ -1,0 +1,431 @@
+"""A centre whose tables another program alters: what it holds by now, and the statements that change it.
+
+Tables and columns have ids of this module's own, independent of the numbers that the hub gives them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from syncline.databases.sqlite.database import SqliteDatabase
+from syncline.databases.sqlite.errors import mapped
+from syncline.errors import DatabaseError
+
+NAMES = ("crop", "soil", "depth", "colour", "grade", "owner")
+"""New names of columns come from so few that a name comes back for another column."""
+TABLE_NAMES = ("barn", "field", "herd", "well")
+TYPES = ("TEXT", "INTEGER", "VARCHAR(20)", "", "TEXT COLLATE NOCASE", "BIGINT")
+
+CONSTRAINT = 19
+"""SQLite's number for a constraint that refuses a statement."""
+
+
+class Refused(Exception):
+    """A constraint of the centre refused another program's statement."""
+
+
+@dataclass
+class Column:
+    """One column. `parent` is the id of the table that it points at. A `counted` one takes differences."""
+
+    id: int
+    name: str
+    declared: str
+    rest: str = ""
+    parent: int | None = None
+    action: str = ""
+    in_key: bool = False
+    counted: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        return "INT" not in self.declared
+
+
+@dataclass
+class CentreTable:
+    """One table. A `fixed` one has the same rows for ever and is never dropped."""
+
+    id: int
+    name: str
+    columns: list[Column]
+    options: str = ""
+    fixed: bool = False
+    indexes: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> list[Column]:
+        return [column for column in self.columns if column.in_key]
+
+    @property
+    def values(self) -> list[Column]:
+        return [column for column in self.columns if not column.in_key]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own, and those of its columns by id."""
+        return (self.name, *(column.name for column in sorted(self.columns, key=lambda one: one.id)))
+
+
+class Altered:
+    """The tables of the centre. Every method of `CHANGES` is one change of another program, or none where it
+    would not be allowed; it says what was done."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self.database = database
+        self.tables: dict[int, CentreTable] = {}
+        self.seen: dict[int, tuple[str, ...]] = {}
+        """The names of the tables and columns that the hub has seen last, by the table's id."""
+        self._left: set[str] = set()
+        """Names that were given up since: nobody could tell whatever takes them from what had them."""
+        self._ids = 0
+        self._connection: Any = None
+        """While a transaction is open."""
+        for table in self._first():
+            self._create(table)
+        self.run("INSERT INTO area VALUES (1, 'north', NULL), (2, 'south', 1)")
+        self.run("INSERT INTO farm (id, area) VALUES ('home', 1), ('away', 2)")
+        self.run("INSERT INTO tally (id) VALUES (1), (2), (3)")
+
+    def _first(self) -> Iterator[CentreTable]:
+        area = self._table("area", [self._key("id", "INTEGER"), self._column("name", "TEXT")])
+        area.columns.append(self._column("above", "INTEGER", parent=area.id, action="ON DELETE SET NULL"))
+        yield area
+        farm = self._table("farm", [self._key("id", "TEXT"), self._column("note", "TEXT")])
+        farm.columns.append(self._column("area", "INTEGER", parent=area.id, action="ON DELETE CASCADE"))
+        farm.columns += [
+            self._column("size", "INTEGER"),
+            self._column("word", "TEXT", "NOT NULL DEFAULT 'x'"),
+        ]
+        yield farm
+        visit = self._table("visit", [self._key("farm", "TEXT"), self._key("day", "INTEGER")])
+        visit.columns[0].parent, visit.options = farm.id, "WITHOUT ROWID"
+        visit.columns += [self._column("state", "TEXT"), self._column("remark", "")]
+        yield visit
+        tally = self._table("tally", [self._key("id", "INTEGER"), self._column("word", "TEXT")])
+        for name, rest in (("cows", "NOT NULL DEFAULT 0"), ("hens", "DEFAULT 0")):
+            tally.columns.append(self._column(name, "INTEGER", rest))
+            tally.columns[-1].counted = True
+        tally.fixed = True
+        yield tally
+
+    def _id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def _table(self, name: str, columns: list[Column]) -> CentreTable:
+        return CentreTable(self._id(), name, columns)
+
+    def _column(
+        self, name: str, declared: str, rest: str = "", parent: int | None = None, action: str = ""
+    ) -> Column:
+        return Column(self._id(), name, declared, rest, parent, action)
+
+    def _key(self, name: str, declared: str) -> Column:
+        return Column(self._id(), name, declared, "NOT NULL", in_key=True)
+
+    # Statements
+
+    def run(self, sql: str, *parameters: object) -> int:
+        """One statement of another program; how many rows it changed. Refused."""
+        try:
+            with self._connected() as connection, mapped("centre"):
+                return int(connection.execute(sql, parameters).rowcount)
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == CONSTRAINT:
+                raise Refused(error.detail) from error
+            raise
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What another program reads."""
+        with self._connected() as connection:
+            return list(connection.execute(sql))
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        if self._connection is not None:
+            yield self._connection
+        else:
+            with self.database.outside() as connection:
+                yield connection
+
+    def saw(self) -> None:
+        """The hub has seen the tables as they are now."""
+        self.seen = {table.id: table.names for table in self.tables.values() if self.is_captured(table)}
+        self._left.clear()
+
+    def is_settled(self, table: CentreTable) -> bool:
+        """Whether the hub has seen the names that table and columns have now; or never saw the table."""
+        return table.id not in self.seen or (self.is_captured(table) and self.seen[table.id] == table.names)
+
+    def is_captured(self, table: CentreTable) -> bool:
+        """Whether the hub's triggers are on the table."""
+        found = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{}'"
+        return bool(self.rows(found.format(table.name))[0][0])
+
+    def _create(self, table: CentreTable, name: str | None = None) -> None:
+        parts = [self._defined(column) for column in table.columns]
+        key = ", ".join(column.name for column in table.key)
+        body = ", ".join([*parts, f"PRIMARY KEY ({key})"])
+        self.run(f"CREATE TABLE {name or table.name} ({body}) {table.options}")
+        self.tables[table.id] = table
+
+    def _defined(self, column: Column) -> str:
+        return " ".join(filter(None, (column.name, column.declared, column.rest, self._points(column))))
+
+    def _points(self, column: Column) -> str:
+        if column.parent is None:
+            return ""
+        parent = self.tables.get(column.parent)
+        name, key = (parent.name, parent.key[0].name) if parent is not None else ("area", "id")
+        return f"REFERENCES {name} ({key}) {column.action}".rstrip()
+
+    # Rows
+
+    def write(self, rng: random.Random, serial: int, table: CentreTable) -> str:
+        """One statement of another program on a table; what it was. Raises Refused."""
+        verb = rng.choice(["insert", "update", "update", "delete"])
+        if verb == "insert" and not table.fixed:
+            columns = [*table.key, *(c for c in table.values if c.parent is None and not c.counted)]
+            values = [self._value(rng, serial, column) for column in columns]
+            names = ", ".join(column.name for column in columns)
+            sql = f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(values))})"
+        elif verb == "delete" and not table.fixed and self._all_captured():
+            sql, values = (
+                f"DELETE FROM {table.name} WHERE length({table.key[0].name}) % 2 = ?",
+                [rng.randint(0, 1)],
+            )
+        else:
+            columns = [column for column in table.values if not column.counted]
+            keys = self.rows(f"SELECT {table.key[0].name} FROM {table.name}")
+            if not columns or not keys:
+                return "nothing"
+            column = rng.choice(columns)
+            sql, values = f"UPDATE {table.name} SET {column.name} = ?", [self._value(rng, serial, column)]
+            if rng.random() < 0.8:
+                sql, values = f"{sql} WHERE {table.key[0].name} = ?", [*values, rng.choice(keys)[0]]
+        self.run(sql, *values)
+        return f"{sql} {values}"
+
+    def _all_captured(self) -> bool:
+        """Nobody could tell what was deleted where the hub's triggers went with the table."""
+        return all(self.is_captured(table) for table in self.tables.values() if table.id in self.seen)
+
+    def _value(self, rng: random.Random, serial: int, column: Column) -> object:
+        if column.parent is not None:
+            above = self.tables[column.parent]
+            rows = self.rows(f"SELECT {above.key[0].name} FROM {above.name}")
+            return rng.choice(rows)[0] if rows and rng.random() < 0.8 else None
+        number = rng.randint(1, 12) if rng.random() < 0.5 else 5000 + serial
+        return number if "INT" in column.declared else rng.choice(["x1", "x2", f"c{serial}"])
+
+    # Changes
+
+    def change(self, rng: random.Random) -> str:
+        """One change at random; what it was, empty if there was none."""
+        return rng.choice(self._changes())(rng)
+
+    def _changes(self) -> list[Callable[[random.Random], str]]:
+        return [
+            self._add_column, self._add_column, self._add_column, self._new_table, self._new_parent,
+            self._rename_column, self._rename_column, self._swap_columns, self._rename_table,
+            self._drop_column, self._drop_column, self._drop_table, self._index, self._index, self._rebuild,
+        ]  # fmt: skip
+
+    def _any(self, rng: random.Random) -> CentreTable:
+        return rng.choice(list(self.tables.values()))
+
+    def _free(self, rng: random.Random, table: CentreTable) -> str:
+        taken = {column.name for column in table.columns} | self._left
+        return rng.choice([name for name in (*NAMES, f"c{self._ids}") if name not in taken])
+
+    def _free_table(self, rng: random.Random) -> str:
+        taken = {table.name for table in self.tables.values()} | self._left
+        return rng.choice([name for name in (*TABLE_NAMES, f"t{self._ids}") if name not in taken])
+
+    def _fresh(self, rng: random.Random, name: str) -> Column:
+        declared = rng.choice(TYPES)
+        default = "7" if "INT" in declared else "'new'"
+        rest = rng.choice(["", "", f"DEFAULT {default}", f"NOT NULL DEFAULT {default}"])
+        return self._column(name, declared, rest)
+
+    def _add(self, table: CentreTable, column: Column) -> str:
+        self.run(f"ALTER TABLE {table.name} ADD COLUMN {self._defined(column)}")
+        table.columns.append(column)
+        return f"{table.name}: added {self._defined(column)}"
+
+    def _add_column(self, rng: random.Random) -> str:
+        table = self._any(rng)
+        column = self._fresh(rng, self._free(rng, table))
+        parents = [one for one in self.tables.values() if len(one.key) == 1]
+        if rng.random() < 0.25 and not table.fixed:
+            parent = rng.choice(parents)
+            column.parent, column.rest, column.declared = parent.id, "", parent.key[0].declared
+        return self._add(table, column)
+
+    def _new_table(self, rng: random.Random) -> str:
+        table = self._table(self._free_table(rng), [self._key("id", rng.choice(["INTEGER", "TEXT"]))])
+        for name in rng.sample(NAMES, rng.randint(0, 3)):
+            table.columns.append(self._fresh(rng, name))
+        if rng.random() < 0.6:
+            parent = rng.choice([one for one in self.tables.values() if len(one.key) == 1])
+            action = rng.choice(["", "ON DELETE CASCADE", "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED"])
+            table.columns.append(self._column("belongs", parent.key[0].declared, "", parent.id, action))
+        table.options = "WITHOUT ROWID" if rng.random() < 0.2 else ""
+        self._create(table)
+        return f"new table {table.name}"
+
+    def _new_parent(self, rng: random.Random) -> str:
+        table = self._table(self._free_table(rng), [self._key("id", "TEXT"), self._column("grade", "TEXT")])
+        child = self._any(rng)
+        self._create(table)
+        self.run(f"INSERT INTO {table.name} (id) VALUES ('p1'), ('p2')")
+        if child.fixed:
+            return f"new table {table.name}"
+        column = self._column(self._free(rng, child), "TEXT", parent=table.id, action=rng.choice(
+            ["", "ON DELETE CASCADE", "ON DELETE SET NULL"]))  # fmt: skip
+        said = self._add(child, column)
+        if rng.random() < 0.5:
+            self.run(f"UPDATE {child.name} SET {column.name} = 'p1'")
+        return f"new parent {said}"
+
+    def _rename_column(self, rng: random.Random) -> str:
+        table = self._any(rng)
+        if self._lost(table):
+            return ""
+        column, name = rng.choice(table.columns), self._free(rng, table)
+        self._rename(table, column, name)
+        return f"{table.name}: column renamed to {name}"
+
+    def _lost(self, table: CentreTable) -> bool:
+        """Whether nobody could tell a rename from a new table or column: the hub's triggers went with the
+        table that was there before, and it has not looked since."""
+        return not self.is_captured(table) and table.id in self.seen
+
+    def _rename(self, table: CentreTable, column: Column, name: str) -> None:
+        self.run(f"ALTER TABLE {table.name} RENAME COLUMN {column.name} TO {name}")
+        column.name = name
+
+    def _swap_columns(self, rng: random.Random) -> str:
+        table = self._any(rng)
+        if len(table.values) < 2 or self._lost(table):
+            return ""
+        if any(column.counted for column in table.values):
+            return ""  # the configuration would hold for the other one, and nobody be told
+        one, other = rng.sample(table.values, 2)
+        names = one.name, other.name
+        self._rename(table, one, "aside")
+        self._rename(table, other, names[0])
+        self._rename(table, one, names[1])
+        return f"{table.name}: {names[0]} and {names[1]} traded their names"
+
+    def _rename_table(self, rng: random.Random) -> str:
+        table, name = self._any(rng), self._free_table(rng)
+        if self._lost(table):
+            return ""
+        self.run(f"ALTER TABLE {table.name} RENAME TO {name}")
+        former, table.name = table.name, name
+        return f"table {former} renamed to {name}"
+
+    def _drop_column(self, rng: random.Random) -> str:
+        table = self._any(rng)
+        if not self.is_settled(table):
+            return ""
+        left = [column for column in table.values if not self._is_cows(table, column)]
+        if not left:
+            return ""
+        column = rng.choice(left)
+        for name in list(table.indexes):
+            if self.rows(f"PRAGMA index_info({name})")[0][2] == column.name:
+                self._drop_index(table, name)
+        table.columns.remove(column)
+        self._left.add(column.name)
+        if column.parent is None and rng.random() < 0.3:
+            for (name,) in self.rows(
+                f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table.name}'"
+            ):
+                self.run(f"DROP TRIGGER {name}")
+            self.run(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
+        else:
+            self._replace(table)
+        return f"{table.name}: dropped {column.name}"
+
+    @staticmethod
+    def _is_cows(table: CentreTable, column: Column) -> bool:
+        return table.fixed and column is next(one for one in table.columns if one.counted)
+
+    def _rebuild(self, rng: random.Random) -> str:
+        """The table is made anew: NOT NULL and foreign keys loosened, the order of columns another one."""
+        table = self._any(rng)
+        if not self.is_settled(table):
+            return ""
+        for column in table.values:
+            if rng.random() < 0.5:
+                column.rest = column.rest.replace("NOT NULL ", "")
+            if rng.random() < 0.3:
+                column.parent = None
+        keys = table.key
+        rest = table.values
+        rng.shuffle(rest)
+        table.columns = [*keys, *rest]
+        self._replace(table)
+        return f"{table.name}: made anew"
+
+    def _replace(self, table: CentreTable) -> None:
+        """A table with the present columns takes the place of the old one: sqlite.org/lang_altertable.html"""
+        names = ", ".join(column.name for column in table.columns)
+        found = (self.rows(f"SELECT sql FROM sqlite_master WHERE name = '{name}'") for name in table.indexes)
+        indexes = [str(sql) for ((sql,),) in found]
+        with self._without_foreign_keys():
+            self._create(table, "fresh")
+            self.run(f"INSERT INTO fresh ({names}) SELECT {names} FROM {table.name}")
+            self.run(f"DROP TABLE {table.name}")
+            self.run(f"ALTER TABLE fresh RENAME TO {table.name}")
+            for sql in indexes:
+                self.run(sql)
+
+    @contextmanager
+    def _without_foreign_keys(self) -> Iterator[None]:
+        with self.database.outside() as self._connection:
+            self.run("PRAGMA foreign_keys = OFF")
+            self.run("BEGIN IMMEDIATE")
+            yield
+            self.run("COMMIT")
+            self.run("PRAGMA foreign_keys = ON")
+        self._connection = None
+
+    def _drop_table(self, rng: random.Random) -> str:
+        parents = {column.parent for table in self.tables.values() for column in table.columns}
+        left = [table for table in self.tables.values() if not table.fixed and table.id not in parents]
+        if not left or len(self.tables) < 4 or rng.random() < 0.5:
+            return ""
+        table = rng.choice(left)
+        self.run(f"DROP TABLE {table.name}")
+        del self.tables[table.id]
+        self._left.add(table.name)
+        return f"dropped table {table.name}"
+
+    def _index(self, rng: random.Random) -> str:
+        table = self._any(rng)
+        if table.indexes and rng.random() < 0.5:
+            name = rng.choice(table.indexes)
+            self._drop_index(table, name)
+            return f"dropped index {name}"
+        if not table.values or not self.is_settled(table):
+            return ""
+        name, column = f"i{self._id()}", rng.choice(table.values)
+        sql = f"CREATE {rng.choice(['UNIQUE', ''])} INDEX {name} ON {table.name} ({column.name})"
+        try:
+            self.run(sql)
+        except Refused:
+            return ""
+        table.indexes.append(name)
+        return sql
+
+    def _drop_index(self, table: CentreTable, name: str) -> None:
+        self.run(f"DROP INDEX {name}")
+        table.indexes.remove(name)

@@ -1,0 +1,442 @@
+"""A simulated world whose tables change: in the centre, by another program, and on devices, by applications.
+
+What must hold: in the end every device has what the centre has, by the numbers of tables and columns (L5);
+every edit that was made is accounted for (L2), counters hold what was added to them (L3), no foreign key is
+broken (L9), and `verify` says so too.
+
+A history is a list of steps, each with a seed of its own: without some of them the others still do what
+they did, so that a history that fails can be made short.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from syncline.databases.sqlite import open_database
+from syncline.errors import StoreConstraint, SynclineError, TransportError, UsageError
+from syncline.hub.engine import Hub
+from syncline.merge.rules import Table
+from syncline.model.actor import Actor
+from syncline.model.schema import TableSchema
+from syncline.protocol.flows import run
+from syncline.protocol.messages import Limits, Request, Response
+from syncline.replica.device import Device
+from syncline.replica.hydrate import fill
+from syncline.replica.pending import pending_edits
+from syncline.replica.progress import silent
+from syncline.replica.store import unpack
+from syncline.testing.altered import Altered, Refused
+from syncline.testing.book import Book, ColumnPlace, flat
+from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.phones import Application, Phone, Writing
+from syncline.transports.local import LocalTransport
+
+DAY = 86_400_000
+START = 1_700_000_000_000
+KINDS = {
+    "edit": 40,
+    "centre": 12,
+    "exchange": 30,
+    "alter": 9,
+    "operate": 5,
+    "upgrade": 3,
+    "own": 4,
+    "clone": 1,
+}
+"""Steps, and how often each is."""
+DELETES = ("newer_wins", "delete_wins", "update_wins")
+MERGES = ("lww", "lww", "review", "hub_wins", "replica_wins")
+DEVICES = 6
+PASSING = ("busy", "schema_changed")
+"""Codes of errors that another exchange would not meet: something was altered while it was under way."""
+Step = tuple[str, int]
+"""What is done, and the seed of what is random in it."""
+
+
+class SchemaWorld:
+    """One seeded history. `keep`: only these of its steps, by their place."""
+
+    LIMITS = Limits()
+
+    def __init__(self, seed: int, keep: Sequence[int] | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.now, self.serial = START, 0
+        self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
+        self.centre = Altered(self.database)
+        self.is_configured = self.rng.random() < 0.7
+        self.policies = self._policies()
+        self.book = Book()
+        self.trace: list[str] = []
+        """What was done, for people."""
+        self.restart()
+        self.hub.init()
+        self.look()
+        self.phones: list[Phone] = []
+        for is_lazy in [self.rng.random() < 0.4 for _ in range(self.rng.randint(2, 4))]:
+            self.clone(is_lazy)
+        steps = self._steps()
+        self.steps = steps if keep is None else [steps[place] for place in keep if place < len(steps)]
+
+    def _steps(self) -> list[Step]:
+        kinds = self.rng.choices(list(KINDS), list(KINDS.values()), k=self.rng.randint(10, 70))
+        return [(kind, self.rng.getrandbits(32)) for kind in kinds]
+
+    def _policies(self) -> dict[int, str]:
+        """Of some columns of the first tables, by their id."""
+        columns = [column for table in self.centre.tables.values() for column in table.values]
+        found = {
+            c.id: self.rng.choice(MERGES) for c in columns if c.name in ("note", "size", "state", "above")
+        }
+        self.deletes = self.rng.choice(DELETES)
+        return found | {column.id: "sum" for column in columns if column.counted}
+
+    def close(self) -> None:
+        """Give back every database."""
+        for phone in self.phones:
+            phone.store.close()
+        self.hub.close()
+
+    # The hub, its operator, and what is seen of it
+
+    def handle(self, actor: Actor, request: Request) -> Response:
+        """The hub of now answers; then the centre is looked at."""
+        try:
+            return self.hub.handle(actor, request)
+        finally:
+            self.look()
+
+    def restart(self) -> None:
+        """The hub is started with a configuration that fits the tables as they are."""
+        rules = {
+            table.name: Table(
+                {c.name: self.policies[c.id] for c in table.values if c.id in self.policies}, self.deletes
+            )
+            for table in self.centre.tables.values()
+        }
+        configured = rules if self.is_configured else None
+        self.hub = Hub(self.database, configured, clock_tolerance=1e9, limits=self.LIMITS)
+        self.is_stale = False
+
+    def look(self) -> None:
+        """Note what the hub makes of the tables, and what is in them."""
+        try:
+            schema = self.hub.schema
+        except SynclineError:
+            if not self.is_stale:  # the configuration fits: the hub must follow
+                raise
+            return
+        if not self.is_stale:
+            self.book.identify(schema, self.centre.tables.values())
+            self.centre.saw()
+        self.book.see(schema, {table.number: self.centre.rows(_whole(table)) for table in schema.tables})
+
+    # Steps
+
+    def step(self, kind: str) -> None:
+        """Play one step with the randomness of `rng`."""
+        self.now += self.rng.randint(0, 2000)
+        self.serial += 1
+        phone = self.rng.choice(self.phones)
+        if kind in ("alter", "centre", "operate", "clone"):
+            done = (self.centre_written if kind == "centre" else getattr(self, kind))()
+            self.trace.append(f"{kind}: {done}")
+        elif kind == "exchange" or phone.filled:
+            done = getattr(self, kind)(phone)
+            self.trace.append(f"{phone.name} {kind}: {done}")
+
+    def alter(self) -> str:
+        """Another program alters the centre's tables; the operator follows at once, or later."""
+        before = self._named()
+        said = self.centre.change(self.rng)
+        self.is_stale = self.is_stale or (self.is_configured and before != self._named())
+        if not self.is_configured or self.rng.random() < 0.5:
+            return said
+        self.restart()
+        return f"{said}; configured"
+
+    def _named(self) -> set[tuple[str, str]]:
+        """What a configuration must name."""
+        tables = self.centre.tables.values()
+        found = {(table.name, "") for table in tables}
+        return found | {(t.name, c.name) for t in tables for c in t.values if c.id in self.policies}
+
+    def operate(self) -> str:
+        """The operator restarts the hub, runs init, or prunes the log."""
+        verb = self.rng.choice(["restart", "init", "prune"])
+        if verb == "prune":
+            if not self.is_stale:
+                self.look()
+                with self.database.write() as transaction:
+                    transaction.log.prune([], 0.0, None, 10_000)
+            return verb
+        self.restart()
+        if verb == "init":
+            self.hub.init()
+        self.look()
+        return verb
+
+    def clone(self, is_lazy: bool | None = None) -> str:
+        """Another device; it is filled now, or when it exchanges first."""
+        if is_lazy is None:
+            is_lazy = self.rng.random() < 0.4
+        if len(self.phones) >= DEVICES:
+            return "nothing"
+        name, skew = f"r{len(self.phones)}", self.rng.choice([0, 0, -5000, 7000, 1_000_000])
+        phone = Phone(name=name, actor=Actor(name), store=self._store(skew), skew=skew, lazy=is_lazy)
+        self.phones.append(phone)
+        if self.rng.random() < 0.8 and not self.is_stale:
+            self.exchange_in_peace(phone)
+        return name
+
+    def _store(self, skew: int) -> CrashingStore:
+        store = CrashingStore.open_private(":memory:")
+        assert isinstance(store, CrashingStore)
+        store.define("julianday", 1, lambda _: (self.now + skew) / DAY + 2_440_587.5)
+        return store
+
+    # Exchange
+
+    def exchange(self, phone: Phone) -> str:
+        """One verb under whatever faults there are."""
+        if phone.lazy and self.rng.random() < 0.8:
+            return "offline"
+        line = FaultyTransport(LocalTransport(self, phone.actor), self.rng, lambda: self._between(phone))
+        phone.line, line.loss, line.writes = line, 0.2, 0.3
+        phone.store.countdown = self.rng.randint(0, 400) if self.rng.random() < 0.35 else None
+        verb = self.rng.choice(["sync", "sync", "sync", "pull", "push"])
+        try:
+            self._exchange(phone, verb)
+        except Crash as crash:
+            phone.replica = None
+            return f"{verb}: crashed before {str(crash)[:60]}"
+        except TransportError as error:
+            return f"{verb}: {error.detail}"
+        except SynclineError as error:
+            if not (self._is_helped(phone, error) or error.code in PASSING or self.is_stale):
+                raise
+            return f"{verb}: {error.code}"
+        finally:
+            phone.store.countdown = None
+        return verb
+
+    def exchange_in_peace(self, phone: Phone) -> None:
+        """One sync to which nothing happens."""
+        phone.line = FaultyTransport(LocalTransport(self, phone.actor), self.rng, lambda: None)
+        try:
+            self._exchange(phone, "sync")
+        except SynclineError as error:
+            if not self._is_helped(phone, error):
+                raise
+            self.exchange_in_peace(phone)
+
+    def _exchange(self, phone: Phone, verb: str) -> None:
+        if not phone.filled:
+            run(fill(phone.store, None, silent, phone.name), phone)
+            phone.filled = True
+        if self.rng.random() < 0.2:
+            phone.replica = None
+        getattr(phone.opened, verb)()
+        phone.moved.clear()
+
+    def _is_helped(self, phone: Phone, error: SynclineError) -> bool:
+        """Do what the error says, if it is one that a user can do something about."""
+        if error.code == "hydrate_stale" and not phone.filled:
+            phone.store.close()
+            phone.store, phone.name = self._store(phone.skew), f"{phone.name}x"
+        elif error.code == "column_taken" and phone.has_own:
+            self._application(phone).give_way()
+        else:
+            return False
+        self.serial += 1
+        return True
+
+    def _between(self, phone: Phone) -> None:
+        dice = self.rng.random()
+        if dice < 0.12:
+            done = self.alter()
+        elif phone.filled and dice < 0.8:
+            done = self.edit(phone)
+        else:
+            done = self.centre_written()
+        self.trace.append(f"  meanwhile {done}")
+
+    # What applications and other programs do
+
+    def edit(self, phone: Phone) -> str:
+        """One statement of the application on a device; the file may refuse it."""
+        self.now += self.rng.randint(0, 2000)
+        self.serial += 1
+        tables = phone.tables()
+        made = self._application(phone).writing(self.rng.choice(tables))
+        if made is None:
+            return "nothing"
+        before = phone.keys(tables)
+        try:
+            with phone.store.transaction() as store:
+                changed = store.execute(made.sql, made.parameters)
+        except StoreConstraint as error:
+            return f"{made.sql} {made.parameters}: {error.detail}"
+        after = phone.keys(tables)
+        for n, keys in before.items():
+            for gone in keys - after[n]:
+                self.book.delete((phone.name, n, gone))
+        if changed:
+            self._enter(phone, made)
+        return f"{made.sql} {made.parameters}"
+
+    def _application(self, phone: Phone) -> Application:
+        fixed = {self.book.numbers[table.id] for table in self.centre.tables.values() if table.fixed}
+        return Application(phone, self.rng, self.serial, fixed)
+
+    def _enter(self, phone: Phone, made: Writing) -> None:
+        n, place = made.table.number, (phone.name, made.table.number, made.key)
+        if made.sql.startswith("INSERT"):
+            self.book.replace(place)
+        if made.is_counting:
+            self.book.count(n, made.written)
+        elif made.written:
+            self.book.write(place, made.written)
+
+    def own(self, phone: Phone) -> str:
+        """The application alters a table of its file, and writes at once."""
+        said = self._application(phone).alter(self.rng.choice(phone.tables()))
+        return f"{said}; {self.edit(phone)}"
+
+    def upgrade(self, phone: Phone) -> str:
+        """The application asks for the centre's names."""
+        phone.store.countdown = self.rng.randint(0, 60) if self.rng.random() < 0.3 else None
+        try:
+            report = phone.opened.upgrade()
+        except Crash as crash:
+            phone.replica = None
+            return f"crashed before {str(crash)[:60]}"
+        except UsageError as error:
+            if error.code != "name_taken" or not phone.has_own:
+                raise
+            return error.detail
+        finally:
+            phone.store.countdown = None
+        phone.moved.clear()
+        return repr(report)
+
+    def centre_written(self) -> str:
+        """Another program writes in the centre; its constraints may refuse it."""
+        self.now += self.rng.randint(0, 2000)
+        self.serial += 1
+        table = self.rng.choice(list(self.centre.tables.values()))
+        try:
+            return self.centre.write(self.rng, self.serial, table)
+        except Refused as error:
+            return f"{table.name}: {error}"
+
+    # The end
+
+    def run(self) -> None:
+        """Play the history; then everybody syncs until quiet; then everything must hold, also when some
+        devices have taken on the centre's names."""
+        for kind, seed in self.steps:
+            self.rng = random.Random(seed)
+            self.step(kind)
+        self.rng = random.Random(0)
+        self.restart()
+        self.look()
+        self._rest(4)
+        for phone in self.phones[::2]:
+            self.upgrade(phone)
+        self._rest(2)
+
+    def _rest(self, rounds: int) -> None:
+        for _ in range(rounds):
+            for phone in self.phones:
+                self.exchange_in_peace(phone)
+        self.check()
+
+    def check(self) -> None:
+        """All that must hold when everything is quiet."""
+        assert self.centre.rows("PRAGMA foreign_key_check") == []
+        for phone in self.phones:
+            self._check_phone(phone)
+        self._check_book()
+        if self.is_configured:
+            self._check_counters()
+
+    def _check_phone(self, phone: Phone) -> None:
+        """L5 and L9."""
+        device = Device.load(phone.store)
+        assert sum(pending_edits(device).values()) == 0
+        assert phone.store.rows("PRAGMA foreign_key_check") == []
+        for table in self.hub.schema.tables:
+            found = phone.store.rows(_whole(device.tables[table.number].table))
+            assert _sorted(found) == _sorted(self.centre.rows(_whole(table))), (phone.name, table.name)
+        report = phone.opened.verify()
+        assert report.equal, (phone.name, report)
+
+    def _check_book(self) -> None:
+        """L2."""
+        kept: set[Any] = set()
+        rejected: set[tuple[str, Any]] = set()
+        notes = list(self.hub.conflicts())
+        for phone in self.phones:
+            notes += phone.opened.conflicts()
+            for edit in phone.opened.rejected():
+                kept.update(edit.values.values())
+                rejected.add((phone.name, edit.key))
+                self._check_reason(phone, edit.code, edit.values)
+        for note in notes:
+            kept.update(flat([note.sent, note.hub]))
+        disputed = {(note.table_number, tuple(note.key)) for note in notes}
+        gone = self._gone()
+        lost = [one for one in self.book.open(kept) if one[0][1:] not in gone]
+        assert not lost, f"written, and neither accepted nor kept: {lost}"
+        left = [p for p in self.book.deleted if p[1:] in self.book.rows and p[1:] not in disputed]
+        left = [p for p in left if (p[0], p[2]) not in rejected]
+        assert not left, f"deleted, and neither gone nor kept: {left}"
+
+    def _gone(self) -> set[tuple[int, Any]]:
+        """The rows whose end is in the hub's log: what was accepted may have gone in the same transaction."""
+        rows = self.centre.rows("SELECT tbl, k0, k1 FROM _sync_hub_log WHERE op = 'D'")
+        return {(n, tuple(part for part in key if part is not None)) for n, *key in rows}
+
+    def _check_reason(self, phone: Phone, code: str, values: dict[str, Any]) -> None:
+        """What is said to be dropped is dropped."""
+        if code not in ("column_dropped", "table_dropped"):
+            return
+        for (name, n, _), written in self.book.written.items():
+            for number, value in written.items():
+                if name == phone.name and value in values.values():
+                    place = (n, number) if code == "column_dropped" else (n, -1)
+                    assert place in self.book.dropped, f"{code}, but it is there: {place}, {value}"
+
+    def _check_counters(self) -> None:
+        """L3: what devices added is in the centre, or kept as rejected."""
+        kept: dict[ColumnPlace, int] = {}
+        for phone in self.phones:
+            for n, edit in phone.store.rows("SELECT n, edit FROM _sync_rejected WHERE op = 'U'"):
+                plain = unpack(edit)
+                for number, value in zip(plain["columns"], plain["values"], strict=True):
+                    if (n, number) in self.book.totals:
+                        kept[n, number] = kept.get((n, number), 0) + value
+        for place, added in self.book.added.items():
+            assert self.book.totals[place] + kept.get(place, 0) == added, (
+                place,
+                self.book.totals,
+                kept,
+                self.book.added,
+            )
+
+
+class SchemaInChunks(SchemaWorld):
+    """The same where three rows are too many for one request."""
+
+    LIMITS = Limits(push_rows=2, pull_rows=3)
+
+
+def _whole(table: TableSchema) -> str:
+    names = [*table.key, *(column.name for column in table.values.values())]
+    return f"SELECT {', '.join(names)} FROM {table.name}"
+
+
+def _sorted(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(rows, key=repr)

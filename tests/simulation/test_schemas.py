@@ -1,0 +1,62 @@
+"""Histories in which the tables change while devices write (laws L2, L3, L5, L9).
+
+Thousands more: python -m syncline.testing.simulate 5000 --world schema
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import pytest
+
+from syncline.testing.schemas import SchemaWorld
+from syncline.testing.shrink import shrunk
+from syncline.testing.simulate import Failure, main, play, play_changes, shortened
+
+BATCHES, BATCH = 4, 15
+
+ONCE_FAILED = [
+    ("schema", 1, [0, 1]),  # two columns that traded their names were taken to trade them once more
+    ("schema", 1, [4, 5, 12, 15, 33]),  # rows of a dropped table held back the end of those they point at
+]
+"""World, seed, and the steps that it takes."""
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_every_device_follows_the_centre_and_every_edit_is_accounted_for(batch: int) -> None:
+    failures = play_changes((batch * BATCH, (batch + 1) * BATCH))
+    assert not failures, "\n".join(f"{shortened(failure)}\n{failure.text}" for failure in failures)
+
+
+@pytest.mark.parametrize(("world", "seed", "steps"), ONCE_FAILED)
+def test_a_history_that_once_failed_ends_as_it_must(world: str, seed: int, steps: list[int]) -> None:
+    failure = play(world, seed, steps)
+    assert failure is None, failure
+
+
+def test_one_history_replays_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--world", "schema", "--seed", "3", "--steps", "0,1,2"]) == 0
+    assert capsys.readouterr().out == "schema 3: as it must be\n"
+
+
+def test_a_history_that_fails_is_told_with_the_steps_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: SchemaWorld) -> None:
+        assert not self.book.written, "a device has written something"
+
+    monkeypatch.setattr(SchemaWorld, "check", broken)
+    failure = next(found for seed in range(20) if (found := play("schema", seed)) is not None)
+    assert failure.kind == "AssertionError  broken"
+    command, *told = shortened(failure).splitlines()
+    assert command.startswith(f"--world schema --seed {failure.seed} --steps ")
+    steps = [int(step) for step in command.split()[-1].split(",")]
+    with closing(SchemaWorld(failure.seed)) as whole:
+        assert len(steps) < len(whole.steps) / 3
+    assert told and isinstance(play("schema", failure.seed, steps), Failure)
+
+
+def test_steps_are_left_out_as_long_as_the_rest_fails_in_the_same_way() -> None:
+    def fails(steps: Sequence[int]) -> str | None:
+        return "wrong" if {3, 11} <= set(steps) else "otherwise" if 5 in steps else None
+
+    assert shrunk(range(40), fails) == [3, 11]
