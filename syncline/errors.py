@@ -103,12 +103,21 @@ class WatermarkRefused(ProtocolError):
 class SchemaChanged(ProtocolError):
     """`schema_changed`: the schema named is not one that the hub knows, or not the present one.
 
-    `schema_refused`: devices of that schema cannot follow a change of the central database."""
+    `schema_outdated`: devices of that schema cannot follow a change of the central database."""
 
     code, title = "schema_changed", "The replica's schema is outdated"
     remedy = (
         "Sync first. If that does not help, clone a new file: syncline clone URL NEW; what the old one has"
         " not sent yet stays in it: syncline log FILE."
+    )
+
+
+class BreakingChange(SynclineError):
+    code, title = "breaking_change", "The tables were changed in a way that devices cannot follow"
+    remedy = (
+        "The operator of the hub either undoes the change of the tables: devices then sync as before; or runs"
+        " syncline init syncline.toml --yes: devices are refused from then on and must be cloned anew, so let"
+        " them sync before the tables are changed."
     )
 
 

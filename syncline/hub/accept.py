@@ -151,7 +151,7 @@ def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int,
         if not table.values.keys() >= set(detail.columns):
             raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
         columns = list(table.values) if detail.image_columns is None else detail.image_columns
-        if not table.values.keys() >= set(columns):
+        if len(set(columns)) < len(columns) or not table.values.keys() >= set(columns):
             raise Malformed(f"table {table.name}: an image of a column there is not", code="unknown_column")
         if detail.image is not None and len(detail.image) != len(columns):
             raise Malformed(

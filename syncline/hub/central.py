@@ -18,8 +18,9 @@ from syncline.errors import (
     NotPrepared,
     SchemaChanged,
 )
-from syncline.hub import versions, watermark
+from syncline.hub import names, versions, watermark
 from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
+from syncline.hub.names import FormerNames
 from syncline.hub.watermark import Watermark
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
@@ -63,6 +64,7 @@ class Central:
         self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
         self._versions: dict[str, Schema] = {}
+        self._former = FormerNames()
         self.follow: Callable[[], None] = lambda: None
         """Sees to it that what is prepared fits the tables as they are; see `hub.following`."""
 
@@ -102,10 +104,17 @@ class Central:
         """The schema and its tables' rules. NotPrepared before `init`."""
         loaded = self._loaded
         if loaded is None:
-            loaded = self.with_rules(self.database.catalogue.load())
+            schema = self.database.catalogue.load()
+            with self.database.ledger() as ledger:
+                self._former = names.read(ledger)
+            loaded = self.with_rules(schema)
             self._give_out(loaded[0])
             self._loaded = loaded
         return loaded
+
+    def learn(self, former: FormerNames) -> None:
+        """Names that tables and columns had: the configuration may still use them."""
+        self._former = self._former.together(former)
 
     def _give_out(self, schema: Schema) -> None:
         """Keep the version of the schema that replicas are given from now on."""
@@ -127,8 +136,7 @@ class Central:
         chosen = self.tables or {}
         tables, rules = [], {}
         for table in schema.tables:
-            full = f"{table.central_schema}.{table.central_name}"
-            resolved = resolve_rules(table, chosen.get(table.name) or chosen.get(full) or Table())
+            resolved = resolve_rules(table, self._former.rules(table, chosen))
             tables.append(_with_increments(table, resolved))
             rules[table.number] = resolved
         return Schema(tuple(tables), schema.used), rules

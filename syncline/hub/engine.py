@@ -7,12 +7,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from syncline.errors import ConfigurationError, VersionUnsupported
+from syncline.errors import BreakingChange, ConfigurationError, VersionUnsupported
 from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
-from syncline.hub.following import BreakingChange, Follower, carry_out, plan
+from syncline.hub.following import Follower, carry_out, choose, plan
 from syncline.hub.gate import Gate
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
@@ -74,19 +74,24 @@ class Hub:
         where devices cannot follow and it was not agreed to (`yes`), ConfigurationError for rules that do not
         fit.
         """
-        found = plan(self._central)
+        chosen = None if self._central.tables is None else list(self._central.tables)
+        found = plan(self._central, chosen)
         if dry_run:
             return replace(found.prepared, warnings=list(found.warnings()))
         if found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()))
         prepared = carry_out(self._central, found)
+        choose(self._central)
         self._central.known()
         return replace(prepared, warnings=list(found.warnings()))
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
         names = None if self._central.tables is None else list(self._central.tables)
-        return self.database.catalogue.examine(arrange(self.database.catalogue.reflect(names).tables))
+        found = self.database.catalogue.examine(arrange(self.database.catalogue.reflect(names).tables))
+        for sentence in plan(self._central, names).breaking:
+            found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
+        return found
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `init`: take everything of Syncline's out of the central database again."""

@@ -8,13 +8,15 @@ follow  prepare anew, where the hub's role may; or say what an operator has to r
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from syncline.errors import ConfigurationError, SchemaError, SynclineError
+from syncline.errors import BreakingChange, ConfigurationError, SchemaError, SynclineError
+from syncline.hub import names
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
 from syncline.hub.contract import Client, Prepared
@@ -22,16 +24,8 @@ from syncline.model.evolution import SchemaChange, compare
 from syncline.model.schema import Schema, arrange
 
 logger = logging.getLogger("syncline.hub")
-
-
-class BreakingChange(SchemaError):
-    """What `init` would do, devices cannot follow, and the operator has not agreed to that."""
-
-    code, title = "breaking_change", "Devices cannot follow this change of the tables"
-    remedy = (
-        "Have the devices sync first, so that nothing is pending; then run: syncline init syncline.toml"
-        " --yes. They must be cloned anew afterwards."
-    )
+CHOSEN = "tables_chosen"
+"""The setting that says whether `init` was told which tables take part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +57,21 @@ class Plan:
         if self.breaking:
             pending = sum(client.pending for client in self.concerned)
             yield (
-                f"{len(self.concerned)} replicas would be refused and have to be cloned anew; when they last"
-                f" synced, {pending} edits waited on them"
+                f"replicas that would be refused and have to be cloned anew: {len(self.concerned)};"
+                f" edits that waited on them when they last synced: {pending}"
             )
 
 
-def plan(central: Central) -> Plan:
-    """Look at the tables as they are. Changes nothing. SchemaError, ConfigurationError."""
+def plan(central: Central, chosen: Sequence[str] | None) -> Plan:
+    """Look at the tables of these names (None: all that can take part) as they are. Changes nothing.
+    SchemaError, ConfigurationError."""
     catalogue = central.database.catalogue
-    names = None if central.tables is None else list(central.tables)
-    tables = arrange(catalogue.reflect(names).tables)
-    central.with_rules(tables)
+    tables = arrange(catalogue.reflect(chosen).tables)
     prepared = catalogue.prepare(tables, dry_run=True)
     if prepared.before is None or prepared.schema is None:
+        central.with_rules(tables)
         return Plan(tables, prepared, None)
+    central.learn(names.between(prepared.before, prepared.schema))
     before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
     change = compare(before, after, catalogue.is_wider)
     concerned: tuple[Client, ...] = ()
@@ -96,8 +91,32 @@ def carry_out(central: Central, found: Plan) -> Prepared:
         with central.database.ledger() as ledger:
             ledger.refuse_given()
     prepared = central.database.catalogue.prepare(found.tables)
+    if prepared.before is not None and prepared.schema is not None:
+        with central.database.ledger() as ledger:
+            names.note(ledger, names.between(prepared.before, prepared.schema))
     central.look_again()
     return prepared
+
+
+def choose(central: Central) -> None:
+    """Note, for all servers of this hub, whether it was told which tables take part. `init` says so."""
+    with central.database.ledger() as ledger:
+        ledger.set(CHOSEN, json.dumps(central.tables is not None))
+
+
+def in_force(central: Central) -> Sequence[str] | None:
+    """The tables that take part, by the names they have now; None: all that can. `init` decides that, not a
+    server, whose configuration may be a former one."""
+    with central.database.ledger() as ledger:
+        said = ledger.setting(CHOSEN)
+    if not json.loads(said or json.dumps(central.tables is not None)):
+        return None
+    catalogue = central.database.catalogue
+    prepared = catalogue.prepare(arrange(catalogue.reflect(None).tables), dry_run=True)
+    if prepared.before is None or prepared.schema is None:
+        return list(central.tables or ())
+    present = [table for table in prepared.schema.tables if table.number in prepared.before.by_number]
+    return [f"{t.central_schema}.{t.central_name}" if t.central_schema else t.central_name for t in present]
 
 
 class Follower:
@@ -135,7 +154,7 @@ class Follower:
             self._trouble = None
             found = None
             try:
-                found = plan(self._central)
+                found = plan(self._central, in_force(self._central))
                 self._follow(found)
                 signature = self._central.database.catalogue.signature()
             except (SchemaError, ConfigurationError) as error:
@@ -150,6 +169,7 @@ class Follower:
     def _follow(self, found: Plan) -> None:
         prepared = found.prepared
         if prepared.before is None or not (prepared.statements or prepared.before != prepared.schema):
+            self._central.look_again()  # another process may have prepared
             return
         if found.breaking:
             logger.warning(

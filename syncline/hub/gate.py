@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from syncline.errors import Forbidden, Malformed, ReplicaOfAnother, ReplicaRevoked, UnknownReplica
+from syncline.errors import (
+    Forbidden,
+    Malformed,
+    ReplicaOfAnother,
+    ReplicaRevoked,
+    SynclineError,
+    UnknownReplica,
+)
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, ReadTransaction, WriteTransaction
 from syncline.model.actor import Actor
@@ -101,7 +108,12 @@ class Gate:
             )
         caller = Caller(self._central, actor, route, request)
         _check_role(route, caller, request)
-        response = handler(caller, request)
+        try:
+            response = handler(caller, request)
+        except SynclineError:
+            if route.who != "anyone":
+                caller.look()  # whoever may not ask is told that, whatever else is wrong
+            raise
         if route.who != "anyone":
             caller.look()
         return response

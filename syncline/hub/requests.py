@@ -26,6 +26,8 @@ from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
 
 logger = logging.getLogger("syncline.hub")
+BUILT = "snapshot-"
+"""Ids of files that the hub builds for devices to copy begin so; see `replica.copying`."""
 
 
 class Requests:
@@ -50,6 +52,8 @@ class Requests:
     def register(self, caller: Caller, request: m.Register) -> m.Registered:
         if not request.replica or len(request.replica) > 100 or request.replica == "hub":
             raise Malformed("a replica id is 1 to 100 characters and not 'hub'")
+        if request.replica.startswith(BUILT) and not caller.actor.operator:
+            raise Malformed(f"ids that begin with {BUILT} are the hub's own")
         schema, _ = self._central.known()
 
         def work(
@@ -167,9 +171,13 @@ class Requests:
                 told = watermark.parse_cursor(request.cursor, hub, replica, self._central.database.position)
                 told.start.within(transaction.scope)
                 start, table, after, rows = told.start, told.table, told.after, 0
+            if request.table is None and request.columns:
+                raise Malformed("columns are of a table: name the table too")
             if request.table is None:
                 groups, table, after = chunk_groups(transaction, schema, table, after, limit)
             else:
+                if table not in (None, request.table):
+                    raise Malformed("the cursor is of another table", code="cursor_garbled")
                 groups, after = table_groups(transaction, schema, request, after, limit)
                 table = None if after is None else request.table
         cursor = None

@@ -39,7 +39,7 @@ def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
     if found.refused:
         raise SchemaChanged(
             "the central database was changed since in a way that a device with this schema cannot follow",
-            code="schema_refused",
+            code="schema_outdated",
         )
     return from_plain(json.loads(found.definition))
 

@@ -28,6 +28,12 @@ class Actor:
     operator: bool = False
 
     def __post_init__(self) -> None:
+        texts, flag = (self.name, self.tenant), self.operator
+        if not all(isinstance(text, str) for text in texts) or not isinstance(flag, bool):
+            raise ConfigurationError(
+                "an actor has a name and a tenant that are texts, and is an operator or not: True or False",
+                remedy="Correct what the authenticator returns.",
+            )
         if not self.name or len(self.owner) > LONGEST_NAME or not (self.name + self.tenant).isprintable():
             raise ConfigurationError(
                 f"{self.name[:40]!r} is no name of an actor",

@@ -93,10 +93,13 @@ def _breaking(before: TableSchema, after: TableSchema, is_wider: IsWider) -> lis
         elif former is not None and former.nullable and required:
             found.append(f"{where} must have a value now, and has no default")
         if former is not None and _type(former) != _type(column) and not is_wider(former, column):
-            found.append(f"{where} was {_spelled(former)} and is {_spelled(column)}, which is not wider")
+            same = _spelled(former) == _spelled(column)
+            how = (
+                "is narrower than before" if same else f"was {_spelled(former)} and is {_spelled(column)} now"
+            )
+            found.append(f"{where} {how}: not every value of before fits")
     return found
 
 
 def _spelled(column: ColumnSchema) -> str:
-    name = column.central or column.declared or "without a type"
-    return name if column.modifier < 0 else f"{name} ({column.modifier})"
+    return column.central or column.declared or "without a type"

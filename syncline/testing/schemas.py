@@ -20,6 +20,7 @@ from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
 from syncline.model.actor import Actor
 from syncline.model.schema import TableSchema
+from syncline.model.scope import UNBOUNDED
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Limits, Request, Response
 from syncline.replica.device import Device
@@ -168,7 +169,7 @@ class SchemaWorld:
         if verb == "prune":
             if not self.is_stale:
                 self.look()
-                with self.database.write() as transaction:
+                with self.database.write(UNBOUNDED) as transaction:
                     transaction.log.prune([], 0.0, None, 10_000)
             return verb
         self.restart()

@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
-from syncline.databases.base.tables import CHUNKS, CLIENTS, CONFLICTS, GIVEN, MOMENTS, UPLOADS, VERSIONS
+from syncline.databases.base.tables import (
+    CHUNKS,
+    CLIENTS,
+    CONFLICTS,
+    GIVEN,
+    MOMENTS,
+    SETTINGS,
+    UPLOADS,
+    VERSIONS,
+)
 from syncline.hub.contract import Client, ConflictRow, Given, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
@@ -42,6 +51,11 @@ class Ledger:
         row = self.session.lock_row(CLIENTS, replica)
         return None if row is None else _client(row)
 
+    def lock_new_client(self, replica: str) -> Client | None:
+        """The record of a replica that is about to be made; who makes one at the same time waits."""
+        self._count("one at a time")
+        return self.lock_client(replica)
+
     def save_client(self, client: Client) -> None:
         """Insert or replace the record."""
         row: list[Value] = [client.replica, client.number, client.digest, client.verdict]
@@ -53,6 +67,17 @@ class Ledger:
     def drop_client(self, replica: str) -> None:
         """Remove the record."""
         self._count("drop client", replica)
+
+    # Settings
+
+    def setting(self, name: str) -> str | None:
+        """What was kept under a name."""
+        rows = self._run("setting", name)
+        return rows[0][0] if rows else None
+
+    def set(self, name: str, content: str) -> None:
+        """Keep it under a name."""
+        self.session.upsert(SETTINGS, [name, content])
 
     # Schemas that replicas were given
 

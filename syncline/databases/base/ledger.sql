@@ -18,6 +18,13 @@ DELETE FROM {clients} WHERE replica = ?;
 -- name: count clients
 SELECT count(*) FROM {clients};
 
+-- name: setting
+SELECT content FROM {settings} WHERE name = ?;
+
+-- name: one at a time
+-- The row of the state is locked until the end.
+UPDATE {state} SET pruned = pruned;
+
 -- name: given
 SELECT fingerprint, definition, refused FROM {given} WHERE fingerprint = ?;
 

@@ -143,6 +143,9 @@ GIVEN = Table(
 """The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them.
 `refused`: replicas that have it cannot follow a change made since."""
 
+SETTINGS = Table(name="settings", columns=(Column("name", "key"), Column("content", "text")), key=("name",))
+"""What `init` was told, and what all servers of a hub must agree on, as JSON."""
+
 VERSIONS = Table(
     name="versions",
     columns=(Column("fingerprint", "key"), Column("body", "text"), Column("made", "time")),
@@ -151,4 +154,4 @@ VERSIONS = Table(
 """The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
 of its tables and columns."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, VERSIONS)
+TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

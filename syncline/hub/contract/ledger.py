@@ -85,6 +85,9 @@ class ReadLedger(Protocol):
     def clients(self, after: str, limit: int) -> list[Client]:
         """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
 
+    def setting(self, name: str) -> str | None:
+        """What was kept under a name (JSON), None if nothing was."""
+
     def given(self, fingerprint: str) -> Given | None:
         """A schema that replicas were given and may still have."""
 
@@ -99,11 +102,18 @@ class Ledger(ReadLedger, Protocol):
     def lock_client(self, replica: str) -> Client | None:
         """The replica's record, locked until the end: two pushes of one replica follow each other."""
 
+    def lock_new_client(self, replica: str) -> Client | None:
+        """`lock_client` for a replica that has no record yet, when one is about to be made: of two who make
+        it at the same time the second waits, and then finds it."""
+
     def save_client(self, client: Client) -> None:
         """Insert or replace. The times are the database's own when given as 'now'."""
 
     def drop_client(self, replica: str) -> None:
         """Remove the record altogether."""
+
+    def set(self, name: str, content: str) -> None:
+        """Keep JSON under a name; all servers of the hub see it."""
 
     def give(self, fingerprint: str, definition: str) -> None:
         """Keep a schema that replicas are given from now on; it is not refused."""

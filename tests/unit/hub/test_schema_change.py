@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline import Table
-from syncline.errors import SchemaChanged, SchemaError
+from syncline.errors import BreakingChange, Malformed, SchemaChanged
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
 from tests.unit.hub.desk import Desk
@@ -138,14 +138,14 @@ def test_what_devices_cannot_follow_wants_yes_and_refuses_them(desk: Desk, colum
     phone = desk.device("phone")
     phone.pull()
     recreated(desk, columns, "id, name, size, note")
-    with pytest.raises(SchemaError) as refused:
+    with pytest.raises(BreakingChange) as refused:
         desk.hub.init()
-    assert refused.value.code == "breaking_change" and "1 replica" in refused.value.detail
+    assert "refused and have to be cloned anew: 1;" in refused.value.detail
     assert desk.hub.init(dry_run=True).warnings
     desk.hub.init(yes=True)
     with pytest.raises(SchemaChanged) as gone:
         phone.send(m.Pull(phone.watermark, 100, "phone", phone.schema.fingerprint))
-    assert gone.value.code == "schema_refused"
+    assert gone.value.code == "schema_outdated"
     with pytest.raises(SchemaChanged):
         phone.update("farm", [1], {"size": 1})
         phone.push()
@@ -180,3 +180,38 @@ def test_null_where_the_centre_has_a_default_gets_the_default(desk: Desk) -> Non
     verdict = phone.push()
     assert not verdict.rejected and verdict.digest
     assert desk.sql("SELECT id, crop FROM farm ORDER BY id") == [(1, "grass"), (2, "grass"), (3, "oats")]
+
+
+def test_a_configuration_goes_on_meaning_what_it_meant_when_names_change() -> None:
+    desk = Desk(SCRIPT, {"farm": Table(merge={"size": "sum"})})
+    phone = desk.device("phone")
+    changed(desk, "ALTER TABLE farm RENAME COLUMN size TO acres", "ALTER TABLE farm RENAME TO estate")
+    phone.update("farm", [1], {"size": 2})
+    assert not phone.push().rejected
+    assert desk.sql("SELECT acres FROM estate") == [(5,)], "still a counter"
+    later = type(desk.hub)(desk.database, {"farm": Table(merge={"size": "sum"})})
+    assert later.schema.table("estate").column("acres").increment, "also for a server that starts later"
+
+
+def test_which_tables_take_part_is_for_init_to_say_not_for_a_server_with_a_former_configuration() -> None:
+    desk = Desk(SCRIPT + "CREATE TABLE barn (id INTEGER PRIMARY KEY);", {"farm": Table(), "barn": Table()})
+    operator = type(desk.hub)(desk.database, {"farm": Table()})
+    operator.init()
+    assert [table.name for table in desk.hub.schema.tables] == ["farm"]
+    changed(desk, "ALTER TABLE farm ADD COLUMN crop TEXT")
+    assert [table.name for table in desk.hub.schema.tables] == ["farm"]
+    assert desk.hub.schema.table("farm").column("crop")
+
+
+def test_a_cursor_of_one_table_is_none_of_another(desk: Desk) -> None:
+    desk.hub.limits = m.Limits(pull_rows=1)
+    changed(
+        desk, "INSERT INTO farm VALUES (2, 'Dale', 5, NULL)", "CREATE TABLE barn (id INTEGER PRIMARY KEY)"
+    )
+    phone = desk.device("phone")
+    page = phone.send(m.Snapshot("phone", phone.schema.fingerprint, None, 1, table=0))
+    assert isinstance(page, m.SnapshotPage) and page.cursor is not None
+    with pytest.raises(Malformed):
+        phone.send(m.Snapshot("phone", phone.schema.fingerprint, page.cursor, 1, table=1))
+    with pytest.raises(Malformed):
+        phone.send(m.Snapshot("phone", phone.schema.fingerprint, columns="1"))
