@@ -24,6 +24,7 @@ CODES = {
     "version_unsupported": False,
     "watermark_refused": False,
     "schema_changed": False,
+    "breaking_change": False,
     "no_snapshot": False,
     "snapshot_building": True,
     "push_out_of_step": False,
