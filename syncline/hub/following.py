@@ -149,7 +149,7 @@ class Follower:
             raise self._trouble
 
     def _look(self) -> None:
-        signature = self._central.database.catalogue.signature()
+        signature: str | None = self._central.database.catalogue.signature()
         if signature != self._seen:
             self._trouble = None
             found = None
@@ -160,9 +160,11 @@ class Follower:
             except (SchemaError, ConfigurationError) as error:
                 self._complain(found, error)
             except SynclineError as error:
-                if error.retry:
+                if error.retry and (found is None or not found.is_harmless):
                     raise
                 self._complain(found, error)
+                if error.retry:  # somebody works with a table; what is prepared fits it still
+                    signature = None
             self._seen = signature
         self._looked = time.monotonic()
 

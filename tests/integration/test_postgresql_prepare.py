@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -73,26 +75,28 @@ def test_a_dry_run_says_it_all_and_does_nothing(centre: PostgresCentre, database
     assert database.catalogue.prepare(schema).statements == said.statements
 
 
-def test_preparing_and_removing_wait_for_those_who_write(
+def test_preparing_and_removing_wait_for_those_who_write_and_keep_nobody_waiting(
     centre: PostgresCentre, database: PostgresDatabase
 ) -> None:
-    """Longer than a push waits for a row: DDL has to wait for every open transaction on the table."""
+    """DDL has to wait for every open transaction on the table; who comes after it is not to wait as well."""
     centre.run(*TABLES)
     schema = database.catalogue.reflect(None)
+    waiting = (
+        "SELECT coalesce(max(clock_timestamp() - waitstart), '0 s') FROM pg_locks WHERE NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     for work in (lambda: database.catalogue.prepare(schema), database.catalogue.remove):
         with psycopg.connect(centre.url) as writer, ThreadPoolExecutor(1) as pool:
             writer.execute("INSERT INTO parent VALUES (1, 'x')")
             future = pool.submit(work)
+            waits, end = [], time.monotonic() + 1.5
             with centre.connect() as watcher:
-                waited = False
-                while not waited and not future.done():
-                    ((waited,),) = watcher.execute(
-                        "SELECT coalesce(max(clock_timestamp() - waitstart) > '0.7 s', false) FROM pg_locks"
-                        " WHERE NOT granted AND database = (SELECT oid FROM pg_database"
-                        " WHERE datname = current_database())"
-                    ).fetchall()
+                while time.monotonic() < end:
+                    waits += [wait for (wait,) in watcher.execute(waiting).fetchall()]
+            assert not future.done()
             writer.rollback()
             assert future.result().statements
+            assert timedelta(0) < max(waits) < timedelta(seconds=0.9)
 
 
 def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, database: PostgresDatabase) -> None:

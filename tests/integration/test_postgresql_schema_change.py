@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,74 @@ def test_l2_dropped_and_renamed_ones_wait_for_the_application(world: World) -> N
     one.sync(), two.sync()
     assert b.execute("SELECT rank_2 FROM person WHERE mail = 'b@x'").fetchone() == (5,)
     assert one.verify().equal and two.verify().equal
+
+
+def test_l2_a_push_right_after_two_columns_changed_names_is_of_the_columns_it_was_made_for(
+    world: World,
+) -> None:
+    """The hub has looked at the tables just before and would not look again for two seconds."""
+    replica, app = world.device("a.db")
+    app.execute("UPDATE team SET name = 'mine' WHERE id = 1")
+    world.run("ALTER TABLE team ADD other varchar(9)")
+    replica.sync()
+    app.execute("UPDATE team SET other = 'theirs', name = 'RED' WHERE id = 1")
+    app.execute("UPDATE team SET name = 'BLUE' WHERE id = 2")
+    world.run(
+        "ALTER TABLE team RENAME name TO x; ALTER TABLE team RENAME other TO name;"
+        " ALTER TABLE team RENAME x TO other"
+    )
+    for _ in range(3):
+        replica.sync()
+    assert world.there("SELECT id, other, name FROM team ORDER BY id") == [
+        (1, "RED", "theirs"),
+        (2, "BLUE", None),
+    ]
+    assert replica.verify().equal
+
+
+def test_l2_a_push_right_after_another_table_took_the_name_is_not_written_there(world: World) -> None:
+    replica, app = world.device("a.db")
+    replica.sync()
+    app.execute("UPDATE team SET size = 9 WHERE id = 1")
+    world.run("ALTER TABLE team RENAME TO group_; CREATE TABLE team (LIKE group_ INCLUDING ALL);")
+    world.run("INSERT INTO team SELECT * FROM group_")
+    for _ in range(3):
+        replica.sync()
+    assert world.there("SELECT size FROM team WHERE id = 1") == [(3,)]
+    assert world.there("SELECT size FROM group_ WHERE id = 1") == [(9,)]
+
+
+def test_l4_a_write_under_a_name_that_is_another_columns_now_reaches_devices(world: World) -> None:
+    replica, app = world.device("a.db")
+    world.run(
+        "ALTER TABLE person RENAME rank TO grade; ALTER TABLE person ADD rank text;"
+        " UPDATE person SET grade = 'general' WHERE name = 'Ada'"
+    )
+    for _ in range(3):
+        replica.sync()
+    assert replica.verify().equal
+    assert app.execute("SELECT count(*) FROM person WHERE rank = 'general'").fetchone() == (1,)
+
+
+def test_l13_preparing_anew_gives_way_to_others_and_makes_nobody_wait(world: World) -> None:
+    """A report is open on a table that was altered: writes of others go on, and so does the sync."""
+    replica, app = world.device("a.db")
+    world.run("ALTER TABLE person ADD extra text; ALTER TABLE team ADD extra text")
+    with psycopg.connect(world.url) as report, psycopg.connect(world.url, autocommit=True) as other:
+        report.execute("SELECT count(*) FROM person")
+        other.execute("SET lock_timeout = '1s'")
+        app.execute("UPDATE team SET size = 8 WHERE id = 2")
+        syncing = threading.Thread(target=replica.sync)
+        syncing.start()
+        for n in range(60):
+            other.execute(
+                "INSERT INTO person (team, name, mail, rank) VALUES (1, %s, %s, 'x')", (str(n), str(n))
+            )
+            time.sleep(0.05)
+        syncing.join()
+        assert world.there("SELECT size FROM team WHERE id = 2") == [(8,)]
+    replica.sync()
+    time.sleep(2.1)
+    replica.sync()
+    assert replica.verify().equal
+    assert app.execute("SELECT count(extra) FROM person").fetchone() == (0,)

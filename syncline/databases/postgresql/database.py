@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
-from syncline.errors import ConfigurationError, DatabaseError, DatabaseReadOnly
+from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
 from syncline.hub.contract import Declared, Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
@@ -39,6 +41,12 @@ OLDEST_VERSION = 130000
 
 WAIT_SECONDS = 10.0
 """How long a request waits for a free connection."""
+
+DDL_PATIENCE = 0.1
+"""Seconds that `prepare` queues for one lock: so long others may wait behind it."""
+
+DDL_SECONDS = 3.0
+"""For how long `prepare` tries."""
 
 CONNECT_SECONDS = 10
 KEEPALIVE = {
@@ -97,22 +105,40 @@ class PostgresCatalogue:
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            session.wait_for_locks(self._tuning.lock_timeout)
+
+        def prepare(session: Session) -> Prepared:
             prepared = preparing.prepare(session, schema, before, dry_run=dry_run)
             if not dry_run:
                 session.count(queries("retention.sql")["first cluster"], self.cluster)
+            return prepared
+
+        prepared = self._giving_way(prepare)
         prepared.notes.extend(self._notes)
         self._prepared = None
         return prepared
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """Drop the triggers and the schema `syncline`."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            session.wait_for_locks(self._tuning.lock_timeout)
-            removed = remove(session, dry_run=dry_run)
+        removed = self._giving_way(lambda session: remove(session, dry_run=dry_run))
         self._prepared = None
         return removed
+
+    def _giving_way(self, work: Callable[[Session], Prepared]) -> Prepared:
+        """DDL in one transaction, which never makes others wait for long: a lock that is not free within
+        DDL_PATIENCE ends it, what it holds is given back, and it is tried again. That is less than the
+        second after which PostgreSQL looks for deadlocks, so no other program is the victim of one."""
+        end = time.monotonic() + min(DDL_SECONDS, self._tuning.lock_timeout)
+        while True:
+            try:
+                with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+                    session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
+                    return work(session)
+            except Outdated:
+                raise
+            except Conflict:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(random.uniform(1, 3) * DDL_PATIENCE)
 
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""
@@ -217,6 +243,7 @@ class PostgresDatabase:
                 RowReader(session, known.layout),
             )
             yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)), scope)
+            rows.still_named()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -232,9 +259,11 @@ class PostgresDatabase:
         known, sql = self.catalogue.known(), queries("prepare.sql")
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             self.catalogue.verify(known, session.values(sql["hold"], sql["revision"]))
-            yield PostgresWriteTransaction(
+            writer = PostgresWriteTransaction(
                 session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout, scope
             )
+            yield writer
+            writer.rows.still_named()
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""

@@ -7,7 +7,7 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
@@ -196,9 +196,25 @@ class Planner:
         elif shape.n in self._astray:
             self._plan.statements += strays.move(shape)
             self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
+        taken = self._names_taken(line, ground) if line is not None and self._former.is_here else ()
+        if taken:
+            self._plan.statements.append(strays.touch_since(shape, ground.relid, taken))
+            self._plan.notes.append(
+                f"a name of a column of {shape.name} is another column's now: rows written since are sent"
+                " anew, because their changes were told apart by names"
+            )
         if line is not None and self._former.is_here and _is_relabelled(line, ground):
             self._plan.statements.append(strays.touch(shape, shape.name))
             self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
+
+    def _names_taken(self, line: Tracked, ground: Ground) -> Sequence[int]:
+        """The attnums of columns that have names by which the capture has found others."""
+        former = self._former.schema.by_number.get(line.n) if self._former.schema else None
+        if former is None or line.relid != ground.relid:
+            return ()
+        numbers: dict[str, int] = json.loads(line.columns)
+        present = ((column.number, ground.columns.get(column.name)) for column in former.columns)
+        return [now[0] for number, now in present if now and numbers.get(str(now[0])) != number]
 
     def _is_outdated(self, line: Tracked, record: Tracked) -> bool:
         """Whether log or triggers were made for something else than what is there."""

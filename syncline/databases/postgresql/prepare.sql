@@ -21,6 +21,14 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, json_object_agg(a.attnum, 
  WHERE c.oid = ANY ($1::int8[]::oid[]) AND c.relkind IN ('r', 'p')
  GROUP BY 1, 2, 3;
 
+-- name: named
+-- Of tracked tables by number: schema and name as they are now, the columns' numbers by attnum, their names by attnum.
+SELECT s.n, n.nspname::text, c.relname::text, s.columns,
+       (SELECT json_object_agg(a.attnum, a.attname) FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE s.n = ANY ($1);
+
 -- name: triggers
 -- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
 SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text

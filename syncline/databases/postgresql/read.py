@@ -14,11 +14,22 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.log import read_log
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.retention import behind, floor, instant, snapshot_position, standings
+from syncline.databases.postgresql.sameness import misnamed
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
 from syncline.databases.postgresql.types import mend_floats
-from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Standing, Take, refused_watermark
+from syncline.hub.contract import (
+    Floor,
+    Former,
+    Key,
+    LogPage,
+    Outdated,
+    Position,
+    Standing,
+    Take,
+    refused_watermark,
+)
 from syncline.model.values import Value
 
 
@@ -74,10 +85,26 @@ class RowReader:
     def __init__(self, session: Session, layout: Layout) -> None:
         self._session = session
         self._layout = layout
+        self._used: set[int] = set()
+        """The numbers of the tables whose rows were read or written by their names."""
+
+    def still_named(self) -> None:
+        """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
+        rename them, and use names again, at any time. To be asked last: none that was used can be altered
+        until the transaction ends."""
+        if self._used:
+            with translating():
+                other = misnamed(self._session, [self._layout.shapes[number] for number in self._used])
+            if other:
+                raise Outdated(f"{', '.join(sorted(other))}: it, or a column of it, is named otherwise now")
+
+    def _shape(self, table: int) -> Shape:
+        self._used.add(table)
+        return self._layout.shapes[table]
 
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
-        shape = self._layout.shapes[table]
+        shape = self._shape(table)
         with translating():
             good = self._possible(shape, keys) if keys else []
             if not good:
@@ -89,7 +116,7 @@ class RowReader:
         self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None
     ) -> list[list[Value]]:
         """Rows behind a key, in the order of the primary key's index."""
-        shape = self._layout.shapes[table]
+        shape = self._shape(table)
         columns = list(shape.values) if columns is None else columns
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
         with translating():
@@ -99,7 +126,7 @@ class RowReader:
     @contextmanager
     def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
         """By a cursor of the server's, so that memory stays bounded."""
-        shape = self._layout.shapes[table]
+        shape = self._shape(table)
         statement, bound = scan_statement(shape, after, upto)
         columns = list(shape.values)
         with translating(), self._session.stream(statement, bound) as fetch:

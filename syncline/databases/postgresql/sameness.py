@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.model.numbering import Place, Renamed
@@ -68,3 +69,17 @@ def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:
         tables[schema, name] = line.n
         columns[line.n] = {column: numbers[attnum] for attnum, column in names.items() if attnum in numbers}
     return Renamed(tables, columns)
+
+
+def misnamed(session: Session, shapes: Sequence[Shape]) -> set[str]:
+    """Names of those tables that are, or of which a column is, not what this name was recorded for."""
+    found = session.run(queries("prepare.sql")["named"], [shape.n for shape in shapes])
+    present = {n: (schema, name, numbers, names) for n, schema, name, numbers, names in found}
+    return {shape.table.name for shape in shapes if not _is_named(shape.table, present.get(shape.n))}
+
+
+def _is_named(table: TableSchema, found: tuple[str, str, str, Mapping[str, str]] | None) -> bool:
+    if found is None or found[:2] != (table.central_schema, table.central_name):
+        return False
+    names = {number: found[3].get(attnum) for attnum, number in json.loads(found[2]).items()}
+    return all(names.get(column.number) == column.name for column in table.columns)

@@ -2,7 +2,8 @@
 
 -- name: signature
 -- Of every ordinary table of the user's its oid, name and kind; of those that take part, and their partitions, all
--- that says what rows are like: columns, defaults, constraints, indexes, triggers; all domains and enums. Whatever
+-- that says what rows are like: columns, defaults, constraints, indexes, triggers; all domains and enums; and what was
+-- prepared last, by whichever process. Whatever
 -- alters a row of the catalogue writes it anew, with a later transaction than the one before: number of rows
 -- and sum of the transactions cannot stay the same. (The sum is taken from their ages, which is cheaper than to cast.)
 WITH spaces AS MATERIALIZED (
@@ -35,6 +36,8 @@ WITH spaces AS MATERIALIZED (
     SELECT 7, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_enum
     UNION ALL
     SELECT 8, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM pg_type WHERE typtype IN ('d', 'e') AND oid >= 16384
+    UNION ALL
+    SELECT 11, 1, hashtext(concat_ws(' ', hub, fingerprint, before))::bigint FROM syncline.state
     UNION ALL
     SELECT 9, count(*), sum(hashtext(concat_ws(' ', srrelid, srsubid))::bigint) FROM pg_subscription_rel
 )

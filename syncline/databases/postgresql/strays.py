@@ -5,6 +5,8 @@ Both are made good by the next `prepare`, in its own transaction, so that they a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.model.masks import split_mask
@@ -43,6 +45,18 @@ def touch(shape: Shape, source: str) -> str:
     into, masks = _into(shape)
     keys = ", ".join(f"t.{name}" for name in shape.key_names)
     return f"{into} SELECT 'U', {masks}, (SELECT syncline.direct_hlc()), 'hub', {keys} FROM {source} AS t"
+
+
+def touch_since(shape: Shape, relid: int, attnums: Iterable[int]) -> str:
+    """A statement: `touch` for rows that were written since one of these columns was made or renamed. That
+    was done under a lock which nobody else could write beside; whoever had begun before and has written
+    to this table only after it is missed."""
+    columns = ",".join(map(str, attnums))
+    since = (
+        "SELECT max(age(a.xmin)) FROM pg_attribute a"
+        f" WHERE a.attrelid = {relid} AND a.attnum = ANY ('{{{columns}}}')"
+    )
+    return f"{touch(shape, shape.name)} WHERE age(t.xmin) <= ({since})"
 
 
 def _into(shape: Shape) -> tuple[str, str]:

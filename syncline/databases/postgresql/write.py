@@ -67,7 +67,7 @@ class RowWriter(RowReader):
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
-        stage.handle = ready(self._layout.shapes[stage.table], stage)
+        stage.handle = ready(self._shape(stage.table), stage)
 
     def stage(self, stage: Stage) -> None:
         """Load the rows. What cannot be loaded is refused when the stage is applied."""
