@@ -49,7 +49,8 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
         _say_push(done.push)
         _say_pull(done.pull)
         if done.pending:
-            output.line(f"{output.counted(done.pending, 'edit')} made meanwhile wait for the next sync")
+            edits = output.counted(done.pending, "edit")
+            output.line(f"{edits} to be sent by the next sync")
     return _code(file, waiting, as_json=as_json)
 
 

@@ -437,6 +437,36 @@ def test_l2_a_table_that_takes_part_again_is_taken_back_with_what_was_written_me
     assert number in {n for (n,) in world.store.rows("SELECT n FROM _sync_index")}
 
 
+def test_l2_a_kill_while_a_table_is_taken_back_leaves_it_out_and_the_next_sync_takes_it(
+    tmp_path: Path,
+) -> None:
+    for countdown in range(10_000):
+        world = World(tmp_path / f"device{countdown}.db")
+        with_tag(world)
+        world.alter("DROP TABLE tag")
+        world.sync()
+        world.app.execute("INSERT INTO tag VALUES (7, 'own')")
+        world.app.execute("UPDATE tag SET word = 'mine' WHERE id = 2")
+        world.alter(TAG)
+        world.store.countdown = countdown
+        crashed = False
+        try:
+            world.pull()
+        except BaseException as error:
+            assert type(error).__name__ == "Crash", error
+            crashed = True
+        world.store.countdown = None
+        if crashed:
+            world.pull()
+        assert [row["word"] for row in world.all("tag")] == ["red", "blue", "own"]
+        assert pending_edits(world.device) == {"tag": 1}
+        assert [note.sent for note in conflicts(world.store, open_only=False)] == [["mine"]]
+        world.close()
+        if not crashed:
+            return
+    raise AssertionError("it never ended")
+
+
 def test_a_table_that_fits_no_longer_is_left_out_said_and_made_one_by_track(world: World) -> None:
     with_tag(world)
     world.alter("DROP TABLE tag")
