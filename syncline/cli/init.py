@@ -93,7 +93,10 @@ def _print_document(
 
 
 def _say_plan(prepared: Prepared, option: str) -> None:
-    output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
+    if prepared.statements:
+        output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
+    else:
+        output.message("nothing is to be done")
     for warning in prepared.warnings:
         output.line(f"-- WARNING: {warning}")
     for note in prepared.notes:
@@ -116,4 +119,11 @@ def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, rem
         if settings.hub.snapshots:
             output.message(f"the folder {settings.hub.snapshots} is of no use any more")
     else:
-        output.line(f"{word}: {output.counted(len(tables), 'table')} take part: {', '.join(tables)}")
+        output.line(f"{word}: {_taking_part(tables)}")
+
+
+def _taking_part(tables: list[str]) -> str:
+    if not tables:
+        return "no table takes part"
+    takes = "1 table takes part" if len(tables) == 1 else f"{len(tables):,} tables take part"
+    return f"{takes}: {', '.join(tables)}"

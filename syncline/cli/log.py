@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,9 @@ def log(file: Path, table: str | None, key: tuple[str, ...], as_json: bool) -> i
     JSON: file, entries [{table, seq, op, key, at, old, in_flight}].
     """
     with open_replica(file) as replica:
-        entries = [entry for entry in replica.log(table) if not key or _is(entry, key)]
+        meant = product(*map(_meant, key)) if key else [None]
+        entries = [entry for one in meant for entry in replica.log(table, one)]
+    entries = sorted(entries, key=lambda entry: entry.seq) if key else entries
     if as_json:
         output.document({"file": str(file), "entries": [entry.as_dict() for entry in entries]})
     elif not entries:
@@ -39,8 +42,17 @@ def log(file: Path, table: str | None, key: tuple[str, ...], as_json: bool) -> i
     return output.DONE
 
 
-def _is(entry: LogEntry, key: tuple[str, ...]) -> bool:
-    return output.key_words(entry.key) == key
+def _meant(word: str) -> list[str | int | float | bytes]:
+    """What a word of a key may stand for: text, and the number or the blob that it spells."""
+    found: list[str | int | float | bytes] = [word]
+    for read in (int, float, bytes.fromhex):
+        try:
+            value = read(word)
+        except ValueError:
+            continue
+        if output.key_words([value]) == (word,) and not (isinstance(value, int) and value.bit_length() > 63):
+            found.append(value)
+    return found
 
 
 def _row(entry: LogEntry) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SPARE_CONNECTIONS = 2
 """For what is not a device's request: probes, the building of files, pruning."""
 
+NOT_RENEWED = "warning: SIGHUP ignored: one worker alone cannot be renewed; start it with --workers 2"
+
 
 @click.command()
 @configuration_argument
@@ -42,7 +45,7 @@ def serve(
     """Answer devices over HTTP until Ctrl-C or SIGTERM; requests under way are finished first.
 
     Any number of servers may work on one central database, on this host (--workers) and on others. SIGHUP
-    renews the workers one by one, without refusing a request.
+    renews the workers of --workers 2 and more one by one, without refusing a request; one alone ignores it.
 
     This server asks nobody for a name, so it starts on a loopback address only. With --open it listens
     anywhere: whoever reaches it can read and write all rows. A server that knows its users is made with
@@ -61,12 +64,16 @@ def serve(
         listening = socket.socket(fileno=fd)
         refuse_strangers(listening, is_open=is_open)
         end_with_parent()
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # it is for the parent; a terminal that closes sends it to all
         _serve(settings, listening, lambda url, tables: _announce(url, tables, True))
         return output.DONE
     with _listen(host, port) as listening:
         if refuse_strangers(listening, is_open=is_open):
             output.message(f"warning: everybody who reaches {host} can read and write all rows (--open)")
         if workers == 1:
+            signal.signal(signal.SIGHUP, lambda *_: output.message(NOT_RENEWED))
             _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
         else:
             with open_hub(settings) as hub:

@@ -17,7 +17,8 @@ def status(file: Path, as_json: bool) -> int:
     """Say how FILE stands, without the network: what is pending, since when, and what waits for you.
 
     JSON: id, file, hub, hub_url, tables, pending {table: edits}, in_flight, watermark, schema,
-    last_sync, conflicts, open_conflicts, rejected, hidden.
+    last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the
+    centre that take no part here].
     """
     with open_replica(file) as replica:
         found = replica.status()
@@ -37,5 +38,7 @@ def status(file: Path, as_json: bool) -> int:
     conflicts = f"{found.conflicts:,}, of which {found.open_conflicts:,} to be decided"
     output.line(f"conflicts  {conflicts if found.conflicts else 'none'}")
     output.line(f"rejected   {format(found.rejected, ',') if found.rejected else 'none'}")
+    if found.left_out:
+        output.line(f"left out   {', '.join(found.left_out)}: see `syncline doctor {file}`")
     output.table(["table", "pending"], [[name, f"{found.pending.get(name, 0):,}"] for name in found.tables])
     return output.DONE

@@ -31,11 +31,11 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
     """Send what is pending, take the hub's verdict, fetch what is new.
 
     Interrupt it as you like: the next sync goes on and nothing is sent twice. Exit code 3: done, but
-    rejected edits or open conflicts wait for you.
+    rejected edits, open conflicts or tables that are left out wait for you.
 
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables},
     pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no longer knew
-    what this file had seen), waiting {rejected, open_conflicts}.
+    what this file had seen), waiting {rejected, open_conflicts, left_out}.
     """
     with open_replica(file, hub, token) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -49,7 +49,8 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
         _say_push(done.push)
         _say_pull(done.pull)
         if done.pending:
-            output.line(f"{output.counted(done.pending, 'edit')} made meanwhile wait for the next sync")
+            edits = output.counted(done.pending, "edit")
+            output.line(f"{edits} to be sent by the next sync")
     return _code(file, waiting, as_json=as_json)
 
 
@@ -68,9 +69,9 @@ def push(
     Exit code 3: done, but rejected edits or open conflicts wait for you. With --dry-run: rows would be
     rejected, or conflicts be open.
 
-    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts}. With --dry-run:
-    rows, accepted, overruled [{table, key, values}], rejected [{table, key, code, detail, remedy, parent}],
-    conflicts.
+    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts, left_out}. With
+    --dry-run: rows, accepted, overruled [{table, key, values}], rejected [{table, key, code, detail, remedy,
+    parent}], conflicts.
     """
     if dry_run:
         with open_replica(file, hub, token) as replica, progress.shown(shown["progress"]) as report:
@@ -161,7 +162,11 @@ def _say_pull(report: PullReport) -> None:
 
 def _waiting(replica: Replica) -> dict[str, int]:
     status = replica.status()
-    return {"rejected": status.rejected, "open_conflicts": status.open_conflicts}
+    return {
+        "rejected": status.rejected,
+        "open_conflicts": status.open_conflicts,
+        "left_out": len(status.left_out),
+    }
 
 
 def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
@@ -172,4 +177,7 @@ def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
             output.message(f"{waiting['rejected']:,} rejected: see `syncline rejected {file}`")
         if waiting["open_conflicts"]:
             output.message(f"{waiting['open_conflicts']:,} to be decided: see `syncline conflicts {file}`")
+        if waiting["left_out"]:
+            tables = output.counted(waiting["left_out"], "table")
+            output.message(f"{tables} of the centre left out: see `syncline doctor {file}`")
     return output.PERSON_NEEDED

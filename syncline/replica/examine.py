@@ -21,6 +21,7 @@ from syncline.replica.indexes import misfits
 from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
 from syncline.replica.pending import oldest_edit, pending_edits
+from syncline.replica.plan import completable, left_out
 from syncline.replica.statements import Statements
 from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, Store
 
@@ -167,15 +168,7 @@ def _tables(store: Store) -> Iterator[Finding]:
 
 def _following(device: Device) -> Iterator[Finding]:
     """What of the centre's tables is not in this file, or is here under another name, or no longer there."""
-    for table in device.hub.tables:
-        if table.number not in device.tables and not device.store.state().chosen:
-            yield Finding(
-                "warning",
-                "table_not_made",
-                f"the centre has a table {table.name} that takes no part here, since a table of that name was"
-                " in this file already",
-                f"Run: syncline track FILE {table.name}; or rename your own table first, and track it then.",
-            )
+    yield from _left_out(device)
     for index in missing(device):
         yield Finding(
             "warning",
@@ -191,9 +184,36 @@ def _following(device: Device) -> Iterator[Finding]:
         parts += [f"columns that it has dropped: {gone}"] if gone else []
         sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
         yield Finding("fact", "upgrade_waits", sentence)
-    if device.retired.tables:
-        names = ", ".join(sorted(table.name for table in device.retired.tables.values()))
+    left = {table.name for table in device.retired.tables.values()}
+    left -= {table.name for table in (*left_out(device, device.hub), *device.schema.tables)}
+    if left:
+        names = ", ".join(sorted(left))
         yield Finding("fact", "tables_left", f"tables that take no part in the centre any more: {names}")
+
+
+def _left_out(device: Device) -> Iterator[Finding]:
+    """Tables of the centre that take no part here although the file has a table of that name."""
+    coming = set(completable(device))
+    for table in left_out(device, device.hub):
+        if table.number in coming:
+            sentence = f"the centre has a table {table.name} that the next sync brings"
+            yield Finding("warning", "table_waits", sentence, "Run: syncline sync FILE")
+            continue
+        wrong = misfits(device.store, table)
+        remedy = f"Run: syncline track FILE {table.name}; or rename your own table, then sync: it is made."
+        if wrong:
+            remedy = (
+                "Rename your own table, then sync: the centre's is made. Or alter yours so that it fits, then"
+                f" run: syncline track FILE {table.name}"
+            )
+        yield Finding(
+            "trouble",
+            "table_not_made",
+            f"the centre has a table {table.name} that takes no part here, since this file has a table of"
+            " that name that is not synced; what is written into it is not sent"
+            + "".join(f"; {one}" for one in wrong),
+            remedy,
+        )
 
 
 def _additions(store: Store, t: Statements, retired: Collection[str]) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ from syncline.protocol.messages import (
 from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.device import Device
 from syncline.replica.migrate import adapt, migrate
-from syncline.replica.plan import Plan, plan
+from syncline.replica.plan import Plan, completable, plan
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.session import ask_known
@@ -44,7 +44,8 @@ class Overtaken(Exception):
 def take_in(device: Device, answer: Answer, progress: Progress) -> Flow[Applied]:
     """`apply`, of an answer of whichever schema. Overtaken if the verdict must be asked for again."""
     named = _named(device, answer)
-    if named == device.hub.fingerprint and not is_staged_otherwise(device.store, named):
+    followed = named == device.hub.fingerprint and not is_staged_otherwise(device.store, named)
+    if followed and not completable(device):
         return apply(device, answer)
     made, last = yield from _fetched(device, answer.last, progress)
     verdict, present = answer.verdict, made.hub.fingerprint

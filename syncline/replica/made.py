@@ -5,6 +5,7 @@ An application may have indexes of its own; only those that stand in `_sync_inde
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import count
 
 from syncline.errors import StoreConstraint
@@ -31,15 +32,21 @@ def drop_unwanted(store: Store, present: Schema) -> None:
             store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, what))
 
 
-def make_new(device: Device, before: Schema) -> None:
-    """Make those that the hub's schema did not have before. Inside a transaction.
+def make_new(device: Device, before: Schema, fresh: Collection[int]) -> None:
+    """Make those that the hub's schema did not have before, and all of the `fresh` tables. Inside a
+    transaction.
 
+    One that a table which takes part again still has is Syncline's once more.
     A unique one that pending edits stand in the way of is left out: `missing` has it then.
     """
-    former = {(index.table, index.what) for index in indexes(before, before)}
+    former = {(index.table, index.what) for index in indexes(before, before) if index.table not in fresh}
+    retired = {table.name for table in device.retired.tables.values()}
     for index in indexes(device.hub, device.schema):
-        inline = index.inline and index.table not in before.by_number
-        if index.table in device.tables and not inline and (index.table, index.what) not in former:
+        if index.table not in device.tables or (index.table, index.what) in former:
+            continue
+        if index.on in retired and _is_there(device.store, index):
+            _note(device.store, index, index.name)
+        elif not (index.inline and index.table in fresh):
             make(device.store, index)
 
 
@@ -64,10 +71,19 @@ def make(store: Store, index: Index) -> bool:
         store.execute(index.sql(name))
     except StoreConstraint:
         return False
+    _note(store, index, name)
+    return True
+
+
+def _note(store: Store, index: Index, name: str) -> None:
     store.execute(
         "INSERT OR REPLACE INTO _sync_index (n, what, name) VALUES (?, ?, ?)", (index.table, index.what, name)
     )
-    return True
+
+
+def _is_there(store: Store, index: Index) -> bool:
+    sql = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? AND tbl_name = ? AND sql = ?"
+    return store.row(sql, (index.name, index.on, index.sql(index.name))) is not None
 
 
 def _free(store: Store, name: str) -> str:

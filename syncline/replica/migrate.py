@@ -42,6 +42,7 @@ from syncline.replica.ddl import add_column, carried, constant, create_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
 from syncline.replica.indexes import columns_of
+from syncline.replica.join import begin, end, lay_over, log_own_rows, note_keys
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
@@ -55,7 +56,7 @@ from syncline.sqlitekit.definition import without_foreign_key, without_not_null
 
 def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
     """Bring the file to the schema of the plan and take in the answer and what was fetched."""
-    steps = _Steps(made, device.hub)
+    steps = _Steps(made, device.hub, made.created, made.readopted)
     return run_steps(
         device,
         answer,
@@ -77,18 +78,21 @@ def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
 
 
 def adapt(device: Device, made: Plan) -> None:
-    """Bring the file to the schema of the plan alone: it is about to be filled again."""
-    steps = _Steps(made, device.hub)
+    """Bring the file to the schema of the plan alone: it is about to be filled again. What could take part
+    again waits for the next sync: filling would take its own rows out."""
+    steps = _Steps(made, device.hub, made.created, ())
     run_steps(device, Answer(), (take_held, decide_replaced, steps.alter, steps.finish, keep_held))
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """What is special about a transaction that migrates."""
+    """What is special about a transaction that migrates. `before` is the hub's schema as the file has it;
+    `created` and `readopted` are what is done of those of the plan."""
 
     plan: Plan
     before: Schema
-    """The hub's schema as the file has it now."""
+    created: tuple[int, ...]
+    readopted: tuple[int, ...]
 
     def alter(self, work: Work, answer: Answer) -> None:
         """The file has the new schema afterwards, its new columns nothing but their defaults."""
@@ -97,7 +101,10 @@ class _Steps:
             raise StoreBusy(f"the tables of {device.store.path} were changed meanwhile")
         retired = _drop(work, made)
         drop_unwanted(work.store, made.hub)
-        _create(work, made)
+        for n in self.created:
+            _create(work, made, n)
+        for n in self.readopted:
+            _number(work, made.schema, n)
         for change in made.changes:
             _add_columns(work, made, change)
             _loosen(work, made, change)
@@ -114,18 +121,40 @@ class _Steps:
     def finish(self, work: Work, answer: Answer) -> None:
         """Indexes and triggers, when the rows are in."""
         device, made = work.device, self.plan
-        make_new(device, self.before)
-        for n in (*made.created, *(change.after.number for change in made.changes)):
+        make_new(device, self.before, (*self.created, *self.readopted))
+        for n in (*self.created, *self.readopted, *(change.after.number for change in made.changes)):
             capture.install(work.store, device.tables[n])
 
     def fill(self, work: Work, answer: Answer) -> None:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
+        own = [work.device.tables[n] for n in self.readopted]
+        _log_own(work, own)
         for group in _fetched(work):
+            if group.table in self.readopted:
+                lay_over(work, work.device.tables[group.table], group)
+                continue
             adopted = self.plan.adopted.get(group.table, ())
             if adopted:
                 note_own_values(work, group, adopted)
             learn_group(work, group)
         work.store.execute("DELETE FROM _sync_fill")
+        for t in own:
+            end(work, t)
+
+
+def _log_own(work: Work, tables: Sequence[Statements]) -> None:
+    """Rows that only the file has, of tables that take part again, become pending inserts."""
+    if not tables:
+        return
+    for t in tables:
+        begin(work, t)
+    for group in _fetched(work):
+        for t in tables:
+            if t.n == group.table:
+                note_keys(work, t, group)
+    for t in tables:
+        log_own_rows(work, t)
+    work.overlay.forget()
 
 
 def _fetched(work: Work) -> Iterator[Group]:
@@ -199,13 +228,18 @@ def _drop_held(work: Work) -> None:
 # What is new ---------------------------------------------------------------------------------------------
 
 
-def _create(work: Work, made: Plan) -> None:
-    for n in made.created:
-        table = made.schema.by_number[n]
-        as_it_is = table == made.hub.by_number[n]
-        work.store.execute(create_table(table if as_it_is else replace(table, ddl=None), made.schema))
-        work.store.execute(capture.log_ddl(Statements(table, made.schema.rank[n])))
-        work.store.number(n, table.name)
+def _create(work: Work, made: Plan, n: int) -> None:
+    table = made.schema.by_number[n]
+    as_it_is = table == made.hub.by_number[n]
+    work.store.execute(create_table(table if as_it_is else replace(table, ddl=None), made.schema))
+    _number(work, made.schema, n)
+
+
+def _number(work: Work, schema: Schema, n: int) -> None:
+    """The table has a change log and takes part."""
+    table = schema.by_number[n]
+    work.store.execute(capture.log_ddl(Statements(table, schema.rank[n])))
+    work.store.number(n, table.name)
 
 
 def _add_columns(work: Work, made: Plan, change: TableChange) -> None:

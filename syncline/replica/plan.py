@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 
 from syncline.errors import SchemaError
@@ -11,7 +11,7 @@ from syncline.model.evolution import TableChange, compare
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity
 from syncline.replica.device import Device
-from syncline.replica.indexes import columns_of
+from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
 
@@ -21,7 +21,8 @@ class Plan:
     """From the schema that the file has to `hub`. `names` are those of this file from then on, `schema` is
     `hub` with them.
 
-    `created` are the tables to make, by number, parents first; `gone` those that take part no longer;
+    `created` are the tables to make, by number, parents first; `readopted` those that took part before, are
+    in the file still and fit; `gone` those that take part no longer;
     `changes` what is to be done to tables that stay. `adopted` are new columns, by their table's number, that
     the application has made already. `fetched` are the columns to fetch, by the table's number; none: all.
     """
@@ -30,6 +31,7 @@ class Plan:
     names: Names
     schema: Schema
     created: tuple[int, ...]
+    readopted: tuple[int, ...]
     gone: tuple[int, ...]
     changes: tuple[TableChange, ...]
     adopted: Mapping[int, tuple[int, ...]]
@@ -40,10 +42,10 @@ def plan(device: Device, hub: Schema) -> Plan:
     """What is to be done. SchemaError `column_taken` if a column of the application's own is in the way."""
     change = compare(device.hub, hub, lambda *_: True)
     changes = tuple(one for one in change.tables if one.after.number in device.tables)
-    created = () if device.store.state().chosen else tuple(_creatable(device, change.added))
+    created, own = _creatable(device, hub), dict(_readoptable(device, hub))
     adopted: dict[int, tuple[int, ...]] = {}
     columns: dict[int, dict[int, str]] = {}
-    tables = _table_names(device, hub, created)
+    tables = _table_names(device, hub, created) | own
     for table in hub.tables:
         if table.number in device.tables:
             columns[table.number], adopted[table.number] = _column_names(device, table)
@@ -54,10 +56,12 @@ def plan(device: Device, hub: Schema) -> Plan:
         names=names,
         schema=localized(hub, names),
         created=tuple(table.number for table in created),
+        readopted=tuple(own),
         gone=tuple(table.number for table in change.gone if table.number in device.tables),
         changes=changes,
         adopted={n: found for n, found in adopted.items() if found},
-        fetched={table.number: () for table in created} | {n: some for n, some in fetched.items() if some},
+        fetched=dict.fromkeys((*(table.number for table in created), *own), ())
+        | {n: some for n, some in fetched.items() if some},
     )
 
 
@@ -75,12 +79,58 @@ def tables_in(store: Store) -> set[str]:
     return {name.lower() for (name,) in found}
 
 
-def _creatable(device: Device, added: Iterable[TableSchema]) -> list[TableSchema]:
-    """New tables for whose name there is no table of the application's."""
+def left_out(device: Device, hub: Schema) -> list[TableSchema]:
+    """The tables of a schema of the hub that ought to take part in this file and do not: all that are new,
+    and where the tables were chosen those that took part before."""
+    new = [table for table in hub.tables if table.number not in device.tables]
+    if not (new and device.store.state().chosen):
+        return new
+    own = _own(device, hub)
+    return [table for table in new if table.name.lower() in own]
+
+
+def completable(device: Device) -> list[int]:
+    """The numbers of tables that are left out and that the next sync makes, or takes back."""
+    made = [table.number for table in _creatable(device, device.hub)]
+    return made + [number for number, _ in _readoptable(device, device.hub)]
+
+
+def _creatable(device: Device, hub: Schema) -> list[TableSchema]:
+    """Tables that are left out and for whose name there is no table but one that keeps it for another."""
+    wanted = left_out(device, hub)
+    if not wanted or device.store.state().chosen:
+        return []
     present = tables_in(device.store)
-    ours = {t.table.name.lower() for t in device.tables.values()}
-    ours |= {table.name.lower() for table in device.retired.tables.values()}
-    return [table for table in added if table.name.lower() not in present or table.name.lower() in ours]
+    ours = {t.table.name.lower() for n, t in device.tables.items() if n in hub.by_number}
+    return [table for table in wanted if table.name.lower() not in present or table.name.lower() in ours]
+
+
+def _readoptable(device: Device, hub: Schema) -> Iterator[tuple[int, str]]:
+    """Tables that are left out, took part before and are in the file with the same columns and key: their
+    numbers, and their names here."""
+    wanted = left_out(device, hub)
+    own = _own(device, hub) if wanted else {}
+    for table in wanted:
+        name = own.get(table.name.lower())
+        if name is not None and _is_like(device, name, table):
+            yield table.number, name
+
+
+def _own(device: Device, hub: Schema) -> dict[str, str]:
+    """What is here of tables that took part before and do no longer: their names, by those in lower case."""
+    staying = {t.table.name.lower() for n, t in device.tables.items() if n in hub.by_number}
+    leaving = [t.table for n, t in device.tables.items() if n not in hub.by_number]
+    present = tables_in(device.store) - staying
+    names = [table.name for table in (*device.retired.tables.values(), *leaving)]
+    return {name.lower(): name for name in names if name.lower() in present}
+
+
+def _is_like(device: Device, name: str, table: TableSchema) -> bool:
+    present = columns_of(device.store, name)
+    if set(present) != {column.name for column in table.columns}:
+        return False
+    like = all(_fits(present[column.name].declared, column) for column in table.columns)
+    return like and not misfits(device.store, replace(table, name=name))
 
 
 def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) -> dict[int, str]:

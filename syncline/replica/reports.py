@@ -182,6 +182,9 @@ class Status(Report):
     rejected: int
     hidden: int
     """Edited rows that cannot be shown now; they wait for the hub's word."""
+    left_out: tuple[str, ...] = ()
+    """Tables of the centre that take no part here, since the file has tables of these names that are not
+    synced; `doctor` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
 from syncline.replica.pending import pending_edits
+from syncline.replica.plan import left_out
 from syncline.replica.reports import Status
 from syncline.replica.store import Store
 
@@ -17,13 +18,14 @@ def status(store: Store) -> Status:
         state = store.state()
         filled = state.schema is not None and state.hydrate is None
         notes = conflicts(store, open_only=False)
+        device = Device.load(store) if filled else None
         return Status(
             id=state.replica,
             file=store.path,
             hub=state.hub,
             hub_url=state.hub_url,
             tables=tuple(store.numbers()),
-            pending=pending_edits(Device.load(store)) if filled else {},
+            pending={} if device is None else pending_edits(device),
             in_flight=store.value("SELECT number FROM _sync_outbox"),
             watermark=state.watermark,
             schema=state.fingerprint,
@@ -34,4 +36,5 @@ def status(store: Store) -> Status:
             hidden=store.value(
                 "SELECT (SELECT count(*) FROM _sync_parked) + (SELECT count(*) FROM _sync_held)"
             ),
+            left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
         )

@@ -15,16 +15,15 @@ import msgspec
 
 from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
 from syncline.model.schema import Schema
-from syncline.model.values import Value, identical
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import ConflictNote, Group, Register, Registered, SnapshotPage
+from syncline.protocol.messages import Group, Register, Registered, SnapshotPage
 from syncline.replica import capture
-from syncline.replica.apply import Answer, keep_held, learn_group, run_steps, show_held, take_held
-from syncline.replica.conflicts import keep_own
+from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
 from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import misfits
+from syncline.replica.join import begin, end, lay_over, log_own_rows, note_keys
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
@@ -140,20 +139,16 @@ class _Join:
     def compare(self, work: Work, answer: Answer) -> None:
         """Rows that only the file has become pending inserts, then the hub's rows are laid over."""
         for t in self._tables(work):
-            work.store.execute(
-                f"CREATE TEMP TABLE IF NOT EXISTS _sync_hub_{t.n}"
-                f" ({t.key_columns}, PRIMARY KEY ({t.key_columns})) WITHOUT ROWID"
-            )
-            work.store.execute(f"DELETE FROM temp._sync_hub_{t.n}")
-        self._each(work, _note_keys)
+            begin(work, t)
+        self._each(work, note_keys)
         for t in self._tables(work):
-            _log_own_rows(work, t)
+            log_own_rows(work, t)
         work.overlay.forget()
-        self._each(work, _lay_over)
+        self._each(work, lay_over)
 
     def finish(self, work: Work, answer: Answer) -> None:
         for t in self._tables(work):
-            work.store.execute(f"DROP TABLE temp._sync_hub_{t.n}")
+            end(work, t)
         clear_stage(work.store)
         work.store.set_state(hydrate=None)
 
@@ -168,59 +163,3 @@ class _Join:
                 t = work.device.tables.get(group.table)
                 if t is not None and t.table.name in self._names:
                     action(work, t, group)
-
-
-def _note_keys(work: Work, t: Statements, group: Group) -> None:
-    work.store.executemany(
-        f"INSERT OR IGNORE INTO temp._sync_hub_{t.n} VALUES ({t.key_marks})",
-        (tuple(row[: t.arity]) for row in group.rows),
-    )
-
-
-def _log_own_rows(work: Work, t: Statements) -> None:
-    """As the insert trigger would have logged them."""
-    work.store.execute(
-        f"INSERT INTO {t.log} (op, at, checkpoint, {t.key_columns})"
-        f" SELECT 'I', julianday('now'), s.checkpoint, {t.keys_of('t')} FROM {t.name} t, _sync_state s"
-        f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_hub_{t.n} h WHERE {t.row_key('t', 'h')})"
-    )
-
-
-def _lay_over(work: Work, t: Statements, group: Group) -> None:
-    """Write the rows that differ or are new; note what a differing one held here."""
-    changed: list[list[Value]] = []
-    mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows])
-    for own, row in zip(mine, group.rows, strict=True):
-        theirs = row[t.arity :]
-        if own.present is not None:
-            same = all(identical(a, b) for a, b in zip(own.present, theirs, strict=True))
-            if same:
-                continue
-            _note_difference(work, t, row[: t.arity], own.present, theirs)
-        changed.append(row)
-    learn_group(work, Group(group.table, "U", group.columns, changed))
-
-
-def _note_difference(
-    work: Work, t: Statements, key: list[Value], mine: list[Value], theirs: list[Value]
-) -> None:
-    state = work.store.state()
-    note = ConflictNote(
-        id=0,
-        table=t.table.name,
-        key=key,
-        column=None,
-        outcome="hub",
-        replica=state.replica,
-        hlc=0,
-        rival="hub",
-        rival_hlc=0,
-        base=None,
-        sent=mine,
-        hub=theirs,
-        at=work.store.utc(),
-        policy="track",
-        table_number=t.n,
-        columns=list(t.values),
-    )
-    keep_own(work.store, note)

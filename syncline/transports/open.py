@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncline.errors import SynclineError, UsageError, WatermarkRefused
+from syncline.errors import SynclineError, TransportError, UsageError, WatermarkRefused
 from syncline.protocol.flows import Transport, run
 from syncline.protocol.messages import Register, Registered
 from syncline.replica.copying import adopt
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 _BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged", "replica_of_another")
 """What is wrong with a file that an earlier attempt has left or the hub has built, by code."""
+
+CLONE_AGAIN = (
+    "Check the URL, and run the same clone again when there is a network; it goes on where it stopped."
+)
+"""The remedy where the hub is not reached. That of a sync would not do: there is no file yet."""
 
 
 def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: str | None = None) -> Replica:
@@ -59,13 +64,17 @@ def clone(
     """Create FILE with the hub's tables, rows and triggers, and open it.
 
     Large data come as a ready file if the hub offers it, otherwise as rows. Raises StoreError if the file
-    exists. If it is interrupted, the same call goes on where it stopped.
+    exists. If it is interrupted, or the hub cannot be reached, the same call goes on where it stopped.
     `progress(stage, done, total)` is called as rows arrive.
     """
     refuse_existing(os.fspath(file))
     transport = _transport(hub, token)
     try:
         clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
+    except TransportError as error:
+        if error.remedy == TransportError.remedy:  # of a sync, and there is no file yet
+            error.remedy = CLONE_AGAIN
+        raise
     finally:
         transport.close()
     return connect(file, hub, token)

@@ -119,11 +119,11 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     }
     assert set(status) == {
         "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
-        "conflicts", "open_conflicts", "rejected", "hidden",
+        "conflicts", "open_conflicts", "rejected", "hidden", "left_out",
     }  # fmt: skip
     done = world.json("sync", here)
     assert done["push"]["sent"] == 2
-    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0}
+    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0, "left_out": 0}
     assert "received 1 row, removed 1" in world.run("sync", there)
     assert cell(there, "SELECT name FROM person WHERE id = 1") == "Ada L."
     assert cell(there, "SELECT hex(photo) FROM person WHERE id = 1") == "00FF"
@@ -173,6 +173,9 @@ def test_log_shows_what_is_captured_by_table_and_key(world: World) -> None:
     assert entry["op"] == "I"
     assert "'Bob'" in world.run("log", here, "person", "2")
     world.run("log", here, "persona", code=2)
+    world.run("log", here, "person", "2", "3", code=2)
+    world.run("log", here, "badge", "1", code=2)
+    assert world.json("log", here, "person", "02")["entries"] == []
 
 
 def open_conflict(world: World) -> tuple[Path, int]:
@@ -180,7 +183,7 @@ def open_conflict(world: World) -> tuple[Path, int]:
     execute(here, "UPDATE person SET city = 'Lund' WHERE id = 1")
     execute(there, "UPDATE person SET city = 'Graz' WHERE id = 1")
     world.run("sync", here)
-    assert world.json("sync", there, code=3)["waiting"] == {"rejected": 0, "open_conflicts": 1}
+    assert world.json("sync", there, code=3)["waiting"]["open_conflicts"] == 1
     [note] = world.json("conflicts", there, "--open")["conflicts"]
     assert (note["base"], note["sent"], note["hub"], note["outcome"]) == ("Porto", "Graz", "Lund", "open")
     return there, note["id"]

@@ -289,3 +289,25 @@ def test_a_table_that_takes_no_part_any_more_stays(world: World) -> None:
     one.sync()
     world.agree(a)
     assert len(content(a, "visit")) == 1 and one.status().tables == ("farm",)
+
+
+@pytest.mark.parametrize("is_filled_again", [False, True])
+def test_l2_a_table_that_takes_part_again_reaches_the_centre_with_what_was_written_meanwhile(
+    world: World, is_filled_again: bool
+) -> None:
+    one, a = world.device("a.db")
+    two, b = world.device("b.db")
+    world.alter("DROP TABLE visit")
+    one.sync()
+    a.execute("INSERT INTO visit VALUES ('v7', 1, 7)")
+    world.alter(DDL[DDL.index("CREATE TABLE visit") : DDL.index("INSERT INTO farm")])
+    if is_filled_again:
+        with one._store.transaction() as store:
+            store.set_state(recovery='{"reason": "pruned"}')
+    one.sync()
+    assert one.status().left_out == () and one.status().pending == {"visit": 3}
+    for replica in (one, two, one):
+        replica.sync()
+    assert {row["id"] for row in content(world.centre, "visit")} == {"v1", "v2", "v7"}
+    world.agree(a, b)
+    assert one.verify().equal and two.verify().equal

@@ -20,7 +20,7 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     sql = queries("examine.sql")
     found = [Finding("fact", "version", f"PostgreSQL {session.value(sql['version'])}")]
     found += _place(session)
-    found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
+    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
     found.append(Finding("fact", "log_size", f"the log takes {session.value(sql['log size'])}"))
     found += [Finding("warning", "not_taking_part", note) for note in notes]
     for name, state in session.run(sql["triggers"]):
@@ -29,7 +29,10 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
-    found += [Finding("trouble", "not_current", note, AGAIN) for note in planned.notes if note not in notes]
+    for note in planned.notes:
+        if note not in notes:
+            sentence = f"the tables are not as init left them; run again, it would say: {note}"
+            found.append(Finding("trouble", "not_current", sentence, AGAIN))
     for statement in grants.missing(session, schema):
         found.append(Finding("trouble", "grants_missing", "the hub's role lacks a right", f"{statement};"))
     return found

@@ -108,7 +108,7 @@ class SqliteCatalogue:
             prepare.identity(connection)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
-        found.append(Finding("fact", "tables", f"{len(schema.tables)} tables take part"))
+        found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
         found.append(Finding("fact", "columns_held", "SQLite drops no column that is captured", DROP_COLUMN))
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))

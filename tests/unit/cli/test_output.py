@@ -63,6 +63,16 @@ def test_a_missing_file_is_exit_code_1_and_is_not_created(
     assert not file.exists()
 
 
+def test_a_clone_of_a_hub_that_is_not_there_is_to_be_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["clone", "http://127.0.0.1:1", str(tmp_path / "new.db")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "[hub_unreachable]" in said and "run the same clone again" in said and "Nothing is lost" not in said
+    )
+
+
 def test_help_is_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     said = capsys.readouterr()

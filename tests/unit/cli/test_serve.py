@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -121,6 +122,22 @@ def test_with_open_it_listens_to_everybody_and_says_so(served: str) -> None:
     url = served.replace("0.0.0.0", "127.0.0.1")
     assert httpx2.get(url + "/ready").status_code == 200
     assert httpx2.post(url + "/sync/clients", json={"replica": "r"}).status_code == 200
+
+
+def test_one_worker_ignores_sighup_and_says_what_can_be_renewed(toml: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "syncline", "serve", str(toml), "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        url = json.loads(process.stdout.readline())["url"]
+        process.send_signal(signal.SIGHUP)
+        assert "--workers 2" in process.stderr.readline()
+        assert httpx2.get(url + "/ready").status_code == 200
+        process.terminate()
+    assert process.returncode == 0
 
 
 def test_a_replica_is_handed_over_on_the_command_line(toml: Path) -> None:

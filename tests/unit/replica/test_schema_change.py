@@ -12,12 +12,14 @@ from syncline.errors import SchemaError, TransportError, UsageError
 from syncline.protocol.body import seal
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Group, Pull, Rejection, Request, SchemaQuery, Snapshot, Verdict
-from syncline.replica import sync
+from syncline.replica import plan, sync, track
 from syncline.replica.conflicts import conflicts
+from syncline.replica.examine import examine
 from syncline.replica.made import missing
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
 from syncline.replica.rejected import rejected, retry
+from syncline.replica.standing import status
 from tests.support.changing import Changing as World
 from tests.support.device import schema_of
 
@@ -384,3 +386,118 @@ def test_l9_a_deleted_parent_that_is_shown_again_has_the_new_columns(world: Worl
     world.pull()
     assert [(row["id"], row["crop"]) for row in world.all("owner")] == [("a", "grass"), ("b", "grass")]
     assert pending_edits(world.device) == {"owner": 1, "thing": 1}
+
+
+# A table that is taken out and put back -------------------------------------------------------------------
+
+TAG = """
+CREATE TABLE tag (id INTEGER PRIMARY KEY, word TEXT);
+INSERT INTO tag VALUES (1, 'red'), (2, 'blue');
+CREATE INDEX tag_word ON tag (word);
+"""
+
+
+def with_tag(world: World) -> int:
+    world.alter(TAG)
+    world.sync()
+    return world.store.numbers()["tag"]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_l2_a_table_that_takes_part_again_is_taken_back_with_what_was_written_meanwhile(
+    world: World, seen: bool
+) -> None:
+    former = with_tag(world)
+    if not seen:
+        world.app.execute("INSERT INTO tag VALUES (8, 'pending')")
+    world.alter("DROP TABLE tag")
+    if seen:
+        world.sync()
+    world.app.execute("INSERT INTO tag VALUES (7, 'written while it was out')")
+    world.app.execute("UPDATE tag SET word = 'mine' WHERE id = 2")
+    world.alter(f"{TAG}; INSERT INTO tag VALUES (3, 'green')")
+    world.sync()
+    number = world.store.numbers()["tag"]
+    assert number != former and "tag_2" not in world.store.numbers()
+    own = [] if seen else [{"id": 8, "word": "pending"}]
+    assert world.all("tag") == [
+        {"id": 1, "word": "red"}, {"id": 2, "word": "blue"}, {"id": 3, "word": "green"},
+        {"id": 7, "word": "written while it was out"}, *own,
+    ]  # fmt: skip
+    (note,) = conflicts(world.store, open_only=False)
+    assert (note.table, note.key, note.sent, note.hub) == ("tag", [2], ["mine"], ["blue"])
+    assert pending_edits(world.device) == {"tag": 1 + len(own)}
+    world.app.execute("INSERT INTO tag VALUES (9, 'as ever')")
+    assert pending_edits(world.device) == {"tag": 2 + len(own)}
+    world.sync()
+    assert pending_edits(world.device) == {}
+    assert [row["id"] for row in world.all("tag")] == [1, 2, 3, 7, *([8] if own else []), 9]
+    indexes = world.app.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'tag'")
+    assert indexes.fetchall() == [("tag_word",)]
+    assert number in {n for (n,) in world.store.rows("SELECT n FROM _sync_index")}
+
+
+def test_l2_a_kill_while_a_table_is_taken_back_leaves_it_out_and_the_next_sync_takes_it(
+    tmp_path: Path,
+) -> None:
+    for countdown in range(10_000):
+        world = World(tmp_path / f"device{countdown}.db")
+        with_tag(world)
+        world.alter("DROP TABLE tag")
+        world.sync()
+        world.app.execute("INSERT INTO tag VALUES (7, 'own')")
+        world.app.execute("UPDATE tag SET word = 'mine' WHERE id = 2")
+        world.alter(TAG)
+        world.store.countdown = countdown
+        crashed = False
+        try:
+            world.pull()
+        except BaseException as error:
+            assert type(error).__name__ == "Crash", error
+            crashed = True
+        world.store.countdown = None
+        if crashed:
+            world.pull()
+        assert [row["word"] for row in world.all("tag")] == ["red", "blue", "own"]
+        assert pending_edits(world.device) == {"tag": 1}
+        assert [note.sent for note in conflicts(world.store, open_only=False)] == [["mine"]]
+        world.close()
+        if not crashed:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_a_table_that_fits_no_longer_is_left_out_said_and_made_one_by_track(world: World) -> None:
+    with_tag(world)
+    world.alter("DROP TABLE tag")
+    world.sync()
+    world.app.execute("INSERT INTO tag VALUES (7, 'own')")
+    world.alter("CREATE TABLE tag (id INTEGER PRIMARY KEY, word TEXT, size INTEGER);"
+                "INSERT INTO tag VALUES (1, 'red', 5)")  # fmt: skip
+    world.sync()
+    assert not {"tag", "tag_2"} & world.store.numbers().keys() and "tag_2" not in plan.tables_in(world.store)
+    (finding,) = (one for one in examine(world.store.path) if one.code == "table_not_made")
+    assert finding.level == "trouble" and "syncline track FILE tag" in finding.remedy
+    assert "lacks the hub's columns size" in finding.sentence
+    assert status(world.store).left_out == ("tag",)
+    world.app.execute("ALTER TABLE tag ADD COLUMN size TEXT")  # fits for a person, not for all values
+    world.sync()
+    assert "tag" not in world.store.numbers()
+    run(track.track(world.store, ["tag"], None, silent), world.peer)
+    assert status(world.store).left_out == () and pending_edits(world.device) == {"tag": 2}
+    world.sync()
+    assert pending_edits(world.device) == {}
+    assert [(row["id"], row["word"]) for row in world.all("tag")] == [(1, "red"), (2, "blue"), (7, "own")]
+
+
+def test_a_table_is_made_once_the_one_that_has_its_name_is_out_of_the_way(world: World) -> None:
+    world.app.execute("CREATE TABLE tag (own TEXT)")
+    world.alter(TAG)
+    world.sync()
+    assert status(world.store).left_out == ("tag",)
+    world.app.execute("ALTER TABLE tag RENAME TO label")
+    assert {one.code for one in examine(world.store.path)} >= {"table_waits"}
+    world.sync()
+    assert [row["word"] for row in world.all("tag")] == ["red", "blue"] and status(world.store).left_out == ()
+    world.app.execute("UPDATE tag SET word = 'pink' WHERE id = 1")
+    assert pending_edits(world.device) == {"tag": 1}
