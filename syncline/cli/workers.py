@@ -28,6 +28,9 @@ from syncline.errors import TransportError
 END_SECONDS = 20.0
 """How long a worker may take to finish what it has begun before it is killed."""
 
+LOOK_SECONDS = 0.1
+"""How often, while a worker starts, it is looked whether all are to end."""
+
 PAUSES = (0.1, 0.5, 2.0, 5.0)
 """Seconds before another start of a worker that did not come up, the last one again and again."""
 
@@ -50,20 +53,23 @@ class Workers:
         self._command = [*command, "--fd", str(listening.fileno())]
         self._listening = listening
         self._places = [Place() for _ in range(count)]
-        self._caught: list[int] = []
+        self._caught: set[int] = set()
 
     def run(self, announce: Callable[[dict[str, Any]], None]) -> None:
         """Keep the workers running until SIGTERM or SIGINT. For the main thread.
 
-        `announce` is called once all of them answer. Raises TransportError if one does not come up."""
+        `announce` is called once all of them answer. Raises TransportError if one does not come up, unless
+        it was told to end meanwhile."""
         waking, wake = socket.socketpair()
         waking.setblocking(False)
         wake.setblocking(False)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
-            signal.signal(number, lambda caught, _: self._caught.append(caught))
+            signal.signal(number, lambda caught, _: self._caught.add(caught))
         try:
-            announce(self._start_all())
+            said = self._start_all()
+            if said is not None:
+                announce(said)
             while not self._ended():
                 self._look_after()
                 select.select([waking], [], [], self._until_due())
@@ -72,10 +78,13 @@ class Workers:
             self._end_all()
             signal.set_wakeup_fd(-1)
 
-    def _start_all(self) -> dict[str, Any]:
+    def _start_all(self) -> dict[str, Any] | None:
+        """What the first one says; None if a signal to end came first."""
         for place in self._places:
             place.process = self._start()
-        lines = [_first_line(place.process) for place in self._places if place.process is not None]
+        lines = [self._first_line(place.process) for place in self._places if place.process is not None]
+        if self._is_ending():
+            return None
         if not all(lines):
             raise TransportError(
                 "a worker did not come up", code="server_not_started", remedy="See what it said above."
@@ -84,12 +93,21 @@ class Workers:
         return said
 
     def _ended(self) -> bool:
-        caught, self._caught = self._caught, []
-        if signal.SIGTERM in caught or signal.SIGINT in caught:
-            return True
-        if signal.SIGHUP in caught:
+        if signal.SIGHUP in self._caught and not self._is_ending():
+            self._caught.discard(signal.SIGHUP)
             self._renew()
-        return False
+        return self._is_ending()
+
+    def _is_ending(self) -> bool:
+        return signal.SIGTERM in self._caught or signal.SIGINT in self._caught
+
+    def _first_line(self, process: subprocess.Popen[str]) -> str:
+        """What a worker says when it answers requests; empty if it ended before, or if all are to end."""
+        assert process.stdout is not None
+        while not self._is_ending():
+            if select.select([process.stdout], [], [], LOOK_SECONDS)[0]:
+                return process.stdout.readline()
+        return ""
 
     def _look_after(self) -> None:
         """Start another worker for each that has ended."""
@@ -104,11 +122,10 @@ class Workers:
 
     def _fill(self, place: Place) -> bool:
         process = self._start()
-        if _first_line(process):
+        if self._first_line(process):
             place.process, place.failures, place.due = process, 0, 0.0
             return True
-        process.wait()
-        _close(process)
+        _end(process)
         place.due = time.monotonic() + PAUSES[min(place.failures, len(PAUSES) - 1)]
         place.failures += 1
         return False
@@ -117,6 +134,8 @@ class Workers:
         for place in self._places:
             before = place.process
             if not self._fill(place):
+                if self._is_ending():
+                    return
                 output.message("a new worker did not come up; the old ones stay")
                 return
             if before is not None:
@@ -151,12 +170,6 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="syncline parent", daemon=True).start()
-
-
-def _first_line(process: subprocess.Popen[str]) -> str:
-    """What a worker says when it answers requests; empty if it ended before."""
-    assert process.stdout is not None
-    return process.stdout.readline()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

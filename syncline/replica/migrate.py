@@ -19,6 +19,7 @@ import msgspec
 from syncline.errors import StoreBusy
 from syncline.model.evolution import TableChange
 from syncline.model.schema import Schema, to_plain
+from syncline.model.values import Value
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Group, SnapshotPage
 from syncline.replica import capture
@@ -256,20 +257,31 @@ def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
             store.execute(f"ALTER TABLE {t.log} ADD COLUMN {name}")
             if name in t.masks:
                 store.execute(f"UPDATE {t.log} SET {name} = 0 WHERE op = 'U'")
-    for number in change.added:
-        default = constant(table.values[number].default)
-        if default is not None:  # a deleted row may have to be shown once more
-            store.execute(f"UPDATE {t.log} SET o{number} = {default} WHERE op IN ('D', 'M')")
-    _widen_parked(work, t, change.added)
+    given = _given(work, t, change.added)
+    for number, value in given.items():  # a deleted row may have to be shown once more
+        store.execute(f"UPDATE {t.log} SET o{number} = ? WHERE op IN ('D', 'M')", (value,))
+    _widen_parked(work, t, given)
 
 
-def _widen_parked(work: Work, t: Statements, added: Sequence[int]) -> None:
+def _given(work: Work, t: Statements, added: Sequence[int]) -> dict[int, Value]:
+    """What rows that are not in the table have in new columns: the default that the column has in this file,
+    which is not the centre's if the application made it; where it may not be without a value, one that says
+    nothing."""
+    own = {name: rest for _, name, *rest in work.store.rows(f"PRAGMA table_info({t.name})")}
+    found: dict[int, Value] = {}
+    for number in added:
+        declared, not_null, default, *_ = own[t.table.values[number].name]
+        found[number] = work.store.value(f"SELECT {constant(default) or 'NULL'}")
+        if not_null and found[number] is None:
+            found[number] = work.store.value(f"SELECT {neutral(declared)}")
+    return found
+
+
+def _widen_parked(work: Work, t: Statements, defaults: dict[int, Value]) -> None:
     """Hidden rows have the new columns too, with what a new row has there."""
-    rows = work.store.rows("SELECT key, image FROM _sync_parked WHERE n = ?", (t.n,))
-    if not rows or not added:
+    if not defaults:
         return
-    defaults = {i: work.store.value(f"SELECT {constant(t.table.values[i].default) or 'NULL'}") for i in added}
-    for key, body in rows:
+    for key, body in work.store.rows("SELECT key, image FROM _sync_parked WHERE n = ?", (t.n,)):
         image = dict(zip(*unpack(body), strict=True)) | defaults
         packed = pack([list(image), list(image.values())])
         work.store.execute("UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (packed, t.n, key))

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,8 @@ def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None
     main thread.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    with _ending_quietly():
-        _server(app, lambda: announce(url_of(listening))).run(sockets=[listening])
+    with _ending_quietly() as caught:
+        _server(app, lambda: announce(url_of(listening)), caught).run(sockets=[listening])
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         started = threading.Event()
-        server = _server(app, started.set)
+        server = _server(app, started.set, ())
         thread = threading.Thread(target=server.run, args=([listening],), name="syncline server", daemon=True)
         thread.start()
         try:
@@ -59,11 +59,16 @@ def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
 
 
 @contextmanager
-def _ending_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that ended it once more when it is done; that must not kill us."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+def _ending_quietly() -> Iterator[Sequence[int]]:
+    """Gives the signals that came while uvicorn did not listen for them: before it has begun to, and the one
+    that ended it, which it raises once more when it is done; that must not kill us."""
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda which, _: caught.append(which))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        yield
+        yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -75,12 +80,14 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
+def _server(app: ASGIApp, started: Callable[[], None], caught: Sequence[int]) -> uvicorn.Server:
+    """`caught`: if anything is in it when the server has started, the server ends."""
     import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self.should_exit = self.should_exit or bool(caught)
             if not self.should_exit:
                 started()
 

@@ -421,3 +421,40 @@ def test_a_signal_ends_the_server_in_good_order(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.stdout.readline() == "ended\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["__init__", "run", "serve", "startup", "main_loop"])
+def test_a_signal_that_comes_while_the_server_starts_ends_it(moment: str, number: signal.Signals) -> None:
+    """It comes just before uvicorn does this step; in the first three, before it listens for signals."""
+    early = f"""
+import os, uvicorn
+step = uvicorn.Server.{moment}
+def interrupted(*arguments, **named):
+    os.kill(os.getpid(), {int(number)})
+    return step(*arguments, **named)
+uvicorn.Server.{moment} = interrupted
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", early + SERVER], stdout=subprocess.PIPE, text=True, timeout=20, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["ended"]
+    assert done.returncode == 0
+
+
+WORKERS = """
+import os, signal, socket, sys, threading
+from syncline.cli.workers import Workers
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    Workers([sys.executable, "-c", "import time; time.sleep(60)"], listening, 2).run(print)
+print("ended", flush=True)
+"""
+
+
+def test_a_signal_ends_workers_that_have_not_come_up() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORKERS], stdout=subprocess.PIPE, text=True, timeout=20, check=False
+    )
+    assert (done.stdout, done.returncode) == ("ended\n", 0)

@@ -79,3 +79,42 @@ def test_l4_a_table_that_was_rebuilt_beside_itself_is_sent_anew(world: World) ->
     later = world.now()
     world.run("UPDATE t SET b = 'c' WHERE id = 2")
     assert world.since(later)["t"] == {(2,): {"b"}}
+
+
+CHAINS = {
+    "one column": ["a>c", "c>d", "d>e"],
+    "back": ["a>c", "c>a", "a>c"],
+    "another takes its name": ["a>c", "b>a", "a>b"],
+    "trade": ["a>c", "c>x b>c x>b", "b>k"],
+    "trade twice": ["a>x b>a x>b", "a>x b>a x>b", "a>c"],
+    "case": ["a>A", "A>c", "c>C"],
+    "key": ["id>key", "key>k a>id", "k>key"],
+    "table": ["t>u", "u>v a>c", "c>d", "v>t", "d>e"],
+}
+"""Renames from one `prepare` to the next, of columns and of the table."""
+
+
+@pytest.mark.parametrize("other_process", [False, True])
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_names_that_change_again_and_again_keep_their_numbers(
+    world: World, chain: list[str], other_process: bool
+) -> None:
+    table, numbers = "t", {c.name: c.number for c in world.schema.table("t").columns}
+    start, n = world.now(), world.schema.number_of("t")
+    for step in chain:
+        for former, *_, present in (part.split(">") for part in step.split()):
+            if former == table:
+                world.run(f"ALTER TABLE {table} RENAME TO {present}")
+                table = present
+            else:
+                world.run(f"ALTER TABLE {table} RENAME COLUMN {former} TO {present}")
+                numbers[present] = numbers.pop(former)
+        if other_process:
+            world.database.close()
+            world.database = world.centre.open()
+        catalogue = world.database.catalogue
+        catalogue.prepare(catalogue.reflect(None))
+        world.schema = catalogue.load()
+        assert world.schema.number_of(table) == n
+        assert {c.name: c.number for c in world.schema.table(table).columns} == numbers
+    assert world.since(start) == {}

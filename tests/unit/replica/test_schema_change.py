@@ -501,3 +501,45 @@ def test_a_table_is_made_once_the_one_that_has_its_name_is_out_of_the_way(world:
     assert [row["word"] for row in world.all("tag")] == ["red", "blue"] and status(world.store).left_out == ()
     world.app.execute("UPDATE tag SET word = 'pink' WHERE id = 1")
     assert pending_edits(world.device) == {"tag": 1}
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["deleted here", "hidden"])
+@pytest.mark.parametrize(("own", "shown"), [("INTEGER NOT NULL DEFAULT 3", 3), ("INT DEFAULT (-4)", -4)])
+@pytest.mark.parametrize("centre", ["INTEGER", "INTEGER NOT NULL DEFAULT 5"])
+def test_l9_a_parent_that_is_shown_again_has_what_this_file_asks_of_a_column(
+    world: World, centre: str, own: str, shown: int, hidden: bool
+) -> None:
+    """The application had the column before the centre, which may ask less of it."""
+    world.app.execute("DELETE FROM thing WHERE owner = 'b'")
+    if hidden:
+        world.app.execute("UPDATE owner SET name = 'mine' WHERE id = 'b'")
+        world.peer.news.append([Group(world.peer.schema.number_of("owner"), "D", [], [["b"]])])
+        world.pull()
+    else:
+        world.app.execute("DELETE FROM owner WHERE id = 'b'")
+    world.app.execute(f"ALTER TABLE owner ADD COLUMN size {own}")
+    world.alter(
+        f"ALTER TABLE owner ADD COLUMN size {centre}; INSERT INTO thing VALUES (9, 'b', 'nine', NULL);"
+        "UPDATE owner SET size = 7"
+    )
+    if hidden:
+        world.peer.rows["owner"].pop()
+    world.peer.news.append([world.peer.group(world.peer.schema.table("thing"))])
+    world.pull()
+    assert [(row["id"], row["size"]) for row in world.all("owner")] == [("a", 7), ("b", shown)]
+    assert pending_edits(world.device) == {"owner": 1, "thing": 1}
+
+
+def test_a_column_without_a_default_that_the_application_requires_gets_a_value_that_says_nothing(
+    world: World,
+) -> None:
+    world.app.execute("ALTER TABLE owner ADD COLUMN size TEXT NOT NULL DEFAULT 'x'")
+    world.app.execute("PRAGMA writable_schema = ON")
+    world.app.execute("UPDATE sqlite_master SET sql = replace(sql, ?, '')", (" DEFAULT 'x'",))
+    world.app.execute("PRAGMA writable_schema = RESET")
+    world.app.execute("DELETE FROM thing WHERE owner = 'b'")
+    world.app.execute("DELETE FROM owner WHERE id = 'b'")
+    world.alter("ALTER TABLE owner ADD COLUMN size TEXT; UPDATE owner SET size = 'seven'")
+    world.write("INSERT INTO thing VALUES (9, 'b', 'nine', NULL)", "thing")
+    world.pull()
+    assert [(row["id"], row["size"]) for row in world.all("owner")] == [("a", "seven"), ("b", "")]
