@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from syncline.errors import (
     Forbidden,
     Malformed,
+    NotPrepared,
     ReplicaOfAnother,
     ReplicaRevoked,
     SynclineError,
     UnknownReplica,
 )
 from syncline.hub.central import Central
-from syncline.hub.contract import Client, ReadTransaction, WriteTransaction
+from syncline.hub.contract import Client, Outdated, ReadTransaction, WriteTransaction
 from syncline.model.actor import Actor
 from syncline.protocol import messages as m
 from syncline.protocol.routes import BY_REQUEST, Route
@@ -110,6 +111,8 @@ class Gate:
         _check_role(route, caller, request)
         try:
             response = handler(caller, request)
+        except (Outdated, NotPrepared):  # to be asked again, once what is kept in memory was looked up anew
+            raise
         except SynclineError:
             if route.who != "anyone":
                 caller.look()  # whoever may not ask is told that, whatever else is wrong
