@@ -18,7 +18,7 @@ import pytest
 
 import syncline
 from syncline import Hub, Table
-from syncline.errors import SynclineError, WatermarkRefused
+from syncline.errors import ProtocolError, SynclineError
 
 RULES = {"counter": Table(merge={"total": "sum"})}
 ATTEMPTS = 8
@@ -218,14 +218,13 @@ def test_what_another_process_prepares_is_noticed_by_the_next_request(postgres_u
         new.close()
 
 
-def test_a_hub_removed_and_made_anew_by_another_process_refuses_the_old_watermarks(
-    postgres_url: str, toml: Path
-) -> None:
+def test_a_hub_removed_and_made_anew_by_another_process_is_another_hub(postgres_url: str, toml: Path) -> None:
     with Hub(postgres_url) as long_running, Hub(postgres_url) as other:
         with syncline.clone(long_running, toml.parent / "device.db") as device:
             with psycopg.connect(postgres_url) as connection:
                 connection.execute("DROP SCHEMA syncline CASCADE")
             other.init()
-            with pytest.raises(WatermarkRefused):
+            with pytest.raises(ProtocolError) as refused:
                 device.sync()
+            assert refused.value.code == "other_hub"
         long_running.ready()
