@@ -65,6 +65,8 @@ def brought(parts: Sequence[Part], sent: Schema, present: Schema) -> Brought:
     for part in parts:
         table = present.by_number.get(part.table)
         if table is None:
+            if part.op == "-":  # made and removed again by the same device: nobody has anything to decide
+                continue
             name = sent.by_number[part.table].name
             unplaced += [_gone_table(part.table, key, name) for key in part.keys]
             continue
