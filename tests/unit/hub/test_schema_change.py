@@ -120,6 +120,7 @@ def test_edits_of_a_table_that_is_gone_are_refused(desk: Desk) -> None:
     phone = desk.device("phone")
     changed(desk, "DROP TABLE barn")
     phone.insert("barn", 1, "red")
+    phone.delete("barn", 2, op="-")  # made and removed again
     phone.update("farm", [1], {"size": 9})
     verdict = phone.push()
     assert [(found.key, found.code) for found in verdict.rejected] == [([1], "table_dropped")]

@@ -106,18 +106,6 @@ def test_l2_edits_of_a_dropped_table_are_kept(world: World) -> None:
     assert len(world.all("thing")) == 3 and list(world.store.numbers()) == ["owner"]
 
 
-@pytest.mark.parametrize("pushed", [True, False])
-def test_a_row_made_and_removed_again_is_no_edit_of_a_dropped_table(world: World, pushed: bool) -> None:
-    world.app.execute("INSERT INTO thing VALUES (9, 'b', 'nine', 'new')")
-    world.app.execute("DELETE FROM thing WHERE id = 9")
-    world.alter("DROP TABLE thing")
-    if pushed:
-        world.sync()
-    else:
-        world.pull()
-    assert rejected(world.device) == [] and pending_edits(world.device) == {}
-
-
 def test_l2_a_verdict_of_a_new_schema_is_taken_in_with_it(world: World) -> None:
     world.app.execute("UPDATE thing SET note = 'mine' WHERE id = 1")
     world.alter("ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = id")
