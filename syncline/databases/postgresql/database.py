@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -127,16 +128,19 @@ class PostgresCatalogue:
         """DDL in one transaction, which never makes others wait for long: a lock that is not free within
         DDL_PATIENCE ends it, what it holds is given back, and it is tried again. That is less than the
         second after which PostgreSQL looks for deadlocks, so no other program is the victim of one."""
-        end = time.monotonic() + min(DDL_SECONDS, self._tuning.lock_timeout)
+        end, waits = math.inf, self._tuning.lock_timeout
         while True:
             try:
                 with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-                    session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
+                    session.wait_for_locks(waits)
+                    session.script(queries("prepare.sql")["lock"])  # among hubs alone
+                    end = min(end, time.monotonic() + DDL_SECONDS)
+                    session.wait_for_locks(min(DDL_PATIENCE, waits))
                     return work(session)
             except Outdated:
                 raise
             except Conflict:
-                if time.monotonic() > end:
+                if end == math.inf or time.monotonic() > end:
                     raise
                 time.sleep(random.uniform(1, 3) * DDL_PATIENCE)
 
