@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from msgspec import Raw
 from starlette.applications import Starlette
 from starlette.authentication import AuthenticationError
 from starlette.exceptions import HTTPException
@@ -27,12 +26,12 @@ from syncline.model.actor import ANYONE
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import codec, filebody
 from syncline.protocol import messages as m
-from syncline.protocol.body import seal
 from syncline.protocol.negotiation import Form
 from syncline.protocol.routes import PLAIN, ROUTES
 from syncline.server import Snapshots, create_app, serving
 from syncline.transports.http import HttpTransport
 from syncline.transports.open import clone_over
+from tests.support.requests import requests_of
 
 USERS = {"ann-token": Actor("ann"), "bob-token": Actor("bob"), "root-token": Actor("root", operator=True)}
 MINE, LOCKED, UNKNOWN = "mine", "locked", "unheard"
@@ -82,30 +81,6 @@ def url(hub: syncline.Hub, tmp_path: Path) -> Iterator[str]:
     with serving(create_app(hub, authenticate=bearer, snapshots=snapshots)) as url:
         yield url
         snapshots.wait()
-
-
-def requests_of(hub: syncline.Hub, replica: str) -> dict[type, m.Request]:
-    schema = hub.schema.fingerprint
-    with hub.database.read(UNBOUNDED) as transaction:
-        mark = hub._central.mint(transaction.log.now(), UNBOUNDED, replica)
-    body, digest = seal([])
-    found: list[m.Request] = [
-        m.Register(replica),
-        m.SchemaQuery(replica),
-        m.Pull(mark, 10, replica, schema),
-        m.Push(replica, 1, schema, [mark], digest, Raw(body)),
-        m.BeginPush(replica, 1, schema, [mark], digest, 1, 1),
-        m.PushChunk(replica, 2, 1, digest, digest, Raw(body)),
-        m.PreparePush(replica, 2, schema, digest),
-        m.CommitPush(replica, 2, schema, digest),
-        m.ForgetPush(replica, 2),
-        m.Snapshot(replica, schema),
-        m.Verify(replica, schema, mark),
-        m.StateQuery(replica),
-        m.ConflictsQuery(replica),
-        m.Resolve(1, "sent", None, replica),
-    ]
-    return {type(request): request for request in found}
 
 
 def sent(url: str, method: str, path: str, token: str | None, **rest: Any) -> tuple[int, str]:

@@ -32,6 +32,7 @@ from syncline.protocol import messages as m
 from syncline.protocol import routes
 from syncline.protocol.body import seal
 from syncline.protocol.routes import ROUTES
+from tests.support.requests import requests_of
 from tests.unit.hub.desk import Desk
 
 ANN, BOB, ROOT = Actor("ann"), Actor("bob"), Actor("root", operator=True)
@@ -48,32 +49,6 @@ def desk() -> Iterator[Desk]:
     desk.hub.revoke(LOCKED)
     yield desk
     desk.hub.close()
-
-
-def requests_of(desk: Desk, replica: str | None) -> dict[type, m.Request]:
-    """A sound request of every kind, as far as the gate is concerned, in the name of a replica."""
-    schema = desk.hub.schema.fingerprint
-    named: Any = replica
-    with desk.database.read(UNBOUNDED) as transaction:
-        mark = desk.hub._central.mint(transaction.log.now(), UNBOUNDED, named or "")
-    body, digest = seal([])
-    found: list[m.Request] = [
-        m.Register(named),
-        m.SchemaQuery(replica),
-        m.Pull(mark, 10, named, schema),
-        m.Push(named, 1, schema, [mark], digest, Raw(body)),
-        m.BeginPush(named, 2, schema, [mark], digest, 1, 1),
-        m.PushChunk(named, 2, 1, digest, digest, Raw(body)),
-        m.PreparePush(named, 2, schema, digest),
-        m.CommitPush(named, 2, schema, digest),
-        m.ForgetPush(named, 2),
-        m.Snapshot(named, schema),
-        m.Verify(named, schema, mark),
-        m.StateQuery(named),
-        m.ConflictsQuery(replica),
-        m.Resolve(1, "sent", None, replica),
-    ]
-    return {type(request): request for request in found}
 
 
 def outcome(desk: Desk, actor: Actor, request: m.Request) -> type[SynclineError] | None:
@@ -100,7 +75,7 @@ def test_every_route_says_who_may_use_it_and_every_request_has_one() -> None:
 def test_a_replica_is_answered_to_whoever_registered_it_and_to_nobody_else(
     desk: Desk, kind: type[m.Request]
 ) -> None:
-    request = requests_of(desk, MINE)[kind]
+    request = requests_of(desk.hub, MINE)[kind]
     assert outcome(desk, BOB, request) is ReplicaOfAnother
     assert outcome(desk, ANYONE, request) is ReplicaOfAnother
     assert outcome(desk, Actor("ann", tenant="other"), request) is ReplicaOfAnother
@@ -109,7 +84,7 @@ def test_a_replica_is_answered_to_whoever_registered_it_and_to_nobody_else(
 
 @KIND
 def test_a_revoked_replica_gets_nothing_whoever_asks(desk: Desk, kind: type[m.Request]) -> None:
-    request = requests_of(desk, LOCKED)[kind]
+    request = requests_of(desk.hub, LOCKED)[kind]
     assert outcome(desk, ANN, request) is ReplicaRevoked
     assert outcome(desk, ROOT, request) is ReplicaRevoked
     assert outcome(desk, BOB, request) is ReplicaOfAnother
@@ -119,18 +94,18 @@ def test_a_revoked_replica_gets_nothing_whoever_asks(desk: Desk, kind: type[m.Re
 
 @KIND
 def test_an_unknown_replica_registers_and_gets_nothing_before(desk: Desk, kind: type[m.Request]) -> None:
-    request = requests_of(desk, UNKNOWN)[kind]
+    request = requests_of(desk.hub, UNKNOWN)[kind]
     assert outcome(desk, ANN, request) is (None if kind is m.Register else UnknownReplica)
 
 
 @KIND
 def test_an_operator_asks_in_any_name(desk: Desk, kind: type[m.Request]) -> None:
-    assert outcome(desk, ROOT, requests_of(desk, MINE)[kind]) is None
+    assert outcome(desk, ROOT, requests_of(desk.hub, MINE)[kind]) is None
 
 
 @pytest.mark.parametrize("kind", [m.SchemaQuery, m.ConflictsQuery, m.Resolve], ids=lambda kind: kind.__name__)
 def test_what_names_no_replica_is_for_operators(desk: Desk, kind: type[m.Request]) -> None:
-    request = requests_of(desk, None)[kind]
+    request = requests_of(desk.hub, None)[kind]
     for actor in (ANN, ANYONE):
         with pytest.raises(Forbidden) as caught:
             desk.hub.handle(actor, request)
@@ -182,7 +157,7 @@ def test_handlers_have_no_other_way_to_the_database_than_their_caller(module: An
 
 def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
     desk.hub.handle(BOB, m.Register("bobs"))
-    own, others = requests_of(desk, MINE), requests_of(desk, "bobs")
+    own, others = requests_of(desk.hub, MINE), requests_of(desk.hub, "bobs")
     push = msgspec.structs.replace(own[m.Push], pull=others[m.Pull])
     with pytest.raises(Malformed, match="own replica"):
         desk.hub.handle(ANN, push)
@@ -330,5 +305,5 @@ def test_l10_what_cannot_be_kept_within_a_scope_is_not_answered(desk: Desk, kind
     """Neither database filters rows: an actor who may not have all of them gets none."""
     narrow = replace(ANN, scope=Scope(()))
     with pytest.raises(ScopeUnsupported) as caught:
-        desk.hub.handle(narrow, requests_of(desk, MINE)[kind])
+        desk.hub.handle(narrow, requests_of(desk.hub, MINE)[kind])
     assert caught.value.code == "scope_unsupported"

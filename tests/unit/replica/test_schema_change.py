@@ -142,6 +142,19 @@ INSERT INTO tag VALUES (1, 'red');
 """
 
 
+def crashes(world: World, countdown: int) -> bool:
+    """Whether a pull is ended by a kill before its statement of this number."""
+    world.store.countdown = countdown
+    try:
+        world.pull()
+    except BaseException as error:
+        assert type(error).__name__ == "Crash", error
+        return True
+    finally:
+        world.store.countdown = None
+    return False
+
+
 def test_l2_a_kill_at_any_statement_leaves_the_old_state_and_the_next_sync_does_it_again(
     tmp_path: Path,
 ) -> None:
@@ -149,14 +162,7 @@ def test_l2_a_kill_at_any_statement_leaves_the_old_state_and_the_next_sync_does_
         world = World(tmp_path / f"device{countdown}.db")
         world.app.execute("UPDATE thing SET note = 'mine', title = 'uno' WHERE id = 1")
         world.alter(CHANGES)
-        world.store.countdown = countdown
-        crashed = False
-        try:
-            world.pull()
-        except BaseException as error:
-            assert type(error).__name__ == "Crash", error
-            crashed = True
-        world.store.countdown = None
+        crashed = crashes(world, countdown)
         if crashed:
             names = [row[1] for row in world.app.execute("PRAGMA table_info(thing)")]
             state = world.store.state().fingerprint == world.peer.schema.fingerprint
@@ -448,14 +454,7 @@ def test_l2_a_kill_while_a_table_is_taken_back_leaves_it_out_and_the_next_sync_t
         world.app.execute("INSERT INTO tag VALUES (7, 'own')")
         world.app.execute("UPDATE tag SET word = 'mine' WHERE id = 2")
         world.alter(TAG)
-        world.store.countdown = countdown
-        crashed = False
-        try:
-            world.pull()
-        except BaseException as error:
-            assert type(error).__name__ == "Crash", error
-            crashed = True
-        world.store.countdown = None
+        crashed = crashes(world, countdown)
         if crashed:
             world.pull()
         assert [row["word"] for row in world.all("tag")] == ["red", "blue", "own"]
