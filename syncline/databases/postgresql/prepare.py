@@ -196,14 +196,19 @@ class Planner:
         elif shape.n in self._astray:
             self._plan.statements += strays.move(shape)
             self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
-        taken = self._names_taken(line, ground) if line is not None and self._former.is_here else ()
+        if line is not None and self._former.is_here:
+            self._send_anew(shape, line, ground)
+
+    def _send_anew(self, shape: Shape, line: Tracked, ground: Ground) -> None:
+        """Rows whose entries do not say what changed in them, because names or labels did."""
+        taken = self._names_taken(line, ground)
         if taken:
             self._plan.statements.append(strays.touch_since(shape, ground.relid, taken))
             self._plan.notes.append(
                 f"a name of a column of {shape.name} is another column's now: rows written since are sent"
                 " anew, because their changes were told apart by names"
             )
-        if line is not None and self._former.is_here and _is_relabelled(line, ground):
+        if _is_relabelled(line, ground):
             self._plan.statements.append(strays.touch(shape, shape.name))
             self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
 

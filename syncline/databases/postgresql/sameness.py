@@ -74,7 +74,7 @@ def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:
 def misnamed(session: Session, shapes: Sequence[Shape]) -> set[str]:
     """Names of those tables that are, or of which a column is, not what this name was recorded for."""
     found = session.run(queries("prepare.sql")["named"], [shape.n for shape in shapes])
-    present = {n: (schema, name, numbers, names) for n, schema, name, numbers, names in found}
+    present = {n: tuple(rest) for n, *rest in found}
     return {shape.table.name for shape in shapes if not _is_named(shape.table, present.get(shape.n))}
 
 
