@@ -4,6 +4,7 @@
     python3 run.py demo             a hub, three devices, a network that fails: watch them agree
     python3 run.py test [ARGS]      every test; ARGS go to pytest
     python3 run.py bench [ARGS]     the measurements; ARGS go to the benchmark
+    python3 run.py lines            how much there is of each database's adapter, in lines of code
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays;
                                     with --world schema, histories in which the tables change
     python3 run.py lint             format, lint, types, import layers: what is checked without running it
@@ -147,6 +148,12 @@ def bench(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "bench", *arguments)
 
 
+def lines(arguments: Arguments) -> int:
+    if arguments:
+        raise Stop("lines takes no arguments")
+    return call(BIN / "python", "-m", "bench.lines")
+
+
 def simulate(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "syncline.testing.simulate", *arguments)
 
@@ -197,7 +204,7 @@ def lock(arguments: Arguments) -> int:
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
-    verb.__name__: verb for verb in (demo, test, bench, simulate, lint, check, docs, protocol, lock)
+    verb.__name__: verb for verb in (demo, test, bench, lines, simulate, lint, check, docs, protocol, lock)
 }
 
 
