@@ -17,10 +17,10 @@ from dataclasses import replace
 
 import psycopg
 
+from syncline.databases.base.order import Order
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.order import Order
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session

@@ -52,12 +52,12 @@ def _lines(*columns: Iterable[str]) -> bytes:
 def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:
     """One column; NULL is \\N and a backslash escapes."""
     full = None not in values
-    if codec.stage == "text":
+    if codec.is_text:
         joined = "".join(values if full else filter(None, values))  # type: ignore[arg-type]
         if any(character in joined for character in "\\\n\r\t"):
             return ["\\N" if value is None else _escaped(str(value)) for value in values]
         return values if full else ["\\N" if value is None else value for value in values]  # type: ignore
-    spell = _hex if codec.stage == "bytea" else str
+    spell = _hex if codec.storage == "blob" else str
     return list(map(spell, values)) if full else ["\\N" if v is None else spell(v) for v in values]
 
 

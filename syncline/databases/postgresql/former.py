@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import psycopg
 
+from syncline.databases.base.codec import mend_floats
 from syncline.databases.postgresql.given import arrays, given
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.position import Snapshot
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, literal
-from syncline.databases.postgresql.types import mend_floats
 from syncline.hub.contract import Former, Key, Told, former_of
 from syncline.model.masks import join_mask
 

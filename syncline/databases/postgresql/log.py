@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from syncline.databases.base.codec import mend_floats
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of
-from syncline.databases.postgresql.types import mend_floats
 from syncline.hub.contract import Key, LogPage, present_columns
 from syncline.model.masks import join_mask
 

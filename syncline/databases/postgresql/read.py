@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from syncline.databases.base.codec import mend_floats
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.given import arrays, given
@@ -18,7 +19,6 @@ from syncline.databases.postgresql.sameness import misnamed
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
-from syncline.databases.postgresql.types import mend_floats
 from syncline.hub.contract import (
     Floor,
     Former,

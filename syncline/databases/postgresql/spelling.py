@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from syncline.databases.postgresql.types import HEADER, UUID, scale_of
+from syncline.databases.base.codec import UUID
+from syncline.databases.postgresql.types import HEADER, scale_of
 
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{0,5}[1-9])?"

@@ -28,7 +28,7 @@ def json_source(codecs: Sequence[Codec], arity: int) -> str:
     for index, codec in enumerate(codecs):
         text = f"v->>{index + 2}"
         columns.append(
-            f"{text if codec.stage == 'text' else f'({text})::{codec.stage}'} AS {staged_name(index, arity)}"
+            f"{text if codec.is_text else f'({text})::{codec.stage}'} AS {staged_name(index, arity)}"
         )
     return f"(SELECT {', '.join(columns)} FROM jsonb_array_elements($1::jsonb) AS e(v)) AS s"
 
@@ -222,7 +222,7 @@ def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
     conditions = [f"t.{shape.key_names[0]} IS NULL"]
     for position, number in enumerate(columns):
         codec, name = shape.values[number], shape.value_names[number]
-        collation = ' COLLATE "C"' if codec.stage == "text" else ""
+        collation = ' COLLATE "C"' if codec.is_text else ""
         staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
         conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
     return (

@@ -7,19 +7,14 @@ that PostgreSQL does not take fails in the cast, and the row is isolated. See `d
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from syncline.databases.base.codec import Codec as PortableCodec
+from syncline.databases.base.codec import Storage, kinds_of
 from syncline.model.schema import ColumnSchema
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
-
-NoneType = type(None)
-UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-"""The one spelling of a uuid, as a regular expression."""
-
-is_uuid = re.compile(UUID).fullmatch
 
 HEADER = 4
 """What PostgreSQL adds to the length or precision in a type's modifier."""
@@ -30,6 +25,7 @@ _RANGES = {
     "bigint": (INTEGER_MIN, INTEGER_MAX),
     "boolean": (0, 1),
 }
+_STAGES: dict[Storage, str] = {"integer": "bigint", "float": "float8", "text": "text", "blob": "bytea"}
 _COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
 """Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
 
@@ -38,33 +34,13 @@ _FREE_TEXT = frozenset(["text", "character varying"])
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(PortableCodec):
     """How one column's values pass between the portable form and PostgreSQL."""
 
-    kind: str
-    central: str
-    stage: str
-    _read: str
-    _write: str
-    kinds: frozenset[type]
-    bounds: tuple[int, int] | None = None
-    spelled: bool = field(default=False)
-    """Whether two texts may mean one central value, so that what was sent must be compared with what is."""
-
-    def read(self, expression: str) -> str:
-        return self._read.replace("?", expression)
-
-    def write(self, expression: str) -> str:
-        return self._write.replace("?", expression)
-
     @property
-    def is_float(self) -> bool:
-        return self.stage == "float8"
-
-    @property
-    def asks_server(self) -> bool:
-        """Whether only the server can tell a good key value, in its one spelling, from another."""
-        return self.spelled and self.stage == "text" and self.kind != "uuid"
+    def stage(self) -> str:
+        """The type of a staged value."""
+        return _STAGES[self.storage]
 
     def identical(self, central: str, staged: str) -> str:
         """The condition that a column holds exactly the staged value, where equality is not enough."""
@@ -74,40 +50,11 @@ class Codec:
             return f'({self.read(central)}) = {staged} COLLATE "C"'
         return ""
 
-    def fault(self, value: Value, *, key: bool = False) -> str | None:
-        """Why this value cannot be written, as far as it shows without the server; None if it does not."""
-        if type(value) not in self.kinds:
-            return f"{_class_name(value)} where {self.kind} belongs"
-        if self.bounds is not None and isinstance(value, int):
-            low, high = self.bounds
-            return None if low <= value <= high else f"{value} is outside {low} to {high}"
-        if self.is_float and isinstance(value, str):
-            return None if value == "NaN" else f"the text {value[:50]!r} where float belongs"
-        if isinstance(value, str):
-            if key and self.kind == "uuid" and not is_uuid(value):
-                return f"{value[:50]!r} is not a uuid in lower-case hexadecimal with hyphens"
-            return _text_fault(value)
-        return None
-
-    def flawless(self, values: Sequence[Value], *, key: bool = False) -> bool:
-        """Whether certainly no value has a fault; quick, for whole columns."""
-        kinds = set(map(type, values))
-        if not kinds <= self.kinds or (self.is_float and str in kinds):
-            return False
-        if self.bounds is not None:
-            numbers: Any = values if NoneType not in kinds else [v for v in values if v is not None]
-            return not numbers or (self.bounds[0] <= min(numbers) and max(numbers) <= self.bounds[1])
-        if self.stage != "text":
-            return True
-        if key and self.kind == "uuid":
-            return all(map(is_uuid, values))  # type: ignore[arg-type]
-        return _text_fault("".join(filter(None, values))) is None  # type: ignore[arg-type]
-
     def spell(self, values: Sequence[Value]) -> list[str | None]:
         """The texts that PostgreSQL reads as these values."""
-        if self.stage == "text":
+        if self.is_text:
             return list(values)  # type: ignore[arg-type]
-        spell = _SPELL[self.stage]
+        spell = _SPELL[self.storage]
         return [None if value is None else spell(value) for value in values]
 
 
@@ -119,22 +66,7 @@ def _float_text(value: Any) -> str:
     return str(value) if isinstance(value, str) else repr(float(value))
 
 
-_SPELL: dict[str, Callable[[Any], str]] = {"bigint": str, "float8": _float_text, "bytea": _bytes_text}
-
-
-def _text_fault(value: str) -> str | None:
-    if "\0" in value:
-        return "the text holds U+0000, which PostgreSQL cannot store"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "the text holds half of a surrogate pair, which is no character"
-    return None
-
-
-def _class_name(value: Value) -> str:
-    names = {int: "an integer", float: "a float", str: "a text", bytes: "a blob"}
-    return names.get(type(value), "NULL")
+_SPELL: dict[Storage, Callable[[Any], str]] = {"integer": str, "float": _float_text, "blob": _bytes_text}
 
 
 _TIMESTAMP = (
@@ -151,17 +83,17 @@ PostgreSQL's own spelling ('0044-03-15 00:00:00 BC'), infinities are 'infinity' 
 def codec_of(column: ColumnSchema) -> Codec:
     """The codec of a column, by its portable and its central type."""
     central, kind = column.central, column.type
-    number, text = _kinds(int), _kinds(str)
+    number, text = kinds_of(int), kinds_of(str)
     if kind == "integer":
-        return Codec(kind, central, "bigint", "?", f"(?)::{central}", number, _RANGES[central])
+        return Codec(kind, central, "integer", "?", f"(?)::{central}", number, _RANGES[central])
     if kind == "boolean":
-        return Codec(kind, central, "bigint", "(?)::int", "((?) <> 0)", number, _RANGES[central])
+        return Codec(kind, central, "integer", "(?)::int", "((?) <> 0)", number, _RANGES[central])
     if kind == "float":
         # spelled: an integer or the text NaN may have been sent; NaN is read as a float and mended after
-        kinds = _kinds(int, float, str)
-        return Codec(kind, central, "float8", "(?)::float8", f"(?)::{central}", kinds, None, True)
+        kinds = kinds_of(int, float, str)
+        return Codec(kind, central, "float", "(?)::float8", f"(?)::{central}", kinds, None, True)
     if kind == "blob":
-        return Codec(kind, central, "bytea", "?", "?", _kinds(bytes))
+        return Codec(kind, central, "blob", "?", "?", kinds_of(bytes))
     if kind == "timestamp":
         return Codec(kind, central, "text", _TIMESTAMP, f"(?)::{central}", text, None, True)
     if kind == "timestamptz":
@@ -175,19 +107,6 @@ def codec_of(column: ColumnSchema) -> Codec:
         return Codec(kind, central, "text", "abbrev(?)", "(?)::inet", text, None, True)
     spelled = central not in _FREE_TEXT and central != "json"
     return Codec(kind, central, "text", "(?)::text", f"(?)::{central}", text, None, spelled)
-
-
-def _kinds(*kinds: type) -> frozenset[type]:
-    return frozenset([*kinds, NoneType])
-
-
-def mend_floats(rows: list[list[Any]], columns: Sequence[int]) -> None:
-    """Turn the NaNs of float columns into the text 'NaN', in place."""
-    for column in columns:
-        for row in rows:
-            value = row[column]
-            if value != value:
-                row[column] = "NaN"
 
 
 _BY_NAME = {

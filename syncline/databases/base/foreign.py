@@ -1,26 +1,27 @@
 """The foreign keys as devices should check them, and a sentence for each that they cannot.
 
-SQLite compares the values as they travel. Where PostgreSQL finds two spellings equal (1.0 and 1.00, a text
-without regard to case), a device would miss the parent: there the centre checks alone. An action that a
-device cannot do as the centre would is not done on the device at all, but where it belongs.
+SQLite compares the values as they travel. Where the central database finds two spellings equal (1.0 and 1.00,
+a text without regard to case), a device would miss the parent: there the centre checks alone. An action that
+a device cannot do as the centre would is not done on the device at all, but where it belongs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.model.schema import ColumnSchema, ForeignKey
 
-ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
-_IDENTICAL = frozenset(
-    "boolean uuid blob date time timetz timestamp timestamptz enum text integer float".split()
-)
-_IDENTICAL_OTHERS = frozenset(["inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "oid", "money"])
+EXACT = frozenset("boolean uuid blob date time timetz timestamp timestamptz enum text integer float".split())
+"""Portable types whose equal values are spelled alike in any database."""
+
+IsExact = Callable[[ColumnSchema], bool]
+"""Whether equal values of a column, collations aside, are spelled alike."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A line of the catalogue: numbers of tables and columns, the letters of the actions."""
+class FoundKey:
+    """A line of the catalogue: numbers of tables and columns, the actions in the words of SQL."""
 
     child: int
     parent: int
@@ -37,7 +38,11 @@ class Found:
 
 
 def portable(
-    found: Found, name: str, child: dict[int, ColumnSchema], parent: dict[int, ColumnSchema]
+    found: FoundKey,
+    name: str,
+    child: Mapping[int, ColumnSchema],
+    parent: Mapping[int, ColumnSchema],
+    is_exact: IsExact,
 ) -> tuple[ForeignKey | None, list[str]]:
     """The key as a device has it (None: not at all), and what has to be said of it."""
     own = [child[number] for number in found.columns]
@@ -45,18 +50,18 @@ def portable(
     words = f"the foreign key ({', '.join(column.name for column in own)})"
     if not found.validated:
         return None, [f"{words} is NOT VALID; devices do not check it"]
-    if found.folded or not all(map(_identical, own, targets)):
+    if found.folded or not all(_identical(*pair, is_exact) for pair in zip(own, targets, strict=True)):
         return None, [f"{words} compares values that may be spelled otherwise; devices do not check it"]
     notes = []
     on_delete = _action(found.on_delete, own, found.partial)
     on_update = _action(found.on_update, own, False)
-    for event, letter, action in (
+    for event, given, action in (
         ("DELETE", found.on_delete, on_delete),
         ("UPDATE", found.on_update, on_update),
     ):
-        if action != ACTIONS[letter]:
+        if action != given:
             notes.append(
-                f"{words}: ON {event} {ACTIONS[letter]} is done in the centre alone;"
+                f"{words}: ON {event} {given} is done in the centre alone;"
                 " on a device the children stand in the way"
             )
     key = ForeignKey(
@@ -70,21 +75,19 @@ def portable(
     return key, notes
 
 
-def _action(letter: str, own: list[ColumnSchema], partial: bool) -> str:
+def _action(given: str, own: Sequence[ColumnSchema], partial: bool) -> str:
     """What a device does: it knows only whole keys, and only defaults that it can make."""
-    unknown = letter == "d" and any(column.default is None for column in own)
-    return "NO ACTION" if partial or unknown else ACTIONS[letter]
+    unknown = given == "SET DEFAULT" and any(column.default is None for column in own)
+    return "NO ACTION" if partial or unknown else given
 
 
-def _identical(own: ColumnSchema, target: ColumnSchema) -> bool:
+def _identical(own: ColumnSchema, target: ColumnSchema, is_exact: IsExact) -> bool:
     """Whether values that are equal in the centre are identical as they travel."""
     if own.type == target.type == "integer":
         return True
     if (own.type, own.central) != (target.type, target.central):
         return False
-    if own.type == "decimal":
-        scaled = own.declared.partition(",")[2]
-        return own.central == "money" or (bool(scaled) and scaled == target.declared.partition(",")[2])
-    if own.type == "other":
-        return own.central in _IDENTICAL_OTHERS
-    return own.type in _IDENTICAL and not own.central.endswith("citext")
+    if is_exact(own):
+        return True
+    scaled = own.declared.partition(",")[2]
+    return own.type == "decimal" and bool(scaled) and scaled == target.declared.partition(",")[2]

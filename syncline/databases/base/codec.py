@@ -1,0 +1,116 @@
+"""How a column's values pass between the portable form and a database with types of its own.
+
+`read` turns a central expression into the portable form, `write` a staged expression into the central type.
+A value that cannot be one of the column's is found here as far as it shows without the server; what the
+server alone can tell fails in the statement, and the row is isolated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from syncline.model.values import Value
+
+Storage = Literal["integer", "float", "text", "blob"]
+"""What a staged value is, whatever its central type."""
+
+NoneType = type(None)
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""The one spelling of a uuid, as a regular expression."""
+
+is_uuid = re.compile(UUID).fullmatch
+
+
+def kinds_of(*kinds: type) -> frozenset[type]:
+    """The classes of a column's values, NULL among them."""
+    return frozenset([*kinds, NoneType])
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One column. In `_read` and `_write` a question mark stands for the expression."""
+
+    kind: str
+    central: str
+    storage: Storage
+    _read: str
+    _write: str
+    kinds: frozenset[type]
+    bounds: tuple[int, int] | None = None
+    spelled: bool = field(default=False)
+    """Whether two texts may mean one central value, so that what was sent must be compared with what is."""
+
+    def read(self, expression: str) -> str:
+        return self._read.replace("?", expression)
+
+    def write(self, expression: str) -> str:
+        return self._write.replace("?", expression)
+
+    @property
+    def is_float(self) -> bool:
+        return self.storage == "float"
+
+    @property
+    def is_text(self) -> bool:
+        return self.storage == "text"
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether only the server can tell a good key value, in its one spelling, from another."""
+        return self.spelled and self.is_text and self.kind != "uuid"
+
+    def fault(self, value: Value, *, key: bool = False) -> str | None:
+        """Why this value cannot be written, as far as it shows without the server; None if it does not."""
+        if type(value) not in self.kinds:
+            return f"{_class_name(value)} where {self.kind} belongs"
+        if self.bounds is not None and isinstance(value, int):
+            low, high = self.bounds
+            return None if low <= value <= high else f"{value} is outside {low} to {high}"
+        if self.is_float and isinstance(value, str):
+            return None if value == "NaN" else f"the text {value[:50]!r} where float belongs"
+        if isinstance(value, str):
+            if key and self.kind == "uuid" and not is_uuid(value):
+                return f"{value[:50]!r} is not a uuid in lower-case hexadecimal with hyphens"
+            return _text_fault(value)
+        return None
+
+    def flawless(self, values: Sequence[Value], *, key: bool = False) -> bool:
+        """Whether certainly no value has a fault; quick, for whole columns."""
+        kinds = set(map(type, values))
+        if not kinds <= self.kinds or (self.is_float and str in kinds):
+            return False
+        if self.bounds is not None:
+            numbers: Any = values if NoneType not in kinds else [v for v in values if v is not None]
+            return not numbers or (self.bounds[0] <= min(numbers) and max(numbers) <= self.bounds[1])
+        if not self.is_text:
+            return True
+        if key and self.kind == "uuid":
+            return all(map(is_uuid, values))  # type: ignore[arg-type]
+        return _text_fault("".join(filter(None, values))) is None  # type: ignore[arg-type]
+
+
+def _text_fault(value: str) -> str | None:
+    if "\0" in value:
+        return "the text holds U+0000, which the central database cannot store"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "the text holds half of a surrogate pair, which is no character"
+    return None
+
+
+def _class_name(value: Value) -> str:
+    names = {int: "an integer", float: "a float", str: "a text", bytes: "a blob"}
+    return names.get(type(value), "NULL")
+
+
+def mend_floats(rows: list[list[Any]], columns: Sequence[int]) -> None:
+    """Turn the NaNs of float columns into the text 'NaN', in place."""
+    for column in columns:
+        for row in rows:
+            value = row[column]
+            if value != value:
+                row[column] = "NaN"

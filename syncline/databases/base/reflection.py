@@ -1,0 +1,163 @@
+"""From what a catalogue says to the portable schema, for databases with types and names of their own.
+
+An adapter fills in `FoundTable`s by its queries; here they are chosen, named as devices call them, and looked
+through for what keeps a table from taking part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from syncline.databases.base import foreign
+from syncline.databases.base.foreign import FoundKey, IsExact
+from syncline.errors import SchemaError
+from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
+
+_OWN_NAMES = ("sqlite_", "_sync_")
+"""How no table on a device may be called."""
+
+_FAR = 10_000
+
+
+@dataclass(slots=True)
+class FoundTable:
+    """One table of the catalogue. `id` and the numbers of columns are the database's own."""
+
+    id: int
+    schema: str
+    name: str
+    why_not: str | None
+    rank: int | None
+    """Where its schema stands in the search path; None if it does not."""
+    columns: dict[int, ColumnSchema] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    uniques: list[tuple[str, ...]] = field(default_factory=list)
+    generated: set[str] = field(default_factory=set)
+
+    @property
+    def full(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def add_key(self, numbers: Sequence[int], *, primary: bool) -> None:
+        """A primary key or unique index, unless it has columns that are not the table's."""
+        if any(number not in self.columns for number in numbers):
+            return
+        names = tuple(self.columns[number].name for number in numbers)
+        if primary:
+            self.key = names
+        else:
+            self.uniques.append(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Reflection:
+    """The schema, and a sentence for each table that was left out."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+class Selection:
+    """The tables that are wanted, by `name` or `schema.name`; with None all that can take part."""
+
+    def __init__(self, everything: Sequence[FoundTable], wanted: Sequence[str] | None) -> None:
+        self._wanted = wanted is not None
+        self._trouble: list[str] = []
+        chosen = [] if wanted is None else [self._named(everything, name) for name in wanted]
+        found = everything if wanted is None else [table for table in chosen if table is not None]
+        self.tables = {table.id: table for table in found}
+
+    def _named(self, everything: Sequence[FoundTable], name: str) -> FoundTable | None:
+        matches = [table for table in everything if name in (table.name, table.full)]
+        best = min((table.rank or _FAR for table in matches), default=0)
+        matches = [table for table in matches if (table.rank or _FAR) == best]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            places = ", ".join(table.full for table in matches)
+            self._trouble.append(f"{name}: is in several schemas; say which: {places}")
+        else:
+            near = [t.full for t in everything if name.lower() in (t.name.lower(), t.full.lower())]
+            meant = f"; is {near[0]} meant?" if near else ""
+            self._trouble.append(f"{name}: there is no such table{meant}")
+        return None
+
+    def reflection(self, keys: Iterable[FoundKey], is_exact: IsExact) -> Reflection:
+        """The portable schema, once columns and keys of the tables were filled in; `keys` are their foreign
+        keys, `is_exact` as `foreign` takes it. SchemaError names every wanted table that cannot take
+        part, and why."""
+        for table in self.tables.values():
+            table.why_not = table.why_not or _obstacle(table)
+        out = [f"{table.full}: {table.why_not}" for table in self.tables.values() if table.why_not]
+        if self._wanted and (self._trouble or out):
+            raise SchemaError("; ".join(self._trouble + out))
+        chosen = {table.id: table for table in self.tables.values() if not table.why_not}
+        names = _device_names(list(chosen.values()))
+        portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
+        notes = [f"left out {sentence}" for sentence in out]
+        for found in keys:
+            if found.child in chosen:
+                key, said = _foreign_key(found, chosen, names, is_exact)
+                portable[found.child] += [key] if key is not None else []
+                notes += [f"{chosen[found.child].full}: {sentence}" for sentence in said]
+        schema = arrange(_portable(t, names[number], portable[number]) for number, t in chosen.items())
+        return Reflection(schema, tuple(notes))
+
+
+def _obstacle(table: FoundTable) -> str | None:
+    """Why a table cannot take part, or None."""
+    if not table.key:
+        return "has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...)"
+    folded = [column.name.lower() for column in table.columns.values()]
+    twice = sorted({name for name in folded if folded.count(name) > 1})
+    if twice:
+        return f"has columns that differ in case alone ({', '.join(twice)}), which SQLite cannot tell apart"
+    if table.name.lower().startswith(_OWN_NAMES):
+        return "has a name that is reserved on the device (sqlite_..., _sync_...); rename it"
+    if table.generated.intersection(table.key):
+        return "has a generated column in its primary key; a device cannot know its value"
+    return None
+
+
+def _device_names(tables: Sequence[FoundTable]) -> dict[int, str]:
+    """The plain name where it is the only one (SQLite ignores case), else schema_name."""
+    folded = [table.name.lower() for table in tables]
+    names = {
+        table.id: table.name if folded.count(table.name.lower()) == 1 else f"{table.schema}_{table.name}"
+        for table in tables
+    }
+    seen: dict[str, str] = {}
+    for table in tables:
+        name = names[table.id].lower()
+        if name in seen:
+            raise SchemaError(f"{table.full} and {seen[name]} would have one name on a device; leave one out")
+        seen[name] = table.full
+    return names
+
+
+def _foreign_key(
+    found: FoundKey, chosen: dict[int, FoundTable], names: dict[int, str], is_exact: IsExact
+) -> tuple[ForeignKey | None, list[str]]:
+    if found.parent not in chosen:
+        return None, ["a foreign key points at a table that takes no part; devices do not check it"]
+    child, parent = chosen[found.child].columns, chosen[found.parent].columns
+    return foreign.portable(found, names[found.parent], child, parent, is_exact)
+
+
+def _portable(table: FoundTable, name: str, foreign_keys: Sequence[ForeignKey]) -> TableSchema:
+    columns = []
+    for column in table.columns.values():
+        if column.name in table.key and column.computed:  # an identity: the device's number is kept
+            column = replace(column, computed=False)
+        columns.append(column)
+    return TableSchema(
+        name=name,
+        columns=tuple(columns),
+        key=table.key,
+        foreign_keys=tuple(foreign_keys),
+        uniques=tuple(dict.fromkeys(table.uniques)),
+        central_schema=table.schema,
+        central_name=table.name,
+        exact=False,  # triggers come and go: the writer knows what is stored otherwise
+    )
