@@ -45,8 +45,8 @@ PRECISE_HEAD = """
 
 Some occurrences carry a code and a remedy of their own; the exception to catch stays the class.
 
-| code | exception | what to do |
-|---|---|---|
+| code | exception | what to do | HTTP |
+|---|---|---|---|
 """
 
 ROWS_HEAD = """
@@ -69,17 +69,45 @@ def below(kind: type[SynclineError], depth: int = 0) -> Iterator[tuple[int, type
             yield from below(child, depth + 1)
 
 
-def calls() -> Iterator[tuple[str, dict[str | None, object]]]:
-    """Name and literal keyword arguments of every plain call in `syncline`, in order of files and lines."""
+def modules() -> Iterator[ast.Module]:
+    """The modules of `syncline`, in order of files."""
     for path in sorted((HERE.parent / "syncline").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def texts(node: ast.expr) -> list[str]:
+    """The texts that an expression may be: a literal one, or either of a choice between such."""
+    if isinstance(node, ast.IfExp):
+        return texts(node.body) + texts(node.orelse)
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def calls() -> Iterator[tuple[str, dict[str | None, list[str]]]]:
+    """Name and literal texts among the keyword arguments of every plain call, in order of files and lines."""
+    for module in modules():
+        for node in ast.walk(module):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                words = [word for word in node.keywords if isinstance(word.value, ast.Constant)]
-                yield node.func.id, {word.arg: ast.literal_eval(word.value) for word in words}
+                yield node.func.id, {word.arg: texts(word.value) for word in node.keywords}
+
+
+def class_codes() -> Iterator[tuple[str, str, str]]:
+    """Code, class and remedy of the classes that give themselves a code, in every module."""
+    for module in modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef):
+                given = {}
+                for line in node.body:
+                    if isinstance(line, ast.Assign) and len(line.targets) == 1:
+                        names = getattr(line.targets[0], "elts", [line.targets[0]])
+                        values = getattr(line.value, "elts", [line.value])
+                        given |= {getattr(n, "id", ""): texts(v) for n, v in zip(names, values, strict=False)}
+                if given.get("code") and given.get("title"):
+                    yield given["code"][0], node.name, "".join(given.get("remedy", []))
 
 
 def precise_codes() -> list[tuple[str, str, str]]:
-    """Code, exception and remedy wherever an error is raised with a code of its own, `code="..."`.
+    """Code, exception and remedy wherever an error is raised with a code of its own, `code="..."`, and of
+    the classes outside `syncline.errors`.
 
     A remedy that is put together at run time cannot be told here: the class's holds the place.
     """
@@ -87,11 +115,23 @@ def precise_codes() -> list[tuple[str, str, str]]:
     known = {kind.code for kind in classes.values()}
     found: dict[str, tuple[str, str]] = {}
     for name, given in calls():
-        code = given.get("code")
-        if name in classes and isinstance(code, str) and code not in known:
-            if "remedy" in given or code not in found:
-                found[code] = (name, str(given.get("remedy", classes[name].remedy)))
+        remedy = "".join(given.get("remedy", [])[:1])
+        shown = name if name[0].isupper() else SynclineError.__name__
+        for code in given.get("code", []):
+            if code not in known and (remedy or code not in found):
+                found[code] = (shown, remedy or classes.get(shown, SynclineError).remedy)
+    for code, name, remedy in class_codes():
+        if code not in known:
+            found.setdefault(code, (name, remedy))
     return [(code, name, remedy) for code, (name, remedy) in sorted(found.items())]
+
+
+def status_at(code: str, name: str) -> int:
+    """The HTTP status of an error of this class with this code."""
+    kind = {kind.__name__: kind for _, kind in below(SynclineError)}.get(name, SynclineError)
+    error = kind.__new__(kind)
+    error.code = code
+    return status_of(error)
 
 
 def errors_page() -> str:
@@ -101,7 +141,10 @@ def errors_page() -> str:
         again = "yes" if kind.retry else "no"
         status = status_of(kind.__new__(kind))
         rows.append(f"| `{kind.code}` | {name} | {kind.title}. | {kind.remedy} | {again} | {status} |\n")
-    precise = [f"| `{code}` | `{name}` | {remedy} |\n" for code, name, remedy in precise_codes()]
+    precise = [
+        f"| `{code}` | `{name.removeprefix('_')}` | {remedy} | {status_at(code, name)} |\n"
+        for code, name, remedy in precise_codes()
+    ]
     refused = [f"| `{code}` | {remedy} |\n" for code, remedy in REMEDIES.items()]
     return "".join([ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused])
 

@@ -16,7 +16,8 @@
     │   ├── Forbidden            whoever asks may not ask for this
     │   │   ├── ReplicaOfAnother    the replica was registered by somebody else
     │   │   └── ReplicaRevoked      the hub has locked this replica out
-    │   └── UnknownReplica, UnknownUpload    registered or begun again, then all goes on
+    │   ├── UnknownReplica, UnknownUpload    registered or begun again, then all goes on
+    │   └── UnknownConflict, ConflictGone, ResolutionRefused    what a person decided cannot be done
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
     ├── TransportError        the network; the same bytes may be sent again
@@ -57,6 +58,14 @@ class UsageError(SynclineError):
 class ConfigurationError(UsageError):
     code, title = "configuration", "The configuration is wrong"
     remedy = "Correct syncline.toml or the arguments of Hub."
+
+
+class ScopeUnsupported(ConfigurationError):
+    """The central database, or its adapter, cannot keep within the scope that was asked for. Nothing was
+    read."""
+
+    code, title = "scope_unsupported", "This central database cannot keep within a scope"
+    remedy = "Give the actor everything, or use a central database whose adapter filters rows."
 
 
 class SchemaError(UsageError):
@@ -168,6 +177,21 @@ class ReplicaOfAnother(Forbidden):
 class ReplicaRevoked(Forbidden):
     code, title = "replica_revoked", "The hub has locked this replica out"
     remedy = "Ask whoever runs the hub (syncline revoke --undo); pending edits stay in the file."
+
+
+class UnknownConflict(ProtocolError):
+    code, title = "unknown_conflict", "The hub has no such conflict"
+    remedy = "List the conflicts again: syncline conflicts"
+
+
+class ConflictGone(ProtocolError):
+    code, title = "conflict_gone", "This conflict cannot be resolved"
+    remedy = "List the conflicts again; it may be resolved, or its row deleted."
+
+
+class ResolutionRefused(ProtocolError):
+    code, title = "resolution_refused", "The central database refused the value"
+    remedy = "Choose another value."
 
 
 class StoreError(SynclineError):

@@ -18,7 +18,7 @@ from syncline.errors import (
     NotPrepared,
     SchemaChanged,
 )
-from syncline.hub import names, versions, watermark
+from syncline.hub import keys, names, versions, watermark
 from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
 from syncline.hub.names import FormerNames
 from syncline.hub.watermark import Watermark
@@ -63,6 +63,7 @@ class Central:
         self.tables = None if tables is None else dict(tables)
         self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
+        self._key: bytes | None = None
         self._versions: dict[str, Schema] = {}
         self._former = FormerNames()
         self.follow: Callable[[], None] = lambda: None
@@ -70,7 +71,7 @@ class Central:
 
     def look_again(self) -> None:
         """Forget what is kept in memory."""
-        self._loaded = self._known_id = None
+        self._loaded = self._known_id = self._key = None
         self._versions.clear()
 
     def transact(self, work: Callable[[WriteTransaction], T]) -> T:
@@ -107,6 +108,7 @@ class Central:
             schema = self.database.catalogue.load()
             with self.database.ledger() as ledger:
                 self._former = names.read(ledger)
+                self._key = self._key or keys.read_or_make(ledger)
             loaded = self.with_rules(schema)
             self._give_out(loaded[0])
             self._loaded = loaded
@@ -130,6 +132,16 @@ class Central:
         if self._known_id is None:
             self._known_id = self.database.catalogue.hub_id
         return self._known_id
+
+    @property
+    def key(self) -> bytes:
+        """What the hub's tokens are sealed with: random, kept in the central database, so that all servers
+        have the same one, and told to nobody."""
+        if self._key is None:
+            self._loaded = None
+            self.known()
+        assert self._key is not None, "what is known holds it"
+        return self._key
 
     def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""
@@ -175,11 +187,11 @@ class Central:
 
     def watermark(self, token: str, replica: str | None) -> Watermark:
         """The watermark in a token; with `replica` None, of any replica's. WatermarkRefused."""
-        return watermark.parse(token, self.id, replica, self.database.position)
+        return watermark.parse(token, self.key, replica, self.database.position)
 
     def mint(self, position: Position, scope: Scope, replica: str) -> str:
         """The watermark of a position and a scope, for one replica."""
-        return watermark.mint(Watermark(position, scope.fingerprint), self.id, replica)
+        return watermark.mint(Watermark(position, scope.fingerprint), self.key, replica)
 
     def write(self, work: Callable[[WriteTransaction], T], scope: Scope) -> T:
         """Run a write transaction within a scope, again when it met a concurrent one. However long the first

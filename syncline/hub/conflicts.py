@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import Conflict, Malformed, SynclineError
+from syncline.errors import Conflict, ConflictGone, Malformed, ResolutionRefused, UnknownConflict
 from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
 from syncline.hub.settle import RowId
 from syncline.merge.decide import Note
@@ -19,16 +19,6 @@ from syncline.protocol.body import check_cells
 from syncline.protocol.messages import ConflictNote, Resolve
 
 VALUE_FIELDS = ("key", "base", "sent", "hub", "resolution")
-
-
-class ConflictGone(SynclineError):
-    code, title = "conflict_gone", "This conflict cannot be resolved"
-    remedy = "List the conflicts again; it may be resolved, or its row deleted."
-
-
-class ResolutionRefused(SynclineError):
-    code, title = "resolution_refused", "The central database refused the value"
-    remedy = "Choose another value."
 
 
 def conflict_row(
@@ -72,11 +62,12 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
     """Write what a person chose, as a change of the hub, and close the conflict.
 
     A replica decides about its own edits; another one's conflict is as unknown to it as none at all (law
-    L10). Raises ConflictGone (unknown, already resolved, table, column or row gone) or ResolutionRefused.
+    L10). Raises UnknownConflict, ConflictGone (already resolved, table, column or row gone) or
+    ResolutionRefused.
     """
     row = transaction.ledger.resolve_conflict(request.id)
     if row is None or request.replica not in (None, row.replica):
-        raise ConflictGone(f"there is no conflict {request.id}", code="unknown_conflict")
+        raise UnknownConflict(f"there is no conflict {request.id}")
     note = note_of(row)
     if note.outcome == "resolved":
         raise ConflictGone(f"conflict {request.id} is resolved already")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 from msgspec import Raw
 
-from syncline.errors import Malformed
+from syncline.errors import Malformed, SynclineError, WatermarkRefused
 from syncline.hub import clients, watermark
 from syncline.hub.accept import accept
 from syncline.hub.central import Central
@@ -108,7 +108,7 @@ class Requests:
         if not groups and not page.more and page.end == after.position:
             return m.Changes()
         body, digest = seal(groups)
-        token = watermark.mint(replace(after, position=page.end), self._central.id, replica)
+        token = watermark.mint(replace(after, position=page.end), self._central.key, replica)
         return m.Changes(token, page.more, page.hlc, digest, Raw(body))
 
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
@@ -142,7 +142,19 @@ class Requests:
         self._central.hint()
         if request.pull is None:
             return verdict
-        return msgspec.structs.replace(verdict, changes=self.pull(caller, request.pull))
+        return msgspec.structs.replace(verdict, changes=self._pulled(caller, request.pull))
+
+    def _pulled(self, caller: Caller, request: m.Pull) -> m.Changes | None:
+        """The pull that came with a push. The push is done: whatever is wrong with the pull, the verdict is
+        answered (law L3), and the device hears of it when it pulls by itself."""
+        try:
+            return self.pull(caller, request)
+        except SynclineError as error:
+            logger.info(
+                "left out the pull of a push: %s", error.detail,
+                extra={"action": "pull", "replica": request.replica, "code": error.code},
+            )  # fmt: skip
+            return None
 
     def foreseen(self, caller: Caller, receiver: Receiver) -> m.Verdict:
         """The verdict on a push that is not done: the same transaction, rolled back."""
@@ -159,7 +171,7 @@ class Requests:
     def snapshot(self, caller: Caller, request: m.Snapshot) -> m.SnapshotPage:
         schema, _ = self._central.checked(request.schema)
         limit = max(1, min(request.limit, self._central.limits.pull_rows))
-        hub, replica = self._central.id, request.replica
+        key, replica = self._central.key, request.replica
         with caller.read() as (transaction, _):
             self._central.still(schema)
             table: int | None = None
@@ -168,7 +180,7 @@ class Requests:
                 start = Watermark(transaction.log.now(), transaction.scope.fingerprint)
                 rows = transaction.rows.estimate()
             else:
-                told = watermark.parse_cursor(request.cursor, hub, replica, self._central.database.position)
+                told = watermark.parse_cursor(request.cursor, key, replica, self._central.database.position)
                 told.start.within(transaction.scope)
                 start, table, after, rows = told.start, told.table, told.after, 0
             if request.table is None and request.columns:
@@ -177,14 +189,14 @@ class Requests:
                 groups, table, after = chunk_groups(transaction, schema, table, after, limit)
             else:
                 if table not in (None, request.table):
-                    raise Malformed("the cursor is of another table", code="cursor_garbled")
+                    raise WatermarkRefused("the cursor is of another table", code="cursor_garbled")
                 groups, after = table_groups(transaction, schema, request, after, limit)
                 table = None if after is None else request.table
         cursor = None
         if table is not None:
-            cursor = watermark.mint_cursor(Cursor(start, table, after), hub, replica)
+            cursor = watermark.mint_cursor(Cursor(start, table, after), key, replica)
         body, digest = seal(groups)
-        return m.SnapshotPage(watermark.mint(start, hub, replica), cursor, rows, digest, Raw(body))
+        return m.SnapshotPage(watermark.mint(start, key, replica), cursor, rows, digest, Raw(body))
 
     def verify(self, caller: Caller, request: m.Verify) -> m.Verified:
         schema, _ = self._central.checked(request.schema)

@@ -1,8 +1,9 @@
 """Watermark tokens: a database's position and the scope it was given out for, sealed for one hub and replica.
 
 Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint; further fields would
-follow behind another bar. The seals are the first 12 hex digits of a SHA-256 over the body and the id. They
-tell a garbled token and somebody else's from a good one; they are no secret.
+follow behind another bar. The seals are an HMAC of the body under the hub's own key, one for the hub alone
+and one with the replica's id: nobody but a server of the hub can make them, so whatever is behind a good seal
+was made here, and nothing of a forged token is looked at.
 
 A position says what of the log a replica has been told, but only of rows that were in its scope then. Under
 another scope it is no place to go on from: rows that came into the scope without being touched would never
@@ -14,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,10 @@ import msgspec
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key, Position
 from syncline.model.scope import Scope
+
+KEY_BYTES = 32
+SEAL_LENGTH = 20
+"""Characters of a seal, 6 bits each."""
 
 _cursors = msgspec.msgpack.Decoder(tuple[str, str, int, list[Any] | None])
 
@@ -55,12 +61,12 @@ class Cursor:
     after: Key | None
 
 
-def mint(watermark: Watermark, hub_id: str, replica: str) -> str:
-    """The token of a watermark."""
-    return _sealed(f"{watermark.position.token()}|{watermark.scope}", hub_id, replica)
+def mint(watermark: Watermark, key: bytes, replica: str) -> str:
+    """The token of a watermark. `key` is the hub's own, `KEY_BYTES` long."""
+    return _sealed(f"{watermark.position.token()}|{watermark.scope}", key, _WATERMARK, replica)
 
 
-def parse(token: str, hub_id: str, replica: str | None, position: Callable[[str], Position]) -> Watermark:
+def parse(token: str, key: bytes, replica: str | None, position: Callable[[str], Position]) -> Watermark:
     """The watermark in a token. With `replica` None, any replica's token of this hub is good.
 
     Raises WatermarkRefused, with a code of its own for garbled tokens and for those of others.
@@ -69,44 +75,57 @@ def parse(token: str, hub_id: str, replica: str | None, position: Callable[[str]
     if len(parts) != 3 or len(token) > 100_000:
         raise WatermarkRefused("the watermark cannot be read", code="watermark_garbled")
     body, hub_seal, replica_seal = parts
-    if hub_seal != _seal(body, hub_id):
+    if not _is_seal(hub_seal, body, key, _WATERMARK):
         raise WatermarkRefused("the watermark is garbled, or of another hub", code="watermark_garbled")
-    if replica is not None and replica_seal != _seal(body, replica):
+    if replica is not None and not _is_seal(replica_seal, body, key, _WATERMARK, replica):
         raise WatermarkRefused("the watermark was given to another replica", code="watermark_foreign")
     inner, bar, scope = body.partition("|")
     if not bar:
         raise WatermarkRefused("the watermark names no scope", code="watermark_garbled")
     try:
         return Watermark(position(inner), scope)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise WatermarkRefused(
             f"the watermark is of another kind: {error}", code="watermark_garbled"
         ) from error
 
 
-def mint_cursor(cursor: Cursor, hub_id: str, replica: str) -> str:
+def mint_cursor(cursor: Cursor, key: bytes, replica: str) -> str:
     """The token of a cursor."""
     after = None if cursor.after is None else list(cursor.after)
     plain = msgspec.msgpack.encode([cursor.start.position.token(), cursor.start.scope, cursor.table, after])
-    return _sealed(base64.urlsafe_b64encode(plain).decode().rstrip("="), hub_id, replica)
+    return _sealed(base64.urlsafe_b64encode(plain).decode().rstrip("="), key, _CURSOR, replica)
 
 
-def parse_cursor(token: str, hub_id: str, replica: str, position: Callable[[str], Position]) -> Cursor:
+def parse_cursor(token: str, key: bytes, replica: str, position: Callable[[str], Position]) -> Cursor:
     """The inverse of `mint_cursor`. Raises WatermarkRefused."""
     body, _, seals = token.partition(".")
-    if seals != f"{_seal(body, hub_id)}.{_seal(body, replica)}":
+    hub_seal, _, replica_seal = seals.partition(".")
+    sealed = _is_seal(hub_seal, body, key, _CURSOR) and _is_seal(replica_seal, body, key, _CURSOR, replica)
+    if not sealed:
         raise WatermarkRefused("the cursor is garbled, or somebody else's", code="cursor_garbled")
     try:
         plain = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         inner, scope, table, after = _cursors.decode(plain)
         return Cursor(Watermark(position(inner), scope), table, None if after is None else tuple(after))
-    except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
+    except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise WatermarkRefused("the cursor cannot be read", code="cursor_garbled") from error
 
 
-def _sealed(body: str, hub_id: str, replica: str) -> str:
-    return f"{body}.{_seal(body, hub_id)}.{_seal(body, replica)}"
+_WATERMARK, _CURSOR = "watermark", "cursor"
+"""What is sealed: neither passes for the other."""
 
 
-def _seal(body: str, secret: str) -> str:
-    return hashlib.sha256(f"{secret}|{body}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def _sealed(body: str, key: bytes, kind: str, replica: str) -> str:
+    return f"{body}.{_seal(body, key, kind)}.{_seal(body, key, kind, replica)}"
+
+
+def _is_seal(seal: str, *sealed: Any) -> bool:
+    return hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), _seal(*sealed).encode())
+
+
+def _seal(body: str, key: bytes, kind: str, replica: str = "") -> str:
+    """No id of a replica is empty, and none has a zero byte in it."""
+    told = "\0".join((kind, replica, body)).encode("utf-8", "surrogatepass")
+    code = hmac.digest(key, told, hashlib.sha256)
+    return base64.urlsafe_b64encode(code).decode()[:SEAL_LENGTH]

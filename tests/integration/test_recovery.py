@@ -248,7 +248,7 @@ def test_l5_a_watermark_of_another_scope_is_no_place_to_go_on_from(world: World)
     central = world.hub._central
     ((replica, token),) = a.execute("SELECT replica, watermark FROM _sync_state").fetchall()
     elsewhere = Watermark(central.watermark(token, replica).position, Scope(()).fingerprint)
-    a.execute("UPDATE _sync_state SET watermark = ?", (watermark.mint(elsewhere, central.id, replica),))
+    a.execute("UPDATE _sync_state SET watermark = ?", (watermark.mint(elsewhere, central.key, replica),))
     report = world.sync("a.db")
     assert report.recovered is not None
     assert (report.recovered.reason, report.recovered.offered) == ("scope", 0)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from syncline.cli.configuration import Configuration, read
 from syncline.cli.verbs import application
+from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import COLUMN_POLICIES
+from syncline.protocol.status import RETRY_AFTER, STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +29,17 @@ def generated() -> dict[Path, str]:
 def test_the_generated_pages_are_current() -> None:
     stale = [path.name for path, text in generated().items() if path.read_text(encoding="utf-8") != text]
     assert stale == [], "run: python3 run.py docs"
+
+
+def test_every_code_has_a_line_in_the_page_of_errors() -> None:
+    """Wherever a code is given, whatever gives it: a call, a class, the tables of statuses."""
+    given = {*STATUS, *RETRY_AFTER, *REMEDIES}
+    for path in (ROOT / "syncline").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        given |= set(re.findall(r"""\bcode=(?:\w+ if .* else )?"([a-z_]+)\"""", text))
+        given |= set(re.findall(r"""^    code(?:, title)? = "([a-z_]+)\"""", text, re.MULTILINE))
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert sorted(code for code in given if f"| `{code}` |" not in page) == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from syncline.databases.base.ledger import Ledger
-from syncline.hub.contract import ScopeUnsupported
+from syncline.errors import ScopeUnsupported
 from syncline.model.scope import Scope
 
 L = TypeVar("L")

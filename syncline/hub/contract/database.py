@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from syncline.errors import ConfigurationError, Conflict
+from syncline.errors import Conflict
 from syncline.hub.contract.catalogue import Catalogue
 from syncline.hub.contract.ledger import Ledger, ReadLedger
 from syncline.hub.contract.log import Log, Position, ReadLog
@@ -29,14 +29,6 @@ class Tuning:
 class Outdated(Conflict):
     """What this process keeps in memory of the layout is no longer true: another one has prepared the
     database anew. Nothing was done; `load` again, then begin again with what was sent."""
-
-
-class ScopeUnsupported(ConfigurationError):
-    """The central database, or its adapter, cannot keep within the scope that was asked for. Nothing was
-    read."""
-
-    code, title = "scope_unsupported", "This central database cannot keep within a scope"
-    remedy = "Give the actor everything, or use a central database whose adapter filters rows."
 
 
 class ReadTransaction(Protocol):

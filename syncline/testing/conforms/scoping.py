@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.hub.contract import ScopeUnsupported
+from syncline.errors import ScopeUnsupported
 from syncline.model.scope import UNBOUNDED, Rule, Scope, TableScope
 from syncline.testing.centre import World
 

@@ -21,11 +21,11 @@ from syncline.errors import (
     Malformed,
     ReplicaOfAnother,
     ReplicaRevoked,
+    ScopeUnsupported,
     SynclineError,
     UnknownReplica,
 )
 from syncline.hub import requests, uploads
-from syncline.hub.contract import ScopeUnsupported
 from syncline.model.actor import ANYONE, OPERATOR, Actor
 from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol import messages as m

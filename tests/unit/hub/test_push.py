@@ -227,6 +227,15 @@ def test_a_push_with_a_pull_answers_both(desk: Desk) -> None:
     assert verdict.changes.watermark not in (None, device.watermark)
 
 
+@pytest.mark.parametrize("after", ["x", "", "\ud800.a.b", "9" * 1000])
+def test_l3_a_push_that_is_done_is_answered_whatever_is_wrong_with_its_pull(desk: Desk, after: str) -> None:
+    device = desk.device("one")
+    device.insert("customer", 2, "Bob", None, None)
+    verdict = device.send(device.message(pull=m.Pull(after, 100, "one", device.schema.fingerprint)))
+    assert isinstance(verdict, m.Verdict) and verdict.changes is None
+    assert desk.sql("SELECT name FROM customer") == [("Bob",)]
+
+
 def test_a_clock_that_runs_ahead_is_clamped_and_later_writes_win(desk: Desk) -> None:
     desk.sql("INSERT INTO item VALUES (10, 'nut', 5, NULL)")
     one, two = desk.device("one"), desk.device("two")

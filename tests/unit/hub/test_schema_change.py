@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline import Table
-from syncline.errors import BreakingChange, Malformed, SchemaChanged
+from syncline.errors import BreakingChange, Malformed, SchemaChanged, WatermarkRefused
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
 from tests.unit.hub.desk import Desk
@@ -212,7 +212,7 @@ def test_a_cursor_of_one_table_is_none_of_another(desk: Desk) -> None:
     phone = desk.device("phone")
     page = phone.send(m.Snapshot("phone", phone.schema.fingerprint, None, 1, table=0))
     assert isinstance(page, m.SnapshotPage) and page.cursor is not None
-    with pytest.raises(Malformed):
+    with pytest.raises(WatermarkRefused):
         phone.send(m.Snapshot("phone", phone.schema.fingerprint, page.cursor, 1, table=1))
     with pytest.raises(Malformed):
         phone.send(m.Snapshot("phone", phone.schema.fingerprint, columns="1"))

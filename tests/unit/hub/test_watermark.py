@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,10 @@ from syncline.hub.contract import Key, Position
 from syncline.hub.watermark import Cursor, Watermark
 from syncline.model.scope import UNBOUNDED, Rule, Scope, TableScope
 
-HUB, ME, OTHER = "hub-1", "replica-1", "replica-2"
+HUB, STRANGE = b"k" * watermark.KEY_BYTES, b"s" * watermark.KEY_BYTES
+"""The keys of two hubs."""
+
+ME, OTHER = "replica-1", "replica-2"
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ def test_a_base_may_have_been_given_to_any_replica_of_the_hub() -> None:
     ("token", "hub", "replica", "code"),
     [
         (TOKEN, HUB, OTHER, "watermark_foreign"),
-        (TOKEN, "hub-2", ME, "watermark_garbled"),
-        (TOKEN, "hub-2", None, "watermark_garbled"),
+        (TOKEN, STRANGE, ME, "watermark_garbled"),
+        (TOKEN, STRANGE, None, "watermark_garbled"),
         ("", HUB, ME, "watermark_garbled"),
         ("42", HUB, ME, "watermark_garbled"),
         ("42.", HUB, ME, "watermark_garbled"),
@@ -89,7 +93,7 @@ def test_a_base_may_have_been_given_to_any_replica_of_the_hub() -> None:
     ],
 )
 def test_a_garbled_or_foreign_watermark_is_refused(
-    token: str, hub: str, replica: str | None, code: str
+    token: str, hub: bytes, replica: str | None, code: str
 ) -> None:
     with pytest.raises(WatermarkRefused) as caught:
         watermark.parse(token, hub, replica, sequence)
@@ -141,7 +145,7 @@ def test_a_cursor_comes_back_as_it_was_made(after: Key | None) -> None:
     ("cursor", "hub", "replica"),
     [
         (CURSOR, HUB, OTHER),
-        (CURSOR, "hub-2", ME),
+        (CURSOR, STRANGE, ME),
         ("", HUB, ME),
         ("a.b.c", HUB, ME),
         (CURSOR[1:], HUB, ME),
@@ -150,7 +154,23 @@ def test_a_cursor_comes_back_as_it_was_made(after: Key | None) -> None:
         ("\ud800." + CURSOR, HUB, ME),
     ],
 )
-def test_a_garbled_or_foreign_cursor_is_refused(cursor: str, hub: str, replica: str) -> None:
+def test_a_garbled_or_foreign_cursor_is_refused(cursor: str, hub: bytes, replica: str) -> None:
     with pytest.raises(WatermarkRefused) as caught:
         watermark.parse_cursor(cursor, hub, replica, sequence)
     assert caught.value.code == "cursor_garbled"
+
+
+def test_what_anybody_could_compute_is_no_seal() -> None:
+    """The ids of the hub and of replicas are known to many; the seal must not follow from them."""
+    body = f"42|{UNBOUNDED.fingerprint}"
+    for told in ("hub-1", ME):
+        seal = hashlib.sha256(f"{told}|{body}".encode()).hexdigest()[:12]
+        with pytest.raises(WatermarkRefused):
+            watermark.parse(f"{body}.{seal}.{seal}", HUB, None, sequence)
+
+
+def test_a_watermark_is_no_cursor_and_a_cursor_no_watermark() -> None:
+    with pytest.raises(WatermarkRefused):
+        watermark.parse(CURSOR, HUB, ME, sequence)
+    with pytest.raises(WatermarkRefused):
+        watermark.parse_cursor(TOKEN, HUB, ME, sequence)

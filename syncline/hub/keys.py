@@ -1,0 +1,28 @@
+"""The hub's secret: what its tokens are sealed with (`hub.watermark`).
+
+It is made once, at random, and kept in the ledger: all servers of a hub share it, and it goes with the
+database into a backup and back. It stands in no message, log or error.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from syncline.hub.contract import Ledger
+from syncline.hub.watermark import KEY_BYTES
+
+NAME = "secret"
+"""Under which setting it is kept."""
+
+
+def read_or_make(ledger: Ledger) -> bytes:
+    """The secret. Of two servers that would make it at the same time the second waits and finds it."""
+    kept = ledger.setting(NAME)
+    if kept is None:
+        ledger.lock_new_client(NAME)  # one at a time
+        kept = ledger.setting(NAME)
+    if kept is None:
+        kept = json.dumps(secrets.token_hex(KEY_BYTES))
+        ledger.set(NAME, kept)
+    return bytes.fromhex(json.loads(kept))
