@@ -200,8 +200,8 @@ class StoreError(SynclineError):
 
 
 class StoreBusy(StoreError):
-    code, title = "store_busy", "Another program holds the device file's write lock"
-    remedy = "End the other program's transaction, or raise the busy timeout, and try again."
+    code, title = "store_busy", "Another program is at work on the device file"
+    remedy = "End the other program's transaction, or wait longer, and try again."
     retry = True
 
 

@@ -8,16 +8,17 @@ import click
 
 import syncline
 from syncline.cli import output, progress
-from syncline.cli.options import file_argument, json_option, progress_option, token_option
+from syncline.cli.options import file_argument, json_option, progress_option, token_option, wait_option
 
 
 @click.command()
 @click.argument("url")
 @file_argument
 @token_option
+@wait_option
 @progress_option
 @json_option
-def clone(url: str, file: Path, token: str | None, as_json: bool, **shown: bool | None) -> int:
+def clone(url: str, file: Path, token: str | None, wait: float, as_json: bool, **shown: bool | None) -> int:
     """Create FILE with the hub's tables, rows and capture triggers.
 
     FILE must not exist yet. If it is interrupted, the same command goes on where it stopped.
@@ -25,7 +26,7 @@ def clone(url: str, file: Path, token: str | None, as_json: bool, **shown: bool 
     JSON: file, hub, replica, tables.
     """
     with progress.shown(shown["progress"]) as report:
-        replica = syncline.clone(url, str(file), token=token, progress=report)
+        replica = syncline.clone(url, str(file), token=token, progress=report, wait=wait)
     with replica:
         tables = list(replica.status().as_dict()["tables"])
         made = {"file": str(file), "hub": url, "replica": replica.id, "tables": tables}

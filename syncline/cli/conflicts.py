@@ -18,6 +18,7 @@ from syncline.cli.options import (
     json_option,
     open_replica,
     token_option,
+    wait_option,
 )
 from syncline.errors import UsageError
 from syncline.merge.policies import column_summary, row_summary
@@ -40,6 +41,7 @@ TAKES = ("hub", "sent", "base", "value")
 @click.option("--value", metavar="V", help="resolve --take value: the value, as JSON or as plain text.")
 @hub_option
 @token_option
+@wait_option
 @json_option
 def conflicts(
     file: Path,
@@ -48,6 +50,7 @@ def conflicts(
     open_only: bool,
     hub: str | None,
     token: str | None,
+    wait: float,
     as_json: bool,
     **decision: str | None,
 ) -> int:
@@ -64,7 +67,7 @@ def conflicts(
     JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id, table,
     key, column, outcome, replica, hlc, rival, rival_hlc, base, sent, hub, at, policy, resolution.
     """
-    with open_replica(file, hub, token) as replica:
+    with open_replica(file, hub, token, wait) as replica:
         if action == "list":
             return _list(file, replica.conflicts(open_only=open_only), as_json=as_json)
         note = _find(replica, file, number)

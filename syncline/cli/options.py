@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncline
+from syncline.replica.lock import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from syncline import Replica
@@ -35,6 +36,14 @@ progress_option: Decorator = click.option(
     default=None,
     help="Show progress on stderr (default: when it is a terminal).",
 )
+wait_option: Decorator = click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=WAIT_SECONDS,
+    show_default=True,
+    help="How long to wait for another verb that is at work on FILE.",
+)
 yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
 
 
@@ -46,9 +55,11 @@ class TakesNegativeNumbers(click.Command):
         return super().parse_args(ctx, args)
 
 
-def open_replica(file: Path, hub: str | None = None, token: str | None = None) -> Replica:
+def open_replica(
+    file: Path, hub: str | None = None, token: str | None = None, wait: float = WAIT_SECONDS
+) -> Replica:
     """Open an existing device file; StoreError when there is none, or it is no replica."""
-    return syncline.connect(str(file), hub=hub, token=token)
+    return syncline.connect(str(file), hub=hub, token=token, wait=wait)
 
 
 def confirm(question: str, *, yes: bool) -> None:

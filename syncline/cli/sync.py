@@ -15,6 +15,7 @@ from syncline.cli.options import (
     open_replica,
     progress_option,
     token_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 @file_argument
 @hub_option
 @token_option
+@wait_option
 @progress_option
 @json_option
-def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
+def sync(
+    file: Path, hub: str | None, token: str | None, wait: float, as_json: bool, **shown: bool | None
+) -> int:
     """Send what is pending, take the hub's verdict, fetch what is new.
 
     Interrupt it as you like: the next sync goes on and nothing is sent twice. Exit code 3: done, but
@@ -37,7 +41,7 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
     pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no longer knew
     what this file had seen), waiting {rejected, open_conflicts, left_out}.
     """
-    with open_replica(file, hub, token) as replica:
+    with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.sync(progress=report)
         waiting = _waiting(replica)
@@ -58,11 +62,18 @@ def sync(file: Path, hub: str | None, token: str | None, as_json: bool, **shown:
 @file_argument
 @hub_option
 @token_option
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Show the verdict; do nothing, neither here nor there.")
 @progress_option
 @json_option
 def push(
-    file: Path, hub: str | None, token: str | None, dry_run: bool, as_json: bool, **shown: bool | None
+    file: Path,
+    hub: str | None,
+    token: str | None,
+    wait: float,
+    dry_run: bool,
+    as_json: bool,
+    **shown: bool | None,
 ) -> int:
     """Send what is pending and take the hub's verdict, without fetching what is new.
 
@@ -74,9 +85,9 @@ def push(
     parent}], conflicts.
     """
     if dry_run:
-        with open_replica(file, hub, token) as replica, progress.shown(shown["progress"]) as report:
+        with open_replica(file, hub, token, wait) as replica, progress.shown(shown["progress"]) as report:
             return _foretell(replica.preview(progress=report), as_json=as_json)
-    with open_replica(file, hub, token) as replica:
+    with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.push(progress=report)
         waiting = _waiting(replica)
@@ -91,14 +102,17 @@ def push(
 @file_argument
 @hub_option
 @token_option
+@wait_option
 @progress_option
 @json_option
-def pull(file: Path, hub: str | None, token: str | None, as_json: bool, **shown: bool | None) -> int:
+def pull(
+    file: Path, hub: str | None, token: str | None, wait: float, as_json: bool, **shown: bool | None
+) -> int:
     """Fetch what is new; pending edits stay pending, on top of it.
 
     JSON: written, removed, pages, tables.
     """
-    with open_replica(file, hub, token) as replica, progress.shown(shown["progress"]) as report:
+    with open_replica(file, hub, token, wait) as replica, progress.shown(shown["progress"]) as report:
         done = replica.pull(progress=report)
     if as_json:
         output.document(done.as_dict())
@@ -113,6 +127,8 @@ def _say_recovered(report: Recovered) -> None:
         text = (
             f"the centre went back in time: offered {output.counted(report.offered, 'push', 'pushes')} again"
         )
+    if report.reason == "copied":
+        text = "this file was copied or put back"
     if report.missing:
         text += f" ({report.missing:,} more were lost there and are no longer kept here)"
     output.line(f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed")

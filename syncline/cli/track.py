@@ -13,6 +13,7 @@ from syncline.cli.options import (
     open_replica,
     progress_option,
     token_option,
+    wait_option,
 )
 
 
@@ -21,6 +22,7 @@ from syncline.cli.options import (
 @click.argument("tables", metavar="TABLE...", nargs=-1, required=True)
 @click.option("--hub", metavar="URL", help="The hub; needed the first time.")
 @token_option
+@wait_option
 @progress_option
 @json_option
 def track(
@@ -28,6 +30,7 @@ def track(
     tables: tuple[str, ...],
     hub: str | None,
     token: str | None,
+    wait: float,
     as_json: bool,
     **shown: bool | None,
 ) -> int:
@@ -38,7 +41,7 @@ def track(
 
     JSON: file, hub, replica, tables, pending.
     """
-    with open_replica(file, hub, token) as replica:
+    with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
             replica.track(*tables, progress=report)
         status = replica.status().as_dict()

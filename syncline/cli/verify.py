@@ -16,6 +16,7 @@ from syncline.cli.options import (
     open_replica,
     progress_option,
     token_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -29,10 +30,17 @@ _KINDS = {"missing_here": "missing here", "not_in_centre": "not in the centre", 
 @click.option("--repair", is_flag=True, help="Make the rows that differ what the centre has.")
 @hub_option
 @token_option
+@wait_option
 @progress_option
 @json_option
 def verify(
-    file: Path, repair: bool, hub: str | None, token: str | None, as_json: bool, **shown: bool | None
+    file: Path,
+    repair: bool,
+    hub: str | None,
+    token: str | None,
+    wait: float,
+    as_json: bool,
+    **shown: bool | None,
 ) -> int:
     """Compare every row with the centre, by digests, and list those that differ.
 
@@ -45,7 +53,7 @@ def verify(
     watermark, requests, seconds.
     """
     with (
-        open_replica(file, hub, token) as replica,
+        open_replica(file, hub, token, wait) as replica,
         progress.shown(shown["progress"]) as report,
     ):
         found = replica.verify(repair, progress=report)

@@ -37,13 +37,14 @@ from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
 
-PRUNED, RESTORED, SCOPE = "pruned", "restored", "scope"
+PRUNED, RESTORED, SCOPE, COPIED = "pruned", "restored", "scope", "copied"
 
 REASONS = {
     "watermark_pruned": PRUNED,
     "watermark_scope": SCOPE,
     "centre_restored": RESTORED,
     "push_ahead": RESTORED,
+    "watermark_foreign": COPIED,
 }
 """By the code of the hub's refusal. Any other refusal is an error."""
 

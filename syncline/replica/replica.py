@@ -10,6 +10,7 @@ from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
 from syncline.replica import capture, conflicts, preview, rejected, sync, track, upgrade, verify
 from syncline.replica.device import Device
+from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
 from syncline.replica.noticed import notice
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
@@ -34,12 +35,22 @@ class Replica:
     """An open device file. Made by `syncline.connect` and `syncline.clone`.
 
     For one thread at a time; the application writes to the file through connections of its own. Every
-    verb raises SynclineError, and has then changed nothing that a later call does not complete.
+    verb raises SynclineError, and has then changed nothing that a later call does not complete. Of two verbs
+    with the hub on one file the second waits for the first, in whichever thread or process that is.
     """
 
-    def __init__(self, store: Store, transport: Callable[[], Transport], hub_url: str | None = None) -> None:
-        """`transport` is called when the hub is first needed; `hub_url` is remembered once it answered."""
+    def __init__(
+        self,
+        store: Store,
+        transport: Callable[[], Transport],
+        hub_url: str | None = None,
+        wait: float = WAIT_SECONDS,
+    ) -> None:
+        """`transport` is called when the hub is first needed; `hub_url` is remembered once it answered.
+
+        `wait`: the seconds after which a verb gives up waiting for another one on the file, StoreBusy."""
         self._store, self._open_transport, self._hub_url = store, transport, hub_url
+        self._wait = checked_wait(wait)
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
@@ -68,35 +79,35 @@ class Replica:
 
     def sync(self, progress: Progress | None = None) -> SyncReport:
         """Send what is pending, take the hub's verdict, fetch what is new."""
-        return self._run(sync.sync(self._ready(), progress or silent))
+        return self._run("sync", lambda: sync.sync(self._ready(), progress or silent))
 
     def push(self, progress: Progress | None = None) -> PushReport:
         """Send what is pending and take the hub's verdict; fetch nothing."""
-        return self._run(sync.push(self._ready(), progress or silent))
+        return self._run("push", lambda: sync.push(self._ready(), progress or silent))
 
     def preview(self, progress: Progress | None = None) -> PushPreview:
         """The verdict that `push` would get now. Nothing is done, neither here nor in the centre."""
-        return self._run(preview.preview(self._ready(), progress or silent))
+        return self._run("preview", lambda: preview.preview(self._ready(), progress or silent))
 
     def pull(self, progress: Progress | None = None) -> PullReport:
         """Fetch what is new; pending edits stay pending, on top of it."""
-        return self._run(sync.pull(self._ready(), progress or silent))
+        return self._run("pull", lambda: sync.pull(self._ready(), progress or silent))
 
     def verify(self, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
         """Compare every tracked table with the centre, by digests; what is pending is sent before.
 
         With `repair` the rows that differ, and only those, become what the centre has."""
         wanted = verify.repair if repair else verify.verify
-        return self._run(wanted(self._ready(), progress or silent))
+        return self._run("verify", lambda: wanted(self._ready(), progress or silent))
 
     def track(self, *tables: str, progress: Progress | None = None) -> None:
         """Make existing tables of the file take part. SchemaError if one does not fit the hub's."""
-        self._run(track.track(self._store, tables, self._hub_url, progress or silent))
+        self._run("track", lambda: track.track(self._store, tables, self._hub_url, progress or silent))
         self._device = None
 
     def resolve(self, number: int, take: str, value: Any = None) -> ConflictNote:
         """Settle an open conflict: `take` is hub, sent, base, or value (then `value` is it)."""
-        return self._run(conflicts.resolve(self._store, number, take, value))
+        return self._run("resolve", lambda: conflicts.resolve(self._store, number, take, value))
 
     # In the file --------------------------------------------------------------------------------------
 
@@ -162,11 +173,15 @@ class Replica:
             self._version = self._store.value("PRAGMA schema_version")
         return self._device
 
-    def _run(self, flow: Flow[R]) -> R:
+    def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:
+        """Drive the flow that `begun` makes, alone with the file."""
         if self._transport is None:
             self._transport = self._open_transport()
-        result = run(flow, self._transport)
-        if self._hub_url is not None and self._store.state().hub_url != self._hub_url:
-            with self._store.transaction():
-                self._store.set_state(hub_url=self._hub_url)
+        with one_at_a_time(self._store.path, verb, self._wait):
+            flow = begun()
+            with self._store.watched():
+                result = run(flow, self._transport)
+            if self._hub_url is not None and self._store.state().hub_url != self._hub_url:
+                with self._store.transaction():
+                    self._store.set_state(hub_url=self._hub_url)
         return result

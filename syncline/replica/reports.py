@@ -125,8 +125,9 @@ class Recovered(Report):
     """How a replica found its place again. Its pending edits were kept.
 
     `reason` is pruned (the hub's log no longer reaches back to what the replica had seen), restored (the
-    centre went back in time) or scope (the device may have other rows than before). In any case the file was
-    filled again; `rows` counts those that differed.
+    centre went back in time), scope (the device may have other rows than before) or copied (the file was
+    copied or put back, or two syncs had met in it). In any case the file was filled again; `rows`
+    counts those that differed.
     """
 
     reason: str

@@ -19,6 +19,7 @@ from syncline.replica.hydrate import (
     forget_id,
     refuse_existing,
 )
+from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
@@ -37,12 +38,19 @@ CLONE_AGAIN = (
 """The remedy where the hub is not reached. That of a sync would not do: there is no file yet."""
 
 
-def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: str | None = None) -> Replica:
+def connect(
+    file: str | os.PathLike[str],
+    hub: str | Hub | None = None,
+    token: str | None = None,
+    *,
+    wait: float = WAIT_SECONDS,
+) -> Replica:
     """Open a device file.
 
     `hub` is the URL of the hub, or a `Hub` in the same process; None means the URL that the file was
     cloned from. `token` says who you are; a `Hub` in the same process is asked as `ANYONE`. Nothing is sent
-    before the first verb that needs the hub.
+    before the first verb that needs the hub. One verb with the hub at a time works on a file: `wait` is how
+    many seconds another one waits for it, before it is StoreBusy `store_busy`, which says who is at work.
     Raises StoreError if the file is not there, cannot be used, or is no replica; a file that is no replica
     yet can be opened when `hub` is given, to `track` its tables.
     """
@@ -52,32 +60,40 @@ def connect(file: str | os.PathLike[str], hub: str | Hub | None = None, token: s
         if store.is_replica or hub is None:
             store.check()
         url = hub if isinstance(hub, str) else None
-        return Replica(store, lambda: open_transport(hub, store, token), url)
+        return Replica(store, lambda: open_transport(hub, store, token), url, wait)
     except BaseException:
         store.close()
         raise
 
 
 def clone(
-    hub: str | Hub, file: str | os.PathLike[str], token: str | None = None, progress: Progress | None = None
+    hub: str | Hub,
+    file: str | os.PathLike[str],
+    token: str | None = None,
+    progress: Progress | None = None,
+    *,
+    wait: float = WAIT_SECONDS,
 ) -> Replica:
     """Create FILE with the hub's tables, rows and triggers, and open it.
 
     Large data come as a ready file if the hub offers it, otherwise as rows. Raises StoreError if the file
     exists. If it is interrupted, or the hub cannot be reached, the same call goes on where it stopped.
-    `progress(stage, done, total)` is called as rows arrive.
+    `progress(stage, done, total)` is called as rows arrive. `wait` as for `connect`: another clone may be
+    making the same file.
     """
+    checked_wait(wait)
     refuse_existing(os.fspath(file))
     transport = _transport(hub, token)
     try:
-        clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
+        with one_at_a_time(os.fspath(file), "clone", wait):
+            clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
     except TransportError as error:
         if error.remedy == TransportError.remedy:  # of a sync, and there is no file yet
             error.remedy = CLONE_AGAIN
         raise
     finally:
         transport.close()
-    return connect(file, hub, token)
+    return connect(file, hub, token, wait=wait)
 
 
 def clone_over(

@@ -48,3 +48,8 @@ SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_log_[0-
 
 -- name: count_checkpoints
 SELECT count(*) FROM _sync_checkpoint
+
+-- name: standing
+-- How the file stands with the hub.
+SELECT s.replica, s.push, s.watermark, o.number, o.digest, (SELECT max(page) FROM _sync_stage)
+FROM _sync_state s LEFT JOIN _sync_outbox o WHERE s.id = 1

@@ -42,3 +42,17 @@ class Checkpoint:
     id: int
     watermark: str
     hlc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a file stands with the hub: what only a sync changes.
+
+    `outbox` and `digest` name the push in flight, `page` is the last one that is staged."""
+
+    replica: str
+    push: int
+    watermark: str | None
+    outbox: int | None
+    digest: str | None
+    page: int | None

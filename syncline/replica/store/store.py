@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 from dataclasses import fields
 from typing import Any
 
-from syncline.errors import StoreError
+from syncline.errors import StoreBusy, StoreError
 from syncline.replica.store import connection as opening
 from syncline.replica.store.errors import translated
-from syncline.replica.store.state import Checkpoint, State
+from syncline.replica.store.state import Checkpoint, Standing, State
 from syncline.replica.store.text import queries, read_sql
 from syncline.sqlitekit.sql import quote
 
@@ -42,6 +42,8 @@ class Store:
         self.path = path
         self._connection = connection
         self._queries = queries(_PACKAGE)
+        self._is_watched = False
+        self._left: Standing | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
@@ -156,8 +158,12 @@ class Store:
         error, also one of the commit itself (a foreign key that is still broken: StoreConstraint)."""
         self.execute("BEGIN IMMEDIATE")
         try:
+            if self._is_watched:
+                self._compare()
             yield self
+            left = self.standing() if self._is_watched else None
             self.execute("COMMIT")
+            self._left = left
         finally:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
@@ -195,6 +201,37 @@ class Store:
             yield
         finally:
             self.execute(f"DETACH {quote(name)}")
+
+    # Others at work ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, every write transaction looks whether the file still stands as this store left it, or found
+        it at the beginning. StoreBusy, and nothing is written, if it does not.
+
+        Whatever is done after a wait for the network is done within this: another process may have synced
+        the file meanwhile, or put it back from a copy.
+        """
+        self._left = self.standing()
+        self._is_watched = True
+        try:
+            yield
+        finally:
+            self._is_watched = False
+
+    def standing(self) -> Standing | None:
+        """How the file stands with the hub; None if it is no replica yet."""
+        if self._left is None and not self.is_replica:
+            return None
+        row = self.row(self._queries["standing"])
+        return None if row is None else Standing(*row)
+
+    def _compare(self) -> None:
+        if self.standing() != self._left:
+            raise StoreBusy(
+                f"another process synced {self.path} meanwhile, or put it back from a copy",
+                remedy="Nothing was done. Sync again.",
+            )
 
     # Syncline's own tables --------------------------------------------------------------------------
 
