@@ -13,16 +13,15 @@ constraints are deferred until the end of the attempt and checked before it is o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import psycopg
 
+from syncline.databases.base.isolation import Attempt, Failures, Part, isolated, tried_again, without
 from syncline.databases.base.order import Order
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parents import Parents
-from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded, place
@@ -45,7 +44,7 @@ class DeferredTrouble(Exception):
 
 
 Failure = psycopg.Error | Unwritten
-Attempt = Callable[[Sequence[Part]], None]
+Work = Callable[[Sequence[Part[Loaded]]], None]
 
 
 class Application:
@@ -107,7 +106,7 @@ class Application:
                 self._ahead.add(part.index)
             self._release(part, columns)
 
-    def _write(self, parts: Sequence[Part]) -> None:
+    def _write(self, parts: Sequence[Part[Loaded]]) -> None:
         """First passes, in order. Children whose parents are deleted before them let go at the start."""
         early = self._order.early_deletes([part.index for part in parts])
         for part in parts:
@@ -122,12 +121,12 @@ class Application:
             else:
                 self._delete(part, logged=part.index in early)
 
-    def _complete(self, parts: Sequence[Part]) -> None:
+    def _complete(self, parts: Sequence[Part[Loaded]]) -> None:
         """Second passes: the columns that had to wait for other rows."""
         for part in parts:
             self._point(part)
 
-    def _insert(self, part: Part) -> None:
+    def _insert(self, part: Part[Loaded]) -> None:
         if self._is_straight(part):
             self._insert_straight(part)
             return
@@ -141,7 +140,7 @@ class Application:
             raise Unwritten
         self._log(part)
 
-    def _update_logged(self, part: Part) -> None:
+    def _update_logged(self, part: Part[Loaded]) -> None:
         """Old values are kept before they go, which may have been ahead of everything."""
         ahead = self._keeps_old(part)
         if ahead and part.index not in self._ahead:
@@ -150,17 +149,17 @@ class Application:
         if not ahead:
             self._log(part)
 
-    def _keeps_old(self, part: Part) -> bool:
+    def _keeps_old(self, part: Part[Loaded]) -> bool:
         """Whether the log entries of this part keep old values of its rows."""
         stage, shape = part.loaded.stage, part.loaded.shape
         if stage.form == "update" and stage.op != "R":
             return bool((mask_of(stage.columns) | shape.computed_mask) & shape.before_mask)
         return stage.form != "insert" and bool(shape.before)
 
-    def _is_straight(self, part: Part) -> bool:
+    def _is_straight(self, part: Part[Loaded]) -> bool:
         return part.loaded.straight is not None and part.index not in self._order.postponed
 
-    def _insert_straight(self, part: Part) -> None:
+    def _insert_straight(self, part: Part[Loaded]) -> None:
         shape, stage, rows = part.loaded.shape, part.loaded.stage, part.loaded.straight
         assert rows is not None, "asked before"
         self._applying(part, stage.columns)
@@ -168,7 +167,7 @@ class Application:
         masks = split_mask(EVERYTHING, len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
-    def _update(self, part: Part, positions: Sequence[int]) -> None:
+    def _update(self, part: Part[Loaded], positions: Sequence[int]) -> None:
         shape, columns = part.loaded.shape, part.loaded.stage.columns
         if positions:
             self._applying(part, columns)
@@ -176,7 +175,7 @@ class Application:
             template = shape.statement(name, lambda: sql.update(shape, columns, positions))
             self._expect(part, self._count(part, template))
 
-    def _delete(self, part: Part, *, logged: bool) -> None:
+    def _delete(self, part: Part[Loaded], *, logged: bool) -> None:
         """Rows that are gone already went with a cascade of this very push, or by a trigger: so be it."""
         shape = part.loaded.shape
         self._applying(part, ())
@@ -186,7 +185,7 @@ class Application:
         if deleted < len(part.rows) and self._run(part, sql.left(shape))[0][0]:
             raise Unwritten
 
-    def _point(self, part: Part) -> None:
+    def _point(self, part: Part[Loaded]) -> None:
         positions = self._order.postponed.get(part.index)
         if not positions:
             return
@@ -197,16 +196,16 @@ class Application:
         else:
             self._update(part, positions)
 
-    def _release(self, part: Part, columns: Sequence[int]) -> None:
+    def _release(self, part: Part[Loaded], columns: Sequence[int]) -> None:
         if columns:
             self._applying(part, columns)
             self._count(part, sql.release(part.loaded.shape, columns))
 
-    def _positions(self, part: Part) -> list[int]:
+    def _positions(self, part: Part[Loaded]) -> list[int]:
         waiting = self._order.postponed.get(part.index, ())
         return [i for i in range(len(part.loaded.stage.columns)) if i not in waiting]
 
-    def _log(self, part: Part) -> None:
+    def _log(self, part: Part[Loaded]) -> None:
         stage, shape = part.loaded.stage, part.loaded.shape
         old, listed, words = self._keeps_old(part), stage.entries is not None, len(shape.words)
         template = shape.statement(("log", old, listed), lambda: sql.log(shape, old=old, listed=listed))
@@ -223,7 +222,7 @@ class Application:
         numbers, stamps = [entry[0] for entry in entries], [entry[2] for entry in entries]
         self._count(part, template, stage.op, self._origin, numbers, *columns, stamps)
 
-    def _applying(self, part: Part, columns: Iterable[int]) -> None:
+    def _applying(self, part: Part[Loaded], columns: Iterable[int]) -> None:
         """Tell the capture triggers which columns the next statement sets itself."""
         shape = part.loaded.shape
         own = mask_of(columns) | shape.computed_mask
@@ -233,15 +232,15 @@ class Application:
             self._session.value(queries("write.sql")["applying"], digits)
             self._digits = digits
 
-    def _expect(self, part: Part, written: int) -> None:
+    def _expect(self, part: Part[Loaded], written: int) -> None:
         if written != len(part.rows):
             raise Unwritten
 
-    def _count(self, part: Part, template: str, *values: object) -> int:
-        return self._session.count(*part.over(template), *values)
+    def _count(self, part: Part[Loaded], template: str, *values: object) -> int:
+        return self._session.count(*part.loaded.over(template, part.rows), *values)
 
-    def _run(self, part: Part, template: str) -> list[list[int]]:
-        return self._session.run(*part.over(template))
+    def _run(self, part: Part[Loaded], template: str) -> list[list[int]]:
+        return self._session.run(*part.loaded.over(template, part.rows))
 
     # When it fails
 
@@ -284,17 +283,12 @@ class Application:
             _of_rows(error)
             self._digits = ""
             self._ahead.clear()
-        failures = self._halve(self._parts, self._write)
-        while failures:  # what failed may have waited for a later row
-            again = self._halve([part for part, _ in failures], self._write)
-            if len(again) == len(failures):
-                break
-            failures = again
+        attempt = self._attempt(self._write)
+        failures: Failures[Loaded, Failure] = tried_again(isolated(self._parts, attempt), attempt)
         out = {(part.index, part.rows[0]) for part, _ in failures}
-        kept = [replace(part, rows=rows) for part in self._parts if (rows := _without(part, out))]
-        failures += self._halve(
-            [part for part in kept if part.index in self._order.postponed], self._complete
-        )
+        kept = [part for whole in self._parts if (part := without(whole, out)) is not None]
+        waiting = [part for part in kept if part.index in self._order.postponed]
+        failures += isolated(waiting, self._attempt(self._complete))
         try:
             with self._session.savepoint():
                 self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
@@ -304,23 +298,21 @@ class Application:
                 raise DeferredTrouble from error
         return [self._refusal(part, failure) for part, failure in failures]
 
-    def _halve(self, parts: Sequence[Part], attempt: Attempt) -> list[tuple[Part, Failure]]:
-        """Do it for all, or for each half; return single rows and why each failed."""
-        if not parts:
-            return []
-        try:
-            with self._session.savepoint():
-                attempt(parts)
-            return []
-        except (psycopg.Error, Unwritten) as error:
-            failure = _of_rows(error)
-            self._digits = ""
-        if sum(len(part.rows) for part in parts) == 1:
-            return [(parts[0], failure)]
-        first, second = _split(parts)
-        return self._halve(first, attempt) + self._halve(second, attempt)
+    def _attempt(self, work: Work) -> Attempt[Loaded, Failure]:
+        """The work within a savepoint; why it failed, if it did."""
 
-    def _refusal(self, part: Part, failure: Failure) -> Refusal:
+        def attempt(parts: Sequence[Part[Loaded]]) -> Failure | None:
+            try:
+                with self._session.savepoint():
+                    work(parts)
+                return None
+            except (psycopg.Error, Unwritten) as error:
+                self._digits = ""
+                return _of_rows(error)
+
+        return attempt
+
+    def _refusal(self, part: Part[Loaded], failure: Failure) -> Refusal:
         stage, row = part.loaded.stage, part.rows[0]
         if isinstance(failure, Unwritten):
             detail = "a trigger or rule of the table held the change back without an error"
@@ -335,22 +327,3 @@ def _of_rows(error: Failure) -> Failure:
     if isinstance(error, psycopg.Error) and refusal_code(error) is None:
         raise error
     return error
-
-
-def _without(part: Part, out: set[tuple[int, int]]) -> tuple[int, ...]:
-    return tuple(row for row in part.rows if (part.index, row) not in out)
-
-
-def _split(parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
-    """Two halves by number of rows, in the same order."""
-    half = sum(len(part.rows) for part in parts) // 2
-    first: list[Part] = []
-    second: list[Part] = []
-    for part in parts:
-        taken = min(half, len(part.rows))
-        half -= taken
-        if taken:
-            first.append(replace(part, rows=part.rows[:taken]))
-        if taken < len(part.rows):
-            second.append(replace(part, rows=part.rows[taken:]))
-    return first, second

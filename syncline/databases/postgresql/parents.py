@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import psycopg
 
+from syncline.databases.base.isolation import Part
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import refusal_code
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.part import Part
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.stage import Loaded
@@ -43,7 +43,7 @@ class Parents:
             return None
         return self._parent_key(constraint, loaded, row)
 
-    def orphans(self, failure: BaseException, parts: Sequence[Part]) -> list[Refusal]:
+    def orphans(self, failure: BaseException, parts: Sequence[Part[Loaded]]) -> list[Refusal]:
         """All rows whose parent neither exists nor is staged, if the failure is of that foreign key."""
         if not isinstance(failure, psycopg.Error) or refusal_code(failure) != codes.FOREIGN_KEY:
             return []
@@ -54,7 +54,7 @@ class Parents:
                 found += self._orphans_of(constraint, part)
         return found
 
-    def _orphans_of(self, constraint: Constraint, part: Part) -> list[Refusal]:
+    def _orphans_of(self, constraint: Constraint, part: Part[Loaded]) -> list[Refusal]:
         loaded = part.loaded
         staged = [_staged(loaded, name) for name in constraint.columns]
         parent = self._shape_of(constraint)
@@ -70,7 +70,9 @@ class Parents:
         name = qualified(constraint.parent_schema, constraint.parent_name)
         try:
             with self._session.savepoint():
-                rows = [row for (row,) in self._session.run(*part.over(sql.orphans(pairs, name)))]
+                rows = [
+                    row for (row,) in self._session.run(*loaded.over(sql.orphans(pairs, name), part.rows))
+                ]
         except psycopg.DataError:  # some other row holds what cannot be cast: leave it to isolation
             return []
         coming = self._coming(parent, constraint.targets) if parent is not None else set()

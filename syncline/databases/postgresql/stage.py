@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -66,9 +65,10 @@ class Loaded:
     certain: bool = True
     """Whether every other row is certainly stored as it was sent, unless a trigger changes it."""
 
-    def over(self, template: str, low: int = 0, high: int | None = None) -> tuple[str, str]:
-        """A statement over these rows, or those from `low` up to, not including, `high`; and its `$1`."""
-        source, parameter = self.source() if high is None else self._range(low, high)
+    def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, str]:
+        """A statement over all of these rows, or over some that follow each other; and its `$1`."""
+        is_whole = rows is None or len(rows) == len(self.live)
+        source, parameter = self.source() if is_whole or rows is None else self._some(rows)
         return sql.over(template, source), parameter
 
     def source(self) -> tuple[str, str]:
@@ -95,10 +95,9 @@ class Loaded:
             session.script(f"CREATE INDEX ON {self.table} (n)")
             self.indexed = True
 
-    def _range(self, low: int, high: int) -> tuple[str, str]:
+    def _some(self, rows: Sequence[int]) -> tuple[str, str]:
         if self.texts is None:
-            return sql.range_source(self.table), f"{{{low},{high}}}"
-        rows = self.live[bisect_left(self.live, low) : bisect_left(self.live, high)]
+            return sql.range_source(self.table), f"{{{rows[0]},{rows[-1] + 1}}}"
         return sql.json_source(self.codecs, self.shape.arity), self._json(rows)
 
     def _json(self, rows: Sequence[int]) -> str:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from syncline.databases.base.isolation import Failures, Part, isolated, tried_again
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader, newest
@@ -25,6 +26,9 @@ from syncline.sqlitekit.sql import commas, quote
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
+Failure = tuple[str, str]
+"""The code of a refusal, and what SQLite said."""
+
 
 @dataclass(slots=True)
 class Work:
@@ -32,124 +36,159 @@ class Work:
     stays on and the entries of the staged rows themselves are taken out afterwards."""
 
     staged: Staged
+    statement: str | None
     careful: bool
     mark: int = 0
-    failures: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """Refused rows by rowid: (code, detail)."""
-
-    @property
-    def form(self) -> str:
-        return self.staged.stage.form
 
 
 def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
     """The contract of `Rows.apply`."""
     connection = writer.connection
     connection.execute("SAVEPOINT _sync_apply")
-    works = [Work(staged, _is_careful(writer, staged)) for staged in stages]
-    for work in works:
-        foreign.remember(connection, writer.layout, work.staged)
-        _mark_changes(connection, work)
-        stage.record(connection, work.staged, origin)
-        work.mark = newest(connection).seq
-        _write(connection, work, _bounds(connection, work))
-    _retry(connection, works)
-    if _swap(connection, works):
-        _retry(connection, works)
-    refusals = [
-        Refusal(work.staged.stage, rowid - 1, code, detail)
-        for work in works
-        for rowid, (code, detail) in sorted(work.failures.items())
-    ]
+    application = Application(writer, stages)
+    refusals = application.write(origin)
     refusals += foreign.dangling(writer, stages, refusals)
     if refusals:
         connection.execute("ROLLBACK TO _sync_apply")
     else:
-        for work in works:
-            _clean(connection, work)
-            foreign.forget(connection, writer.layout, work.staged)
+        application.clean()
     connection.execute("RELEASE _sync_apply")
     return refusals
 
 
-def _is_careful(writer: RowReader, staged: Staged) -> bool:
-    return writer.layout.reaches_itself(staged.tracked, actions=staged.stage.form != "insert")
+class Application:
+    """One call of `apply`."""
 
+    def __init__(self, writer: RowReader, stages: Sequence[Staged]) -> None:
+        self._writer, self._connection = writer, writer.connection
+        reaches = writer.layout.reaches_itself
+        self._works = [
+            Work(staged, _statement(staged), reaches(staged.tracked, actions=staged.stage.form != "insert"))
+            for staged in stages
+        ]
 
-def _bounds(connection: sqlite3.Connection, work: Work) -> tuple[int, int]:
-    low, high = connection.execute(f"SELECT min(rowid), max(rowid) FROM {work.staged.table}").fetchone()
-    return low or 1, high or 0
+    def write(self, origin: str) -> list[Refusal]:
+        """Log and write every stage; the rows that the tables themselves refuse."""
+        failures: Failures[Staged, Failure] = []
+        for index, work in enumerate(self._works):
+            foreign.remember(self._connection, self._writer.layout, work.staged)
+            _mark_changes(self._connection, work)
+            stage.record(self._connection, work.staged, origin)
+            work.mark = newest(self._connection).seq
+            if work.staged.live and work.statement is not None:
+                failures += isolated([Part(index, work.staged, work.staged.live)], self._attempt)
+        failures = self._again(failures)
+        if self._swap(failures):
+            failures = self._again(failures)
+        return [Refusal(part.loaded.stage, part.rows[0], *failure) for part, failure in failures]
 
+    def clean(self) -> None:
+        """Take away what only this call needed."""
+        for work in self._works:
+            _clean(self._connection, work)
+            foreign.forget(self._connection, self._writer.layout, work.staged)
 
-def _write(connection: sqlite3.Connection, work: Work, bounds: tuple[int, int]) -> None:
-    """Write the rows between two rowids; what is refused is isolated by halving and noted."""
-    statement = _statement(work.staged)
-    if statement is None or bounds[0] > bounds[1]:
-        return
-    if not work.careful:
-        connection.execute("UPDATE _sync_hub SET suppressed = ?", (work.staged.tracked.n,))
-    ranges = [bounds]
-    while ranges:
-        low, high = ranges.pop()
-        failure = _attempt(connection, work, statement, low, high)
-        if failure is None:
-            continue
-        if low == high:
-            work.failures[low] = failure
-        else:
-            middle = (low + high) // 2
-            ranges += [(middle + 1, high), (low, middle)]
-    if not work.careful:
-        connection.execute("UPDATE _sync_hub SET suppressed = NULL")
+    def _again(self, failures: Failures[Staged, Failure]) -> Failures[Staged, Failure]:
+        """Rows in each other's way (a unique value that moves, RESTRICT within a table) may fit now."""
+        worth = [one for one in failures if one[1][0] in _WORTH_ANOTHER_TRY]
+        lost = [one for one in failures if one[1][0] not in _WORTH_ANOTHER_TRY]
+        return lost + tried_again(worth, self._attempt)
 
+    def _attempt(self, parts: Sequence[Part[Staged]]) -> Failure | None:
+        """Write the rows of these parts, or undo it and say why."""
+        self._connection.execute("SAVEPOINT _sync_part")
+        failure: Failure | None = None
+        try:
+            for part in parts:
+                failure = failure or self._write(part)
+        except sqlite3.Error as error:
+            code = refusal_code(error)
+            if code is None:
+                raise
+            failure = code, str(error)
+        if failure is not None:
+            self._connection.execute("ROLLBACK TO _sync_part")
+        self._connection.execute("RELEASE _sync_part")
+        return failure
 
-def _attempt(
-    connection: sqlite3.Connection, work: Work, statement: str, low: int, high: int
-) -> tuple[str, str] | None:
-    connection.execute("SAVEPOINT _sync_range")
-    try:
-        cursor = connection.execute(statement, (low, high))
-    except sqlite3.Error as error:
-        code = refusal_code(error)
-        if code is None:
-            raise
-        failure = (code, str(error))
-    else:
-        if not work.staged.tracked.facts.triggers or _complete(connection, work, cursor.rowcount, low, high):
-            connection.execute("RELEASE _sync_range")
-            return None
-        failure = (codes.TRIGGER, "a trigger in the central database left the row out without an error")
-    connection.execute("ROLLBACK TO _sync_range")
-    connection.execute("RELEASE _sync_range")
-    return failure
+    def _write(self, part: Part[Staged]) -> Failure | None:
+        work = self._works[part.index]
+        assert work.statement is not None, "asked before"
+        if not work.careful:
+            self._suppress(work.staged.tracked.n)
+        written = self._connection.execute(work.statement, (part.rows[0], part.rows[-1])).rowcount
+        if not work.careful:
+            self._suppress(None)
+        if work.staged.tracked.facts.triggers and not self._is_complete(part, written):
+            return codes.TRIGGER, "a trigger in the central database left the row out without an error"
+        return None
 
+    def _suppress(self, table: int | None) -> None:
+        """Capture nothing of this table's, until told otherwise or rolled back."""
+        self._connection.execute("UPDATE _sync_hub SET suppressed = ?", (table,))
 
-def _complete(connection: sqlite3.Connection, work: Work, written: int, low: int, high: int) -> bool:
-    """Whether no row was passed over by RAISE(IGNORE). A cascade may have removed rows before their turn."""
-    staged = work.staged
-    if work.form == "delete":
-        sql = (
+    def _is_complete(self, part: Part[Staged], written: int) -> bool:
+        """Whether no row was passed over by RAISE(IGNORE). A cascade may have removed rows before their
+        turn."""
+        if part.form != "delete":
+            return written == len(part.rows)
+        staged = part.loaded
+        ((left,),) = self._connection.execute(
             f"SELECT count(*) FROM {staged.table} AS s CROSS JOIN {staged.tracked.name} AS t"
-            f" WHERE s.rowid BETWEEN ? AND ? AND {staged.tracked.join('t', 's')}"
+            f" WHERE s.n BETWEEN ? AND ? AND {staged.tracked.join('t', 's')}",
+            (part.rows[0], part.rows[-1]),
         )
-        return bool(connection.execute(sql, (low, high)).fetchone()[0] == 0)
-    sql = f"SELECT count(*) FROM {staged.table} WHERE rowid BETWEEN ? AND ?"
-    return bool(connection.execute(sql, (low, high)).fetchone()[0] == written)
+        return bool(left == 0)
+
+    def _swap(self, failures: Failures[Staged, Failure]) -> bool:
+        """Put placeholders into the unique columns of updates that clash; whether there was anything to do.
+
+        Updates that trade values are in each other's way in every order. If the true values do not fit
+        afterwards either, the rows are refused and the placeholders rolled back with everything else.
+        """
+        swapped = False
+        for index, work in enumerate(self._works):
+            rows = [p.rows[0] for p, (code, _) in failures if p.index == index and code == codes.UNIQUE]
+            columns = _unique_columns(work) if work.staged.stage.form == "update" and len(rows) > 1 else []
+            if columns:
+                self._suppress(work.staged.tracked.n)
+                for row in rows:
+                    swapped = self._place(work, columns, row) or swapped
+                self._suppress(None)
+        return swapped
+
+    def _place(self, work: Work, columns: Sequence[str], row: int) -> bool:
+        """Put placeholders into a row, unless a rule of the table forbids them: it stays refused then."""
+        tracked = work.staged.tracked
+        sets = commas(f"{quote(name)} = {_placeholder(work, name)}" for name in columns)
+        self._connection.execute("SAVEPOINT _sync_swap")
+        try:
+            self._connection.execute(
+                f"UPDATE OR ABORT {tracked.name} AS t SET {sets} FROM {work.staged.table} AS s"
+                f" WHERE {tracked.join('t', 's')} AND s.n = ?",
+                (row,),
+            )
+            return True
+        except sqlite3.IntegrityError:
+            self._connection.execute("ROLLBACK TO _sync_swap")
+            return False
+        finally:
+            self._connection.execute("RELEASE _sync_swap")
 
 
 def _statement(staged: Staged) -> str | None:
-    """The statement that writes the staged rows between two rowids.
+    """The statement that writes the staged rows from one number to another; None if there is none.
 
     OR ABORT overrules a conflict clause of the table's own: REPLACE or IGNORE there would lose rows.
     """
     tracked, columns = staged.tracked, staged.stage.columns
-    between = "s.rowid BETWEEN ? AND ?"
+    between = "s.n BETWEEN ? AND ?"
     if staged.stage.form == "insert":
         names = [*tracked.table.key, *(tracked.table.values[number].name for number in columns)]
         values = [f"s.k{i}" for i in range(tracked.arity)] + [f"s.c{i}" for i in range(len(columns))]
         return (
             f"INSERT OR ABORT INTO {tracked.name} ({commas(map(quote, names))})"
-            f" SELECT {commas(values)} FROM {staged.table} AS s WHERE {between} ORDER BY s.rowid"
+            f" SELECT {commas(values)} FROM {staged.table} AS s WHERE {between} ORDER BY s.n"
         )
     if staged.stage.form == "update":
         sets = [f"{quote(tracked.table.values[c].name)} = s.c{i}" for i, c in enumerate(columns)]
@@ -165,51 +204,6 @@ def _statement(staged: Staged) -> str | None:
         f" FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
         f" WHERE {between} AND {tracked.join('t', 's')})"
     )
-
-
-def _retry(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
-    """Rows in each other's way (a unique value that moves, RESTRICT within a table) may fit now."""
-    while True:
-        before = sum(len(work.failures) for work in works)
-        for work in works:
-            again = sorted(r for r, (code, _) in work.failures.items() if code in _WORTH_ANOTHER_TRY)
-            for rowid in again:
-                del work.failures[rowid]
-                _write(connection, work, (rowid, rowid))
-        after = sum(len(work.failures) for work in works)
-        if after == 0 or after == before:
-            return
-
-
-def _swap(connection: sqlite3.Connection, works: Sequence[Work]) -> bool:
-    """Put placeholders into the unique columns of updates that clash; whether there was anything to do.
-
-    Updates that trade values are in each other's way in every order. If the true values do not fit
-    afterwards either, the rows are refused and the placeholders rolled back with everything else.
-    """
-    swapped = False
-    for work in works:
-        clashing = [rowid for rowid, (code, _) in work.failures.items() if code == codes.UNIQUE]
-        columns = _unique_columns(work) if work.form == "update" and len(clashing) > 1 else []
-        if not columns:
-            continue
-        tracked = work.staged.tracked
-        sets = commas(f"{quote(name)} = {_placeholder(work, name)}" for name in columns)
-        connection.execute("UPDATE _sync_hub SET suppressed = ?", (tracked.n,))
-        for rowid in clashing:
-            connection.execute("SAVEPOINT _sync_swap")
-            try:
-                connection.execute(
-                    f"UPDATE OR ABORT {tracked.name} AS t SET {sets} FROM {work.staged.table} AS s"
-                    f" WHERE {tracked.join('t', 's')} AND s.rowid = ?",
-                    (rowid,),
-                )
-                swapped = True
-            except sqlite3.IntegrityError:  # a rule of the table forbids placeholders: the row stays refused
-                connection.execute("ROLLBACK TO _sync_swap")
-            connection.execute("RELEASE _sync_swap")
-        connection.execute("UPDATE _sync_hub SET suppressed = NULL")
-    return swapped
 
 
 def _unique_columns(work: Work) -> list[str]:
@@ -230,7 +224,7 @@ def _placeholder(work: Work, name: str) -> str:
 def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
     """Before a careful update: which staged rows it will really change, and so capture will log."""
     staged = work.staged
-    if not work.careful or work.form != "update":
+    if not work.careful or work.staged.stage.form != "update":
         return
     tracked = staged.tracked
     tests = [
@@ -240,7 +234,7 @@ def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
     name = f"{staged.table}_changed"
     connection.execute(f"DROP TABLE IF EXISTS {name}")
     connection.execute(
-        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.rowid AS i FROM {staged.table} AS s"
+        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n FROM {staged.table} AS s"
         f" CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')} AND ({' OR '.join(tests) or '0'})"
     )
 
@@ -255,16 +249,16 @@ def _clean(connection: sqlite3.Connection, work: Work) -> None:
     staged = work.staged
     tracked = staged.tracked
     later = f"_sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-    same = f"l.seq > {work.mark} AND l.tbl = {tracked.n} AND {stage.same_key(staged, 's', 'l')}"
+    same = f"l.seq > {work.mark} AND l.tbl = {tracked.n} AND {tracked.logged('s')}"
     stage.index(connection, staged)
-    if work.form == "delete":
+    if work.staged.stage.form == "delete":
         gone = f"NOT EXISTS (SELECT 1 FROM {tracked.name} AS t WHERE {tracked.join('t', 's')})"
         own = f"SELECT l.seq FROM {later} WHERE {same} AND {gone}"
-    elif work.form == "insert":
-        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'I' GROUP BY s.rowid"
+    elif work.staged.stage.form == "insert":
+        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'I' GROUP BY s.n"
     else:
-        changed = f"s.rowid IN (SELECT i FROM {staged.table}_changed)"
-        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'U' AND {changed} GROUP BY s.rowid"
+        changed = f"s.n IN (SELECT n FROM {staged.table}_changed)"
+        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'U' AND {changed} GROUP BY s.n"
     connection.execute(f"DELETE FROM _sync_hub_log WHERE seq IN ({own})")
-    if work.form == "update":
+    if work.staged.stage.form == "update":
         connection.execute(f"DROP TABLE {staged.table}_changed")

@@ -49,7 +49,7 @@ def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> 
     old = [f"t.{quote(column)} AS {quote(column)}" for column in columns]
     connection.execute(f"DROP TABLE IF EXISTS {name}")
     connection.execute(
-        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.rowid AS _sync_i, {commas(old)}"
+        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n AS _sync_n, {commas(old)}"
         f" FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')}"
     )
 
@@ -102,7 +102,7 @@ def _remember_paths(connection: sqlite3.Connection, layout: Layout, staged: Stag
         name = f"{staged.table}_path{number}"
         connection.execute(f"DROP TABLE IF EXISTS {name}")
         connection.execute(
-            f"CREATE TEMP TABLE {name[5:]} AS SELECT s.rowid AS _sync_i, {commas(kept)}"
+            f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n AS _sync_n, {commas(kept)}"
             f" FROM {' CROSS JOIN '.join(joins)} WHERE {' AND '.join(tests)}"
         )
 
@@ -117,13 +117,13 @@ def _cascaded(writer: RowReader, staged: Staged) -> list[Refusal]:
         points = " AND ".join(f"c.{quote(mine)} = o.{quote(theirs)}" for mine, theirs in pairs)
         stays = " AND ".join(f"p.{quote(theirs)} = o.{quote(theirs)}" for _, theirs in pairs)
         rows = writer.connection.execute(
-            f"SELECT DISTINCT o._sync_i FROM {staged.table}_path{number} AS o WHERE EXISTS"
+            f"SELECT DISTINCT o._sync_n FROM {staged.table}_path{number} AS o WHERE EXISTS"
             f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
             f" (SELECT 1 FROM {quote(gone.name)} AS p WHERE {stays})"
         )
-        for (rowid,) in rows.fetchall():
+        for (n,) in rows.fetchall():
             detail = f"rows of {child.name} still point at rows of {gone.name} that would go with it"
-            found.append(Refusal(staged.stage, rowid - 1, codes.FOREIGN_KEY, detail))
+            found.append(Refusal(staged.stage, n, codes.FOREIGN_KEY, detail))
     return found
 
 
@@ -175,19 +175,17 @@ def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
         pairs += _unlike_itself(tracked, key, theirs, mine)
         given = " AND ".join(f"{column} IS NOT NULL" for column in mine)
         rows = writer.connection.execute(
-            f"SELECT s.rowid, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
+            f"SELECT s.n, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
             f" WHERE {tracked.join('t', 's')} AND {given}"
             f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.central_name)} AS p WHERE {pairs})"
         )
         number = parent.number
-        for rowid, *values in rows.fetchall():
+        for n, *values in rows.fetchall():
             named = ", ".join(f"{c} = {v!r}" for c, v in zip(key.columns, values, strict=True))
             detail = f"{named}: there is no such row in {parent.name}"
             target = _parent_key(parent, key, values)
             found.append(
-                Refusal(
-                    staged.stage, rowid - 1, codes.FOREIGN_KEY, detail, (number, target) if target else None
-                )
+                Refusal(staged.stage, n, codes.FOREIGN_KEY, detail, (number, target) if target else None)
             )
     return found
 
@@ -217,20 +215,20 @@ def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
     key = {name.lower(): f"s.k{number}" for number, name in enumerate(tracked.table.key)}
     source = f"{staged.table} AS s"
     if remembered:
-        source += f" CROSS JOIN {staged.table}_old AS o ON o._sync_i = s.rowid"
+        source += f" CROSS JOIN {staged.table}_old AS o ON o._sync_n = s.n"
     found = []
     for child, fk in _watched(layout, staged):
         old = [key.get(c.lower(), f"o.{quote(c.lower())}") for c in fk.parent_columns]
         points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(fk.columns, old, strict=True))
         stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(fk.parent_columns, old, strict=True))
         rows = writer.connection.execute(
-            f"SELECT s.rowid FROM {source} WHERE EXISTS"
+            f"SELECT s.n FROM {source} WHERE EXISTS"
             f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
             f" (SELECT 1 FROM {tracked.name} AS p WHERE {stays})"
         )
-        for (rowid,) in rows.fetchall():
+        for (n,) in rows.fetchall():
             detail = f"rows of {child.name} still point at it"
-            found.append(Refusal(staged.stage, rowid - 1, codes.FOREIGN_KEY, detail))
+            found.append(Refusal(staged.stage, n, codes.FOREIGN_KEY, detail))
     return found
 
 
@@ -264,16 +262,16 @@ def _pointing(
     pairs = [f"t.{quote(column_of[name])} = s.k{i}" for i, name in enumerate(parent.table.key)]
     chosen = [f"s.k{i}" for i in range(parent.arity)]
     rows = writer.connection.execute(
-        f"SELECT g.rowid, {commas(chosen)} FROM {staged.table} AS g CROSS JOIN {tracked.name} AS t"
+        f"SELECT g.n, {commas(chosen)} FROM {staged.table} AS g CROSS JOIN {tracked.name} AS t"
         f" CROSS JOIN {temporary} AS s WHERE {tracked.join('t', 'g')} AND {' AND '.join(pairs)}"
     )
     return [
         Refusal(
             staged.stage,
-            rowid - 1,
+            n,
             codes.FOREIGN_KEY,
             f"depends on a refused row of {parent.table.name}",
             (number, tuple(key)),
         )
-        for rowid, *key in rows.fetchall()
+        for n, *key in rows.fetchall()
     ]

@@ -73,6 +73,15 @@ class Tracked:
                 parts.append(f"typeof({column}) = typeof({other}.k{index})")
         return " AND ".join(parts)
 
+    def logged(self, other: str) -> str:
+        """Condition: the log entry `l` has exactly the key other.k0, other.k1, ..."""
+        parts = []
+        for number, name in enumerate(self.table.key):
+            parts.append(f"l.k{number} = {other}.k{number}")
+            if not self.affinity(name):
+                parts.append(f"typeof(l.k{number}) = typeof({other}.k{number})")
+        return " AND ".join(parts)
+
     def differs(self, column: str, left: str, right: str) -> str:
         """Condition: two values of one column are not identical as SQLite stores them."""
         test = f"{left} IS NOT {right} COLLATE BINARY"

@@ -60,15 +60,10 @@ class LogReader:
         if not keys:
             return {}
         given = RowReader(self.connection, self.layout).load_keys(tracked, keys)
-        same = []
-        for number, name in enumerate(tracked.table.key):
-            same.append(f"l.k{number} = s.k{number}")
-            if not tracked.affinity(name):
-                same.append(f"typeof(l.k{number}) = typeof(s.k{number})")
         masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
         rows = self.connection.execute(
             f"SELECT s.rowid, l.op, l.old, {masks} FROM _sync_hub_log AS l JOIN {given} AS s"
-            f" ON {' AND '.join(same)} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
+            f" ON {tracked.logged('s')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
             (seq_of(after).seq, tracked.n),
         )
         found: dict[int, list[Told]] = {}

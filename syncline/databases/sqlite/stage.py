@@ -1,6 +1,6 @@
 """Staged rows: temporary tables that `lock`, `rivals` and `apply` join with the user's tables.
 
-Row i of a stage has rowid i + 1. Key columns have the affinity of the user's key columns, so that joins
+Row i of a stage has the number n = i. Key columns have the affinity of the user's key columns, so that joins
 with the log compare what will be stored; value columns have none, so that what was sent can be compared
 with what was stored.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.errors import ValueRefused
@@ -21,14 +21,14 @@ from syncline.sqlitekit.sql import commas, numbered
 
 @dataclass(slots=True)
 class Staged:
-    """The adapter's handle of a stage: names of its temporary tables, and what was taken out."""
+    """The adapter's handle of a stage: names of its temporary tables, and the rows still in it, ascending."""
 
     stage: Stage
     tracked: Tracked
     table: str
+    live: list[int]
     entries: str | None = None
     indexed: bool = False
-    discarded: set[int] = field(default_factory=set)
 
     @property
     def whole(self) -> bool:
@@ -39,43 +39,38 @@ class Staged:
 def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
     """Make the temporary tables of one stage and fill them: two executemany at most."""
     tracked = layout.tracked[stage.table]
-    staged = Staged(stage, tracked, f"temp._sync_stage_{number}")
+    staged = Staged(stage, tracked, f"temp._sync_stage_{number}", list(range(len(stage.rows))))
     keys = [f"k{i} {tracked.affinity(name)}" for i, name in enumerate(tracked.table.key)]
-    values = numbered("c", len(stage.columns))
-    connection.execute(f"CREATE TEMP TABLE {staged.table[5:]} ({commas([*keys, *values, 'hlc'])})")
-    marks = commas("?" * (len(keys) + len(values) + 1))
-    _fill(
-        connection,
-        f"INSERT INTO {staged.table} VALUES ({marks})",
-        [(*row, hlc) for row, hlc in zip(stage.rows, stage.hlc, strict=True)],
-    )
+    columns = ["n INTEGER PRIMARY KEY", *keys, *numbered("c", len(stage.columns)), "hlc"]
+    rows = zip(staged.live, stage.rows, stage.hlc, strict=True)
+    _fill(connection, staged.table, columns, [(n, *row, hlc) for n, row, hlc in rows])
     if stage.entries is not None:
         staged.entries = f"temp._sync_entry_{number}"
         words = layout.words
-        connection.execute(
-            f"CREATE TEMP TABLE {staged.entries[5:]} ({commas(['i', 'hlc', *mask_columns(words)])})"
-        )
-        _fill(
-            connection,
-            f"INSERT INTO {staged.entries} VALUES ({commas('?' * (2 + words))})",
-            [(row + 1, hlc, *split_mask(mask, words)) for row, mask, hlc in stage.entries],
-        )
+        entries = [(row, hlc, *split_mask(mask, words)) for row, mask, hlc in stage.entries]
+        _fill(connection, staged.entries, ["n", "hlc", *mask_columns(words)], entries)
     return staged
 
 
-def _fill(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
+def _fill(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Make a temporary table of these rows."""
+    connection.execute(f"CREATE TEMP TABLE {table[5:]} ({commas(columns)})")
     try:
-        connection.executemany(sql, rows)
+        connection.executemany(f"INSERT INTO {table} VALUES ({commas('?' * len(columns))})", rows)
     except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
         raise ValueRefused(f"a pushed value cannot be stored in SQLite: {error}") from error
 
 
 def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int]) -> None:
-    numbers = [(row + 1,) for row in rows if row not in staged.discarded]
-    connection.executemany(f"DELETE FROM {staged.table} WHERE rowid = ?", numbers)
-    if staged.entries is not None:
-        connection.executemany(f"DELETE FROM {staged.entries} WHERE i = ?", numbers)
-    staged.discarded.update(rows)
+    gone = set(rows)
+    for table in filter(None, (staged.table, staged.entries)):
+        connection.executemany(f"DELETE FROM {table} WHERE n = ?", [(row,) for row in gone])
+    staged.live = [row for row in staged.live if row not in gone]
+
+
+def drop(connection: sqlite3.Connection, staged: Staged) -> None:
+    for table in filter(None, (staged.table, staged.entries)):
+        connection.execute(f"DROP TABLE {table}")
 
 
 def index(connection: sqlite3.Connection, staged: Staged) -> None:
@@ -91,16 +86,6 @@ NONCE = "random() & 0x7fffffffffffffff"
 """A push that is committed again after the centre went back has the same HLC, and must be another entry."""
 
 
-def same_key(staged: Staged, left: str, right: str) -> str:
-    """Condition: two rows that both have k0, k1, ... (log, stages) have the same key."""
-    parts = []
-    for number, name in enumerate(staged.tracked.table.key):
-        parts.append(f"{left}.k{number} = {right}.k{number}")
-        if not staged.tracked.affinity(name):
-            parts.append(f"typeof({left}.k{number}) = typeof({right}.k{number})")
-    return " AND ".join(parts)
-
-
 def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     """Append the log entries of a stage, with the old values of what it is about to change."""
     tracked, stage = staged.tracked, staged.stage
@@ -109,14 +94,14 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     masks = mask_columns(words)
     into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old", "nonce"])
     keys = [f"s.{name}" for name in names]
-    source, old, order = f"{staged.table} AS s", "NULL", "s.rowid"
+    source, old, order = f"{staged.table} AS s", "NULL", "s.n"
     if _keeps_old(staged):
         old = f"CASE WHEN {tracked.key_of('t')[0]} IS NOT NULL THEN {tracked.old_values('t')} END"
         source += f" LEFT JOIN {tracked.name} AS t ON {tracked.join('t', 's')}"
     if staged.entries is not None:
         source = f"{staged.entries} AS e CROSS JOIN {source}"
         chosen, order = ["e.hlc", *(f"e.{mask}" for mask in masks)], "e.rowid"
-        where = "s.rowid = e.i"
+        where = "s.n = e.n"
     else:
         mask = EVERYTHING if staged.whole else mask_of(stage.columns)
         chosen, where = ["s.hlc", *map(str, split_mask(mask, words))], "1"

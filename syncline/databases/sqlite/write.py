@@ -56,9 +56,7 @@ class RowWriter(RowReader):
 
     def unstage(self) -> None:
         for staged in self._staged:
-            self.connection.execute(f"DROP TABLE {staged.table}")
-            if staged.entries is not None:
-                self.connection.execute(f"DROP TABLE {staged.entries}")
+            stage.drop(self.connection, staged)
             staged.stage.handle = None  # they hold each other
         self._staged.clear()
 
@@ -77,8 +75,8 @@ class RowWriter(RowReader):
         tracked = staged.tracked
         exists = "EXISTS" if staged.stage.form == "insert" else "NOT EXISTS"
         found = self.connection.execute(
-            f"SELECT s.rowid - 1 FROM {staged.table} AS s WHERE {exists}"
-            f" (SELECT 1 FROM {tracked.name} AS t WHERE {tracked.join('t', 's')}) ORDER BY s.rowid"
+            f"SELECT s.n FROM {staged.table} AS s WHERE {exists}"
+            f" (SELECT 1 FROM {tracked.name} AS t WHERE {tracked.join('t', 's')}) ORDER BY s.n"
         )
         return [row for (row,) in found]
 
@@ -100,9 +98,9 @@ class RowWriter(RowReader):
         stage.index(self.connection, staged)
         masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
         found = self.connection.execute(
-            f"SELECT s.rowid - 1, l.seq, l.op, l.hlc, l.origin, {masks}"
+            f"SELECT s.n, l.seq, l.op, l.hlc, l.origin, {masks}"
             f" FROM _sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-            f" WHERE l.seq > ? AND l.tbl = ? AND {stage.same_key(staged, 's', 'l')} ORDER BY l.seq",
+            f" WHERE l.seq > ? AND l.tbl = ? AND {tracked.logged('s')} ORDER BY l.seq",
             (floor, tracked.n),
         ).fetchall()
         whole = tracked.table.all_mask
@@ -135,7 +133,7 @@ class RowWriter(RowReader):
     def _present(self, staged: Staged) -> set[int]:
         tracked = staged.tracked
         found = self.connection.execute(
-            f"SELECT s.rowid - 1 FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
+            f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
             f" WHERE {tracked.join('t', 's')}"
         )
         return {row for (row,) in found}
@@ -156,7 +154,7 @@ class RowWriter(RowReader):
             tests.append(f"typeof({stored}) <> typeof(s.c{number})")
         key = tracked.key_of("t")[0]
         found = self.connection.execute(
-            f"SELECT s.rowid - 1 FROM {staged.table} AS s LEFT JOIN {tracked.name} AS t"
-            f" ON {tracked.join('t', 's')} WHERE {' OR '.join([f'{key} IS NULL', *tests])} ORDER BY s.rowid"
+            f"SELECT s.n FROM {staged.table} AS s LEFT JOIN {tracked.name} AS t"
+            f" ON {tracked.join('t', 's')} WHERE {' OR '.join([f'{key} IS NULL', *tests])} ORDER BY s.n"
         )
         return [row for (row,) in found]
