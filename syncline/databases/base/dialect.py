@@ -118,8 +118,8 @@ class LedgerSession(ABC):
     """The six verbs of the ledger, within one open transaction of a database.
 
     Values go in as int, str, bytes or None and come back so: integers as int, also where the driver would
-    give a decimal, texts as str, binary values as bytes. Driver errors come out as Syncline's (Conflict,
-    DatabaseUnavailable, ...).
+    give a decimal, texts as str, binary values as bytes. Errors are the driver's: the transaction
+    makes Syncline's of them as they leave it.
     """
 
     dialect: Dialect

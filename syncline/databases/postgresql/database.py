@@ -20,10 +20,11 @@ from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine
 from syncline.databases.postgresql.layout import Layout
+from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.pool import driver
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prune import settle_in
-from syncline.databases.postgresql.read import LogReader, RowReader
+from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session, configure
@@ -236,17 +237,15 @@ class PostgresDatabase:
         self.catalogue.arrived(Session(connection).value(queries("read.sql")["cluster"]))
 
     @contextmanager
-    def read(self, scope: Scope) -> Iterator[ReadTransaction[LogReader, RowReader]]:
+    def read(self, scope: Scope) -> Iterator[ReadTransaction[PostgresLog, RowReader]]:
         """A transaction that sees one instant."""
         scope = only_unbounded(scope)
         known = self.catalogue.known()
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"]))
-            log, rows = (
-                LogReader(session, known.layout, self.catalogue.cluster),
-                RowReader(session, known.layout),
-            )
-            yield ReadTransaction(log, rows, Ledger(PostgresLedgerSession(session)), scope)
+            ledger, rows = Ledger(PostgresLedgerSession(session)), RowReader(session, known.layout)
+            log = PostgresLog(session, known.layout, self.catalogue.cluster, ledger)
+            yield ReadTransaction(log, rows, ledger, scope)
             rows.still_named()
 
     @contextmanager

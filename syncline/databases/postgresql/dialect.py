@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from syncline.databases.base import Dialect, Kind, LedgerSession, Table
 from syncline.databases.base.dialect import Value
-from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.session import Rows, Session
 
 ARRAYS: Mapping[Kind, str] = {
@@ -76,20 +75,14 @@ class PostgresLedgerSession(LedgerSession):
         self._session = session
 
     def run(self, statement: str, *values: Value) -> Rows:
-        with translating():
-            return self._session.run(statement, *values)
+        return self._session.run(statement, *values)
 
     def count(self, statement: str, *values: Value) -> int:
-        with translating():
-            return self._session.count(statement, *values)
+        return self._session.count(statement, *values)
 
     def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
-        with translating():
-            return [
-                key
-                for (key,) in self._session.run(DIALECT.insert(table), *map(list, zip(*rows, strict=True)))
-            ]
+        columns = map(list, zip(*rows, strict=True))
+        return [key for (key,) in self._session.run(DIALECT.insert(table), *columns)]
 
     def now(self) -> int:
-        (((now,)),) = self.run("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        return int(now)
+        return int(self._session.value("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"))

@@ -1,4 +1,4 @@
-"""Reading the log: what a position had not seen and this instant does, table by table (step 10).
+"""The log: what a position had not seen and this instant does, table by table (step 10).
 
 New entries are those of transactions that were running in the old snapshot, and of all that began since; both
 are ranges of the index on (xid, seq). An entry that this transaction can read at all is committed and
@@ -7,17 +7,76 @@ visible; while a pull takes several pages, entries newer than its target are lef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
+from syncline.databases.base.log import BaseLog
+from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
+from syncline.databases.postgresql.prune import compact, ended, progress, prune
+from syncline.databases.postgresql.retention import (
+    Instant,
+    behind,
+    floor,
+    instant,
+    snapshot_position,
+    standings,
+)
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of
-from syncline.hub.contract import Key, LogPage, present_columns
+from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing, present_columns
 from syncline.model.masks import join_mask
 
 START: Place = (0, 0, 0)
+
+
+class PostgresLog(BaseLog[SnapshotPosition, Instant]):
+    """The contract's `Log`."""
+
+    def __init__(self, session: Session, layout: Layout, cluster: str, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._session, self._layout, self._cluster = session, layout, cluster
+
+    def own(self, position: Position) -> SnapshotPosition:
+        return snapshot_position(position)
+
+    def instant(self) -> Instant:
+        """What is visible in this transaction (in this statement, when the transaction also writes)."""
+        return instant(self._session, self._layout, self._cluster)
+
+    def now(self) -> SnapshotPosition:
+        return self.instant().now
+
+    def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
+        return standings(self._session, self._layout, positions, present)
+
+    def page(self, after: SnapshotPosition, present: Instant, without: str, limit: int) -> LogPage:
+        return read_log(self._session, self._layout, after, present.now, without, limit)
+
+    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
+        """What rows were like at a position; see `former`."""
+        return read_former(self._session, self._layout.shapes[table], self.own(after).seen, keys)
+
+    def floor(self) -> Floor:
+        return floor(self._session, self._cluster)
+
+    def behind(self, position: Position, at_most: int) -> int:
+        return behind(self._session, self._layout, self.own(position), at_most)
+
+    def end(self) -> int:
+        return ended(self._session)
+
+    def begin(self) -> int:
+        return progress(self._session)[0]
+
+    def cut(self, held: Sequence[SnapshotPosition], kept: int, forced: int | None, limit: int) -> Removed:
+        return prune(self._session, self._layout, held, kept, forced, limit)
+
+    def compact(self, limit: int) -> Removed:
+        return compact(self._session, self._layout, self.now().seen.xmax - 1, limit)
 
 
 def read_log(

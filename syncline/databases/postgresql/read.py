@@ -1,4 +1,4 @@
-"""What the hub reads in one transaction: the log, and rows."""
+"""The rows that the hub reads in one transaction."""
 
 from __future__ import annotations
 
@@ -8,75 +8,14 @@ from contextlib import contextmanager
 import psycopg
 
 from syncline.databases.base.codec import mend_floats
-from syncline.databases.postgresql.errors import translating
-from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.given import arrays, given
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.log import read_log
-from syncline.databases.postgresql.position import SnapshotPosition
-from syncline.databases.postgresql.retention import behind, floor, instant, snapshot_position, standings
 from syncline.databases.postgresql.sameness import misnamed
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
-from syncline.hub.contract import (
-    Floor,
-    Former,
-    Key,
-    LogPage,
-    Outdated,
-    Position,
-    Standing,
-    Take,
-    refused_watermark,
-)
+from syncline.hub.contract import Key, Outdated, Take
 from syncline.model.values import Value
-
-
-class LogReader:
-    """The contract's `ReadLog`."""
-
-    def __init__(self, session: Session, layout: Layout, cluster: str) -> None:
-        self._session = session
-        self._layout = layout
-        self._cluster = cluster
-
-    def now(self) -> SnapshotPosition:
-        """What is visible in this transaction (in this statement, when the transaction also writes)."""
-        with translating():
-            return instant(self._session, self._layout, self._cluster).now
-
-    def entries(self, after: Position, without: str, limit: int) -> LogPage:
-        """New log entries since `after`; see `log.read_log`."""
-        after = snapshot_position(after)
-        with translating():
-            present = instant(self._session, self._layout, self._cluster)
-            (standing,) = standings(self._session, self._layout, [after], present)
-            if standing != "sound":
-                raise refused_watermark(standing)
-            return read_log(self._session, self._layout, after, present.now, without, limit)
-
-    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
-        """What rows were like at a position; see `former`."""
-        with translating():
-            return read_former(self._session, self._layout.shapes[table], snapshot_position(after).seen, keys)
-
-    def floor(self) -> Floor:
-        """Where the log begins."""
-        with translating():
-            return floor(self._session, self._cluster)
-
-    def standings(self, positions: Sequence[Position]) -> list[Standing]:
-        """What each position is worth."""
-        with translating():
-            present = instant(self._session, self._layout, self._cluster)
-            given = [snapshot_position(position) for position in positions]
-            return standings(self._session, self._layout, given, present)
-
-    def behind(self, position: Position, at_most: int) -> int:
-        """How many entries a position has not seen."""
-        with translating():
-            return behind(self._session, self._layout, snapshot_position(position), at_most)
 
 
 class RowReader:
@@ -93,8 +32,7 @@ class RowReader:
         rename them, and use names again, at any time. To be asked last: none that was used can be altered
         until the transaction ends."""
         if self._used:
-            with translating():
-                other = misnamed(self._session, [self._layout.shapes[number] for number in self._used])
+            other = misnamed(self._session, [self._layout.shapes[number] for number in self._used])
             if other:
                 raise Outdated(f"{', '.join(sorted(other))}: it, or a column of it, is named otherwise now")
 
@@ -105,11 +43,10 @@ class RowReader:
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
         shape = self._shape(table)
-        with translating():
-            good = self._possible(shape, keys) if keys else []
-            if not good:
-                return []
-            found = self._session.run(_rows(shape, columns), *arrays(shape, good))
+        good = self._possible(shape, keys) if keys else []
+        if not good:
+            return []
+        found = self._session.run(_rows(shape, columns), *arrays(shape, good))
         return self._mended(shape, columns, found)
 
     def chunk(
@@ -119,8 +56,7 @@ class RowReader:
         shape = self._shape(table)
         columns = list(shape.values) if columns is None else columns
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
-        with translating():
-            rows = self._session.run(_chunk(shape, columns, first=after is None), *bound, limit)
+        rows = self._session.run(_chunk(shape, columns, first=after is None), *bound, limit)
         return self._mended(shape, columns, rows)
 
     @contextmanager
@@ -129,19 +65,16 @@ class RowReader:
         shape = self._shape(table)
         statement, bound = scan_statement(shape, after, upto)
         columns = list(shape.values)
-        with translating(), self._session.stream(statement, bound) as fetch:
+        with self._session.stream(statement, bound) as fetch:
             yield lambda count: self._mended(shape, columns, fetch(count))
 
     def estimate(self) -> int:
         """About how many rows all tables have."""
         names: list[str | None] = [shape.name for shape in self._layout.by_number]
-        with translating():
-            found = self._session.run(queries("read.sql")["estimate"], array(names))
-            large = sum(int(count) for _, count, is_small in found if not is_small)
-            small = " UNION ALL ".join(
-                f"SELECT count(*) FROM {name}" for name, _, is_small in found if is_small
-            )
-            return large + sum(count for (count,) in self._session.run(small)) if small else large
+        found = self._session.run(queries("read.sql")["estimate"], array(names))
+        large = sum(int(count) for _, count, is_small in found if not is_small)
+        small = " UNION ALL ".join(f"SELECT count(*) FROM {name}" for name, _, is_small in found if is_small)
+        return large + sum(count for (count,) in self._session.run(small)) if small else large
 
     def _mended(self, shape: Shape, columns: Sequence[int], rows: Rows) -> Rows:
         codecs = [*shape.keys, *(shape.values[i] for i in columns)]

@@ -1,4 +1,4 @@
-"""What the hub does in one write transaction: with the log, and with rows."""
+"""What the hub does with rows in one write transaction."""
 
 from __future__ import annotations
 
@@ -8,50 +8,18 @@ from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
-from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prepare import facts_of
-from syncline.databases.postgresql.prune import compact, ended, progress, prune
-from syncline.databases.postgresql.read import LogReader, RowReader
-from syncline.databases.postgresql.retention import snapshot_position
+from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import array_of, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.errors import Conflict, WatermarkRefused
-from syncline.hub.contract import Outdated, Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Outdated, Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
 from syncline.model.scope import Scope
-
-
-class LogWriter(LogReader):
-    """The contract's `Log`."""
-
-    def __init__(self, session: Session, layout: Layout, cluster: str, ledger: Ledger) -> None:
-        super().__init__(session, layout, cluster)
-        self._ledger = ledger
-
-    def note_moment(self) -> None:
-        """Remember which transactions have ended by now."""
-        with translating():
-            self._ledger.note_place(ended(self._session), progress(self._session)[0])
-
-    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
-        """One step of pruning; see `prune`."""
-        positions = [snapshot_position(position) for position in held]
-        with translating():
-            kept, forced = self._ended(keep), None if longest is None else self._ended(longest)
-            return prune(self._session, self._layout, positions, kept, forced, limit)
-
-    def _ended(self, seconds: float) -> int:
-        """Every transaction below this number had ended so long ago; 0 if that is not known."""
-        return ended(self._session) if seconds <= 0 else self._ledger.place_before(seconds)
-
-    def compact(self, limit: int) -> Removed:
-        """One step of compacting; see `prune`."""
-        newest = self.now().seen.xmax - 1
-        with translating():
-            return compact(self._session, self._layout, newest, limit)
 
 
 class RowWriter(RowReader):
@@ -73,14 +41,12 @@ class RowWriter(RowReader):
         """Load the rows. What cannot be loaded is refused when the stage is applied."""
         if stage.handle is None:
             self.ready(stage)
-        with translating():
-            load(self._session, _loaded(stage))
+        load(self._session, _loaded(stage))
         self._staged.append(stage)
 
     def unstage(self) -> None:
         """Drop the temporary tables now, not only at the end, and let go of the rows."""
-        with translating():
-            drop(self._session, [table for stage in self._staged if (table := _loaded(stage).table)])
+        drop(self._session, [table for stage in self._staged if (table := _loaded(stage).table)])
         for stage in self._staged:
             stage.handle = None  # a stage and its handle hold each other
         self._staged.clear()
@@ -90,11 +56,10 @@ class RowWriter(RowReader):
         found: list[set[int]] = [set() for _ in stages]
         for stage in stages:
             _loaded(stage).unlooked = hopeful and stage.form == "insert"
-        with translating():
-            for table in sorted({stage.table for stage in stages}):
-                chosen = [i for i, stage in enumerate(stages) if stage.table == table and _is_sought(stage)]
-                for index, row in self._lock([_loaded(stages[i]) for i in chosen]) if chosen else ():
-                    found[chosen[index]].add(row)
+        for table in sorted({stage.table for stage in stages}):
+            chosen = [i for i, stage in enumerate(stages) if stage.table == table and _is_sought(stage)]
+            for index, row in self._lock([_loaded(stages[i]) for i in chosen]) if chosen else ():
+                found[chosen[index]].add(row)
         return [
             [row for row in _loaded(stage).live if (row in there) == (stage.form == "insert")]
             for stage, there in zip(stages, found, strict=True)
@@ -132,12 +97,11 @@ class RowWriter(RowReader):
         running = frozenset().union(*(position.seen.running for position in seen))
         name = ("rivals", triggers)
         template = shape.statement(name, lambda: sql.rivals(shape, triggers=triggers))
-        with translating():
-            if loaded.texts is None:
-                if not triggers and self._is_quiet(shape, replica, oldest, running):
-                    return []
-                place(self._session, loaded)
-            rows = self._session.run(*loaded.over(template), replica, str(oldest), array_of(sorted(running)))
+        if loaded.texts is None:
+            if not triggers and self._is_quiet(shape, replica, oldest, running):
+                return []
+            place(self._session, loaded)
+        rows = self._session.run(*loaded.over(template), replica, str(oldest), array_of(sorted(running)))
         whole = shape.table.all_mask
         return [
             Rival(n, at, op, join_mask(words) & whole, hlc, origin)
@@ -161,17 +125,15 @@ class RowWriter(RowReader):
 
     def discard(self, stage: Stage, rows: Sequence[int]) -> None:
         """Take rows out of a stage."""
-        with translating():
-            discard(self._session, _loaded(stage), rows)
+        discard(self._session, _loaded(stage), rows)
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, or nothing if any row is refused."""
         loaded = [_loaded(stage) for stage in stages]
-        with translating():
-            refusals = Application(self._session, self._layout, loaded, origin).run()
-            if not refusals:
-                self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
-                self._check_inserted([item for item in loaded if item.stage.form == "insert"])
+        refusals = Application(self._session, self._layout, loaded, origin).run()
+        if not refusals:
+            self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
+            self._check_inserted([item for item in loaded if item.stage.form == "insert"])
         return refusals
 
     def _check_inserted(self, inserted: Sequence[Loaded]) -> None:
@@ -202,24 +164,22 @@ class RowWriter(RowReader):
             return list(loaded.live)
         if loaded.certain and not shape.facts.triggered:
             return sorted(loaded.respelled.intersection(loaded.live))
-        with translating():
-            place(self._session, loaded)
+        place(self._session, loaded)
         read = loaded.read if loaded.table else frozenset()
         name = ("differing", *columns, -1, *sorted(read))
         template = shape.statement(name, lambda: sql.differing(shape, columns, read))
-        with translating():
-            rows = self._session.run(*loaded.over(template))
+        rows = self._session.run(*loaded.over(template))
         return sorted({n for (n,) in rows} | loaded.respelled.intersection(loaded.live))
 
 
-class PostgresWriteTransaction(WriteTransaction[LogWriter, RowWriter]):
+class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
     """The contract's `WriteTransaction`."""
 
     def __init__(
         self, session: Session, layout: Layout, cluster: str, lock_timeout: float, scope: Scope
     ) -> None:
         ledger = Ledger(PostgresLedgerSession(session))
-        log = LogWriter(session, layout, cluster, ledger)
+        log = PostgresLog(session, layout, cluster, ledger)
         super().__init__(log, RowWriter(session, layout), ledger, scope)
         self._session = session
         self._lock_timeout = lock_timeout
@@ -229,11 +189,10 @@ class PostgresWriteTransaction(WriteTransaction[LogWriter, RowWriter]):
         not beside others that try again: a storm of them would keep failing on each other."""
         self.attempt = attempt
         wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
-        with translating():
-            if attempt > 1:
-                self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
-                self._session.value(queries("write.sql")["queue"])
-            self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
+        if attempt > 1:
+            self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
+            self._session.value(queries("write.sql")["queue"])
+        self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
 
 
 def _loaded(stage: Stage) -> Loaded:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from syncline.databases.base.isolation import Failures, Part, isolated, tried_again
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
-from syncline.databases.sqlite.read import RowReader, newest
+from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub.contract import Refusal, codes
 from syncline.sqlitekit.sql import commas, quote

@@ -12,9 +12,10 @@ from syncline.databases.sqlite import position, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.read import LogReader, RowReader
+from syncline.databases.sqlite.log import SqliteLog
+from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
-from syncline.databases.sqlite.write import LogWriter, RowWriter
+from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
 from syncline.hub.contract import Declared, Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
@@ -172,7 +173,7 @@ class SqliteDatabase:
         self._bell = Bell()
 
     @contextmanager
-    def write(self, scope: Scope) -> Iterator[WriteTransaction[LogWriter, RowWriter]]:
+    def write(self, scope: Scope) -> Iterator[WriteTransaction[SqliteLog, RowWriter]]:
         """BEGIN IMMEDIATE: the write lock is held from the first statement, so nothing can interleave."""
         scope = only_unbounded(scope)
         with self._connections.writer(), self._connections.transaction() as connection:
@@ -184,19 +185,19 @@ class SqliteDatabase:
                 if prepare.outrun(connection, tracked):
                     prepare.renew_order(connection, tracked)
             ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
-            yield WriteTransaction(LogWriter(connection, layout, ledger), rows, ledger, scope)
+            yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
             rows.close()
             connection.execute("COMMIT")
 
     @contextmanager
-    def read(self, scope: Scope) -> Iterator[ReadTransaction[LogReader, RowReader]]:
+    def read(self, scope: Scope) -> Iterator[ReadTransaction[SqliteLog, RowReader]]:
         """One snapshot, taken by the first statement (WAL)."""
         scope = only_unbounded(scope)
         with self._connections.transaction() as connection:
             connection.execute("BEGIN")
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
-            log, rows = LogReader(connection, layout), RowReader(connection, layout)
-            yield ReadTransaction(log, rows, ledger, scope)
+            rows = RowReader(connection, layout)
+            yield ReadTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
             connection.execute("COMMIT")
 
     @contextmanager

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from syncline.errors import WatermarkRefused
+from syncline.hub.contract import Position
+
 _TOKEN = re.compile(r"s([0-9]{1,18})(?:\.([0-9]{1,19}))?", re.ASCII)
 
 
@@ -24,6 +27,13 @@ class Sequence:
 
     def token(self) -> str:
         return f"s{self.seq}.{self.mark}" if self.mark else f"s{self.seq}"
+
+
+def own(position: Position) -> Sequence:
+    """A position that is one of this kind of database. WatermarkRefused for any other."""
+    if not isinstance(position, Sequence):
+        raise WatermarkRefused("the watermark is not one of a SQLite database")
+    return position
 
 
 def parse(token: str) -> Sequence:

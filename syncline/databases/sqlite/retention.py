@@ -18,6 +18,17 @@ from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas, numbered
 
 
+def newest(connection: sqlite3.Connection) -> Seq:
+    """The position behind the newest entry, be it pruned or compacted away."""
+    row = connection.execute(
+        "SELECT * FROM"
+        " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+        " ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return Seq(*row) if row else Seq(0)
+
+
 def floor_seq(connection: sqlite3.Connection) -> int:
     """The entry at which the log begins; it has been seen by every sound position."""
     return int(connection.execute("SELECT floor FROM _sync_hub").fetchone()[0])

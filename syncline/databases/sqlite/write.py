@@ -10,37 +10,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from syncline.databases.base import Ledger
-from syncline.databases.sqlite import apply, retention, stage
+from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.read import LogReader, RowReader, seq_of
+from syncline.databases.sqlite.position import own
+from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
-from syncline.hub.contract import Position, Refusal, Removed, Rival, Stage
+from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas
-
-
-class LogWriter(LogReader):
-    """The contract's `Log` over a connection that holds the write lock."""
-
-    def __init__(self, connection: sqlite3.Connection, layout: Layout, ledger: Ledger) -> None:
-        super().__init__(connection, layout)
-        self._ledger = ledger
-
-    def note_moment(self) -> None:
-        self._ledger.note_place(self.now().seq, retention.floor_seq(self.connection))
-
-    def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
-        places = [seq_of(position) for position in held]
-        forced = None if longest is None else self._older_than(longest)
-        return retention.prune(self.connection, places, self._older_than(keep), forced, limit)
-
-    def _older_than(self, seconds: float) -> int:
-        """The newest entry that is certainly so old; 0 if none is known to be."""
-        return self.now().seq if seconds <= 0 else self._ledger.place_before(seconds)
-
-    def compact(self, limit: int) -> Removed:
-        return retention.compact(self.connection, self.layout, self.now(), limit)
 
 
 class RowWriter(RowReader):
@@ -84,7 +61,7 @@ class RowWriter(RowReader):
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
     ) -> list[Rival]:
         staged: Staged = stage_.handle
-        floors = [seq_of(position).seq for position in bases]
+        floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         tracked = staged.tracked
         if (

@@ -1,0 +1,144 @@
+"""Step 10, pull: log entries since a position, what rows were like at one, and what goes from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from syncline.databases.base import Ledger
+from syncline.databases.base.log import BaseLog
+from syncline.databases.sqlite import retention
+from syncline.databases.sqlite.layout import Tracked
+from syncline.databases.sqlite.position import Sequence as Seq
+from syncline.databases.sqlite.position import own
+from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.rows import decoded
+from syncline.hub.contract import (
+    Floor,
+    Former,
+    Key,
+    LogPage,
+    Position,
+    Removed,
+    Standing,
+    Told,
+    former_of,
+    present_columns,
+)
+from syncline.model.masks import join_mask, mask_columns
+from syncline.sqlitekit.sql import commas, numbered
+
+
+class SqliteLog(BaseLog[Seq, Seq]):
+    """The contract's `Log`; it asks `rows` what is there now."""
+
+    def __init__(self, rows: RowReader, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._rows, self._connection, self._layout = rows, rows.connection, rows.layout
+
+    def own(self, position: Position) -> Seq:
+        return own(position)
+
+    def instant(self) -> Seq:
+        return retention.newest(self._connection)
+
+    def now(self) -> Seq:
+        return self.instant()
+
+    def floor(self) -> Floor:
+        return retention.floor(self._connection)
+
+    def worth(self, positions: Sequence[Seq], present: Seq) -> list[Standing]:
+        return retention.standings(self._connection, positions, present)
+
+    def end(self) -> int:
+        return self.now().seq
+
+    def begin(self) -> int:
+        return retention.floor_seq(self._connection)
+
+    def cut(self, held: Sequence[Seq], kept: int, forced: int | None, limit: int) -> Removed:
+        return retention.prune(self._connection, held, kept, forced, limit)
+
+    def compact(self, limit: int) -> Removed:
+        return retention.compact(self._connection, self._layout, self.now(), limit)
+
+    def behind(self, position: Position, at_most: int) -> int:
+        ((count,),) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM _sync_hub_log WHERE seq > ? LIMIT ?)",
+            (self.own(position).seq, at_most),
+        )
+        return int(count)
+
+    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
+        """Keys go through a temporary table, the entries since the position are gone through once."""
+        tracked = self._layout.tracked[table]
+        if not keys:
+            return {}
+        given = self._rows.load_keys(tracked, keys)
+        masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
+        rows = self._connection.execute(
+            f"SELECT s.rowid, l.op, l.old, {masks} FROM _sync_hub_log AS l JOIN {given} AS s"
+            f" ON {tracked.logged('s')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
+            (self.own(after).seq, tracked.n),
+        )
+        found: dict[int, list[Told]] = {}
+        for number, op, old, *words in rows:
+            found.setdefault(number, []).append(_told(tracked, op, join_mask(words), old))
+        return {keys[number - 1]: former_of(told, tracked.before) for number, told in found.items()}
+
+    def page(self, after: Seq, present: Seq, without: str, limit: int) -> LogPage:
+        layout = self._layout
+        columns = ["seq", "tbl", "op", "hlc", *numbered("k", layout.keys), *mask_columns(layout.words)]
+        found = self._connection.execute(
+            f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND origin <> ? ORDER BY seq LIMIT ?",
+            (after.seq, without, limit + 1),
+        ).fetchall()
+        more = len(found) > limit
+        if more:
+            found.pop()
+        end = retention.position_at(self._connection, found[-1][0]) if more else present
+        return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
+
+    def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
+        """One (key, mask) a row; a row of M entries alone counts only if it is really gone."""
+        masks: dict[int, dict[Key, int]] = {}
+        certain: dict[int, set[Key]] = {}
+        first = 4 + self._layout.keys
+        for entry in found:
+            tracked = self._layout.tracked.get(entry[1])
+            if tracked is None:
+                continue
+            key = entry[4 : 4 + tracked.arity]
+            group = masks.setdefault(tracked.n, {})
+            if entry[2] == "M":
+                group.setdefault(key, 0)
+                continue
+            mask = join_mask(entry[first:]) if entry[2] == "U" else tracked.table.all_mask
+            group[key] = group.get(key, 0) | mask
+            certain.setdefault(tracked.n, set()).add(key)
+        return {
+            number: kept
+            for number, group in masks.items()
+            if (kept := self._really_touched(number, group, certain.get(number, set())))
+        }
+
+    def _really_touched(self, number: int, group: dict[Key, int], certain: set[Key]) -> list[tuple[Key, int]]:
+        tracked = self._layout.tracked[number]
+        if len(certain) == len(group):
+            return present_columns(group, tracked.table)
+        doubtful = [key for key in group if key not in certain]
+        present = {tuple(row) for row in self._rows.find(number, doubtful, [])}
+        whole = tracked.table.all_mask
+        left = {
+            key: mask if key in certain else whole
+            for key, mask in group.items()
+            if key in certain or key not in present
+        }
+        return present_columns(left, tracked.table)
+
+
+def _told(tracked: Tracked, op: str, mask: int, old: str | None) -> Told:
+    kept = {} if old is None else decoded(old)
+    values = {n: kept[n] for n in tracked.before if n in kept}
+    return Told(op, mask, values if old is not None and len(values) == len(tracked.before) else None)
