@@ -26,10 +26,11 @@ def keep_conflicts(store: Store, notes: Iterable[ConflictNote]) -> None:
     )
 
 
-def keep_own(store: Store, note: ConflictNote) -> None:
-    """Enter a conflict that the replica itself met (tracking a file with rows of its own): a negative id."""
+def keep_own(store: Store, notes: Iterable[ConflictNote]) -> None:
+    """Enter conflicts that the replica itself met (tracking a file with rows of its own): negative ids."""
     lowest = store.value("SELECT min(id) FROM _sync_conflict WHERE id < 0") or 0
-    keep_conflicts(store, [msgspec.structs.replace(note, id=lowest - 1)])
+    numbered = (msgspec.structs.replace(note, id=lowest - i) for i, note in enumerate(notes, 1))
+    keep_conflicts(store, numbered)
 
 
 def conflicts(store: Store, *, open_only: bool) -> list[ConflictNote]:
@@ -78,7 +79,7 @@ def set_apart(store: Store) -> Flow[None]:
             if number not in known or _what(known[number]) != _what(note):
                 store.execute("DELETE FROM _sync_conflict WHERE id = ?", (number,))
                 outcome = "hub" if note.outcome == "open" else note.outcome
-                keep_own(store, msgspec.structs.replace(note, outcome=outcome))
+                keep_own(store, [msgspec.structs.replace(note, outcome=outcome)])
 
 
 def _what(note: ConflictNote) -> tuple[Any, ...]:

@@ -4,85 +4,181 @@ part again (`replica.migrate`).
 A row that both have alike stays, one that only the hub has is added, one that only the file has becomes a
 pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict.
 
-    begin -> note_keys of every group -> log_own_rows -> lay_over every group -> end
+    begin -> note_rows of every group -> compare          takes no lock on the file
+    log_own_rows -> lay_over -> end                       inside the transaction that joins
+
+The hub's rows stand in a temporary table meanwhile, and are compared as a set.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
 
 from syncline.model.values import Value, identical
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.statements import Statements
+from syncline.replica.store import Store
 from syncline.replica.work import Work
 
+BATCH = 5_000
+"""Rows that are looked at in one go (law L11)."""
 
-def begin(work: Work, t: Statements) -> None:
-    """Make room for the keys of the hub's rows."""
-    work.store.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS _sync_hub_{t.n}"
-        f" ({t.key_columns}, PRIMARY KEY ({t.key_columns})) WITHOUT ROWID"
+CHUNK = 20_000
+"""Differing rows that are written in one transaction, where the file counts for whole only at the end."""
+
+
+def begin(store: Store, t: Statements) -> None:
+    """Make room for the hub's rows."""
+    end(store, t)
+    values = "".join(f", v{number}" for number in t.values)
+    store.execute(
+        f"CREATE TEMP TABLE _sync_hub_{t.n} ({t.key_columns}{values}, PRIMARY KEY ({t.key_columns}))"
+        " WITHOUT ROWID"
     )
-    work.store.execute(f"DELETE FROM temp._sync_hub_{t.n}")
 
 
-def end(work: Work, t: Statements) -> None:
-    """Forget the keys of the hub's rows."""
-    work.store.execute(f"DROP TABLE temp._sync_hub_{t.n}")
+def end(store: Store, t: Statements) -> None:
+    """Forget the hub's rows."""
+    for name in ("hub", "unlike", "own"):
+        store.execute(f"DROP TABLE IF EXISTS temp._sync_{name}_{t.n}")
 
 
-def note_keys(work: Work, t: Statements, group: Group) -> None:
-    """Remember the keys of the hub's rows, for `log_own_rows`."""
-    work.store.executemany(
-        f"INSERT OR IGNORE INTO temp._sync_hub_{t.n} VALUES ({t.key_marks})",
-        (tuple(row[: t.arity]) for row in group.rows),
+def note_rows(store: Store, t: Statements, group: Group) -> None:
+    """Take in whole rows of the hub. One that moved while the hub read may come twice; the later counts."""
+    names = ", ".join([t.key_columns, *(f"v{number}" for number in group.columns)])
+    marks = ", ".join("?" * (t.arity + len(group.columns)))
+    store.executemany(f"INSERT OR REPLACE INTO temp._sync_hub_{t.n} ({names}) VALUES ({marks})", group.rows)
+
+
+def compare(store: Store, t: Statements) -> None:
+    """Find the rows that differ or that one side alone has. What is edited meanwhile is in the change log."""
+    unlike = f"CREATE TEMP TABLE _sync_unlike_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
+    own = f"CREATE TEMP TABLE _sync_own_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
+    for sql in (unlike, own):
+        store.execute(sql)
+    tests = [f"t.{t.keys[0]} IS NULL"]
+    for number, name in t.values.items():
+        here, there = f"t.{name}", f"h.v{number}"
+        tests.append(f"{here} IS NOT {there} COLLATE BINARY OR typeof({here}) <> typeof({there})")
+    store.execute(
+        f"INSERT INTO temp._sync_unlike_{t.n} ({t.key_columns}) SELECT {_listed('h', t)}"
+        f" FROM temp._sync_hub_{t.n} h LEFT JOIN main.{t.name} t ON {t.row_key('t', 'h')}"
+        f" WHERE {' OR '.join(tests)}"
     )
+    store.execute(
+        f"INSERT INTO temp._sync_own_{t.n} ({t.key_columns}) SELECT {t.keys_of('t')} FROM main.{t.name} t"
+        f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_hub_{t.n} h WHERE {noted_key(t, 'h', 't')})"
+    )
+
+
+def noted_key(t: Statements, noted: str, row: str) -> str:
+    """A condition between a temporary table that has keys as k0, k1, ... and this table, that is looked up in
+    the former's index.
+
+    The plus takes the affinity from the table's side: with it SQLite would convert the noted keys first, and
+    could not use their index.
+    """
+    pairs = (f"{noted}.k{i} = +{row}.{name} COLLATE BINARY" for i, name in enumerate(t.keys))
+    return " AND ".join(pairs)
+
+
+def _listed(row: str, t: Statements) -> str:
+    return ", ".join(f"{row}.k{i}" for i in range(t.arity))
+
+
+# Inside the transaction -----------------------------------------------------------------------------------
 
 
 def log_own_rows(work: Work, t: Statements) -> None:
-    """Log the rows that only the file has, as the insert trigger would have."""
-    work.store.execute(
-        f"INSERT INTO {t.log} (op, at, checkpoint, {t.key_columns})"
-        f" SELECT 'I', julianday('now'), s.checkpoint, {t.keys_of('t')} FROM {t.name} t, _sync_state s"
-        f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_hub_{t.n} h WHERE {t.row_key('t', 'h')})"
+    """Log the rows that only the file has, as the insert trigger would have. Call `work.overlay.forget` when
+    all tables are through."""
+    store = work.store
+    if work.overlay.any(t):  # edited meanwhile: to the hub it is one insert, or nothing
+        store.execute(
+            f"DELETE FROM {t.log} WHERE seq IN (SELECT p.seq FROM temp._sync_own_{t.n} o"
+            f" CROSS JOIN temp._sync_pending_{t.n} p WHERE {t.same_key('p', 'o')})"
+        )
+    null = " OR ".join(f"t.{name} IS NULL" for name in t.keys)
+    rows = (
+        f"temp._sync_own_{t.n} o CROSS JOIN main.{t.name} t WHERE {t.row_key('t', 'o')} ORDER BY o.i",
+        f"main.{t.name} t WHERE ({null})",  # rows that nobody can name: a push will say so
     )
+    for source in rows:
+        store.execute(
+            f"INSERT INTO {t.log} (op, at, checkpoint, {t.key_columns}) SELECT 'I', julianday('now'),"
+            f" s.checkpoint, {t.keys_of('t')} FROM _sync_state s CROSS JOIN {source}"
+        )
 
 
-def lay_over(work: Work, t: Statements, group: Group) -> None:
-    """Write the rows that differ or are new; note what a differing one held here."""
+def add_edited(work: Work, t: Statements) -> None:
+    """Rows that were edited while the two were compared are looked at again."""
+    if work.overlay.any(t):
+        work.store.execute(
+            f"INSERT INTO temp._sync_unlike_{t.n} ({t.key_columns}) SELECT DISTINCT {_listed('p', t)}"
+            f" FROM temp._sync_pending_{t.n} p CROSS JOIN temp._sync_hub_{t.n} h WHERE {t.same_key('h', 'p')}"
+        )
+
+
+def lay_over(work: Work, t: Statements, first: int = 1, last: int | None = None) -> None:
+    """Write the rows that differ or are new, and keep what differing ones held here: all, or those with these
+    numbers."""
+    end = work.store.value(f"SELECT max(i) FROM temp._sync_unlike_{t.n}") or 0
+    for start in range(first, min(end, last or end) + 1, BATCH):
+        _lay_over(work, t, _unlike(work.store, t, start, min(start + BATCH - 1, last or end)))
+
+
+def count_unlike(store: Store, t: Statements) -> int:
+    """How many rows `lay_over` has to look at."""
+    return store.value(f"SELECT max(i) FROM temp._sync_unlike_{t.n}") or 0
+
+
+def _unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Value]]:
+    values = "".join(f", h.v{number}" for number in t.values)
+    rows = store.rows(
+        f"SELECT {_listed('h', t)}{values} FROM temp._sync_unlike_{t.n} u CROSS JOIN temp._sync_hub_{t.n} h"
+        f" WHERE u.i BETWEEN ? AND ? AND {t.same_key('h', 'u')} ORDER BY u.i",
+        (first, last),
+    )
+    return [list(row) for row in rows]
+
+
+def _lay_over(work: Work, t: Statements, rows: Sequence[list[Value]]) -> None:
     changed: list[list[Value]] = []
-    mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows])
-    for own, row in zip(mine, group.rows, strict=True):
-        theirs = row[t.arity :]
+    notes: list[ConflictNote] = []
+    blank = own_note(work, t)
+    mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
+    for own, row in zip(mine, rows, strict=True):
+        key, theirs = row[: t.arity], row[t.arity :]
         if own.present is not None:
-            same = all(identical(a, b) for a, b in zip(own.present, theirs, strict=True))
-            if same:
+            if all(identical(a, b) for a, b in zip(own.present, theirs, strict=True)):
                 continue
-            _note_difference(work, t, row[: t.arity], own.present, theirs)
+            notes.append(msgspec.structs.replace(blank, key=key, sent=own.present, hub=theirs))
         changed.append(row)
-    learn_group(work, Group(group.table, "U", group.columns, changed))
+    keep_own(work.store, notes)
+    learn_group(work, Group(t.n, "U", list(t.values), changed))
 
 
-def _note_difference(
-    work: Work, t: Statements, key: list[Value], mine: list[Value], theirs: list[Value]
-) -> None:
-    state = work.store.state()
-    note = ConflictNote(
+def own_note(work: Work, t: Statements, policy: str = "track") -> ConflictNote:
+    """A conflict that the replica itself meets, but for key and values."""
+    return ConflictNote(
         id=0,
         table=t.table.name,
-        key=key,
+        key=[],
         column=None,
         outcome="hub",
-        replica=state.replica,
+        replica=work.store.state().replica,
         hlc=0,
         rival="hub",
         rival_hlc=0,
         base=None,
-        sent=mine,
-        hub=theirs,
+        sent=None,
+        hub=None,
         at=work.store.utc(),
-        policy="track",
+        policy=policy,
         table_number=t.n,
         columns=list(t.values),
     )
-    keep_own(work.store, note)

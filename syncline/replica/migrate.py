@@ -22,7 +22,7 @@ from syncline.model.schema import Schema, to_plain
 from syncline.model.values import Value
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Group, SnapshotPage
-from syncline.replica import capture
+from syncline.replica import capture, join
 from syncline.replica.affinity import neutral
 from syncline.replica.apply import (
     Answer,
@@ -43,7 +43,6 @@ from syncline.replica.ddl import add_column, carried, constant, create_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
 from syncline.replica.indexes import columns_of
-from syncline.replica.join import begin, end, lay_over, log_own_rows, note_keys
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
@@ -129,33 +128,35 @@ class _Steps:
     def fill(self, work: Work, answer: Answer) -> None:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
         own = [work.device.tables[n] for n in self.readopted]
-        _log_own(work, own)
+        _join(work, own)
         for group in _fetched(work):
             if group.table in self.readopted:
-                lay_over(work, work.device.tables[group.table], group)
                 continue
             adopted = self.plan.adopted.get(group.table, ())
             if adopted:
                 note_own_values(work, group, adopted)
             learn_group(work, group)
         work.store.execute("DELETE FROM _sync_fill")
-        for t in own:
-            end(work, t)
 
 
-def _log_own(work: Work, tables: Sequence[Statements]) -> None:
-    """Rows that only the file has, of tables that take part again, become pending inserts."""
+def _join(work: Work, tables: Sequence[Statements]) -> None:
+    """Tables that take part again: rows that only the file has become pending inserts, the hub's are laid
+    over the others."""
     if not tables:
         return
     for t in tables:
-        begin(work, t)
+        join.begin(work.store, t)
     for group in _fetched(work):
         for t in tables:
             if t.n == group.table:
-                note_keys(work, t, group)
+                join.note_rows(work.store, t, group)
     for t in tables:
-        log_own_rows(work, t)
+        join.compare(work.store, t)
+        join.log_own_rows(work, t)
     work.overlay.forget()
+    for t in tables:
+        join.lay_over(work, t)
+        join.end(work.store, t)
 
 
 def _fetched(work: Work) -> Iterator[Group]:

@@ -23,7 +23,7 @@ def note_own_values(work: Work, group: Group, adopted: Sequence[int]) -> None:
         for column, place in places:
             here = mine.present[t.table.places[column]]
             if here is not None and not identical(here, theirs[place]):
-                keep_own(work.store, _note(work, t, mine.key, column, (here, theirs[place])))
+                keep_own(work.store, [_note(work, t, mine.key, column, (here, theirs[place]))])
 
 
 def _note(work: Work, t: Statements, key: Key, column: int, values: tuple[object, object]) -> ConflictNote:

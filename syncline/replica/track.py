@@ -1,15 +1,19 @@
 """Make existing tables of an existing file take part.
 
-The hub's rows are fetched and staged first; then one transaction compares and starts capture. A row that
-both have alike stays, one that only the hub has is added, one that only the file has becomes a pending
-insert. Where they differ the hub's row stays and the file's own is kept as a conflict.
+    the hub's rows are fetched and staged -> capture begins -> compare -> write what differs -> done
+
+A row that both have alike stays, one that only the hub has is added, one that only the file has becomes a
+pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict. Nothing is
+locked while the hub is waited for, nor while the rows are compared (law L1); where very many differ they are
+written in several transactions. Until it is done the file does not sync.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -17,13 +21,12 @@ from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
 from syncline.model.schema import Schema
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Group, Register, Registered, SnapshotPage
-from syncline.replica import capture
+from syncline.protocol.messages import Register, Registered, SnapshotPage
+from syncline.replica import capture, join
 from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
 from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import misfits
-from syncline.replica.join import begin, end, lay_over, log_own_rows, note_keys
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
@@ -45,16 +48,20 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
         notes = yield from copy_chunks(device, _stage_chunk, progress)
     except SchemaChanged as error:
         raise SchemaChanged(error.detail, remedy="Run the same syncline track again.") from error
-    with store.transaction():
-        fresh = [name for name in names if name not in store.numbers() or not _captured(store, name)]
-        for name in fresh:
-            store.number(device.schema.number_of(name), name)
-    join = _Join(fresh, notes)
-    run_steps(
-        Device.load(store),
-        Answer(),
-        (take_held, join.start_capture, join.compare, show_held, keep_held, join.finish),
-    )
+    joining = _start_capture(device, names, notes)
+    device.reload()
+    tables = [t for t in device.tables.values() if t.table.name in joining]
+    try:
+        with store.aside():
+            for t in tables:
+                join.begin(store, t)
+            _note_rows(store, {t.n: t for t in tables})
+            for t in tables:
+                join.compare(store, t)
+        _join(device, tables)
+    finally:
+        for t in tables:
+            join.end(store, t)
 
 
 def refuse_unfinished(store: Store) -> None:
@@ -122,44 +129,55 @@ def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
     return notes
 
 
-class _Join:
-    """The steps that compare the file's rows with the staged ones of the hub."""
+def _start_capture(device: Device, names: Sequence[str], notes: Notes) -> list[str]:
+    """From now on the tables are captured, on the watermark that their first edits stand on.
 
-    def __init__(self, names: Sequence[str], notes: Notes) -> None:
-        self._names, self._notes = frozenset(names), notes
-
-    def start_capture(self, work: Work, answer: Answer) -> None:
-        """Triggers, and the watermark that the first edits stand on."""
-        state = work.store.state()
+    Returns those that are still to be joined, also those of a call that was cut off."""
+    with device.store.transaction() as store:
+        state = store.state()
+        numbers = store.numbers()
+        fresh = [name for name in names if name not in numbers or not _captured(store, name)]
+        joining = [*notes.get("joining", ()), *fresh]
         if state.watermark is None:
-            work.store.advance(self._notes["watermark"], state.hlc)
-        for t in self._tables(work):
-            capture.install(work.store, t)
+            store.advance(notes["watermark"], state.hlc)
+        for name in fresh:
+            store.number(device.schema.number_of(name), name)
+        for t in Device.load(store).tables.values():
+            if t.table.name in fresh:
+                capture.install(store, t)
+        store.set_state(hydrate=json.dumps({**notes, "joining": joining}))
+    return joining
 
-    def compare(self, work: Work, answer: Answer) -> None:
-        """Rows that only the file has become pending inserts, then the hub's rows are laid over."""
-        for t in self._tables(work):
-            begin(work, t)
-        self._each(work, note_keys)
-        for t in self._tables(work):
-            log_own_rows(work, t)
-        work.overlay.forget()
-        self._each(work, lay_over)
 
-    def finish(self, work: Work, answer: Answer) -> None:
-        for t in self._tables(work):
-            end(work, t)
+def _note_rows(store: Store, tables: Mapping[int, Statements]) -> None:
+    """Take the hub's rows from the pages that were staged."""
+    for (number,) in store.rows("SELECT page FROM _sync_stage ORDER BY page"):
+        body = store.value("SELECT body FROM _sync_stage WHERE page = ?", (number,))
+        page = msgspec.msgpack.decode(body, type=SnapshotPage)
+        for group in open_groups(page.groups, page.digest):
+            if group.table in tables:
+                join.note_rows(store, tables[group.table], group)
+
+
+def _join(device: Device, tables: Sequence[Statements]) -> None:
+    """Log what only the file has, then write what differs; the last transaction says that all is done."""
+
+    def log_own(work: Work, answer: Answer) -> None:
+        for t in tables:
+            join.add_edited(work, t)
+            join.log_own_rows(work, t)
+
+    def finish(work: Work, answer: Answer) -> None:
         clear_stage(work.store)
         work.store.set_state(hydrate=None)
 
-    def _tables(self, work: Work) -> Iterator[Statements]:
-        return (t for t in work.device.tables.values() if t.table.name in self._names)
+    run_steps(device, Answer(), (take_held, log_own, keep_held))
+    for t in tables:
+        for first in range(1, join.count_unlike(device.store, t) + 1, join.CHUNK):
+            steps = (take_held, partial(_lay_over, t, first), show_held, keep_held)
+            run_steps(device, Answer(), steps)
+    run_steps(device, Answer(), (take_held, show_held, keep_held, finish))
 
-    def _each(self, work: Work, action: Callable[[Work, Statements, Group], None]) -> None:
-        for (number,) in work.store.rows("SELECT page FROM _sync_stage ORDER BY page"):
-            body = work.store.value("SELECT body FROM _sync_stage WHERE page = ?", (number,))
-            page = msgspec.msgpack.decode(body, type=SnapshotPage)
-            for group in open_groups(page.groups, page.digest):
-                t = work.device.tables.get(group.table)
-                if t is not None and t.table.name in self._names:
-                    action(work, t, group)
+
+def _lay_over(t: Statements, first: int, work: Work, answer: Answer) -> None:
+    join.lay_over(work, t, first, first + join.CHUNK - 1)

@@ -193,6 +193,17 @@ class Store:
                 self.execute("ROLLBACK")
 
     @contextmanager
+    def aside(self) -> Iterator[Store]:
+        """A read transaction that keeps what it writes into temporary tables. Takes no lock on the file."""
+        self.execute("BEGIN")
+        try:
+            yield self
+            self.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self.execute("ROLLBACK")
+
+    @contextmanager
     def attached(self, path: str, name: str) -> Iterator[None]:
         """Inside the block the tables of another file go by `name`. Outside any transaction: `close` the
         other one's own store before, and begin transactions inside."""
