@@ -7,6 +7,7 @@
     python3 run.py lines            how much there is of each database's adapter, in lines of code
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays;
                                     with --world schema, histories in which the tables change
+    python3 run.py soak [ARGS]      random histories for --minutes N, with --centre sqlite or postgresql
     python3 run.py lint             format, lint, types, import layers: what is checked without running it
     python3 run.py check [ARGS]     all of lint, then every test
     python3 run.py docs             write the generated pages again
@@ -158,6 +159,12 @@ def simulate(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "syncline.testing.simulate", *arguments)
 
 
+def soak(arguments: Arguments) -> int:
+    if "postgresql" in arguments:
+        supply_postgresql()
+    return call(BIN / "python", "-m", "tests.soak", *arguments)
+
+
 Steps = list[tuple[str, Callable[[], int]]]
 
 STATIC: Steps = [
@@ -204,7 +211,8 @@ def lock(arguments: Arguments) -> int:
 
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
-    verb.__name__: verb for verb in (demo, test, bench, lines, simulate, lint, check, docs, protocol, lock)
+    verb.__name__: verb
+    for verb in (demo, test, bench, lines, simulate, soak, lint, check, docs, protocol, lock)
 }
 
 

@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from syncline.databases.sqlite.database import SqliteDatabase
-from syncline.databases.sqlite.errors import mapped
-from syncline.errors import DatabaseError
+from syncline.testing.office import Office, Refused
 
 NAMES = ("crop", "soil", "depth", "colour", "grade", "owner")
 """New names of columns come from so few that a name comes back for another column."""
 TABLE_NAMES = ("barn", "field", "herd", "well")
-TYPES = ("TEXT", "INTEGER", "VARCHAR(20)", "", "TEXT COLLATE NOCASE", "BIGINT")
-
-CONSTRAINT = 19
-"""SQLite's number for a constraint that refuses a statement."""
-
-
-class Refused(Exception):
-    """A constraint of the centre refused another program's statement."""
+WIDER = {"INTEGER": "BIGINT", "VARCHAR(20)": "TEXT"}
+"""Types, and those that hold all of their values."""
 
 
 @dataclass
@@ -55,7 +45,8 @@ class CentreTable:
     columns: list[Column]
     options: str = ""
     fixed: bool = False
-    indexes: list[str] = field(default_factory=list)
+    indexes: dict[str, Column] = field(default_factory=dict)
+    """By name, what each is on."""
 
     @property
     def key(self) -> list[Column]:
@@ -75,21 +66,19 @@ class Altered:
     """The tables of the centre. Every method of `CHANGES` is one change of another program, or none where it
     would not be allowed; it says what was done."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
-        self.database = database
+    def __init__(self, office: Office) -> None:
+        self.office = office
         self.tables: dict[int, CentreTable] = {}
         self.seen: dict[int, tuple[str, ...]] = {}
         """The names of the tables and columns that the hub has seen last, by the table's id."""
         self._left: set[str] = set()
         """Names that were given up since: nobody could tell whatever takes them from what had them."""
         self._ids = 0
-        self._connection: Any = None
-        """While a transaction is open."""
         for table in self._first():
             self._create(table)
-        self.run("INSERT INTO area VALUES (1, 'north', NULL), (2, 'south', 1)")
-        self.run("INSERT INTO farm (id, area) VALUES ('home', 1), ('away', 2)")
-        self.run("INSERT INTO tally (id) VALUES (1), (2), (3)")
+        self.office.run("INSERT INTO area VALUES (1, 'north', NULL), (2, 'south', 1)")
+        self.office.run("INSERT INTO farm (id, area) VALUES ('home', 1), ('away', 2)")
+        self.office.run("INSERT INTO tally (id) VALUES (1), (2), (3)")
 
     def _first(self) -> Iterator[CentreTable]:
         area = self._table("area", [self._key("id", "INTEGER"), self._column("name", "TEXT")])
@@ -103,8 +92,8 @@ class Altered:
         ]
         yield farm
         visit = self._table("visit", [self._key("farm", "TEXT"), self._key("day", "INTEGER")])
-        visit.columns[0].parent, visit.options = farm.id, "WITHOUT ROWID"
-        visit.columns += [self._column("state", "TEXT"), self._column("remark", "")]
+        visit.columns[0].parent, visit.options = farm.id, self.office.without_rowid()
+        visit.columns += [self._column("state", "TEXT"), self._column("remark", self.office.any_type)]
         yield visit
         tally = self._table("tally", [self._key("id", "INTEGER"), self._column("word", "TEXT")])
         for name, rest in (("cows", "NOT NULL DEFAULT 0"), ("hens", "DEFAULT 0")):
@@ -130,29 +119,6 @@ class Altered:
 
     # Statements
 
-    def run(self, sql: str, *parameters: object) -> int:
-        """One statement of another program; how many rows it changed. Refused."""
-        try:
-            with self._connected() as connection, mapped("centre"):
-                return int(connection.execute(sql, parameters).rowcount)
-        except DatabaseError as error:
-            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == CONSTRAINT:
-                raise Refused(error.detail) from error
-            raise
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What another program reads."""
-        with self._connected() as connection:
-            return list(connection.execute(sql))
-
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        if self._connection is not None:
-            yield self._connection
-        else:
-            with self.database.outside() as connection:
-                yield connection
-
     def saw(self) -> None:
         """The hub has seen the tables as they are now."""
         self.seen = {table.id: table.names for table in self.tables.values() if self.is_captured(table)}
@@ -164,15 +130,17 @@ class Altered:
 
     def is_captured(self, table: CentreTable) -> bool:
         """Whether the hub's triggers are on the table."""
-        found = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{}'"
-        return bool(self.rows(found.format(table.name))[0][0])
+        return bool(self.office.triggers(table.name))
 
-    def _create(self, table: CentreTable, name: str | None = None) -> None:
+    def _create(self, table: CentreTable) -> None:
+        self.office.run(self._created(table, table.name))
+        self.tables[table.id] = table
+
+    def _created(self, table: CentreTable, name: str) -> str:
         parts = [self._defined(column) for column in table.columns]
         key = ", ".join(column.name for column in table.key)
         body = ", ".join([*parts, f"PRIMARY KEY ({key})"])
-        self.run(f"CREATE TABLE {name or table.name} ({body}) {table.options}")
-        self.tables[table.id] = table
+        return f"CREATE TABLE {name} ({body}) {table.options}".rstrip()
 
     def _defined(self, column: Column) -> str:
         return " ".join(filter(None, (column.name, column.declared, column.rest, self._points(column))))
@@ -196,19 +164,19 @@ class Altered:
             sql = f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(values))})"
         elif verb == "delete" and not table.fixed and self._all_captured():
             sql, values = (
-                f"DELETE FROM {table.name} WHERE length({table.key[0].name}) % 2 = ?",
+                f"DELETE FROM {table.name} WHERE length(CAST({table.key[0].name} AS TEXT)) % 2 = ?",
                 [rng.randint(0, 1)],
             )
         else:
             columns = [column for column in table.values if not column.counted]
-            keys = self.rows(f"SELECT {table.key[0].name} FROM {table.name}")
+            keys = self.office.rows(f"SELECT {table.key[0].name} FROM {table.name}")
             if not columns or not keys:
                 return "nothing"
             column = rng.choice(columns)
             sql, values = f"UPDATE {table.name} SET {column.name} = ?", [self._value(rng, serial, column)]
             if rng.random() < 0.8:
                 sql, values = f"{sql} WHERE {table.key[0].name} = ?", [*values, rng.choice(keys)[0]]
-        self.run(sql, *values)
+        self.office.run(sql, *values)
         return f"{sql} {values}"
 
     def _all_captured(self) -> bool:
@@ -218,7 +186,7 @@ class Altered:
     def _value(self, rng: random.Random, serial: int, column: Column) -> object:
         if column.parent is not None:
             above = self.tables[column.parent]
-            rows = self.rows(f"SELECT {above.key[0].name} FROM {above.name}")
+            rows = self.office.rows(f"SELECT {above.key[0].name} FROM {above.name}")
             return rng.choice(rows)[0] if rows and rng.random() < 0.8 else None
         number = rng.randint(1, 12) if rng.random() < 0.5 else 5000 + serial
         return number if "INT" in column.declared else rng.choice(["x1", "x2", f"c{serial}"])
@@ -234,6 +202,7 @@ class Altered:
             self._add_column, self._add_column, self._add_column, self._new_table, self._new_parent,
             self._rename_column, self._rename_column, self._swap_columns, self._rename_table,
             self._drop_column, self._drop_column, self._drop_table, self._index, self._index, self._rebuild,
+            *([self._widen] * 2 if self.office.can_alter else []),
         ]  # fmt: skip
 
     def _any(self, rng: random.Random) -> CentreTable:
@@ -248,13 +217,13 @@ class Altered:
         return rng.choice([name for name in (*TABLE_NAMES, f"t{self._ids}") if name not in taken])
 
     def _fresh(self, rng: random.Random, name: str) -> Column:
-        declared = rng.choice(TYPES)
+        declared = rng.choice(self.office.types)
         default = "7" if "INT" in declared else "'new'"
         rest = rng.choice(["", "", f"DEFAULT {default}", f"NOT NULL DEFAULT {default}"])
         return self._column(name, declared, rest)
 
     def _add(self, table: CentreTable, column: Column) -> str:
-        self.run(f"ALTER TABLE {table.name} ADD COLUMN {self._defined(column)}")
+        self.office.run(f"ALTER TABLE {table.name} ADD COLUMN {self._defined(column)}")
         table.columns.append(column)
         return f"{table.name}: added {self._defined(column)}"
 
@@ -275,7 +244,7 @@ class Altered:
             parent = rng.choice([one for one in self.tables.values() if len(one.key) == 1])
             action = rng.choice(["", "ON DELETE CASCADE", "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED"])
             table.columns.append(self._column("belongs", parent.key[0].declared, "", parent.id, action))
-        table.options = "WITHOUT ROWID" if rng.random() < 0.2 else ""
+        table.options = self.office.without_rowid() if rng.random() < 0.2 else ""
         self._create(table)
         return f"new table {table.name}"
 
@@ -283,14 +252,14 @@ class Altered:
         table = self._table(self._free_table(rng), [self._key("id", "TEXT"), self._column("grade", "TEXT")])
         child = self._any(rng)
         self._create(table)
-        self.run(f"INSERT INTO {table.name} (id) VALUES ('p1'), ('p2')")
+        self.office.run(f"INSERT INTO {table.name} (id) VALUES ('p1'), ('p2')")
         if child.fixed:
             return f"new table {table.name}"
         column = self._column(self._free(rng, child), "TEXT", parent=table.id, action=rng.choice(
             ["", "ON DELETE CASCADE", "ON DELETE SET NULL"]))  # fmt: skip
         said = self._add(child, column)
         if rng.random() < 0.5:
-            self.run(f"UPDATE {child.name} SET {column.name} = 'p1'")
+            self.office.run(f"UPDATE {child.name} SET {column.name} = 'p1'")
         return f"new parent {said}"
 
     def _rename_column(self, rng: random.Random) -> str:
@@ -307,7 +276,7 @@ class Altered:
         return not self.is_captured(table) and table.id in self.seen
 
     def _rename(self, table: CentreTable, column: Column, name: str) -> None:
-        self.run(f"ALTER TABLE {table.name} RENAME COLUMN {column.name} TO {name}")
+        self.office.run(f"ALTER TABLE {table.name} RENAME COLUMN {column.name} TO {name}")
         column.name = name
 
     def _swap_columns(self, rng: random.Random) -> str:
@@ -327,7 +296,7 @@ class Altered:
         table, name = self._any(rng), self._free_table(rng)
         if self._lost(table):
             return ""
-        self.run(f"ALTER TABLE {table.name} RENAME TO {name}")
+        self.office.run(f"ALTER TABLE {table.name} RENAME TO {name}")
         former, table.name = table.name, name
         return f"table {former} renamed to {name}"
 
@@ -339,17 +308,17 @@ class Altered:
         if not left:
             return ""
         column = rng.choice(left)
-        for name in list(table.indexes):
-            if self.rows(f"PRAGMA index_info({name})")[0][2] == column.name:
+        for name, indexed in list(table.indexes.items()):
+            if indexed is column:
                 self._drop_index(table, name)
         table.columns.remove(column)
         self._left.add(column.name)
-        if column.parent is None and rng.random() < 0.3:
-            for (name,) in self.rows(
-                f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table.name}'"
-            ):
-                self.run(f"DROP TRIGGER {name}")
-            self.run(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
+        if self.office.can_alter:
+            self.office.run(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
+        elif column.parent is None and rng.random() < 0.3:
+            for name in self.office.triggers(table.name):
+                self.office.drop_trigger(name, table.name)
+            self.office.run(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
         else:
             self._replace(table)
         return f"{table.name}: dropped {column.name}"
@@ -359,15 +328,21 @@ class Altered:
         return table.fixed and column is next(one for one in table.columns if one.counted)
 
     def _rebuild(self, rng: random.Random) -> str:
-        """The table is made anew: NOT NULL and foreign keys loosened, the order of columns another one."""
+        """NOT NULL and foreign keys are loosened; where the table is made anew for it, its columns are
+        shuffled."""
         table = self._any(rng)
         if not self.is_settled(table):
             return ""
+        loosened, freed = [], []
         for column in table.values:
             if rng.random() < 0.5:
+                loosened += [column] if "NOT NULL " in column.rest else []
                 column.rest = column.rest.replace("NOT NULL ", "")
             if rng.random() < 0.3:
+                freed += [column] if column.parent is not None else []
                 column.parent = None
+        if self.office.can_alter:
+            return self._loosen(table, loosened, freed)
         keys = table.key
         rest = table.values
         rng.shuffle(rest)
@@ -375,28 +350,42 @@ class Altered:
         self._replace(table)
         return f"{table.name}: made anew"
 
+    def _loosen(self, table: CentreTable, loosened: list[Column], freed: list[Column]) -> str:
+        for column in loosened:
+            self.office.run(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL")
+        for column in freed:
+            name = self.office.foreign_key(table.name, column.name)
+            self.office.run(f"ALTER TABLE {table.name} DROP CONSTRAINT {name}")
+        names = ", ".join(column.name for column in [*loosened, *freed])
+        return f"{table.name}: loosened {names}" if names else ""
+
+    def _widen(self, rng: random.Random) -> str:
+        """A column takes a type that holds all values of the one it had."""
+        table = self._any(rng)
+        points = {column.parent for one in self.tables.values() for column in one.columns}
+        columns = [c for c in table.columns if c.declared in WIDER and c.parent is None]
+        columns = [c for c in columns if not (c.in_key and table.id in points)]
+        if not self.office.can_alter or not columns:
+            return ""
+        column = rng.choice(columns)
+        column.declared = WIDER[column.declared]
+        self.office.run(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {column.declared}")
+        return f"{table.name}: {column.name} is {column.declared}"
+
     def _replace(self, table: CentreTable) -> None:
         """A table with the present columns takes the place of the old one: sqlite.org/lang_altertable.html"""
         names = ", ".join(column.name for column in table.columns)
-        found = (self.rows(f"SELECT sql FROM sqlite_master WHERE name = '{name}'") for name in table.indexes)
-        indexes = [str(sql) for ((sql,),) in found]
-        with self._without_foreign_keys():
-            self._create(table, "fresh")
-            self.run(f"INSERT INTO fresh ({names}) SELECT {names} FROM {table.name}")
-            self.run(f"DROP TABLE {table.name}")
-            self.run(f"ALTER TABLE fresh RENAME TO {table.name}")
-            for sql in indexes:
-                self.run(sql)
-
-    @contextmanager
-    def _without_foreign_keys(self) -> Iterator[None]:
-        with self.database.outside() as self._connection:
-            self.run("PRAGMA foreign_keys = OFF")
-            self.run("BEGIN IMMEDIATE")
-            yield
-            self.run("COMMIT")
-            self.run("PRAGMA foreign_keys = ON")
-        self._connection = None
+        sql = "SELECT sql FROM sqlite_master WHERE name = ?"
+        indexes = [str(self.office.rows(sql, name)[0][0]) for name in table.indexes]
+        self.office.together(
+            [
+                self._created(table, "fresh"),
+                f"INSERT INTO fresh ({names}) SELECT {names} FROM {table.name}",
+                f"DROP TABLE {table.name}",
+                f"ALTER TABLE fresh RENAME TO {table.name}",
+                *indexes,
+            ]
+        )
 
     def _drop_table(self, rng: random.Random) -> str:
         parents = {column.parent for table in self.tables.values() for column in table.columns}
@@ -404,7 +393,7 @@ class Altered:
         if not left or len(self.tables) < 4 or rng.random() < 0.5:
             return ""
         table = rng.choice(left)
-        self.run(f"DROP TABLE {table.name}")
+        self.office.run(f"DROP TABLE {table.name}")
         del self.tables[table.id]
         self._left.add(table.name)
         return f"dropped table {table.name}"
@@ -412,7 +401,7 @@ class Altered:
     def _index(self, rng: random.Random) -> str:
         table = self._any(rng)
         if table.indexes and rng.random() < 0.5:
-            name = rng.choice(table.indexes)
+            name = rng.choice(list(table.indexes))
             self._drop_index(table, name)
             return f"dropped index {name}"
         if not table.values or not self.is_settled(table):
@@ -420,12 +409,12 @@ class Altered:
         name, column = f"i{self._id()}", rng.choice(table.values)
         sql = f"CREATE {rng.choice(['UNIQUE', ''])} INDEX {name} ON {table.name} ({column.name})"
         try:
-            self.run(sql)
+            self.office.run(sql)
         except Refused:
             return ""
-        table.indexes.append(name)
+        table.indexes[name] = column
         return sql
 
     def _drop_index(self, table: CentreTable, name: str) -> None:
-        self.run(f"DROP INDEX {name}")
-        table.indexes.remove(name)
+        self.office.run(f"DROP INDEX {name}")
+        del table.indexes[name]

@@ -14,7 +14,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from syncline.databases.sqlite import open_database
 from syncline.errors import StoreConstraint, SynclineError, TransportError, UsageError
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
@@ -28,14 +27,14 @@ from syncline.replica.hydrate import fill
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
 from syncline.replica.store import unpack
-from syncline.testing.altered import Altered, Refused
+from syncline.testing.altered import Altered
 from syncline.testing.book import Book, ColumnPlace, flat
 from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.office import MakeOffice, Refused, SqliteOffice
 from syncline.testing.phones import Application, Phone, Writing
 from syncline.transports.local import LocalTransport
 
 DAY = 86_400_000
-START = 1_700_000_000_000
 KINDS = {
     "edit": 40,
     "centre": 12,
@@ -61,11 +60,14 @@ class SchemaWorld:
 
     LIMITS = Limits()
 
-    def __init__(self, seed: int, keep: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, seed: int, keep: Sequence[int] | None = None, office: MakeOffice = SqliteOffice
+    ) -> None:
         self.rng = random.Random(seed)
-        self.now, self.serial = START, 0
-        self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
-        self.centre = Altered(self.database)
+        self.office = office(lambda: self.now)
+        self.now, self.serial = self.office.start, 0
+        self.database = self.office.database
+        self.centre = Altered(self.office)
         self.is_configured = self.rng.random() < 0.7
         self.policies = self._policies()
         self.book = Book()
@@ -98,7 +100,7 @@ class SchemaWorld:
         """Give back every database."""
         for phone in self.phones:
             phone.store.close()
-        self.hub.close()
+        self.office.close()
 
     # The hub, its operator, and what is seen of it
 
@@ -134,7 +136,7 @@ class SchemaWorld:
         if not self.is_stale:
             self.book.identify(schema, self.centre.tables.values())
             self.centre.saw()
-        self.book.see(schema, {table.number: self.centre.rows(_whole(table)) for table in schema.tables})
+        self.book.see(schema, {table.number: self.office.rows(_whole(table)) for table in schema.tables})
 
     # Steps
 
@@ -359,7 +361,7 @@ class SchemaWorld:
 
     def check(self) -> None:
         """All that must hold when everything is quiet."""
-        assert self.centre.rows("PRAGMA foreign_key_check") == []
+        assert self.office.broken() == []
         for phone in self.phones:
             self._check_phone(phone)
         self._check_book()
@@ -373,7 +375,7 @@ class SchemaWorld:
         assert phone.store.rows("PRAGMA foreign_key_check") == []
         for table in self.hub.schema.tables:
             found = phone.store.rows(_whole(device.tables[table.number].table))
-            assert _sorted(found) == _sorted(self.centre.rows(_whole(table))), (phone.name, table.name)
+            assert _sorted(found) == _sorted(self.office.rows(_whole(table))), (phone.name, table.name)
         report = phone.opened.verify()
         assert report.equal, (phone.name, report)
 
@@ -400,8 +402,7 @@ class SchemaWorld:
 
     def _gone(self) -> set[tuple[int, Any]]:
         """The rows whose end is in the hub's log: what was accepted may have gone in the same transaction."""
-        rows = self.centre.rows("SELECT tbl, k0, k1 FROM _sync_hub_log WHERE op = 'D'")
-        return {(n, tuple(part for part in key if part is not None)) for n, *key in rows}
+        return {(n, key) for op, n, key in self.office.logged() if op == "D"}
 
     def _check_reason(self, phone: Phone, code: str, values: dict[str, Any]) -> None:
         """What is said to be dropped is dropped."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from syncline.model.scope import UNBOUNDED
 from syncline.replica.pending import pending_edits
 from syncline.replica.rejected import rejected
+from syncline.testing.office import SqliteOffice
 from syncline.testing.world import TABLES, Phone, Row, World, sorted_rows
 
 ALWAYS = ("home", "away")
@@ -25,14 +26,13 @@ class Setbacks(World):
 
     def keep(self) -> None:
         """A backup of the centre as it is now."""
-        with self.database.outside() as connection:
-            self.kept = connection.serialize()
+        assert isinstance(self.office, SqliteOffice)
+        self.kept = self.office.backup()
 
     def restore(self) -> None:
         """The centre is what it was at the backup."""
-        with self.database.outside() as connection:
-            connection.deserialize(self.kept)
-            connection.execute("PRAGMA foreign_keys = ON")
+        assert isinstance(self.office, SqliteOffice)
+        self.office.restore(self.kept)
 
     def prune(self) -> None:
         """The log forgets nearly everything, whoever still needs it."""

@@ -23,6 +23,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
+from syncline.testing.office import MakeOffice, SqliteOffice
 from syncline.testing.schemas import SchemaInChunks, SchemaWorld
 from syncline.testing.setbacks import Setbacks
 from syncline.testing.shrink import shrunk
@@ -57,14 +58,35 @@ def history(number: int) -> tuple[str, int]:
     return (f"{world}-in-chunks", seed) if number % 5 == 4 else (world, seed)
 
 
-def play(world: str, seed: int, keep: Sequence[int] | None = None) -> Failure | None:
-    """Play one history from its beginning; of a world with steps only those to `keep`."""
+def play(
+    world: str, seed: int, keep: Sequence[int] | None = None, server: str | None = None
+) -> Failure | None:
+    """Play one history from its beginning; of a world with steps only those to `keep`.
+
+    `server`: the URL of a PostgreSQL server to make its centre in; None: the centre is over SQLite."""
     try:
-        with closing(STEPPED[world](seed, keep) if world in STEPPED else WORLDS[world](seed)) as played:
+        with closing(_made(world, seed, keep, server)) as played:
             played.run()
     except Exception as error:
         return Failure(world, seed, traceback.format_exc(limit=-6), _kind(error))
     return None
+
+
+def _made(
+    world: str, seed: int, keep: Sequence[int] | None, server: str | None
+) -> Lockstep | World | SchemaWorld:
+    if world in STEPPED:
+        return STEPPED[world](seed, keep, _offices(server))
+    made = WORLDS[world]
+    return made(seed, _offices(server)) if server is not None and issubclass(made, World) else made(seed)
+
+
+def _offices(server: str | None) -> MakeOffice:
+    if server is None:
+        return SqliteOffice
+    from syncline.testing.office_postgresql import offices_in  # wants the driver, an extra
+
+    return offices_in(server)
 
 
 def _kind(error: Exception) -> str:
@@ -73,7 +95,7 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__} {getattr(error, 'code', '')} {last.name}"
 
 
-def shortened(failure: Failure) -> str:
+def shortened(failure: Failure, server: str | None = None) -> str:
     """How to replay a history that failed, with as few steps as fail in the same way, and what they do."""
     command = f"--world {failure.world} --seed {failure.seed}"
     if failure.world not in STEPPED:
@@ -81,13 +103,13 @@ def shortened(failure: Failure) -> str:
     make = STEPPED[failure.world]
 
     def fails(steps: Sequence[int]) -> str | None:
-        found = play(failure.world, failure.seed, steps)
+        found = play(failure.world, failure.seed, steps, server)
         return None if found is None else found.kind
 
-    with closing(make(failure.seed)) as whole:
+    with closing(make(failure.seed, None, _offices(server))) as whole:
         count = len(whole.steps)
     steps = shrunk(range(count), fails)
-    with closing(make(failure.seed, steps)) as played:
+    with closing(make(failure.seed, steps, _offices(server))) as played:
         with suppress(Exception):
             played.run()
         told = "\n".join(f"  {line}" for line in played.trace)
@@ -130,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", help="replay only these steps of it: 3,4,17")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        return _replay(options.world or "lockstep", options.seed, options.steps)
+        return replay(options.world or "lockstep", options.seed, options.steps)
     failed = 0
     plays = play_changes if options.world in STEPPED else play_range
     for done, failures in simulate(options.start, options.histories, options.workers, plays):
@@ -143,8 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _replay(world: str, seed: int, steps: str | None) -> int:
-    failure = play(world, seed, None if steps is None else [int(step) for step in steps.split(",")])
+def replay(world: str, seed: int, steps: str | None, server: str | None = None) -> int:
+    """Play one history and print how it ended; 1 if not as it must."""
+    failure = play(world, seed, None if steps is None else [int(step) for step in steps.split(",")], server)
     print(failure.text if failure else f"{world} {seed}: as it must be")
     return 1 if failure else 0
 

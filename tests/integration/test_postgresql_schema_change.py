@@ -223,3 +223,27 @@ def test_l13_preparing_anew_gives_way_to_others_and_makes_nobody_wait(world: Wor
     replica.sync()
     assert replica.verify().equal
     assert app.execute("SELECT count(extra) FROM person").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("alteration", ["size TYPE bigint", "name TYPE text"])
+def test_a_wider_type_reaches_devices_of_a_hub_that_has_prepared_its_statements(
+    world: World, alteration: str
+) -> None:
+    """The driver prepares what it runs often; PostgreSQL refuses such a statement once its result has
+    another type."""
+    replica, app = world.device("a.db")
+    for turn in range(12):
+        world.run(f"UPDATE team SET size = {turn + 10}, name = 'r{turn}' WHERE id = 1")
+        app.execute("UPDATE team SET size = size + 1 WHERE id = 2")
+        replica.sync()
+    world.run(f"ALTER TABLE team ALTER {alteration}")
+    time.sleep(2.1)  # the hub looks every two seconds
+    column, _, wider = alteration.partition(" TYPE ")
+    assert world.hub.schema.table("team").column(column).central == wider
+    world.run("UPDATE team SET size = 99, name = 'Red' WHERE id = 1")
+    app.execute("UPDATE team SET size = 98 WHERE id = 2")
+    report = replica.sync()
+    assert report.pending == 0 and report.push is not None and not report.push.rejected
+    assert app.execute("SELECT size FROM team ORDER BY id").fetchall() == [(99,), (98,)]
+    assert world.there("SELECT size FROM team ORDER BY id") == [(99,), (98,)]
+    assert replica.verify().equal

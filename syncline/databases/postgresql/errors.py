@@ -20,7 +20,7 @@ from syncline.errors import (
     SynclineError,
     ValueRefused,
 )
-from syncline.hub.contract import codes
+from syncline.hub.contract import Outdated, codes
 
 _REFUSED = {
     "23502": codes.NOT_NULL,
@@ -56,6 +56,12 @@ def refusal_code(error: psycopg.Error) -> str | None:
     return None if state[:2] in _OF_THE_WHOLE else codes.TRIGGER
 
 
+def is_stale_plan(error: psycopg.Error) -> bool:
+    """Whether a statement that the driver had prepared no longer fits: a column has another type since.
+    The end of the transaction makes the driver forget what it has prepared."""
+    return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+
+
 def message_of(error: psycopg.Error) -> str:
     """What the server said, in one line: message and detail, without the position in a statement."""
     said = [text for text in (error.diag.message_primary, error.diag.message_detail) if text]
@@ -71,6 +77,8 @@ def translated(error: psycopg.Error) -> SynclineError:
         if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
             return DatabaseUnavailable(f"the connection to the central database failed: {error}".strip())
         return DatabaseError(str(error))
+    if is_stale_plan(error):
+        return Outdated(message_of(error))
     if state in _AGAIN:
         return Conflict(message_of(error))
     if state == "25006":
