@@ -23,10 +23,13 @@ from syncline.replica.noticed import as_called
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import completable, left_out
 from syncline.replica.statements import Statements
-from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, Store
+from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, WAL_BYTES, Store
 
 DAMAGES = 5
 """Places of damage that are told; the rest is more of the same."""
+
+LARGE_WAL = 8 * WAL_BYTES
+"""A write-ahead log beyond this is told: it should have been taken over into the file."""
 
 OPEN_ONCE = "Run: syncline status FILE (opening the file makes the triggers anew)."
 VERIFY = "Run: syncline sync FILE, then: syncline verify FILE --repair"
@@ -45,7 +48,7 @@ def examine(path: str | os.PathLike[str], busy_seconds: float = BUSY_SECONDS) ->
         return [_no_file(name)]
     found = list(_library())
     with closing(Store.open_reading(name, busy_seconds)) as store:
-        _ask(store, (_damage, _kind), found)
+        _ask(store, (_damage, _log_size, _kind), found)
         if _is_legible(store):
             _ask(store, _STEPS, found)
     return found
@@ -97,8 +100,8 @@ def _library() -> Iterator[Finding]:
             "warning",
             "wal_reset",
             f"SQLite before {safe} can lose writes when one connection writes while another checkpoints",
-            f"Use SQLite {safe} or newer in all programs that open the file; until then have one of them make"
-            " the checkpoints, while no other writes.",
+            f"Use SQLite {safe} or newer in all programs that open the file; until then let Syncline make the"
+            " checkpoints (it does while nobody writes): PRAGMA wal_autocheckpoint = 0 in the others.",
         )
 
 
@@ -114,6 +117,19 @@ def _damage(store: Store) -> Iterator[Finding]:
             "not_wal",
             f"the file is in journal mode {mode}: readers and writers block each other",
             "Any verb of Syncline sets it to wal; have no program set another mode.",
+        )
+
+
+def _log_size(store: Store) -> Iterator[Finding]:
+    """Whether the write-ahead log cannot be taken over into the file."""
+    log = Path(f"{store.path}-wal")
+    size = log.stat().st_size if log.is_file() else 0
+    if size > LARGE_WAL:
+        yield Finding(
+            "warning",
+            "wal_large",
+            f"the write-ahead log has grown to {size:,} bytes: some program keeps a read transaction open",
+            "End that program's transaction (an unfinished SELECT counts); the next sync makes the log small.",
         )
 
 

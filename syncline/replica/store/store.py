@@ -38,9 +38,10 @@ class Store:
     is a transaction of its own.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, wal: opening.Wal | None = None) -> None:
+        """`wal` keeps the write-ahead log small, of a file that others have open too."""
         self.path = path
-        self._connection = connection
+        self._connection, self._wal = connection, wal
         self._queries = queries(_PACKAGE)
         self._is_watched = False
         self._left: Standing | None = None
@@ -60,7 +61,9 @@ class Store:
     def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
         """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
         name = os.fspath(path)
-        return cls(name, opening.open_existing(name, busy_seconds))
+        connection = opening.open_existing(name, busy_seconds)
+        wal = None if name == opening.MEMORY else opening.Wal(name, connection, busy_seconds)
+        return cls(name, connection, wal)
 
     @classmethod
     def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
@@ -167,6 +170,8 @@ class Store:
         finally:
             if self._connection.in_transaction:
                 self.execute("ROLLBACK")
+        if self._wal is not None:
+            self._wal.bound()
 
     @contextmanager
     def repeatable(self) -> Iterator[Store]:

@@ -21,6 +21,7 @@ from syncline.errors import (
     ValueRefused,
 )
 from syncline.replica.store import LAYOUT, Store, quote
+from syncline.replica.store.connection import Wal
 from syncline.replica.store.store import SPARE_CHECKPOINTS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -57,10 +58,60 @@ def test_the_connection_logs_ahead_and_keeps_foreign_keys_on(store: Store) -> No
     assert store.value("PRAGMA synchronous") == 2
 
 
-def test_beside_the_application_an_old_library_never_starts_a_checkpoint(store: Store, path: Path) -> None:
+def test_no_checkpoint_begins_by_itself(store: Store, path: Path) -> None:
     with closing(Store.open(path)) as beside:
-        expected = 0 if sqlite3.sqlite_version_info < (3, 51, 3) else 1000
-        assert beside.value("PRAGMA wal_autocheckpoint") == expected
+        assert beside.value("PRAGMA wal_autocheckpoint") == 0
+
+
+@pytest.fixture
+def reader(store: Store, path: Path) -> Iterator[sqlite3.Connection]:
+    """The application, which has the file open and no transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE filler (body BLOB)")
+        connection.execute("SELECT * FROM filler").fetchall()
+        yield connection
+
+
+def _grow(store: Store, transactions: int) -> list[int]:
+    """Write half a megabyte again and again; the sizes of the write-ahead log after each time."""
+    sizes = []
+    for _ in range(transactions):
+        with store.transaction():
+            store.execute("INSERT INTO filler VALUES (zeroblob(500000))")
+        sizes.append(Path(f"{store.path}-wal").stat().st_size)
+    return sizes
+
+
+def test_the_log_stays_small_while_the_application_has_the_file_open_l11(
+    path: Path, reader: sqlite3.Connection
+) -> None:
+    with closing(Store.open(path)) as store:
+        assert max(_grow(store, 20)) < 3_000_000
+        assert store.value("PRAGMA busy_timeout") == 5000
+
+
+def test_a_log_that_a_reader_needs_is_left_until_it_has_gone(path: Path, reader: sqlite3.Connection) -> None:
+    with closing(Store.open(path)) as store:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM filler").fetchall()
+        assert _grow(store, 8)[-1] > 4_000_000
+        reader.execute("COMMIT")
+        assert _grow(store, 8)[-1] < 3_000_000
+
+
+def test_no_checkpoint_is_begun_while_another_program_writes(path: Path, reader: sqlite3.Connection) -> None:
+    log = Path(f"{path}-wal")
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as own:
+        reader.execute("INSERT INTO filler VALUES (zeroblob(3000000))")
+        reader.execute("PRAGMA wal_autocheckpoint = 0")
+        reader.execute("BEGIN IMMEDIATE")
+        reader.execute("INSERT INTO filler VALUES (zeroblob(3000000))")
+        wal, file = Wal(str(path), own, 5.0), path.read_bytes()
+        wal.bound()
+        assert path.read_bytes() == file
+        reader.execute("COMMIT")
+        Wal(str(path), own, 5.0).bound()
+        assert log.stat().st_size == 0
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
