@@ -19,6 +19,10 @@ from typing import Any
 
 from syncline.model.values import mask_of
 
+MOST_COLUMNS = 1_900
+"""A table with more cannot take part: an SQLite table has 2,000 at most, and the change log of a table, on a
+device, has some of its own beside those of the table: one for each 62 numbers that its columns ever had."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:

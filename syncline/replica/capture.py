@@ -19,11 +19,14 @@ from syncline.model.masks import WORD_BITS
 from syncline.replica.indexes import ROWIDS, columns_of, uniques_of
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries, quote
-from syncline.sqlitekit.indexes import index_terms, same
+from syncline.sqlitekit.indexes import taken
+from syncline.sqlitekit.sql import chained
 from syncline.sqlitekit.tables import Column, Unique
 
 KINDS = ("insert", "update", "rekey", "delete", "replace", "displace")
 _NOW = "julianday('now')"
+WHOLE = "op = 'M' AND ref IS NULL"
+"""Said of entries M: with all old values of its row, and not only those that differ from another's."""
 _QUERIES = queries("syncline.replica", "capture.sql")
 
 
@@ -35,6 +38,7 @@ def install(store: Store, t: Statements) -> None:
     """
     triggers = build(store, t)
     store.execute(log_ddl(t))
+    store.execute(_maybe_index(t))
     remove_triggers(store, t)
     for sql in triggers.values():
         store.execute(sql)
@@ -112,8 +116,14 @@ def log_ddl(t: Statements) -> str:
     columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in t.values)]
     return (
         f"CREATE TABLE IF NOT EXISTS {t.log} (seq INTEGER PRIMARY KEY, op, at, checkpoint,"
-        f" {', '.join(columns)})"
+        f" {', '.join(columns)}, ref)"
     )
+
+
+def _maybe_index(t: Statements) -> str:
+    """Finds the whole entries M of a row; has no others, and costs them nothing."""
+    name = quote(f"_sync_maybe_{t.n}")
+    return f"CREATE INDEX IF NOT EXISTS {name} ON {t.log} ({t.key_columns}) WHERE {WHOLE}"
 
 
 def build(store: Store, t: Statements) -> dict[str, str]:
@@ -205,7 +215,7 @@ def _on_update(t: Statements, columns: dict[str, Column]) -> str | None:
         return None
     values = {name: _mask(changed, part) for part, name in enumerate(t.masks)} | _keys(t, "OLD")
     values |= {f"o{i}": f"CASE WHEN {test} THEN OLD.{t.values[i]} END" for i, test in changed.items()}
-    when = f"NOT {_rekeyed(t, columns)} AND ({' OR '.join(changed.values())})"
+    when = f"NOT {_rekeyed(t, columns)} AND ({chained('OR', list(changed.values()))})"
     return _trigger(t, "update", "AFTER UPDATE", when, [_log(t, "U", values)])
 
 
@@ -223,31 +233,63 @@ def _on_rekey(t: Statements, columns: dict[str, Column]) -> str:
 
 def _on_replace(t: Statements, columns: dict[str, Column], uniques: Sequence[Unique]) -> str:
     """Before an insert: the rows that a REPLACE would delete."""
-    hits = [_same_key(t), *(same(index_terms(columns, unique, "r")) for unique in uniques)]
+    other = f"({_same_key(t)}) IS NOT TRUE"
+    hits = [_same_key(t), *(f"{taken(columns, unique, 'r')} AND {other}" for unique in uniques)]
     when = " OR ".join(_exists(t, hit) for hit in hits)
-    return _trigger(t, "replace", "BEFORE INSERT", when, [_maybe(t, hit) for hit in hits])
+    return _trigger(t, "replace", "BEFORE INSERT", when, [_maybe(t, columns, hit) for hit in hits])
 
 
 def _on_displace(t: Statements, columns: dict[str, Column], uniques: Sequence[Unique]) -> str:
     """Before an update that changes a key or unique value: the other rows a REPLACE would delete."""
     other = "(" + " OR ".join(f"r.{name} IS NOT OLD.{name} COLLATE BINARY" for name in t.keys) + ")"
     hits = [f"{_rekeyed(t, columns)} AND {_same_key(t)} AND {other}"]
-    hits += [f"{same(index_terms(columns, unique, 'r'))} AND {other}" for unique in uniques]
+    hits += [f"{taken(columns, unique, 'r')} AND {other}" for unique in uniques]
     names = [name for unique in uniques for name, _ in unique.columns]
     plain = all(name in columns and not columns[name].generated for name in names)
+    plain = plain and not any(unique.partial for unique in uniques)
     touched = [*t.table.key, *(name for name in names if name is not None)]
     event = f"BEFORE UPDATE OF {_names(touched)}" if plain else "BEFORE UPDATE"
     when = " OR ".join(_exists(t, hit) for hit in hits)
-    return _trigger(t, "displace", event, when, [_maybe(t, hit) for hit in hits])
+    return _trigger(t, "displace", event, when, [_maybe(t, columns, hit) for hit in hits])
 
 
 def _exists(t: Statements, hit: str) -> str:
     return f"EXISTS (SELECT 1 FROM {t.name} AS r WHERE {hit})"
 
 
-def _maybe(t: Statements, hit: str) -> str:
-    """M for every row `r` that is hit, with all its old values."""
-    return _log(t, "M", _keys(t, "r") | _olds(t, "r"), f", {t.name} AS r", f" AND {hit}")
+def _maybe(t: Statements, columns: dict[str, Column], hit: str) -> str:
+    """M for every row `r` that is hit, with its old values: all of them, or those that differ from what the
+    last whole entry M of the row has, and the number of that one (`ref`).
+
+    Nothing where the last entry of all is of the same row as it is now: the statement before came to nothing.
+    """
+    same = " AND ".join(f"k{i} IS r.{name} COLLATE BINARY" for i, name in enumerate(t.keys))
+    unlike = {i: f"(m.seq IS NULL OR {_unlike(t, columns, i)})" for i in t.values}
+    values = {name: _mask(unlike, part) for part, name in enumerate(t.masks)} | _keys(t, "r")
+    values |= {f"o{i}": f"CASE WHEN {test} THEN r.{t.values[i]} END" for i, test in unlike.items()}
+    values["ref"] = "m.seq"
+    whole = f"SELECT max(seq) FROM {t.log} WHERE {WHOLE} AND {same}"
+    source = f" CROSS JOIN {t.name} AS r LEFT JOIN {t.log} AS m ON m.seq = ({whole})"
+    last = (
+        f"SELECT 1 FROM {t.log} AS l WHERE l.seq = (SELECT max(seq) FROM {t.log}) AND l.op = 'M' AND {same}"
+    )
+    unchanged = ["m.seq IS NOT NULL", *(f"NOT {test}" for test in unlike.values()), *_no_change(t)]
+    where = f" AND {hit} AND NOT EXISTS ({last} AND {chained('AND', unchanged)})"
+    return _log(t, "M", values, source, where)
+
+
+def _unlike(t: Statements, columns: dict[str, Column], number: int) -> str:
+    """A condition: the entry `m` has another old value than the row `r`."""
+    name, old = f"r.{t.values[number]}", f"m.o{number}"
+    unequal = f"{old} IS NOT {name} COLLATE BINARY"
+    if columns[t.table.values[number].name].affinity:
+        return unequal
+    return f"({unequal} OR typeof({old}) <> typeof({name}))"
+
+
+def _no_change(t: Statements) -> list[str]:
+    """Conditions: the entry `l` is whole, or has nothing that the whole one has not."""
+    return [f"(l.ref IS NULL OR l.{mask} = 0)" for mask in t.masks]
 
 
 def _same_key(t: Statements) -> str:

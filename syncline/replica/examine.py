@@ -129,7 +129,7 @@ def _log_size(store: Store) -> Iterator[Finding]:
             "warning",
             "wal_large",
             f"the write-ahead log has grown to {size:,} bytes: some program keeps a read transaction open",
-            "End that program's transaction (an unfinished SELECT counts); the next sync makes the log small.",
+            "End that program's transaction (an unfinished SELECT counts); the next sync makes it small.",
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
-from syncline.model.masks import join_mask
+from syncline.model.masks import WORD_BITS, join_mask
 from syncline.model.values import Value, indices_of
 from syncline.replica.device import Device
 from syncline.replica.reports import LogEntry
@@ -33,7 +33,9 @@ def settle(store: Store, t: Statements) -> None:
     if not _has_maybe(store, t):
         return
     deleted = happened(store, t)
-    store.executemany(f"UPDATE {t.log} SET op = 'D' WHERE seq = ?", [(seq,) for seq in sorted(deleted)])
+    _complete(store, t, sorted(deleted))
+    blank = ", ".join(["op = 'D'", "ref = NULL", *(f"{mask} = NULL" for mask in t.masks)])
+    store.executemany(f"UPDATE {t.log} SET {blank} WHERE seq = ?", [(seq,) for seq in sorted(deleted)])
     same = " AND ".join(f"u.k{i} IS d.k{i}" for i in range(t.arity))
     # What foreign-key actions did to the row while the REPLACE was removing it.
     store.executemany(
@@ -44,6 +46,22 @@ def settle(store: Store, t: Statements) -> None:
         [(seq,) for seq, follows in deleted.items() if follows == "U"],
     )
     store.execute(f"DELETE FROM {t.log} WHERE op = 'M'")
+
+
+def _complete(store: Store, t: Statements, entries: Sequence[int]) -> None:
+    """Give these entries M the old values that they share with another one."""
+    if t.values and store.row(f"SELECT 1 FROM {t.log} WHERE op = 'M' AND ref IS NOT NULL LIMIT 1"):
+        changes = ", ".join(f"o{i} = {_former(t, i, t.log)}" for i in t.values)
+        store.executemany(
+            f"UPDATE {t.log} SET {changes} FROM {t.log} AS w WHERE w.seq = {t.log}.ref AND {t.log}.seq = ?",
+            [(seq,) for seq in entries],
+        )
+
+
+def _former(t: Statements, column: int, entry: str) -> str:
+    """An old value of an entry M that names another, `w`, as SQL."""
+    own = f"{entry}.{t.masks[column // WORD_BITS]} >> {column % WORD_BITS} & 1"
+    return f"CASE WHEN {own} THEN {entry}.o{column} ELSE w.o{column} END"
 
 
 def happened(store: Store, t: Statements) -> dict[int, str | None]:
@@ -128,8 +146,10 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
     cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
     deletes = happened(store, t) if _has_maybe(store, t) else set()
     where = "" if key is None else " WHERE " + " AND ".join(f"l.k{i} = ?" for i in range(t.arity))
-    names = [*t.masks, *(f"k{i}" for i in range(t.arity)), *t.old_columns(t.table.all_mask)]
-    sql = f"SELECT l.seq, l.op, {_AT}, {', '.join(f'l.{name}' for name in names)} FROM {t.log} l{where}"
+    named = [*t.masks, *(f"k{i}" for i in range(t.arity))]
+    olds = [f"CASE WHEN l.ref IS NULL THEN l.o{i} ELSE {_former(t, i, 'l')} END" for i in t.values]
+    picked = ", ".join([*(f"l.{name}" for name in named), *olds])
+    sql = f"SELECT l.seq, l.op, {_AT}, {picked} FROM {t.log} l LEFT JOIN {t.log} w ON w.seq = l.ref{where}"
     for batch in store.batches(f"{sql} ORDER BY l.seq", key or ()):
         for seq, op, at, *rest in batch:
             if op == "M" and seq not in deletes:

@@ -38,7 +38,8 @@ class Term:
 
 def index_terms(columns: Iterable[str], unique: Unique, row: str = "t") -> list[Term]:
     """The terms of a unique index of a table with these columns; `row` is what the stored row is called."""
-    expressions = [] if unique.sql is None else _indexed(unique.sql)
+    plain = all(name is not None for name, _ in unique.columns)
+    expressions = [] if plain or unique.sql is None else _indexed(unique.sql)
     names = {name.lower(): name for name in columns}
     terms = []
     for place, (name, collation) in enumerate(unique.columns):
@@ -62,6 +63,31 @@ def moved(terms: Iterable[Term]) -> str:
     return " OR ".join(f"{term.old} IS NOT {term.new} COLLATE BINARY" for term in terms)
 
 
+def taken(columns: Iterable[str], unique: Unique, row: str = "t") -> str:
+    """Condition: the stored row has the unique value that the new row is about to take, and both are among
+    the rows that the index has."""
+    columns = list(columns)
+    parts = [same(index_terms(columns, unique, row))]
+    parts += [f"({within})" for within in (covers(columns, unique, it) for it in (row, "NEW")) if within]
+    return " AND ".join(parts)
+
+
+def shifted(columns: Iterable[str], unique: Unique) -> str:
+    """Condition: an update changes the unique value, or whether the index has the row."""
+    columns = list(columns)
+    old, new = (covers(columns, unique, it) for it in ("OLD", "NEW"))
+    changed = moved(index_terms(columns, unique))
+    return f"{changed} OR ({old}) IS NOT ({new})" if old else changed
+
+
+def covers(columns: Iterable[str], unique: Unique, row: str) -> str:
+    """Condition: a partial index has this row; empty if it has all of them."""
+    if not unique.partial or unique.sql is None:
+        return ""
+    tokens = _tokens(unique.sql)[_closing(unique.sql) + 1 :]
+    return _qualified({name.lower(): name for name in columns}, tokens[1:], row)
+
+
 def _tokens(sql: str) -> list[Token]:
     return [(m.lastgroup or "", m.group()) for m in _TOKEN.finditer(sql) if m.lastgroup != "blank"]
 
@@ -72,6 +98,16 @@ def _plain(token: Token) -> str:
         mark = spelling[-1]
         return spelling[1:-1].replace(mark * 2, mark)
     return spelling
+
+
+def _closing(sql: str) -> int:
+    """The place of the bracket, among the tokens, that ends the list of what is indexed."""
+    depth = 0
+    for place, token in enumerate(_tokens(sql)):
+        depth += {"(": 1, ")": -1}.get(token[1], 0) if token[0] == "other" else 0
+        if token == ("other", ")") and not depth:
+            return place
+    raise ValueError(f"no CREATE INDEX: {sql}")
 
 
 def _indexed(sql: str) -> list[list[Token]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def quote(name: str) -> str:
@@ -25,3 +25,16 @@ def commas(parts: Iterable[str]) -> str:
 def numbered(prefix: str, count: int) -> list[str]:
     """prefix0, prefix1, ..."""
     return [f"{prefix}{index}" for index in range(count)]
+
+
+TERMS = 100
+"""So many terms stand side by side; SQLite reads a chain of more than 1,000 as an expression too deep."""
+
+
+def chained(operator: str, terms: Sequence[str]) -> str:
+    """The terms joined by `AND`, `OR`, `||`: any number of them, in brackets where there are many."""
+    joint = f" {operator} "
+    if len(terms) <= TERMS:
+        return joint.join(terms)
+    parts = [joint.join(terms[start : start + TERMS]) for start in range(0, len(terms), TERMS)]
+    return chained(operator, [f"({part})" for part in parts])

@@ -34,7 +34,7 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Unique:
     """A unique index: (column or None for an expression, collation) in order. `sql` is its CREATE INDEX if it
-    has expressions."""
+    has expressions or is partial."""
 
     name: str
     columns: tuple[tuple[str | None, str], ...]
@@ -135,9 +135,8 @@ def read_uniques(ask: Ask, table: str) -> list[Unique]:
             rows = list(ask(f"PRAGMA index_xinfo({quote(name)})"))
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
             plain = all(column is not None for column, _ in columns)
-            found.append(
-                Unique(name, columns, bool(partial), origin == "pk", None if plain else _text_of(ask, name))
-            )
+            text = None if plain and not partial else _text_of(ask, name)
+            found.append(Unique(name, columns, bool(partial), origin == "pk", text))
     return found
 
 

@@ -18,8 +18,8 @@ from syncline.databases.sqlite.layout import Tracked
 from syncline.databases.sqlite.sql import WALL
 from syncline.model.masks import WORD_BITS, mask_columns, split_mask
 from syncline.model.values import EVERYTHING
-from syncline.sqlitekit.indexes import Term, index_terms, moved, same
-from syncline.sqlitekit.sql import commas, literal, numbered, quote
+from syncline.sqlitekit.indexes import Term, moved, same, shifted, taken
+from syncline.sqlitekit.sql import chained, commas, literal, numbered, quote
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
@@ -125,10 +125,9 @@ def _update(tracked: Tracked) -> str:
         first = word * WORD_BITS
         bits = {n - first: test for n, test in tests.items() if first <= n < first + WORD_BITS}
         masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in bits.items()) or "0")
-    changed = (
-        f"({' OR '.join(tests.values())}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
-    )
-    concerned = " OR ".join(tests[number] for number in tracked.before)
+    any_value = chained("OR", list(tests.values()))
+    changed = f"({any_value}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
+    concerned = chained("OR", [tests[number] for number in tracked.before])
     old = f"CASE WHEN {concerned} THEN {tracked.old_values('OLD')} END" if concerned else "NULL"
     body = [TICK, _log(tracked, "U", "NEW", masks, old=old)]
     return _trigger(tracked, "update", "AFTER UPDATE", changed, body)
@@ -146,16 +145,14 @@ def _rekey(tracked: Tracked) -> str:
 
 
 def _before_insert(tracked: Tracked) -> str:
-    targets = [same(terms) for terms in _unique_terms(tracked)]
+    targets = [taken for taken, _ in _clashes(tracked)]
     return _removals(tracked, "before_insert", "BEFORE INSERT", targets)
 
 
 def _before_update(tracked: Tracked) -> str:
     pairs = zip(tracked.key_of("t"), tracked.key_of("OLD"), strict=True)
     itself = " AND ".join(f"{left} IS {right}" for left, right in pairs)
-    targets = []
-    for terms in _unique_terms(tracked):
-        targets.append(f"({moved(terms)}) AND {same(terms)} AND NOT ({itself})")
+    targets = [f"({moves}) AND {taken} AND NOT ({itself})" for taken, moves in _clashes(tracked)]
     return _removals(tracked, "before_update", "BEFORE UPDATE", targets)
 
 
@@ -173,11 +170,11 @@ def _removals(tracked: Tracked, kind: str, when: str, targets: Sequence[str]) ->
     return _trigger(tracked, kind, when, f"({' OR '.join(found)})", body)
 
 
-def _unique_terms(tracked: Tracked) -> list[list[Term]]:
-    """What must not occur twice: the key, and every unique index (its WHERE put aside: M may be idle)."""
+def _clashes(tracked: Tracked) -> list[tuple[str, str]]:
+    """For what must not occur twice, the key and every unique index: the conditions that a stored row has
+    what the new one takes, and that an update takes something new."""
     facts = tracked.facts
-    found = [[Term.of_column(name, collation) for name, collation in facts.key]]
-    for unique in facts.uniques:
-        if not unique.primary:
-            found.append(index_terms((column.name for column in facts.columns), unique))
-    return found
+    key = [Term.of_column(name, collation) for name, collation in facts.key]
+    columns = [column.name for column in facts.columns]
+    others = [unique for unique in facts.uniques if not unique.primary]
+    return [(same(key), moved(key)), *((taken(columns, one), shifted(columns, one)) for one in others)]

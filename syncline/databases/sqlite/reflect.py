@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from syncline.errors import SchemaError
-from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
+from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 from syncline.sqlitekit.tables import Table, read_table, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
@@ -19,6 +19,7 @@ def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Sch
     ddl = table_names(connection.execute)
     found = {name.lower(): read_table(connection.execute, name, sql) for name, sql in ddl.items()}
     if wanted is None:
+        _refuse_wide(found.values())
         return _everything(found)
     chosen: dict[str, Table] = {}
     trouble = []
@@ -32,7 +33,18 @@ def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Sch
         trouble.extend(f"{table.name}: {why}" for why in _obstacles(table, chosen, found))
     if trouble:
         raise SchemaError("; ".join(trouble))
+    _refuse_wide(chosen.values())
     return arrange(_portable(table, chosen) for table in chosen.values())
+
+
+def _refuse_wide(tables: Iterable[Table]) -> None:
+    wide = [table for table in tables if len(table.columns) > MOST_COLUMNS]
+    if wide:
+        raise SchemaError(
+            "; ".join(f"{table.name} has {len(table.columns):,} columns" for table in wide),
+            remedy=f"A table with more than {MOST_COLUMNS:,} columns cannot take part: name the tables that"
+            " shall, without it.",
+        )
 
 
 def _everything(found: dict[str, Table]) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from syncline.errors import SchemaError
-from syncline.model.schema import ColumnSchema, TableSchema
+from syncline.model.schema import MOST_COLUMNS, ColumnSchema, TableSchema
 from syncline.replica import capture
-from syncline.replica.pending import log_entries
+from syncline.replica.pending import log_entries, settle
 from syncline.replica.statements import Statements
 from tests.support.device import Bench
 
@@ -167,6 +168,84 @@ def test_an_insert_that_comes_to_nothing_is_not_pending(bench: Bench, statement:
     logged(bench, "word")
     bench.app.execute(statement)
     assert logged(bench, "word") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR IGNORE INTO number VALUES (1, NULL, 'b', 0)",
+        "INSERT INTO number VALUES (1, NULL, 'b', 0) ON CONFLICT DO NOTHING",
+        "INSERT INTO number VALUES (1, NULL, 'b', 0) ON CONFLICT DO UPDATE SET y = y",
+        "INSERT INTO number VALUES (1, NULL, 'b', 0) ON CONFLICT DO UPDATE SET z = z + 1",
+        "UPDATE OR IGNORE number SET id = 1 WHERE id = 2",
+    ],
+)
+def test_a_row_is_not_copied_into_the_log_again_l11(bench: Bench, statement: str) -> None:
+    bench.app.execute("INSERT INTO number VALUES (1, zeroblob(1000000), 'b', 1.5), (2, 'x', 'y', 0)")
+    logged(bench, "number")
+    for _ in range(30):
+        bench.app.execute(statement)
+        bench.app.execute("INSERT OR IGNORE INTO number VALUES (2, 1, 2, 3)")
+    bytes_kept = f"SELECT sum(length(o{bench.schema.table('number').column('x').number})) FROM"
+    assert bench.rows(f"{bytes_kept} {bench.log('number')}") in ([(1_000_000,)], [(1_000_001,)])
+
+
+def test_an_insert_that_is_ignored_again_and_again_is_noted_once(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO word VALUES ('k', 1)")
+    logged(bench, "word")
+    for _ in range(10):
+        bench.app.execute("INSERT OR IGNORE INTO word VALUES ('k', 2)")
+    assert bench.rows(f"SELECT op FROM {bench.log('word')}") == [("M",)]
+
+
+def test_a_row_that_was_noted_before_is_replaced_with_the_values_that_it_had_then(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO number VALUES (1, 'a', 'b', 1.5)")
+    logged(bench, "number")
+    bench.app.execute("INSERT OR IGNORE INTO number VALUES (1, NULL, NULL, 0)")
+    bench.app.execute("UPDATE number SET z = 2.5")
+    bench.app.execute("REPLACE INTO number VALUES (1, 'new', 'b', 0)")
+    bench.app.execute("REPLACE INTO number VALUES (1, 'newer', 'b', 0)")
+    expected = [
+        ("U", (1,), {"z": 1.5}),
+        ("D", (1,), {"x": "a", "y": "b", "z": 2.5}),
+        ("I", (1,), {}),
+        ("D", (1,), {"x": "new", "y": "b", "z": 0.0}),
+        ("I", (1,), {}),
+    ]
+    found = [(entry.op, entry.key, entry.old) for entry in log_entries(bench.device, "number")]
+    assert found == expected
+    with bench.store.transaction():
+        settle(bench.store, bench.table("number"))
+    assert logged(bench, "number") == expected
+
+
+def test_rows_outside_of_a_partial_index_are_not_looked_at(bench: Bench) -> None:
+    bench.app.execute("CREATE UNIQUE INDEX live ON pair (a) WHERE v IS NOT NULL")
+    capture.renew(bench.store, bench.device.tables.values())
+    (trigger,) = bench.rows(
+        f"SELECT sql FROM sqlite_master WHERE name = '_sync_{bench.table('pair').n}_replace'"
+    )
+    probe = trigger[0].split("WHEN", 1)[1].split(" BEGIN ")[0].replace("NEW.", ":")
+    probe = re.sub(r':"(\w+)"', r":\1", probe)
+    plan = bench.app.execute(f"EXPLAIN QUERY PLAN SELECT {probe}", {"a": 1, "b": 2, "v": 3}).fetchall()
+    assert not [step for *_, step in plan if step.startswith("SCAN") and "CONSTANT" not in step]
+    bench.app.execute("INSERT INTO pair VALUES (1, 1, NULL), (1, 2, NULL)")
+    logged(bench, "pair")
+    bench.app.execute("REPLACE INTO pair VALUES (1, 3, 'v')")
+    bench.app.execute("UPDATE OR REPLACE pair SET v = 'w' WHERE b = 1")
+    assert [entry[:2] for entry in logged(bench, "pair")] == [("I", (3, 1)), ("D", (3, 1)), ("U", (1, 1))]
+
+
+def test_a_table_of_as_many_columns_as_can_be_is_captured(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(MOST_COLUMNS - 1)]
+    bench = Bench(tmp_path / "wide.db", f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(names)})")
+    bench.app.execute("INSERT INTO t (id, c0) VALUES (1, 'a')")
+    bench.app.execute("UPDATE t SET c1800 = 'b'")
+    bench.app.execute("REPLACE INTO t (id) VALUES (1)")
+    assert [entry[0] for entry in logged(bench, "t")] == ["I", "U", "D", "I"]
+    bench.pull(bench.put("t", (2, *names)))
+    assert bench.rows("SELECT count(*), max(c1800) FROM t") == [(2, "c1800")]
+    bench.close()
 
 
 def test_what_is_rolled_back_was_never_logged(bench: Bench) -> None:
