@@ -7,12 +7,14 @@
     │   └── ValueRefused         a value that cannot be carried
     ├── ProtocolError         a message that breaks the protocol; sending it again will not help
     │   ├── Malformed, DigestMismatch, TooLarge, VersionUnsupported
+    │   ├── HubBusy, QuotaReached    a limit of the hub: in a moment, or later
     │   ├── WatermarkRefused     garbled, of another hub or replica; or of a past that is gone
     │   ├── SchemaChanged        the sender speaks an outdated schema
     │   ├── NoSnapshot           no ready file to hydrate from: hydrate by rows
     │   │   └── SnapshotBuilding    not yet: it is being built
     │   ├── PushOutOfStep        a push number that does not follow the last one
     │   ├── Unauthenticated      nobody knows who asks
+    │   ├── AuthenticatorFailed  it could not be found out
     │   ├── Forbidden            whoever asks may not ask for this
     │   │   ├── ReplicaOfAnother    the replica was registered by somebody else
     │   │   └── ReplicaRevoked      the hub has locked this replica out
@@ -99,6 +101,22 @@ class TooLarge(ProtocolError):
     remedy = "Send less at once; the limits are in the answer to registration."
 
 
+class HubBusy(ProtocolError):
+    """Nothing was done: the hub holds itself to so much at once."""
+
+    code, title = "hub_busy", "The hub has too much to do at present"
+    remedy = "Try again in a moment; whoever runs the hub can give it more room ([limits])."
+    retry = True
+
+
+class QuotaReached(ProtocolError):
+    """Nothing was done: the hub keeps no more of this, or not so much in so short a time."""
+
+    code, title = "quota_reached", "The hub takes no more of this at present"
+    remedy = "Try again later, or let whoever runs the hub raise the limit ([limits] in syncline.toml)."
+    retry = True
+
+
 class VersionUnsupported(ProtocolError):
     code, title = "version_unsupported", "The protocol version is not spoken here"
     remedy = "Upgrade the older side."
@@ -159,6 +177,14 @@ class UnknownReplica(ProtocolError):
 class Unauthenticated(ProtocolError):
     code, title = "unauthenticated", "The hub does not know who asks"
     remedy = "Say who you are (--token, or connect(..., token=...)), or sign in again."
+
+
+class AuthenticatorFailed(ProtocolError):
+    """The authenticator of the host application did not say who asks, nor that nobody does."""
+
+    code, title = "authenticator_failed", "The hub could not find out who asks"
+    remedy = "Try again in a moment; whoever runs the hub finds the reason in its log."
+    retry = True
 
 
 class Forbidden(ProtocolError):

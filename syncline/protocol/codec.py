@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from syncline.errors import Malformed, TooLarge, ValueRefused
-from syncline.protocol import jsonform, limits, versions
+from syncline.protocol import jsonform, limits, outline, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Limits, Record
 from syncline.protocol.negotiation import Form
 
@@ -29,7 +29,7 @@ def encode(message: Record, form: Form) -> bytes:
         raise ValueRefused(f"a value cannot be encoded: {error}") from error
 
 
-def decode(body: bytes, kind: type[M], form: Form) -> M:
+def decode(body: bytes | bytearray, kind: type[M], form: Form) -> M:
     """The message of a body; Malformed, DigestMismatch (JSON) or VersionUnsupported."""
     try:
         message: M = _unpacker(kind).decode(body) if form is Form.MSGPACK else jsonform.from_json(body, kind)
@@ -41,10 +41,19 @@ def decode(body: bytes, kind: type[M], form: Form) -> M:
     return message
 
 
-def decode_request(body: bytes, kind: type[M], form: Form, bounds: Limits) -> M:
-    """`decode` for what comes from a device: the limits are enforced too."""
+def weigh(body: bytes | bytearray, kind: type[Record], form: Form, bounds: Limits) -> int:
+    """How many values a body from a device holds, about. TooLarge or Malformed before any becomes an object,
+    if there are more than may be."""
+    return outline.weigh(body, kind, bounds) if form is Form.MSGPACK else outline.weigh_json(body, bounds)
+
+
+def decode_request(body: bytes | bytearray, kind: type[M], form: Form, bounds: Limits) -> M:
+    """`decode` for what comes from a device and was weighed: the limits are enforced too."""
     message = decode(body, kind, form)
-    limits.check(message, bounds)
+    if form is Form.MSGPACK:
+        limits.check_fields(message, bounds)
+    else:
+        limits.check(message, bounds)
     return message
 
 

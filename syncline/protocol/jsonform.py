@@ -69,7 +69,7 @@ def to_json(message: Record) -> bytes:
     return msgspec.json.encode(_to_twin(type(message))(message))
 
 
-def from_json(body: bytes, kind: type[M]) -> M:
+def from_json(body: bytes | bytearray, kind: type[M]) -> M:
     """The message of a JSON body; msgspec.MsgspecError when it is not one of this kind."""
     return cast(M, _to_record(kind)(_decoder(kind).decode(body)))
 

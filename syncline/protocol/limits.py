@@ -3,8 +3,8 @@
 What a field may hold is said by its type (`protocol.messages`) and enforced by msgspec; here is what depends
 on the hub's `Limits`, and texts that are refused as too large rather than as malformed.
 
-Bytes are counted by who reads the body (`compression.decompress`); here the counts inside a message are
-checked from the headers of its MessagePack arrays, which cost nothing to look at.
+Bytes are counted by who reads the body (`compression.decompress`), values before they become objects
+(`protocol.outline`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
-
-import msgspec
-from msgspec import Raw, Struct
 
 from syncline.errors import Malformed, TooLarge
 from syncline.protocol.body import check_cells
@@ -30,36 +27,21 @@ from syncline.protocol.messages import (
     Resolve,
     undressed,
 )
-from syncline.protocol.packing import UUID_BYTES
-
-COLUMNS = 32_767
-"""As many as SQLite can be built for."""
-
-
-class _Outline(Struct, array_like=True):
-    """A group of a push, not taken apart."""
-
-    table: Raw
-    op: Raw
-    columns: Raw
-    rows: Raw
-    hlc: Raw
-    base: Raw = Raw(b"\x90")
-    column_hlc: Raw = Raw(b"\xc0")
-    column_base: Raw = Raw(b"\xc0")
-    packed: Raw = Raw(b"\x90")
-
-
-_outlines = msgspec.msgpack.Decoder(list[_Outline])
+from syncline.protocol.outline import weigh_groups
 
 
 def check(message: Record, limits: Limits) -> None:
     """Raise TooLarge or Malformed unless a decoded request keeps the limits."""
+    check_fields(message, limits)
+    if isinstance(message, (Push, PushChunk)):
+        weigh_groups(message.groups, limits)
+
+
+def check_fields(message: Record, limits: Limits) -> None:
+    """`check` of everything but the groups, where `outline.weigh` has looked at the bytes."""
     for field in _bounded(type(message)):
         field.check(getattr(message, field.name), limits)
-    if isinstance(message, (Push, PushChunk)):
-        _check_groups(message.groups, limits)
-    elif isinstance(message, BeginPush):
+    if isinstance(message, BeginPush):
         check_begun(message, limits)
     if isinstance(message, (Push, PushChunk, PreparePush, CommitPush)):
         for detail in message.details:
@@ -125,43 +107,6 @@ def check_begun(begun: BeginPush, limits: Limits) -> None:
         raise TooLarge(
             f"{begun.chunks} chunks in one push; the limit is {limits.push_chunks}", code="too_many_chunks"
         )
-
-
-def _check_groups(groups: Raw, limits: Limits) -> None:
-    if _length(groups) > limits.push_rows:
-        raise _too_many(limits)
-    rows = 0
-    try:
-        outlines = _outlines.decode(groups)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Malformed(f"the groups of the push cannot be read: {error}") from error
-    for group in outlines:
-        rows += _length(group.rows)
-        sizes = (group.hlc, group.base, group.column_hlc, group.column_base)
-        if rows > limits.push_rows or any(_length(raw) > limits.push_rows for raw in sizes):
-            raise _too_many(limits)
-        if _length(group.columns) > COLUMNS:
-            raise TooLarge(f"a group names more than {COLUMNS} columns")
-        if _length(group.packed) * UUID_BYTES * max(_length(group.rows), 1) > len(memoryview(group.packed)):
-            raise Malformed("a group packs less than a uuid for each row")
-
-
-def _too_many(limits: Limits) -> TooLarge:
-    return TooLarge(f"the push holds more than {limits.push_rows} rows")
-
-
-def _length(raw: Raw) -> int:
-    """How many items a MessagePack array announces; nil counts as none."""
-    head = bytes(memoryview(raw)[:5])
-    if head[:1] == b"\xdc":
-        return int.from_bytes(head[1:3], "big")
-    if head[:1] == b"\xdd":
-        return int.from_bytes(head[1:5], "big")
-    if head[:1] == b"\xc0":
-        return 0
-    if head and head[0] >> 4 == 9:
-        return head[0] & 15
-    raise Malformed("a group of the push holds something else where a list belongs")
 
 
 def _check_depth(value: Any, depth: int) -> None:

@@ -343,8 +343,10 @@ class Limits(Record, frozen=True):
     push_total_rows: int = 10_000_000
     """Rows of a large push, all chunks together."""
     push_chunks: int = 2_000
-    push_total_bytes: int = 8 * 1024 * 1024 * 1024
+    push_total_bytes: int = 2 * 1024 * 1024 * 1024
     """Bytes of a large push, all chunks together."""
+    cells: int = 4 * 1024 * 1024
+    """Values in one request, about: of rows, details, bases."""
 
 
 class Registered(Record, frozen=True):

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Raw, field
+from msgspec import Meta, Raw, Struct, field
 
 from syncline.errors import Malformed
 from syncline.model.collector import resting
 from syncline.model.values import Value
-from syncline.protocol.messages import Group, PushGroup, Record
+from syncline.protocol.messages import Group, HubOp, PushGroup, PushOp, Record
 
 BY_ROWS: Final = 0
 BY_PLANES: Final = 1
@@ -27,6 +27,9 @@ compressor finds again. By planes (the first bytes of all rows, then all second 
 what different uuids have in common: their order, their time, their version."""
 
 UUID_BYTES = 16
+FIX_ARRAY = 0x9F
+"""The last byte that begins a list of fewer than sixteen items in MessagePack."""
+
 _LENGTH = 36
 _DASHES = (8, 13, 18, 23)
 _DIGITS = tuple(place for place in range(_LENGTH) if place not in _DASHES)
@@ -66,8 +69,36 @@ class PackedPushGroup(PushGroup, frozen=True):
     packed: list[Packed] = field(default_factory=list)
 
 
-_groups = msgspec.msgpack.Decoder(list[PackedGroup])
-_push_groups = msgspec.msgpack.Decoder(list[PackedPushGroup])
+class _Read(Struct, array_like=True, forbid_unknown_fields=True):
+    """A `PackedGroup` whose rows are not taken apart."""
+
+    table: int
+    op: HubOp
+    columns: list[int]
+    rows: Raw
+    packed: list[Packed] = field(default_factory=list)
+
+
+class _ReadPush(Struct, array_like=True, forbid_unknown_fields=True):
+    """A `PackedPushGroup` whose rows are not taken apart."""
+
+    table: int
+    op: PushOp
+    columns: list[int]
+    rows: Raw
+    hlc: list[int]
+    base: list[int] = []
+    column_hlc: list[list[int]] | None = None
+    column_base: list[list[int]] | None = None
+    packed: list[Packed] = field(default_factory=list)
+
+
+_groups = msgspec.msgpack.Decoder(list[_Read])
+_push_groups = msgspec.msgpack.Decoder(list[_ReadPush])
+_without_bytes = msgspec.msgpack.Decoder(list[list[int | float | str | None]])
+_without_text = msgspec.msgpack.Decoder(list[list[int | float | bytes | None]])
+_any = msgspec.msgpack.Decoder(list[list[Any]])
+_items = msgspec.msgpack.Decoder(list[Raw])
 
 
 def encoded(group: Group | PushGroup) -> list[bytes]:
@@ -99,7 +130,8 @@ def array_header(count: int) -> bytes:
 def read_groups(body: Raw | bytes) -> list[Group]:
     """Groups of a hub, with whole rows. Malformed, or msgspec's and Python's errors of decoding."""
     with resting():
-        return [Group(group.table, group.op, group.columns, _whole(group)) for group in _groups.decode(body)]
+        read = _groups.decode(body)
+        return [Group(group.table, group.op, group.columns, _whole(group)) for group in read]
 
 
 def read_push_groups(body: Raw | bytes) -> list[PushGroup]:
@@ -171,9 +203,31 @@ def _without(rows: Sequence[Sequence[Value]], places: Sequence[int]) -> Iterator
         yield _encoder.encode(some)[len(array_header(len(some))) :]
 
 
-def _whole(group: PackedGroup | PackedPushGroup) -> list[list[Value]]:
+def _rows(raw: Raw) -> list[list[Any]]:
+    """The rows, each a list of values. Whatever is nested in one is refused before it becomes an object;
+    msgspec has no type for what may be text and may be bytes."""
+    try:
+        return _without_bytes.decode(raw)
+    except msgspec.ValidationError:
+        pass  # there may be bytes among them
+    try:
+        return _without_text.decode(raw)
+    except msgspec.ValidationError:
+        pass  # and text, too
+    for row in _items.decode(raw):
+        if any(is_nested(memoryview(cell)[0]) for cell in _items.decode(row)):
+            raise Malformed("a row holds a list or a map; only null, integers, floats, text and bytes travel")
+    return _any.decode(raw)
+
+
+def is_nested(first: int) -> bool:
+    """Whether what begins with this byte is a list or a map."""
+    return 0x80 <= first <= FIX_ARRAY or 0xDC <= first <= 0xDF
+
+
+def _whole(group: _Read | _ReadPush) -> list[list[Value]]:
     """The rows of a group that was just decoded, with the cells that were packed. They are its own."""
-    rows, before = group.rows, -1
+    rows, before = _rows(group.rows), -1
     for one in group.packed:
         if one.place <= before:
             raise Malformed(f"table {group.table}: packed places do not ascend")

@@ -28,6 +28,7 @@ STATUS: Mapping[str, int] = {
     "unknown_upload": 404,
     "unknown_conflict": 404,
     "unauthenticated": 401,
+    "authenticator_failed": 503,
     "forbidden": 403,
     "replica_of_another": 403,
     "replica_revoked": 403,
@@ -44,6 +45,8 @@ STATUS: Mapping[str, int] = {
     "resolution_refused": 422,
     "push_out_of_step": 409,
     "too_large": 413,
+    "hub_busy": 503,
+    "quota_reached": 429,
     "media_type_unsupported": 415,
     "coding_unsupported": 415,
     "internal": 500,
@@ -68,6 +71,9 @@ RETRY_AFTER: Mapping[str, int] = {
     "database_unavailable": 5,
     "database_read_only": 5,
     "database_busy": 1,
+    "hub_busy": 1,
+    "authenticator_failed": 5,
+    "quota_reached": 60,
 }
 """Seconds after which trying again makes sense."""
 

@@ -42,7 +42,7 @@ def create_app(
     At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of
     its own, so it can be mounted as it is; it does not close the hub.
     """
-    lanes = Lanes(threads)
+    lanes = Lanes(threads, hub.limits.bytes, hub.limits.cells)
     door, probes = Door(authenticate), Probes(hub, lanes)
     plain: dict[str, Answer] = {
         "/health": probes.health,

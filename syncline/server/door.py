@@ -8,13 +8,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
+import anyio
 import anyio.to_thread
 from starlette.authentication import AuthenticationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from syncline.errors import ConfigurationError, Forbidden, SynclineError, Unauthenticated
+from syncline.errors import AuthenticatorFailed, ConfigurationError, Forbidden, SynclineError, Unauthenticated
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol.routes import Plain, Route
 from syncline.server.problems import refused, unexpected
@@ -23,6 +24,12 @@ Authenticator = Callable[[Request], Actor | Awaitable[Actor | None] | None]
 """Says who is behind a request, by its headers or whatever the host application knows of it (cookies,
 session, `request.user`); the body is not to be read. None, or raising `Unauthenticated`, is nobody. May be a
 coroutine function; any other is called in a thread."""
+
+SECONDS = 10.0
+"""How long an authenticator may take."""
+
+THREADS = 16
+"""Authenticators that are no coroutines run in so many threads at once; one that never returns keeps its."""
 
 Answer = Callable[[Request, Actor], Awaitable[Response]]
 """An endpoint behind the door."""
@@ -33,6 +40,7 @@ class Door:
 
     def __init__(self, authenticate: Authenticator | None) -> None:
         self._authenticate = authenticate
+        self._called = 0
 
     def guarded(self, route: Route | Plain, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint of a route for those who may use it. Never raises."""
@@ -59,11 +67,14 @@ class Door:
             raise Forbidden(f"{route.path} is for operators", code="operators_only")
         return actor
 
-    @staticmethod
-    async def _asked(authenticate: Authenticator, request: Request) -> Actor:
-        """Whom the authenticator finds. Unauthenticated if that is nobody."""
+    async def _asked(self, authenticate: Authenticator, request: Request) -> Actor:
+        """Whom the authenticator finds. Unauthenticated if that is nobody; AuthenticatorFailed if it takes
+        too long, or would end the process."""
         try:
-            found = await _called(authenticate, request)
+            with anyio.fail_after(SECONDS):
+                found = await self._found(authenticate, request)
+        except TimeoutError as error:
+            raise AuthenticatorFailed(f"it was not said within {SECONDS:g} s who asks") from error
         except AuthenticationError as error:
             raise Unauthenticated("the request does not say who asks") from error
         except HTTPException as error:
@@ -81,11 +92,38 @@ class Door:
             )
         return found
 
+    async def _found(self, authenticate: Authenticator, request: Request) -> object:
+        try:
+            if _is_coroutine(authenticate):
+                found: object = authenticate(request)
+            else:
+                found = await self._in_thread(authenticate, request)
+            return await found if inspect.isawaitable(found) else found
+        except SystemExit as error:
+            raise AuthenticatorFailed("what says who asks wanted to end the process") from error
 
-async def _called(authenticate: Authenticator, request: Request) -> object:
+    async def _in_thread(self, authenticate: Authenticator, request: Request) -> object:
+        """Call it in a thread, which is left to itself if it takes too long."""
+        if self._called >= THREADS:
+            raise AuthenticatorFailed(f"{THREADS} requests wait to be told who asks; none was answered yet")
+
+        def call() -> object:
+            try:
+                return authenticate(request)
+            except SystemExit as error:
+                raise AuthenticatorFailed("what says who asks wanted to end the process") from error
+            finally:
+                self._called -= 1
+
+        self._called += 1
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_unlimited())
+
+
+def _unlimited() -> anyio.CapacityLimiter:
+    """The door counts by itself: a thread that was left to itself still counts."""
+    return anyio.CapacityLimiter(1)
+
+
+def _is_coroutine(authenticate: Authenticator) -> bool:
     call = getattr(authenticate, "__call__", authenticate)  # noqa: B004  # an object may have it as a coroutine
-    if inspect.iscoroutinefunction(authenticate) or inspect.iscoroutinefunction(call):
-        found: object = authenticate(request)
-    else:
-        found = await anyio.to_thread.run_sync(authenticate, request)
-    return await found if inspect.isawaitable(found) else found
+    return inspect.iscoroutinefunction(authenticate) or inspect.iscoroutinefunction(call)

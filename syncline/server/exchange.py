@@ -18,8 +18,8 @@ from syncline.protocol.messages import Record
 from syncline.protocol.negotiation import Form
 from syncline.protocol.routes import Route
 from syncline.server.centre import Centre
-from syncline.server.incoming import body_of
-from syncline.server.lanes import Lanes
+from syncline.server.incoming import Body, body_of
+from syncline.server.lanes import LARGE, Lanes
 from syncline.server.problems import BASE_HEADERS, refused, unexpected
 
 QUERY_LENGTH = 60_000
@@ -45,24 +45,23 @@ class Exchange:
         self._hub = hub
         self._route = route
         self._lanes = lanes
+        self._where = f"{route.method} {route.path}"
 
     async def answer(self, request: Request, actor: Actor) -> Response:
         """The answer to a request, or the problem with it. Never raises."""
-        where = f"{self._route.method} {self._route.path}"
         try:
             terms = self._agree(request.headers, actor)
             if not self._route.body:
                 fields = _query(request, self._route)
                 return await self._lanes.run(lambda: self._ask(fields, terms))
             async with body_of(request, self._hub.limits.bytes, self._lanes) as body:
-                path = request.path_params
-                return await self._lanes.run(lambda: self._tell(body, path, terms))
+                return await self._told(body, request, terms)
         except SynclineError as error:
-            return refused(error, where, _parting(error, request))
+            return self._refused(error, request)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:
-            return unexpected(error, where)
+            return unexpected(error, self._where)
 
     def _agree(self, headers: Headers, actor: Actor) -> _Terms:
         version = versions.spoken(headers.get(versions.HEADER))
@@ -76,7 +75,30 @@ class Exchange:
             answer_coding=compression.choose(headers.get("accept-encoding")),
         )
 
+    def _refused(self, error: SynclineError, request: Request) -> Response:
+        return refused(error, self._where, _parting(error, request))
+
+    async def _told(self, body: Body, request: Request, terms: _Terms) -> Response:
+        """The answer to a request in the body. A large one has room in memory before it is unfolded, and for
+        the values that it holds before they become objects."""
+        lanes, limit, path = self._lanes, self._hub.limits.bytes, request.path_params
+        size = compression.unfolded(body.begin, body.size, terms.content_encoding, limit)
+        if size <= LARGE:
+            return await lanes.run(lambda: self._tell(self._weighed(body, terms)[0], path, terms))
+        async with lanes.room.taken(size + (body.size if size != body.size else 0)):
+            try:
+                plain, cells = await lanes.run(lambda: self._weighed(body, terms))
+                async with lanes.cells.taken(cells):
+                    return await lanes.run(lambda: self._tell(plain, path, terms))
+            except SynclineError as error:  # here, for an error on its way keeps alive what it was met in
+                return self._refused(error, request)
+
     # In a thread from here on.
+
+    def _weighed(self, body: Body, terms: _Terms) -> tuple[bytes | bytearray, int]:
+        """The unfolded body, and how many values it holds. TooLarge if that is more than may be."""
+        plain = compression.decompress(body.content(), terms.content_encoding, self._hub.limits.bytes)
+        return plain, codec.weigh(plain, self._route.request, terms.sent, self._hub.limits)
 
     def _ask(self, fields: dict[str, str], terms: _Terms) -> Response:
         """A request in the query string."""
@@ -84,11 +106,9 @@ class Exchange:
         message = codec.read_query(fields, self._route.request, self._hub.limits)
         return self._handed_over(cast(messages.Request, message), terms)
 
-    def _tell(self, body: bytes, path: Mapping[str, str], terms: _Terms) -> Response:
-        """A request in the body."""
-        limits = self._hub.limits
-        plain = compression.decompress(body, terms.content_encoding, limits.bytes)
-        message = codec.decode_request(plain, self._route.request, terms.sent, limits)
+    def _tell(self, plain: bytes | bytearray, path: Mapping[str, str], terms: _Terms) -> Response:
+        """A request in the body, which was weighed."""
+        message = codec.decode_request(plain, self._route.request, terms.sent, self._hub.limits)
         message = _numbered(message, self._route, path)
         return self._handed_over(cast(messages.Request, message), terms)
 
@@ -96,8 +116,9 @@ class Exchange:
         content = codec.encode(self._hub.handle(terms.actor, message), terms.answer)
         headers = {**BASE_HEADERS, "vary": "accept, accept-encoding"}
         if terms.answer_coding and len(content) >= compression.THRESHOLD:
-            content = compression.compress(content, terms.answer_coding)
-            headers["content-encoding"] = terms.answer_coding
+            compressed = compression.compress(content, terms.answer_coding)
+            if compressed is not None:
+                content, headers["content-encoding"] = compressed, terms.answer_coding
         return Response(content, headers=headers, media_type=terms.answer.value)
 
 

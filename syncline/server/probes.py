@@ -27,7 +27,7 @@ class Probes:
 
     async def ready(self, _: Request, __: Actor) -> Response:
         try:
-            await self._lanes.run(self._hub.ready)
+            await self._lanes.probe(self._hub.ready)
         except SynclineError as error:
             return refused(error, "GET /ready")
         except Exception as error:

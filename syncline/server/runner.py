@@ -84,6 +84,8 @@ def _server(app: ASGIApp, started: Callable[[], None], caught: Sequence[int]) ->
     """`caught`: if anything is in it when the server has started, the server ends."""
     import uvicorn
 
+    from syncline.server.connections import Connection
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -94,6 +96,8 @@ def _server(app: ASGIApp, started: Callable[[], None], caught: Sequence[int]) ->
     return Server(
         uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -118,8 +118,9 @@ class HttpTransport:
         content, headers = codec.encode(request, self._form), {"content-type": self._form.value}
         if len(content) >= compression.THRESHOLD:
             coding = compression.CODINGS[0]
-            content = compression.compress(content, coding)
-            headers["content-encoding"] = coding
+            compressed = compression.compress(content, coding)
+            if compressed is not None:
+                content, headers["content-encoding"] = compressed, coding
         return content, headers
 
     def _patiently(self, built: httpx2.Request, route: Route) -> Record:
@@ -221,7 +222,7 @@ def _worth_repeating(error: SynclineError, route: Route) -> bool:
     return route.repeatable and isinstance(error.__cause__, httpx2.HTTPError)
 
 
-def _problem_in(body: bytes, status: int) -> SynclineError:
+def _problem_in(body: bytes | bytearray, status: int) -> SynclineError:
     try:
         problem: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):

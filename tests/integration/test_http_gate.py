@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from starlette.applications import Starlette
@@ -28,7 +30,7 @@ from syncline.protocol import codec, filebody
 from syncline.protocol import messages as m
 from syncline.protocol.negotiation import Form
 from syncline.protocol.routes import PLAIN, ROUTES
-from syncline.server import Snapshots, create_app, serving
+from syncline.server import Snapshots, create_app, door, serving
 from syncline.transports.http import HttpTransport
 from syncline.transports.open import clone_over
 from tests.support.requests import requests_of
@@ -310,6 +312,38 @@ def test_one_that_waits_holds_up_nobody_else(hub: syncline.Hub) -> None:
         asking.join()
 
 
+async def ending(_: Request) -> Actor:
+    sys.exit(3)
+
+
+def test_an_authenticator_that_hangs_is_given_up_and_holds_up_nobody_else(
+    hub: syncline.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "SECONDS", 0.3)
+    go = threading.Event()
+
+    def hanging(request: Request) -> Actor | None:
+        return (
+            USERS["ann-token"] if "ann" in request.headers.get("authorization", "") or go.wait(60) else None
+        )
+
+    async def hanging_too(_: Request) -> Actor | None:
+        await anyio.sleep(60)
+        return None
+
+    try:
+        with serving(create_app(hub, authenticate=hanging)) as url:
+            for _ in range(3):
+                assert sent(url, "GET", "/sync/state?replica=r", "bob") == (503, "authenticator_failed")
+            assert sent(url, "POST", "/sync/clients", "ann-token", json={"replica": "r"})[0] == 200
+            monkeypatch.setattr(door, "THREADS", 3)
+            assert sent(url, "GET", "/sync/state?replica=r", "bob") == (503, "authenticator_failed")
+    finally:
+        go.set()
+    with serving(create_app(hub, authenticate=hanging_too)) as url:
+        assert sent(url, "GET", "/sync/state?replica=r", "bob") == (503, "authenticator_failed")
+
+
 @pytest.mark.parametrize(
     ("authenticate", "status", "code"),
     [
@@ -321,6 +355,8 @@ def test_one_that_waits_holds_up_nobody_else(hub: syncline.Hub) -> None:
         (raising(Forbidden("not on a Sunday")), 403, "forbidden"),
         (raising(errors.DatabaseUnavailable("the directory is down")), 503, "database_unavailable"),
         (raising(KeyError("sub")), 500, "internal"),
+        (raising(SystemExit(3)), 503, "authenticator_failed"),
+        (ending, 503, "authenticator_failed"),
         (raising(HTTPException(302)), 500, "internal"),
         (answering("ann"), 500, "configuration"),
         (answering(True), 500, "configuration"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
@@ -26,8 +27,9 @@ from syncline.protocol import codec, compression, messages
 from syncline.protocol.body import seal
 from syncline.protocol.messages import Limits, Pull, Push, PushGroup, Register, Request, Response
 from syncline.protocol.negotiation import Form
-from syncline.server import create_app, incoming, serving
+from syncline.server import connections, create_app, incoming, serving
 from syncline.transports.http import HttpTransport
+from tests.support.bombs import bomb_of
 
 PACK = Form.MSGPACK.value
 NOTE = messages.ConflictNote(7, "t", [1], "c", "open", "r", 5, "hub", 6, None, 1, 2, "now")
@@ -232,7 +234,9 @@ def test_more_rows_than_allowed_are_refused(desk: Desk, web: httpx2.Client, codi
     body = codec.encode(push_of(1001), Form.MSGPACK)
     headers = {"content-type": PACK}
     if coding:
-        body, headers["content-encoding"] = compression.compress(body, coding), coding
+        compressed = compression.compress(body, coding)
+        assert compressed is not None
+        body, headers["content-encoding"] = compressed, coding
     answer = web.post("/sync/changes", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"], desk.seen) == (413, "too_large", [])
 
@@ -240,11 +244,12 @@ def test_more_rows_than_allowed_are_refused(desk: Desk, web: httpx2.Client, codi
 @pytest.mark.parametrize("coding", compression.CODINGS)
 def test_a_decompression_bomb_is_refused(desk: Desk, web: httpx2.Client, coding: str) -> None:
     """L11."""
-    bomb = compression.compress(b"\0" * 40_000_000, coding)
+    bomb = bomb_of(b"\0" * 40_000_000, coding)
     answer = web.post(
         "/sync/changes", content=bomb, headers={"content-type": PACK, "content-encoding": coding}
     )
-    assert (answer.status_code, answer.json()["code"], desk.seen) == (413, "too_large", [])
+    assert (answer.status_code, desk.seen) == (413, [])
+    assert answer.json()["code"] in ("too_large", "unfolds_too_far")
 
 
 def test_a_body_in_pieces_without_a_length_is_counted_as_it_arrives(desk: Desk, web: httpx2.Client) -> None:
@@ -293,12 +298,110 @@ def test_a_body_that_is_cut_off_reaches_nothing_and_harms_nobody(
 def test_a_sender_that_falls_silent_is_told_so(
     desk: Desk, served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incoming, "PATIENCE", 0.05)
+    monkeypatch.setattr(incoming, "WINDOW", 0.05)
     head = f"POST /sync/changes HTTP/1.1\nHost: x\nContent-Type: {PACK}\nContent-Length: 100\n"
     answer = raw(served[1], head, b"\x99")
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"code":"request_timeout"' in answer
     assert desk.seen == []
+
+
+def test_a_sender_that_is_too_slow_is_told_so(
+    desk: Desk, served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is no sending."""
+    monkeypatch.setattr(incoming, "WINDOW", 0.3)
+    head = f"POST /sync/changes HTTP/1.1\nHost: x\nContent-Type: {PACK}\nContent-Length: 3000000\n"
+    address = httpx2.URL(served[1])
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + b"x" * 1_500_000)
+        connection.settimeout(0.05)
+        answer = b""
+        for _ in range(100):
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(65_536)
+                break
+            connection.sendall(b"y")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert desk.seen == []
+
+
+def test_l11_large_bodies_that_arrive_slowly_delay_no_other(desk: Desk, served: tuple[Desk, str]) -> None:
+    head = f"POST /sync/changes HTTP/1.1\nHost: x\nContent-Type: {PACK}\nContent-Length: 3000000\n"
+    address = httpx2.URL(served[1])
+    details = [messages.Detail(0, [1], [0], ["x" * 2_000_000], None)]
+    body = codec.encode(push_of(details=details), Form.MSGPACK)
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(30):
+            one = socket.create_connection((address.host, address.port or 80), timeout=10)
+            open_ones.enter_context(one)
+            one.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + b"x" * 1_100_000)
+        answer = httpx2.post(
+            served[1] + "/sync/changes", content=body, headers={"content-type": PACK}, timeout=5
+        )
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nhost: x\r\nx-a: "])
+def test_a_connection_that_sends_no_whole_head_is_closed(
+    served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    address = httpx2.URL(served[1])
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(begun)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"x-a: " + b"a" * 200_000, b"".join(b"x-%d: a\r\n" % n for n in range(200)) + b"x: y"],
+    ids=["long", "many"],
+)
+def test_a_head_that_is_too_large_is_refused(served: tuple[Desk, str], lines: bytes) -> None:
+    address = httpx2.URL(served[1])
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n" + lines + b"\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
+
+
+def test_the_rest_of_a_body_that_was_refused_is_waited_for_a_bounded_time(
+    served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DRAIN_SECONDS", 0.2)
+    head = b"POST /sync/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+    address = httpx2.URL(served[1])
+    with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 4")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(65_536) == b""
+
+
+def test_of_too_many_connections_without_a_request_the_oldest_goes(
+    served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "WAITING", 3)
+    address = httpx2.URL(served[1])
+    with contextlib.ExitStack() as open_ones:
+        found = [
+            open_ones.enter_context(socket.create_connection((address.host, address.port or 80), timeout=10))
+            for _ in range(5)
+        ]
+        with contextlib.suppress(ConnectionResetError):
+            assert found[0].recv(1) == b""
+        found[-1].sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert found[-1].recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_that_would_end_the_process_ends_nothing(desk: Desk, web: httpx2.Client) -> None:
+    """A merge function of the user's may call sys.exit()."""
+    desk.failure = SystemExit(3)  # type: ignore[assignment]
+    assert web.get("/sync/schema").status_code == 500
+    assert web.get("/ready").status_code == 500
+    desk.failure = None
+    assert web.get("/sync/schema").status_code == 200
 
 
 def test_an_unexpected_failure_is_logged_and_tells_nothing_of_the_inside(
@@ -354,6 +457,7 @@ def test_only_so_many_requests_are_inside_the_hub_at_once() -> None:
         asked = [pool.submit(ask, url) for _ in range(10)]
         assert full.wait(20)
         assert httpx2.get(url + "/health").status_code == 200
+        assert httpx2.get(url + "/ready").status_code == 200
         go.set()
         assert [each.result() for each in asked] == [200] * 10
     assert most == 3
@@ -445,6 +549,7 @@ uvicorn.Server.{moment} = interrupted
 WORKERS = """
 import os, signal, socket, sys, threading
 from syncline.cli.workers import Workers
+from tests.support.bombs import bomb_of
 
 with socket.create_server(("127.0.0.1", 0)) as listening:
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()

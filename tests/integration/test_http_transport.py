@@ -19,6 +19,7 @@ from syncline.protocol.messages import Changes, Pull, Push, Request
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.status import to_problem
 from syncline.transports.http import HttpTransport
+from tests.support.bombs import bomb_of
 
 PULL = Pull("w", 10, "r", "f")
 GROUPS, DIGEST = seal([])
@@ -191,7 +192,7 @@ def test_an_answer_that_cannot_be_read_is_malformed(body: bytes) -> None:
 def test_a_bomb_from_a_hub_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """L11."""
     monkeypatch.setattr("syncline.transports.http.ANSWER_LIMIT", 100_000)
-    bomb = compression.compress(b"\0" * 10_000_000, "zstd")
+    bomb = bomb_of(b"\0" * 10_000_000, "zstd")
     large = answer(b"\0" * 200_000)
     for said in (answer(bomb, more="content-encoding: zstd\r\n"), large):
         with network([said]) as (url, _), pytest.raises(errors.TooLarge):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ from syncline.protocol.messages import (
     undressed,
 )
 from syncline.protocol.negotiation import Form
+from syncline.protocol.packing import read_push_groups
 from syncline.protocol.routes import ROUTES, Route
+from tests.support.bombs import bomb_of
 
 SMALL = Limits(bytes=10_000, push_rows=10, bases=3, depth=3)
 
@@ -71,10 +74,72 @@ def test_too_many_rows_are_refused_before_they_become_objects() -> None:
     body = codec.encode(push_of(groups), Form.MSGPACK)
     tracemalloc.start()
     with pytest.raises(TooLarge):
-        codec.decode_request(body, Push, Form.MSGPACK, Limits())
+        codec.weigh(body, Push, Form.MSGPACK, Limits())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * len(body)
+
+
+N = 1_000_000
+ARRAY = b"\xdd" + N.to_bytes(4, "big")
+FRONT = b"\x99\xa1r\x01\xa1s"
+"""Replica, number and schema of a push."""
+
+
+def rows_body(rows: bytes) -> bytes:
+    groups = b"\x91\x98\x00\xa1U\x91\x00" + rows + b"\x91\x01\x91\x00\xc0\xc0"
+    return FRONT + b"\x91\xa1w" + b"\xa1d" + groups + b"\x90\xc0\x01"
+
+
+BOMBS = {
+    "bases": FRONT + ARRAY + b"\xa2ab" * N + b"\xa1d\x90\x90\xc0\x01",
+    "an image": FRONT + b"\x91\xa1w\xa1d\x90\x91\x95\x00\x91\x01\x90\x90" + ARRAY + b"\xcd\x7f\xff" * N
+    + b"\xc0\x01",
+    "an image of lists": FRONT + b"\x91\xa1w\xa1d\x90\x91\x95\x00\x91\x01\x90\x90\x91" + ARRAY
+    + b"\x90" * N + b"\xc0\x01",
+    "a row": rows_body(b"\x91" + ARRAY + b"\xcd\x7f\xff" * N),
+    "a list in a row": rows_body(b"\x91\x92\x01" + ARRAY + b"\xa2ab" * N),
+    "a list in a row with text and bytes": rows_body(b"\x91\x94\x01\xa1a\xc4\x01b" + ARRAY + b"\xa2ab" * N),
+    "rows of different lengths": rows_body(b"\x92\x92\x01\x02" + ARRAY + b"\xa2ab" * N),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
+def test_l11_a_message_is_weighed_before_it_becomes_objects(body: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises((TooLarge, Malformed)):
+        codec.weigh(body, Push, Form.MSGPACK, Limits(cells=500_000))
+        push = codec.decode_request(body, Push, Form.MSGPACK, Limits(cells=500_000))
+        read_push_groups(push.groups)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("value", [ARRAY + b"\x91\x01" * N, b"\x91" + ARRAY + b"\x01" * N])
+def test_l11_a_decision_is_weighed_before_it_becomes_objects(value: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises((TooLarge, Malformed)):
+        codec.weigh(b"\x94\x01\xa5value" + value + b"\x01", Resolve, Form.MSGPACK, Limits())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6_000_000
+
+
+def test_l11_json_is_weighed_by_its_marks() -> None:
+    body = b'{"bases":[' + b'"",' * N + b'""]}'
+    with pytest.raises(TooLarge) as caught:
+        codec.weigh(body, Push, Form.JSON, Limits(cells=N))
+    assert caught.value.code == "too_many_values"
+    assert codec.weigh(b'{"take":"hub"}', Resolve, Form.JSON, Limits()) == 0
+
+
+def test_what_a_push_weighs_are_the_values_of_its_rows() -> None:
+    wide = [PushGroup(0, "I", [], [[n, "x" * 50, b"y" * 50] for n in range(1000)], [1] * 1000)]
+    body = codec.encode(push_of(seal(wide)[0]), Form.MSGPACK)
+    assert codec.weigh(body, Push, Form.MSGPACK, Limits()) == 3001
+    with pytest.raises(TooLarge):
+        codec.weigh(body, Push, Form.MSGPACK, Limits(cells=3000))
 
 
 @pytest.mark.parametrize(
@@ -189,12 +254,38 @@ def test_groups_as_they_are_go_through_the_limits() -> None:
 @pytest.mark.parametrize("coding", compression.CODINGS)
 def test_a_body_comes_out_of_compression_as_it_went_in(coding: str) -> None:
     body = bytes(range(256)) * 1000
-    assert decompress(compress(body, coding), coding, len(body)) == body
+    compressed = compress(body, coding)
+    assert compressed is not None
+    assert decompress(compressed, coding, len(body)) == body
+
+
+@pytest.mark.parametrize("coding", compression.CODINGS)
+def test_what_unfolds_too_far_is_refused_at_once_and_never_sent_so(coding: str) -> None:
+    body = b"\0" * 8_000_000
+    assert compress(body, coding) is None
+    with pytest.raises(TooLarge) as caught:
+        decompress(bomb_of(body, coding), coding, len(body))
+    assert caught.value.code == "unfolds_too_far"
+    assert (
+        decompress(bomb_of(body[: compression.FREE], coding), coding, len(body)) == body[: compression.FREE]
+    )
+
+
+@pytest.mark.parametrize("coding", compression.CODINGS)
+def test_how_far_a_body_unfolds_is_known_before(coding: str) -> None:
+    body = random.Random(1).randbytes(600_000).hex().encode()
+    compressed = bomb_of(body, coding)
+    size = len(compressed)
+    assert compression.unfolded(body[:64], len(body), None, 10_000_000) == len(body)
+    most = compression.unfolded(compressed[:64], size, coding, 10_000_000)
+    assert most == (len(body) if coding == "zstd" else 10_000_000)
+    with pytest.raises(TooLarge):
+        decompress(compressed, coding, len(body) - 1)
 
 
 @pytest.mark.parametrize("coding", compression.CODINGS)
 def test_a_bomb_stops_at_the_limit(coding: str) -> None:
-    bomb = compress(b"\0" * 50_000_000, coding)
+    bomb = bomb_of(b"\0" * 50_000_000, coding)
     tracemalloc.start()
     with pytest.raises(TooLarge):
         decompress(bomb, coding, 100_000)
