@@ -130,6 +130,12 @@ def supply_postgresql() -> None:
         say(f"{stop}. THE TESTS THAT NEED IT WILL BE SKIPPED.")
 
 
+def supply_pgbouncer() -> None:
+    """On CI, the pooler that tests put before PostgreSQL; elsewhere they are skipped without it."""
+    if ON_CI and not Path("/usr/sbin/pgbouncer").exists() and shutil.which("pgbouncer") is None:
+        install_debian("PgBouncer", "pgbouncer")
+
+
 # The verbs
 
 
@@ -139,6 +145,7 @@ def demo(arguments: Arguments) -> int:
 
 def test(arguments: Arguments) -> int:
     supply_postgresql()
+    supply_pgbouncer()
     chosen = any(word.startswith(("-n", "--numprocesses")) for word in arguments)
     workers = [] if chosen else ["-n", "2"]
     return call(BIN / "python", "-m", "pytest", *workers, *arguments)

@@ -5,6 +5,7 @@
     snapshots = "snapshots"                      # a folder for ready files to hydrate from; none: by rows
     snapshot_size = 10_737_418_240               # bytes that all of them may take
     snapshot_age = 86_400                        # seconds that one is served
+    direct = "postgresql://..."                  # where `database` is PgBouncer: the way past it, for news
     pool = 10                                    # connections of each server process
     lock_timeout = 15                            # seconds to wait for a row that others hold
     statement_timeout = 0                        # seconds for any one statement; 0: no limit
@@ -51,13 +52,14 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshots: str = ""
     snapshot_size: Annotated[int, msgspec.Meta(gt=0)] = 10 * 1024**3
     snapshot_age: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
+    direct: str = ""
     pool: Annotated[int, msgspec.Meta(gt=0, le=1000)] = 10
     lock_timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 15.0
     statement_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
 
     def tuning(self) -> Tuning:
         """The part that the adapter of the database takes."""
-        return Tuning(self.pool, self.statement_timeout, self.lock_timeout)
+        return Tuning(self.pool, self.statement_timeout, self.lock_timeout, self.direct)
 
 
 class RetentionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -162,7 +162,7 @@ def test_another_key_begins_another_log(world: World) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "DROP TRIGGER syncline_update ON t",
+        "DROP TRIGGER syncline_update_0 ON t",
         "ALTER TABLE t DISABLE TRIGGER ALL",
         "DROP FUNCTION syncline.update_0() CASCADE",
     ],

@@ -103,7 +103,9 @@ def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, databa
     centre.run(*TABLES)
     database.catalogue.prepare(database.catalogue.reflect(None))
     intact = catalogue(centre)
-    centre.run("DROP TRIGGER syncline_update ON parent", "ALTER TABLE child DISABLE TRIGGER syncline_insert")
+    centre.run(
+        "DROP TRIGGER syncline_update_0 ON parent", "ALTER TABLE child DISABLE TRIGGER syncline_insert_1"
+    )
     renewed = database.catalogue.prepare(database.catalogue.reflect(None))
     assert [note for note in renewed.notes if "renewed" in note] == [
         'renewed the capture of "public"."parent"',
@@ -121,7 +123,7 @@ def test_a_table_taken_out_is_no_longer_captured_and_numbers_stay(
     database.catalogue.prepare(database.catalogue.reflect(None))
     prepared = database.catalogue.prepare(database.catalogue.reflect(["parent", "zebra"]))
     assert 'stopped tracking "public"."child"' in prepared.notes
-    assert [name for _, name, _, _ in catalogue(centre)].count("syncline_insert") == 2
+    assert [name for _, name, _, _ in catalogue(centre)].count("syncline_insert_0") == 1
     with centre.connect() as session:
         numbers = "SELECT central_name, n FROM syncline.tables ORDER BY n"
         assert session.execute(numbers).fetchall() == [("parent", 0), ("zebra", 2)]

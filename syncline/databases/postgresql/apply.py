@@ -132,7 +132,7 @@ class Application:
             return
         shape, columns = part.loaded.shape, part.loaded.stage.columns
         postponed = self._order.postponed.get(part.index, ())
-        self._applying(part, columns)
+        self._applying(part, "i", columns)
         name = ("insert", *columns, -1, *postponed)
         template = shape.statement(name, lambda: sql.insert(shape, columns, postponed))
         self._expect(part, self._count(part, template))
@@ -162,7 +162,7 @@ class Application:
     def _insert_straight(self, part: Part[Loaded]) -> None:
         shape, stage, rows = part.loaded.shape, part.loaded.stage, part.loaded.straight
         assert rows is not None, "asked before"
-        self._applying(part, stage.columns)
+        self._applying(part, "i", stage.columns)
         self._expect(part, self._session.copy(sql.copy_in(shape, stage.columns), rows.rows))
         masks = split_mask(EVERYTHING, len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
@@ -170,7 +170,7 @@ class Application:
     def _update(self, part: Part[Loaded], positions: Sequence[int]) -> None:
         shape, columns = part.loaded.shape, part.loaded.stage.columns
         if positions:
-            self._applying(part, columns)
+            self._applying(part, "u", columns)
             name = ("update", *columns, -1, *positions)
             template = shape.statement(name, lambda: sql.update(shape, columns, positions))
             self._expect(part, self._count(part, template))
@@ -178,7 +178,7 @@ class Application:
     def _delete(self, part: Part[Loaded], *, logged: bool) -> None:
         """Rows that are gone already went with a cascade of this very push, or by a trigger: so be it."""
         shape = part.loaded.shape
-        self._applying(part, ())
+        self._applying(part, "d", ())
         if not logged:
             self._log(part)
         deleted = self._count(part, shape.statement(("delete",), lambda: sql.delete(shape)))
@@ -190,7 +190,7 @@ class Application:
         if not positions:
             return
         shape, columns = part.loaded.shape, part.loaded.stage.columns
-        self._applying(part, columns)
+        self._applying(part, "u", columns)
         if part.form == "insert":
             self._count(part, sql.point(shape, columns, positions))
         else:
@@ -198,7 +198,7 @@ class Application:
 
     def _release(self, part: Part[Loaded], columns: Sequence[int]) -> None:
         if columns:
-            self._applying(part, columns)
+            self._applying(part, "u", columns)
             self._count(part, sql.release(part.loaded.shape, columns))
 
     def _positions(self, part: Part[Loaded]) -> list[int]:
@@ -222,12 +222,14 @@ class Application:
         numbers, stamps = [entry[0] for entry in entries], [entry[2] for entry in entries]
         self._count(part, template, stage.op, self._origin, numbers, *columns, stamps)
 
-    def _applying(self, part: Part[Loaded], columns: Iterable[int]) -> None:
-        """Tell the capture triggers which columns the next statement sets itself."""
+    def _applying(self, part: Part[Loaded], event: str, columns: Iterable[int]) -> None:
+        """Tell the capture triggers what the next statement is (insert, update or delete, by its letter) and
+        which columns it sets itself."""
         shape = part.loaded.shape
         own = mask_of(columns) | shape.computed_mask
         digits = "".join("1" if own >> i & 1 else "0" for i in range(shape.table.bits)) or "0"
-        digits = ("!" if shape.facts.altering else ".") + digits
+        more = (event != "d" and shape.facts.nested) or (event == "u" and shape.facts.altering)
+        digits = f"{shape.n}{event}{'!' if more else '.'}{digits}"
         if digits != self._digits:
             self._session.value(queries("write.sql")["applying"], digits)
             self._digits = digits

@@ -4,10 +4,13 @@ An insert or delete is captured per statement from its transition table, an upda
 before it happens. Where statement triggers do not see every change (partitions, logical replication) all are
 per row. The functions run as their owner, so that no other program needs rights on Syncline's schema.
 
-The engine's own statements write their log entries themselves. While they run, `syncline.applying` holds
-one digit a column number, 1 for those the engine sets, behind a mark: a point, or an exclamation mark if a
-trigger of the user's may change more of the row than that. Such an update is captured only as far as it was
-changed more. What is done inside triggers (cascades included) is always captured.
+The engine's own statements write their log entries themselves. While one runs, `syncline.applying` names it:
+the table's number, the letter of the event, a mark, and one digit a column number, 1 for those it sets. The
+mark is a point, or an exclamation mark where code of the user's may write more (`Facts.altering`, `nested`).
+What a trigger of the user's changes more of the row is then captured; and a statement inside a function, by
+a default say, is told from the engine's own by the stack of calls. What is done inside triggers (cascades
+included), to another table or by another event, as rules do it, is always captured: no rule can come back to
+the table and event it began with.
 
 No condition of a trigger names a column, and what the functions say of columns is computed where it may fail,
 before anything is written: whoever alters the table, no write of anybody's fails (law L13). A row of which
@@ -28,14 +31,13 @@ from syncline.databases.postgresql.types import Codec
 from syncline.model.masks import WORD_BITS, split_mask
 from syncline.model.values import EVERYTHING
 
+EVENTS = ("insert", "update", "inner_update", "delete", "truncate")
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
-_NOT_OURS = f"(pg_trigger_depth() > 0 OR {_APPLYING} = '')"
-"""In a WHEN clause, evaluated when the row changes: depth 0 is a statement sent by a client."""
 
-_NOT_ALL_OURS = f"(pg_trigger_depth() > 0 OR left({_APPLYING}, 1) <> '.')"
-_STAGED = f"CASE WHEN pg_trigger_depth() = 1 THEN substr({_APPLYING}, 2) ELSE '' END"
-
-_SPELLING = " SET DateStyle = 'ISO' SET IntervalStyle = 'iso_8601' SET bytea_output = 'hex'"
+_SPELLING = (
+    " SET DateStyle = 'ISO' SET IntervalStyle = 'iso_8601' SET bytea_output = 'hex'"
+    " SET quote_all_identifiers = off"
+)
 """What the texts of old values depend on besides, whichever program writes."""
 
 _PLAIN_EQUALITY = frozenset(
@@ -70,8 +72,8 @@ def capture_of(shape: Shape, ground: Ground) -> Capture:
     code = functions + _triggers(shape, by_row=ground.by_row)
     for table in tables:
         code += _trigger(table, "truncate", f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT", shape)
-    names = {table: frozenset(["syncline_truncate"]) for table in tables}
-    names[shape.name] = frozenset(f"syncline_{event}" for event in ("insert", "update", "delete", "truncate"))
+    names = {table: frozenset([trigger_name(shape.n, "truncate")]) for table in tables}
+    names[shape.name] = frozenset(trigger_name(shape.n, event) for event in EVENTS)
     key = json.dumps([[column.number, column.central] for column in shape.table.keys])
     return Capture(key, tuple(_log_table(shape)), tuple(code), names)
 
@@ -113,11 +115,9 @@ class _Functions:
         if self._ground.by_row:
             return self._by_row("delete", "D", "OLD")
         shape = self._shape
-        same = " AND ".join(
-            f"l.{own} = removed.{name}" for own, name in zip(shape.log_keys, shape.key_names, strict=True)
-        )
+        same = _same(shape, "l", shape.log_keys, "removed", shape.key_names)
         logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D'"
-        theirs = f"({_APPLYING} = '' OR NOT EXISTS ({logged}))"
+        theirs = f"({_is_other(shape.n, 'delete', '')} OR NOT EXISTS ({logged}))"
         entries = [
             self._entry("D", self._whole, self._columns("removed"), old) for old in self._olds("removed")
         ]
@@ -134,10 +134,11 @@ class _Functions:
         return self._function("truncate", [], f"BEGIN\n{body}")
 
     def update(self) -> str:
-        """A change of key is a delete and an insert."""
+        """A change of key is a delete and an insert. An update by a cascade is told by the trigger's
+        argument: when it runs, the depth may be that of the statement that began it."""
         shape = self._shape
         masks = [f"m{word}" for word in range(len(shape.words))]
-        declared = [f"staged text := {_STAGED};", "rekeyed boolean;", *(f"{name} bigint;" for name in masks)]
+        declared = ["staged text := '';", "rekeyed boolean;", *(f"{name} bigint;" for name in masks)]
         formers = [f"old_{name}" for name in shape.log_keys]
         declared += [f"{variable};" for variable in self._variables]
         declared += [f"old_{variable};" for variable in self._variables]
@@ -154,8 +155,10 @@ class _Functions:
         stray = f"{self._stray('OLD', 'NEW')};\nRETURN NULL;"
         fallback = "\n".join([*whole, _trying("\n".join(key), stray)])
         changes = " OR ".join(f"{name} <> 0" for name in masks)
+        digits = f"staged := substr({_APPLYING}, {len(f'{shape.n}u!') + 1});"
         body = [
             "BEGIN",
+            f"IF TG_NARGS = 0 THEN\n{self._if_own('update', digits)}\nEND IF;",
             _trying("\n".join([*key, *changed]), fallback),
             "IF rekeyed THEN",
             f"{self._entry('D', self._whole, formers, old)};",
@@ -169,7 +172,8 @@ class _Functions:
     def _by_row(self, event: str, op: str, row: str) -> str:
         shape = self._shape
         stray = self._stray("OLD", None) if row == "OLD" else self._stray(None, "NEW")
-        body = ["BEGIN", _trying("\n".join(self._told(row)), f"{stray};\nRETURN NULL;")]
+        body = ["BEGIN", *([self._if_own(event, "RETURN NULL;")] if event == "insert" else [])]
+        body.append(_trying("\n".join(self._told(row)), f"{stray};\nRETURN NULL;"))
         declared, old = [f"{variable};" for variable in self._variables], None
         if row == "OLD" and shape.before:
             declared.append("former json;")
@@ -192,6 +196,8 @@ class _Functions:
         look = f"told := coalesce((SELECT {fits} FROM {source} LIMIT 1), true);"
         stray = self._stray(row, None) if row == "removed" else self._stray(None, row)
         body, declared = ["BEGIN", _trying(look, "told := false;")], ["told boolean;"]
+        if event == "insert":
+            body.insert(1, self._if_own(event, "RETURN NULL;"))
         if len(entries) > 1:
             declared.append("kept boolean;")
             old = f"kept := (SELECT {self._shape.old_values(row)} FROM {source} LIMIT 1) IS NOT NULL;"
@@ -206,6 +212,15 @@ class _Functions:
             "END IF;",
         ]
         return self._function(event, declared, "\n".join(body))
+
+    def _if_own(self, event: str, then: str) -> str:
+        """Of a statement of the engine's own, `then`: one of a function that it calls has callers. (Nothing
+        of the user's is called by a DELETE but triggers.)"""
+        own = f"NOT {_is_other(self._shape.n, event, '')} AND pg_trigger_depth() = 1"
+        return (
+            f"IF {own} THEN\nGET DIAGNOSTICS calls = PG_CONTEXT;\n"
+            f"IF strpos(calls, E'\\n') = 0 THEN\n{then}\nEND IF;\nEND IF;"
+        )
 
     def _columns(self, row: str) -> list[str]:
         return [f"{row}.{name}" for name in self._shape.key_names]
@@ -236,6 +251,7 @@ class _Functions:
 
     def _function(self, event: str, declared: list[str], body: str) -> str:
         lines = ["", "#variable_conflict use_variable", "DECLARE stamp bigint := syncline.direct_hlc();"]
+        lines.append("calls text;")
         whole = dollar("\n".join([*lines, *declared, body, "RETURN NULL;", "END "]))
         spelling = _SPELLING if self._shape.before else ""
         return (
@@ -282,24 +298,57 @@ def _differs(name: str, central: str) -> str:
     return f"record_image_ne(ROW(OLD.{name}), ROW(NEW.{name}))"
 
 
+def _same(shape: Shape, left: str, lefts: list[str], right: str, rights: list[str]) -> str:
+    """The condition that two rows have one key. The equality of a type that is not PostgreSQL's own may be in
+    any schema: bytes are compared instead."""
+    conditions = []
+    for a, b, codec in zip(lefts, rights, shape.keys, strict=True):
+        if codec.central in _PLAIN_EQUALITY or codec.central in ("text", "character varying"):
+            conditions.append(f"{left}.{a} = {right}.{b}")
+        else:
+            conditions.append(f"ROW({left}.{a})::record OPERATOR(pg_catalog.*=) ROW({right}.{b})::record")
+    return " AND ".join(conditions)
+
+
+def trigger_name(n: int, event: str) -> str:
+    """With the table's number: a partition gets the triggers of the whole beside those that it has."""
+    return f"syncline_{event}_{n}"
+
+
+def _is_other(n: int, event: str, mark: str) -> str:
+    """Whether what runs is no statement of the engine's for this event, with this mark if one is named."""
+    own = f"{n}{event[0]}{mark}"
+    return f"left({_APPLYING}, {len(own)}) <> '{own}'"
+
+
+def _when(n: int, event: str) -> str:
+    """In a WHEN clause, evaluated when the row changes: depth 0 is a statement sent by a client."""
+    return f"(pg_trigger_depth() > 0 OR {_is_other(n, event, '.')})"
+
+
 def _triggers(shape: Shape, *, by_row: bool) -> list[str]:
     table = shape.name
     each = "FOR EACH ROW" if by_row else "FOR EACH STATEMENT"
     added = "" if by_row else "REFERENCING NEW TABLE AS syncline_added "
     removed = "" if by_row else "REFERENCING OLD TABLE AS syncline_removed "
-    changed = f"{_NOT_ALL_OURS} AND OLD.* OPERATOR(pg_catalog.*<>) NEW.*"
+    inserted, deleted = _when(shape.n, "insert"), _when(shape.n, "delete")
+    changed = "OLD.* OPERATOR(pg_catalog.*<>) NEW.*"
+    update = f"AFTER UPDATE ON {table} FOR EACH ROW WHEN"
+    outer = f"pg_trigger_depth() = 0 AND {_is_other(shape.n, 'update', '.')} AND {changed}"
     return [
-        *_trigger(table, "insert", f"AFTER INSERT ON {table} {added}{each} WHEN ({_NOT_OURS})", shape),
-        *_trigger(table, "update", f"AFTER UPDATE ON {table} FOR EACH ROW WHEN ({changed})", shape),
-        *_trigger(table, "delete", f"AFTER DELETE ON {table} {removed}{each} WHEN ({_NOT_OURS})", shape),
+        *_trigger(table, "insert", f"AFTER INSERT ON {table} {added}{each} WHEN ({inserted})", shape),
+        *_trigger(table, "update", f"{update} ({outer})", shape),
+        *_trigger(table, "inner_update", f"{update} (pg_trigger_depth() > 0 AND {changed})", shape),
+        *_trigger(table, "delete", f"AFTER DELETE ON {table} {removed}{each} WHEN ({deleted})", shape),
     ]
 
 
 def _trigger(table: str, event: str, what: str, shape: Shape) -> list[str]:
     """Fires also while a logical replication applies its changes: whoever made them, they count (law L4)."""
-    name = quote(f"syncline_{event}")
+    name, of = quote(trigger_name(shape.n, event)), event.removeprefix("inner_")
+    function = f"syncline.{of}_{shape.n}({'' if of == event else 'true'})"
     return [
         f"DROP TRIGGER IF EXISTS {name} ON {table}",
-        f"CREATE TRIGGER {name} {what} EXECUTE FUNCTION syncline.{event}_{shape.n}()",
+        f"CREATE TRIGGER {name} {what} EXECUTE FUNCTION {function}",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
     ]

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -27,7 +26,7 @@ from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import remove
-from syncline.databases.postgresql.session import Connection, Session, configure
+from syncline.databases.postgresql.session import Connection, Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
@@ -87,6 +86,8 @@ class PostgresCatalogue:
         self._notes: tuple[str, ...] = ()
         self.cluster = ""
         """Where new connections lead to."""
+        self.path = ""
+        """Where names are looked for: as the role is set up, and where the operators of extensions are."""
 
     def arrived(self, cluster: str) -> None:
         """A new connection leads there (a failover changes that)."""
@@ -170,13 +171,13 @@ class PostgresCatalogue:
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            known = _Known.of(session)
+            known, path = _Known.of(session), session.value(queries("read.sql")["path"])
             cluster, recorded = self.cluster, session.value(queries("retention.sql")["cluster"])
         if recorded != cluster:
             with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
                 session.wait_for_locks(self._tuning.lock_timeout)
                 settle_in(session, known.layout, cluster)
-        self._prepared = known
+        self._prepared, self.path = known, path
         return known.layout.schema
 
     def known(self) -> _Known:
@@ -205,10 +206,11 @@ class PostgresDatabase:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
             pass
 
-    def _connect(self) -> Connection:
-        given = conninfo_to_dict(self._url)
+    def _connect(self, url: str = "") -> Connection:
+        given = conninfo_to_dict(url or self._url)
         ours = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
-        connection: Connection = psycopg.connect(make_conninfo(self._url, **{**ours, **given}))  # type: ignore[arg-type]
+        chosen: dict[str, Any] = {**ours, **given, "client_encoding": "utf8"}
+        connection = Connection.connect(make_conninfo(**chosen))
         try:
             self._meet(connection)
         except BaseException:
@@ -216,7 +218,7 @@ class PostgresDatabase:
             raise
         return connection
 
-    def _meet(self, connection: psycopg.Connection[Any]) -> None:
+    def _meet(self, connection: Connection) -> None:
         """Ready a connection; learn which cluster and timeline it leads to (a failover changes that)."""
         if connection.info.server_version < OLDEST_VERSION:
             raise DatabaseError(
@@ -231,7 +233,7 @@ class PostgresDatabase:
                 code="database_encoding",
                 remedy="Create it with ENCODING 'UTF8'.",
             )
-        configure(connection, self._tuning.lock_timeout, self._tuning.statement_timeout)
+        connection.ready(self._tuning.lock_timeout, self._tuning.statement_timeout)
         if Session(connection).value(queries("read.sql")["standby"]):
             raise DatabaseReadOnly("the central database is a standby, which takes no writes")
         self.catalogue.arrived(Session(connection).value(queries("read.sql")["cluster"]))
@@ -278,8 +280,9 @@ class PostgresDatabase:
             session.script(queries("write.sql")["hint"])
 
     def watch(self) -> PostgresWatch:
-        """Listen, on a connection outside the pool."""
-        return PostgresWatch(self._connect, self._newest)
+        """Listen, on a connection outside the pool, if one can be had that leads to no pooler."""
+        direct = _conninfo(self._tuning.direct) if self._tuning.direct else ""
+        return PostgresWatch(lambda: self._connect(direct), self._newest)
 
     def _newest(self) -> object:
         """How far the log goes: a transaction that began long ago and commits now changes that too."""
@@ -298,7 +301,10 @@ class PostgresDatabase:
         with translating(), self._pool.connection() as connection:
             connection.isolation_level = level
             connection.read_only = True if read_only else None  # None: an operator may have forbidden writes
-            with connection.transaction():
+            with connection.begun(self.catalogue.path, queries("read.sql")["cluster"]) as cluster:
+                if cluster is not None and cluster != self.catalogue.cluster:
+                    self.catalogue.arrived(cluster)
+                    raise Conflict("the pooler leads to another server now")
                 yield Session(connection)
 
 

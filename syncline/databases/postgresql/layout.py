@@ -25,7 +25,9 @@ class Facts:
     altering: bool = False
     """Whether a trigger of the user's may change more of a row that is updated."""
     triggered: bool = False
-    """Whether there is any trigger or rule of the user's."""
+    """Whether there is any trigger, rule or function of the user's that a write runs."""
+    nested: bool = False
+    """Whether it runs functions of the user's outside of triggers: by defaults, checks, indexes, domains."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Name and modifier of the columns' types (domains resolved), if they are base types; see
     `pg_attribute.atttypmod`."""

@@ -74,6 +74,11 @@ BEGIN
               FROM json_array_elements(items) WITH ORDINALITY AS element(item, n));
 END $$;
 
+-- name: spelled
+-- A value whose spelling depends on the search path, such as a regclass, spelled in full.
+CREATE FUNCTION syncline.spelled(value anyelement) RETURNS text LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS 'SELECT value::text';
+
 -- name: castable
 -- Whether an expression over $1 can be computed. Only where a cast of many values has failed.
 CREATE FUNCTION syncline.castable(value text, expression text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$

@@ -33,13 +33,14 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
 -- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
 SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE t.tgname ~ '^syncline_(insert|update|delete|truncate)$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
+ WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
 -- name: facts
 -- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
--- one partition, or before it is updated, whether there are any triggers or rules at all, and the columns of base types and domains over
--- them, each with its base type and modifier (-1: neither length nor precision).
-SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.triggered, false) OR c.relhasrules,
+-- one partition, or before it is updated, whether there are any triggers, rules or functions of his at all, whether defaults,
+-- checks, indexes or domains call functions of his, and the columns of base types and domains over them, each with its
+-- base type and modifier (-1: neither length nor precision).
+SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.triggered, false) OR c.relhasrules OR f.nested, f.nested,
        coalesce((
            WITH RECURSIVE resolved AS (
                SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
@@ -60,6 +61,25 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
        ) t ON true
+ CROSS JOIN LATERAL (
+       WITH RECURSIVE parts AS MATERIALIZED (
+           SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid)
+       ), types AS (
+           SELECT a.atttypid AS oid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+           UNION
+           SELECT d.typbasetype FROM types t JOIN pg_type d ON d.oid = t.oid AND d.typtype = 'd'
+       ), code AS (
+           SELECT 'pg_attrdef'::regclass AS class, oid FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM parts)
+           UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM parts)
+           UNION ALL SELECT 'pg_type'::regclass, oid FROM types
+           UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
+                      WHERE conrelid IN (SELECT oid FROM parts) OR contypid IN (SELECT oid FROM types WHERE oid <> 0)
+       )
+       SELECT EXISTS (SELECT FROM code JOIN pg_depend d ON d.classid = code.class AND d.objid = code.oid
+                                  AND d.refclassid = 'pg_proc'::regclass
+                        JOIN pg_proc p ON p.oid = d.refobjid AND p.provolatile <> 'i'
+                        JOIN pg_language l ON l.oid = p.prolang AND l.lanname NOT IN ('internal', 'c')) AS nested
+       ) f
  WHERE s.n = ANY ($1);
 
 -- name: placement

@@ -6,6 +6,13 @@ SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_l
        || (SELECT oid::text FROM pg_database WHERE datname = current_database())
   FROM pg_control_system();
 
+-- name: path
+-- The search path that this role has here, and the schemas of extensions behind it: who looks up the operators of
+-- an extension's types must find them, wherever it was put.
+SELECT concat_ws(', ', nullif(s.reset_val, ''), (SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
+                                         FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE n.nspname <> 'pg_catalog'))
+  FROM pg_settings s WHERE s.name = 'search_path';
+
 -- name: standby
 SELECT pg_is_in_recovery();
 

@@ -25,5 +25,5 @@ SELECT DISTINCT o.type || ' ' || o.identity
  CROSS JOIN LATERAL pg_identify_object_as_address(x.classid, x.objid, x.part) AS a
  WHERE d.deptype IN ('n', 'a')
    AND a.object_names[1] <> 'syncline'
-   AND (t.oid IS NULL OR t.tgname !~ '^syncline_(insert|update|delete|truncate)$')
+   AND (t.oid IS NULL OR t.tgname !~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$')
  ORDER BY 1;

@@ -1,4 +1,9 @@
-"""A connection as the adapter uses it: settings that make values' spellings certain, and four verbs."""
+"""A connection as the adapter uses it: settings that make values' spellings certain, and four verbs.
+
+Behind a pooler (PgBouncer and others, by transaction) each transaction may run in another session of the
+server, which other programs use before and after: there the settings are made anew at the begin of each
+transaction, for that transaction alone, and nothing is prepared by name.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +16,71 @@ from psycopg import RawCursor, RawServerCursor
 from psycopg.abc import Params
 
 Rows = list[list[Any]]
-Connection = psycopg.Connection[list[Any]]
 
-SETTINGS = """
-SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1;
-SET bytea_output = 'hex'; SET row_security = off; SET jit = off; SET work_mem = '32MB';
-SET temp_buffers = '32MB'; SET idle_in_transaction_session_timeout = '10min';
-"""
+SPELLING = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+    "timezone_abbreviations": "Default",
+}
+"""What the spelling of values depends on, besides the encoding. What money is stands in `lc_monetary`, which
+is the database's own."""
+
+SETTINGS = {
+    **SPELLING,
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "row_security": "off",
+    "jit": "off",
+    "work_mem": "32MB",
+    "idle_in_transaction_session_timeout": "10min",
+}
 """With row_security off, a policy that would hide rows from the hub is an error instead of a gap."""
+
+
+class Connection(psycopg.Connection[list[Any]]):
+    """A connection of the hub's own, or one that leads to a pooler (`is_shared`)."""
+
+    is_shared = False
+    _local = ""
+    _path = ""
+
+    def ready(self, lock_timeout: float, statement_timeout: float) -> None:
+        """Ready a new connection. The timeouts are in seconds; a `statement_timeout` of 0 is none."""
+        self.cursor_factory = RawCursor
+        self.row_factory = list_row
+        self.prepared_max = 1000
+        self.autocommit = True
+        patience = min(FIRST_PATIENCE, lock_timeout)
+        waits = {"lock_timeout": milliseconds(patience), "statement_timeout": milliseconds(statement_timeout)}
+        settings = [f"{name} = '{value}'" for name, value in {**SETTINGS, **waits}.items()]
+        row = self.execute("SELECT pg_backend_pid()").fetchone()
+        if row is not None and row[0] != self.info.backend_pid:  # a pooler tells one of its own making
+            self.is_shared, self.prepare_threshold = True, None
+            self._local = "; ".join(f"SET LOCAL {setting}" for setting in settings)
+        else:
+            self.execute("; ".join(f"SET {setting}" for setting in [*settings, "temp_buffers = '32MB'"]))
+
+    @contextmanager
+    def begun(self, path: str, place: str) -> Iterator[Any]:
+        """A transaction in which names are looked for in `path` ("": as the role is set up). Yields what the
+        query `place` tells where the transaction may be in another server than the one before, else None."""
+        if not self.is_shared and path != self._path:
+            self.execute(f"SET search_path = {path}")
+            self._path = path
+        with self.transaction():
+            if self.is_shared:
+                cursor = self.execute(f"{self._local}; SET LOCAL search_path = {path or 'DEFAULT'}; {place}")
+                while cursor.nextset():
+                    pass
+                yield (cursor.fetchone() or [None])[0]
+            else:
+                yield None
 
 
 def list_row(cursor: Any) -> type[list[Any]]:
@@ -29,19 +91,6 @@ def list_row(cursor: Any) -> type[list[Any]]:
 FIRST_PATIENCE = 0.5
 """Seconds to wait for a row the first time: less than the second after which PostgreSQL looks for deadlocks,
 so that the hub, which can run a transaction again, gives way rather than another program."""
-
-
-def configure(connection: psycopg.Connection[Any], lock_timeout: float, statement_timeout: float) -> None:
-    """Ready a new connection. The timeouts are in seconds; a `statement_timeout` of 0 is none."""
-    connection.cursor_factory = RawCursor
-    connection.row_factory = list_row
-    connection.prepared_max = 1000
-    connection.autocommit = True
-    patience = min(FIRST_PATIENCE, lock_timeout)
-    connection.execute(
-        f"{SETTINGS} SET lock_timeout = {milliseconds(patience)};"
-        f" SET statement_timeout = {milliseconds(statement_timeout)}"
-    )
 
 
 def milliseconds(seconds: float) -> int:

@@ -29,6 +29,22 @@ _STAGES: dict[Storage, str] = {"integer": "bigint", "float": "float8", "text": "
 _COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
 """Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
 
+_NAMES_OF_OBJECTS = frozenset(
+    f"reg{what}"
+    for what in (
+        "class",
+        "type",
+        "proc",
+        "procedure",
+        "oper",
+        "operator",
+        "config",
+        "dictionary",
+        "collation",
+    )
+)
+"""Types whose spelling depends on the search path."""
+
 _FREE_TEXT = frozenset(["text", "character varying"])
 """Text types in which every text is its own spelling."""
 
@@ -103,6 +119,8 @@ def codec_of(column: ColumnSchema) -> Codec:
     if kind == "json" and central.endswith("[]"):
         write = f"syncline.array_literal((?)::json)::{central}"
         return Codec(kind, central, "text", "to_json(?)::text", write, text, None, True)
+    if central in _NAMES_OF_OBJECTS:
+        return Codec(kind, central, "text", "syncline.spelled(?)", f"(?)::{central}", text, None, True)
     if central == "inet":
         return Codec(kind, central, "text", "abbrev(?)", "(?)::inet", text, None, True)
     spelled = central not in _FREE_TEXT and central != "json"

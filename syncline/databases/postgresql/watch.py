@@ -17,6 +17,8 @@ from syncline.databases.postgresql.session import Connection
 
 CHANNEL = "syncline"
 LOOK_SECONDS = 1.0
+SHARED_LOOK_SECONDS = 0.25
+"""Behind a pooler, where nobody can listen: what one server's session hears is another program's."""
 
 
 class PostgresWatch:
@@ -45,17 +47,19 @@ class PostgresWatch:
 
     def _listen(self) -> None:
         connection = self._connect()
-        connection.execute(f"LISTEN {CHANNEL}")
+        if not connection.is_shared:
+            connection.execute(f"LISTEN {CHANNEL}")
         self._connection, self._seen = connection, self._newest()
 
     def _heard(self, connection: Connection, end: float) -> bool:
+        pause = SHARED_LOOK_SECONDS if connection.is_shared else LOOK_SECONDS
         while True:
             newest = self._newest()
             if newest != self._seen:
                 self._seen = newest
                 return True
             left = end - time.monotonic()
-            for _ in connection.notifies(timeout=max(0.0, min(left, LOOK_SECONDS)), stop_after=1):
+            for _ in connection.notifies(timeout=max(0.0, min(left, pause)), stop_after=1):
                 self._seen = self._newest()
                 return True
             if left <= 0:

@@ -19,11 +19,13 @@ class Tuning:
     """How a process uses the central database: at most `pool` connections; timeouts in seconds.
 
     `lock_timeout` is the longest wait for a row that others hold, `statement_timeout` for any one statement
-    (0: no limit)."""
+    (0: no limit). `direct` is a URL that leads to the database itself where the usual one leads to a pooler;
+    news are waited for there."""
 
     pool: int = 10
     statement_timeout: float = 0.0
     lock_timeout: float = 15.0
+    direct: str = ""
 
 
 class Outdated(Conflict):
