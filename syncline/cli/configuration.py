@@ -12,10 +12,22 @@
     [retention]                                  # how long the centre remembers; in days but for interval
     stale_days = 90                              # a replica unseen for so long holds nothing back in the log
     keep_days = 2                                # entries are kept so long though every replica has them
-    max_days = 400                               # then they go whoever needs them; without it: never
+    max_days = 365                               # then they go whoever needs them; 0: never
     conflict_days = 365                          # closed conflicts
     reoffer_days = 7                             # devices keep what they pushed, for a centre that loses it
     interval = 3600                              # seconds from one run of the servers to the next
+    [limits]                                     # how much the hub takes and keeps; docs/limits.md
+    bytes = 67_108_864                           # of one request, unfolded
+    cells = 4_194_304                            # values in one request
+    push_rows = 50_000                           # of a small push, and of a chunk of a large one
+    push_total_rows = 10_000_000                 # of a large push
+    push_total_bytes = 2_147_483_648
+    uploads_bytes = 8_589_934_592                # of large pushes on their way, all replicas together
+    replicas = 100_000                           # registered at all
+    registrations = 1_000                        # new ones of one actor in a minute
+    unused = 5_000                               # of one actor that never pulled; removed after unused_hours
+    unused_hours = 24
+    verifies = 2                                 # at once, in each process
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
@@ -40,11 +52,15 @@ import msgspec
 
 from syncline.errors import ConfigurationError
 from syncline.hub.contract import Tuning
+from syncline.hub.quotas import Quotas
 from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
 from syncline.protocol.messages import Limits
 
 _SQLITE = "sqlite:///"
+HOUR = 3600.0
+LONGEST_DAYS = 365.0
+"""How long the log is kept at the longest, if nothing is said; longer where `keep_days` asks for it."""
 
 
 class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,21 +81,62 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RetentionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stale_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 90.0
     keep_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 2.0
-    max_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None = None
+    max_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] | None = None
     conflict_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 365.0
     reoffer_days: Annotated[float, msgspec.Meta(ge=0, le=3_650)] = 7.0
     interval: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 3600.0
 
     def rules(self) -> Retention:
         """In the form that `Hub` takes."""
-        longest = None if self.max_days is None else self.max_days * DAY
+        longest = max(LONGEST_DAYS, self.keep_days) if self.max_days is None else self.max_days
         return Retention(
-            self.stale_days * DAY, self.keep_days * DAY, longest, self.conflict_days * DAY, self.interval
+            self.stale_days * DAY,
+            self.keep_days * DAY,
+            longest * DAY or None,
+            self.conflict_days * DAY,
+            self.interval,
         )
 
-    def limits(self) -> Limits:
+
+_Amount = Annotated[int, msgspec.Meta(gt=0, le=2**62)]
+_PLAIN = Limits()
+_QUOTAS = Quotas()
+
+
+class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    bytes: Annotated[int, msgspec.Meta(ge=65_536, le=2**40)] = _PLAIN.bytes
+    cells: _Amount = _PLAIN.cells
+    push_rows: _Amount = _PLAIN.push_rows
+    push_total_rows: _Amount = _PLAIN.push_total_rows
+    push_total_bytes: _Amount = _PLAIN.push_total_bytes
+    uploads_bytes: _Amount = _QUOTAS.uploads_bytes
+    replicas: _Amount = _QUOTAS.replicas
+    registrations: _Amount = _QUOTAS.registrations
+    unused: _Amount = _QUOTAS.unused
+    unused_hours: Annotated[float, msgspec.Meta(gt=0, le=876_000)] = _QUOTAS.unused_seconds / HOUR
+    verifies: Annotated[int, msgspec.Meta(gt=0, le=1000)] = _QUOTAS.verifies
+
+    def limits(self, reoffer_days: float) -> Limits:
         """The limits that devices are told."""
-        return Limits(keep_sent=int(self.reoffer_days * DAY))
+        return Limits(
+            keep_sent=int(reoffer_days * DAY),
+            bytes=self.bytes,
+            cells=self.cells,
+            push_rows=self.push_rows,
+            push_total_rows=self.push_total_rows,
+            push_total_bytes=self.push_total_bytes,
+        )
+
+    def quotas(self) -> Quotas:
+        """What the hub holds itself to."""
+        return Quotas(
+            replicas=self.replicas,
+            unused=self.unused,
+            unused_seconds=self.unused_hours * HOUR,
+            registrations=self.registrations,
+            uploads_bytes=self.uploads_bytes,
+            verifies=self.verifies,
+        )
 
 
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +149,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     hub: HubSection
     retention: RetentionSection = RetentionSection()
+    limits: LimitsSection = LimitsSection()
     tables: dict[str, TableSection] | None = None
 
     def rules(self) -> dict[str, Table] | None:
@@ -145,9 +203,10 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _checked(document: dict[str, Any], path: Path) -> Configuration:
-    _known(document, ("hub", "retention", "tables"), "the file", path)
+    _known(document, Configuration.__struct_fields__, "the file", path)
     _known(document.setdefault("hub", {}), HubSection.__struct_fields__, "[hub]", path)
     _known(document.get("retention"), RetentionSection.__struct_fields__, "[retention]", path)
+    _known(document.get("limits"), LimitsSection.__struct_fields__, "[limits]", path)
     tables = document.get("tables")
     if isinstance(tables, dict):
         for name, section in tables.items():

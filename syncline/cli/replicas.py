@@ -134,7 +134,7 @@ def prune(toml: Path, dry_run: bool, as_json: bool) -> int:
       [retention]
       stale_days = 90       # a replica unseen for so long holds nothing back
       keep_days = 2         # what all live replicas have is kept so long nevertheless
-      max_days = 400        # older entries go whoever needs them (default: never)
+      max_days = 365        # older entries go whoever needs them (0: never)
       conflict_days = 365   # closed conflicts
       reoffer_days = 7      # devices keep what they pushed, to offer it again to a restored centre
       interval = 3600       # seconds between two runs of the servers

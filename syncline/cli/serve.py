@@ -97,7 +97,8 @@ def open_hub(settings: Configuration) -> Hub:
     return syncline.Hub(
         settings.hub.database,
         tables=settings.rules(),
-        limits=settings.retention.limits(),
+        limits=settings.limits.limits(settings.retention.reoffer_days),
+        quotas=settings.limits.quotas(),
         tuning=settings.hub.tuning(),
         retention=settings.retention.rules(),
     )

@@ -85,12 +85,13 @@ def without_lost(
 
 
 def is_due(client: Client, request: Pull, *, brought: bool) -> bool:
-    """Whether a pull is to be noted: the last note is more than a minute old, or says another schema or
-    number of pending edits."""
+    """Whether a pull is to be noted: it is the first, the last note is more than a minute old, or says
+    another schema or number of pending edits."""
     if (client.fingerprint, client.pending) != (request.schema, request.pending):
         return True
     minute, pulled = timedelta(minutes=1), client.last_pull
-    return client.forgotten or _older(client.last_seen, minute) or (brought and _older(pulled, minute))
+    seen = client.forgotten or pulled is None or _older(client.last_seen, minute)
+    return seen or (brought and _older(pulled, minute))
 
 
 def note_pull(
@@ -104,7 +105,7 @@ def note_pull(
 
     def work(transaction: WriteTransaction, client: Client | None) -> None:
         if client is not None:
-            last_pull = "now" if brought else client.last_pull
+            last_pull = "now" if brought or client.last_pull is None else client.last_pull
             noted = replace(
                 client,
                 last_pull=last_pull,

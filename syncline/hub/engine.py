@@ -14,6 +14,7 @@ from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
 from syncline.hub.following import Follower, carry_out, choose, plan
 from syncline.hub.gate import Gate
+from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
 from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_turn
@@ -36,7 +37,8 @@ class Hub:
     `tables` maps table names to their rules; None makes every table that can take part do so, merged by
     the defaults. `clock_tolerance` is how far, in seconds, a replica's clock may run ahead before its
     stamps are clamped. `tuning` says how many connections a URL may use and how long they wait, `retention`
-    how long the centre remembers. Safe to use from several threads.
+    how long the centre remembers, `quotas` how much it keeps for whoever reaches it. Safe to use from several
+    threads.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Hub:
         limits: m.Limits | None = None,
         tuning: Tuning | None = None,
         retention: Retention | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.retention = retention if retention is not None else Retention()
         self._central = Central(self.database, tables, limits or m.Limits(), int(clock_tolerance * 1000))
-        requests = Requests(self._central)
-        uploads = Uploads(self._central, requests)
+        self.quotas = quotas if quotas is not None else Quotas()
+        requests = Requests(self._central, self.quotas)
+        uploads = Uploads(self._central, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
         self._follower = Follower(self._central)
         self._central.follow = self._follower.look_now
@@ -154,12 +158,14 @@ class Hub:
 
     def prune(self, *, dry_run: bool = False) -> Pruned:
         """Remove what the log need not keep, in bounded steps."""
-        return foreseen(self._central, self.retention) if dry_run else prune(self._central, self.retention)
+        if dry_run:
+            return foreseen(self._central, self.retention)
+        return prune(self._central, self.retention, self.quotas)
 
     def prune_in_turn(self, stop: Callable[[], bool]) -> bool:
         """`prune`, if it is time and no other server is at it; ends early when `stop` says so between two
         steps. Whether it was done."""
-        return prune_in_turn(self._central, self.retention, stop)
+        return prune_in_turn(self._central, self.retention, self.quotas, stop)
 
     def conflicts(self, *, open_only: bool = False) -> list[m.ConflictNote]:
         """The newest state of every kept conflict, oldest first."""

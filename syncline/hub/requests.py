@@ -17,6 +17,7 @@ from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
 from syncline.hub.pull import chunk_groups, page_of, table_groups
+from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
 from syncline.hub.watermark import Cursor, Watermark
@@ -33,8 +34,8 @@ BUILT = "snapshot-"
 class Requests:
     """The handlers of the everyday requests. Each raises SynclineError, and has changed nothing then."""
 
-    def __init__(self, central: Central) -> None:
-        self._central = central
+    def __init__(self, central: Central, quotas: Quotas) -> None:
+        self._central, self._quotas, self._turns = central, quotas, Turns(quotas)
 
     def handlers(self) -> Handlers:
         return {
@@ -59,6 +60,8 @@ class Requests:
         def work(
             transaction: WriteTransaction, client: Client | None
         ) -> tuple[Client, Scope, int, list[Position]]:
+            if client is None:
+                check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             client = clients.without_lost(transaction, client, self._central.database.position)
             position = given.within(transaction.scope) if given else transaction.log.now()
             known = clients.registered(client, caller.actor, request, position.token())
@@ -201,7 +204,7 @@ class Requests:
     def verify(self, caller: Caller, request: m.Verify) -> m.Verified:
         schema, _ = self._central.checked(request.schema)
         mark = self._central.watermark(request.after, request.replica)
-        with caller.read() as (transaction, _):
+        with self._turns.taken(), caller.read() as (transaction, _):
             self._central.still(schema)
             after = mark.within(transaction.scope)
             page, groups = page_of(

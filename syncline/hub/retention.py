@@ -16,6 +16,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client, forget_for_good, held_by, listing
 from syncline.hub.contract import Removed, WriteTransaction
+from syncline.hub.quotas import Quotas
 from syncline.model.clock import milliseconds
 from syncline.model.scope import UNBOUNDED
 
@@ -23,6 +24,9 @@ logger = logging.getLogger("syncline.hub")
 DAY = 86_400.0
 BATCH = 50_000
 """Log entries that go in one transaction."""
+
+UPLOAD_SECONDS = DAY
+"""How long the hub keeps an upload that nobody goes on with."""
 
 COMPACTED = 20_000
 """Log entries that are looked through in one transaction: SQLite's write lock is held meanwhile."""
@@ -39,7 +43,7 @@ class Retention:
 
     stale: float = 90 * DAY
     keep: float = 2 * DAY
-    longest: float | None = None
+    longest: float | None = 365 * DAY
     conflicts: float = 365 * DAY
     interval: float = 3600.0
 
@@ -74,12 +78,20 @@ class _Undo(Exception):
         self.removed = removed
 
 
-def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lambda: False) -> Pruned:
+def prune(
+    central: Central,
+    retention: Retention,
+    quotas: Quotas | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Pruned:
     """Do all there is to do now, step by step, or until `stop` says so between two steps."""
+    unused = (quotas or Quotas()).unused_seconds
     compacted = _repeat(central, lambda transaction: transaction.log.compact(COMPACTED), stop)
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
+    replicas += central.transact(lambda transaction: transaction.ledger.drop_unused_clients(unused))
+    central.transact(lambda transaction: transaction.ledger.sweep_uploads(UPLOAD_SECONDS))
     present = central.known()[0].fingerprint
     central.transact(lambda transaction: _forget_schemas(transaction, present, retention))
     done = _report(central, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
@@ -90,11 +102,11 @@ def prune(central: Central, retention: Retention, stop: Callable[[], bool] = lam
     return done
 
 
-def prune_in_turn(central: Central, retention: Retention, stop: Callable[[], bool]) -> bool:
+def prune_in_turn(central: Central, retention: Retention, quotas: Quotas, stop: Callable[[], bool]) -> bool:
     """`prune`, if the interval has passed since any process did and none is at it; whether it was done."""
     if not central.transact(lambda transaction: transaction.ledger.take_turn(retention.interval)):
         return False
-    prune(central, retention, stop)
+    prune(central, retention, quotas, stop)
     return True
 
 

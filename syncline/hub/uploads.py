@@ -14,22 +14,22 @@ from syncline.hub.central import Central
 from syncline.hub.contract import Client, Upload, UploadedChunk, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
 from syncline.hub.large import Chunks, LargeReceiver
+from syncline.hub.quotas import BASES_BYTES, Quotas, check_upload
 from syncline.hub.receive import check_step
 from syncline.hub.requests import Requests
+from syncline.hub.retention import UPLOAD_SECONDS
 from syncline.protocol import messages as m
 from syncline.protocol.body import check_digest, pack_details
 from syncline.protocol.limits import check_begun
 
 logger = logging.getLogger("syncline.hub")
-KEPT_SECONDS = 86_400.0
-"""How long the hub keeps an upload that nobody goes on with."""
 
 
 class Uploads:
     """The handlers of the requests about large pushes. What a push amounts to is decided by `requests`."""
 
-    def __init__(self, central: Central, requests: Requests) -> None:
-        self._central, self._requests = central, requests
+    def __init__(self, central: Central, requests: Requests, quotas: Quotas) -> None:
+        self._central, self._requests, self._quotas = central, requests, quotas
 
     def handlers(self) -> Handlers:
         return {
@@ -44,6 +44,8 @@ class Uploads:
         """Announce an upload, or ask how far it is."""
         self._central.sender(request.schema)
         check_begun(request, self._central.limits)
+        if sum(map(len, request.bases)) > BASES_BYTES:
+            raise TooLarge(f"the watermarks that the push names are longer than {BASES_BYTES} characters")
         upload = Upload(
             request.replica,
             request.number,
@@ -56,7 +58,7 @@ class Uploads:
 
         def work(transaction: WriteTransaction, client: Client | None) -> list[int]:
             check_step(client, request)
-            transaction.ledger.sweep_uploads(KEPT_SECONDS)
+            transaction.ledger.sweep_uploads(UPLOAD_SECONDS)
             before = transaction.ledger.lock_upload(request.replica)
             if before != upload:
                 transaction.ledger.save_upload(upload, keep=before is not None and _is_draft(before, request))
@@ -86,6 +88,7 @@ class Uploads:
                 raise TooLarge(
                     f"push {request.number} holds more than {self._central.limits.push_total_bytes} bytes"
                 )
+            check_upload(transaction.ledger, len(content.body) + len(content.details), self._quotas)
             transaction.ledger.save_chunk(request.replica, request.chunk, content)
 
         caller.write(work)

@@ -420,7 +420,7 @@ class StateQuery(Record, frozen=True):
 
 class StateAnswer(Record, frozen=True):
     """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC; `last_pull`,
-    the last pull that brought something, is true to the minute."""
+    the first pull or the last that brought something, is true to the minute."""
 
     hub: str
     replica: str

@@ -74,6 +74,8 @@ RETRY_AFTER: Mapping[str, int] = {
     "hub_busy": 1,
     "authenticator_failed": 5,
     "quota_reached": 60,
+    "too_many_registrations": 60,
+    "too_much_uploaded": 60,
 }
 """Seconds after which trying again makes sense."""
 

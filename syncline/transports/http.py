@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import httpx2
 import msgspec
 
-from syncline.errors import ConfigurationError, SynclineError, TooLarge, TransportError
+from syncline.errors import ConfigurationError, HubBusy, SynclineError, TooLarge, TransportError
 from syncline.protocol import codec, compression, filebody, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
 from syncline.protocol.negotiation import PROBLEM, Form
@@ -28,6 +28,9 @@ KEEP_ALIVE_SECONDS = 60.0
 _URL_REMEDY = "Give the place of the hub, like http://127.0.0.1:8080"
 PAUSES = (0.1, 0.5)
 """Seconds before the first and the second repetition."""
+
+BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before further ones, where the hub has said that it has no room at present."""
 
 
 class HttpTransport:
@@ -124,14 +127,16 @@ class HttpTransport:
         return content, headers
 
     def _patiently(self, built: httpx2.Request, route: Route) -> Record:
-        for pause in self._pauses:
+        pauses = list(self._pauses)
+        while True:
             try:
                 return self._once(built, route)
             except SynclineError as error:
-                if not _worth_repeating(error, route):
+                if not pauses or not _worth_repeating(error, route):
                     raise
-            time.sleep(pause)
-        return self._once(built, route)
+                if isinstance(error, HubBusy) and len(pauses) == len(self._pauses):
+                    pauses += BUSY_PAUSES
+            time.sleep(pauses.pop(0))
 
     def _once(self, built: httpx2.Request, route: Route) -> Record:
         try:

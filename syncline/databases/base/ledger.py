@@ -21,7 +21,7 @@ from syncline.databases.base.tables import (
     UPLOADS,
     VERSIONS,
 )
-from syncline.hub.contract import Client, ConflictRow, Given, Upload, UploadedChunk
+from syncline.hub.contract import Client, ConflictRow, Counted, Given, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
@@ -67,6 +67,15 @@ class Ledger:
     def drop_client(self, replica: str) -> None:
         """Remove the record."""
         self._count("drop client", replica)
+
+    def count_clients(self, owner: str, seconds: float) -> Counted:
+        """How many there are."""
+        ((everybody, unused, recent),) = self._run("count owned", owner, owner, int(seconds * 1000))
+        return Counted(int(everybody), int(unused), int(recent))
+
+    def drop_unused_clients(self, seconds: float) -> int:
+        """Remove those that were registered and never heard of again."""
+        return self._count("drop unused", int(seconds * 1000))
 
     # Settings
 
@@ -155,6 +164,11 @@ class Ledger:
         """Remove the upload and its chunks."""
         self._count("forget upload", replica)
         self._count("forget chunks", replica, 0)
+
+    def uploads_size(self) -> int:
+        """Bytes of all chunks."""
+        ((octets,),) = self._run("uploads size")
+        return int(octets)
 
     def sweep_uploads(self, seconds: float) -> None:
         """Remove what was begun longer ago: hardly ever anything."""

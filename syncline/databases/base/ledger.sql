@@ -18,6 +18,16 @@ DELETE FROM {clients} WHERE replica = ?;
 -- name: count clients
 SELECT count(*) FROM {clients};
 
+-- name: count owned
+-- All; those of an owner that were never heard of again; those of an owner registered ? milliseconds ago or later.
+SELECT count(*),
+       coalesce(sum(CASE WHEN actor = ? AND push = 0 AND last_pull IS NULL THEN 1 ELSE 0 END), 0),
+       coalesce(sum(CASE WHEN actor = ? AND registered >= {now} - ? THEN 1 ELSE 0 END), 0)
+  FROM {clients};
+
+-- name: drop unused
+DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?;
+
 -- name: setting
 SELECT content FROM {settings} WHERE name = ?;
 
@@ -73,6 +83,9 @@ DELETE FROM {chunks} WHERE replica = ? AND chunk > ?;
 
 -- name: old uploads
 SELECT replica FROM {uploads} WHERE begun < {now} - ?;
+
+-- name: uploads size
+SELECT coalesce(sum(octets), 0) FROM {chunks};
 
 -- name: chunks kept
 SELECT chunk, digest, octets FROM {chunks} WHERE replica = ? ORDER BY chunk;

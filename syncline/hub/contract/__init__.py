@@ -26,6 +26,7 @@ from syncline.hub.contract.database import (
 from syncline.hub.contract.ledger import (
     Client,
     ConflictRow,
+    Counted,
     Given,
     Ledger,
     ReadLedger,
@@ -53,6 +54,7 @@ __all__ = [
     "Catalogue",
     "Client",
     "ConflictRow",
+    "Counted",
     "Database",
     "Declared",
     "Floor",

@@ -34,6 +34,16 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How many replicas there are: `all` of them; those of one owner that never pulled nor pushed (`unused`),
+    and that were registered a short while ago (`recent`)."""
+
+    all: int
+    unused: int
+    recent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A large push as it was announced: `messages.BeginPush` without its version. One a replica."""
 
@@ -112,6 +122,13 @@ class Ledger(ReadLedger, Protocol):
     def drop_client(self, replica: str) -> None:
         """Remove the record altogether."""
 
+    def count_clients(self, owner: str, seconds: float) -> Counted:
+        """How many there are; `recent` are those registered within so many seconds."""
+
+    def drop_unused_clients(self, seconds: float) -> int:
+        """Remove those that were registered longer ago, never pulled nor pushed, and are not locked out; how
+        many went."""
+
     def set(self, name: str, content: str) -> None:
         """Keep JSON under a name; all servers of the hub see it."""
 
@@ -135,6 +152,9 @@ class Ledger(ReadLedger, Protocol):
 
     def forget_upload(self, replica: str) -> None:
         """Remove the replica's upload and its chunks, if there is one."""
+
+    def uploads_size(self) -> int:
+        """Bytes of all chunks that are kept."""
 
     def sweep_uploads(self, seconds: float) -> None:
         """Remove every upload that was begun longer ago."""

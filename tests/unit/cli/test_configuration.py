@@ -128,7 +128,7 @@ def test_retention_is_given_in_days(tmp_path: Path) -> None:
     days = "[retention]\nstale_days = 30\nmax_days = 60\nreoffer_days = 1\n"
     settings = read(tmp_path, f'[hub]\ndatabase = "sqlite:////x.db"\n{days}')
     assert settings.retention.rules() == Retention(30 * DAY, 2 * DAY, 60 * DAY, 365 * DAY, 3600.0)
-    assert settings.retention.limits().keep_sent == 86_400
+    assert settings.limits.limits(settings.retention.reoffer_days).keep_sent == 86_400
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
 
 
-def test_a_pull_that_brings_something_is_noted_with_its_time() -> None:
+def test_the_first_pull_is_noted_with_its_time() -> None:
     database = open_database("sqlite:///:memory:")
     with database.outside() as connection:
         connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
@@ -29,7 +29,8 @@ def test_a_pull_that_brings_something_is_noted_with_its_time() -> None:
         assert isinstance(state, m.StateAnswer)
         return state
 
-    assert pull().last_pull is None
+    first = pull().last_pull
+    assert first is not None
     with database.outside() as connection:
         connection.execute("INSERT INTO item VALUES (1, 'x')")
     noted = pull()

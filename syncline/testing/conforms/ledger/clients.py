@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from syncline.hub.contract import Client
+from syncline.hub.contract import Client, Counted
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
@@ -62,6 +62,22 @@ class ClientConformance:
             transaction.ledger.drop_client("r2")
         with world.database.read(UNBOUNDED) as transaction:
             assert [client.replica for client in transaction.ledger.clients("", 10)] == ["r1"]
+
+    def test_replicas_are_counted_and_those_never_heard_of_again_removed(self, world: World) -> None:
+        old = "2026-01-02T03:04:05.000Z"
+        with world.database.write(UNBOUNDED) as transaction:
+            ledger = transaction.ledger
+            assert ledger.count_clients("ann", 60) == Counted(0, 0, 0)
+            ledger.save_client(Client("r1", registered="now", actor="ann"))
+            ledger.save_client(Client("r2", registered=old, actor="ann"))
+            ledger.save_client(Client("r3", registered=old, actor="ann", revoked=True))
+            ledger.save_client(Client("r4", registered=old, last_pull=old, actor="ann"))
+            ledger.save_client(Client("r5", 1, registered=old, actor="ann"))
+            ledger.save_client(Client("r6", registered="now", actor="bob"))
+            assert ledger.count_clients("ann", 60) == Counted(6, 3, 1)
+            assert ledger.count_clients("bob", 60) == Counted(6, 1, 1)
+            assert ledger.drop_unused_clients(3600) == 1
+            assert [client.replica for client in ledger.clients("", 10)] == ["r1", "r3", "r4", "r5", "r6"]
 
     def test_every_field_of_a_replica_is_kept_as_it_is(self, world: World) -> None:
         full = Client(

@@ -17,6 +17,7 @@ class UploadConformance:
         chunk = UploadedChunk("c2", b"\x00body", b"")
         with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_upload("r1") is None
+            assert transaction.ledger.uploads_size() == 0
             transaction.ledger.save_upload(upload)
             transaction.ledger.save_chunk("r1", 2, chunk)
             transaction.ledger.save_chunk("r1", 1, chunk)
@@ -24,6 +25,7 @@ class UploadConformance:
         with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.lock_upload("r1") == upload
             assert transaction.ledger.chunks_kept("r1") == [(1, "c1", 8), (2, "c2", 5)]
+            assert transaction.ledger.uploads_size() == 13
             assert transaction.ledger.uploaded_chunk("r1", 1) == UploadedChunk("c1", b"", b"\x01details")
             assert transaction.ledger.uploaded_chunk("r1", 3) is None
             transaction.ledger.save_upload(replace(upload, digest="e", chunks=1), keep=True)
