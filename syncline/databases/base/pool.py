@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 from syncline.errors import DatabaseUnavailable
 
 LIFETIME_SECONDS = 3600.0
-"""An older connection is not used again: what a server keeps for it must not grow for ever."""
+"""An older connection to a server is not used again: what that keeps for it must not grow for ever."""
 
 IDLE_SECONDS = 60.0
 """After this long a firewall in between may have forgotten the connection: ask the server."""
@@ -36,14 +36,15 @@ C = TypeVar("C", bound=Closable)
 class Driver(Generic[C]):
     """What the pool wants to know of a driver's connections.
 
-    `connect` makes one. `is_quiet`: whether it is open and the server has said nothing unasked, without
-    asking it. `answers`: whether the server answers, by asking it. `is_idle`: whether no transaction is
-    open."""
+    `connect` makes one. `is_idle`: whether no transaction is open. `is_quiet`: whether it is open and the
+    server has said nothing unasked, without asking it. `answers`: whether the server answers, by asking it.
+    Without a server there is nothing to ask. After `lifetime` seconds a connection is not used again."""
 
     connect: Callable[[], C]
-    is_quiet: Callable[[C], bool]
-    answers: Callable[[C], bool]
     is_idle: Callable[[C], bool]
+    is_quiet: Callable[[C], bool] = lambda _: True
+    answers: Callable[[C], bool] = lambda _: True
+    lifetime: float = LIFETIME_SECONDS
 
 
 class Pool(Generic[C]):
@@ -98,7 +99,7 @@ class Pool(Generic[C]):
 
     def _usable(self, connection: C, born: float, since: float) -> bool:
         now = time.monotonic()
-        if now - born > LIFETIME_SECONDS or not self._driver.is_quiet(connection):
+        if now - born > self._driver.lifetime or not self._driver.is_quiet(connection):
             return False
         return now - since <= IDLE_SECONDS or self._driver.answers(connection)
 

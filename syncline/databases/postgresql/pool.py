@@ -14,7 +14,7 @@ from syncline.databases.postgresql.session import Connection
 
 def driver(connect: Callable[[], Connection]) -> Driver[Connection]:
     """psycopg, for a pool of connections made by `connect`."""
-    return Driver(connect, _is_quiet, _answers, _is_idle)
+    return Driver(connect, _is_idle, _is_quiet, _answers)
 
 
 def _is_quiet(connection: Connection) -> bool:

@@ -7,11 +7,11 @@ What other programs write is therefore not announced by the triggers but looked 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import psycopg
 
+from syncline.databases.base.watch import BaseWatch
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.session import Connection
 
@@ -21,7 +21,7 @@ SHARED_LOOK_SECONDS = 0.25
 """Behind a pooler, where nobody can listen: what one server's session hears is another program's."""
 
 
-class PostgresWatch:
+class PostgresWatch(BaseWatch):
     """A `hub.contract.Watch` with a connection of its own, outside the pool.
 
     `connect` makes one; `newest` says, in any way that can be compared, how far the log goes.
@@ -30,7 +30,6 @@ class PostgresWatch:
     def __init__(self, connect: Callable[[], Connection], newest: Callable[[], object]) -> None:
         self._connect, self._newest = connect, newest
         self._connection: Connection | None = None
-        self._seen: object = None
         with translating():
             self._listen()
 
@@ -40,7 +39,7 @@ class PostgresWatch:
                 self._listen()
                 return True
             try:
-                return self._heard(self._connection, time.monotonic() + seconds)
+                return super().wait(seconds)
             except psycopg.OperationalError:
                 self.close()
                 raise
@@ -49,21 +48,15 @@ class PostgresWatch:
         connection = self._connect()
         if not connection.is_shared:
             connection.execute(f"LISTEN {CHANNEL}")
-        self._connection, self._seen = connection, self._newest()
+        self.look_seconds = SHARED_LOOK_SECONDS if connection.is_shared else LOOK_SECONDS
+        self._connection, self.seen = connection, self.look()
 
-    def _heard(self, connection: Connection, end: float) -> bool:
-        pause = SHARED_LOOK_SECONDS if connection.is_shared else LOOK_SECONDS
-        while True:
-            newest = self._newest()
-            if newest != self._seen:
-                self._seen = newest
-                return True
-            left = end - time.monotonic()
-            for _ in connection.notifies(timeout=max(0.0, min(left, pause)), stop_after=1):
-                self._seen = self._newest()
-                return True
-            if left <= 0:
-                return False
+    def look(self) -> object:
+        return self._newest()
+
+    def hear(self, seconds: float) -> bool:
+        assert self._connection is not None, "asked while it listens"
+        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
 
     def close(self) -> None:
         """Stop listening. Idempotent."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, LifoQueue
 from urllib.parse import quote, unquote
 
+from syncline.databases.base import Driver, Pool
 from syncline.databases.sqlite.errors import mapped
 from syncline.errors import ConfigurationError, Conflict, DatabaseUnavailable
 
@@ -41,41 +42,24 @@ class Connections:
         self.memory = path == MEMORY
         self._timeout = timeout
         self._clock = clock
-        self._idle: LifoQueue[sqlite3.Connection | None] = LifoQueue()
-        for _ in range(1 if self.memory else size):
-            self._idle.put(None)
+        driver = Driver(self.open, lambda connection: not connection.in_transaction, lifetime=math.inf)
+        self._pool = Pool(driver, 1 if self.memory else size, timeout * 3)
         self._writer = threading.Lock()
-        self._closed = False
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
         """A connection for one transaction. One that an error left in a transaction is rolled back."""
-        if self._closed:
-            raise DatabaseUnavailable(f"{self.path}: the hub was closed", remedy="Open a new Hub.")
-        try:
-            connection = self._idle.get(timeout=self._timeout * 3)
-        except Empty:
-            raise Conflict(f"{self.path}: all connections stayed in use") from None
-        try:
-            if connection is None:
-                connection = self.open()
-            yield connection
-        finally:
-            if connection is not None and connection.in_transaction:
+        with self._pool.connection() as connection:
+            try:
+                yield connection
+            finally:
                 connection.rollback()
-            self._give_back(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """`borrow`, with the errors of Syncline."""
         with mapped(self.path), self.borrow() as connection:
             yield connection
-
-    def _give_back(self, connection: sqlite3.Connection | None) -> None:
-        if self._closed and connection is not None:
-            connection.close()
-            connection = None
-        self._idle.put(connection)
 
     @contextmanager
     def writer(self) -> Iterator[None]:
@@ -118,12 +102,7 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle now, and the others when they come back."""
-        self._closed = True
-        for _ in range(self._idle.qsize()):
-            connection = self._idle.get()
-            if connection is not None:
-                connection.close()
-            self._idle.put(None)
+        self._pool.close()
 
 
 def _install_clock(connection: sqlite3.Connection, clock: Clock) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
-import time
 from collections.abc import Callable
 from threading import Condition
 
+from syncline.databases.base.watch import BaseWatch
 from syncline.databases.sqlite.errors import mapped
 
 ASK_SECONDS = 0.1
@@ -32,36 +33,25 @@ class Bell:
             return self._condition.wait_for(lambda: self.rings != rings, seconds)
 
 
-class SqliteWatch:
+class SqliteWatch(BaseWatch):
     """A `hub.contract.Watch` over one file. In memory (`connect` None) only the bell is there to be heard."""
 
     def __init__(self, path: str, bell: Bell, connect: Callable[[], sqlite3.Connection] | None) -> None:
         self._path, self._bell = path, bell
         self._connection = None if connect is None else connect()
-        self._rings, self._version = bell.rings, self._ask()
+        self.look_seconds = math.inf if connect is None else ASK_SECONDS
+        self.seen: tuple[int, int] = self.look()
 
-    def wait(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while True:
-            version = self._ask()
-            if version != self._version:
-                self._version, self._rings = version, self._bell.rings
-                return True
-            left = end - time.monotonic()
-            if self._bell.wait(
-                self._rings, max(0.0, left if self._connection is None else min(left, ASK_SECONDS))
-            ):
-                self._rings, self._version = self._bell.rings, self._ask()
-                return True
-            if left <= 0:
-                return False
-
-    def _ask(self) -> int:
-        """A number that changes with every commit of another connection."""
+    def look(self) -> tuple[int, int]:
+        """How often the bell rang, and a number that changes with every commit of another connection."""
+        rings = self._bell.rings
         if self._connection is None:
-            return 0
+            return rings, 0
         with mapped(self._path):
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            return rings, int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def hear(self, seconds: float) -> bool:
+        return self._bell.wait(self.seen[0], seconds)
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
