@@ -232,11 +232,11 @@ def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
         tracked.differs(tracked.table.values[c].name, tracked.values_of("t", [c])[0], f"s.c{i}")
         for i, c in enumerate(staged.stage.columns)
     ]
-    name = f"{staged.table}_changed"
-    connection.execute(f"DROP TABLE IF EXISTS {name}")
-    connection.execute(
-        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n FROM {staged.table} AS s"
-        f" CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')} AND ({' OR '.join(tests) or '0'})"
+    stage.keep(
+        connection,
+        f"{staged.table}_changed",
+        f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
+        f" WHERE {tracked.join('t', 's')} AND ({' OR '.join(tests) or '0'})",
     )
 
 

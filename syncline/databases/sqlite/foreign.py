@@ -10,120 +10,94 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from syncline.databases.base.parents import key_of
 from syncline.databases.sqlite.layout import Layout, Tracked
 from syncline.databases.sqlite.read import RowReader
-from syncline.databases.sqlite.stage import Staged
+from syncline.databases.sqlite.stage import Staged, keep
 from syncline.hub.contract import Key, Refusal, codes
-from syncline.model.schema import ForeignKey, TableSchema
+from syncline.model.schema import ForeignKey
 from syncline.sqlitekit.sql import commas, quote
 from syncline.sqlitekit.tables import Table
 
+Way = list[tuple[Table, ForeignKey]]
+"""How a stage can leave rows without their parent: a chain of ON DELETE CASCADE from its table down, no table
+twice, and one last foreign key, of the rows that may be left."""
 
-def _watched(layout: Layout, staged: Staged) -> list[tuple[Table, ForeignKey]]:
-    """Foreign keys of any table that this stage can leave without their parent."""
+
+def _ways(layout: Layout, staged: Staged) -> list[Way]:
+    """Foreign keys of any table that a delete, or an update of columns that they point at, can break."""
     if staged.stage.form == "insert":
         return []
-    tracked = staged.tracked
-    found = layout.children(tracked.facts.name)
-    if staged.stage.form == "delete":
-        return found
-    written = {tracked.table.values[index].name.lower() for index in staged.stage.columns}
-    return [(child, key) for child, key in found if written & {c.lower() for c in key.parent_columns}]
-
-
-def _remembered(layout: Layout, staged: Staged) -> list[str]:
-    """Columns outside the key that somebody points at: their old values are needed after the write."""
-    key = {name.lower() for name in staged.tracked.table.key}
-    pointed = {c.lower() for _, fk in _watched(layout, staged) for c in fk.parent_columns}
-    return sorted(pointed - key)
-
-
-def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
-    """Keep old values that `dangling` will need, before the rows are written."""
-    _remember_paths(connection, layout, staged)
-    columns = _remembered(layout, staged)
-    if not columns:
-        return
-    tracked = staged.tracked
-    name = f"{staged.table}_old"
-    old = [f"t.{quote(column)} AS {quote(column)}" for column in columns]
-    connection.execute(f"DROP TABLE IF EXISTS {name}")
-    connection.execute(
-        f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n AS _sync_n, {commas(old)}"
-        f" FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')}"
-    )
-
-
-def forget(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
-    """Drop what was remembered."""
-    connection.execute(f"DROP TABLE IF EXISTS {staged.table}_old")
-    for number in range(len(_cascades(layout, staged))):
-        connection.execute(f"DROP TABLE IF EXISTS {staged.table}_path{number}")
-
-
-Path = list[tuple[Table, ForeignKey]]
-
-
-def _cascades(layout: Layout, staged: Staged) -> list[Path]:
-    """Ways by which a delete of this stage removes rows elsewhere that others may still point at.
-
-    Each way is a chain of ON DELETE CASCADE, no table twice, and one last foreign key that does not cascade.
-    """
-    if staged.stage.form != "delete":
-        return []
-    found: list[Path] = []
-    waiting: list[Path] = [[step] for step in layout.children(staged.tracked.facts.name)]
+    children = layout.children(staged.tracked.facts.name)
+    if staged.stage.form == "update":
+        written = {staged.tracked.table.values[index].name.lower() for index in staged.stage.columns}
+        return [[(child, key)] for child, key in children if written & _targets(key)]
+    found: list[Way] = [[step] for step in children]
+    waiting = list(found)
     while waiting:
-        path = waiting.pop()
-        child, key = path[-1]
+        way = waiting.pop()
+        child, key = way[-1]
         if key.on_delete != "CASCADE":
-            if len(path) > 1 and key.on_delete in ("NO ACTION", "RESTRICT"):
-                found.append(path)
-            continue
-        names = {staged.tracked.facts.name, *(table.name for table, _ in path[:-1])}
-        if child.name not in names:
-            waiting += [[*path, step] for step in layout.children(child.name)]
+            if len(way) > 1 and key.on_delete in ("NO ACTION", "RESTRICT"):
+                found.append(way)
+        elif child.name not in {staged.tracked.facts.name, *(table.name for table, _ in way[:-1])}:
+            waiting += [[*way, step] for step in layout.children(child.name)]
     return found
 
 
-def _remember_paths(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
-    """For each way of `_cascades`: which rows a staged delete will take along."""
-    for number, path in enumerate(_cascades(layout, staged)):
+def _targets(key: ForeignKey) -> set[str]:
+    return {name.lower() for name in key.parent_columns}
+
+
+def _is_staged(staged: Staged, way: Way) -> bool:
+    """Whether what the last key points at stands in the staged rows themselves."""
+    return len(way) == 1 and _targets(way[0][1]) <= {name.lower() for name in staged.tracked.table.key}
+
+
+def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
+    """Keep what `dangling` will need of the rows that go, or change, before they do."""
+    for number, way in enumerate(_ways(layout, staged)):
+        if _is_staged(staged, way):
+            continue
         joins = [f"{staged.table} AS s CROSS JOIN {staged.tracked.name} AS t0"]
         tests = [staged.tracked.join("t0", "s")]
-        for level, (child, key) in enumerate(path[:-1]):
+        for level, (child, key) in enumerate(way[:-1]):
             joins.append(f"{quote(child.name)} AS t{level + 1}")
             tests += [
                 f"t{level + 1}.{quote(mine)} = t{level}.{quote(theirs)}"
                 for mine, theirs in zip(key.columns, key.parent_columns, strict=True)
             ]
-        last = f"t{len(path) - 1}"
-        kept = [f"{last}.{quote(column)} AS {quote(column)}" for column in path[-1][1].parent_columns]
-        name = f"{staged.table}_path{number}"
-        connection.execute(f"DROP TABLE IF EXISTS {name}")
-        connection.execute(
-            f"CREATE TEMP TABLE {name[5:]} AS SELECT s.n AS _sync_n, {commas(kept)}"
-            f" FROM {' CROSS JOIN '.join(joins)} WHERE {' AND '.join(tests)}"
-        )
+        kept = [f"t{len(way) - 1}.{quote(name)} AS {quote(name)}" for name in way[-1][1].parent_columns]
+        source = f"{' CROSS JOIN '.join(joins)} WHERE {' AND '.join(tests)}"
+        keep(connection, f"{staged.table}_way{number}", f"SELECT s.n, {commas(kept)} FROM {source}")
 
 
-def _cascaded(writer: RowReader, staged: Staged) -> list[Refusal]:
-    """Deletes that took rows along to which somebody still points."""
+def forget(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
+    """Drop what was remembered."""
+    for number in range(len(_ways(layout, staged))):
+        connection.execute(f"DROP TABLE IF EXISTS {staged.table}_way{number}")
+
+
+def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
+    """Rows that are gone, or changed, or took others along, while somebody still points at what was there."""
     found = []
-    for number, path in enumerate(_cascades(writer.layout, staged)):
-        child, key = path[-1]
-        gone = path[-2][0]
-        pairs = list(zip(key.columns, key.parent_columns, strict=True))
-        points = " AND ".join(f"c.{quote(mine)} = o.{quote(theirs)}" for mine, theirs in pairs)
-        stays = " AND ".join(f"p.{quote(theirs)} = o.{quote(theirs)}" for _, theirs in pairs)
+    names = {name.lower(): f"k{number}" for number, name in enumerate(staged.tracked.table.key)}
+    for number, way in enumerate(_ways(writer.layout, staged)):
+        child, key = way[-1]
+        gone = way[-2][0].name if len(way) > 1 else staged.tracked.facts.name
+        is_staged = _is_staged(staged, way)
+        source = staged.table if is_staged else f"{staged.table}_way{number}"
+        old = [f"o.{names[c.lower()] if is_staged else quote(c)}" for c in key.parent_columns]
+        points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(key.columns, old, strict=True))
+        stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(key.parent_columns, old, strict=True))
         rows = writer.connection.execute(
-            f"SELECT DISTINCT o._sync_n FROM {staged.table}_path{number} AS o WHERE EXISTS"
+            f"SELECT DISTINCT o.n FROM {source} AS o WHERE EXISTS"
             f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
-            f" (SELECT 1 FROM {quote(gone.name)} AS p WHERE {stays})"
+            f" (SELECT 1 FROM {quote(gone)} AS p WHERE {stays})"
         )
-        for (n,) in rows.fetchall():
-            detail = f"rows of {child.name} still point at rows of {gone.name} that would go with it"
-            found.append(Refusal(staged.stage, n, codes.FOREIGN_KEY, detail))
+        which = "it" if len(way) == 1 else f"rows of {gone} that would go with it"
+        detail = f"rows of {child.name} still point at {which}"
+        found += [Refusal(staged.stage, n, codes.FOREIGN_KEY, detail) for (n,) in rows.fetchall()]
     return found
 
 
@@ -132,12 +106,9 @@ def dangling(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refu
     known = {(id(refusal.stage), refusal.row) for refusal in refused}
     found: list[Refusal] = []
     for staged in stages:
-        if staged.stage.form == "delete":
-            found += _new(known, _orphaning(writer, staged))
-            found += _new(known, _cascaded(writer, staged))
-        else:
+        if staged.stage.form != "delete":
             found += _new(known, _orphans(writer, staged))
-            found += _new(known, _orphaning(writer, staged))
+        found += _new(known, _orphaning(writer, staged))
     frontier = [*refused, *found]
     while frontier:
         frontier = _new(known, _dependents(writer, stages, frontier))
@@ -183,7 +154,7 @@ def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
         for n, *values in rows.fetchall():
             named = ", ".join(f"{c} = {v!r}" for c, v in zip(key.columns, values, strict=True))
             detail = f"{named}: there is no such row in {parent.name}"
-            target = _parent_key(parent, key, values)
+            target = key_of(parent, dict(zip(key.parent_columns, values, strict=True)))
             found.append(
                 Refusal(staged.stage, n, codes.FOREIGN_KEY, detail, (number, target) if target else None)
             )
@@ -198,38 +169,6 @@ def _unlike_itself(tracked: Tracked, key: ForeignKey, theirs: Sequence[str], min
     itself = " AND ".join(f"{p} IS {t} COLLATE BINARY" for p, t in rows)
     alike = " AND ".join(f"{p} = {t} COLLATE BINARY" for p, t in zip(theirs, mine, strict=True))
     return f" AND (NOT ({itself}) OR ({alike}))"
-
-
-def _parent_key(parent: TableSchema, key: ForeignKey, values: Sequence[object]) -> Key | None:
-    """The parent's key, if that is what the foreign key points at; of another unique key it is unknown."""
-    by_column = dict(zip(key.parent_columns, values, strict=True))
-    if set(by_column) != set(parent.key):
-        return None
-    return tuple(by_column[name] for name in parent.key)  # type: ignore[misc]
-
-
-def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
-    """Rows that are gone (or changed) while somebody still points at what they were."""
-    tracked, layout = staged.tracked, writer.layout
-    remembered = _remembered(layout, staged)
-    key = {name.lower(): f"s.k{number}" for number, name in enumerate(tracked.table.key)}
-    source = f"{staged.table} AS s"
-    if remembered:
-        source += f" CROSS JOIN {staged.table}_old AS o ON o._sync_n = s.n"
-    found = []
-    for child, fk in _watched(layout, staged):
-        old = [key.get(c.lower(), f"o.{quote(c.lower())}") for c in fk.parent_columns]
-        points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(fk.columns, old, strict=True))
-        stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(fk.parent_columns, old, strict=True))
-        rows = writer.connection.execute(
-            f"SELECT s.n FROM {source} WHERE EXISTS"
-            f" (SELECT 1 FROM {quote(child.name)} AS c WHERE {points}) AND NOT EXISTS"
-            f" (SELECT 1 FROM {tracked.name} AS p WHERE {stays})"
-        )
-        for (n,) in rows.fetchall():
-            detail = f"rows of {child.name} still point at it"
-            found.append(Refusal(staged.stage, n, codes.FOREIGN_KEY, detail))
-    return found
 
 
 def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:

@@ -73,6 +73,12 @@ def drop(connection: sqlite3.Connection, staged: Staged) -> None:
         connection.execute(f"DROP TABLE {table}")
 
 
+def keep(connection: sqlite3.Connection, table: str, select: str) -> None:
+    """Keep the rows of a query in a temporary table, in place of what an attempt before has kept there."""
+    connection.execute(f"DROP TABLE IF EXISTS {table}")
+    connection.execute(f"CREATE TEMP TABLE {table[5:]} AS {select}")
+
+
 def index(connection: sqlite3.Connection, staged: Staged) -> None:
     """Index the staged keys, for joins from the log."""
     if not staged.indexed:
