@@ -56,13 +56,30 @@ class Connections:
                 connection.rollback()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def asking(self) -> Iterator[sqlite3.Connection]:
         """`borrow`, with the errors of Syncline."""
         with mapped(self.path), self.borrow() as connection:
             yield connection
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that reads; its first statement takes the snapshot (WAL)."""
+        with self.asking() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self, *, dry_run: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from the beginning. With `dry_run` it leaves nothing."""
+        with self.queue(), self.asking() as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            if not dry_run:
+                connection.execute("COMMIT")
+
+    @contextmanager
+    def queue(self) -> Iterator[None]:
         """Writers of this process queue here, which is quicker and fairer than SQLite's busy handler."""
         if not self._writer.acquire(timeout=self._timeout * 3):
             raise Conflict(f"{self.path}: other transactions of this process kept the write lock")

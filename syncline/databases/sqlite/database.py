@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -58,54 +57,46 @@ class SqliteCatalogue:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._layout: Layout | None = None
-        self._lock = threading.Lock()
 
     @property
     def hub_id(self) -> str:
         """The uuid made at the first `prepare`; NotPrepared if there is none."""
-        with self._connections.transaction() as connection:
+        with self._connections.asking() as connection:
             return prepare.identity(connection)[0]
 
     def reflect(self, tables: Sequence[str] | None) -> Schema:
-        with self._connections.transaction() as connection:
+        with self._connections.asking() as connection:
             return reflect.reflect(connection, tables)
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
-        with self._connections.writer(), self._connections.transaction() as connection:
-            journal = self._to_wal(connection, dry_run)
-            connection.execute("BEGIN IMMEDIATE")
+        journal = self._to_wal(dry_run=dry_run)
+        with self._connections.writing(dry_run=dry_run) as connection:
             done = prepare.prepare(connection, schema, before)
-            if dry_run:
-                connection.execute("ROLLBACK")
-            else:
-                connection.execute("COMMIT")
-                with self._lock:
-                    self._layout = None
-            done.statements[:0] = journal
-            return done
+        self._layout = None
+        done.statements[:0] = journal
+        return done
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """As the contract says. The file stays in WAL mode."""
-        with self._connections.writer(), self._connections.transaction() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._connections.writing(dry_run=dry_run) as connection:
             done = remove.remove(connection)
-            connection.execute("ROLLBACK" if dry_run else "COMMIT")
-        with self._lock:
-            self._layout = None
+        self._layout = None
         return done
 
-    def _to_wal(self, connection: sqlite3.Connection, dry_run: bool) -> list[str]:
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        if self._connections.memory or mode == "wal":
-            return []
-        if not dry_run:
-            connection.execute("PRAGMA journal_mode = WAL")
-        return ["PRAGMA journal_mode = WAL"]
+    def _to_wal(self, *, dry_run: bool) -> list[str]:
+        statement = "PRAGMA journal_mode = WAL"
+        with self._connections.queue(), self._connections.asking() as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if self._connections.memory or mode == "wal":
+                return []
+            if not dry_run:
+                connection.execute(statement)
+        return [statement]
 
     def examine(self, schema: Schema) -> list[Finding]:
         """What another `prepare` would do is trouble."""
-        with self._connections.transaction() as connection:
+        with self._connections.asking() as connection:
             prepare.identity(connection)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
@@ -121,14 +112,14 @@ class SqliteCatalogue:
         return found
 
     def version(self, fingerprint: str) -> Schema | None:
-        with self._connections.transaction() as connection:
+        with self._connections.asking() as connection:
             prepare.identity(connection)
             return Ledger(SqliteLedgerSession(connection)).version(fingerprint)
 
     def signature(self) -> str:
         """SQLite counts every change of the schema itself. One that another process makes while it renews
         the order of triggers counts too: it is looked at for nothing."""
-        with self._connections.transaction() as connection:
+        with self._connections.asking() as connection:
             (version,) = connection.execute("PRAGMA schema_version").fetchone()
         return str(version)
 
@@ -138,29 +129,25 @@ class SqliteCatalogue:
         return any_kept and affinity_of(before.declared) == affinity_of(after.declared)
 
     def load(self) -> Schema:
-        with self._connections.transaction() as connection:
-            layout = prepare.load_layout(connection)
-            prepare.check_capture(connection, layout)
-        with self._lock:
-            self._layout = layout
-        return layout.schema
+        with self._connections.asking() as connection:
+            return self._loaded(connection).schema
 
     def current(self, connection: sqlite3.Connection) -> Layout:
         """The layout, read again if any program changed a table since; this first read takes the snapshot."""
         _, fingerprint = prepare.identity(connection)
         (version,) = connection.execute("PRAGMA schema_version").fetchone()
-        with self._lock:
-            known = self._layout
+        known = self._layout
         if known is not None and known.version == version:
             return known
-        layout = prepare.load_layout(connection)
         if known is not None and known.schema.fingerprint != fingerprint:
-            with self._lock:
-                self._layout = None
+            self._layout = None
             raise Outdated("the central database was prepared anew by another process")
+        return self._loaded(connection)
+
+    def _loaded(self, connection: sqlite3.Connection) -> Layout:
+        layout = prepare.load_layout(connection)
         prepare.check_capture(connection, layout)
-        with self._lock:
-            self._layout = layout
+        self._layout = layout
         return layout
 
 
@@ -174,11 +161,9 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self, scope: Scope) -> Iterator[WriteTransaction[SqliteLog, RowWriter]]:
-        """BEGIN IMMEDIATE: the write lock is held from the first statement, so nothing can interleave."""
+        """The write lock is held from the first statement, so nothing can interleave."""
         scope = only_unbounded(scope)
-        with self._connections.writer(), self._connections.transaction() as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("BEGIN IMMEDIATE")
+        with self._connections.writing() as connection:
             connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self.catalogue.current(connection)
             for tracked in layout.tracked.values():
@@ -186,28 +171,23 @@ class SqliteDatabase:
                     prepare.renew_order(connection, tracked)
             ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
             yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
-            rows.close()
-            connection.execute("COMMIT")
+            rows.unstage()
 
     @contextmanager
     def read(self, scope: Scope) -> Iterator[ReadTransaction[SqliteLog, RowReader]]:
-        """One snapshot, taken by the first statement (WAL)."""
+        """One snapshot."""
         scope = only_unbounded(scope)
-        with self._connections.transaction() as connection:
-            connection.execute("BEGIN")
+        with self._connections.reading() as connection:
             layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
             rows = RowReader(connection, layout)
             yield ReadTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
-            connection.execute("COMMIT")
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Syncline's own tables alone, with the write lock."""
-        with self._connections.writer(), self._connections.transaction() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._connections.writing() as connection:
             prepare.identity(connection)
             yield Ledger(SqliteLedgerSession(connection))
-            connection.execute("COMMIT")
 
     def position(self, token: str) -> Position:
         return position.parse(token)

@@ -1,6 +1,7 @@
 -- Syncline's own tables in a SQLite centre, but for the ledger's. Key and mask columns of the log are added by
 -- width.
 
+-- name: state
 -- One row: the hub's identity, the HLC floor of direct writes, and whether capture is suppressed: the number
 -- of one table, set and reset inside the transaction that applies a push, invisible to everybody else. Log
 -- entries below `floor` are gone, none with an HLC above `floor_hlc`; up to `compacted` the log was looked
@@ -19,6 +20,7 @@ CREATE TABLE _sync_hub (
     pruned INTEGER NOT NULL DEFAULT 0
 );
 
+-- name: log
 -- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
 -- `old` holds old values of U, D and M, see rows.py, of the columns that `before` declares. Numbers are never used again, so a position stays true.
 -- `nonce`, a random number, tells an entry of a push from one with the same HLC in another past of this file,
@@ -33,6 +35,7 @@ CREATE TABLE _sync_hub_log (
     nonce INTEGER
 );
 
+-- name: triggers
 -- The capture triggers as they were installed: what ALTER TABLE ... RENAME has made of them since says what
 -- is called how now.
 CREATE TABLE _sync_hub_trigger (
@@ -40,6 +43,7 @@ CREATE TABLE _sync_hub_trigger (
     sql TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- name: marks
 -- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
 CREATE TABLE _sync_hub_mark (
     seq INTEGER PRIMARY KEY,

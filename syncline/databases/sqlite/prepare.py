@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from importlib.resources import files
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
+from syncline.databases.base.text import statements
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Tracked
@@ -59,16 +60,9 @@ def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> Non
     if _columns_of(connection, "_sync_hub"):
         identity(connection)  # refuses another layout
         return
-    for statement in [*_statements("metadata.sql"), *DIALECT.create()]:
+    for statement in [*statements("syncline.databases.sqlite", "metadata.sql").values(), *DIALECT.create()]:
         run(statement)
     run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
-
-
-def _statements(file: str) -> Iterable[str]:
-    """The statements of a .sql file without their comments."""
-    text = files("syncline.databases.sqlite").joinpath(file).read_text("utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return [part.strip().rstrip(";") for part in "\n".join(lines).split(";\n") if part.strip()]
 
 
 def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
@@ -84,20 +78,17 @@ def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Sch
 def known_again(connection: sqlite3.Connection, before: Schema | None) -> Renamed:
     """Tables and columns of the former schema by their present names, as far as the triggers tell."""
     tables, columns = {}, {}
-    installed = dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
+    installed, present = _recorded(connection), triggers_of(connection)
     for table in before.tables if before else ():
-        present = connection.execute(
-            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ?",
-            (len(capture.prefix(table.number)), capture.prefix(table.number)),
-        ).fetchall()
-        on = {name: place for name, place, _ in present if name in installed}
-        if len(set(on.values())) != 1:
+        ours = [one for one in present if capture.number_in(one.name) == table.number]
+        on = {one.table for one in ours if one.name in installed}
+        if len(on) != 1:
             continue
-        tables["", next(iter(on.values()))] = table.number
+        tables["", on.pop()] = table.number
         names: dict[str, str] = {}
-        for name, _, sql in present:
-            former = installed.get(name, sql)
-            names |= (renamed_columns(former, sql) or {}) if former != sql else {}
+        for one in ours:
+            former = installed.get(one.name, one.sql)
+            names |= (renamed_columns(former, one.sql) or {}) if former != one.sql else {}
         columns[table.number] = {names.get(c.name, c.name): c.number for c in table.columns}
     return Renamed(tables, columns)
 
@@ -105,7 +96,7 @@ def known_again(connection: sqlite3.Connection, before: Schema | None) -> Rename
 def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
-    installed = dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
+    installed = _recorded(connection)
     for tracked in layout.tracked.values():
         wanted, have = capture.triggers(tracked), own_triggers(connection, tracked.n)
         before = {name: sql for name, sql in installed.items() if capture.number_in(name) == tracked.n}
@@ -113,7 +104,8 @@ def _install(
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
                 _record(connection, tracked.n, wanted)
             continue
-        if not before.keys() <= _on(connection, tracked.facts.name):
+        on = {one.name for one in triggers_of(connection) if one.table.lower() == tracked.facts.name.lower()}
+        if not before.keys() <= on:
             run(capture.touch_everything(tracked))
             done.notes.append(
                 f"The capture of {tracked.table.name} was missing: all its rows are sent anew. Rows deleted"
@@ -127,12 +119,9 @@ def _install(
         done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {tracked.table.name}.")
 
 
-def _on(connection: sqlite3.Connection, table: str) -> set[str]:
-    """The names of the triggers of one table."""
-    rows = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE", (table,)
-    )
-    return {name for (name,) in rows}
+def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
+    """Name and SQL of the capture triggers as they were installed."""
+    return dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
 
 
 def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str]) -> None:
@@ -143,12 +132,11 @@ def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str])
 
 
 def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
-    rows = connection.execute("SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    left = {name: table for name, table in rows if capture.number_in(name) not in (None, *layout.tracked)}
+    gone = (None, *layout.tracked)
+    left = {t.name: t.table for t in triggers_of(connection) if capture.number_in(t.name) not in gone}
     for name in left:
         run(f"DROP TRIGGER {name}")
-    known = [name for (name,) in connection.execute("SELECT name FROM _sync_hub_trigger")]
-    for number in dict.fromkeys(map(capture.number_in, known)):
+    for number in {capture.number_in(name) for name in _recorded(connection)}:
         if number is not None and number not in layout.tracked:
             _record(connection, number, {})
     for table in dict.fromkeys(left.values()):
@@ -176,21 +164,33 @@ def renew_order(connection: sqlite3.Connection, tracked: Tracked) -> None:
         connection.execute(sql)
 
 
+class Trigger(NamedTuple):
+    """A trigger of the file, ours or the user's; the newest has the highest number."""
+
+    number: int
+    name: str
+    table: str
+    sql: str
+
+
+def triggers_of(connection: sqlite3.Connection) -> list[Trigger]:
+    """Every trigger there is."""
+    rows = connection.execute("SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return [Trigger(*row) for row in rows]
+
+
 def own_triggers(connection: sqlite3.Connection, n: int) -> dict[str, str]:
     """Syncline's triggers of table `n`: name and SQL."""
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return {name: sql for name, sql in rows if name.startswith(capture.prefix(n))}
+    return {one.name: one.sql for one in triggers_of(connection) if capture.number_in(one.name) == n}
 
 
 def outrun(connection: sqlite3.Connection, tracked: Tracked) -> bool:
     """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
     if not tracked.facts.triggers:
         return False
-    rows = connection.execute("SELECT rowid, name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    users = {name for name, _ in tracked.facts.triggers}
-    newest = max(rowid for rowid, name in rows if name in users)
-    ours = [rowid for rowid, name in rows if name.startswith(capture.prefix(tracked.n))]
-    return bool(ours) and newest > min(ours)
+    found, users = triggers_of(connection), {name for name, _ in tracked.facts.triggers}
+    newest = max(one.number for one in found if one.name in users)
+    return any(one.number < newest for one in found if capture.number_in(one.name) == tracked.n)
 
 
 def load_layout(connection: sqlite3.Connection) -> Layout:

@@ -27,10 +27,6 @@ class RowWriter(RowReader):
         super().__init__(connection, layout)
         self._staged: list[Staged] = []
 
-    def close(self) -> None:
-        """Drop the temporary tables; to be called before the commit."""
-        self.unstage()
-
     def unstage(self) -> None:
         for staged in self._staged:
             stage.drop(self.connection, staged)
