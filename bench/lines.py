@@ -20,7 +20,7 @@ PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata"
     " prepare reflect reflection remove sameness shape signature strays wider",
     "log": "former log position prune retention",
-    "rows": "apply bounds codec isolation copying given order parents part read rows scan spelling stage"
+    "rows": "apply bounds codec copying given isolation order parents read rows scan screen spelling stage"
     " statements types write",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",

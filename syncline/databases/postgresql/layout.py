@@ -8,7 +8,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from syncline.databases.postgresql.spelling import Certain, test_of
+from syncline.databases.base.screen import StagedColumn
+from syncline.databases.postgresql.spelling import test_of
 from syncline.databases.postgresql.sql import qualified, quote
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of
 from syncline.model.masks import mask_columns, words_for
@@ -94,9 +95,16 @@ class Shape:
     def log_keys(self) -> list[str]:
         return [f"k{number}" for number in range(self.arity)]
 
-    def certain(self, column: int) -> Certain | None:
-        """Tells whether values of a value column are certainly stored as they were sent."""
-        return test_of(*self.facts.types.get(self.table.values[column].name, ("", -1)))
+    def staged_columns(self, columns: Iterable[int]) -> list[StagedColumn]:
+        """The columns of a stage: the key's, then those of these numbers."""
+        values = self.table.values
+        keys = zip(self.table.keys, self.keys, strict=True)
+        found = [StagedColumn(column.name, codec, True, self.length(column.name)) for column, codec in keys]
+        for number in columns:
+            name = values[number].name
+            certain = test_of(*self.facts.types.get(name, ("", -1)))
+            found.append(StagedColumn(name, self.values[number], False, self.length(name), certain))
+        return found
 
     def length(self, column: str) -> int | None:
         """How many characters a column holds, if it is a varchar(n): spaces beyond are cut off unsaid."""

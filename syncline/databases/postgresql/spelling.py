@@ -8,11 +8,13 @@ nothing needs to be read. What is not certain is compared, so this may only ever
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from syncline.databases.base.codec import UUID
+from syncline.databases.base.screen import Certain
 from syncline.databases.postgresql.types import HEADER, scale_of
+from syncline.model.values import Value
 
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{0,5}[1-9])?"
@@ -43,10 +45,6 @@ SPELLED = frozenset(
 that do not exist."""
 
 
-Certain = Callable[[Sequence[object]], bool]
-"""Whether all values (or NULLs) of a column are certainly given back as they are."""
-
-
 def test_of(name: str, modifier: int) -> Certain | None:
     """The test for a column of this base type and modifier (`pg_attribute.atttypmod`, -1: none); None if
     there is none."""
@@ -58,7 +56,7 @@ def test_of(name: str, modifier: int) -> Certain | None:
     return _matching(_SPELLINGS[name]) if modifier == -1 and name in _SPELLINGS else None
 
 
-def _are_floats(values: Sequence[object]) -> bool:
+def _are_floats(values: Sequence[Value]) -> bool:
     return set(map(type, values)) <= {float, type(None)}
 
 
@@ -66,7 +64,7 @@ def _are_floats(values: Sequence[object]) -> bool:
 def _matching(pattern: str) -> Certain:
     matches = re.compile(rf"(?:{pattern}\n)*", re.ASCII).fullmatch
 
-    def test(values: Sequence[object]) -> bool:
+    def test(values: Sequence[Value]) -> bool:
         texts = [value for value in values if value is not None] if None in values else values
         return matches("\n".join([*texts, ""])) is not None  # type: ignore[list-item]
 

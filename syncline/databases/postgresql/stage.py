@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from syncline.databases.base.screen import Screen
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
 from syncline.databases.postgresql.layout import Shape
@@ -60,6 +61,8 @@ class Loaded:
     """The bases and the replica that rivals were asked for."""
     unlooked: bool = False
     """Whether nobody has looked if the rows, which are to be inserted, exist."""
+    keyless: set[int] = field(default_factory=set)
+    """Refused rows whose key cannot be."""
     respelled: set[int] = field(default_factory=set)
     """Rows with an integer in a float column: stored as a float, so not as it was sent."""
     certain: bool = True
@@ -109,7 +112,7 @@ def ready(shape: Shape, stage: Stage) -> Loaded:
     """All of `load` that needs no database."""
     codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]
     loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {})
-    columns = _columns(loaded)
+    columns = _screen(loaded).columns
     if len(stage.rows) <= SMALL:
         loaded.texts = _rows_of_text(stage, columns)
     else:
@@ -134,7 +137,7 @@ def place(session: Session, loaded: Loaded) -> None:
     if loaded.texts is not None or loaded.table:
         return
     if not loaded.copied:
-        loaded.copied = numbered(loaded.stage, cells_of(loaded.codecs, _columns(loaded)))
+        loaded.copied = numbered(loaded.stage, cells_of(loaded.codecs, _screen(loaded).columns))
     _copy(session, loaded)
     loaded.copied, loaded.straight = b"", None
 
@@ -145,9 +148,8 @@ def load(session: Session, loaded: Loaded) -> None:
     if loaded.straight is not None:
         return
     place(session, loaded)
-    keyless = {row for row in loaded.refused if not _has_key(loaded, row)}
-    if keyless:
-        _take_out(session, loaded, keyless)
+    if loaded.keyless:
+        _take_out(session, loaded, loaded.keyless)
     if any(codec.asks_server for codec in loaded.shape.keys):
         _refuse_foreign_keys(session, loaded)
 
@@ -194,62 +196,16 @@ def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
         session.count(f"DELETE FROM {loaded.table} WHERE n = ANY ($1::int[])", sorted(gone))
 
 
-def _columns(loaded: Loaded) -> list[Sequence[Value]]:
-    """The rows by columns, without what cannot be loaded; the rows it was in are refused."""
-    arity = loaded.shape.arity
-    columns: list[Sequence[Value]] = list(zip(*loaded.stage.rows, strict=True))
-    read = {i - arity for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
-    for index, codec in enumerate(loaded.codecs if columns else ()):
-        values, fits = columns[index], _fits(loaded, index, columns[index])
-        if not codec.flawless(values, key=index < arity) or (index < arity and not fits):
-            columns[index] = values = _refuse(loaded, index, values)
-        if codec.is_float and int in set(map(type, values)):
-            loaded.respelled |= {row for row, value in enumerate(values) if type(value) is int}
-        if index >= arity:
-            is_certain = fits and (not codec.spelled or _is_certain(loaded, index - arity, values))
-            loaded.certain = loaded.certain and is_certain
-            if is_certain and codec.central in SPELLED:
-                read.add(index - arity)
-    loaded.read = frozenset(read)
-    return columns
-
-
-def _fits(loaded: Loaded, index: int, values: Sequence[Value]) -> bool:
-    """Whether no text is longer than its column, which may cut off spaces."""
-    length = loaded.shape.length(sql.column_name(loaded.shape, loaded.stage, index))
-    return length is None or all(len(value) <= length for value in values if isinstance(value, str))
-
-
-def _is_certain(loaded: Loaded, position: int, values: Sequence[Value]) -> bool:
-    test = loaded.shape.certain(loaded.stage.columns[position])
-    return test(values) if test is not None else set(map(type, values)) == {type(None)}
-
-
-def _refuse(loaded: Loaded, index: int, values: Sequence[Value]) -> list[Value]:
-    """Refuse the rows with a faulty value in this column; the column without those values."""
-    name = sql.column_name(loaded.shape, loaded.stage, index)
-    good: list[Value] = []
-    for row, value in enumerate(values):
-        fault = _fault(loaded, index, value)
-        good.append(value if fault is None else None)
-        if fault is not None:
-            detail = f"column {name}: {fault}"
-            loaded.refused.setdefault(row, Refusal(loaded.stage, row, codes.INVALID, detail))
-    return good
-
-
-def _fault(loaded: Loaded, index: int, value: Value) -> str | None:
-    is_key = index < loaded.shape.arity
-    if is_key and value is None:
-        return "NULL in a primary key"
-    if is_key and not _fits(loaded, index, [value]):
-        return "the text is longer than the column"
-    return loaded.codecs[index].fault(value, key=is_key)
-
-
-def _has_key(loaded: Loaded, row: int) -> bool:
-    values = loaded.stage.rows[row]
-    return all(_fault(loaded, index, values[index]) is None for index in range(loaded.shape.arity))
+def _screen(loaded: Loaded) -> Screen:
+    """The rows looked through: what is wrong with them, and what is certain."""
+    arity, stage = loaded.shape.arity, loaded.stage
+    screen = Screen.of(stage, loaded.shape.staged_columns(stage.columns))
+    loaded.refused, loaded.keyless, loaded.respelled = screen.refused, screen.keyless, screen.respelled
+    loaded.certain = len(screen.certain) == len(stage.columns)
+    read = {i for i in screen.certain if loaded.codecs[i].central in SPELLED}
+    read |= {i for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
+    loaded.read = frozenset(i - arity for i in read)
+    return screen
 
 
 def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence, Set
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
-from syncline.hub.contract import Stage
 
 _SOURCE = "\0"
 """Stands for the rows `s`; no identifier can hold it."""
@@ -51,13 +50,6 @@ def temporary_table(name: str, types: Sequence[str], arity: int) -> str:
 
 def staged_name(index: int, arity: int) -> str:
     return f"k{index}" if index < arity else f"c{index - arity}"
-
-
-def column_name(shape: Shape, stage: Stage, index: int) -> str:
-    """The name of a staged column, counted from the key's first."""
-    if index < shape.arity:
-        return shape.table.keys[index].name
-    return shape.table.values[stage.columns[index - shape.arity]].name
 
 
 def misspelled(shape: Shape, *, guarded: bool) -> str:
