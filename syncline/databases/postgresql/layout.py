@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from syncline.databases.base.screen import StagedColumn
+from syncline.databases.base.shape import BaseShape
 from syncline.databases.postgresql.spelling import test_of
-from syncline.databases.postgresql.sql import qualified, quote
+from syncline.databases.postgresql.sql import qualified
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of
-from syncline.model.masks import mask_columns, words_for
-from syncline.model.schema import Schema, TableSchema
-from syncline.model.values import mask_of
+from syncline.model.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +34,18 @@ class Facts:
 
 
 @dataclass(eq=False, repr=False)
-class Shape:
-    """One tracked table; `keys` and `values` are codecs, those of value columns by number.
+class Shape(BaseShape):
+    """One tracked table; `keys` and `values` are codecs, those of value columns by number."""
 
-    In statements the table is `t`, a staged row `s` with columns n, hlc, k0..., c0..., a log entry `l`.
-    """
-
-    table: TableSchema
+    facts: Facts = Facts()
     keys: tuple[Codec, ...] = field(init=False)
     values: Mapping[int, Codec] = field(init=False)
-    facts: Facts = Facts()
-    before: tuple[int, ...] = ()
-    """Numbers of the value columns of which the log keeps old values, ascending."""
-    statements: dict[tuple[object, ...], str] = field(default_factory=dict)
-    """Built statements, by what they do and for which columns."""
+
+    OVERRIDING = " OVERRIDING SYSTEM VALUE"
 
     def __post_init__(self) -> None:
         self.keys = tuple(codec_of(column) for column in self.table.keys)
         self.values = {number: codec_of(column) for number, column in self.table.values.items()}
-
-    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
-        """The statement called `name`, built the first time."""
-        text = self.statements.get(name)
-        if text is None:
-            text = self.statements[name] = build()
-        return text
-
-    @property
-    def n(self) -> int:
-        """The table's number, which its log and functions are called by."""
-        return self.table.number
 
     @cached_property
     def name(self) -> str:
@@ -73,27 +54,6 @@ class Shape:
     @property
     def log(self) -> str:
         return f"syncline.log_{self.n}"
-
-    @cached_property
-    def words(self) -> list[str]:
-        """The names of the mask columns in the log."""
-        return mask_columns(words_for(self.table.bits))
-
-    @cached_property
-    def arity(self) -> int:
-        return len(self.keys)
-
-    @cached_property
-    def key_names(self) -> list[str]:
-        return [quote(column.name) for column in self.table.keys]
-
-    @cached_property
-    def value_names(self) -> Mapping[int, str]:
-        return {number: quote(column.name) for number, column in self.table.values.items()}
-
-    @cached_property
-    def log_keys(self) -> list[str]:
-        return [f"k{number}" for number in range(self.arity)]
 
     def staged_columns(self, columns: Iterable[int]) -> list[StagedColumn]:
         """The columns of a stage: the key's, then those of these numbers."""
@@ -111,14 +71,6 @@ class Shape:
         name, modifier = self.facts.types.get(column, ("", -1))
         return modifier - HEADER if name == "varchar" and modifier >= HEADER else None
 
-    @cached_property
-    def computed_mask(self) -> int:
-        return mask_of(number for number, column in self.table.values.items() if column.computed)
-
-    @cached_property
-    def before_mask(self) -> int:
-        return mask_of(self.before)
-
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was: JSON of texts, from which the types are read again."""
         pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)
@@ -133,14 +85,15 @@ class Shape:
         return [self.values[n].read(f"t.{self.value_names[n]}") for n in columns]
 
     def staged_keys(self) -> list[str]:
-        """The staged key in central types."""
         return [codec.write(f"s.k{number}") for number, codec in enumerate(self.keys)]
 
+    def staged_values(self, columns: Sequence[int]) -> list[str]:
+        return [self.values[number].write(f"s.c{position}") for position, number in enumerate(columns)]
+
     def matches(self, alias: str = "t") -> str:
-        """The condition that a staged row and the table's row (or a log entry) have one key."""
         names = self.key_names if alias == "t" else self.log_keys
         pairs = zip(names, self.staged_keys(), strict=True)
-        conditions = [f"{alias}.{name} = {staged}" for name, staged in pairs]
+        conditions = [f"{alias}.{name} = {key}" for name, key in pairs]
         for number, (name, codec) in enumerate(zip(names, self.keys, strict=True)):
             conditions.append(codec.identical(f"{alias}.{name}", f"s.k{number}"))
         return " AND ".join(filter(None, conditions))
@@ -157,7 +110,7 @@ class Layout:
     ) -> None:
         self.schema = schema
         self.shapes = {
-            table.number: Shape(table, facts.get(table.number, Facts()), before.get(table.number, ()))
+            table.number: Shape(table, before.get(table.number, ()), facts.get(table.number, Facts()))
             for table in schema.tables
         }
         self.by_number = [self.shapes[number] for number in sorted(self.shapes)]

@@ -1,24 +1,22 @@
-"""The statements over staged rows, built once per table and column set.
-
-A staged row is `s` with columns n (its number), hlc, k0... (key) and c0... (the staged columns, in their
-order). Where it comes from is put in by `over`; `$1` is always the source's own parameter.
-"""
+"""The statements over staged rows in PostgreSQL's own words. `$1` is always the parameter of their source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+from syncline.databases.base import statements as base
+from syncline.databases.base.statements import SOURCE
+from syncline.databases.base.statements import insert as insert
+from syncline.databases.base.statements import left as left
+from syncline.databases.base.statements import orphans as orphans
+from syncline.databases.base.statements import over as over
+from syncline.databases.base.statements import point as point
+from syncline.databases.base.statements import present as present
+from syncline.databases.base.statements import release as release
+from syncline.databases.base.statements import update as update
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
-
-_SOURCE = "\0"
-"""Stands for the rows `s`; no identifier can hold it."""
-
-
-def over(template: str, source: str) -> str:
-    """The statement over one source of rows."""
-    return template.replace(_SOURCE, source)
 
 
 def json_source(codecs: Sequence[Codec], arity: int) -> str:
@@ -60,7 +58,7 @@ def misspelled(shape: Shape, *, guarded: bool) -> str:
     if guarded:
         castable = [f"syncline.castable({key}, {literal(codec.write('$1::text'))})" for key, codec in asked]
         condition = f"CASE WHEN {' AND '.join(castable)} THEN {condition} ELSE true END"
-    return f"SELECT s.n FROM {_SOURCE} WHERE {condition}"
+    return f"SELECT s.n FROM {SOURCE} WHERE {condition}"
 
 
 def numbered(shape: Shape, number: int) -> str:
@@ -69,7 +67,7 @@ def numbered(shape: Shape, number: int) -> str:
         f"({codec.write(f's.k{position}')}) AS k{position}" if codec.kind == "uuid" else f"s.k{position}"
         for position, codec in enumerate(shape.keys)
     )
-    return f"SELECT {number} AS i, s.n, {keys} FROM {_SOURCE}"
+    return f"SELECT {number} AS i, s.n, {keys} FROM {SOURCE}"
 
 
 def lock(shape: Shape, pieces: Sequence[str], *, deletes: bool) -> str:
@@ -85,15 +83,6 @@ def lock(shape: Shape, pieces: Sequence[str], *, deletes: bool) -> str:
     )
 
 
-def present(shape: Shape) -> str:
-    """The numbers of the rows that exist."""
-    return f"SELECT s.n FROM {_joined(shape)}"
-
-
-def _joined(shape: Shape) -> str:
-    return f"{_SOURCE} JOIN {shape.name} AS t ON {shape.matches()}"
-
-
 def rivals(shape: Shape, *, triggers: bool) -> str:
     """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it. They are read
     before the rows: usually there are none, and the rows need not be looked at. With `triggers`, those count
@@ -103,7 +92,7 @@ def rivals(shape: Shape, *, triggers: bool) -> str:
     return (
         f"WITH l AS MATERIALIZED ({_others(shape, columns, 2, triggers=triggers)})"
         f" SELECT s.n, l.xid::text::int8, l.seq, l.op::text, l.hlc, l.origin{words}"
-        f" FROM l JOIN {_SOURCE} ON {shape.matches('l')} ORDER BY l.seq"
+        f" FROM l JOIN {SOURCE} ON {shape.matches('l')} ORDER BY l.seq"
     )
 
 
@@ -144,44 +133,8 @@ def copy_log(shape: Shape) -> str:
     )
 
 
-def insert(shape: Shape, columns: Sequence[int], postponed: Sequence[int]) -> str:
-    """Insert; the columns at `postponed` positions are set later."""
-    names = [*shape.key_names, *(shape.value_names[i] for i in columns)]
-    values = [*shape.staged_keys(), *_staged(shape, columns)]
-    for position in postponed:
-        values[shape.arity + position] = "NULL"
-    return (
-        f"INSERT INTO {shape.name} ({', '.join(names)}) OVERRIDING SYSTEM VALUE"
-        f" SELECT {', '.join(values)} FROM {_SOURCE}"
-    )
-
-
-def update(shape: Shape, columns: Sequence[int], positions: Sequence[int]) -> str:
-    """Set the staged columns at these positions."""
-    staged = _staged(shape, columns)
-    sets = ", ".join(f"{shape.value_names[columns[position]]} = {staged[position]}" for position in positions)
-    return f"UPDATE {shape.name} AS t SET {sets} FROM {_SOURCE} WHERE {shape.matches()}"
-
-
-def point(shape: Shape, columns: Sequence[int], positions: Sequence[int]) -> str:
-    """Set the postponed columns of inserted rows, where there is anything to set."""
-    given = " OR ".join(f"s.c{position} IS NOT NULL" for position in positions)
-    return f"{update(shape, columns, positions)} AND ({given})"
-
-
-def release(shape: Shape, columns: Sequence[int]) -> str:
-    """Set columns to NULL before the rows are deleted."""
-    sets = ", ".join(f"{shape.value_names[i]} = NULL" for i in columns)
-    return f"UPDATE {shape.name} AS t SET {sets} FROM {_SOURCE} WHERE {shape.matches()}"
-
-
 def delete(shape: Shape) -> str:
-    return f"DELETE FROM {shape.name} AS t USING {_SOURCE} WHERE {shape.matches()}"
-
-
-def left(shape: Shape) -> str:
-    """How many of the rows exist."""
-    return f"SELECT count(*) FROM {_joined(shape)}"
+    return f"DELETE FROM {shape.name} AS t USING {SOURCE} WHERE {shape.matches()}"
 
 
 def log(shape: Shape, *, old: bool, listed: bool) -> str:
@@ -196,10 +149,10 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
         masks = [f"e.m{i}" for i in range(words)]
         values = ['$2::"char"', "$3", *masks, "e.hlc", *keys]
         entry = ", ".join(["n", *(f"m{i}" for i in range(words)), "hlc", "ordinal"])
-        source = f"{_SOURCE} JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
+        source = f"{SOURCE} JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
     else:
         values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
-        source = _SOURCE
+        source = SOURCE
     if old:
         columns = [*columns, "old"]
         values.append(f"CASE WHEN t.{shape.key_names[0]} IS NOT NULL THEN {shape.old_values('t')} END")
@@ -211,24 +164,10 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
 def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
     """The numbers of rows that are gone, or hold something else than what was staged. The columns at the
     positions in `read` are staged in their central type."""
-    conditions = [f"t.{shape.key_names[0]} IS NULL"]
+    tests = []
     for position, number in enumerate(columns):
         codec, name = shape.values[number], shape.value_names[number]
         collation = ' COLLATE "C"' if codec.is_text else ""
         staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
-        conditions.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
-    return (
-        f"SELECT s.n FROM {_SOURCE} LEFT JOIN {shape.name} AS t ON {shape.matches()}"
-        f" WHERE {' OR '.join(conditions)}"
-    )
-
-
-def orphans(pairs: Sequence[tuple[str, str]], parent: str) -> str:
-    """The numbers of rows whose parent is not there. `pairs`: (staged expression, parent column)."""
-    given = " AND ".join(f"{staged} IS NOT NULL" for staged, _ in pairs)
-    same = " AND ".join(f"p.{column} = {staged}" for staged, column in pairs)
-    return f"SELECT s.n FROM {_SOURCE} WHERE {given} AND NOT EXISTS (SELECT FROM {parent} AS p WHERE {same})"
-
-
-def _staged(shape: Shape, columns: Sequence[int]) -> list[str]:
-    return [shape.values[number].write(f"s.c{position}") for position, number in enumerate(columns)]
+        tests.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
+    return base.differing(shape, tests)

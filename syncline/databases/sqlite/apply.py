@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syncline.databases.base import statements
 from syncline.databases.base.isolation import Failures, Part, isolated, tried_again
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
@@ -64,7 +65,7 @@ class Application:
         self._writer, self._connection = writer, writer.connection
         reaches = writer.layout.reaches_itself
         self._works = [
-            Work(staged, _statement(staged), reaches(staged.tracked, actions=staged.stage.form != "insert"))
+            Work(staged, _statement(staged), reaches(staged.shape, actions=staged.stage.form != "insert"))
             for staged in stages
         ]
 
@@ -116,11 +117,11 @@ class Application:
         work = self._works[part.index]
         assert work.statement is not None, "asked before"
         if not work.careful:
-            self._suppress(work.staged.tracked.n)
-        written = self._connection.execute(work.statement, (part.rows[0], part.rows[-1])).rowcount
+            self._suppress(work.staged.shape.n)
+        written = self._connection.execute(*part.loaded.over(work.statement, part.rows)).rowcount
         if not work.careful:
             self._suppress(None)
-        if work.staged.tracked.facts.triggers and not self._is_complete(part, written):
+        if work.staged.shape.facts.triggers and not self._is_complete(part, written):
             return codes.TRIGGER, "a trigger in the central database left the row out without an error"
         return None
 
@@ -133,13 +134,8 @@ class Application:
         turn."""
         if part.form != "delete":
             return written == len(part.rows)
-        staged = part.loaded
-        ((left,),) = self._connection.execute(
-            f"SELECT count(*) FROM {staged.table} AS s CROSS JOIN {staged.tracked.name} AS t"
-            f" WHERE s.n BETWEEN ? AND ? AND {staged.tracked.join('t', 's')}",
-            (part.rows[0], part.rows[-1]),
-        )
-        return bool(left == 0)
+        over = part.loaded.over(statements.left(part.loaded.shape), part.rows)
+        return bool(self._connection.execute(*over).fetchone()[0] == 0)
 
     def _swap(self, failures: Failures[Staged, Failure]) -> bool:
         """Put placeholders into the unique columns of updates that clash; whether there was anything to do.
@@ -152,7 +148,7 @@ class Application:
             rows = [p.rows[0] for p, (code, _) in failures if p.index == index and code == codes.UNIQUE]
             columns = _unique_columns(work) if work.staged.stage.form == "update" and len(rows) > 1 else []
             if columns:
-                self._suppress(work.staged.tracked.n)
+                self._suppress(work.staged.shape.n)
                 for row in rows:
                     swapped = self._place(work, columns, row) or swapped
                 self._suppress(None)
@@ -160,15 +156,11 @@ class Application:
 
     def _place(self, work: Work, columns: Sequence[str], row: int) -> bool:
         """Put placeholders into a row, unless a rule of the table forbids them: it stays refused then."""
-        tracked = work.staged.tracked
-        sets = commas(f"{quote(name)} = {_placeholder(work, name)}" for name in columns)
+        shape = work.staged.shape
+        sets = [f"{quote(name)} = {_placeholder(work, name)}" for name in columns]
         self._connection.execute("SAVEPOINT _sync_swap")
         try:
-            self._connection.execute(
-                f"UPDATE OR ABORT {tracked.name} AS t SET {sets} FROM {work.staged.table} AS s"
-                f" WHERE {tracked.join('t', 's')} AND s.n = ?",
-                (row,),
-            )
+            self._connection.execute(*work.staged.over(statements.assign(shape, sets), [row]))
             return True
         except sqlite3.IntegrityError:
             self._connection.execute("ROLLBACK TO _sync_swap")
@@ -178,45 +170,26 @@ class Application:
 
 
 def _statement(staged: Staged) -> str | None:
-    """The statement that writes the staged rows from one number to another; None if there is none.
-
-    OR ABORT overrules a conflict clause of the table's own: REPLACE or IGNORE there would lose rows.
-    """
-    tracked, columns = staged.tracked, staged.stage.columns
-    between = "s.n BETWEEN ? AND ?"
+    """The statement that writes the staged rows; None if there is none."""
+    shape, columns = staged.shape, staged.stage.columns
     if staged.stage.form == "insert":
-        names = [*tracked.table.key, *(tracked.table.values[number].name for number in columns)]
-        values = [f"s.k{i}" for i in range(tracked.arity)] + [f"s.c{i}" for i in range(len(columns))]
-        return (
-            f"INSERT OR ABORT INTO {tracked.name} ({commas(map(quote, names))})"
-            f" SELECT {commas(values)} FROM {staged.table} AS s WHERE {between} ORDER BY s.n"
-        )
+        return statements.insert(shape, columns)
     if staged.stage.form == "update":
-        sets = [f"{quote(tracked.table.values[c].name)} = s.c{i}" for i, c in enumerate(columns)]
-        if not sets:
-            return None
-        return (
-            f"UPDATE OR ABORT {tracked.name} AS t SET {commas(sets)} FROM {staged.table} AS s"
-            f" WHERE {tracked.join('t', 's')} AND {between}"
-        )
-    keys = commas(tracked.key_of("t"))
-    return (
-        f"DELETE FROM {tracked.name} WHERE ({commas(map(quote, tracked.table.key))}) IN (SELECT {keys}"
-        f" FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
-        f" WHERE {between} AND {tracked.join('t', 's')})"
-    )
+        return statements.update(shape, columns, range(len(columns))) if columns else None
+    keys = f"SELECT {commas(shape.key_of('t'))} FROM {statements.joined(shape)}"
+    return f"DELETE FROM {shape.name} WHERE ({commas(shape.key_names)}) IN ({keys})"
 
 
 def _unique_columns(work: Work) -> list[str]:
     """The columns this stage writes that are part of a unique index."""
-    tracked = work.staged.tracked
-    indexed = {name for unique in tracked.facts.uniques for name, _ in unique.columns}
-    written = [tracked.table.values[index].name for index in work.staged.stage.columns]
+    shape = work.staged.shape
+    indexed = {name for unique in shape.facts.uniques for name, _ in unique.columns}
+    written = [shape.table.values[index].name for index in work.staged.stage.columns]
     return [name for name in written if name in indexed]
 
 
 def _placeholder(work: Work, name: str) -> str:
-    column = work.staged.tracked.facts.column(name)
+    column = work.staged.shape.facts.column(name)
     if not column.notnull:
         return "NULL"
     return "hex(randomblob(16))" if column.affinity in ("TEXT", "") else "random()"
@@ -227,16 +200,16 @@ def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
     staged = work.staged
     if not work.careful or work.staged.stage.form != "update":
         return
-    tracked = staged.tracked
+    shape = staged.shape
     tests = [
-        tracked.differs(tracked.table.values[c].name, tracked.values_of("t", [c])[0], f"s.c{i}")
+        shape.differs(shape.table.values[c].name, shape.values_of("t", [c])[0], f"s.c{i}")
         for i, c in enumerate(staged.stage.columns)
     ]
     stage.keep(
         connection,
         f"{staged.table}_changed",
-        f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
-        f" WHERE {tracked.join('t', 's')} AND ({' OR '.join(tests) or '0'})",
+        f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {shape.name} AS t"
+        f" WHERE {shape.matches()} AND ({' OR '.join(tests) or '0'})",
     )
 
 
@@ -248,12 +221,12 @@ def _clean(connection: sqlite3.Connection, work: Work) -> None:
     if not work.careful:
         return
     staged = work.staged
-    tracked = staged.tracked
+    shape = staged.shape
     later = f"_sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-    same = f"l.seq > {work.mark} AND l.tbl = {tracked.n} AND {tracked.logged('s')}"
+    same = f"l.seq > {work.mark} AND l.tbl = {shape.n} AND {shape.matches('l')}"
     stage.index(connection, staged)
     if work.staged.stage.form == "delete":
-        gone = f"NOT EXISTS (SELECT 1 FROM {tracked.name} AS t WHERE {tracked.join('t', 's')})"
+        gone = f"NOT EXISTS (SELECT 1 FROM {shape.name} AS t WHERE {shape.matches()})"
         own = f"SELECT l.seq FROM {later} WHERE {same} AND {gone}"
     elif work.staged.stage.form == "insert":
         own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'I' GROUP BY s.n"

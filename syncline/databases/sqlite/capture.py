@@ -1,4 +1,4 @@
-"""Step 1 in the centre: triggers that log what any program writes straight into a tracked table.
+"""Step 1 in the centre: triggers that log what any program writes straight into a shape table.
 
 Plain SQL with built-in functions, so that it works from every program. They log with origin `hub` and an HLC
 above every HLC known. What the hub itself writes for a push is logged by `apply`; for that one table
@@ -14,30 +14,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from syncline.databases.sqlite.layout import Tracked
+from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.sql import WALL
-from syncline.model.masks import WORD_BITS, mask_columns, split_mask
+from syncline.model.masks import WORD_BITS, split_mask
 from syncline.model.values import EVERYTHING
 from syncline.sqlitekit.indexes import Term, moved, same, shifted, taken
-from syncline.sqlitekit.sql import chained, commas, literal, numbered, quote
+from syncline.sqlitekit.sql import chained, commas, literal, quote
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
 TICK = f"UPDATE _sync_hub SET clock = max(clock + 1, {WALL} << 16);"
 
 
-def triggers(tracked: Tracked) -> dict[str, str]:
+def triggers(shape: Shape) -> dict[str, str]:
     """Name and SQL of every trigger that the table needs."""
     made = {
-        "insert": _insert(tracked),
-        "delete": _delete(tracked),
-        "rekey": _rekey(tracked),
-        "before_insert": _before_insert(tracked),
-        "before_update": _before_update(tracked),
+        "insert": _insert(shape),
+        "delete": _delete(shape),
+        "rekey": _rekey(shape),
+        "before_insert": _before_insert(shape),
+        "before_update": _before_update(shape),
     }
-    if tracked.table.values:
-        made["update"] = _update(tracked)
-    return {trigger_name(tracked.n, kind): sql for kind, sql in made.items()}
+    if shape.table.values:
+        made["update"] = _update(shape)
+    return {trigger_name(shape.n, kind): sql for kind, sql in made.items()}
 
 
 def trigger_name(n: int, kind: str) -> str:
@@ -55,17 +55,17 @@ def number_in(name: str) -> int | None:
     return None if found is None else int(found.group(1))
 
 
-def _trigger(tracked: Tracked, kind: str, when: str, condition: str, body: Iterable[str]) -> str:
-    capturing = f"(SELECT suppressed FROM _sync_hub) IS NOT {tracked.n}"
+def _trigger(shape: Shape, kind: str, when: str, condition: str, body: Iterable[str]) -> str:
+    capturing = f"(SELECT suppressed FROM _sync_hub) IS NOT {shape.n}"
     lines = "\n".join(f"  {statement}" for statement in body)
     return (
-        f"CREATE TRIGGER {trigger_name(tracked.n, kind)} {when} ON {tracked.name}\n"
+        f"CREATE TRIGGER {trigger_name(shape.n, kind)} {when} ON {shape.name}\n"
         f"WHEN {capturing} AND {condition}\nBEGIN\n{lines}\nEND"
     )
 
 
 def _log(
-    tracked: Tracked,
+    shape: Shape,
     op: str,
     row: str,
     masks: Sequence[str],
@@ -75,105 +75,105 @@ def _log(
     where: str = "1",
 ) -> str:
     columns = ["tbl", "op", "hlc", "origin", "old"]
-    columns += numbered("k", tracked.arity) + mask_columns(tracked.words)
-    chosen = [str(tracked.n), literal(op), "_sync_hub.clock", "'hub'", old, *tracked.key_of(row), *masks]
+    columns += shape.log_keys + shape.words
+    chosen = [str(shape.n), literal(op), "_sync_hub.clock", "'hub'", old, *shape.key_of(row), *masks]
     return (
         f"INSERT INTO _sync_hub_log ({commas(columns)}) SELECT {commas(chosen)} FROM {source} WHERE {where};"
     )
 
 
-def touch_everything(tracked: Tracked) -> str:
+def touch_everything(shape: Shape) -> str:
     """A statement: every row of the table may have changed in every column."""
-    source = f"_sync_hub, {tracked.name} AS t"
-    entry = _log(tracked, "U", "t", _whole(tracked), source=source, where=_has_key(tracked, "t"))
+    source = f"_sync_hub, {shape.name} AS t"
+    entry = _log(shape, "U", "t", _whole(shape), source=source, where=_has_key(shape, "t"))
     return entry.rstrip(";")
 
 
-def _whole(tracked: Tracked) -> list[str]:
-    return [str(word) for word in split_mask(EVERYTHING, tracked.words)]
+def _whole(shape: Shape) -> list[str]:
+    return [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
 
 
-def _has_key(tracked: Tracked, row: str) -> str:
+def _has_key(shape: Shape, row: str) -> str:
     """A row whose key is NULL (SQLite allows it in some tables) has no identity and takes no part."""
-    nullable = [column for column in tracked.table.keys if column.nullable]
+    nullable = [column for column in shape.table.keys if column.nullable]
     return " AND ".join(f"{row}.{quote(column.name)} IS NOT NULL" for column in nullable) or "1"
 
 
-def _key_differs(tracked: Tracked) -> str:
-    pairs = zip(tracked.table.key, tracked.key_of("OLD"), tracked.key_of("NEW"), strict=True)
-    return "(" + " OR ".join(tracked.differs(name, old, new) for name, old, new in pairs) + ")"
+def _key_differs(shape: Shape) -> str:
+    pairs = zip(shape.table.key, shape.key_of("OLD"), shape.key_of("NEW"), strict=True)
+    return "(" + " OR ".join(shape.differs(name, old, new) for name, old, new in pairs) + ")"
 
 
-def _insert(tracked: Tracked) -> str:
-    body = [TICK, _log(tracked, "I", "NEW", _whole(tracked))]
-    return _trigger(tracked, "insert", "AFTER INSERT", _has_key(tracked, "NEW"), body)
+def _insert(shape: Shape) -> str:
+    body = [TICK, _log(shape, "I", "NEW", _whole(shape))]
+    return _trigger(shape, "insert", "AFTER INSERT", _has_key(shape, "NEW"), body)
 
 
-def _delete(tracked: Tracked) -> str:
-    body = [TICK, _log(tracked, "D", "OLD", _whole(tracked), old=tracked.old_values("OLD"))]
-    return _trigger(tracked, "delete", "AFTER DELETE", _has_key(tracked, "OLD"), body)
+def _delete(shape: Shape) -> str:
+    body = [TICK, _log(shape, "D", "OLD", _whole(shape), old=shape.old_values("OLD"))]
+    return _trigger(shape, "delete", "AFTER DELETE", _has_key(shape, "OLD"), body)
 
 
-def _update(tracked: Tracked) -> str:
+def _update(shape: Shape) -> str:
     """Without `UPDATE OF`, which `SET rowid =` and other ways to name a column escape."""
     tests = {
-        number: tracked.differs(column.name, f"OLD.{quote(column.name)}", f"NEW.{quote(column.name)}")
-        for number, column in tracked.table.values.items()
+        number: shape.differs(column.name, f"OLD.{quote(column.name)}", f"NEW.{quote(column.name)}")
+        for number, column in shape.table.values.items()
     }
     masks = []
-    for word in range(tracked.words):
+    for word in range(len(shape.words)):
         first = word * WORD_BITS
         bits = {n - first: test for n, test in tests.items() if first <= n < first + WORD_BITS}
         masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in bits.items()) or "0")
     any_value = chained("OR", list(tests.values()))
-    changed = f"({any_value}) AND NOT {_key_differs(tracked)} AND {_has_key(tracked, 'NEW')}"
-    concerned = chained("OR", [tests[number] for number in tracked.before])
-    old = f"CASE WHEN {concerned} THEN {tracked.old_values('OLD')} END" if concerned else "NULL"
-    body = [TICK, _log(tracked, "U", "NEW", masks, old=old)]
-    return _trigger(tracked, "update", "AFTER UPDATE", changed, body)
+    changed = f"({any_value}) AND NOT {_key_differs(shape)} AND {_has_key(shape, 'NEW')}"
+    concerned = chained("OR", [tests[number] for number in shape.before])
+    old = f"CASE WHEN {concerned} THEN {shape.old_values('OLD')} END" if concerned else "NULL"
+    body = [TICK, _log(shape, "U", "NEW", masks, old=old)]
+    return _trigger(shape, "update", "AFTER UPDATE", changed, body)
 
 
-def _rekey(tracked: Tracked) -> str:
+def _rekey(shape: Shape) -> str:
     """A change of key is a delete and an insert."""
-    whole = _whole(tracked)
+    whole = _whole(shape)
     body = [
         TICK,
-        _log(tracked, "D", "OLD", whole, old=tracked.old_values("OLD"), where=_has_key(tracked, "OLD")),
-        _log(tracked, "I", "NEW", whole, where=_has_key(tracked, "NEW")),
+        _log(shape, "D", "OLD", whole, old=shape.old_values("OLD"), where=_has_key(shape, "OLD")),
+        _log(shape, "I", "NEW", whole, where=_has_key(shape, "NEW")),
     ]
-    return _trigger(tracked, "rekey", "AFTER UPDATE", _key_differs(tracked), body)
+    return _trigger(shape, "rekey", "AFTER UPDATE", _key_differs(shape), body)
 
 
-def _before_insert(tracked: Tracked) -> str:
-    targets = [taken for taken, _ in _clashes(tracked)]
-    return _removals(tracked, "before_insert", "BEFORE INSERT", targets)
+def _before_insert(shape: Shape) -> str:
+    targets = [taken for taken, _ in _clashes(shape)]
+    return _removals(shape, "before_insert", "BEFORE INSERT", targets)
 
 
-def _before_update(tracked: Tracked) -> str:
-    pairs = zip(tracked.key_of("t"), tracked.key_of("OLD"), strict=True)
+def _before_update(shape: Shape) -> str:
+    pairs = zip(shape.key_of("t"), shape.key_of("OLD"), strict=True)
     itself = " AND ".join(f"{left} IS {right}" for left, right in pairs)
-    targets = [f"({moves}) AND {taken} AND NOT ({itself})" for taken, moves in _clashes(tracked)]
-    return _removals(tracked, "before_update", "BEFORE UPDATE", targets)
+    targets = [f"({moves}) AND {taken} AND NOT ({itself})" for taken, moves in _clashes(shape)]
+    return _removals(shape, "before_update", "BEFORE UPDATE", targets)
 
 
-def _removals(tracked: Tracked, kind: str, when: str, targets: Sequence[str]) -> str:
+def _removals(shape: Shape, kind: str, when: str, targets: Sequence[str]) -> str:
     """Log M for the rows that match a target: unique values that the new row is about to take."""
-    keyed = _has_key(tracked, "t")
-    found = [f"EXISTS (SELECT 1 FROM {tracked.name} AS t WHERE {target} AND {keyed})" for target in targets]
-    whole, old = _whole(tracked), tracked.old_values("t")
-    source = f"_sync_hub, {tracked.name} AS t"
+    keyed = _has_key(shape, "t")
+    found = [f"EXISTS (SELECT 1 FROM {shape.name} AS t WHERE {target} AND {keyed})" for target in targets]
+    whole, old = _whole(shape), shape.old_values("t")
+    source = f"_sync_hub, {shape.name} AS t"
     body = [TICK]
     body += [
-        _log(tracked, "M", "t", whole, old=old, source=source, where=f"{target} AND {keyed}")
+        _log(shape, "M", "t", whole, old=old, source=source, where=f"{target} AND {keyed}")
         for target in targets
     ]
-    return _trigger(tracked, kind, when, f"({' OR '.join(found)})", body)
+    return _trigger(shape, kind, when, f"({' OR '.join(found)})", body)
 
 
-def _clashes(tracked: Tracked) -> list[tuple[str, str]]:
+def _clashes(shape: Shape) -> list[tuple[str, str]]:
     """For what must not occur twice, the key and every unique index: the conditions that a stored row has
     what the new one takes, and that an update takes something new."""
-    facts = tracked.facts
+    facts = shape.facts
     key = [Term.of_column(name, collation) for name, collation in facts.key]
     columns = [column.name for column in facts.columns]
     others = [unique for unique in facts.uniques if not unique.primary]

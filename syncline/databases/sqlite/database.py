@@ -166,9 +166,9 @@ class SqliteDatabase:
         with self._connections.writing() as connection:
             connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self.catalogue.current(connection)
-            for tracked in layout.tracked.values():
-                if prepare.outrun(connection, tracked):
-                    prepare.renew_order(connection, tracked)
+            for shape in layout.shapes.values():
+                if prepare.outrun(connection, shape):
+                    prepare.renew_order(connection, shape)
             ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
             yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
             rows.unstage()

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from syncline.databases.base.parents import key_of
-from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged, keep
 from syncline.hub.contract import Key, Refusal, codes
@@ -28,9 +28,9 @@ def _ways(layout: Layout, staged: Staged) -> list[Way]:
     """Foreign keys of any table that a delete, or an update of columns that they point at, can break."""
     if staged.stage.form == "insert":
         return []
-    children = layout.children(staged.tracked.facts.name)
+    children = layout.children(staged.shape.facts.name)
     if staged.stage.form == "update":
-        written = {staged.tracked.table.values[index].name.lower() for index in staged.stage.columns}
+        written = {staged.shape.table.values[index].name.lower() for index in staged.stage.columns}
         return [[(child, key)] for child, key in children if written & _targets(key)]
     found: list[Way] = [[step] for step in children]
     waiting = list(found)
@@ -40,7 +40,7 @@ def _ways(layout: Layout, staged: Staged) -> list[Way]:
         if key.on_delete != "CASCADE":
             if len(way) > 1 and key.on_delete in ("NO ACTION", "RESTRICT"):
                 found.append(way)
-        elif child.name not in {staged.tracked.facts.name, *(table.name for table, _ in way[:-1])}:
+        elif child.name not in {staged.shape.facts.name, *(table.name for table, _ in way[:-1])}:
             waiting += [[*way, step] for step in layout.children(child.name)]
     return found
 
@@ -51,7 +51,7 @@ def _targets(key: ForeignKey) -> set[str]:
 
 def _is_staged(staged: Staged, way: Way) -> bool:
     """Whether what the last key points at stands in the staged rows themselves."""
-    return len(way) == 1 and _targets(way[0][1]) <= {name.lower() for name in staged.tracked.table.key}
+    return len(way) == 1 and _targets(way[0][1]) <= {name.lower() for name in staged.shape.table.key}
 
 
 def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
@@ -59,8 +59,8 @@ def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> 
     for number, way in enumerate(_ways(layout, staged)):
         if _is_staged(staged, way):
             continue
-        joins = [f"{staged.table} AS s CROSS JOIN {staged.tracked.name} AS t0"]
-        tests = [staged.tracked.join("t0", "s")]
+        joins = [f"{staged.table} AS s CROSS JOIN {staged.shape.name} AS t0"]
+        tests = [staged.shape.matches("t0")]
         for level, (child, key) in enumerate(way[:-1]):
             joins.append(f"{quote(child.name)} AS t{level + 1}")
             tests += [
@@ -81,10 +81,10 @@ def forget(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> No
 def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that are gone, or changed, or took others along, while somebody still points at what was there."""
     found = []
-    names = {name.lower(): f"k{number}" for number, name in enumerate(staged.tracked.table.key)}
+    names = {name.lower(): f"k{number}" for number, name in enumerate(staged.shape.table.key)}
     for number, way in enumerate(_ways(writer.layout, staged)):
         child, key = way[-1]
-        gone = way[-2][0].name if len(way) > 1 else staged.tracked.facts.name
+        gone = way[-2][0].name if len(way) > 1 else staged.shape.facts.name
         is_staged = _is_staged(staged, way)
         source = staged.table if is_staged else f"{staged.table}_way{number}"
         old = [f"o.{names[c.lower()] if is_staged else quote(c)}" for c in key.parent_columns]
@@ -127,27 +127,27 @@ def _new(known: set[tuple[int, int]], refusals: Iterable[Refusal]) -> list[Refus
 
 def _touched_keys(staged: Staged) -> list[ForeignKey]:
     """The table's own foreign keys that this stage writes."""
-    tracked = staged.tracked
-    keys = list(tracked.table.foreign_keys)
-    if staged.stage.form == "insert" or tracked.facts.triggers:
+    shape = staged.shape
+    keys = list(shape.table.foreign_keys)
+    if staged.stage.form == "insert" or shape.facts.triggers:
         return keys
-    written = {tracked.table.values[index].name for index in staged.stage.columns}
+    written = {shape.table.values[index].name for index in staged.stage.columns}
     return [key for key in keys if written & set(key.columns)]
 
 
 def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that point at a row that is not there."""
-    tracked, found = staged.tracked, []
+    shape, found = staged.shape, []
     for key in _touched_keys(staged):
         parent = writer.layout.schema.table(key.parent)
         mine = [f"t.{quote(column)}" for column in key.columns]
         theirs = [f"p.{quote(column)}" for column in key.parent_columns]
         pairs = " AND ".join(f"{p} = {t}" for p, t in zip(theirs, mine, strict=True))
-        pairs += _unlike_itself(tracked, key, theirs, mine)
+        pairs += _unlike_itself(shape, key, theirs, mine)
         given = " AND ".join(f"{column} IS NOT NULL" for column in mine)
         rows = writer.connection.execute(
-            f"SELECT s.n, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
-            f" WHERE {tracked.join('t', 's')} AND {given}"
+            f"SELECT s.n, {commas(mine)} FROM {staged.table} AS s CROSS JOIN {shape.name} AS t"
+            f" WHERE {shape.matches()} AND {given}"
             f" AND NOT EXISTS (SELECT 1 FROM {quote(parent.central_name)} AS p WHERE {pairs})"
         )
         number = parent.number
@@ -161,11 +161,11 @@ def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
     return found
 
 
-def _unlike_itself(tracked: Tracked, key: ForeignKey, theirs: Sequence[str], mine: Sequence[str]) -> str:
+def _unlike_itself(shape: Shape, key: ForeignKey, theirs: Sequence[str], mine: Sequence[str]) -> str:
     """A row that points at itself must spell its key alike: there SQLite leaves the collation out."""
-    if key.parent.lower() != tracked.table.name.lower():
+    if key.parent.lower() != shape.table.name.lower():
         return ""
-    rows = zip(tracked.key_of("p"), tracked.key_of("t"), strict=True)
+    rows = zip(shape.key_of("p"), shape.key_of("t"), strict=True)
     itself = " AND ".join(f"{p} IS {t} COLLATE BINARY" for p, t in rows)
     alike = " AND ".join(f"{p} = {t} COLLATE BINARY" for p, t in zip(theirs, mine, strict=True))
     return f" AND (NOT ({itself}) OR ({alike}))"
@@ -176,7 +176,7 @@ def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[R
     keys: dict[int, dict[Key, None]] = {}
     for refusal in refused:
         if refusal.stage.form == "insert":
-            arity = writer.layout.tracked[refusal.stage.table].arity
+            arity = writer.layout.shapes[refusal.stage.table].arity
             key = tuple(refusal.stage.rows[refusal.row][:arity])
             keys.setdefault(refusal.stage.table, {})[key] = None
     found = []
@@ -193,16 +193,16 @@ def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[R
 def _pointing(
     writer: RowReader, staged: Staged, fk: ForeignKey, number: int, keys: Sequence[Key]
 ) -> list[Refusal]:
-    tracked, parent = staged.tracked, writer.layout.tracked[number]
+    shape, parent = staged.shape, writer.layout.shapes[number]
     if set(fk.parent_columns) != set(parent.table.key):
         return []
     temporary = writer.load_keys(parent, keys)
     column_of = dict(zip(fk.parent_columns, fk.columns, strict=True))
-    pairs = [f"t.{quote(column_of[name])} = s.k{i}" for i, name in enumerate(parent.table.key)]
-    chosen = [f"s.k{i}" for i in range(parent.arity)]
+    pairs = [f"t.{quote(column_of[name])} = w.k{i}" for i, name in enumerate(parent.table.key)]
+    chosen = [f"w.{name}" for name in parent.log_keys]
     rows = writer.connection.execute(
-        f"SELECT g.n, {commas(chosen)} FROM {staged.table} AS g CROSS JOIN {tracked.name} AS t"
-        f" CROSS JOIN {temporary} AS s WHERE {tracked.join('t', 'g')} AND {' AND '.join(pairs)}"
+        f"SELECT s.n, {commas(chosen)} FROM {staged.table} AS s CROSS JOIN {shape.name} AS t"
+        f" CROSS JOIN {temporary} AS w WHERE {shape.matches()} AND {' AND '.join(pairs)}"
     )
     return [
         Refusal(

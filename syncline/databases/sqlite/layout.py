@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
+from syncline.databases.base.shape import BaseShape
 from syncline.databases.sqlite.rows import encoded
-from syncline.model.masks import words_for
-from syncline.model.schema import ForeignKey, Schema, TableSchema
+from syncline.model.schema import ForeignKey, Schema
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table
 
 ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 
 
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """One table and SQLite's facts of it."""
+@dataclass(eq=False, repr=False)
+class Shape(BaseShape):
+    """One table and SQLite's facts of it.
 
-    table: TableSchema
-    facts: Table
-    before: tuple[int, ...] = ()
-    """Numbers of the value columns of which the log keeps old values, ascending."""
+    OR ABORT overrules a conflict clause of the table's own: REPLACE or IGNORE there would lose rows."""
 
-    @property
-    def n(self) -> int:
-        """The table's number."""
-        return self.table.number
+    facts: Table = field(kw_only=True)
 
-    @property
+    INSERT = "INSERT OR ABORT INTO"
+    UPDATE = "UPDATE OR ABORT"
+    JOIN = "CROSS JOIN"
+
+    @cached_property
     def name(self) -> str:
-        """The quoted name."""
         return quote(self.table.central_name)
 
-    @property
-    def arity(self) -> int:
-        return len(self.table.key)
+    def staged_keys(self) -> list[str]:
+        return [f"s.{name}" for name in self.log_keys]
 
-    @property
-    def words(self) -> int:
-        """Words in a mask of this table."""
-        return words_for(self.table.bits)
-
-    def key_of(self, alias: str) -> list[str]:
-        """The key columns, qualified."""
-        return [f"{alias}.{quote(name)}" for name in self.table.key]
-
-    def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
-        """Value columns (all, or those of these numbers), qualified."""
-        values = self.table.values
-        return [f"{alias}.{quote(values[n].name)}" for n in (values if columns is None else columns)]
+    def staged_values(self, columns: Sequence[int]) -> list[str]:
+        return [f"s.c{position}" for position in range(len(columns))]
 
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was, as SQL; NULL if nothing is declared."""
@@ -58,28 +44,16 @@ class Tracked:
     def affinity(self, column: str) -> str:
         return self.facts.column(column).affinity
 
-    def join(self, row: str, other: str) -> str:
-        """Condition: the table's row `row` has exactly the key other.k0, other.k1, ...
-
-        Exactly: a key under COLLATE NOCASE is still told from its other spellings, and 1 from 1.0.
-        """
+    def matches(self, alias: str = "t") -> str:
+        """Exactly: a key under COLLATE NOCASE is still told from its other spellings, and 1 from 1.0."""
         parts = []
-        for index, (name, collation) in enumerate(self.facts.key):
-            column = f"{row}.{quote(name)}"
-            parts.append(f"{column} = {other}.k{index}")
-            if collation.upper() != "BINARY":
-                parts.append(f"{column} = {other}.k{index} COLLATE BINARY")
-            if not self.affinity(name):
-                parts.append(f"typeof({column}) = typeof({other}.k{index})")
-        return " AND ".join(parts)
-
-    def logged(self, other: str) -> str:
-        """Condition: the log entry `l` has exactly the key other.k0, other.k1, ..."""
-        parts = []
-        for number, name in enumerate(self.table.key):
-            parts.append(f"l.k{number} = {other}.k{number}")
-            if not self.affinity(name):
-                parts.append(f"typeof(l.k{number}) = typeof({other}.k{number})")
+        names = self.log_keys if alias == "l" else self.key_names
+        for index, (name, (column, collation)) in enumerate(zip(names, self.facts.key, strict=True)):
+            parts.append(f"{alias}.{name} = s.k{index}")
+            if alias != "l" and collation.upper() != "BINARY":
+                parts.append(f"{alias}.{name} = s.k{index} COLLATE BINARY")
+            if not self.affinity(column):
+                parts.append(f"typeof({alias}.{name}) = typeof(s.k{index})")
         return " AND ".join(parts)
 
     def differs(self, column: str, left: str, right: str) -> str:
@@ -97,7 +71,7 @@ class Layout:
 
     hub: str
     schema: Schema
-    tracked: Mapping[int, Tracked]
+    shapes: Mapping[int, Shape]
     """The tables that take part by number, in the order of the schema."""
     everything: dict[str, Table]
     keys: int
@@ -120,22 +94,22 @@ class Layout:
         targets = tuple(name for name, _ in parent.key)
         return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)
 
-    def reaches_itself(self, tracked: Tracked, *, actions: bool) -> bool:
+    def reaches_itself(self, shape: Shape, *, actions: bool) -> bool:
         """Whether writing this table can have side effects on this very table.
 
         Through its triggers, or (`actions`) through foreign-key actions that lead back here or to any
         table with a trigger: what a trigger writes is anybody's guess.
         """
-        if tracked.facts.triggers:
+        if shape.facts.triggers:
             return True
         seen: set[str] = set()
-        frontier = [tracked.facts.name.lower()] if actions else []
+        frontier = [shape.facts.name.lower()] if actions else []
         while frontier:
             for child, key in self.children(frontier.pop()):
                 if not {key.on_delete.upper(), key.on_update.upper()} & ACTIONS:
                     continue
                 name = child.name.lower()
-                if name == tracked.facts.name.lower() or child.triggers:
+                if name == shape.facts.name.lower() or child.triggers:
                     return True
                 if name not in seen:
                     seen.add(name)

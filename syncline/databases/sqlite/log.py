@@ -8,7 +8,7 @@ from typing import Any
 from syncline.databases.base import Ledger
 from syncline.databases.base.log import BaseLog
 from syncline.databases.sqlite import retention
-from syncline.databases.sqlite.layout import Tracked
+from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.position import Sequence as Seq
 from syncline.databases.sqlite.position import own
 from syncline.databases.sqlite.read import RowReader
@@ -72,20 +72,20 @@ class SqliteLog(BaseLog[Seq, Seq]):
 
     def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
         """Keys go through a temporary table, the entries since the position are gone through once."""
-        tracked = self._layout.tracked[table]
+        shape = self._layout.shapes[table]
         if not keys:
             return {}
-        given = self._rows.load_keys(tracked, keys)
-        masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
+        given = self._rows.load_keys(shape, keys)
+        masks = commas(f"l.{name}" for name in shape.words)
         rows = self._connection.execute(
             f"SELECT s.rowid, l.op, l.old, {masks} FROM _sync_hub_log AS l JOIN {given} AS s"
-            f" ON {tracked.logged('s')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
-            (self.own(after).seq, tracked.n),
+            f" ON {shape.matches('l')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
+            (self.own(after).seq, shape.n),
         )
         found: dict[int, list[Told]] = {}
         for number, op, old, *words in rows:
-            found.setdefault(number, []).append(_told(tracked, op, join_mask(words), old))
-        return {keys[number - 1]: former_of(told, tracked.before) for number, told in found.items()}
+            found.setdefault(number, []).append(_told(shape, op, join_mask(words), old))
+        return {keys[number - 1]: former_of(told, shape.before) for number, told in found.items()}
 
     def page(self, after: Seq, present: Seq, without: str, limit: int) -> LogPage:
         layout = self._layout
@@ -106,17 +106,17 @@ class SqliteLog(BaseLog[Seq, Seq]):
         certain: dict[int, set[Key]] = {}
         first = 4 + self._layout.keys
         for entry in found:
-            tracked = self._layout.tracked.get(entry[1])
-            if tracked is None:
+            shape = self._layout.shapes.get(entry[1])
+            if shape is None:
                 continue
-            key = entry[4 : 4 + tracked.arity]
-            group = masks.setdefault(tracked.n, {})
+            key = entry[4 : 4 + shape.arity]
+            group = masks.setdefault(shape.n, {})
             if entry[2] == "M":
                 group.setdefault(key, 0)
                 continue
-            mask = join_mask(entry[first:]) if entry[2] == "U" else tracked.table.all_mask
+            mask = join_mask(entry[first:]) if entry[2] == "U" else shape.table.all_mask
             group[key] = group.get(key, 0) | mask
-            certain.setdefault(tracked.n, set()).add(key)
+            certain.setdefault(shape.n, set()).add(key)
         return {
             number: kept
             for number, group in masks.items()
@@ -124,21 +124,21 @@ class SqliteLog(BaseLog[Seq, Seq]):
         }
 
     def _really_touched(self, number: int, group: dict[Key, int], certain: set[Key]) -> list[tuple[Key, int]]:
-        tracked = self._layout.tracked[number]
+        shape = self._layout.shapes[number]
         if len(certain) == len(group):
-            return present_columns(group, tracked.table)
+            return present_columns(group, shape.table)
         doubtful = [key for key in group if key not in certain]
         present = {tuple(row) for row in self._rows.find(number, doubtful, [])}
-        whole = tracked.table.all_mask
+        whole = shape.table.all_mask
         left = {
             key: mask if key in certain else whole
             for key, mask in group.items()
             if key in certain or key not in present
         }
-        return present_columns(left, tracked.table)
+        return present_columns(left, shape.table)
 
 
-def _told(tracked: Tracked, op: str, mask: int, old: str | None) -> Told:
+def _told(shape: Shape, op: str, mask: int, old: str | None) -> Told:
     kept = {} if old is None else decoded(old)
-    values = {n: kept[n] for n in tracked.before if n in kept}
-    return Told(op, mask, values if old is not None and len(values) == len(tracked.before) else None)
+    values = {n: kept[n] for n in shape.before if n in kept}
+    return Told(op, mask, values if old is not None and len(values) == len(shape.before) else None)

@@ -14,7 +14,7 @@ from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, pr
 from syncline.databases.base.text import statements
 from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
-from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared
 from syncline.model.masks import mask_columns, words_for
@@ -97,26 +97,26 @@ def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
     installed = _recorded(connection)
-    for tracked in layout.tracked.values():
-        wanted, have = capture.triggers(tracked), own_triggers(connection, tracked.n)
-        before = {name: sql for name, sql in installed.items() if capture.number_in(name) == tracked.n}
-        if wanted == have and not outrun(connection, tracked):
+    for shape in layout.shapes.values():
+        wanted, have = capture.triggers(shape), own_triggers(connection, shape.n)
+        before = {name: sql for name, sql in installed.items() if capture.number_in(name) == shape.n}
+        if wanted == have and not outrun(connection, shape):
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
-                _record(connection, tracked.n, wanted)
+                _record(connection, shape.n, wanted)
             continue
-        on = {one.name for one in triggers_of(connection) if one.table.lower() == tracked.facts.name.lower()}
+        on = {one.name for one in triggers_of(connection) if one.table.lower() == shape.facts.name.lower()}
         if not before.keys() <= on:
-            run(capture.touch_everything(tracked))
+            run(capture.touch_everything(shape))
             done.notes.append(
-                f"The capture of {tracked.table.name} was missing: all its rows are sent anew. Rows deleted"
+                f"The capture of {shape.table.name} was missing: all its rows are sent anew. Rows deleted"
                 " meanwhile are found by syncline verify FILE --repair on each device."
             )
         for name in have:
             run(f"DROP TRIGGER {name}")
         for sql in wanted.values():
             run(sql)
-        _record(connection, tracked.n, wanted)
-        done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {tracked.table.name}.")
+        _record(connection, shape.n, wanted)
+        done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}.")
 
 
 def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
@@ -132,32 +132,32 @@ def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str])
 
 
 def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
-    gone = (None, *layout.tracked)
+    gone = (None, *layout.shapes)
     left = {t.name: t.table for t in triggers_of(connection) if capture.number_in(t.name) not in gone}
     for name in left:
         run(f"DROP TRIGGER {name}")
     for number in {capture.number_in(name) for name in _recorded(connection)}:
-        if number is not None and number not in layout.tracked:
+        if number is not None and number not in layout.shapes:
             _record(connection, number, {})
     for table in dict.fromkeys(left.values()):
         done.notes.append(f"Removed capture from {table}, which takes part no longer.")
 
 
 def _notes(connection: sqlite3.Connection, layout: Layout, done: Prepared) -> None:
-    for tracked in layout.tracked.values():
-        nullable = [quote(column.name) for column in tracked.table.keys if column.nullable]
+    for shape in layout.shapes.values():
+        nullable = [quote(column.name) for column in shape.table.keys if column.nullable]
         if nullable:
             where = " OR ".join(f"{name} IS NULL" for name in nullable)
-            (count,) = connection.execute(f"SELECT count(*) FROM {tracked.name} WHERE {where}").fetchone()
+            (count,) = connection.execute(f"SELECT count(*) FROM {shape.name} WHERE {where}").fetchone()
             if count:
                 done.notes.append(
-                    f"{count} rows of {tracked.table.name} have no key (NULL) and stay here: give them one."
+                    f"{count} rows of {shape.table.name} have no key (NULL) and stay here: give them one."
                 )
 
 
-def renew_order(connection: sqlite3.Connection, tracked: Tracked) -> None:
+def renew_order(connection: sqlite3.Connection, shape: Shape) -> None:
     """Create the triggers of a table again, so that they are the newest: SQLite fires those first."""
-    have = own_triggers(connection, tracked.n)
+    have = own_triggers(connection, shape.n)
     for name in have:
         connection.execute(f"DROP TRIGGER {name}")
     for sql in have.values():
@@ -184,13 +184,13 @@ def own_triggers(connection: sqlite3.Connection, n: int) -> dict[str, str]:
     return {one.name: one.sql for one in triggers_of(connection) if capture.number_in(one.name) == n}
 
 
-def outrun(connection: sqlite3.Connection, tracked: Tracked) -> bool:
+def outrun(connection: sqlite3.Connection, shape: Shape) -> bool:
     """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
-    if not tracked.facts.triggers:
+    if not shape.facts.triggers:
         return False
-    found, users = triggers_of(connection), {name for name, _ in tracked.facts.triggers}
+    found, users = triggers_of(connection), {name for name, _ in shape.facts.triggers}
     newest = max(one.number for one in found if one.name in users)
-    return any(one.number < newest for one in found if capture.number_in(one.name) == tracked.n)
+    return any(one.number < newest for one in found if capture.number_in(one.name) == shape.n)
 
 
 def load_layout(connection: sqlite3.Connection) -> Layout:
@@ -205,14 +205,14 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
         for name, sql in table_names(connection.execute).items()
     }
     before = present(schema, _kept(connection))
-    tracked = {
-        table.number: Tracked(table, _facts(everything, table), before.get(table.number, ()))
+    shape = {
+        table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables
     }
     have = _columns_of(connection, "_sync_hub_log")
     keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
     words = sum(1 for name in have if name.startswith("mask"))
-    return Layout(hub, schema, tracked, everything, keys, words, version)
+    return Layout(hub, schema, shape, everything, keys, words, version)
 
 
 def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
@@ -250,10 +250,10 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
 
 def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:
     """NotPrepared if a trigger is missing or was changed: its writes would be skipped (law L4)."""
-    for tracked in layout.tracked.values():
-        if own_triggers(connection, tracked.n) != capture.triggers(tracked):
+    for shape in layout.shapes.values():
+        if own_triggers(connection, shape.n) != capture.triggers(shape):
             raise NotPrepared(
-                f"the capture triggers of {tracked.table.name} are not those that init installed;"
+                f"the capture triggers of {shape.table.name} are not those that init installed;"
                 " the table was altered or created anew"
             )
 

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.scan import scan_statement
 from syncline.hub.contract import Key, Take
 from syncline.model.values import Value
-from syncline.sqlitekit.sql import commas, numbered, quote
+from syncline.sqlitekit.sql import commas, quote
 
 _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""
@@ -24,43 +24,43 @@ class RowReader:
         self.layout = layout
 
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
-        tracked = self.layout.tracked[table]
-        chosen = commas(tracked.key_of("t") + tracked.values_of("t", columns))
-        names = numbered("k", tracked.arity)
-        body = f"SELECT {chosen} FROM s CROSS JOIN {tracked.name} AS t WHERE {tracked.join('t', 's')}"
+        shape = self.layout.shapes[table]
+        chosen = commas(shape.key_of("t") + shape.values_of("t", columns))
+        names = shape.log_keys
+        body = f"SELECT {chosen} FROM s CROSS JOIN {shape.name} AS t WHERE {shape.matches()}"
         if len(keys) <= _DIRECT:
             if not keys:
                 return []
-            marks = commas([f"({commas('?' * tracked.arity)})"] * len(keys))
+            marks = commas([f"({commas('?' * shape.arity)})"] * len(keys))
             sql = f"WITH s ({commas(names)}) AS (VALUES {marks}) {body}"
             found: Iterable[tuple[Value, ...]] = self.connection.execute(
                 sql, [v for key in keys for v in key]
             )
         else:
-            temporary = self.load_keys(tracked, keys)
+            temporary = self.load_keys(shape, keys)
             found = self.connection.execute(body.replace("FROM s ", f"FROM {temporary} AS s ", 1))
         return list(map(list, found))
 
-    def load_keys(self, tracked: Tracked, keys: Sequence[Key]) -> str:
-        name = f"temp._sync_keys{tracked.arity}"
-        names = commas(numbered("k", tracked.arity))
+    def load_keys(self, shape: Shape, keys: Sequence[Key]) -> str:
+        name = f"temp._sync_keys{shape.arity}"
+        names = commas(shape.log_keys)
         self.connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name[5:]} ({names})")
         self.connection.execute(f"DELETE FROM {name}")
-        self.connection.executemany(f"INSERT INTO {name} VALUES ({commas('?' * tracked.arity)})", keys)
+        self.connection.executemany(f"INSERT INTO {name} VALUES ({commas('?' * shape.arity)})", keys)
         return name
 
     def chunk(
         self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None
     ) -> list[list[Value]]:
         """Rows whose key is NULL have no identity and are left out."""
-        tracked = self.layout.tracked[table]
-        key = tracked.key_of("t")
-        tests = [f"t.{quote(c.name)} IS NOT NULL" for c in tracked.table.keys if c.nullable]
+        shape = self.layout.shapes[table]
+        key = shape.key_of("t")
+        tests = [f"t.{quote(c.name)} IS NOT NULL" for c in shape.table.keys if c.nullable]
         if after is not None:
-            marks = commas("?" * tracked.arity)
-            tests.append(f"({commas(key)}) > ({marks})" if tracked.arity > 1 else f"{key[0]} > ?")
+            marks = commas("?" * shape.arity)
+            tests.append(f"({commas(key)}) > ({marks})" if shape.arity > 1 else f"{key[0]} > ?")
         found = self.connection.execute(
-            f"SELECT {commas(key + tracked.values_of('t', columns))} FROM {tracked.name} AS t"
+            f"SELECT {commas(key + shape.values_of('t', columns))} FROM {shape.name} AS t"
             f" WHERE {' AND '.join(tests) or '1'} ORDER BY {commas(key)} LIMIT ?",
             (*(after or ()), limit),
         )
@@ -68,7 +68,7 @@ class RowReader:
 
     @contextmanager
     def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
-        sql, bound = scan_statement(self.layout.tracked[table], after, upto)
+        sql, bound = scan_statement(self.layout.shapes[table], after, upto)
         cursor = self.connection.execute(sql, bound)
         try:
             yield cursor.fetchmany
@@ -77,6 +77,6 @@ class RowReader:
 
     def estimate(self) -> int:
         total = 0
-        for tracked in self.layout.tracked.values():
-            total += self.connection.execute(f"SELECT count(*) FROM {tracked.name}").fetchone()[0]
+        for shape in self.layout.shapes.values():
+            total += self.connection.execute(f"SELECT count(*) FROM {shape.name}").fetchone()[0]
         return total

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syncline.databases.sqlite.layout import Layout, Tracked
+from syncline.databases.base.statements import over
+from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import ValueRefused
 from syncline.hub.contract import Stage
 from syncline.model.masks import mask_columns, split_mask
@@ -24,11 +25,18 @@ class Staged:
     """The adapter's handle of a stage: names of its temporary tables, and the rows still in it, ascending."""
 
     stage: Stage
-    tracked: Tracked
+    shape: Shape
     table: str
     live: list[int]
     entries: str | None = None
     indexed: bool = False
+
+    def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, tuple[int, ...]]:
+        """A statement over all rows, or those from the first to the last of these; what to bind."""
+        if rows is None:
+            return over(template, f"{self.table} AS s"), ()
+        some = f"(SELECT * FROM {self.table} WHERE n BETWEEN ?1 AND ?2) AS s"
+        return over(template, some), (rows[0], rows[-1])
 
     @property
     def whole(self) -> bool:
@@ -38,9 +46,9 @@ class Staged:
 
 def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
     """Make the temporary tables of one stage and fill them: two executemany at most."""
-    tracked = layout.tracked[stage.table]
-    staged = Staged(stage, tracked, f"temp._sync_stage_{number}", list(range(len(stage.rows))))
-    keys = [f"k{i} {tracked.affinity(name)}" for i, name in enumerate(tracked.table.key)]
+    shape = layout.shapes[stage.table]
+    staged = Staged(stage, shape, f"temp._sync_stage_{number}", list(range(len(stage.rows))))
+    keys = [f"k{i} {shape.affinity(name)}" for i, name in enumerate(shape.table.key)]
     columns = ["n INTEGER PRIMARY KEY", *keys, *numbered("c", len(stage.columns)), "hlc"]
     rows = zip(staged.live, stage.rows, stage.hlc, strict=True)
     _fill(connection, staged.table, columns, [(n, *row, hlc) for n, row, hlc in rows])
@@ -83,7 +91,7 @@ def index(connection: sqlite3.Connection, staged: Staged) -> None:
     """Index the staged keys, for joins from the log."""
     if not staged.indexed:
         schema, name = staged.table.split(".")
-        keys = commas(numbered("k", staged.tracked.arity))
+        keys = commas(numbered("k", staged.shape.arity))
         connection.execute(f"CREATE INDEX {schema}.{name}_key ON {name} ({keys})")
         staged.indexed = True
 
@@ -94,26 +102,22 @@ NONCE = "random() & 0x7fffffffffffffff"
 
 def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     """Append the log entries of a stage, with the old values of what it is about to change."""
-    tracked, stage = staged.tracked, staged.stage
-    words = tracked.words
-    names = numbered("k", tracked.arity)
-    masks = mask_columns(words)
-    into = commas(["tbl", "op", "origin", "hlc", *masks, *names, "old", "nonce"])
-    keys = [f"s.{name}" for name in names]
+    shape, stage = staged.shape, staged.stage
+    into = commas(["tbl", "op", "origin", "hlc", *shape.words, *shape.log_keys, "old", "nonce"])
     source, old, order = f"{staged.table} AS s", "NULL", "s.n"
     if _keeps_old(staged):
-        old = f"CASE WHEN {tracked.key_of('t')[0]} IS NOT NULL THEN {tracked.old_values('t')} END"
-        source += f" LEFT JOIN {tracked.name} AS t ON {tracked.join('t', 's')}"
+        old = f"CASE WHEN {shape.key_of('t')[0]} IS NOT NULL THEN {shape.old_values('t')} END"
+        source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
     if staged.entries is not None:
         source = f"{staged.entries} AS e CROSS JOIN {source}"
-        chosen, order = ["e.hlc", *(f"e.{mask}" for mask in masks)], "e.rowid"
+        chosen, order = ["e.hlc", *(f"e.{mask}" for mask in shape.words)], "e.rowid"
         where = "s.n = e.n"
     else:
         mask = EVERYTHING if staged.whole else mask_of(stage.columns)
-        chosen, where = ["s.hlc", *map(str, split_mask(mask, words))], "1"
+        chosen, where = ["s.hlc", *map(str, split_mask(mask, len(shape.words)))], "1"
     connection.execute(
         f"INSERT INTO _sync_hub_log ({into})"
-        f" SELECT {tracked.n}, ?, ?, {commas([*chosen, *keys])}, {old}, {NONCE}"
+        f" SELECT {shape.n}, ?, ?, {commas([*chosen, *shape.staged_keys()])}, {old}, {NONCE}"
         f" FROM {source} WHERE {where} ORDER BY {order}",
         (stage.op, origin),
     )
@@ -121,6 +125,6 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
 
 def _keeps_old(staged: Staged) -> bool:
     """Whether the log entries of this stage keep old values of its rows."""
-    stage, before = staged.stage, staged.tracked.before
+    stage, before = staged.stage, staged.shape.before
     changed = before if staged.whole else set(before).intersection(stage.columns)
     return stage.form != "insert" and bool(changed)

@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from syncline.databases.base import statements
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import own
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
 from syncline.hub.contract import Position, Refusal, Rival, Stage
-from syncline.model.masks import join_mask, mask_columns
+from syncline.model.masks import join_mask
 from syncline.sqlitekit.sql import commas
 
 
@@ -42,16 +43,12 @@ class RowWriter(RowReader):
         self._staged.append(staged)
 
     def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
-        return [self._unexpected(stage_.handle) for stage_ in stages]
-
-    def _unexpected(self, staged: Staged) -> list[int]:
-        tracked = staged.tracked
-        exists = "EXISTS" if staged.stage.form == "insert" else "NOT EXISTS"
-        found = self.connection.execute(
-            f"SELECT s.n FROM {staged.table} AS s WHERE {exists}"
-            f" (SELECT 1 FROM {tracked.name} AS t WHERE {tracked.join('t', 's')}) ORDER BY s.n"
-        )
-        return [row for (row,) in found]
+        found = []
+        for stage_ in stages:
+            there = self._present(stage_.handle)
+            live, inserts = stage_.handle.live, stage_.form == "insert"
+            found.append([row for row in live if (row in there) == inserts])
+        return found
 
     def rivals(
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
@@ -59,24 +56,24 @@ class RowWriter(RowReader):
         staged: Staged = stage_.handle
         floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
-        tracked = staged.tracked
+        shape = staged.shape
         if (
             self.connection.execute(
                 "SELECT 1 FROM _sync_hub_log WHERE seq > ? AND tbl = ? AND origin <> ? LIMIT 1",
-                (floor, tracked.n, replica),
+                (floor, shape.n, replica),
             ).fetchone()
             is None
         ):
             return []
         stage.index(self.connection, staged)
-        masks = commas(f"l.{name}" for name in mask_columns(tracked.words))
+        masks = commas(f"l.{name}" for name in shape.words)
         found = self.connection.execute(
             f"SELECT s.n, l.seq, l.op, l.hlc, l.origin, {masks}"
             f" FROM _sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-            f" WHERE l.seq > ? AND l.tbl = ? AND {tracked.logged('s')} ORDER BY l.seq",
-            (floor, tracked.n),
+            f" WHERE l.seq > ? AND l.tbl = ? AND {shape.matches('l')} ORDER BY l.seq",
+            (floor, shape.n),
         ).fetchall()
-        whole = tracked.table.all_mask
+        whole = shape.table.all_mask
         return [
             Rival(row, seq, op, join_mask(words) if op == "U" else whole, hlc, origin)
             for row, seq, op, hlc, origin, *words in self._without_idle(staged, found)
@@ -104,12 +101,7 @@ class RowWriter(RowReader):
         return kept[::-1]
 
     def _present(self, staged: Staged) -> set[int]:
-        tracked = staged.tracked
-        found = self.connection.execute(
-            f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {tracked.name} AS t"
-            f" WHERE {tracked.join('t', 's')}"
-        )
-        return {row for (row,) in found}
+        return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}
 
     def discard(self, stage_: Stage, rows: Sequence[int]) -> None:
         stage.discard(self.connection, stage_.handle, rows)
@@ -119,15 +111,11 @@ class RowWriter(RowReader):
 
     def differing(self, stage_: Stage) -> list[int]:
         staged: Staged = stage_.handle
-        tracked = staged.tracked
+        shape = staged.shape
         tests = []
         for number, column in enumerate(stage_.columns):
-            stored = tracked.values_of("t", [column])[0]
+            stored = shape.values_of("t", [column])[0]
             tests.append(f"{stored} IS NOT s.c{number} COLLATE BINARY")
             tests.append(f"typeof({stored}) <> typeof(s.c{number})")
-        key = tracked.key_of("t")[0]
-        found = self.connection.execute(
-            f"SELECT s.n FROM {staged.table} AS s LEFT JOIN {tracked.name} AS t"
-            f" ON {tracked.join('t', 's')} WHERE {' OR '.join([f'{key} IS NULL', *tests])} ORDER BY s.n"
-        )
+        found = self.connection.execute(*staged.over(statements.differing(shape, tests)))
         return [row for (row,) in found]

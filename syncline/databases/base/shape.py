@@ -1,0 +1,103 @@
+"""A tracked table as statements name it, and the texts that are built of these names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+from syncline.model.masks import mask_columns, words_for
+from syncline.model.schema import TableSchema
+from syncline.model.values import mask_of
+
+
+@dataclass(eq=False, repr=False)
+class BaseShape(ABC):
+    """One tracked table. In statements the table is `t`, a staged row `s` with columns n (its number), hlc,
+    k0... (key) and c0... (the staged columns, in their order), a log entry `l` with a key k0... and masks."""
+
+    table: TableSchema
+    before: tuple[int, ...] = ()
+    """Numbers of the value columns of which the log keeps old values, ascending."""
+    statements: dict[tuple[object, ...], str] = field(default_factory=dict, kw_only=True)
+    """Built statements, by what they do and for which columns."""
+
+    INSERT: ClassVar[str] = "INSERT INTO"
+    OVERRIDING: ClassVar[str] = ""
+    """What stands behind the columns of an INSERT that gives values to identities."""
+    UPDATE: ClassVar[str] = "UPDATE"
+    JOIN: ClassVar[str] = "JOIN"
+    """Joins few rows, named first, with a table."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The table's name, quoted."""
+
+    @abstractmethod
+    def matches(self, alias: str = "t") -> str:
+        """The condition that a staged row has the key, to the letter, of the table's row that is called so,
+        or of the log entry `l`."""
+
+    @abstractmethod
+    def staged_keys(self) -> Sequence[str]:
+        """The staged key in the table's types."""
+
+    @abstractmethod
+    def staged_values(self, columns: Sequence[int]) -> Sequence[str]:
+        """The staged columns in the table's types."""
+
+    def quote(self, name: str) -> str:
+        """An identifier, quoted."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
+        """The statement called `name`, built the first time."""
+        text = self.statements.get(name)
+        if text is None:
+            text = self.statements[name] = build()
+        return text
+
+    @property
+    def n(self) -> int:
+        """The table's number, which its log and triggers are called by."""
+        return self.table.number
+
+    @cached_property
+    def arity(self) -> int:
+        return len(self.table.key)
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The names of the mask columns in the log."""
+        return mask_columns(words_for(self.table.bits))
+
+    @cached_property
+    def key_names(self) -> list[str]:
+        return [self.quote(column.name) for column in self.table.keys]
+
+    @cached_property
+    def value_names(self) -> Mapping[int, str]:
+        return {number: self.quote(column.name) for number, column in self.table.values.items()}
+
+    @cached_property
+    def log_keys(self) -> list[str]:
+        return [f"k{number}" for number in range(self.arity)]
+
+    @cached_property
+    def computed_mask(self) -> int:
+        return mask_of(number for number, column in self.table.values.items() if column.computed)
+
+    @cached_property
+    def before_mask(self) -> int:
+        return mask_of(self.before)
+
+    def key_of(self, alias: str) -> list[str]:
+        """The key columns of the table, qualified."""
+        return [f"{alias}.{name}" for name in self.key_names]
+
+    def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
+        """Value columns (all, or those of these numbers), qualified."""
+        return [f"{alias}.{self.value_names[n]}" for n in (self.table.values if columns is None else columns)]

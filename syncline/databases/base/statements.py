@@ -1,0 +1,83 @@
+"""The statements over staged rows that are nearly the same in every database.
+
+Where the staged rows `s` come from is put in by `over`: a temporary table, some of its rows, a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.databases.base.shape import BaseShape
+
+SOURCE = "\0"
+"""Stands for the rows `s`; no identifier can hold it."""
+
+
+def over(template: str, source: str) -> str:
+    """The statement over one source of rows."""
+    return template.replace(SOURCE, source)
+
+
+def joined(shape: BaseShape) -> str:
+    """The staged rows with the rows of the table that have their keys."""
+    return f"{SOURCE} {shape.JOIN} {shape.name} AS t ON {shape.matches()}"
+
+
+def present(shape: BaseShape) -> str:
+    """The numbers of the rows that exist."""
+    return f"SELECT s.n FROM {joined(shape)}"
+
+
+def left(shape: BaseShape) -> str:
+    """How many of the rows exist."""
+    return f"SELECT count(*) FROM {joined(shape)}"
+
+
+def insert(shape: BaseShape, columns: Sequence[int], postponed: Sequence[int] = ()) -> str:
+    """Insert; the columns at `postponed` positions are set later."""
+    names = [*shape.key_names, *(shape.value_names[i] for i in columns)]
+    values = [*shape.staged_keys(), *shape.staged_values(columns)]
+    for position in postponed:
+        values[shape.arity + position] = "NULL"
+    return (
+        f"{shape.INSERT} {shape.name} ({', '.join(names)}){shape.OVERRIDING}"
+        f" SELECT {', '.join(values)} FROM {SOURCE}"
+    )
+
+
+def update(shape: BaseShape, columns: Sequence[int], positions: Sequence[int]) -> str:
+    """Set the staged columns at these positions, one or more."""
+    staged = shape.staged_values(columns)
+    return assign(shape, [f"{shape.value_names[columns[p]]} = {staged[p]}" for p in positions])
+
+
+def point(shape: BaseShape, columns: Sequence[int], positions: Sequence[int]) -> str:
+    """Set the postponed columns of inserted rows, where there is anything to set."""
+    given = " OR ".join(f"s.c{position} IS NOT NULL" for position in positions)
+    return f"{update(shape, columns, positions)} AND ({given})"
+
+
+def release(shape: BaseShape, columns: Sequence[int]) -> str:
+    """Set columns to NULL before the rows are deleted."""
+    return assign(shape, [f"{shape.value_names[i]} = NULL" for i in columns])
+
+
+def assign(shape: BaseShape, sets: Sequence[str]) -> str:
+    """Assign something to columns of the rows' own."""
+    return f"{shape.UPDATE} {shape.name} AS t SET {', '.join(sets)} FROM {SOURCE} WHERE {shape.matches()}"
+
+
+def differing(shape: BaseShape, tests: Sequence[str]) -> str:
+    """The numbers of rows that are gone, or of which one of the tests says that they are stored otherwise."""
+    conditions = " OR ".join([f"t.{shape.key_names[0]} IS NULL", *tests])
+    return (
+        f"SELECT s.n FROM {SOURCE} LEFT JOIN {shape.name} AS t ON {shape.matches()}"
+        f" WHERE {conditions} ORDER BY s.n"
+    )
+
+
+def orphans(pairs: Sequence[tuple[str, str]], parent: str) -> str:
+    """The numbers of rows whose parent is not there. `pairs`: (staged expression, parent column)."""
+    given = " AND ".join(f"{staged} IS NOT NULL" for staged, _ in pairs)
+    same = " AND ".join(f"p.{column} = {staged}" for staged, column in pairs)
+    return f"SELECT s.n FROM {SOURCE} WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} AS p WHERE {same})"
