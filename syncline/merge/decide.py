@@ -270,7 +270,10 @@ def _update(
         by_hlc[hlc] = by_hlc.get(hlc, 0) | bit
         decision.columns.append(column)
         decision.values.append(value)
-        if rules.columns[column].travels == "value" and not identical(value, sent.values[j]):
+        if rules.columns[column].travels == "value":
+            decision.override = decision.override or not identical(value, sent.values[j])
+        elif not isinstance(value, int):
+            # The device shows what its own arithmetic made: another last bit, or 5 where it is 5.00 here.
             decision.override = True
     decision.entries = [(by_hlc[hlc], hlc) for hlc in sorted(by_hlc)]
     if not decision.columns:

@@ -51,6 +51,9 @@ class ColumnSchema:
     """Whether the central database has a value of its own for a row that gives none."""
     modifier: int = -1
     """The length or precision of the central type, as the central database keeps it; -1: it has none."""
+    form: str = ""
+    """How its values are spelled in a device's file (`model.forms`): in the hub's schema what the hub asks
+    for, in a file's own what they are; empty: nobody asks for anything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
+from syncline.replica.respell import has_strange_keys, respell_now
 from syncline.replica.rows import show_row, write_row, write_rows
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
@@ -105,6 +106,8 @@ def decide_replaced(work: Work, answer: Answer) -> None:
     """Rows that a REPLACE may have deleted: whether it did shows in the tables as they are now."""
     for t in work.device.tables.values():
         pending.settle(work.store, t)
+        if has_strange_keys(work.store, t):  # the hub's rows are looked for by the one spelling of a key
+            respell_now(work.store, t)
     work.overlay.forget()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -51,6 +51,14 @@ class Refused:
     detail: str
 
 
+class Misspelled(Exception):
+    """A value is not in the file's form: leaves the draft, which is made again when it is respelled."""
+
+
+Fit = Callable[[Sequence[int], Sequence[Sequence[Value]]], bool]
+"""Whether rows, the key and these columns, may go as they are spelled."""
+
+
 class Edit(NamedTuple):
     """`old`: the former values of the table's increment columns."""
 
@@ -80,8 +88,8 @@ class Chains:
     """The chains among the log entries up to `cut`. Inside a write transaction that has filled
     `temp._sync_clock`. `refused` fills while `batches` is read."""
 
-    def __init__(self, store: Store, t: Statements, cut: int) -> None:
-        self._store, self._t, self._cut = store, t, cut
+    def __init__(self, store: Store, t: Statements, cut: int, fit: Fit) -> None:
+        self._store, self._t, self._cut, self._fit = store, t, cut, fit
         self.count = 0
         self.refused: list[Refused] = []
         self._masks: dict[int, tuple[int, ...]] = {}
@@ -149,7 +157,7 @@ class Chains:
         store.execute("DROP INDEX temp._sync_chain_key")
 
     def batches(self) -> Iterator[Batch]:
-        """Every chain as one change."""
+        """Every chain as one change. Misspelled if a value must be respelled before."""
         for first in range(1, self.count + 1, RANGE):
             groups: dict[tuple[PushOp, tuple[int, ...], bool], Batch] = {}
             for chain in self._read(first, first + RANGE - 1):
@@ -157,7 +165,19 @@ class Chains:
                     self._add(groups, chain)
                 except ValueRefused as error:
                     self.refused.append(Refused(chain.key, error.detail))
+            if not all(self._fit(*self._values(batch)) for batch in groups.values()):
+                raise Misspelled
             yield from groups.values()
+
+    def _values(self, batch: Batch) -> tuple[Sequence[int], Sequence[Sequence[Value]]]:
+        """The columns that travel as values, and the rows with those."""
+        counted = self._t.increments if batch.op == "U" else 0
+        kept = [place for place, column in enumerate(batch.columns) if not counted >> column & 1]
+        if len(kept) == len(batch.columns):
+            return batch.columns, batch.rows
+        arity = self._t.arity
+        rows = [[*row[:arity], *(row[arity + place] for place in kept)] for row in batch.rows]
+        return [batch.columns[place] for place in kept], rows
 
     def _read(self, first: int, last: int) -> Iterator[Chain]:
         t = self._t
@@ -229,6 +249,13 @@ class Chains:
             touching = [edit for edit in chain.edits if edit.mask >> column & 1]
             value = chain.image[self._places[column]]
             if self._t.increments >> column & 1:
+                spelling = self._t.spellings.get(column)
+                if (
+                    spelling is not None
+                    and not spelling.fits([value])
+                    and not self._fit([column], [(*chain.key, value)])
+                ):
+                    raise Misspelled
                 value = subtract(value, touching[0].old[column])
             values.append(value)
             clocks.append((touching[-1].hlc, touching[0].checkpoint))

@@ -14,7 +14,7 @@ from syncline.model.masks import WORD_BITS, join_mask
 from syncline.model.values import subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.alike import BATCH, Alike, picked
-from syncline.replica.chains import MASKS, Batch, Chains, Refused, Shape
+from syncline.replica.chains import MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape
 from syncline.replica.clocks import make_clock
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -24,14 +24,15 @@ _BODY, _HLC, _CHECKPOINT = itemgetter(slice(None, -2)), itemgetter(-2), itemgett
 
 class Coalescing:
     """The changes of one table as of its log entry `cut`. Inside a write transaction, after
-    `pending.settle`: no entry M is left.
+    `pending.settle`: no entry M is left. `fit` says of rows as `Statements.fit` does whether they may go as
+    they are spelled.
 
-    ValueRefused while reading: a text that is not UTF-8 (see `replica.refusal`).
+    While reading, ValueRefused: a text that is not UTF-8 (see `replica.refusal`); Misspelled.
     """
 
-    def __init__(self, store: Store, t: Statements, cut: int) -> None:
-        self._store, self._t, self._cut = store, t, cut
-        self._chains = Chains(store, t, cut)
+    def __init__(self, store: Store, t: Statements, cut: int, fit: Fit) -> None:
+        self._store, self._t, self._cut, self._fit = store, t, cut, fit
+        self._chains = Chains(store, t, cut, fit)
         self._refused: list[Refused] = []
 
     @property
@@ -59,7 +60,7 @@ class Coalescing:
 
     def _alike(self, op: PushOp, mask: int) -> Iterator[Batch]:
         alike = Alike(self._store, self._t, self._cut, op, mask)
-        yield from map(self._differences, alike.batches())
+        yield from map(self._differences, map(self._checked, alike.batches()))
         if alike.absent:
             make_clock(self._store, self._t, self._cut)
             self._chains.find_missing()
@@ -75,9 +76,9 @@ class Coalescing:
         for op, mask in inserts + (updates if len(updates) <= MASKS else []):
             for batch in self._read(op, mask):
                 joined += len(batch.rows)
-                yield self._differences(batch)
+                yield self._differences(self._checked(batch))
         if ("D", 0) in shapes:
-            yield from self._read("D", 0)
+            yield from map(self._checked, self._read("D", 0))
         if joined < self._count_singles():
             self._chains.find_missing()
 
@@ -109,6 +110,11 @@ class Coalescing:
         for rows in self._store.batches(sql, (), BATCH):
             clocks, checkpoints = list(map(_HLC, rows)), list(map(_CHECKPOINT, rows))
             yield Batch(op, columns, list(map(_BODY, rows)), clocks, checkpoints)
+
+    def _checked(self, batch: Batch) -> Batch:
+        if not self._fit(batch.columns, batch.rows):
+            raise Misspelled
+        return batch
 
     def _differences(self, batch: Batch) -> Batch:
         """Counters travel as increments: rows of an update end with their old values, where there are any."""

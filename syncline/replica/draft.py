@@ -17,6 +17,7 @@ from syncline.protocol.body import delta, encode_group, seal_encoded, whole_dige
 from syncline.protocol.messages import Limits, PushGroup
 from syncline.replica.bodies import add_chunk, drop_chunks
 from syncline.replica.chains import Batch
+from syncline.replica.edge import outward_rows
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
@@ -104,7 +105,9 @@ class Draft:
             t.n,
             batch.op,
             batch.columns,
-            cast("list[list[Value]]", batch.rows),  # tuples travel as lists do
+            outward_rows(t, batch.columns, batch.rows)
+            if t.converts
+            else cast("list[list[Value]]", batch.rows),  # tuples travel as lists do
             delta(batch.hlc),
             list(map(places.__getitem__, batch.checkpoint)) if any(places.values()) else [],
             batch.column_hlc or None,

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from syncline.errors import TooLarge, ValueRefused
+from syncline.model.values import Value
 from syncline.protocol.messages import Limits
 from syncline.replica.bodies import drop_chunks
-from syncline.replica.chains import Refused
+from syncline.replica.chains import Fit, Misspelled, Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
 from syncline.replica.draft import Draft, Listener, RowTooLarge
 from syncline.replica.pending import is_anything_pending, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
+from syncline.replica.respell import respell
 from syncline.replica.selection import select
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
@@ -112,10 +114,11 @@ def _fitting(device: Device, listener: Listener | None) -> Draft:
     """A draft within the hub's limits: fewer rows are tried until it fits."""
     limits = device.limits()
     rows = limits.push_total_rows
+    respelled: set[int] = set()
     while True:
         large: RowTooLarge | None = None
         try:
-            draft = _draft(device, rows, limits, listener)
+            draft = _draft(device, rows, limits, listener, respelled)
         except RowTooLarge as error:  # what it read with is let go before the tables are changed
             draft, large = None, error.with_traceback(None)
         if large is not None:
@@ -136,12 +139,22 @@ def _is_within(draft: Draft, limits: Limits) -> bool:
     )
 
 
-def _draft(device: Device, rows: int, limits: Limits, listener: Listener | None) -> Draft | None:
+def _draft(
+    device: Device, rows: int, limits: Limits, listener: Listener | None, respelled: set[int]
+) -> Draft | None:
     """A draft of at most `rows` changes; it ends early beyond the limits. None: rows were refused that
-    cannot travel, and it must be made again without them."""
+    cannot travel, or were respelled (their tables are noted then), and it must be made again."""
     draft = Draft(device.store, limits, listener)
     for t, cut in select(device, rows):
-        refused = _add_table(draft, device, t, cut)
+        fit = _as_it_is if t.n in respelled else t.fit
+        try:
+            refused: list[Refused] | None = _add_table(draft, device, t, cut, fit)
+        except Misspelled:  # what it read with is let go before the table is changed
+            refused = None
+        if refused is None:
+            respelled.add(t.n)
+            _refuse(device, t, respell(device, t))
+            return None
         if refused:
             _refuse(device, t, refused)
             return None
@@ -151,9 +164,14 @@ def _draft(device: Device, rows: int, limits: Limits, listener: Listener | None)
     return draft
 
 
-def _add_table(draft: Draft, device: Device, t: Statements, cut: int) -> list[Refused]:
-    """Add the changes of one table; return the rows that cannot travel."""
-    coalescing = Coalescing(device.store, t, cut)
+def _as_it_is(columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> bool:
+    """The `fit` of a table that was respelled: the rest is for the centre to judge."""
+    return True
+
+
+def _add_table(draft: Draft, device: Device, t: Statements, cut: int, fit: Fit) -> list[Refused]:
+    """Add the changes of one table; return the rows that cannot travel. Misspelled: none may as it is."""
+    coalescing = Coalescing(device.store, t, cut, fit)
     unread: ValueRefused | None = None
     try:
         for batch in coalescing.batches():

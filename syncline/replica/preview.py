@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import IO
 
 from syncline.errors import SynclineError
-from syncline.protocol.body import open_groups
+from syncline.model.values import Value
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Detail, Verdict
+from syncline.protocol.messages import Detail, Rejection, Verdict
 from syncline.replica.details import RowId, details_now
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
+from syncline.replica.edge import inward_key, inward_value
 from syncline.replica.freeze import Frozen, freeze_now, in_flight
+from syncline.replica.overruled import Answered, overruled
 from syncline.replica.progress import Progress
 from syncline.replica.push import large, rows_of
 from syncline.replica.rejected import newest_rejected, rejected
@@ -55,13 +57,13 @@ def preview(device: Device, progress: Progress) -> Flow[PushPreview]:
     if flying is not None:
         upload = large(device, flying, progress)
         verdict = yield from upload.prepared() if flying.chunks else _prepared(upload)
-        return _shown(device, rows_of(flying), verdict, ())
+        return _shown(device, rows_of(flying), verdict, (), sealed(device.store))
     with tempfile.TemporaryFile() as kept:
         drafted = draft(device, kept)
         if drafted.frozen is None:
             return PushPreview(rejected=drafted.refused)
         verdict = yield from _prepared(_upload(device, drafted, drafted.frozen, progress))
-        return _shown(device, rows_of(drafted.frozen), verdict, drafted.refused)
+        return _shown(device, rows_of(drafted.frozen), verdict, drafted.refused, drafted.chunks())
 
 
 def draft(device: Device, kept: IO[bytes]) -> Drafted:
@@ -122,22 +124,34 @@ def _details(device: Device, drafted: Drafted, rows: Sequence[RowId]) -> list[De
         return found
 
 
-def _shown(device: Device, rows: int, verdict: Verdict, refused: tuple[RejectedRow, ...]) -> PushPreview:
+def _shown(
+    device: Device,
+    rows: int,
+    verdict: Verdict,
+    refused: tuple[RejectedRow, ...],
+    bodies: Iterator[Chunk],
+) -> PushPreview:
     turned_down = tuple(
         RejectedRow(
             _called(device, found.table),
-            tuple(found.key),
+            inward_key(device.tables.get(found.table), found.key),
             found.code,
             found.detail,
             found.remedy,
-            None if found.parent is None else (_called(device, found.parent[0]), tuple(found.parent[1])),
+            _parent(device, found),
         )
         for found in verdict.rejected
     )
-    known = {(row.table, row.key) for row in turned_down}
-    overruled = tuple(row for row in _overruled(device, verdict) if (row.table, row.key) not in known)
-    accepted = rows - len(overruled) - len(turned_down)
-    return PushPreview(rows, accepted, overruled, (*refused, *turned_down), tuple(verdict.conflicts))
+    lost = tuple(_shown_row(device, row) for row in overruled(device, verdict, bodies))
+    accepted = rows - len(lost) - len(turned_down)
+    return PushPreview(rows, accepted, lost, (*refused, *turned_down), tuple(verdict.conflicts))
+
+
+def _parent(device: Device, found: Rejection) -> tuple[str, tuple[Value, ...]] | None:
+    if found.parent is None:
+        return None
+    n, key = found.parent
+    return _called(device, n), inward_key(device.tables.get(n), key)
 
 
 def _called(device: Device, table: int) -> str:
@@ -146,14 +160,12 @@ def _called(device: Device, table: int) -> str:
     return str(table) if found is None else found.name
 
 
-def _overruled(device: Device, verdict: Verdict) -> Iterator[OverruledRow]:
-    for group in open_groups(verdict.overrides, verdict.digest) if verdict.digest else []:
-        table = device.known(group.table)
-        if table is None:
-            continue
-        names = [device.column_name(group.table, column) for column in group.columns]
-        for row in group.rows:
-            values = None
-            if group.op == "U":
-                values = dict(zip(names, row[len(table.key) :], strict=True))
-            yield OverruledRow(table.name, tuple(row[: len(table.key)]), values)
+def _shown_row(device: Device, row: Answered) -> OverruledRow:
+    n, t = row.table.number, device.tables.get(row.table.number)
+    values = None
+    if row.values is not None:
+        values = {
+            device.column_name(n, column): value if t is None else inward_value(t, column, value)
+            for column, value in row.values.items()
+        }
+    return OverruledRow(row.table.name, inward_key(t, row.key), values)

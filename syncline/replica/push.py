@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import msgspec
 
 from syncline.errors import ProtocolError, PushOutOfStep
-from syncline.protocol.body import open_groups, open_push
+from syncline.protocol.body import open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Pull, Push, Verdict
 from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen
+from syncline.replica.overruled import overruled
 from syncline.replica.progress import Progress, silent
 from syncline.replica.session import ask_known
 from syncline.replica.stage import clear_stage
@@ -38,11 +39,12 @@ class FileIsCopy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A push's verdict. `rows` counts the changes it had, `overridden` the rows that came back."""
+    """A push's verdict. `rows` counts the changes it had, `overruled` those that came back in another
+    state."""
 
     verdict: Verdict
     rows: int
-    overridden: int
+    overruled: int
 
 
 def send(
@@ -61,8 +63,7 @@ def send(
         if error.code in _COPIED:
             raise FileIsCopy from error
         raise
-    answered = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
-    return Sent(verdict, rows_of(frozen), sum(len(group.rows) for group in answered))
+    return Sent(verdict, rows_of(frozen), len(overruled(device, verdict, sealed(device.store))))
 
 
 def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -> Upload:

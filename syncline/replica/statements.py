@@ -6,12 +6,14 @@ are numbered, so that a row goes to every statement without being taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 
+from syncline.model.forms import Spelling, spelling_of
 from syncline.model.masks import words_for
 from syncline.model.schema import TableSchema
-from syncline.model.values import Value, indices_of, mask_of
+from syncline.model.values import Row, Value, indices_of, mask_of
 from syncline.replica.store import log_name, quote
 
 NOTHING: Mapping[str, str] = {}
@@ -32,6 +34,41 @@ class Statements:
         """Whether keys may be equal in the file's eyes (NOCASE, RTRIM) and not be the same key."""
         self._constants = {quote(name): literal for name, literal in constants.items()}
         self._made: dict[tuple[str, tuple[int, ...]], str] = {}
+        self._fits: dict[tuple[int, ...], list[tuple[int, Callable[[Sequence[Value]], bool]]]] = {}
+
+    @cached_property
+    def key_spellings(self) -> tuple[Spelling | None, ...]:
+        """How the key's values are spelled in the file, see `model.forms`."""
+        return tuple(map(spelling_of, self.table.keys))
+
+    @cached_property
+    def spellings(self) -> Mapping[int, Spelling]:
+        """The same of those value columns whose values have several spellings, by number."""
+        found = ((number, spelling_of(column)) for number, column in self.table.values.items())
+        return {number: spelling for number, spelling in found if spelling is not None}
+
+    @cached_property
+    def converts(self) -> bool:
+        """Whether any column has another form in the file than on the wire."""
+        return any(one.converts for one in self._all_spellings)
+
+    @cached_property
+    def is_lossy(self) -> bool:
+        """Whether the file cannot hold every value of the centre exactly, as somebody has chosen."""
+        return any(one.is_lossy for one in self._all_spellings)
+
+    @property
+    def _all_spellings(self) -> list[Spelling]:
+        return [one for one in (*self.key_spellings, *self.spellings.values()) if one is not None]
+
+    def fit(self, columns: Sequence[int], rows: Sequence[Row]) -> bool:
+        """Whether the values of these rows, the key and these columns, certainly are in the file's form.
+        What else the rows have is not looked at."""
+        place = tuple(columns)
+        if place not in self._fits:
+            found = [*self.key_spellings, *(self.spellings.get(column) for column in columns)]
+            self._fits[place] = [(i, one.fits) for i, one in enumerate(found) if one is not None]
+        return all(fits(list(map(itemgetter(i), rows))) for i, fits in self._fits[place])
 
     @property
     def arity(self) -> int:

@@ -38,7 +38,7 @@ class Tally:
         """One push has its verdict."""
         self.sent += sent.rows
         self.pushes += 1
-        self.overruled += max(0, sent.overridden - len(sent.verdict.rejected))
+        self.overruled += sent.overruled
         self.conflicts += len(sent.verdict.conflicts)
 
     def push_report(self) -> PushReport:

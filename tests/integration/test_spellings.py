@@ -1,0 +1,200 @@
+"""Whatever spelling an application uses is accepted, in keys too, and is no edit that was overruled (L8)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import syncline
+from syncline import Hub, Replica, Table
+
+DDL = """
+CREATE TABLE author (id uuid PRIMARY KEY, name text);
+CREATE TABLE book (
+    id uuid PRIMARY KEY, author uuid NOT NULL REFERENCES author ON DELETE CASCADE, at timestamptz, day date,
+    price numeric(10,2), weight double precision, sold boolean, pages int, notes jsonb, span interval);
+CREATE TABLE event (at timestamp, price numeric(6,2), note text, PRIMARY KEY (at, price));
+CREATE TABLE account (id int PRIMARY KEY, money numeric(14,2), plain numeric, f double precision);
+INSERT INTO author VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'old');
+INSERT INTO event VALUES ('2024-01-01 10:00:00', 5, 'there');
+INSERT INTO account VALUES (1, 0, 0, 0), (2, 0.10, 0.10, 0.1), (3, 10, 10, 0);
+"""
+OLD = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+NEW = "B1EEBC99-9C0B-4EF8-BB6D-6BB9BD380A22"
+BOOK = "{c2eebc999c0b4ef8bb6d6bb9bd380a33}"
+
+
+@dataclass
+class Centre:
+    url: str
+    hub: Hub
+    device: Replica
+    app: sqlite3.Connection
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(
+            self.url, autocommit=True, options="-c timezone=UTC -c datestyle=ISO"
+        ) as connection:
+            return connection.execute(query).fetchall()
+
+    def assert_equal(self) -> None:
+        found = self.device.verify()
+        assert found.equal, found.differences
+
+
+@pytest.fixture
+def centre(postgres_url: str, tmp_path: Path) -> Iterator[Centre]:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(DDL)
+    hub = Hub(
+        postgres_url,
+        {
+            "author": Table(),
+            "book": Table(),
+            "event": Table(),
+            "account": Table({"money": "sum", "plain": "sum", "f": "sum"}),
+        },
+    )
+    hub.init()
+    file = tmp_path / "device.db"
+    with syncline.clone(hub, file) as device:
+        app = sqlite3.connect(file, isolation_level=None)
+        app.execute("PRAGMA foreign_keys = ON")
+        yield Centre(postgres_url, hub, device, app)
+        app.close()
+    hub.close()
+
+
+def write_book(centre: Centre) -> None:
+    centre.app.execute("INSERT INTO author VALUES (?, 'new')", (NEW,))
+    centre.app.execute(
+        "INSERT INTO book VALUES (?, ?, '2024-02-29 10:00:00.500000', '2024-02-29 00:00', 5, '1.5', 'true',"
+        " '12', '{\"b\":1,\"a\":1e1}', '1 day')",
+        (BOOK, NEW),
+    )
+
+
+def test_whatever_a_type_reads_is_taken_and_comes_back_in_the_one_spelling(centre: Centre) -> None:
+    write_book(centre)
+    report = centre.device.sync()
+    assert (report.push.sent, report.push.overruled, report.push.rejected, report.push.conflicts) == (
+        2,
+        0,
+        (),
+        0,
+    )
+    assert centre.app.execute("SELECT * FROM book").fetchall() == [
+        (
+            "c2eebc99-9c0b-4ef8-bb6d-6bb9bd380a33",
+            NEW.lower(),
+            "2024-02-29T10:00:00.5Z",
+            "2024-02-29",
+            "5.00",
+            1.5,
+            1,
+            12,
+            '{"a": 10, "b": 1}',
+            "P1D",
+        )
+    ]
+    assert centre.rows("SELECT id::text, author::text, weight, sold, pages FROM book") == [
+        ("c2eebc99-9c0b-4ef8-bb6d-6bb9bd380a33", NEW.lower(), 1.5, True, 12)
+    ]
+    centre.assert_equal()
+
+
+def test_a_dry_run_says_the_same(centre: Centre) -> None:
+    write_book(centre)
+    found = centre.device.preview()
+    assert (found.rows, found.accepted, found.overruled, found.rejected) == (2, 2, (), ())
+    assert centre.app.execute("SELECT id FROM book").fetchall() == [(BOOK,)], "nothing was done"
+
+
+def test_an_edit_that_spells_a_value_otherwise_is_none(centre: Centre) -> None:
+    write_book(centre)
+    centre.device.sync()
+    centre.app.execute("UPDATE book SET at = '2024-02-29 15:45:00.5+05:45', price = 5.0")
+    assert sum(centre.device.status().pending.values()) == 1
+    assert centre.device.sync().push.sent == 0
+    assert centre.device.status().pending == {}
+    centre.app.execute("UPDATE book SET at = '2024-02-29 10:00:00.5', price = '6'")
+    report = centre.device.sync()
+    assert (report.push.sent, report.push.overruled) == (1, 0)
+    assert centre.app.execute("SELECT at, price FROM book").fetchone() == ("2024-02-29T10:00:00.5Z", "6.00")
+    centre.assert_equal()
+
+
+def test_a_respelled_value_loses_nothing_of_what_others_wrote(centre: Centre) -> None:
+    write_book(centre)
+    centre.device.sync()
+    with psycopg.connect(centre.url, autocommit=True) as connection:
+        connection.execute("UPDATE book SET price = 7, at = '2025-01-01Z'")
+    centre.app.execute("UPDATE book SET price = 5, at = '2024-02-29 10:00:00.5', pages = 13")
+    report = centre.device.sync()
+    assert (report.push.sent, report.push.overruled, report.push.conflicts) == (1, 0, 0)
+    expected = ("7.00", "2025-01-01T00:00:00Z", 13)
+    assert centre.app.execute("SELECT price, at, pages FROM book").fetchone() == expected
+    centre.assert_equal()
+
+
+def test_keys_are_respelled_with_their_children_and_their_deletes(centre: Centre) -> None:
+    write_book(centre)
+    centre.app.execute("UPDATE book SET pages = 1 WHERE id = ?", (BOOK,))
+    centre.app.execute("UPDATE author SET id = upper(id) WHERE name = 'old'")
+    centre.app.execute("INSERT INTO event VALUES ('2024-01-01 11:00', 7, 'new'), ('2024-01-02', 8, 'brief')")
+    centre.app.execute("DELETE FROM event WHERE note = 'brief'")
+    report = centre.device.sync()
+    assert (report.push.rejected, report.push.overruled) == ((), 0)
+    assert centre.app.execute("SELECT at, price, note FROM event ORDER BY at").fetchall() == [
+        ("2024-01-01T10:00:00", "5.00", "there"),
+        ("2024-01-01T11:00:00", "7.00", "new"),
+    ]
+    assert centre.app.execute("SELECT id FROM author ORDER BY id").fetchall() == [(OLD,), (NEW.lower(),)]
+    assert centre.rows("SELECT count(*) FROM book JOIN author ON author.id = book.author")[0] == (1,)
+    centre.assert_equal()
+
+
+def test_a_key_that_is_there_already_under_its_own_spelling_is_rejected_and_kept(centre: Centre) -> None:
+    centre.app.execute("INSERT INTO author VALUES (?, 'twice')", (OLD.upper(),))
+    centre.app.execute("INSERT INTO author VALUES (?, 'other')", (NEW,))
+    report = centre.device.sync()
+    assert [(edit.key, edit.values["name"]) for edit in report.push.rejected] == [((OLD.upper(),), "twice")]
+    assert "spelled otherwise" in report.push.rejected[0].detail
+    assert centre.rows("SELECT name FROM author ORDER BY name") == [("old",), ("other",)]
+    centre.assert_equal()
+
+
+def test_what_arrives_finds_an_edited_row_by_whatever_spelling_of_its_key(centre: Centre) -> None:
+    centre.app.execute("INSERT INTO author VALUES (?, 'mine')", (NEW,))
+    with psycopg.connect(centre.url, autocommit=True) as connection:
+        connection.execute("INSERT INTO author VALUES (%s, 'theirs')", (NEW,))
+    centre.device.pull()
+    assert centre.app.execute("SELECT id, name FROM author WHERE name <> 'old'").fetchall() == [
+        (NEW.lower(), "mine")
+    ]
+    centre.device.sync()
+    centre.assert_equal()
+
+
+def test_sums_of_decimals_and_floats_are_what_the_hub_computed(centre: Centre) -> None:
+    centre.app.execute("UPDATE account SET money = money + 5, plain = plain + 5 WHERE id = 1")
+    centre.app.execute(
+        "UPDATE account SET money = money + 0.2, plain = plain + 0.2, f = f + 0.2 WHERE id = 2"
+    )
+    centre.app.execute("UPDATE account SET money = '12.5', plain = '12.50', f = 1e10 / 3 WHERE id = 3")
+    for _ in range(2):
+        assert centre.device.sync().push.overruled == 0
+    assert centre.rows("SELECT money::text, plain::text, f FROM account ORDER BY id") == [
+        ("5.00", "5", 0.0),
+        ("0.30", "0.30", 0.30000000000000004),
+        ("12.50", "12.50", 1e10 / 3),
+    ]
+    here = centre.app.execute("SELECT money, plain, f FROM account ORDER BY id").fetchall()
+    assert here == centre.rows("SELECT money::text, plain::text, f FROM account ORDER BY id")
+    centre.assert_equal()

@@ -1,0 +1,102 @@
+"""A value comes back from the file as it went into it, in every form (law L8)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from syncline.errors import ConfigurationError
+from syncline.model.forms import FORMS, KINDS, PRESETS, Spelling, chosen, form_of, formed, spelling_of
+from syncline.model.schema import ColumnSchema
+from syncline.model.spelling import iso
+from syncline.model.values import Value, identical
+
+
+def spelling(kind: str, form: str, declared: str = "TEXT") -> Spelling:
+    column = ColumnSchema("x", kind, declared)
+    found = spelling_of(formed(column, form_of(column, {KINDS[kind]: form})))
+    assert found is not None
+    return found
+
+
+def assert_comes_back(one: Spelling, value: Value) -> Value:
+    there = one.inward(value)
+    assert identical(one.outward(there), value)
+    assert identical(one.settle(there), there), "what is in the file is in its form"
+    return there
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "value", "there"),
+    [
+        ("timestamp", "iso", "2024-02-29T10:00:00.5", "2024-02-29T10:00:00.5"),
+        ("timestamp", "space", "2024-02-29T10:00:00.5", "2024-02-29 10:00:00.500000"),
+        ("timestamp", "space", "2024-02-29T10:00:00", "2024-02-29 10:00:00"),
+        ("timestamptz", "space", "2024-02-29T10:00:00Z", "2024-02-29 10:00:00"),
+        ("timestamptz", "space6", "2024-02-29T10:00:00Z", "2024-02-29 10:00:00.000000"),
+        ("timestamptz", "unix", "2024-02-29T10:00:00Z", 1709200800),
+        ("timestamp", "unix", "1969-12-31T23:59:59.25", -0.75),
+        ("timestamp", "space", "infinity", "infinity"),
+        ("timestamp", "unix", "0044-03-15 00:00:00 BC", "0044-03-15 00:00:00 BC"),
+        ("timestamp", "unix", "9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999"),
+        ("time", "space", "12:34:56.789", "12:34:56.789000"),
+        ("time", "space6", "12:34:56", "12:34:56.000000"),
+        ("time", "unix", "12:34:56", "12:34:56"),
+        ("time", "space6", "24:00:00", "24:00:00"),
+        ("uuid", "hex", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
+        ("uuid", "blob", "00000000-0000-0000-0000-0000000000ff", b"\0" * 15 + b"\xff"),
+        ("boolean", "text", 1, "true"),
+        ("boolean", "text", 0, "false"),
+    ],
+)
+def test_a_value_in_a_form(kind: str, form: str, value: Value, there: Value) -> None:
+    assert identical(assert_comes_back(spelling(kind, form), value), there)
+
+
+@given(st.sampled_from(FORMS["timestamps"]), st.sampled_from(["timestamp", "timestamptz"]), st.datetimes())
+@example("unix", "timestamp", datetime(9999, 12, 31, 23, 59, 59, 999999))
+def test_every_moment_comes_back(form: str, kind: str, at: datetime) -> None:
+    value = iso(at) + ("Z" if kind == "timestamptz" else "")
+    there = assert_comes_back(spelling(kind, form), value)
+    assert spelling(kind, form).fits([there, None]) or form == "unix"
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**12), max_value=10**12))
+def test_a_real_keeps_what_fifteen_digits_keep(number: Decimal) -> None:
+    value = f"{number + 0:.2f}" if number else "0.00"
+    one = spelling("decimal", "real", "DECIMAL_TEXT(15,2)")
+    assert isinstance(assert_comes_back(one, value), float)
+    assert not one.is_lossy
+    assert spelling("decimal", "real", "DECIMAL_TEXT(16,2)").is_lossy
+    assert spelling("decimal", "real", "DECIMAL_TEXT").is_lossy
+
+
+@given(st.uuids(), st.sampled_from(FORMS["uuids"]))
+def test_every_uuid_comes_back(one: object, form: str) -> None:
+    there = assert_comes_back(spelling("uuid", form), str(one))
+    assert spelling("uuid", form).fits([there])
+
+
+def test_what_can_be_chosen_and_what_cannot() -> None:
+    assert chosen("django") == PRESETS["django"]
+    assert chosen({"uuids": "hex"}) == {"uuids": "hex"}
+    assert chosen(None) == {}
+    for wrong in ({"uuid": "hex"}, {"uuids": "hexadecimal"}, "rails"):
+        with pytest.raises(ConfigurationError) as refused:
+            chosen(wrong)  # type: ignore[arg-type]
+        assert refused.value.code == "form_unknown"
+        assert refused.value.remedy.startswith("There is: ")
+
+
+def test_a_form_is_declared_so_that_sqlite_compares_right() -> None:
+    column = ColumnSchema("x", "decimal", "DECIMAL_TEXT(10,2)")
+    assert formed(column, "real").declared == "DECIMAL(10,2)"
+    assert formed(column, "text").declared == "DECIMAL_TEXT(10,2)"
+    assert (
+        formed(ColumnSchema("x", "uuid", "TEXT", default="lower(x)"), "hex").default
+        == "replace(lower(x), '-', '')"
+    )
