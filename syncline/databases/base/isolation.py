@@ -36,6 +36,11 @@ class Part(Generic[L]):
     def form(self) -> str:
         return self.loaded.stage.form
 
+    @property
+    def kind(self) -> tuple[int, str]:
+        """Its table's number and its form: such rows go through the same statements."""
+        return self.loaded.stage.table, self.form
+
 
 Attempt = Callable[[Sequence[Part[L]]], F | None]
 """Does something for all rows of some parts and gives None; or undoes all of it and says why it failed."""

@@ -19,7 +19,7 @@ import psycopg
 from syncline.databases.base.isolation import Attempt, Failures, Part, isolated, tried_again, without
 from syncline.databases.base.order import Order
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import message_of, refusal_code
+from syncline.databases.postgresql.errors import Fault, fault_of, message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.session import Session
@@ -50,8 +50,12 @@ Work = Callable[[Sequence[Part[Loaded]]], None]
 class Application:
     """One call of `Rows.apply`."""
 
-    def __init__(self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str) -> None:
+    def __init__(
+        self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str, attempt: int = 0
+    ) -> None:
+        """`attempt`: how often the transaction was run before."""
         self._session = session
+        self._attempts = attempt
         self._layout = layout
         self._origin = origin
         self._parts = [Part(i, item, tuple(item.live)) for i, item in enumerate(loaded) if item.live]
@@ -79,7 +83,7 @@ class Application:
                 self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
             return []
         except (psycopg.Error, Unwritten) as error:
-            failure = _of_rows(error)
+            failure = self._of_rows(error)
         for part in self._parts:
             place(self._session, part.loaded)
         self._look_for_others(failure)
@@ -282,7 +286,7 @@ class Application:
             with self._session.savepoint():
                 self._let_go()
         except psycopg.Error as error:  # a check that does not allow NULL
-            _of_rows(error)
+            self._of_rows(error)
             self._digits = ""
             self._ahead.clear()
         attempt = self._attempt(self._write)
@@ -295,10 +299,23 @@ class Application:
             with self._session.savepoint():
                 self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
-            _of_rows(error)
+            self._of_rows(error)
             if not failures:
                 raise DeferredTrouble from error
+        self._check_doubtful(failures)
         return [self._refusal(part, failure) for part, failure in failures]
+
+    def _check_doubtful(self, failures: Failures[Loaded, Failure]) -> None:
+        """Raise what may not be a row's fault, unless other rows of its kind passed."""
+        left: dict[tuple[int, str], int] = {}
+        for part in self._parts:
+            left[part.kind] = left.get(part.kind, 0) + len(part.rows)
+        for part, _ in failures:
+            left[part.kind] -= 1
+        for part, failure in failures:
+            if not left[part.kind] and isinstance(failure, psycopg.Error):
+                if fault_of(failure, self._attempts) is Fault.DOUBT:
+                    raise failure
 
     def _attempt(self, work: Work) -> Attempt[Loaded, Failure]:
         """The work within a savepoint; why it failed, if it did."""
@@ -310,22 +327,21 @@ class Application:
                 return None
             except (psycopg.Error, Unwritten) as error:
                 self._digits = ""
-                return _of_rows(error)
+                return self._of_rows(error)
 
         return attempt
+
+    def _of_rows(self, error: Failure) -> Failure:
+        """The error if it can be some row's fault; otherwise raise it."""
+        if isinstance(error, psycopg.Error) and fault_of(error, self._attempts) in (Fault.MET, Fault.WHOLE):
+            raise error
+        return error
 
     def _refusal(self, part: Part[Loaded], failure: Failure) -> Refusal:
         stage, row = part.loaded.stage, part.rows[0]
         if isinstance(failure, Unwritten):
             detail = "a trigger or rule of the table held the change back without an error"
             return Refusal(stage, row, codes.TRIGGER, detail)
-        code = refusal_code(failure) or codes.CONSTRAINT
+        code = refusal_code(failure)
         parent = self._parents.of_row(failure, part.loaded, row) if code == codes.FOREIGN_KEY else None
         return Refusal(stage, row, code, message_of(failure), parent)
-
-
-def _of_rows(error: Failure) -> Failure:
-    """The error if it can be some row's fault; otherwise raise it."""
-    if isinstance(error, psycopg.Error) and refusal_code(error) is None:
-        raise error
-    return error

@@ -1,13 +1,15 @@
 """From SQLSTATE to Syncline's errors and refusal codes; the only place that does so.
 
-A row is refused for integrity, data and trigger errors. What concerns the connection, the transaction, the
-server or Syncline's own statements is an error of the whole.
+Who raised an error decides, not the class of its SQLSTATE: what a statement over rows says is the fault of
+some of them, unless it concerns the connection, the server or something of Syncline's own that is missing.
+Even that is the fault of a row if others of its kind pass the same statement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 import psycopg
 
@@ -22,38 +24,78 @@ from syncline.errors import (
 )
 from syncline.hub.contract import Outdated, codes
 
-_REFUSED = {
+
+class Fault(Enum):
+    """Whose fault a failing statement over rows is."""
+
+    ROW = "that of a row, whatever becomes of the others"
+    DOUBT = "that of a row if others of its kind pass; otherwise the statement fails as a whole"
+    MET = "met by somebody else's transaction: the whole is run again first"
+    WHOLE = "never that of a row"
+
+
+_CODES = {
     "23502": codes.NOT_NULL,
     "23503": codes.FOREIGN_KEY,
     "23001": codes.FOREIGN_KEY,
     "23505": codes.UNIQUE,
     "23514": codes.CHECK,
     "44000": codes.CHECK,
-    "42501": codes.CONSTRAINT,
     "428C9": codes.INVALID,
-    "54000": codes.INVALID,
 }
-_REFUSED_CLASSES = {"22": codes.INVALID, "23": codes.CONSTRAINT}
-_OF_THE_WHOLE = frozenset("08 0A 25 26 28 2D 3D 3F 40 42 53 54 55 57 58 72 F0 HV XX".split())
-"""Classes of SQLSTATE that say nothing about a row. Any other is what a trigger raised."""
-
+_CODES_OF_CLASSES = {"22": codes.INVALID, "23": codes.CONSTRAINT, "54": codes.INVALID}
+_OF_THE_SERVER = frozenset("08 25 26 28 53 57 58 F0 HV".split())
+"""Classes of SQLSTATE for what goes on in the server, if the server itself raises them."""
+_OF_STATEMENTS = frozenset("0A 3D 3F 42 55 XX".split())
+"""Classes for what is wrong with a statement or what it works on, unless code of the user's makes it."""
 _AGAIN = frozenset(["40001", "40P01", "55P03"])
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 _MISSING = frozenset(["42P01", "3F000", "42883"])
+_RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])
+"""The functions of PostgreSQL's procedural languages that raise what a function's author wrote."""
 
 
-def refusal_code(error: psycopg.Error) -> str | None:
-    """The code of the refusal that this error means for a row, or None if it is an error of the whole."""
+def is_raised(error: psycopg.Error) -> bool:
+    """Whether code of the user's raised it on purpose, at whatever state."""
+    return error.diag.source_function in _RAISING
+
+
+def _is_in_code(error: psycopg.Error) -> bool:
+    """Whether it happened inside a function of the user's, not one of Syncline's."""
+    context = error.diag.context
+    return context is not None and "syncline." not in context
+
+
+def fault_of(error: psycopg.Error, attempt: int = 0) -> Fault:
+    """Whose fault this error of a statement over rows is.
+
+    `attempt`: how often the transaction was run before."""
     state = error.sqlstate
-    if state is None:
-        return None
-    if state == "42501" and not error.diag.context:
-        return None  # not raised in a trigger: the hub's own role lacks a right
-    if state in _REFUSED:
-        return _REFUSED[state]
-    if state[:2] in _REFUSED_CLASSES:
-        return _REFUSED_CLASSES[state[:2]]
-    return None if state[:2] in _OF_THE_WHOLE else codes.TRIGGER
+    if state is None or state.startswith("57P"):
+        return Fault.WHOLE
+    if is_raised(error):
+        return Fault.MET if state in _AGAIN and attempt == 0 else Fault.ROW
+    if state in _AGAIN:  # nothing but user code fails to serialize under READ COMMITTED
+        return Fault.ROW if state == "40001" and attempt else Fault.MET
+    if state == "57014" and _is_in_code(error):
+        return Fault.ROW
+    if state[:2] in _OF_THE_SERVER or state in ("XX001", "XX002"):
+        return Fault.DOUBT
+    if state[:2] in _OF_STATEMENTS and state not in _CODES and not _is_in_code(error):
+        return Fault.DOUBT
+    return Fault.ROW
+
+
+def refusal_code(error: psycopg.Error) -> str:
+    """The code of the refusal of a row whose fault this is."""
+    state = error.sqlstate or ""
+    if state in _CODES:
+        return _CODES[state]
+    if state == "42501":
+        return codes.CONSTRAINT
+    if state[:2] in _CODES_OF_CLASSES:
+        return _CODES_OF_CLASSES[state[:2]]
+    return codes.TRIGGER if is_raised(error) or error.diag.context else codes.CONSTRAINT
 
 
 def is_stale_plan(error: psycopg.Error) -> bool:

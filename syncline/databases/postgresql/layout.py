@@ -29,8 +29,10 @@ class Facts:
     nested: bool = False
     """Whether it runs functions of the user's outside of triggers: by defaults, checks, indexes, domains."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Name and modifier of the columns' types (domains resolved), if they are base types; see
-    `pg_attribute.atttypmod`."""
+    """Name, modifier and both as they are written of the columns' types (domains resolved), if they are base
+    types; see `pg_attribute.atttypmod`."""
+    loose: Sequence[str] = ()
+    """The columns by whose collation different texts are equal."""
 
 
 @dataclass(eq=False, repr=False)
@@ -62,14 +64,30 @@ class Shape(BaseShape):
         found = [StagedColumn(column.name, codec, True, self.length(column.name)) for column, codec in keys]
         for number in columns:
             name = values[number].name
-            certain = test_of(*self.facts.types.get(name, ("", -1)))
+            certain = test_of(*self._type(name)[:2])
             found.append(StagedColumn(name, self.values[number], False, self.length(name), certain))
         return found
 
     def length(self, column: str) -> int | None:
         """How many characters a column holds, if it is a varchar(n): spaces beyond are cut off unsaid."""
-        name, modifier = self.facts.types.get(column, ("", -1))
+        name, modifier, _ = self._type(column)
         return modifier - HEADER if name == "varchar" and modifier >= HEADER else None
+
+    def _type(self, column: str) -> Sequence[Any]:
+        return self.facts.types.get(column, ("", -1, ""))
+
+    @cached_property
+    def asked_keys(self) -> Mapping[str, str]:
+        """What of a staged key only the server can tell: for each such column the key as it would be stored
+        and read again. A key that is rounded or cut off then is another one."""
+        found = {}
+        for number, (column, codec) in enumerate(zip(self.table.keys, self.keys, strict=True)):
+            staged = f"s.k{number}"
+            _, modifier, whole = self._type(column.name)
+            if codec.asks_server or codec.central == "real":
+                stored = codec.write(staged)
+                found[staged] = codec.read(f"({stored})::{whole}" if modifier >= 0 else stored)
+        return found
 
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was: JSON of texts, from which the types are read again."""
@@ -92,10 +110,13 @@ class Shape(BaseShape):
 
     def matches(self, alias: str = "t") -> str:
         names = self.key_names if alias == "t" else self.log_keys
-        pairs = zip(names, self.staged_keys(), strict=True)
+        staged_keys = self.staged_keys()
+        pairs = zip(names, staged_keys, strict=True)
         conditions = [f"{alias}.{name} = {key}" for name, key in pairs]
         for number, (name, codec) in enumerate(zip(names, self.keys, strict=True)):
             conditions.append(codec.identical(f"{alias}.{name}", f"s.k{number}"))
+            if alias == "t" and self.table.keys[number].name in self.facts.loose:
+                conditions.append(f'{alias}.{name} COLLATE "C" = {staged_keys[number]} COLLATE "C"')
         return " AND ".join(filter(None, conditions))
 
 

@@ -38,8 +38,9 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
 -- name: facts
 -- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
 -- one partition, or before it is updated, whether there are any triggers, rules or functions of his at all, whether defaults,
--- checks, indexes or domains call functions of his, and the columns of base types and domains over them, each with its
--- base type and modifier (-1: neither length nor precision).
+-- checks, indexes or domains call functions of his, the columns of base types and domains over them, each with its
+-- base type, modifier (-1: neither length nor precision) and both as they are written, and the columns by whose
+-- collation different texts are equal.
 SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.triggered, false) OR c.relhasrules OR f.nested, f.nested,
        coalesce((
            WITH RECURSIVE resolved AS (
@@ -50,9 +51,12 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.
                SELECT r.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE r.modifier END
                  FROM resolved r JOIN pg_type t ON t.oid = r.type
                 WHERE t.typtype = 'd')
-           SELECT json_object_agg(r.attname, json_build_array(t.typname, r.modifier))
+           SELECT json_object_agg(r.attname, json_build_array(t.typname, r.modifier, format_type(t.oid, r.modifier)))
              FROM resolved r JOIN pg_type t ON t.oid = r.type
-            WHERE t.typtype = 'b'), '{}')
+            WHERE t.typtype = 'b'), '{}'),
+       ARRAY(SELECT a.attname::text
+               FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
+              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum)
   FROM syncline.tables s
   JOIN pg_class c ON c.oid = s.relid
   LEFT JOIN LATERAL (

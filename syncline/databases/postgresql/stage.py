@@ -129,7 +129,7 @@ def _is_straight(loaded: Loaded) -> bool:
     stage, shape = loaded.stage, loaded.shape
     is_new = stage.form == "insert" and stage.entries is None
     is_theirs = not shape.facts.triggered and not shape.computed_mask and loaded.certain
-    return is_new and is_theirs and not loaded.refused and not any(key.asks_server for key in shape.keys)
+    return is_new and is_theirs and not loaded.refused and not shape.asked_keys
 
 
 def place(session: Session, loaded: Loaded) -> None:
@@ -150,7 +150,7 @@ def load(session: Session, loaded: Loaded) -> None:
     place(session, loaded)
     if loaded.keyless:
         _take_out(session, loaded, loaded.keyless)
-    if any(codec.asks_server for codec in loaded.shape.keys):
+    if loaded.shape.asked_keys:
         _refuse_foreign_keys(session, loaded)
 
 

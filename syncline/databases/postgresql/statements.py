@@ -52,11 +52,14 @@ def staged_name(index: int, arity: int) -> str:
 
 def misspelled(shape: Shape, *, guarded: bool) -> str:
     """The numbers of rows whose key is not spelled as the server spells it."""
-    asked = [(f"s.k{i}", codec) for i, codec in enumerate(shape.keys) if codec.asks_server]
-    same = " AND ".join(f'({codec.read(codec.write(key))}) = {key} COLLATE "C"' for key, codec in asked)
-    condition = f"NOT ({same})"
+    tests, castable = [], []
+    for key, stored in shape.asked_keys.items():
+        is_float = shape.keys[int(key[3:])].is_float
+        same = f"float8send({stored}) = float8send({key})" if is_float else f'({stored}) = {key} COLLATE "C"'
+        tests.append(same)
+        castable.append(f"syncline.castable(({key})::text, {literal(stored.replace(key, '$1::text'))})")
+    condition = f"NOT ({' AND '.join(tests)})"
     if guarded:
-        castable = [f"syncline.castable({key}, {literal(codec.write('$1::text'))})" for key, codec in asked]
         condition = f"CASE WHEN {' AND '.join(castable)} THEN {condition} ELSE true END"
     return f"SELECT s.n FROM {SOURCE} WHERE {condition}"
 

@@ -30,6 +30,8 @@ class RowWriter(RowReader):
         self._staged: list[Stage] = []
         self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
         """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
+        self.attempt = 0
+        """How often the transaction was run before."""
         self._checked: set[int] = set()
         """The numbers of the tables that are known to be what the layout says."""
 
@@ -130,7 +132,7 @@ class RowWriter(RowReader):
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, or nothing if any row is refused."""
         loaded = [_loaded(stage) for stage in stages]
-        refusals = Application(self._session, self._layout, loaded, origin).run()
+        refusals = Application(self._session, self._layout, loaded, origin, self.attempt).run()
         if not refusals:
             self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
             self._check_inserted([item for item in loaded if item.stage.form == "insert"])
@@ -187,7 +189,7 @@ class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
     def wait_longer(self, attempt: int) -> None:
         """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
         not beside others that try again: a storm of them would keep failing on each other."""
-        self.attempt = attempt
+        self.attempt = self.rows.attempt = attempt
         wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
         if attempt > 1:
             self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncline.databases.base import statements
-from syncline.databases.base.isolation import Failures, Part, isolated, tried_again
+from syncline.databases.base.isolation import Failures, Part, isolated
 from syncline.databases.sqlite import foreign, stage
 from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader
@@ -41,6 +41,13 @@ class Work:
     statement: str | None
     careful: bool
     mark: int = 0
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether a trigger may keep a row from being written and leave others written, as far as its text
+        shows: by RAISE(IGNORE) or RAISE(FAIL), or because it removes rows."""
+        texts = [sql.lower() for _, sql in self.staged.shape.facts.triggers]
+        return any(word in text for text in texts for word in ("ignore", "fail", "delete", "replace"))
 
 
 def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
@@ -91,42 +98,53 @@ class Application:
             foreign.forget(self._connection, self._writer.layout, work.staged)
 
     def _again(self, failures: Failures[Staged, Failure]) -> Failures[Staged, Failure]:
-        """Rows in each other's way (a unique value that moves, RESTRICT within a table) may fit now."""
-        worth = [one for one in failures if one[1][0] in _WORTH_ANOTHER_TRY]
+        """Rows in each other's way (a unique value that moves, RESTRICT within a table) may fit now. They are
+        tried one by one: a statement that fails undoes itself."""
         lost = [one for one in failures if one[1][0] not in _WORTH_ANOTHER_TRY]
-        return lost + tried_again(worth, self._attempt)
+        worth = [one for one in failures if one[1][0] in _WORTH_ANOTHER_TRY]
+        while worth:
+            left = [(part, why) for part, _ in worth if (why := self._attempt([part])) is not None]
+            if len(left) == len(worth):
+                break
+            worth = left
+        return lost + worth
 
     def _attempt(self, parts: Sequence[Part[Staged]]) -> Failure | None:
-        """Write the rows of these parts, or undo it and say why."""
+        """Write the rows of a part, or none of them and say why.
+
+        A statement that fails undoes itself; a savepoint is for one that may not. Going back to one is dear
+        where temporary tables were made: SQLite reads its whole schema again."""
+        (part,) = parts
+        work = self._works[part.index]
+        if not work.may_leave_out:
+            return self._write(part, work)
         self._connection.execute("SAVEPOINT _sync_part")
-        failure: Failure | None = None
-        try:
-            for part in parts:
-                failure = failure or self._write(part)
-        except sqlite3.Error as error:
-            code = refusal_code(error)
-            if code is None:
-                raise
-            failure = code, str(error)
+        failure = self._write(part, work)
         if failure is not None:
             self._connection.execute("ROLLBACK TO _sync_part")
         self._connection.execute("RELEASE _sync_part")
         return failure
 
-    def _write(self, part: Part[Staged]) -> Failure | None:
-        work = self._works[part.index]
+    def _write(self, part: Part[Staged], work: Work) -> Failure | None:
         assert work.statement is not None, "asked before"
         if not work.careful:
             self._suppress(work.staged.shape.n)
-        written = self._connection.execute(*part.loaded.over(work.statement, part.rows)).rowcount
-        if not work.careful:
-            self._suppress(None)
-        if work.staged.shape.facts.triggers and not self._is_complete(part, written):
+        try:
+            written = self._connection.execute(*part.loaded.over(work.statement, part.rows)).rowcount
+        except sqlite3.Error as error:
+            code = refusal_code(error, triggers=bool(work.staged.shape.facts.triggers))
+            if code is None or not self._connection.in_transaction:  # RAISE(ROLLBACK) ends the whole
+                raise
+            return code, str(error)
+        finally:
+            if not work.careful and self._connection.in_transaction:
+                self._suppress(None)
+        if work.may_leave_out and not self._is_complete(part, written):
             return codes.TRIGGER, "a trigger in the central database left the row out without an error"
         return None
 
     def _suppress(self, table: int | None) -> None:
-        """Capture nothing of this table's, until told otherwise or rolled back."""
+        """Capture nothing of this table's, until told otherwise."""
         self._connection.execute("UPDATE _sync_hub SET suppressed = ?", (table,))
 
     def _is_complete(self, part: Part[Staged], written: int) -> bool:

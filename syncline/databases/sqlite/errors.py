@@ -30,13 +30,28 @@ _UNREACHABLE = {
     sqlite3.SQLITE_FULL: "the disk is full",
 }
 
+_OF_THE_CONNECTION = (
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERNAL,
+)
 
-def refusal_code(error: sqlite3.Error) -> str | None:
-    """The code under which a row is refused; None if this is no trouble of a row."""
-    constraint = constraint_of(error)
+
+def refusal_code(error: sqlite3.Error, *, triggers: bool) -> str | None:
+    """The code under which a row is refused; None if this is no trouble of a row.
+
+    Syncline's statements over rows name nothing but tables and columns that were just looked up: an error
+    out of one is raised by the row itself, a constraint, an expression, or one of the table's `triggers`,
+    unless it is the file's or the connection's."""
+    constraint, number = constraint_of(error), primary_of(error)
     if constraint is not None:
         return _CONSTRAINTS[constraint]
-    return codes.INVALID if primary_of(error) in _INVALID else None
+    if number in _INVALID:
+        return codes.INVALID
+    if number < 0 or number in BUSY or number in _UNREACHABLE or number in _OF_THE_CONNECTION:
+        return None
+    return codes.TRIGGER if triggers else codes.CONSTRAINT
 
 
 def translated(error: sqlite3.Error, place: str) -> SynclineError:
