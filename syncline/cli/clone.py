@@ -8,7 +8,14 @@ import click
 
 import syncline
 from syncline.cli import output, progress
-from syncline.cli.options import file_argument, json_option, progress_option, token_option, wait_option
+from syncline.cli.options import (
+    file_argument,
+    is_insecure,
+    json_option,
+    progress_option,
+    token_option,
+    wait_option,
+)
 
 
 @click.command()
@@ -26,7 +33,9 @@ def clone(url: str, file: Path, token: str | None, wait: float, as_json: bool, *
     JSON: file, hub, replica, tables.
     """
     with progress.shown(shown["progress"]) as report:
-        replica = syncline.clone(url, str(file), token=token, progress=report, wait=wait)
+        replica = syncline.clone(
+            url, str(file), token=token, progress=report, wait=wait, insecure=is_insecure()
+        )
     with replica:
         tables = list(replica.status().as_dict()["tables"])
         made = {"file": str(file), "hub": url, "replica": replica.id, "tables": tables}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncline
+from syncline.cli import output
 from syncline.replica.lock import WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -25,9 +26,52 @@ file_argument: Decorator = click.argument("file", type=click.Path(dir_okay=False
 configuration_argument: Decorator = click.argument(
     "toml", metavar="syncline.toml", type=click.Path(dir_okay=False, path_type=Path)
 )
-token_option: Decorator = click.option(
-    "--token", metavar="T", envvar="SYNCLINE_TOKEN", help="Who you are, for the hub. [env: SYNCLINE_TOKEN]"
-)
+
+
+def _token(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    """The token itself: out of the file that `@FILE` names, where it is given so."""
+    if given is None:
+        return None
+    if given.startswith("@"):
+        try:
+            return Path(given[1:]).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"{given[1:]} cannot be read: {type(error).__name__}") from None
+    if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
+        output.message(
+            "warning: everybody on this machine can see --token T; use --token @FILE or SYNCLINE_TOKEN"
+        )
+    return given
+
+
+def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--token and --insecure; what the latter says is asked with `is_insecure`."""
+    token: Decorator = click.option(
+        "--token",
+        metavar="T",
+        envvar="SYNCLINE_TOKEN",
+        callback=_token,
+        help="Who you are, for the hub; @FILE reads it from a file, which no list of processes shows."
+        " [env: SYNCLINE_TOKEN]",
+    )
+    insecure: Decorator = click.option(
+        "--insecure",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, given: context.meta.__setitem__(_INSECURE, given),
+        help="Send the token over plain http to another machine, too.",
+    )
+    return token(insecure(command))
+
+
+_INSECURE = f"{__name__}.insecure"
+
+
+def is_insecure() -> bool:
+    """Whether the verb that runs was given --insecure."""
+    return bool(click.get_current_context().meta.get(_INSECURE, False))
+
+
 hub_option: Decorator = click.option(
     "--hub", metavar="URL", help="Where the hub is now, if not where the file remembers it."
 )
@@ -59,7 +103,7 @@ def open_replica(
     file: Path, hub: str | None = None, token: str | None = None, wait: float = WAIT_SECONDS
 ) -> Replica:
     """Open an existing device file; StoreError when there is none, or it is no replica."""
-    return syncline.connect(str(file), hub=hub, token=token, wait=wait)
+    return syncline.connect(str(file), hub=hub, token=token, wait=wait, insecure=is_insecure())
 
 
 def confirm(question: str, *, yes: bool) -> None:

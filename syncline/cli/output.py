@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,13 +16,25 @@ DONE, FAILED, USAGE, PERSON_NEEDED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def line(text: str = "") -> None:
-    """One line of the result."""
-    click.echo(text)
+    """One line of the result, or a few."""
+    click.echo(harmless(text))
 
 
 def message(text: str) -> None:
     """One line for the person at the terminal; never part of the result."""
-    click.echo(text, err=True)
+    click.echo(harmless(text), err=True)
+
+
+def harmless(text: str) -> str:
+    """The text as a terminal may have it: what would move the cursor, change the colour or turn the direction
+    of reading is spelled out. Rows, names and errors come from others."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""Everything but tabs and line feeds that Unicode calls a control, marks of direction, lone surrogates."""
 
 
 def document(value: Mapping[str, Any]) -> None:
@@ -37,7 +50,12 @@ def document_line(value: Mapping[str, Any]) -> None:
 def _json(value: Mapping[str, Any], indent: int | None) -> str:
     from syncline.replica.reports import plain  # late: most commands print text
 
-    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _escaped(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def _escaped(text: str) -> str:
+    """JSON whose controls are written as JSON writes them: it means the same."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def failure(error: SynclineError, *, as_json: bool) -> None:
@@ -50,7 +68,7 @@ def failure(error: SynclineError, *, as_json: bool) -> None:
             "remedy": error.remedy,
             "retry": error.retry,
         }
-        message(json.dumps({"error": said}, ensure_ascii=False))
+        message(_escaped(json.dumps({"error": said}, ensure_ascii=False)))
         return
     message(f"error: {error.detail} [{error.code}]")
     message(f"try:   {error.remedy}")
@@ -84,7 +102,8 @@ def without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, address = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    return f"{scheme}{separator}{user}:***@{address}" if at and colon else url
+    shown = f"{scheme}{separator}{user}:***@{address}" if at and colon else url
+    return re.sub(r"(password=)[^&\s]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
@@ -103,7 +122,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in columns:
         grid.add_column(name, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(harmless(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=width, highlight=False)
     with console.capture() as capture:

@@ -36,6 +36,7 @@ from syncline.replica.rows import write_rows
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.store import Store
 from syncline.replica.work import Work, load_held, save_held
+from syncline.sqlitekit.files import write_private
 
 SUFFIX = ".hydrating"
 _ID = ".id"
@@ -68,7 +69,7 @@ def building_id(file: str) -> str:
     except (OSError, ValueError):  # there is none yet, or a kill has left half of it
         replica = str(uuid.uuid4())
     try:
-        beside.write_text(replica, "ascii")
+        write_private(beside, replica.encode("ascii"))
     except OSError as error:
         raise StoreError(f"{beside}: {error.strerror or error}") from error
     return replica

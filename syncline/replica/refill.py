@@ -9,11 +9,13 @@ sees the old state or the new one (law L5).
 
 from __future__ import annotations
 
-import os
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from syncline.errors import StoreBusy, StoreError
@@ -54,10 +56,18 @@ BATCH = 5000
 """Rows that are learned at a time (law L11)."""
 
 
+@cache
+def _folder() -> str:
+    """A folder of this process's own, which goes with it."""
+    folder = tempfile.mkdtemp(prefix="syncline-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def fresh_path(store: Store) -> str:
     """Where the fresh file is built."""
     if store.path == MEMORY:
-        return str(Path(tempfile.gettempdir()) / f"syncline-{os.getpid()}-{id(store)}{SUFFIX}")
+        return str(Path(_folder()) / f"{id(store)}{SUFFIX}")
     return store.path + SUFFIX
 
 

@@ -29,6 +29,7 @@ from syncline.replica.hydrate import building_path, discard_building, fill, fini
 from syncline.replica.progress import silent
 from syncline.replica.store import Store
 from syncline.server.centre import Centre
+from syncline.sqlitekit.files import private, write_private
 
 logger = logging.getLogger("syncline.server")
 
@@ -77,7 +78,7 @@ class Snapshots:
         self._failed: dict[str, float] = {}
         self._turn = threading.Lock()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"the folder {folder} of files to hydrate from cannot be made: {error.strerror or error}",
@@ -195,7 +196,7 @@ class Snapshots:
         plain.unlink()
         made = self._folder / f"{key}-{begun:.3f}-{digest}.zst"
         if size > self._size:
-            packing.write_bytes(b"")
+            write_private(packing, b"")
             made = self._folder / f"{key}-{begun:.3f}-.zst"
         os.replace(packing, made)
         self._make_room(made)
@@ -241,7 +242,7 @@ def _parsed(path: Path) -> Kept:
 def _pack(plain: Path, target: Path) -> tuple[str, int]:
     """Compress a file beside itself, on the disk when it returns; SHA-256 in hex and size."""
     seen, size = hashlib.sha256(), 0
-    with plain.open("rb") as source, target.open("wb") as sink:
+    with plain.open("rb") as source, open(target, "wb", opener=private) as sink:
         for piece in packed(iter(lambda: source.read(PIECE), b"")):
             seen.update(piece)
             size += len(piece)
@@ -259,7 +260,7 @@ def _alone(path: Path) -> Iterator[bool]:
         return
     import fcntl
 
-    with path.open("wb") as handle:
+    with open(path, "wb", opener=private) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -32,6 +32,7 @@ from syncline.errors import (
 from syncline.protocol.filebody import PIECE, unpacked
 from syncline.protocol.status import RETRY_AFTER
 from syncline.replica.progress import Progress
+from syncline.sqlitekit.files import private, write_private
 
 logger = logging.getLogger("syncline.transports")
 
@@ -159,10 +160,10 @@ class Download:
     def _begin(self, schema: str, arriving: Arriving) -> _Note:
         """An empty part, and the note of what it will be, which is there before the first byte."""
         self._json.unlink(missing_ok=True)
-        self._part.write_bytes(b"")
+        write_private(self._part, b"")
         note = _Note(schema, arriving.etag, arriving.digest, arriving.size)
         beside = self._json.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(note))
+        write_private(beside, msgspec.json.encode(note))
         os.replace(beside, self._json)
         return note
 
@@ -184,7 +185,7 @@ class Download:
                 seen.update(piece)
                 yield piece
 
-        with self._part.open("rb") as source, self._unpacking.open("wb") as sink:
+        with self._part.open("rb") as source, open(self._unpacking, "wb", opener=private) as sink:
             for piece in unpacked(pieces(source)):
                 sink.write(piece)
             if seen.hexdigest() != digest:

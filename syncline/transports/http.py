@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,9 +37,10 @@ BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 class HttpTransport:
     """A `Transport` to the hub at `url` (the place where the application is mounted).
 
-    `token` is sent as a bearer token. `timeout` bounds each wait for the hub, in seconds (for a large push to
-    be done it is longer, see `Route.patience`); `connect` the wait for a connection. One connection is kept
-    and used again. A request is repeated, at most
+    `token` is sent as a bearer token: over https or to this machine, over plain http to another one only if
+    `insecure` says that this is known. `timeout` bounds each wait for the hub, in seconds (for a large push
+    to be done it is longer, see `Route.patience`); `connect` the wait for a connection. One connection is
+    kept and used again. A request is repeated, at most
     `len(pauses)` times, when the connection could not be made, when the hub said that it is busy, and when
     it only asks and its answer was lost. Everything else is sent at most once a call. For one thread.
     """
@@ -52,8 +54,11 @@ class HttpTransport:
         connect: float = 5.0,
         form: Form = Form.MSGPACK,
         pauses: tuple[float, ...] = PAUSES,
+        insecure: bool = False,
     ) -> None:
         self.url = _checked(url)
+        if token is not None:
+            _check_token(self.url, token, insecure=insecure)
         self._form = form
         self._pauses = pauses
         self._timeout, self._connect = timeout, connect
@@ -204,14 +209,44 @@ class HttpTransport:
 
 
 def _checked(url: str) -> str:
-    """The URL without a slash at its end; ConfigurationError if it is none of HTTP."""
+    """The URL without a slash at its end; ConfigurationError if it is none of HTTP, or holds a password."""
     try:
         parsed = httpx2.URL(url)
-    except (httpx2.InvalidURL, TypeError) as error:
-        raise ConfigurationError(f"{url!r} is not a URL: {error}", remedy=_URL_REMEDY) from error
+    except (httpx2.InvalidURL, TypeError):
+        raise ConfigurationError("what is given is not a URL", remedy=_URL_REMEDY) from None
+    if parsed.userinfo:
+        raise ConfigurationError(
+            f"the URL of the hub at {parsed.host} holds a name or a password: it would be kept in the file",
+            code="url_with_password",
+            remedy="Give the URL without them; say who you are with a token (SYNCLINE_TOKEN).",
+        )
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
         raise ConfigurationError(f"{url!r} is not the URL of a hub", remedy=_URL_REMEDY)
     return url.rstrip("/")
+
+
+def _check_token(url: str, token: str, *, insecure: bool) -> None:
+    """Raise ConfigurationError if the token cannot travel, or would travel where others can read it."""
+    if not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigurationError(
+            "the token is empty, or holds characters that cannot travel in a header (a line break, a space)",
+            code="token_unusable",
+            remedy="Give it without quotes and line breaks.",
+        )
+    parsed = httpx2.URL(url)
+    if parsed.scheme == "http" and not insecure and not _is_loopback(parsed.host):
+        raise ConfigurationError(
+            f"the token would travel to {parsed.host} over plain http, where others can read it",
+            code="token_in_clear",
+            remedy="Use https://; or say that you know: --insecure, connect(..., insecure=True).",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
 
 
 def _worth_repeating(error: SynclineError, route: Route) -> bool:

@@ -44,11 +44,13 @@ def connect(
     token: str | None = None,
     *,
     wait: float = WAIT_SECONDS,
+    insecure: bool = False,
 ) -> Replica:
     """Open a device file.
 
     `hub` is the URL of the hub, or a `Hub` in the same process; None means the URL that the file was
-    cloned from. `token` says who you are; a `Hub` in the same process is asked as `ANYONE`. Nothing is sent
+    cloned from. `token` says who you are; a `Hub` in the same process is asked as `ANYONE`. Over plain
+    http it is sent to this machine alone, unless `insecure` says that others may read it. Nothing is sent
     before the first verb that needs the hub. One verb with the hub at a time works on a file: `wait` is how
     many seconds another one waits for it, before it is StoreBusy `store_busy`, which says who is at work.
     Raises StoreError if the file is not there, cannot be used, or is no replica; a file that is no replica
@@ -60,7 +62,7 @@ def connect(
         if store.is_replica or hub is None:
             store.check()
         url = hub if isinstance(hub, str) else None
-        return Replica(store, lambda: open_transport(hub, store, token), url, wait)
+        return Replica(store, lambda: open_transport(hub, store, token, insecure=insecure), url, wait)
     except BaseException:
         store.close()
         raise
@@ -73,17 +75,18 @@ def clone(
     progress: Progress | None = None,
     *,
     wait: float = WAIT_SECONDS,
+    insecure: bool = False,
 ) -> Replica:
     """Create FILE with the hub's tables, rows and triggers, and open it.
 
     Large data come as a ready file if the hub offers it, otherwise as rows. Raises StoreError if the file
     exists. If it is interrupted, or the hub cannot be reached, the same call goes on where it stopped.
-    `progress(stage, done, total)` is called as rows arrive. `wait` as for `connect`: another clone may be
-    making the same file.
+    `progress(stage, done, total)` is called as rows arrive. `wait` and `insecure` as for `connect`: another
+    clone may be making the same file.
     """
     checked_wait(wait)
     refuse_existing(os.fspath(file))
-    transport = _transport(hub, token)
+    transport = _transport(hub, token, insecure=insecure)
     try:
         with one_at_a_time(os.fspath(file), "clone", wait):
             clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
@@ -93,7 +96,7 @@ def clone(
         raise
     finally:
         transport.close()
-    return connect(file, hub, token, wait=wait)
+    return connect(file, hub, token, wait=wait, insecure=insecure)
 
 
 def clone_over(
@@ -144,7 +147,9 @@ def _fill(path: str, url: str | None, transport: Transport, progress: Progress) 
         store.close()
 
 
-def open_transport(hub: str | Hub | None, store: Store, token: str | None) -> Transport:
+def open_transport(
+    hub: str | Hub | None, store: Store, token: str | None, *, insecure: bool = False
+) -> Transport:
     """The transport of an open file: to the hub given, or to the one the file remembers."""
     if hub is None:
         hub = store.state().hub_url
@@ -154,12 +159,12 @@ def open_transport(hub: str | Hub | None, store: Store, token: str | None) -> Tr
             code="no_hub",
             remedy="Say where it is: --hub URL, or connect(file, hub=...).",
         )
-    return _transport(hub, token)
+    return _transport(hub, token, insecure=insecure)
 
 
-def _transport(hub: str | Hub, token: str | None) -> Transport:
+def _transport(hub: str | Hub, token: str | None, *, insecure: bool) -> Transport:
     if not isinstance(hub, str):
         return LocalTransport(hub)
     from syncline.transports.http import HttpTransport
 
-    return HttpTransport(hub, token)
+    return HttpTransport(hub, token, insecure=insecure)

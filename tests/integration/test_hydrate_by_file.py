@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -567,3 +569,17 @@ def test_who_cannot_read_zstd_is_told_that_there_is_no_file(centre: Centre, url:
     centre.built()
     answer, body = get(url, centre, accept_encoding="gzip")
     assert (answer.status_code, json.loads(body)["code"]) == (404, "no_snapshot")
+
+
+def test_l10_all_files_are_for_their_owner_alone(centre: Centre, url: str, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        centre.built()
+        (tmp_path / "device").mkdir()
+        with syncline.clone(url, tmp_path / "device" / "d.db"):
+            made = [*(tmp_path / "device").iterdir(), *(tmp_path / "files").iterdir()]
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    finally:
+        os.umask(before)
+    assert "d.db" in modes and len(modes) > 2
+    assert {name for name, mode in modes.items() if mode != 0o600} == set()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -312,7 +314,13 @@ def _conninfo(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
         raise ConfigurationError(f"{url.partition(':')[0]!r} is not the URL of a PostgreSQL database")
-    return f"postgresql://{rest}"
+    conninfo = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as error:  # it quotes what it could not read, a password maybe
+        said = re.sub(r'"[^"]*"', "...", str(error)).strip()
+        raise ConfigurationError(f"the address of the PostgreSQL database cannot be read: {said}") from None
+    return conninfo
 
 
 def open_database(url: str, tuning: Tuning | None = None) -> PostgresDatabase:

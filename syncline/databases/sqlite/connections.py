@@ -25,7 +25,7 @@ def path_of(url: str) -> str:
     scheme, separator, path = url.partition("://")
     if scheme != "sqlite" or not separator or not path.startswith("/") or len(path) < 2:
         raise ConfigurationError(
-            f"{url!r} is not the address of a SQLite database",
+            "what is given is not the address of a SQLite database",
             remedy="Write sqlite:///relative.db, sqlite:////absolute/path.db or sqlite:///:memory:",
         )
     return unquote(path[1:])

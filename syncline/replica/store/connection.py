@@ -7,7 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from syncline.errors import StoreError, StoreReadOnly
-from syncline.replica.store.errors import translated
+from syncline.replica.store.errors import translated, translated_files
+from syncline.sqlitekit.files import make_private
 
 LIBRARY = sqlite3.sqlite_version_info
 """The SQLite that this process uses."""
@@ -100,7 +101,11 @@ def open_reading(path: str, busy_seconds: float) -> sqlite3.Connection:
 
 
 def open_private(path: str, busy_seconds: float) -> sqlite3.Connection:
-    """Open or create a file that no other program knows yet: it may checkpoint as usual."""
+    """Open or create a file that no other program knows yet: it may checkpoint as usual. It is made for its
+    owner alone to read."""
+    if path != MEMORY:
+        with translated_files(path):
+            make_private(path)
     return _open(path, "rwc", busy_seconds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,16 @@ def translate(error: sqlite3.Error, path: str) -> SynclineError:
     if primary == sqlite3.SQLITE_NOTADB:
         return StoreDamaged(f"{path} is not an SQLite database", remedy="Check the path.")
     return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")
+
+
+@contextmanager
+def translated_files(path: str) -> Iterator[None]:
+    """Raise every error of the file system inside the block as the StoreError that it means."""
+    try:
+        yield
+    except OSError as error:
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"{path}: {error.strerror or error}") from error
 
 
 @contextmanager

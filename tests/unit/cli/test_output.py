@@ -111,3 +111,28 @@ def test_values_are_spelled_for_people() -> None:
     assert output.spelled("O'Hara") == "'O'Hara'"
     assert output.spelled(b"abc") == "blob of 3 bytes"
     assert output.spelled([1, None]) == "(1, NULL)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\rb", "a\\rb"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("tab\tand\nline, \u00e9 \u4e2d \U0001f600", "tab\tand\nline, \u00e9 \u4e2d \U0001f600"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_nothing_of_others_reaches_the_terminal_as_a_control(
+    text: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.line(text)
+    output.message(text)
+    assert capsys.readouterr() == (shown + "\n", shown + "\n")
+    output.document({"text": text})
+    said = capsys.readouterr().out
+    assert json.loads(said)["text"] == text
+    assert not set(said) & set("\x1b\r\x9b\u202e")
+    output.table(["a"], [[text]])
+    assert not set(capsys.readouterr().out) & set("\x1b\r\x9b\u202e")
