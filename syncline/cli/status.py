@@ -18,7 +18,7 @@ def status(file: Path, as_json: bool) -> int:
 
     JSON: id, file, hub, hub_url, tables, pending {table: edits}, in_flight, watermark, schema,
     last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the
-    centre that take no part here].
+    centre that take no part here], uncaptured [tables that a program has made anew].
     """
     with open_replica(file) as replica:
         found = replica.status()
@@ -30,6 +30,9 @@ def status(file: Path, as_json: bool) -> int:
     output.line(f"watermark  {found.watermark or 'none yet'}")
     waiting = sum(found.pending.values())
     output.line(f"pending    {output.counted(waiting, 'edit') if waiting else 'nothing'}")
+    if found.uncaptured:
+        names = ", ".join(found.uncaptured)
+        output.line(f"not seen   what was done to {names}, made anew by a program: the next sync compares")
     if found.in_flight is not None:
         output.line(f"in flight  push {found.in_flight} was sent and not answered; the next sync asks again")
     if found.hidden:

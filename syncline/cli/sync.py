@@ -19,7 +19,7 @@ from syncline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushPreview, PushReport, Recovered, Replica
+    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Replica
 
 
 @click.command()
@@ -39,7 +39,8 @@ def sync(
 
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables},
     pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no longer knew
-    what this file had seen), waiting {rejected, open_conflicts, left_out}.
+    what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}: tables that a
+    program had made anew, so that nothing was captured], waiting {rejected, open_conflicts, left_out}.
     """
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -50,6 +51,8 @@ def sync(
     else:
         if done.recovered is not None:
             _say_recovered(done.recovered)
+        for table in done.regained:
+            _say_regained(table)
         _say_push(done.push)
         _say_pull(done.pull)
         if done.pending:
@@ -132,6 +135,20 @@ def _say_recovered(report: Recovered) -> None:
     if report.missing:
         text += f" ({report.missing:,} more were lost there and are no longer kept here)"
     output.line(f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed")
+
+
+def _say_regained(report: Regained) -> None:
+    counts = {
+        "inserted": report.inserted,
+        "updated": report.updated,
+        "deleted": report.deleted,
+        "came back": report.returned,
+        "kept beside": report.kept,
+    }
+    text = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count) or "nothing"
+    output.line(
+        f"{report.table} was made anew by a program and not captured meanwhile; found by comparing: {text}"
+    )
 
 
 def _foretell(report: PushPreview, *, as_json: bool) -> int:

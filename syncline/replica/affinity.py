@@ -31,3 +31,35 @@ def affinity(declared: str) -> Affinity:
 def neutral(declared: str) -> str:
     """A constant that says nothing, as SQL, for a column that must have a value."""
     return _NEUTRAL.get(affinity(declared), "0")
+
+
+_CARRIED: dict[str, tuple[Affinity, ...]] = {
+    "integer": ("INTEGER", "NUMERIC"),
+    "boolean": ("INTEGER", "NUMERIC"),
+    "float": ("REAL",),
+    "decimal": ("TEXT",),
+    "text": ("TEXT",),
+    "enum": ("TEXT",),
+    "other": ("TEXT",),
+    "blob": ("BLOB", "TEXT", "INTEGER", "REAL", "NUMERIC"),
+    "timestamp": ("TEXT", "NUMERIC"),
+    "timestamptz": ("TEXT", "NUMERIC"),
+    "date": ("TEXT", "NUMERIC"),
+    "time": ("TEXT", "NUMERIC"),
+    "timetz": ("TEXT", "NUMERIC"),
+    "interval": ("TEXT", "NUMERIC"),
+    "uuid": ("TEXT", "NUMERIC"),
+    "json": ("TEXT", "NUMERIC"),
+}
+"""The affinities that leave values of a portable type as they travel. NUMERIC (DATETIME, DATE, UUID, JSON and
+whatever else SQLite has no name for) makes a number of text that looks like one, which these do not."""
+
+
+def carries(kind: str, theirs: str, here: str) -> bool:
+    """Whether a column declared `here` keeps the values of one of this portable type as they travel, which a
+    device would declare as `theirs`."""
+    wanted, found = affinity(theirs), affinity(here)
+    alike: dict[Affinity, Affinity] = {"INTEGER": "NUMERIC", "ANY": "BLOB"}
+    if alike.get(wanted, wanted) == alike.get(found, found):
+        return True
+    return kind in _CARRIED and (found in ("BLOB", "ANY") or found in _CARRIED[kind])

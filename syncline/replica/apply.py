@@ -18,6 +18,7 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
 from syncline.replica.device import Device
+from syncline.replica.lost import refuse_lost
 from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
@@ -78,6 +79,7 @@ def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
 def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
     with device.restored(), device.store.repeatable() as store:
         device.check()
+        refuse_lost(device)
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
         work = Work(device, Overlay(store))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
@@ -25,6 +25,12 @@ def create_tables(schema: Schema) -> list[str]:
 def create_table(table: TableSchema, schema: Schema) -> str:
     """The CREATE TABLE of one table."""
     return table.ddl or _create_table(table, schema)
+
+
+def local_table(table: TableSchema, hub: Schema, local: Schema) -> str:
+    """The CREATE TABLE of one table of `local`, the hub's schema with the names of a file."""
+    as_it_is = table == hub.by_number[table.number]
+    return create_table(table if as_it_is else replace(table, ddl=None), local)
 
 
 def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:

@@ -30,6 +30,8 @@ class Device:
     retired: Retired
     version: tuple[object, ...]
     """What the file must still have noted for this to be true of it."""
+    schema_version: int
+    """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -50,11 +52,14 @@ class Device:
             for n, rank in schema.rank.items()
             if n in tracked
         }
-        return cls(store, hub, schema, tables, retired, _version(store))
+        seen = store.value("PRAGMA schema_version")
+        return cls(store, hub, schema, tables, retired, _version(store), seen)
 
     def reload(self) -> None:
         """Read again what the file has noted."""
+        seen = self.schema_version
         self._become(Device.load(self.store))
+        self.schema_version = seen
 
     def refresh(self) -> None:
         """`reload`, if it is no longer what this was read from."""

@@ -18,6 +18,7 @@ from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
+from syncline.replica.lost import lost, unfit
 from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
 from syncline.replica.pending import oldest_edit, pending_edits
@@ -32,6 +33,9 @@ LARGE_WAL = 8 * WAL_BYTES
 """A write-ahead log beyond this is told: it should have been taken over into the file."""
 
 OPEN_ONCE = "Run: syncline status FILE (opening the file makes the triggers anew)."
+COMPARE = (
+    "Run: syncline sync FILE; it compares with the centre, and what was done here becomes pending edits."
+)
 VERIFY = "Run: syncline sync FILE, then: syncline verify FILE --repair"
 ANEW = "Keep a copy of the file; sync it if that still goes, then clone a new one: syncline clone URL FILE"
 
@@ -171,12 +175,16 @@ def _tables(store: Store) -> Iterator[Finding]:
     device = as_called(Device.load(store))
     yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
     yield from _following(device)
+    unseen = lost(store)
     for t in device.tables.values():
         wrong = misfits(store, t.table)
-        for sentence in wrong:
-            remedy = "Put the table back as it was, or clone a new file: syncline clone URL FILE"
-            yield Finding("trouble", "table_altered", sentence, remedy)
-        if not wrong:
+        if wrong:
+            error = unfit(device, t, wrong)
+            yield Finding("trouble", error.code, error.detail, error.remedy)
+        else:
+            if t.n in unseen:
+                sentence = f"table {t.table.name} was made anew by a program, and not captured meanwhile"
+                yield Finding("trouble", "capture_lost", sentence, COMPARE)
             yield from _additions(store, t, {one.name for one in device.retired.columns.get(t.n, ())})
             yield from _triggers(store, t)
             yield from _references(store, t)
@@ -252,7 +260,7 @@ def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
     """Whether every change is captured."""
     name = t.table.name
     if store.row("SELECT 1 FROM sqlite_master WHERE name = ?", (f"_sync_log_{t.n}",)) is None:
-        yield Finding("trouble", "log_missing", f"table {name}: the change log is gone", ANEW)
+        yield Finding("trouble", "log_missing", f"table {name}: the change log is gone", COMPARE)
     try:
         drift = capture.drift(store, t)
     except SchemaError as error:
@@ -263,7 +271,7 @@ def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
         if kinds:
             listed = ", ".join(f"_sync_{t.n}_{kind}" for kind in kinds)
             sentence = f"table {name}: triggers are {state}, changes may not have been captured: {listed}"
-            yield Finding("trouble", f"capture_{state}", sentence, VERIFY)
+            yield Finding("trouble", f"capture_{state}", sentence, COMPARE)
     if len(gone) < len(drift.altered):
         sentence = f"table {name}: its unique indexes were changed; a REPLACE by them is not captured whole"
         yield Finding("warning", "capture_outdated", sentence, OPEN_ONCE)

@@ -6,6 +6,7 @@ Capture must know the unique indexes: which other row an insert would replace.
 from __future__ import annotations
 
 from syncline.model.schema import TableSchema
+from syncline.replica.affinity import carries
 from syncline.replica.store import Store, quote
 from syncline.sqlitekit.tables import Column, Unique, has_rowid, read_columns, read_uniques
 
@@ -44,12 +45,33 @@ def misfits(store: Store, table: TableSchema) -> list[str]:
     if not present:
         return [f"{store.path} has no table {table.name}"]
     missing = [column.name for column in table.columns if column.name not in present]
-    parts = store.rows(f"PRAGMA table_info({quote(table.name)})")
-    key = tuple(name for _, name, *_, place in sorted(parts, key=lambda part: part[-1]) if place)
     wrong = [f"table {table.name}: this file lacks the hub's columns {', '.join(missing)}"] if missing else []
-    if set(key) != set(table.key):
+    if not has_key(store, table):
         wrong.append(
             f"table {table.name}: the key is {', '.join(table.key)} at the hub"
-            f" and {', '.join(key) or 'none'} in this file"
+            f" and {', '.join(_primary_key(store, table.name)) or 'none'} in this file"
         )
+    for column in table.columns:
+        here = present.get(column.name)
+        if here is not None and not carries(column.type, column.declared, here.declared):
+            wrong.append(
+                f"table {table.name}: the column {column.name} is"
+                f" {column.central or column.declared or 'without a type'} at the hub and"
+                f" {here.declared or 'without a type'} in this file, which would change its values; declare"
+                f" it {column.declared or 'without a type'}"
+            )
     return wrong
+
+
+def has_key(store: Store, table: TableSchema) -> bool:
+    """Whether the table of this file has the hub's key: as its primary key, or as a unique index."""
+    keys = [_primary_key(store, table.name)]
+    for unique in uniques_of(store, table.name):
+        if not unique.partial and all(collation == "BINARY" for _, collation in unique.columns):
+            keys.append(tuple(name or "" for name, _ in unique.columns))
+    return any(set(key) == set(table.key) for key in keys)
+
+
+def _primary_key(store: Store, table: str) -> tuple[str, ...]:
+    parts = store.rows(f"PRAGMA table_info({quote(table)})")
+    return tuple(name for _, name, *_, place in sorted(parts, key=lambda part: part[-1]) if place)

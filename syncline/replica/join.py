@@ -56,10 +56,9 @@ def note_rows(store: Store, t: Statements, group: Group) -> None:
 
 def compare(store: Store, t: Statements) -> None:
     """Find the rows that differ or that one side alone has. What is edited meanwhile is in the change log."""
-    unlike = f"CREATE TEMP TABLE _sync_unlike_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
-    own = f"CREATE TEMP TABLE _sync_own_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
-    for sql in (unlike, own):
-        store.execute(sql)
+    for name in ("unlike", "own"):
+        columns = f"i INTEGER PRIMARY KEY, {t.key_columns}, UNIQUE ({t.key_columns})"
+        store.execute(f"CREATE TEMP TABLE _sync_{name}_{t.n} ({columns})")
     tests = [f"t.{t.keys[0]} IS NULL"]
     for number, name in t.values.items():
         here, there = f"t.{name}", f"h.v{number}"
@@ -96,30 +95,37 @@ def _listed(row: str, t: Statements) -> str:
 def log_own_rows(work: Work, t: Statements) -> None:
     """Log the rows that only the file has, as the insert trigger would have. Call `work.overlay.forget` when
     all tables are through."""
-    store = work.store
     if work.overlay.any(t):  # edited meanwhile: to the hub it is one insert, or nothing
-        store.execute(
+        work.store.execute(
             f"DELETE FROM {t.log} WHERE seq IN (SELECT p.seq FROM temp._sync_own_{t.n} o"
             f" CROSS JOIN temp._sync_pending_{t.n} p WHERE {t.same_key('p', 'o')})"
         )
+    log_own(work, t)
+
+
+def log_own(work: Work, t: Statements) -> int:
+    """`log_own_rows` for rows that have no entry in the log; returns how many there are."""
     null = " OR ".join(f"t.{name} IS NULL" for name in t.keys)
     rows = (
         f"temp._sync_own_{t.n} o CROSS JOIN main.{t.name} t WHERE {t.row_key('t', 'o')} ORDER BY o.i",
         f"main.{t.name} t WHERE ({null})",  # rows that nobody can name: a push will say so
     )
-    for source in rows:
-        store.execute(
+    return sum(
+        work.store.execute(
             f"INSERT INTO {t.log} (op, at, checkpoint, {t.key_columns}) SELECT 'I', julianday('now'),"
             f" s.checkpoint, {t.keys_of('t')} FROM _sync_state s CROSS JOIN {source}"
         )
+        for source in rows
+    )
 
 
 def add_edited(work: Work, t: Statements) -> None:
     """Rows that were edited while the two were compared are looked at again."""
     if work.overlay.any(t):
         work.store.execute(
-            f"INSERT INTO temp._sync_unlike_{t.n} ({t.key_columns}) SELECT DISTINCT {_listed('p', t)}"
-            f" FROM temp._sync_pending_{t.n} p CROSS JOIN temp._sync_hub_{t.n} h WHERE {t.same_key('h', 'p')}"
+            f"INSERT OR IGNORE INTO temp._sync_unlike_{t.n} ({t.key_columns})"
+            f" SELECT DISTINCT {_listed('p', t)} FROM temp._sync_pending_{t.n} p"
+            f" CROSS JOIN temp._sync_hub_{t.n} h WHERE {t.same_key('h', 'p')}"
         )
 
 
@@ -128,7 +134,7 @@ def lay_over(work: Work, t: Statements, first: int = 1, last: int | None = None)
     numbers."""
     end = work.store.value(f"SELECT max(i) FROM temp._sync_unlike_{t.n}") or 0
     for start in range(first, min(end, last or end) + 1, BATCH):
-        _lay_over(work, t, _unlike(work.store, t, start, min(start + BATCH - 1, last or end)))
+        _lay_over(work, t, unlike(work.store, t, start, min(start + BATCH - 1, last or end)))
 
 
 def count_unlike(store: Store, t: Statements) -> int:
@@ -136,7 +142,8 @@ def count_unlike(store: Store, t: Statements) -> int:
     return store.value(f"SELECT max(i) FROM temp._sync_unlike_{t.n}") or 0
 
 
-def _unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Value]]:
+def unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Value]]:
+    """The hub's rows with these numbers, of those that differ here or are missing."""
     values = "".join(f", h.v{number}" for number in t.values)
     rows = store.rows(
         f"SELECT {_listed('h', t)}{values} FROM temp._sync_unlike_{t.n} u CROSS JOIN temp._sync_hub_{t.n} h"
@@ -147,9 +154,21 @@ def _unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Val
 
 
 def _lay_over(work: Work, t: Statements, rows: Sequence[list[Value]]) -> None:
+    changed = _keep_differing(work, t, rows, "track")
+    learn_group(work, Group(t.n, "U", list(t.values), changed))
+
+
+def keep_differing(work: Work, t: Statements, policy: str) -> None:
+    """Keep what rows held here that differ; nothing is written."""
+    for start in range(1, count_unlike(work.store, t) + 1, BATCH):
+        _keep_differing(work, t, unlike(work.store, t, start, start + BATCH - 1), policy)
+
+
+def _keep_differing(work: Work, t: Statements, rows: Sequence[list[Value]], policy: str) -> list[list[Value]]:
+    """Those of the hub's rows that are not the same here."""
     changed: list[list[Value]] = []
     notes: list[ConflictNote] = []
-    blank = own_note(work, t)
+    blank = own_note(work, t, policy)
     mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
     for own, row in zip(mine, rows, strict=True):
         key, theirs = row[: t.arity], row[t.arity :]
@@ -159,10 +178,10 @@ def _lay_over(work: Work, t: Statements, rows: Sequence[list[Value]]) -> None:
             notes.append(msgspec.structs.replace(blank, key=key, sent=own.present, hub=theirs))
         changed.append(row)
     keep_own(work.store, notes)
-    learn_group(work, Group(t.n, "U", list(t.values), changed))
+    return changed
 
 
-def own_note(work: Work, t: Statements, policy: str = "track") -> ConflictNote:
+def own_note(work: Work, t: Statements, policy: str) -> ConflictNote:
     """A conflict that the replica itself meets, but for key and values."""
     return ConflictNote(
         id=0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -39,7 +39,7 @@ from syncline.replica.apply import (
     take_overrides,
     take_pages,
 )
-from syncline.replica.ddl import add_column, carried, constant, create_table
+from syncline.replica.ddl import add_column, carried, constant, local_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
 from syncline.replica.indexes import columns_of
@@ -231,9 +231,7 @@ def _drop_held(work: Work) -> None:
 
 
 def _create(work: Work, made: Plan, n: int) -> None:
-    table = made.schema.by_number[n]
-    as_it_is = table == made.hub.by_number[n]
-    work.store.execute(create_table(table if as_it_is else replace(table, ddl=None), made.schema))
+    work.store.execute(local_table(made.schema.by_number[n], made.hub, made.schema))
     _number(work, made.schema, n)
 
 

@@ -1,16 +1,18 @@
 """What the application did to its tables with ALTER TABLE: renames are followed, capture is never lost.
 
 SQLite writes a new name of a table or column into every trigger that has the old one, and so into those of
-capture: they go on capturing, and say what is called what now.
+capture: they go on capturing, and say what is called what now. Where there is another table of the former
+name, which fits, the application has made it in place of the one that it renamed: see `replica.lost`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from syncline.replica import capture
 from syncline.replica.device import Device
-from syncline.replica.indexes import columns_of
+from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.names import (
     Names,
     Retired,
@@ -72,14 +74,23 @@ def _names(device: Device) -> dict[int, Called]:
             "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_*'"
         )
     }
-    found = _known(device)
+    found, ours = _known(device), {table.lower() for table, _ in triggers.values()}
     for n, t in device.tables.items():
         present = triggers.get(f"_sync_{n}_delete")
+        if present is not None and _is_replaced(device, t, present[0], ours):
+            continue
         renamed = None if present is None else renamed_columns(capture.naming_all(t), present[1])
         if present is not None and renamed is not None:
             columns = {c.number: renamed.get(c.name, c.name) for c in t.table.columns}
             found[n] = _spelled(t, present[0]), columns
     return found
+
+
+def _is_replaced(device: Device, t: Statements, called: str, ours: Collection[str]) -> bool:
+    """Whether the application has renamed the table away and made a new one of its name. `ours`: the names of
+    tables with triggers of capture, in lower case."""
+    name = t.table.name.lower()
+    return called.lower() != name and name not in ours and not misfits(device.store, t.table)
 
 
 def _spelled(t: Statements, table: str) -> str:

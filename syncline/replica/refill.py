@@ -12,16 +12,17 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from syncline.errors import StoreBusy, StoreError
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Group
+from syncline.replica import join
 from syncline.replica.apply import (
     Answer,
     Applied,
@@ -38,6 +39,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
+from syncline.replica.lost import lost
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
@@ -119,11 +121,17 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
     store, tables = device.store, list(device.tables.values())
     for t in tables:
         _compare(store, t)
+    unseen = [t for t in tables if t.n in lost(store)]
+    with store.aside():
+        for t in unseen:
+            _note_rows(store, t)
+            join.compare(store, t)
     switch = _Switch(tables, before, after)
     steps = (
         switch.check,
         take_held,
         decide_replaced,
+        partial(_keep_unseen, unseen),
         switch.add_edited,
         switch.learn,
         take_out_gone,
@@ -137,6 +145,26 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         for t in tables:
             for name in (_differ(t), _left(t)):
                 store.execute(f"DROP TABLE IF EXISTS {name}")
+        for t in unseen:
+            join.end(store, t)
+
+
+def _note_rows(store: Store, t: Statements) -> None:
+    """The rows of the fresh file, for `replica.join`."""
+    join.begin(store, t)
+    chosen = ", ".join([*t.keys, *t.value_names])
+    store.execute(f"INSERT INTO temp._sync_hub_{t.n} SELECT {chosen} FROM {FRESH}.{t.name}")
+
+
+def _keep_unseen(tables: Sequence[Statements], work: Work, answer: Answer) -> None:
+    """Tables that were not captured for a while: rows only here are pending inserts, what differs is kept.
+    Where the replica had got to is not known, and so neither which of the two is the newer."""
+    for t in tables:
+        join.add_edited(work, t)
+        join.log_own_rows(work, t)
+        join.keep_differing(work, t, "capture")
+    work.overlay.forget()
+    work.store.execute("DELETE FROM _sync_lost")
 
 
 # Comparing ---------------------------------------------------------------------------------------------
@@ -163,16 +191,17 @@ def _compare(store: Store, t: Statements) -> None:
     same = f" AND NOT ({' OR '.join(unequal)})" if unequal else ""
     store.execute(
         f"INSERT INTO {_differ(t)} SELECT {t.keys_of('f')} FROM {FRESH}.{t.name} f WHERE NOT EXISTS"
-        f" (SELECT 1 FROM main.{t.name} m WHERE {_same_key(t, 'm', 'f')}{same})"
+        f" (SELECT 1 FROM main.{t.name} m WHERE {_same_key(t, 'm', '+f')}{same})"
     )
     known = " AND ".join(f"m.{name} IS NOT NULL" for name in t.keys)
     store.execute(
         f"INSERT INTO {_left(t)} SELECT {t.keys_of('m')} FROM main.{t.name} m WHERE {known} AND NOT EXISTS"
-        f" (SELECT 1 FROM {FRESH}.{t.name} f WHERE {_same_key(t, 'f', 'm')})"
+        f" (SELECT 1 FROM {FRESH}.{t.name} f WHERE {_same_key(t, 'f', '+m')})"
     )
 
 
 def _same_key(t: Statements, one: str, other: str) -> str:
+    """A plus before `other` leaves its affinity out: what is declared otherwise is found by its index."""
     exact = " COLLATE BINARY" if t.folds else ""
     pairs = [f"{one}.{name} = {other}.{name}" for name in t.keys]
     return " AND ".join([*pairs, *(pair + exact for pair in pairs if exact)])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from syncline.model.order import as_bytes
 from syncline.model.values import identical
 from syncline.protocol.messages import Group
@@ -22,7 +24,9 @@ from syncline.replica.apply import (
     take_out_gone,
 )
 from syncline.replica.compare import Finding, is_sound
+from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
+from syncline.replica.join import own_note
 from syncline.replica.work import Work
 
 
@@ -30,12 +34,27 @@ def repair(device: Device, findings: Sequence[Finding], first: Step) -> None:
     """Make these rows what the centre has. `first` checks that they still are what was found."""
 
     def take_rows(work: Work, answer: Answer) -> None:
+        _keep_own(work, findings)
         _remove_unreadable(work, findings)
         _retype_keys(work, findings)
         for group in _groups(findings):
             learn_group(work, group)
 
     run_steps(device, Answer(), (first, take_held, take_rows, take_out_gone, show_held, keep_held))
+
+
+def _keep_own(work: Work, findings: Iterable[Finding]) -> None:
+    """What is about to be overwritten or removed may be somebody's work that was not captured: it is kept as
+    a conflict. Rows that cannot be read are not."""
+    notes = []
+    for finding in findings:
+        t, here, centre = finding.t, finding.here, finding.centre
+        if here is not None and all(map(is_sound, here)):
+            blank = own_note(work, t, "repair")
+            hub = None if centre is None else list(centre[t.arity :])
+            key = list(here[: t.arity])
+            notes.append(msgspec.structs.replace(blank, key=key, sent=list(here[t.arity :]), hub=hub))
+    keep_own(work.store, notes)
 
 
 def _groups(findings: Iterable[Finding]) -> list[Group]:

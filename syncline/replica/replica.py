@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
-from syncline.replica import capture, conflicts, preview, rejected, sync, track, upgrade, verify
+from syncline.replica import capture, conflicts, lost, preview, rejected, sync, track, upgrade, verify
 from syncline.replica.device import Device
+from syncline.replica.indexes import misfits
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
 from syncline.replica.noticed import notice
 from syncline.replica.pending import log_entries
@@ -54,6 +55,7 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
+        self._is_fit = True
         if store.is_replica and self._filled:
             self._ready()
 
@@ -79,26 +81,26 @@ class Replica:
 
     def sync(self, progress: Progress | None = None) -> SyncReport:
         """Send what is pending, take the hub's verdict, fetch what is new."""
-        return self._run("sync", lambda: sync.sync(self._ready(), progress or silent))
+        return self._run("sync", lambda: sync.sync(self._fit(), progress or silent))
 
     def push(self, progress: Progress | None = None) -> PushReport:
         """Send what is pending and take the hub's verdict; fetch nothing."""
-        return self._run("push", lambda: sync.push(self._ready(), progress or silent))
+        return self._run("push", lambda: sync.push(self._fit(), progress or silent))
 
     def preview(self, progress: Progress | None = None) -> PushPreview:
         """The verdict that `push` would get now. Nothing is done, neither here nor in the centre."""
-        return self._run("preview", lambda: preview.preview(self._ready(), progress or silent))
+        return self._run("preview", lambda: preview.preview(self._fit(), progress or silent))
 
     def pull(self, progress: Progress | None = None) -> PullReport:
         """Fetch what is new; pending edits stay pending, on top of it."""
-        return self._run("pull", lambda: sync.pull(self._ready(), progress or silent))
+        return self._run("pull", lambda: sync.pull(self._fit(), progress or silent))
 
     def verify(self, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
         """Compare every tracked table with the centre, by digests; what is pending is sent before.
 
         With `repair` the rows that differ, and only those, become what the centre has."""
         wanted = verify.repair if repair else verify.verify
-        return self._run("verify", lambda: wanted(self._ready(), progress or silent))
+        return self._run("verify", lambda: wanted(self._fit(), progress or silent))
 
     def track(self, *tables: str, progress: Progress | None = None) -> None:
         """Make existing tables of the file take part. SchemaError if one does not fit the hub's."""
@@ -132,7 +134,7 @@ class Replica:
 
     def retry(self, number: int) -> None:
         """Put a rejected edit into its table again; the next sync sends it."""
-        rejected.retry(self._ready(), number)
+        rejected.retry(self._fit(), number)
 
     def discard(self, number: int) -> None:
         """Forget a rejected edit for ever."""
@@ -141,11 +143,11 @@ class Replica:
     def upgrade(self) -> UpgradeReport:
         """Take on the names that tables and columns have in the centre now, and drop the columns that it has
         no more. Without the network; UsageError, and nothing is changed, if something stands in the way."""
-        return upgrade.upgrade(self._ready())
+        return upgrade.upgrade(self._fit())
 
     def preview_upgrade(self) -> UpgradeReport:
         """What `upgrade` would do now. Nothing is changed."""
-        return upgrade.planned_upgrade(self._ready())
+        return upgrade.planned_upgrade(self._fit())
 
     def close(self) -> None:
         """Close the file and the connection to the hub. Idempotent."""
@@ -169,9 +171,19 @@ class Replica:
         self._device.refresh()
         if self._version != self._store.value("PRAGMA schema_version"):
             notice(self._device)
-            capture.renew(self._store, self._device.tables.values())
-            self._version = self._store.value("PRAGMA schema_version")
+            lost.notice(self._device)
+            fitting = [t for t in self._device.tables.values() if not misfits(self._store, t.table)]
+            capture.renew(self._store, fitting)
+            self._is_fit = len(fitting) == len(self._device.tables)
+            self._version = self._device.schema_version = self._store.value("PRAGMA schema_version")
         return self._device
+
+    def _fit(self) -> Device:
+        """The device, if every table can go on. SchemaError: one is missing, has no key or lacks columns."""
+        device = self._ready()
+        if not self._is_fit:
+            lost.refuse_unfit(device)
+        return device
 
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:
         """Drive the flow that `begun` makes, alone with the file."""

@@ -139,6 +139,22 @@ class Recovered(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Regained(Report):
+    """What was done to a table while it was not captured (the application had made it anew), found by
+    comparing with the centre: rows that became pending inserts, updates and deletes."""
+
+    table: str
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    returned: int = 0
+    """Rows that were missing here and came back: most were missing, or others had changed them."""
+    kept: int = 0
+    """Rows whose values here were overwritten and are kept (`conflicts`), and edits that were lost with their
+    rows (`rejected`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport(Report):
     push: PushReport
     pull: PullReport
@@ -148,6 +164,8 @@ class SyncReport(Report):
     seconds: float
     recovered: Recovered | None = None
     """None in every ordinary sync."""
+    regained: tuple[Regained, ...] = ()
+    """Tables that had not been captured for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +204,9 @@ class Status(Report):
     left_out: tuple[str, ...] = ()
     """Tables of the centre that take no part here, since the file has tables of these names that are not
     synced; `doctor` says what to do."""
+    uncaptured: tuple[str, ...] = ()
+    """Tables that the application has made anew: what was done to them meanwhile was not captured, and is
+    found by the next sync."""
 
 
 @dataclass(frozen=True, slots=True)

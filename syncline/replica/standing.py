@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
+from syncline.replica.lost import lost
 from syncline.replica.pending import pending_edits
 from syncline.replica.plan import left_out
 from syncline.replica.reports import Status
@@ -37,4 +38,5 @@ def status(store: Store) -> Status:
                 "SELECT (SELECT count(*) FROM _sync_parked) + (SELECT count(*) FROM _sync_held)"
             ),
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
+            uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
         )

@@ -28,6 +28,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
 from syncline.replica.push import FileIsCopy, forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, confirm, recover
+from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.session import take_new_identity
@@ -48,6 +49,7 @@ def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
         tally.requests,
         round(time.monotonic() - started, 3),
         tally.recovered,
+        tuple(tally.regained),
     )
 
 
@@ -73,10 +75,12 @@ def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
 def _recovering(
     device: Device, tally: Tally, progress: Progress, verb: Callable[[], Flow[None]]
 ) -> Flow[None]:
-    """Do what a verb is for; before it and whenever the hub no longer knows this replica's place, recover."""
+    """Do what a verb is for; before it, and whenever the hub no longer knows this replica's place, recover
+    and find what was not captured."""
     for attempt in count(1):
         try:
             yield from recover(device, tally, progress)
+            yield from regain(device, tally, progress)
             yield from verb()
         except SynclineError as error:
             if error.code not in REASONS or attempt == RECOVERIES:

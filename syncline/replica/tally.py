@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from syncline.replica.apply import Applied
 from syncline.replica.push import Sent
-from syncline.replica.reports import PullReport, PushReport, Recovered, RejectedEdit
+from syncline.replica.reports import PullReport, PushReport, Recovered, Regained, RejectedEdit
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Tally:
     removed: dict[str, int] = field(default_factory=dict)
     pulled: bool = False
     recovered: Recovered | None = None
+    regained: list[Regained] = field(default_factory=list)
 
     def note(self, applied: Applied) -> None:
         for mine, theirs in ((self.written, applied.written), (self.removed, applied.removed)):

@@ -24,9 +24,11 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, SnapshotPage
 from syncline.replica import capture, join
 from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
+from syncline.replica.ddl import local_table
 from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
-from syncline.replica.indexes import misfits
+from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.made import make_new
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
@@ -42,6 +44,9 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
     """
     if not names:
         raise UsageError("no table is named", remedy="Name the tables that are to take part.")
+    if _is_tracked(store, names):
+        make_missing(Device.load(store), names)
+        return
     yield from _begin(store, names, hub_url)
     device = Device.load(store)
     try:
@@ -62,6 +67,27 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
     finally:
         for t in tables:
             join.end(store, t)
+
+
+def _is_tracked(store: Store, names: Sequence[str]) -> bool:
+    """Whether all of them take part already."""
+    if not store.is_replica or store.state().schema is None or store.state().hydrate is not None:
+        return False
+    return all(name in store.numbers() and _captured(store, name) for name in names)
+
+
+def make_missing(device: Device, names: Sequence[str]) -> None:
+    """Make those tables again that take part and that the application has dropped. Their rows come with the
+    next sync."""
+    store = device.store
+    for t in device.tables.values():
+        if t.table.name in names and not columns_of(store, t.table.name):
+            with store.transaction():
+                device.check()
+                store.execute(local_table(t.table, device.hub, device.schema))
+                store.execute("INSERT OR IGNORE INTO _sync_lost (n, seq) VALUES (?, 0)", (t.n,))
+                make_new(device, device.hub, (t.n,))
+                capture.install(store, t)
 
 
 def refuse_unfinished(store: Store) -> None:

@@ -23,6 +23,7 @@ from syncline.protocol.messages import Changes, Part, Verified, Verify
 from syncline.replica.apply import STEPS, Answer, run_steps
 from syncline.replica.compare import Finding, Range, Span, differing, read_again
 from syncline.replica.device import Device
+from syncline.replica.lost import lost
 from syncline.replica.overlay import Key
 from syncline.replica.pending import is_anything_pending, pending_edits
 from syncline.replica.progress import Progress, silent
@@ -157,7 +158,7 @@ def _report(
 
 def _search(survey: _Survey, progress: Progress) -> Flow[list[Finding]]:
     device = survey.device
-    if is_anything_pending(device) or device.store.state().recovery is not None:
+    if is_anything_pending(device) or device.store.state().recovery is not None or lost(device.store):
         yield from sync(device, silent)
     progress("verify", 0, None)
     yield from _look(survey, None, lambda answer: _compare_tables(survey, answer))

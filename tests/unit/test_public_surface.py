@@ -18,6 +18,7 @@ PUBLIC = [
     "PushPreview",
     "PushReport",
     "Recovered",
+    "Regained",
     "Reject",
     "RejectedEdit",
     "Replica",

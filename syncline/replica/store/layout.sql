@@ -1,4 +1,4 @@
--- Syncline's own tables in a replica, layout 1. Every name begins with _sync_; the application's tables
+-- Syncline's own tables in a replica, layout 2. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
 -- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent.
@@ -36,6 +36,13 @@ CREATE TABLE _sync_checkpoint (
 CREATE TABLE _sync_table (
     n    INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
+);
+
+-- Tables that were not captured for a while (the application made them anew), until they are compared with the
+-- centre; seq: the end of the change log when that was noticed.
+CREATE TABLE _sync_lost (
+    n   INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
 );
 
 -- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the

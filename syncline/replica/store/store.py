@@ -16,7 +16,7 @@ from syncline.replica.store.state import Checkpoint, Standing, State
 from syncline.replica.store.text import queries, read_sql
 from syncline.sqlitekit.sql import quote
 
-LAYOUT = 1
+LAYOUT = 2
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
 
 UNCOUNTED = 0

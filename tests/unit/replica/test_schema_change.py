@@ -479,7 +479,7 @@ def test_a_table_that_fits_no_longer_is_left_out_said_and_made_one_by_track(worl
     assert finding.level == "trouble" and "syncline track FILE tag" in finding.remedy
     assert "lacks the hub's columns size" in finding.sentence
     assert status(world.store).left_out == ("tag",)
-    world.app.execute("ALTER TABLE tag ADD COLUMN size TEXT")  # fits for a person, not for all values
+    world.app.execute("ALTER TABLE tag ADD COLUMN size NUMERIC")  # fits for a person who says so
     world.sync()
     assert "tag" not in world.store.numbers()
     run(track.track(world.store, ["tag"], None, silent), world.peer)

@@ -1,0 +1,134 @@
+"""Capture that was lost: the application made a table anew, or dropped triggers.
+
+Django, Alembic, sqlite-utils, pandas and others change a table by making a new one and dropping the old, and
+its triggers go with that. From then on nothing is captured. It is noticed when the file is opened next or its
+schema has changed: capture begins again at once, and the table is noted in `_sync_lost` until
+`replica.regain` has compared it with the centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncline.errors import SchemaError, StoreBusy
+from syncline.replica import capture
+from syncline.replica.device import Device
+from syncline.replica.indexes import columns_of, has_key, misfits
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store, quote
+from syncline.sqlitekit.renames import renamed_columns
+
+_OF_INDEXES = {"replace", "displace"}
+"""Triggers that are outdated, not lost, when they differ: the application has made or dropped an index."""
+
+
+def notice(device: Device) -> list[str]:
+    """Begin to capture again where it was lost, and note these tables, which are returned.
+
+    Tables that do not fit as they are now, or are not in the file, are only noted: see `refuse_unfit`. Opens
+    its own transaction, only if there is something to do."""
+    if not any(_is_news(device, t) for t in device.tables.values()):
+        return []
+    with device.store.transaction() as store:
+        device.check()
+        found = [t for t in device.tables.values() if _is_news(device, t)]
+        for t in found:
+            end = store.value(f"SELECT max(seq) FROM {t.log}") or 0 if has_log(store, t) else 0
+            store.execute("INSERT OR IGNORE INTO _sync_lost (n, seq) VALUES (?, ?)", (t.n, end))
+            store.execute(capture.log_ddl(t))
+            if not misfits(store, t.table):
+                capture.install(store, t)
+    return [t.table.name for t in found]
+
+
+def lost(store: Store) -> dict[int, int]:
+    """The tables that were not captured for a while and have not been compared since, by number, with the end
+    of their change log when that was noticed."""
+    return dict(store.rows("SELECT n, seq FROM _sync_lost"))
+
+
+def is_lost(store: Store, t: Statements) -> bool:
+    """Whether changes of a table may not be captured, by its triggers as they are."""
+    if not has_log(store, t) or misfits(store, t.table):
+        return True
+    drift = capture.drift(store, t)
+    if drift.missing:
+        return True
+    altered = [kind for kind in drift.altered if kind not in _OF_INDEXES]
+    return any(_says_other(store, t, kind) for kind in altered)
+
+
+def refuse_lost(device: Device) -> None:
+    """StoreBusy if capture was lost since the verb began: what the hub sent must not be laid over changes
+    that nobody knows of. Inside a transaction."""
+    version = device.store.value("PRAGMA schema_version")
+    if version == device.schema_version:
+        return
+    known = lost(device.store)
+    fresh = [t.table.name for t in device.tables.values() if t.n not in known and is_lost(device.store, t)]
+    if fresh:
+        raise StoreBusy(
+            f"{device.store.path}: the application made {', '.join(fresh)} anew while this was going on",
+            remedy="Sync again: what was changed meanwhile is found by comparing with the centre.",
+        )
+    device.schema_version = version
+
+
+def refuse_unfit(device: Device) -> None:
+    """SchemaError if a table that takes part is not in the file any more (`table_missing`), or has lost its
+    key (`key_missing`) or columns (`table_altered`)."""
+    for t in device.tables.values():
+        wrong = misfits(device.store, t.table)
+        if wrong:
+            raise unfit(device, t, wrong)
+
+
+def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
+    """The error for a table that cannot go on as it is now."""
+    name, store = t.table.name, device.store
+    waiting = ""
+    if has_log(store, t) and (count := store.value(f"SELECT count(*) FROM {t.log}")):
+        waiting = f"; captured edits of it wait: {count:,}"
+    if not columns_of(store, name):
+        return SchemaError(
+            f"table {name} takes part and is not in {store.path} any more{waiting}",
+            code="table_missing",
+            remedy=f"Make it again as it was, then sync: its rows come back from the centre. Or run: syncline"
+            f" track {store.path} {name}, which makes it.",
+        )
+    if not has_key(store, t.table):
+        keys = ", ".join(t.keys)
+        index = quote(f"{name}_key")
+        return SchemaError(
+            f"table {name} of {store.path} has no key any more (the hub's is {', '.join(t.table.key)}):"
+            f" its rows cannot be told apart{waiting}",
+            code="key_missing",
+            remedy=f"Give it one, with: CREATE UNIQUE INDEX {index} ON {t.name} ({keys}); then sync: what was"
+            " changed meanwhile is found by comparing with the centre.",
+        )
+    return SchemaError(
+        f"{'; '.join(wrong)}{waiting}",
+        code="table_altered",
+        remedy="Alter it so that it fits, then sync: what was changed meanwhile is found by comparing with"
+        " the centre.",
+    )
+
+
+def has_log(store: Store, t: Statements) -> bool:
+    """Whether the change log of a table is there."""
+    name = f"_sync_log_{t.n}"
+    return store.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)) is not None
+
+
+def _is_news(device: Device, t: Statements) -> bool:
+    """Whether there is something to note or to install."""
+    if not is_lost(device.store, t):
+        return False
+    return t.n not in lost(device.store) or not has_log(device.store, t) or not misfits(device.store, t.table)
+
+
+def _says_other(store: Store, t: Statements, kind: str) -> bool:
+    """Whether a trigger's text differs from what is wanted in more than names and how they are quoted."""
+    name = f"_sync_{t.n}_{kind}"
+    present = store.value("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (name,))
+    return renamed_columns(capture.build(store, t)[kind], present) is None
