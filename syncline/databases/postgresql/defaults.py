@@ -6,14 +6,24 @@ import re
 
 _STRING = re.compile(r"'((?:[^']|'')*)'(?:::[\w .\"()\[\],]+)?")
 _NUMBER = re.compile(r"\(?'?(-?[0-9]+(?:\.[0-9]+)?)'?\)?(?:::[\w .\"()\[\],]+)?")
-_NOW = re.compile(r"(?:now|(?:transaction|statement|clock)_timestamp)\(\)|CURRENT_TIMESTAMP(?:\(\d\))?")
-_LOCAL_NOW = re.compile(r"LOCALTIMESTAMP(?:\(\d\))?")
+_NOW = r"(?:now|(?:transaction|statement|clock)_timestamp)\(\)|CURRENT_TIMESTAMP(?:\(\d\))?"
 _HEX = "lower(hex(randomblob({})))"
 
 _RANDOM_UUID = "||'-'||".join(
     [_HEX.format(4), _HEX.format(2), "'4'||substr(" + _HEX.format(2) + ",2)",
      "substr('89ab',1+(abs(random())%4),1)||substr(" + _HEX.format(2) + ",2)", _HEX.format(6)]
 )  # fmt: skip
+
+
+_MADE = (
+    ("boolean", re.compile("true"), "1"),
+    ("boolean", re.compile("false"), "0"),
+    ("uuid", re.compile(r"gen_random_uuid\(\)|public\.uuid_generate_v4\(\)"), _RANDOM_UUID),
+    ("timestamptz", re.compile(_NOW), "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"),
+    ("timestamp", re.compile(rf"{_NOW}|LOCALTIMESTAMP(?:\(\d\))?"), "strftime('%Y-%m-%dT%H:%M:%f', 'now')"),
+    ("date", re.compile("CURRENT_DATE"), "date('now')"),
+)
+"""By portable type: what the centre calls, and what a device does instead."""
 
 
 def device_default(expression: str, portable: str, central: str = "") -> str | None:
@@ -23,26 +33,17 @@ def device_default(expression: str, portable: str, central: str = "") -> str | N
     """
     if central.endswith("[]"):  # an array travels as JSON; only the empty one is spelled here
         return "'[]'" if expression.startswith("'{}'::") else None
-    if portable == "boolean":
-        return {"true": "1", "false": "0"}.get(expression)
-    if portable == "integer":
+    if portable in ("integer", "float", "decimal"):
         number = _NUMBER.fullmatch(expression)
-        return number[1] if number and "." not in number[1] else None
-    if portable == "float":
-        number = _NUMBER.fullmatch(expression)
-        return repr(float(number[1])) if number else None
-    if portable == "decimal":
-        number = _NUMBER.fullmatch(expression)
-        return f"'{number[1]}'" if number else None
-    if portable == "uuid":
-        return _RANDOM_UUID if expression in ("gen_random_uuid()", "public.uuid_generate_v4()") else None
-    if portable == "timestamptz" and _NOW.fullmatch(expression):
-        return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-    if portable == "timestamp" and (_NOW.fullmatch(expression) or _LOCAL_NOW.fullmatch(expression)):
-        return "strftime('%Y-%m-%dT%H:%M:%f', 'now')"
-    if portable == "date" and expression == "CURRENT_DATE":
-        return "date('now')"
+        return _number(number[1], portable) if number else None
     if portable in ("text", "enum", "json"):
         text = _STRING.fullmatch(expression)
         return f"'{text[1]}'" if text and "\\" not in text[1] else None
-    return None
+    known = ((made, test) for kind, test, made in _MADE if kind == portable)
+    return next((made for made, test in known if test.fullmatch(expression)), None)
+
+
+def _number(text: str, portable: str) -> str | None:
+    if portable == "integer":
+        return None if "." in text else text
+    return repr(float(text)) if portable == "float" else f"'{text}'"

@@ -46,7 +46,8 @@ class RowReader:
         good = self._possible(shape, keys) if keys else []
         if not good:
             return []
-        found = self._session.run(_rows(shape, columns), *arrays(shape, good))
+        statement = shape.statement(("rows", *columns), lambda: _rows(shape, columns))
+        found = self._session.run(statement, *arrays(shape, good))
         return self._mended(shape, columns, found)
 
     def chunk(
@@ -56,7 +57,9 @@ class RowReader:
         shape = self._shape(table)
         columns = list(shape.values) if columns is None else columns
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
-        rows = self._session.run(_chunk(shape, columns, first=after is None), *bound, limit)
+        name, first = ("chunk", after is None, *columns), after is None
+        statement = shape.statement(name, lambda: _chunk(shape, columns, first=first))
+        rows = self._session.run(statement, *bound, limit)
         return self._mended(shape, columns, rows)
 
     @contextmanager
@@ -101,27 +104,17 @@ class RowReader:
 
 
 def _rows(shape: Shape, columns: Sequence[int]) -> str:
-    name = ("rows", *columns)
-    if name not in shape.statements:
-        shape.statements[name] = (
-            f"SELECT {', '.join(shape.read_keys('t') + shape.read_values(columns))}"
-            f" FROM {given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
-        )
-    return shape.statements[name]
+    chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
+    return f"SELECT {chosen} FROM {given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
 
 
 def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
-    name = ("chunk", first, *columns)
-    if name not in shape.statements:
-        selected = ", ".join(shape.read_keys("t") + shape.read_values(columns))
-        keys = ", ".join(f"t.{key}" for key in shape.key_names)
-        bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
-        condition = "" if first else f" WHERE ({keys}) > ({bounds})"
-        limit = 1 if first else shape.arity + 1
-        shape.statements[name] = (
-            f"SELECT {selected} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
-        )
-    return shape.statements[name]
+    chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
+    keys = ", ".join(shape.key_of("t"))
+    bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
+    condition = "" if first else f" WHERE ({keys}) > ({bounds})"
+    limit = 1 if first else shape.arity + 1
+    return f"SELECT {chosen} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
 
 
 def _spelled(shape: Shape, guard: str) -> str:

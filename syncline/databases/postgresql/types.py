@@ -127,32 +127,19 @@ def codec_of(column: ColumnSchema) -> Codec:
     return Codec(kind, central, "text", "(?)::text", f"(?)::{central}", text, None, spelled)
 
 
-_BY_NAME = {
-    "int2": ("integer", "INTEGER"),
-    "int4": ("integer", "INTEGER"),
-    "int8": ("integer", "INTEGER"),
-    "bool": ("boolean", "BOOLEAN"),
-    "float4": ("float", "FLOAT_BLOB"),
-    "float8": ("float", "FLOAT_BLOB"),
-    "numeric": ("decimal", "DECIMAL_TEXT"),
-    "money": ("decimal", "DECIMAL_TEXT"),
-    "text": ("text", "TEXT"),
-    "varchar": ("text", "TEXT"),
-    "bpchar": ("text", "TEXT"),
-    "name": ("text", "TEXT"),
-    "char": ("text", "TEXT"),
-    "citext": ("text", "TEXT"),
-    "bytea": ("blob", "BLOB"),
-    "timestamp": ("timestamp", "TEXT"),
-    "timestamptz": ("timestamptz", "TEXT"),
-    "date": ("date", "TEXT"),
-    "time": ("time", "TEXT"),
-    "timetz": ("timetz", "TEXT"),
-    "interval": ("interval", "TEXT"),
-    "uuid": ("uuid", "TEXT"),
-    "json": ("json", "TEXT"),
-    "jsonb": ("json", "TEXT"),
+_PORTABLE = {
+    ("integer", "INTEGER"): "int2 int4 int8",
+    ("boolean", "BOOLEAN"): "bool",
+    ("float", "FLOAT_BLOB"): "float4 float8",
+    ("decimal", "DECIMAL_TEXT"): "numeric money",
+    ("text", "TEXT"): "text varchar bpchar name char citext",
+    ("blob", "BLOB"): "bytea",
+    ("json", "TEXT"): "json jsonb",
+    **{(name, "TEXT"): name for name in "timestamp timestamptz date time timetz interval uuid".split()},
 }
+"""Portable and declared type of the base types that have one of their own, by name."""
+
+_BY_NAME = {name: types for types, names in _PORTABLE.items() for name in names.split()}
 _NESTED = frozenset(["json", "jsonb"])
 """Element types whose arrays cannot be told from nested arrays once they are JSON."""
 
