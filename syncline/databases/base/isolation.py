@@ -15,9 +15,14 @@ from syncline.hub.contract import Stage
 
 
 class Loaded(Protocol):
-    """A stage that is in the database, as the adapter keeps it."""
+    """A stage that is in the database, as the adapter keeps it; `live` are the numbers of the rows still in
+    it, ascending."""
 
-    stage: Stage
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def live(self) -> Sequence[int]: ...
 
 
 L = TypeVar("L", bound=Loaded)

@@ -6,14 +6,8 @@ from collections.abc import Sequence, Set
 
 from syncline.databases.base import statements as base
 from syncline.databases.base.statements import SOURCE
-from syncline.databases.base.statements import insert as insert
-from syncline.databases.base.statements import left as left
 from syncline.databases.base.statements import orphans as orphans
 from syncline.databases.base.statements import over as over
-from syncline.databases.base.statements import point as point
-from syncline.databases.base.statements import present as present
-from syncline.databases.base.statements import release as release
-from syncline.databases.base.statements import update as update
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec

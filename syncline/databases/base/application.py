@@ -1,0 +1,238 @@
+"""Step 7, commit: the order in which staged rows are written where the database checks foreign keys itself.
+
+    attempt    every stage in the order given, what must wait for later stages last, then all constraints
+    on failure undo, and ask the adapter what it was; unless that explains it, isolate the rows at fault by
+               halving, keeping what can be kept
+    refused    undo everything and say which rows
+
+A foreign key to a row that a later stage inserts is set after it (law L9: cycles and self-references); one
+that would hold up the delete of a parent, or be taken along by it, is set to NULL before it. Deferrable
+constraints are deferred until the end of the attempt and checked before it is over.
+
+An adapter writes the single steps. They raise one of its `errors` or `Unwritten`; what was done within a
+savepoint is undone then.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import ClassVar, Generic
+
+from syncline.databases.base.isolation import Attempt, Failures, L, Part, isolated, tried_again, without
+from syncline.databases.base.order import Order
+from syncline.hub.contract import Refusal
+from syncline.model.schema import TableSchema
+
+
+class Unwritten(Exception):
+    """A statement wrote fewer rows than it was given: a trigger of the user's held some back."""
+
+
+class _Undo(Exception):
+    """Leaves a savepoint without keeping what was done in it."""
+
+
+class _DeferredTrouble(Exception):
+    """A deferred constraint fails on what was kept row by row."""
+
+
+Work = Callable[[Sequence[Part[L]]], None]
+
+
+class BaseApplication(ABC, Generic[L]):
+    """One call of `Rows.apply`."""
+
+    errors: ClassVar[tuple[type[Exception], ...]]
+    """What the steps raise if the database refuses them."""
+
+    def __init__(self, tables: Sequence[TableSchema], loaded: Sequence[L]) -> None:
+        """`loaded` are the stages, of these tables."""
+        self.parts = [Part(i, item, tuple(item.live)) for i, item in enumerate(loaded) if item.live]
+        self.order = Order(tables, [item.stage for item in loaded])
+        self._refusals: tuple[type[Exception], ...] = (*self.errors, Unwritten)
+        self._ahead: set[int] = set()
+        """Updates whose log entries were written before everything else."""
+
+    def run(self) -> list[Refusal]:
+        """Write all, or nothing and say which rows are to blame."""
+        try:
+            with self.savepoint():
+                self.defer()
+                self._let_go()
+                self._write(self.parts)
+                self._complete(self.parts)
+                self.check()
+            return []
+        except self._refusals as error:
+            failure = self.of_rows(error)
+        return self.explained(failure) or self._isolated()
+
+    # What an adapter does
+
+    @abstractmethod
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens within if it raises."""
+
+    @abstractmethod
+    def defer(self) -> None:
+        """Let what can be deferred be checked by `check`."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Check what was deferred, and from now on at once."""
+
+    @abstractmethod
+    def insert(self, part: Part[L], postponed: Sequence[int]) -> None:
+        """Insert the rows, with their log entries; NULL at the `postponed` positions."""
+
+    @abstractmethod
+    def update(self, part: Part[L], positions: Sequence[int]) -> None:
+        """Set the columns at these positions, if there are any."""
+
+    @abstractmethod
+    def point(self, part: Part[L], positions: Sequence[int]) -> None:
+        """Set the columns at these positions of rows that were inserted."""
+
+    @abstractmethod
+    def release(self, part: Part[L], columns: Sequence[int]) -> None:
+        """Set these columns to NULL."""
+
+    @abstractmethod
+    def delete(self, part: Part[L]) -> None:
+        """Delete the rows. Those that are gone already went with a cascade, or by a trigger: so be it."""
+
+    @abstractmethod
+    def log(self, part: Part[L]) -> None:
+        """Write the log entries of the rows, with their old values as they are now."""
+
+    @abstractmethod
+    def keeps_old(self, part: Part[L]) -> bool:
+        """Whether the log entries of this part keep old values of its rows."""
+
+    @abstractmethod
+    def of_rows(self, error: Exception) -> Exception:
+        """The error, if it can be some row's fault; otherwise raise it. Everything was undone."""
+
+    @abstractmethod
+    def is_doubtful(self, failure: Exception) -> bool:
+        """Whether it may be the fault of a row, or of the whole."""
+
+    @abstractmethod
+    def explained(self, failure: Exception) -> list[Refusal]:
+        """Rows that an error of all of them names, if any. Raises Conflict if others were in the way."""
+
+    @abstractmethod
+    def refusal(self, part: Part[L], failure: Exception) -> Refusal:
+        """Why the single row of a part is refused."""
+
+    # One attempt
+
+    def _let_go(self) -> None:
+        """Children that get another parent, before the former one is deleted and takes them along."""
+        moving = self.order.moving()
+        for part in self.parts:
+            columns = moving.get(part.index, ())
+            if columns:
+                if self.keeps_old(part):
+                    self.log(part)
+                    self._ahead.add(part.index)
+                self.release(part, columns)
+
+    def _write(self, parts: Sequence[Part[L]]) -> None:
+        """First passes, in order. Children whose parents are deleted before them let go at the start."""
+        early = self.order.early_deletes([part.index for part in parts])
+        for part in parts:
+            if part.index in early:
+                self.log(part)
+                if early[part.index]:
+                    self.release(part, early[part.index])
+        for part in parts:
+            if part.form == "insert":
+                self.insert(part, self.order.postponed.get(part.index, ()))
+            elif part.form == "update":
+                self._update_logged(part)
+            else:
+                if part.index not in early:
+                    self.log(part)
+                self.delete(part)
+
+    def _update_logged(self, part: Part[L]) -> None:
+        """Old values are kept before they go, which may have been ahead of everything."""
+        ahead = self.keeps_old(part)
+        if ahead and part.index not in self._ahead:
+            self.log(part)
+        waiting = self.order.postponed.get(part.index, ())
+        self.update(part, [i for i in range(len(part.loaded.stage.columns)) if i not in waiting])
+        if not ahead:
+            self.log(part)
+
+    def _complete(self, parts: Sequence[Part[L]]) -> None:
+        """Second passes: the columns that had to wait for other rows."""
+        for part in parts:
+            positions = self.order.postponed.get(part.index, ())
+            if positions and part.form == "insert":
+                self.point(part, positions)
+            elif positions:
+                self.update(part, positions)
+
+    # When it fails
+
+    def _isolated(self) -> list[Refusal]:
+        """Keep what can be kept, row by row where need be; undo it unless that was everything."""
+        self.order = self.order.strict()
+        for begin in (self.defer, self.check):
+            refused: list[Refusal] = []
+            try:
+                with self.savepoint():
+                    self._ahead.clear()
+                    begin()
+                    refused = self._kept()
+                    if refused:
+                        raise _Undo
+                return []
+            except _Undo:
+                return refused
+            except _DeferredTrouble as error:
+                trouble = error
+        raise trouble
+
+    def _kept(self) -> list[Refusal]:
+        if self._attempt(lambda _: self._let_go())(self.parts) is not None:  # a check does not allow NULL
+            self._ahead.clear()
+        attempt = self._attempt(self._write)
+        failures: Failures[L, Exception] = tried_again(isolated(self.parts, attempt), attempt)
+        out = {(part.index, part.rows[0]) for part, _ in failures}
+        kept = [part for whole in self.parts if (part := without(whole, out)) is not None]
+        waiting = [part for part in kept if part.index in self.order.postponed]
+        failures += isolated(waiting, self._attempt(self._complete))
+        trouble = self._attempt(lambda _: self.check())(self.parts)
+        if trouble is not None and not failures:
+            raise _DeferredTrouble from trouble
+        self._check_doubtful(failures)
+        return [self.refusal(part, failure) for part, failure in failures]
+
+    def _check_doubtful(self, failures: Failures[L, Exception]) -> None:
+        """Raise what may not be a row's fault, unless other rows of its kind passed."""
+        left: dict[tuple[int, str], int] = {}
+        for part in self.parts:
+            left[part.kind] = left.get(part.kind, 0) + len(part.rows)
+        for part, _ in failures:
+            left[part.kind] -= 1
+        for part, failure in failures:
+            if not left[part.kind] and self.is_doubtful(failure):
+                raise failure
+
+    def _attempt(self, work: Work[L]) -> Attempt[L, Exception]:
+        """The work within a savepoint; why it failed, if it did."""
+
+        def attempt(parts: Sequence[Part[L]]) -> Exception | None:
+            try:
+                with self.savepoint():
+                    work(parts)
+                return None
+            except self._refusals as error:
+                return self.of_rows(error)
+
+        return attempt
