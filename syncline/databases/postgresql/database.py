@@ -250,7 +250,7 @@ class PostgresDatabase:
             ledger, rows = Ledger(PostgresLedgerSession(session)), RowReader(session, known.layout)
             log = PostgresLog(session, known.layout, self.catalogue.cluster, ledger)
             yield ReadTransaction(log, rows, ledger, scope)
-            rows.still_named()
+            rows.still_known()
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -270,7 +270,7 @@ class PostgresDatabase:
                 session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout, scope
             )
             yield writer
-            writer.rows.still_named()
+            writer.rows.still_known()
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""

@@ -7,16 +7,16 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.postgresql import grants, strays
 from syncline.databases.postgresql.capture import Capture, capture_of
 from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
-from syncline.databases.postgresql.layout import Facts, Layout, Shape
+from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import same_place
-from syncline.databases.postgresql.sameness import Ground, Tracked, ground_of, known_again
+from syncline.databases.postgresql.sameness import Ground, Tracked, as_they_are, ground_of, known_again
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.wider import is_wider
@@ -121,13 +121,9 @@ def load(session: Session) -> tuple[str, Layout]:
     if schema is None:
         raise NotPrepared("the central database was never prepared to the end")
     before = present(schema, session.value(queries("prepare.sql")["before"]))
-    return hub, Layout(schema, facts_of(session, schema.by_number), before)
-
-
-def facts_of(session: Session, numbers: Iterable[int]) -> dict[int, Facts]:
-    """What these tables are like now, by number; not in it: those that are gone."""
-    found = session.run(queries("prepare.sql")["facts"], list(numbers))
-    return {n: Facts(*facts) for n, *facts in found}
+    now = as_they_are(session, schema.by_number, schema.by_number)
+    facts = {n: found.facts for n, found in now.items() if found.facts is not None}
+    return hub, Layout(schema, facts, before)
 
 
 class Planner:

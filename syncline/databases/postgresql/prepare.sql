@@ -21,27 +21,29 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, json_object_agg(a.attnum, 
  WHERE c.oid = ANY ($1::int8[]::oid[]) AND c.relkind IN ('r', 'p')
  GROUP BY 1, 2, 3;
 
--- name: named
--- Of tracked tables by number: schema and name as they are now, the columns' numbers by attnum, their names by attnum.
-SELECT s.n, n.nspname::text, c.relname::text, s.columns,
-       (SELECT json_object_agg(a.attnum, a.attname) FROM pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE s.n = ANY ($1);
-
 -- name: triggers
 -- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
 SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
--- name: facts
--- Of tracked tables by number: whether triggers of the user's run for each row before it is inserted, also into
+-- name: as they are
+-- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
+-- attnum. And of those among $2: whether triggers of the user's run for each row before it is inserted, also into
 -- one partition, or before it is updated, whether there are any triggers, rules or functions of his at all, whether defaults,
 -- checks, indexes or domains call functions of his, the columns of base types and domains over them, each with its
 -- base type, modifier (-1: neither length nor precision) and both as they are written, and the columns by whose
 -- collation different texts are equal.
-SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.triggered, false) OR c.relhasrules OR f.nested, f.nested,
+SELECT s.n, n.nspname::text, c.relname::text, s.columns,
+       (SELECT json_object_agg(a.attnum, a.attname) FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       facts.*
+  FROM syncline.tables s
+  JOIN pg_class c ON c.oid = s.relid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN LATERAL (
+SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS altering,
+       coalesce(t.triggered, false) OR c.relhasrules OR f.nested AS triggered, f.nested,
        coalesce((
            WITH RECURSIVE resolved AS (
                SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
@@ -53,18 +55,16 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.
                 WHERE t.typtype = 'd')
            SELECT json_object_agg(r.attname, json_build_array(t.typname, r.modifier, format_type(t.oid, r.modifier)))
              FROM resolved r JOIN pg_type t ON t.oid = r.type
-            WHERE t.typtype = 'b'), '{}'),
+            WHERE t.typtype = 'b'), '{}') AS types,
        ARRAY(SELECT a.attname::text
                FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
-              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum)
-  FROM syncline.tables s
-  JOIN pg_class c ON c.oid = s.relid
-  LEFT JOIN LATERAL (
+              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS loose
+  FROM (
        SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded, bool_or(t.tgtype::int & 19 = 19) AS altering,
               bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
-       ) t ON true
+       ) t
  CROSS JOIN LATERAL (
        WITH RECURSIVE parts AS MATERIALIZED (
            SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid)
@@ -84,6 +84,8 @@ SELECT s.n, coalesce(t.guarded, false), coalesce(t.altering, false), coalesce(t.
                         JOIN pg_proc p ON p.oid = d.refobjid AND p.provolatile <> 'i'
                         JOIN pg_language l ON l.oid = p.prolang AND l.lanname NOT IN ('internal', 'c')) AS nested
        ) f
+ WHERE s.n = ANY ($2)
+       ) AS facts ON true
  WHERE s.n = ANY ($1);
 
 -- name: placement

@@ -10,7 +10,7 @@ import psycopg
 from syncline.databases.base.codec import mend_floats
 from syncline.databases.postgresql.given import arrays, given
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.sameness import misnamed
+from syncline.databases.postgresql.sameness import as_they_are
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, literal, queries
@@ -26,15 +26,20 @@ class RowReader:
         self._layout = layout
         self._used: set[int] = set()
         """The numbers of the tables whose rows were read or written by their names."""
+        self._written: set[int] = set()
+        """And of those that were inserted into, or updated."""
 
-    def still_named(self) -> None:
+    def still_known(self) -> None:
         """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
-        rename them, and use names again, at any time. To be asked last: none that was used can be altered
-        until the transaction ends."""
-        if self._used:
-            other = misnamed(self._session, [self._layout.shapes[number] for number in self._used])
-            if other:
-                raise Outdated(f"{', '.join(sorted(other))}: it, or a column of it, is named otherwise now")
+        rename them, and use names again, at any time; or if one that was written has other triggers or types.
+        To be asked last: none that was used can be altered until the transaction ends."""
+        present = as_they_are(self._session, self._used, self._written) if self._used else {}
+        for number in sorted(self._used):
+            shape, found = self._layout.shapes[number], present.get(number)
+            if found is None or not found.is_named(shape.table):
+                raise Outdated(f"{shape.table.name}: it, or a column of it, is named otherwise now")
+            if number in self._written and found.facts != shape.facts:
+                raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
 
     def _shape(self, table: int) -> Shape:
         self._used.add(table)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncline.databases.postgresql.layout import Shape
+from syncline.databases.postgresql.layout import Facts
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.model.numbering import Place, Renamed
@@ -71,15 +71,27 @@ def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:
     return Renamed(tables, columns)
 
 
-def misnamed(session: Session, shapes: Sequence[Shape]) -> set[str]:
-    """Names of those tables that are, or of which a column is, not what this name was recorded for."""
-    found = session.run(queries("prepare.sql")["named"], [shape.n for shape in shapes])
-    present = {n: tuple(rest) for n, *rest in found}
-    return {shape.table.name for shape in shapes if not _is_named(shape.table, present.get(shape.n))}
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A tracked table as it is now: its name, the numbers that were recorded of its columns by attnum, and
+    their names by attnum; what else there is to know of it, if that was asked for."""
+
+    place: tuple[str, str]
+    numbers: str
+    names: Mapping[str, str]
+    facts: Facts | None
+
+    def is_named(self, table: TableSchema) -> bool:
+        """Whether the table and each of its columns is what this name was recorded for."""
+        names = {number: self.names.get(attnum) for attnum, number in json.loads(self.numbers).items()}
+        is_here = self.place == (table.central_schema, table.central_name)
+        return is_here and all(names.get(column.number) == column.name for column in table.columns)
 
 
-def _is_named(table: TableSchema, found: tuple[str, str, str, Mapping[str, str]] | None) -> bool:
-    if found is None or found[:2] != (table.central_schema, table.central_name):
-        return False
-    names = {number: found[3].get(attnum) for attnum, number in json.loads(found[2]).items()}
-    return all(names.get(column.number) == column.name for column in table.columns)
+def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
+    """Tracked tables by number, with their facts those that are `written`; not in it: those that are gone."""
+    rows = session.run(queries("prepare.sql")["as they are"], list(tables), list(written))
+    return {
+        n: Present((schema, name), numbers, names, None if facts[0] is None else Facts(*facts))
+        for n, schema, name, numbers, names, *facts in rows
+    }

@@ -11,13 +11,12 @@ from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
-from syncline.databases.postgresql.prepare import facts_of
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import array_of, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.errors import Conflict, WatermarkRefused
-from syncline.hub.contract import Outdated, Position, Refusal, Rival, Stage
+from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
 from syncline.model.scope import Scope
 
@@ -32,8 +31,6 @@ class RowWriter(RowReader):
         """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
         self.attempt = 0
         """How often the transaction was run before."""
-        self._checked: set[int] = set()
-        """The numbers of the tables that are known to be what the layout says."""
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
@@ -132,9 +129,9 @@ class RowWriter(RowReader):
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, or nothing if any row is refused."""
         loaded = [_loaded(stage) for stage in stages]
+        self._written.update(stage.table for stage in stages if stage.form != "delete")
         refusals = Application(self._session, self._layout, loaded, origin, self.attempt).run()
         if not refusals:
-            self._check_facts({item.shape for item in loaded if item.stage.form != "delete"})
             self._check_inserted([item for item in loaded if item.stage.form == "insert"])
         return refusals
 
@@ -145,16 +142,6 @@ class RowWriter(RowReader):
             if self._rivals(item, triggers=False):
                 name = item.shape.table.name
                 raise Conflict(f"rows of {name} were deleted by others meanwhile")
-
-    def _check_facts(self, shapes: Set[Shape]) -> None:
-        """Raise Outdated unless tables that were written are what this process takes them for. Nobody can
-        alter them now, until the transaction ends."""
-        wanted = [shape for shape in shapes if shape.n not in self._checked]
-        facts = facts_of(self._session, [shape.n for shape in wanted]) if wanted else {}
-        for shape in wanted:
-            if facts.get(shape.n) != shape.facts:
-                raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
-            self._checked.add(shape.n)
 
     def differing(self, stage: Stage) -> list[int]:
         """Applied rows that are not stored as they were staged."""
