@@ -17,7 +17,7 @@ from pathlib import Path
 DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
-    "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata"
+    "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
     " prepare reflect reflection remove sameness shape signature strays wider",
     "log": "former log position prune retention",
     "rows": "application apply bounds codec copying given isolation order parents read rows scan screen"

@@ -19,13 +19,11 @@ the changed columns cannot be told has changed in all; one without a key goes to
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from syncline.databases.base.planning import Capture, Ground
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sameness import Ground
 from syncline.databases.postgresql.sql import dollar, qualified, quote
 from syncline.databases.postgresql.types import Codec
 from syncline.model.masks import WORD_BITS, split_mask
@@ -46,22 +44,6 @@ _PLAIN_EQUALITY = frozenset(
 )  # fmt: skip
 """Types whose equal values are identical. The others are compared by their bytes: 1.0 is not 1.00, -0.0 is
 not 0.0, and json has no equality at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """What a table's capture is made of. `key` changes when the log cannot be kept; `digest` when the
-    functions or triggers must be made anew."""
-
-    key: str
-    log: tuple[str, ...]
-    code: tuple[str, ...]
-    triggers: dict[str, frozenset[str]]
-    """Names of the triggers that must exist, by quoted table."""
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:32]
 
 
 def capture_of(shape: Shape, ground: Ground) -> Capture:

@@ -16,6 +16,7 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
+from syncline.databases.postgresql import grants
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
@@ -27,7 +28,7 @@ from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
-from syncline.databases.postgresql.remove import remove
+from syncline.databases.postgresql.remove import removal, remove
 from syncline.databases.postgresql.session import Connection, Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
@@ -110,23 +111,26 @@ class PostgresCatalogue:
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
-
-        def prepare(session: Session) -> Prepared:
-            prepared = preparing.prepare(session, schema, before, dry_run=dry_run)
-            if not dry_run:
-                session.count(queries("retention.sql")["first cluster"], self.cluster)
-            return prepared
-
-        prepared = self._giving_way(prepare)
+        prepared = (
+            self._planned(schema, before)
+            if dry_run
+            else self._giving_way(lambda session: preparing.prepare(session, schema, before, self.cluster))
+        )
         prepared.notes.extend(self._notes)
-        self._prepared = None
         return prepared
+
+    def _planned(self, schema: Schema, before: Declared | None) -> Prepared:
+        """What `prepare` would do."""
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            grants.require(session, schema)
+            return preparing.plan(session, schema, before)
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """Drop the triggers and the schema `syncline`."""
-        removed = self._giving_way(lambda session: remove(session, dry_run=dry_run))
-        self._prepared = None
-        return removed
+        if not dry_run:
+            return self._giving_way(remove)
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            return removal(session)
 
     def _giving_way(self, work: Callable[[Session], Prepared]) -> Prepared:
         """DDL in one transaction, which never makes others wait for long: a lock that is not free within
@@ -140,7 +144,9 @@ class PostgresCatalogue:
                     session.script(queries("prepare.sql")["lock"])  # among hubs alone
                     end = min(end, time.monotonic() + DDL_SECONDS)
                     session.wait_for_locks(min(DDL_PATIENCE, waits))
-                    return work(session)
+                    done = work(session)
+                self._prepared = None
+                return done
             except Outdated:
                 raise
             except Conflict:

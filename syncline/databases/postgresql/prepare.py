@@ -6,90 +6,70 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 
-from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
+from syncline.databases.base import LAYOUT, Ledger, other_layout, present
+from syncline.databases.base.planning import BasePlanner, Capture, Former, Ground, Line, Plan
 from syncline.databases.postgresql import grants, strays
-from syncline.databases.postgresql.capture import Capture, capture_of
+from syncline.databases.postgresql.capture import capture_of
 from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import same_place
-from syncline.databases.postgresql.sameness import Ground, Tracked, as_they_are, ground_of, known_again
+from syncline.databases.postgresql.sameness import as_they_are, ground_of, known_again
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.wider import is_wider
-from syncline.errors import NotPrepared, SchemaError
+from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
-from syncline.model.schema import Schema
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.model.values import EVERYTHING
 
 
-@dataclass(slots=True)
-class Plan:
-    """What has to be done: statements, the table lines to write, the numbers to forget, sentences."""
-
-    statements: list[str] = field(default_factory=list)
-    records: list[Tracked] = field(default_factory=list)
-    forgotten: list[int] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    before: str = ""
-
-
-def prepare(session: Session, schema: Schema, before: Declared | None, *, dry_run: bool) -> Prepared:
-    """Do, or with `dry_run` only say, what is missing; `before` as the contract says. Runs in a transaction
-    of its own."""
-    sql = queries("prepare.sql")
-    session.script(sql["lock"])
+def prepare(session: Session, schema: Schema, before: Declared | None, cluster: str) -> Prepared:
+    """Do what is missing; `before` as the contract says. Runs in a transaction of its own that holds the lock
+    of the hubs, in this `cluster`."""
     grants.require(session, schema)
-    todo = Plan()
-    former = Former.of(session)
+    todo, prepared = _planned(session, schema, before)
+    assert prepared.schema is not None, "planned with one"
+    _carry_out(session, prepared.schema, todo)
+    session.count(queries("retention.sql")["first cluster"], cluster)
+    return prepared
+
+
+def plan(session: Session, schema: Schema, before: Declared | None = None) -> Prepared:
+    """What `prepare` would do. Writes nothing and needs no rights to do it."""
+    return _planned(session, schema, before)[1]
+
+
+def _planned(session: Session, schema: Schema, before: Declared | None) -> tuple[Plan, Prepared]:
+    todo, former = Plan(), former_of(session)
     if not former.is_prepared:
         todo.statements += [*queries("layout.sql").values(), *DIALECT.create()]
         todo.notes.append("created schema syncline")
-    schema = former.renumber(session, schema)
+    same = known_again(session, former.lines) if former.is_here else None
+    schema = renumbered(schema, former.schema, same)
     Planner(session, former, todo).tables(schema, before)
-    if not dry_run:
-        _carry_out(session, schema, todo)
-    return Prepared(todo.statements, todo.notes, schema, former.schema)
+    return todo, Prepared(todo.statements, todo.notes, schema, former.schema)
 
 
-def plan(session: Session, schema: Schema) -> Prepared:
-    """What another `prepare` would do to a prepared database. Needs no rights to do it."""
-    todo, former = Plan(), Former.of(session)
-    schema = former.renumber(session, schema)
-    Planner(session, former, todo).tables(schema, None)
-    return Prepared(todo.statements, todo.notes, schema, former.schema)
-
-
-@dataclass(frozen=True, slots=True)
-class Former:
-    """What was prepared before. `is_here`: in this very database, so that its oids mean the same."""
-
-    is_prepared: bool = False
-    schema: Schema | None = None
-    lines: tuple[Tracked, ...] = ()
-    before: str = ""
-    is_here: bool = False
-
-    @classmethod
-    def of(cls, session: Session) -> Former:
-        sql = queries("prepare.sql")
-        if not session.value(sql["prepared"]):
-            return cls()
-        _hub(session)
-        lines = tuple(Tracked(*row) for row in session.run(sql["tables"]))
-        recorded: str = session.value(queries("retention.sql")["cluster"])
-        is_here = bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"]))
-        return cls(True, _ledger(session).in_force(), lines, session.value(sql["before"]), is_here)
-
-    def renumber(self, session: Session, found: Schema) -> Schema:
-        """What was found, with the numbers it had before."""
-        same = known_again(session, self.lines) if self.is_here else None
-        return renumbered(found, self.schema, same)
+def former_of(session: Session) -> Former:
+    """What was prepared before."""
+    sql = queries("prepare.sql")
+    if not session.value(sql["prepared"]):
+        return Former()
+    _hub(session)
+    recorded: str = session.value(queries("retention.sql")["cluster"])
+    return Former(
+        is_prepared=True,
+        schema=_ledger(session).in_force(),
+        lines=tuple(Line(*row) for row in session.run(sql["tables"])),
+        before=session.value(sql["before"]),
+        is_here=bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"])),
+        astray=frozenset(n for (n,) in session.run(sql["astray"])),
+    )
 
 
 def _ledger(session: Session) -> Ledger:
@@ -126,177 +106,64 @@ def load(session: Session) -> tuple[str, Layout]:
     return hub, Layout(schema, facts, before)
 
 
-class Planner:
-    """Compares what is there with what the tables need, and adds to a plan what is missing."""
+class Planner(BasePlanner[Shape]):
+    """The statements of a plan in PostgreSQL's words."""
 
     def __init__(self, session: Session, former: Former, plan: Plan) -> None:
-        self._session, self._former, self._plan = session, former, plan
-        self._lines = {line.n: line for line in former.lines}
-        self._triggers: dict[str, set[str]] = {}
-        self._places: dict[int, str] = {}
-        for relid, schema, table, trigger in session.run(queries("prepare.sql")["triggers"]):
-            self._triggers.setdefault(qualified(schema, table), set()).add(trigger)
-            self._places[relid] = qualified(schema, table)
-        self._astray: set[int] = set()
-        if former.is_prepared:
-            self._astray = {n for (n,) in session.run(queries("prepare.sql")["astray"])}
+        found = session.run(queries("prepare.sql")["triggers"])
+        super().__init__(former, plan, [(relid, qualified(*place), name) for relid, *place, name in found])
+        self._session = session
 
-    def tables(self, schema: Schema, before: Declared | None) -> None:
-        """Everything that `schema` needs, with these columns declared."""
-        declared = numbers_of(schema, before, self._former.before)
-        self._plan.before = to_keep(declared)
-        layout = Layout(schema, before=declared)
-        gone = [line for line in self._former.lines if line.n not in schema.by_number]
-        for line in gone:
-            self._forget(line)
-        watched = {self._places[line.relid] for line in gone if line.relid in self._places}
-        for shape in layout.by_number:
-            ground = ground_of(self._session, shape.table)
-            if ground is None:
-                place = f"{shape.table.central_schema}.{shape.table.central_name}"
-                raise SchemaError(f"{place}: there is no such table any more")
-            watched |= {shape.name, *(qualified(*part) for part in ground.partitions)}
-            self._table(shape, ground)
-        for table in sorted(self._triggers.keys() - watched):
-            self._release(table)
+    def shape(self, table: TableSchema, before: tuple[int, ...]) -> Shape:
+        return Shape(table, before)
 
-    def _release(self, table: str) -> None:
-        """A table that was swapped for another one, or a partition that was detached."""
-        for trigger in sorted(self._triggers[table]):
-            self._plan.statements.append(f"DROP TRIGGER {quote(trigger)} ON {table}")
-        self._plan.notes.append(f"removed the capture of {table}, which takes part no longer")
+    def place(self, schema: str, name: str) -> str:
+        return qualified(schema, name)
 
-    def _table(self, shape: Shape, ground: Ground) -> None:
-        line = self._lines.get(shape.n)
-        capture = capture_of(shape, ground)
-        missing = [on for on, names in capture.triggers.items() if not names <= self._triggers.get(on, set())]
-        here = shape.table.central_schema, shape.table.central_name
-        record = Tracked(
-            shape.n,
-            ground.relid,
-            *here,
-            columns=ground.numbers(shape.table),
-            labels=json.dumps(ground.labels, sort_keys=True),
-            key=capture.key,
-            words=len(shape.words),
-            capture=capture.digest,
-        )
-        if line != record:
-            self._plan.records.append(record)
-        if line is None or missing or self._is_outdated(line, record):
-            self._log(shape, line, capture)
-            self._plan.statements += capture.code
-            self._plan.notes.append(_sentence(shape, line))
-            if line is not None:
-                self._make_good(shape, line, ground, missing)
-        elif shape.n in self._astray:
-            self._plan.statements += strays.move(shape)
-            self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
-        if line is not None and self._former.is_here:
-            self._send_anew(shape, line, ground)
+    def ground(self, table: TableSchema) -> Ground | None:
+        return ground_of(self._session, table)
 
-    def _send_anew(self, shape: Shape, line: Tracked, ground: Ground) -> None:
-        """Rows whose entries do not say what changed in them, because names or labels did."""
-        taken = self._names_taken(line, ground)
-        if taken:
-            self._plan.statements.append(strays.touch_since(shape, ground.relid, taken))
-            self._plan.notes.append(
-                f"a name of a column of {shape.name} is another column's now: rows written since are sent"
-                " anew, because their changes were told apart by names"
-            )
-        if _is_relabelled(line, ground):
-            self._plan.statements.append(strays.touch(shape, shape.name))
-            self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
+    def capture(self, shape: Shape, ground: Ground) -> Capture:
+        return capture_of(shape, ground)
 
-    def _names_taken(self, line: Tracked, ground: Ground) -> Sequence[int]:
-        """The attnums of columns that have names by which the capture has found others."""
-        former = self._former.schema.by_number.get(line.n) if self._former.schema else None
-        if former is None or line.relid != ground.relid:
-            return ()
-        numbers: dict[str, int] = json.loads(line.columns)
-        present = ((column.number, ground.columns.get(column.name)) for column in former.columns)
-        return [now[0] for number, now in present if now and numbers.get(str(now[0])) != number]
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        return is_wider(before, after)
 
-    def _is_outdated(self, line: Tracked, record: Tracked) -> bool:
-        """Whether log or triggers were made for something else than what is there."""
-        moved = self._former.is_here and line.relid != record.relid
-        return moved or (line.capture, line.key) != (record.capture, record.key)
+    def drop_trigger(self, trigger: str, table: str) -> str:
+        return f"DROP TRIGGER {quote(trigger)} ON {table}"
 
-    def _log(self, shape: Shape, line: Tracked | None, capture: Capture) -> None:
-        """The log goes on, if it can; otherwise one begins."""
-        widened = None if line is None else self._widened(shape, line)
-        if line is None or widened is None:
-            if line is not None:
-                self._plan.statements += [_mark_ends(shape.n), f"DROP TABLE {shape.log}"]
-                self._plan.statements.append(f"DELETE FROM syncline.strays WHERE n = {shape.n}")
-                self._plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
-            self._plan.statements += capture.log
-        else:
-            self._plan.statements += widened
+    def forget(self, line: Line) -> list[str]:
+        """The triggers go with their functions."""
+        events = ("insert", "update", "delete", "truncate")
+        made = [f"DROP FUNCTION IF EXISTS syncline.{event}_{line.n}() CASCADE" for event in events]
+        return [*made, *self.end_log(line.n)]
 
-    def _widened(self, shape: Shape, line: Tracked) -> list[str] | None:
-        """Statements by which the log takes other key types and more columns; None if it cannot."""
-        keys = json.loads(line.key)
-        before = self._former.schema.by_number.get(shape.n) if self._former.schema else None
-        if before is None or [number for number, _ in keys] != [key.number for key in shape.table.keys]:
-            return None
-        made = [_wider_mask(shape, word) for word in shape.words[line.words :]]
-        for i, (former, now) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
-            if keys[i][1] == now.central:
-                continue
-            if not is_wider(former, now):
-                return None
-            made.append(f"ALTER TABLE {shape.log} ALTER COLUMN k{i} TYPE {now.central}")
-        return made
+    def end_log(self, n: int) -> list[str]:
+        marked = f"SELECT DISTINCT ON (xid) xid, hlc FROM syncline.log_{n} ORDER BY xid, seq DESC"
+        return [
+            f"INSERT INTO syncline.marks {marked}",
+            f"DROP TABLE syncline.log_{n}",
+            f"DELETE FROM syncline.strays WHERE n = {n}",
+        ]
 
-    def _make_good(self, shape: Shape, line: Tracked, ground: Ground, missing: list[str]) -> None:
-        """What was written while the capture could not tell all of it, or was not there. It comes after the
-        triggers, whose making waits for everybody who writes."""
-        replaced = self._former.is_here and line.relid != ground.relid
-        if shape.name in missing or replaced:
-            self._plan.statements.append(strays.touch(shape, shape.name))
-            self._plan.notes.append(
-                f"the capture of {shape.name} was missing: all its rows are sent anew; rows deleted meanwhile"
-                " are found by syncline verify FILE --repair on each device"
-            )
-        else:
-            self._plan.statements += [strays.touch(shape, f"ONLY {part}") for part in missing]
-        self._plan.statements += strays.move(shape)
+    def add_word(self, shape: Shape, word: str) -> str:
+        (full,) = split_mask(EVERYTHING, 1)
+        return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
 
-    def _forget(self, line: Tracked) -> None:
-        """Stop tracking a table; it may be gone. Its triggers go with the functions."""
-        made = self._plan.statements
-        for event in ("insert", "update", "delete", "truncate"):
-            made.append(f"DROP FUNCTION IF EXISTS syncline.{event}_{line.n}() CASCADE")
-        made += [_mark_ends(line.n), f"DROP TABLE syncline.log_{line.n}"]
-        made.append(f"DELETE FROM syncline.strays WHERE n = {line.n}")
-        self._plan.forgotten.append(line.n)
-        self._plan.notes.append(f"stopped tracking {qualified(line.schema, line.name)}")
+    def widen_key(self, shape: Shape, position: int, central: str) -> str:
+        return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}"
 
+    def settle(self, shape: Shape) -> list[str]:
+        return strays.move(shape)
 
-def _is_relabelled(line: Tracked, ground: Ground) -> bool:
-    before: dict[str, str] = json.loads(line.labels)
-    return any(ground.labels.get(oid, label) != label for oid, label in before.items())
+    def touch(self, shape: Shape, source: str) -> str:
+        return strays.touch(shape, source)
 
+    def part(self, table: str) -> str:
+        return f"ONLY {table}"
 
-def _wider_mask(shape: Shape, word: str) -> str:
-    """Add a word to the masks of a log. For entries that are there it says that its columns changed, too."""
-    (full,) = split_mask(EVERYTHING, 1)
-    return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
-
-
-def _sentence(shape: Shape, line: Tracked | None) -> str:
-    if line is None:
-        return f"tracking {shape.name}"
-    return f"renewed the capture of {shape.name}"
-
-
-def _mark_ends(n: int) -> str:
-    """Positions may end at entries of a log that goes."""
-    return (
-        "INSERT INTO syncline.marks SELECT DISTINCT ON (xid) xid, hlc"
-        f" FROM syncline.log_{n} ORDER BY xid, seq DESC"
-    )
+    def touch_since(self, shape: Shape, relid: int, columns: Sequence[int]) -> str:
+        return strays.touch_since(shape, relid, columns)
 
 
 def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:

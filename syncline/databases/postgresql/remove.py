@@ -13,20 +13,24 @@ DROP = "DROP SCHEMA syncline CASCADE"
 """The triggers depend on functions of the schema. What else depends on it was looked for before."""
 
 
-def remove(session: Session, *, dry_run: bool) -> Prepared:
-    """Do, or with `dry_run` only say, it. Does nothing where there is nothing of Syncline's."""
-    sql = queries("remove.sql")
-    session.script(queries("prepare.sql")["lock"])
+def remove(session: Session) -> Prepared:
+    """Do it. Does nothing where there is nothing of Syncline's."""
+    removed = removal(session)
+    for statement in removed.statements:
+        session.script(statement)
+    return removed
+
+
+def removal(session: Session) -> Prepared:
+    """What `remove` would do."""
     if not session.value(queries("prepare.sql")["prepared"]):
         return Prepared()
     _refuse_dependents(session)
     removed = Prepared([DROP])
     if _is_of_this_layout(session):
         removed.notes += Ledger(PostgresLedgerSession(session)).losses()
-    for schema, name in session.run(sql["tables"]):
+    for schema, name in session.run(queries("remove.sql")["tables"]):
         removed.notes.append(f"stopped tracking {qualified(schema, name)}")
-    if not dry_run:
-        session.script(DROP)
     return removed
 
 

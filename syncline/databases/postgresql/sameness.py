@@ -6,46 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from syncline.databases.base.planning import Ground, Line
 from syncline.databases.postgresql.layout import Facts
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.model.numbering import Place, Renamed
 from syncline.model.schema import TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """A line of `syncline.tables`."""
-
-    n: int
-    relid: int
-    schema: str
-    name: str
-    columns: str
-    labels: str
-    key: str
-    words: int
-    capture: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """A table as it is now: its oid, attnum and type's oid of each column, the labels of its enums by their
-    oids, how it can be captured.
-
-    `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts."""
-
-    relid: int
-    columns: Mapping[str, tuple[int, int]]
-    labels: Mapping[str, str]
-    by_row: bool
-    partitions: tuple[tuple[str, str], ...]
-
-    def numbers(self, table: TableSchema) -> str:
-        """The columns' numbers by attnum, as `syncline.tables` keeps them."""
-        return json.dumps(
-            {str(self.columns[column.name][0]): column.number for column in table.columns}, sort_keys=True
-        )
 
 
 def ground_of(session: Session, table: TableSchema) -> Ground | None:
@@ -58,7 +24,7 @@ def ground_of(session: Session, table: TableSchema) -> Ground | None:
     return Ground(relid, {name: tuple(facts) for name, facts in columns.items()}, labels, by_row, partitions)
 
 
-def known_again(session: Session, lines: Iterable[Tracked]) -> Renamed:
+def known_again(session: Session, lines: Iterable[Line]) -> Renamed:
     """The tables and columns of these lines by their present names. The oids must be of this database."""
     by_oid = {line.relid: line for line in lines}
     tables: dict[Place, int] = {}

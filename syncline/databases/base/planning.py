@@ -1,0 +1,307 @@
+"""Step 0, preparing: what has to be done to a database that keeps a log and triggers for each table.
+
+Everything is compared with what was prepared before; what is missing or outdated becomes a statement. The
+decisions are the same in every such database; the statements are the adapter's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from syncline.databases.base.before import numbers_of, to_keep
+from syncline.databases.base.shape import BaseShape
+from syncline.errors import SchemaError
+from syncline.hub.contract import Declared
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is recorded of a tracked table. `relid` and the keys of `columns` are what the database itself
+    knows the table and its columns by, whatever they are called; `key`, `words` (of a mask) and `capture` say
+    what log and triggers were made for; `labels` are those of the enums in it."""
+
+    n: int
+    relid: int
+    schema: str
+    name: str
+    columns: str
+    labels: str
+    key: str
+    words: int
+    capture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A table as it is now: what the database knows it, its columns and their types by, the labels of its
+    enums, how it can be captured.
+
+    `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts."""
+
+    relid: int
+    columns: Mapping[str, tuple[int, int]]
+    labels: Mapping[str, str]
+    by_row: bool
+    partitions: tuple[tuple[str, str], ...]
+
+    def numbers(self, table: TableSchema) -> str:
+        """The columns' numbers by what the database knows them by, as a `Line` keeps them."""
+        return json.dumps(
+            {str(self.columns[column.name][0]): column.number for column in table.columns}, sort_keys=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a table's capture is made of. `key` changes when the log cannot be kept; `digest` when the
+    functions or triggers must be made anew."""
+
+    key: str
+    log: tuple[str, ...]
+    code: tuple[str, ...]
+    triggers: Mapping[str, frozenset[str]]
+    """Names of the triggers that must exist, by quoted table."""
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What has to be done: statements, the lines to record, the numbers to forget, sentences."""
+
+    statements: list[str] = field(default_factory=list)
+    records: list[Line] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What was prepared before. `is_here`: in this very database, so that what it knows tables by means the
+    same; `astray`: numbers of tables with changes that could not be put into their log."""
+
+    is_prepared: bool = False
+    schema: Schema | None = None
+    lines: tuple[Line, ...] = ()
+    before: str = ""
+    is_here: bool = False
+    astray: frozenset[int] = frozenset()
+
+
+S = TypeVar("S", bound=BaseShape)
+
+
+class BasePlanner(ABC, Generic[S]):
+    """Compares what is there with what the tables need, and adds to a plan what is missing."""
+
+    def __init__(self, former: Former, plan: Plan, triggers: Collection[tuple[int, str, str]]) -> None:
+        """`triggers`: those of ours that exist and fire: what the database knows their table by, its place,
+        their name."""
+        self._former, self._plan = former, plan
+        self._lines = {line.n: line for line in former.lines}
+        self._triggers: dict[str, set[str]] = {}
+        self._places = {relid: place for relid, place, _ in triggers}
+        for _, place, trigger in triggers:
+            self._triggers.setdefault(place, set()).add(trigger)
+
+    # What an adapter says
+
+    @abstractmethod
+    def shape(self, table: TableSchema, before: tuple[int, ...]) -> S:
+        """The table, with the columns of which the log keeps old values."""
+
+    @abstractmethod
+    def place(self, schema: str, name: str) -> str:
+        """A table's name as statements use it."""
+
+    @abstractmethod
+    def ground(self, table: TableSchema) -> Ground | None:
+        """The table as it is now under its name; None if there is none."""
+
+    @abstractmethod
+    def capture(self, shape: S, ground: Ground) -> Capture:
+        """What its capture is to be made of."""
+
+    @abstractmethod
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """As the contract says."""
+
+    @abstractmethod
+    def drop_trigger(self, trigger: str, table: str) -> str:
+        """A statement: a trigger of ours goes."""
+
+    @abstractmethod
+    def forget(self, line: Line) -> Sequence[str]:
+        """Statements: triggers and log of a table, which may be gone itself, go."""
+
+    @abstractmethod
+    def end_log(self, n: int) -> Sequence[str]:
+        """Statements: the log of a table goes, and what is kept beside it, but positions may end there."""
+
+    @abstractmethod
+    def add_word(self, shape: S, word: str) -> str:
+        """A statement: the masks of a log get one more word, which says of entries that are there that its
+        columns changed, too."""
+
+    @abstractmethod
+    def widen_key(self, shape: S, position: int, central: str) -> str:
+        """A statement: a key column of a log takes a wider type."""
+
+    @abstractmethod
+    def settle(self, shape: S) -> Sequence[str]:
+        """Statements: changes that could not be put into the log go there."""
+
+    @abstractmethod
+    def touch(self, shape: S, source: str) -> str:
+        """A statement: every row of the table, or of a `part`, may have changed in every column."""
+
+    @abstractmethod
+    def part(self, table: str) -> str:
+        """What `touch` takes for one partition alone."""
+
+    @abstractmethod
+    def touch_since(self, shape: S, relid: int, columns: Sequence[int]) -> str:
+        """A statement: `touch` for rows written since one of these columns was made or renamed."""
+
+    # What is decided
+
+    def tables(self, schema: Schema, before: Declared | None) -> None:
+        """Everything that `schema` needs, with these columns declared."""
+        declared = numbers_of(schema, before, self._former.before)
+        self._plan.before = to_keep(declared)
+        gone = [line for line in self._former.lines if line.n not in schema.by_number]
+        for line in gone:
+            self._plan.statements += self.forget(line)
+            self._plan.forgotten.append(line.n)
+            self._plan.notes.append(f"stopped tracking {self.place(line.schema, line.name)}")
+        watched = {self._places[line.relid] for line in gone if line.relid in self._places}
+        for number in sorted(schema.by_number):
+            shape = self.shape(schema.by_number[number], declared.get(number, ()))
+            ground = self.ground(shape.table)
+            if ground is None:
+                place = f"{shape.table.central_schema}.{shape.table.central_name}"
+                raise SchemaError(f"{place}: there is no such table any more")
+            watched |= {shape.name, *(self.place(*part) for part in ground.partitions)}
+            self._table(shape, ground)
+        for table in sorted(self._triggers.keys() - watched):
+            self._release(table)
+
+    def _release(self, table: str) -> None:
+        """A table that was swapped for another one, or a partition that was detached."""
+        for trigger in sorted(self._triggers[table]):
+            self._plan.statements.append(self.drop_trigger(trigger, table))
+        self._plan.notes.append(f"removed the capture of {table}, which takes part no longer")
+
+    def _table(self, shape: S, ground: Ground) -> None:
+        line = self._lines.get(shape.n)
+        capture = self.capture(shape, ground)
+        missing = [on for on, names in capture.triggers.items() if not names <= self._triggers.get(on, set())]
+        here = shape.table.central_schema, shape.table.central_name
+        record = Line(
+            shape.n,
+            ground.relid,
+            *here,
+            columns=ground.numbers(shape.table),
+            labels=json.dumps(ground.labels, sort_keys=True),
+            key=capture.key,
+            words=len(shape.words),
+            capture=capture.digest,
+        )
+        if line != record:
+            self._plan.records.append(record)
+        if line is None or missing or self._is_outdated(line, record):
+            self._log(shape, line, capture)
+            self._plan.statements += capture.code
+            self._plan.notes.append(_sentence(shape, line))
+            if line is not None:
+                self._make_good(shape, line, ground, missing)
+        elif shape.n in self._former.astray:
+            self._plan.statements += self.settle(shape)
+            self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
+        if line is not None and self._former.is_here:
+            self._send_anew(shape, line, ground)
+
+    def _send_anew(self, shape: S, line: Line, ground: Ground) -> None:
+        """Rows whose entries do not say what changed in them, because names or labels did."""
+        taken = self._names_taken(line, ground)
+        if taken:
+            self._plan.statements.append(self.touch_since(shape, ground.relid, taken))
+            self._plan.notes.append(
+                f"a name of a column of {shape.name} is another column's now: rows written since are sent"
+                " anew, because their changes were told apart by names"
+            )
+        if _is_relabelled(line, ground):
+            self._plan.statements.append(self.touch(shape, shape.name))
+            self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
+
+    def _names_taken(self, line: Line, ground: Ground) -> Sequence[int]:
+        """The attnums of columns that have names by which the capture has found others."""
+        former = self._former.schema.by_number.get(line.n) if self._former.schema else None
+        if former is None or line.relid != ground.relid:
+            return ()
+        numbers: dict[str, int] = json.loads(line.columns)
+        present = ((column.number, ground.columns.get(column.name)) for column in former.columns)
+        return [now[0] for number, now in present if now and numbers.get(str(now[0])) != number]
+
+    def _is_outdated(self, line: Line, record: Line) -> bool:
+        """Whether log or triggers were made for something else than what is there."""
+        moved = self._former.is_here and line.relid != record.relid
+        return moved or (line.capture, line.key) != (record.capture, record.key)
+
+    def _log(self, shape: S, line: Line | None, capture: Capture) -> None:
+        """The log goes on, if it can; otherwise one begins."""
+        widened = None if line is None else self._widened(shape, line)
+        if line is None or widened is None:
+            if line is not None:
+                self._plan.statements += self.end_log(shape.n)
+                self._plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
+            self._plan.statements += capture.log
+        else:
+            self._plan.statements += widened
+
+    def _widened(self, shape: S, line: Line) -> list[str] | None:
+        """Statements by which the log takes other key types and more columns; None if it cannot."""
+        keys = json.loads(line.key)
+        before = self._former.schema.by_number.get(shape.n) if self._former.schema else None
+        if before is None or [number for number, _ in keys] != [key.number for key in shape.table.keys]:
+            return None
+        made = [self.add_word(shape, word) for word in shape.words[line.words :]]
+        for i, (former, now) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
+            if keys[i][1] == now.central:
+                continue
+            if not self.is_wider(former, now):
+                return None
+            made.append(self.widen_key(shape, i, now.central))
+        return made
+
+    def _make_good(self, shape: S, line: Line, ground: Ground, missing: list[str]) -> None:
+        """What was written while the capture could not tell all of it, or was not there. It comes after the
+        triggers, whose making waits for everybody who writes."""
+        replaced = self._former.is_here and line.relid != ground.relid
+        if shape.name in missing or replaced:
+            self._plan.statements.append(self.touch(shape, shape.name))
+            self._plan.notes.append(
+                f"the capture of {shape.name} was missing: all its rows are sent anew; rows deleted meanwhile"
+                " are found by syncline verify FILE --repair on each device"
+            )
+        else:
+            self._plan.statements += [self.touch(shape, self.part(part)) for part in missing]
+        self._plan.statements += self.settle(shape)
+
+
+def _is_relabelled(line: Line, ground: Ground) -> bool:
+    before: dict[str, str] = json.loads(line.labels)
+    return any(ground.labels.get(oid, label) != label for oid, label in before.items())
+
+
+def _sentence(shape: BaseShape, line: Line | None) -> str:
+    return f"tracking {shape.name}" if line is None else f"renewed the capture of {shape.name}"
