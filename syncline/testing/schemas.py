@@ -51,6 +51,8 @@ MERGES = ("lww", "lww", "review", "hub_wins", "replica_wins")
 DEVICES = 6
 PASSING = ("busy", "schema_changed", "hydrate_stale")
 """Codes of errors that another exchange would not meet: something was altered while it was under way."""
+BEGIN_ANEW = ("hydrate_stale", "watermark_pruned")
+"""Codes of errors after which a file that is not filled yet is begun anew, as `clone` does."""
 Step = tuple[str, int]
 """What is done, and the seed of what is random in it."""
 
@@ -248,7 +250,7 @@ class SchemaWorld:
 
     def _is_helped(self, phone: Phone, error: SynclineError) -> bool:
         """Do what the error says, if it is one that a user can do something about."""
-        if error.code == "hydrate_stale" and not phone.filled:
+        if error.code in BEGIN_ANEW and not phone.filled:
             phone.store.close()
             phone.store, phone.name = self._store(phone.skew), f"{phone.name}x"
         elif error.code == "column_taken" and phone.has_own:
