@@ -8,6 +8,7 @@
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays;
                                     with --world schema, histories in which the tables change
     python3 run.py soak [ARGS]      random histories for --minutes N, with --centre sqlite or postgresql
+    python3 run.py mutate [FILE..]  change the code at random places, and print what no test notices
     python3 run.py lint             format, lint, types, import layers: what is checked without running it
     python3 run.py check [ARGS]     all of lint, then every test
     python3 run.py docs             write the generated pages again
@@ -172,6 +173,10 @@ def soak(arguments: Arguments) -> int:
     return call(BIN / "python", "-m", "tests.soak", *arguments)
 
 
+def mutate(arguments: Arguments) -> int:
+    return call(BIN / "python", "-m", "tests.mutate", *arguments)
+
+
 Steps = list[tuple[str, Callable[[], int]]]
 
 STATIC: Steps = [
@@ -219,7 +224,7 @@ def lock(arguments: Arguments) -> int:
 
 VERBS: dict[str, Callable[[Arguments], int]] = {
     verb.__name__: verb
-    for verb in (demo, test, bench, lines, simulate, soak, lint, check, docs, protocol, lock)
+    for verb in (demo, test, bench, lines, simulate, soak, mutate, lint, check, docs, protocol, lock)
 }
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "syncline"
 ALLOWED = {
     "sqlite3": ("replica/store", "databases/sqlite", "sqlitekit/errors"),
     "apsw": ("replica/store",),
-    "psycopg": ("databases/postgresql",),
+    "psycopg": ("databases/postgresql", "testing/office_postgresql"),
     "sqlalchemy": ("databases",),
     "starlette": ("server",),
     "anyio": ("server",),

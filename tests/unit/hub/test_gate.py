@@ -283,10 +283,12 @@ def test_a_device_that_was_locked_out_neither_lists_nor_resolves_nor_registers(
 
 
 def test_the_gate_asks_the_database_nothing_that_was_not_asked_anyway(desk: Desk) -> None:
-    """A push with its pull reads the replica's record once in each of its two transactions."""
+    """A push with its pull reads the replica's record once in each of its two transactions; the first pull of
+    all, which is noted, was before."""
     known: Any = desk.hub.handle(ANN, m.Register("r1", desk.hub.schema.fingerprint))
     body, digest = seal([m.PushGroup(0, "U", [0], [[1, "y"]], [(desk.now + 5_000) << 16])])
     pull = m.Pull(known.watermark, 100, "r1", known.schema)
+    desk.hub.handle(ANN, pull)
     push = m.Push("r1", 1, known.schema, [known.watermark], digest, Raw(body), [], pull)
     asked: list[str] = []
     with desk.database.write(UNBOUNDED) as transaction:
