@@ -70,7 +70,8 @@ def _log_table(shape: Shape) -> list[str]:
     columns += ["old json"]
     return [
         f"CREATE TABLE {shape.log} ({', '.join(columns)})",
-        f"CREATE INDEX log_{shape.n}_new ON {shape.log} (xid, seq)",
+        f"CREATE UNIQUE INDEX log_{shape.n}_new ON {shape.log} (xid, seq)",
+        f"ALTER TABLE {shape.log} REPLICA IDENTITY USING INDEX log_{shape.n}_new",  # it may be published
     ]
 
 

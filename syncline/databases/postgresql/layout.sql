@@ -6,9 +6,9 @@ CREATE SCHEMA syncline;
 -- name: state
 -- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force, `before`
 -- the columns that keep old values (see `databases.base.before`).
--- Log entries of transactions below `floor` are gone, none with an HLC above `floor_hlc`; those below
--- `compacted` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of transactions
--- are those of `cluster`.
+-- Log entries of transactions below `floor` are gone or going, none with an HLC above `floor_hlc`; those up to `compacted`,
+-- `compacted_seq` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of
+-- transactions are those of `cluster`.
 CREATE TABLE syncline.state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     layout int NOT NULL,
@@ -20,6 +20,7 @@ CREATE TABLE syncline.state (
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,
     compacted xid8 NOT NULL DEFAULT '3',
+    compacted_seq bigint NOT NULL DEFAULT 0,
     pruned bigint NOT NULL DEFAULT 0
 );
 
@@ -49,6 +50,10 @@ CREATE TABLE syncline.marks (xid xid8 NOT NULL, hlc bigint NOT NULL);
 
 -- name: marks by xid
 CREATE INDEX marks_by_xid ON syncline.marks (xid);
+
+-- name: marks can be published
+-- A publication of all tables has deletes refused that it could not tell the rows of.
+ALTER TABLE syncline.marks REPLICA IDENTITY FULL;
 
 -- name: log sequence
 -- Uncached: for one row, whose writers follow each other, the numbers then are the order of its changes.

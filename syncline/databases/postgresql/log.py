@@ -16,7 +16,7 @@ from syncline.databases.base.log import BaseLog
 from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
-from syncline.databases.postgresql.prune import compact, ended, progress, prune
+from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, prune
 from syncline.databases.postgresql.retention import (
     Instant,
     behind,
@@ -70,7 +70,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return ended(self._session)
 
     def begin(self) -> int:
-        return progress(self._session)[0]
+        return floor_and_compacted(self._session)[0]
 
     def cut(self, held: Sequence[SnapshotPosition], kept: int, forced: int | None, limit: int) -> Removed:
         return prune(self._session, self._layout, held, kept, forced, limit)

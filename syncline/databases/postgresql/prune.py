@@ -1,7 +1,9 @@
 """Pruning and compacting the logs, a bounded step a transaction; and a centre that moved to another cluster.
 
 No step waits for anybody who reads or writes the user's tables, nor makes them wait: log entries are never
-changed once written. What an open transaction may still hide is above the oldest running one, and stays.
+changed once written. What an open transaction may still hide is above the oldest running one, and stays. A
+step can end inside a transaction's entries, and nothing of them comes here (law L11): the floor passes a
+transaction as a whole, and what is left of it below the floor goes with the next steps.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import SnapshotPosition, same_place
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import array_of, queries
+from syncline.databases.postgresql.sql import queries
 from syncline.hub.contract import Removed
-from syncline.hub.contract.compaction import LogEntry, covered
-from syncline.model.masks import join_mask
 
 logger = logging.getLogger("syncline.databases.postgresql")
+
+LATER = 50
+"""Entries are compared with so many times the limit of later ones: a step reads no more of the log."""
+
+Place = tuple[int, int]
+"""A transaction's number, and a `seq` in it."""
 
 
 def prune(
@@ -31,25 +37,35 @@ def prune(
 ) -> Removed:
     """See the contract. Transactions below `kept` ended long enough ago to go once everybody has seen them,
     those below `forced` go whoever needs them."""
-    sql = queries("retention.sql")
-    session.value(sql["lock"])
+    session.value(queries("retention.sql")["lock"])
     target = min([kept, *(position.seen.first_unseen for position in held)])
     if forced is not None:
         target = max(target, min(kept, forced))
-    cut = _cut(session, layout, 0, limit)
-    upto = target if cut is None else min(target, cut + 1)
+    gone = _delete_below(session, layout, floor_and_compacted(session)[0], limit)
+    if gone < limit:
+        upto = _raise_floor(session, layout, target, limit - gone)
+        if upto:
+            gone += _delete_below(session, layout, upto, limit - gone)
+    return Removed(gone, gone >= limit or 0 < upto < target)
+
+
+def _raise_floor(session: Session, layout: Layout, target: int, limit: int) -> int:
+    """Raise the floor so that about `limit` entries are below it, or more of one transaction; the number up
+    to which that was looked for, 0 if there is nothing to raise it to."""
+    sql = queries("retention.sql")
+    cut = _cut(session, layout, (0, 0), limit, marks=True)
+    upto = target if cut is None else min(target, cut[0] + 1)
     newest = newest_below(session, layout, upto)
-    present, _ = progress(session)
-    if newest is None or newest[0] < present:
-        return Removed(0, False)
-    floor, gone, highest = newest[0] + 1, 0, 0
-    for shape in layout.by_number:
-        count, hlc = session.run(_delete(shape), str(floor))[0]
-        gone, highest = gone + count, max(highest, hlc or 0)
-    session.count(sql["forget marks"], str(floor))
+    if newest is None or newest[0] < floor_and_compacted(session)[0]:
+        return 0
+    floor = str(newest[0] + 1)
+    highest = "SELECT max(hlc) AS hlc FROM {} WHERE xid < $1::xid8"
+    all_of = " UNION ALL ".join(highest.format(shape.log) for shape in layout.by_number)
+    hlc = session.value(f"SELECT max(hlc) FROM ({all_of}) AS a", floor)
+    session.count(sql["forget marks"], floor)
     session.count(sql["mark floor"], str(newest[0]), newest[1])
-    session.count(sql["raise floor"], str(floor), max(highest, newest[1]))
-    return Removed(gone, upto < target)
+    session.count(sql["raise floor"], floor, max(hlc or 0, newest[1]))
+    return upto
 
 
 def ended(session: Session) -> int:
@@ -57,72 +73,90 @@ def ended(session: Session) -> int:
     return int(session.value(queries("retention.sql")["ended"]))
 
 
-def progress(session: Session) -> tuple[int, int]:
+def floor_and_compacted(session: Session) -> tuple[int, Place]:
     """Where the logs begin, and up to where they were looked through for covered entries."""
-    ((floor, compacted),) = session.run(queries("retention.sql")["progress"])
-    return floor, compacted
+    ((floor, xid, seq),) = session.run(queries("retention.sql")["progress"])
+    return floor, (xid, seq)
 
 
-def _cut(session: Session, layout: Layout, start: int, limit: int) -> int | None:
-    """The transaction by which `limit` entries of some log have passed, counted from `start`."""
+def _cut(session: Session, layout: Layout, start: Place, limit: int, *, marks: bool = False) -> Place | None:
+    """The place by which `limit` entries of some log have passed, or so many marks, counted from `start`."""
+    sources = [shape.log for shape in layout.by_number]
     found = [
-        session.value(
-            f"SELECT xid::text::int8 FROM {shape.log} WHERE xid >= $1::xid8"
-            " ORDER BY xid, seq OFFSET $2::bigint LIMIT 1",
-            str(start),
-            limit,
+        session.run(
+            f"SELECT xid::text::int8, seq FROM {log} WHERE (xid, seq) > ($1::xid8, $2::bigint)"
+            " ORDER BY xid, seq OFFSET $3::bigint LIMIT 1",
+            str(start[0]),
+            start[1],
+            max(0, limit - 1),
         )
-        for shape in layout.by_number
+        for log in sources
     ]
-    return min((xid for xid in found if xid is not None), default=None)
+    if marks:
+        found.append(session.run(queries("retention.sql")["cut of marks"], max(0, limit - 1)))
+    return min(((rows[0][0], rows[0][1]) for rows in found if rows), default=None)
 
 
-def _delete(shape: Shape) -> str:
-    return (
-        f"WITH gone AS (DELETE FROM {shape.log} WHERE xid < $1::xid8 RETURNING hlc)"
-        " SELECT count(*), max(hlc) FROM gone"
-    )
+def _delete_below(session: Session, layout: Layout, floor: int, limit: int) -> int:
+    """Delete at most `limit` entries of transactions below the floor; how many."""
+    gone = 0
+    for shape in layout.by_number:
+        if gone < limit:
+            gone += session.count(
+                f"DELETE FROM {shape.log} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {shape.log}"
+                " WHERE xid < $1::xid8 ORDER BY xid, seq LIMIT $2::bigint))",
+                str(floor),
+                limit - gone,
+            )
+    return gone
 
 
 def compact(session: Session, layout: Layout, newest: int, limit: int) -> Removed:
     """See the contract. Entries of the transaction `newest` and later are not looked at."""
     sql = queries("retention.sql")
     session.value(sql["lock"])
-    start = max(progress(session))
-    end = min(newest, ended(session))
+    floor, compacted = floor_and_compacted(session)
+    start, end = max(compacted, (floor, 0)), (min(newest, ended(session)), 0)
     cut = _cut(session, layout, start, limit)
-    upto = end if cut is None else min(end, cut + 1)
+    upto = end if cut is None else min(end, cut)
     if upto <= start:
         return Removed(0, False)
-    gone = sum(_compact(session, shape, start, upto) for shape in layout.by_number)
-    session.count(sql["compacted"], str(upto))
+    horizon = _cut(session, layout, start, limit * LATER) or end
+    places = [value for xid, seq in (start, upto, min(end, horizon)) for value in (str(xid), seq)]
+    gone = sum(session.count(_compact(shape), *places) for shape in layout.by_number)
+    session.count(sql["compacted"], str(upto[0]), upto[1])
     return Removed(gone, upto < end)
 
 
-def _compact(session: Session, shape: Shape, start: int, upto: int) -> int:
-    """By seq: that is the order of the changes of one row, whatever the numbers of the transactions."""
-    rows = session.run(
-        f"SELECT xid::text::int8, seq, ROW({', '.join(shape.log_keys)})::text, op::text, hlc, origin,"
-        f" old IS NOT NULL, {', '.join(shape.words)} FROM {shape.log}"
-        " WHERE xid >= $1::xid8 AND xid < $2::xid8 ORDER BY seq",
-        str(start),
-        str(upto),
-    )
-    places = covered(
-        LogEntry((xid, seq), key, op, join_mask(words), hlc, origin, keeps)
-        for xid, seq, key, op, hlc, origin, keeps, *words in rows
-    )
-    if places:
-        xids, seqs = (array_of(column) for column in zip(*places, strict=True))
-        session.count(
-            f"WITH gone AS (DELETE FROM {shape.log} AS l"
-            " USING unnest($1::xid8[], $2::bigint[]) AS g(xid, seq)"
-            " WHERE l.xid = g.xid AND l.seq = g.seq RETURNING l.xid, l.seq, l.hlc)"
-            " INSERT INTO syncline.marks SELECT DISTINCT ON (xid) xid, hlc FROM gone ORDER BY xid, seq DESC",
-            xids,
-            seqs,
+def _compact(shape: Shape) -> str:
+    """Remove what is covered (`hub.contract.compaction`) among the entries up to $3, $4 behind $1, $2,
+    compared with those up to $5, $6: of each row with the last by each origin of each set of columns. Later
+    is what has the higher seq: that is the order of the changes of one row, whatever the numbers of the
+    transactions."""
+    keys, words = ", ".join(shape.log_keys), ", ".join(shape.words)
+    where = "(xid, seq) > ($1::xid8, $2::bigint) AND (xid, seq) <= (${}::xid8, ${}::bigint)"
+    same = " AND ".join(f"n.{key} = o.{key}" for key in shape.log_keys)
+    wide = " AND ".join(f"n.{word} & o.{word} = o.{word}" for word in shape.words)
+    return f"""
+        WITH old AS MATERIALIZED (
+            SELECT xid, seq, hlc, origin COLLATE "C" AS origin, {keys}, {words} FROM {shape.log}
+             WHERE {where.format(3, 4)} AND op = 'U' AND old IS NULL
+        ), later AS (
+            SELECT {keys}, {words}, op <> 'U' AS whole, origin COLLATE "C" AS origin,
+                   max(ARRAY[seq, hlc]) AS last
+              FROM {shape.log} JOIN (SELECT DISTINCT {keys} FROM old) AS o USING ({keys})
+             WHERE {where.format(5, 6)} GROUP BY {keys}, {words}, op <> 'U', origin
+        ), covered AS (
+            SELECT DISTINCT o.xid, o.seq FROM old AS o JOIN later AS n ON {same}
+             WHERE n.last[1] > o.seq AND (n.whole OR {wide}) AND n.origin IN (o.origin, 'hub')
+               AND (n.last[2], n.origin) >= (o.hlc, o.origin)
+        ), gone AS (
+            DELETE FROM {shape.log} AS l USING covered AS c WHERE l.xid = c.xid AND l.seq = c.seq
+            RETURNING l.xid, l.seq, l.hlc
+        ), marked AS (
+            INSERT INTO syncline.marks SELECT DISTINCT ON (xid) xid, hlc FROM gone ORDER BY xid, seq DESC
         )
-    return len(places)
+        SELECT FROM gone"""
 
 
 def settle_in(session: Session, layout: Layout, cluster: str) -> None:

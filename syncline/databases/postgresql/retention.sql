@@ -9,11 +9,14 @@ SELECT floor::text, floor_hlc, (SELECT max(hlc) FROM syncline.marks WHERE xid = 
   FROM syncline.state;
 
 -- name: progress
-SELECT floor::text::int8, compacted::text::int8 FROM syncline.state;
+SELECT floor::text::int8, compacted::text::int8, compacted_seq FROM syncline.state;
 
 -- name: ended
 -- Every transaction below it has ended.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8;
+
+-- name: cut of marks
+SELECT xid::text::int8, 0::int8 FROM syncline.marks ORDER BY xid OFFSET $1::int8 LIMIT 1;
 
 -- name: forget marks
 DELETE FROM syncline.marks WHERE xid < $1::xid8;
@@ -25,7 +28,7 @@ INSERT INTO syncline.marks VALUES ($1::xid8, $2);
 UPDATE syncline.state SET floor = $1::xid8, floor_hlc = greatest(floor_hlc, $2);
 
 -- name: compacted
-UPDATE syncline.state SET compacted = $1::xid8;
+UPDATE syncline.state SET compacted = $1::xid8, compacted_seq = $2;
 
 -- name: cluster
 SELECT cluster FROM syncline.state;
@@ -37,4 +40,4 @@ UPDATE syncline.state SET cluster = $1 WHERE cluster = '';
 UPDATE syncline.state SET cluster = $1;
 
 -- name: begin anew
-UPDATE syncline.state SET floor = '3', compacted = '3', floor_hlc = greatest(floor_hlc, clock, $1), clock = greatest(clock, $1);
+UPDATE syncline.state SET floor = '3', compacted = '3', compacted_seq = 0, floor_hlc = greatest(floor_hlc, clock, $1), clock = greatest(clock, $1);

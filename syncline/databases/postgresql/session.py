@@ -49,6 +49,8 @@ class Connection(psycopg.Connection[list[Any]]):
     is_shared = False
     _local = ""
     _path = ""
+    memory: dict[Any, Any]
+    """What is known as long as this connection lasts. Of one that leads to a pooler, nothing."""
 
     def ready(self, lock_timeout: float, statement_timeout: float) -> None:
         """Ready a new connection. The timeouts are in seconds; a `statement_timeout` of 0 is none."""
@@ -56,6 +58,7 @@ class Connection(psycopg.Connection[list[Any]]):
         self.row_factory = list_row
         self.prepared_max = 1000
         self.autocommit = True
+        self.memory = {}
         patience = min(FIRST_PATIENCE, lock_timeout)
         waits = {"lock_timeout": milliseconds(patience), "statement_timeout": milliseconds(statement_timeout)}
         settings = [f"{name} = '{value}'" for name, value in {**SETTINGS, **waits}.items()]

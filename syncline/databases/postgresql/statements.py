@@ -93,12 +93,12 @@ def rivals(shape: Shape, *, triggers: bool) -> str:
     )
 
 
-def quiet(shape: Shape) -> str:
-    """Whether no other transaction has made such entries at all, as far as can be seen, and how far that is.
+def others(shape: Shape) -> str:
+    """How far can be seen, this transaction, and which others have made such entries, $4 of them at most.
     $1 our origin, $2 the xmax, $3 what ran."""
     return (
-        f"WITH l AS MATERIALIZED ({_others(shape, ['seq'], 1, triggers=False)})"
-        " SELECT pg_current_snapshot()::text, NOT EXISTS (SELECT FROM l)"
+        "SELECT pg_current_snapshot()::text, pg_current_xact_id()::text::int8, ARRAY(SELECT DISTINCT"
+        f" xid::text::int8 FROM ({_others(shape, ['xid'], 1, triggers=False)}) AS l LIMIT $4::int8)"
     )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
-from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
-from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
+from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
-from syncline.databases.postgresql.sql import array_of, queries
+from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
+from syncline.databases.postgresql.unseen import Memory, Unseen, is_known, look
 from syncline.errors import Conflict, WatermarkRefused
 from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
@@ -27,8 +28,7 @@ class RowWriter(RowReader):
     def __init__(self, session: Session, layout: Layout) -> None:
         super().__init__(session, layout)
         self._staged: list[Stage] = []
-        self._quiet: dict[tuple[int, str, int, Set[int]], Snapshot] = {}
-        """Up to which instant nobody else has changed a table: by its number, who asks, and since when."""
+        self._looked: Memory = {}
         self.attempt = 0
         """How often the transaction was run before."""
 
@@ -92,15 +92,17 @@ class RowWriter(RowReader):
         shape, seen = loaded.shape, _snapshots(bases, base)
         if not loaded.live or not seen:
             return []
-        oldest = min(position.seen.xmax for position in seen)
-        running = frozenset().union(*(position.seen.running for position in seen))
+        base_unseen = Unseen(
+            min(position.seen.xmax for position in seen),
+            frozenset().union(*(position.seen.running for position in seen)),
+        )
+        left = self._unseen(loaded, replica, base_unseen)
+        if not left.others and left != base_unseen and not triggers:
+            return []
         name = ("rivals", triggers)
         template = shape.statement(name, lambda: sql.rivals(shape, triggers=triggers))
-        if loaded.texts is None:
-            if not triggers and self._is_quiet(shape, replica, oldest, running):
-                return []
-            place(self._session, loaded)
-        rows = self._session.run(*loaded.over(template), replica, str(oldest), array_of(sorted(running)))
+        place(self._session, loaded)
+        rows = self._session.run(*loaded.over(template), replica, *left.bound())
         whole = shape.table.all_mask
         return [
             Rival(n, at, op, join_mask(words) & whole, hlc, origin)
@@ -108,19 +110,13 @@ class RowWriter(RowReader):
             if not bases[base[n] if base else 0].sees(at := (shape.n, xid, seq))
         ]
 
-    def _is_quiet(self, shape: Shape, replica: str, xmax: int, running: Set[int]) -> bool:
-        """Whether nobody else has changed the table since. What was looked through once in this transaction
-        is not looked through again: a large push asks with each of its chunks."""
-        asked = shape.n, replica, xmax, running
-        seen = self._quiet.get(asked)
-        if seen is not None:
-            xmax, running = seen.xmax, seen.running
-        template = shape.statement(("quiet",), lambda: sql.quiet(shape))
-        parameters = replica, str(xmax), array_of(sorted(running))
-        ((snapshot, is_quiet),) = self._session.run(template, *parameters)
-        if is_quiet:
-            self._quiet[asked] = Snapshot(snapshot)
-        return bool(is_quiet)
+    def _unseen(self, loaded: Loaded, replica: str, base: Unseen) -> Unseen:
+        """What is looked through. The first time a small stage asks, that is all: nearly every push has
+        another base than the one before."""
+        memory = self._looked if self._session.connection.is_shared else self._session.connection.memory
+        if not is_known(memory, loaded.shape, replica, base) and loaded.texts is not None:
+            return base
+        return look(self._session, memory, loaded.shape, replica, base)
 
     def discard(self, stage: Stage, rows: Sequence[int]) -> None:
         """Take rows out of a stage."""

@@ -1,0 +1,131 @@
+"""Compacting and pruning in PostgreSQL go in small steps whatever the transactions (law L11), and nothing
+of others stands in the way; who only ever pushes does not pay for what it has pushed."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+
+import syncline
+from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.unseen import Memory, Unseen, look
+from syncline.hub.contract import Removed
+from syncline.hub.retention import DAY, Retention
+from syncline.model.scope import UNBOUNDED
+from syncline.testing.centre import World
+from tests.support.postgres import Make, PostgresCentre
+
+ROWS = 40
+T = (
+    "CREATE TABLE t (id int PRIMARY KEY, a text, n int)",
+    f"INSERT INTO t SELECT i FROM generate_series(1, {ROWS}) i",
+)
+
+
+def steps(world: World, limit: int, *, prune: bool = False) -> list[Removed]:
+    done: list[Removed] = []
+    while not done or done[-1].more:
+        with world.database.write(UNBOUNDED) as transaction:
+            log = transaction.log
+            done.append(log.prune([], 0, None, limit) if prune else log.compact(limit))
+    return done
+
+
+def test_l11_a_step_ends_inside_a_transaction_and_finds_what_later_ones_cover(make: Make) -> None:
+    world = make(*T)
+    start = world.now()
+    world.run("UPDATE t SET n = 1")
+    position = world.now()
+    world.run("UPDATE t SET n = 2", "UPDATE t SET a = 'x' WHERE id <= 10")
+    world.run("UPDATE t SET n = 3 WHERE id = 1")
+    before = [world.since(start), world.since(position)]
+    done = steps(world, 7)
+    assert len(done) >= 2 * ROWS // 7
+    assert max(step.entries for step in done) <= 7
+    assert sum(step.entries for step in done) == ROWS
+    assert [world.since(start), world.since(position)] == before
+    with world.database.read(UNBOUNDED) as transaction:
+        assert transaction.log.standings([start, position]) == ["sound", "sound"]
+
+
+def test_many_changes_of_one_row_are_compacted_to_the_last(make: Make) -> None:
+    world = make(*T)
+    world.run("DO $$ BEGIN FOR i IN 1..5000 LOOP UPDATE t SET n = i WHERE id = 1; END LOOP; END $$")
+    world.run("UPDATE t SET n = 0 WHERE id = 2")
+    assert sum(step.entries for step in steps(world, 1000)) == 4999
+
+
+def test_l11_pruning_ends_inside_a_transaction(make: Make) -> None:
+    world = make(*T)
+    world.run("UPDATE t SET n = 1")
+    position = world.now()
+    world.run("UPDATE t SET n = 2 WHERE id = 1")
+    done = steps(world, 7, prune=True)
+    assert max(step.entries for step in done) <= 7
+    assert sum(step.entries for step in done) == ROWS + 1
+    assert world.now() != position
+    with world.database.read(UNBOUNDED) as transaction:
+        assert transaction.log.standings([position, transaction.log.now()]) == ["pruned", "sound"]
+        assert transaction.log.floor().hlc > 0
+    with psycopg.connect(world.centre.url) as session:  # type: ignore[attr-defined]
+        assert session.execute("SELECT count(*) FROM syncline.log_0").fetchone() == (0,)
+
+
+def test_a_publication_of_all_tables_does_not_stop_pruning(tmp_path: Path, postgres_url: str) -> None:
+    centre = PostgresCentre(postgres_url)
+    centre.run(*T, "CREATE PUBLICATION cdc FOR ALL TABLES")
+    with syncline.Hub(postgres_url, retention=Retention(90 * DAY, 0.0)) as hub:
+        hub.init()
+        device = syncline.clone(hub, tmp_path / "a.db")
+        for number in range(5):
+            centre.run(f"UPDATE t SET n = {number}")
+        run(device, "UPDATE t SET a = 'mine' WHERE id = 1", "DELETE FROM t WHERE id = 2")
+        device.sync()
+        device.sync()
+        pruned = hub.prune()
+        assert pruned.compacted + pruned.pruned > 4 * ROWS
+        assert [one for one in hub.examine() if one.level != "fact"] == []
+
+
+def run(device: syncline.Replica, *statements: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(device.file)) as connection, connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows
+
+
+def test_a_device_that_only_pushes_looks_at_its_own_entries_once(make: Make) -> None:
+    """And what others do meanwhile is found all the same."""
+    world = make(*T)
+    base = world.now()
+    assert isinstance(base, SnapshotPosition)
+    asked = Unseen(base.seen.xmax, base.seen.running)
+    memory: Memory = {}
+    found = []
+    for _ in range(4):
+        assert world.push(world.stage("update", "t", [[1, 1]], ["n"])) == []
+        with world.database.write(UNBOUNDED) as transaction:
+            shape, session = transaction.rows._layout.by_number[0], transaction.rows._session
+            left = look(session, memory, shape, "r1", asked)
+            found.append((left.xmax - asked.xmax, len(left.others)))
+        world.run("UPDATE t SET n = coalesce(n, 0) + 1 WHERE id = 2")
+    assert [others for _, others in found] == [0, 1, 2, 3]
+    assert [seen for seen, _ in found] == sorted({seen for seen, _ in found})
+    assert found[0][0] > 0
+
+
+def test_a_push_finds_rivals_behind_what_was_looked_through(make: Make) -> None:
+    world = make(*T)
+    base = world.now()
+    looked = []
+    for key in (1, 2, 2, 3):
+        with world.database.write(UNBOUNDED) as transaction:
+            stage = world.stage("update", "t", [[key, 9]], ["n"])
+            transaction.rows.stage(stage)
+            found = transaction.rows.rivals(stage, [base], [], "r1")
+            looked.append([(rival.row, rival.origin) for rival in found])
+        world.run("UPDATE t SET n = coalesce(n, 0) + 1 WHERE id = 2")
+    assert looked == [[], [(0, "hub")], [(0, "hub")] * 2, []]
