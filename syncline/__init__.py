@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SyncReport,
         UpgradeReport,
         VerifyReport,
+        WaitingRow,
     )
     from syncline.transports.open import clone, connect
 
@@ -58,6 +59,7 @@ __all__ = [
     "Table",
     "UpgradeReport",
     "VerifyReport",
+    "WaitingRow",
     "clone",
     "connect",
 ]
@@ -81,6 +83,7 @@ _HOME = {
     "Table": "syncline.merge.rules",
     "UpgradeReport": "syncline.replica.reports",
     "VerifyReport": "syncline.replica.reports",
+    "WaitingRow": "syncline.replica.reports",
     "clone": "syncline.transports.open",
     "connect": "syncline.transports.open",
 }

@@ -259,6 +259,29 @@ class StoreConstraint(StoreError):
         self.kind = kind
 
 
+class StoreObstacle(StoreError):
+    """A statement that the device file does not take for what else is in it: a function, collation or
+    module that this program has not, an index of a virtual table out of step. Met while applying, like the
+    former; elsewhere it ends what was begun."""
+
+    code, title = "store_obstacle", "A statement on the device file met something that is not there"
+    remedy = (
+        "A function, a collation or a table is not there: see the detail. What your own program defines must"
+        " not be used by indexes, triggers and constraints of synced tables."
+    )
+
+
+class DeviceConstraint(StoreError):
+    """An object of the application (a trigger, an index, a constraint, a table that refers to it) refuses a
+    row of the centre. The row waits, everything else goes on; it is told in reports and never raised."""
+
+    code, title = "device_constraint", "The device file does not take a row of the centre"
+    remedy = (
+        "Alter the object, or what it objects to, then sync: the row is tried again with every sync. Nothing"
+        " else waits for it."
+    )
+
+
 class DatabaseError(SynclineError):
     code, title = "database", "The central database refused"
     remedy = "See the detail; nothing was changed."

@@ -9,6 +9,8 @@
     pool = 10                                    # connections of each server process
     lock_timeout = 15                            # seconds to wait for a row that others hold
     statement_timeout = 0                        # seconds for any one statement; 0: no limit
+    local_rows = "refuse"                        # or "cascade", "null": what devices do with rows of
+                                                 # their own that refer to one that the centre deleted
     [retention]                                  # how long the centre remembers; in days but for interval
     stale_days = 90                              # a replica unseen for so long holds nothing back in the log
     keep_days = 2                                # entries are kept so long though every replica has them
@@ -31,6 +33,7 @@
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
+    local_rows = "cascade"                       # for those that refer to rows of this table
     [tables.album]
 
 Without any `[tables...]` every table that can take part does. A relative SQLite file or folder lies beside
@@ -55,6 +58,7 @@ from syncline.hub.contract import Tuning
 from syncline.hub.quotas import Quotas
 from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
+from syncline.model.local import LocalRows
 from syncline.protocol.messages import Limits
 
 _SQLITE = "sqlite:///"
@@ -72,6 +76,7 @@ class HubSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool: Annotated[int, msgspec.Meta(gt=0, le=1000)] = 10
     lock_timeout: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 15.0
     statement_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    local_rows: LocalRows = "refuse"
 
     def tuning(self) -> Tuning:
         """The part that the adapter of the database takes."""
@@ -142,6 +147,7 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merge: dict[str, str] | str = {}
     deletes: str = "newer_wins"
+    local_rows: LocalRows | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,8 +163,14 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.tables is None:
             return None
         return {
-            name: Table(merge=section.merge, deletes=section.deletes) for name, section in self.tables.items()
+            name: Table(merge=section.merge, deletes=section.deletes, local_rows=section.local_rows)
+            for name, section in self.tables.items()
         }
+
+    def told(self) -> Limits:
+        """The limits that devices are told, and what they do with rows of their own."""
+        limits = self.limits.limits(self.retention.reoffer_days)
+        return msgspec.structs.replace(limits, local_rows={"*": self.hub.local_rows})
 
 
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> Configuration:

@@ -12,6 +12,7 @@ import click
 
 import syncline
 from syncline.cli import output
+from syncline.model.local import LOCAL_ROWS, LocalRows
 from syncline.replica.lock import WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ wait_option: Decorator = click.option(
     show_default=True,
     help="How long to wait for another verb that is at work on FILE.",
 )
+local_rows_option: Decorator = click.option(
+    "--local-rows",
+    type=click.Choice(LOCAL_ROWS),
+    help="From now on, what becomes of rows of your own tables that refer to one that the centre deleted.",
+)
 yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
 
 
@@ -100,10 +106,16 @@ class TakesNegativeNumbers(click.Command):
 
 
 def open_replica(
-    file: Path, hub: str | None = None, token: str | None = None, wait: float = WAIT_SECONDS
+    file: Path,
+    hub: str | None = None,
+    token: str | None = None,
+    wait: float = WAIT_SECONDS,
+    local_rows: LocalRows | None = None,
 ) -> Replica:
     """Open an existing device file; StoreError when there is none, or it is no replica."""
-    return syncline.connect(str(file), hub=hub, token=token, wait=wait, insecure=is_insecure())
+    return syncline.connect(
+        str(file), hub=hub, token=token, wait=wait, insecure=is_insecure(), local_rows=local_rows
+    )
 
 
 def confirm(question: str, *, yes: bool) -> None:

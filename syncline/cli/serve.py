@@ -97,7 +97,7 @@ def open_hub(settings: Configuration) -> Hub:
     return syncline.Hub(
         settings.hub.database,
         tables=settings.rules(),
-        limits=settings.limits.limits(settings.retention.reoffer_days),
+        limits=settings.told(),
         quotas=settings.limits.quotas(),
         tuning=settings.hub.tuning(),
         retention=settings.retention.rules(),

@@ -9,6 +9,9 @@ import click
 from syncline.cli import output
 from syncline.cli.options import file_argument, json_option, open_replica
 
+WAITING_SHOWN = 20
+"""So many rows that wait are told one by one."""
+
 
 @click.command()
 @file_argument
@@ -18,12 +21,14 @@ def status(file: Path, as_json: bool) -> int:
 
     JSON: id, file, hub, hub_url, tables, pending {table: edits}, in_flight, watermark, schema,
     last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the
-    centre that take no part here], uncaptured [tables that a program has made anew].
+    centre that take no part here], uncaptured [tables that a program has made anew], waiting [{table, key,
+    object, detail, code, remedy}: rows of the centre that this file does not take].
     """
     with open_replica(file) as replica:
         found = replica.status()
+        held = replica.waiting() if found.waiting else []
     if as_json:
-        output.document(found.as_dict())
+        output.document({**found.as_dict(), "waiting": [row.as_dict() for row in held]})
         return output.DONE
     output.line(f"{file}: replica {found.id} of {found.hub_url}")
     output.line(f"last sync  {found.last_sync or 'never'}")
@@ -36,8 +41,12 @@ def status(file: Path, as_json: bool) -> int:
     if found.in_flight is not None:
         output.line(f"in flight  push {found.in_flight} was sent and not answered; the next sync asks again")
     if found.hidden:
-        rows = output.counted(found.hidden, "edited row")
-        output.line(f"hidden     {rows}, deleted at the hub; the next sync decides")
+        rows = output.counted(found.hidden, "row")
+        output.line(f"hidden     {rows}, for the sake of edits; the next sync decides")
+    if held:
+        output.line(f"waiting    {output.counted(len(held), 'row')} that this file does not take")
+        for row in held[:WAITING_SHOWN]:
+            output.line(f"           {row.detail}")
     conflicts = f"{found.conflicts:,}, of which {found.open_conflicts:,} to be decided"
     output.line(f"conflicts  {conflicts if found.conflicts else 'none'}")
     output.line(f"rejected   {format(found.rejected, ',') if found.rejected else 'none'}")

@@ -12,11 +12,14 @@ from syncline.cli.options import (
     file_argument,
     hub_option,
     json_option,
+    local_rows_option,
     open_replica,
     progress_option,
     token_option,
     wait_option,
 )
+from syncline.cli.status import WAITING_SHOWN
+from syncline.model.local import LocalRows
 
 if TYPE_CHECKING:
     from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Replica
@@ -27,22 +30,31 @@ if TYPE_CHECKING:
 @hub_option
 @token_option
 @wait_option
+@local_rows_option
 @progress_option
 @json_option
 def sync(
-    file: Path, hub: str | None, token: str | None, wait: float, as_json: bool, **shown: bool | None
+    file: Path,
+    hub: str | None,
+    token: str | None,
+    wait: float,
+    local_rows: LocalRows | None,
+    as_json: bool,
+    **shown: bool | None,
 ) -> int:
     """Send what is pending, take the hub's verdict, fetch what is new.
 
     Interrupt it as you like: the next sync goes on and nothing is sent twice. Exit code 3: done, but
-    rejected edits, open conflicts or tables that are left out wait for you.
+    rejected edits, open conflicts, tables that are left out or rows that this file does not take wait for
+    you.
 
-    JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables},
-    pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no longer knew
-    what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}: tables that a
-    program had made anew, so that nothing was captured], waiting {rejected, open_conflicts, left_out}.
+    JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables,
+    waiting}, pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no
+    longer knew what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}:
+    tables that a program had made anew, so that nothing was captured], waiting {rejected, open_conflicts,
+    left_out, device_constraint}.
     """
-    with open_replica(file, hub, token, wait) as replica:
+    with open_replica(file, hub, token, wait, local_rows) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.sync(progress=report)
         waiting = _waiting(replica)
@@ -83,9 +95,9 @@ def push(
     Exit code 3: done, but rejected edits or open conflicts wait for you. With --dry-run: rows would be
     rejected, or conflicts be open.
 
-    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts, left_out}. With
-    --dry-run: rows, accepted, overruled [{table, key, values}], rejected [{table, key, code, detail, remedy,
-    parent}], conflicts.
+    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts, left_out,
+    device_constraint}. With --dry-run: rows, accepted, overruled [{table, key, values}], rejected [{table,
+    key, code, detail, remedy, parent}], conflicts.
     """
     if dry_run:
         with open_replica(file, hub, token, wait) as replica, progress.shown(shown["progress"]) as report:
@@ -106,16 +118,25 @@ def push(
 @hub_option
 @token_option
 @wait_option
+@local_rows_option
 @progress_option
 @json_option
 def pull(
-    file: Path, hub: str | None, token: str | None, wait: float, as_json: bool, **shown: bool | None
+    file: Path,
+    hub: str | None,
+    token: str | None,
+    wait: float,
+    local_rows: LocalRows | None,
+    as_json: bool,
+    **shown: bool | None,
 ) -> int:
     """Fetch what is new; pending edits stay pending, on top of it.
 
-    JSON: written, removed, pages, tables.
+    JSON: written, removed, pages, tables, waiting [{table, key, object, detail, code, remedy}: rows that
+    this file does not take].
     """
-    with open_replica(file, hub, token, wait) as replica, progress.shown(shown["progress"]) as report:
+    replica = open_replica(file, hub, token, wait, local_rows)
+    with replica, progress.shown(shown["progress"]) as report:
         done = replica.pull(progress=report)
     if as_json:
         output.document(done.as_dict())
@@ -191,6 +212,8 @@ def _say_pull(report: PullReport) -> None:
         text += f", removed {report.removed:,}"
     tables = ", ".join(f"{name} {rows:,}" for name, rows in report.tables.items())
     output.line(f"{text} ({tables})" if tables else text)
+    for row in report.waiting[:WAITING_SHOWN]:
+        output.message(f"waits: {row.detail} [{row.code}]")
 
 
 def _waiting(replica: Replica) -> dict[str, int]:
@@ -199,6 +222,7 @@ def _waiting(replica: Replica) -> dict[str, int]:
         "rejected": status.rejected,
         "open_conflicts": status.open_conflicts,
         "left_out": len(status.left_out),
+        "device_constraint": status.waiting,
     }
 
 
@@ -213,4 +237,7 @@ def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
         if waiting["left_out"]:
             tables = output.counted(waiting["left_out"], "table")
             output.message(f"{tables} of the centre left out: see `syncline doctor {file}`")
+        if waiting["device_constraint"]:
+            rows = output.counted(waiting["device_constraint"], "row")
+            output.message(f"{rows} of the centre that this file does not take: see `syncline status {file}`")
     return output.PERSON_NEEDED

@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from syncline.errors import BreakingChange, ConfigurationError, VersionUnsupported
 from syncline.hub import clients
 from syncline.hub.central import Central
@@ -54,8 +56,9 @@ class Hub:
     ) -> None:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.retention = retention if retention is not None else Retention()
-        self._central = Central(self.database, tables, limits or m.Limits(), int(clock_tolerance * 1000))
         self.quotas = quotas if quotas is not None else Quotas()
+        told = _with_local_rows(limits or m.Limits(), tables or {})
+        self._central = Central(self.database, tables, told, int(clock_tolerance * 1000))
         requests = Requests(self._central, self.quotas)
         uploads = Uploads(self._central, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
@@ -198,3 +201,9 @@ class Hub:
     def _answer(self, actor: Actor, request: m.Request) -> m.Response:
         self._follower.look()
         return self._gate.answer(actor, request)
+
+
+def _with_local_rows(limits: m.Limits, tables: Mapping[str, Table]) -> m.Limits:
+    """The limits, with what the rules of tables say of devices' own rows."""
+    chosen = {name: table.local_rows for name, table in tables.items() if table.local_rows is not None}
+    return msgspec.structs.replace(limits, local_rows={**limits.local_rows, **chosen}) if chosen else limits

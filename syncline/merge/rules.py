@@ -20,6 +20,7 @@ from syncline.merge.policies import (
     default,
     from_function,
 )
+from syncline.model.local import LOCAL_ROWS
 from syncline.model.schema import TableSchema
 from syncline.model.values import mask_of
 
@@ -33,10 +34,13 @@ class Table:
     `merge` maps columns to the name of a policy (`merge.policies.COLUMN_POLICIES`) or to a function of base,
     ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
     `deletes` settles an update against a delete (`DELETE_POLICIES`). `docs/policies.md` lists them all.
+    `local_rows` is what a device does with rows of its own tables that refer to one of this table which the
+    centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`.
     """
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
     deletes: str = "newer_wins"
+    local_rows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class TableRules:
 def resolve(schema: TableSchema, rules: Table) -> TableRules:
     """Check a table's rules against its schema. Raises ConfigurationError naming what is wrong."""
     deletes = _named(DELETE_POLICIES, rules.deletes, "deletes", schema)
+    if rules.local_rows not in (None, *LOCAL_ROWS):
+        raise ConfigurationError(_unknown("local_rows", rules.local_rows, LOCAL_ROWS, schema.name))
     chosen: Mapping[str, str | ColumnFunction] = {}
     row = default(ROW_POLICIES)
     if isinstance(rules.merge, str):

@@ -347,6 +347,9 @@ class Limits(Record, frozen=True):
     """Bytes of a large push, all chunks together."""
     cells: int = 4 * 1024 * 1024
     """Values in one request, about: of rows, details, bases."""
+    local_rows: dict[str, str] = {}
+    """What a device does with rows of its own tables that refer to one that the centre deleted (refuse,
+    cascade, null), by the table of that one; `*`: all others."""
 
 
 class Registered(Record, frozen=True):

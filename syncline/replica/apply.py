@@ -24,7 +24,8 @@ from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
 from syncline.replica.respell import has_strange_keys, respell_now
-from syncline.replica.rows import show_row, write_row, write_rows
+from syncline.replica.rows import explain_edited, show_row, show_rows, write_row, write_rows
+from syncline.replica.shown import stand_on_shown
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
 from syncline.replica.verdict import settle
@@ -83,7 +84,7 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
         work = Work(device, Overlay(store))
-        with quiet_triggers(device):
+        with quiet_triggers(device) as work.triggers:
             for step in steps:
                 step(work, answer)
         store.set_state(suppressed=0)
@@ -95,6 +96,7 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
 
 def take_held(work: Work, answer: Answer) -> None:
     """What could not be shown before comes first: all news about it are newer."""
+    stand_on_shown(work.store, work.device.tables)
     load_held(work)
 
 
@@ -144,11 +146,21 @@ def show_held(work: Work, answer: Answer) -> None:
     for t in work.device.tables.values():
         rows = work.held.get(t.n, {})
         before = len(rows) + 1
-        while len(rows) < before:  # rows of one table may be each other's parents
+        while rows and len(rows) < before:  # rows of one table may be each other's parents
             before = len(rows)
-            for key, state in list(rows.items()):
-                if state is not None and key in rows and _can_show(work, t, key, state):
-                    learn_rows(work, t, list(state), [[*key, *state.values()]])
+            ready = [
+                key for key, state in rows.items() if state is not None and _can_show(work, t, key, state)
+            ]
+            edited = {ready[i] for i in work.overlay.contested(t, ready)}
+            for key in edited:
+                state = rows[key] or {}
+                learn_rows(work, t, list(state), [[*key, *state.values()]])
+            show_rows(work, t, [key for key in ready if key not in edited])
+        explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
+    for t, key in work.unshown:
+        image = work.overlay.parked(t, key)
+        if image is not None and show_row(work, t, key, image):
+            work.overlay.unpark(t, [key])
 
 
 def _can_show(work: Work, t: Statements, key: tuple[Value, ...], state: dict[int, Value]) -> bool:
@@ -218,8 +230,7 @@ def learn_group(work: Work, group: Group) -> None:
     if contested:
         free = [row for i, row in enumerate(group.rows) if i not in contested]
         learn_rows(work, t, group.columns, [group.rows[i] for i in sorted(contested)])
-    write_rows(work, t, group.columns, free)
-    work.written[t.table.name] = work.written.get(t.table.name, 0) + len(group.rows)
+    work.count_written(t, len(contested) + write_rows(work, t, group.columns, free))
 
 
 def _without_unknown(t: Statements, group: Group) -> Group:
@@ -269,3 +280,4 @@ def _show(
         work.overlay.unpark(t, [key])
     else:
         work.overlay.repark(t, key, image)
+        work.unshown.append((t, key))

@@ -1,7 +1,8 @@
 """The device's rows in canonical order, compared with what the hub says it has. Reads, changes nothing.
 
-Rows that need not be equal are set aside: those with pending edits, those hidden or held until the hub
-has decided.
+Rows that need not be equal are set aside: those with pending edits, those hidden until the hub has decided.
+One that is held back counts as different, whatever the reason: the device does not show what the centre
+has.
 """
 
 from __future__ import annotations
@@ -162,11 +163,8 @@ def read_again(store: Store, findings: Iterable[Finding]) -> list[Finding]:
 
 def without_set_aside(store: Store, t: Statements, findings: list[Finding]) -> list[Finding]:
     """Without the rows that need not be equal now."""
-    hidden = {
-        bytes(key)
-        for table in ("_sync_parked", "_sync_held")
-        for (key,) in store.rows(f"SELECT key FROM {table} WHERE n = ?", (t.n,))
-    }
+    sql = "SELECT key FROM _sync_parked WHERE n = ?"
+    hidden = {bytes(key) for (key,) in store.rows(sql, (t.n,))}
     sound = [finding for finding in findings if all(map(is_sound, finding.key))]
     edited = {id(sound[i]) for i in Overlay(store).contested(t, [finding.key for finding in sound])}
     return [

@@ -112,6 +112,12 @@ class Device:
         kept = self.store.state().limits
         return Limits() if kept is None else msgspec.json.decode(kept, type=Limits)
 
+    def local_rows(self, t: Statements) -> str:
+        """What becomes of rows of the application's tables that refer to one of this table which the centre
+        deleted: what this device was told, else what the hub says."""
+        told = self.limits().local_rows
+        return self.store.state().local_rows or told.get(t.table.name) or told.get("*") or "refuse"
+
     def uniques(self, t: Statements) -> list[tuple[str, ...]]:
         """The columns of each unique index (over plain columns, all rows) besides the key's own."""
         version = self.store.value("PRAGMA schema_version")

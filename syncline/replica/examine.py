@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from syncline.errors import SchemaError, StoreError
+from syncline.errors import DeviceConstraint, SchemaError, StoreError
 from syncline.model.finding import Finding
 from syncline.replica import capture
 from syncline.replica.conflicts import conflicts
@@ -21,13 +21,18 @@ from syncline.replica.indexes import misfits
 from syncline.replica.lost import lost, unfit
 from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
+from syncline.replica.objects import own_objects
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import completable, left_out
 from syncline.replica.statements import Statements
 from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, WAL_BYTES, Store
+from syncline.replica.waiting import count_waiting, waiting
 
 DAMAGES = 5
 """Places of damage that are told; the rest is more of the same."""
+
+WAITING = 20
+"""So many rows that wait are told one by one."""
 
 LARGE_WAL = 8 * WAL_BYTES
 """A write-ahead log beyond this is told: it should have been taken over into the file."""
@@ -185,6 +190,7 @@ def _tables(store: Store) -> Iterator[Finding]:
             if t.n in unseen:
                 sentence = f"table {t.table.name} was made anew by a program, and not captured meanwhile"
                 yield Finding("trouble", "capture_lost", sentence, COMPARE)
+            yield from own_objects(device, t)
             yield from _additions(store, t, {one.name for one in device.retired.columns.get(t.n, ())})
             yield from _triggers(store, t)
             yield from _references(store, t)
@@ -311,6 +317,18 @@ def _pending(store: Store) -> Iterator[Finding]:
         yield Finding("fact", "pending", f"{edits} to be sent, the oldest since {oldest_edit(device)}")
 
 
+def _waiting(store: Store) -> Iterator[Finding]:
+    """The rows of the centre that this file does not take."""
+    state = store.state()
+    if state.schema is None or state.hydrate is not None or not count_waiting(store):
+        return
+    for row in waiting(Device.load(store), WAITING):
+        yield Finding("trouble", row.code, row.detail, row.remedy)
+    more = count_waiting(store) - WAITING
+    if more > 0:
+        yield Finding("trouble", DeviceConstraint.code, f"{more:,} more rows wait", DeviceConstraint.remedy)
+
+
 def _in_flight(store: Store) -> Iterator[Finding]:
     for number, frozen in store.rows("SELECT number, frozen FROM _sync_outbox"):
         sentence = f"push {number} of {frozen} was sent and not answered"
@@ -341,4 +359,4 @@ def _kept(store: Store) -> Iterator[Finding]:
         yield Finding("fact", "kept_pushes", sentence)
 
 
-_STEPS: tuple[Step, ...] = (_identity, _tables, _pending, _in_flight, _for_a_person, _kept)
+_STEPS: tuple[Step, ...] = (_identity, _tables, _pending, _waiting, _in_flight, _for_a_person, _kept)

@@ -24,6 +24,7 @@ from syncline.replica.pending import is_anything_pending, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.respell import respell
 from syncline.replica.selection import select
+from syncline.replica.shown import stand_on_shown
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
 
@@ -104,6 +105,7 @@ def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
 def freeze_now(device: Device, listener: Listener | None = None) -> Frozen | None:
     """`freeze`, inside a write transaction and while no push is in flight."""
     store = device.store
+    stand_on_shown(store, device.tables)
     for t in device.tables.values():
         settle(store, t)
         _refuse(device, t, unkeyed(device, t))

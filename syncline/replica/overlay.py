@@ -160,6 +160,12 @@ class Overlay:
             )
         ]
 
+    def present(self, t: Statements, keys: Sequence[Key]) -> list[int]:
+        """The numbers of those keys whose row is in its table."""
+        self.load_keys(t, keys)
+        sql = f"SELECT k.i FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t WHERE {t.row_key('t', 'k')}"
+        return [number for (number,) in self._store.rows(f"{sql} ORDER BY k.i")]
+
     def doubles(self, t: Statements, keys: Sequence[Key]) -> list[int]:
         """The numbers of those keys that the file takes for the key of another row, one with edits."""
         if not self.any(t):

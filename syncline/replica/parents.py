@@ -119,6 +119,9 @@ def _bring_back(work: Work, parent: Statements, points: dict[str, Value]) -> boo
             work.overlay.unpark(parent, [key])
         else:
             write_row(work, parent, key, _last_values(work, parent, pending.entries[-1].seq))
+            if work.is_held(parent, key):  # an edit has taken its unique value: it cannot be shown
+                work.release(parent, key)
+                continue
         work.hold(parent, key, None)
         return True
     return False

@@ -19,9 +19,10 @@ from syncline.replica.parents import mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.removal import parents_key
-from syncline.replica.rows import placeholder, write_row
+from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
+from syncline.replica.trade import stand_in
 from syncline.replica.work import Work, load_held, save_held
 
 UNREADABLE = "a text of this row is not valid UTF-8"
@@ -99,8 +100,11 @@ def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
             _refuse_children(work, t, key)
             store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
         elif kind in ("R", "D") or (kind == "U" and image is None):
-            _make_readable(work, t, key, present)
+            unreadable = _make_readable(work, t, key, present)
             write_row(work, t, key, edits.base)
+            if unreadable and work.is_held(t, key):  # what stood in for it must not stay either
+                work.put_aside(t, key, present[0])
+                store.execute(t.delete, key)
 
 
 def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Edits]:
@@ -134,12 +138,15 @@ def _clear(store: Store, t: Statements, key: Key) -> None:
     store.execute(f"DELETE FROM {t.log} WHERE {same}", _bound(key))
 
 
-def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> None:
-    """What cannot be read must not stay, even where a unique value keeps the old one from coming back."""
-    for row in present:
-        for column, value in t.state_of(row).items():
-            if not _is_sound(value):
-                work.store.execute(t.update((column,)), (*key, placeholder(work, t, key, column)))
+def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
+    """What cannot be read must not stay, even where a unique value keeps the old one from coming back.
+    Whether there is such a value."""
+    unreadable = {
+        column for row in present for column, value in t.state_of(row).items() if not _is_sound(value)
+    }
+    for column in unreadable:
+        work.store.execute(t.update((column,)), (*key, stand_in(work, t, key, column)))
+    return bool(unreadable)
 
 
 def _refuse_children(work: Work, t: Statements, key: Key) -> None:

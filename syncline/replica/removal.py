@@ -7,8 +7,12 @@ that the old parent is gone, and a cascade here would take it along.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from syncline.model.schema import ForeignKey
+from syncline.replica.attempt import REFUSED, attempt_removal, remove_one
+from syncline.replica.local import keep_referred
+from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
@@ -28,9 +32,35 @@ def remove_gone(work: Work) -> None:
     for t in tables:
         _park_edited(work, t)
     for t in reversed(tables):
-        removed = work.store.execute(f"DELETE FROM {t.name} WHERE {_is_gone(t)}")
-        work.removed[t.table.name] = work.removed.get(t.table.name, 0) + removed
+        removed = _remove(work, t)
+        if removed:
+            work.removed[t.table.name] = work.removed.get(t.table.name, 0) + removed
     work.gone.clear()
+
+
+def _remove(work: Work, t: Statements) -> int:
+    """Delete the rows noted as gone; how many are. Those that the file does not let go are held."""
+    if not work.fires(t):
+        try:
+            with work.store.savepoint():
+                return work.store.execute(f"DELETE FROM {t.name} WHERE {_is_gone(t)}")
+        except REFUSED:
+            pass
+    keys: list[Key] = work.store.rows(f"SELECT {t.key_columns} FROM temp._sync_gone_{t.n}")
+    removed = 0
+    for start in range(0, len(keys), BATCH):
+        some = keys[start : start + BATCH]
+        count, refused = attempt_removal(work, t, some)
+        removed += count
+        known: dict[str, str] = {}
+        for i, error in refused.items():
+            key, said = tuple(some[i]), text_of(error)
+            work.hold(t, key, None)
+            again = partial(remove_one, work, t, key)
+            reason = reason_for(t, key, known[said], error) if said in known else None
+            work.reasons[t.n, key] = reason or reason_of(work, t, key, error, again)
+            known[said] = work.reasons[t.n, key].object
+    return removed
 
 
 def _settle_edited(work: Work) -> None:
@@ -67,9 +97,9 @@ def _keep_parents(work: Work) -> None:
     """A parent stays while a row with pending edits points at it, and so do its own parents.
 
     Deleting it would take the edited child along, or empty its column, without the hub's word. The
-    delete is held; the child's verdict decides.
+    delete is held; the child's verdict decides. A row stays, too, that the application's own tables keep.
     """
-    fresh: dict[int, list[Key]] = {}
+    fresh = keep_referred(work)
     for child, parent, fk in _edges(work):
         if work.overlay.any(child):
             pending = f"SELECT DISTINCT {child.key_columns} FROM temp._sync_pending_{child.n}"

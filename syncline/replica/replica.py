@@ -8,7 +8,18 @@ from typing import Any, TypeVar
 
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
-from syncline.replica import capture, conflicts, lost, preview, rejected, sync, track, upgrade, verify
+from syncline.replica import (
+    capture,
+    conflicts,
+    lost,
+    preview,
+    rejected,
+    sync,
+    track,
+    upgrade,
+    verify,
+    waiting,
+)
 from syncline.replica.device import Device
 from syncline.replica.indexes import misfits
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
@@ -25,6 +36,7 @@ from syncline.replica.reports import (
     SyncReport,
     UpgradeReport,
     VerifyReport,
+    WaitingRow,
 )
 from syncline.replica.standing import status
 from syncline.replica.store import Store
@@ -127,6 +139,10 @@ class Replica:
     def conflicts(self, open_only: bool = False) -> list[ConflictNote]:
         """The conflicts that this replica's edits met, with the base and both values."""
         return conflicts.conflicts(self._store, open_only=open_only)
+
+    def waiting(self) -> list[WaitingRow]:
+        """The rows of the centre that this file does not take, and which object of it refuses each."""
+        return waiting.waiting(self._ready())
 
     def rejected(self) -> list[RejectedEdit]:
         """The edits that the centre could not hold, with their reasons."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from syncline.errors import DeviceConstraint
 from syncline.model.plain import to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote
@@ -110,6 +111,22 @@ class PushPreview(Report):
     """Conflicts that the hub would note; their ids are not kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRow(Report):
+    """A row that the centre has otherwise and that this file does not take: an object of the application, a
+    trigger, an index, a constraint or a table that refers to it, refuses what the centre has.
+
+    It stays as it was, and is tried again with every sync. `object` names what refuses it.
+    """
+
+    table: str
+    key: KeyValues
+    object: str
+    detail: str
+    code: str = DeviceConstraint.code
+    remedy: str = DeviceConstraint.remedy
+
+
 @dataclass(frozen=True, slots=True)
 class PullReport(Report):
     """Rows that arrived, by table: written here and removed here."""
@@ -118,6 +135,8 @@ class PullReport(Report):
     removed: int = 0
     pages: int = 0
     tables: dict[str, int] = field(default_factory=dict)
+    waiting: tuple[WaitingRow, ...] = ()
+    """Rows that this file does not take, the first hundred of them; `status` counts all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +219,15 @@ class Status(Report):
     open_conflicts: int
     rejected: int
     hidden: int
-    """Edited rows that cannot be shown now; they wait for the hub's word."""
+    """Rows that cannot be shown for the sake of edits; they wait for the hub's word."""
     left_out: tuple[str, ...] = ()
     """Tables of the centre that take no part here, since the file has tables of these names that are not
     synced; `doctor` says what to do."""
     uncaptured: tuple[str, ...] = ()
     """Tables that the application has made anew: what was done to them meanwhile was not captured, and is
     found by the next sync."""
+    waiting: int = 0
+    """Rows of the centre that this file does not take (`device_constraint`); `Replica.waiting` lists them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,85 +1,45 @@
-"""Writing the hub's rows in sets, and making room where a unique value is taken.
+"""Writing the hub's rows in sets, and what becomes of a row that finds no place.
 
-Inside one apply a unique value can be taken by a row whose own new state comes later (two rows swap their
-numbers), or by a row with pending edits. The first gives way at once and gets its value when its turn
-comes; beside the second the hub's row gives way (law L6: pending edits stay on top) and what it lacks is
-held until the hub has decided.
+What cannot be written at once is held, and tried again when everything else has been learned (`show_held`):
+rows that trade unique values then do so together (`replica.trade`). What stands in the way of those that
+are left is a pending edit of another row (law L6: pending edits stay on top), or an object of the
+application's own.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from itertools import count
+from collections.abc import Sequence
+from functools import partial
 
-from syncline.errors import StoreConstraint, StoreError
-from syncline.model.values import INTEGER_MIN, Value
-from syncline.replica.cascades import children_kept
+from syncline.errors import SynclineError
+from syncline.model.values import Value
+from syncline.replica.attempt import REFUSED, attempt, write_set
+from syncline.replica.obstacle import owners, reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
-from syncline.replica.store import pack, quote
+from syncline.replica.trade import Rows, is_clash, trade
 from syncline.replica.work import Work
 
-SLICE = 1000
-"""Rows that are written one by one when one of them finds no room."""
+State = dict[int, Value]
 
 
-def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
-    """Write rows of one column set: whole ones are inserted or updated, partial ones updated."""
+def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> int:
+    """Write rows of one column set: whole ones are inserted or updated, partial ones updated. Those that find
+    no place, and those of which something is held already, wait for `show_held`. How many are written."""
     if t.folds and t.is_whole(columns):
         rows = _without_doubles(work, t, columns, rows)
-    if not rows:
-        return
-    if not work.held.get(t.n):
-        try:
-            _write_set(work, t, columns, rows)
-            return
-        except StoreConstraint as error:
-            _refuse_others(t, error)
-    for start in range(0, len(rows), SLICE):
-        _write_slice(work, t, columns, rows[start : start + SLICE])
+    if work.held.get(t.n):
+        rows = _without_held(work, t, columns, rows)
+    refused = attempt(work, t, columns, rows)
+    for i in refused:
+        work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
+    return len(rows) - len(refused)
 
 
-def _write_slice(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
-    """Writing twice is harmless: the rows before the one that failed are simply written again."""
-    plain = [row for row in rows if not work.is_held(t, tuple(row[: t.arity]))]
-    try:
-        _write_set(work, t, columns, plain)
-    except StoreConstraint as error:
-        _refuse_others(t, error)
-        plain = []
-    if len(plain) == len(rows):
-        return
-    for row in rows:
-        key = tuple(row[: t.arity])
-        if not plain or work.is_held(t, key):
-            write_row(work, t, key, dict(zip(columns, row[t.arity :], strict=True)))
-
-
-def _write_set(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
-    with children_kept(work, t, columns, rows):
-        work.store.executemany(t.upsert(columns) if t.is_whole(columns) else t.update(columns), rows)
-
-
-def write_row(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> None:
-    """Write one row with all that is held of it, making room; what cannot be shown now is held again."""
-    if work.is_held(t, key):
-        state = {**(work.release(t, key) or {}), **state}
-    state = dict(state)
-    if t.folds and work.overlay.doubles(t, [key]):
-        work.hold(t, key, state)
-        return
-    for _ in range(2 * len(uniques(work, t)) + 2):
-        if not state and t.values:
-            return
-        try:
-            _write_set(work, t, tuple(state), [[*key, *state.values()]])
-            return
-        except StoreConstraint as error:
-            _refuse_others(t, error, key)
-            if not _make_room(work, t, key, state):
-                break
-    work.hold(t, key, state)
+def write_row(work: Work, t: Statements, key: Key, state: State) -> None:
+    """`write_rows`, of one."""
+    if state or not t.values:
+        write_rows(work, t, tuple(state), [[*key, *state.values()]])
 
 
 def _without_doubles(
@@ -92,120 +52,127 @@ def _without_doubles(
     return [row for i, row in enumerate(rows) if i not in doubles]
 
 
-def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:
-    """Put a hidden row with pending edits back, whole. False: another pending row stands in its way."""
-    for _ in range(len(uniques(work, t)) + 1):
-        try:
-            _write_set(work, t, list(t.values), [[*key, *image]])
-            return True
-        except StoreConstraint as error:
-            _refuse_others(t, error, key)
-            found = _taken(work, t, key, t.state_of(image))
-            if found is None or work.overlay.is_pending(t, found[0]) or not _displace(work, t, *found):
-                return False
-    return False
+def _without_held(
+    work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]
+) -> Sequence[list[Value]]:
+    """Add to what is held of a row what has come of it now."""
+    free = []
+    for row in rows:
+        key = tuple(row[: t.arity])
+        if work.is_held(t, key):
+            work.hold(t, key, dict(zip(columns, row[t.arity :], strict=True)))
+        else:
+            free.append(row)
+    return free
 
 
-def uniques(work: Work, t: Statements) -> list[tuple[str, ...]]:
-    """The unique indexes on plain columns that the table has in this file, as column names."""
-    return work.device.uniques(t)
+# What is held ----------------------------------------------------------------------------------------------
 
 
-def _make_room(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> bool:
-    """Find who holds a unique value of this row and settle who gives way. False: the row must wait.
+def show_rows(work: Work, t: Statements, keys: Sequence[Key]) -> int:
+    """Try to write what is held of these rows, none of which has pending edits; how many are written."""
+    shown = 0
+    refused: dict[Key, SynclineError] = {}
+    if t.folds:
+        doubles = set(work.overlay.doubles(t, keys))
+        keys = [key for i, key in enumerate(keys) if i not in doubles]
+    for columns, some in _by_columns(work, t, keys).items():
+        rows = [[*key, *(work.held[t.n][key] or {}).values()] for key in some]
+        failed = attempt(work, t, columns, rows)
+        refused |= {some[i]: error for i, error in failed.items()}
+        shown += _release(work, t, [key for i, key in enumerate(some) if i not in failed])
+    clashing: Rows = {}
+    for key, error in refused.items():
+        if is_clash(error):
+            clashing[key] = _whole(work, t, key)
+    if clashing:
+        blocked = trade(work, t, clashing)
+        shown += _release(work, t, [key for key in clashing if key not in blocked])
+        refused = {key: error for key, error in refused.items() if key not in clashing or key in blocked}
+    _explain(work, t, refused)
+    return shown
 
-    Changes `state` to what of the row can be written.
-    """
+
+def _by_columns(work: Work, t: Statements, keys: Sequence[Key]) -> dict[tuple[int, ...], list[Key]]:
+    found: dict[tuple[int, ...], list[Key]] = {}
+    for key in keys:
+        found.setdefault(tuple(work.held[t.n][key] or ()), []).append(key)
+    return found
+
+
+def _release(work: Work, t: Statements, keys: Sequence[Key]) -> int:
+    for key in keys:
+        work.release(t, key)
+        work.reasons.pop((t.n, key), None)
+    work.count_written(t, len(keys))
+    return len(keys)
+
+
+def _whole(work: Work, t: Statements, key: Key) -> list[Value]:
+    """A held row with all its value columns, as it is to be."""
     present = work.store.row(t.select, key)
     merged = {} if present is None else t.state_of(present)
-    found = _taken(work, t, key, merged | state)
-    if found is None:
-        return False
-    holder, unique = found
-    if not work.overlay.is_pending(t, holder) and _displace(work, t, holder, unique):
-        return True
-    return _give_way(work, t, key, state, unique, present is not None)
+    merged |= work.held[t.n][key] or {}
+    return [merged.get(i) for i in t.values]
 
 
-def _taken(
-    work: Work, t: Statements, key: Key, state: dict[int, Value]
-) -> tuple[Key, tuple[str, ...]] | None:
-    """The row that holds a unique value of this one, and the columns that are unique."""
-    known = dict(zip(t.table.key, key, strict=True))
-    known |= {column.name: state[i] for i, column in t.table.values.items() if i in state}
-    for unique in uniques(work, t):
-        wanted = [known.get(name) for name in unique]
-        if None in wanted:
+def explain_edited(work: Work, t: Statements, keys: Sequence[Key]) -> None:
+    """Note why rows with pending edits cannot take what else the hub has of them."""
+    refused: dict[Key, SynclineError] = {}
+    for key in keys:
+        try:
+            with work.store.savepoint():
+                _write_held(work, t, key)
+        except REFUSED as error:
+            refused[key] = error.with_traceback(None)
+    _explain(work, t, refused)
+
+
+def _write_held(work: Work, t: Statements, key: Key) -> None:
+    state = work.held[t.n][key] or {}
+    write_set(work, t, tuple(state), [[*key, *state.values()]])
+
+
+def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
+    """Note what of the application's refuses these rows, unless it is pending edits that stand in the way."""
+    known: dict[str, str] = {}
+    for key, error in refused.items():
+        work.reasons.pop((t.n, key), None)
+        if is_clash(error) and _is_edit_in_the_way(work, t, key):
             continue
-        match = " AND ".join(f"{quote(name)} = ?{len(key) + i}" for i, name in enumerate(unique, 1))
-        found = work.store.row(
-            f"SELECT {', '.join(t.keys)} FROM {t.name} WHERE {match} AND NOT ({t.by_key})", (*key, *wanted)
-        )
-        if found is not None:
-            return tuple(found), unique
-    return None
+        said = text_of(error)
+        if said in known:  # one look at each kind of refusal
+            work.reasons[t.n, key] = reason_for(t, key, known[said], error)
+        else:
+            work.reasons[t.n, key] = reason_of(work, t, key, error, partial(_write_held, work, t, key))
+            known[said] = work.reasons[t.n, key].object
 
 
-def _displace(work: Work, t: Statements, holder: Key, unique: Sequence[str]) -> bool:
-    """Take a unique value away from a row whose own state comes, or is put back, later."""
-    column = _yielding(t, unique)
-    if column is None:
-        return False
-    present = work.store.row(t.select, holder)
-    assert present is not None, "the holder was found a moment ago"
-    _write_set(work, t, (column,), [[*holder, placeholder(work, t, holder, column)]])
-    if work.is_gone(t, holder):
-        return True  # it leaves anyway: nothing of it is to be put back
-    if not work.is_held(t, holder) or work.held[t.n][holder] is not None:
-        kept = work.held.setdefault(t.n, {}).get(holder) or {}
-        work.held[t.n][holder] = {column: present[t.table.places[column]], **kept}
-    return True
+def _is_edit_in_the_way(work: Work, t: Statements, key: Key) -> bool:
+    found = owners(work, t, key, _whole(work, t, key))
+    return any(work.overlay.is_pending(t, one.key) or _is_blocked(work, t, one.key) for one in found)
 
 
-def _give_way(
-    work: Work, t: Statements, key: Key, state: dict[int, Value], unique: Sequence[str], exists: bool
-) -> bool:
-    """Beside pending edits the hub's row keeps what it has, or begins without the value."""
-    names = {column.name: i for i, column in t.table.values.items()}
-    own = [names[name] for name in unique if name in names and names[name] in state]
-    if exists and own:
-        work.hold(t, key, {column: state.pop(column) for column in own})
+def _is_blocked(work: Work, t: Statements, key: Key) -> bool:
+    """Whether pending edits keep another row as it is, which would give way otherwise."""
+    return work.is_held(t, key) and (t.n, key) not in work.reasons
+
+
+def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:
+    """Put a hidden row with pending edits back, whole. False: another row stands in its way, or an object
+    of the application's."""
+    row = [*key, *image]
+    if not attempt(work, t, list(t.values), [row]):
         return True
-    column = _yielding(t, unique)
-    if exists or column is None:
+    held = {
+        one.key: _whole(work, t, one.key) for one in owners(work, t, key, image) if _waits(work, t, one.key)
+    }
+    if not held or trade(work, t, {key: list(image), **held}):
         return False
-    work.hold(t, key, {column: state[column]})
-    state[column] = placeholder(work, t, key, column)
+    _release(work, t, list(held))
     return True
 
 
-def _yielding(t: Statements, unique: Sequence[str]) -> int | None:
-    """The column of a unique index that can be without its value for a while: rather one that may be NULL."""
-    columns = [i for i, column in t.table.values.items() if column.name in unique]
-    columns.sort(key=lambda i: not t.table.values[i].nullable)
-    return columns[0] if columns else None
-
-
-def placeholder(work: Work, t: Statements, key: Key, column: int) -> Value:
-    """A value that no row has: NULL, or where that is not allowed one made of the key."""
-    if t.table.values[column].nullable:
-        return None
-    numeric = "INT" in t.table.values[column].declared.upper()
-    for attempt in count():  # an application may have copied the first one to another row
-        digest = hashlib.sha256(pack([t.n, column, attempt, *key])).hexdigest()
-        value = INTEGER_MIN + int(digest[:15], 16) if numeric else f"syncline:{digest[:24]}"
-        if work.store.row(f"SELECT 1 FROM {t.name} WHERE {t.values[column]} = ?", (value,)) is None:
-            return value
-    raise AssertionError("count() does not end")
-
-
-def _refuse_others(t: Statements, error: StoreConstraint, key: Iterable[Value] | None = None) -> None:
-    """Only a taken unique value can be settled here; anything else is a stricter table than the hub's."""
-    if error.kind == "unique":
-        return
-    where = f"table {t.table.name}" + ("" if key is None else f", key {list(key)!r}")
-    raise StoreError(
-        f"{where}: this file's own constraint refuses a row that the hub has: {error.detail}",
-        code="device_constraint",
-        remedy="Remove the constraint that only this file has; nothing was lost, sync again.",
-    ) from error
+def _waits(work: Work, t: Statements, key: Key) -> bool:
+    """Whether something else of this row is to be shown, so that it may have to give something up."""
+    return work.is_held(t, key) and work.held[t.n][key] is not None and not work.overlay.is_pending(t, key)

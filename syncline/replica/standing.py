@@ -9,6 +9,7 @@ from syncline.replica.pending import pending_edits
 from syncline.replica.plan import left_out
 from syncline.replica.reports import Status
 from syncline.replica.store import Store
+from syncline.replica.waiting import count_waiting
 
 
 def status(store: Store) -> Status:
@@ -35,8 +36,10 @@ def status(store: Store) -> Status:
             open_conflicts=sum(note.outcome == "open" for note in notes),
             rejected=store.value("SELECT count(*) FROM _sync_rejected"),
             hidden=store.value(
-                "SELECT (SELECT count(*) FROM _sync_parked) + (SELECT count(*) FROM _sync_held)"
+                "SELECT (SELECT count(*) FROM _sync_parked)"
+                " + (SELECT count(*) FROM _sync_held WHERE reason IS NULL)"
             ),
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
             uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
+            waiting=count_waiting(store),
         )

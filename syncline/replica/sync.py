@@ -33,6 +33,7 @@ from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.session import take_new_identity
 from syncline.replica.tally import Tally
+from syncline.replica.waiting import TOLD, waiting
 
 RECOVERIES = 3
 """How often one verb may find its place lost before the refusal is said."""
@@ -89,6 +90,7 @@ def _recovering(
         else:
             break
     tally.rejected = rejected(device, tally.before)
+    tally.waiting = tuple(waiting(device, TOLD))
 
 
 def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:

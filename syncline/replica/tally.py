@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from syncline.replica.apply import Applied
 from syncline.replica.push import Sent
-from syncline.replica.reports import PullReport, PushReport, Recovered, Regained, RejectedEdit
+from syncline.replica.reports import PullReport, PushReport, Recovered, Regained, RejectedEdit, WaitingRow
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Tally:
     pulled: bool = False
     recovered: Recovered | None = None
     regained: list[Regained] = field(default_factory=list)
+    waiting: tuple[WaitingRow, ...] = ()
 
     def note(self, applied: Applied) -> None:
         for mine, theirs in ((self.written, applied.written), (self.removed, applied.removed)):
@@ -48,4 +49,6 @@ class Tally:
     def pull_report(self) -> PullReport:
         names = sorted(self.written.keys() | self.removed.keys())
         tables = {name: self.written.get(name, 0) + self.removed.get(name, 0) for name in names}
-        return PullReport(sum(self.written.values()), sum(self.removed.values()), self.pages, tables)
+        return PullReport(
+            sum(self.written.values()), sum(self.removed.values()), self.pages, tables, self.waiting
+        )

@@ -7,21 +7,35 @@ from dataclasses import dataclass, field
 
 from syncline.model.values import Value
 from syncline.replica.device import Device
+from syncline.replica.indexes import columns_of, uniques_of
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
+from syncline.sqlitekit.tables import Column, Unique
+from syncline.sqlitekit.triggers import Trigger
 
 Held = dict[int, Value] | None
 """What the hub has of a row, by value column; None: the row is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the file itself refuses a row of the hub's: an object of the application, and the whole
+    sentence."""
+
+    object: str
+    detail: str
 
 
 @dataclass(slots=True)
 class Work:
     """One transaction that applies what the hub sent.
 
-    `held` is what cannot be shown beside pending edits, by table number and key: loaded at the start,
-    learned again at the end, and saved. `gone` has the numbers of tables that rows leave (their keys are
-    in temporary tables). `written` and `removed` count rows by table name.
+    `held` is what cannot be shown, by table number and key: loaded at the start, tried again at the end, and
+    saved. It is pending edits of other rows that stand in its way, or what `reasons` says. `since` has the
+    checkpoint that the shown values of a held row are of. `gone` has the numbers of tables that rows leave
+    (their keys are in temporary tables). `written` and `removed` count rows by table name. `triggers` are the
+    application's that fire.
     """
 
     device: Device
@@ -30,6 +44,14 @@ class Work:
     gone: set[int] = field(default_factory=set)
     written: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    reasons: dict[tuple[int, Key], Reason] = field(default_factory=dict)
+    since: dict[tuple[int, Key], int] = field(default_factory=dict)
+    triggers: Sequence[Trigger] = ()
+    unshown: list[tuple[Statements, Key]] = field(default_factory=list)
+    """Hidden rows that the hub has again, and that found no place when that was learned."""
+    _columns: dict[int, dict[str, Column]] = field(default_factory=dict)
+    _uniques: dict[int, list[Unique]] = field(default_factory=dict)
+    _clauses: dict[int, bool] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -53,6 +75,44 @@ class Work:
 
     def is_held(self, t: Statements, key: Key) -> bool:
         return key in self.held.get(t.n, ())
+
+    def count_written(self, t: Statements, rows: int) -> None:
+        if rows:
+            self.written[t.table.name] = self.written.get(t.table.name, 0) + rows
+
+    # What the file is like -----------------------------------------------------------------------------
+
+    def columns(self, t: Statements) -> dict[str, Column]:
+        """The columns that the table has in this file, by name."""
+        if t.n not in self._columns:
+            self._columns[t.n] = columns_of(self.store, t.table.name)
+        return self._columns[t.n]
+
+    def uniques(self, t: Statements) -> list[Unique]:
+        """All unique indexes of the table in this file, besides its key's."""
+        if t.n not in self._uniques:
+            self._uniques[t.n] = uniques_of(self.store, t.table.name)
+        return self._uniques[t.n]
+
+    def local_rows(self, t: Statements) -> str:
+        """What becomes of rows of the application's tables that refer to one that the centre deleted: what
+        this device was told, else what the hub says."""
+        return self.device.local_rows(t)
+
+    def fires(self, t: Statements) -> bool:
+        """Whether triggers of the application fire when rows of the table are written."""
+        return bool(self.triggers) and any(one.on == t.table.name.lower() for one in self.triggers)
+
+    def as_written(self, t: Statements, sql: str) -> str:
+        """A statement as the application would write it: its triggers inherit a conflict clause. The clauses
+        of the table itself must not decide, and so there is one if the table has any."""
+        if t.n not in self._clauses:
+            found = self.store.value(
+                "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
+                (t.table.name,),
+            )
+            self._clauses[t.n] = "conflict" in str(found).lower()
+        return sql if self._clauses[t.n] else sql.replace(" OR ABORT", "", 1)
 
     # Rows that leave their table ----------------------------------------------------------------------
 
@@ -90,20 +150,35 @@ def combined(old: Held, new: Held) -> Held:
 
 def load_held(work: Work) -> None:
     """Take everything that is held back out of the file."""
-    for n, key, state in work.store.rows("SELECT n, key, state FROM _sync_held"):
-        plain = unpack(state)
+    for n, key, state, since, reason in work.store.rows(
+        "SELECT n, key, state, since, reason FROM _sync_held"
+    ):
+        plain, place = unpack(state), tuple(unpack(key))
+        if reason is not None:
+            work.reasons[n, place] = Reason(*unpack(reason))
         held = None if plain is None else dict(zip(*plain, strict=True))
-        work.held.setdefault(n, {})[tuple(unpack(key))] = held
+        work.held.setdefault(n, {})[place] = held
+        work.since[n, place] = since
     if work.held:
         work.store.execute("DELETE FROM _sync_held")
 
 
 def save_held(work: Work) -> None:
     """Keep for the next apply what still cannot be shown."""
+    checkpoint = work.store.state().checkpoint
     work.store.executemany(
-        "INSERT INTO _sync_held (n, key, state) VALUES (?, ?, ?)",
-        ((n, pack(key), pack_state(state)) for n, rows in work.held.items() for key, state in rows.items()),
+        "INSERT INTO _sync_held (n, key, state, since, reason) VALUES (?, ?, ?, ?, ?)",
+        (
+            (n, pack(key), pack_state(state), work.since.get((n, key), checkpoint), _packed(work, n, key))
+            for n, rows in work.held.items()
+            for key, state in rows.items()
+        ),
     )
+
+
+def _packed(work: Work, n: int, key: Key) -> bytes | None:
+    reason = work.reasons.get((n, key))
+    return None if reason is None else pack([reason.object, reason.detail])
 
 
 def pack_state(state: Held) -> bytes:

@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 Token = tuple[str, str]
+"""Its kind (string, quoted, number, word, other) and its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Term:
 
 def index_terms(columns: Iterable[str], unique: Unique, row: str = "t") -> list[Term]:
     """The terms of a unique index of a table with these columns; `row` is what the stored row is called."""
-    plain = all(name is not None for name, _ in unique.columns)
-    expressions = [] if plain or unique.sql is None else _indexed(unique.sql)
+    named = all(name is not None for name, _ in unique.columns)
+    expressions = [] if named or unique.sql is None else _indexed(unique.sql)
     names = {name.lower(): name for name in columns}
     terms = []
     for place, (name, collation) in enumerate(unique.columns):
@@ -84,15 +85,17 @@ def covers(columns: Iterable[str], unique: Unique, row: str) -> str:
     """Condition: a partial index has this row; empty if it has all of them."""
     if not unique.partial or unique.sql is None:
         return ""
-    tokens = _tokens(unique.sql)[_closing(unique.sql) + 1 :]
-    return _qualified({name.lower(): name for name in columns}, tokens[1:], row)
+    condition = tokens(unique.sql)[_closing(unique.sql) + 2 :]
+    return _qualified({name.lower(): name for name in columns}, condition, row)
 
 
-def _tokens(sql: str) -> list[Token]:
+def tokens(sql: str) -> list[Token]:
+    """The text in tokens, without blanks and comments."""
     return [(m.lastgroup or "", m.group()) for m in _TOKEN.finditer(sql) if m.lastgroup != "blank"]
 
 
-def _plain(token: Token) -> str:
+def plain(token: Token) -> str:
+    """A name without its quotes."""
     kind, spelling = token
     if kind == "quoted":
         mark = spelling[-1]
@@ -103,7 +106,7 @@ def _plain(token: Token) -> str:
 def _closing(sql: str) -> int:
     """The place of the bracket, among the tokens, that ends the list of what is indexed."""
     depth = 0
-    for place, token in enumerate(_tokens(sql)):
+    for place, token in enumerate(tokens(sql)):
         depth += {"(": 1, ")": -1}.get(token[1], 0) if token[0] == "other" else 0
         if token == ("other", ")") and not depth:
             return place
@@ -112,11 +115,11 @@ def _closing(sql: str) -> int:
 
 def _indexed(sql: str) -> list[list[Token]]:
     """The tokens of each indexed expression: what stands between the first brackets, without ASC and DESC."""
-    tokens = _tokens(sql)
-    start = next(i for i, token in enumerate(tokens) if token == ("other", "("))
+    found = tokens(sql)
+    start = next(i for i, token in enumerate(found) if token == ("other", "("))
     groups: list[list[Token]] = [[]]
     depth = 1
-    for token in tokens[start + 1 :]:
+    for token in found[start + 1 :]:
         depth += {"(": 1, ")": -1}.get(token[1], 0) if token[0] == "other" else 0
         if depth == 0:
             break
@@ -127,12 +130,12 @@ def _indexed(sql: str) -> list[list[Token]]:
     return [g[:-1] if g and g[-1][1].upper() in ("ASC", "DESC") else g for g in groups]
 
 
-def _qualified(columns: Mapping[str, str], tokens: list[Token], alias: str) -> str:
+def _qualified(columns: Mapping[str, str], terms: list[Token], alias: str) -> str:
     parts = []
-    for index, token in enumerate(tokens):
-        before = tokens[index - 1][1].upper() if index else ""
-        after = tokens[index + 1][1] if index + 1 < len(tokens) else ""
-        name = columns.get(_plain(token).lower()) if token[0] in ("word", "quoted") else None
+    for index, token in enumerate(terms):
+        before = terms[index - 1][1].upper() if index else ""
+        after = terms[index + 1][1] if index + 1 < len(terms) else ""
+        name = columns.get(plain(token).lower()) if token[0] in ("word", "quoted") else None
         if name is None or after == "(" or before in ("COLLATE", "AS"):
             parts.append(token[1])
         else:

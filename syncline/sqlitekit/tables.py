@@ -110,7 +110,7 @@ def read_table(ask: Ask, name: str, ddl: str) -> Table:
         without_rowid,
         bool(key_names) and primary is None,
         uniques,
-        tuple(_foreign_keys(ask, name)),
+        tuple(read_foreign_keys(ask, name)),
         tuple(_texts(ask, "index", name)),
         tuple(_triggers(ask, name)),
     )
@@ -150,7 +150,8 @@ def has_rowid(ask: Ask, index: str) -> bool:
     return any(row[1] == -1 for row in ask(f"PRAGMA index_xinfo({quote(index)})"))
 
 
-def _foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:
+def read_foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:
+    """The foreign keys of a table, in the order in which they were declared."""
     groups: dict[int, list[tuple[str, str, str | None, str, str]]] = {}
     for number, _, parent, child, target, on_update, on_delete, _ in ask(
         f"PRAGMA foreign_key_list({quote(name)})"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncline.errors import SynclineError, TransportError, UsageError, WatermarkRefused
+from syncline.model.local import LocalRows
 from syncline.protocol.flows import Transport, run
 from syncline.protocol.messages import Register, Registered
 from syncline.replica.copying import adopt
@@ -19,6 +20,7 @@ from syncline.replica.hydrate import (
     forget_id,
     refuse_existing,
 )
+from syncline.replica.local import choose
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
@@ -45,6 +47,7 @@ def connect(
     *,
     wait: float = WAIT_SECONDS,
     insecure: bool = False,
+    local_rows: LocalRows | None = None,
 ) -> Replica:
     """Open a device file.
 
@@ -53,6 +56,8 @@ def connect(
     http it is sent to this machine alone, unless `insecure` says that others may read it. Nothing is sent
     before the first verb that needs the hub. One verb with the hub at a time works on a file: `wait` is how
     many seconds another one waits for it, before it is StoreBusy `store_busy`, which says who is at work.
+    `local_rows` says from now on what becomes of rows of the application's own tables that refer to one that
+    the centre deleted: refuse, cascade or null; None: as before, at first as the hub says.
     Raises StoreError if the file is not there, cannot be used, or is no replica; a file that is no replica
     yet can be opened when `hub` is given, to `track` its tables.
     """
@@ -61,6 +66,7 @@ def connect(
     try:
         if store.is_replica or hub is None:
             store.check()
+            choose(store, local_rows)
         url = hub if isinstance(hub, str) else None
         return Replica(store, lambda: open_transport(hub, store, token, insecure=insecure), url, wait)
     except BaseException:

@@ -47,6 +47,8 @@ CODES = {
     "store_full": True,
     "store_damaged": False,
     "store_constraint": False,
+    "store_obstacle": False,
+    "device_constraint": False,
     "database": False,
     "database_unavailable": True,
     "database_read_only": True,

@@ -13,11 +13,12 @@ from syncline.errors import (
     StoreDamaged,
     StoreError,
     StoreFull,
+    StoreObstacle,
     StoreReadOnly,
     SynclineError,
     ValueRefused,
 )
-from syncline.sqlitekit.errors import BUSY, constraint_of, primary_of
+from syncline.sqlitekit.errors import BUSY, constraint_of, number_of, primary_of
 
 _CLASSES: dict[int, type[StoreError]] = {
     **dict.fromkeys(BUSY, StoreBusy),
@@ -26,6 +27,7 @@ _CLASSES: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_FULL: StoreFull,
     sqlite3.SQLITE_CORRUPT: StoreDamaged,
     sqlite3.SQLITE_NOTADB: StoreDamaged,
+    **dict.fromkeys((sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG), StoreObstacle),
 }
 
 
@@ -43,6 +45,8 @@ def translate(error: sqlite3.Error, path: str) -> SynclineError:
         return StoreConstraint(f"{path}: {error}", constraint)
     if primary == sqlite3.SQLITE_NOTADB:
         return StoreDamaged(f"{path} is not an SQLite database", remedy="Check the path.")
+    if number_of(error) == sqlite3.SQLITE_CORRUPT_VTAB:  # the index of a virtual table, not the file
+        primary = sqlite3.SQLITE_ERROR
     return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")
 
 

@@ -17,6 +17,7 @@ CREATE TABLE _sync_state (
     names       TEXT,
     retired     TEXT,
     chosen      INTEGER NOT NULL DEFAULT 0,
+    local_rows  TEXT,
     watermark   TEXT,
     limits      TEXT,
     last_sync   TEXT,
@@ -87,13 +88,16 @@ CREATE TABLE _sync_parked (
     PRIMARY KEY (n, key)
 ) WITHOUT ROWID;
 
--- What the hub has of a row and what cannot be shown now, because pending edits of other rows stand in the
--- way (a unique value, a child of a deleted parent). state: [columns, values], or nil: the row is gone.
--- Learned again with every apply.
+-- What the hub has of a row and what cannot be shown now. state: [columns, values], or nil: the row is gone.
+-- reason: NULL where pending edits of other rows stand in the way (a unique value, a child of a deleted parent);
+-- [object, sentence] where an object of the application refuses the row. since: the checkpoint that the shown
+-- values are of, which edits of them stand on. Tried again with every apply.
 CREATE TABLE _sync_held (
-    n     INTEGER NOT NULL,
-    key   BLOB NOT NULL,
-    state BLOB NOT NULL,
+    n      INTEGER NOT NULL,
+    key    BLOB NOT NULL,
+    state  BLOB NOT NULL,
+    since  INTEGER NOT NULL,
+    reason BLOB,
     PRIMARY KEY (n, key)
 ) WITHOUT ROWID;
 

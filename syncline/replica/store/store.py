@@ -188,6 +188,19 @@ class Store:
             self.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: what the block does is undone if it raises, and nothing else."""
+        self.execute("SAVEPOINT _sync")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # a disk that is full ends the transaction itself
+                self.execute("ROLLBACK TO _sync")
+                self.execute("RELEASE _sync")
+            raise
+        self.execute("RELEASE _sync")
+
+    @contextmanager
     def read(self) -> Iterator[Store]:
         """A read transaction: everything inside is seen as of one instant; writers go on."""
         self.execute("BEGIN")
@@ -350,6 +363,7 @@ class Store:
         if self.value(self._queries["count_checkpoints"]) < SPARE_CHECKPOINTS:
             return
         used = {self.state().checkpoint}
+        used.update(number for (number,) in self.rows("SELECT DISTINCT since FROM _sync_held"))
         for log in self.logs():
             used.update(number for (number,) in self.rows(f"SELECT DISTINCT checkpoint FROM {log}"))
         listed = ", ".join(str(int(number)) for number in used)

@@ -94,12 +94,13 @@ def test_rows_created_removed_or_replaced_here_are_left_alone_until_the_verdict(
     assert bench.all("parent")[1][:3] == (3, "c", "mine")
 
 
-def test_a_unique_value_taken_by_a_pending_edit_is_kept_from_the_row_of_the_hub_until_the_verdict(
+def test_a_row_whose_unique_value_a_pending_edit_has_taken_waits_for_the_verdict(
     bench: Bench,
 ) -> None:
     bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
     bench.pull(bench.put("parent", [4, "c", "theirs", 0]))
-    assert bench.all("parent")[2:] == [(3, "c", None, 0), (4, None, "theirs", 0)]
+    assert bench.all("parent")[2:] == [(3, "c", None, 0)]
+    assert bench.rows("SELECT count(*), max(reason) FROM _sync_held") == [(1, None)]
     assert freeze(bench.device) is not None
     rejection = Rejection(
         bench.schema.number_of("parent"), [3], "unique", "the name is taken", "Choose another."
@@ -224,8 +225,35 @@ def test_conflicts_are_kept_with_base_and_both_values(bench: Bench) -> None:
 def test_what_a_replace_did_is_decided_before_the_tables_change(bench: Bench) -> None:
     bench.app.execute("INSERT OR REPLACE INTO parent VALUES (3, 'b', NULL, 0)")
     bench.pull(bench.put("plain", [7, 2, "theirs"]))
-    assert [row[0] for row in bench.all("parent")] == [1, 2, 3]
+    assert [row[0] for row in bench.all("parent")] == [1, 3]
     assert log_of(bench, "parent") == [("D", 2), ("I", 3)]
+    assert bench.all("plain") == []
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.put("parent", [2, "b", "y", 20]), bench.gone("parent", 3))
+    assert [row[0] for row in bench.all("parent")] == [1, 2]
+    assert bench.all("plain") == [(7, 2, "theirs")]
+
+
+def test_an_edit_of_a_value_that_is_held_back_stands_on_what_was_shown_l2(bench: Bench) -> None:
+    """The row shows 'b' while the hub has 'c': an edit of it has not seen 'c', and so must meet it."""
+    before = bench.store.state().checkpoint
+    bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    bench.pull(bench.put("parent", [2, "c", "news"], columns=["name", "note"]))
+    assert bench.all("parent")[1] == (2, "b", "y", 20)
+    bench.pull(watermark="w2")
+    bench.app.execute("UPDATE parent SET n = n + 1 WHERE id = 2")
+    bench.app.execute("UPDATE parent SET name = name || '!' WHERE id = 2")
+    assert freeze(bench.device) is not None
+    stands = bench.rows(f"SELECT op, checkpoint FROM {bench.log('parent')} WHERE k0 = 2 ORDER BY seq")
+    assert [op for op, _ in stands] == ["U", "U"] and stands[0][1] > stands[1][1] == before
+    assert bench.store.rows("SELECT watermark FROM _sync_checkpoint WHERE id = ?", (before,)) == [("w1",)]
+
+
+def test_a_hidden_row_finds_its_place_once_all_is_learned(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
+    bench.pull(bench.gone("parent", 2))
+    bench.pull(bench.put("parent", [2, "a", "y", 20], [1, "z", "x", 10]))
+    assert bench.all("parent") == [(1, "z", "x", 10), (2, "a", "mine", 20)]
 
 
 def test_an_accepted_edit_is_newer_than_what_is_held_of_its_column(bench: Bench) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from syncline.errors import StoreError
 from tests.support.device import Bench
 
 DDL = """
@@ -145,16 +144,6 @@ def test_triggers_of_the_application_on_its_own_tables_run(bench: Bench) -> None
     )
     bench.pull(bench.put("parent", [1, "a", None]))
     assert bench.rows("SELECT id FROM seen") == [(1,)]
-
-
-def test_a_constraint_that_only_this_file_has_is_named_and_nothing_is_changed_l12(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, n CHECK (n > 0))")
-    with pytest.raises(StoreError, match="table t") as caught:
-        bench.pull(bench.put("t", [1, 5], [2, -5]))
-    assert caught.value.code == "device_constraint"
-    assert bench.all("t") == []
-    assert bench.store.state().watermark == "w0"
-    bench.close()
 
 
 def test_the_watermark_and_the_clock_move_with_the_rows(bench: Bench) -> None:

@@ -1,0 +1,149 @@
+"""Tables of the application that refer to tracked rows: what becomes of theirs when the centre deletes such
+a row.
+
+What the foreign key itself says (ON DELETE CASCADE, SET NULL, SET DEFAULT) SQLite does. Where it says
+nothing, `local_rows` decides: `refuse`, the row stays and is said to wait; `cascade`, the local rows go
+with it; `null`, they refer to nothing from then on. Where that is not possible the row stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from syncline.errors import UsageError
+from syncline.model.local import LOCAL_ROWS, LocalRows
+from syncline.model.schema import ForeignKey
+from syncline.model.values import Value
+from syncline.replica.attempt import REFUSED
+from syncline.replica.overlay import Key
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store, quote
+from syncline.replica.work import Reason, Work
+from syncline.sqlitekit.tables import read_foreign_keys, table_names
+
+_BY_ITSELF = frozenset(["CASCADE", "SET NULL", "SET DEFAULT"])
+
+
+def choose(store: Store, mode: LocalRows | None) -> None:
+    """Note what this device is told; None changes nothing. UsageError for what is no way to do it."""
+    if mode is not None and mode not in LOCAL_ROWS:
+        raise UsageError(f"local_rows is {', '.join(LOCAL_ROWS[:-1])} or {LOCAL_ROWS[-1]}, not {mode!r}")
+    if mode is not None and store.state().local_rows != mode:
+        with store.transaction():
+            store.set_state(local_rows=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key of a local table (`child`) to another table, and what identifies its rows."""
+
+    child: str
+    key: tuple[str, ...]
+    foreign: ForeignKey
+
+    @property
+    def own(self) -> str:
+        return ", ".join(f"c.{quote(name)}" for name in self.foreign.columns)
+
+
+def references(store: Store, tracked: Sequence[str]) -> list[Reference]:
+    """The foreign keys of all tables that take no part."""
+    known = {name.lower() for name in tracked}
+    found = []
+    for name, ddl in table_names(store.rows).items():
+        if name.lower() in known or "references" not in ddl.lower():
+            continue
+        columns = store.rows("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (name,))
+        key = tuple(column for (column,) in columns)
+        found += [Reference(name, key, foreign) for foreign in read_foreign_keys(store.rows, name)]
+    return found
+
+
+def keep_referred(work: Work) -> dict[int, list[Key]]:
+    """Do with the local rows that refer to leaving ones what the setting says; keep and hold those rows that
+    must stay, and return their keys by table."""
+    every = references(work.store, [t.table.name for t in work.device.tables.values()])
+    kept: dict[int, list[Key]] = {}
+    for t in work.device.tables.values():
+        if t.n not in work.gone:
+            continue
+        for one in every:
+            if one.foreign.parent.lower() != t.table.name.lower():
+                continue
+            if one.foreign.on_delete.upper() not in _BY_ITSELF:
+                kept.setdefault(t.n, []).extend(_settle(work, t, one, every))
+    return kept
+
+
+def _settle(work: Work, t: Statements, one: Reference, every: Sequence[Reference]) -> list[Key]:
+    mode = work.local_rows(t)
+    theirs = _theirs(t, one)
+    leaving = f"temp._sync_gone_{t.n} g CROSS JOIN {t.name} p ON {t.row_key('p', 'g')}"
+    points = f"({one.own}) IN (SELECT {', '.join(f'p.{name}' for name in theirs)} FROM {leaving})"
+    if mode != "refuse":
+        try:
+            with work.store.savepoint():
+                if mode == "cascade":
+                    _remove(work, one.child, points, every, ())
+                else:
+                    _let_go(work, one, points)
+        except REFUSED:
+            pass  # a NOT NULL, a trigger: the row stays
+        else:
+            return []
+    return list(_refuse(work, t, one, points))
+
+
+def _theirs(t: Statements, one: Reference) -> list[str]:
+    names = one.foreign.parent_columns or t.table.key
+    return [quote(name) for name in names]
+
+
+def _let_go(work: Work, one: Reference, points: str) -> None:
+    nothing = ", ".join(f"{quote(name)} = NULL" for name in one.foreign.columns)
+    work.store.execute(f"UPDATE {quote(one.child)} AS c SET {nothing} WHERE {points}")
+
+
+def _remove(work: Work, table: str, which: str, every: Sequence[Reference], above: Sequence[str]) -> None:
+    """Delete the rows of a local table, and before them the local rows that refer to those."""
+    for one in every:
+        refers = one.foreign.parent.lower() == table.lower() and one.child not in (table, *above)
+        if refers and one.foreign.on_delete.upper() not in _BY_ITSELF:
+            theirs = ", ".join(f"c.{quote(name)}" for name in _parent_columns(work.store, one))
+            inner = f"({one.own}) IN (SELECT {theirs} FROM {quote(table)} AS c WHERE {which})"
+            _remove(work, one.child, inner, every, (table, *above))
+    work.store.execute(f"DELETE FROM {quote(table)} AS c WHERE {which}")
+
+
+def _parent_columns(store: Store, one: Reference) -> tuple[str, ...]:
+    if one.foreign.parent_columns:
+        return one.foreign.parent_columns
+    rows = store.rows("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (one.foreign.parent,))
+    return tuple(name for (name,) in rows)
+
+
+def _refuse(work: Work, t: Statements, one: Reference, points: str) -> Iterator[Key]:
+    """Keep the rows that local ones refer to, with what keeps each."""
+    own = [f"c.{quote(name)}" for name in one.key] or ["c.rowid"]
+    rows = work.store.rows(f"SELECT {', '.join(own)}, {one.own} FROM {quote(one.child)} AS c WHERE {points}")
+    match = " AND ".join(f"{name} = ?" for name in _theirs(t, one))
+    said: set[Key] = set()
+    for row in rows:
+        child, refers = row[: len(own)], row[len(own) :]
+        found = work.store.row(f"SELECT {', '.join(t.keys)} FROM {t.name} WHERE {match}", refers)
+        if found is None or tuple(found) in said:
+            continue
+        key = tuple(found)
+        said.add(key)
+        work.keep(t, [key])
+        work.hold(t, key, None)
+        work.reasons[t.n, key] = Reason(f"foreign key of {one.child}", _sentence(t, key, one, child))
+        yield key
+
+
+def _sentence(t: Statements, key: Sequence[Value], one: Reference, child: Sequence[Value]) -> str:
+    return (
+        f"table {t.table.name}, key {list(key)!r}: the centre has deleted the row, and the foreign key of"
+        f" {one.child} of this file, key {list(child)!r}, refers to it; see local_rows"
+    )

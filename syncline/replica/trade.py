@@ -1,0 +1,151 @@
+"""Rows that trade unique values: each takes what another one gives up, and no order of writing them will do.
+
+All of them give up their values at once, then all are written. What they hold in between nobody sees: it is
+gone before the transaction ends, or the savepoint is undone. Rows that want a value of one that does not take
+part stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from syncline.errors import StoreConstraint, SynclineError
+from syncline.model.values import INTEGER_MIN, Value
+from syncline.replica.attempt import REFUSED, attempt, write_set
+from syncline.replica.obstacle import owners
+from syncline.replica.overlay import Key
+from syncline.replica.statements import Statements
+from syncline.replica.store import pack, quote
+from syncline.replica.work import Work
+from syncline.sqlitekit.tables import Unique
+
+Rows = dict[Key, list[Value]]
+"""Whole rows by key: all value columns."""
+
+
+class _Failed(Exception):
+    pass
+
+
+def trade(work: Work, t: Statements, rows: Rows) -> dict[Key, SynclineError]:
+    """Write these rows, none of which can be written alone; return those that cannot at all, and why."""
+    blocked: dict[Key, SynclineError] = {}
+    waits: dict[Key, set[Key]] | None = None
+    rows = dict(rows)
+    while rows:
+        failed = _exchange(work, t, rows, {})
+        if failed and waits is None:
+            waits = {key: {one.key for one in owners(work, t, key, row)} for key, row in rows.items()}
+        if failed and waits is not None:
+            certain = {key: error for key, error in failed.items() if waits[key] - rows.keys()}
+            certain |= {key: error for key, error in failed.items() if not is_clash(error)}
+            # What makes an expression differ, nobody knows: without the index for a while.
+            failed = certain or _exchange(work, t, rows, _texts(work, t))
+            failed = _with_followers(failed, waits, rows)
+        if not failed:
+            break
+        blocked |= failed
+        rows = {key: row for key, row in rows.items() if key not in failed}
+    return blocked
+
+
+def is_clash(error: SynclineError) -> bool:
+    """Whether a unique value is taken."""
+    return isinstance(error, StoreConstraint) and error.kind == "unique"
+
+
+def _with_followers(
+    failed: Mapping[Key, SynclineError], waits: Mapping[Key, set[Key]], rows: Rows
+) -> dict[Key, SynclineError]:
+    """Also those that want the value of one that stays, and so on."""
+    found = dict(failed)
+    wanted_by: dict[Key, list[Key]] = {}
+    for key in rows:
+        for owner in waits[key]:
+            wanted_by.setdefault(owner, []).append(key)
+    agenda = list(failed)
+    while agenda:
+        key = agenda.pop()
+        for other in wanted_by.get(key, ()):
+            if other not in found:
+                found[other] = found[key]
+                agenda.append(other)
+    return found
+
+
+def _texts(work: Work, t: Statements) -> dict[str, str]:
+    """The unique indexes that were made by CREATE INDEX, and its text."""
+    names = {unique.name for unique in work.uniques(t)}
+    rows = work.store.rows(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
+        " COLLATE NOCASE",
+        (t.table.name,),
+    )
+    return {name: sql for name, sql in rows if name in names}
+
+
+def _exchange(work: Work, t: Statements, rows: Rows, dropped: Mapping[str, str]) -> dict[Key, SynclineError]:
+    """Write all of them; or nothing, and say which cannot be written."""
+    keys = list(rows)
+    whole = [[*key, *row] for key, row in rows.items()]
+    failed: dict[Key, SynclineError] = {}
+    try:
+        with work.store.savepoint(), _without(work, dropped):
+            _give_up(work, t, keys)
+            refusals = attempt(work, t, list(t.values), whole)
+            if refusals:
+                failed = {keys[i]: error for i, error in refusals.items()}
+                raise _Failed
+    except _Failed:
+        return failed
+    except REFUSED as error:  # they cannot give up what they have, or do not agree in the end
+        return dict.fromkeys(keys, error.with_traceback(None))
+    return {}
+
+
+@contextmanager
+def _without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block these indexes are not there; afterwards they must hold again."""
+    for name in dropped:
+        work.store.execute(f"DROP INDEX {quote(name)}")
+    yield
+    for sql in dropped.values():
+        work.store.execute(sql)
+
+
+def _give_up(work: Work, t: Statements, keys: Sequence[Key]) -> None:
+    """Those of the rows that are there give up what is unique about them."""
+    found = (_yielding(work, t, unique) for unique in work.uniques(t))
+    columns = sorted({column for column in found if column is not None})
+    there = [keys[i] for i in work.overlay.present(t, keys)]
+    if not columns or not there:
+        return
+    values = [[*key, *(stand_in(work, t, key, column) for column in columns)] for key in there]
+    work.store.execute("PRAGMA ignore_check_constraints = ON")  # of a value that is gone before the end
+    try:
+        write_set(work, t, columns, values)
+    finally:
+        work.store.execute("PRAGMA ignore_check_constraints = OFF")
+
+
+def _yielding(work: Work, t: Statements, unique: Unique) -> int | None:
+    """The column of a unique index that gives up its value: rather one that may be NULL."""
+    names = {name for name, _ in unique.columns}
+    columns = [i for i, column in t.table.values.items() if column.name in names]
+    columns.sort(key=lambda i: work.columns(t)[t.table.values[i].name].notnull)
+    return columns[0] if columns else None
+
+
+def stand_in(work: Work, t: Statements, key: Key, column: int) -> Value:
+    """NULL, or where that is not allowed a value that no row has, of the column's declared type."""
+    here = work.columns(t)[t.table.values[column].name]
+    if not here.notnull:
+        return None
+    digest = hashlib.sha256(pack([t.n, column, *key])).hexdigest()
+    number = INTEGER_MIN + int(digest[:15], 16)
+    by_affinity: dict[str, Value] = {"INTEGER": number, "REAL": float(number), "NUMERIC": number}
+    if "BLOB" in here.declared.upper():
+        return bytes.fromhex(digest[:32])
+    return by_affinity.get(here.affinity, f"syncline:{digest[:32]}")
