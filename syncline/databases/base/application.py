@@ -1,8 +1,9 @@
 """Step 7, commit: the order in which staged rows are written where the database checks foreign keys itself.
 
     attempt    every stage in the order given, what must wait for later stages last, then all constraints
-    on failure undo, and ask the adapter what it was; unless that explains it, isolate the rows at fault by
-               halving, keeping what can be kept
+    on failure undo, and ask the adapter what it was; rows in each other's way hold third values meanwhile;
+               unless that explains it, isolate the rows at fault, in halves and row by row, keeping what can
+               be kept
     refused    undo everything and say which rows
 
 A foreign key to a row that a later stage inserts is set after it (law L9: cycles and self-references); one
@@ -18,9 +19,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Generic
 
-from syncline.databases.base.isolation import Attempt, Failures, L, Part, isolated, tried_again, without
+from syncline.databases.base.isolation import Attempt, Failures, L, Part, isolated, retried, without
 from syncline.databases.base.order import Order
 from syncline.hub.contract import Refusal
 from syncline.model.schema import TableSchema
@@ -40,6 +43,9 @@ class _DeferredTrouble(Exception):
 
 Work = Callable[[Sequence[Part[L]]], None]
 
+ROUNDS = 4
+"""So many kinds of third values are tried."""
+
 
 class BaseApplication(ABC, Generic[L]):
     """One call of `Rows.apply`."""
@@ -54,6 +60,8 @@ class BaseApplication(ABC, Generic[L]):
         self._refusals: tuple[type[Exception], ...] = (*self.errors, Unwritten)
         self._ahead: set[int] = set()
         """Updates whose log entries were written before everything else."""
+        self._parked: int | None = None
+        """The last round of third values that rows could hold."""
 
     def run(self) -> list[Refusal]:
         """Write all, or nothing and say which rows are to blame."""
@@ -61,13 +69,19 @@ class BaseApplication(ABC, Generic[L]):
             with self.savepoint():
                 self.defer()
                 self._let_go()
-                self._write(self.parts)
-                self._complete(self.parts)
-                self.check()
+                self._finish()
             return []
         except self._refusals as error:
             failure = self.of_rows(error)
-        return self.explained(failure) or self._isolated()
+        found = self.explained(failure)
+        if found or self._swapped(failure):
+            return found
+        return self._isolated()
+
+    def _finish(self) -> None:
+        self._write(self.parts)
+        self._complete(self.parts)
+        self.check()
 
     # What an adapter does
 
@@ -124,6 +138,24 @@ class BaseApplication(ABC, Generic[L]):
         """Rows that an error of all of them names, if any. Raises Conflict if others were in the way."""
 
     @abstractmethod
+    def is_in_the_way(self, failure: Exception) -> bool:
+        """Whether rows that trade values, which must differ, may be what failed."""
+
+    @abstractmethod
+    def park(self, part: Part[L], first: int, round_: int, prepare: Callable[[], None]) -> bool:
+        """Let updated rows hold third values, numbered from `first`, where they change what must differ.
+
+        Whether there is such a column; `prepare` is called before. `round_` says which kind of values."""
+
+    @abstractmethod
+    def singly(self, part: Part[L], rows: Sequence[int]) -> list[tuple[int, Exception]]:
+        """Write these rows of a part one by one, without log entries: those that are refused, and why."""
+
+    @abstractmethod
+    def depends_on_others(self, failure: Exception) -> bool:
+        """Whether a row may have failed because of other rows, rather than of its own values."""
+
+    @abstractmethod
     def refusal(self, part: Part[L], failure: Exception) -> Refusal:
         """Why the single row of a part is refused."""
 
@@ -135,9 +167,7 @@ class BaseApplication(ABC, Generic[L]):
         for part in self.parts:
             columns = moving.get(part.index, ())
             if columns:
-                if self.keeps_old(part):
-                    self.log(part)
-                    self._ahead.add(part.index)
+                self._log_ahead(part)
                 self.release(part, columns)
 
     def _write(self, parts: Sequence[Part[L]]) -> None:
@@ -179,6 +209,37 @@ class BaseApplication(ABC, Generic[L]):
 
     # When it fails
 
+    def _swapped(self, failure: Exception) -> bool:
+        """Whether everything can be written by way of third values, where rows are in each other's way."""
+        for round_ in range(ROUNDS if self.is_in_the_way(failure) else 0):
+            try:
+                with self.savepoint():
+                    self._ahead.clear()
+                    self.defer()
+                    self._let_go()
+                    if not self._park(round_):
+                        return False
+                    self._parked = round_
+                    self._finish()
+                return True
+            except self._refusals as error:
+                self.of_rows(error)
+        return False
+
+    def _park(self, round_: int) -> bool:
+        first, found = 1, False
+        for part in self.parts:
+            if part.form == "update":
+                found = self.park(part, first, round_, partial(self._log_ahead, part)) or found
+            first += len(part.loaded.stage.rows)
+        return found
+
+    def _log_ahead(self, part: Part[L]) -> None:
+        """Old values are kept before others are put in their place."""
+        if self.keeps_old(part) and part.index not in self._ahead:
+            self.log(part)
+            self._ahead.add(part.index)
+
     def _isolated(self) -> list[Refusal]:
         """Keep what can be kept, row by row where need be; undo it unless that was everything."""
         self.order = self.order.strict()
@@ -201,8 +262,11 @@ class BaseApplication(ABC, Generic[L]):
     def _kept(self) -> list[Refusal]:
         if self._attempt(lambda _: self._let_go())(self.parts) is not None:  # a check does not allow NULL
             self._ahead.clear()
-        attempt = self._attempt(self._write)
-        failures: Failures[L, Exception] = tried_again(isolated(self.parts, attempt), attempt)
+        if self._parked is not None:
+            self._park(self._parked)
+        found = isolated(self.parts, self._attempt(self._write), self._one_by_one)
+        failures = [one for one in found if not self.depends_on_others(one[1])]
+        failures += retried([one for one in found if self.depends_on_others(one[1])], self._once_more)
         out = {(part.index, part.rows[0]) for part, _ in failures}
         kept = [part for whole in self.parts if (part := without(whole, out)) is not None]
         waiting = [part for part in kept if part.index in self.order.postponed]
@@ -212,6 +276,44 @@ class BaseApplication(ABC, Generic[L]):
             raise _DeferredTrouble from trouble
         self._check_doubtful(failures)
         return [self.refusal(part, failure) for part, failure in failures]
+
+    def _one_by_one(self, parts: Sequence[Part[L]]) -> Failures[L, Exception]:
+        """Try every row of these, and log them all: if one stays refused, everything is undone."""
+        early = self.order.early_deletes([part.index for part in parts])
+        found: Failures[L, Exception] = []
+
+        def work(parts: Sequence[Part[L]]) -> None:
+            for part in parts:
+                before = part.index in early or self.keeps_old(part)
+                if before and part.index not in self._ahead:
+                    self.log(part)
+                if early.get(part.index):
+                    self.release(part, early[part.index])
+                found.extend(self._by_itself(part, part.rows))
+                if not before:
+                    self.log(part)
+
+        if self._attempt(work)(parts) is None:
+            return found
+        return isolated(parts, self._attempt(self._write))  # what is told by none but the row itself
+
+    def _once_more(self, parts: Sequence[Part[L]]) -> Failures[L, Exception]:
+        """Try single rows again, which are logged already."""
+        rows: dict[int, list[int]] = {}
+        for part in parts:
+            rows.setdefault(part.index, []).extend(part.rows)
+        found: Failures[L, Exception] = []
+
+        def work(parts: Sequence[Part[L]]) -> None:
+            for part in parts:
+                if part.index in rows:
+                    found.extend(self._by_itself(part, sorted(rows[part.index])))
+
+        failure = self._attempt(work)(self.parts)
+        return found if failure is None else [(part, failure) for part in parts]
+
+    def _by_itself(self, part: Part[L], rows: Sequence[int]) -> Failures[L, Exception]:
+        return [(replace(part, rows=(row,)), why) for row, why in self.singly(part, rows)]
 
     def _check_doubtful(self, failures: Failures[L, Exception]) -> None:
         """Raise what may not be a row's fault, unless other rows of its kind passed."""

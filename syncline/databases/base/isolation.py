@@ -54,23 +54,41 @@ Failures = list[tuple[Part[L], F]]
 """Parts of a single row, each with the reason."""
 
 
-def isolated(parts: Sequence[Part[L]], attempt: Attempt[L, F]) -> Failures[L, F]:
+Singly = Callable[[Sequence[Part[L]]], Failures[L, F]]
+"""Does it for every row that lets it be done, row by row; the others."""
+
+FEW = 250
+"""So many rows are tried one by one, if there is a quick way, rather than in halves."""
+
+MANY = 20
+"""Where one row in so many was refused, what follows is tried one by one as well."""
+
+
+def isolated(
+    parts: Sequence[Part[L]], attempt: Attempt[L, F], singly: Singly[L, F] | None = None
+) -> Failures[L, F]:
     """Do it for every row that lets it be done; the others, in order."""
     if not parts:
         return []
     failure = attempt(parts)
     if failure is None:
         return []
-    if sum(len(part.rows) for part in parts) == 1:
+    rows = sum(len(part.rows) for part in parts)
+    if rows == 1:
         return [(parts[0], failure)]
+    if singly is not None and rows <= FEW:
+        return singly(parts)
     first, second = _halves(parts)
-    return isolated(first, attempt) + isolated(second, attempt)
+    found = isolated(first, attempt, singly)
+    if singly is not None and len(found) * MANY > rows // 2:
+        return found + singly(second)
+    return found + isolated(second, attempt, singly)
 
 
-def tried_again(failures: Failures[L, F], attempt: Attempt[L, F]) -> Failures[L, F]:
+def retried(failures: Failures[L, F], singly: Singly[L, F]) -> Failures[L, F]:
     """Try the rows that failed again, as long as that helps any of them; those that still fail."""
     while failures:
-        again = isolated([part for part, _ in failures], attempt)
+        again = singly([part for part, _ in failures])
         if len(again) == len(failures):
             break
         failures = again

@@ -6,7 +6,7 @@ that point at one; anything else is isolated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 import psycopg
@@ -15,16 +15,24 @@ from syncline.databases.base import statements as common
 from syncline.databases.base.application import BaseApplication, Unwritten
 from syncline.databases.base.isolation import Part
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import Fault, fault_of, message_of, refusal_code
+from syncline.databases.postgresql.errors import TROUBLE, Fault, fault_of, message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parents import Parents
+from syncline.databases.postgresql.parking import Unique, parked, unique_columns
 from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.singly import Write, singly
+from syncline.databases.postgresql.singly import prepare as prepare_singly
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.stage import Loaded, place
+from syncline.databases.postgresql.stage import Loaded, place, settle_down
 from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, codes
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
+
+IN_THE_WAY = frozenset(["23505", "23P01"])
+"""A unique index, an exclusion constraint."""
+OF_VALUES = (codes.NOT_NULL, codes.CHECK, codes.INVALID)
+"""Why a row is refused whatever the others are."""
 
 
 class Application(BaseApplication[Loaded]):
@@ -41,6 +49,7 @@ class Application(BaseApplication[Loaded]):
         self._parents = Parents(session, layout, loaded)
         self._refused = [refusal for item in loaded for refusal in item.refused.values()]
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
+        self._uniques: dict[int, list[Unique]] = {}
         self._digits = ""
 
     def run(self) -> list[Refusal]:
@@ -71,9 +80,7 @@ class Application(BaseApplication[Loaded]):
             return
         shape, columns = part.loaded.shape, part.loaded.stage.columns
         self._applying(part, "i", columns)
-        name = ("insert", *columns, -1, *postponed)
-        template = shape.statement(name, lambda: common.insert(shape, columns, postponed))
-        self._expect(part, self._count(part, template))
+        self._expect(part, self._count(part, self._insertion(part, postponed)))
         if shape.facts.guarded and len(self._run(part, common.present(shape))) != len(part.rows):
             raise Unwritten
         self.log(part)
@@ -90,12 +97,19 @@ class Application(BaseApplication[Loaded]):
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
     def update(self, part: Part[Loaded], positions: Sequence[int]) -> None:
-        shape, columns = part.loaded.shape, part.loaded.stage.columns
         if positions:
-            self._applying(part, "u", columns)
-            name = ("update", *columns, -1, *positions)
-            template = shape.statement(name, lambda: common.update(shape, columns, positions))
-            self._expect(part, self._count(part, template))
+            self._applying(part, "u", part.loaded.stage.columns)
+            self._expect(part, self._count(part, self._alteration(part, positions)))
+
+    def _insertion(self, part: Part[Loaded], postponed: Sequence[int]) -> str:
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        name = ("insert", *columns, -1, *postponed)
+        return shape.statement(name, lambda: common.insert(shape, columns, postponed))
+
+    def _alteration(self, part: Part[Loaded], positions: Sequence[int]) -> str:
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        name = ("update", *columns, -1, *positions)
+        return shape.statement(name, lambda: common.update(shape, columns, positions))
 
     def point(self, part: Part[Loaded], positions: Sequence[int]) -> None:
         shape, columns = part.loaded.shape, part.loaded.stage.columns
@@ -167,7 +181,43 @@ class Application(BaseApplication[Loaded]):
         return error
 
     def is_doubtful(self, failure: Exception) -> bool:
-        return isinstance(failure, psycopg.Error) and fault_of(failure, self._attempts) is Fault.DOUBT
+        return isinstance(failure, TROUBLE) and fault_of(failure, self._attempts) is Fault.DOUBT
+
+    def is_in_the_way(self, failure: Exception) -> bool:
+        return isinstance(failure, TROUBLE) and failure.sqlstate in IN_THE_WAY
+
+    def depends_on_others(self, failure: Exception) -> bool:
+        return not isinstance(failure, TROUBLE) or refusal_code(failure) not in OF_VALUES
+
+    def park(self, part: Part[Loaded], first: int, round_: int, prepare: Callable[[], None]) -> bool:
+        shape, columns = part.loaded.shape, part.loaded.stage.columns
+        if shape.n not in self._uniques:
+            self._uniques[shape.n] = unique_columns(self._session, shape.name)
+        values = parked(part.loaded, self._uniques[shape.n], first, round_)
+        if values:
+            prepare()
+            self._applying(part, "u", columns)
+            self._count(part, sql.park(shape, columns, values))
+        return bool(values)
+
+    def singly(self, part: Part[Loaded], rows: Sequence[int]) -> list[tuple[int, Exception]]:
+        write = self._write_of(part)
+        if write is None:
+            return []
+        self._applying(part, part.form[0], () if part.form == "delete" else part.loaded.stage.columns)
+        found = singly(self._session, part.loaded, rows, write)
+        return [(row, said or Unwritten()) for row, said in sorted(found.items())]
+
+    def _write_of(self, part: Part[Loaded]) -> Write | None:
+        """What writes rows of this part; None if there is nothing to write."""
+        shape, postponed = part.loaded.shape, self.order.postponed.get(part.index, ())
+        there = common.present(shape)
+        if part.form == "insert":
+            return Write(self._insertion(part, postponed), there, stays=True)
+        if part.form == "delete":
+            return Write(sql.delete(shape), there, stays=False)
+        positions = [i for i in range(len(part.loaded.stage.columns)) if i not in postponed]
+        return Write(self._alteration(part, positions), there, stays=True) if positions else None
 
     def explained(self, failure: Exception) -> list[Refusal]:
         """Afterwards rows that `isolated` needs are at hand."""
@@ -176,12 +226,13 @@ class Application(BaseApplication[Loaded]):
         self._look_for_others(failure)
         found = self._parents.orphans(failure, self.parts)
         for part in self.parts if not found else ():
-            part.loaded.index(self._session)
+            settle_down(self._session, part.loaded)
+        prepare_singly(self._session)
         return found
 
     def _look_for_others(self, failure: Exception) -> None:
         """Raise Conflict if rows came or went between the lock and the write. Everything is undone."""
-        is_unique = not isinstance(failure, psycopg.Error) or refusal_code(failure) == codes.UNIQUE
+        is_unique = not isinstance(failure, TROUBLE) or refusal_code(failure) == codes.UNIQUE
         for part in self.parts:
             if part.form == "delete" or not (is_unique or part.loaded.unlooked):
                 continue
@@ -192,7 +243,7 @@ class Application(BaseApplication[Loaded]):
 
     def refusal(self, part: Part[Loaded], failure: Exception) -> Refusal:
         stage, row = part.loaded.stage, part.rows[0]
-        if not isinstance(failure, psycopg.Error):
+        if not isinstance(failure, TROUBLE):
             detail = "a trigger or rule of the table held the change back without an error"
             return Refusal(stage, row, codes.TRIGGER, detail)
         code = refusal_code(failure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 
 import psycopg
@@ -55,18 +56,48 @@ _RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])
 """The functions of PostgreSQL's procedural languages that raise what a function's author wrote."""
 
 
-def is_raised(error: psycopg.Error) -> bool:
+NOT_SINGLY = tuple(sorted([*_AGAIN, *_OF_THE_SERVER, "XX001", "XX002"]))
+"""States and classes of which it counts which function of PostgreSQL raised them: a row that is tried within
+the server does not tell."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Said(Exception):
+    """What the server said of a row that was tried within it: as much as counts, under the driver's names.
+
+    `context` is that of the statement alone."""
+
+    sqlstate: str
+    message_primary: str
+    message_detail: str | None
+    schema_name: str
+    table_name: str
+    constraint_name: str
+    context: str | None
+    source_function: str | None = None
+
+    @property
+    def diag(self) -> Said:
+        """It stands for its own diagnostics."""
+        return self
+
+
+Trouble = psycopg.Error | Said
+TROUBLE = (psycopg.Error, Said)
+
+
+def is_raised(error: Trouble) -> bool:
     """Whether code of the user's raised it on purpose, at whatever state."""
     return error.diag.source_function in _RAISING
 
 
-def _is_in_code(error: psycopg.Error) -> bool:
+def _is_in_code(error: Trouble) -> bool:
     """Whether it happened inside a function of the user's, not one of Syncline's."""
     context = error.diag.context
     return context is not None and "syncline." not in context
 
 
-def fault_of(error: psycopg.Error, attempt: int = 0) -> Fault:
+def fault_of(error: Trouble, attempt: int = 0) -> Fault:
     """Whose fault this error of a statement over rows is.
 
     `attempt`: how often the transaction was run before."""
@@ -86,7 +117,7 @@ def fault_of(error: psycopg.Error, attempt: int = 0) -> Fault:
     return Fault.ROW
 
 
-def refusal_code(error: psycopg.Error) -> str:
+def refusal_code(error: Trouble) -> str:
     """The code of the refusal of a row whose fault this is."""
     state = error.sqlstate or ""
     if state in _CODES:
@@ -98,19 +129,19 @@ def refusal_code(error: psycopg.Error) -> str:
     return codes.TRIGGER if is_raised(error) or error.diag.context else codes.CONSTRAINT
 
 
-def is_stale_plan(error: psycopg.Error) -> bool:
+def is_stale_plan(error: Trouble) -> bool:
     """Whether a statement that the driver had prepared no longer fits: a column has another type since.
     The end of the transaction makes the driver forget what it has prepared."""
     return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
 
 
-def message_of(error: psycopg.Error) -> str:
+def message_of(error: Trouble) -> str:
     """What the server said, in one line: message and detail, without the position in a statement."""
     said = [text for text in (error.diag.message_primary, error.diag.message_detail) if text]
     return ": ".join(said) or str(error).strip()
 
 
-def translated(error: psycopg.Error) -> SynclineError:
+def translated(error: Trouble) -> SynclineError:
     """The error of Syncline's tree for an error of the driver."""
     state = error.sqlstate
     if state is None:
@@ -141,5 +172,5 @@ def translating() -> Iterator[None]:
     """Turn errors of the driver into Syncline's."""
     try:
         yield
-    except psycopg.Error as error:
+    except TROUBLE as error:
         raise translated(error) from error

@@ -9,7 +9,7 @@ import psycopg
 from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint, coming, places_of
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import refusal_code
+from syncline.databases.postgresql.errors import Trouble, refusal_code
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
@@ -23,14 +23,14 @@ class Parents:
     def __init__(self, session: Session, layout: Layout, loaded: Sequence[Loaded]) -> None:
         self._session, self._tables, self._loaded = session, layout.schema.tables, loaded
 
-    def of_row(self, error: psycopg.Error, loaded: Loaded, row: int) -> tuple[int, Key] | None:
+    def of_row(self, error: Trouble, loaded: Loaded, row: int) -> tuple[int, Key] | None:
         """(table number, key) of the row that this one points at in vain, if it can be told."""
         constraint = self._constraint(error, loaded.shape)
         if constraint is None or loaded.stage.form == "delete":
             return None
         return constraint.target(self._tables, loaded.shape.table, loaded.stage, row)
 
-    def orphans(self, failure: BaseException, parts: Sequence[Part[Loaded]]) -> list[Refusal]:
+    def orphans(self, failure: object, parts: Sequence[Part[Loaded]]) -> list[Refusal]:
         """All rows whose parent neither exists nor is staged, if the failure is of that foreign key."""
         if not isinstance(failure, psycopg.Error) or refusal_code(failure) != codes.FOREIGN_KEY:
             return []
@@ -77,7 +77,7 @@ class Parents:
         ]
         return coming(parent, constraint.targets, inserts)
 
-    def _constraint(self, error: psycopg.Error, shape: Shape) -> Constraint | None:
+    def _constraint(self, error: Trouble, shape: Shape) -> Constraint | None:
         """The foreign key that the error names, if it is one of this table."""
         diag, table = error.diag, shape.table
         if (diag.schema_name, diag.table_name) != (table.central_schema, table.central_name):

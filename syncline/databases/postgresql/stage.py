@@ -142,6 +142,17 @@ def place(session: Session, loaded: Loaded) -> None:
     loaded.copied, loaded.straight = b"", None
 
 
+def settle_down(session: Session, loaded: Loaded) -> None:
+    """Bring the rows into a temporary table with an index on their numbers, however few they are."""
+    if loaded.texts is not None:
+        loaded.texts, loaded.whole, refused = None, None, loaded.refused
+        place(session, loaded)
+        loaded.refused = refused
+        _take_out(session, loaded, set(range(len(loaded.stage.rows))).difference(loaded.live))
+    place(session, loaded)
+    loaded.index(session)
+
+
 def load(session: Session, loaded: Loaded) -> None:
     """Load a stage that is ready. Its rows can be discarded with `discard`. Those that may go straight into
     their table wait for what comes: that, or `place`."""

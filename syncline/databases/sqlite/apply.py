@@ -2,8 +2,8 @@
 
     record    the log entries of a stage, in one statement
     write     the rows of a stage, in one statement; if that is refused, in halves, down to the bad rows
+    park      rows that trade unique values hold third ones meanwhile
     retry     refused rows once more after the others: a unique value may have become free meanwhile
-    swap      rows that trade unique values, by way of placeholders
     check     deferred foreign keys of the staged rows, by anti-joins
     clean     where capture had to stay on, remove what it logged of the staged rows themselves
 
@@ -13,12 +13,12 @@ All inside one savepoint, rolled back if a row was refused.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.databases.base import statements
 from syncline.databases.base.isolation import Failures, Part, isolated
-from syncline.databases.sqlite import foreign, stage
+from syncline.databases.sqlite import foreign, parking, stage
 from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.retention import newest
@@ -86,9 +86,8 @@ class Application:
             work.mark = newest(self._connection).seq
             if work.staged.live and work.statement is not None:
                 failures += isolated([Part(index, work.staged, work.staged.live)], self._attempt)
+        self._park(failures)
         failures = self._again(failures)
-        if self._swap(failures):
-            failures = self._again(failures)
         return [Refusal(part.loaded.stage, part.rows[0], *failure) for part, failure in failures]
 
     def clean(self) -> None:
@@ -155,36 +154,33 @@ class Application:
         over = part.loaded.over(statements.left(part.loaded.shape), part.rows)
         return bool(self._connection.execute(*over).fetchone()[0] == 0)
 
-    def _swap(self, failures: Failures[Staged, Failure]) -> bool:
-        """Put placeholders into the unique columns of updates that clash; whether there was anything to do.
+    def _park(self, failures: Failures[Staged, Failure]) -> None:
+        """Let updated rows that clash hold third values in their unique columns.
 
-        Updates that trade values are in each other's way in every order. If the true values do not fit
-        afterwards either, the rows are refused and the placeholders rolled back with everything else.
-        """
-        swapped = False
-        for index, work in enumerate(self._works):
-            rows = [p.rows[0] for p, (code, _) in failures if p.index == index and code == codes.UNIQUE]
-            columns = _unique_columns(work) if work.staged.stage.form == "update" and len(rows) > 1 else []
-            if columns:
-                self._suppress(work.staged.shape.n)
-                for row in rows:
-                    swapped = self._place(work, columns, row) or swapped
-                self._suppress(None)
-        return swapped
+        Rows that trade values are in each other's way in every order. They take their own when they are tried
+        again; if those do not fit then, they are refused and everything is undone."""
+        for part, (code, _) in failures:
+            work = self._works[part.index]
+            if code != codes.UNIQUE or part.form != "update":
+                continue
+            self._suppress(work.staged.shape.n)
+            for values in parking.third_values(work.staged):
+                if self._holds(part, work, values):
+                    break
+            self._suppress(None)
 
-    def _place(self, work: Work, columns: Sequence[str], row: int) -> bool:
-        """Put placeholders into a row, unless a rule of the table forbids them: it stays refused then."""
+    def _holds(self, part: Part[Staged], work: Work, values: Mapping[str, str]) -> bool:
+        """Whether a row could be given these values; it is as it was if a rule of the table forbids them."""
+        sets = commas(f"{quote(name)} = {value}" for name, value in values.items())
         shape = work.staged.shape
-        sets = [f"{quote(name)} = {_placeholder(work, name)}" for name in columns]
-        self._connection.execute("SAVEPOINT _sync_swap")
+        template = (
+            f"UPDATE OR ABORT {shape.name} AS t SET {sets} FROM {statements.SOURCE} WHERE {shape.matches()}"
+        )
         try:
-            self._connection.execute(*work.staged.over(statements.assign(shape, sets), [row]))
-            return True
+            self._connection.execute(*part.loaded.over(template, part.rows))
         except sqlite3.IntegrityError:
-            self._connection.execute("ROLLBACK TO _sync_swap")
             return False
-        finally:
-            self._connection.execute("RELEASE _sync_swap")
+        return True
 
 
 def _statement(staged: Staged) -> str | None:
@@ -196,21 +192,6 @@ def _statement(staged: Staged) -> str | None:
         return statements.update(shape, columns, range(len(columns))) if columns else None
     keys = f"SELECT {commas(shape.key_of('t'))} FROM {statements.joined(shape)}"
     return f"DELETE FROM {shape.name} WHERE ({commas(shape.key_names)}) IN ({keys})"
-
-
-def _unique_columns(work: Work) -> list[str]:
-    """The columns this stage writes that are part of a unique index."""
-    shape = work.staged.shape
-    indexed = {name for unique in shape.facts.uniques for name, _ in unique.columns}
-    written = [shape.table.values[index].name for index in work.staged.stage.columns]
-    return [name for name in written if name in indexed]
-
-
-def _placeholder(work: Work, name: str) -> str:
-    column = work.staged.shape.facts.column(name)
-    if not column.notnull:
-        return "NULL"
-    return "hex(randomblob(16))" if column.affinity in ("TEXT", "") else "random()"
 
 
 def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
