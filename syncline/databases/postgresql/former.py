@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import psycopg
-
 from syncline.databases.base.codec import mend_floats
-from syncline.databases.postgresql.given import arrays, given
+from syncline.databases.postgresql.given import arrays, given, run_guarded
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.position import Snapshot
 from syncline.databases.postgresql.session import Rows, Session
@@ -35,11 +33,8 @@ def read_former(session: Session, shape: Shape, seen: Snapshot, keys: Sequence[K
 def _entries(session: Session, shape: Shape, seen: Snapshot, keys: Sequence[Key]) -> Rows:
     """The number of the key, operation, whether all old values are there, the mask's words, the values."""
     bound = [*arrays(shape, keys), array_of(sorted(seen.running)), str(seen.xmax)]
-    try:
-        with session.savepoint():
-            rows = session.run(_statement(shape, guarded=False), *bound)
-    except psycopg.DataError:
-        rows = session.run(_statement(shape, guarded=True), *bound)
+    plain, guarded = _statement(shape, guarded=False), _statement(shape, guarded=True)
+    rows = run_guarded(session, plain, guarded, *bound)
     first = 3 + len(shape.words)
     mend_floats(rows, [first + i for i, n in enumerate(shape.before) if shape.values[n].is_float])
     return rows

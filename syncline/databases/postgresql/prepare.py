@@ -6,11 +6,10 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple
 
 from syncline.databases.base import LAYOUT, Ledger, other_layout, present
-from syncline.databases.base.planning import BasePlanner, Capture, Former, Ground, Line, Plan
+from syncline.databases.base.planning import BasePlanner, Former, Ground, Line, Plan
 from syncline.databases.postgresql import grants, strays
 from syncline.databases.postgresql.capture import capture_of
 from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
@@ -24,7 +23,7 @@ from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
-from syncline.model.schema import ColumnSchema, Schema, TableSchema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import EVERYTHING
 
 
@@ -114,20 +113,16 @@ class Planner(BasePlanner[Shape]):
         super().__init__(former, plan, [(relid, qualified(*place), name) for relid, *place, name in found])
         self._session = session
 
-    def shape(self, table: TableSchema, before: tuple[int, ...]) -> Shape:
-        return Shape(table, before)
-
-    def place(self, schema: str, name: str) -> str:
-        return qualified(schema, name)
+    shape = Shape
+    place = staticmethod(qualified)
+    capture = staticmethod(capture_of)
+    is_wider = staticmethod(is_wider)
+    settle = staticmethod(strays.move)
+    touch = staticmethod(strays.touch)
+    touch_since = staticmethod(strays.touch_since)
 
     def ground(self, table: TableSchema) -> Ground | None:
         return ground_of(self._session, table)
-
-    def capture(self, shape: Shape, ground: Ground) -> Capture:
-        return capture_of(shape, ground)
-
-    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
-        return is_wider(before, after)
 
     def drop_trigger(self, trigger: str, table: str) -> str:
         return f"DROP TRIGGER {quote(trigger)} ON {table}"
@@ -153,17 +148,8 @@ class Planner(BasePlanner[Shape]):
     def widen_key(self, shape: Shape, position: int, central: str) -> str:
         return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}"
 
-    def settle(self, shape: Shape) -> list[str]:
-        return strays.move(shape)
-
-    def touch(self, shape: Shape, source: str) -> str:
-        return strays.touch(shape, source)
-
     def part(self, table: str) -> str:
         return f"ONLY {table}"
-
-    def touch_since(self, shape: Shape, relid: int, columns: Sequence[int]) -> str:
-        return strays.touch_since(shape, relid, columns)
 
 
 def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import psycopg
-
 from syncline.databases.base.codec import mend_floats
-from syncline.databases.postgresql.given import arrays, given
+from syncline.databases.base.statements import over
+from syncline.databases.postgresql.given import arrays, given, misspelled
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.sameness import as_they_are
 from syncline.databases.postgresql.scan import scan_statement
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import array, literal, queries
+from syncline.databases.postgresql.sql import array, queries
 from syncline.hub.contract import Key, Outdated, Take
 from syncline.model.values import Value
 
@@ -98,14 +97,11 @@ class RowReader:
                 for key in keys
                 if not any(codec.fault(v, key=True) for codec, v in zip(shape.keys, key, strict=True))
             ]
-        if not keys or not any(codec.asks_server for codec in shape.keys):
+        if not keys or not shape.asked_keys:
             return keys
-        try:
-            with self._session.savepoint():
-                found = self._session.run(_spelled(shape, "true"), *arrays(shape, keys))
-        except psycopg.DataError:
-            found = self._session.run(_spelled(shape, _castable(shape)), *arrays(shape, keys))
-        return [keys[number - 1] for (number,) in found]
+        bound = arrays(shape, keys)
+        wrong = misspelled(self._session, shape, lambda template: (over(template, given(shape)), bound))
+        return [key for number, key in enumerate(keys, 1) if number not in wrong]
 
 
 def _rows(shape: Shape, columns: Sequence[int]) -> str:
@@ -120,21 +116,3 @@ def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
     condition = "" if first else f" WHERE ({keys}) > ({bounds})"
     limit = 1 if first else shape.arity + 1
     return f"SELECT {chosen} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
-
-
-def _spelled(shape: Shape, guard: str) -> str:
-    """The numbers of the keys that are spelled as this database spells them."""
-    same = " AND ".join(
-        f'({codec.read(codec.write(f"s.k{i}"))}) = s.k{i} COLLATE "C"'
-        for i, codec in enumerate(shape.keys)
-        if codec.asks_server
-    )
-    return f"SELECT n FROM {given(shape)} WHERE CASE WHEN {guard} THEN {same} ELSE false END ORDER BY n"
-
-
-def _castable(shape: Shape) -> str:
-    return " AND ".join(
-        f"syncline.castable(s.k{i}, {literal(codec.write('$1::text'))})"
-        for i, codec in enumerate(shape.keys)
-        if codec.asks_server
-    )

@@ -20,6 +20,7 @@ import psycopg
 from syncline.databases.base.screen import Screen
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
+from syncline.databases.postgresql.given import misspelled
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.spelling import SPELLED
@@ -221,16 +222,16 @@ def _screen(loaded: Loaded) -> Screen:
 
 def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     """Refuse keys that PostgreSQL would not write, or would write in another spelling."""
-    shape = loaded.shape
-    try:
-        with session.savepoint():
-            found = session.run(*loaded.over(sql.misspelled(shape, guarded=False)))
-    except psycopg.DataError:
-        found = session.run(*loaded.over(sql.misspelled(shape, guarded=True)))
-    for (number,) in found:
-        detail = f"the key {loaded.stage.rows[number][: shape.arity]!r} is not as PostgreSQL writes its types"
+    arity = loaded.shape.arity
+    wrong = misspelled(session, loaded.shape, lambda template: _bound(*loaded.over(template)))
+    for number in sorted(wrong):
+        detail = f"the key {loaded.stage.rows[number][:arity]!r} is not as PostgreSQL writes its types"
         loaded.refused[number] = Refusal(loaded.stage, number, codes.INVALID, detail)
-    _take_out(session, loaded, {number for (number,) in found})
+    _take_out(session, loaded, wrong)
+
+
+def _bound(statement: str, parameter: str) -> tuple[str, list[str]]:
+    return statement, [parameter]
 
 
 def _rows_of_text(stage: Stage, columns: Sequence[Sequence[Value]]) -> list[list[str | None]]:

@@ -47,11 +47,11 @@ def touch(shape: Shape, source: str) -> str:
     return f"{into} SELECT 'U', {masks}, (SELECT syncline.direct_hlc()), 'hub', {keys} FROM {source} AS t"
 
 
-def touch_since(shape: Shape, relid: int, attnums: Iterable[int]) -> str:
+def touch_since(shape: Shape, relid: int, columns: Iterable[int]) -> str:
     """A statement: `touch` for rows that were written since one of these columns was made or renamed. That
     was done under a lock which nobody else could write beside; whoever had begun before and has written
     to this table only after it is missed."""
-    columns = ",".join(map(str, attnums))
+    columns = ",".join(map(str, columns))
     since = (
         "SELECT max(age(a.xmin)) FROM pg_attribute a"
         f" WHERE a.attrelid = {relid} AND a.attnum = ANY ('{{{columns}}}')"
