@@ -18,8 +18,8 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
-    " prepare reflect reflection remove sameness shape signature strays wider",
-    "log": "former log position prune retention",
+    " prepare reflect reflection removal remove sameness shape signature strays wider",
+    "log": "former log page position prune retention unseen",
     "rows": "application apply bounds codec copying given isolation order parents read rows scan screen"
     " spelling stage statements types write",
     "ledger": "dialect ledger tables",

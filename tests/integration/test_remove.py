@@ -152,7 +152,7 @@ def test_sqlite_is_what_it_was(tmp_path: Path, counted: bool) -> None:
         assert hub.schema
         removed = hub.remove()
         assert removed == planned
-        assert "Removed capture from animal." in removed.notes
+        assert "stopped tracking animal" in removed.notes
         assert hub.remove().statements == []
     assert everything(file) == before
     with closing(sqlite3.connect(file)) as connection:

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
-from syncline.model.masks import mask_columns, words_for
+from syncline.hub.contract import Stage
+from syncline.model.masks import WORD_BITS, mask_columns, words_for
 from syncline.model.schema import TableSchema
-from syncline.model.values import mask_of
+from syncline.model.values import EVERYTHING, mask_of
+
+
+def built(kept: dict[tuple[object, ...], str], name: tuple[object, ...], build: Callable[[], str]) -> str:
+    """The statement that is kept under a name; built, and kept, the first time."""
+    text = kept.get(name)
+    if text is None:
+        text = kept[name] = build()
+    return text
 
 
 @dataclass(eq=False, repr=False)
@@ -55,10 +64,7 @@ class BaseShape(ABC):
 
     def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
         """The statement called `name`, built the first time."""
-        text = self.statements.get(name)
-        if text is None:
-            text = self.statements[name] = build()
-        return text
+        return built(self.statements, name, build)
 
     @property
     def n(self) -> int:
@@ -101,3 +107,20 @@ class BaseShape(ABC):
     def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
         """Value columns (all, or those of these numbers), qualified."""
         return [f"{alias}.{self.value_names[n]}" for n in (self.table.values if columns is None else columns)]
+
+    def covers(self, stage: Stage) -> int:
+        """The mask of the columns that the log entries of a stage name, unless its rows say otherwise."""
+        whole = stage.form != "update" or stage.op == "R"
+        return EVERYTHING if whole else mask_of(stage.columns) | self.computed_mask
+
+    def keeps_old(self, stage: Stage) -> bool:
+        """Whether the log entries of a stage keep old values of its rows."""
+        return stage.form != "insert" and bool(self.covers(stage) & self.before_mask)
+
+    def mask_words(self, tests: Mapping[int, str], term: Callable[[str, int], str]) -> list[str]:
+        """Expressions of a mask's words, of tests by the columns' numbers; `term` gives the bit of a test."""
+        words = []
+        for first in range(0, len(self.words) * WORD_BITS, WORD_BITS):
+            bits = [term(test, n - first) for n, test in tests.items() if first <= n < first + WORD_BITS]
+            words.append(" | ".join(bits) or "0")
+        return words

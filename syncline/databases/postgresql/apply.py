@@ -128,24 +128,18 @@ class Application(BaseApplication[Loaded]):
             raise Unwritten
 
     def keeps_old(self, part: Part[Loaded]) -> bool:
-        stage, shape = part.loaded.stage, part.loaded.shape
-        if stage.form == "update" and stage.op != "R":
-            return bool((mask_of(stage.columns) | shape.computed_mask) & shape.before_mask)
-        return stage.form != "insert" and bool(shape.before)
+        return part.loaded.shape.keeps_old(part.loaded.stage)
 
     def log(self, part: Part[Loaded]) -> None:
         stage, shape = part.loaded.stage, part.loaded.shape
         old, listed, words = self.keeps_old(part), stage.entries is not None, len(shape.words)
         template = shape.statement(("log", old, listed), lambda: sql.log(shape, old=old, listed=listed))
-        computed = shape.computed_mask
         if stage.entries is None:
-            whole = stage.form != "update" or stage.op == "R"
-            mask = EVERYTHING if whole else mask_of(stage.columns) | computed
-            self._count(part, template, stage.op, self._origin, *split_mask(mask, words))
+            self._count(part, template, stage.op, self._origin, *split_mask(shape.covers(stage), words))
             return
         rows = set(part.rows)
         entries = [entry for entry in stage.entries if entry[0] in rows]
-        masks = [split_mask(mask | computed, words) for _, mask, _ in entries]
+        masks = [split_mask(mask | shape.computed_mask, words) for _, mask, _ in entries]
         columns = [[mask[word] for mask in masks] for word in range(words)]
         numbers, stamps = [entry[0] for entry in entries], [entry[2] for entry in entries]
         self._count(part, template, stage.op, self._origin, numbers, *columns, stamps)

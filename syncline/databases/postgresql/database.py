@@ -28,7 +28,8 @@ from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
-from syncline.databases.postgresql.remove import removal, remove
+from syncline.databases.postgresql.remove import planned as planned_removal
+from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.watch import PostgresWatch
@@ -130,7 +131,7 @@ class PostgresCatalogue:
         if not dry_run:
             return self._giving_way(remove)
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            return removal(session)
+            return planned_removal(session)
 
     def _giving_way(self, work: Callable[[Session], Prepared]) -> Prepared:
         """DDL in one transaction, which never makes others wait for long: a lock that is not free within

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from syncline.databases.base.screen import StagedColumn
-from syncline.databases.base.shape import BaseShape
+from syncline.databases.base.shape import BaseShape, built
 from syncline.databases.postgresql.spelling import test_of
 from syncline.databases.postgresql.sql import qualified
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of
@@ -138,3 +138,7 @@ class Layout:
         self.triggered = any(shape.facts.triggered for shape in self.by_number)
         """Whether a write to one table may change rows of another."""
         self.statements: dict[tuple[object, ...], str] = {}
+
+    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
+        """A statement over all tables, built the first time."""
+        return built(self.statements, name, build)

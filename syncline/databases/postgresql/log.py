@@ -8,14 +8,14 @@ visible; while a pull takes several pages, entries newer than its target are lef
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
 from syncline.databases.base.log import BaseLog
+from syncline.databases.base.page import Page, Place
 from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.position import Place, Snapshot, SnapshotPosition
+from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, prune
 from syncline.databases.postgresql.retention import (
     Instant,
@@ -27,8 +27,7 @@ from syncline.databases.postgresql.retention import (
 )
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of
-from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing, present_columns
-from syncline.model.masks import join_mask
+from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing
 
 START: Place = (0, 0, 0)
 
@@ -90,7 +89,7 @@ def read_log(
     """
     target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
     places = _tables_with_news(session, layout, after, target)
-    page = _Page(layout, limit)
+    page = Page(layout.shapes, limit)
     for shape in layout.by_number:
         if shape.n not in places:
             continue
@@ -111,9 +110,7 @@ def _tables_with_news(
     """The numbers of the tables whose log may hold something new, in one statement."""
     if after.seen == target or not layout.shapes:
         return set()
-    statement = layout.statements.get(("news",))
-    if statement is None:
-        statement = layout.statements[("news",)] = " UNION ALL ".join(map(_news, layout.by_number))
+    statement = layout.statement(("news",), lambda: " UNION ALL ".join(map(_news, layout.by_number)))
     rows = session.run(statement, str(after.seen.xmax), _running(after.seen))
     return {n for (n,) in rows if n >= after.last[0]}
 
@@ -143,66 +140,30 @@ def _entries(
     """Up to `limit` + 1 new entries: xid, seq, hlc, the mask's words, the key."""
     start = after.last[1:] if after.target is not None and after.last[0] == shape.n else (0, 0)
     late = max(start, (after.seen.xmax, 0))
-    return session.run(
-        _statement(shape), _running(after.seen), str(start[0]), start[1], str(late[0]), late[1],
+    statement = shape.statement(("entries",), lambda: _statement(shape))
+    entries = session.run(
+        statement, _running(after.seen), str(start[0]), start[1], str(late[0]), late[1],
         target.text, without, limit + 1,
     )  # fmt: skip
+    first = 3 + len(shape.words)
+    mend_floats(entries, [first + i for i, codec in enumerate(shape.keys) if codec.is_float])
+    return entries
 
 
 def _statement(shape: Shape) -> str:
     """Two ranges of one index, each already in order, merged. The later one has a single lower bound: with
     two, the scan may start at the wrong one."""
-    statement = shape.statements.get(("entries",))
-    if statement is None:
-        raw = ", ".join(["xid", "seq", "hlc", *shape.words, *shape.log_keys])
-        given = ", ".join(["l.xid::text::int8", "l.seq", "l.hlc", *(f"l.{word}" for word in shape.words)])
-        keys = ", ".join(shape.read_keys("l"))
-        condition = (
-            "AND pg_visible_in_snapshot(xid, $6::pg_snapshot) AND origin <> $7"
-            " ORDER BY xid, seq LIMIT $8::bigint"
-        )
-        running = "xid = ANY ($1::xid8[]) AND (xid, seq) > ($2::xid8, $3::bigint)"
-        since = "(xid, seq) > ($4::xid8, $5::bigint)"
-        statement = shape.statements[("entries",)] = (
-            f"SELECT {given}, {keys} FROM ("
-            f"(SELECT {raw} FROM {shape.log} WHERE {running} {condition})"
-            f" UNION ALL (SELECT {raw} FROM {shape.log} WHERE {since} {condition})"
-            ") AS l ORDER BY l.xid, l.seq LIMIT $8::bigint"
-        )
-    return statement
-
-
-class _Page:
-    """Collects entries until the page is full."""
-
-    def __init__(self, layout: Layout, limit: int) -> None:
-        self._layout = layout
-        self.room = max(1, limit)
-        self.hlc = 0
-        self.last: Place | None = None
-        self._masks: dict[int, dict[Key, int]] = {}
-
-    def add(self, shape: Shape, entries: Rows) -> bool:
-        """Take as many entries as there is room for; whether all found room."""
-        taken = entries[: self.room]
-        if taken:
-            self._coalesce(shape, taken)
-            self.last = (shape.n, taken[-1][0], taken[-1][1])
-            self.room -= len(taken)
-        return len(taken) == len(entries)
-
-    def _coalesce(self, shape: Shape, entries: list[list[Any]]) -> None:
-        words, start = len(shape.words), 3 + len(shape.words)
-        mend_floats(entries, [start + i for i, codec in enumerate(shape.keys) if codec.is_float])
-        masks = self._masks.setdefault(shape.n, {})
-        self.hlc = max(self.hlc, max(entry[2] for entry in entries))
-        for entry in entries:
-            key = tuple(entry[start:])
-            mask = entry[3] if words == 1 else join_mask(entry[3:start])
-            masks[key] = masks.get(key, 0) | mask
-
-    def touched(self) -> dict[int, list[tuple[Key, int]]]:
-        return {
-            number: present_columns(masks, self._layout.shapes[number].table)
-            for number, masks in self._masks.items()
-        }
+    raw = ", ".join(["xid", "seq", "hlc", *shape.words, *shape.log_keys])
+    given = ", ".join(["l.xid::text::int8", "l.seq", "l.hlc", *(f"l.{word}" for word in shape.words)])
+    keys = ", ".join(shape.read_keys("l"))
+    condition = (
+        "AND pg_visible_in_snapshot(xid, $6::pg_snapshot) AND origin <> $7 ORDER BY xid, seq LIMIT $8::bigint"
+    )
+    running = "xid = ANY ($1::xid8[]) AND (xid, seq) > ($2::xid8, $3::bigint)"
+    since = "(xid, seq) > ($4::xid8, $5::bigint)"
+    return (
+        f"SELECT {given}, {keys} FROM ("
+        f"(SELECT {raw} FROM {shape.log} WHERE {running} {condition})"
+        f" UNION ALL (SELECT {raw} FROM {shape.log} WHERE {since} {condition})"
+        ") AS l ORDER BY l.xid, l.seq LIMIT $8::bigint"
+    )

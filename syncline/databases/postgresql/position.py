@@ -13,8 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-Place = tuple[int, int, int]
-"""(table number, xid, seq) of a log entry."""
+from syncline.databases.base.page import Place
 
 _SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?")
 _MARK = re.compile(r"[0-9]{1,19}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from syncline.databases.base import LAYOUT, Ledger
+from syncline.databases.base.removal import removal
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries
-from syncline.errors import DatabaseError
 from syncline.hub.contract import Prepared
 
 DROP = "DROP SCHEMA syncline CASCADE"
@@ -15,35 +15,18 @@ DROP = "DROP SCHEMA syncline CASCADE"
 
 def remove(session: Session) -> Prepared:
     """Do it. Does nothing where there is nothing of Syncline's."""
-    removed = removal(session)
+    removed = planned(session)
     for statement in removed.statements:
         session.script(statement)
     return removed
 
 
-def removal(session: Session) -> Prepared:
+def planned(session: Session) -> Prepared:
     """What `remove` would do."""
-    if not session.value(queries("prepare.sql")["prepared"]):
+    sql, prepared = queries("remove.sql"), queries("prepare.sql")
+    if not session.value(prepared["prepared"]):
         return Prepared()
-    _refuse_dependents(session)
-    removed = Prepared([DROP])
-    if _is_of_this_layout(session):
-        removed.notes += Ledger(PostgresLedgerSession(session)).losses()
-    for schema, name in session.run(queries("remove.sql")["tables"]):
-        removed.notes.append(f"stopped tracking {qualified(schema, name)}")
-    return removed
-
-
-def _is_of_this_layout(session: Session) -> bool:
-    sql = queries("prepare.sql")
-    return bool(session.value(sql["versioned"])) and session.run(sql["state"])[0][0] == LAYOUT
-
-
-def _refuse_dependents(session: Session) -> None:
-    found = session.run(queries("remove.sql")["dependents"])
-    if found:
-        raise DatabaseError(
-            f"the schema syncline is used by: {', '.join(name for (name,) in found)}",
-            code="depended_on",
-            remedy="Drop these first, then remove again; nothing was changed.",
-        )
+    is_ours = bool(session.value(prepared["versioned"])) and session.run(prepared["state"])[0][0] == LAYOUT
+    dependents = [name for (name,) in session.run(sql["dependents"])]
+    tables = [qualified(*place) for place in session.run(sql["tables"])]
+    return removal([DROP], dependents, Ledger(PostgresLedgerSession(session)) if is_ours else None, tables)

@@ -51,10 +51,10 @@ def touch_since(shape: Shape, relid: int, columns: Iterable[int]) -> str:
     """A statement: `touch` for rows that were written since one of these columns was made or renamed. That
     was done under a lock which nobody else could write beside; whoever had begun before and has written
     to this table only after it is missed."""
-    columns = ",".join(map(str, columns))
+    numbers = ",".join(map(str, columns))
     since = (
         "SELECT max(age(a.xmin)) FROM pg_attribute a"
-        f" WHERE a.attrelid = {relid} AND a.attnum = ANY ('{{{columns}}}')"
+        f" WHERE a.attrelid = {relid} AND a.attnum = ANY ('{{{numbers}}}')"
     )
     return f"{touch(shape, shape.name)} WHERE age(t.xmin) <= ({since})"
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.sql import WALL
-from syncline.model.masks import WORD_BITS, split_mask
+from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 from syncline.sqlitekit.indexes import Term, moved, same, shifted, taken
 from syncline.sqlitekit.sql import chained, commas, literal, quote
@@ -120,11 +120,7 @@ def _update(shape: Shape) -> str:
         number: shape.differs(column.name, f"OLD.{quote(column.name)}", f"NEW.{quote(column.name)}")
         for number, column in shape.table.values.items()
     }
-    masks = []
-    for word in range(len(shape.words)):
-        first = word * WORD_BITS
-        bits = {n - first: test for n, test in tests.items() if first <= n < first + WORD_BITS}
-        masks.append(" | ".join(f"(({test}) << {bit})" for bit, test in bits.items()) or "0")
+    masks = shape.mask_words(tests, lambda test, bit: f"(({test}) << {bit})")
     any_value = chained("OR", list(tests.values()))
     changed = f"({any_value}) AND NOT {_key_differs(shape)} AND {_has_key(shape, 'NEW')}"
     concerned = chained("OR", [tests[number] for number in shape.before])

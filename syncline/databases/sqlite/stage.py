@@ -16,7 +16,7 @@ from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import ValueRefused
 from syncline.hub.contract import Stage
 from syncline.model.masks import mask_columns, split_mask
-from syncline.model.values import EVERYTHING, Row, mask_of
+from syncline.model.values import Row
 from syncline.sqlitekit.sql import commas, numbered
 
 
@@ -37,11 +37,6 @@ class Staged:
             return over(template, f"{self.table} AS s"), ()
         some = f"(SELECT * FROM {self.table} WHERE n BETWEEN ?1 AND ?2) AS s"
         return over(template, some), (rows[0], rows[-1])
-
-    @property
-    def whole(self) -> bool:
-        """Whether the log entries of this stage cover every column."""
-        return self.stage.form != "update" or self.stage.op == "R"
 
 
 def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
@@ -105,7 +100,7 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     shape, stage = staged.shape, staged.stage
     into = commas(["tbl", "op", "origin", "hlc", *shape.words, *shape.log_keys, "old", "nonce"])
     source, old, order = f"{staged.table} AS s", "NULL", "s.n"
-    if _keeps_old(staged):
+    if shape.keeps_old(stage):
         old = f"CASE WHEN {shape.key_of('t')[0]} IS NOT NULL THEN {shape.old_values('t')} END"
         source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
     if staged.entries is not None:
@@ -113,18 +108,10 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
         chosen, order = ["e.hlc", *(f"e.{mask}" for mask in shape.words)], "e.rowid"
         where = "s.n = e.n"
     else:
-        mask = EVERYTHING if staged.whole else mask_of(stage.columns)
-        chosen, where = ["s.hlc", *map(str, split_mask(mask, len(shape.words)))], "1"
+        chosen, where = ["s.hlc", *map(str, split_mask(shape.covers(stage), len(shape.words)))], "1"
     connection.execute(
         f"INSERT INTO _sync_hub_log ({into})"
         f" SELECT {shape.n}, ?, ?, {commas([*chosen, *shape.staged_keys()])}, {old}, {NONCE}"
         f" FROM {source} WHERE {where} ORDER BY {order}",
         (stage.op, origin),
     )
-
-
-def _keeps_old(staged: Staged) -> bool:
-    """Whether the log entries of this stage keep old values of its rows."""
-    stage, before = staged.stage, staged.shape.before
-    changed = before if staged.whole else set(before).intersection(stage.columns)
-    return stage.form != "insert" and bool(changed)
