@@ -46,9 +46,12 @@ class BaseLog(ABC, Generic[P, N]):
         """The place where the log begins."""
 
     @abstractmethod
-    def cut(self, held: Sequence[P], kept: int, forced: int | None, limit: int) -> Removed:
-        """One step of pruning: what is below the place `kept` is old enough to go once everybody has seen it,
-        what is below `forced` goes whoever needs it."""
+    def seen_below(self, position: P) -> int:
+        """The place below which a position has seen everything."""
+
+    @abstractmethod
+    def cut(self, target: int, limit: int) -> Removed:
+        """One step of pruning: what is below the place `target` goes."""
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """New log entries since `after`."""
@@ -68,9 +71,11 @@ class BaseLog(ABC, Generic[P, N]):
 
     def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
         """One step of pruning."""
-        places = [self.own(position) for position in held]
-        kept, forced = self._older_than(keep), None if longest is None else self._older_than(longest)
-        return self.cut(places, kept, forced, limit)
+        kept = self._older_than(keep)
+        target = min([kept, *(self.seen_below(self.own(position)) for position in held)])
+        if longest is not None:
+            target = max(target, min(kept, self._older_than(longest)))
+        return self.cut(target, limit)
 
     def _older_than(self, seconds: float) -> int:
         """The place up to which everything is certainly so old; 0 if nothing is known to be."""

@@ -71,8 +71,11 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
     def begin(self) -> int:
         return floor_and_compacted(self._session)[0]
 
-    def cut(self, held: Sequence[SnapshotPosition], kept: int, forced: int | None, limit: int) -> Removed:
-        return prune(self._session, self._layout, held, kept, forced, limit)
+    def seen_below(self, position: SnapshotPosition) -> int:
+        return position.seen.first_unseen
+
+    def cut(self, target: int, limit: int) -> Removed:
+        return prune(self._session, self._layout, target, limit)
 
     def compact(self, limit: int) -> Removed:
         return compact(self._session, self._layout, self.now().seen.xmax - 1, limit)

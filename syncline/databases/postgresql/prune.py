@@ -9,10 +9,9 @@ transaction as a whole, and what is left of it below the floor goes with the nex
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.position import SnapshotPosition, same_place
+from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
@@ -27,20 +26,9 @@ Place = tuple[int, int]
 """A transaction's number, and a `seq` in it."""
 
 
-def prune(
-    session: Session,
-    layout: Layout,
-    held: Sequence[SnapshotPosition],
-    kept: int,
-    forced: int | None,
-    limit: int,
-) -> Removed:
-    """See the contract. Transactions below `kept` ended long enough ago to go once everybody has seen them,
-    those below `forced` go whoever needs them."""
+def prune(session: Session, layout: Layout, target: int, limit: int) -> Removed:
+    """See the contract. Transactions below `target` may go."""
     session.value(queries("retention.sql")["lock"])
-    target = min([kept, *(position.seen.first_unseen for position in held)])
-    if forced is not None:
-        target = max(target, min(kept, forced))
     gone = _delete_below(session, layout, floor_and_compacted(session)[0], limit)
     if gone < limit:
         upto = _raise_floor(session, layout, target, limit - gone)

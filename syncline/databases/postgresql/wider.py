@@ -1,13 +1,13 @@
 """Whether every value of a former type of a column is one of its present type, stored alike on a device.
 
-Types and modifiers are as `reflect` gives them: domains are resolved, the elements of arrays are part of the
-type's name.
+Domains are resolved, the elements of arrays are part of the type's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from syncline.databases.base import wider
 from syncline.databases.postgresql.types import HEADER, scale_of
 from syncline.model.schema import ColumnSchema
 
@@ -29,21 +29,8 @@ _TIMES = frozenset(
 
 
 def is_wider(before: ColumnSchema, after: ColumnSchema) -> bool:
-    """See the contract. Columns are compared by type, declared type and modifier alone."""
-    if before.type != after.type or _affinity(before.declared) != _affinity(after.declared):
-        return False
-    if before.central != after.central and after.central not in _WIDER.get(before.central, ()):
-        return False
-    if before.modifier == after.modifier or after.modifier < 0:
-        return before.central == after.central or after.central != "character"
-    if before.modifier < 0:
-        return False
-    return _grows(after.central)(before.modifier, after.modifier)
-
-
-def _affinity(declared: str) -> str:
-    """What a device stores a value as: the declared type without precision and scale."""
-    return declared.partition("(")[0]
+    """See the contract."""
+    return wider.is_wider(before, after, _WIDER, _grows)
 
 
 def _grows(central: str) -> Callable[[int, int], bool]:

@@ -57,8 +57,11 @@ class SqliteLog(BaseLog[Seq, Seq]):
     def begin(self) -> int:
         return retention.floor_seq(self._connection)
 
-    def cut(self, held: Sequence[Seq], kept: int, forced: int | None, limit: int) -> Removed:
-        return retention.prune(self._connection, held, kept, forced, limit)
+    def seen_below(self, position: Seq) -> int:
+        return position.seq
+
+    def cut(self, target: int, limit: int) -> Removed:
+        return retention.prune(self._connection, target, limit)
 
     def compact(self, limit: int) -> Removed:
         return retention.compact(self._connection, self._layout, self.now(), limit)

@@ -77,14 +77,8 @@ def _standing(connection: sqlite3.Connection, position: Seq, now: Seq, lowest: i
     return "sound"
 
 
-def prune(
-    connection: sqlite3.Connection, held: Sequence[Seq], kept: int, forced: int | None, limit: int
-) -> Removed:
-    """See the contract. Entries up to `kept` are old enough to go once everybody has seen them, those up to
-    `forced` go whoever needs them."""
-    target = min([kept, *(position.seq for position in held)])
-    if forced is not None:
-        target = max(target, min(kept, forced))
+def prune(connection: sqlite3.Connection, target: int, limit: int) -> Removed:
+    """See the contract. Entries up to `target` may go, but for that at the new floor."""
     found = connection.execute(
         "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
     ).fetchall()
