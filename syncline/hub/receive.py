@@ -18,6 +18,7 @@ from syncline.hub.central import Sender
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.identity import Told, admit, is_repeat, remember
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
@@ -65,6 +66,7 @@ class Receiver:
     bases: Sequence[Position]
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
+    told: Told
 
     @property
     def schema(self) -> Schema:
@@ -84,6 +86,7 @@ class Receiver:
         if client.number == push.number:
             verdict = self._repeat(transaction, client)
         else:
+            admit(transaction, client, push, self.told)
             verdict = self._first(transaction, client)
         return msgspec.structs.replace(verdict, schema=self.sender.news) if self.sender.news else verdict
 
@@ -105,7 +108,7 @@ class Receiver:
         transaction.ledger.raise_clock(outcome.newest)
         transaction.ledger.save_client(
             replace(
-                client,
+                remember(transaction, client, push, kept.rejected),
                 number=push.number,
                 digest=push.digest,
                 verdict=msgspec.msgpack.encode(kept),
@@ -232,12 +235,16 @@ def check_step(client: Client | None, push: Push | BeginPush | PreparePush | Com
             f"push {push.number} of replica {push.replica} after push {client.number}",
             code="push_ahead" if push.number > client.number else "push_behind",
         )
-    if client.number == push.number and client.digest != push.digest:
+    if client.number == push.number and not _is_same(client, push):
         raise PushOutOfStep(
             f"push {push.number} of replica {push.replica} came before with other content",
             code="replica_copied",
         )
     return client
+
+
+def _is_same(client: Client, push: Push | BeginPush | PreparePush | CommitPush) -> bool:
+    return client.digest == push.digest and (isinstance(push, BeginPush) or is_repeat(client, push))
 
 
 def newest_of(parts: Sequence[Part]) -> int:

@@ -16,6 +16,7 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
+from syncline.hub.identity import WIDTH, Told, check_file, check_horizon, memory_of, reconcile
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -40,6 +41,7 @@ class Requests:
     def handlers(self) -> Handlers:
         return {
             m.Register: self.register,
+            m.Reconcile: self.reconcile,
             m.SchemaQuery: self.describe,
             m.Pull: self.pull,
             m.Push: self.push,
@@ -88,6 +90,34 @@ class Requests:
             floor,
         )
 
+    def reconcile(self, caller: Caller, request: m.Reconcile) -> m.Reconciled:
+        if request.replica.startswith(BUILT) or request.replica in ("", "hub", request.previous):
+            raise Malformed("a file takes a new id of its own")
+        memory = memory_of(self._central.limits)
+        horizons = [self._readable(token) for token in request.horizons]
+
+        def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
+            made = reconcile(transaction, caller.actor, request, horizons, fresh)
+            since = transaction.ledger.milliseconds() - memory
+            done, rejected = b"".join(made.found.done), made.found.rejected
+            return m.Reconciled(
+                self._central.id, made.replica, made.taken, made.push, done, rejected, made.lost, since
+            )
+
+        answer = caller.write(work)
+        logger.info(
+            "reconciled replica",
+            extra={"action": "reconcile", "replica": request.previous, "new": answer.replica,
+                   "done": len(answer.done) // WIDTH, "lost": len(answer.lost)},
+        )  # fmt: skip
+        return answer
+
+    def _readable(self, token: str) -> Position | None:
+        try:
+            return self._central.watermark(token, None).position
+        except WatermarkRefused:
+            return None
+
     def describe(self, caller: Caller, request: m.SchemaQuery) -> m.SchemaAnswer:
         schema, _ = self._central.known()
         plain = to_plain(schema)
@@ -99,6 +129,8 @@ class Requests:
         mark = self._central.watermark(request.after, request.replica)
         with caller.read() as (transaction, client):
             self._central.still(schema)
+            check_file(client, request.push, request.chain)
+            check_horizon(transaction, self._horizon(request.horizon))
             after = mark.within(transaction.scope)
             limit = min(request.limit, self._central.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
@@ -106,6 +138,17 @@ class Requests:
             clients.note_pull(caller.write, request, after.token(), bool(groups))
         changes = self._changes(request.replica, mark, page, groups)
         return msgspec.structs.replace(changes, schema=sender.news) if sender.news else changes
+
+    def _horizon(self, token: str) -> Position | None:
+        return self._central.watermark(token, None).position if token else None
+
+    def told(self, push: m.Push | m.PreparePush | m.CommitPush) -> Told:
+        """What a push is to be admitted by. The horizon is that of the pull that comes along, if it says
+        none."""
+        pull = None if isinstance(push, m.PreparePush) else push.pull
+        token = push.horizon or ("" if pull is None else pull.after)
+        horizon = self._readable(token) if token else None
+        return Told(horizon, memory_of(self._central.limits))
 
     def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after.position:
@@ -119,7 +162,7 @@ class Requests:
         groups = open_push(request.groups, request.digest)
         bases = [self._central.watermark(token, None).position for token in request.bases]
         parts = accept(groups, sender.sent, len(bases), self._central.limits)
-        receiver = Receiver(sender, request, parts, bases, self._central.tolerance)
+        receiver = Receiver(sender, request, parts, bases, self._central.tolerance, self.told(request))
         return self.decided(caller, request, receiver)
 
     def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
@@ -143,9 +186,16 @@ class Requests:
                    "conflicts": len(verdict.conflicts), "repeat": verdict.repeat},
         )  # fmt: skip
         self._central.hint()
-        if request.pull is None:
-            return verdict
-        return msgspec.structs.replace(verdict, changes=self._pulled(caller, request.pull))
+        changes = None if request.pull is None else self._pulled(caller, request.pull)
+        horizon = ""
+        if request.before is not None and (changes is None or changes.more):
+            horizon = self._now(caller, request.replica)
+        return msgspec.structs.replace(verdict, changes=changes, horizon=horizon)
+
+    def _now(self, caller: Caller, replica: str) -> str:
+        """A position that has seen everything that was answered so far."""
+        with caller.read() as (transaction, _):
+            return self._central.mint(transaction.log.now(), transaction.scope, replica)
 
     def _pulled(self, caller: Caller, request: m.Pull) -> m.Changes | None:
         """The pull that came with a push. The push is done: whatever is wrong with the pull, the verdict is

@@ -16,6 +16,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client, forget_for_good, held_by, listing
 from syncline.hub.contract import Removed, WriteTransaction
+from syncline.hub.identity import memory_of
 from syncline.hub.quotas import Quotas
 from syncline.model.clock import milliseconds
 from syncline.model.scope import UNBOUNDED
@@ -27,6 +28,9 @@ BATCH = 50_000
 
 UPLOAD_SECONDS = DAY
 """How long the hub keeps an upload that nobody goes on with."""
+
+STAMPS = 5_000
+"""Pushes whose stamps are forgotten in one transaction."""
 
 COMPACTED = 20_000
 """Log entries that are looked through in one transaction: SQLite's write lock is held meanwhile."""
@@ -89,6 +93,7 @@ def prune(
     compacted = _repeat(central, lambda transaction: transaction.log.compact(COMPACTED), stop)
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
+    _repeat(central, lambda transaction: _forget_stamps(transaction, memory_of(central.limits) / 1000), stop)
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
     replicas += central.transact(lambda transaction: transaction.ledger.drop_unused_clients(unused))
     central.transact(lambda transaction: transaction.ledger.sweep_uploads(UPLOAD_SECONDS))
@@ -138,6 +143,12 @@ def _prune(central: Central, transaction: WriteTransaction, retention: Retention
 def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
     gone = transaction.ledger.drop_conflicts(retention.conflicts / DAY, BATCH)
     return Removed(gone, gone == BATCH)
+
+
+def _forget_stamps(transaction: WriteTransaction, seconds: float) -> Removed:
+    """Devices do not offer again what is older."""
+    gone = transaction.ledger.forget_stamps(seconds, STAMPS)
+    return Removed(gone, gone >= STAMPS)
 
 
 def _forget_schemas(transaction: WriteTransaction, present: str, retention: Retention) -> None:

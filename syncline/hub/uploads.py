@@ -121,7 +121,9 @@ class Uploads:
         )
         chunks = Chunks(upload, sender, central.limits, central.tolerance)
         bases = [central.watermark(token, None).position for token in upload.bases]
-        return LargeReceiver(sender, request, (), bases, central.tolerance, chunks, central.limits.push_rows)
+        told = self._requests.told(request)
+        rows = central.limits.push_rows
+        return LargeReceiver(sender, request, (), bases, central.tolerance, told, chunks, rows)
 
     @staticmethod
     def _known(transaction: WriteTransaction, replica: str, number: int, digest: str) -> Upload:

@@ -59,6 +59,12 @@ def whole_digest(digests: Iterable[str]) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256(b"".join(map(bytes.fromhex, found))).hexdigest()
 
 
+def chained(before: str, digest: str) -> str:
+    """The chain's value after a push with this digest, given that before it ('' before the first). Two files
+    that have the same value have made the same pushes."""
+    return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
+
+
 def check_digest(body: Raw | bytes, digest: str) -> None:
     """Raise DigestMismatch unless it is the SHA-256 of these groups."""
     _check(bytes(body), digest)

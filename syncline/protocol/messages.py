@@ -39,6 +39,7 @@ Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Version = Annotated[int, Meta(extra={"checked": "protocol.versions"})]
 Index = Annotated[int, Meta(extra={"checked": "hub.accept"})]
 Indices = Annotated[list[int], Meta(extra={"checked": "hub.accept"})]
+Stamps = Annotated[bytes, Meta(extra={"checked": "hub.identity"})]
 Decided = Annotated[Any, Meta(extra={"checked": "protocol.limits"})]
 Cells = Annotated[list[Value], Meta(extra={"checked": "hub.accept"})]
 """The types of what a request holds say what they may hold. Where msgspec cannot know it, `extra` says who
@@ -115,7 +116,10 @@ Details = Annotated[list[Detail], Meta(extra={"limit": "push_rows"})]
 class Pull(Record, frozen=True):
     """Everything new after `after`, at most about `limit` rows a page.
 
-    `pending`: how many edits wait on the device, for the operator who is about to change the schema."""
+    `pending`: how many edits wait on the device, for the operator who is about to change the schema. `push`
+    and `chain` are the number of the last push that the device has an answer to, and the chain's value after
+    it (see `Push`): if the hub's are others, the file was copied or put back, or the centre was. None: not
+    told. `horizon` is the newest position of which the device holds a value."""
 
     after: Token
     limit: Number
@@ -123,6 +127,9 @@ class Pull(Record, frozen=True):
     schema: Name
     pending: Count = 0
     version: Version = PROTOCOL_VERSION
+    push: Count | None = None
+    chain: Name = ""
+    horizon: Token = ""
 
 
 class Push(Record, frozen=True):
@@ -130,7 +137,11 @@ class Push(Record, frozen=True):
 
     Number, bases, groups and digest are frozen in the outbox: a repeat sends the same. `details` are no
     part of the digest. With `pull`, the hub answers the pull in the same round trip, after the commit.
-    """
+
+    Pushes are chained: `before` is the chain's value after the push before, '' at first, and the value after
+    this one is `body.chained(before, digest)`. None: not told. `stamps` are those of the captured edits in
+    it, 8 bytes each. `carried` is when the oldest of them was made (milliseconds since 1970 UTC) that the
+    file had before it took its present id; 0 if there is none. `horizon` as in `Pull`."""
 
     replica: Name
     number: Number
@@ -141,6 +152,10 @@ class Push(Record, frozen=True):
     details: Details = []
     pull: Pull | None = None
     version: Version = PROTOCOL_VERSION
+    before: Name | None = None
+    stamps: Stamps = b""
+    carried: Count = 0
+    horizon: Token = ""
 
 
 class BeginPush(Record, frozen=True):
@@ -204,6 +219,10 @@ class PreparePush(Record, frozen=True):
     digest: Name
     details: Details = []
     version: Version = PROTOCOL_VERSION
+    before: Name | None = None
+    stamps: Stamps = b""
+    carried: Count = 0
+    horizon: Token = ""
 
 
 class CommitPush(Record, frozen=True):
@@ -216,6 +235,10 @@ class CommitPush(Record, frozen=True):
     details: Details = []
     pull: Pull | None = None
     version: Version = PROTOCOL_VERSION
+    before: Name | None = None
+    stamps: Stamps = b""
+    carried: Count = 0
+    horizon: Token = ""
 
 
 class ForgetPush(Record, frozen=True):
@@ -311,6 +334,8 @@ class Verdict(Record, frozen=True):
     schema: str = ""
     """As in `Changes`: the overrides are of that schema."""
     version: int = PROTOCOL_VERSION
+    horizon: str = ""
+    """A position that has seen everything this answer tells. Empty where the `changes` lead there."""
 
 
 class Register(Record, frozen=True):
@@ -368,6 +393,49 @@ class Registered(Record, frozen=True):
     push: int
     hlc: int
     floor: str = ""
+    version: int = PROTOCOL_VERSION
+
+
+class Reconcile(Record, frozen=True):
+    """Find out what became of a file's edits: the hub and the file disagree about its pushes, or what the
+    file has seen is no place to go on from.
+
+    `replica` is the id that the file takes if it needs a new one, the same in every repeat; `previous` the
+    one it has, `former` those it had before, oldest first. `push` and `chain` as in `Pull`; `outbox` is the
+    chain's value after the push in flight, '' if there is none. `stamps` are those of its pending edits.
+    `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has one
+    stamp of each of these pushes."""
+
+    replica: Name
+    previous: Name
+    former: Annotated[list[Name], Meta(max_length=10_000)]
+    push: Count
+    chain: Name
+    outbox: Name = ""
+    stamps: Stamps = b""
+    horizons: Bases = []
+    sent: Stamps = b""
+    fingerprint: Name | None = None
+    version: Version = PROTOCOL_VERSION
+
+
+class Reconciled(Record, frozen=True):
+    """`replica` is the id to go on with: `previous`, if nothing is wrong with the file itself.
+
+    `taken`: the push in flight is the last that the hub took from it; `push` is the number of that last one,
+    -1 if the hub does not know `previous`. `done` are those of the stamps whose edits the hub has decided,
+    and `rejected` what it rejected in the pushes that brought them. `lost` numbers the `horizons`, from 0,
+    whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
+    done the hub cannot tell, unless nothing is wrong with the file."""
+
+    hub: str
+    replica: str
+    taken: bool
+    push: int
+    done: bytes
+    rejected: list[Rejection]
+    lost: list[int]
+    since: int
     version: int = PROTOCOL_VERSION
 
 
@@ -511,6 +579,7 @@ class Verified(Record, frozen=True):
 
 Request = (
     Register
+    | Reconcile
     | SchemaQuery
     | Pull
     | Push
@@ -527,6 +596,7 @@ Request = (
 )
 Response = (
     Registered
+    | Reconciled
     | SchemaAnswer
     | Changes
     | Verdict

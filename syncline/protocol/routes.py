@@ -68,6 +68,16 @@ ROUTES = (
         registers=True,
     ),
     Route(
+        "POST",
+        "/sync/clients/reconcile",
+        messages.Reconcile,
+        messages.Reconciled,
+        "What became of the edits of a file that was copied or put back, or of a centre that was",
+        body=True,
+        who="replica",
+        registers=True,
+    ),
+    Route(
         "GET",
         "/sync/schema",
         messages.SchemaQuery,

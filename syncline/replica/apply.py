@@ -25,6 +25,7 @@ from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
 from syncline.replica.respell import has_strange_keys, respell_now
 from syncline.replica.rows import explain_edited, show_row, show_rows, write_row, write_rows
+from syncline.replica.sent import place
 from syncline.replica.shown import stand_on_shown
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
@@ -178,14 +179,14 @@ def keep_held(work: Work, answer: Answer) -> None:
 
 def advance(work: Work, answer: Answer) -> None:
     """The watermark last."""
-    store, last = work.store, answer.last
+    store, last, verdict = work.store, answer.last, answer.verdict
     state = store.state()
     watermark = state.watermark if last is None else last.watermark or state.watermark
-    clocks = [message.hlc for message in (answer.verdict, last) if message is not None]
-    store.advance(watermark or "", max(clocks, default=0))
+    clocks = [message.hlc for message in (verdict, last) if message is not None]
+    store.advance(watermark or "", max(clocks, default=0), None if last is None else watermark)
     store.set_state(last_sync=store.utc())
-    if answer.verdict is not None and last is not None:
-        store.set_state(covered=answer.verdict.number)
+    if verdict is not None:
+        place(store, watermark or "")
 
 
 STEPS: tuple[Step, ...] = (

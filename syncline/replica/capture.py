@@ -112,10 +112,12 @@ def trigger_name(t: Statements, kind: str) -> str:
 
 
 def log_ddl(t: Statements) -> str:
-    """The change log of a table. No declared types: values keep theirs."""
+    """The change log of a table. No declared types: values keep theirs. Every entry has a stamp that no other
+    has, in any file but a copy of this one."""
     columns = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in t.values)]
     return (
         f"CREATE TABLE IF NOT EXISTS {t.log} (seq INTEGER PRIMARY KEY, op, at, checkpoint,"
+        " stamp DEFAULT (randomblob(8)),"
         f" {', '.join(columns)}, ref)"
     )
 

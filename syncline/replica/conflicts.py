@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import UsageError
+from syncline.errors import UnknownReplica, UsageError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
-from syncline.replica.session import ask_known
+from syncline.replica.session import ask
 from syncline.replica.store import Store
 
 PAGE = 500
@@ -52,7 +52,7 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
             remedy="Write the value you want into the table; the next sync sends it.",
         )
     request = Resolve(number, take, value, store.state().replica)  # type: ignore[arg-type]
-    note = yield from ask_known(store, request, ConflictNote)
+    note = yield from ask(request, ConflictNote)
     with store.transaction():
         keep_conflicts(store, [note])
     return note
@@ -93,7 +93,10 @@ def _ask_for(store: Store, numbers: Collection[int]) -> Flow[list[ConflictNote]]
     found: list[ConflictNote] = []
     while numbers:
         query = ConflictsQuery(replica, False, after, PAGE)
-        answer = yield from ask_known(store, query, ConflictsAnswer)
+        try:
+            answer = yield from ask(query, ConflictsAnswer)
+        except UnknownReplica:  # a centre that has lost the replica has lost what it noted of it
+            break
         found += [note for note in answer.conflicts if note.id in numbers]
         if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(numbers)):
             break

@@ -30,7 +30,7 @@ from syncline.replica.migrate import adapt, migrate
 from syncline.replica.plan import Plan, completable, plan
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
-from syncline.replica.session import ask_known
+from syncline.replica.session import ask
 from syncline.replica.stage import add_page, clear_stage, is_staged_otherwise, last_page
 
 ROUNDS = 5
@@ -92,7 +92,7 @@ def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[t
 
 def _present_schema(device: Device) -> Flow[Schema]:
     query = SchemaQuery(device.store.state().replica)
-    answer = yield from ask_known(device.store, query, SchemaAnswer)
+    answer = yield from ask(query, SchemaAnswer)
     return from_plain({"tables": answer.tables, "used": answer.used})
 
 
@@ -112,7 +112,7 @@ def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[None]:
         named, cursor, more = ",".join(map(str, columns)), None, True
         while more:
             request = Snapshot(state.replica, made.hub.fingerprint, cursor, limit, n, named)
-            page = yield from ask_known(device.store, request, SnapshotPage)
+            page = yield from ask(request, SnapshotPage)
             open_groups(page.groups, page.digest)  # a damaged page must not be staged
             with device.store.repeatable() as store:
                 store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))

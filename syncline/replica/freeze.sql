@@ -24,8 +24,15 @@ UPDATE _sync_outbox_chunk SET chunk = ? WHERE push = ? AND chunk = ?
 -- name: cuts
 SELECT n, seq FROM _sync_outbox_cut
 
+-- name: offered
+-- What a push that is offered again tells of itself.
+SELECT stamps, made FROM _sync_outbox
+
 -- name: add_outbox
 INSERT INTO _sync_outbox (number, digest, body, bases, frozen, fingerprint) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: mark_offered
+UPDATE _sync_outbox SET stamps = ?, made = ?
 
 -- name: add_cut
 INSERT INTO _sync_outbox_cut (n, seq) VALUES (?, ?)

@@ -132,6 +132,9 @@ def fill(store: Store, hub_url: str | None, progress: Progress, replica: str | N
     yield from take_in(device, Answer(last=last), progress)
     if store.row("PRAGMA foreign_key_check") is not None:
         run_steps(device, Answer(), (take_held, mend, keep_held))
+    if store.state().chain is None:
+        with store.transaction():
+            store.set_state(chain="")
 
 
 def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
@@ -147,6 +150,7 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
     schema = yield from fetch_schema(replica, answer.schema)
     with store.transaction():
         store.prepare(replica)
+        store.set_state(chain=None)  # it may be filled for a replica that has pushed
         note_hub(store, answer, schema, hub_url)
         for statement in create_tables(schema):
             store.execute(statement)

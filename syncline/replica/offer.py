@@ -22,7 +22,15 @@ from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key
-from syncline.replica.sent import forget_sent, lost_bodies, next_lost, put_back, read_part
+from syncline.replica.sent import (
+    forget_sent,
+    kept_stamps,
+    lost_bodies,
+    made,
+    next_lost,
+    put_back,
+    read_part,
+)
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
 
@@ -44,10 +52,12 @@ def offer_next(device: Device, base: str) -> bool:
     store = device.store
     while parts := next_lost(store):
         number = parts[0][0]
+        stamps, taken = kept_stamps(store, number), made(store, number)
         chunks = [chunk for place in parts if (chunk := _rewritten(device, place)) is not None]
         forget_sent(store, number)
         if chunks:
             _put_in_flight(store, chunks, base)
+            store.execute(_OUTBOX["mark_offered"], (stamps, taken))
             return True
     return False
 

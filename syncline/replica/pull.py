@@ -13,9 +13,10 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.device import Device
+from syncline.replica.identity import pushes_made
 from syncline.replica.pending import waiting_edits
 from syncline.replica.progress import Progress
-from syncline.replica.session import ask_known
+from syncline.replica.session import ask
 from syncline.replica.stage import add_page, last_page
 
 
@@ -26,7 +27,18 @@ def next_pull(device: Device, fingerprint: str = "") -> Pull:
     page = last_page(device.store)
     after = state.watermark or "" if page is None else page.watermark or ""
     asked, waiting = fingerprint or device.hub.fingerprint, waiting_edits(device)
-    return Pull(after, device.limits().pull_rows, state.replica, asked, waiting)
+    push, chain = pushes_made(device.store)
+    horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
+    return Pull(
+        after,
+        device.limits().pull_rows,
+        state.replica,
+        asked,
+        waiting,
+        push=push,
+        chain=chain,
+        horizon=horizon,
+    )
 
 
 def fetch_rest(
@@ -40,7 +52,7 @@ def fetch_rest(
     fetched, asked = 0, fingerprint or device.hub.fingerprint
     while True:
         if page is None:
-            page = yield from ask_known(device.store, next_pull(device, asked), Changes)
+            page = yield from ask(next_pull(device, asked), Changes)
         page = msgspec.structs.replace(page, schema=page.schema or asked)
         fetched += 1
         progress("pull", fetched, None)

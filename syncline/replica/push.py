@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from syncline.errors import ProtocolError, PushOutOfStep
+from syncline.errors import ProtocolError
 from syncline.protocol.body import open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Pull, Push, Verdict
@@ -18,9 +18,10 @@ from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen
+from syncline.replica.identity import provenance
 from syncline.replica.overruled import overruled
 from syncline.replica.progress import Progress, silent
-from syncline.replica.session import ask_known
+from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage
 from syncline.replica.upload import Upload
 
@@ -29,12 +30,6 @@ LARGE = 64 * 1024
 
 ROUNDS = 20
 """How often the hub may ask for further details of one push."""
-
-_COPIED = ("replica_copied", "push_behind")
-
-
-class FileIsCopy(Exception):
-    """Another device pushes under this file's id. Caught by the flow that pushes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +47,13 @@ def send(
 ) -> Flow[Sent]:
     """Send the push in flight until the hub has decided it. Changes nothing in the file.
 
-    `draft`: under what name chunks of it are at the hub. FileIsCopy if another device uses this replica's id.
+    `draft`: under what name chunks of it are at the hub. PushOutOfStep if another file goes on under this
+    one's id.
     """
-    try:
-        if frozen.chunks:
-            verdict = yield from large(device, frozen, progress, draft).committed(pull)
-        else:
-            verdict = yield from _send_small(device, frozen, pull)
-    except PushOutOfStep as error:
-        if error.code in _COPIED:
-            raise FileIsCopy from error
-        raise
+    if frozen.chunks:
+        verdict = yield from large(device, frozen, progress, draft).committed(pull)
+    else:
+        verdict = yield from _send_small(device, frozen, pull)
     return Sent(verdict, rows_of(frozen), len(overruled(device, verdict, sealed(device.store))))
 
 
@@ -81,6 +72,7 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
         draft,
+        provenance(device),
     )
 
 
@@ -97,7 +89,7 @@ def _send_small(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Verdi
         known = unasked(device, open_push(frozen.body, frozen.digest))
     for _ in range(ROUNDS):
         request = _small(device, frozen, [*known, *extra.values()], pull)
-        verdict = yield from ask_known(device.store, request, Verdict)
+        verdict = yield from ask(request, Verdict)
         if not verdict.wanted:
             return verdict
         known = []
@@ -123,6 +115,7 @@ def rows_of(frozen: Frozen) -> int:
 
 
 def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Push:
+    told = provenance(device)
     return Push(
         device.store.state().replica,
         frozen.number,
@@ -132,6 +125,10 @@ def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | Non
         frozen.raw,
         known,
         pull,
+        before=told.before,
+        stamps=told.stamps,
+        carried=told.carried,
+        horizon="" if pull is not None and told.horizon == pull.after else told.horizon,
     )
 
 

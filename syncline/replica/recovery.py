@@ -1,7 +1,9 @@
-"""When a replica's watermark is no place to go on from: the log was pruned, the centre went back in time, or
-the device may have other rows than before.
+"""When a replica's place is lost: the log was pruned, the centre went back in time, the device may have other
+rows than before, or the file is not what the hub knows under its id.
 
-    ask     what the hub has of this replica's pushes; the push in flight gets its verdict or is taken apart
+    ask     what became of this file's edits; it takes a new id if it was copied or put back, or the centre
+    was;
+            the push in flight gets its verdict or is taken apart
     offer   what was pushed and the centre has lost, push by push, in order
     fill    the tables again, beside; then they are switched, with the pending edits on top
 
@@ -14,37 +16,42 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+import uuid
 from dataclasses import asdict, dataclass, replace
 
-from syncline.errors import SynclineError, WatermarkRefused
+from syncline.errors import SynclineError
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Registered, StateAnswer, StateQuery, Verdict
+from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
 from syncline.replica.conflicts import set_apart
 from syncline.replica.device import Device
 from syncline.replica.freeze import in_flight
-from syncline.replica.offer import is_offered, offer_next, take_apart
+from syncline.replica.identity import Learned, answered, reconcile
+from syncline.replica.offer import is_offered, offer_next
 from syncline.replica.progress import Progress
-from syncline.replica.push import FileIsCopy, forget, forget_stage, send
+from syncline.replica.push import forget, forget_stage, send
+from syncline.replica.reconciled import enter
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.reports import Recovered
-from syncline.replica.sent import lose_after, sweep_sent
-from syncline.replica.session import ask_known, register, take_new_identity
+from syncline.replica.sent import sweep_sent
+from syncline.replica.session import register
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
 from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
 
-PRUNED, RESTORED, SCOPE, COPIED = "pruned", "restored", "scope", "copied"
+PRUNED, RESTORED, SCOPE, COPIED, UNKNOWN = "pruned", "restored", "scope", "copied", "unknown"
 
 REASONS = {
     "watermark_pruned": PRUNED,
     "watermark_scope": SCOPE,
     "centre_restored": RESTORED,
     "push_ahead": RESTORED,
+    "push_behind": COPIED,
+    "replica_copied": COPIED,
     "watermark_foreign": COPIED,
+    "unknown_replica": UNKNOWN,
 }
 """By the code of the hub's refusal. Any other refusal is an error."""
 
@@ -61,6 +68,8 @@ class Recovery:
     """The watermark that pushes stand on which are offered again."""
     offered: int = 0
     missing: int = 0
+    fresh: str = ""
+    """The id that the file takes if it needs another."""
 
 
 def load(store: Store) -> Recovery | None:
@@ -109,74 +118,47 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     )  # fmt: skip
 
 
-def confirm(device: Device) -> Flow[None]:
-    """After a pull: make sure that the hub still has the pushes which the watermark had not seen before.
-
-    Asks nothing if there are none, as after every sync. WatermarkRefused if the centre has lost one: it went
-    back to a time that the watermark knew, and no pull would ever say so."""
-    store = device.store
-    state = store.state()
-    if state.push <= state.covered or in_flight(store) is not None:
-        return
-    answer = yield from ask_known(store, StateQuery(state.replica), StateAnswer)
-    if answer.push < state.push:
-        raise WatermarkRefused(
-            f"the centre has lost push {answer.push + 1} of this replica",
-            code="centre_restored",
-            remedy="Sync again: the device fills itself anew, keeps its pending edits and offers what"
-            " was lost.",
-        )
-    with store.transaction():
-        store.set_state(covered=state.push)
-
-
 # Ask ---------------------------------------------------------------------------------------------------
 
 
 def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -> Flow[Recovery]:
-    """Learn how much of what was pushed the centre has, and settle the push in flight."""
+    """Learn what became of this file's edits, and settle the push in flight.
+
+    The id that the file takes if it needs a new one is in the file before it is told to the hub: it is the
+    same in every repeat."""
     store = device.store
-    answer = yield from register(store)
-    frozen = in_flight(store)
-    if frozen is not None and frozen.number <= answer.push + 1:
-        if frozen.number <= answer.push or not is_offered(store):
-            recovery = yield from _deliver(device, recovery, tally, progress)
-            answer = yield from register(store)
     if recovery.reason == RESTORED:
         yield from set_apart(store)
     with store.transaction():
-        return save(store, _lost(device, recovery, answer))
-
-
-def _lost(device: Device, recovery: Recovery, answer: Registered) -> Recovery:
-    """What comes next, given the hub's last push number: pushes with higher ones are lost.
-
-    What is too old by now is not offered: a hub that forgets a replica after a long time knows no number
-    either."""
-    store = device.store
-    frozen, last = in_flight(store), store.state().push
-    if frozen is not None and frozen.number != answer.push + 1:
-        take_apart(store)
-        frozen, last = None, last - 1
-    elif frozen is not None:
-        last -= 1
-    if last <= answer.push:
-        return _next(recovery, answer)
+        recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
+    learned = yield from reconcile(device, recovery.fresh)
     sweep_sent(store, device.limits().keep_sent)
-    missing = last - answer.push - lose_after(store, answer.push)
-    store.set_state(push=answer.push)
-    if missing:
+    with store.transaction():
+        recovery = save(store, _entered(device, recovery, learned))
+    frozen = in_flight(store)
+    if frozen is not None and (learned.taken or not is_offered(store)):
+        recovery = yield from _deliver(device, recovery, tally, progress)
+    answer = yield from register(store)
+    with store.transaction():
+        return save(store, replace(recovery, step="offer", base=answer.floor or answer.watermark))
+
+
+def _entered(device: Device, recovery: Recovery, learned: Learned) -> Recovery:
+    """What was learned is in the file. What the centre has lost and this device no longer keeps is
+    missing."""
+    store = device.store
+    number = answered(store.state(), store)
+    lost = enter(device, learned)
+    missing = number - learned.push - lost if 0 <= learned.push < number else 0
+    if missing > 0:
         logger.warning(
             "the centre has lost %d pushes that this device no longer keeps",
             missing,
             extra={"action": "lose", "replica": store.state().replica, "missing": missing},
         )
-    recovery = replace(recovery, reason=RESTORED, missing=recovery.missing + missing)
-    return _next(recovery, answer)
-
-
-def _next(recovery: Recovery, answer: Registered) -> Recovery:
-    return replace(recovery, step="offer", base=answer.floor or answer.watermark)
+    reason = RESTORED if lost or missing > 0 else recovery.reason
+    fresh = recovery.fresh if learned.replica != recovery.fresh else ""
+    return replace(recovery, reason=reason, missing=recovery.missing + max(0, missing), fresh=fresh)
 
 
 # Offer -------------------------------------------------------------------------------------------------
@@ -201,12 +183,7 @@ def _deliver(device: Device, recovery: Recovery, tally: Tally, progress: Progres
     forget_stage(device)
     frozen = in_flight(device.store)
     assert frozen is not None, "there is a push in flight"
-    try:
-        sent = yield from send(device, frozen, None, progress)
-    except FileIsCopy:
-        with suppress(WatermarkRefused):  # what it refuses is being recovered from
-            yield from take_new_identity(device)
-        return recovery
+    sent = yield from send(device, frozen, None, progress)
     tally.count(sent)
     offered = is_offered(device.store)
     if offered:

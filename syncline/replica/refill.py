@@ -252,8 +252,8 @@ class _Switch:
         """The watermark last."""
         store = work.store
         clear_stage(store)
-        store.advance(self.after.watermark or "", self.after.hlc)
-        store.set_state(recovery=None, covered=self.before.push, last_sync=store.utc())
+        store.advance(self.after.watermark or "", self.after.hlc, self.after.watermark)
+        store.set_state(recovery=None, last_sync=store.utc())
 
 
 def _batches(store: Store, sql: str) -> Iterator[list[list[Value]]]:

@@ -51,10 +51,10 @@ from syncline.replica.lost import lost
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
-from syncline.replica.push import FileIsCopy, forget, forget_stage, send
+from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.reports import Regained
-from syncline.replica.session import ask_known, take_new_identity
+from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage, is_staged_otherwise, staged
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -106,11 +106,7 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     frozen = in_flight(device.store)
     assert frozen is not None, "there is a push in flight"
     forget_stage(device)
-    try:
-        sent = yield from send(device, frozen, None, progress)
-    except FileIsCopy:
-        yield from take_new_identity(device)
-        return
+    sent = yield from send(device, frozen, None, progress)
     answered = open_groups(sent.verdict.overrides, sent.verdict.digest) if sent.verdict.digest else []
 
     def keep(work: Work, answer: Answer) -> None:
@@ -147,7 +143,7 @@ def _fetch(device: Device, progress: Progress) -> Flow[None]:
         cursor, more = None, n in device.tables
         while more:
             request = Snapshot(state.replica, device.hub.fingerprint, cursor, limit, n)
-            page = yield from ask_known(device.store, request, SnapshotPage)
+            page = yield from ask(request, SnapshotPage)
             open_groups(page.groups, page.digest)  # a damaged page must not be staged
             with device.store.repeatable() as store:
                 store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))

@@ -6,7 +6,7 @@ how long; besides, the oldest go when all of them together are large.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ LARGEST = 64 * 1024 * 1024
 
 SWEEP_EVERY = 100
 """Old ones are looked for with every so many pushes, and with every large one."""
+
+MOST = 10_000
+"""Kept pushes that the hub is asked about; all but the newest are far in the past then."""
 
 LARGE = 1024 * 1024
 """Bytes of a push that is large."""
@@ -39,14 +42,25 @@ class Part:
     body: bytes
 
 
-def keep_sent(store: Store, verdict: Verdict, seconds: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A kept push: a position that has seen it, and one of its stamps."""
+
+    number: int
+    horizon: str
+    stamp: bytes
+
+
+def keep_sent(store: Store, verdict: Verdict, stamps: bytes, seconds: int) -> None:
     """Keep the push in flight, which the hub has taken, for `seconds`. Inside the transaction that clears it.
+    Where the verdict says no position, `place` will.
 
     The bodies of a large one stay where they are, that of a small one is copied inside the file: none is read
     into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
-    store.execute(_QUERIES["keep"], {"refused": pack(refused) if refused else None, "largest": LARGEST})
+    values = {"refused": pack(refused) if refused else None, "largest": LARGEST, "stamps": stamps or None}
+    store.execute(_QUERIES["keep"], values | {"horizon": verdict.horizon or None})
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
@@ -59,15 +73,43 @@ def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
     sweep_bodies(store)
 
 
-def lose_after(store: Store, number: int) -> int:
-    """The centre has lost the pushes after this number: those that are kept wait to be offered again, before
-    what waits already. Returns how many these are."""
-    newest_first = [taken for (taken,) in store.rows(_QUERIES["taken_after"], (number,))]
+def place(store: Store, horizon: str) -> None:
+    """The position that the pull has led to which came with the last push."""
+    store.execute(_QUERIES["place"], (horizon,))
+
+
+def kept_pushes(store: Store) -> list[Kept]:
+    """The pushes that are kept, newest first."""
+    return [Kept(*row) for row in store.rows(_QUERIES["kept"], (MOST,))]
+
+
+def kept_stamps(store: Store, number: int) -> bytes:
+    """The stamps of a kept push."""
+    return b"".join(stamps for (stamps,) in store.rows(_QUERIES["stamps"], (number,)))
+
+
+def waiting(store: Store) -> list[int]:
+    """The numbers of the pushes that wait to be offered again."""
+    return [number for (number,) in store.rows(_QUERIES["waiting"])]
+
+
+def made(store: Store, number: int) -> int:
+    """When a kept push was taken, in milliseconds since 1970 UTC."""
+    return int(store.value(_QUERIES["made"], (number,)))
+
+
+def parts_of(store: Store, number: int) -> list[tuple[int, int]]:
+    """The parts of a kept push, for `read_part`."""
+    return store.rows(_QUERIES["parts"], (number,))
+
+
+def lose(store: Store, numbers: Iterable[int]) -> None:
+    """The centre has lost these pushes: they wait to be offered again, before what waits already."""
+    newest_first = sorted(numbers, reverse=True)
     first = _first_lost(store)
     store.executemany(
         _QUERIES["lose"], ((place, taken) for place, taken in enumerate(newest_first, first + 1))
     )
-    return len(newest_first)
 
 
 def put_back(store: Store) -> None:

@@ -7,9 +7,9 @@ WITH part (n, digest, body_id, body) AS (
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
-INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, digest, body_id, body)
+INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, stamps, horizon, digest, body_id, body)
 SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), o.fingerprint, :refused,
-    p.digest, p.body_id, p.body
+    CASE WHEN p.n < 2 THEN :stamps END, :horizon, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p
 
 -- name: size
@@ -31,9 +31,30 @@ DELETE FROM _sync_sent WHERE again = 0 AND number IN (
     ) WHERE bytes > ?
 )
 
--- name: taken_after
--- The kept pushes with higher numbers, newest first.
-SELECT DISTINCT number FROM _sync_sent WHERE again = 0 AND number > ? ORDER BY number DESC
+-- name: place
+-- Pushes that were taken with a pull: their position is where that led.
+UPDATE _sync_sent SET horizon = ? WHERE horizon IS NULL
+
+-- name: kept
+-- One stamp of each kept push, with its position, newest first.
+SELECT number, horizon, substr(stamps, 1, 8) FROM _sync_sent
+WHERE again = 0 AND length(stamps) >= 8 AND horizon <> '' ORDER BY number DESC LIMIT ?
+
+-- name: stamps
+SELECT stamps FROM _sync_sent WHERE number = ? AND stamps IS NOT NULL
+
+-- name: waiting_stamps
+SELECT stamps FROM _sync_sent WHERE again = 1 AND stamps IS NOT NULL
+
+-- name: waiting
+SELECT DISTINCT number FROM _sync_sent WHERE again = 1 ORDER BY number DESC
+
+-- name: parts
+SELECT number, part FROM _sync_sent WHERE number = ? ORDER BY part
+
+-- name: made
+-- When it was taken, in milliseconds since 1970 UTC.
+SELECT CAST(round((julianday(at) - 2440587.5) * 86400000.0) AS INTEGER) FROM _sync_sent WHERE number = ?
 
 -- name: lose
 -- It waits to be offered again, under a number that says when: the highest first. All are below zero, where
@@ -60,6 +81,6 @@ WITH part (n, digest, body_id, body) AS (
     UNION ALL
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
-INSERT INTO _sync_sent (number, part, at, again, fingerprint, digest, body_id, body)
-SELECT ?, p.n, o.frozen, 1, o.fingerprint, p.digest, p.body_id, p.body
+INSERT INTO _sync_sent (number, part, at, again, fingerprint, stamps, digest, body_id, body)
+SELECT ?, p.n, o.frozen, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p

@@ -26,16 +26,15 @@ from syncline.replica.freeze import Frozen, in_flight, is_complete
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
-from syncline.replica.push import FileIsCopy, forget, forget_stage, send
-from syncline.replica.recovery import REASONS, begin, confirm, recover
+from syncline.replica.push import forget, forget_stage, send
+from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
-from syncline.replica.session import take_new_identity
 from syncline.replica.tally import Tally
 from syncline.replica.waiting import TOLD, waiting
 
-RECOVERIES = 3
+RECOVERIES = 5
 """How often one verb may find its place lost before the refusal is said."""
 
 
@@ -102,10 +101,7 @@ def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[Non
 def _pull_alone(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     frozen = in_flight(device.store)
     if frozen is not None:
-        try:
-            yield from _push_one(device, tally, progress, frozen, None)
-        except FileIsCopy:
-            yield from take_new_identity(device)
+        yield from _push_one(device, tally, progress, frozen, None)
     yield from _pull(device, tally, progress)
 
 
@@ -125,12 +121,8 @@ def _push(
             return
         forget_stage(device)
         complete = is_complete(device)
-        try:
-            pull = carried(device) if complete else None
-            yield from _push_one(device, tally, progress, frozen, pull, draft)
-        except FileIsCopy:
-            yield from take_new_identity(device)
-            continue
+        pull = carried(device) if complete else None
+        yield from _push_one(device, tally, progress, frozen, pull, draft)
         if complete:
             return
 
@@ -162,7 +154,6 @@ def _push_one(
 def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     last = yield from _fetch(device, tally, progress, None)
     tally.note((yield from take_in(device, Answer(last=last), progress)))
-    yield from confirm(device)
 
 
 def _fetch(device: Device, tally: Tally, progress: Progress, first: Changes | None) -> Flow[Changes]:

@@ -33,7 +33,8 @@ from syncline.protocol.messages import (
 )
 from syncline.replica.details import RowId
 from syncline.replica.device import Device
-from syncline.replica.session import ask_known
+from syncline.replica.identity import Provenance
+from syncline.replica.session import ask
 
 logger = logging.getLogger("syncline.replica")
 R = TypeVar("R", bound=Response)
@@ -64,6 +65,8 @@ class Upload:
     lookup: Callable[[Sequence[RowId]], list[Detail]]
     put: Callable[[int], None]
     draft: str = ""
+    told: Provenance | None = None
+    """Of the push in flight; None for one that is only shown."""
 
     @property
     def replica(self) -> str:
@@ -73,7 +76,20 @@ class Upload:
         """Upload what is missing and have it done."""
 
         def request(known: list[Detail]) -> Request:
-            return CommitPush(self.replica, self.number, self.fingerprint, self.digest, known, pull)
+            told = self.told
+            assert told is not None, "what is done is in flight"
+            return CommitPush(
+                self.replica,
+                self.number,
+                self.fingerprint,
+                self.digest,
+                known,
+                pull,
+                before=told.before,
+                stamps=told.stamps,
+                carried=told.carried,
+                horizon=told.horizon,
+            )
 
         return (yield from self._decided(request))
 
@@ -88,7 +104,7 @@ class Upload:
     def forget(self) -> Flow[None]:
         """Tell the hub that it may forget the upload. It does so by itself in time, so a failure is none."""
         try:
-            yield from ask_known(self.device.store, ForgetPush(self.replica, self.number), PushForgotten)
+            yield from ask(ForgetPush(self.replica, self.number), PushForgotten)
         except SynclineError as error:
             logger.info(
                 "could not say that an upload is done with: %s",
@@ -102,7 +118,7 @@ class Upload:
         for _ in range(ROUNDS):
             few = list(known.values()) if len(known) <= FEW else []
             try:
-                verdict = yield from ask_known(self.device.store, request(few), Verdict)
+                verdict = yield from ask(request(few), Verdict)
             except DigestMismatch:
                 yield from self.forget()
                 yield from self._upload()
@@ -120,8 +136,7 @@ class Upload:
     def _upload(self) -> Flow[None]:
         """Begin, or go on where it broke."""
         for _ in range(ROUNDS):
-            begun = yield from ask_known(
-                self.device.store,
+            begun = yield from ask(
                 BeginPush(
                     self.replica,
                     self.number,
@@ -148,7 +163,7 @@ class Upload:
 
     def _put(self, number: int, digest: str, body: bytes, known: list[Detail]) -> Flow[ChunkKept]:
         request = PushChunk(self.replica, self.number, number, self.digest, digest, Raw(body), known)
-        return (yield from ask_known(self.device.store, request, ChunkKept))
+        return (yield from ask(request, ChunkKept))
 
     def _put_details(self, known: dict[tuple[int, str], Detail]) -> Flow[None]:
         """Send the chunks that have these rows again, with the details."""

@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.model.values import Value
-from syncline.protocol.body import open_push
+from syncline.protocol.body import chained, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
-from syncline.replica.freeze import clear_outbox
+from syncline.replica.freeze import clear_outbox, in_flight
+from syncline.replica.identity import provenance
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected, written_edit
 from syncline.replica.rows import write_row
@@ -50,7 +51,13 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     hidden = _hidden(work, cuts)
     _keep_rejected(work, verdict, cuts)
     keep_conflicts(work.store, verdict.conflicts)
-    keep_sent(work.store, verdict, work.device.limits().keep_sent)
+    kept = provenance(work.device)
+    keep_sent(work.store, verdict, kept.stamps, work.device.limits().keep_sent)
+    flying = in_flight(work.store)
+    if flying is not None:
+        work.store.set_state(chain=chained(kept.before, flying.digest))
+    if verdict.horizon:
+        work.store.set_state(horizon=verdict.horizon)
     for n, cut in cuts.items():
         if n in work.device.tables:
             _clear(work.store, work.device.tables[n], cut)

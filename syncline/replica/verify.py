@@ -30,7 +30,7 @@ from syncline.replica.progress import Progress, silent
 from syncline.replica.recovery import REASONS
 from syncline.replica.repair import repair as mend
 from syncline.replica.reports import ComparedTable, VerifyReport
-from syncline.replica.session import ask_known
+from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage, last_page
 from syncline.replica.sync import sync
 from syncline.replica.work import Work
@@ -225,7 +225,7 @@ def _answer(device: Device, mark: _Mark, span: Span | None) -> Flow[Verified | N
     """The hub's answer; None if it no longer knows where the replica stands, or has another schema, which a
     sync puts right."""
     try:
-        return (yield from ask_known(device.store, _question(device, mark, span), Verified))
+        return (yield from ask(_question(device, mark, span), Verified))
     except SchemaChanged:
         return None
     except SynclineError as error:

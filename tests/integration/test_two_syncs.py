@@ -188,7 +188,7 @@ def test_a_file_that_two_syncs_have_left_stuck_heals_itself(world: World) -> Non
     world.sync()
     other = "3f1c6d0e-0000-4000-8000-000000000000"
     LocalTransport(world.hub).send(Register(other))
-    sql(world.file, "UPDATE _sync_state SET replica = ?, push = 0, covered = 0", other)
+    sql(world.file, "UPDATE _sync_state SET replica = ?, push = 0, chain = ''", other)
     sql(world.centre, "UPDATE t SET n = n + 100")
     world.edit()
     assert world.sync().recovered is not None

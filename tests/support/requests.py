@@ -21,6 +21,7 @@ def requests_of(hub: Hub, replica: str | None) -> dict[type, m.Request]:
     body, digest = seal([])
     found: list[m.Request] = [
         m.Register(named),
+        m.Reconcile("fresh", named, [], 0, ""),
         m.SchemaQuery(replica),
         m.Pull(mark, 10, named, schema),
         m.Push(named, 1, schema, [mark], digest, Raw(body)),

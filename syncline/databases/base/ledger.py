@@ -6,7 +6,7 @@ Replicas, conflicts, large pushes on their way, the clock, turns at pruning, mom
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,14 +18,17 @@ from syncline.databases.base.tables import (
     GIVEN,
     MOMENTS,
     SETTINGS,
+    STAMPS,
     UPLOADS,
     VERSIONS,
 )
-from syncline.hub.contract import Client, ConflictRow, Counted, Given, Upload, UploadedChunk
+from syncline.hub.contract import Client, ConflictRow, Counted, Given, Stamped, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
 DAY_MILLISECONDS = 86_400_000
+STAMPS_PAGE = 500
+"""Pushes whose stamps are read at once."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +65,7 @@ class Ledger:
         row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
         row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
         row += [int(client.revoked), int(client.forgotten), client.actor, client.pending]
+        row += [client.chain, client.root, int(client.departed)]
         self.session.upsert(CLIENTS, row)
 
     def drop_client(self, replica: str) -> None:
@@ -76,6 +80,27 @@ class Ledger:
     def drop_unused_clients(self, seconds: float) -> int:
         """Remove those that were registered and never heard of again."""
         return self._count("drop unused", int(seconds * 1000))
+
+    # Stamps
+
+    def stamps(self, lineage: str) -> Iterator[Stamped]:
+        """What is remembered of a lineage, a page at a time."""
+        replica, push, more = "", 0, True
+        while more:
+            rows = self._run("stamps", lineage, replica, replica, push, STAMPS_PAGE)
+            for replica, push, tails, rejected in rows:
+                yield Stamped(lineage, replica, int(push), bytes(tails or b""), bytes(rejected or b""))
+            more = len(rows) == STAMPS_PAGE
+
+    def remember(self, stamped: Stamped) -> None:
+        """Keep the stamps of one push, as of now."""
+        row: list[Value] = [stamped.lineage, stamped.replica, stamped.push, NOW]
+        self.session.upsert(STAMPS, [*row, stamped.tails, stamped.rejected])
+
+    def forget_stamps(self, seconds: float, limit: int) -> int:
+        """Forget what is older; how many pushes."""
+        rows = self._run("old stamps", int(seconds * 1000), limit)
+        return self._count("forget stamps", int(rows[-1][0])) if rows else 0
 
     # Settings
 
@@ -286,7 +311,7 @@ def _said(moment: int | None) -> str | None:
 
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
-    registered, last_seen, watermark, revoked, forgotten, actor, pending = rest
+    registered, last_seen, watermark, revoked, forgotten, actor, pending, chain, root, departed = rest
     return Client(
         replica=replica,
         number=int(push),
@@ -303,6 +328,9 @@ def _client(row: Sequence[Any]) -> Client:
         forgotten=bool(forgotten),
         actor=actor or "",
         pending=int(pending),
+        chain=chain or "",
+        root=root or "",
+        departed=bool(departed),
     )
 
 

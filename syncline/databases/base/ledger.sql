@@ -3,13 +3,13 @@
 
 -- name: client
 SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor, pending
+       revoked, forgotten, actor, pending, chain, root, departed
   FROM {clients} WHERE replica = ?;
 
 -- name: clients
 -- Without the verdicts.
 SELECT replica, push, digest, NULL, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor, pending
+       revoked, forgotten, actor, pending, chain, root, departed
   FROM {clients} WHERE replica > ? ORDER BY replica {page};
 
 -- name: drop client
@@ -27,6 +27,17 @@ SELECT count(*),
 
 -- name: drop unused
 DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?;
+
+-- name: stamps
+-- Of one lineage, a page at a time: after a replica and a push.
+SELECT replica, push, tails, rejected FROM {stamps}
+ WHERE lineage = ? AND (replica > ? OR (replica = ? AND push > ?)) ORDER BY replica, push {page};
+
+-- name: old stamps
+SELECT made FROM {stamps} WHERE made < {now} - ? ORDER BY made {page};
+
+-- name: forget stamps
+DELETE FROM {stamps} WHERE made <= ?;
 
 -- name: setting
 SELECT content FROM {settings} WHERE name = ?;

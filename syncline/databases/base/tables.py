@@ -74,11 +74,33 @@ CLIENTS = Table(
         Column("forgotten", "flag"),
         Column("actor", "text"),
         Column("pending", "integer"),
+        Column("chain", "text"),
+        Column("root", "text"),
+        Column("departed", "flag"),
     ),
     key=("replica",),
 )
 """The replicas, with the number of the last push and the hub's own record of its verdict. `watermark` is the
-position that the replica has confirmed: that of its last pull, true to the minute as `last_seen` is."""
+position that the replica has confirmed: that of its last pull, true to the minute as `last_seen` is. `chain`
+is the chain's value after that push, `root` the first id that the file had, if this is not it, and
+`departed`: a file that had this id has taken another."""
+
+STAMPS = Table(
+    name="stamps",
+    columns=(
+        Column("lineage", "key"),
+        Column("replica", "key"),
+        Column("push", "integer"),
+        Column("made", "time"),
+        Column("tails", "packed"),
+        Column("rejected", "bytes"),
+    ),
+    key=("lineage", "replica", "push"),
+    indexes=(("made",),),
+)
+"""The stamps of the captured edits that were decided, a row a push: 8 bytes each, one after the other, and
+the engine's own record of what was rejected. `lineage` is the id that the replica had, or the first id of the
+file where edits of former ids were among them."""
 
 CONFLICTS = Table(
     name="conflicts",
@@ -154,4 +176,4 @@ VERSIONS = Table(
 """The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
 of its tables and columns."""
 
-TABLES = (CLIENTS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)
+TABLES = (CLIENTS, STAMPS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

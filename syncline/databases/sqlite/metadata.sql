@@ -23,8 +23,8 @@ CREATE TABLE _sync_hub (
 -- name: log
 -- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
 -- `old` holds old values of U, D and M, see rows.py, of the columns that `before` declares. Numbers are never used again, so a position stays true.
--- `nonce`, a random number, tells an entry of a push from one with the same HLC in another past of this file,
--- where the same push was committed before; direct writes are told apart by their HLC.
+-- `nonce`, a random number, tells an entry from any other that has its number in another past of this file: a clock
+-- does not, which may have been ahead, and the same push may come again.
 CREATE TABLE _sync_hub_log (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     tbl INTEGER NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE _sync_hub_log (
     hlc INTEGER NOT NULL,
     origin TEXT NOT NULL,
     old TEXT,
-    nonce INTEGER
+    nonce INTEGER NOT NULL DEFAULT (random() & 0x7fffffffffffffff)
 );
 
 -- name: triggers

@@ -22,7 +22,7 @@ def newest(connection: sqlite3.Connection) -> Seq:
     """The position behind the newest entry, be it pruned or compacted away."""
     row = connection.execute(
         "SELECT * FROM"
-        " (SELECT * FROM (SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+        " (SELECT * FROM (SELECT seq, nonce FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
         " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
         " ORDER BY seq DESC LIMIT 1"
     ).fetchone()
@@ -48,7 +48,7 @@ def position_at(connection: sqlite3.Connection, seq: int) -> Seq:
 def _mark_at(connection: sqlite3.Connection, seq: int) -> int:
     """What tells this entry from one of the same number in another past; 0 if there is none."""
     row = connection.execute(
-        "SELECT coalesce(nonce, hlc) FROM _sync_hub_log WHERE seq = ?1"
+        "SELECT nonce FROM _sync_hub_log WHERE seq = ?1"
         " UNION ALL SELECT mark FROM _sync_hub_mark WHERE seq = ?1",
         (seq,),
     ).fetchone()
@@ -123,7 +123,7 @@ def compact(connection: sqlite3.Connection, layout: Layout, now: Seq, limit: int
     ]
     gone = [(seq,) for seq in covered(entries)]
     connection.executemany(
-        "INSERT INTO _sync_hub_mark SELECT seq, coalesce(nonce, hlc) FROM _sync_hub_log WHERE seq = ?", gone
+        "INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", gone
     )
     connection.executemany("DELETE FROM _sync_hub_log WHERE seq = ?", gone)
     connection.execute("UPDATE _sync_hub SET compacted = ?", (rows[-1][0],))

@@ -91,14 +91,10 @@ def index(connection: sqlite3.Connection, staged: Staged) -> None:
         staged.indexed = True
 
 
-NONCE = "random() & 0x7fffffffffffffff"
-"""A push that is committed again after the centre went back has the same HLC, and must be another entry."""
-
-
 def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     """Append the log entries of a stage, with the old values of what it is about to change."""
     shape, stage = staged.shape, staged.stage
-    into = commas(["tbl", "op", "origin", "hlc", *shape.words, *shape.log_keys, "old", "nonce"])
+    into = commas(["tbl", "op", "origin", "hlc", *shape.words, *shape.log_keys, "old"])
     source, old, order = f"{staged.table} AS s", "NULL", "s.n"
     if shape.keeps_old(stage):
         old = f"CASE WHEN {shape.key_of('t')[0]} IS NOT NULL THEN {shape.old_values('t')} END"
@@ -111,7 +107,7 @@ def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
         chosen, where = ["s.hlc", *map(str, split_mask(shape.covers(stage), len(shape.words)))], "1"
     connection.execute(
         f"INSERT INTO _sync_hub_log ({into})"
-        f" SELECT {shape.n}, ?, ?, {commas([*chosen, *shape.staged_keys()])}, {old}, {NONCE}"
+        f" SELECT {shape.n}, ?, ?, {commas([*chosen, *shape.staged_keys()])}, {old}"
         f" FROM {source} WHERE {where} ORDER BY {order}",
         (stage.op, origin),
     )

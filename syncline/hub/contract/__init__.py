@@ -30,6 +30,7 @@ from syncline.hub.contract.ledger import (
     Given,
     Ledger,
     ReadLedger,
+    Stamped,
     Upload,
     UploadedChunk,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "Rival",
     "Rows",
     "Stage",
+    "Stamped",
     "Standing",
     "Take",
     "Told",

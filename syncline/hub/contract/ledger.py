@@ -5,7 +5,7 @@ One implementation serves every database: `syncline.databases.base.Ledger`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,9 @@ from typing import Any, Protocol
 class Client:
     """A replica as the hub keeps it. `verdict` is the engine's own bytes, `watermark` the token of the
     position that it has confirmed: the `after` of its last noted pull, or of its registration. `fingerprint`
-    is that of the schema it had then, `pending` how many edits waited on it."""
+    is that of the schema it had then, `pending` how many edits waited on it. `chain` is the chain's value
+    after push `number`, `root` the first id that the file had ('': this one), `departed`: a file has left
+    this id."""
 
     replica: str
     number: int = 0
@@ -31,6 +33,20 @@ class Client:
     forgotten: bool = False
     actor: str = "anyone"
     pending: int = 0
+    chain: str = ""
+    root: str = ""
+    departed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """The stamps of one push, 8 bytes each. `rejected` are the engine's own bytes. See `hub.identity`."""
+
+    lineage: str
+    replica: str
+    push: int
+    tails: bytes
+    rejected: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,9 @@ class ReadLedger(Protocol):
     def clients(self, after: str, limit: int) -> list[Client]:
         """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
 
+    def stamps(self, lineage: str) -> Iterator[Stamped]:
+        """The stamps that are remembered of a lineage, a bounded number of pushes at a time."""
+
     def setting(self, name: str) -> str | None:
         """What was kept under a name (JSON), None if nothing was."""
 
@@ -128,6 +147,12 @@ class Ledger(ReadLedger, Protocol):
     def drop_unused_clients(self, seconds: float) -> int:
         """Remove those that were registered longer ago, never pulled nor pushed, and are not locked out; how
         many went."""
+
+    def remember(self, stamped: Stamped) -> None:
+        """Keep the stamps of a push, as of now."""
+
+    def forget_stamps(self, seconds: float, limit: int) -> int:
+        """Forget those of pushes that were made longer ago, about `limit` of them; how many went."""
 
     def set(self, name: str, content: str) -> None:
         """Keep JSON under a name; all servers of the hub see it."""

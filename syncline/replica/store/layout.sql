@@ -23,7 +23,10 @@ CREATE TABLE _sync_state (
     last_sync   TEXT,
     hydrate     TEXT,
     recovery    TEXT,
-    covered     INTEGER NOT NULL DEFAULT 0
+    chain       TEXT DEFAULT '',
+    horizon     TEXT,
+    former      TEXT NOT NULL DEFAULT '[]',
+    carried     INTEGER NOT NULL DEFAULT 0
 );
 
 -- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.
@@ -47,14 +50,16 @@ CREATE TABLE _sync_lost (
 );
 
 -- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the
--- schema that it was frozen under.
+-- schema that it was frozen under. stamps and made: of one that is offered again, which covers no log entries.
 CREATE TABLE _sync_outbox (
     number INTEGER PRIMARY KEY,
     digest TEXT NOT NULL,
     body   BLOB NOT NULL,
     bases  TEXT NOT NULL,
     frozen TEXT NOT NULL,
-    fingerprint TEXT
+    fingerprint TEXT,
+    stamps BLOB,
+    made INTEGER NOT NULL DEFAULT 0
 );
 
 -- A push in flight that does not fit one request, chunk by chunk; the outbox has the digest of the whole
@@ -146,8 +151,9 @@ CREATE TABLE _sync_index (
 
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
--- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. The
--- body stands last: the others are read without it.
+-- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:
+-- of its edits, with the first part. horizon: a position that has seen it. The body stands last: the others are read
+-- without it.
 CREATE TABLE _sync_sent (
     number      INTEGER NOT NULL,
     part        INTEGER NOT NULL DEFAULT 0,
@@ -155,6 +161,8 @@ CREATE TABLE _sync_sent (
     again       INTEGER NOT NULL DEFAULT 0,
     fingerprint TEXT,
     refused     BLOB,
+    stamps      BLOB,
+    horizon     TEXT,
     digest      TEXT NOT NULL,
     body_id     INTEGER,
     body        BLOB,

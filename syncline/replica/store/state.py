@@ -8,14 +8,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class State:
     """`checkpoint` is the id of the latest checkpoint, `hlc` the highest clock known, `push` the last push
-    number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`,
-    `hydrate` JSON of the cursor while hydrating, else None; `recovery` JSON of how far a recovery is (see
-    `replica.recovery`), else None. `covered` is the last push that the watermark has seen: were it lost
-    with the centre's past, so would be the watermark. `schema` has the hub's names; `names` is JSON of
-    those that differ in this file, `retired` of what the hub has no more (see `replica.names`). `chosen` is
-    1 where the tables that take part were named (`track`): new ones of the hub do not come by themselves.
-    `local_rows` is what this device was told to do with rows of its own that refer to deleted ones, else
-    None."""
+    number given out, `schema` JSON of `model.schema.to_plain`, `limits` JSON of `messages.Limits`, `hydrate`
+    JSON of the cursor while hydrating, else None; `recovery` JSON of how far a recovery is (see
+    `replica.recovery`), else None. `chain` is the chain's value after the last push that was answered (None
+    in a file that is filled for another), `horizon` the newest position of which the file holds a value,
+    `former` JSON of the ids that it had before, `carried` the checkpoint of the last edits made under one of
+    them. `schema` has the hub's names; `names` is JSON of those that differ in this file, `retired` of what
+    the hub has no more (see `replica.names`). `chosen` is 1 where the tables that take part were named
+    (`track`): new ones of the hub do not come by themselves. `local_rows` is what this device was told to do
+    with rows of its own that refer to deleted ones, else None."""
 
     replica: str
     hub_url: str | None
@@ -31,7 +32,10 @@ class State:
     last_sync: str | None
     hydrate: str | None
     recovery: str | None
-    covered: int
+    chain: str | None
+    horizon: str | None
+    former: str
+    carried: int
     names: str | None
     retired: str | None
     chosen: int

@@ -341,8 +341,9 @@ class Store:
         assert row is not None, "the state always names a checkpoint"
         return Checkpoint(*row)
 
-    def advance(self, watermark: str, hlc: int) -> None:
-        """Note what has been seen of the hub and the highest clock: edits from now on carry it.
+    def advance(self, watermark: str, hlc: int, horizon: str | None = None) -> None:
+        """Note what has been seen of the hub and the highest clock: edits from now on carry it. `horizon` is
+        the newest position of which the file holds something; None: as it is.
 
         Moves the state's watermark and clock too; neither clock ever goes back. Checkpoints that no log
         entry names are removed in time. Inside the transaction that applies (the watermark last).
@@ -354,6 +355,8 @@ class Store:
             self.execute(self._queries["use_checkpoint"])
             self._sweep_checkpoints()
         self.set_state(watermark=watermark, hlc=hlc)
+        if horizon is not None:
+            self.set_state(horizon=horizon)
 
     def logs(self) -> list[str]:
         """The change logs that exist, as SQL."""

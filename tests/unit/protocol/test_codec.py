@@ -40,6 +40,8 @@ PULL = messages.Pull("w|1", 500, "r1", "f")
 MESSAGES: list[Record] = [
     messages.Register("r1", "f", "a tablet", "r0", "w"),
     messages.Registered("h", "f", "all", ["a", "b"], Limits(), "w", 3, 4),
+    messages.Reconcile("r2", "r1", ["r0"], 3, "c3", "c4", b"12345678", ["w"], b"\x00\xff345678", "f"),
+    messages.Reconciled("h", "r2", True, 3, b"12345678", [], [0], 7),
     messages.SchemaQuery(),
     messages.SchemaAnswer("f", [{"name": "t", "columns": [{"name": "c", "default": None}]}], 1),
     PULL,

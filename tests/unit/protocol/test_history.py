@@ -57,6 +57,6 @@ def test_the_hash_sees_names_order_types_bounds_defaults_unions_and_routes(histo
     assert "  take: Literal['hub', 'sent', 'base', 'value']" in lines
     assert "  groups: Raw = 90" in lines
     assert "  bases: list[str(longest=32768)](limit='bases')" in lines
-    assert any(line.startswith("union Request = Register | SchemaQuery | ") for line in lines)
+    assert any(line.startswith("union Request = Register | Reconcile | SchemaQuery | ") for line in lines)
     assert "route POST /sync/changes body: Push -> Verdict" in lines
     assert {"record PackedPushGroup", "record Limits", "schema ColumnSchema"} <= set(lines)

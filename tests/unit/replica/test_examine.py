@@ -96,7 +96,7 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
         (
-            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, 'd', NULL, x'0102')",
+            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, NULL, NULL, 'd', NULL, x'0102')",
             "kept_pushes",
             "fact",
         ),

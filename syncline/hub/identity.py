@@ -1,0 +1,234 @@
+"""Who an edit is, and who a file: chained pushes, stamps that are remembered, files that were copied or put
+back.
+
+Every captured edit has a stamp of its own, 8 random bytes, which outlives the id of the file that it is in.
+The hub remembers the stamps that it has decided for as long as devices may offer their pushes again. Pushes
+of one id are numbered and chained, so that two files that have the same id are told apart as soon as one of
+them has pushed. A file of which anything is amiss takes a new id (`reconcile`), and whoever else has the
+former id has to, too (`Client.departed`). What it had captured before is *carried*: another file may have the
+same edits. A push with such edits is refused if one of them was decided before; the device then asks which.
+
+The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
+from syncline.hub.contract import Client, Position, ReadTransaction, Stamped, WriteTransaction
+from syncline.hub.contract.log import refused_watermark
+from syncline.model.actor import Actor
+from syncline.protocol.body import chained
+from syncline.protocol.messages import CommitPush, Limits, PreparePush, Push, Reconcile, Rejection
+
+WIDTH = 8
+"""Bytes of a stamp."""
+
+SHORTEST = 86_400
+"""Seconds for which stamps are remembered at least."""
+
+_rejections = msgspec.msgpack.Decoder(list[Rejection])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which of the stamps asked for were decided, in their order, and what was rejected in their pushes."""
+
+    done: list[bytes]
+    rejected: list[Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a push tells of its file, besides what is in `Push`: its `horizon`, if it has one, and for how
+    many milliseconds the hub remembers stamps."""
+
+    horizon: Position | None
+    memory: int
+
+
+def memory_of(limits: Limits) -> int:
+    """For how many milliseconds stamps are remembered: as long as devices may offer their pushes again."""
+    return max(limits.keep_sent, SHORTEST) * 1000
+
+
+def check_file(client: Client | None, number: int | None, chain: str) -> None:
+    """Raise PushOutOfStep unless the file that pulls has made the pushes that the hub has of its id. One that
+    does not tell is believed."""
+    if client is None or number is None:
+        return
+    if client.departed or (client.number, client.chain) != (number, chain):
+        raise out_of_step(client, number)
+
+
+def out_of_step(client: Client, number: int) -> PushOutOfStep:
+    """What is said to a file that is not as its id says."""
+    if number == client.number:
+        return PushOutOfStep(
+            f"another file than this one goes on under the id {client.replica}", code="replica_copied"
+        )
+    return PushOutOfStep(
+        f"replica {client.replica} has made {client.number} pushes, and this file {number}",
+        code="push_ahead" if number > client.number else "push_behind",
+    )
+
+
+def check_horizon(transaction: ReadTransaction, horizon: Position | None) -> None:
+    """Raise WatermarkRefused if the centre has gone back to before something that the device holds."""
+    if horizon is not None and transaction.log.standings([horizon]) == ["restored"]:
+        raise refused_watermark("restored")
+
+
+def is_repeat(client: Client, push: Push | PreparePush | CommitPush) -> bool:
+    """Whether the push that has the number of the last one is that one. Its digest is the same."""
+    return push.before is None or chained(push.before, push.digest) == client.chain
+
+
+def admit(
+    transaction: WriteTransaction, client: Client, push: Push | PreparePush | CommitPush, told: Told
+) -> None:
+    """Raise unless the push, which has the next number, follows the one before it, and brings nothing that
+    was decided before."""
+    check_horizon(transaction, told.horizon)
+    if push.before is None:
+        return
+    if client.departed or push.before != client.chain:
+        raise out_of_step(client, push.number - 1)
+    if not push.carried:
+        return
+    since = transaction.ledger.milliseconds() - told.memory
+    if push.carried <= since or _hits(transaction, [lineage(client, push)], push.stamps):
+        raise out_of_step(client, client.number)
+
+
+def lineage(client: Client, push: Push | PreparePush | CommitPush) -> str:
+    """Under what name the stamps of a push are remembered: one that every file knows which may have them."""
+    return (client.root or client.replica) if push.carried else client.replica
+
+
+def remember(
+    transaction: WriteTransaction,
+    client: Client,
+    push: Push | PreparePush | CommitPush,
+    rejected: Sequence[Rejection],
+) -> Client:
+    """Keep what the push tells of itself; the record with its chain."""
+    if push.stamps:
+        packed = msgspec.msgpack.encode(rejected) if rejected else b""
+        name = lineage(client, push)
+        transaction.ledger.remember(Stamped(name, client.replica, push.number, push.stamps, packed))
+    before = client.chain if push.before is None else push.before
+    return replace(client, chain=chained(before, push.digest))
+
+
+def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> Found:
+    """Look stamps up in what is remembered of some lineages."""
+    asked = dict.fromkeys(each(stamps))
+    rejected: list[Rejection] = []
+    done: set[bytes] = set()
+    for name in lineages if asked else ():
+        for stamped in transaction.ledger.stamps(name):
+            hits = [stamp for stamp in each(stamped.tails) if stamp in asked]
+            done.update(hits)
+            if hits and stamped.rejected:
+                rejected += _rejections.decode(stamped.rejected)
+    return Found([stamp for stamp in asked if stamp in done], rejected)
+
+
+def _hits(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> bool:
+    return bool(find(transaction, lineages, stamps).done)
+
+
+def each(stamps: bytes) -> Iterator[bytes]:
+    """The stamps one by one. Malformed if there is half of one."""
+    if len(stamps) % WIDTH:
+        raise Malformed(f"{len(stamps)} bytes of stamps, which have {WIDTH} each")
+    return (stamps[start : start + WIDTH] for start in range(0, len(stamps), WIDTH))
+
+
+# Reconciling -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What became of a file's edits; see `messages.Reconciled`."""
+
+    replica: str
+    taken: bool
+    push: int
+    found: Found
+    lost: list[int]
+
+
+def reconcile(
+    transaction: WriteTransaction,
+    actor: Actor,
+    request: Reconcile,
+    horizons: Sequence[Position | None],
+    fresh: Client | None,
+) -> Reconciliation:
+    """Answer a file of which something is amiss, and give it another id if it needs one.
+
+    `horizons` are those of the request; None for one that cannot be read. `fresh`: the record of the id that
+    it takes then, if it has asked before.
+    """
+    owned = _records(transaction, actor, request)
+    record = owned.get(request.previous)
+    names = dict.fromkeys([*request.former, request.previous, request.replica])
+    strangers = {name for name in names if name not in owned and transaction.ledger.client(name) is not None}
+    known = [name for name in names if name not in strangers]
+    lost = _lost(transaction, request, horizons, known)
+    taken = record is not None and bool(request.outbox) and record.chain == request.outbox
+    same = record is not None and (record.number, record.chain) == (request.push, request.chain)
+    found = find(transaction, known, request.stamps)
+    if record is not None and (same or taken) and not record.departed and not lost:
+        return Reconciliation(request.previous, taken, record.number, found, [])
+    for client in owned.values():
+        transaction.ledger.save_client(replace(client, departed=True))
+    made = fresh or Client(request.replica, registered="now", actor=actor.owner)
+    transaction.ledger.save_client(
+        replace(
+            made,
+            number=request.push + taken,
+            chain=request.outbox if taken else request.chain,
+            root=(request.former or [request.previous])[0],
+            fingerprint=request.fingerprint or made.fingerprint,
+            name=made.name or ("" if record is None else record.name),
+            last_seen="now",
+        )
+    )
+    return Reconciliation(request.replica, taken, -1 if record is None else record.number, found, lost)
+
+
+def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:
+    """The records of the ids that the file has and had, as far as they are the actor's own, locked."""
+    owned = {}
+    for name in sorted({*request.former, request.previous} - {request.replica}):
+        client = transaction.ledger.lock_client(name)
+        if client is None or (client.actor != actor.owner and not actor.operator):
+            continue
+        if client.revoked:
+            raise ReplicaRevoked(f"replica {name} was locked out of this hub")
+        owned[name] = client
+    return owned
+
+
+def _lost(
+    transaction: WriteTransaction, request: Reconcile, horizons: Sequence[Position | None], known: list[str]
+) -> list[int]:
+    """Which of the kept pushes the centre has lost: their answers came from a past that it has gone back
+    from, and they are not remembered either."""
+    if len(request.sent) != WIDTH * len(horizons):
+        raise Malformed("a stamp belongs to each horizon")
+    told = [(place, position) for place, position in enumerate(horizons) if position is not None]
+    standings = transaction.log.standings([position for _, position in told]) if told else []
+    gone = [place for (place, _), standing in zip(told, standings, strict=True) if standing == "restored"]
+    if not gone:
+        return []
+    stamps = list(each(request.sent))
+    there = set(find(transaction, known, b"".join(stamps[place] for place in gone)).done)
+    return [place for place in gone if stamps[place] not in there]

@@ -1,0 +1,170 @@
+"""Who an edit is, and who this file: what a push tells of itself, and how a file finds out what became of its
+edits.
+
+A file that was copied or put back, or whose centre was, cannot go on under its id: another one has, or may,
+and what is pending here may have been sent by it. It asks the hub which of its edits are decided, by their
+stamps, takes a new id, and fills itself again with the rest on top (`replica.recovery`). See `hub.identity`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from syncline.errors import ProtocolError
+from syncline.protocol.body import chained
+from syncline.protocol.flows import Flow
+from syncline.protocol.messages import Reconcile, Reconciled, Rejection
+from syncline.replica.device import Device
+from syncline.replica.freeze import in_flight
+from syncline.replica.sent import Kept, kept_pushes, kept_stamps, waiting
+from syncline.replica.session import ask, check_hub
+from syncline.replica.store import State, Store, queries
+
+WIDTH = 8
+"""Bytes of a stamp."""
+
+MOST = 4_000_000
+"""Stamps that a push tells at most. Of one with more edits the rest is not remembered."""
+
+ASKED = 1_000_000
+"""Stamps asked about in one request."""
+
+MILLISECONDS = (
+    "CASE typeof(at) WHEN 'integer' THEN at >> 16"
+    " ELSE CAST(round((at - 2440587.5) * 86400000.0) AS INTEGER) END"
+)
+"""When an entry of a change log was made, since 1970 UTC."""
+
+_FREEZE = queries("syncline.replica", "freeze.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a push tells of itself besides its rows; see `messages.Push`."""
+
+    before: str
+    stamps: bytes
+    carried: int
+    horizon: str
+
+
+def provenance(device: Device) -> Provenance:
+    """That of the push in flight."""
+    store, state = device.store, device.store.state()
+    row = store.row(_FREEZE["offered"])
+    horizon = (state.watermark or "") if state.horizon is None else state.horizon
+    if row is not None and row[0] is not None:
+        return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon)
+    stamps: list[bytes] = []
+    oldest: list[int] = []
+    for log, cut in _covered(store):
+        stamps += [stamp for (stamp,) in store.rows(f"SELECT stamp FROM {log} WHERE seq <= ?", (cut,))]
+        if state.carried:
+            sql = f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND checkpoint <= ?"
+            oldest += [made for (made,) in store.rows(sql, (cut, state.carried)) if made is not None]
+    carried = max(1, min(oldest)) if oldest else 0
+    return Provenance(state.chain or "", b"".join(stamps[:MOST]), carried, horizon)
+
+
+def _covered(store: Store) -> Iterator[tuple[str, int]]:
+    """The change logs that the push in flight covers, and how far."""
+    logs = set(store.logs())
+    for n, cut in store.rows(_FREEZE["cuts"]):
+        if (log := f'"_sync_log_{n}"') in logs:
+            yield log, cut
+
+
+def pushes_made(store: Store) -> tuple[int | None, str]:
+    """Number and chain of the last push that the hub has answered, counting the one in flight: it is told
+    with a pull that follows it. None: not told, while the file is being filled for another one."""
+    state, flying = store.state(), in_flight(store)
+    if state.chain is None:
+        return None, ""
+    return state.push, state.chain if flying is None else chained(state.chain, flying.digest)
+
+
+# Asking ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Learned:
+    """What the hub has said of a file's edits. `lost` are the kept pushes that the centre has lost."""
+
+    replica: str
+    taken: bool
+    push: int
+    since: int
+    done: set[bytes] = field(default_factory=set)
+    rejected: list[Rejection] = field(default_factory=list)
+    lost: list[Kept] = field(default_factory=list)
+
+
+def reconcile(device: Device, fresh: str) -> Flow[Learned]:
+    """Ask what became of the edits of this file: those pending, those in flight, those sent and kept. Changes
+    nothing in the file. `fresh` is the id that it takes if it needs a new one."""
+    store, state = device.store, device.store.state()
+    kept = kept_pushes(store)
+    stamps = b"".join(_pending(store))
+    answer = yield from _ask(store, fresh, stamps[: ASKED * WIDTH], kept)
+    learned = _learned(answer, kept)
+    asked = stamps[ASKED * WIDTH :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
+    for start in range(0, len(asked), ASKED * WIDTH):
+        answer = yield from _ask(store, fresh, asked[start : start + ASKED * WIDTH], kept)
+        more = _learned(answer, kept)
+        learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
+        learned.done |= more.done
+        learned.rejected += more.rejected
+    if learned.replica not in (fresh, state.replica):
+        raise ProtocolError("the hub gives an id that nobody asked for", code="not_a_hub")
+    return learned
+
+
+def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[Reconciled]:
+    state, flying = store.state(), in_flight(store)
+    request = Reconcile(
+        fresh,
+        state.replica,
+        json.loads(state.former),
+        answered(state, store),
+        state.chain or "",
+        chained(state.chain or "", flying.digest) if flying is not None else "",
+        stamps,
+        [push.horizon for push in kept],
+        b"".join(push.stamp for push in kept),
+        state.fingerprint,
+    )
+    answer = yield from ask(request, Reconciled)
+    check_hub(store, answer.hub)
+    return answer
+
+
+def answered(state: State, store: Store) -> int:
+    """The number of the last push that has its verdict."""
+    return state.push - (in_flight(store) is not None)
+
+
+def each(stamps: bytes) -> list[bytes]:
+    """The stamps one by one."""
+    return [stamps[start : start + WIDTH] for start in range(0, len(stamps), WIDTH)]
+
+
+def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
+    done = set(each(answer.done))
+    if any(not 0 <= place < len(kept) for place in answer.lost):
+        raise ProtocolError("the hub has lost pushes that it was not asked about", code="not_a_hub")
+    lost = [kept[place] for place in answer.lost]
+    return Learned(answer.replica, answer.taken, answer.push, answer.since, done, list(answer.rejected), lost)
+
+
+def _pending(store: Store) -> Iterator[bytes]:
+    """The stamps of all captured edits, and of a push in flight that is offered again."""
+    for log in store.logs():
+        for batch in store.batches(f"SELECT stamp FROM {log}"):
+            yield b"".join(stamp for (stamp,) in batch)
+    for number in waiting(store):
+        yield kept_stamps(store, number)
+    row = store.row(_FREEZE["offered"])
+    if row is not None and row[0] is not None:
+        yield row[0]

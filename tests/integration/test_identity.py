@@ -1,0 +1,271 @@
+"""Files and centres that were copied or put back: every edit counts once, all end equal (L2, L3, L5)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import syncline
+from syncline.errors import TransportError
+from syncline.protocol.messages import Push, Request, Response
+from syncline.transports.local import LocalTransport
+
+RULES = {"t": syncline.Table(merge={"n": "sum"})}
+DDL = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER DEFAULT 0, v TEXT CHECK (v <> 'bad'))"
+
+
+def sql(file: Path, *statements: str, ahead: float = 0) -> list[tuple[Any, ...]]:
+    """Run statements as an application whose clock is so many seconds ahead."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    if ahead:
+        connection.create_function("julianday", 1, lambda _: 2461000.5 + ahead / 86400)
+    try:
+        return [connection.execute(text).fetchall() for text in statements][-1]
+    finally:
+        connection.close()
+
+
+def copy(source: Path, target: Path) -> None:
+    """A backup of a file, or a file put back from one."""
+    for side in ("", "-wal", "-shm"):
+        target.with_name(target.name + side).unlink(missing_ok=True)
+    with sqlite3.connect(source) as one, sqlite3.connect(target) as other:
+        one.backup(other)
+    one.close()
+    other.close()
+
+
+class World:
+    """A centre with a counter and a text in a row, and device files of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.centre = folder, folder / "centre.db"
+        sql(self.centre, DDL, "INSERT INTO t VALUES (1, 0, 'x')")
+        self.open()
+        self.hub.init()
+
+    def open(self) -> None:
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}", RULES)
+
+    def restore(self, backup: Path) -> None:
+        self.hub.close()
+        copy(backup, self.centre)
+        self.open()
+
+    def device(self, name: str) -> Path:
+        syncline.clone(self.hub, self.folder / name).close()
+        return self.folder / name
+
+    def sync(self, file: Path) -> syncline.SyncReport:
+        with syncline.connect(file, self.hub) as replica:
+            return replica.sync()
+
+    def id(self, file: Path) -> str | None:
+        with syncline.connect(file, self.hub) as replica:
+            return replica.id
+
+    def agree(self, *files: Path) -> list[tuple[Any, ...]]:
+        """What the centre has; the files have it, too, and nothing is pending in them."""
+        rows = sql(self.centre, "SELECT * FROM t ORDER BY id")
+        for file in files:
+            assert sql(file, "SELECT * FROM t ORDER BY id") == rows
+            assert sql(file, "SELECT count(*) FROM _sync_log_0") == [(0,)]
+        return rows
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.hub.close()
+
+
+def test_a_file_that_was_put_back_with_nothing_pending_fetches_what_it_did(world: World) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+    copy(a, backup)
+    sql(a, "UPDATE t SET n = n + 1, v = 'edited'", "INSERT INTO t VALUES (2, 0, 'new')")
+    world.sync(a)
+    before = world.id(a)
+    copy(backup, a)
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert report.recovered.reason == "copied"
+    assert world.agree(a) == [(1, 1, "edited"), (2, 0, "new")]
+    assert world.id(a) != before
+    assert world.sync(a).recovered is None
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("pushes", [1, 2])
+def test_l3_what_was_pending_and_had_been_pushed_counts_once(world: World, more: bool, pushes: int) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5", "INSERT INTO t VALUES (2, 10, 'two')")
+    copy(a, backup)
+    world.sync(a)
+    for _ in range(1, pushes):
+        sql(a, "UPDATE t SET n = n + 100")
+        world.sync(a)
+    copy(backup, a)
+    if more:
+        sql(a, "UPDATE t SET n = n + 1", "UPDATE t SET v = 'more' WHERE id = 2")
+    world.sync(a)
+    added = 100 * (pushes - 1) + more
+    assert world.agree(a) == [(1, 5 + added, "x"), (2, 10 + added, "more" if more else "two")]
+
+
+def test_l3_of_two_copies_that_live_on_each_counts_its_own(world: World) -> None:
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 10")
+    sql(twin, "UPDATE t SET n = n + 100")
+    for file in (a, twin, a, twin):
+        world.sync(file)
+    assert world.agree(a, twin)[0][1] == 111
+    assert world.id(a) != world.id(twin)
+    for file in (a, twin):
+        sql(file, "UPDATE t SET n = n + 1000")
+        assert world.sync(file).recovered is None
+    world.sync(a)
+    assert world.agree(a, twin)[0][1] == 2111
+
+
+def test_l3_three_copies_with_the_same_edit_pending_push_it_once(world: World) -> None:
+    a, b, c = world.device("a.db"), world.folder / "b.db", world.folder / "c.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    copy(a, b)
+    copy(a, c)
+    sql(a, "UPDATE t SET n = n + 10")  # a goes on, so that b and c have to take ids of their own
+    world.sync(a)
+    sql(b, "UPDATE t SET n = n + 100")
+    copy(b, c)
+    for file in (b, c, b, c, a):
+        world.sync(file)
+    assert world.agree(a, b, c)[0][1] == 111
+
+
+def test_l2_what_was_rejected_is_kept_with_its_reason_by_the_file_that_was_put_back(world: World) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+    sql(a, "PRAGMA ignore_check_constraints = ON", "UPDATE t SET v = 'bad', n = n + 5")
+    copy(a, backup)
+    assert len(world.sync(a).push.rejected) == 1
+    copy(backup, a)
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        (kept,) = replica.rejected()
+    assert (kept.table, kept.key, kept.values, kept.base) == (
+        *("t", (1,)),
+        *({"n": 5, "v": "bad"}, {"n": 0, "v": "x"}),
+    )
+    assert kept.code == "check_violation"
+    assert world.agree(a) == [(1, 0, "x")]
+
+
+def test_l2_an_edit_that_is_too_old_to_tell_is_set_aside(world: World) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5")
+    sql(a, "UPDATE _sync_log_0 SET at = at - 30")
+    copy(a, backup)
+    world.sync(a)
+    sql(world.centre, "DELETE FROM _sync_hub_stamps")  # forgotten since
+    copy(backup, a)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    assert world.agree(a)[0][1] == 6
+    with syncline.connect(a, world.hub) as replica:
+        (kept,) = replica.rejected()
+        assert (kept.code, kept.values, kept.base) == ("edit_untold", {"n": 5}, {"n": 0})
+        replica.retry(kept.id)
+        replica.sync()
+    assert world.agree(a)[0][1] == 11
+
+
+def test_an_ordinary_device_that_was_long_away_keeps_its_id_and_its_edits(world: World) -> None:
+    a = world.device("a.db")
+    sql(a, "UPDATE t SET n = n + 5")
+    world.sync(a)
+    sql(a, "UPDATE t SET n = n + 1")
+    sql(a, "UPDATE _sync_log_0 SET at = at - 300")
+    sql(world.centre, "UPDATE t SET v = 'meanwhile'", "DELETE FROM _sync_hub_stamps")
+    sql(world.centre, "UPDATE _sync_hub SET floor = 2", "DELETE FROM _sync_hub_log WHERE seq < 2")
+    before = world.id(a)
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert report.recovered.reason == "pruned"
+    assert world.agree(a) == [(1, 6, "meanwhile")]
+    assert world.id(a) == before
+
+
+def test_l3_a_device_whose_record_is_gone_counts_once(world: World) -> None:
+    a = world.device("a.db")
+    sql(a, "UPDATE t SET n = n + 5")
+    world.sync(a)
+    sql(world.centre, "DELETE FROM _sync_hub_clients")
+    sql(a, "UPDATE t SET n = n + 1")
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert (report.recovered.reason, report.recovered.offered) == ("unknown", 0)
+    assert world.agree(a)[0][1] == 6
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 100_000])
+def test_a_centre_that_went_back_is_noticed_whatever_clocks_said(world: World, ahead: float) -> None:
+    """Directly written entries of both pasts have one number, and may have one clock."""
+    a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
+    sql(b, "UPDATE t SET v = 'from b'", ahead=ahead)
+    world.sync(b)
+    world.sync(a)
+    copy(world.centre, backup)
+    sql(world.centre, "UPDATE t SET n = 1000")
+    world.sync(a)
+    world.restore(backup)
+    sql(world.centre, "INSERT INTO t VALUES (3, 0, 'after')")
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert report.recovered.reason == "restored"
+    world.agree(a)
+
+
+def test_the_answer_to_a_repeat_is_remembered_when_the_centre_goes_back_behind_it(world: World) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+
+    class Lossy(LocalTransport):
+        def send(self, request: Request) -> Response:
+            answer = super().send(request)
+            if isinstance(request, Push):
+                raise TransportError("the answer was lost")
+            return answer
+
+    sql(a, "UPDATE t SET n = n + 1")
+    with syncline.connect(a, world.hub) as replica, pytest.raises(TransportError):
+        replica._open_transport = lambda: Lossy(world.hub)
+        replica.push()
+    copy(world.centre, backup)
+    sql(world.centre, "UPDATE t SET n = n + 1000, v = 'lost'")
+    with syncline.connect(a, world.hub) as replica:
+        replica.push()  # the repeat is answered with the row as it is now
+    world.restore(backup)
+    sql(a, "INSERT INTO t VALUES (2, 0, 'z')")
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert report.recovered.reason == "restored"
+    assert world.agree(a) == [(1, 1, "x"), (2, 0, "z")]
+
+
+def test_l3_what_a_centre_lost_is_offered_once_by_copies(world: World) -> None:
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    sql(a, "UPDATE t SET n = n + 10")
+    world.sync(a)
+    copy(a, twin)
+    world.restore(backup)
+    for file in (a, twin, a):
+        world.sync(file)
+    assert world.agree(a, twin)[0][1] == 11
