@@ -273,7 +273,8 @@ class StoreObstacle(StoreError):
 
 class DeviceConstraint(StoreError):
     """An object of the application (a trigger, an index, a constraint, a table that refers to it) refuses a
-    row of the centre. The row waits, everything else goes on; it is told in reports and never raised."""
+    row of the centre. The row waits, everything else goes on; it is told in reports. Raised by `track` alone,
+    of a table that Syncline can write nothing into."""
 
     code, title = "device_constraint", "The device file does not take a row of the centre"
     remedy = (

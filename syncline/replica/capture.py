@@ -19,6 +19,7 @@ from syncline.model.masks import WORD_BITS
 from syncline.replica.indexes import ROWIDS, columns_of, uniques_of
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries, quote
+from syncline.replica.turned import put_in_order
 from syncline.sqlitekit.indexes import taken
 from syncline.sqlitekit.sql import chained
 from syncline.sqlitekit.tables import Column, Unique
@@ -58,12 +59,15 @@ def remove_triggers(store: Store, t: Statements) -> None:
 
 
 def renew(store: Store, tables: Iterable[Statements]) -> list[str]:
-    """Make the triggers of those tables anew that need it; return their names. Opens its own transaction,
-    only if there is something to do. To be called whenever a replica is opened."""
+    """Make the triggers of those tables anew that need it; return their names. What younger triggers have
+    turned around in the log is put in order. Opens its own transaction, only if there is something to do. To
+    be called whenever a replica is opened."""
     stale = [t for t in tables if is_stale(store, t)]
     if stale:
         with store.transaction():
             for t in stale:
+                if drift(store, t).after:
+                    put_in_order(store, t)
                 install(store, t)
     return [t.table.name for t in stale]
 
@@ -239,6 +243,12 @@ def _on_replace(t: Statements, columns: dict[str, Column], uniques: Sequence[Uni
     hits = [_same_key(t), *(f"{taken(columns, unique, 'r')} AND {other}" for unique in uniques)]
     when = " OR ".join(_exists(t, hit) for hit in hits)
     return _trigger(t, "replace", "BEFORE INSERT", when, [_maybe(t, columns, hit) for hit in hits])
+
+
+def unique_hits(store: Store, t: Statements) -> list[str]:
+    """What the trigger before an insert looks for by each unique index that the table has now."""
+    columns = columns_of(store, t.table.name)
+    return [taken(columns, unique, "r") for unique in uniques_of(store, t.table.name)]
 
 
 def _on_displace(t: Statements, columns: dict[str, Column], uniques: Sequence[Unique]) -> str:

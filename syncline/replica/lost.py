@@ -1,9 +1,10 @@
 """Capture that was lost: the application made a table anew, or dropped triggers.
 
-Django, Alembic, sqlite-utils, pandas and others change a table by making a new one and dropping the old, and
-its triggers go with that. From then on nothing is captured. It is noticed when the file is opened next or its
-schema has changed: capture begins again at once, and the table is noted in `_sync_lost` until
-`replica.regain` has compared it with the centre.
+Django, Alembic, sqlite-utils, pandas and others change a table by making a new one and dropping the old,
+and its triggers go with that. A unique index that the application makes lets a REPLACE remove rows that
+capture, made before it, does not look for. From then on nothing is captured. It is noticed when the file is
+opened next or its schema has changed: capture begins again at once, and the table is noted in `_sync_lost`
+until `replica.regain` has compared it with the centre.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def notice(device: Device) -> list[str]:
         found = [t for t in device.tables.values() if _is_news(device, t)]
         for t in found:
             end = store.value(f"SELECT max(seq) FROM {t.log}") or 0 if has_log(store, t) else 0
-            store.execute("INSERT OR IGNORE INTO _sync_lost (n, seq) VALUES (?, ?)", (t.n, end))
+            whole = has_log(store, t) and not misfits(store, t.table) and not _is_uncaptured(store, t)
+            store.execute(
+                "INSERT OR IGNORE INTO _sync_lost (n, seq, replaced) VALUES (?, ?, ?)", (t.n, end, whole)
+            )
             store.execute(capture.log_ddl(t))
             if not misfits(store, t.table):
                 capture.install(store, t)
@@ -47,10 +51,19 @@ def lost(store: Store) -> dict[int, int]:
     return dict(store.rows("SELECT n, seq FROM _sync_lost"))
 
 
+def replaced(store: Store) -> set[int]:
+    """Those of them that were captured, but for what a REPLACE may have removed by a new index."""
+    return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE replaced")}
+
+
 def is_lost(store: Store, t: Statements) -> bool:
     """Whether changes of a table may not be captured, by its triggers as they are."""
     if not has_log(store, t) or misfits(store, t.table):
         return True
+    return _is_uncaptured(store, t) or _is_replaced_unseen(store, t)
+
+
+def _is_uncaptured(store: Store, t: Statements) -> bool:
     drift = capture.drift(store, t)
     if drift.missing:
         return True
@@ -118,6 +131,19 @@ def has_log(store: Store, t: Statements) -> bool:
     """Whether the change log of a table is there."""
     name = f"_sync_log_{t.n}"
     return store.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)) is not None
+
+
+def _is_replaced_unseen(store: Store, t: Statements) -> bool:
+    """Whether a REPLACE may have removed rows by an index that capture does not know. It would have written
+    another row, which is in the log."""
+    if not _OF_INDEXES & set(capture.drift(store, t).altered):
+        return False
+    if store.row(f"SELECT 1 FROM {t.log} WHERE op IN ('I', 'U') LIMIT 1") is None:
+        return False
+    present = store.value(
+        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (f"_sync_{t.n}_replace",)
+    )
+    return any(hit not in str(present) for hit in capture.unique_hits(store, t))
 
 
 def _is_news(device: Device, t: Statements) -> bool:

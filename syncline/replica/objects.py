@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from syncline.errors import DeviceConstraint, StoreObstacle
 from syncline.model.finding import Finding
@@ -29,6 +29,13 @@ def own_objects(device: Device, t: Statements) -> Iterator[Finding]:
     yield from _referring(device, t)
 
 
+def refuse_unable(store: Store, tables: Iterable[Statements]) -> None:
+    """DeviceConstraint if Syncline can write none of the rows of a table, which it is to take part with."""
+    for t in tables:
+        for finding in _unable(store, t):
+            raise DeviceConstraint(finding.sentence, remedy=finding.remedy)
+
+
 def _unable(store: Store, t: Statements) -> Iterator[Finding]:
     """Writes that only a program with the application's functions and collations can do."""
     columns = list(t.values)
@@ -42,9 +49,7 @@ def _unable(store: Store, t: Statements) -> Iterator[Finding]:
         except StoreObstacle as error:
             verb = sql.split(None, 1)[0]
             sentence = f"table {t.table.name}: Syncline cannot {verb} rows here: {text_of(error)}"
-            remedy = (
-                "A trigger or index uses it: make do with what is built into SQLite. Until then rows wait."
-            )
+            remedy = "A column, index or trigger uses it: make do with what is built into SQLite."
             yield Finding("trouble", DeviceConstraint.code, sentence, remedy)
 
 

@@ -47,7 +47,7 @@ from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, take_in
 from syncline.replica.freeze import in_flight
-from syncline.replica.lost import lost
+from syncline.replica.lost import lost, replaced
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
@@ -321,6 +321,8 @@ class _Finder:
     def _is_made_anew(self, work: Work) -> bool:
         """Whether more than half of the rows that were there are missing."""
         t, store = self.t, work.store
+        if t.n in replaced(store):
+            return False
         rows = store.value(f"SELECT count(*) FROM temp._sync_hub_{t.n}")
         tests = [
             f"SELECT 1 FROM main.{t.name} t WHERE {t.row_key('t', 'u')}",
@@ -341,6 +343,8 @@ class _Finder:
         for own, row in zip(work.overlay.pending(t, keys), rows, strict=True):
             if own.image is not None or work.held.get(t.n, {}).get(own.key, ()) is None:
                 continue  # hidden, or shown for a child's sake: the verdict decides
+            if own.present is None and work.is_held(t, own.key):
+                continue  # it never was here: it waits
             if own.present is None:
                 self._judge_missing(work, found, own, row, is_news=own.key in news)
             else:

@@ -29,6 +29,7 @@ from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.made import make_new
+from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
@@ -112,6 +113,7 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
         )
     schema = yield from fetch_schema(replica, answer.schema)
     _check_fit(store, schema, names)
+    refuse_unable(store, (Statements(schema.table(name), 0) for name in names))
     if state is not None and state.fingerprint not in (None, answer.schema) and store.numbers():
         raise SchemaChanged(
             "the hub's schema is not the one that the tracked tables have",

@@ -43,10 +43,12 @@ CREATE TABLE _sync_table (
 );
 
 -- Tables that were not captured for a while (the application made them anew), until they are compared with the
--- centre; seq: the end of the change log when that was noticed.
+-- centre; seq: the end of the change log when that was noticed. replaced: 1 where all was captured but for the
+-- rows that a REPLACE may have removed by an index which was made before capture knew it.
 CREATE TABLE _sync_lost (
-    n   INTEGER PRIMARY KEY,
-    seq INTEGER NOT NULL
+    n        INTEGER PRIMARY KEY,
+    seq      INTEGER NOT NULL,
+    replaced INTEGER NOT NULL DEFAULT 0
 );
 
 -- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the

@@ -1,0 +1,157 @@
+"""A device file is the application's: its own objects against a hub, end to end (laws L5, L12, L13)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import syncline
+from syncline import Replica, SyncReport
+from syncline.errors import SynclineError
+
+
+class Place:
+    """A centre and a device, both plain files to the programs that use them."""
+
+    def __init__(self, folder: Path, ddl: str, *rows: str) -> None:
+        self.folder, self.centre = folder, folder / "central.db"
+        self.run(ddl, *rows)
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}")
+        self.hub.init()
+        self.file = self.folder / "device.db"
+        syncline.clone(self.hub, self.file).close()
+
+    def run(self, *statements: str) -> list[Any]:
+        return sql(self.centre, *statements)
+
+    def app(self, *statements: str) -> list[Any]:
+        return sql(self.file, *statements)
+
+    def open(self, **options: Any) -> Replica:
+        return syncline.connect(self.file, hub=self.hub, **options)
+
+    def sync(self, **options: Any) -> SyncReport:
+        with self.open(**options) as replica:
+            return replica.sync()
+
+    def equal(self) -> bool:
+        with self.open() as replica:
+            return replica.verify().equal
+
+
+def sql(path: Path, *statements: str) -> list[Any]:
+    rows: list[Any] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+
+
+def test_what_a_held_row_shows_is_edited_without_having_seen_what_it_hides_l2(folder: Path) -> None:
+    place = Place(
+        folder,
+        "CREATE TABLE o (id INTEGER PRIMARY KEY, e TEXT UNIQUE)",
+        "INSERT INTO o VALUES (1,'A'),(2,'B')",
+    )
+    place.app(
+        "CREATE TRIGGER guard BEFORE UPDATE ON o WHEN NEW.e = 'news' BEGIN SELECT RAISE (ABORT, 'no'); END"
+    )
+    place.run("UPDATE o SET e = 'news' WHERE id = 1")
+    (row,) = place.sync().pull.waiting
+    assert (row.table, row.key, row.object) == ("o", (1,), "trigger guard")
+    place.run("UPDATE o SET e = 'C' WHERE id = 2")
+    place.sync()
+    assert place.app("SELECT e FROM o ORDER BY id") == [("A",), ("C",)] and not place.equal()
+    place.app("UPDATE o SET e = 'mine' WHERE id = 1")
+    report = place.sync()
+    assert report.push.conflicts == 1
+    with place.open() as replica:
+        (note,) = replica.conflicts()
+    assert (note.base, note.sent, note.hub) == ("A", "mine", "news")
+    assert place.run("SELECT e FROM o WHERE id = 1") == [("mine",)] and place.equal()
+
+
+def test_rows_that_a_replace_removed_by_an_index_that_is_new_are_removed_in_the_centre(folder: Path) -> None:
+    place = Place(
+        folder, "CREATE TABLE t (id INTEGER PRIMARY KEY, email TEXT)", "INSERT INTO t VALUES (1,'a')"
+    )
+    place.app("CREATE UNIQUE INDEX u ON t (email)", "INSERT OR REPLACE INTO t VALUES (7,'a')")
+    report = place.sync()
+    assert place.run("SELECT * FROM t") == [(7, "a")] == place.app("SELECT * FROM t")
+    assert [(one.table, one.deleted) for one in report.regained] == [("t", 1)]
+    assert place.equal()
+    place.app("CREATE UNIQUE INDEX v ON t (email, id)")
+    assert place.sync().regained == ()  # nothing was written since: nothing can have been removed
+
+
+def test_a_row_that_waits_is_not_taken_for_deleted_where_a_table_is_compared(folder: Path) -> None:
+    place = Place(
+        folder,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)",
+        "INSERT INTO t VALUES (1,'a'),(2,'b'),(3,'c')",
+    )
+    place.app("CREATE UNIQUE INDEX own ON t (a)")
+    place.run("INSERT INTO t VALUES (4, 'a')", "UPDATE t SET a = 'b' WHERE id = 3")
+    assert {row.key for row in place.sync().pull.waiting} == {(3,), (4,)}
+    place.app(
+        "CREATE TABLE new (id INTEGER PRIMARY KEY, a TEXT)",
+        "INSERT INTO new SELECT * FROM t",
+        "DROP TABLE t",
+        "ALTER TABLE new RENAME TO t",
+        "CREATE UNIQUE INDEX own ON t (a)",
+    )
+    place.sync()
+    assert place.run("SELECT * FROM t") == [(1, "a"), (2, "b"), (3, "b"), (4, "a")]
+    place.app("DROP INDEX own")
+    place.sync()
+    assert place.equal()
+
+
+def test_a_table_that_syncline_cannot_write_is_refused_before_anything_is_made(folder: Path) -> None:
+    place = Place(
+        folder, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)", "INSERT INTO t VALUES (1,'a')"
+    )
+    own = folder / "own.db"
+    with closing(sqlite3.connect(own, isolation_level=None)) as connection:
+        connection.create_collation("LOCALIZED", lambda x, y: (x > y) - (x < y))
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT COLLATE LOCALIZED)")
+        connection.execute("CREATE INDEX i ON t (name)")
+    with syncline.connect(own, hub=place.hub) as replica, pytest.raises(SynclineError) as refused:
+        replica.track("t")
+    assert refused.value.code == "device_constraint" and "LOCALIZED" in refused.value.detail
+    assert sql(own, "SELECT name FROM sqlite_master ORDER BY name") == [("i",), ("t",)]
+
+
+@pytest.mark.parametrize("where", ["hub", "table", "device"])
+def test_local_rows_is_chosen_in_the_centre_or_on_the_device(folder: Path, where: str) -> None:
+    ddl = "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)"
+    sql(folder / "central.db", ddl, "INSERT INTO customer VALUES (1,'a'),(2,'b')")
+    limits = syncline.Hub(f"sqlite:///{folder / 'central.db'}").limits
+    if where == "hub":
+        limits = type(limits)(local_rows={"*": "cascade"})
+    tables = {"customer": syncline.Table(local_rows="cascade" if where == "table" else None)}
+    place = Place.__new__(Place)
+    place.folder, place.centre, place.file = folder, folder / "central.db", folder / "device.db"
+    place.hub = syncline.Hub(f"sqlite:///{place.centre}", tables, limits=limits)
+    place.hub.init()
+    syncline.clone(place.hub, place.file).close()
+    place.app("CREATE TABLE favourite (customer INTEGER NOT NULL REFERENCES customer)")
+    place.app("INSERT INTO favourite VALUES (2)")
+    place.run("DELETE FROM customer WHERE id = 2")
+    if where == "device":
+        (row,) = place.sync().pull.waiting
+        assert (row.key, row.object) == ((2,), "foreign key of favourite")
+        with pytest.raises(SynclineError, match="refuse, cascade or null"):
+            place.sync(local_rows="keep")
+    assert place.sync(**({"local_rows": "cascade"} if where == "device" else {})).pull.waiting == ()
+    assert place.app("SELECT * FROM favourite") == [] and place.equal()
