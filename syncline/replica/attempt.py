@@ -58,16 +58,28 @@ def _write_in_view(
 
 def attempt(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> Refusals:
     """Write what the file takes of these rows; return what it does not, and why."""
-    refused: Refusals = {}
-    if not rows:
-        return refused
-    if not work.fires(t):  # written twice, a row is as if it had been written once
-        try:
+    return {} if try_set(work, t, columns, rows) is None else halve(work, t, columns, rows)
+
+
+def try_set(
+    work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]
+) -> SynclineError | None:
+    """Write all of these rows; or say why not, with some of them written where no trigger fires: written
+    twice, a row is as if it had been written once."""
+    try:
+        if rows and work.fires(t):
+            with work.store.savepoint():
+                write_set(work, t, columns, rows)
+        elif rows:
             write_set(work, t, columns, rows)
-        except REFUSED:
-            pass
-        else:
-            return refused
+    except REFUSED as error:
+        return error.with_traceback(None)
+    return None
+
+
+def halve(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> Refusals:
+    """`attempt`, where it is known already that the file does not take all of them."""
+    refused: Refusals = {}
     _halve(work, t, columns, rows, 0, refused)
     return refused
 

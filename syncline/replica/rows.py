@@ -13,11 +13,11 @@ from functools import partial
 
 from syncline.errors import SynclineError
 from syncline.model.values import Value
-from syncline.replica.attempt import REFUSED, attempt, write_set
+from syncline.replica.attempt import REFUSED, Refusals, attempt, halve, try_set, write_set
 from syncline.replica.obstacle import owners, reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
-from syncline.replica.trade import Rows, is_clash, trade
+from syncline.replica.trade import Rows, is_clash, is_traded, trade
 from syncline.replica.work import Work
 
 State = dict[int, Value]
@@ -30,10 +30,18 @@ def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
         rows = _without_doubles(work, t, columns, rows)
     if work.held.get(t.n):
         rows = _without_held(work, t, columns, rows)
-    refused = attempt(work, t, columns, rows)
+    refused = _write(work, t, columns, rows)
     for i in refused:
         work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
     return len(rows) - len(refused)
+
+
+def _write(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> Refusals:
+    """Try them as they are; if a unique value is taken, as a trade among them; then in parts."""
+    error = try_set(work, t, columns, rows)
+    if error is None or (is_clash(error) and len(rows) > 1 and is_traded(work, t, columns, rows)):
+        return {}
+    return halve(work, t, columns, rows)
 
 
 def write_row(work: Work, t: Statements, key: Key, state: State) -> None:

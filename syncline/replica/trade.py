@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from syncline.errors import StoreConstraint, SynclineError
 from syncline.model.values import INTEGER_MIN, Value
-from syncline.replica.attempt import REFUSED, attempt, write_set
+from syncline.replica.attempt import REFUSED, Refusals, attempt, try_set, write_set
 from syncline.replica.obstacle import owners
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
@@ -89,19 +89,43 @@ def _texts(work: Work, t: Statements) -> dict[str, str]:
 def _exchange(work: Work, t: Statements, rows: Rows, dropped: Mapping[str, str]) -> dict[Key, SynclineError]:
     """Write all of them; or nothing, and say which cannot be written."""
     keys = list(rows)
-    whole = [[*key, *row] for key, row in rows.items()]
-    failed: dict[Key, SynclineError] = {}
+    refusals = _exchange_rows(work, t, list(t.values), [[*key, *row] for key, row in rows.items()], dropped)
+    return {keys[i]: error for i, error in refusals.items()}
+
+
+def is_traded(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> bool:
+    """Write all of these rows, which trade values of these columns with each other alone; False, and nothing
+    is written, if that is not all."""
+    try:
+        with work.store.savepoint():
+            _give_up(work, t, columns, [tuple(row[: t.arity]) for row in rows])
+            if try_set(work, t, columns, rows) is not None:
+                raise _Failed
+    except (_Failed, *REFUSED):
+        return False
+    return True
+
+
+def _exchange_rows(
+    work: Work,
+    t: Statements,
+    columns: Sequence[int],
+    rows: Sequence[Sequence[Value]],
+    dropped: Mapping[str, str],
+) -> Refusals:
+    """Have these rows give up what is unique among the columns, then write all; or nothing, and say which of
+    them cannot be written. `dropped` are indexes that are not there meanwhile."""
+    refusals: Refusals = {}
     try:
         with work.store.savepoint(), _without(work, dropped):
-            _give_up(work, t, keys)
-            refusals = attempt(work, t, list(t.values), whole)
+            _give_up(work, t, columns, [tuple(row[: t.arity]) for row in rows])
+            refusals = attempt(work, t, columns, rows)
             if refusals:
-                failed = {keys[i]: error for i, error in refusals.items()}
                 raise _Failed
     except _Failed:
-        return failed
+        return refusals
     except REFUSED as error:  # they cannot give up what they have, or do not agree in the end
-        return dict.fromkeys(keys, error.with_traceback(None))
+        return dict.fromkeys(range(len(rows)), error.with_traceback(None))
     return {}
 
 
@@ -115,9 +139,9 @@ def _without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
         work.store.execute(sql)
 
 
-def _give_up(work: Work, t: Statements, keys: Sequence[Key]) -> None:
-    """Those of the rows that are there give up what is unique about them."""
-    found = (_yielding(work, t, unique) for unique in work.uniques(t))
+def _give_up(work: Work, t: Statements, given: Sequence[int], keys: Sequence[Key]) -> None:
+    """Those of the rows that are there give up what is unique about them, among these columns."""
+    found = (_yielding(work, t, given, unique) for unique in work.uniques(t))
     columns = sorted({column for column in found if column is not None})
     there = [keys[i] for i in work.overlay.present(t, keys)]
     if not columns or not there:
@@ -130,10 +154,10 @@ def _give_up(work: Work, t: Statements, keys: Sequence[Key]) -> None:
         work.store.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def _yielding(work: Work, t: Statements, unique: Unique) -> int | None:
-    """The column of a unique index that gives up its value: rather one that may be NULL."""
+def _yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -> int | None:
+    """Which of the given columns gives up its value in a unique index: rather one that may be NULL."""
     names = {name for name, _ in unique.columns}
-    columns = [i for i, column in t.table.values.items() if column.name in names]
+    columns = [i for i in given if t.table.values[i].name in names]
     columns.sort(key=lambda i: work.columns(t)[t.table.values[i].name].notnull)
     return columns[0] if columns else None
 
