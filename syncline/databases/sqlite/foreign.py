@@ -8,13 +8,13 @@ updates of a unique column that others point at)?
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from syncline.databases.base.parents import key_of
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged, keep
-from syncline.hub.contract import Key, Refusal, codes
+from syncline.hub.contract import Refusal, codes
 from syncline.model.schema import ForeignKey
 from syncline.sqlitekit.sql import commas, quote
 from syncline.sqlitekit.tables import Table
@@ -102,27 +102,15 @@ def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
 
 
 def dangling(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
-    """Staged rows that break a foreign key now, and those that would without the refused rows."""
-    known = {(id(refusal.stage), refusal.row) for refusal in refused}
-    found: list[Refusal] = []
+    """Staged rows that break a foreign key now, besides those that are refused already."""
+    found: dict[tuple[int, int], Refusal] = {}
     for staged in stages:
-        if staged.stage.form != "delete":
-            found += _new(known, _orphans(writer, staged))
-        found += _new(known, _orphaning(writer, staged))
-    frontier = [*refused, *found]
-    while frontier:
-        frontier = _new(known, _dependents(writer, stages, frontier))
-        found += frontier
-    return found
-
-
-def _new(known: set[tuple[int, int]], refusals: Iterable[Refusal]) -> list[Refusal]:
-    fresh = []
-    for refusal in refusals:
-        if (id(refusal.stage), refusal.row) not in known:
-            known.add((id(refusal.stage), refusal.row))
-            fresh.append(refusal)
-    return fresh
+        orphans = [] if staged.stage.form == "delete" else _orphans(writer, staged)
+        for refusal in [*orphans, *_orphaning(writer, staged)]:
+            found.setdefault((id(refusal.stage), refusal.row), refusal)
+    for refusal in refused:
+        found.pop((id(refusal.stage), refusal.row), None)
+    return list(found.values())
 
 
 def _touched_keys(staged: Staged) -> list[ForeignKey]:
@@ -169,48 +157,3 @@ def _unlike_itself(shape: Shape, key: ForeignKey, theirs: Sequence[str], mine: S
     itself = " AND ".join(f"{p} IS {t} COLLATE BINARY" for p, t in rows)
     alike = " AND ".join(f"{p} = {t} COLLATE BINARY" for p, t in zip(theirs, mine, strict=True))
     return f" AND (NOT ({itself}) OR ({alike}))"
-
-
-def _dependents(writer: RowReader, stages: Sequence[Staged], refused: Sequence[Refusal]) -> list[Refusal]:
-    """Staged rows that point at refused inserts, so that one answer names the whole chain."""
-    keys: dict[int, dict[Key, None]] = {}
-    for refusal in refused:
-        if refusal.stage.form == "insert":
-            arity = writer.layout.shapes[refusal.stage.table].arity
-            key = tuple(refusal.stage.rows[refusal.row][:arity])
-            keys.setdefault(refusal.stage.table, {})[key] = None
-    found = []
-    for staged in stages:
-        if staged.stage.form == "delete":
-            continue
-        for fk in _touched_keys(staged):
-            number = writer.layout.schema.number_of(fk.parent)
-            if number in keys:
-                found += _pointing(writer, staged, fk, number, list(keys[number]))
-    return found
-
-
-def _pointing(
-    writer: RowReader, staged: Staged, fk: ForeignKey, number: int, keys: Sequence[Key]
-) -> list[Refusal]:
-    shape, parent = staged.shape, writer.layout.shapes[number]
-    if set(fk.parent_columns) != set(parent.table.key):
-        return []
-    temporary = writer.load_keys(parent, keys)
-    column_of = dict(zip(fk.parent_columns, fk.columns, strict=True))
-    pairs = [f"t.{quote(column_of[name])} = w.k{i}" for i, name in enumerate(parent.table.key)]
-    chosen = [f"w.{name}" for name in parent.log_keys]
-    rows = writer.connection.execute(
-        f"SELECT s.n, {commas(chosen)} FROM {staged.table} AS s CROSS JOIN {shape.name} AS t"
-        f" CROSS JOIN {temporary} AS w WHERE {shape.matches()} AND {' AND '.join(pairs)}"
-    )
-    return [
-        Refusal(
-            staged.stage,
-            n,
-            codes.FOREIGN_KEY,
-            f"depends on a refused row of {parent.table.name}",
-            (number, tuple(key)),
-        )
-        for n, *key in rows.fetchall()
-    ]
