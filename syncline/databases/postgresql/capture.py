@@ -26,7 +26,7 @@ from syncline.databases.base.planning import Capture, Ground
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import dollar, qualified, quote
 from syncline.databases.postgresql.types import Codec
-from syncline.model.masks import WORD_BITS, split_mask
+from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 
 EVENTS = ("insert", "update", "inner_update", "delete", "truncate")
@@ -259,13 +259,7 @@ def _masks(shape: Shape) -> list[str]:
         number: f"{_differs(name, shape.values[number].central)} AND substr(staged, {number + 1}, 1) <> '1'"
         for number, name in shape.value_names.items()
     }
-    masks = []
-    for word in range(len(shape.words)):
-        first = word * WORD_BITS
-        bits = {n - first: change for n, change in changes.items() if first <= n < first + WORD_BITS}
-        terms = [f"(CASE WHEN {change} THEN {1 << bit} ELSE 0 END)" for bit, change in bits.items()]
-        masks.append(" | ".join(terms) or "0")
-    return masks
+    return shape.mask_words(changes, lambda test, bit: f"(CASE WHEN {test} THEN {1 << bit} ELSE 0 END)")
 
 
 def _key_changed(shape: Shape) -> str:
