@@ -20,8 +20,8 @@ PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
     " prepare reflect reflection removal remove sameness shape signature strays wider",
     "log": "former log page position prune retention unseen",
-    "rows": "application apply bounds codec copying given isolation order parents read rows scan screen"
-    " spelling stage statements types write",
+    "rows": "application apply bounds codec copying given isolation order parents parking read rows"
+    " scan screen singly spelling stage statements types write",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
 }
