@@ -1,6 +1,13 @@
-"""What the adapters share: the ledger, written once for all databases, and what a dialect must spell for it.
+"""What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
-Must not know any driver, nor the user's tables.
+    ledger      ledger, tables, dialect, text
+    catalogue   reflection, foreign, planning, before, wider, removal, layouts
+    rows        shape, statements, codec, screen, spelling, bounds, isolation, application, order, parents
+    log         log, page
+    connection  pool, watch, transaction
+
+Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have
+no types of their own and whose foreign keys wait for the commit, reflects, prepares and applies by itself.
 """
 
 from syncline.databases.base.before import numbers_of, present, to_keep
