@@ -8,17 +8,13 @@ SQLite names itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from syncline.errors import StoreConstraint, SynclineError
-from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED, Ignored
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
-from syncline.sqlitekit.indexes import taken
-from syncline.sqlitekit.tables import Unique
 from syncline.sqlitekit.triggers import Trigger
 
 Try = Callable[[], object]
@@ -130,35 +126,3 @@ def _triggers(work: Work, t: Statements) -> list[tuple[str, str]]:
 def _still(work: Work, triggers: Sequence[Trigger]) -> list[Trigger]:
     there = {name for (name,) in work.store.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     return [one for one in triggers if one.name in there]
-
-
-# Who has a unique value ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The row that has a unique value, and by which index."""
-
-    key: Key
-    unique: Unique
-
-
-def owners(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> list[Owner]:
-    """The rows that have a unique value which this row, as given with all its value columns, would take."""
-    values = dict(zip(t.keys, key, strict=True)) | dict(zip(t.value_names, image, strict=True))
-    marks = ", ".join(f"?{i} AS {name}" for i, name in enumerate(values, 1))
-    columns = list(work.columns(t))
-    itself = " AND ".join(f"r.{name} IS NEW.{name} COLLATE BINARY" for name in t.keys)
-    found = []
-    for unique in work.uniques(t):
-        sql = (
-            f"SELECT {t.keys_of('r')} FROM (SELECT {marks}) AS NEW CROSS JOIN {t.name} AS r"
-            f" WHERE {taken(columns, unique, 'r')} AND NOT ({itself})"
-        )
-        try:
-            row = work.store.row(sql, tuple(values.values()))
-        except REFUSED:  # of a computed column, or by a function that is not to be had
-            continue
-        if row is not None:
-            found.append(Owner(tuple(row), unique))
-    return found

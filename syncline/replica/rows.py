@@ -14,10 +14,11 @@ from functools import partial
 from syncline.errors import SynclineError
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, halve, try_set, write_set
-from syncline.replica.obstacle import owners, reason_for, reason_of, text_of
+from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
+from syncline.replica.owners import Rows, owners, wholes
 from syncline.replica.statements import Statements
-from syncline.replica.trade import Rows, is_clash, is_traded, trade
+from syncline.replica.trade import is_clash, is_traded, trade
 from syncline.replica.work import Work
 
 State = dict[int, Value]
@@ -37,11 +38,21 @@ def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
 
 
 def _write(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> Refusals:
-    """Try them as they are; if a unique value is taken, as a trade among them; then in parts."""
+    """Try them as they are; if a unique value is taken, as a trade among them; then without those that want
+    one which another row has; then in parts."""
     error = try_set(work, t, columns, rows)
-    if error is None or (is_clash(error) and len(rows) > 1 and is_traded(work, t, columns, rows)):
+    if error is None:
         return {}
-    return halve(work, t, columns, rows)
+    if not is_clash(error) or len(rows) == 1:
+        return halve(work, t, columns, rows)
+    if is_traded(work, t, columns, rows):
+        return {}
+    places = {tuple(row[: t.arity]): i for i, row in enumerate(rows)}
+    states = {key: dict(zip(columns, rows[i][t.arity :], strict=True)) for key, i in places.items()}
+    waiting = {places[key] for key in owners(work, t, wholes(work, t, states))}
+    rest = [i for i in range(len(rows)) if i not in waiting]
+    refused = attempt(work, t, columns, [rows[i] for i in rest])
+    return dict.fromkeys(waiting, error) | {rest[i]: other for i, other in refused.items()}
 
 
 def write_row(work: Work, t: Statements, key: Key, state: State) -> None:
@@ -86,17 +97,15 @@ def show_rows(work: Work, t: Statements, keys: Sequence[Key]) -> int:
         keys = [key for i, key in enumerate(keys) if i not in doubles]
     for columns, some in _by_columns(work, t, keys).items():
         rows = [[*key, *(work.held[t.n][key] or {}).values()] for key in some]
-        failed = attempt(work, t, columns, rows)
+        failed = _write(work, t, columns, rows)
         refused |= {some[i]: error for i, error in failed.items()}
         shown += _release(work, t, [key for i, key in enumerate(some) if i not in failed])
-    clashing: Rows = {}
-    for key, error in refused.items():
-        if is_clash(error):
-            clashing[key] = _whole(work, t, key)
+    clashing = _wholes(work, t, [key for key, error in refused.items() if is_clash(error)])
     if clashing:
-        blocked = trade(work, t, clashing)
+        blocked = trade(work, t, clashing, refused)
         shown += _release(work, t, [key for key in clashing if key not in blocked])
-        refused = {key: error for key, error in refused.items() if key not in clashing or key in blocked}
+        refused = {key: blocked.get(key, error) for key, error in refused.items()
+                   if key not in clashing or key in blocked}  # fmt: skip
     _explain(work, t, refused)
     return shown
 
@@ -116,12 +125,9 @@ def _release(work: Work, t: Statements, keys: Sequence[Key]) -> int:
     return len(keys)
 
 
-def _whole(work: Work, t: Statements, key: Key) -> list[Value]:
-    """A held row with all its value columns, as it is to be."""
-    present = work.store.row(t.select, key)
-    merged = {} if present is None else t.state_of(present)
-    merged |= work.held[t.n][key] or {}
-    return [merged.get(i) for i in t.values]
+def _wholes(work: Work, t: Statements, keys: Sequence[Key]) -> Rows:
+    """Held rows with all their value columns, as they are to be."""
+    return wholes(work, t, {key: work.held[t.n][key] or {} for key in keys})
 
 
 def explain_edited(work: Work, t: Statements, keys: Sequence[Key]) -> None:
@@ -144,9 +150,10 @@ def _write_held(work: Work, t: Statements, key: Key) -> None:
 def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
     """Note what of the application's refuses these rows, unless it is pending edits that stand in the way."""
     known: dict[str, str] = {}
+    hidden = _behind_edits(work, t, [key for key, error in refused.items() if is_clash(error)])
     for key, error in refused.items():
         work.reasons.pop((t.n, key), None)
-        if is_clash(error) and _is_edit_in_the_way(work, t, key):
+        if key in hidden:
             continue
         said = text_of(error)
         if said in known:  # one look at each kind of refusal
@@ -156,26 +163,29 @@ def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> No
             known[said] = work.reasons[t.n, key].object
 
 
-def _is_edit_in_the_way(work: Work, t: Statements, key: Key) -> bool:
-    found = owners(work, t, key, _whole(work, t, key))
-    return any(work.overlay.is_pending(t, one.key) or _is_blocked(work, t, one.key) for one in found)
-
-
-def _is_blocked(work: Work, t: Statements, key: Key) -> bool:
-    """Whether pending edits keep another row as it is, which would give way otherwise."""
-    return work.is_held(t, key) and (t.n, key) not in work.reasons
+def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
+    """Those of the rows that want a value of one with pending edits, or of one that wants such a value
+    itself."""
+    waits = owners(work, t, _wholes(work, t, keys))
+    others = list(set[Key]().union(*waits.values()))
+    edited = {others[i] for i in work.overlay.contested(t, others)}
+    found: set[Key] = set()
+    while fresh := {key for key in waits.keys() - found if waits[key] & (edited | found)}:
+        found |= fresh
+    return found
 
 
 def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:
     """Put a hidden row with pending edits back, whole. False: another row stands in its way, or an object
     of the application's."""
     row = [*key, *image]
-    if not attempt(work, t, list(t.values), [row]):
+    error = try_set(work, t, list(t.values), [row])
+    if error is None:
         return True
-    held = {
-        one.key: _whole(work, t, one.key) for one in owners(work, t, key, image) if _waits(work, t, one.key)
-    }
-    if not held or trade(work, t, {key: list(image), **held}):
+    (theirs,) = owners(work, t, {key: list(image)}).values() or [set()]
+    held = _wholes(work, t, [other for other in theirs if _waits(work, t, other)])
+    errors = dict.fromkeys([key, *held], error)
+    if not held or trade(work, t, {key: list(image), **held}, errors):
         return False
     _release(work, t, list(held))
     return True

@@ -14,36 +14,35 @@ from contextlib import contextmanager
 from syncline.errors import StoreConstraint, SynclineError
 from syncline.model.values import INTEGER_MIN, Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, try_set, write_set
-from syncline.replica.obstacle import owners
 from syncline.replica.overlay import Key
+from syncline.replica.owners import Rows, owners
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote
 from syncline.replica.work import Work
 from syncline.sqlitekit.tables import Unique
-
-Rows = dict[Key, list[Value]]
-"""Whole rows by key: all value columns."""
 
 
 class _Failed(Exception):
     pass
 
 
-def trade(work: Work, t: Statements, rows: Rows) -> dict[Key, SynclineError]:
-    """Write these rows, none of which can be written alone; return those that cannot at all, and why."""
-    blocked: dict[Key, SynclineError] = {}
-    waits: dict[Key, set[Key]] | None = None
-    rows = dict(rows)
-    while rows:
+def trade(
+    work: Work, t: Statements, rows: Rows, errors: Mapping[Key, SynclineError]
+) -> dict[Key, SynclineError]:
+    """Write these rows, none of which can be written alone (`errors`); return those that cannot at all."""
+    waits = owners(work, t, rows)
+    outside = {key: errors[key] for key, others in waits.items() if others - rows.keys()}
+    blocked = _with_followers(outside, waits)
+    rows = {key: row for key, row in rows.items() if key not in blocked}
+    whole = [[*key, *row] for key, row in rows.items()]
+    if not rows or is_traded(work, t, list(t.values), whole):
+        return blocked
+    while rows:  # not all that stands in the way is known beforehand
         failed = _exchange(work, t, rows, {})
-        if failed and waits is None:
-            waits = {key: {one.key for one in owners(work, t, key, row)} for key, row in rows.items()}
-        if failed and waits is not None:
-            certain = {key: error for key, error in failed.items() if waits[key] - rows.keys()}
-            certain |= {key: error for key, error in failed.items() if not is_clash(error)}
+        if failed and all(map(is_clash, failed.values())):
             # What makes an expression differ, nobody knows: without the index for a while.
-            failed = certain or _exchange(work, t, rows, _texts(work, t))
-            failed = _with_followers(failed, waits, rows)
+            failed = _exchange(work, t, rows, _texts(work, t))
+        failed = _with_followers(failed, waits)
         if not failed:
             break
         blocked |= failed
@@ -57,14 +56,14 @@ def is_clash(error: SynclineError) -> bool:
 
 
 def _with_followers(
-    failed: Mapping[Key, SynclineError], waits: Mapping[Key, set[Key]], rows: Rows
+    failed: Mapping[Key, SynclineError], waits: Mapping[Key, set[Key]]
 ) -> dict[Key, SynclineError]:
     """Also those that want the value of one that stays, and so on."""
     found = dict(failed)
     wanted_by: dict[Key, list[Key]] = {}
-    for key in rows:
-        for owner in waits[key]:
-            wanted_by.setdefault(owner, []).append(key)
+    for key, others in waits.items() if failed else ():
+        for other in others:
+            wanted_by.setdefault(other, []).append(key)
     agenda = list(failed)
     while agenda:
         key = agenda.pop()

@@ -250,6 +250,24 @@ def test_only_what_a_pending_edit_stands_in_the_way_of_waits(tmp_path: Path) -> 
     ]
 
 
+def test_rows_trade_values_across_pages_and_sets_of_columns(tmp_path: Path) -> None:
+    bench = Bench(
+        tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER NOT NULL UNIQUE, b TEXT)"
+    )
+    bench.pull(bench.put("t", *([i, i, "x"] for i in range(3000))))
+    applied = bench.pull(
+        bench.put("t", *([i, i + 1] for i in range(1000)), columns=["a"]),
+        bench.put("t", *([i, i + 1, "y"] for i in range(1000, 2000))),
+        bench.put("t", *([i, (i + 1) % 3000] for i in range(2000, 3000)), columns=["a"]),
+        watermark="w2",
+    )
+    assert applied.written == {"t": 3000}
+    assert bench.rows("SELECT count(*), sum(a = (id + 1) % 3000), sum(b = 'y') FROM t") == [
+        (3000, 3000, 1000)
+    ]
+    bench.close()
+
+
 # Triggers ------------------------------------------------------------------------------------------------
 
 
