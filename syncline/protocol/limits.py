@@ -37,6 +37,16 @@ def check(message: Record, limits: Limits) -> None:
         weigh_groups(message.groups, limits)
 
 
+def check_answer(message: Record) -> None:
+    """Raise TooLarge unless the texts of an answer are as long as they may be."""
+    for field in _bounded(type(message)):
+        if field.limit is None:
+            field.check(getattr(message, field.name), _NONE)
+
+
+_NONE = Limits()
+
+
 def check_fields(message: Record, limits: Limits) -> None:
     """`check` of everything but the groups, where `outline.weigh` has looked at the bytes."""
     for field in _bounded(type(message)):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 from msgspec import Meta, Raw, Struct
 
-from syncline.model.values import INTEGER_MAX
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
     from syncline.model.values import Value
@@ -36,6 +36,11 @@ Name = Annotated[str, Meta(max_length=NAME_LENGTH, pattern=r"^(?![\s\S]*[\x00-\x
 Token = Annotated[str, Meta(extra={"longest": TOKEN_LENGTH}, extra_json_schema={"maxLength": TOKEN_LENGTH})]
 Number = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
+Hlc = Annotated[int, Meta(ge=0, le=32_503_680_000_000 << 16)]
+"""A stamp of the hub's: no later than the year 3000, so that there is room above it."""
+Whole = Annotated[int, Meta(ge=INTEGER_MIN, le=INTEGER_MAX)]
+Place = Annotated[int, Meta(ge=0, lt=2**31)]
+"""The number of a table or a column."""
 Version = Annotated[int, Meta(extra={"checked": "protocol.versions"})]
 Index = Annotated[int, Meta(extra={"checked": "hub.accept"})]
 Indices = Annotated[list[int], Meta(extra={"checked": "hub.accept"})]
@@ -66,9 +71,9 @@ class Record(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
 class Group(Record, frozen=True):
     """Rows as the hub has them. `table` and `columns` are numbers of the schema."""
 
-    table: int
+    table: Place
     op: HubOp
-    columns: list[int]
+    columns: list[Place]
     rows: list[list[Value]]
 
 
@@ -184,8 +189,8 @@ class BeginPush(Record, frozen=True):
 class PushBegun(Record, frozen=True):
     """`have`: the numbers of the chunks that the hub has already."""
 
-    number: int
-    have: list[int]
+    number: Number
+    have: list[Number]
     version: int = PROTOCOL_VERSION
 
 
@@ -205,8 +210,8 @@ class PushChunk(Record, frozen=True):
 
 
 class ChunkKept(Record, frozen=True):
-    number: int
-    chunk: int
+    number: Number
+    chunk: Number
     version: int = PROTOCOL_VERSION
 
 
@@ -250,21 +255,21 @@ class ForgetPush(Record, frozen=True):
 
 
 class PushForgotten(Record, frozen=True):
-    number: int
+    number: Number
     version: int = PROTOCOL_VERSION
 
 
 class Rejection(Record, frozen=True):
     """A change the centre cannot hold. `parent` names the rejected row it depends on, if that is why."""
 
-    table: int
+    table: Place
     key: list[Value]
     code: str
     detail: str
     remedy: str
     parent: list[Any] | None = None
     """[table number, key] or None."""
-    columns: list[int] = []
+    columns: list[Place] = []
     """Only the edits of these columns were refused, the rest was accepted; empty: the whole change."""
 
 
@@ -276,24 +281,24 @@ class ConflictNote(Record, frozen=True):
     lists (all value columns in order; None where there was no row).
     """
 
-    id: int
+    id: Whole
     table: str
     key: list[Value]
     column: str | None
     outcome: str
-    replica: str
-    hlc: int
-    rival: str
-    rival_hlc: int
+    replica: Name
+    hlc: Whole
+    rival: Name
+    rival_hlc: Whole
     base: Any
     sent: Any
     hub: Any
-    at: str
+    at: Name
     """When the hub decided, ISO 8601 in UTC."""
-    policy: str = "lww"
+    policy: Name = "lww"
     resolution: Any = None
-    table_number: int = -1
-    columns: list[int] = []
+    table_number: Whole = -1
+    columns: list[Place] = []
     """Numbers of the columns that the values belong to, in their order: one, or those of whole rows."""
 
 
@@ -302,12 +307,12 @@ class Changes(Record, frozen=True):
     show nothing before `more` is false (law L5). `groups` is MessagePack of `list[Group]`: what must
     exist first comes first. `hlc` is the newest HLC among the changes."""
 
-    watermark: str | None = None
+    watermark: Token | None = None
     more: bool = False
-    hlc: int = 0
-    digest: str = ""
+    hlc: Hlc = 0
+    digest: Name = ""
     groups: Raw = Raw(b"\x90")
-    schema: str = ""
+    schema: Name = ""
     """The fingerprint of the hub's schema, if it is not the one that was asked with: the groups are of that
     one. The device gets it (`SchemaQuery`), fetches what is new to it (`Snapshot`), pulls once more, and
     takes everything in at once."""
@@ -322,16 +327,16 @@ class Verdict(Record, frozen=True):
     Every rejected row is among the overrides too, as the centre has it.
     """
 
-    number: int
+    number: Number
     wanted: list[list[Any]] = []
-    digest: str = ""
+    digest: Name = ""
     overrides: Raw = Raw(b"\x90")
     rejected: list[Rejection] = []
     conflicts: list[ConflictNote] = []
-    hlc: int = 0
+    hlc: Hlc = 0
     repeat: bool = False
     changes: Changes | None = None
-    schema: str = ""
+    schema: Name = ""
     """As in `Changes`: the overrides are of that schema."""
     version: int = PROTOCOL_VERSION
     horizon: str = ""
@@ -356,21 +361,21 @@ class Register(Record, frozen=True):
 class Limits(Record, frozen=True):
     """Bytes are counted after decompression."""
 
-    bytes: int = 64 * 1024 * 1024
-    push_rows: int = 50_000
+    bytes: Number = 64 * 1024 * 1024
+    push_rows: Number = 50_000
     """Rows of a small push, and of a chunk of a large one."""
-    pull_rows: int = 20_000
+    pull_rows: Number = 20_000
     """Rows a page, at most."""
-    bases: int = 10_000
-    depth: int = 8
-    keep_sent: int = 7 * 86_400
+    bases: Number = 10_000
+    depth: Count = 8
+    keep_sent: Count = 7 * 86_400
     """Seconds that a replica keeps what it pushed, to offer it again to a centre that went back in time."""
-    push_total_rows: int = 10_000_000
+    push_total_rows: Number = 10_000_000
     """Rows of a large push, all chunks together."""
-    push_chunks: int = 2_000
-    push_total_bytes: int = 2 * 1024 * 1024 * 1024
+    push_chunks: Number = 2_000
+    push_total_bytes: Number = 2 * 1024 * 1024 * 1024
     """Bytes of a large push, all chunks together."""
-    cells: int = 4 * 1024 * 1024
+    cells: Number = 4 * 1024 * 1024
     """Values in one request, about: of rows, details, bases."""
     local_rows: dict[str, str] = {}
     """What a device does with rows of its own tables that refer to one that the centre deleted (refuse,
@@ -384,15 +389,15 @@ class Registered(Record, frozen=True):
     centre went back stands on it, so that every entry the log has counts as a rival (law L7). Empty: the
     hub does not say; `watermark` stands in for it."""
 
-    hub: str
-    schema: str
-    scope: str
+    hub: Name
+    schema: Name
+    scope: Name
     tables: list[str]
     limits: Limits
-    watermark: str
-    push: int
-    hlc: int
-    floor: str = ""
+    watermark: Token
+    push: Count
+    hlc: Hlc
+    floor: Token = ""
     version: int = PROTOCOL_VERSION
 
 
@@ -428,14 +433,14 @@ class Reconciled(Record, frozen=True):
     whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
     done the hub cannot tell, unless nothing is wrong with the file."""
 
-    hub: str
-    replica: str
+    hub: Name
+    replica: Name
     taken: bool
-    push: int
+    push: Annotated[int, Meta(ge=-1, le=INTEGER_MAX)]
     done: bytes
     rejected: list[Rejection]
-    lost: list[int]
-    since: int
+    lost: list[Count]
+    since: Whole
     version: int = PROTOCOL_VERSION
 
 
@@ -449,9 +454,9 @@ class SchemaQuery(Record, frozen=True):
 class SchemaAnswer(Record, frozen=True):
     """`tables` and `used` are those of `model.schema.to_plain(schema)`."""
 
-    fingerprint: str
+    fingerprint: Name
     tables: list[Any]
-    used: int
+    used: Count
     version: int = PROTOCOL_VERSION
 
 
@@ -476,10 +481,10 @@ class SnapshotPage(Record, frozen=True):
 
     `rows` counts what the hub estimates in all tables, for progress."""
 
-    watermark: str
-    cursor: str | None
-    rows: int
-    digest: str
+    watermark: Token
+    cursor: Token | None
+    rows: Count
+    digest: Name
     groups: Raw
     version: int = PROTOCOL_VERSION
 
@@ -493,14 +498,14 @@ class StateAnswer(Record, frozen=True):
     """This replica as the hub sees it, and the hub's position. Times are ISO 8601 in UTC; `last_pull`,
     the first pull or the last that brought something, is true to the minute."""
 
-    hub: str
-    replica: str
+    hub: Name
+    replica: Name
     known: bool
-    push: int
-    last_push: str | None
-    last_pull: str | None
-    watermark: str
-    schema: str
+    push: Count
+    last_push: Name | None
+    last_pull: Name | None
+    watermark: Token
+    schema: Name
     version: int = PROTOCOL_VERSION
 
 
@@ -554,8 +559,8 @@ class Part(Record, frozen=True):
     the end of what was asked for), and the digest of their canonical bytes."""
 
     to: list[Value] | None
-    rows: int
-    digest: str
+    rows: Count
+    digest: Name
 
 
 class Verified(Record, frozen=True):
@@ -570,7 +575,7 @@ class Verified(Record, frozen=True):
     changes: Changes
     tables: list[Part | None] = []
     parts: list[Part] = []
-    digest: str = ""
+    digest: Name = ""
     groups: Raw = Raw(b"\x90")
     end: list[Value] | None = None
     more: bool = False

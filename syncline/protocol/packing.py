@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct, field
 from syncline.errors import Malformed
 from syncline.model.collector import resting
 from syncline.model.values import Value
-from syncline.protocol.messages import Group, HubOp, PushGroup, PushOp, Record
+from syncline.protocol.messages import Group, HubOp, Place, PushGroup, PushOp, Record
 
 BY_ROWS: Final = 0
 BY_PLANES: Final = 1
@@ -72,9 +72,9 @@ class PackedPushGroup(PushGroup, frozen=True):
 class _Read(Struct, array_like=True, forbid_unknown_fields=True):
     """A `PackedGroup` whose rows are not taken apart."""
 
-    table: int
+    table: Place
     op: HubOp
-    columns: list[int]
+    columns: list[Place]
     rows: Raw
     packed: list[Packed] = field(default_factory=list)
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import StoreConstraint, StoreError
+from syncline.model.schema import Schema
 from syncline.model.values import Value
-from syncline.protocol.body import open_groups
 from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
+from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
 from syncline.replica.lost import refuse_lost
 from syncline.replica.overlay import Overlay, merge
@@ -104,7 +105,7 @@ def take_held(work: Work, answer: Answer) -> None:
 def enter_verdict(work: Work, answer: Answer) -> None:
     """The push in flight is over: its edits leave the log."""
     if answer.verdict is not None:
-        settle(work, answer.verdict, _overrides(answer.verdict))
+        settle(work, answer.verdict, _overrides(work, answer.verdict))
 
 
 def decide_replaced(work: Work, answer: Answer) -> None:
@@ -118,7 +119,7 @@ def decide_replaced(work: Work, answer: Answer) -> None:
 
 def take_overrides(work: Work, answer: Answer) -> None:
     if answer.verdict is not None:
-        for group in _overrides(answer.verdict):
+        for group in _overrides(work, answer.verdict):
             learn_group(work, group)
 
 
@@ -204,14 +205,22 @@ STEPS: tuple[Step, ...] = (
 # Learning ----------------------------------------------------------------------------------------------
 
 
-def _overrides(verdict: Verdict) -> list[Group]:
-    return open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
+def _overrides(work: Work, verdict: Verdict) -> list[Group]:
+    if not verdict.digest:
+        return []
+    return groups_of(verdict.overrides, verdict.digest, _schema_of(work, verdict.schema))
+
+
+def _schema_of(work: Work, fingerprint: str) -> Schema | None:
+    """The schema that groups of this fingerprint are of, if it is the one that the file has now."""
+    present = work.device.hub
+    return present if fingerprint in ("", present.fingerprint) else None
 
 
 def _pages(work: Work, last: Changes) -> Iterator[list[Group]]:
     for page in (*staged(work.store), last):
         if page.digest:
-            yield open_groups(page.groups, page.digest)
+            yield groups_of(page.groups, page.digest, _schema_of(work, page.schema))
 
 
 def learn_group(work: Work, group: Group) -> None:

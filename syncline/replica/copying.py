@@ -6,15 +6,21 @@ that has got such a file takes an id of its own and lets the hub turn the waterm
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import uuid
+from contextlib import closing
+from pathlib import Path
 
 import msgspec
 
-from syncline.errors import StoreError
+from syncline.errors import Malformed, StoreError
+from syncline.model.schema import Schema, to_plain
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered
+from syncline.replica.hydrate import blank
 from syncline.replica.session import ask
-from syncline.replica.store import Store
+from syncline.replica.store import Store, quote
 
 _PREFIX = "snapshot-"
 
@@ -37,6 +43,77 @@ def strip(store: Store) -> None:
     with store.transaction():
         store.execute("DELETE FROM _sync_checkpoint WHERE id <> ?", (store.state().checkpoint,))
         store.set_state(hub_url=None, last_sync=None)
+
+
+def check_copy(path: str, schema: Schema, hub: str) -> None:
+    """Malformed unless the file is a replica for copying exactly as this schema makes one, object by object.
+
+    It came from a network and nobody has opened it yet: nothing in it is run, and but for its rows nothing
+    is read that is not compared. A damaged file is Malformed, too.
+    """
+    with closing(blank(schema)) as like, closing(_only_looked_at(path)) as file:
+        try:
+            _check_objects(file, like)
+            _check_state(file, schema, hub)
+            _check_own_tables(file, like)
+        except sqlite3.Error as error:
+            raise Malformed(f"the hub's file cannot be read: {error}") from error
+
+
+def _only_looked_at(path: str) -> sqlite3.Connection:
+    """A connection that reads and trusts nothing: no function, view or trigger of the file's is run."""
+
+    def rule(action: int, one: str | None, *_: str | None) -> int:
+        reads = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
+        return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
+
+    connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
+        connection.execute(f"PRAGMA {setting}")
+    connection.set_authorizer(rule)
+    return connection
+
+
+_OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?"
+
+
+def _check_objects(file: sqlite3.Connection, like: Store) -> None:
+    expected = set(like.rows(_OBJECTS, (-1,)))
+    found = file.execute(_OBJECTS, (len(expected) + 1,)).fetchall()
+    if set(found) != expected:
+        odd = next(iter(set(found) ^ expected))
+        raise Malformed(f"the hub's file is not what its schema makes: {odd[0]} {odd[1][:80]!r} differs")
+
+
+def _check_state(file: sqlite3.Connection, schema: Schema, hub: str) -> None:
+    cursor = file.execute("SELECT * FROM _sync_state LIMIT 2")
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    if len(rows) != 1:
+        raise Malformed("the hub's file has not one state")
+    (state,) = rows
+    noted = str(state["replica"]).startswith(_PREFIX) and (state["hub"], state["fingerprint"]) == (
+        hub,
+        schema.fingerprint,
+    )
+    unset = ("hub_url", "names", "retired", "hydrate", "recovery", "last_sync")
+    free = all(state[name] is None for name in unset) and not (state["suppressed"] or state["chosen"])
+    if not noted or not free or json.loads(state["schema"]) != json.loads(json.dumps(to_plain(schema))):
+        raise Malformed("the hub's file has another state than one for copying")
+
+
+def _check_own_tables(file: sqlite3.Connection, like: Store) -> None:
+    """Syncline's own tables hold what every device needs, and nothing else."""
+    names = like.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_*'")
+    for (name,) in names:
+        if name in ("_sync_table", "_sync_index"):
+            rows = f"SELECT * FROM {quote(name)} LIMIT ?"
+            expected = set(like.rows(rows, (-1,)))
+            if set(file.execute(rows, (len(expected) + 1,)).fetchall()) != expected:
+                raise Malformed(f"the hub's file has other rows in {name} than its schema makes")
+        elif name not in ("_sync_state", "_sync_checkpoint"):
+            if file.execute(f"SELECT 1 FROM {quote(name)} LIMIT 1").fetchone() is not None:
+                raise Malformed(f"the hub's file has rows in {name}")
 
 
 def adopt(store: Store, hub_url: str | None, replica: str) -> Flow[None]:

@@ -1,8 +1,9 @@
 """The tables of a device file, as SQL made from the hub's schema.
 
-A table of an SQLite centre is made by its own CREATE TABLE, word for word. Any other gets the declared
-types of the schema, its keys and its foreign keys, deferred so that the order within one transaction is
-free (law L9). Indexes come after the rows, which is faster; those that a foreign key points at cannot wait.
+A table of an SQLite centre is made of the words of its own CREATE TABLE (`sqlitekit.described`). Any other
+gets the declared types of the schema, its keys and its foreign keys, deferred so that the order within one
+transaction is free (law L9). Indexes come after the rows, which is faster; those that a foreign key points at
+cannot wait.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import count
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from syncline.replica.store import quote
 from syncline.sqlitekit.definition import index_name, is_unique_index, renamed_index
+from syncline.sqlitekit.described import index_sql, table_sql
 
 
 def create_tables(schema: Schema) -> list[str]:
@@ -24,7 +26,7 @@ def create_tables(schema: Schema) -> list[str]:
 
 def create_table(table: TableSchema, schema: Schema) -> str:
     """The CREATE TABLE of one table."""
-    return table.ddl or _create_table(table, schema)
+    return _create_table(table, schema) if table.ddl is None else table_sql(table.ddl, table.name)
 
 
 def local_table(table: TableSchema, hub: Schema, local: Schema) -> str:
@@ -94,7 +96,7 @@ def indexes(hub: Schema, local: Schema) -> list[Index]:
     names = _Names(local)
     for table in local.tables:
         theirs = hub.by_number[table.number]
-        for text in table.indexes:
+        for text in (index_sql(text, theirs.name) for text in table.indexes):
             found.append(_verbatim(text, theirs, table))
         if table.ddl is None:
             found += _uniques(table, local, names) + _child_indexes(table, local, names)

@@ -14,8 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from syncline.errors import SchemaChanged
-from syncline.model.schema import Schema, from_plain
-from syncline.protocol.body import open_groups
+from syncline.model.schema import Schema
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import (
     Changes,
@@ -24,7 +23,9 @@ from syncline.protocol.messages import (
     Snapshot,
     SnapshotPage,
 )
+from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.definitions import read_schema
 from syncline.replica.device import Device
 from syncline.replica.migrate import adapt, migrate
 from syncline.replica.plan import Plan, completable, plan
@@ -93,7 +94,7 @@ def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[t
 def _present_schema(device: Device) -> Flow[Schema]:
     query = SchemaQuery(device.store.state().replica)
     answer = yield from ask(query, SchemaAnswer)
-    return from_plain({"tables": answer.tables, "used": answer.used})
+    return read_schema(answer)
 
 
 def _keep_pages(device: Device, last: Changes | None, present: str) -> None:
@@ -113,7 +114,7 @@ def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[None]:
         while more:
             request = Snapshot(state.replica, made.hub.fingerprint, cursor, limit, n, named)
             page = yield from ask(request, SnapshotPage)
-            open_groups(page.groups, page.digest)  # a damaged page must not be staged
+            groups_of(page.groups, page.digest, made.hub)  # a damaged page must not be staged
             with device.store.repeatable() as store:
                 store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))
             pages, cursor = pages + 1, page.cursor

@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import SchemaChanged, StoreConstraint, StoreError
+from syncline.errors import Malformed, SchemaChanged, StoreConstraint, StoreError
 from syncline.model.schema import Schema, to_plain
-from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
 from syncline.replica import capture
+from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, keep_held, mend, run_steps, take_held
-from syncline.replica.ddl import create_tables
+from syncline.replica.defining import make_table
 from syncline.replica.device import Device
 from syncline.replica.follow import take_in
 from syncline.replica.made import make_all
@@ -34,7 +34,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.rows import write_rows
 from syncline.replica.session import ask, fetch_schema
-from syncline.replica.store import Store
+from syncline.replica.store import MEMORY, Store
 from syncline.replica.work import Work, load_held, save_held
 from syncline.sqlitekit.files import write_private
 
@@ -152,14 +152,36 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
         store.prepare(replica)
         store.set_state(chain=None)  # it may be filled for a replica that has pushed
         note_hub(store, answer, schema, hub_url)
-        for statement in create_tables(schema):
-            store.execute(statement)
-        for table in schema.tables:
-            store.number(table.number, table.name)
-        device = Device.load(store)
-        for t in device.tables.values():
-            store.execute(capture.log_ddl(t))
+        return _laid_out(store, schema)
+
+
+def _laid_out(store: Store, schema: Schema) -> Device:
+    """The tables of a schema that is noted, and their change logs."""
+    for table in schema.tables:
+        make_table(store, table, schema, schema)
+    for table in schema.tables:
+        store.number(table.number, table.name)
+    device = Device.load(store)
+    for t in device.tables.values():
+        store.execute(capture.log_ddl(t))
     return device
+
+
+def blank(schema: Schema) -> Store:
+    """A replica in memory as this schema makes it, without rows: what a file from a hub must be like."""
+    store = Store.open_private(MEMORY)
+    with store.transaction():
+        store.prepare("")
+        store.set_state(schema=json.dumps(to_plain(schema)), fingerprint=schema.fingerprint)
+        _completed(_laid_out(store, schema))
+    return store
+
+
+def _completed(device: Device) -> None:
+    """Indexes and triggers."""
+    make_all(device)
+    for t in device.tables.values():
+        capture.install(device.store, t)
 
 
 def _stale(store: Store) -> StoreError:
@@ -246,7 +268,9 @@ def noted(page: SnapshotPage, notes: Notes, rows: int) -> Notes:
 
 def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
     """Write the rows of one chunk, which are new, and the cursor. One transaction."""
-    groups = open_groups(page.groups, page.digest)
+    groups = groups_of(page.groups, page.digest, device.hub)
+    if any(group.op != "U" for group in groups):
+        raise Malformed("the hub's answer cannot be: a chunk of rows has some that are gone")
     notes = noted(page, notes, sum(len(group.rows) for group in groups))
     with device.store.transaction() as store:
         for group in groups:
@@ -266,8 +290,6 @@ def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
 def _complete(device: Device, notes: Notes) -> None:
     """The rows are in: indexes, triggers, and the watermark from which the pull goes on."""
     with device.store.transaction() as store:
-        make_all(device)
-        for t in device.tables.values():
-            capture.install(store, t)
+        _completed(device)
         store.advance(notes["watermark"], store.state().hlc)
         store.set_state(hydrate=None)

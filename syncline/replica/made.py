@@ -11,6 +11,7 @@ from itertools import count
 from syncline.errors import StoreConstraint
 from syncline.model.schema import Schema
 from syncline.replica.ddl import Index, indexes
+from syncline.replica.defining import make_index
 from syncline.replica.device import Device
 from syncline.replica.store import Store, quote
 
@@ -68,7 +69,7 @@ def make(store: Store, index: Index) -> bool:
     """Make one; False if rows stand in its way. Inside a transaction."""
     name = _free(store, index.name)
     try:
-        store.execute(index.sql(name))
+        make_index(store, index, name)
     except StoreConstraint:
         return False
     _note(store, index, name)

@@ -39,7 +39,8 @@ from syncline.replica.apply import (
     take_overrides,
     take_pages,
 )
-from syncline.replica.ddl import add_column, carried, constant, local_table
+from syncline.replica.ddl import carried, constant
+from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
 from syncline.replica.indexes import columns_of
@@ -231,7 +232,7 @@ def _drop_held(work: Work) -> None:
 
 
 def _create(work: Work, made: Plan, n: int) -> None:
-    work.store.execute(local_table(made.schema.by_number[n], made.hub, made.schema))
+    make_table(work.store, made.schema.by_number[n], made.hub, made.schema)
     _number(work, made.schema, n)
 
 
@@ -248,7 +249,7 @@ def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
     table = made.schema.by_number[n]
     for number in change.added:
         if number not in made.adopted.get(n, ()):
-            store.execute(add_column(table, table.values[number], made.schema))
+            make_column(store, table, table.values[number], made.schema)
     t = Statements(table, made.schema.rank[n])
     present = columns_of(store, f"_sync_log_{n}")
     for name in (*t.masks, *(f"o{number}" for number in t.values)):

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from syncline.model.forms import spelling_of
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.model.values import Value, identical
-from syncline.protocol.body import open_groups, open_push
+from syncline.protocol.body import open_push
 from syncline.protocol.messages import Group, PushGroup, Verdict
+from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
 
 RowId = tuple[int, tuple[Value, ...]]
@@ -59,7 +60,7 @@ def overruled(device: Device, verdict: Verdict, bodies: Iterable[Body]) -> list[
 
 
 def _answered(device: Device, verdict: Verdict) -> Iterator[tuple[RowId, Answered | None]]:
-    groups: list[Group] = open_groups(verdict.overrides, verdict.digest) if verdict.digest else []
+    groups: list[Group] = groups_of(verdict.overrides, verdict.digest, None) if verdict.digest else []
     for group in groups:
         table = device.known(group.table)
         for row in group.rows:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from syncline.errors import ProtocolError
-from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, Pull
+from syncline.replica.answers import NOTHING, groups_of
 from syncline.replica.device import Device
 from syncline.replica.identity import pushes_made
 from syncline.replica.pending import waiting_edits
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask
 from syncline.replica.stage import add_page, last_page
+
+EMPTY = 1_000
+"""Pages without a row, one after the other, that are followed: a hub skips what it told already."""
 
 
 def next_pull(device: Device, fingerprint: str = "") -> Pull:
@@ -49,7 +52,7 @@ def fetch_rest(
     Each page says of which schema it is, whether the hub did (it is another one than that which was asked
     with, `fingerprint` or the file's own) or not.
     """
-    fetched, asked = 0, fingerprint or device.hub.fingerprint
+    fetched, empty, asked = 0, 0, fingerprint or device.hub.fingerprint
     while True:
         if page is None:
             page = yield from ask(next_pull(device, asked), Changes)
@@ -60,7 +63,11 @@ def fetch_rest(
             return page
         if page.watermark is None:
             raise ProtocolError("the hub says that there is more, and not from where")
-        open_groups(page.groups, page.digest)  # a damaged page must not be staged
+        empty = empty + 1 if bytes(page.groups) in NOTHING else 0
+        if empty > EMPTY:
+            raise ProtocolError(f"{EMPTY} pages of changes, one after the other, held nothing")
+        schema = device.hub if page.schema == device.hub.fingerprint else None
+        groups_of(page.groups, page.digest, schema)  # a damaged page must not be staged
         with device.store.repeatable() as store:
             add_page(store, page)
         page = None

@@ -14,6 +14,7 @@ from syncline.errors import ProtocolError
 from syncline.protocol.body import open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Pull, Push, Verdict
+from syncline.replica.answers import check_places
 from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
@@ -90,6 +91,7 @@ def _send_small(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Verdi
     for _ in range(ROUNDS):
         request = _small(device, frozen, [*known, *extra.values()], pull)
         verdict = yield from ask(request, Verdict)
+        check_places(verdict, device.known)
         if not verdict.wanted:
             return verdict
         known = []

@@ -31,6 +31,7 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, ConflictNote, Group, Snapshot, SnapshotPage
 from syncline.replica import join
+from syncline.replica.answers import groups_of
 from syncline.replica.apply import (
     Answer,
     advance,
@@ -107,7 +108,8 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     assert frozen is not None, "there is a push in flight"
     forget_stage(device)
     sent = yield from send(device, frozen, None, progress)
-    answered = open_groups(sent.verdict.overrides, sent.verdict.digest) if sent.verdict.digest else []
+    verdict = sent.verdict
+    answered = groups_of(verdict.overrides, verdict.digest, None) if verdict.digest else []
 
     def keep(work: Work, answer: Answer) -> None:
         for group in answered:
@@ -144,7 +146,7 @@ def _fetch(device: Device, progress: Progress) -> Flow[None]:
         while more:
             request = Snapshot(state.replica, device.hub.fingerprint, cursor, limit, n)
             page = yield from ask(request, SnapshotPage)
-            open_groups(page.groups, page.digest)  # a damaged page must not be staged
+            groups_of(page.groups, page.digest, device.hub)  # a damaged page must not be staged
             with device.store.repeatable() as store:
                 store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))
             pages, cursor = pages + 1, page.cursor
@@ -160,7 +162,7 @@ def _is_of_another_schema(device: Device, last: Changes) -> bool:
 def _pulled(store: Store, last: Changes) -> Iterator[Group]:
     for page in (*staged(store), last):
         if page.digest:
-            yield from open_groups(page.groups, page.digest)
+            yield from groups_of(page.groups, page.digest, None)
 
 
 # Comparing ------------------------------------------------------------------------------------------------

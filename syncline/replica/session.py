@@ -7,9 +7,11 @@ from typing import TypeVar
 import msgspec
 
 from syncline.errors import ProtocolError, SchemaChanged
-from syncline.model.schema import Schema, from_plain
+from syncline.model.schema import Schema
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Request, Response, SchemaAnswer, SchemaQuery
+from syncline.replica.answers import check_answer
+from syncline.replica.definitions import read_schema
 from syncline.replica.store import Store
 
 R = TypeVar("R", bound=Response)
@@ -20,6 +22,7 @@ def ask(request: Request, kind: type[R]) -> Flow[R]:
     answer = yield request
     if not isinstance(answer, kind):
         raise ProtocolError(f"the hub answered {type(answer).__name__} where {kind.__name__} belongs")
+    check_answer(request, answer)
     return answer
 
 
@@ -47,7 +50,7 @@ def check_hub(store: Store, hub: str) -> None:
 def fetch_schema(replica: str, expected: str) -> Flow[Schema]:
     """The hub's tables, as they should be on the device. The replica has registered."""
     answer = yield from ask(SchemaQuery(replica), SchemaAnswer)
-    schema = from_plain({"tables": answer.tables, "used": answer.used})
+    schema = read_schema(answer)
     if schema.fingerprint != expected or answer.fingerprint != expected:
         raise SchemaChanged(
             "the hub's schema changed while it was asked for",

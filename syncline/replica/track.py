@@ -23,8 +23,9 @@ from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, SnapshotPage
 from syncline.replica import capture, join
+from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
-from syncline.replica.ddl import local_table
+from syncline.replica.defining import make_table
 from syncline.replica.device import Device
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
@@ -85,7 +86,7 @@ def make_missing(device: Device, names: Sequence[str]) -> None:
         if t.table.name in names and not columns_of(store, t.table.name):
             with store.transaction():
                 device.check()
-                store.execute(local_table(t.table, device.hub, device.schema))
+                make_table(store, t.table, device.hub, device.schema)
                 store.execute("INSERT OR IGNORE INTO _sync_lost (n, seq) VALUES (?, 0)", (t.n,))
                 make_new(device, device.hub, (t.n,))
                 capture.install(store, t)
@@ -149,7 +150,7 @@ def _check_fit(store: Store, schema: Schema, names: Sequence[str]) -> None:
 
 
 def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
-    rows = sum(len(group.rows) for group in open_groups(page.groups, page.digest))
+    rows = sum(len(group.rows) for group in groups_of(page.groups, page.digest, device.hub))
     notes = noted(page, notes, rows)
     with device.store.transaction() as store:
         store.execute("INSERT INTO _sync_stage (body) VALUES (?)", (msgspec.msgpack.encode(page),))
@@ -182,7 +183,7 @@ def _note_rows(store: Store, tables: Mapping[int, Statements]) -> None:
     for (number,) in store.rows("SELECT page FROM _sync_stage ORDER BY page"):
         body = store.value("SELECT body FROM _sync_stage WHERE page = ?", (number,))
         page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        for group in open_groups(page.groups, page.digest):
+        for group in open_groups(page.groups, page.digest):  # looked at when it was staged
             if group.table in tables:
                 join.note_rows(store, tables[group.table], group)
 

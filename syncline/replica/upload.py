@@ -31,6 +31,7 @@ from syncline.protocol.messages import (
     Response,
     Verdict,
 )
+from syncline.replica.answers import check_places
 from syncline.replica.details import RowId
 from syncline.replica.device import Device
 from syncline.replica.identity import Provenance
@@ -125,6 +126,7 @@ class Upload:
             except UnknownUpload:
                 yield from self._upload()
             else:
+                check_places(verdict, self.device.known)
                 if not verdict.wanted:
                     return verdict
                 wanted = [(n, tuple(key)) for n, key in verdict.wanted]

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 from syncline.errors import ProtocolError, SchemaChanged, StoreBusy, SynclineError, ValueRefused
 from syncline.model.order import place
-from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow, counted
 from syncline.protocol.jsonform import key_text
 from syncline.protocol.messages import Changes, Part, Verified, Verify
+from syncline.replica.answers import groups_of
 from syncline.replica.apply import STEPS, Answer, run_steps
 from syncline.replica.compare import Finding, Range, Span, differing, read_again
 from syncline.replica.device import Device
@@ -99,7 +99,7 @@ class _Survey:
         """What was found follows the changes that the file has taken in since."""
         if not self.found or not changes.digest:
             return
-        for group in open_groups(changes.groups, changes.digest):
+        for group in groups_of(changes.groups, changes.digest, None):
             for row in group.rows:
                 finding = self.found.get((group.table, tuple(row[: _arity(self.device, group.table)])))
                 if finding is None:
@@ -326,7 +326,8 @@ def _compare(survey: _Survey, span: Span, answer: Verified) -> None:
             raise ProtocolError("the parts in the hub's answer do not cover what was asked for")
         survey.agenda += _compare_parts(survey, span, answer.parts, end)
     else:
-        rows = [row for group in open_groups(answer.groups, answer.digest) for row in group.rows]
+        groups = groups_of(answer.groups, answer.digest, survey.device.hub)
+        rows = [row for group in groups for row in group.rows]
         found = differing(store, t, span, end, rows, MOST - len(survey.found))
         survey.found.update(((span.table, finding.key), finding) for finding in found)
         survey.complete = len(survey.found) <= MOST

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -33,6 +34,7 @@ from syncline.protocol.filebody import PIECE, unpacked
 from syncline.protocol.status import RETRY_AFTER
 from syncline.replica.progress import Progress
 from syncline.sqlitekit.files import private, write_private
+from syncline.transports.pace import Pace
 
 logger = logging.getLogger("syncline.transports")
 
@@ -41,6 +43,9 @@ PATIENCE = 900
 
 PAUSES = (0.1, 0.5, 2.0, 5.0)
 """Seconds before a broken download goes on, as long as nothing arrives."""
+
+UNFOLDS = 200
+"""How many bytes of the file a byte of it on its way may stand for."""
 
 ATTEMPTS = 2
 """How often a file whose digest is wrong is fetched."""
@@ -168,13 +173,23 @@ class Download:
         return note
 
     def _keep(self, arriving: Arriving, sink: BinaryIO) -> None:
-        have = sink.seek(arriving.start)
+        self._check_room(arriving.size - arriving.start)
+        have, pace = sink.seek(arriving.start), Pace("the hub", None)
         for piece in arriving.pieces:
+            pace.note(len(piece))
             sink.write(piece)
             have += len(piece)
+            if have > arriving.size:
+                raise Malformed("the file is longer than the hub said")
             self._progress("download", have, arriving.size)
         if have < arriving.size:
             raise TransportError(f"the file broke off at byte {have} of {arriving.size}")
+
+    def _check_room(self, size: int) -> None:
+        """StoreFull unless so many bytes more fit on the disk."""
+        free = shutil.disk_usage(self._part.parent).free
+        if size > free:
+            raise StoreFull(f"the hub's file takes {size} bytes more, and {free} are free")
 
     def _unpack(self, digest: str) -> None:
         """The file as it should be, in its place and on the disk, its digest checked."""
@@ -186,8 +201,12 @@ class Download:
                 yield piece
 
         with self._part.open("rb") as source, open(self._unpacking, "wb", opener=private) as sink:
+            most = UNFOLDS * max(os.fstat(source.fileno()).st_size, PIECE)
             for piece in unpacked(pieces(source)):
+                self._check_room(len(piece))
                 sink.write(piece)
+                if sink.tell() > most:
+                    raise Malformed("the file unfolds further than a database does")
             if seen.hexdigest() != digest:
                 raise DigestMismatch("the file is not what its digest says")
             sink.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,27 @@ import httpx2
 import msgspec
 
 from syncline.errors import ConfigurationError, HubBusy, SynclineError, TooLarge, TransportError
-from syncline.protocol import codec, compression, filebody, versions
+from syncline.protocol import codec, compression, filebody, limits, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.routes import Route, route_of
 from syncline.protocol.status import RETRY_AFTER, from_problem
 from syncline.transports.download import Arriving
+from syncline.transports.pace import Pace
 
 M = TypeVar("M", bound=Record)
 
-ANSWER_LIMIT = 512 * 1024 * 1024
+
+def _fitting(most: int) -> int:
+    """So many bytes, or a quarter of what this machine has if that is less."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # a system that does not say
+        return most
+    return max(64 * 1024 * 1024, min(most, memory // 4))
+
+
+ANSWER_LIMIT = _fitting(512 * 1024 * 1024)
 """Bytes of an answer after decompression; a page of a pull or a hydrate is far below."""
 
 PROBLEM_LIMIT = 1024 * 1024
@@ -158,8 +170,9 @@ class HttpTransport:
     def _read(self, answer: httpx2.Response) -> bytes:
         """The body as sent, counted while it arrives."""
         limit = ANSWER_LIMIT if answer.status_code == 200 else PROBLEM_LIMIT
-        chunks, size = [], 0
+        chunks, size, pace = [], 0, Pace(self.url)
         for chunk in answer.iter_raw():
+            pace.note(len(chunk))
             size += len(chunk)
             if size > limit:
                 raise compression.too_large(limit)
@@ -177,7 +190,9 @@ class HttpTransport:
         if answer.status_code != 200 or media != self._form.value or versions.HEADER not in answer.headers:
             raise self._stranger(answer.status_code, media)
         plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
-        return codec.decode(plain, kind, self._form)
+        message = codec.decode(plain, kind, self._form)
+        limits.check_answer(message)
+        return message
 
     def _arriving(self, answer: httpx2.Response, start: int) -> Arriving:
         media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncline.errors import SynclineError, TransportError, UsageError, WatermarkRefused
+from syncline.errors import Malformed, SynclineError, TransportError, UsageError, WatermarkRefused
 from syncline.model.local import LocalRows
 from syncline.protocol.flows import Transport, run
 from syncline.protocol.messages import Register, Registered
-from syncline.replica.copying import adopt
+from syncline.replica.copying import adopt, check_copy
 from syncline.replica.hydrate import (
     building_id,
     building_path,
@@ -24,12 +25,15 @@ from syncline.replica.local import choose
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
+from syncline.replica.session import fetch_schema
 from syncline.replica.store import Store
 from syncline.transports.download import Download, FileSource
 from syncline.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from syncline.hub.engine import Hub
+
+logger = logging.getLogger("syncline.transports")
 
 _BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged", "replica_of_another")
 """What is wrong with a file that an earlier attempt has left or the hub has built, by code."""
@@ -137,7 +141,16 @@ def _fetch(path: str, transport: Transport, download: Download) -> None:
     replica = building_id(path)
     answer = transport.send(Register(replica))
     assert isinstance(answer, Registered), "a transport answers as the route says"
-    download.fetch(transport, replica, answer.schema)
+    schema = run(fetch_schema(replica, answer.schema), transport)
+    if not download.fetch(transport, replica, answer.schema):
+        return
+    try:
+        check_copy(building_path(path), schema, answer.hub)
+    except Malformed as error:
+        discard_building(path)
+        logger.warning(
+            "Hydrating by rows: %s", error.detail, extra={"action": "snapshot_refused", "code": error.code}
+        )
 
 
 def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:

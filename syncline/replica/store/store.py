@@ -14,6 +14,7 @@ from syncline.replica.store import connection as opening
 from syncline.replica.store.errors import translated
 from syncline.replica.store.state import Checkpoint, Standing, State
 from syncline.replica.store.text import queries, read_sql
+from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.sql import quote
 
 LAYOUT = 2
@@ -148,6 +149,17 @@ class Store:
         """Give SQL on this connection a function (or replace a built-in one, such as julianday)."""
         with translated(self.path):
             self._connection.create_function(name, arguments, function)
+
+    @contextmanager
+    def held_to(self, rule: Rule) -> Iterator[None]:
+        """Inside, statements may do what the rule allows, within a bounded time; see `store.warden`."""
+        self._connection.set_authorizer(rule)
+        self._connection.set_progress_handler(no_longer_than(SECONDS), STEPS)
+        try:
+            yield
+        finally:
+            self._connection.set_progress_handler(None, 0)
+            self._connection.set_authorizer(None)
 
     # Transactions -----------------------------------------------------------------------------------
 

@@ -1,0 +1,151 @@
+"""What a hub answers, looked at before the device does anything with it: it comes from a network.
+
+What a field may hold is said by its type (`protocol.messages`). Here is what depends on the request, on the
+schema and on this file: that an answer is the answer to what was asked, that it leads on, and that tables,
+columns, keys and rows in it are some that there are. Malformed otherwise; nothing was changed then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from syncline.errors import Malformed
+from syncline.model.schema import Schema, TableSchema
+from syncline.protocol.body import check_cells, open_groups
+from syncline.protocol.messages import (
+    BeginPush,
+    Changes,
+    ChunkKept,
+    CommitPush,
+    Group,
+    PreparePush,
+    Pull,
+    Push,
+    PushBegun,
+    PushChunk,
+    Request,
+    Response,
+    Snapshot,
+    SnapshotPage,
+    Verdict,
+)
+
+REMEDY = "Ask whoever runs the hub; it, or what answers in its place, is broken. Nothing was changed here."
+NOTHING = (b"\x90", b"")
+"""Groups without any, as they travel."""
+
+
+def check_answer(request: Request, answer: Response) -> None:
+    """Malformed unless the answer fits the request and, where it is one of several, leads on."""
+    check = _CHECKS.get(type(answer))
+    if check is not None:
+        check(request, answer)
+
+
+def _check_changes(request: Any, answer: Changes) -> None:
+    if isinstance(request, Pull) and answer.more and answer.watermark in (None, "", request.after):
+        raise _wrong("a page of changes that says there is more leads nowhere")
+
+
+def _check_page(request: Any, answer: SnapshotPage) -> None:
+    if not isinstance(request, Snapshot) or answer.cursor is None:
+        return
+    if answer.cursor == request.cursor or bytes(answer.groups) in NOTHING:
+        raise _wrong("a chunk of rows that says there is more leads nowhere")
+
+
+def _check_verdict(request: Any, answer: Verdict) -> None:
+    if isinstance(request, (Push, CommitPush, PreparePush)) and answer.number != request.number:
+        raise _wrong(f"the verdict is on push {answer.number}, and push {request.number} was sent")
+    pull = getattr(request, "pull", None)
+    if answer.changes is not None and pull is not None:
+        _check_changes(pull, answer.changes)
+
+
+def _check_begun(request: Any, answer: PushBegun) -> None:
+    if isinstance(request, BeginPush):
+        have = set(answer.have)
+        fits = answer.number == request.number and len(have) == len(answer.have)
+        if not fits or any(not 1 <= number <= request.chunks for number in have):
+            raise _wrong("it has other chunks of the push than there are")
+
+
+def _check_kept(request: Any, answer: ChunkKept) -> None:
+    sent = isinstance(request, PushChunk) and (request.number, request.chunk)
+    if sent and sent != (answer.number, answer.chunk):
+        raise _wrong("another chunk was kept than was sent")
+
+
+_CHECKS: Mapping[type, Callable[[Any, Any], None]] = {
+    Changes: _check_changes,
+    SnapshotPage: _check_page,
+    Verdict: _check_verdict,
+    PushBegun: _check_begun,
+    ChunkKept: _check_kept,
+}
+
+
+def groups_of(body: Raw | bytes, digest: str, schema: Schema | None) -> list[Group]:
+    """The groups of an answer, whose rows are of this schema; None: of one that is not known yet, so that no
+    more can be told than that they are rows at all."""
+    groups = open_groups(body, digest)
+    for group in groups:
+        check_group(group, schema)
+    return groups
+
+
+def check_group(group: Group, schema: Schema | None) -> None:
+    """Malformed unless the rows are some of a table that there is, with its key and the columns named."""
+    check_cells(group.rows)
+    if schema is None:
+        return
+    table = schema.by_number.get(group.table)
+    if table is None:
+        raise _wrong(f"there is no table {group.table}")
+    columns = set(group.columns)
+    if len(columns) < len(group.columns) or not table.values.keys() >= columns:
+        raise _wrong(f"table {table.name}: it names columns there are not")
+    width = len(table.key) + (0 if group.op == "D" else len(group.columns))
+    if group.op == "D" and group.columns:
+        raise _wrong(f"table {table.name}: a row that is gone has values")
+    if any(len(row) != width for row in group.rows):
+        raise _wrong(f"table {table.name}: a row has not {width} values")
+    for place in range(len(table.key)):
+        if any(row[place] is None for row in group.rows):
+            raise _wrong(f"table {table.name}: a key with NULL")
+
+
+def check_places(verdict: Verdict, known: Callable[[int], TableSchema | None]) -> None:
+    """Malformed unless the rows that a verdict names are some of tables that there are. `known` finds a table
+    by its number."""
+    named = [(one.table, one.key, one.columns) for one in verdict.rejected]
+    parents = [one.parent for one in verdict.rejected if one.parent is not None]
+    if not all(map(_is_place, parents)):
+        raise _wrong("a rejected row depends on something that is no row")
+    named += [(number, key, []) for number, key in parents]
+    if not all(map(_is_place, verdict.wanted)):
+        raise _wrong("it wants something that is no row")
+    named += [(number, key, []) for number, key in verdict.wanted]
+    named += [(one.table_number, one.key, []) for one in verdict.conflicts if one.table_number >= 0]
+    for number, key, columns in named:
+        table = known(number)
+        if table is None:
+            raise _wrong(f"there is no table {number}")
+        if len(key) != len(table.key):
+            raise _wrong(f"table {table.name}: a key has {len(table.key)} values, not {len(key)}")
+        check_cells([key])
+        if any(column < 0 for column in columns):
+            raise _wrong(f"table {table.name}: it names columns there are not")
+
+
+def _is_place(value: Any) -> bool:
+    """Whether it is a table's number and a key."""
+    fits = isinstance(value, Sequence) and len(value) == 2
+    return fits and type(value[0]) is int and isinstance(value[1], list)
+
+
+def _wrong(what: str) -> Malformed:
+    return Malformed(f"the hub's answer cannot be: {what}", remedy=REMEDY)

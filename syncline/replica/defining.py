@@ -1,0 +1,47 @@
+"""Tables, columns and indexes of the hub's schema come into being here, and nowhere else.
+
+Each statement is made of what the schema says (`replica.ddl`) and runs under an authorizer that lets it make
+this one thing. What it may not do, or SQLite cannot read, is Malformed: the hub is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from syncline.errors import Malformed, StoreError
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
+from syncline.replica.ddl import Index, add_column, local_table
+from syncline.replica.store import Store, warden
+
+
+def make_table(store: Store, table: TableSchema, hub: Schema, local: Schema) -> None:
+    """Make a table of `local`, the hub's schema with the names of this file. Inside a transaction."""
+    with _blamed(f"table {table.name}"), store.held_to(warden.only_table(table.name)):
+        store.execute(local_table(table, hub, local))
+
+
+def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: Schema) -> None:
+    """Add a column to a table. Inside a transaction."""
+    with _blamed(f"table {table.name}, column {column.name}"), store.held_to(warden.only_column(table.name)):
+        store.execute(add_column(table, column, schema))
+
+
+def make_index(store: Store, index: Index, name: str) -> None:
+    """Make an index under this name. StoreConstraint if rows stand in its way. Inside a transaction."""
+    with _blamed(f"index {name}"), store.held_to(warden.only_index(name, index.on)):
+        store.execute(index.sql(name))
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """Errors of SQLite that say nothing of the file are the hub's."""
+    try:
+        yield
+    except StoreError as error:
+        if type(error) is not StoreError or error.code != StoreError.code:
+            raise
+        raise Malformed(
+            f"the hub's schema: {what} cannot be made as it is described: {error.detail}",
+            remedy="Do not use this hub: it, or what answers in its place, is broken or hostile.",
+        ) from error
