@@ -137,6 +137,12 @@ def supply_pgbouncer() -> None:
         install_debian("PgBouncer", "pgbouncer")
 
 
+def supply_nginx() -> None:
+    """On CI, the proxy that tests put before a hub; elsewhere they are skipped without it."""
+    if ON_CI and not Path("/usr/sbin/nginx").exists() and shutil.which("nginx") is None:
+        install_debian("nginx", "nginx-light")
+
+
 # The verbs
 
 
@@ -147,6 +153,7 @@ def demo(arguments: Arguments) -> int:
 def test(arguments: Arguments) -> int:
     supply_postgresql()
     supply_pgbouncer()
+    supply_nginx()
     chosen = any(word.startswith(("-n", "--numprocesses")) for word in arguments)
     workers = [] if chosen else ["-n", "2"]
     return call(BIN / "python", "-m", "pytest", *workers, *arguments)

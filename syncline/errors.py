@@ -23,6 +23,7 @@
     ├── StoreError            the device file: locked, read-only, full, damaged, not a replica
     ├── DatabaseError         the central database: unreachable, not prepared, refused
     ├── TransportError        the network; the same bytes may be sent again
+    │   └── BodyRefused          a proxy takes no request of this size
     └── Conflict              internal: this transaction must be run again
 
 A code is part of the interface and never changes its meaning. `retry` says whether a machine may try
@@ -314,6 +315,17 @@ class TransportError(SynclineError):
     code, title = "hub_unreachable", "The hub cannot be reached"
     remedy = "Nothing is lost: sync again when there is a network."
     retry = True
+
+
+class BodyRefused(TransportError):
+    """413, and not by a hub: a proxy takes no body of this size. Devices make their chunks smaller."""
+
+    code, title = "body_refused", "Something between here and the hub takes no request of this size"
+    remedy = (
+        "Let the proxy in between take larger requests (nginx: client_max_body_size 8m), then sync again;"
+        " see docs/proxies.md."
+    )
+    retry = False
 
 
 class Conflict(SynclineError):

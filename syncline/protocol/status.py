@@ -60,6 +60,7 @@ STATUS: Mapping[str, int] = {
     "database_busy": 503,
     "not_prepared": 503,
     "hub_unreachable": 502,
+    "body_refused": 413,
     "busy": 503,
 }
 """An error's own code is looked up first, then the code of its class and of the classes above it."""

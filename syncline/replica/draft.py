@@ -71,7 +71,8 @@ class Draft:
         self._store, self._listener = store, listener
         if listener is not None:
             listener.start()
-        self._room = min(CHUNK_BYTES, limits.bytes - ROOM), limits.bytes - ROOM, limits.push_rows
+        target = min(store.state().chunk_bytes or CHUNK_BYTES, CHUNK_BYTES, limits.bytes - ROOM)
+        self._room = target, limits.bytes - ROOM, limits.push_rows
         self._watermarks: dict[int, str] = dict(store.rows(_QUERIES["watermarks"]))
         self._places: dict[str, int] = {}
         self._waiting: list[Encoded] = []

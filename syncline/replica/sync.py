@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from syncline.errors import SchemaChanged, SynclineError
+from syncline.errors import BodyRefused, SchemaChanged, SynclineError
 from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.ahead import freeze_and_send
@@ -31,6 +31,7 @@ from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import PullReport, PushReport, SyncReport
+from syncline.replica.smaller import make_smaller
 from syncline.replica.tally import Tally
 from syncline.replica.waiting import TOLD, waiting
 
@@ -114,15 +115,19 @@ def _push(
 ) -> Flow[None]:
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
     while True:
-        frozen, draft = in_flight(device.store), ""
-        if frozen is None:
-            frozen, draft = yield from freeze_and_send(device)
-        if frozen is None:
-            return
-        forget_stage(device)
-        complete = is_complete(device)
-        pull = carried(device) if complete else None
-        yield from _push_one(device, tally, progress, frozen, pull, draft)
+        try:
+            frozen, draft = in_flight(device.store), ""
+            if frozen is None:
+                frozen, draft = yield from freeze_and_send(device)
+            if frozen is None:
+                return
+            forget_stage(device)
+            complete = is_complete(device)
+            pull = carried(device) if complete else None
+            yield from _push_one(device, tally, progress, frozen, pull, draft)
+        except BodyRefused as refused:
+            yield from make_smaller(device, refused)
+            continue
         if complete:
             return
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import httpx2
 import msgspec
 
-from syncline.errors import ConfigurationError, HubBusy, SynclineError, TooLarge, TransportError
+from syncline.errors import BodyRefused, ConfigurationError, HubBusy, SynclineError, TooLarge, TransportError
 from syncline.protocol import codec, compression, filebody, limits, versions
 from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Response
 from syncline.protocol.negotiation import PROBLEM, Form
@@ -42,8 +42,20 @@ _URL_REMEDY = "Give the place of the hub, like http://127.0.0.1:8080"
 PAUSES = (0.1, 0.5)
 """Seconds before the first and the second repetition."""
 
+GATEWAY = (408, 425, 429, 502, 503, 504)
+"""Statuses by which a proxy says that it, or the hub behind it, does not answer now. A hub says why."""
+
+GATEWAY_REMEDY = (
+    "Nothing is lost: sync again in a moment. Should it stay so, the hub is down, or the proxy does not wait"
+    " for it long enough: see docs/proxies.md."
+)
+
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before further ones, where the hub has said that it has no room at present."""
+
+
+class _NotThrough(Exception):
+    """The cause of an error that a proxy has answered with."""
 
 
 class HttpTransport:
@@ -187,6 +199,13 @@ class HttpTransport:
                 compression.decompress(body, answer.headers.get("content-encoding"), limit),
                 answer.status_code,
             )
+        if answer.status_code in GATEWAY:
+            raise TransportError(
+                f"{self.url} answered {answer.status_code}: a proxy in between does not reach the hub",
+                remedy=GATEWAY_REMEDY,
+            ) from _NotThrough()
+        if answer.status_code == 413:
+            raise BodyRefused(f"{self.url} answered 413, which the hub did not say: a proxy in between did")
         if answer.status_code != 200 or media != self._form.value or versions.HEADER not in answer.headers:
             raise self._stranger(answer.status_code, media)
         plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
@@ -274,7 +293,7 @@ def _worth_repeating(error: SynclineError, route: Route) -> bool:
         return error.retry and RETRY_AFTER.get(error.code, 0) <= 1
     if isinstance(error.__cause__, httpx2.ConnectError):
         return True
-    return route.repeatable and isinstance(error.__cause__, httpx2.HTTPError)
+    return route.repeatable and isinstance(error.__cause__, (httpx2.HTTPError, _NotThrough))
 
 
 def _problem_in(body: bytes | bytearray, status: int) -> SynclineError:

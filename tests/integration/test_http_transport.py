@@ -166,7 +166,7 @@ def test_a_hub_that_comes_back_while_it_is_tried_is_reached() -> None:
     [
         answer(b"<html>Log in to the hotel's network", "text/html", protocol=None),
         answer(CHANGES, protocol=None),
-        answer(b"<html>Bad gateway", "text/html", 502, protocol=None),
+        answer(b"<html>No such page", "text/html", 404, protocol=None),
         answer(b"", "text/plain", 302, protocol=None, more="location: http://example.invalid/\r\n"),
         answer(b"{}", "application/json"),
     ],
@@ -175,6 +175,23 @@ def test_what_no_hub_says_is_not_taken_for_an_answer(said: bytes) -> None:
     with network([said] * 3) as (url, heard), pytest.raises(TransportError) as caught:
         send(url, PULL)
     assert (caught.value.code, len(heard)) == ("not_a_hub", 1)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_a_proxy_that_does_not_get_through_is_asked_again_and_may_be_later(status: int) -> None:
+    refused = answer(b"<html>Bad gateway", "text/html", status, protocol=None)
+    with network([refused] * 3) as (url, heard), pytest.raises(TransportError) as caught:
+        send(url, PULL)
+    assert (caught.value.code, caught.value.retry, len(heard)) == ("hub_unreachable", True, 3)
+    with network([refused, answer(CHANGES)]) as (url, heard):
+        assert isinstance(send(url, PULL), messages.Changes)
+
+
+def test_a_proxy_that_takes_no_such_body_is_told_from_a_hub_that_does_not() -> None:
+    said = answer(b"<html>Too large", "text/html", 413, protocol=None)
+    with network([said]) as (url, heard), pytest.raises(errors.BodyRefused) as caught:
+        send(url, PULL)
+    assert (caught.value.code, caught.value.retry, len(heard)) == ("body_refused", False, 1)
 
 
 @pytest.mark.parametrize("version", ["0", "2"])

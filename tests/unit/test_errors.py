@@ -55,6 +55,7 @@ CODES = {
     "not_prepared": False,
     "grants_missing": False,
     "hub_unreachable": True,
+    "body_refused": False,
     "busy": True,
 }
 """Code -> may a machine try again. A published code is never renamed; a line here is never changed."""

@@ -26,7 +26,8 @@ CREATE TABLE _sync_state (
     chain       TEXT DEFAULT '',
     horizon     TEXT,
     former      TEXT NOT NULL DEFAULT '[]',
-    carried     INTEGER NOT NULL DEFAULT 0
+    carried     INTEGER NOT NULL DEFAULT 0,
+    chunk_bytes INTEGER
 );
 
 -- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.
