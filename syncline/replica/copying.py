@@ -96,8 +96,9 @@ def _check_state(file: sqlite3.Connection, schema: Schema, hub: str) -> None:
         hub,
         schema.fingerprint,
     )
-    unset = ("hub_url", "names", "retired", "hydrate", "recovery", "last_sync")
-    free = all(state[name] is None for name in unset) and not (state["suppressed"] or state["chosen"])
+    unset = ("hub_url", "names", "retired", "hydrate", "recovery", "last_sync", "local_rows", "chunk_bytes")
+    free = all(state[name] is None for name in unset) and state["former"] == "[]"
+    free = free and not (state["suppressed"] or state["chosen"] or state["carried"])
     if not noted or not free or json.loads(state["schema"]) != json.loads(json.dumps(to_plain(schema))):
         raise Malformed("the hub's file has another state than one for copying")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from syncline.errors import Malformed, StoreError
+from syncline.errors import Malformed, StoreError, StoreObstacle
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.ddl import Index, add_column, local_table
 from syncline.replica.store import Store, warden
@@ -39,7 +39,7 @@ def _blamed(what: str) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if type(error) is not StoreError or error.code != StoreError.code:
+        if error.code not in (StoreError.code, StoreObstacle.code):
             raise
         raise Malformed(
             f"the hub's schema: {what} cannot be made as it is described: {error.detail}",

@@ -96,8 +96,13 @@ class Download:
         self._unpacking = Path(building + ".unpacking")
         self._progress, self._pause = progress, pause
 
-    def fetch(self, source: FileSource, replica: str, schema: str) -> bool:
+    def fetch(
+        self, source: FileSource, replica: str, schema: str, check: Callable[[str], None] = lambda path: None
+    ) -> bool:
         """Put the unpacked file in its place. False if the hub has none that is any good.
+
+        `check` is given the path of the unpacked file, before it has its place and anybody opens it; it
+        raises Malformed if the file is not what it should be.
 
         TransportError if the network is gone; the same call goes on from there. StoreError for the disk.
         """
@@ -105,7 +110,7 @@ class Download:
             for _ in range(ATTEMPTS):
                 try:
                     note = self._fetched(source, replica, schema)
-                    self._unpack(note.digest)
+                    self._unpack(note.digest, check)
                 except (DigestMismatch, Malformed) as error:
                     self.forget()
                     logger.warning(
@@ -191,7 +196,7 @@ class Download:
         if size > free:
             raise StoreFull(f"the hub's file takes {size} bytes more, and {free} are free")
 
-    def _unpack(self, digest: str) -> None:
+    def _unpack(self, digest: str, check: Callable[[str], None]) -> None:
         """The file as it should be, in its place and on the disk, its digest checked."""
         seen = hashlib.sha256()
 
@@ -211,6 +216,7 @@ class Download:
                 raise DigestMismatch("the file is not what its digest says")
             sink.flush()
             os.fsync(sink.fileno())
+        check(str(self._unpacking))
         os.replace(self._unpacking, self._building)
 
     def _noted(self, schema: str) -> _Note | None:

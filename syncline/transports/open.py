@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncline.errors import Malformed, SynclineError, TransportError, UsageError, WatermarkRefused
+from syncline.errors import SynclineError, TransportError, UsageError, WatermarkRefused
 from syncline.model.local import LocalRows
 from syncline.protocol.flows import Transport, run
 from syncline.protocol.messages import Register, Registered
@@ -32,8 +31,6 @@ from syncline.transports.local import LocalTransport
 
 if TYPE_CHECKING:
     from syncline.hub.engine import Hub
-
-logger = logging.getLogger("syncline.transports")
 
 _BEGIN_ANEW = ("hydrate_stale", "store_layout", "store_damaged", "replica_of_another")
 """What is wrong with a file that an earlier attempt has left or the hub has built, by code."""
@@ -141,16 +138,11 @@ def _fetch(path: str, transport: Transport, download: Download) -> None:
     replica = building_id(path)
     answer = transport.send(Register(replica))
     assert isinstance(answer, Registered), "a transport answers as the route says"
-    schema = run(fetch_schema(replica, answer.schema), transport)
-    if not download.fetch(transport, replica, answer.schema):
-        return
-    try:
-        check_copy(building_path(path), schema, answer.hub)
-    except Malformed as error:
-        discard_building(path)
-        logger.warning(
-            "Hydrating by rows: %s", error.detail, extra={"action": "snapshot_refused", "code": error.code}
-        )
+
+    def check(unpacked: str) -> None:
+        check_copy(unpacked, run(fetch_schema(replica, answer.schema), transport), answer.hub)
+
+    download.fetch(transport, replica, answer.schema, check)
 
 
 def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:

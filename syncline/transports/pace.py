@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from syncline.errors import TransportError
 
@@ -19,16 +20,22 @@ DEADLINE = 3600.0
 class Pace:
     """Watches one answer as it comes. `deadline` in seconds from now; None: as long as it comes at all."""
 
-    def __init__(self, where: str, deadline: float | None = DEADLINE) -> None:
-        self._where = where
-        self._window = time.monotonic()
+    def __init__(
+        self,
+        where: str,
+        deadline: float | None = DEADLINE,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._where, self._clock = where, clock
+        self._window = clock()
         self._end = None if deadline is None else self._window + deadline
         self._arrived = 0
 
     def note(self, size: int) -> None:
         """So many bytes have come. TransportError if they come too slowly."""
         self._arrived += size
-        now = time.monotonic()
+        now = self._clock()
         late = self._end is not None and now > self._end
         if now - self._window >= WINDOW:
             late = late or self._arrived < LEAST

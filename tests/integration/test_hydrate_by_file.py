@@ -22,6 +22,7 @@ import syncline
 from syncline.errors import NoSnapshot, SnapshotBuilding, TransportError
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import filebody
+from syncline.protocol.filebody import packed, unpacked
 from syncline.protocol.messages import Register, Request, Response, Snapshot
 from syncline.replica.hydrate import building_path
 from syncline.server import Snapshots, create_app, serving
@@ -583,3 +584,26 @@ def test_l10_all_files_are_for_their_owner_alone(centre: Centre, url: str, tmp_p
         os.umask(before)
     assert "d.db" in modes and len(modes) > 2
     assert {name for name, mode in modes.items() if mode != 0o600} == set()
+
+
+def test_l10_a_file_that_the_schema_does_not_make_is_never_opened(
+    centre: Centre, url: str, tmp_path: Path
+) -> None:
+    """Its digest is right, for the hub itself has put a trigger in. Rows come instead."""
+    kept = centre.built()
+    plain = tmp_path / "plain.db"
+    plain.write_bytes(b"".join(unpacked(iter([kept.path.read_bytes()]))))
+    with closing(sqlite3.connect(plain)) as device:
+        device.execute("CREATE TRIGGER evil AFTER UPDATE ON leaf BEGIN DELETE FROM node; END")
+        device.execute("PRAGMA journal_mode = DELETE")
+    packing = b"".join(packed([plain.read_bytes()]))
+    digest = hashlib.sha256(packing).hexdigest()
+    kept.path.unlink()
+    (kept.path.parent / f"{'-'.join(kept.path.stem.split('-')[:-1])}-{digest}.zst").write_bytes(packing)
+    chunks = len(centre.asking.chunks())
+    file = tmp_path / "a.db"
+    syncline.clone(url, file).close()
+    with closing(sqlite3.connect(file)) as device:
+        assert device.execute("SELECT 1 FROM sqlite_master WHERE name = 'evil'").fetchall() == []
+    assert len(centre.asking.chunks()) == chunks + 1
+    centre.agrees(file)

@@ -16,8 +16,8 @@ class State:
     them. `schema` has the hub's names; `names` is JSON of those that differ in this file, `retired` of what
     the hub has no more (see `replica.names`). `chosen` is 1 where the tables that take part were named
     (`track`): new ones of the hub do not come by themselves. `local_rows` is what this device was told to do
-    with rows of its own that refer to deleted ones, else None. `chunk_bytes`: how large
-    the chunks of a push may be, where less than usual gets through."""
+    with rows of its own that refer to deleted ones, else None. `chunk_bytes`: how large the chunks of a push
+    may be, where less than usual gets through."""
 
     replica: str
     hub_url: str | None
