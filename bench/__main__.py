@@ -28,6 +28,7 @@ SECTIONS = (
     "idle",
     "latency",
     "size",
+    "waits",
     "memory",
 )
 CENTRES = ("sqlite", "postgresql")
@@ -40,7 +41,8 @@ def main() -> int:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="syncline-bench-") as folder:
         Path(folder).chmod(0o755)
-        world = World(Path(folder), options.quick, options.runs, tuple(options.centre or CENTRES))
+        kinds = tuple(options.centre or CENTRES)
+        world = World(Path(folder), options.quick, options.runs, kinds, full=options.full)
         try:
             for name in options.only or SECTIONS:
                 world.say(f"measuring {name}")
@@ -61,6 +63,7 @@ def _options() -> argparse.Namespace:
                         help=f"one section, can be given again: {', '.join(SECTIONS)}")  # fmt: skip
     parser.add_argument("--centre", action="append", choices=CENTRES, help="one kind of central database")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
+    parser.add_argument("--full", action="store_true", help="waits: a million rows, too")
     parser.add_argument("--runs", type=int, default=None, help="how often each is measured (3; quick: 2)")
     options = parser.parse_args()
     if options.runs is None:

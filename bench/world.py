@@ -25,6 +25,7 @@ class World:
     runs: int
     kinds: tuple[str, ...]
     server: Any = None
+    full: bool = False
     made: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
     def size(self, full: int, quick: int) -> int:
