@@ -75,6 +75,8 @@ def add(value: Value, increment: Value) -> Value:
         return value
     if value is None:
         value = 0
+    if type(value) is type(increment) is int and INTEGER_MIN <= value + increment <= INTEGER_MAX:
+        return value + increment
     with _exactly():
         return _like(_exact(value) + _exact(increment), value, increment)
 
@@ -83,8 +85,10 @@ def subtract(value: Value, base: Value) -> Value:
     """The increment that leads from `base` to `value`; NULL counts as 0, and NULL - NULL is NULL."""
     if value is None and base is None:
         return None
+    left, right = 0 if value is None else value, 0 if base is None else base
+    if type(left) is type(right) is int and INTEGER_MIN <= left - right <= INTEGER_MAX:
+        return left - right
     with _exactly():
-        left, right = 0 if value is None else value, 0 if base is None else base
         return _like(_exact(left) - _exact(right), left, right)
 
 

@@ -89,6 +89,7 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
         with quiet_triggers(device) as work.triggers:
             for step in steps:
                 step(work, answer)
+            work.capture_again()
         store.set_state(suppressed=0)
     return Applied(work.written, work.removed)
 
@@ -229,6 +230,7 @@ def learn_group(work: Work, group: Group) -> None:
     if t is None or not group.rows:
         return
     group = _without_unknown(t, group)
+    work.expect(t, len(group.rows))
     if group.op == "D":
         work.note_gone(t, group.rows)
         for row in group.rows if work.held.get(t.n) else ():

@@ -23,6 +23,7 @@ from syncline.replica.conflicts import keep_own
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
+from syncline.sqlitekit.sql import chained
 
 BATCH = 5_000
 """Rows that are looked at in one go (law L11)."""
@@ -59,19 +60,22 @@ def compare(store: Store, t: Statements) -> None:
     for name in ("unlike", "own"):
         columns = f"i INTEGER PRIMARY KEY, {t.key_columns}, UNIQUE ({t.key_columns})"
         store.execute(f"CREATE TEMP TABLE _sync_{name}_{t.n} ({columns})")
-    tests = [f"t.{t.keys[0]} IS NULL"]
-    for number, name in t.values.items():
-        here, there = f"t.{name}", f"h.v{number}"
-        tests.append(f"{here} IS NOT {there} COLLATE BINARY OR typeof({here}) <> typeof({there})")
+    tests = [f"t.{t.keys[0]} IS NULL", *(differs(t, number) for number in t.values)]
     store.execute(
         f"INSERT INTO temp._sync_unlike_{t.n} ({t.key_columns}) SELECT {_listed('h', t)}"
         f" FROM temp._sync_hub_{t.n} h LEFT JOIN main.{t.name} t ON {t.row_key('t', 'h')}"
-        f" WHERE {' OR '.join(tests)}"
+        f" WHERE {chained('OR', tests)}"
     )
     store.execute(
         f"INSERT INTO temp._sync_own_{t.n} ({t.key_columns}) SELECT {t.keys_of('t')} FROM main.{t.name} t"
         f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_hub_{t.n} h WHERE {noted_key(t, 'h', 't')})"
     )
+
+
+def differs(t: Statements, column: int) -> str:
+    """A condition: the hub's row `h` and the one here, `t`, differ in a column, by class and bytes."""
+    here, there = f"t.{t.values[column]}", f"h.v{column}"
+    return f"{here} IS NOT {there} COLLATE BINARY OR typeof({here}) <> typeof({there})"
 
 
 def noted_key(t: Statements, noted: str, row: str) -> str:

@@ -11,6 +11,7 @@ written in several transactions. Until it is done the file does not sync.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -37,6 +38,9 @@ from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
+
+PAUSE = 0.1
+"""Seconds between two transactions that write many rows: whoever waits for the lock looks that often."""
 
 
 def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Progress) -> Flow[None]:
@@ -146,7 +150,11 @@ def _check_fit(store: Store, schema: Schema, names: Sequence[str]) -> None:
         else:
             wrong += misfits(store, known[name])
     if wrong:
-        raise SchemaError("; ".join(wrong))
+        raise SchemaError(
+            "; ".join(wrong),
+            remedy="Make the table fit, then track it, or leave it out. (A column gets another type by making"
+            " the table anew and copying its rows.)",
+        )
 
 
 def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
@@ -203,6 +211,8 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
     run_steps(device, Answer(), (take_held, log_own, keep_held))
     for t in tables:
         for first in range(1, join.count_unlike(device.store, t) + 1, join.CHUNK):
+            if first > 1:
+                time.sleep(PAUSE)
             steps = (take_held, partial(_lay_over, t, first), show_held, keep_held)
             run_steps(device, Answer(), steps)
     run_steps(device, Answer(), (take_held, show_held, keep_held, finish))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from syncline.model.values import Value
+from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of, uniques_of
 from syncline.replica.overlay import Key, Overlay
@@ -13,6 +14,9 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 from syncline.sqlitekit.tables import Column, Unique
 from syncline.sqlitekit.triggers import Trigger
+
+MANY = 10_000
+"""Rows of one table from which its triggers are taken out while they are written."""
 
 Held = dict[int, Value] | None
 """What the hub has of a row, by value column; None: the row is gone."""
@@ -42,6 +46,8 @@ class Work:
     overlay: Overlay
     held: dict[int, dict[Key, Held]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    expected: dict[int, int] = field(default_factory=dict)
+    uncaptured: set[int] = field(default_factory=set)
     written: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     reasons: dict[tuple[int, Key], Reason] = field(default_factory=dict)
@@ -113,6 +119,23 @@ class Work:
             )
             self._clauses[t.n] = "conflict" in str(found).lower()
         return sql if self._clauses[t.n] else sql.replace(" OR ABORT", "", 1)
+
+    # Many rows -----------------------------------------------------------------------------------------
+
+    def expect(self, t: Statements, rows: int) -> None:
+        """So many rows of a table arrive. Triggers that do nothing while capture is suppressed take as long
+        as the writing itself: of many rows they are spared, and nobody else can write meanwhile."""
+        self.expected[t.n] = self.expected.get(t.n, 0) + rows
+        if self.expected[t.n] >= MANY and t.n not in self.uncaptured:
+            self.uncaptured.add(t.n)
+            capture.remove_triggers(self.store, t)
+
+    def capture_again(self) -> None:
+        """Everything has arrived."""
+        for n in self.uncaptured:
+            if n in self.device.tables:
+                capture.install(self.store, self.device.tables[n])
+        self.uncaptured.clear()
 
     # Rows that leave their table ----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncline.replica.work import MANY
 from tests.support.device import Bench
 
 DDL = """
@@ -178,3 +179,19 @@ def test_a_cascade_of_an_update_does_not_happen_a_second_time_here(tmp_path: Pat
     bench.pull(bench.put("book", [1, "z"]), bench.put("loan", [6, "z"]))
     assert bench.all("loan") == [(5, "x"), (6, "z")]
     bench.close()
+
+
+def test_many_rows_are_written_without_triggers_which_are_in_order_again_afterwards(bench: Bench) -> None:
+    triggers = (
+        "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'parent' AND type = 'trigger' ORDER BY rowid"
+    )
+    before, log = bench.rows(triggers), bench.log("parent")
+    bench.app.execute("CREATE TABLE seen (id)")
+    bench.app.execute("CREATE TRIGGER m AFTER INSERT ON parent BEGIN INSERT INTO seen VALUES (NEW.id); END")
+    bench.pull(bench.put("parent", *([i, f"name {i}", None] for i in range(MANY))))
+    assert bench.rows("SELECT count(*) FROM seen") == [(MANY,)]
+    assert bench.rows(f"SELECT count(*) FROM {log}") == [(0,)]
+    after = bench.rows(triggers)
+    assert after[0][0] == "m" and sorted(after[1:]) == sorted(before)
+    bench.app.execute("UPDATE parent SET name = 'edited' WHERE id = 1")
+    assert bench.rows(f"SELECT op, k0 FROM {log}") == [("U", 1)]
