@@ -38,18 +38,19 @@ def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
 
 
 def _write(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> Refusals:
-    """Try them as they are; if a unique value is taken, as a trade among them; then without those that want
-    one which another row has; then in parts."""
+    """Try them as they are. If a unique value is taken: as a trade, if all that is wanted is among them, or
+    without those that want what another row has."""
     error = try_set(work, t, columns, rows)
     if error is None:
         return {}
     if not is_clash(error) or len(rows) == 1:
         return halve(work, t, columns, rows)
-    if is_traded(work, t, columns, rows):
-        return {}
     places = {tuple(row[: t.arity]): i for i, row in enumerate(rows)}
     states = {key: dict(zip(columns, rows[i][t.arity :], strict=True)) for key, i in places.items()}
-    waiting = {places[key] for key in owners(work, t, wholes(work, t, states))}
+    waits = owners(work, t, wholes(work, t, states))
+    if all(key in places for wanted in waits.values() for key in wanted):
+        return {} if is_traded(work, t, columns, rows) else halve(work, t, columns, rows)
+    waiting = {places[key] for key in waits}
     rest = [i for i in range(len(rows)) if i not in waiting]
     refused = attempt(work, t, columns, [rows[i] for i in rest])
     return dict.fromkeys(waiting, error) | {rest[i]: other for i, other in refused.items()}
@@ -168,9 +169,10 @@ def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
     itself."""
     waits = owners(work, t, _wholes(work, t, keys))
     others = list(set[Key]().union(*waits.values()))
-    edited = {others[i] for i in work.overlay.contested(t, others)}
-    found: set[Key] = set()
-    while fresh := {key for key in waits.keys() - found if waits[key] & (edited | found)}:
+    found = {others[i] for i in work.overlay.contested(t, others)}
+    while fresh := {
+        key for key, wanted in waits.items() if key not in found and not wanted.isdisjoint(found)
+    }:
         found |= fresh
     return found
 

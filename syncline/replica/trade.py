@@ -31,7 +31,9 @@ def trade(
 ) -> dict[Key, SynclineError]:
     """Write these rows, none of which can be written alone (`errors`); return those that cannot at all."""
     waits = owners(work, t, rows)
-    outside = {key: errors[key] for key, others in waits.items() if others - rows.keys()}
+    outside = {
+        key: errors[key] for key, others in waits.items() if any(other not in rows for other in others)
+    }
     blocked = _with_followers(outside, waits)
     rows = {key: row for key, row in rows.items() if key not in blocked}
     whole = [[*key, *row] for key, row in rows.items()]
