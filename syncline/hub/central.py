@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
@@ -19,7 +20,7 @@ from syncline.errors import (
     SchemaChanged,
 )
 from syncline.hub import keys, names, versions, watermark
-from syncline.hub.contract import Database, Outdated, Position, WriteTransaction
+from syncline.hub.contract import Database, Locked, Outdated, Position, WriteTransaction
 from syncline.hub.names import FormerNames
 from syncline.hub.watermark import Watermark
 from syncline.merge.rules import Table, TableRules
@@ -194,21 +195,29 @@ class Central:
         return watermark.mint(Watermark(position, scope.fingerprint), self.key, replica)
 
     def write(self, work: Callable[[WriteTransaction], T], scope: Scope) -> T:
-        """Run a write transaction within a scope, again when it met a concurrent one. However long the first
-        attempt took, there is a second: only then everything is looked at (see `WriteTransaction.lock`)."""
-        end = math.inf
-        for attempt in range(ATTEMPTS):
+        """Run a write transaction within a scope, again when it met a concurrent one. However long the
+        first attempt took, there is a second: only then everything is looked at (see
+        `WriteTransaction.lock`). It is run again, too, as long as there is patience with those who hold
+        rows, and once without any."""
+        end, patience, met = math.inf, self.database.lock_timeout, 0
+        for attempt in itertools.count():
+            begun, waits = time.monotonic(), patience > 0
             try:
                 with self.database.write(scope) as transaction:
                     if attempt:
-                        transaction.wait_longer(attempt)
+                        transaction.wait_longer(attempt, patience)
                     return work(transaction)
             except Outdated:
                 raise
-            except Conflict:
-                if attempt == ATTEMPTS - 1 or time.monotonic() > end:
-                    raise
-                end = min(end, time.monotonic() + PATIENCE_SECONDS)
+            except Conflict as conflict:
+                now = time.monotonic()
+                if isinstance(conflict, Locked) and waits:
+                    patience -= now - begun
+                else:
+                    met += 1
+                    if met == ATTEMPTS or now > end:
+                        raise
+                    end = min(end, now + PATIENCE_SECONDS)
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
         raise AssertionError("unreachable")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
+
+HELD = "row_locked"
+"""The code of an edit that came to nothing because another session in the centre held its row."""
 
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
@@ -118,6 +122,27 @@ def retry(device: Device, number: int) -> None:
             rest = pack(_picked(edit, lambda i: i not in t.table.values))
             sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
             store.execute(sql, (rest, number))
+
+
+def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
+    """Make edits pending again that were refused because somebody in the centre held the row, or a parent of
+    it: the next sync sends them. What cannot be put back (its row is gone) stays refused."""
+    waiting: dict[int, RejectedEdit] = {}
+    rows: set[tuple[str, Key]] = set()
+    for _ in refused:  # a child may have been refused before its parent
+        found = [
+            edit
+            for edit in refused
+            if edit.id not in waiting
+            and (edit.code == HELD or (edit.parent is not None and edit.parent in rows))
+        ]
+        if not found:
+            break
+        waiting |= {edit.id: edit for edit in found}
+        rows |= {(edit.table, edit.key) for edit in found}
+    for number in waiting:
+        with suppress(UsageError):
+            retry(device, number)
 
 
 def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:

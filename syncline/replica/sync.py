@@ -29,7 +29,7 @@ from syncline.replica.pull import fetch_rest, next_pull
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
-from syncline.replica.rejected import newest_rejected, rejected
+from syncline.replica.rejected import newest_rejected, rejected, wait
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.smaller import make_smaller
 from syncline.replica.tally import Tally
@@ -90,6 +90,7 @@ def _recovering(
         else:
             break
     tally.rejected = rejected(device, tally.before)
+    wait(device, tally.rejected)
     tally.waiting = tuple(waiting(device, TOLD))
 
 

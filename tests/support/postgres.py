@@ -33,6 +33,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "max_connections": "80",
+    "max_prepared_transactions": "10",
     "shared_buffers": "64MB",
     "max_wal_size": "2GB",
     "timezone": "Pacific/Chatham",

@@ -29,7 +29,7 @@ class WriteTransaction(ReadTransaction[L, R]):
 
     attempt: int = 0
 
-    def wait_longer(self, attempt: int) -> None:
+    def wait_longer(self, attempt: int, patience: float) -> None:
         """Note how often the transaction was run before."""
         self.attempt = attempt
 

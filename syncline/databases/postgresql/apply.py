@@ -15,7 +15,8 @@ from syncline.databases.base import statements as common
 from syncline.databases.base.application import BaseApplication, Unwritten
 from syncline.databases.base.isolation import Part
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import TROUBLE, Fault, fault_of, message_of, refusal_code
+from syncline.databases.postgresql.errors import TROUBLE, Fault, Tries, fault_of, message_of, refusal_code
+from syncline.databases.postgresql.holders import holders, of_table
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parents import Parents
 from syncline.databases.postgresql.parking import Unique, parked, unique_columns
@@ -23,7 +24,7 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.singly import Write, singly
 from syncline.databases.postgresql.singly import prepare as prepare_singly
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.stage import Loaded, place, settle_down
+from syncline.databases.postgresql.stage import Loaded, held, place, settle_down
 from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, codes
 from syncline.model.masks import split_mask
@@ -41,11 +42,10 @@ class Application(BaseApplication[Loaded]):
     errors = (psycopg.Error,)
 
     def __init__(
-        self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str, attempt: int = 0
+        self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str, tries: Tries
     ) -> None:
-        """`attempt`: how often the transaction was run before."""
         super().__init__([item.shape.table for item in loaded], loaded)
-        self._session, self._origin, self._attempts = session, origin, attempt
+        self._session, self._origin, self._tries = session, origin, tries
         self._parents = Parents(session, layout, loaded)
         self._refused = [refusal for item in loaded for refusal in item.refused.values()]
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
@@ -170,12 +170,12 @@ class Application(BaseApplication[Loaded]):
 
     def of_rows(self, error: Exception) -> Exception:
         self._digits = ""
-        if isinstance(error, psycopg.Error) and fault_of(error, self._attempts) in (Fault.MET, Fault.WHOLE):
+        if isinstance(error, psycopg.Error) and fault_of(error, self._tries) in (Fault.MET, Fault.WHOLE):
             raise error
         return error
 
     def is_doubtful(self, failure: Exception) -> bool:
-        return isinstance(failure, TROUBLE) and fault_of(failure, self._attempts) is Fault.DOUBT
+        return isinstance(failure, TROUBLE) and fault_of(failure, self._tries) is Fault.DOUBT
 
     def is_in_the_way(self, failure: Exception) -> bool:
         return isinstance(failure, TROUBLE) and failure.sqlstate in IN_THE_WAY
@@ -241,5 +241,14 @@ class Application(BaseApplication[Loaded]):
             detail = "a trigger or rule of the table held the change back without an error"
             return Refusal(stage, row, codes.TRIGGER, detail)
         code = refusal_code(failure)
+        if code == codes.LOCKED:
+            return Refusal(stage, row, code, self._held(part))
         parent = self._parents.of_row(failure, part.loaded, row) if code == codes.FOREIGN_KEY else None
         return Refusal(stage, row, code, message_of(failure), parent)
+
+    def _held(self, part: Part[Loaded]) -> str:
+        """Who holds the row of a part, or else whoever has written to its table."""
+        rows = self._session.run(*part.loaded.over(sql.held(part.loaded.shape), part.rows))
+        known = holders(self._session, [xid for _, xid in rows])
+        relids = self._session.value(queries("prepare.sql")["relids"], part.loaded.shape.n)
+        return held(part.loaded, part.rows[0], list(known.values()) or of_table(self._session, relids))

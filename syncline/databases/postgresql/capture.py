@@ -32,6 +32,13 @@ from syncline.model.values import EVERYTHING
 EVENTS = ("insert", "update", "inner_update", "delete", "truncate")
 _APPLYING = "coalesce(current_setting('syncline.applying', true), '')"
 
+_UNCALLED = (
+    "strpos(calls, E'\\n') = 0 OR calls LIKE '%inline_code_block%'"
+    " AND array_length(regexp_split_to_array(calls, E'(^|\\n)\\\\S+ function '), 1) = 3"
+)
+"""Whether a statement's stack of calls is this function alone, or this one in the engine's own block, which
+tries rows one by one."""
+
 _SPELLING = (
     " SET DateStyle = 'ISO' SET IntervalStyle = 'iso_8601' SET bytea_output = 'hex'"
     " SET quote_all_identifiers = off"
@@ -202,7 +209,7 @@ class _Functions:
         own = f"NOT {_is_other(self._shape.n, event, '')} AND pg_trigger_depth() = 1"
         return (
             f"IF {own} THEN\nGET DIAGNOSTICS calls = PG_CONTEXT;\n"
-            f"IF strpos(calls, E'\\n') = 0 THEN\n{then}\nEND IF;\nEND IF;"
+            f"IF {_UNCALLED} THEN\n{then}\nEND IF;\nEND IF;"
         )
 
     def _columns(self, row: str) -> list[str]:

@@ -16,7 +16,7 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
-from syncline.databases.postgresql import grants
+from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
@@ -52,6 +52,9 @@ DDL_PATIENCE = 0.1
 
 DDL_SECONDS = 3.0
 """For how long `prepare` tries."""
+
+HELD_SECONDS = 15.0
+"""A transaction that has held rows for so long is a finding, unless pushes wait less for them."""
 
 CONNECT_SECONDS = 10
 KEEPALIVE = {
@@ -160,7 +163,9 @@ class PostgresCatalogue:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
             preparing.load(session)
             plan = preparing.plan(session, schema)
-            return examine(session, schema, plan, self._notes)
+            seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
+            held = holders.examine(session, plan.schema or schema, seconds)
+            return examine(session, schema, plan, self._notes) + held
 
     def version(self, fingerprint: str) -> Schema | None:
         """A version of the schema that is kept."""
@@ -211,6 +216,7 @@ class PostgresDatabase:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
         self._url, self._tuning = _conninfo(url), tuning or Tuning()
         self.catalogue = PostgresCatalogue(self._transaction, self._tuning)
+        self.lock_timeout = self._tuning.lock_timeout
         self._pool = Pool(driver(self._connect), self._tuning.pool, WAIT_SECONDS)
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
             pass

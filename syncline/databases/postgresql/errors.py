@@ -23,7 +23,15 @@ from syncline.errors import (
     SynclineError,
     ValueRefused,
 )
-from syncline.hub.contract import Outdated, codes
+from syncline.hub.contract import Locked, Outdated, codes
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a transaction was run before, and whether it still waits for what others hold."""
+
+    before: int = 0
+    waits: bool = True
 
 
 class Fault(Enum):
@@ -43,13 +51,15 @@ _CODES = {
     "23514": codes.CHECK,
     "44000": codes.CHECK,
     "428C9": codes.INVALID,
+    "55P03": codes.LOCKED,
 }
 _CODES_OF_CLASSES = {"22": codes.INVALID, "23": codes.CONSTRAINT, "54": codes.INVALID}
 _OF_THE_SERVER = frozenset("08 25 26 28 53 57 58 F0 HV".split())
 """Classes of SQLSTATE for what goes on in the server, if the server itself raises them."""
 _OF_STATEMENTS = frozenset("0A 3D 3F 42 55 XX".split())
 """Classes for what is wrong with a statement or what it works on, unless code of the user's makes it."""
-_AGAIN = frozenset(["40001", "40P01", "55P03"])
+LOCKED = "55P03"
+_AGAIN = frozenset(["40001", "40P01", LOCKED])
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 _MISSING = frozenset(["42P01", "3F000", "42883"])
 _RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])
@@ -97,15 +107,16 @@ def _is_in_code(error: Trouble) -> bool:
     return context is not None and "syncline." not in context
 
 
-def fault_of(error: Trouble, attempt: int = 0) -> Fault:
-    """Whose fault this error of a statement over rows is.
-
-    `attempt`: how often the transaction was run before."""
+def fault_of(error: Trouble, tries: Tries) -> Fault:
+    """Whose fault this error of a statement over rows is."""
+    attempt = tries.before
     state = error.sqlstate
     if state is None or state.startswith("57P"):
         return Fault.WHOLE
     if is_raised(error):
         return Fault.MET if state in _AGAIN and attempt == 0 else Fault.ROW
+    if state == LOCKED and not tries.waits:
+        return Fault.ROW
     if state in _AGAIN:  # nothing but user code fails to serialize under READ COMMITTED
         return Fault.ROW if state == "40001" and attempt else Fault.MET
     if state == "57014" and _is_in_code(error):
@@ -152,6 +163,8 @@ def translated(error: Trouble) -> SynclineError:
         return DatabaseError(str(error))
     if is_stale_plan(error):
         return Outdated(message_of(error))
+    if state == LOCKED:
+        return Locked(message_of(error))
     if state in _AGAIN:
         return Conflict(message_of(error))
     if state == "25006":

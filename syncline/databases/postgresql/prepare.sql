@@ -107,6 +107,11 @@ SELECT c.oid::int8,
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
 
+-- name: relids
+-- The oids of a tracked table and its partitions.
+SELECT ARRAY(SELECT relid::int8 FROM syncline.tables WHERE n = $1 UNION
+             SELECT p.relid::int8 FROM syncline.tables t, pg_partition_tree(t.relid) p WHERE t.n = $1);
+
 -- name: astray
 SELECT DISTINCT n FROM syncline.strays;
 

@@ -91,6 +91,9 @@ def list_row(cursor: Any) -> type[list[Any]]:
     return list
 
 
+BRIEF = 0.02
+"""Seconds to wait for a row when the patience is over and the row is refused."""
+
 FIRST_PATIENCE = 0.5
 """Seconds to wait for a row the first time: less than the second after which PostgreSQL looks for deadlocks,
 so that the hub, which can run a transaction again, gives way rather than another program."""

@@ -67,17 +67,20 @@ def numbered(shape: Shape, number: int) -> str:
     return f"SELECT {number} AS i, s.n, {keys} FROM {SOURCE}"
 
 
-def lock(shape: Shape, pieces: Sequence[str], *, deletes: bool) -> str:
+def lock(shape: Shape, pieces: Sequence[str], strength: str) -> str:
     """Lock the rows of all stages that exist, in key order: which stage, and their numbers in it.
 
-    One order for every push is what keeps pushes from deadlocking each other. With `deletes` the lock also
-    holds off new children."""
-    strength = "UPDATE" if deletes else "NO KEY UPDATE"
+    One order for every push is what keeps pushes from deadlocking each other."""
     order = ", ".join(f"t.{name}" for name in shape.key_names)
     return (
         f"SELECT s.i, s.n FROM ({' UNION ALL '.join(pieces)}) AS s JOIN {shape.name} AS t"
-        f" ON {shape.matches()} ORDER BY {order} FOR {strength} OF t"
+        f" ON {shape.matches()} ORDER BY {order} FOR {strength.format('OF t')}"
     )
+
+
+def held(shape: Shape) -> str:
+    """The numbers of rows that exist, and whose transaction was the last to lock or change them."""
+    return f"SELECT s.n, t.xmax::text FROM {base.joined(shape)}"
 
 
 def rivals(shape: Shape, *, triggers: bool) -> str:

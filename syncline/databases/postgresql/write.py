@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
+from syncline.databases.postgresql.errors import Tries
+from syncline.databases.postgresql.holders import holders, of_table
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.position import SnapshotPosition
 from syncline.databases.postgresql.read import RowReader
-from syncline.databases.postgresql.session import FIRST_PATIENCE, Session, milliseconds
+from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
+from syncline.databases.postgresql.stage import Loaded, discard, drop, held, load, place, ready
 from syncline.databases.postgresql.unseen import Memory, Unseen, is_known, look
 from syncline.errors import Conflict, WatermarkRefused
-from syncline.hub.contract import Position, Refusal, Rival, Stage
+from syncline.hub.contract import Position, Refusal, Rival, Stage, codes
 from syncline.model.masks import join_mask
 from syncline.model.scope import Scope
 
@@ -29,8 +34,7 @@ class RowWriter(RowReader):
         super().__init__(session, layout)
         self._staged: list[Stage] = []
         self._looked: Memory = {}
-        self.attempt = 0
-        """How often the transaction was run before."""
+        self.tries = Tries()
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
@@ -57,15 +61,43 @@ class RowWriter(RowReader):
             _loaded(stage).unlooked = hopeful and stage.form == "insert"
         for table in sorted({stage.table for stage in stages}):
             chosen = [i for i, stage in enumerate(stages) if stage.table == table and _is_sought(stage)]
-            for index, row in self._lock([_loaded(stages[i]) for i in chosen]) if chosen else ():
+            loaded = [_loaded(stages[i]) for i in chosen]
+            for index, row in self._locked(loaded) if chosen else ():
                 found[chosen[index]].add(row)
         return [
             [row for row in _loaded(stage).live if (row in there) == (stage.form == "insert")]
             for stage, there in zip(stages, found, strict=True)
         ]
 
+    def _locked(self, loaded: Sequence[Loaded]) -> Iterator[tuple[int, int]]:
+        """The rows that exist: which stage, and their numbers in it. When the patience is over, those that
+        could not be locked are refused, or all if it is the table that somebody holds."""
+        if self.tries.waits:
+            yield from ((index, row) for index, row in self._lock(loaded))
+            return
+        try:
+            with self._session.savepoint():
+                rows = {(index, row) for index, row in self._lock(loaded)}
+        except LockNotAvailable:
+            yield from self._refuse_all(loaded)
+            return
+        yield from rows
+        for index, item in enumerate(loaded):
+            left = self._refuse_held(item, {row for of, row in rows if of == index})
+            yield from ((index, row) for row in left)
+
+    def _refuse_all(self, loaded: Sequence[Loaded]) -> Iterator[tuple[int, int]]:
+        relids = self._session.value(queries("prepare.sql")["relids"], loaded[0].shape.n)
+        who = of_table(self._session, relids)
+        for index, item in enumerate(loaded):
+            for row in item.live:
+                item.refused[row] = Refusal(item.stage, row, codes.LOCKED, held(item, row, who))
+                if item.stage.form != "insert":
+                    yield index, row
+
     def _lock(self, loaded: Sequence[Loaded]) -> list[list[int]]:
-        """Lock the rows of all stages of one table in one statement: one order for everybody."""
+        """Lock the rows of all stages of one table in one statement: one order for everybody. What is to be
+        deleted is also held against new children."""
         for item in loaded:
             place(self._session, item)
         shape, pieces, parameters = loaded[0].shape, [], []
@@ -74,7 +106,19 @@ class RowWriter(RowReader):
             pieces.append(piece.replace("$1", f"${number + 1}"))
             parameters.append(parameter)
         deletes = any(item.stage.form == "delete" for item in loaded)
-        return self._session.run(sql.lock(shape, pieces, deletes=deletes), *parameters)
+        strength = "UPDATE {}" if deletes else "NO KEY UPDATE {}"
+        strength += "" if self.tries.waits else " SKIP LOCKED"
+        return self._session.run(sql.lock(shape, pieces, strength), *parameters)
+
+    def _refuse_held(self, loaded: Loaded, locked: AbstractSet[int]) -> set[int]:
+        """Refuse the rows that exist and could not be locked; their numbers."""
+        present = self._session.run(*loaded.over(sql.held(loaded.shape)))
+        rows = [(n, xid) for n, xid in present if n not in locked]
+        known = holders(self._session, [xid for _, xid in rows])
+        for row, xid in rows:
+            detail = held(loaded, row, [known[xid]] if xid in known else [])
+            loaded.refused[row] = Refusal(loaded.stage, row, codes.LOCKED, detail)
+        return {row for row, _ in rows}
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
@@ -126,7 +170,7 @@ class RowWriter(RowReader):
         """Write the staged rows and their log entries, or nothing if any row is refused."""
         loaded = [_loaded(stage) for stage in stages]
         self._written.update(stage.table for stage in stages if stage.form != "delete")
-        refusals = Application(self._session, self._layout, loaded, origin, self.attempt).run()
+        refusals = Application(self._session, self._layout, loaded, origin, self.tries).run()
         if not refusals:
             self._check_inserted([item for item in loaded if item.stage.form == "insert"])
         return refusals
@@ -169,15 +213,17 @@ class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
         self._session = session
         self._lock_timeout = lock_timeout
 
-    def wait_longer(self, attempt: int) -> None:
-        """Twice as long for each lock as the attempt before, up to the timeout; and from the second time on
-        not beside others that try again: a storm of them would keep failing on each other."""
-        self.attempt = self.rows.attempt = attempt
-        wait_longer, patience = queries("write.sql")["wait longer"], FIRST_PATIENCE * 2**attempt
+    def wait_longer(self, attempt: int, patience: float) -> None:
+        """Wait for each row as long as at first, which is not long enough to be a deadlock or to keep others
+        waiting, until the patience is over. From the second time on not beside others that try again: a storm
+        of them would keep failing on each other."""
+        self.attempt, self.rows.tries = attempt, Tries(attempt, waits=patience > 0)
+        wait_longer = queries("write.sql")["wait longer"]
         if attempt > 1:
             self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
             self._session.value(queries("write.sql")["queue"])
-        self._session.value(wait_longer, str(milliseconds(min(self._lock_timeout, patience))))
+        seconds = min(FIRST_PATIENCE, patience) if patience > 0 else BRIEF
+        self._session.value(wait_longer, str(milliseconds(seconds)))
 
 
 def _loaded(stage: Stage) -> Loaded:

@@ -154,6 +154,9 @@ class SqliteCatalogue:
 class SqliteDatabase:
     """A SQLite file (or memory) as central database. Safe to use from several threads."""
 
+    lock_timeout = 0.0
+    """There are no locks of rows: who writes has the file."""
+
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self.catalogue = SqliteCatalogue(connections)

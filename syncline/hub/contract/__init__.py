@@ -17,6 +17,7 @@ refused rows (`codes`) and which log entries may go (`compaction`).
 from syncline.hub.contract.catalogue import Catalogue, Declared, Prepared
 from syncline.hub.contract.database import (
     Database,
+    Locked,
     Outdated,
     ReadTransaction,
     Tuning,
@@ -64,6 +65,7 @@ __all__ = [
     "Given",
     "Key",
     "Ledger",
+    "Locked",
     "Log",
     "LogPage",
     "Outdated",

@@ -13,6 +13,7 @@ CHECK = "check_violation"
 INVALID = "invalid_value"
 TRIGGER = "rejected_by_trigger"
 CONSTRAINT = "constraint_violation"
+LOCKED = "row_locked"
 PARENT = "parent_rejected"
 COLUMN_DROPPED = "column_dropped"
 TABLE_DROPPED = "table_dropped"
@@ -25,6 +26,7 @@ REMEDIES: dict[str, str] = {
     INVALID: "Change the value to one of the column's type and range, then retry.",
     TRIGGER: "A rule in the central database refused it: change the row and retry, or discard the edit.",
     CONSTRAINT: "See the detail, change the row and retry, or discard the edit.",
+    LOCKED: "Nothing: the edit waits on the device and goes with the next sync. End what holds the row.",
     PARENT: "Settle the rejected row it depends on first, then retry this one.",
     COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
     TABLE_DROPPED: "Put the row elsewhere if it is still needed, then discard the edit.",

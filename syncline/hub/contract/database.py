@@ -33,6 +33,11 @@ class Outdated(Conflict):
     database anew. Nothing was done; `load` again, then begin again with what was sent."""
 
 
+class Locked(Conflict):
+    """What others hold was not free within the time that one transaction waits. Nothing was done, and nobody
+    is kept waiting by it meanwhile: run it again, see `WriteTransaction.wait_longer`."""
+
+
 class ReadTransaction(Protocol):
     """Everything in it is seen as of one instant, and `log` and `rows` are within its scope."""
 
@@ -72,9 +77,9 @@ class WriteTransaction(Protocol):
     def attempt(self) -> int:
         """How often this transaction was run before, for it met a concurrent one."""
 
-    def wait_longer(self, attempt: int) -> None:
-        """Called first in a transaction that is run again, for the `attempt`th time: wait longer for others
-        than before, if waiting is bounded at all."""
+    def wait_longer(self, attempt: int, patience: float) -> None:
+        """Called first in a transaction that is run again, for the `attempt`th time: wait for others again,
+        at most for `patience` seconds; with none left, refuse rows that others hold (`codes.LOCKED`)."""
 
 
 class Database(Protocol):
@@ -87,6 +92,10 @@ class Database(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """What is asked and done outside of transactions of the engine's."""
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds that a push waits for rows that others hold, in all (`Locked`)."""
 
     def read(self, scope: Scope) -> AbstractContextManager[ReadTransaction]:
         """One read-only transaction in which everything is seen as of one instant and within `scope`.

@@ -1,0 +1,88 @@
+"""Who holds what a push or an `init` waits for, in words for a person who can end it.
+
+A row that is locked or changed by an open transaction has its number in `xmax`, and an open transaction
+holds a lock on its number: that names the session, or the transaction that somebody prepared and forgot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import array, qualified, queries, quote
+from syncline.model.finding import Finding
+from syncline.model.schema import Schema
+
+FEW = 3
+"""Keys that are named of one table."""
+
+REMEDY = "Ask whose it is, or end it: SELECT pg_terminate_backend(session), or ROLLBACK PREPARED."
+
+
+def sentence(*who: Any) -> str:
+    """Who it is and for how long, from the columns that the queries have in common."""
+    pid, user, program, host, state, age, gid = who
+    since = "" if age is None else f", open for {age:.0f} s"
+    if gid:
+        return f"the prepared transaction {gid!r}{since}"
+    if pid is None:
+        return "another transaction"
+    what = ", ".join(word for word in (program, host and f"from {host}", state) if word)
+    return f"session {pid} of {user}{f' ({what})' if what else ''}{since}"
+
+
+def holders(session: Session, xids: Iterable[str]) -> dict[str, str]:
+    """Who holds rows with these numbers in their `xmax`, by the number. Not in it: who has ended."""
+    found: dict[str, str] = {}
+    for xid in dict.fromkeys(xids):
+        rows = _open(session, [xid]) or _open(session, _members(session, xid))
+        if rows:
+            found[xid] = sentence(*rows[0][1:])
+    return found
+
+
+def _open(session: Session, xids: Sequence[str]) -> list[list[Any]]:
+    return session.run(queries("holders.sql")["of transactions"], array(list(xids))) if xids else []
+
+
+def _members(session: Session, xid: str) -> list[str]:
+    """The transactions that hold a row together; none if this is the number of a single one."""
+    try:
+        with session.savepoint():
+            return [member for (member,) in session.run(queries("holders.sql")["members"], xid)]
+    except psycopg.Error:
+        return []
+
+
+def of_table(session: Session, relids: Sequence[int], seconds: float = 0.0) -> list[str]:
+    """Who has written to one of these tables, or locked rows of it, in a transaction open for so long."""
+    rows = session.run(queries("holders.sql")["of relations"], list(relids), seconds)
+    return list(dict.fromkeys(sentence(*row[1:-1]) for row in rows))
+
+
+def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
+    """What `doctor` says of transactions that hold rows for longer than a push waits."""
+    sql = queries("holders.sql")
+    tables = {relid: (qualified(*place), n) for relid, *place, n in session.run(sql["tracked"])}
+    found = []
+    for relid, *who, xids in session.run(sql["of relations"], list(tables), seconds):
+        name, n = tables[relid]
+        keys = schema.by_number[n].keys if n in schema.by_number else ()
+        rows = _held(session, name, [quote(column.name) for column in keys], xids)
+        what = f"rows of {name}" + (f" with the keys {', '.join(rows)}" if rows else "")
+        said = f"{sentence(*who)} holds {what}: edits of them wait"
+        found.append(Finding("warning", "rows_held", said, REMEDY))
+    return found
+
+
+def _held(session: Session, name: str, keys: Sequence[str], xids: Sequence[str]) -> list[str]:
+    """Some keys of rows that these transactions hold, as JSON."""
+    if not keys or not xids:
+        return []
+    row = f"json_build_array({', '.join(keys)})::text"
+    statement = f"SELECT {row} FROM ONLY {name} WHERE xmax::text = ANY ($1::text[]) LIMIT {FEW + 1}"
+    rows = [key for (key,) in session.run(statement, array(list(xids)))]
+    return rows if len(rows) <= FEW else [*rows[:FEW], "..."]

@@ -1,0 +1,41 @@
+-- Who holds rows that others wait for.
+
+-- name: of transactions
+-- $1: numbers of transactions that hold a row. Of each that is open: who runs it, in words that are filled in elsewhere.
+SELECT x.xid, l.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8, p.gid
+  FROM unnest($1::text[]) AS x(xid)
+  JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = x.xid::xid AND l.granted
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_prepared_xacts p ON p.transaction::text = x.xid
+ ORDER BY 7 DESC NULLS LAST;
+
+-- name: members
+-- $1: what stands in a row that several transactions hold.
+SELECT xid::text FROM pg_get_multixact_members($1::xid);
+
+-- name: of relations
+-- $1: oids. Transactions that are open for more than $2 seconds and have written to one of these tables, or locked rows
+-- of it: the table, who it is as above, and the numbers by which they hold rows.
+SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8, p.gid,
+       ARRAY(SELECT t.transactionid::text FROM pg_locks t
+              WHERE t.locktype = 'transactionid' AND t.virtualtransaction = l.virtualtransaction AND t.granted)
+  FROM pg_locks l
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_locks o ON l.pid IS NULL AND o.pid IS NULL AND o.locktype = 'transactionid'
+                      AND o.virtualtransaction = l.virtualtransaction AND o.granted
+  LEFT JOIN pg_prepared_xacts p ON p.transaction::text = o.transactionid::text
+ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.relation = ANY ($1::int8[]::oid[]) AND l.granted AND l.mode <> 'AccessShareLock'
+   AND l.pid IS DISTINCT FROM pg_backend_pid()
+   AND clock_timestamp() - coalesce(a.xact_start, p.prepared) > make_interval(secs => $2)
+ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, l.virtualtransaction
+ ORDER BY 7 DESC NULLS LAST;
+
+-- name: tracked
+-- The tables that take part, by oid, with the names of their keys' columns, and their partitions.
+SELECT x.relid::int8, n.nspname::text, c.relname::text, s.n
+  FROM syncline.tables s
+ CROSS JOIN LATERAL (SELECT s.relid UNION SELECT p.relid FROM pg_partition_tree(s.relid) p) x
+  JOIN pg_class c ON c.oid = x.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
