@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -9,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import BreakingChange, ConfigurationError, VersionUnsupported
+from syncline.errors import BreakingChange, ConfigurationError, Conflict, VersionUnsupported
 from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
-from syncline.hub.following import Follower, carry_out, choose, plan
+from syncline.hub.following import Follower, Plan, carry_out, choose, plan
 from syncline.hub.gate import Gate
 from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
@@ -87,10 +88,20 @@ class Hub:
             return replace(found.prepared, warnings=list(found.warnings()))
         if found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()))
-        prepared = carry_out(self._central, found)
+        prepared = self._when_free(found)
         choose(self._central)
         self._central.known()
         return replace(prepared, warnings=list(found.warnings()))
+
+    def _when_free(self, found: Plan) -> Prepared:
+        """Prepare; as long as a push waits for rows, try again while somebody works with a table."""
+        end = time.monotonic() + self.database.lock_timeout
+        while True:
+            try:
+                return carry_out(self._central, found)
+            except Conflict:
+                if time.monotonic() > end:
+                    raise
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""

@@ -10,8 +10,17 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+import syncline
 from syncline.databases.postgresql import PostgresDatabase, open_database
-from syncline.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, NotPrepared, SchemaError
+from syncline.errors import (
+    ConfigurationError,
+    Conflict,
+    DatabaseError,
+    DatabaseUnavailable,
+    NotPrepared,
+    SchemaError,
+)
+from syncline.hub.contract import Tuning
 from syncline.model.scope import UNBOUNDED
 from tests.support.postgres import PostgresCentre, PostgresServer
 
@@ -303,3 +312,36 @@ def test_two_that_prepare_at_once_follow_each_other(
     second = centre.open()
     assert second.catalogue.prepare(schema).statements == []
     second.close()
+
+
+def test_l13_each_table_is_taken_when_it_is_free_and_who_holds_the_others_is_said(
+    postgres_url: str, centre: PostgresCentre
+) -> None:
+    """A table that points at one that is held waits with it; one that is only read does not wait."""
+    centre.run(
+        *(f"CREATE TABLE t{n} (id int PRIMARY KEY)" for n in range(12)),
+        "CREATE TABLE child (id int PRIMARY KEY, t5 int REFERENCES t5)",
+        "CREATE TABLE one (id int PRIMARY KEY, two int)",
+        "CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one)",
+        "ALTER TABLE one ADD FOREIGN KEY (two) REFERENCES two",
+    )
+    with (
+        psycopg.connect(postgres_url, application_name="report") as writer,
+        psycopg.connect(postgres_url) as reader,
+        syncline.Hub(postgres_url, tuning=Tuning(lock_timeout=1)) as hub,
+    ):
+        writer.execute("INSERT INTO t5 VALUES (1)")
+        writer.execute("INSERT INTO two VALUES (1)")
+        reader.execute("SELECT * FROM t7")
+        with pytest.raises(
+            Conflict, match=rf"in use by session {writer.info.backend_pid} .*\(report"
+        ) as caught:
+            hub.init()
+        assert '"public"."t5"' in caught.value.detail
+        assert '"public"."t7"' not in caught.value.detail
+        taken = {table.name for table in hub.schema.tables}
+        assert taken == {f"t{n}" for n in range(12) if n != 5}
+        writer.rollback()
+        hub.init()
+        assert len(hub.schema.tables) == 15
+        assert hub.init().statements == []

@@ -33,7 +33,7 @@ def raising(make: Make, state: str) -> World:
 def test_what_a_trigger_raises_is_the_rows_own_at_any_state(make: Make, state: str) -> None:
     world = raising(make, state)
     with world.database.write(UNBOUNDED) as transaction:
-        transaction.wait_longer(1)
+        transaction.wait_longer(1, 10.0)
         stage = world.stage("update", "t", [[1, -1], [2, 22]])
         transaction.rows.stage(stage)
         transaction.rows.lock([stage])

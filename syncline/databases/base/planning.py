@@ -137,7 +137,7 @@ class BasePlanner(ABC, Generic[S]):
 
     @abstractmethod
     def drop_trigger(self, trigger: str, table: str) -> str:
-        """A statement: a trigger of ours goes."""
+        """A statement: a trigger of ours goes, if there is one."""
 
     @abstractmethod
     def forget(self, line: Line) -> Sequence[str]:
@@ -220,6 +220,9 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.records.append(record)
         if line is None or missing or self._is_outdated(line, record):
             self._log(shape, line, capture)
+            if line is not None:
+                pairs = ((name, on) for on, names in capture.triggers.items() for name in sorted(names))
+                self._plan.statements += [self.drop_trigger(name, on) for name, on in pairs]
             self._plan.statements += capture.code
             self._plan.notes.append(_sentence(shape, line))
             if line is not None:

@@ -332,7 +332,6 @@ def _trigger(table: str, event: str, what: str, shape: Shape) -> list[str]:
     name, of = quote(trigger_name(shape.n, event)), event.removeprefix("inner_")
     function = f"syncline.{of}_{shape.n}({'' if of == event else 'true'})"
     return [
-        f"DROP TRIGGER IF EXISTS {name} ON {table}",
         f"CREATE TRIGGER {name} {what} EXECUTE FUNCTION {function}",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
     ]

@@ -14,8 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
+from syncline.databases.base.inturn import InTurn
 from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
@@ -31,14 +33,14 @@ from syncline.databases.postgresql.reflect import reflect
 from syncline.databases.postgresql.remove import planned as planned_removal
 from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session
-from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.sql import qualified, queries
 from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import Declared, Outdated, Prepared, Tuning
+from syncline.hub.contract import Declared, Locked, Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
-from syncline.model.schema import ColumnSchema, Schema
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
 
 OLDEST_VERSION = 130000
@@ -115,13 +117,55 @@ class PostgresCatalogue:
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
-        prepared = (
-            self._planned(schema, before)
-            if dry_run
-            else self._giving_way(lambda session: preparing.prepare(session, schema, before, self.cluster))
-        )
+        prepared = self._planned(schema, before) if dry_run else self._in_turn(schema, before)
         prepared.notes.extend(self._notes)
         return prepared
+
+    def _in_turn(self, schema: Schema, before: Declared | None) -> Prepared:
+        """Prepare, each table when it is to be had. Conflict says who holds the others."""
+        known = self._known_tables()
+        work = InTurn(schema, known, lambda part: self._prepare(part, before))
+        try:
+            return work.run(DDL_SECONDS)
+        except Locked as held:
+            names = set(work.left or known)
+            raise self._held([t for t in schema.tables if t.name in names], work.left) from held
+
+    def _known_tables(self) -> list[str]:
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            former = preparing.former_of(session).schema
+        return [] if former is None else [table.name for table in former.tables]
+
+    def _prepare(self, schema: Schema, before: Declared | None) -> Prepared:
+        """One try, in one transaction that waits for each lock for less than the second after which
+        PostgreSQL looks for deadlocks, so that no other program is the victim of one."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            self._lock_hubs(session)
+            done = preparing.prepare(session, schema, before, self.cluster)
+        self._prepared = None
+        return done
+
+    def _lock_hubs(self, session: Session) -> None:
+        """Hubs wait for each other, then for a moment for tables."""
+        session.wait_for_locks(self._tuning.lock_timeout)
+        try:
+            session.script(queries("prepare.sql")["lock"])
+        except LockNotAvailable as error:
+            raise Conflict("another hub prepares the same database") from error
+        session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
+
+    def _held(self, tables: Sequence[TableSchema], left: Sequence[str]) -> Conflict:
+        """What is said of tables that were not to be had."""
+        places = [qualified(table.central_schema, table.central_name) for table in tables]
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            relids = session.value(queries("holders.sql")["oids"], places)
+            who = holders.of_table(session, [relid for relid in relids if relid], reading=not left)
+        rest = "; all other tables are prepared" if left else ""
+        return Conflict(
+            f"{', '.join(places[:5])}{', ...' if len(places) > 5 else ''}: in use by"
+            f" {', '.join(who) or 'another transaction'}{rest}",
+            remedy=f"Try again when it has ended; it goes on where it stopped. {holders.REMEDY}",
+        )
 
     def _planned(self, schema: Schema, before: Declared | None) -> Prepared:
         """What `prepare` would do."""
@@ -137,24 +181,18 @@ class PostgresCatalogue:
             return planned_removal(session)
 
     def _giving_way(self, work: Callable[[Session], Prepared]) -> Prepared:
-        """DDL in one transaction, which never makes others wait for long: a lock that is not free within
-        DDL_PATIENCE ends it, what it holds is given back, and it is tried again. That is less than the
-        second after which PostgreSQL looks for deadlocks, so no other program is the victim of one."""
-        end, waits = math.inf, self._tuning.lock_timeout
+        """As `_in_turn`, of all tables at once."""
+        end = math.inf
         while True:
             try:
                 with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-                    session.wait_for_locks(waits)
-                    session.script(queries("prepare.sql")["lock"])  # among hubs alone
+                    self._lock_hubs(session)
                     end = min(end, time.monotonic() + DDL_SECONDS)
-                    session.wait_for_locks(min(DDL_PATIENCE, waits))
                     done = work(session)
                 self._prepared = None
                 return done
-            except Outdated:
-                raise
-            except Conflict:
-                if end == math.inf or time.monotonic() > end:
+            except Locked:
+                if time.monotonic() > end:
                     raise
                 time.sleep(random.uniform(1, 3) * DDL_PATIENCE)
 

@@ -51,7 +51,6 @@ _CODES = {
     "23514": codes.CHECK,
     "44000": codes.CHECK,
     "428C9": codes.INVALID,
-    "55P03": codes.LOCKED,
 }
 _CODES_OF_CLASSES = {"22": codes.INVALID, "23": codes.CONSTRAINT, "54": codes.INVALID}
 _OF_THE_SERVER = frozenset("08 25 26 28 53 57 58 F0 HV".split())
@@ -131,6 +130,8 @@ def fault_of(error: Trouble, tries: Tries) -> Fault:
 def refusal_code(error: Trouble) -> str:
     """The code of the refusal of a row whose fault this is."""
     state = error.sqlstate or ""
+    if state == LOCKED and not is_raised(error):
+        return codes.LOCKED
     if state in _CODES:
         return _CODES[state]
     if state == "42501":

@@ -57,9 +57,9 @@ def _members(session: Session, xid: str) -> list[str]:
         return []
 
 
-def of_table(session: Session, relids: Sequence[int], seconds: float = 0.0) -> list[str]:
-    """Who has written to one of these tables, or locked rows of it, in a transaction open for so long."""
-    rows = session.run(queries("holders.sql")["of relations"], list(relids), seconds)
+def of_table(session: Session, relids: Sequence[int], *, reading: bool = False) -> list[str]:
+    """Who has written to one of these tables, or locked rows of it; with `reading`, who has read it, too."""
+    rows = session.run(queries("holders.sql")["of relations"], list(relids), 0.0, reading)
     return list(dict.fromkeys(sentence(*row[1:-1]) for row in rows))
 
 
@@ -68,7 +68,7 @@ def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
     sql = queries("holders.sql")
     tables = {relid: (qualified(*place), n) for relid, *place, n in session.run(sql["tracked"])}
     found = []
-    for relid, *who, xids in session.run(sql["of relations"], list(tables), seconds):
+    for relid, *who, xids in session.run(sql["of relations"], list(tables), seconds, False):
         name, n = tables[relid]
         keys = schema.by_number[n].keys if n in schema.by_number else ()
         rows = _held(session, name, [quote(column.name) for column in keys], xids)

@@ -16,7 +16,7 @@ SELECT xid::text FROM pg_get_multixact_members($1::xid);
 
 -- name: of relations
 -- $1: oids. Transactions that are open for more than $2 seconds and have written to one of these tables, or locked rows
--- of it: the table, who it is as above, and the numbers by which they hold rows.
+-- of it (or read it, with $3): the table, who it is as above, and the numbers by which they hold rows.
 SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8, p.gid,
        ARRAY(SELECT t.transactionid::text FROM pg_locks t
@@ -27,7 +27,7 @@ SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.clie
                       AND o.virtualtransaction = l.virtualtransaction AND o.granted
   LEFT JOIN pg_prepared_xacts p ON p.transaction::text = o.transactionid::text
  WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY ($1::int8[]::oid[]) AND l.granted AND l.mode <> 'AccessShareLock'
+   AND l.relation = ANY ($1::int8[]::oid[]) AND l.granted AND ($3::bool OR l.mode <> 'AccessShareLock')
    AND l.pid IS DISTINCT FROM pg_backend_pid()
    AND clock_timestamp() - coalesce(a.xact_start, p.prepared) > make_interval(secs => $2)
  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, l.virtualtransaction
@@ -39,3 +39,7 @@ SELECT x.relid::int8, n.nspname::text, c.relname::text, s.n
   FROM syncline.tables s
  CROSS JOIN LATERAL (SELECT s.relid UNION SELECT p.relid FROM pg_partition_tree(s.relid) p) x
   JOIN pg_class c ON c.oid = x.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
+
+-- name: oids
+-- $1: names of tables.
+SELECT ARRAY(SELECT to_regclass(p)::oid::int8 FROM unnest($1::text[]) p);

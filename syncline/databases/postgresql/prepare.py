@@ -6,6 +6,8 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import astuple
 
 from syncline.databases.base import LAYOUT, Ledger, other_layout, present
@@ -20,31 +22,37 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Declared, Prepared
+from syncline.hub.contract import Declared, Locked, Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import EVERYTHING
+
+HOLD_SECONDS = 0.6
+"""For so long new tables are held in one transaction, in which nobody can write to any of them."""
 
 
 def prepare(session: Session, schema: Schema, before: Declared | None, cluster: str) -> Prepared:
     """Do what is missing; `before` as the contract says. Runs in a transaction of its own that holds the lock
     of the hubs, in this `cluster`."""
     grants.require(session, schema)
-    todo, prepared = _planned(session, schema, before)
+    former = former_of(session)
+    todo, prepared = _planned(session, schema, before, former)
     assert prepared.schema is not None, "planned with one"
-    _carry_out(session, prepared.schema, todo)
+    _carry_out(session, prepared.schema, todo, former)
     session.count(queries("retention.sql")["first cluster"], cluster)
     return prepared
 
 
 def plan(session: Session, schema: Schema, before: Declared | None = None) -> Prepared:
     """What `prepare` would do. Writes nothing and needs no rights to do it."""
-    return _planned(session, schema, before)[1]
+    return _planned(session, schema, before, former_of(session))[1]
 
 
-def _planned(session: Session, schema: Schema, before: Declared | None) -> tuple[Plan, Prepared]:
-    todo, former = Plan(), former_of(session)
+def _planned(
+    session: Session, schema: Schema, before: Declared | None, former: Former
+) -> tuple[Plan, Prepared]:
+    todo = Plan()
     if not former.is_prepared:
         todo.statements += [*queries("layout.sql").values(), *DIALECT.create()]
         todo.notes.append("created schema syncline")
@@ -125,7 +133,7 @@ class Planner(BasePlanner[Shape]):
         return ground_of(self._session, table)
 
     def drop_trigger(self, trigger: str, table: str) -> str:
-        return f"DROP TRIGGER {quote(trigger)} ON {table}"
+        return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table}"
 
     def forget(self, line: Line) -> list[str]:
         """The triggers go with their functions."""
@@ -152,9 +160,15 @@ class Planner(BasePlanner[Shape]):
         return f"ONLY {table}"
 
 
-def _carry_out(session: Session, schema: Schema, plan: Plan) -> None:
+def _carry_out(session: Session, schema: Schema, plan: Plan, former: Former) -> None:
+    """Run it. New tables are held no longer than others may wait: with several of them, Locked after that."""
     sql = queries("prepare.sql")
+    beginners, end = {line.n for line in plan.records} - {line.n for line in former.lines}, math.inf
     for statement in plan.statements:
+        if time.monotonic() > end:
+            raise Locked("too many tables would be held for too long at once")
+        if statement.startswith("CREATE TRIGGER") and end == math.inf and len(beginners) > 1:
+            end = time.monotonic() + HOLD_SECONDS
         session.script(statement)
     for number in plan.forgotten:
         session.count(sql["forget table"], number)

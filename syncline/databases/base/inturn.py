@@ -1,0 +1,95 @@
+"""Step 0, preparing tables that are in use: each is taken when it is free, and nobody waits for all of them.
+
+The first try is for all that are new. If one of them is held, each half is tried, and so on: what is free
+takes part at once, and what is not is tried again for a while. A table never takes part without the new
+tables that its foreign keys point at."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from syncline.hub.contract import Locked, Prepared
+from syncline.model.schema import Schema, TableSchema, arrange
+
+PAUSE_SECONDS = 0.2
+"""About how long nobody is kept waiting between two tries."""
+
+Attempt = Callable[[Schema], Prepared]
+"""Prepares these tables in one transaction. Raises Locked if somebody holds one of them."""
+
+
+class InTurn:
+    """One preparation of a schema, of which the tables named `known` take part already."""
+
+    def __init__(self, schema: Schema, known: Collection[str], attempt: Attempt) -> None:
+        self._schema, self._attempt = schema, attempt
+        self._taken = {table.name for table in schema.tables if table.name in known}
+        self._needs = {table.name: self._needed(table) for table in schema.tables}
+        self._done: list[Prepared] = []
+
+    def run(self, seconds: float) -> Prepared:
+        """Take everything. Locked, if some table was held for so long; see `left` and the argument."""
+        waiting, end = self._groups(), time.monotonic() + seconds
+        while True:
+            waiting, held = self._take(waiting)
+            if held is None:
+                return self._merged()
+            if time.monotonic() > end:
+                self.left = [name for group in waiting for name in group]
+                raise held
+            time.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
+
+    left: Sequence[str] = ()
+    """The names of the new tables that were not to be had."""
+
+    def _needed(self, table: TableSchema) -> set[str]:
+        """The new tables that the table needs, itself among them."""
+        tables = {one.name: one for one in self._schema.tables}
+        found: set[str] = set()
+        ahead = [table.name]
+        while ahead:
+            name = ahead.pop()
+            if name in tables and name not in found and name not in self._taken:
+                found.add(name)
+                ahead += [key.parent for key in tables[name].foreign_keys]
+        return found
+
+    def _groups(self) -> list[list[str]]:
+        """The new tables in the order of their foreign keys; those that need each other are one group."""
+        groups: list[list[str]] = []
+        for table in self._schema.tables:
+            if table.name not in self._taken and not any(table.name in group for group in groups):
+                needed = self._needs[table.name]
+                groups.append([name for name in needed if table.name in self._needs[name]])
+        return groups
+
+    def _take(self, groups: list[list[str]]) -> tuple[list[list[str]], Locked | None]:
+        """Take these groups, or what can be had of them; what is left, and why."""
+        wanted = self._taken.union(*groups)
+        ready = [group for group in groups if self._needs[group[0]] <= wanted]
+        left = [group for group in groups if group not in ready]
+        if groups and not ready:
+            return left, Locked("a table that it points at is held")
+        chosen = self._taken.union(*ready)
+        try:
+            self._done.append(self._attempt(arrange(t for t in self._schema.tables if t.name in chosen)))
+        except Locked as held:
+            if len(ready) < 2:
+                return groups, held
+            half = len(ready) // 2
+            first, why = self._take(ready[:half])
+            second, also = self._take(ready[half:])
+            return first + second + left, why or also
+        self._taken = chosen
+        return left, Locked("a table that it points at is held") if left else None
+
+    def _merged(self) -> Prepared:
+        """What all tries did, together."""
+        merged, first, last = Prepared(), self._done[0], self._done[-1]
+        for one in self._done:
+            merged.statements += one.statements
+            merged.notes += [note for note in one.notes if note not in merged.notes]
+        merged.before, merged.schema = first.before, last.schema
+        return merged
