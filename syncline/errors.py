@@ -306,6 +306,11 @@ class NotPrepared(DatabaseError):
     remedy = "Run: syncline init syncline.toml"
 
 
+class CaptureLost(DatabaseError):
+    code, title = "capture_lost", "Changes of a table in the centre are not captured at present"
+    remedy = "Run: syncline init syncline.toml; each device then compares itself with the centre."
+
+
 class GrantsMissing(DatabaseError):
     code, title = "grants_missing", "The hub's role lacks rights in the central database"
     remedy = "Run the GRANT and ALTER statements of the message as an owner or superuser, then try again."

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from syncline.errors import BreakingChange, ConfigurationError, SchemaError, SynclineError
+from syncline.errors import BreakingChange, CaptureLost, ConfigurationError, SchemaError, SynclineError
 from syncline.hub import names
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
@@ -160,6 +160,7 @@ class Follower:
             except (SchemaError, ConfigurationError) as error:
                 self._complain(found, error)
             except SynclineError as error:
+                self._check_captured(error)
                 if error.retry and (found is None or not found.is_harmless):
                     raise
                 self._complain(found, error)
@@ -188,6 +189,14 @@ class Follower:
             "; ".join(prepared.notes) or "the schema is another one",
             extra={"action": "schema_followed"},
         )
+
+    def _check_captured(self, error: SynclineError) -> None:
+        """Raise CaptureLost if tables cannot be prepared anew and writes to them go unseen meanwhile:
+        nobody is told that nothing is new."""
+        lost = self._central.database.catalogue.uncaptured()
+        if lost:
+            detail = f"{', '.join(lost)}: what other programs write is not captured: {error.detail}"
+            raise CaptureLost(detail, remedy=error.remedy) from error
 
     def _complain(self, found: Plan | None, error: SynclineError) -> None:
         """Go on if what is captured and served now is not touched by the change; else answer nobody."""

@@ -59,6 +59,7 @@ STATUS: Mapping[str, int] = {
     "database_read_only": 503,
     "database_busy": 503,
     "not_prepared": 503,
+    "capture_lost": 503,
     "hub_unreachable": 502,
     "body_refused": 413,
     "busy": 503,

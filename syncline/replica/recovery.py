@@ -41,10 +41,12 @@ from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
 
-PRUNED, RESTORED, SCOPE, COPIED, UNKNOWN = "pruned", "restored", "scope", "copied", "unknown"
+PRUNED, LOST, RESTORED, SCOPE = "pruned", "lost", "restored", "scope"
+COPIED, UNKNOWN = "copied", "unknown"
 
 REASONS = {
     "watermark_pruned": PRUNED,
+    "watermark_lost": LOST,
     "watermark_scope": SCOPE,
     "centre_restored": RESTORED,
     "push_ahead": RESTORED,

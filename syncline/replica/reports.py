@@ -143,7 +143,8 @@ class PullReport(Report):
 class Recovered(Report):
     """How a replica found its place again. Its pending edits were kept.
 
-    `reason` is pruned (the hub's log no longer reaches back to what the replica had seen), restored (the
+    `reason` is pruned (the hub's log no longer reaches back to what the replica had seen), lost (a table of
+    the centre was altered so that changes were not captured for a while), restored (the
     centre went back in time), scope (the device may have other rows than before) or copied (the file was
     copied or put back, or two syncs had met in it). In any case the file was filled again; `rows`
     counts those that differed.

@@ -120,7 +120,7 @@ def test_a_lost_or_disabled_trigger_is_made_again(centre: PostgresCentre, databa
         'renewed the capture of "public"."parent"',
         'renewed the capture of "public"."child"',
     ]
-    assert len([note for note in renewed.notes if "was missing: all its rows are sent anew" in note]) == 2
+    assert len([note for note in renewed.notes if "was missing: every device compares itself" in note]) == 2
     assert catalogue(centre) == intact
     assert database.catalogue.prepare(database.catalogue.reflect(None)).statements == []
 

@@ -192,3 +192,24 @@ def test_keys_of_extension_types(
         assert device.sync().push.rejected == ()
         assert [q for _, q in run(device, "SELECT * FROM item")] == [7]
         assert device.verify().equal
+
+
+def test_a_row_that_is_tried_by_itself_is_still_the_pushs_own(tmp_path: Path, postgres_url: str) -> None:
+    """Many rows that are refused are tried one by one within the server, where every statement has a caller."""
+    PostgresCentre(postgres_url).run(
+        *COUNTER,
+        f"CREATE FUNCTION counted(i int) RETURNS bool LANGUAGE sql AS $$ {COUNTS}; SELECT i % 3 <> 0 $$",
+        "ALTER TABLE item ADD CHECK (counted(id))",
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        device = syncline.clone(hub, tmp_path / "a.db")
+        run(device, *(f"INSERT INTO item VALUES ({n}, 'a', 0)" for n in range(900)))
+        assert len(device.sync().push.rejected) == 300
+        device.sync()
+        assert device.verify().equal
+        with psycopg.connect(postgres_url) as centre:
+            logged = "SELECT count(*), count(*) FILTER (WHERE origin = 'hub') FROM syncline.log_1"
+            assert centre.execute(logged).fetchone() == (600, 0)
+            counted = "SELECT count(*) > 0 FROM syncline.log_0 WHERE origin = 'hub'"
+            assert centre.execute(counted).fetchone() == (True,)

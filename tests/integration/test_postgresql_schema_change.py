@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 import syncline
+from syncline.errors import DatabaseError
 from syncline.replica.replica import Replica
 
 DDL = """
@@ -247,3 +248,54 @@ def test_a_wider_type_reaches_devices_of_a_hub_that_has_prepared_its_statements(
     assert app.execute("SELECT size FROM team ORDER BY id").fetchall() == [(99,), (98,)]
     assert world.there("SELECT size FROM team ORDER BY id") == [(99,), (98,)]
     assert replica.verify().equal
+
+
+def test_l4_a_table_that_was_made_anew_is_compared_and_every_device_ends_equal(world: World) -> None:
+    """Rows that nobody saw go, go on devices; edits that waited are kept."""
+    replica, app = world.device("a.db")
+    app.execute("UPDATE team SET name = 'mine' WHERE id = 1")
+    world.run("DELETE FROM person")
+    world.run("CREATE TABLE t2 (LIKE team INCLUDING ALL)")
+    world.run("INSERT INTO t2 VALUES (1, 'red', 3), (7, 'seven', 7)")
+    world.run("ALTER TABLE person DROP CONSTRAINT person_team_fkey; DROP TABLE team")
+    world.run("ALTER TABLE t2 RENAME TO team; ALTER TABLE person ADD FOREIGN KEY (team) REFERENCES team")
+    world.hub.init(yes=True)
+    done = replica.sync()
+    assert done.recovered is not None
+    assert done.recovered.reason == "lost"
+    assert app.execute("SELECT id, name FROM team").fetchall() == [(1, "mine"), (7, "seven")]
+    assert replica.sync().recovered is None
+    assert world.there("SELECT id, name FROM team ORDER BY id") == [(1, "mine"), (7, "seven")]
+    assert replica.verify().equal
+
+
+def test_l12_capture_that_cannot_be_made_again_is_said_instead_of_nothing_new(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        role = f"hub_{postgres_url.rpartition('/')[2]}"
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {role[4:]} TO {role}")
+            admin.execute("CREATE TABLE item (id int PRIMARY KEY)")
+            admin.execute(f"ALTER TABLE item OWNER TO {role}")
+            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+                hub.init()
+                replica = syncline.clone(hub, tmp_path / "a.db")
+                admin.execute("ALTER TABLE item OWNER TO postgres")
+                admin.execute("ALTER TABLE item DISABLE TRIGGER ALL")
+                admin.execute(f"GRANT ALL ON item TO {role}")
+                admin.execute("INSERT INTO item VALUES (1)")
+                time.sleep(2.1)  # so often the hub looks
+                with pytest.raises(DatabaseError) as caught:
+                    replica.pull()
+                assert caught.value.code == "capture_lost"
+                assert "public.item" in caught.value.detail
+                admin.execute(f"ALTER TABLE item OWNER TO {role}")
+                hub.init()
+                replica.sync()
+                assert sqlite3.connect(replica.file).execute("SELECT * FROM item").fetchall() == [(1,)]
+        finally:
+            admin.execute(f"REASSIGN OWNED BY {role} TO postgres")
+            admin.execute(f"DROP OWNED BY {role}")
+            admin.execute(f"DROP ROLE {role}")

@@ -157,6 +157,10 @@ class BasePlanner(ABC, Generic[S]):
         """A statement: a key column of a log takes a wider type."""
 
     @abstractmethod
+    def lose(self) -> Sequence[str]:
+        """Statements: what positions until now have not seen is not all in the logs."""
+
+    @abstractmethod
     def settle(self, shape: S) -> Sequence[str]:
         """Statements: changes that could not be put into the log go there."""
 
@@ -291,10 +295,10 @@ class BasePlanner(ABC, Generic[S]):
         triggers, whose making waits for everybody who writes."""
         replaced = self._former.is_here and line.relid != ground.relid
         if shape.name in missing or replaced:
-            self._plan.statements.append(self.touch(shape, shape.name))
+            self._plan.statements += self.lose()
             self._plan.notes.append(
-                f"the capture of {shape.name} was missing: all its rows are sent anew; rows deleted meanwhile"
-                " are found by syncline verify FILE --repair on each device"
+                f"the capture of {shape.name} was missing: every device compares itself with the centre at"
+                " its next sync"
             )
         else:
             self._plan.statements += [self.touch(shape, self.part(part)) for part in missing]

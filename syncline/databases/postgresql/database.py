@@ -216,6 +216,12 @@ class PostgresCatalogue:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
             return str(session.value(queries("signature.sql")["signature"]))
 
+    def uncaptured(self) -> list[str]:
+        """Tables that lack a trigger of ours, or have one that does not always fire."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            preparing.require(session)
+            return [name for (name,) in session.run(queries("prepare.sql")["uncaptured"])]
+
     def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
         """See `wider`."""
         return is_wider(before, after)

@@ -28,6 +28,8 @@ class Facts:
     """Whether there is any trigger, rule or function of the user's that a write runs."""
     nested: bool = False
     """Whether it runs functions of the user's outside of triggers: by defaults, checks, indexes, domains."""
+    captured: bool = True
+    """Whether all triggers of ours are there and fire."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Name, modifier and both as they are written of the columns' types (domains resolved), if they are base
     types; see `pg_attribute.atttypmod`."""

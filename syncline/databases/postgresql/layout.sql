@@ -8,7 +8,8 @@ CREATE SCHEMA syncline;
 -- the columns that keep old values (see `databases.base.before`).
 -- Log entries of transactions below `floor` are gone or going, none with an HLC above `floor_hlc`; those up to `compacted`,
 -- `compacted_seq` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of
--- transactions are those of `cluster`.
+-- transactions are those of `cluster`. Until the transaction `lost` capture was missing somewhere: who has not seen it may lack more than
+-- the logs tell.
 CREATE TABLE syncline.state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     layout int NOT NULL,
@@ -19,6 +20,7 @@ CREATE TABLE syncline.state (
     cluster text NOT NULL DEFAULT '',
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,
+    lost xid8 NOT NULL DEFAULT '0',
     compacted xid8 NOT NULL DEFAULT '3',
     compacted_seq bigint NOT NULL DEFAULT 0,
     pruned bigint NOT NULL DEFAULT 0

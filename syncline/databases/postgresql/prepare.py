@@ -156,6 +156,15 @@ class Planner(BasePlanner[Shape]):
     def widen_key(self, shape: Shape, position: int, central: str) -> str:
         return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}"
 
+    def lose(self) -> list[str]:
+        """The mark makes positions that are given out from now on end behind this transaction."""
+        stamp = "syncline.direct_hlc()"
+        return [
+            f"INSERT INTO syncline.marks VALUES (pg_current_xact_id(), {stamp})",
+            "UPDATE syncline.state SET lost = pg_current_xact_id(),"
+            f" floor_hlc = greatest(floor_hlc, {stamp})",
+        ]
+
     def part(self, table: str) -> str:
         return f"ONLY {table}"
 

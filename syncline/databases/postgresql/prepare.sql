@@ -43,7 +43,7 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (
 SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS altering,
-       coalesce(t.triggered, false) OR c.relhasrules OR f.nested AS triggered, f.nested,
+       coalesce(t.triggered, false) OR c.relhasrules OR f.nested AS triggered, f.nested, t.captured,
        coalesce((
            WITH RECURSIVE resolved AS (
                SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
@@ -61,7 +61,8 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
               WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS loose
   FROM (
        SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded, bool_or(t.tgtype::int & 19 = 19) AS altering,
-              bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered
+              bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered,
+              count(*) FILTER (WHERE t.tgrelid = c.oid AND t.tgname LIKE 'syncline\_%' AND t.tgenabled = 'A') >= 5 AS captured
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
        ) t
@@ -106,6 +107,16 @@ SELECT c.oid::int8,
        ELSE '{}' END
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
+
+-- name: uncaptured
+-- Tables that take part without all of our triggers: the one of the recorded name, or else the one that was recorded.
+SELECT s.central_schema || '.' || s.central_name
+  FROM syncline.tables s
+  JOIN pg_class c ON c.oid = coalesce((SELECT n.oid FROM pg_class n JOIN pg_namespace o ON o.oid = n.relnamespace
+                                        WHERE o.nspname = s.central_schema AND n.relname = s.central_name), s.relid)
+ WHERE (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
+           AND t.tgname ~ ('^syncline_(insert|update|inner_update|delete|truncate)_' || s.n || '$')) < 5
+ ORDER BY s.n;
 
 -- name: relids
 -- The oids of a tracked table and its partitions.

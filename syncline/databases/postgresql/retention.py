@@ -25,6 +25,8 @@ class Instant:
 
     now: SnapshotPosition
     floor: int
+    lost: int
+    """The transaction until which capture was missing somewhere; 0 if it never was."""
 
 
 def instant(session: Session, layout: Layout, cluster: str) -> Instant:
@@ -34,14 +36,15 @@ def instant(session: Session, layout: Layout, cluster: str) -> Instant:
     if statement is None:
         newest = _newest(layout, "")
         statement = layout.statements[name] = (
-            "SELECT pg_current_snapshot()::text, n.xid::text::int8, n.hlc, s.floor::text::int8"
+            "SELECT pg_current_snapshot()::text, n.xid::text::int8, n.hlc,"
+            " s.floor::text::int8, s.lost::text::int8"
             f" FROM syncline.state AS s LEFT JOIN LATERAL ({newest}) AS n ON true"
         )
-    ((text, xid, hlc, floor),) = session.run(statement)
+    ((text, xid, hlc, floor, lost),) = session.run(statement)
     snapshot = Snapshot(text)
     seen = snapshot.up_to(max(floor, 0 if xid is None else xid + 1))
     known = xid is not None and seen.xmax == xid + 1
-    return Instant(SnapshotPosition(cluster, seen, mark=hlc if known else 0), floor)
+    return Instant(SnapshotPosition(cluster, seen, mark=hlc if known else 0), floor, lost)
 
 
 def _newest(layout: Layout, condition: str) -> str:
@@ -91,6 +94,8 @@ def _standing(position: SnapshotPosition, present: Instant) -> Standing:
     ends = [position.seen.xmax, *([position.target.xmax] if position.target else [])]
     if position.cluster != present.now.cluster or max(ends) > present.now.seen.xmax:
         return "restored"
+    if present.lost and not position.seen.sees(present.lost):
+        return "lost"
     return "pruned" if position.seen.first_unseen < present.floor else "sound"
 
 

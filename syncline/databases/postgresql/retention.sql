@@ -40,4 +40,4 @@ UPDATE syncline.state SET cluster = $1 WHERE cluster = '';
 UPDATE syncline.state SET cluster = $1;
 
 -- name: begin anew
-UPDATE syncline.state SET floor = '3', compacted = '3', compacted_seq = 0, floor_hlc = greatest(floor_hlc, clock, $1), clock = greatest(clock, $1);
+UPDATE syncline.state SET floor = '3', compacted = '3', compacted_seq = 0, lost = '0', floor_hlc = greatest(floor_hlc, clock, $1), clock = greatest(clock, $1);

@@ -123,6 +123,10 @@ class SqliteCatalogue:
             (version,) = connection.execute("PRAGMA schema_version").fetchone()
         return str(version)
 
+    def uncaptured(self) -> list[str]:
+        """None: whoever may write to the file can make triggers again, see `signature`."""
+        return []
+
     def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
         """SQLite stores what it is given, whatever the declared type, as far as the affinity lets it."""
         any_kept = before.declared.upper() != "ANY" or after.declared.upper() == "ANY"

@@ -74,6 +74,9 @@ class Catalogue(Protocol):
         capture was removed or disabled, since it was asked for before; no other promise. Cheap, see
         `look_seconds`."""
 
+    def uncaptured(self) -> list[str]:
+        """Names of tables that take part and of which other programs' writes are not captured at present."""
+
     def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
         """Whether every value of the first column's type is one of the second's, and a device needs no other
         way to store it; see `model.evolution`."""

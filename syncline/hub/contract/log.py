@@ -22,9 +22,10 @@ class Position(Protocol):
         """ASCII text without '|' from which `Database.position` makes an equal position."""
 
 
-Standing = Literal["sound", "pruned", "restored"]
-"""What a position is worth: the log goes on from it; entries it has not seen are gone; or it was given out
-in a past that the database has gone back from (or is of another cluster, or ahead of the log)."""
+Standing = Literal["sound", "pruned", "lost", "restored"]
+"""What a position is worth: the log goes on from it; entries it has not seen are gone; changes that it has
+not seen were not captured; or it was given out in a past that the database has gone back from (or is of
+another cluster, or ahead of the log)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,12 @@ class Log(ReadLog, Protocol):
 
 def refused_watermark(standing: Standing) -> WatermarkRefused:
     """Why a position that is not sound is no place to pull from."""
+    if standing == "lost":
+        return WatermarkRefused(
+            "the capture of a table was missing for a while after this watermark",
+            code="watermark_lost",
+            remedy="Sync again: the device compares itself with the centre and keeps its pending edits.",
+        )
     if standing == "pruned":
         return WatermarkRefused(
             "the central database no longer keeps the changes since this watermark",
