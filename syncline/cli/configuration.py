@@ -148,6 +148,7 @@ class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merge: dict[str, str] | str = {}
     deletes: str = "newer_wins"
     local_rows: LocalRows | None = None
+    key: list[str] = []
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,7 +164,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.tables is None:
             return None
         return {
-            name: Table(merge=section.merge, deletes=section.deletes, local_rows=section.local_rows)
+            name: Table(section.merge, section.deletes, section.local_rows, tuple(section.key))
             for name, section in self.tables.items()
         }
 

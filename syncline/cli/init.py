@@ -64,7 +64,7 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     hub = syncline.Hub(settings.hub.database, tables=settings.rules())
     try:
         done = hub.remove(dry_run=dry_run) if remove else hub.init(dry_run=dry_run, yes=yes)
-        tables = [] if dry_run or remove else [table.name for table in hub.schema.tables]
+        tables = [] if remove else _names_of(done) if dry_run else [table.name for table in hub.schema.tables]
     finally:
         hub.close()
     if as_json:
@@ -97,12 +97,28 @@ def _say_plan(prepared: Prepared, option: str) -> None:
         output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
     else:
         output.message("nothing is to be done")
+    if prepared.statements and not option:
+        output.line(f"-- {_summary(prepared)}")
     for warning in prepared.warnings:
         output.line(f"-- WARNING: {warning}")
     for note in prepared.notes:
         output.line(f"-- {note}")
     for statement in prepared.statements:
         output.line(statement.rstrip().rstrip(";") + ";")
+
+
+def _names_of(prepared: Prepared) -> list[str]:
+    return [] if prepared.schema is None else [table.name for table in prepared.schema.tables]
+
+
+def _summary(prepared: Prepared) -> str:
+    """The first line of a plan: which tables, how much, and what needs a person."""
+    counts = [
+        output.counted(len(prepared.statements), "statement"),
+        output.counted(len(prepared.notes), "note"),
+        output.counted(len(prepared.warnings), "warning"),
+    ]
+    return f"{_taking_part(_names_of(prepared))}; {', '.join(counts)}"
 
 
 def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, removed: bool) -> None:

@@ -77,6 +77,7 @@ def serve(
             _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
         else:
             with open_hub(settings) as hub:
+                hub.check()
                 tables = [table.name for table in hub.schema.tables]
             command = [sys.executable, "-m", "syncline", "serve", str(toml), *["--open"][: int(is_open)]]
             Workers(command, listening, workers).run(
@@ -112,6 +113,7 @@ def _serve(
     from syncline.server.housekeeping import Housekeeping
 
     with open_hub(settings) as hub:
+        hub.check()
         tables = [table.name for table in hub.schema.tables]
         threads = max(1, settings.hub.pool - SPARE_CONNECTIONS)
         app = syncline.server.create_app(hub, threads=threads, snapshots=_snapshots(hub, settings.hub))

@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -143,6 +143,11 @@ class Central:
             self.known()
         assert self._key is not None, "what is known holds it"
         return self._key
+
+    @property
+    def chosen_keys(self) -> dict[str, Sequence[str]]:
+        """The columns that are the key of a table by the configuration."""
+        return {name: rule.key for name, rule in (self.tables or {}).items() if rule.key}
 
     def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""

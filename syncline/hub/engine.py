@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from syncline.errors import BreakingChange, ConfigurationError, Conflict, VersionUnsupported
+from syncline.errors import BreakingChange, ConfigurationError, Conflict, GrantsMissing, VersionUnsupported
 from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
@@ -106,7 +107,9 @@ class Hub:
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
         names = None if self._central.tables is None else list(self._central.tables)
-        found = self.database.catalogue.examine(arrange(self.database.catalogue.reflect(names).tables))
+        found = self.database.catalogue.examine(
+            arrange(self.database.catalogue.reflect(names, self._central.chosen_keys).tables)
+        )
         for sentence in plan(self._central, names).breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
         return found
@@ -131,6 +134,12 @@ class Hub:
         """The tables as devices should have them. NotPrepared before `init`."""
         self._follower.look()
         return self._central.known()[0]
+
+    def check(self) -> None:
+        """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. Rights
+        that only `init` needs may be missing."""
+        with suppress(GrantsMissing):
+            plan(self._central, None if self._central.tables is None else list(self._central.tables))
 
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""

@@ -66,7 +66,7 @@ def plan(central: Central, chosen: Sequence[str] | None) -> Plan:
     """Look at the tables of these names (None: all that can take part) as they are. Changes nothing.
     SchemaError, ConfigurationError."""
     catalogue = central.database.catalogue
-    tables = arrange(catalogue.reflect(chosen).tables)
+    tables = arrange(catalogue.reflect(chosen, central.chosen_keys).tables)
     prepared = catalogue.prepare(tables, dry_run=True)
     if prepared.before is None or prepared.schema is None:
         central.with_rules(tables)
@@ -112,7 +112,7 @@ def in_force(central: Central) -> Sequence[str] | None:
     if not json.loads(said or json.dumps(central.tables is not None)):
         return None
     catalogue = central.database.catalogue
-    prepared = catalogue.prepare(arrange(catalogue.reflect(None).tables), dry_run=True)
+    prepared = catalogue.prepare(arrange(catalogue.reflect(None, central.chosen_keys).tables), dry_run=True)
     if prepared.before is None or prepared.schema is None:
         return list(central.tables or ())
     present = [table for table in prepared.schema.tables if table.number in prepared.before.by_number]

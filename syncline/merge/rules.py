@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -31,16 +31,18 @@ Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
 class Table:
     """How one table is merged.
 
-    `merge` maps columns to the name of a policy (`merge.policies.COLUMN_POLICIES`) or to a function of base,
-    ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
+    `merge` maps columns to the name of a policy (`merge.policies.COLUMN_POLICIES`) or to a function of
+    base, ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
     `deletes` settles an update against a delete (`DELETE_POLICIES`). `docs/policies.md` lists them all.
     `local_rows` is what a device does with rows of its own tables that refer to one of this table which the
-    centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`.
-    """
+    centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`. `key` names
+    the columns of a unique index, none of which can be NULL, that tells the rows of a table without a
+    primary key apart."""
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
     deletes: str = "newer_wins"
     local_rows: str | None = None
+    key: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

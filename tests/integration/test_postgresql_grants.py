@@ -37,8 +37,8 @@ def test_l12_all_missing_rights_are_said_at_once_and_are_enough(postgres_url: st
                 'ALTER TABLE "Hidden"."T" OWNER TO poor',
                 "ALTER TABLE public.p OWNER TO poor",
                 "ALTER TABLE public.p1 OWNER TO poor",
-                "GRANT UPDATE ON public.own TO poor",
                 'GRANT USAGE ON SCHEMA "Hidden" TO poor',
+                "GRANT UPDATE ON public.own TO poor",
             ]
             owner.execute(needed.encode())
             hub.init()
@@ -46,3 +46,29 @@ def test_l12_all_missing_rights_are_said_at_once_and_are_enough(postgres_url: st
             hub.remove()
         owner.execute("DROP OWNED BY poor CASCADE")
         owner.execute("DROP ROLE poor")
+
+
+def test_l12_to_be_a_member_of_the_owner_is_one_statement_for_all_tables(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        name = postgres_url.rpartition("/")[2]
+        app, role = f"app_{name}", f"hub_{name}"
+        admin.execute(f"CREATE ROLE {app}")
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}")
+            for table in ("one", "two", "three"):
+                admin.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
+                admin.execute(f"ALTER TABLE {table} OWNER TO {app}")
+            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+                with pytest.raises(GrantsMissing) as caught:
+                    hub.init()
+                needed = caught.value.remedy.partition("run: ")[2]
+                assert needed == f"GRANT {app} TO {role};"
+                admin.execute(needed.encode())
+                hub.init()
+                assert len(hub.schema.tables) == 3
+                hub.remove()
+        finally:
+            for one in (role, app):
+                admin.execute(f"DROP OWNED BY {one} CASCADE")
+                admin.execute(f"DROP ROLE {one}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -345,3 +348,58 @@ def test_l13_each_table_is_taken_when_it_is_free_and_who_holds_the_others_is_sai
         hub.init()
         assert len(hub.schema.tables) == 15
         assert hub.init().statements == []
+
+
+def test_a_unique_index_is_the_key_of_a_table_without_one(postgres_url: str, tmp_path: Path) -> None:
+    centre = PostgresCentre(postgres_url)
+    centre.run(
+        "CREATE TABLE x (a int NOT NULL, b text NOT NULL, c int, UNIQUE (a, b))",
+        "CREATE TABLE loose (a int UNIQUE, b int)",
+        "INSERT INTO x VALUES (1, 'one', 1), (1, 'two', 2)",
+    )
+    with syncline.Hub(postgres_url, tables={"x": syncline.Table(key=["b", "a"])}) as hub:
+        hub.init()
+        device = syncline.clone(hub, tmp_path / "a.db")
+        with closing(sqlite3.connect(device.file)) as app, app:
+            app.execute("UPDATE x SET c = 9 WHERE b = 'one'")
+            app.execute("INSERT INTO x VALUES (2, 'one', 3)")
+            app.execute("DELETE FROM x WHERE b = 'two'")
+        assert device.sync().push.rejected == ()
+        centre.run("UPDATE x SET c = 10 WHERE a = 2")
+        device.sync()
+        assert device.verify().equal
+    with centre.connect() as session:
+        assert session.execute("SELECT * FROM x ORDER BY a").fetchall() == [(1, "one", 9), (2, "one", 10)]
+    for table, key, said in (("x", ["a"], "no unique index on exactly"), ("loose", ["a"], "SET NOT NULL")):
+        with syncline.Hub(postgres_url, tables={table: syncline.Table(key=key)}) as hub:
+            with pytest.raises(SchemaError, match=said):
+                hub.init()
+            with pytest.raises(SchemaError, match=said):
+                hub.check()
+
+
+def test_notes_name_constraint_and_tables_and_partitions_are_none(
+    centre: PostgresCentre, database: PostgresDatabase
+) -> None:
+    centre.run(
+        "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9)",
+        "CREATE TABLE far (id int UNIQUE)",
+        "CREATE TABLE near (id int PRIMARY KEY, up int CONSTRAINT near_up REFERENCES far (id))",
+    )
+    planned = database.catalogue.prepare(database.catalogue.reflect(None), dry_run=True)
+    assert not any("p1" in note for note in planned.notes)
+    (note,) = [note for note in planned.notes if "devices do not check it" in note]
+    assert note == (
+        "public.near: the foreign key near_up (up) points at public.far, which takes no part;"
+        " devices do not check it"
+    )
+
+
+def test_a_dry_run_is_complete(centre: PostgresCentre, database: PostgresDatabase) -> None:
+    """Run by hand, its statements leave what `init` would leave, and nothing for it to do."""
+    centre.run("CREATE TABLE t (id int PRIMARY KEY, a text)", 'CREATE TABLE "it\'s" (id int PRIMARY KEY)')
+    planned = database.catalogue.prepare(database.catalogue.reflect(None), dry_run=True)
+    centre.run(*planned.statements)
+    database.catalogue.load()
+    assert database.catalogue.prepare(database.catalogue.reflect(None)).statements == []

@@ -195,7 +195,7 @@ def test_keys_of_extension_types(
 
 
 def test_a_row_that_is_tried_by_itself_is_still_the_pushs_own(tmp_path: Path, postgres_url: str) -> None:
-    """Many rows that are refused are tried one by one within the server, where every statement has a caller."""
+    """Many rows that are refused are tried one by one in the server, where every statement has a caller."""
     PostgresCentre(postgres_url).run(
         *COUNTER,
         f"CREATE FUNCTION counted(i int) RETURNS bool LANGUAGE sql AS $$ {COUNTS}; SELECT i % 3 <> 0 $$",

@@ -35,6 +35,14 @@ class FoundKey:
     """ON DELETE SET NULL or SET DEFAULT of some of the columns only."""
     folded: bool
     """A collation under which different texts are equal."""
+    name: str
+    target: str
+    """What the parent is called, with its schema."""
+
+
+def words(found: FoundKey, child: Mapping[int, ColumnSchema]) -> str:
+    """What a key is called where something is said of it."""
+    return f"the foreign key {found.name} ({', '.join(child[number].name for number in found.columns)})"
 
 
 def portable(
@@ -47,11 +55,11 @@ def portable(
     """The key as a device has it (None: not at all), and what has to be said of it."""
     own = [child[number] for number in found.columns]
     targets = [parent[number] for number in found.targets]
-    words = f"the foreign key ({', '.join(column.name for column in own)})"
+    key_words = f"{words(found, child)} to {found.target}"
     if not found.validated:
-        return None, [f"{words} is NOT VALID; devices do not check it"]
+        return None, [f"{key_words} is NOT VALID; devices do not check it"]
     if found.folded or not all(_identical(*pair, is_exact) for pair in zip(own, targets, strict=True)):
-        return None, [f"{words} compares values that may be spelled otherwise; devices do not check it"]
+        return None, [f"{key_words} compares values that may be spelled otherwise; devices do not check it"]
     notes = []
     on_delete = _action(found.on_delete, own, found.partial)
     on_update = _action(found.on_update, own, False)
@@ -61,7 +69,7 @@ def portable(
     ):
         if action != given:
             notes.append(
-                f"{words}: ON {event} {given} is done in the centre alone;"
+                f"{key_words}: ON {event} {given} is done in the centre alone;"
                 " on a device the children stand in the way"
             )
     key = ForeignKey(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from syncline.databases.base import foreign
 from syncline.databases.base.foreign import FoundKey, IsExact
 from syncline.errors import SchemaError
+from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 
 _OWN_NAMES = ("sqlite_", "_sync_")
@@ -34,6 +35,13 @@ class FoundTable:
     key: tuple[str, ...] = ()
     uniques: list[tuple[str, ...]] = field(default_factory=list)
     generated: set[str] = field(default_factory=set)
+    is_part: bool = False
+    """Whether it is a part of another table, which takes part or is told itself."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is worth a note that it takes no part."""
+        return bool(self.why_not) and not self.is_part
 
     @property
     def full(self) -> str:
@@ -61,8 +69,10 @@ class Reflection:
 class Selection:
     """The tables that are wanted, by `name` or `schema.name`; with None all that can take part."""
 
-    def __init__(self, everything: Sequence[FoundTable], wanted: Sequence[str] | None) -> None:
-        self._wanted = wanted is not None
+    def __init__(
+        self, everything: Sequence[FoundTable], wanted: Sequence[str] | None, keys: Keys = NO_KEYS
+    ) -> None:
+        self._wanted, self._keys = wanted is not None, keys
         self._trouble: list[str] = []
         chosen = [] if wanted is None else [self._named(everything, name) for name in wanted]
         found = everything if wanted is None else [table for table in chosen if table is not None]
@@ -88,6 +98,9 @@ class Selection:
         keys, `is_exact` as `foreign` takes it. SchemaError names every wanted table that cannot take
         part, and why."""
         for table in self.tables.values():
+            chosen_key = self._keys.get(table.full) or self._keys.get(table.name)
+            if chosen_key:
+                table.why_not = table.why_not or _chosen_key(table, chosen_key)
             table.why_not = table.why_not or _obstacle(table)
         out = [f"{table.full}: {table.why_not}" for table in self.tables.values() if table.why_not]
         if self._wanted and (self._trouble or out):
@@ -95,7 +108,7 @@ class Selection:
         chosen = {table.id: table for table in self.tables.values() if not table.why_not}
         names = _device_names(list(chosen.values()))
         portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
-        notes = [f"left out {sentence}" for sentence in out]
+        notes = [f"left out {table.full}: {table.why_not}" for table in self.tables.values() if table.is_told]
         for found in keys:
             if found.child in chosen:
                 key, said = _foreign_key(found, chosen, names, is_exact)
@@ -105,10 +118,26 @@ class Selection:
         return Reflection(schema, tuple(notes))
 
 
+def _chosen_key(table: FoundTable, columns: Sequence[str]) -> str | None:
+    """Take the unique index on these columns for the key; why not, or None."""
+    found = [names for names in (table.key, *table.uniques) if names and set(names) == set(columns)]
+    named = ", ".join(columns)
+    if not found:
+        return f"has no unique index on exactly ({named}), whole and at once, that could be its key"
+    loose = [column.name for column in table.columns.values() if column.name in columns and column.nullable]
+    if loose:
+        return f"has NULL in its key ({named}): ALTER TABLE ... ALTER COLUMN {loose[0]} SET NOT NULL"
+    table.key = found[0]
+    return None
+
+
 def _obstacle(table: FoundTable) -> str | None:
     """Why a table cannot take part, or None."""
     if not table.key:
-        return "has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...)"
+        return (
+            "has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...), or name the columns of a unique index"
+            ' as key = ["..."] in [tables.x]'
+        )
     folded = [column.name.lower() for column in table.columns.values()]
     twice = sorted({name for name in folded if folded.count(name) > 1})
     if twice:
@@ -140,7 +169,8 @@ def _foreign_key(
     found: FoundKey, chosen: dict[int, FoundTable], names: dict[int, str], is_exact: IsExact
 ) -> tuple[ForeignKey | None, list[str]]:
     if found.parent not in chosen:
-        return None, ["a foreign key points at a table that takes no part; devices do not check it"]
+        words = foreign.words(found, chosen[found.child].columns)
+        return None, [f"{words} points at {found.target}, which takes no part; devices do not check it"]
     child, parent = chosen[found.child].columns, chosen[found.parent].columns
     return foreign.portable(found, names[found.parent], child, parent, is_exact)
 

@@ -38,7 +38,7 @@ from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import Declared, Locked, Outdated, Prepared, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Locked, Outdated, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -108,10 +108,10 @@ class PostgresCatalogue:
         """A uuid made at the first `prepare`. NotPrepared before."""
         return self.known().hub
 
-    def reflect(self, tables: Sequence[str] | None) -> Schema:
+    def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         """The user's tables, all that can take part or those named. SchemaError names what cannot."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            reflection = reflect(session, tables)
+            reflection = reflect(session, tables, keys)
         self._notes = reflection.notes
         return reflection.schema
 

@@ -33,8 +33,10 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
         if note not in notes:
             sentence = f"the tables are not as init left them; run again, it would say: {note}"
             found.append(Finding("trouble", "not_current", sentence, AGAIN))
-    for statement in grants.missing(session, schema):
-        found.append(Finding("trouble", "grants_missing", "the hub's role lacks a right", f"{statement};"))
+    lacking = grants.missing(session, schema)
+    if lacking:
+        sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
+        found.append(Finding("trouble", "grants_missing", sentence, f"{'; '.join(lacking)};"))
     return found
 
 

@@ -11,7 +11,8 @@ SELECT format('ALTER SCHEMA syncline OWNER TO %I', current_user) FROM pg_namespa
 
 -- name: tables
 -- $1, $2: the schemas and names of the tables. Triggers that always fire, also on partitions, take an owner; an
--- owner may have taken rights from himself.
+-- owner may have taken rights from himself. To be a member of the role that owns the tables is enough, for all of them;
+-- but nobody is made a member of a superuser.
 WITH asked AS (
     SELECT n.oid AS schema, c.oid, c.relowner, n.nspname, c.relname FROM unnest($1::text[], $2::text[]) AS u(nspname, relname)
       JOIN pg_namespace n ON n.nspname = u.nspname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.relname
@@ -21,14 +22,17 @@ WITH asked AS (
     SELECT p.oid, p.relowner, n.nspname, p.relname FROM asked, pg_partition_tree(asked.oid) x
       JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
 )
-SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user) FROM asked
+SELECT statement FROM (
+SELECT 1, format('GRANT USAGE ON SCHEMA %I TO %I', nspname, current_user) FROM asked
  WHERE NOT has_schema_privilege(schema, 'USAGE')
 UNION
-SELECT format('ALTER TABLE %I.%I OWNER TO %I', nspname, relname, current_user) FROM parts
- WHERE NOT pg_has_role(relowner, 'USAGE')
+SELECT 0, CASE WHEN r.rolsuper THEN format('ALTER TABLE %I.%I OWNER TO %I', p.nspname, p.relname, current_user)
+               ELSE format('GRANT %I TO %I', r.rolname, current_user) END
+  FROM parts p JOIN pg_roles r ON r.oid = p.relowner
+ WHERE NOT pg_has_role(p.relowner, 'USAGE')
 UNION
-SELECT format('GRANT %s ON %I.%I TO %I', string_agg(w.word, ', ' ORDER BY w.n), nspname, relname, current_user)
+SELECT 2, format('GRANT %s ON %I.%I TO %I', string_agg(w.word, ', ' ORDER BY w.n), nspname, relname, current_user)
   FROM parts, (VALUES (1, 'SELECT'), (2, 'INSERT'), (3, 'UPDATE'), (4, 'DELETE')) AS w(n, word)
  WHERE pg_has_role(relowner, 'USAGE') AND NOT has_table_privilege(oid, w.word)
  GROUP BY nspname, relname
- ORDER BY 1;
+) AS s(rank, statement) ORDER BY rank, statement;

@@ -6,6 +6,7 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import astuple
@@ -19,13 +20,13 @@ from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.sameness import as_they_are, ground_of, known_again
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import qualified, queries, quote
+from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Locked, Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import renumbered
-from syncline.model.schema import Schema, TableSchema
+from syncline.model.schema import Schema, TableSchema, to_plain
 from syncline.model.values import EVERYTHING
 
 HOLD_SECONDS = 0.6
@@ -59,7 +60,9 @@ def _planned(
     same = known_again(session, former.lines) if former.is_here else None
     schema = renumbered(schema, former.schema, same)
     Planner(session, former, todo).tables(schema, before)
-    return todo, Prepared(todo.statements, todo.notes, schema, former.schema)
+    return todo, Prepared(
+        [*todo.statements, *_records(former, todo, schema)], todo.notes, schema, former.schema
+    )
 
 
 def former_of(session: Session) -> Former:
@@ -167,6 +170,20 @@ class Planner(BasePlanner[Shape]):
 
     def part(self, table: str) -> str:
         return f"ONLY {table}"
+
+
+def _records(former: Former, plan: Plan, schema: Schema) -> list[str]:
+    """What is recorded besides, as a person would write it."""
+    sql, kept = queries("prepare.sql"), former.schema
+    made = [spelled(sql["forget table"], number) for number in plan.forgotten]
+    made += [spelled(sql["record table"], *astuple(record)) for record in plan.records]
+    if former.before != plan.before:
+        made.append(spelled(sql["keep before"], plan.before))
+    if kept is None or kept.fingerprint != schema.fingerprint:
+        body = json.dumps(to_plain(schema), sort_keys=True)
+        made.append(spelled(sql["keep version"], schema.fingerprint, body))
+        made.append(spelled(sql["use version"], schema.fingerprint))
+    return made
 
 
 def _carry_out(session: Session, schema: Schema, plan: Plan, former: Former) -> None:

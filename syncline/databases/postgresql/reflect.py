@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from syncline.databases.base.foreign import EXACT, FoundKey
 from syncline.databases.base.reflection import FoundTable, Reflection, Selection
@@ -10,6 +11,7 @@ from syncline.databases.postgresql.defaults import device_default
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.types import portable
+from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import ColumnSchema
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -17,7 +19,7 @@ _EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying",
 """Types of PostgreSQL's own whose equal values are spelled alike."""
 
 
-def reflect(session: Session, wanted: Sequence[str] | None) -> Reflection:
+def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_KEYS) -> Reflection:
     """The tables named (`name` or `schema.name`), or all that can take part.
 
     Raises SchemaError naming every named table that does not exist or cannot take part, and why. Must run in
@@ -26,7 +28,7 @@ def reflect(session: Session, wanted: Sequence[str] | None) -> Reflection:
     sql = queries("reflect.sql")
     path = session.value("SELECT current_schemas(false)::text[]")
     session.script("SET LOCAL search_path = pg_catalog")
-    selection = Selection([_table(*row) for row in session.run(sql["tables"], path)], wanted)
+    selection = Selection([_table(*row) for row in session.run(sql["tables"], path)], wanted, keys_of)
     tables = selection.tables
     for oid, number, generated, column in _columns(session, tables):
         tables[oid].columns[number] = column
@@ -59,7 +61,7 @@ def _table(
         why_not = "inherits, or is inherited from; use declarative partitioning, or leave it out"
     elif hidden:
         why_not = "has row-level security that hides rows from the hub; connect as a role with BYPASSRLS"
-    return FoundTable(oid, schema, name, why_not, rank)
+    return FoundTable(oid, schema, name, why_not, rank, is_part=partition)
 
 
 def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, bool, ColumnSchema]]:
@@ -89,6 +91,6 @@ def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, 
 
 def _key(
     child: int, parent: int, columns: list[int], targets: list[int], on_delete: str, on_update: str,
-    *rest: bool,
+    *rest: Any,
 ) -> FoundKey:  # fmt: skip
     return FoundKey(child, parent, columns, targets, _ACTIONS[on_delete], _ACTIONS[on_update], *rest)

@@ -60,7 +60,8 @@ SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[],
        k.condeferrable, k.convalidated, to_jsonb(k) ->> 'confdelsetcols' IS NOT NULL,
        EXISTS (SELECT FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
                 WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
-                   OR a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey))
+                   OR a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)),
+       k.conname::text, (SELECT n.nspname || '.' || p.relname FROM pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace WHERE p.oid = k.confrelid)
   FROM pg_constraint k
  WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0
  ORDER BY 1, k.conname;

@@ -6,6 +6,7 @@ table and shape and kept, so that their text is stable and the server can keep t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from syncline.databases.base.text import statements
@@ -51,6 +52,17 @@ def array_of(numbers: Iterable[int]) -> str:
 
 def _element(item: str) -> str:
     return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def spelled(statement: str, *values: object) -> str:
+    """A statement as a person can run it: with its values in it, as strings that are read as what they
+    are."""
+
+    def value(match: re.Match[str]) -> str:
+        found = values[int(match.group(1)) - 1]
+        return str(found) if isinstance(found, int) else literal(str(found))
+
+    return re.sub(r"\$(\d+)", value, statement)
 
 
 def queries(file: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
-from syncline.hub.contract import Declared, Outdated, Position, Prepared, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import Scope
@@ -64,8 +64,13 @@ class SqliteCatalogue:
         with self._connections.asking() as connection:
             return prepare.identity(connection)[0]
 
-    def reflect(self, tables: Sequence[str] | None) -> Schema:
+    def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         with self._connections.asking() as connection:
+            if keys:
+                raise ConfigurationError(
+                    f"key = [...] in [tables.{next(iter(keys))}]: SQLite knows a row by its primary key",
+                    remedy="Give the table a PRIMARY KEY; Syncline follows a table that is rebuilt with one.",
+                )
             return reflect.reflect(connection, tables)
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:

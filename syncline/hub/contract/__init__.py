@@ -14,7 +14,7 @@ The conformance suite `syncline.testing.conformance` is this contract as tests. 
 refused rows (`codes`) and which log entries may go (`compaction`).
 """
 
-from syncline.hub.contract.catalogue import Catalogue, Declared, Prepared
+from syncline.hub.contract.catalogue import NO_KEYS, Catalogue, Declared, Keys, Prepared
 from syncline.hub.contract.database import (
     Database,
     Locked,
@@ -53,6 +53,7 @@ from syncline.hub.contract.rows import ReadRows, Rows, Take
 from syncline.hub.contract.stage import Form, Key, Refusal, Rival, Stage
 
 __all__ = [
+    "NO_KEYS",
     "Catalogue",
     "Client",
     "ConflictRow",
@@ -64,6 +65,7 @@ __all__ = [
     "Former",
     "Given",
     "Key",
+    "Keys",
     "Ledger",
     "Locked",
     "Log",

@@ -12,6 +12,11 @@ from syncline.model.schema import ColumnSchema, Schema
 Declared = Mapping[str, Collection[str]]
 """Names of columns by the name of their table."""
 
+Keys = Mapping[str, Sequence[str]]
+"""Columns by the name of their table, as it is named in the configuration."""
+
+NO_KEYS: Keys = {}
+
 
 @dataclass(slots=True)
 class Prepared:
@@ -37,9 +42,10 @@ class Catalogue(Protocol):
     def hub_id(self) -> str:
         """A uuid made at the first `prepare`, kept in the database; NotPrepared if there is none."""
 
-    def reflect(self, tables: Sequence[str] | None) -> Schema:
+    def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         """The user's tables (all that can take part, or those named), in portable form.
 
+        `keys` names the columns of a unique index that are the key of a table, instead of a primary key.
         Raises SchemaError naming every named table that does not exist or cannot take part, and why.
         """
 
