@@ -19,6 +19,7 @@ from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
 from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
+from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
 from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
@@ -31,7 +32,7 @@ from syncline.replica.shown import stand_on_shown
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
 from syncline.replica.verdict import settle
-from syncline.replica.work import Work, load_held, save_held
+from syncline.replica.work import Pinned, Work, load_held, save_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Applied:
 
 
 Step = Callable[[Work, Answer], None]
+NOTHING: Pinned = {}
+
+
+class _Undo(Exception):
+    pass
 
 
 def apply(device: Device, answer: Answer) -> Applied:
@@ -62,15 +68,17 @@ def apply(device: Device, answer: Answer) -> Applied:
 
 
 def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
-    """Run the steps in one transaction; if foreign keys keep it from its commit, once more with mending."""
+    """Run the steps in one transaction; if foreign keys keep it from its commit, once more with mending, and
+    then without what tables of the application refer to."""
+    for attempted in (steps, _mending(steps)):
+        try:
+            return _run(device, answer, attempted)
+        except StoreConstraint as error:
+            if error.kind != "foreign_key":
+                raise
+    pinned = _referred(device, answer, _mending(steps))
     try:
-        return _run(device, answer, steps)
-    except StoreConstraint as error:
-        if error.kind != "foreign_key":
-            raise
-    place = steps.index(keep_held)
-    try:
-        return _run(device, answer, (*steps[:place], mend, *steps[place:]))
+        return _run(device, answer, _mending(steps), pinned)
     except StoreConstraint as error:
         raise StoreError(
             f"{device.store.path}: what the hub sent does not hold together here: {error.detail}",
@@ -79,13 +87,34 @@ def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
         ) from error
 
 
-def _run(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+def _mending(steps: Sequence[Step]) -> tuple[Step, ...]:
+    place = list(steps).index(keep_held)
+    return (*steps[:place], mend, *steps[place:])
+
+
+def _referred(device: Device, answer: Answer, steps: Sequence[Step]) -> Pinned:
+    """The rows that must stay as they are, for rows of the application's own tables would refer to nothing:
+    found by looking at what they refer to when the steps are done, which is then undone."""
+    before, after = set(orphans(device)), list[Orphan]()
+
+    def look(work: Work, answer: Answer) -> None:
+        after.extend(orphans(work.device))
+        raise _Undo
+
+    try:
+        _run(device, answer, (*steps, look))
+    except _Undo:
+        pass
+    return pinned(device, [one for one in after if one not in before])
+
+
+def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned = NOTHING) -> Applied:
     with device.restored(), device.store.repeatable() as store:
         device.check()
         refuse_lost(device)
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
-        work = Work(device, Overlay(store))
+        work = Work(device, Overlay(store), pinned=pinned)
         with quiet_triggers(device) as work.triggers:
             for step in steps:
                 step(work, answer)
@@ -152,7 +181,9 @@ def show_held(work: Work, answer: Answer) -> None:
         while rows and len(rows) < before:  # rows of one table may be each other's parents
             before = len(rows)
             ready = [
-                key for key, state in rows.items() if state is not None and _can_show(work, t, key, state)
+                key
+                for key, state in rows.items()
+                if state is not None and (t.n, key) not in work.pinned and _can_show(work, t, key, state)
             ]
             edited = {ready[i] for i in work.overlay.contested(t, ready)}
             for key in edited:

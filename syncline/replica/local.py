@@ -16,10 +16,11 @@ from syncline.model.local import LOCAL_ROWS, LocalRows
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED
+from syncline.replica.device import Device
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
-from syncline.replica.work import Reason, Work
+from syncline.replica.work import Pinned, Reason, Work
 from syncline.sqlitekit.tables import read_foreign_keys, table_names
 
 _BY_ITSELF = frozenset(["CASCADE", "SET NULL", "SET DEFAULT"])
@@ -147,3 +148,57 @@ def _sentence(t: Statements, key: Sequence[Value], one: Reference, child: Sequen
         f"table {t.table.name}, key {list(key)!r}: the centre has deleted the row, and the foreign key of"
         f" {one.child} of this file, key {list(child)!r}, refers to it; see local_rows"
     )
+
+
+# What cannot be seen beforehand --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A local row that refers to no row of a tracked table: what identifies it, and the values it refers
+    by."""
+
+    reference: Reference
+    table: int
+    key: Key
+    refers: Key
+
+
+def orphans(device: Device) -> list[Orphan]:
+    """The local rows that refer to no row of a tracked table, as the file is now."""
+    found: list[Orphan] = []
+    for one in references(device.store, [t.table.name for t in device.tables.values()]):
+        for t in device.tables.values():
+            if one.foreign.parent.lower() == t.table.name.lower():
+                found += _orphans(device.store, t, one)
+    return found
+
+
+def _orphans(store: Store, t: Statements, one: Reference) -> Iterator[Orphan]:
+    pairs = zip(_theirs(t, one), one.foreign.columns, strict=True)
+    points = " AND ".join(f"p.{theirs} = c.{quote(own)}" for theirs, own in pairs)
+    known = " AND ".join(f"c.{quote(own)} IS NOT NULL" for own in one.foreign.columns)
+    key = [f"c.{quote(name)}" for name in one.key] or ["c.rowid"]
+    rows = store.rows(
+        f"SELECT {', '.join(key)}, {one.own} FROM {quote(one.child)} c"
+        f" WHERE {known} AND NOT EXISTS (SELECT 1 FROM {t.name} p WHERE {points})"
+    )
+    for row in rows:
+        yield Orphan(one, t.n, tuple(row[: len(key)]), tuple(row[len(key) :]))
+
+
+def pinned(device: Device, found: Sequence[Orphan]) -> Pinned:
+    """The tracked rows that these refer to, before they came to refer to nothing."""
+    rows: dict[tuple[int, Key], Reason] = {}
+    for one in found:
+        t = device.tables[one.table]
+        match = " AND ".join(f"{name} = ?" for name in _theirs(t, one.reference))
+        row = device.store.row(f"SELECT {', '.join(t.keys)} FROM {t.name} WHERE {match}", one.refers)
+        if row is not None:
+            named = f"foreign key of {one.reference.child}"
+            sentence = (
+                f"table {t.table.name}, key {list(row)!r}: the {named} of this file, key"
+                f" {list(one.key)!r}, refers to what the centre has changed or removed"
+            )
+            rows[t.n, tuple(row)] = Reason(named, sentence)
+    return rows

@@ -25,6 +25,10 @@ def remove_gone(work: Work) -> None:
     """Take out every row noted as gone, but for those that pending edits keep in view."""
     if not work.gone:
         return
+    for n, key in work.pinned:
+        if work.is_gone(work.device.tables[n], key):
+            work.keep(work.device.tables[n], [key])
+            work.pin(work.device.tables[n], key, None)
     _settle_edited(work)
     _keep_parents(work)
     _hold_orphans(work)

@@ -29,6 +29,8 @@ def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
     no place, and those of which something is held already, wait for `show_held`. How many are written."""
     if t.folds and t.is_whole(columns):
         rows = _without_doubles(work, t, columns, rows)
+    if work.pinned:
+        rows = [row for row in rows if not _is_pinned(work, t, columns, row)]
     if work.held.get(t.n):
         rows = _without_held(work, t, columns, rows)
     refused = _write(work, t, columns, rows)
@@ -70,6 +72,10 @@ def _without_doubles(
     for i in doubles:
         work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
     return [row for i, row in enumerate(rows) if i not in doubles]
+
+
+def _is_pinned(work: Work, t: Statements, columns: Sequence[int], row: Sequence[Value]) -> bool:
+    return work.pin(t, tuple(row[: t.arity]), dict(zip(columns, row[t.arity :], strict=True)))
 
 
 def _without_held(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.model.values import Value
@@ -31,6 +31,10 @@ class Reason:
     detail: str
 
 
+Pinned = Mapping[tuple[int, Key], Reason]
+"""Rows that stay as they are in this apply, and what keeps them so."""
+
+
 @dataclass(slots=True)
 class Work:
     """One transaction that applies what the hub sent.
@@ -52,6 +56,7 @@ class Work:
     removed: dict[str, int] = field(default_factory=dict)
     reasons: dict[tuple[int, Key], Reason] = field(default_factory=dict)
     since: dict[tuple[int, Key], int] = field(default_factory=dict)
+    pinned: Pinned = field(default_factory=dict)
     triggers: Sequence[Trigger] = ()
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""
@@ -74,6 +79,15 @@ class Work:
         kept = self.held.setdefault(t.n, {})
         if key not in kept or kept[key] is not None:
             kept[key] = {**t.state_of(shown), **(kept.get(key) or {})}
+
+    def pin(self, t: Statements, key: Key, state: Held) -> bool:
+        """Hold what the hub has of a row that must stay as it is; False if it need not."""
+        reason = self.pinned.get((t.n, key))
+        if reason is None:
+            return False
+        self.hold(t, key, state)
+        self.reasons[t.n, key] = reason
+        return True
 
     def release(self, t: Statements, key: Key) -> Held:
         """Take what is kept of a row; KeyError if nothing is."""

@@ -189,6 +189,38 @@ def test_the_parent_of_a_row_that_stays_stays_too(bench: Bench) -> None:
     assert [row[0] for row in bench.all("t")] == [1, 3] and bench.all("child") == []
 
 
+def test_a_value_that_local_rows_refer_to_stays_as_it_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE, n)")
+    bench.pull(bench.put("p", [1, "a", 0], [2, "b", 0]))
+    bench.app.executescript(
+        "CREATE TABLE mark (code TEXT REFERENCES p (code)); INSERT INTO mark VALUES ('a');"
+        "CREATE TABLE old (p REFERENCES p); PRAGMA foreign_keys = OFF; INSERT INTO old VALUES (77);"
+    )
+    bench.pull(bench.put("p", [1, "z", 1], [2, "y", 1], [3, "c", 1]))
+    assert bench.all("p") == [(1, "a", 0), (2, "y", 1), (3, "c", 1)]
+    assert waits(bench) == [(1, "foreign key of mark")]
+    bench.pull(bench.put("p", [4, "d", 1]), watermark="w2")
+    assert [row[0] for row in bench.all("p")] == [1, 2, 3, 4] and waits(bench) == [(1, "foreign key of mark")]
+    bench.app.execute("DELETE FROM mark")
+    bench.pull(watermark="w3")
+    assert bench.all("p")[0] == (1, "z", 1) and waits(bench) == []
+    bench.close()
+
+
+def test_a_child_that_local_rows_refer_to_stays_while_its_new_parent_waits(bench: Bench) -> None:
+    bench.pull(bench.put("child", [5, 2]))
+    bench.app.executescript(
+        "CREATE UNIQUE INDEX mine ON t (a);"
+        "CREATE TABLE mark (child INTEGER REFERENCES child); INSERT INTO mark VALUES (5)"
+    )
+    bench.pull(bench.put("t", [3, "a", 3]), bench.put("child", [5, 3], [6, 3]), watermark="w2")
+    assert bench.all("child") == [(5, 2)]
+    assert sorted(waits(bench)) == [(3, "unique index mine"), (5, "foreign key of mark")]
+    bench.app.execute("DROP INDEX mine")
+    bench.pull(watermark="w3")
+    assert bench.all("child") == [(5, 3), (6, 3)] and waits(bench) == []
+
+
 # Unique values -------------------------------------------------------------------------------------------
 
 
