@@ -20,6 +20,7 @@ from syncline.model.values import Value, identical
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
+from syncline.replica.overlay import Pending
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
@@ -28,7 +29,7 @@ from syncline.sqlitekit.sql import chained
 BATCH = 5_000
 """Rows that are looked at in one go (law L11)."""
 
-CHUNK = 20_000
+CHUNK = 10_000
 """Differing rows that are written in one transaction, where the file counts for whole only at the end."""
 
 
@@ -176,13 +177,21 @@ def _keep_differing(work: Work, t: Statements, rows: Sequence[list[Value]], poli
     mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
     for own, row in zip(mine, rows, strict=True):
         key, theirs = row[: t.arity], row[t.arity :]
-        if own.present is not None:
-            if all(identical(a, b) for a, b in zip(own.present, theirs, strict=True)):
-                continue
+        if own.present is not None and _differs(t, own, theirs):
             notes.append(msgspec.structs.replace(blank, key=key, sent=own.present, hub=theirs))
+        elif own.present is not None and not own.entries:
+            continue
         changed.append(row)
     keep_own(work.store, notes)
     return changed
+
+
+def _differs(t: Statements, own: Pending, theirs: Sequence[Value]) -> bool:
+    """Whether something here would be overwritten. What is pending stays, and is sent."""
+    if own.present is None or any(entry.op != "U" for entry in own.entries):
+        return False
+    pairs = zip(t.values, own.present, theirs, strict=True)
+    return any(not (own.touched >> i & 1 or identical(here, there)) for i, here, there in pairs)
 
 
 def own_note(work: Work, t: Statements, policy: str) -> ConflictNote:

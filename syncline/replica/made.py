@@ -51,6 +51,24 @@ def make_new(device: Device, before: Schema, fresh: Collection[int]) -> None:
             make(device.store, index)
 
 
+def make_lost(device: Device, tables: Collection[int]) -> None:
+    """Make those again that went with tables which a program made anew, where rows allow it. Inside a
+    transaction. Tables that the application had made before are its own."""
+    store = device.store
+    if store.state().chosen:
+        return
+    for n, what, name in store.rows("SELECT n, what, name FROM _sync_index"):
+        if n in tables and store.row("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)) is None:
+            store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, what))
+    known = set(store.rows("SELECT n, what FROM _sync_index"))
+    for index in indexes(device.hub, device.schema):
+        t = device.tables.get(index.table)
+        if t is None or t.n not in tables or (t.n, index.what) in known:
+            continue
+        if not (index.unique and index.columns in device.uniques(t)):
+            make(store, index)
+
+
 def missing(device: Device) -> list[Index]:
     """The unique indexes of the hub's schema that the file has not, of tables that Syncline made."""
     if device.store.state().chosen:

@@ -44,6 +44,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, take_in
 from syncline.replica.freeze import in_flight
 from syncline.replica.lost import lost
+from syncline.replica.made import make_lost
 from syncline.replica.overlay import Pending
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
@@ -180,8 +181,11 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
             store.execute("DELETE FROM _sync_fill")
             store.execute("DELETE FROM _sync_lost")
 
-        steps = (take_held, decide_replaced, relog, take_pages, take_out_gone, show_held, keep_held, advance)
-        tally.note(run_steps(device, Answer(last=last), steps))
+        def make_indexes(work: Work, answer: Answer) -> None:
+            make_lost(work.device, marks.keys())
+
+        first = (take_held, decide_replaced, relog, take_pages, take_out_gone, show_held)
+        tally.note(run_steps(device, Answer(last=last), (*first, make_indexes, keep_held, advance)))
         tally.pulled = True
     finally:
         for t in tables:

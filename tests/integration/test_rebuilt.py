@@ -12,7 +12,7 @@ import pytest
 import syncline
 from syncline.errors import SchemaError, StoreBusy, TransportError
 from syncline.model.scope import UNBOUNDED
-from syncline.protocol.messages import Pull, Push, Request, Response
+from syncline.protocol.messages import Pull, Push, Request, Response, Snapshot
 from syncline.replica.replica import Replica
 from syncline.transports.local import LocalTransport
 
@@ -292,6 +292,58 @@ def test_l8_a_table_that_would_change_values_is_refused(world: World, columns: s
     by_copy(world.app)
     world.sync()
     world.agree()
+
+
+def test_a_rebuild_and_a_change_of_the_centres_schema_at_once(world: World) -> None:
+    world.centre.execute("ALTER TABLE customer ADD COLUMN more TEXT DEFAULT 'new'")
+    world.hub.init()
+    by_copy(world.app)
+    edit(world.app)
+    world.centre.execute("UPDATE customer SET more = 'theirs' WHERE id = 1")
+    done = world.sync()
+    assert [(one.inserted, one.updated, one.deleted) for one in done.regained] == [(1, 1, 1)]
+    assert world.shown() == EDITED
+    assert world.app.execute("SELECT more FROM customer WHERE id = 1").fetchone() == ("theirs",)
+    world.agree()
+
+
+def test_l2_a_comparison_that_is_cut_off_is_begun_again(world: World) -> None:
+    by_copy(world.app)
+    edit(world.app)
+
+    def nothing() -> None:
+        pass
+
+    for kind in (Snapshot, Pull):
+        with through(world, kind, nothing, loses=True) as replica, pytest.raises(TransportError):
+            replica.sync()
+        with world.open() as replica:
+            assert replica.status().uncaptured == ("customer",)
+    world.sync()
+    assert world.shown() == EDITED
+    world.agree()
+
+
+def test_indexes_that_went_with_the_table_are_made_again(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "centre.db") as centre:
+        centre.executescript(
+            """CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT, name TEXT);
+            CREATE UNIQUE INDEX item_code ON item (code); CREATE INDEX item_name ON item (name);
+            INSERT INTO item VALUES (1, 'a', 'x'), (2, 'b', 'y');"""
+        )
+    with syncline.Hub(f"sqlite:///{tmp_path}/centre.db", tables={"item": syncline.Table()}) as hub:
+        hub.init()
+        syncline.clone(hub, tmp_path / "device.db").close()
+        with sqlite3.connect(tmp_path / "device.db") as app:
+            app.executescript(
+                """CREATE TABLE copy (id INTEGER PRIMARY KEY, code TEXT, name TEXT);
+                INSERT INTO copy SELECT * FROM item; DROP TABLE item; ALTER TABLE copy RENAME TO item;
+                CREATE INDEX item_name ON item (name)"""
+            )
+        with syncline.connect(tmp_path / "device.db", hub=hub) as replica:
+            replica.sync()
+        names = app.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'item'")
+        assert sorted(name for (name,) in names) == ["item_code", "item_name"]
 
 
 class Lossy(LocalTransport):
