@@ -17,16 +17,9 @@ from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, prune
-from syncline.databases.postgresql.retention import (
-    Instant,
-    behind,
-    floor,
-    instant,
-    snapshot_position,
-    standings,
-)
+from syncline.databases.postgresql.retention import Instant, newest, snapshot_position
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import array_of
+from syncline.databases.postgresql.sql import array_of, queries
 from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing
 
 START: Place = (0, 0, 0)
@@ -44,13 +37,34 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
 
     def instant(self) -> Instant:
         """What is visible in this transaction (in this statement, when the transaction also writes)."""
-        return instant(self._session, self._layout, self._cluster)
+        statement = self._layout.statement(("instant",), lambda: _instant(self._layout))
+        ((text, xid, hlc, floor, lost),) = self._session.run(statement)
+        snapshot = Snapshot(text)
+        seen = snapshot.up_to(max(floor, 0 if xid is None else xid + 1))
+        known = xid is not None and seen.xmax == xid + 1
+        return Instant(SnapshotPosition(self._cluster, seen, mark=hlc if known else 0), floor, lost)
 
     def now(self) -> SnapshotPosition:
         return self.instant().now
 
     def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
-        return standings(self._session, self._layout, positions, present)
+        """Those at the newest entry, nearly all, need no look at the log."""
+        found = {position: _standing(position, present) for position in set(positions)}
+        newest = (present.now.seen.xmax - 1, present.now.mark)
+        asked = {end for position, standing in found.items() if standing == "sound" for end in position.ends}
+        unknown = self._unknown(sorted(asked - {newest}))
+        for position in found:
+            if found[position] == "sound" and unknown.intersection(position.ends):
+                found[position] = "restored"
+        return [found[position] for position in positions]
+
+    def _unknown(self, ends: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of these transactions and HLCs that the logs never had."""
+        if not ends:
+            return set()
+        statement = self._layout.statement(("unknown",), lambda: _unknown(self._layout))
+        xids, stamps = (array_of(column) for column in zip(*ends, strict=True))
+        return {(xid, hlc) for xid, hlc in self._session.run(statement, xids, stamps)}
 
     def page(self, after: SnapshotPosition, present: Instant, without: str, limit: int) -> LogPage:
         return read_log(self._session, self._layout, after, present.now, without, limit)
@@ -60,10 +74,18 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return read_former(self._session, self._layout.shapes[table], self.own(after).seen, keys)
 
     def floor(self) -> Floor:
-        return floor(self._session, self._cluster)
+        xid, hlc, mark = self._session.run(queries("retention.sql")["floor"])[0]
+        return Floor(SnapshotPosition(self._cluster, Snapshot(f"{xid}:{xid}:"), mark=mark or 0), hlc)
 
     def behind(self, position: Position, at_most: int) -> int:
-        return behind(self._session, self._layout, self.own(position), at_most)
+        seen = self.own(position).seen
+        counts = [
+            f"(SELECT count(*) FROM (SELECT FROM {shape.log} WHERE xid >= $1::xid8 LIMIT $3::bigint) AS a)"
+            f" + (SELECT count(*) FROM {shape.log} WHERE xid = ANY ($2::xid8[]))"
+            for shape in self._layout.by_number
+        ]
+        statement = f"SELECT {' + '.join(counts) or '0'}"
+        return min(at_most, int(self._session.value(statement, str(seen.xmax), _running(seen), at_most)))
 
     def end(self) -> int:
         return ended(self._session)
@@ -79,6 +101,34 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
 
     def compact(self, limit: int) -> Removed:
         return compact(self._session, self._layout, self.now().seen.xmax - 1, limit)
+
+
+def _instant(layout: Layout) -> str:
+    return (
+        "SELECT pg_current_snapshot()::text, n.xid::text::int8, n.hlc,"
+        " s.floor::text::int8, s.lost::text::int8"
+        f" FROM syncline.state AS s LEFT JOIN LATERAL ({newest(layout, '')}) AS n ON true"
+    )
+
+
+def _standing(position: SnapshotPosition, present: Instant) -> Standing:
+    """As far as the numbers tell."""
+    ends = [position.seen.xmax, *([position.target.xmax] if position.target else [])]
+    if position.cluster != present.now.cluster or max(ends) > present.now.seen.xmax:
+        return "restored"
+    if present.lost and not position.seen.sees(present.lost):
+        return "lost"
+    return "pruned" if position.seen.first_unseen < present.floor else "sound"
+
+
+def _unknown(layout: Layout) -> str:
+    last = "(SELECT hlc FROM {} WHERE xid = e.xid ORDER BY xid DESC, seq DESC LIMIT 1) = e.hlc"
+    known = [last.format(shape.log) for shape in layout.by_number]
+    known.append("EXISTS (SELECT FROM syncline.marks AS m WHERE m.xid = e.xid AND m.hlc = e.hlc)")
+    return (
+        "SELECT e.xid::text::int8, e.hlc FROM unnest($1::xid8[], $2::bigint[]) AS e(xid, hlc)"
+        f" WHERE NOT ({' OR '.join(f'coalesce({one}, false)' for one in known)})"
+    )
 
 
 def read_log(
