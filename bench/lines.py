@@ -20,7 +20,7 @@ PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
     " prepare reflect reflection removal remove sameness shape signature strays wider",
     "log": "former log page position prune retention unseen",
-    "rows": "application apply bounds codec copying given isolation order parents parking read rows"
+    "rows": "application apply bounds codec copying given holders isolation order parents parking read rows"
     " scan screen singly spelling stage statements types write",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
