@@ -20,6 +20,10 @@ _OWN_NAMES = ("sqlite_", "_sync_")
 
 _FAR = 10_000
 
+MOST_COLUMNS = 1_590
+"""A table with more cannot take part: PostgreSQL's have 1,600 at most, and that in which the rows of a push
+are staged has some of its own."""
+
 
 @dataclass(slots=True)
 class FoundTable:
@@ -106,6 +110,7 @@ class Selection:
         if self._wanted and (self._trouble or out):
             raise SchemaError("; ".join(self._trouble + out))
         chosen = {table.id: table for table in self.tables.values() if not table.why_not}
+        refuse_wide(chosen.values())
         names = _device_names(list(chosen.values()))
         portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
         notes = [f"left out {table.full}: {table.why_not}" for table in self.tables.values() if table.is_told]
@@ -129,6 +134,17 @@ def _chosen_key(table: FoundTable, columns: Sequence[str]) -> str | None:
         return f"has NULL in its key ({named}): ALTER TABLE ... ALTER COLUMN {loose[0]} SET NOT NULL"
     table.key = found[0]
     return None
+
+
+def refuse_wide(tables: Iterable[FoundTable]) -> None:
+    """SchemaError for tables with so many columns that no push of theirs could be staged."""
+    wide = [table for table in tables if len(table.columns) > MOST_COLUMNS]
+    if wide:
+        raise SchemaError(
+            "; ".join(f"{table.full} has {len(table.columns):,} columns" for table in wide),
+            remedy=f"A table with more than {MOST_COLUMNS:,} columns cannot take part: name the tables that"
+            " shall, without it.",
+        )
 
 
 def _obstacle(table: FoundTable) -> str | None:
