@@ -168,6 +168,7 @@ def take_out_gone(work: Work, answer: Answer) -> None:
         keys = [key for key, state in rows.items() if state is None]
         for key in keys:
             del rows[key]
+            work.reasons.pop((n, key), None)
         if keys:
             work.note_gone(work.device.tables[n], keys)
     remove_gone(work)

@@ -189,6 +189,19 @@ def test_the_parent_of_a_row_that_stays_stays_too(bench: Bench) -> None:
     assert [row[0] for row in bench.all("t")] == [1, 3] and bench.all("child") == []
 
 
+def test_what_waits_and_what_is_hidden_change_places(bench: Bench) -> None:
+    bench.app.executescript("CREATE TABLE mark (t INTEGER REFERENCES t); INSERT INTO mark VALUES (2)")
+    bench.pull(bench.gone("t", 2))
+    assert waits(bench) == [(2, "foreign key of mark")]
+    bench.app.executescript("DELETE FROM mark; INSERT INTO child VALUES (8, 2)")  # an edit keeps it now
+    bench.pull(watermark="w2")
+    assert waits(bench) == [] and (2, "b", 2) in bench.all("t")
+    bench.app.executescript("INSERT INTO mark VALUES (2); DELETE FROM child")
+    assert freeze(bench.device) is not None
+    bench.verdict()
+    assert waits(bench) == [(2, "foreign key of mark")]
+
+
 def test_a_value_that_local_rows_refer_to_stays_as_it_is(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "device.db", "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE, n)")
     bench.pull(bench.put("p", [1, "a", 0], [2, "b", 0]))
