@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from syncline.errors import Malformed, TooLarge
 from syncline.hub.contract import Key
 from syncline.merge.decide import Base
-from syncline.model.clock import clamp
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
 from syncline.protocol.body import check_cells, undelta
@@ -34,6 +33,8 @@ class Part:
     column_hlc: list[list[int]] | None
     column_base: list[list[int]] | None
     keys: list[Key] = field(default_factory=list)
+    claims: dict[Key, list[int]] | None = None
+    """Of rows whose stamps were cut: what they were, of the row and of its columns (see `hub.clocks`)."""
 
     def base_of(self, row: int) -> int:
         return self.base[row] if self.base else 0
@@ -96,16 +97,6 @@ def _part(group: PushGroup, schema: Schema, bases: int) -> Part:
         group.column_base,
         keys,
     )
-
-
-def clamp_stamps(parts: Sequence[Part], now: int, tolerance: int) -> None:
-    """Cut stamps of clocks that run ahead (milliseconds since 1970 UTC; milliseconds)."""
-    highest = clamp(HIGHEST_HLC, now, tolerance)
-    for part in parts:
-        if part.hlc and max(part.hlc) > highest:
-            part.hlc = [min(hlc, highest) for hlc in part.hlc]
-        if part.column_hlc is not None:
-            part.column_hlc = [[min(hlc, highest) for hlc in row] for row in part.column_hlc]
 
 
 def _check_columns(group: PushGroup, table: TableSchema) -> None:

@@ -11,12 +11,16 @@ from syncline.errors import Conflict, ConflictGone, Malformed, ResolutionRefused
 from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
 from syncline.hub.settle import RowId
 from syncline.merge.decide import Note
-from syncline.model.clock import tick
+from syncline.model.clock import clamp, tick
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
 from syncline.protocol.body import check_cells
 from syncline.protocol.messages import ConflictNote, Resolve
+
+AHEAD = 3_600_000
+"""Milliseconds that the hub's clock may be ahead of the database's wall clock; further, it was wrong once."""
+
 
 VALUE_FIELDS = ("key", "base", "sent", "hub", "resolution")
 
@@ -92,7 +96,8 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
 def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any) -> None:
     key: Key = tuple(note.key)
     exists = bool(transaction.rows.find(table.number, [key], []))
-    hlc = tick(transaction.ledger.clock(), transaction.ledger.milliseconds())
+    now = transaction.ledger.milliseconds()
+    hlc = tick(clamp(transaction.ledger.clock(), now, AHEAD), now)
     stage = _stage(table, note, key, chosen, exists, hlc)
     if stage is None:
         return
@@ -102,7 +107,7 @@ def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote
     refusals = transaction.rows.apply([stage], "hub")
     if refusals:
         raise ResolutionRefused(f"table {table.name}, key {list(key)!r}: {refusals[0].detail}")
-    transaction.ledger.raise_clock(hlc)
+    transaction.ledger.raise_clock(hlc, AHEAD)
 
 
 def _stage(

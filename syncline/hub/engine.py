@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import BreakingChange, ConfigurationError, Conflict, GrantsMissing, VersionUnsupported
+from syncline.errors import (
+    BreakingChange,
+    ConfigurationError,
+    Conflict,
+    GrantsMissing,
+    NotPrepared,
+    VersionUnsupported,
+)
 from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
@@ -25,6 +32,7 @@ from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_
 from syncline.hub.uploads import Uploads
 from syncline.merge.rules import Table
 from syncline.model.actor import OPERATOR, Actor
+from syncline.model.clock import milliseconds
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, arrange
@@ -112,7 +120,23 @@ class Hub:
         )
         for sentence in plan(self._central, names).breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
-        return found
+        return [*found, *self._examine_clock()]
+
+    def _examine_clock(self) -> Iterator[Finding]:
+        """A clock that is ahead of the database's wall clock: either that is behind now, or it was ahead."""
+        try:
+            with self.database.read(UNBOUNDED) as transaction:
+                now = transaction.ledger.milliseconds()
+                ahead = milliseconds(transaction.ledger.clock()) - now
+        except NotPrepared:  # why is among the other findings
+            return
+        if ahead > self._central.tolerance + 60_000:
+            sentence = (
+                f"the hub's clock is {ahead / 1000:,.0f} seconds ahead of the database's: that was wrong"
+                " once, or is wrong now"
+            )
+            remedy = "Set the clock of the database's host right; the next push then puts the hub's right."
+            yield Finding("warning", "clock_ahead", sentence, remedy)
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `init`: take everything of Syncline's out of the central database again."""

@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
-from syncline.hub.accept import Part, accept, clamp_stamps, details_by_row
+from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.central import Sender
+from syncline.hub.clocks import clamp_stamps
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
 from syncline.hub.receive import Outcome, Receiver, newest_of

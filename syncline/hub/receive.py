@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from syncline.errors import PushOutOfStep, UnknownReplica
-from syncline.hub.accept import Part, clamp_stamps, details_by_row
+from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import bases_of
 from syncline.hub.central import Sender
+from syncline.hub.clocks import clamp_stamps, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
@@ -105,7 +106,7 @@ class Receiver:
             max((note.rival[0] for _, _, note in settled.notes), default=0),
             min((row.id for row in conflicts), default=0),
         )
-        transaction.ledger.raise_clock(outcome.newest)
+        transaction.ledger.raise_clock(outcome.newest, self.tolerance)
         transaction.ledger.save_client(
             replace(
                 remember(transaction, client, push, kept.rejected),
@@ -199,7 +200,8 @@ class Receiver:
         number = self.push.number
         body, digest = seal(rows_now(transaction, self.schema, rows))
         notes = [note_of(row) for row in conflicts]
-        return Verdict(number, [], digest, msgspec.Raw(body), kept.rejected, notes, kept.hlc, repeat)
+        hlc = sane(kept.hlc, transaction.ledger.milliseconds(), self.tolerance) if kept.hlc else 0
+        return Verdict(number, [], digest, msgspec.Raw(body), kept.rejected, notes, hlc, repeat)
 
     def _rejections(self, settled: Settled, refused: dict[RowId, Refused]) -> list[Rejection]:
         result = []

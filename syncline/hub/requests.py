@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import msgspec
@@ -12,9 +13,10 @@ from syncline.errors import Malformed, SynclineError, WatermarkRefused
 from syncline.hub import clients, watermark
 from syncline.hub.accept import accept
 from syncline.hub.central import Central
+from syncline.hub.clocks import sane
 from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
-from syncline.hub.contract import Client, Key, LogPage, Position, WriteTransaction
+from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
 from syncline.hub.identity import WIDTH, Told, check_file, check_horizon, memory_of, reconcile
 from syncline.hub.pull import chunk_groups, page_of, table_groups
@@ -22,6 +24,7 @@ from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
 from syncline.hub.watermark import Cursor, Watermark
+from syncline.model.clock import milliseconds
 from syncline.model.schema import to_plain
 from syncline.model.scope import Scope
 from syncline.protocol import messages as m
@@ -69,7 +72,8 @@ class Requests:
             known = clients.registered(client, caller.actor, request, position.token())
             transaction.ledger.save_client(known)
             places = [position, transaction.log.floor().position]
-            return known, transaction.scope, transaction.ledger.clock(), places
+            clock = self._sane(transaction, transaction.ledger.clock())
+            return known, transaction.scope, clock, places
 
         given = None
         if request.watermark is not None:
@@ -112,6 +116,13 @@ class Requests:
         )  # fmt: skip
         return answer
 
+    def _sane(self, transaction: ReadTransaction, hlc: int) -> int:
+        """As much of a stamp as devices are told: one that a wrong clock has made would make their clocks
+        wrong. The database is asked for its time only if this process finds the stamp to be of the future."""
+        if milliseconds(hlc) <= time.time() * 1000:
+            return hlc
+        return sane(hlc, transaction.ledger.milliseconds(), self._central.tolerance)
+
     def _readable(self, token: str) -> Position | None:
         try:
             return self._central.watermark(token, None).position
@@ -134,6 +145,7 @@ class Requests:
             after = mark.within(transaction.scope)
             limit = min(request.limit, self._central.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
+            page = replace(page, hlc=self._sane(transaction, page.hlc))
         if client is not None and clients.is_due(client, request, brought=bool(groups)):
             clients.note_pull(caller.write, request, after.token(), bool(groups))
         changes = self._changes(request.replica, mark, page, groups)

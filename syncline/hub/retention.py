@@ -94,6 +94,8 @@ def prune(
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     _repeat(central, lambda transaction: _forget_stamps(transaction, memory_of(central.limits) / 1000), stop)
+    kept = memory_of(central.limits) / 1000
+    central.transact(lambda transaction: transaction.ledger.forget_claims(kept))
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
     replicas += central.transact(lambda transaction: transaction.ledger.drop_unused_clients(unused))
     central.transact(lambda transaction: transaction.ledger.sweep_uploads(UPLOAD_SECONDS))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, compared
+from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Position, Rival, Stage, WriteTransaction
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.rules import TableRules
@@ -93,6 +94,7 @@ def settle(
         transaction.rows.stage(stage)
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
+    keep_order(transaction, parts, rivals)
     settled = Settled()
     decided = _Decided(settled)
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
@@ -106,6 +108,7 @@ def settle(
         if len(contested) < len(part.rows):
             settled.stages.append(stage)
     if not settled.wanted:
+        note_claims(transaction, parts, replica)
         for stage in decided.stages():
             transaction.rows.stage(stage)
             settled.stages.append(stage)

@@ -37,6 +37,11 @@ WAITING = 20
 LARGE_WAL = 8 * WAL_BYTES
 """A write-ahead log beyond this is told: it should have been taken over into the file."""
 
+AHEAD_SECONDS = 600
+"""A file whose clock is further ahead of the device's than this has a wrong one, or the device has."""
+
+_NOW_MILLISECONDS = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+
 OPEN_ONCE = "Run: syncline status FILE (opening the file makes the triggers anew)."
 COMPARE = (
     "Run: syncline sync FILE; it compares with the centre, and what was done here becomes pending edits."
@@ -359,4 +364,18 @@ def _kept(store: Store) -> Iterator[Finding]:
         yield Finding("fact", "kept_pushes", sentence)
 
 
-_STEPS: tuple[Step, ...] = (_identity, _tables, _pending, _waiting, _in_flight, _for_a_person, _kept)
+def _clock(store: Store) -> Iterator[Finding]:
+    """A clock that is ahead of this device's wall clock: either that is behind now, or one was ahead."""
+    ahead = store.value(f"SELECT max((hlc >> 16) - {_NOW_MILLISECONDS}, 0) / 1000 FROM _sync_state")
+    if ahead > AHEAD_SECONDS:
+        yield Finding(
+            "warning",
+            "clock_ahead",
+            f"the newest edit known here has a stamp {ahead:,} seconds ahead of this device's clock: that was"
+            " wrong when the edit was made, or is wrong now",
+            "Set the device's clock right. Until the stamp is past, the hub takes edits of this file for"
+            " about as new as they arrive.",
+        )
+
+
+_STEPS: tuple[Step, ...] = (_identity, _clock, _tables, _pending, _waiting, _in_flight, _for_a_person, _kept)

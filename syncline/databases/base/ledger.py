@@ -13,6 +13,7 @@ from typing import Any
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
 from syncline.databases.base.tables import (
     CHUNKS,
+    CLAIMS,
     CLIENTS,
     CONFLICTS,
     GIVEN,
@@ -22,11 +23,14 @@ from syncline.databases.base.tables import (
     UPLOADS,
     VERSIONS,
 )
-from syncline.hub.contract import Client, ConflictRow, Counted, Given, Stamped, Upload, UploadedChunk
+from syncline.hub.contract import Claim, Client, ConflictRow, Counted, Given, Stamped, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
 DAY_MILLISECONDS = 86_400_000
+SLACK = 60_000
+"""Milliseconds that the clock may be ahead besides what replicas may: a push takes its time."""
+
 STAMPS_PAGE = 500
 """Pushes whose stamps are read at once."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,6 +105,21 @@ class Ledger:
         """Forget what is older; how many pushes."""
         rows = self._run("old stamps", int(seconds * 1000), limit)
         return self._count("forget stamps", int(rows[-1][0])) if rows else 0
+
+    # Stamps that were cut
+
+    def claims(self, origin: str, lowest: int, highest: int) -> list[Claim]:
+        """What stamps of one origin were before they were cut."""
+        rows = self._run("claims", origin, lowest, highest)
+        return [Claim(origin, int(hlc), int(claim)) for hlc, claim in rows]
+
+    def note_claim(self, claim: Claim) -> None:
+        """Keep it, as of now."""
+        self.session.upsert(CLAIMS, [claim.origin, claim.hlc, claim.claim, NOW])
+
+    def forget_claims(self, seconds: float) -> int:
+        """Forget what is older: hardly ever anything."""
+        return self._count("forget claims", int(seconds * 1000))
 
     # Settings
 
@@ -247,12 +266,12 @@ class Ledger:
         ((clock, now),) = self._run("clock")
         return int(clock) if self.session.dialect.one_writer else max(int(clock), stamp(int(now)))
 
-    def raise_clock(self, hlc: int) -> None:
+    def raise_clock(self, hlc: int, ahead: int) -> None:
         """Make direct writes from now on carry an HLC above this."""
         if self.session.dialect.one_writer:
-            self._count("raise clock", hlc, hlc)
+            self._count("raise clock", hlc, hlc, ahead + SLACK)
         else:
-            self._count("raise clock beside others", hlc, hlc, hlc)
+            self._count("raise clock beside others", hlc, hlc, hlc, ahead + SLACK)
 
     def take_turn(self, interval: float) -> bool:
         """Whether the log was last pruned so long ago; if so, it counts as pruned now."""

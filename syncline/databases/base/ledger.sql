@@ -39,6 +39,12 @@ SELECT made FROM {stamps} WHERE made < {now} - ? ORDER BY made {page};
 -- name: forget stamps
 DELETE FROM {stamps} WHERE made <= ?;
 
+-- name: claims
+SELECT hlc, claim FROM {claims} WHERE origin = ? AND hlc >= ? AND hlc <= ?;
+
+-- name: forget claims
+DELETE FROM {claims} WHERE made < {now} - ?;
+
 -- name: setting
 SELECT content FROM {settings} WHERE name = ?;
 
@@ -108,11 +114,12 @@ SELECT digest, body, details FROM {chunks} WHERE replica = ? AND chunk = ?;
 SELECT clock, {now} FROM {state};
 
 -- name: raise clock
-UPDATE {state} SET clock = ? WHERE clock < ?;
+-- Or lower it, if it is further ahead than it can be: the wall clock was wrong once.
+UPDATE {state} SET clock = ? WHERE clock < ? OR clock > ({now} + ?) * 65536;
 
 -- name: raise clock beside others
 -- Nothing to do while the wall is ahead: writers need not wait for each other then.
-UPDATE {state} SET clock = ? WHERE clock < ? AND {now} * 65536 < ?;
+UPDATE {state} SET clock = ? WHERE (clock < ? AND {now} * 65536 < ?) OR clock > ({now} + ?) * 65536;
 
 -- name: take turn
 UPDATE {state} SET pruned = {now} WHERE pruned <= {now} - ?;

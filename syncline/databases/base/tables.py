@@ -102,6 +102,19 @@ STAMPS = Table(
 the engine's own record of what was rejected. `lineage` is the id that the replica had, or the first id of the
 file where edits of former ids were among them."""
 
+CLAIMS = Table(
+    name="claims",
+    columns=(
+        Column("origin", "key"),
+        Column("hlc", "integer"),
+        Column("claim", "integer"),
+        Column("made", "time"),
+    ),
+    key=("origin", "hlc"),
+    indexes=(("made",),),
+)
+"""What stamps of clocks that ran ahead were before they were cut to `hlc`."""
+
 CONFLICTS = Table(
     name="conflicts",
     columns=(
@@ -176,4 +189,4 @@ VERSIONS = Table(
 """The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
 of its tables and columns."""
 
-TABLES = (CLIENTS, STAMPS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)
+TABLES = (CLIENTS, STAMPS, CLAIMS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

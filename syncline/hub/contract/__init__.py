@@ -25,6 +25,7 @@ from syncline.hub.contract.database import (
     WriteTransaction,
 )
 from syncline.hub.contract.ledger import (
+    Claim,
     Client,
     ConflictRow,
     Counted,
@@ -55,6 +56,7 @@ from syncline.hub.contract.stage import Form, Key, Refusal, Rival, Stage
 __all__ = [
     "NO_KEYS",
     "Catalogue",
+    "Claim",
     "Client",
     "ConflictRow",
     "Counted",

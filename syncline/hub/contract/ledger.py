@@ -39,6 +39,15 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a stamp of a clock that ran ahead was before it was cut to `hlc`."""
+
+    origin: str
+    hlc: int
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stamped:
     """The stamps of one push, 8 bytes each. `rejected` are the engine's own bytes. See `hub.identity`."""
 
@@ -117,6 +126,12 @@ class ReadLedger(Protocol):
     def setting(self, name: str) -> str | None:
         """What was kept under a name (JSON), None if nothing was."""
 
+    def milliseconds(self) -> int:
+        """The database's wall clock, milliseconds since 1970 UTC."""
+
+    def clock(self) -> int:
+        """The highest HLC known (floor for direct writes)."""
+
     def given(self, fingerprint: str) -> Given | None:
         """A schema that replicas were given and may still have."""
 
@@ -153,6 +168,15 @@ class Ledger(ReadLedger, Protocol):
 
     def forget_stamps(self, seconds: float, limit: int) -> int:
         """Forget those of pushes that were made longer ago, about `limit` of them; how many went."""
+
+    def claims(self, origin: str, lowest: int, highest: int) -> list[Claim]:
+        """The stamps of one origin that were cut, with what they are now within these bounds."""
+
+    def note_claim(self, claim: Claim) -> None:
+        """Keep it, as of now."""
+
+    def forget_claims(self, seconds: float) -> int:
+        """Forget those noted longer ago; how many went."""
 
     def set(self, name: str, content: str) -> None:
         """Keep JSON under a name; all servers of the hub see it."""
@@ -208,14 +232,10 @@ class Ledger(ReadLedger, Protocol):
         """Forget the versions of the schema whose fingerprints are not among these, never the one in force;
         how many went. See `Catalogue.version`."""
 
-    def milliseconds(self) -> int:
-        """The database's wall clock, milliseconds since 1970 UTC."""
-
-    def clock(self) -> int:
-        """The highest HLC known (floor for direct writes)."""
-
-    def raise_clock(self, hlc: int) -> None:
-        """Make direct writes from now on carry an HLC above this. Cheap when the wall is ahead."""
+    def raise_clock(self, hlc: int, ahead: int) -> None:
+        """Make direct writes from now on carry an HLC above this. Cheap when the wall is ahead. A clock that
+        is further ahead of the wall clock than replicas may be (`ahead`, milliseconds) was set by a wall
+        clock that was wrong, and becomes this."""
 
     def take_turn(self, interval: float) -> bool:
         """Whether the log was last pruned `interval` seconds ago or more; if so, it counts as pruned now.

@@ -104,7 +104,7 @@ class CaptureConformance:
     def test_a_direct_write_carries_an_hlc_above_every_one_known(self, world: World) -> None:
         with world.database.write(UNBOUNDED) as transaction:
             ahead = stamp(transaction.ledger.milliseconds() + 3_600_000) + 17
-            transaction.ledger.raise_clock(ahead)
+            transaction.ledger.raise_clock(ahead, 7_200_000)
             assert transaction.ledger.clock() >= ahead
         start = world.now()
         world.run("INSERT INTO customer (id) VALUES ('a')")

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from syncline.errors import Malformed, TooLarge
-from syncline.hub.accept import Part, accept, clamp_stamps, details_by_row
+from syncline.hub.accept import Part, accept, details_by_row
+from syncline.hub.clocks import clamp_stamps
 from syncline.model.clock import stamp
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.protocol.messages import Detail, Limits, PushGroup

@@ -241,6 +241,7 @@ def test_a_clock_that_runs_ahead_is_clamped_and_later_writes_win(desk: Desk) -> 
     one, two = desk.device("one"), desk.device("two")
     one.update("item", [10], {"name": "future"}, at=86_400)
     one.push()
+    desk.now += 400_000
     two.update("item", [10], {"name": "later"}, at=400)
     two.detail("item", [10], {"name": "nut"}, ["later", 5, None])
     two.push()

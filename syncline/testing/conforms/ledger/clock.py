@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from syncline.hub.contract import Claim
+from syncline.model.clock import stamp
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
+
+AHEAD = 1 << 45
+"""Milliseconds: more than the clock is set ahead here."""
 
 
 class ClockConformance:
@@ -11,11 +16,27 @@ class ClockConformance:
 
     def test_the_clock_never_goes_back(self, world: World) -> None:
         with world.database.write(UNBOUNDED) as transaction:
-            transaction.ledger.raise_clock(1 << 60)
-            transaction.ledger.raise_clock(5)
+            transaction.ledger.raise_clock(1 << 60, AHEAD)
+            transaction.ledger.raise_clock(5, AHEAD)
             assert transaction.ledger.clock() == 1 << 60
         with world.database.write(UNBOUNDED) as transaction:
             assert transaction.ledger.clock() == 1 << 60
+
+    def test_a_clock_that_was_wrong_once_is_put_right(self, world: World) -> None:
+        with world.database.write(UNBOUNDED) as transaction:
+            transaction.ledger.raise_clock(1 << 60, AHEAD)
+            right = stamp(transaction.ledger.milliseconds())
+            transaction.ledger.raise_clock(right, 300_000)
+            assert right <= transaction.ledger.clock() <= right + stamp(60_000)
+
+    def test_what_stamps_were_before_they_were_cut_is_kept_for_a_while(self, world: World) -> None:
+        with world.database.write(UNBOUNDED) as transaction:
+            for claim in (Claim("a", 5, 50), Claim("a", 7, 1 << 62), Claim("b", 5, 51)):
+                transaction.ledger.note_claim(claim)
+            assert transaction.ledger.claims("a", 5, 6) == [Claim("a", 5, 50)]
+            assert len(transaction.ledger.claims("a", 0, 1 << 62)) == 2
+            assert transaction.ledger.forget_claims(3600) == 0
+            assert transaction.ledger.forget_claims(-3600) == 3
 
     def test_of_many_one_gets_the_turn(self, world: World) -> None:
         def turn(interval: float) -> bool:
