@@ -199,6 +199,12 @@ def _check_ages(configuration: Configuration, path: Path) -> None:
             f"{path}: [retention] keep_days must be twice [hub] snapshot_age at least",
             remedy=f"Write keep_days = {2 * hub.snapshot_age / DAY:g}, or a smaller snapshot_age.",
         )
+    if retention.reoffer_days > retention.stale_days:
+        raise ConfigurationError(
+            f"{path}: [retention] reoffer_days ({retention.reoffer_days:g}) is longer than stale_days"
+            f" ({retention.stale_days:g}): the hub would forget devices that may offer their pushes again",
+            remedy=f"Write reoffer_days = {retention.stale_days:g}, or a larger stale_days.",
+        )
     retention.rules()
 
 

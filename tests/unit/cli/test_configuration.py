@@ -137,6 +137,8 @@ def test_retention_is_given_in_days(tmp_path: Path) -> None:
         ("[retention]\nstale_day = 3\n", "stale_day"),
         ("[retention]\nkeep_days = 90\nmax_days = 60\n", "longest"),
         ("[retention]\nkeep_days = 1\n", "snapshot_age"),
+        ("[retention]\nstale_days = 6\n", "reoffer_days"),
+        ("[retention]\nreoffer_days = 91\n", "stale_days"),
         ("[retention]\ninterval = 0\n", "interval"),
     ],
 )
