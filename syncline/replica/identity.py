@@ -59,7 +59,7 @@ def provenance(device: Device) -> Provenance:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon)
     stamps: list[bytes] = []
     oldest: list[int] = []
-    for log, cut in _covered(store):
+    for log, cut in _covered(device):
         stamps += [stamp for (stamp,) in store.rows(f"SELECT stamp FROM {log} WHERE seq <= ?", (cut,))]
         if state.carried:
             sql = f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND checkpoint <= ?"
@@ -68,12 +68,11 @@ def provenance(device: Device) -> Provenance:
     return Provenance(state.chain or "", b"".join(stamps[:MOST]), carried, horizon)
 
 
-def _covered(store: Store) -> Iterator[tuple[str, int]]:
+def _covered(device: Device) -> Iterator[tuple[str, int]]:
     """The change logs that the push in flight covers, and how far."""
-    logs = set(store.logs())
-    for n, cut in store.rows(_FREEZE["cuts"]):
-        if (log := f'"_sync_log_{n}"') in logs:
-            yield log, cut
+    for n, cut in device.store.rows(_FREEZE["cuts"]):
+        if n in device.tables:
+            yield device.tables[n].log, cut
 
 
 def pushes_made(store: Store) -> tuple[int | None, str]:
