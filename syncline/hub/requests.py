@@ -102,6 +102,8 @@ class Requests:
 
         def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
             made = reconcile(transaction, caller.actor, request, horizons, fresh)
+            if fresh is None and made.replica == request.replica:
+                check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             since = transaction.ledger.milliseconds() - memory
             done, rejected = b"".join(made.found.done), made.found.rejected
             return m.Reconciled(

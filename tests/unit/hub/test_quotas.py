@@ -82,6 +82,19 @@ def test_replicas_that_never_pulled_are_bounded_and_swept() -> None:
     registered(hub, "d")
 
 
+def test_new_ids_of_files_that_were_copied_are_registrations_too() -> None:
+    hub = hub_with(Wall(), registrations=3)
+    known = registered(hub, "a")
+    hub.handle(ANN, m.Pull(known.watermark, 10, "a", known.schema))
+    made = hub.handle(ANN, m.Reconcile("b", "a", [], 5, "another chain"))
+    assert isinstance(made, m.Reconciled) and made.replica == "b"
+    assert code_of(hub, m.Reconcile("c", "a", [], 5, "another chain")) == "too_many_registrations"
+    with hub.database.read(UNBOUNDED) as transaction:
+        assert transaction.ledger.client("c") is None
+    again = hub.handle(ANN, m.Reconcile("b", "a", [], 5, "another chain"))
+    assert isinstance(again, m.Reconciled) and again.replica == "b"
+
+
 def test_all_replicas_together_are_bounded() -> None:
     hub = hub_with(Wall(), replicas=2)
     registered(hub, "a")
