@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from syncline.errors import Malformed, TooLarge
 from syncline.protocol.messages import Limits, Record
-from syncline.protocol.packing import UUID_BYTES, is_nested
+from syncline.protocol.packing import UUID_BYTES, is_nested, length_of, width_of
 
 COLUMNS = 32_767
 """As many as SQLite can be built for."""
@@ -51,12 +51,12 @@ def weigh(body: bytes | bytearray, kind: type[Record], limits: Limits) -> int:
 
     TooLarge or Malformed if that is more than may be, or if a list of values holds anything else.
     """
-    if _length(body) > len(kind.__struct_fields__):
+    if length_of(body) > len(kind.__struct_fields__):
         raise Malformed(f"a {kind.__name__} has {len(kind.__struct_fields__)} fields")
     fields = dict(zip(kind.__struct_fields__, _taken_apart(body), strict=False))
     cells = 0
     if "bases" in fields:
-        cells += _bounded("bases", _length(fields["bases"]), limits.bases)
+        cells += _bounded("bases", length_of(fields["bases"]), limits.bases)
     if "details" in fields:
         cells += _weigh_details(fields["details"], limits)
     if "groups" in fields:
@@ -76,7 +76,7 @@ def weigh_json(body: bytes | bytearray, limits: Limits) -> int:
 
 def weigh_groups(groups: Raw, limits: Limits) -> int:
     """How many values the groups of a push hold. TooLarge or Malformed, as for `weigh`."""
-    if _length(groups) > limits.push_rows:
+    if length_of(groups) > limits.push_rows:
         raise _too_many(limits)
     try:
         outlines = _outlines.decode(groups)
@@ -84,16 +84,17 @@ def weigh_groups(groups: Raw, limits: Limits) -> int:
         raise Malformed(f"the groups of the push cannot be read: {error}") from error
     rows = cells = 0
     for group in outlines:
-        count = _length(group.rows)
+        count = length_of(group.rows)
         rows += count
         sizes = (group.hlc, group.base, group.column_hlc, group.column_base)
-        if rows > limits.push_rows or any(_length(raw) > limits.push_rows for raw in sizes):
+        if rows > limits.push_rows or any(length_of(raw) > limits.push_rows for raw in sizes):
             raise _too_many(limits)
-        if _length(group.columns) > COLUMNS:
+        if length_of(group.columns) > COLUMNS:
             raise TooLarge(f"a group names more than {COLUMNS} columns")
-        if _length(group.packed) * UUID_BYTES * max(count, 1) > len(memoryview(group.packed)):
+        if length_of(group.packed) * UUID_BYTES * max(count, 1) > len(memoryview(group.packed)):
             raise Malformed("a group packs less than a uuid for each row")
-        for raw in (group.rows, group.column_hlc, group.column_base):
+        cells += count * width_of(group.rows)  # none is wider, or it is refused when it is read
+        for raw in (group.column_hlc, group.column_base):
             cells += _weigh_rows(raw)
     return _within(cells, limits)
 
@@ -103,7 +104,7 @@ def _weigh_rows(rows: Raw) -> int:
     if len(memoryview(rows)) <= SLIGHT:
         return 0
     taken = _taken_apart(rows)
-    widths = {_length(row) for row in _distinct(taken)}
+    widths = {length_of(row) for row in _distinct(taken)}
     if len(widths) > 1:
         raise Malformed("the rows of a group have different lengths")
     return len(taken) * max(widths, default=0)
@@ -120,7 +121,7 @@ _HEADS = {0xDC: 3, 0xDD: 5}
 
 
 def _weigh_details(details: Raw, limits: Limits) -> int:
-    count = _bounded("details", _length(details), limits.push_rows)
+    count = _bounded("details", length_of(details), limits.push_rows)
     if len(memoryview(details)) <= SLIGHT:
         return count
     cells = count
@@ -133,7 +134,7 @@ def _weigh_details(details: Raw, limits: Limits) -> int:
 
 def _weigh_values(values: Raw) -> int:
     """How many values a list holds, which holds nothing but values."""
-    count = _bounded("values of a row", _length(values), COLUMNS)
+    count = _bounded("values of a row", length_of(values), COLUMNS)
     if not all(map(_is_scalar, _taken_apart(values))):
         raise Malformed("a row holds a list or a map; only null, integers, floats, text and bytes travel")
     return count
@@ -149,20 +150,6 @@ def _taken_apart(raw: Raw | bytes | bytearray) -> list[Raw]:
 
 def _is_scalar(raw: Raw) -> bool:
     return not is_nested(memoryview(raw)[0])
-
-
-def _length(raw: Raw | bytes | bytearray) -> int:
-    """How many items a MessagePack array announces; nil counts as none."""
-    head = bytes(memoryview(raw)[:5])
-    if head[:1] == b"\xdc":
-        return int.from_bytes(head[1:3], "big")
-    if head[:1] == b"\xdd":
-        return int.from_bytes(head[1:5], "big")
-    if head[:1] == b"\xc0":
-        return 0
-    if head and head[0] >> 4 == 9:
-        return head[0] & 15
-    raise Malformed("the message holds something else where a list belongs")
 
 
 def _bounded(name: str, count: int, most: int) -> int:

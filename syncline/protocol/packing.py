@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -95,10 +96,13 @@ class _ReadPush(Struct, array_like=True, forbid_unknown_fields=True):
 
 _groups = msgspec.msgpack.Decoder(list[_Read])
 _push_groups = msgspec.msgpack.Decoder(list[_ReadPush])
-_without_bytes = msgspec.msgpack.Decoder(list[list[int | float | str | None]])
-_without_text = msgspec.msgpack.Decoder(list[list[int | float | bytes | None]])
-_any = msgspec.msgpack.Decoder(list[list[Any]])
 _items = msgspec.msgpack.Decoder(list[Raw])
+
+
+@lru_cache(256)
+def _rows_up_to(width: int, cell: Any) -> msgspec.msgpack.Decoder[list[list[Any]]]:
+    """Reads rows of such cells, none wider than this: what is, is refused before it becomes objects."""
+    return msgspec.msgpack.Decoder(list[Annotated[list[cell], Meta(max_length=width)]])
 
 
 def encoded(group: Group | PushGroup) -> list[bytes]:
@@ -204,20 +208,44 @@ def _without(rows: Sequence[Sequence[Value]], places: Sequence[int]) -> Iterator
 
 
 def _rows(raw: Raw) -> list[list[Any]]:
-    """The rows, each a list of values. Whatever is nested in one is refused before it becomes an object;
-    msgspec has no type for what may be text and may be bytes."""
+    """The rows, each a list of values, none wider than the first. Whatever is nested in one is refused before
+    it becomes an object; msgspec has no type for what may be text and may be bytes."""
+    width = width_of(raw)
     try:
-        return _without_bytes.decode(raw)
+        return _rows_up_to(width, int | float | str | None).decode(raw)
     except msgspec.ValidationError:
         pass  # there may be bytes among them
     try:
-        return _without_text.decode(raw)
+        return _rows_up_to(width, int | float | bytes | None).decode(raw)
     except msgspec.ValidationError:
         pass  # and text, too
     for row in _items.decode(raw):
+        if length_of(row) > width:
+            raise Malformed("the rows of a group have different lengths")
         if any(is_nested(memoryview(cell)[0]) for cell in _items.decode(row)):
             raise Malformed("a row holds a list or a map; only null, integers, floats, text and bytes travel")
-    return _any.decode(raw)
+    return _rows_up_to(width, Any).decode(raw)
+
+
+def width_of(rows: Raw) -> int:
+    """How many values the first of these rows has; 0 if there is none."""
+    begin = memoryview(rows)[:10]
+    header = {0xDC: 3, 0xDD: 5}.get(begin[0], 1)
+    return length_of(begin[header:]) if length_of(begin) else 0
+
+
+def length_of(raw: Raw | bytes | bytearray | memoryview) -> int:
+    """How many items a MessagePack array announces; nil counts as none. Malformed if it is no array."""
+    head = bytes(memoryview(raw)[:5])
+    if head[:1] == b"\xdc":
+        return int.from_bytes(head[1:3], "big")
+    if head[:1] == b"\xdd":
+        return int.from_bytes(head[1:5], "big")
+    if head[:1] == b"\xc0":
+        return 0
+    if head and head[0] >> 4 == 9:
+        return head[0] & 15
+    raise Malformed("the message holds something else where a list belongs")
 
 
 def is_nested(first: int) -> bool:
