@@ -14,8 +14,9 @@ from syncline.hub.contract import Key
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
-from syncline.protocol.body import check_cells, undelta
+from syncline.protocol.body import undelta
 from syncline.protocol.messages import Detail, Limits, PushGroup
+from syncline.protocol.packing import check_cells
 
 HIGHEST_HLC = 2**63 - 1
 

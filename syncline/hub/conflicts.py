@@ -15,8 +15,8 @@ from syncline.model.clock import clamp, tick
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
-from syncline.protocol.body import check_cells
 from syncline.protocol.messages import ConflictNote, Resolve
+from syncline.protocol.packing import check_cells
 
 AHEAD = 3_600_000
 """Milliseconds that the hub's clock may be ahead of the database's wall clock; further, it was wrong once."""

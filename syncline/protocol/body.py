@@ -15,11 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
-from syncline.model.values import INTEGER_MAX, Value
 from syncline.protocol.messages import Detail, Group, PushGroup
 from syncline.protocol.packing import array_header, encoded, read_groups, read_push_groups
-
-_CELLS = frozenset((type(None), int, float, str, bytes))
 
 _encoder = msgspec.msgpack.Encoder()
 _details = msgspec.msgpack.Decoder(list[Detail])
@@ -93,22 +90,9 @@ def open_push(body: Raw | bytes, digest: str) -> list[PushGroup]:
     """Check the digest and decode what a replica sent."""
     _check(bytes(body), digest)
     try:
-        groups = read_push_groups(body)
+        return read_push_groups(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the push cannot be read: {error}") from error
-    for group in groups:
-        check_cells(group.rows)
-    return groups
-
-
-def check_cells(rows: Iterable[Sequence[Value]]) -> None:
-    """Raise Malformed unless every cell is a value of `model.values`: no bool, list, map, 2^63 or more."""
-    kinds = set(map(type, chain.from_iterable(rows)))
-    if not kinds <= _CELLS:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds - _CELLS))
-        raise Malformed(f"a row holds a {names}; only null, integers, floats, text and bytes travel")
-    if int in kinds and max([v for v in chain.from_iterable(rows) if type(v) is int]) > INTEGER_MAX:
-        raise Malformed(f"a row holds an integer above {INTEGER_MAX}, the largest that can travel")
 
 
 def _check(body: bytes, digest: str) -> None:

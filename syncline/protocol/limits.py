@@ -15,7 +15,6 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from syncline.errors import Malformed, TooLarge
-from syncline.protocol.body import check_cells
 from syncline.protocol.messages import (
     BeginPush,
     CommitPush,
@@ -28,6 +27,7 @@ from syncline.protocol.messages import (
     undressed,
 )
 from syncline.protocol.outline import weigh_groups
+from syncline.protocol.packing import check_cells
 
 
 def check(message: Record, limits: Limits) -> None:

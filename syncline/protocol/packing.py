@@ -9,8 +9,9 @@ gets the same bytes. In memory rows are whole: only `protocol.body` and `protoco
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Meta, Raw, Struct, field
 
 from syncline.errors import Malformed
 from syncline.model.collector import resting
-from syncline.model.values import Value
+from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.protocol.messages import Group, HubOp, Place, PushGroup, PushOp, Record
 
 BY_ROWS: Final = 0
@@ -96,6 +97,8 @@ class _ReadPush(Struct, array_like=True, forbid_unknown_fields=True):
 
 _groups = msgspec.msgpack.Decoder(list[_Read])
 _push_groups = msgspec.msgpack.Decoder(list[_ReadPush])
+_INTEGER = Annotated[int, Meta(ge=INTEGER_MIN, le=INTEGER_MAX)]
+_CELLS = frozenset((type(None), int, float, str, bytes))
 _items = msgspec.msgpack.Decoder(list[Raw])
 
 
@@ -212,11 +215,11 @@ def _rows(raw: Raw) -> list[list[Any]]:
     it becomes an object; msgspec has no type for what may be text and may be bytes."""
     width = width_of(raw)
     try:
-        return _rows_up_to(width, int | float | str | None).decode(raw)
+        return _rows_up_to(width, _INTEGER | float | str | None).decode(raw)
     except msgspec.ValidationError:
         pass  # there may be bytes among them
     try:
-        return _rows_up_to(width, int | float | bytes | None).decode(raw)
+        return _rows_up_to(width, _INTEGER | float | bytes | None).decode(raw)
     except msgspec.ValidationError:
         pass  # and text, too
     for row in _items.decode(raw):
@@ -224,7 +227,19 @@ def _rows(raw: Raw) -> list[list[Any]]:
             raise Malformed("the rows of a group have different lengths")
         if any(is_nested(memoryview(cell)[0]) for cell in _items.decode(row)):
             raise Malformed("a row holds a list or a map; only null, integers, floats, text and bytes travel")
-    return _rows_up_to(width, Any).decode(raw)
+    rows = _rows_up_to(width, Any).decode(raw)
+    check_cells(rows)
+    return rows
+
+
+def check_cells(rows: Iterable[Sequence[Value]]) -> None:
+    """Raise Malformed unless every cell is a value of `model.values`: no bool, list, map, 2^63 or more."""
+    kinds = set(map(type, chain.from_iterable(rows)))
+    if not kinds <= _CELLS:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds - _CELLS))
+        raise Malformed(f"a row holds a {names}; only null, integers, floats, text and bytes travel")
+    if int in kinds and max([v for v in chain.from_iterable(rows) if type(v) is int]) > INTEGER_MAX:
+        raise Malformed(f"a row holds an integer above {INTEGER_MAX}, the largest that can travel")
 
 
 def width_of(rows: Raw) -> int:

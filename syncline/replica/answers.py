@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from syncline.errors import Malformed
 from syncline.model.schema import Schema, TableSchema
-from syncline.protocol.body import check_cells, open_groups
+from syncline.protocol.body import open_groups
 from syncline.protocol.messages import (
     BeginPush,
     Changes,
@@ -32,6 +32,7 @@ from syncline.protocol.messages import (
     SnapshotPage,
     Verdict,
 )
+from syncline.protocol.packing import check_cells
 
 REMEDY = "Ask whoever runs the hub; it, or what answers in its place, is broken. Nothing was changed here."
 NOTHING = (b"\x90", b"")
@@ -98,8 +99,8 @@ def groups_of(body: Raw | bytes, digest: str, schema: Schema | None) -> list[Gro
 
 
 def check_group(group: Group, schema: Schema | None) -> None:
-    """Malformed unless the rows are some of a table that there is, with its key and the columns named."""
-    check_cells(group.rows)
+    """Malformed unless the rows are some of a table that there is, with its key and the columns named. That
+    they hold values and nothing else was seen when they were read."""
     if schema is None:
         return
     table = schema.by_number.get(group.table)
@@ -111,7 +112,7 @@ def check_group(group: Group, schema: Schema | None) -> None:
     width = len(table.key) + (0 if group.op == "D" else len(group.columns))
     if group.op == "D" and group.columns:
         raise _wrong(f"table {table.name}: a row that is gone has values")
-    if any(len(row) != width for row in group.rows):
+    if not set(map(len, group.rows)) <= {width}:
         raise _wrong(f"table {table.name}: a row has not {width} values")
     for place in range(len(table.key)):
         if any(row[place] is None for row in group.rows):
