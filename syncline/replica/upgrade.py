@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from syncline.errors import StoreError, UsageError
+from syncline.errors import StoreError, StoreObstacle, UsageError
 from syncline.model.schema import Schema
 from syncline.replica import capture
 from syncline.replica.device import Device
@@ -169,7 +169,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if error.code != StoreError.code:
+        if error.code not in (StoreError.code, StoreObstacle.code):
             raise
         raise UsageError(
             f"SQLite refuses: {error.detail}",
