@@ -35,6 +35,8 @@
     deletes = "newer_wins"
     local_rows = "cascade"                       # for those that refer to rows of this table
     [tables.album]
+    [tables.x]
+    key = ["a", "b"]                             # a unique index without NULL, of a table without primary key
 
 Without any `[tables...]` every table that can take part does. A relative SQLite file or folder lies beside
 the toml, wherever the command is started. `merge` may also be one policy for whole rows; `merge.policies` has

@@ -53,6 +53,8 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     Where tables were changed in a way that devices cannot follow (a narrower type, a new column that must
     have a value, another key), it says how many replicas that concerns, and wants --yes.
 
+    --dry-run begins with a summary; its statements are all that would be run, with their values.
+
     JSON: database, dry_run, removed, tables, warnings, notes, statements.
     """
     from syncline.cli import configuration
