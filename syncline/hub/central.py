@@ -149,6 +149,11 @@ class Central:
         """The columns that are the key of a table by the configuration."""
         return {name: rule.key for name, rule in (self.tables or {}).items() if rule.key}
 
+    @property
+    def present_names(self) -> list[str] | None:
+        """The tables of the configuration but for those that it knows by a former name; None: all."""
+        return None if self.tables is None else [n for n in self.tables if n not in self._former.tables]
+
     def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""
         chosen = self.tables or {}

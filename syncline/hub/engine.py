@@ -160,10 +160,11 @@ class Hub:
         return self._central.known()[0]
 
     def check(self) -> None:
-        """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. Rights
-        that only `init` needs may be missing."""
+        """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. A table
+        may be configured by a former name, and rights that only `init` needs may be missing."""
+        self._central.known()
         with suppress(GrantsMissing):
-            plan(self._central, None if self._central.tables is None else list(self._central.tables))
+            plan(self._central, self._central.present_names)
 
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""

@@ -403,3 +403,17 @@ def test_a_dry_run_is_complete(centre: PostgresCentre, database: PostgresDatabas
     centre.run(*planned.statements)
     database.catalogue.load()
     assert database.catalogue.prepare(database.catalogue.reflect(None)).statements == []
+
+
+def test_a_key_is_known_when_the_table_has_another_name_and_serve_still_starts(postgres_url: str) -> None:
+    centre = PostgresCentre(postgres_url)
+    centre.run("CREATE TABLE x (a int NOT NULL UNIQUE, c int)")
+    tables = {"x": syncline.Table(key=["a"])}
+    with syncline.Hub(postgres_url, tables=tables) as hub:
+        hub.init()
+        centre.run("ALTER TABLE x RENAME TO y")
+        time.sleep(2.1)  # so often it looks
+        assert [table.name for table in hub.schema.tables] == ["y"]
+        hub.check()
+    with syncline.Hub(postgres_url, tables=tables) as hub:
+        hub.check()

@@ -299,3 +299,14 @@ def test_l12_capture_that_cannot_be_made_again_is_said_instead_of_nothing_new(
             admin.execute(f"REASSIGN OWNED BY {role} TO postgres")
             admin.execute(f"DROP OWNED BY {role}")
             admin.execute(f"DROP ROLE {role}")
+
+
+def test_l4_a_push_to_a_table_without_capture_brings_it_back_at_once(world: World) -> None:
+    replica, app = world.device("a.db")
+    world.hub.schema  # noqa: B018  it has looked, and looks again in two seconds
+    world.run("ALTER TABLE team DISABLE TRIGGER syncline_update_0")
+    app.execute("UPDATE team SET size = 9 WHERE id = 1")
+    assert replica.push().rejected == ()
+    world.run("UPDATE team SET size = 8 WHERE id = 2")
+    replica.sync()
+    assert app.execute("SELECT size FROM team ORDER BY id").fetchall() == [(9,), (8,)]

@@ -74,9 +74,15 @@ class Selection:
     """The tables that are wanted, by `name` or `schema.name`; with None all that can take part."""
 
     def __init__(
-        self, everything: Sequence[FoundTable], wanted: Sequence[str] | None, keys: Keys = NO_KEYS
+        self,
+        everything: Sequence[FoundTable],
+        wanted: Sequence[str] | None,
+        keys: Keys = NO_KEYS,
+        kept: Keys = NO_KEYS,
     ) -> None:
-        self._wanted, self._keys = wanted is not None, keys
+        """`keys` are chosen by the configuration; those `kept`, by full names, are what tables without a
+        primary key were prepared with."""
+        self._wanted, self._keys, self._kept = wanted is not None, keys, kept
         self._trouble: list[str] = []
         chosen = [] if wanted is None else [self._named(everything, name) for name in wanted]
         found = everything if wanted is None else [table for table in chosen if table is not None]
@@ -103,6 +109,8 @@ class Selection:
         part, and why."""
         for table in self.tables.values():
             chosen_key = self._keys.get(table.full) or self._keys.get(table.name)
+            if not chosen_key and not table.key:
+                chosen_key = self._kept.get(table.full)
             if chosen_key:
                 table.why_not = table.why_not or _chosen_key(table, chosen_key)
             table.why_not = table.why_not or _obstacle(table)

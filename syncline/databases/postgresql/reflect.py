@@ -28,7 +28,9 @@ def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_K
     sql = queries("reflect.sql")
     path = session.value("SELECT current_schemas(false)::text[]")
     session.script("SET LOCAL search_path = pg_catalog")
-    selection = Selection([_table(*row) for row in session.run(sql["tables"], path)], wanted, keys_of)
+    kept = session.run(sql["kept keys"]) if session.value(queries("prepare.sql")["versioned"]) else []
+    found = [_table(*row) for row in session.run(sql["tables"], path)]
+    selection = Selection(found, wanted, keys_of, {row[0]: row[1] for row in kept})
     tables = selection.tables
     for oid, number, generated, column in _columns(session, tables):
         tables[oid].columns[number] = column

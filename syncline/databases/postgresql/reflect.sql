@@ -65,3 +65,11 @@ SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[],
   FROM pg_constraint k
  WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0
  ORDER BY 1, k.conname;
+
+-- name: kept keys
+-- What tables that take part were prepared with for a key, by the names that all have now.
+SELECT n.nspname || '.' || c.relname,
+       ARRAY(SELECT a.attname::text FROM json_array_elements(s.key::json) k
+               JOIN json_each_text(s.columns::json) e ON e.value = k ->> 0
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = e.key::int AND NOT a.attisdropped)
+  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
