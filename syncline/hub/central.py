@@ -209,9 +209,10 @@ class Central:
         first attempt took, there is a second: only then everything is looked at (see
         `WriteTransaction.lock`). It is run again, too, as long as there is patience with those who hold
         rows, and once without any."""
-        end, patience, met = math.inf, self.database.lock_timeout, 0
+        end, held_until, met = math.inf, math.inf, 0
         for attempt in itertools.count():
-            begun, waits = time.monotonic(), patience > 0
+            begun = time.monotonic()
+            patience = min(self.database.lock_timeout, held_until - begun)
             try:
                 with self.database.write(scope) as transaction:
                     if attempt:
@@ -221,14 +222,14 @@ class Central:
                 raise
             except Conflict as conflict:
                 now = time.monotonic()
-                if isinstance(conflict, Locked) and waits:
-                    patience -= now - begun
+                if isinstance(conflict, Locked) and patience > 0:
+                    held_until = min(held_until, begun + self.database.lock_timeout)
                 else:
                     met += 1
                     if met == ATTEMPTS or now > end:
                         raise
                     end = min(end, now + PATIENCE_SECONDS)
-                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))
+                time.sleep(random.uniform(0, 0.005 * 2 ** min(met, 6)))
         raise AssertionError("unreachable")
 
     def hint(self) -> None:
