@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key, Position
 from syncline.model.evolution import compare
 from syncline.model.schema import Schema, TableSchema
@@ -20,6 +21,14 @@ RENAMED = "ALTER TABLE customer RENAME COLUMN name TO title"
 
 def numbers(table: TableSchema) -> dict[str, int]:
     return {column.name: column.number for column in table.columns}
+
+
+def is_told(world: World, start: Position, table: str, keys: set[Key]) -> bool:
+    """Whether rows that were not captured are sent, or the position is refused, so that all is compared."""
+    try:
+        return set(world.since(start)[table]) >= keys
+    except WatermarkRefused as refused:
+        return refused.code == "watermark_lost"
 
 
 class EvolvingConformance:
@@ -107,7 +116,7 @@ class EvolvingConformance:
         }
 
     def test_a_table_that_took_the_place_of_another_is_the_one_of_its_name(self, world: World) -> None:
-        """Rebuilt beside it and swapped in; what was not captured meanwhile is sent anew."""
+        """Rebuilt beside it and swapped in; what was not captured meanwhile is made good."""
         number = world.schema.number_of("audit")
         world.run("INSERT INTO audit VALUES (1)")
         start = world.now()
@@ -115,7 +124,7 @@ class EvolvingConformance:
         world.run("ALTER TABLE audit RENAME TO stale", "ALTER TABLE fresh RENAME TO audit")
         world.renew()
         assert world.schema.number_of("audit") == number
-        assert set(world.since(start)["audit"]) >= {(2,), (3,)}
+        assert is_told(world, start, "audit", {(2,), (3,)})
         later = world.now()
         world.run("INSERT INTO audit VALUES (4)", "INSERT INTO stale VALUES (5)")
         assert set(world.since(later)["audit"]) == {(4,)}
@@ -127,7 +136,7 @@ class EvolvingConformance:
         world.renew()
         assert world.schema.number_of("audit") == number
         world.run("INSERT INTO audit (id) VALUES (2)")
-        assert set(world.since(start)["audit"]) == {(1,), (2,)}
+        assert is_told(world, start, "audit", {(1,), (2,)})
 
     # Versions
 
