@@ -30,10 +30,17 @@
     unused = 5_000                               # of one actor that never pulled; removed after unused_hours
     unused_hours = 24
     verifies = 2                                 # at once, in each process
+    [forms]                                      # how devices spell values, for their ORM; see docs/types.md
+    timestamps = "space"                         # iso, space, space6, unix
+    uuids = "hex"                                # hyphens, hex, blob
+    decimals = "real"                            # text, real
+    booleans = "integer"                         # integer, text
     [tables.invoice]
     merge = { total = "sum", billing_city = "review" }
     deletes = "newer_wins"
     local_rows = "cascade"                       # for those that refer to rows of this table
+    [tables.invoice.forms]                       # for this table alone
+    timestamps = "unix"
     [tables.album]
     [tables.x]
     key = ["a", "b"]                             # a unique index without NULL, of a table without primary key
@@ -60,6 +67,7 @@ from syncline.hub.contract import Tuning
 from syncline.hub.quotas import Quotas
 from syncline.hub.retention import DAY, Retention
 from syncline.merge.rules import Table
+from syncline.model.forms import chosen
 from syncline.model.local import LocalRows
 from syncline.protocol.messages import Limits
 
@@ -151,6 +159,7 @@ class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deletes: str = "newer_wins"
     local_rows: LocalRows | None = None
     key: list[str] = []
+    forms: dict[str, str] | str = {}
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,13 +169,20 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: RetentionSection = RetentionSection()
     limits: LimitsSection = LimitsSection()
     tables: dict[str, TableSection] | None = None
+    forms: dict[str, str] | str = {}
 
     def rules(self) -> dict[str, Table] | None:
         """The tables in the form that `Hub` takes."""
         if self.tables is None:
             return None
         return {
-            name: Table(section.merge, section.deletes, section.local_rows, tuple(section.key))
+            name: Table(
+                merge=section.merge,
+                deletes=section.deletes,
+                local_rows=section.local_rows,
+                key=tuple(section.key),
+                forms=section.forms,
+            )
             for name, section in self.tables.items()
         }
 
@@ -233,9 +249,13 @@ def _checked(document: dict[str, Any], path: Path) -> Configuration:
         for name, section in tables.items():
             _known(section, TableSection.__struct_fields__, f"[tables.{name}]", path)
     try:
-        return msgspec.convert(document, Configuration)
+        found = msgspec.convert(document, Configuration)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    chosen(found.forms, f"{path}: forms")
+    for name, table in (found.tables or {}).items():
+        chosen(table.forms, f"{path}: tables.{name}.forms")
+    return found
 
 
 def _known(section: Any, names: Iterable[str], where: str, path: Path) -> None:

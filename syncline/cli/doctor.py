@@ -52,7 +52,7 @@ def _centre(toml: Path) -> tuple[dict[str, object], list[Finding]]:
 
     settings = configuration.read(toml)
     try:
-        with syncline.Hub(settings.hub.database, tables=settings.rules()) as hub:
+        with syncline.Hub(settings.hub.database, tables=settings.rules(), forms=settings.forms) as hub:
             found = hub.examine()
     except (DatabaseError, SchemaError) as error:
         found = [Finding("trouble", error.code, error.detail, error.remedy)]

@@ -63,7 +63,7 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     if remove and not dry_run:
         question = f"Remove Syncline from {output.without_password(settings.hub.database)}?"
         confirm(f"{question} Its log, its replicas and kept conflicts are forgotten.", yes=yes)
-    hub = syncline.Hub(settings.hub.database, tables=settings.rules())
+    hub = syncline.Hub(settings.hub.database, tables=settings.rules(), forms=settings.forms)
     try:
         done = hub.remove(dry_run=dry_run) if remove else hub.init(dry_run=dry_run, yes=yes)
         tables = [] if remove else _names_of(done) if dry_run else [table.name for table in hub.schema.tables]

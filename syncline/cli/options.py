@@ -12,6 +12,7 @@ import click
 
 import syncline
 from syncline.cli import output
+from syncline.model.forms import FORMS, PRESETS, chosen
 from syncline.model.local import LOCAL_ROWS, LocalRows
 from syncline.replica.lock import WAIT_SECONDS
 
@@ -94,7 +95,25 @@ local_rows_option: Decorator = click.option(
     type=click.Choice(LOCAL_ROWS),
     help="From now on, what becomes of rows of your own tables that refer to one that the centre deleted.",
 )
+forms_option: Decorator = click.option(
+    "--forms",
+    metavar="KIND=FORM,...",
+    callback=lambda context, parameter, given: _forms_of(given),
+    help="How the file spells values, for the application's ORM: "
+    + "; ".join(f"{kind}={'|'.join(known)}" for kind, known in FORMS.items())
+    + f"; or {' or '.join(PRESETS)} for all that it needs.",
+)
 yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask before what cannot be undone.")
+
+
+def _forms_of(given: str | None) -> dict[str, str] | None:
+    """The choice that `--forms` names; ConfigurationError `form_unknown`."""
+    if given is None:
+        return None
+    if "=" not in given:
+        return chosen(given.strip(), "--forms")
+    pairs = (part.partition("=") for part in given.split(",") if part.strip())
+    return chosen({kind.strip(): form.strip() for kind, _, form in pairs}, "--forms")
 
 
 class TakesNegativeNumbers(click.Command):

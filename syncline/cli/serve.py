@@ -99,6 +99,7 @@ def open_hub(settings: Configuration) -> Hub:
         settings.hub.database,
         tables=settings.rules(),
         limits=settings.told(),
+        forms=settings.forms,
         quotas=settings.limits.quotas(),
         tuning=settings.hub.tuning(),
         retention=settings.retention.rules(),

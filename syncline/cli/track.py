@@ -9,6 +9,7 @@ import click
 from syncline.cli import output, progress
 from syncline.cli.options import (
     file_argument,
+    forms_option,
     json_option,
     open_replica,
     progress_option,
@@ -21,6 +22,7 @@ from syncline.cli.options import (
 @file_argument
 @click.argument("tables", metavar="TABLE...", nargs=-1, required=True)
 @click.option("--hub", metavar="URL", help="The hub; needed the first time.")
+@forms_option
 @token_option
 @wait_option
 @progress_option
@@ -29,6 +31,7 @@ def track(
     file: Path,
     tables: tuple[str, ...],
     hub: str | None,
+    forms: dict[str, str] | None,
     token: str | None,
     wait: float,
     as_json: bool,
@@ -37,13 +40,14 @@ def track(
     """Make existing tables of an existing FILE take part.
 
     Rows that are only in FILE become pending inserts, rows that are only at the hub are added. Where
-    both have a row and they differ, the hub's stays and the other is kept as a conflict.
+    both have a row and they differ, the hub's stays and the other is kept as a conflict. --forms says how
+    the application spells values in these tables.
 
     JSON: file, hub, replica, tables, pending.
     """
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
-            replica.track(*tables, progress=report)
+            replica.track(*tables, progress=report, forms=forms)
         status = replica.status().as_dict()
         document = {
             "file": str(file),

@@ -25,6 +25,8 @@ from syncline.hub.names import FormerNames
 from syncline.hub.watermark import Watermark
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
+from syncline.model.forms import KINDS, Choice
+from syncline.model.forms import chosen as chosen_forms
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol.messages import Limits
@@ -58,10 +60,16 @@ class Central:
     """
 
     def __init__(
-        self, database: Database, tables: Mapping[str, Table] | None, limits: Limits, tolerance: int
+        self,
+        database: Database,
+        tables: Mapping[str, Table] | None,
+        limits: Limits,
+        tolerance: int,
+        forms: Choice | None = None,
     ) -> None:
         self.database, self.limits, self.tolerance = database, limits, tolerance
         self.tables = None if tables is None else dict(tables)
+        self.forms = dict(forms or {})
         self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
         self._key: bytes | None = None
@@ -159,8 +167,9 @@ class Central:
         chosen = self.tables or {}
         tables, rules = [], {}
         for table in schema.tables:
-            resolved = resolve_rules(table, self._former.rules(table, chosen))
-            tables.append(_with_increments(table, resolved))
+            given = self._former.rules(table, chosen)
+            resolved = resolve_rules(table, given)
+            tables.append(_with_marks(table, resolved, self.forms | chosen_forms(given.forms, table.name)))
             rules[table.number] = resolved
         return Schema(tuple(tables), schema.used), rules
 
@@ -240,8 +249,19 @@ class Central:
             logger.debug("nobody was told of news: %s", error.detail, extra={"action": "hint"})
 
 
-def _with_increments(table: TableSchema, rules: TableRules) -> TableSchema:
-    """The table with the columns marked whose policy travels as a difference."""
+def _with_marks(table: TableSchema, rules: TableRules, forms: Choice) -> TableSchema:
+    """The table with the columns marked whose policy travels as a difference, and with the forms asked for.
+    ConfigurationError `forms_untyped` if its columns have no types."""
+    if forms and all(column.type == "any" for column in table.columns):
+        raise ConfigurationError(
+            f"table {table.name}: forms are chosen, and the central database is SQLite, whose values a device"
+            " has as they are there",
+            code="forms_untyped",
+            remedy="Leave the forms out: what the application writes on a device is what the centre has.",
+        )
     counted = {number for number, policy in rules.columns.items() if policy.travels == "difference"}
-    columns = tuple(replace(column, increment=column.number in counted) for column in table.columns)
+    columns = tuple(
+        replace(column, increment=column.number in counted, form=forms.get(KINDS.get(column.type, ""), ""))
+        for column in table.columns
+    )
     return replace(table, columns=columns)

@@ -35,6 +35,7 @@ from syncline.model.actor import OPERATOR, Actor
 from syncline.model.clock import milliseconds
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
+from syncline.model.forms import chosen
 from syncline.model.schema import Schema, arrange
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
@@ -49,8 +50,9 @@ class Hub:
     `tables` maps table names to their rules; None makes every table that can take part do so, merged by
     the defaults. `clock_tolerance` is how far, in seconds, a replica's clock may run ahead before its
     stamps are clamped. `tuning` says how many connections a URL may use and how long they wait, `retention`
-    how long the centre remembers, `quotas` how much it keeps for whoever reaches it. Safe to use from several
-    threads.
+    how long the centre remembers, `quotas` how much it keeps for whoever reaches it. `forms` is how devices
+    spell values in their files unless they say otherwise, in tables whose rules say nothing of it. Safe to
+    use from several threads.
     """
 
     def __init__(
@@ -63,12 +65,13 @@ class Hub:
         tuning: Tuning | None = None,
         retention: Retention | None = None,
         quotas: Quotas | None = None,
+        forms: Mapping[str, str] | str | None = None,
     ) -> None:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.retention = retention if retention is not None else Retention()
         self.quotas = quotas if quotas is not None else Quotas()
         told = _with_local_rows(limits or m.Limits(), tables or {})
-        self._central = Central(self.database, tables, told, int(clock_tolerance * 1000))
+        self._central = Central(self.database, tables, told, int(clock_tolerance * 1000), chosen(forms))
         requests = Requests(self._central, self.quotas)
         uploads = Uploads(self._central, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})

@@ -37,12 +37,14 @@ class Table:
     `local_rows` is what a device does with rows of its own tables that refer to one of this table which the
     centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`. `key` names
     the columns of a unique index, none of which can be NULL, that tells the rows of a table without a
-    primary key apart."""
+    primary key apart. `forms` is how devices spell its values in their
+    files (`docs/types.md`), beside those of the hub."""
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
     deletes: str = "newer_wins"
     local_rows: str | None = None
     key: Sequence[str] = ()
+    forms: Mapping[str, str] | str = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ def form_of(column: ColumnSchema, choice: Choice) -> str:
     kind = KINDS.get(column.type)
     if kind is None:
         return ""
-    form = choice.get(kind) or column.form or FORMS[kind][0]
+    asked = column.form if column.form in FORMS[kind] else FORMS[kind][0]
+    form = choice.get(kind) or asked
     return "iso" if column.type == "time" and form == "unix" else form
 
 

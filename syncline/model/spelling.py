@@ -94,6 +94,8 @@ def _boolean(value: Value) -> Value:
 def decimal_text(value: Value, scale: int | None) -> Value:
     """A decimal with `scale` digits after its point; as it is if it would have to be rounded. A float stands
     for the number with 15 digits, where those are enough: 0.30000000000000004 is 0.30."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # SQLite makes an integer of it, or leaves it, as the column says
     number = number_in(value)
     if number is None:
         word = value.strip().lower() if isinstance(value, str) else str(value)

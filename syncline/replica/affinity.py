@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from syncline.model.forms import default_form
+
 Affinity = Literal["INTEGER", "TEXT", "BLOB", "REAL", "NUMERIC", "ANY"]
 
 _RULES: tuple[tuple[Affinity, tuple[str, ...]], ...] = (
@@ -55,10 +57,23 @@ _CARRIED: dict[str, tuple[Affinity, ...]] = {
 whatever else SQLite has no name for) makes a number of text that looks like one, which these do not."""
 
 
-def carries(kind: str, theirs: str, here: str) -> bool:
-    """Whether a column declared `here` keeps the values of one of this portable type as they travel, which a
-    device would declare as `theirs`."""
+_CARRIED_AS: dict[str, tuple[Affinity, ...]] = {
+    "real": ("NUMERIC", "REAL"),
+    "unix": ("INTEGER", "NUMERIC", "REAL"),
+    "hex": ("TEXT",),
+    "blob": _CARRIED["blob"],
+    "text": ("TEXT", "INTEGER", "NUMERIC"),
+}
+"""The same of values in another form than they travel in (`model.forms`), where it matters. `hex` is not for
+NUMERIC: one of digits alone would become a number."""
+
+
+def carries(kind: str, theirs: str, here: str, form: str = "") -> bool:
+    """Whether a column declared `here` keeps the values of one of this portable type in this form (empty: as
+    they travel), which a device would declare as `theirs`."""
     wanted, found = affinity(theirs), affinity(here)
+    if form in _CARRIED_AS and form != default_form(kind):
+        return found in ("BLOB", "ANY") or found in _CARRIED_AS[form]
     alike: dict[Affinity, Affinity] = {"INTEGER": "NUMERIC", "ANY": "BLOB"}
     if alike.get(wanted, wanted) == alike.get(found, found):
         return True

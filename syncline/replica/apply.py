@@ -19,6 +19,7 @@ from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
 from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
+from syncline.replica.edge import as_here
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
 from syncline.replica.overlay import Overlay, merge
@@ -241,7 +242,8 @@ STEPS: tuple[Step, ...] = (
 def _overrides(work: Work, verdict: Verdict) -> list[Group]:
     if not verdict.digest:
         return []
-    return groups_of(verdict.overrides, verdict.digest, _schema_of(work, verdict.schema))
+    groups = groups_of(verdict.overrides, verdict.digest, _schema_of(work, verdict.schema))
+    return as_here(work.device.tables, groups)
 
 
 def _schema_of(work: Work, fingerprint: str) -> Schema | None:
@@ -253,7 +255,8 @@ def _schema_of(work: Work, fingerprint: str) -> Schema | None:
 def _pages(work: Work, last: Changes) -> Iterator[list[Group]]:
     for page in (*staged(work.store), last):
         if page.digest:
-            yield groups_of(page.groups, page.digest, _schema_of(work, page.schema))
+            groups = groups_of(page.groups, page.digest, _schema_of(work, page.schema))
+            yield as_here(work.device.tables, groups)
 
 
 def learn_group(work: Work, group: Group) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from syncline.model.order import as_bytes, place
 from syncline.model.values import Value, identical
 from syncline.protocol.canonical import Pace, RowsDigest, canonical_row
+from syncline.replica.edge import inward_key, inward_rows, outward_rows
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reports import Difference
 from syncline.replica.statements import Statements
@@ -48,7 +49,8 @@ class Finding:
     def is_equal(self) -> bool:
         if self.here is None or self.centre is None:
             return self.here is self.centre
-        return canonical_row(self.here) == canonical_row(self.centre)
+        alike = _alike_when_lossy(self.t) if self.t.is_lossy else _alike
+        return alike(self.here, self.centre)
 
     def described(self) -> Difference:
         """As a report says it."""
@@ -80,11 +82,15 @@ def _named(names: Sequence[str], row: Row, columns: Iterable[int]) -> dict[str, 
 
 
 class Range:
-    """The rows of a range in canonical order, taken up to one key after the other."""
+    """The rows of a range in canonical order, as they travel, taken up to one key after the other."""
 
     def __init__(self, store: Store, t: Statements, after: Key | None, to: Key | None) -> None:
-        sql, bound = _select(t, after, to)
-        self._take: Callable[[int], list[tuple[Value, ...]]] = store.reader(sql, bound)
+        sql, bound = _select(store, t, after, to)
+        take = store.reader(sql, bound)
+        self._take: Callable[[int], list[tuple[Value, ...]]] = take
+        if t.converts:
+            columns = list(t.values)
+            self._take = lambda count: list(map(tuple, outward_rows(t, columns, take(count))))
         self._arity, self._pace = t.arity, Pace()
         self._rows: list[tuple[Value, ...]] = []
 
@@ -111,9 +117,15 @@ class Range:
         return digest
 
 
-def _select(t: Statements, after: Key | None, to: Key | None) -> tuple[str, list[Value]]:
+def _select(store: Store, t: Statements, after: Key | None, to: Key | None) -> tuple[str, list[Value]]:
+    """Keys whose form has another order than they have on the wire are ordered by what they are there."""
     binary = " COLLATE BINARY" if t.folds else ""
-    keys = ", ".join(f"{name}{binary}" for name in t.keys)
+    names = list(t.keys)
+    for i, spelling in enumerate(t.key_spellings):
+        if spelling is not None and spelling.converts:
+            store.define(f"_sync_outward_{t.n}_{i}", 1, spelling.outward)
+            names[i] = f"_sync_outward_{t.n}_{i}({t.keys[i]})"
+    keys = ", ".join(f"{name}{binary}" for name in names)
     tests = [f"{name} IS NOT NULL" for name in t.keys]
     bound: list[Value] = []
     for key, compare in ((after, ">"), (to, "<=")):
@@ -129,12 +141,13 @@ def differing(
 ) -> list[Finding]:
     """The rows of a range that are not what the hub has there (`rows`), about `most` of them."""
     theirs = {tuple(row[: t.arity]): row for row in rows}
+    alike = _alike_when_lossy(t) if t.is_lossy else _alike
     found: list[Finding] = []
     for mine in Range(store, t, span.after, to).up_to(None):
         for row in mine:
             key = row[: t.arity]
             other = theirs.pop(key, None)
-            if other is None or canonical_row(row) != canonical_row(other):
+            if other is None or not alike(row, other):
                 found.append(Finding(t, span, key, row, other))
         if len(found) > most:
             found = without_set_aside(store, t, found)
@@ -144,14 +157,30 @@ def differing(
     return without_set_aside(store, t, found)
 
 
+def _alike(here: Row, centre: Row) -> bool:
+    return canonical_row(here) == canonical_row(centre)
+
+
+def _alike_when_lossy(t: Statements) -> Callable[[Row, Row], bool]:
+    """The file has what the centre has, as far as its forms can hold it."""
+    columns = list(t.values)
+
+    def alike(here: Row, centre: Row) -> bool:
+        held = outward_rows(t, columns, inward_rows(t, columns, [list(centre)]))[0]
+        return canonical_row(here) == canonical_row(held)
+
+    return alike
+
+
 def read_again(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     """Those that still differ, with what the device has now, in canonical order."""
     by_table: dict[int, list[Finding]] = {}
     for finding in findings:
         if all(map(is_sound, finding.key)):
             chosen = ", ".join([*finding.t.keys, *finding.t.value_names])
-            sql = f"SELECT {chosen} FROM {finding.t.name} WHERE {finding.t.by_key}"
-            finding.here = store.row(sql, finding.key)
+            t = finding.t
+            row = store.row(f"SELECT {chosen} FROM {t.name} WHERE {t.by_key}", inward_key(t, finding.key))
+            finding.here = None if row is None else outward_rows(t, list(t.values), [row])[0]
         if not finding.is_equal:
             by_table.setdefault(finding.t.rank, []).append(finding)
     left: list[Finding] = []
@@ -166,7 +195,8 @@ def without_set_aside(store: Store, t: Statements, findings: list[Finding]) -> l
     sql = "SELECT key FROM _sync_parked WHERE n = ?"
     hidden = {bytes(key) for (key,) in store.rows(sql, (t.n,))}
     sound = [finding for finding in findings if all(map(is_sound, finding.key))]
-    edited = {id(sound[i]) for i in Overlay(store).contested(t, [finding.key for finding in sound])}
+    keys = [inward_key(t, finding.key) for finding in sound]
+    edited = {id(sound[i]) for i in Overlay(store).contested(t, keys)}
     return [
         finding
         for finding in findings
@@ -176,4 +206,4 @@ def without_set_aside(store: Store, t: Statements, findings: list[Finding]) -> l
 
 def _is_among(hidden: set[bytes], finding: Finding) -> bool:
     keys = [row[: finding.t.arity] for row in (finding.here, finding.centre) if row is not None]
-    return any(all(map(is_sound, key)) and pack(key) in hidden for key in keys)
+    return any(all(map(is_sound, key)) and pack(inward_key(finding.t, key)) in hidden for key in keys)

@@ -18,6 +18,7 @@ from syncline.errors import Malformed, StoreError
 from syncline.model.schema import Schema, to_plain
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered
+from syncline.replica.forms import NONE, written_forms
 from syncline.replica.hydrate import blank
 from syncline.replica.session import ask
 from syncline.replica.store import Store, quote
@@ -98,6 +99,7 @@ def _check_state(file: sqlite3.Connection, schema: Schema, hub: str) -> None:
     )
     unset = ("hub_url", "names", "retired", "hydrate", "recovery", "last_sync", "local_rows", "chunk_bytes")
     free = all(state[name] is None for name in unset) and state["former"] == "[]"
+    free = free and state["forms"] == written_forms(NONE.having(schema.tables))
     free = free and not (state["suppressed"] or state["chosen"] or state["carried"])
     if not noted or not free or json.loads(state["schema"]) != json.loads(json.dumps(to_plain(schema))):
         raise Malformed("the hub's file has another state than one for copying")

@@ -15,6 +15,7 @@ from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
+from syncline.replica.edge import inward_key, outward_key, outward_value
 from syncline.replica.offer import as_offered, is_offered
 from syncline.replica.overlay import Key, Overlay, Pending
 from syncline.replica.statements import Statements
@@ -73,8 +74,9 @@ def _rows(device: Device, groups: Iterable[PushGroup]) -> Iterator[RowId]:
             yield group.table, tuple(row[:arity])
 
 
-def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
-    overlay = Overlay(device.store)
+def _of_table(device: Device, t: Statements, wanted: list[Key]) -> list[Detail]:
+    """The details of rows whose keys came from a message, as they travel."""
+    overlay, keys = Overlay(device.store), [inward_key(t, key) for key in wanted]
     cut = device.store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
     bases = overlay.first_values(t, keys, cut)
     named = _named(device, t)
@@ -84,7 +86,19 @@ def _of_table(device: Device, t: Statements, keys: list[Key]) -> list[Detail]:
         image = _image_at(device, t, pending, cut)
         known = [base[i] for i in columns]
         found.append(Detail(t.n, list(pending.key), columns, known, image, None if image is None else named))
-    return as_offered(device, t, found) if is_offered(device.store) else found
+    if is_offered(device.store):
+        found = as_offered(device, t, found)
+    return [_outward(t, detail) for detail in found]
+
+
+def _outward(t: Statements, detail: Detail) -> Detail:
+    base = [
+        outward_value(t, column, value) for column, value in zip(detail.columns, detail.base, strict=True)
+    ]
+    image = detail.image
+    if image is not None:
+        image = [outward_value(t, column, value) for column, value in zip(t.values, image, strict=True)]
+    return msgspec.structs.replace(detail, key=list(outward_key(t, detail.key)), base=base, image=image)
 
 
 def _named(device: Device, t: Statements) -> list[int] | None:

@@ -12,6 +12,7 @@ import msgspec
 from syncline.errors import StoreBusy, StoreError
 from syncline.model.schema import Schema, TableSchema, from_plain
 from syncline.protocol.messages import Limits
+from syncline.replica.forms import Forms, in_forms, read_forms
 from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
@@ -20,7 +21,8 @@ from syncline.replica.store import Store, quote
 @dataclass(slots=True)
 class Device:
     """`tables` has the tracked tables by number, parents first: those of the hub's schema that this file does
-    not track are left out. `hub` is the hub's schema, `schema` the same with the names of this file.
+    not track are left out. `hub` is the hub's schema, `schema` the same with the names and
+    forms of this file.
     """
 
     store: Store
@@ -28,6 +30,7 @@ class Device:
     schema: Schema
     tables: dict[int, Statements]
     retired: Retired
+    forms: Forms
     version: tuple[object, ...]
     """What the file must still have noted for this to be true of it."""
     schema_version: int
@@ -45,7 +48,8 @@ class Device:
                 remedy="Make it a replica with: syncline track FILE TABLE --hub URL",
             )
         hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
-        schema = localized(hub, read_names(state.names))
+        forms = read_forms(state.forms)
+        schema = in_forms(localized(hub, read_names(state.names)), forms)
         tracked = set(store.numbers().values())
         tables = {
             n: Statements(schema.by_number[n], rank, retired.constants(n))
@@ -53,7 +57,7 @@ class Device:
             if n in tracked
         }
         seen = store.value("PRAGMA schema_version")
-        return cls(store, hub, schema, tables, retired, _version(store), seen)
+        return cls(store, hub, schema, tables, retired, forms, _version(store), seen)
 
     def reload(self) -> None:
         """Read again what the file has noted."""
@@ -133,4 +137,4 @@ class Device:
 
 def _version(store: Store) -> tuple[object, ...]:
     state = store.state()
-    return state.fingerprint, state.names, state.retired, *store.numbers().items()
+    return state.fingerprint, state.names, state.retired, state.forms, *store.numbers().items()

@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from msgspec import Raw
-
 from syncline.model.forms import Spelling
 from syncline.model.spelling import Speller
-from syncline.model.values import Value
-from syncline.protocol.body import open_groups
+from syncline.model.values import Value, identical
 from syncline.protocol.messages import Group
 from syncline.replica.statements import Statements
 
 Key = tuple[Value, ...]
 
 
-def opened(tables: Mapping[int, Statements], body: bytes | Raw, digest: str) -> list[Group]:
+def as_here(tables: Mapping[int, Statements], groups: Iterable[Group]) -> list[Group]:
     """The groups of a message of the hub's, as the file has their values."""
-    return [inward(tables.get(group.table), group) for group in open_groups(body, digest)]
+    return [inward(tables.get(group.table), group) for group in groups]
 
 
 def inward(t: Statements | None, group: Group) -> Group:
     """A group as the file has its values; of a table that is not tracked, as it is."""
     if t is None or not t.converts:
         return group
-    columns = () if group.op == "D" else group.columns
+    columns = [] if group.op == "D" else group.columns
     return Group(group.table, group.op, group.columns, inward_rows(t, columns, group.rows))
 
 
-def inward_rows(t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> list[list[Value]]:
-    """Rows (key, then these columns) as the file has them."""
+def inward_rows(t: Statements | None, columns: Sequence[int], rows: list[list[Value]]) -> list[list[Value]]:
+    """Rows (key, then these columns) as the file has them; the same, if that is as they are."""
+    if t is None or not t.converts:
+        return rows
     return _converted(rows, _picked(t, columns, lambda one: one.inward))
 
 
@@ -70,6 +69,14 @@ def outward_value(t: Statements, column: int, value: Value) -> Value:
     """A value as it travels, whatever spelling it has."""
     spelling = t.spellings.get(column)
     return value if spelling is None else spelling.outward(value)
+
+
+def same_value(t: Statements, column: int, one: Value, other: Value) -> bool:
+    """Whether two values of a column, as the file has them, are one on the wire."""
+    if identical(one, other):
+        return True
+    spelling = t.spellings.get(column)
+    return spelling is not None and identical(spelling.outward(one), spelling.outward(other))
 
 
 def _picked(

@@ -16,6 +16,7 @@ from syncline.model.finding import Finding
 from syncline.replica import capture
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
+from syncline.replica.forms import LOSSY, lossy
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
 from syncline.replica.lost import lost, unfit
@@ -48,6 +49,8 @@ COMPARE = (
 )
 VERIFY = "Run: syncline sync FILE, then: syncline verify FILE --repair"
 ANEW = "Keep a copy of the file; sync it if that still goes, then clone a new one: syncline clone URL FILE"
+
+KEEP_DIGITS = "To keep every digit clone a new file with --forms decimals=text."
 
 Step = Callable[[Store], Iterator[Finding]]
 
@@ -378,4 +381,25 @@ def _clock(store: Store) -> Iterator[Finding]:
         )
 
 
-_STEPS: tuple[Step, ...] = (_identity, _clock, _tables, _pending, _waiting, _in_flight, _for_a_person, _kept)
+def _forms(store: Store) -> Iterator[Finding]:
+    """Columns that cannot hold what the centre has, as somebody has chosen."""
+    state = store.state()
+    if state.schema is None or state.hydrate is not None:
+        return
+    for t in as_called(Device.load(store)).tables.values():
+        columns = lossy(t.table)
+        if columns:
+            yield Finding("warning", "forms_lossy", f"{', '.join(columns)} {LOSSY}", KEEP_DIGITS)
+
+
+_STEPS: tuple[Step, ...] = (
+    _identity,
+    _clock,
+    _tables,
+    _forms,
+    _pending,
+    _waiting,
+    _in_flight,
+    _for_a_person,
+    _kept,
+)

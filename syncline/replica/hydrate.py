@@ -27,7 +27,9 @@ from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, keep_held, mend, run_steps, take_held
 from syncline.replica.defining import make_table
 from syncline.replica.device import Device
+from syncline.replica.edge import as_here
 from syncline.replica.follow import take_in
+from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
 from syncline.replica.made import make_all
 from syncline.replica.overlay import Overlay
 from syncline.replica.progress import Progress
@@ -111,13 +113,15 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def fill(store: Store, hub_url: str | None, progress: Progress, replica: str | None = None) -> Flow[None]:
+def fill(
+    store: Store, hub_url: str | None, progress: Progress, replica: str | None = None, forms: Forms = NONE
+) -> Flow[None]:
     """Make the private file a complete replica, going on where an earlier call was cut off.
 
-    `replica` is the id of a new one; a uuid is made if it is None.
+    `replica` is the id of a new one; a uuid is made if it is None. `forms`: how it is to spell values.
     """
     store.execute("PRAGMA synchronous = NORMAL")
-    device = yield from begin(store, hub_url, replica or str(uuid.uuid4()))
+    device = yield from begin(store, hub_url, replica or str(uuid.uuid4()), forms)
     if device.store.state().hydrate is not None:
         # Parents and children come in different chunks, each a transaction of its own. Nobody else can
         # see the file before all foreign keys have been checked at once, below (law L9).
@@ -137,13 +141,14 @@ def fill(store: Store, hub_url: str | None, progress: Progress, replica: str | N
             store.set_state(chain="")
 
 
-def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
+def begin(store: Store, hub_url: str | None, replica: str, forms: Forms) -> Flow[Device]:
     """Register and create the tables; or find that they are there. StoreError `hydrate_stale` if what
-    is there was begun with another hub or schema."""
+    is there was begun with another hub or schema, or in other forms."""
     if store.is_replica and store.state().schema is not None:
         state = store.state()
         answer = yield from ask(Register(state.replica, state.fingerprint), Registered)
-        if (answer.hub, answer.schema) != (state.hub, state.fingerprint):
+        known = (answer.hub, answer.schema) == (state.hub, state.fingerprint)
+        if not known or read_forms(state.forms).chosen != forms.chosen:
             raise _stale(store)
         return Device.load(store)
     answer = yield from ask(Register(replica), Registered)
@@ -152,13 +157,19 @@ def begin(store: Store, hub_url: str | None, replica: str) -> Flow[Device]:
         store.prepare(replica)
         store.set_state(chain=None)  # it may be filled for a replica that has pushed
         note_hub(store, answer, schema, hub_url)
-        return _laid_out(store, schema)
+        check_typed(schema, forms.chosen)
+        store.set_state(forms=written_forms(forms.having(schema.tables)))
+        device = _laid_out(store, schema)
+    if forms.chosen:  # what the hub asks for was chosen by whoever runs it, and `doctor` says it
+        warn_of_loss(device.schema.tables)
+    return device
 
 
 def _laid_out(store: Store, schema: Schema) -> Device:
-    """The tables of a schema that is noted, and their change logs."""
-    for table in schema.tables:
-        make_table(store, table, schema, schema)
+    """The tables of a schema that is noted, in the forms that are noted, and their change logs."""
+    local = in_forms(schema, read_forms(store.state().forms))
+    for table in local.tables:
+        make_table(store, table, schema, local)
     for table in schema.tables:
         store.number(table.number, table.name)
     device = Device.load(store)
@@ -172,7 +183,11 @@ def blank(schema: Schema) -> Store:
     store = Store.open_private(MEMORY)
     with store.transaction():
         store.prepare("")
-        store.set_state(schema=json.dumps(to_plain(schema)), fingerprint=schema.fingerprint)
+        store.set_state(
+            schema=json.dumps(to_plain(schema)),
+            fingerprint=schema.fingerprint,
+            forms=written_forms(NONE.having(schema.tables)),
+        )
         _completed(_laid_out(store, schema))
     return store
 
@@ -186,7 +201,9 @@ def _completed(device: Device) -> None:
 
 def _stale(store: Store) -> StoreError:
     return StoreError(
-        f"{store.path} was begun with another hub or schema", code="hydrate_stale", remedy="Try again."
+        f"{store.path} was begun with another hub or schema, or in other forms",
+        code="hydrate_stale",
+        remedy="Try again.",
     )
 
 
@@ -268,7 +285,7 @@ def noted(page: SnapshotPage, notes: Notes, rows: int) -> Notes:
 
 def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
     """Write the rows of one chunk, which are new, and the cursor. One transaction."""
-    groups = groups_of(page.groups, page.digest, device.hub)
+    groups = as_here(device.tables, groups_of(page.groups, page.digest, device.hub))
     if any(group.op != "U" for group in groups):
         raise Malformed("the hub's answer cannot be: a chunk of rows has some that are gone")
     notes = noted(page, notes, sum(len(group.rows) for group in groups))

@@ -5,7 +5,8 @@ Capture must know the unique indexes: which other row an insert would replace.
 
 from __future__ import annotations
 
-from syncline.model.schema import TableSchema
+from syncline.model.forms import FORMS, KINDS, default_form, formed
+from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.replica.affinity import carries
 from syncline.replica.store import Store, quote
 from syncline.sqlitekit.tables import Column, Unique, has_rowid, read_columns, read_uniques
@@ -53,14 +54,24 @@ def misfits(store: Store, table: TableSchema) -> list[str]:
         )
     for column in table.columns:
         here = present.get(column.name)
-        if here is not None and not carries(column.type, column.declared, here.declared):
+        if here is not None and not carries(column.type, column.declared, here.declared, column.form):
             wrong.append(
                 f"table {table.name}: the column {column.name} is"
                 f" {column.central or column.declared or 'without a type'} at the hub and"
                 f" {here.declared or 'without a type'} in this file, which would change its values; declare"
-                f" it {column.declared or 'without a type'}"
+                f" it {column.declared or 'without a type'}{_or_form(column, here.declared)}"
             )
     return wrong
+
+
+def _or_form(column: ColumnSchema, here: str) -> str:
+    """The form in which a column declared like this would keep the values, as the end of a sentence."""
+    kind = KINDS.get(column.type, "")
+    for form in FORMS.get(kind, ()):
+        as_asked = formed(column, form) if form != default_form(column.type) else column
+        if form != column.form and carries(column.type, as_asked.declared, here, form):
+            return f", or ask for the form that it can hold: --forms {kind}={form}"
+    return ""
 
 
 def has_key(store: Store, table: TableSchema) -> bool:

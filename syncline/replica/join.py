@@ -16,10 +16,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from syncline.model.values import Value, identical
+from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote, Group
+from syncline.replica.affinity import affinity
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
+from syncline.replica.edge import same_value
+from syncline.replica.indexes import columns_of
 from syncline.replica.overlay import Pending
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -36,11 +39,23 @@ CHUNK = 10_000
 def begin(store: Store, t: Statements) -> None:
     """Make room for the hub's rows."""
     end(store, t)
-    values = "".join(f", v{number}" for number in t.values)
+    values = "".join(f", v{number}{kept}" for number, kept in _affinities(store, t).items())
     store.execute(
         f"CREATE TEMP TABLE _sync_hub_{t.n} ({t.key_columns}{values}, PRIMARY KEY ({t.key_columns}))"
         " WITHOUT ROWID"
     )
+
+
+def _affinities(store: Store, t: Statements) -> dict[int, str]:
+    """The types of the columns for the hub's values: none, but for numbers in a form of the file's, which
+    its table may keep as integers or as floats."""
+    here = columns_of(store, t.table.name) if t.converts else {}
+    found = dict.fromkeys(t.values, "")
+    for number, spelling in t.spellings.items():
+        name = t.table.values[number].name
+        if spelling.converts and name in here and affinity(here[name].declared) in ("NUMERIC", "REAL"):
+            found[number] = f" {affinity(here[name].declared)}"
+    return found
 
 
 def end(store: Store, t: Statements) -> None:
@@ -191,7 +206,7 @@ def _differs(t: Statements, own: Pending, theirs: Sequence[Value]) -> bool:
     if own.present is None or any(entry.op != "U" for entry in own.entries):
         return False
     pairs = zip(t.values, own.present, theirs, strict=True)
-    return any(not (own.touched >> i & 1 or identical(here, there)) for i, here, there in pairs)
+    return any(not (own.touched >> i & 1 or same_value(t, i, here, there)) for i, here, there in pairs)
 
 
 def own_note(work: Work, t: Statements, policy: str) -> ConflictNote:

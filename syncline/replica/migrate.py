@@ -43,6 +43,8 @@ from syncline.replica.ddl import carried, constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
+from syncline.replica.edge import as_here
+from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
@@ -113,6 +115,7 @@ class _Steps:
             schema=json.dumps(to_plain(made.hub)),
             fingerprint=made.hub.fingerprint,
             names=written_names(made.names),
+            forms=written_forms(made.forms),
             retired=written_retired(retired),
         )
         device.reload()
@@ -164,7 +167,7 @@ def _fetched(work: Work) -> Iterator[Group]:
     for (number,) in work.store.rows("SELECT page FROM _sync_fill ORDER BY page"):
         body = work.store.value("SELECT body FROM _sync_fill WHERE page = ?", (number,))
         page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        yield from open_groups(page.groups, page.digest)
+        yield from as_here(work.device.tables, open_groups(page.groups, page.digest))
 
 
 # What the hub has no more --------------------------------------------------------------------------------

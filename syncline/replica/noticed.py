@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from syncline.replica import capture
 from syncline.replica.device import Device
+from syncline.replica.forms import in_forms
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.names import (
     Names,
@@ -44,7 +45,7 @@ def is_renamed(device: Device) -> bool:
 
 def as_called(device: Device) -> Device:
     """The device as its tables are called now. Changes nothing, neither the file nor what is given."""
-    schema = localized(device.hub, _differing(device))
+    schema = in_forms(localized(device.hub, _differing(device)), device.forms)
     tables = {
         n: Statements(schema.by_number[n], t.rank, device.retired.constants(n))
         for n, t in device.tables.items()

@@ -20,6 +20,7 @@ from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.bodies import add_chunk
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
+from syncline.replica.edge import inward_rows
 from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key
 from syncline.replica.sent import (
@@ -146,11 +147,18 @@ def as_offered(device: Device, t: Statements, found: Sequence[Detail]) -> list[D
     images = {tuple(detail.key): detail.image and list(detail.image) for detail in found}
     for _, digest, body in sealed(device.store):
         for group in open_push(body, digest):
-            _stand_in(t, group, images)
+            _stand_in(t, _as_here(t, group), images)
     for digest, body in lost_bodies(device.store):
         for group in open_push(body, digest):
-            _take_off(t, group, images)
+            _take_off(t, _as_here(t, group), images)
     return [msgspec.structs.replace(detail, image=images[tuple(detail.key)]) for detail in found]
+
+
+def _as_here(t: Statements, group: PushGroup) -> PushGroup:
+    """A group with the rows as the file has them, if it is of this table."""
+    if group.table != t.n or not t.converts:
+        return group
+    return msgspec.structs.replace(group, rows=inward_rows(t, group.columns, group.rows))
 
 
 def _stand_in(t: Statements, group: PushGroup, images: dict[Key, list[Value] | None]) -> None:

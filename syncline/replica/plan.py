@@ -8,9 +8,11 @@ from itertools import count
 
 from syncline.errors import SchemaError
 from syncline.model.evolution import TableChange, compare
+from syncline.model.forms import KINDS, form_of, formed
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
-from syncline.replica.affinity import affinity
+from syncline.replica.affinity import affinity, carries
 from syncline.replica.device import Device
+from syncline.replica.forms import Forms, in_forms, table_in_forms
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
@@ -18,8 +20,8 @@ from syncline.replica.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the schema that the file has to `hub`. `names` are those of this file from then on, `schema` is
-    `hub` with them.
+    """From the schema that the file has to `hub`. `names` and `forms` are those of this file from then on,
+    `schema` is `hub` with them.
 
     `created` are the tables to make, by number, parents first; `readopted` those that took part before, are
     in the file still and fit; `gone` those that take part no longer;
@@ -29,6 +31,7 @@ class Plan:
 
     hub: Schema
     names: Names
+    forms: Forms
     schema: Schema
     created: tuple[int, ...]
     readopted: tuple[int, ...]
@@ -50,11 +53,13 @@ def plan(device: Device, hub: Schema) -> Plan:
         if table.number in device.tables:
             columns[table.number], adopted[table.number] = _column_names(device, table)
     names = differing(hub, tables, columns)
+    forms = _forms(device, change.tables, [*created, *(hub.by_number[n] for n in own)])
     fetched = {one.after.number: _to_fetch(one) for one in changes}
     return Plan(
         hub=hub,
         names=names,
-        schema=localized(hub, names),
+        forms=forms,
+        schema=in_forms(localized(hub, names), forms),
         created=tuple(table.number for table in created),
         readopted=tuple(own),
         gone=tuple(table.number for table in change.gone if table.number in device.tables),
@@ -63,6 +68,14 @@ def plan(device: Device, hub: Schema) -> Plan:
         fetched=dict.fromkeys((*(table.number for table in created), *own), ())
         | {n: some for n, some in fetched.items() if some},
     )
+
+
+def _forms(device: Device, changes: Iterable[TableChange], fresh: Iterable[TableSchema]) -> Forms:
+    """Columns that are there keep their forms; new ones, and those of another type now, get those that were
+    chosen for the file, or that the hub asks for."""
+    changed = [one for one in changes if one.after.number in device.tables]
+    kept = device.forms.without({one.after.number: (*one.added, *one.retyped) for one in changed})
+    return kept.having([one.after for one in changed]).having(fresh)
 
 
 def _to_fetch(change: TableChange) -> tuple[int, ...]:
@@ -129,7 +142,8 @@ def _is_like(device: Device, name: str, table: TableSchema) -> bool:
     present = columns_of(device.store, name)
     if set(present) != {column.name for column in table.columns}:
         return False
-    like = all(_fits(present[column.name].declared, column) for column in table.columns)
+    formed = table_in_forms(table, device.forms.having([table]))
+    like = all(_fits(present[column.name].declared, column) for column in formed.columns)
     return like and not misfits(device.store, replace(table, name=name))
 
 
@@ -159,7 +173,7 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         own = theirs.get(column.name.lower())
         if own is None:
             names[column.number] = _free(column.name, taken)
-        elif own.generated or not _fits(own.declared, column):
+        elif own.generated or not _fits(own.declared, _as_here(device, column)):
             raise _taken(local.name, own.name, own.declared, column)
         else:
             names[column.number] = own.name
@@ -169,7 +183,14 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
 
 
 def _fits(declared: str, column: ColumnSchema) -> bool:
+    if column.type in KINDS:
+        return carries(column.type, column.declared, declared, column.form)
     return affinity(declared) == affinity(column.declared)
+
+
+def _as_here(device: Device, column: ColumnSchema) -> ColumnSchema:
+    """A new column in the form that it gets in this file."""
+    return formed(column, form_of(column, device.forms.chosen)) if column.type in KINDS else column
 
 
 def _taken(table: str, name: str, declared: str, column: ColumnSchema) -> SchemaError:

@@ -16,6 +16,7 @@ from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.body import chained, open_push
 from syncline.replica.device import Device
+from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, each, provenance
 from syncline.replica.offer import is_offered, take_apart
@@ -112,7 +113,7 @@ class _Left:
         for rejection in self.learned.rejected:
             if rejection.table == t.n:
                 reason = Reason(rejection.code, rejection.detail, rejection.remedy)
-                _keep_edit(self.device, t, tuple(rejection.key), is_done, reason)
+                _keep_edit(self.device, t, inward_key(t, rejection.key), is_done, reason)
         untold = f"NOT {is_done} AND {self._untold}"
         for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
             _keep_edit(self.device, t, key, untold, UNTOLD)
@@ -220,9 +221,10 @@ def _set_aside(device: Device, number: int) -> None:
         refused = {(n, tuple(key)) for n, key in part.refused}
         for group in open_push(part.body, part.digest):
             arity = device.arity(group.table)
-            for row in group.rows:
+            here = inward_rows(device.tables.get(group.table), group.columns, group.rows)
+            for sent, row in zip(group.rows, here, strict=True):
                 key, values = tuple(row[:arity]), row[arity:]
-                if (group.table, key) not in refused and group.op != "-":
+                if (group.table, tuple(sent[:arity])) not in refused and group.op != "-":
                     op = "I" if group.op == "R" else group.op
                     keep_rejected(device, group.table, key, op, (group.columns, values, []), UNTOLD, None)
     forget_sent(device.store, number)

@@ -93,7 +93,7 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
     try:
         if fresh.is_replica:
             fresh.check()
-        yield from fill(fresh, None, progress, before.replica)
+        yield from fill(fresh, None, progress, before.replica, device.forms)
         after = fresh.state()
         if after.fingerprint != before.fingerprint:
             raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")

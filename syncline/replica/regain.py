@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import msgspec
 
 from syncline.errors import SchemaChanged
-from syncline.model.values import Value, identical
+from syncline.model.values import Value
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, ConflictNote, Group, Snapshot, SnapshotPage
@@ -41,6 +41,7 @@ from syncline.replica.apply import (
 )
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
+from syncline.replica.edge import as_here, same_value
 from syncline.replica.follow import ROUNDS, take_in
 from syncline.replica.freeze import in_flight
 from syncline.replica.lost import lost
@@ -50,6 +51,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reports import Regained
+from syncline.replica.respell import respell_all
 from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage, is_staged_otherwise, staged
 from syncline.replica.statements import Statements
@@ -97,6 +99,7 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     sent = yield from send(device, frozen, None, progress)
     verdict = sent.verdict
     answered = groups_of(verdict.overrides, verdict.digest, None) if verdict.digest else []
+    answered = as_here(device.tables, answered)
 
     def keep(work: Work, answer: Answer) -> None:
         for group in answered:
@@ -115,7 +118,7 @@ def _follow(device: Device, last: Changes | None, tally: Tally, progress: Progre
         last = yield from fetch_rest(device, None, progress)
 
     def keep(work: Work, answer: Answer) -> None:
-        for group in _pulled(work.store, last):
+        for group in _pulled(device, last):
             _keep_unlike(work, group)
 
     run_steps(device, Answer(), (keep, keep_held))
@@ -146,10 +149,10 @@ def _is_of_another_schema(device: Device, last: Changes) -> bool:
     return last.schema not in (None, "", known) or is_staged_otherwise(device.store, known)
 
 
-def _pulled(store: Store, last: Changes) -> Iterator[Group]:
-    for page in (*staged(store), last):
+def _pulled(device: Device, last: Changes) -> Iterator[Group]:
+    for page in (*staged(device.store), last):
         if page.digest:
-            yield from groups_of(page.groups, page.digest, None)
+            yield from as_here(device.tables, groups_of(page.groups, page.digest, None))
 
 
 # Comparing ------------------------------------------------------------------------------------------------
@@ -159,6 +162,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
     finders = [Finder(t, marks[t.n]) for t in tables]
+    respell_all(device, tables)
     try:
         with store.aside():
             for t in tables:
@@ -166,7 +170,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
             _note_rows(store, {t.n: t for t in tables})
             for finder in finders:
                 finder.begin(store)
-            for group in _pulled(store, last):
+            for group in _pulled(device, last):
                 for finder in finders:
                     finder.note_news(store, group)
             for t in tables:
@@ -199,7 +203,7 @@ def _note_rows(store: Store, tables: dict[int, Statements]) -> None:
     for (number,) in store.rows("SELECT page FROM _sync_fill ORDER BY page"):
         body = store.value("SELECT body FROM _sync_fill WHERE page = ?", (number,))
         page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        for group in open_groups(page.groups, page.digest):
+        for group in as_here(tables, open_groups(page.groups, page.digest)):
             join.note_rows(store, tables[group.table], group)
 
 
@@ -218,7 +222,7 @@ def _keep_unlike(work: Work, group: Group) -> None:
             continue
         given = dict(zip(group.columns, row[t.arity :], strict=True))
         mine = t.state_of(own.present)
-        unlike = [i for i in columns if not own.touched >> i & 1 and not identical(mine[i], given[i])]
+        unlike = [i for i in columns if not own.touched >> i & 1 and not same_value(t, i, mine[i], given[i])]
         if unlike or group.op == "D":
             notes.append(
                 _note(blank, own, None if group.op == "D" else {**mine, **{i: given[i] for i in unlike}})

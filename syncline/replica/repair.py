@@ -26,6 +26,7 @@ from syncline.replica.apply import (
 from syncline.replica.compare import Finding, is_sound
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
+from syncline.replica.edge import inward, inward_key
 from syncline.replica.join import own_note
 from syncline.replica.work import Work
 
@@ -38,7 +39,7 @@ def repair(device: Device, findings: Sequence[Finding], first: Step) -> None:
         _remove_unreadable(work, findings)
         _retype_keys(work, findings)
         for group in _groups(findings):
-            learn_group(work, group)
+            learn_group(work, inward(work.device.tables.get(group.table), group))
 
     run_steps(device, Answer(), (first, take_held, take_rows, take_out_gone, show_held, keep_held))
 
@@ -82,7 +83,8 @@ def _retype_keys(work: Work, findings: Iterable[Finding]) -> None:
         key = centre[: t.arity]
         if not all(identical(mine, other) for mine, other in zip(here, key, strict=False)):
             sets = ", ".join(f"{name} = ?{i}" for i, name in enumerate(t.keys, 1))
-            work.store.execute(f"UPDATE OR ABORT {t.name} SET {sets} WHERE {t.by_key}", tuple(key))
+            key_here = inward_key(t, key)
+            work.store.execute(f"UPDATE OR ABORT {t.name} SET {sets} WHERE {t.by_key}", key_here)
 
 
 def _remove_unreadable(work: Work, findings: Iterable[Finding]) -> None:

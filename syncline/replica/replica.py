@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from syncline.model.forms import chosen
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
 from syncline.replica import (
@@ -114,9 +115,19 @@ class Replica:
         wanted = verify.repair if repair else verify.verify
         return self._run("verify", lambda: wanted(self._fit(), progress or silent))
 
-    def track(self, *tables: str, progress: Progress | None = None) -> None:
-        """Make existing tables of the file take part. SchemaError if one does not fit the hub's."""
-        self._run("track", lambda: track.track(self._store, tables, self._hub_url, progress or silent))
+    def track(
+        self,
+        *tables: str,
+        progress: Progress | None = None,
+        forms: Mapping[str, str] | str | None = None,
+    ) -> None:
+        """Make existing tables of the file take part. SchemaError if one does not fit the hub's.
+
+        `forms`: how the application spells values in them, as for `syncline.clone`."""
+        choice = None if forms is None else chosen(forms)
+        self._run(
+            "track", lambda: track.track(self._store, tables, self._hub_url, progress or silent, choice)
+        )
         self._device = None
 
     def resolve(self, number: int, take: str, value: Any = None) -> ConflictNote:

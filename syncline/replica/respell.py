@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from syncline.errors import StoreConstraint
+from syncline.errors import SchemaError, StoreConstraint
 from syncline.model.forms import Spelling
 from syncline.model.masks import join_mask, split_mask
 from syncline.model.values import Value, identical
@@ -24,6 +24,9 @@ from syncline.replica.store import Store
 
 RANGE = 20_000
 """Rows looked at at once (law L11)."""
+
+BATCH = 1_000
+"""Rows of a table that are in the file's form together, nearly always."""
 
 
 def respell(device: Device, t: Statements) -> list[Refused]:
@@ -47,11 +50,39 @@ def respell_now(store: Store, t: Statements) -> list[Refused]:
     return respelling.run()
 
 
-def respell_all(store: Store, t: Statements) -> list[Refused]:
-    """Respell every row of the table, and its log, inside an apply: the table is about to take part."""
-    respelling = _Respelling(store, t)
-    respelling.note_keys(f"SELECT {', '.join(t.keys)} FROM {t.name}")
-    return respelling.run()
+def respell_all(device: Device, tables: Sequence[Statements]) -> None:
+    """Respell every row of tables that begin to take part. What cannot be respelled stays as it is.
+
+    They are looked through without a lock on the file, and those to change are changed at once: keys and what
+    points at them. SchemaError `forms_misfit` if rows of a table that takes no part point at such keys.
+    """
+    store = device.store
+    with store.aside():
+        found = [_Respelling(store, t) for t in tables if any(t.key_spellings) or t.spellings]
+        waiting = [one for one in found if one.note_strange()]
+    if waiting:
+        try:
+            with store.transaction():
+                device.check()
+                _run_all(device, waiting)
+        except StoreConstraint as error:
+            if error.kind != "foreign_key":
+                raise
+            raise SchemaError(
+                f"keys in {store.path} are spelled otherwise than in the form asked for, and rows of a table"
+                " that takes no part point at them",
+                code="forms_misfit",
+                remedy="Ask for the forms that the file has: syncline track FILE TABLE --forms uuids=hex.",
+            ) from error
+
+
+def _run_all(device: Device, waiting: Sequence[_Respelling]) -> None:
+    device.store.set_state(suppressed=1)
+    device.store.execute("PRAGMA defer_foreign_keys = ON")
+    with quiet_triggers(device):
+        for one in waiting:
+            one.run()
+    device.store.set_state(suppressed=0)
 
 
 def has_strange_keys(store: Store, t: Statements) -> bool:
@@ -73,36 +104,60 @@ class _Respelling:
 
     def note_keys(self, keys: str) -> None:
         """Which rows to look at: a query for k0, k1, ..."""
-        store, t = self._store, self._t
-        store.execute("DROP TABLE IF EXISTS temp._sync_respell")
-        store.execute(
-            f"CREATE TEMP TABLE _sync_respell (i INTEGER PRIMARY KEY, moved INTEGER NOT NULL DEFAULT 0,"
-            f" {t.key_columns}, {self._new_columns})"
+        self._begin()
+        self._store.execute(f"INSERT INTO {self._noted} ({self._t.key_columns}) {keys}")
+
+    def note_strange(self) -> bool:
+        """Note every row of the table that is not in the file's form; whether there is any."""
+        t, count = self._t, 0
+        self._begin()
+        columns = list(t.spellings)
+        names = [*t.keys, *(t.values[number] for number in columns)]
+        with self._store.undecoded():
+            for rows in self._store.batches(f"SELECT {', '.join(names)} FROM {t.name}", size=BATCH):
+                if not t.fit(columns, rows):
+                    strange = [row[: t.arity] for row in rows if not t.fit(columns, [row])]
+                    strange = [key for key in strange if all(map(is_sound, key))]
+                    count += len(strange)
+                    self._store.executemany(
+                        f"INSERT INTO {self._noted} ({t.key_columns}) VALUES ({t.key_marks})", strange
+                    )
+        return count > 0
+
+    def _begin(self) -> None:
+        self._store.execute(f"DROP TABLE IF EXISTS {self._noted}")
+        self._store.execute(
+            f"CREATE TABLE {self._noted} (i INTEGER PRIMARY KEY, moved INTEGER NOT NULL DEFAULT 0,"
+            f" {self._t.key_columns}, {self._new_columns})"
         )
-        store.execute(f"INSERT INTO temp._sync_respell ({t.key_columns}) {keys}")
+
+    @property
+    def _noted(self) -> str:
+        """The temporary table with the keys of the rows to look at, and their new ones."""
+        return f"temp._sync_respell_{self._t.n}"
 
     @property
     def _new_columns(self) -> str:
         return ", ".join(f"n{i}" for i in range(self._t.arity))
 
     def run(self) -> list[Refused]:
-        last = self._store.value("SELECT max(i) FROM temp._sync_respell") or 0
-        moved = 0
-        for first in range(1, last + 1, RANGE):
-            moved += self._range(first, first + RANGE - 1)
-        if moved:
+        """Do all, and have the change log follow. Returns the rows that must stay as they are."""
+        last = self._store.value(f"SELECT max(i) FROM {self._noted}") or 0
+        moved = sum([self._respell(first) for first in range(1, last + 1, RANGE)])
+        if moved and self._store.row(f"SELECT 1 FROM {self._t.log} LIMIT 1") is not None:
             self._follow()
-        self._store.execute("DROP TABLE temp._sync_respell")
+        self._store.execute(f"DROP TABLE {self._noted}")
         return self._refused
 
-    def _range(self, first: int, last: int) -> int:
+    def _respell(self, first: int) -> int:
+        """Respell the rows of one part; returns how many there were to respell."""
         t = self._t
         names = [f"k.k{i}" for i in range(t.arity)] + [f"t.{t.values[number]}" for number in t.spellings]
         with self._store.undecoded():
             rows = self._store.rows(
-                f"SELECT k.i, t.{t.keys[0]} IS NULL, {', '.join(names)} FROM temp._sync_respell k"
+                f"SELECT k.i, t.{t.keys[0]} IS NULL, {', '.join(names)} FROM {self._noted} k"
                 f" LEFT JOIN {t.name} t ON {t.row_key('t', 'k')} WHERE k.i BETWEEN ? AND ?",
-                (first, last),
+                (first, first + RANGE - 1),
             )
         changed: list[tuple[int, bool, tuple[Value, ...], list[Value]]] = []
         for number, absent, *values in rows:
@@ -114,12 +169,14 @@ class _Respelling:
                 changed.append((number, bool(absent), tuple(values[: t.arity]), settled))
         present = [(*key, *settled) for _, absent, key, settled in changed if not absent]
         try:
-            self._store.executemany(self._update, present)
+            all_written = self._store.executemany(self._update, present) == len(present)
         except StoreConstraint:  # what was written before the one that failed is written again
+            all_written = False
+        if not all_written:
             stay = {key for _, absent, key, settled in changed if not absent and self._stays(key, settled)}
             changed = [one for one in changed if one[2] not in stay]
         self._store.executemany(
-            f"UPDATE temp._sync_respell SET moved = 1, ({self._new_columns}) = ({t.key_marks}) WHERE i = ?",
+            f"UPDATE {self._noted} SET moved = 1, ({self._new_columns}) = ({t.key_marks}) WHERE i = ?",
             ((*settled[: t.arity], number) for number, _, _, settled in changed),
         )
         return len(changed)
@@ -127,13 +184,16 @@ class _Respelling:
     def _stays(self, key: tuple[Value, ...], settled: Sequence[Value]) -> bool:
         """Whether the row must stay as it is spelled: another one has its key, or something else refuses."""
         t = self._t
+        right = tuple(settled[: t.arity])
+        is_there = right != key and self._store.row(t.select, right) is not None
+        if is_there and self._store.row(t.select, key) is None:
+            return False  # it was written before
         try:
-            self._store.execute(self._update, (*key, *settled))
-            return False
+            if self._store.execute(self._update, (*key, *settled)):
+                return False
         except StoreConstraint:
             pass
-        right = tuple(settled[: t.arity])
-        if right != key and self._store.row(t.select, right) is not None:
+        if is_there:
             detail = (
                 f"this is the key {list(right)!r}, spelled otherwise, of a row that is in the table already"
             )
@@ -145,17 +205,17 @@ class _Respelling:
     def _follow(self) -> None:
         """The log has the keys that the rows have now, and no edit that did nothing but respell."""
         store, t = self._store, self._t
-        store.execute("DELETE FROM temp._sync_respell WHERE NOT moved")
-        store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell ({t.key_columns})")
+        store.execute(f"DELETE FROM {self._noted} WHERE NOT moved")
+        store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell_{t.n} ({t.key_columns})")
         same = " AND ".join(f"m.k{i} = {t.log}.k{i}" for i in range(t.arity))
         if any(t.key_spellings):
-            keys = f"SELECT {self._new_columns} FROM temp._sync_respell m WHERE {same}"
+            keys = f"SELECT {self._new_columns} FROM {self._noted} m WHERE {same}"
             store.execute(
                 f"UPDATE {t.log} SET ({t.key_columns}) = ({keys})"
-                f" WHERE EXISTS (SELECT 1 FROM temp._sync_respell m WHERE {same})"
+                f" WHERE EXISTS (SELECT 1 FROM {self._noted} m WHERE {same})"
             )
         store.execute("DROP INDEX temp._sync_respell_key")
-        store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell ({self._new_columns})")
+        store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell_{t.n} ({self._new_columns})")
         if t.spellings:
             self._forget_respelled()
         store.execute("DROP INDEX temp._sync_respell_key")
@@ -183,7 +243,7 @@ class _Respelling:
         new = " AND ".join(f"m.n{i} = l.k{i}" for i in range(t.arity))
         return self._store.rows(
             f"SELECT m.i, l.seq, l.op, {', '.join(columns)} FROM {t.log} l"
-            f" CROSS JOIN temp._sync_respell m ON {new} CROSS JOIN {t.name} t ON {t.row_key('t', 'l')}"
+            f" CROSS JOIN {self._noted} m ON {new} CROSS JOIN {t.name} t ON {t.row_key('t', 'l')}"
             f" ORDER BY m.i, l.seq"
         )
 

@@ -19,6 +19,7 @@ from functools import partial
 import msgspec
 
 from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
+from syncline.model.forms import KINDS, Choice
 from syncline.model.schema import Schema
 from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
@@ -28,11 +29,14 @@ from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
 from syncline.replica.defining import make_table
 from syncline.replica.device import Device
+from syncline.replica.edge import as_here
+from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.made import make_new
 from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
+from syncline.replica.respell import respell_all
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
@@ -43,17 +47,22 @@ PAUSE = 0.1
 """Seconds between two transactions that write many rows: whoever waits for the lock looks that often."""
 
 
-def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Progress) -> Flow[None]:
+def track(
+    store: Store, names: Sequence[str], hub_url: str | None, progress: Progress, choice: Choice | None = None
+) -> Flow[None]:
     """Make the tables take part. SchemaError, before anything is changed, if one of them does not fit.
 
+    `choice`: how these tables spell values; None: as was chosen for the file, or as the hub asks for.
     Resumable: after a kill the same call goes on. Until it is done the file cannot sync.
     """
     if not names:
         raise UsageError("no table is named", remedy="Name the tables that are to take part.")
     if _is_tracked(store, names):
-        make_missing(Device.load(store), names)
+        device = Device.load(store)
+        _refuse_other_forms(device, names, choice)
+        make_missing(device, names)
         return
-    yield from _begin(store, names, hub_url)
+    yield from _begin(store, names, hub_url, choice)
     device = Device.load(store)
     try:
         notes = yield from copy_chunks(device, _stage_chunk, progress)
@@ -62,6 +71,8 @@ def track(store: Store, names: Sequence[str], hub_url: str | None, progress: Pro
     joining = _start_capture(device, names, notes)
     device.reload()
     tables = [t for t in device.tables.values() if t.table.name in joining]
+    warn_of_loss(t.table for t in tables)
+    respell_all(device, tables)
     try:
         with store.aside():
             for t in tables:
@@ -106,7 +117,7 @@ def refuse_unfinished(store: Store) -> None:
         )
 
 
-def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None]:
+def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choice | None) -> Flow[None]:
     state = store.state() if store.is_replica else None
     replica = str(uuid.uuid4()) if state is None else state.replica
     answer = yield from ask(Register(replica, None if state is None else state.fingerprint), Registered)
@@ -117,8 +128,11 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
             remedy="Give the URL of the hub that the file belongs to.",
         )
     schema = yield from fetch_schema(replica, answer.schema)
-    _check_fit(store, schema, names)
-    refuse_unable(store, (Statements(schema.table(name), 0) for name in names))
+    check_typed(schema, choice or {})
+    forms = _forms(store, schema, names, choice)
+    here = in_forms(schema, forms)
+    _check_fit(store, here, names)
+    refuse_unable(store, (Statements(here.table(name), 0) for name in names))
     if state is not None and state.fingerprint not in (None, answer.schema) and store.numbers():
         raise SchemaChanged(
             "the hub's schema is not the one that the tracked tables have",
@@ -131,9 +145,35 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None) -> Flow[None
         clear_stage(store)
         hlc = 0 if state is None else state.hlc
         note_hub(store, answer, schema, hub_url)
-        store.set_state(hlc=max(hlc, answer.hlc))
+        store.set_state(hlc=max(hlc, answer.hlc), forms=written_forms(forms))
         if not store.numbers():
             store.set_state(chosen=1)
+
+
+def _forms(store: Store, schema: Schema, names: Sequence[str], choice: Choice | None) -> Forms:
+    """The forms of the file, with those of the tables that are to take part; tracked ones keep theirs."""
+    known = read_forms(store.state().forms) if store.is_replica else NONE
+    tracked = set(store.numbers()) if store.is_replica else set()
+    fresh = [table for table in schema.tables if table.name in names and table.name not in tracked]
+    kept = known.without({table.number: [column.number for column in table.columns] for table in fresh})
+    return kept.having(fresh, choice)
+
+
+def _refuse_other_forms(device: Device, names: Sequence[str], choice: Choice | None) -> None:
+    """UsageError `forms_kept` if tables that take part are asked to spell values otherwise than they do."""
+    for t in device.tables.values():
+        hub = device.hub.by_number[t.n]
+        other = [
+            f"{column.name} ({device.forms.of(hub, column)})"
+            for column in hub.columns
+            if choice and choice.get(KINDS.get(column.type, ""), "") not in ("", device.forms.of(hub, column))
+        ]
+        if t.table.name in names and other:
+            raise UsageError(
+                f"table {t.table.name} takes part already, and spells {', '.join(other)} as it was tracked",
+                code="forms_kept",
+                remedy="Clone a new file in the other forms: syncline clone URL FILE --forms ...",
+            )
 
 
 def _captured(store: Store, name: str) -> bool:
@@ -191,7 +231,8 @@ def _note_rows(store: Store, tables: Mapping[int, Statements]) -> None:
     for (number,) in store.rows("SELECT page FROM _sync_stage ORDER BY page"):
         body = store.value("SELECT body FROM _sync_stage WHERE page = ?", (number,))
         page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        for group in open_groups(page.groups, page.digest):  # looked at when it was staged
+        groups = open_groups(page.groups, page.digest)  # looked at when it was staged
+        for group in as_here(tables, groups):
             if group.table in tables:
                 join.note_rows(store, tables[group.table], group)
 

@@ -19,6 +19,7 @@ from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica import join
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
+from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
 from syncline.replica.lost import replaced
 from syncline.replica.overlay import Key, Pending
@@ -276,7 +277,7 @@ class Finder:
         for i, here in zip(t.values, own.present, strict=True):
             if own.touched >> i & 1:
                 clashes |= self._is_uncertain(found, own, i, theirs[i], news)
-            elif i in held or identical(here, theirs[i]):
+            elif i in held or same_value(t, i, here, theirs[i]):
                 continue
             elif t.table.values[i].computed:
                 self._sets["computed"].put([own.key])

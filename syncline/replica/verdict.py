@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from syncline.model.values import Value
 from syncline.protocol.body import chained, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
+from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.overlay import Key, Pending, kind_of
@@ -134,7 +137,8 @@ def _supersede(work: Work, row: Hidden) -> None:
 
 def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
     """Keep every refused edit as it was sent, with what the row held before and the reason."""
-    refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in verdict.rejected}
+    rejected = [_as_here(work, rejection) for rejection in verdict.rejected]
+    refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in rejected}
     if not refused:
         return
     sent = _sent(work, refused.keys())
@@ -149,6 +153,15 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
             edit = columns, values, [base.get(i) for i in columns]
             if not rejection.columns or not _is_kept(work, rejection, edit):
                 keep_rejected(work.device, n, key, op, edit, _reason(work, rejection), verdict.number)
+
+
+def _as_here(work: Work, rejection: Rejection) -> Rejection:
+    """A rejection with the keys as the file has them."""
+    tables, parent = work.device.tables, rejection.parent
+    if parent is not None:
+        parent = [parent[0], list(inward_key(tables.get(parent[0]), parent[1]))]
+    key = list(inward_key(tables.get(rejection.table), rejection.key))
+    return msgspec.structs.replace(rejection, key=key, parent=parent)
 
 
 def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:
@@ -202,8 +215,8 @@ def _sent(
     found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
     for _, digest, body in sealed(work.store):
         for group in open_push(body, digest):
-            arity = work.device.arity(group.table)
-            for values in group.rows:
+            arity, t = work.device.arity(group.table), work.device.tables.get(group.table)
+            for values in inward_rows(t, group.columns, group.rows):
                 place = group.table, tuple(values[:arity])
                 if place in wanted:
                     found[place] = group.op, group.columns, values[arity:]

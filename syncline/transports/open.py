@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncline.errors import SynclineError, TransportError, UsageError, WatermarkRefused
+from syncline.model.forms import chosen
 from syncline.model.local import LocalRows
 from syncline.protocol.flows import Transport, run
 from syncline.protocol.messages import Register, Registered
 from syncline.replica.copying import adopt, check_copy
+from syncline.replica.forms import NONE, Forms
 from syncline.replica.hydrate import (
     building_id,
     building_path,
@@ -81,6 +84,7 @@ def clone(
     token: str | None = None,
     progress: Progress | None = None,
     *,
+    forms: Mapping[str, str] | str | None = None,
     wait: float = WAIT_SECONDS,
     insecure: bool = False,
 ) -> Replica:
@@ -88,15 +92,19 @@ def clone(
 
     Large data come as a ready file if the hub offers it, otherwise as rows. Raises StoreError if the file
     exists. If it is interrupted, or the hub cannot be reached, the same call goes on where it stopped.
+    `forms` says how the file spells values, for an ORM that compares text: a form by kind of value, such as
+    `{"timestamps": "space", "uuids": "hex"}`, or the name of a preset, `"django"` or `"sqlalchemy"`; without
+    it they are as the hub says. Such a file is filled by rows. ConfigurationError `form_unknown`.
     `progress(stage, done, total)` is called as rows arrive. `wait` and `insecure` as for `connect`: another
     clone may be making the same file.
     """
     checked_wait(wait)
+    wanted = Forms(chosen(forms))
     refuse_existing(os.fspath(file))
     transport = _transport(hub, token, insecure=insecure)
     try:
         with one_at_a_time(os.fspath(file), "clone", wait):
-            clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent)
+            clone_over(transport, file, hub if isinstance(hub, str) else None, progress or silent, wanted)
     except TransportError as error:
         if error.remedy == TransportError.remedy:  # of a sync, and there is no file yet
             error.remedy = CLONE_AGAIN
@@ -111,21 +119,23 @@ def clone_over(
     file: str | os.PathLike[str],
     hub_url: str | None = None,
     progress: Progress = silent,
+    forms: Forms = NONE,
 ) -> None:
     """`clone` over an open transport; leaves the file closed. What cannot be gone on with is begun anew."""
     path = os.fspath(file)
     refuse_existing(path)
     download = Download(building_path(path), progress)
     try:
-        _fetch(path, transport, download)
-        _fill(path, hub_url, transport, progress)
+        if not forms.chosen:  # the hub's file is as the hub says
+            _fetch(path, transport, download)
+        _fill(path, hub_url, transport, progress, forms)
     except SynclineError as error:
         if error.code not in _BEGIN_ANEW and not isinstance(error, WatermarkRefused):
             raise
         discard_building(path)
         if error.code == "replica_of_another":  # somebody else has begun here
             forget_id(path)
-        _fill(path, hub_url, transport, progress)
+        _fill(path, hub_url, transport, progress, forms)
     download.forget()
     forget_id(path)
 
@@ -145,14 +155,14 @@ def _fetch(path: str, transport: Transport, download: Download) -> None:
     download.fetch(transport, replica, answer.schema, check)
 
 
-def _fill(path: str, url: str | None, transport: Transport, progress: Progress) -> None:
+def _fill(path: str, url: str | None, transport: Transport, progress: Progress, forms: Forms) -> None:
     """Go on with what is there: nothing, rows of an earlier call, or the hub's file."""
     store = Store.open_private(building_path(path))
     try:
         if store.is_replica:
             store.check()
         run(adopt(store, url, building_id(path)), transport)
-        run(fill(store, url, progress, building_id(path)), transport)
+        run(fill(store, url, progress, building_id(path), forms), transport)
         finish(store, path)
     finally:
         store.close()

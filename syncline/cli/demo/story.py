@@ -125,7 +125,7 @@ def _prepare(world: World) -> Path:
     toml = world.folder / "syncline.toml"
     toml.write_text(SYNCLINE_TOML, encoding="utf-8")
     settings = configuration.read(toml, environment={})
-    hub = syncline.Hub(settings.hub.database, tables=settings.rules())
+    hub = syncline.Hub(settings.hub.database, tables=settings.rules(), forms=settings.forms)
     hub.init()
     hub.close()
     rows = sum(len(rows) for rows in application.rows(world.central).values())

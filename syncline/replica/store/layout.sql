@@ -16,6 +16,7 @@ CREATE TABLE _sync_state (
     fingerprint TEXT,
     names       TEXT,
     retired     TEXT,
+    forms       TEXT,
     chosen      INTEGER NOT NULL DEFAULT 0,
     local_rows  TEXT,
     watermark   TEXT,

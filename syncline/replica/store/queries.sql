@@ -19,7 +19,7 @@ SELECT format FROM _sync_state WHERE id = 1
 -- name: state
 SELECT replica, hub_url, hub, suppressed, checkpoint, hlc, push, schema, fingerprint, watermark, limits,
        last_sync, hydrate, recovery, chain, horizon, former, carried, names, retired, chosen, local_rows,
-       chunk_bytes
+       chunk_bytes, forms
 FROM _sync_state WHERE id = 1
 
 -- name: numbers

@@ -17,7 +17,8 @@ class State:
     the hub has no more (see `replica.names`). `chosen` is 1 where the tables that take part were named
     (`track`): new ones of the hub do not come by themselves. `local_rows` is what this device was told to do
     with rows of its own that refer to deleted ones, else None. `chunk_bytes`: how large the chunks of a push
-    may be, where less than usual gets through."""
+    may be, where less than usual gets through. `forms` is JSON of how the file spells values
+    (see `replica.forms`)."""
 
     replica: str
     hub_url: str | None
@@ -42,6 +43,7 @@ class State:
     chosen: int
     local_rows: str | None
     chunk_bytes: int | None
+    forms: str | None
 
 
 @dataclass(frozen=True, slots=True)

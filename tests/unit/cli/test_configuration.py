@@ -146,3 +146,21 @@ def test_retention_that_cannot_be_is_refused(tmp_path: Path, text: str, said: st
     hub = '[hub]\ndatabase = "sqlite:////x.db"\nsnapshots = "s"\nsnapshot_age = 86400\n'
     with pytest.raises(ConfigurationError, match=said):
         read(tmp_path, hub + text)
+
+
+def test_forms_are_chosen_for_all_tables_and_for_one(tmp_path: Path) -> None:
+    hub = '[hub]\ndatabase = "sqlite:///c.db"\n'
+    settings = read(tmp_path, hub + '[forms]\nuuids = "hex"\n[tables.t.forms]\ntimestamps = "unix"\n')
+    assert settings.forms == {"uuids": "hex"}
+    assert settings.rules() == {"t": Table(forms={"timestamps": "unix"})}
+    assert read(tmp_path, f'forms = "django"\n{hub}').forms == "django"
+
+
+@pytest.mark.parametrize(
+    "wrong", ['[forms]\nuuid = "hex"', '[forms]\nuuids = "brace"', '[tables.t.forms]\nx = "y"']
+)
+def test_a_form_that_there_is_not_is_named(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, f'[hub]\ndatabase = "sqlite:///c.db"\n{wrong}\n')
+    assert refused.value.code == "form_unknown"
+    assert "syncline.toml" in refused.value.detail
