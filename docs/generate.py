@@ -55,6 +55,8 @@ ROWS_HEAD = """
 A row that the central database cannot hold raises nothing. It is rejected alone, the rest goes on, and the
 device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
 row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
+An edit of a file that was copied or put back is `edit_untold` where the hub does not remember any more
+whether it came there before.
 
 | code | what to do |
 |---|---|

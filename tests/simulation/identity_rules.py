@@ -1,0 +1,344 @@
+"""Who an edit is, as a small program that checks itself: copied files, files and centres put back, two syncs
+at once.
+
+    python3 tests/simulation/identity_rules.py 20000
+
+What can happen here: requests and answers are lost or late, a process dies at any point, two processes sync
+one file at the same time, a file is copied and both live on, a file is put back from a copy, the central
+database is put back from a backup while other programs go on writing to it. All of it in any order.
+
+What must hold, once everybody has synced in peace: every living file shows what the centre has; every edit
+that is in the history of a living file is in the centre exactly once, or set aside; no edit is there twice.
+
+The rules are those of ADR 25:
+
+  edit        has a stamp that no other edit has, random, given when it is captured. A copy has the same
+  stamps. push        is numbered within an id, and chained. The hub takes the next, answers the last one
+  again, and calls
+              all else a MISMATCH.
+  pull        tells number and chain, too. horizon     is the newest position of which the file holds a value.
+  A pull and a push show it. memory      stamps are remembered for a while under a label: the id that pushed
+  them, or the first id of the file
+              where carried edits were among them.
+  reconcile   is the one way out. A file keeps its id if number and chain are the hub's, no other file has
+  left that
+              id, and nothing of the sent is lost. Otherwise it takes a new one, goes on with its number and
+              chain, and whoever has a former id still has to reconcile at its next request. What is pending
+              is CARRIED then: a push with such edits is a mismatch if one of its edits is remembered under
+              the first id, or one of the carried is older than the memory. What is too old to tell is set
+              aside.
+  compare     whatever follows a wait for the network first looks whether the file is as it was.
+
+Rows are counters here: they show best what counts twice.
+"""
+
+import random
+import sys
+import traceback
+from copy import deepcopy as copy
+
+
+def chained(before, body):
+    return hash((before, tuple((pk, tuple(edits)) for pk, edits in body)))
+
+
+class Hub:
+    def __init__(self, rng, keep):
+        self.rng = rng
+        self.rows = {1: 0, 2: 0, 3: 0}
+        self.log = []  # (mark, row, origin)
+        self.clients = {}  # id -> [number, chain, first id of the file, whether a file has left it]
+        self.accepted = {}  # stamp -> how often it was applied; more than once is the fault
+        self.memory = {}  # stamp -> (when it was accepted, under which label); forgotten after `keep`
+        self.floor = 0  # entries before it are pruned
+        self.now, self.keep, self.lengths = 0, keep, []
+
+    def here(self):
+        return (len(self.log), self.log[-1][0] if self.log else 0)
+
+    def tick(self):
+        """Time passes: stamps are forgotten, the log is pruned."""
+        self.now += 1
+        self.lengths.append(len(self.log))
+        self.memory = {stamp: kept for stamp, kept in self.memory.items() if kept[0] > self.now - self.keep}
+        if self.now > self.keep:
+            self.floor = max(self.floor, min(len(self.log), self.lengths[self.now - self.keep - 1]))
+
+    def sound(self, token):
+        return token[0] >= self.floor and not self.went_back(token)
+
+    def went_back(self, token):
+        length, mark = token
+        return length > len(self.log) or (
+            length >= self.floor and mark != (self.log[length - 1][0] if length else 0)
+        )
+
+    def write(self, pk, delta, origin):
+        self.rows[pk] += delta
+        self.log.append((self.rng.random(), pk, origin))
+
+    def push(self, replica, number, before, body, horizon):
+        if replica not in self.clients:
+            return "unknown", None
+        last, chain, root, left = self.clients[replica]
+        if number == last and chained(before, body) == chain:
+            return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here())
+        if self.went_back(horizon):
+            return "lost", None
+        if number != last + 1 or before != chain or left:
+            return "mismatch", None
+        edits = [e for _, some in body for e in some]
+        carried = [e for e in edits if e[2] is not None]
+        label = root if carried else replica
+        if carried and (
+            any(self.memory.get(e[0], (0, None))[1] == label for e in edits)
+            or any(e[2] <= self.now - self.keep for e in carried)
+        ):
+            return "mismatch", None
+        for pk, some in body:
+            for stamp, _, _ in some:
+                self.accepted[stamp] = self.accepted.get(stamp, 0) + 1
+                self.memory[stamp] = self.now, label
+            self.write(pk, sum(delta for _, delta, _ in some), replica)
+        self.clients[replica] = [number, chained(before, body), root, left]
+        return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here())
+
+    def pull(self, replica, number, chain, token, horizon):
+        if replica not in self.clients:
+            return "unknown", None
+        if self.clients[replica][:2] != [number, chain] or self.clients[replica][3]:
+            return "mismatch", None
+        if not self.sound(token) or not self.sound(horizon):
+            return "lost", None
+        touched = {pk for _, pk, origin in self.log[token[0] :] if origin != replica}
+        return "rows", ({pk: self.rows[pk] for pk in touched}, self.here())
+
+    def reconcile(self, new, former, number, chain, outbox, pending, sent):
+        known = {stamp for stamp, (_, label) in self.memory.items() if label in former}
+        done = {stamp for stamp in pending if stamp in known}
+        record = self.clients.get(former[-1])
+        alone = record is not None and not record[3] and record[:2] == [number, chain]
+        if record is not None and outbox is not None and record[:2] == [outbox[0], chained(*outbox[1:])]:
+            done |= {e[0] for _, edits in outbox[2] for e in edits}
+            alone, number, chain = not record[3], *record[:2]
+        done |= {stamp for stamp, told in sent if stamp in known or not self.went_back(told)}
+        if alone and all(
+            stamp in done for stamp, _ in sent
+        ):  # nothing is wrong with the file: it keeps its id
+            return "known", (done, True, self.now - self.keep, copy(self.rows), self.here(), number, chain)
+        for replica in former:
+            if replica in self.clients:
+                self.clients[replica][3] = (
+                    True  # one that is unknown here has to reconcile itself when it comes
+                )
+        self.clients[new] = [number, chain, former[0], False]
+        return "known", (done, False, self.now - self.keep, copy(self.rows), self.here(), number, chain)
+
+    def register(self, new):
+        self.clients[new] = [0, 0, new, False]
+        return "known", (copy(self.rows), self.here())
+
+
+def new_file(hub, rng):
+    replica = rng.random()
+    _, (rows, token) = hub.register(replica)
+    return {
+        "id": replica,
+        "former": [],
+        "number": 0,
+        "chain": 0,
+        "token": token,
+        "horizon": token,
+        "base": rows,
+        "pending": [],
+        "outbox": None,
+        "sent": [],
+        "aside": set(),
+        "history": {},
+    }
+
+
+def shown(file):
+    rows = copy(file["base"])
+    for _, pk, delta, *_ in file["pending"]:
+        rows[pk] += delta
+    return rows
+
+
+def same(file, *seen):
+    return all(
+        file[name] == value
+        for name, value in zip(("id", "number", "chain", "outbox", "token"), seen, strict=True)
+    )
+
+
+def state(file):
+    return file["id"], file["number"], file["chain"], file["outbox"], file["token"]
+
+
+def sync(file, rng):
+    """A flow: yields requests, receives answers. Between two yields it is one transaction of the file."""
+    if file["outbox"] is None and file["pending"]:
+        body = {}
+        for stamp, pk, delta, when, carried in file["pending"]:
+            body.setdefault(pk, []).append((stamp, delta, when if carried else None))
+        file["outbox"] = (file["number"] + 1, file["chain"], list(body.items()))
+    if file["outbox"] is not None:
+        seen = state(file)
+        number, before, body = file["outbox"]
+        answer, result = yield "push", (file["id"], number, before, body, file["horizon"])
+        if not same(file, *seen):
+            return
+        if answer != "taken":
+            yield from reconcile(file, rng)
+            return
+        done = {e[0] for _, edits in body for e in edits}
+        file["sent"] += [(*e, result[1]) for e in file["pending"] if e[0] in done]
+        file["pending"] = [e for e in file["pending"] if e[0] not in done]
+        file["base"].update(result[0])
+        file["horizon"] = result[1]
+        file["number"], file["chain"], file["outbox"] = number, chained(before, body), None
+    seen = state(file)
+    answer, result = yield "pull", (file["id"], file["number"], file["chain"], file["token"], file["horizon"])
+    if not same(file, *seen):
+        return
+    if answer != "rows":
+        yield from reconcile(file, rng)
+        return
+    file["base"].update(result[0])
+    file["token"] = file["horizon"] = result[1]
+
+
+def reconcile(file, rng):
+    seen = state(file)
+    new = rng.random()
+    asked = {e[0] for e in file["pending"]}
+    _, (done, alone, since, rows, token, number, chain) = yield (
+        "reconcile",
+        (
+            new,
+            [*file["former"], file["id"]],
+            file["number"],
+            file["chain"],
+            file["outbox"],
+            asked,
+            [(e[0], e[5]) for e in file["sent"]],
+        ),
+    )
+    if not same(file, *seen):
+        return
+    again = [(*e[:4], True) for e in file["sent"] if e[0] not in done]
+    file["sent"] = [e for e in file["sent"] if e[0] in done] + [
+        (*e, token) for e in file["pending"] if e[0] in done
+    ]
+    old = {
+        e[0] for e in [*file["pending"], *again] if e[0] not in done and (e[4] or not alone) and e[3] <= since
+    }
+    file["aside"] |= old
+    file["pending"] = [e for e in again if e[0] not in old] + [
+        (*e[:4], e[4] or not alone) for e in file["pending"] if e[0] not in done | old
+    ]
+    if not alone:
+        file["former"] = [*file["former"], file["id"]]
+        file["id"] = new
+    file.update(number=number, chain=chain, outbox=None, base=rows, token=token, horizon=token)
+
+
+def history(seed):
+    rng = random.Random(seed)
+    hub = Hub(rng, rng.choice((15, 40, 1000)))
+    restored = files_were_copied = False
+    files = [new_file(hub, rng) for _ in range(rng.randint(1, 3))]
+    flows, copies, backups = [], [], []  # flows: (file, generator, answer that waits for it)
+
+    def ask(kind, arguments):
+        return getattr(hub, kind)(*arguments)
+
+    def advance(position):
+        """One step of a flow: its answer arrives, it goes on to its next request, which may get lost."""
+        file, flow, answer = flows.pop(position)
+        try:
+            request = flow.send(answer)
+        except StopIteration:
+            return
+        dice = rng.random()
+        if dice < 0.1:
+            return  # the request is lost, the process gives up (or dies)
+        answer = ask(*request)
+        if dice < 0.2:
+            return  # the answer is lost
+        flows.append((file, flow, answer))  # it waits on its way, however long
+
+    for _ in range(rng.randint(5, 80)):
+        dice = rng.random()
+        hub.tick()
+        file = rng.choice(files)
+        if dice < 0.25:
+            edit = (rng.random(), rng.randint(1, 3), rng.choice((1, 10, 100)), hub.now, False)
+            file["pending"].append(edit)
+            file["history"][edit[0]] = hub.now
+        elif dice < 0.35:
+            flows.append((file, sync(file, rng), None))
+        elif dice < 0.75 and flows:
+            advance(rng.randrange(len(flows)))
+        elif dice < 0.8:
+            hub.write(rng.randint(1, 3), 1000, "hub")
+        elif dice < 0.85:
+            copies.append((files.index(file), copy(file)))
+        elif dice < 0.89 and copies and len(files) < 5:
+            files_were_copied = True
+            files.append(copy(rng.choice(copies)[1]))  # a twin
+        elif dice < 0.93 and copies:
+            files_were_copied = True
+            index, saved = rng.choice(copies)  # put back: its processes end
+            flows[:] = [f for f in flows if f[0] is not files[index]]
+            files[index] = copy(saved)
+        elif dice < 0.96:
+            backups.append((hub.rows, hub.log, hub.clients, hub.accepted, hub.memory, hub.floor))
+            backups[-1] = copy(backups[-1])
+        elif backups:
+            hub.rows, hub.log, hub.clients, hub.accepted, hub.memory, hub.floor = copy(rng.choice(backups))
+            hub.lengths = [min(length, len(hub.log)) for length in hub.lengths]
+            restored = True
+    for _ in range(20):
+        for file in files:
+            flow, answer = sync(file, rng), None
+            while True:
+                try:
+                    answer = ask(*flow.send(answer))
+                except StopIteration:
+                    break
+    for number, file in enumerate(files):
+        assert not file["pending"] and file["outbox"] is None, (
+            f"file {number} still has {file['pending']} {file['outbox']}"
+        )
+        assert shown(file) == hub.rows, f"file {number} shows {shown(file)}, the centre has {hub.rows}"
+        for stamp in file["history"]:
+            times = hub.accepted.get(stamp, 0)
+            if stamp not in file["aside"] and not (
+                restored and hub.keep < 1000
+            ):  # a lost past that is forgotten, too, is lost
+                assert times == 1, f"an edit of file {number} is in the centre {times} times"
+            if not files_were_copied and not restored:
+                assert not file["aside"], (
+                    f"file {number} was never copied, the centre never put back, and edits were set aside"
+                )
+    twice = [stamp for stamp, times in hub.accepted.items() if times > 1]
+    assert not twice, f"{len(twice)} edits count twice"
+
+
+def main(runs):
+    failures = 0
+    for seed in range(runs):
+        try:
+            history(seed)
+        except Exception:
+            failures += 1
+            print(f"seed {seed}: {traceback.format_exc(limit=-2)}")
+            if failures == 3:
+                sys.exit(1)
+    print(f"{runs} histories, {failures} failures")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3000)
