@@ -115,7 +115,8 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned =
         refuse_lost(device)
         store.set_state(suppressed=1)
         store.execute("PRAGMA defer_foreign_keys = ON")
-        work = Work(device, Overlay(store), pinned=pinned)
+        complete = answer.verdict is None or answer.last is not None
+        work = Work(device, Overlay(store), pinned=pinned, complete=complete)
         with quiet_triggers(device) as work.triggers:
             for step in steps:
                 step(work, answer)

@@ -160,7 +160,7 @@ def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> No
     hidden = _behind_edits(work, t, [key for key, error in refused.items() if is_clash(error)])
     for key, error in refused.items():
         work.reasons.pop((t.n, key), None)
-        if key in hidden:
+        if key in hidden or (is_clash(error) and not work.complete):
             continue
         said = text_of(error)
         if said in known:  # one look at each kind of refusal
@@ -176,6 +176,10 @@ def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
     waits = owners(work, t, _wholes(work, t, keys))
     others = list(set[Key]().union(*waits.values()))
     found = {others[i] for i in work.overlay.contested(t, others)}
+    asked = set(keys)
+    for other in others:  # kept for the sake of an edit, as a parent is
+        if other not in asked and work.is_held(t, other) and (t.n, other) not in work.reasons:
+            found.add(other)
     while fresh := {
         key for key, wanted in waits.items() if key not in found and not wanted.isdisjoint(found)
     }:

@@ -57,6 +57,9 @@ class Work:
     reasons: dict[tuple[int, Key], Reason] = field(default_factory=dict)
     since: dict[tuple[int, Key], int] = field(default_factory=dict)
     pinned: Pinned = field(default_factory=dict)
+    complete: bool = True
+    """Whether the news lead to one instant of the centre. After a verdict alone, a unique value may be
+    taken by a row whose own news come with the next pull."""
     triggers: Sequence[Trigger] = ()
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""

@@ -361,6 +361,18 @@ def test_the_verdict_is_taken_although_an_override_cannot_be_shown(bench: Bench)
     assert bench.all("t")[0] == (1, "hub", 9)
 
 
+def test_a_value_that_the_next_pull_frees_is_no_constraint_of_the_file(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE)")
+    bench.pull(bench.put("t", [1, "a"], [2, "b"]))
+    bench.app.execute("UPDATE t SET a = 'mine' WHERE id = 1")
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.put("t", [1, "b"]))  # the centre has given 2 another value, which is not known here
+    assert waits(bench) == [] and bench.rows("SELECT count(*) FROM _sync_held") == [(1,)]
+    bench.pull(bench.put("t", [2, "c"]), watermark="w2")
+    assert bench.all("t") == [(1, "b"), (2, "c")]
+    bench.close()
+
+
 def test_a_virtual_table_out_of_step_is_its_triggers_trouble(bench: Bench) -> None:
     try:
         bench.app.execute("CREATE VIRTUAL TABLE f USING fts5 (a)")
