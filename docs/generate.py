@@ -198,6 +198,7 @@ is kept with both values and the base (`syncline conflicts FILE`).
 [tables.invoice]
 merge = { total = "sum", billing_city = "review" }   # columns; or one word for whole rows
 deletes = "newer_wins"
+inserts = "same_row"
 ```
 """
 
@@ -226,6 +227,27 @@ TABLE_HEAD = """
 |---|---|
 """
 
+INSERTS_TEXT = """
+## An insert that meets another insert of the same key: `inserts`
+
+| value | what it does |
+|---|---|
+| `key_taken` | two things: the insert that arrives later is rejected as `key_taken`, with its children |
+| `same_row` | concurrent edits of one row, settled by the policies above and kept as a conflict |
+
+A single integer key is `key_taken` if nothing is said, unless it is a foreign key; uuid, text and composite
+keys are `same_row`. Devices and the centre count integer keys up by themselves: two that are offline give the
+same number to two different customers, and taking them for one row would put the one in place of the other.
+Two rows that are equal in every column are one row all the same. A uuid or a text says which thing is meant,
+whoever writes it; so does a number that refers to a row of another table.
+
+A rejected insert stays on its device. `syncline rejected FILE retry N --new-key` (in Python
+`replica.retry(n, new_key=True)`) gives the row a free number and lets the rejected rows that point at it
+follow; the next sync sends them. What the device did to its row before it heard of the other is rejected like
+the insert, and never touches the other's row. Better still: give tables that devices insert into a uuid for a
+key.
+"""
+
 
 def policies_page() -> str:
     columns = []
@@ -243,7 +265,7 @@ def policies_page() -> str:
     return "".join(
         [
             *(POLICIES_HEAD, COLUMNS_HEAD, *columns, FUNCTION_TEXT),
-            *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES)),
+            *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES), INSERTS_TEXT),
         ]
     )
 

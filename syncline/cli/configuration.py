@@ -57,8 +57,9 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -156,6 +157,7 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merge: dict[str, str] | str = {}
+    inserts: Literal["same_row", "key_taken"] | None = None
     deletes: str = "newer_wins"
     local_rows: LocalRows | None = None
     key: list[str] = []
@@ -173,6 +175,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def rules(self) -> dict[str, Table] | None:
         """The tables in the form that `Hub` takes."""
+        sections = self.tables or {}
+        plain = self._without_inserts()
+        return plain and {name: replace(plain[name], inserts=sections[name].inserts) for name in plain}
+
+    def _without_inserts(self) -> dict[str, Table] | None:
+        """The tables, but for what an insert is."""
         if self.tables is None:
             return None
         return {

@@ -137,9 +137,11 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
     """
     who, rival = _name(note.replica, names), _name(note.rival, names)
     what = f"column {note.column}" if note.column else "the row"
+    how = f" and by {rival}, and neither had seen the other's edit."
+    if note.rival_hlc <= 0:
+        how = ", and what was there already stays."
     return [
-        f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} was edited by {who} and by"
-        f" {rival}, and neither had seen the other's edit.",
+        f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} was edited by {who}{how}",
         f"  before      {output.spelled(note.base)}",
         f"  sent        {output.spelled(note.sent)}  at {_time(note.hlc)} by {who}",
         f"  at the hub  {output.spelled(note.hub)}  at {_time(note.rival_hlc)} by {rival}",

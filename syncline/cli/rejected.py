@@ -21,27 +21,31 @@ OPERATIONS = {"I": "insert", "R": "replace", "U": "update", "D": "delete"}
 @file_argument
 @click.argument("action", type=click.Choice(["list", "show", "retry", "discard"]), default="list")
 @click.argument("number", metavar="[ID]", type=int, required=False)
+@click.option("--new-key", is_flag=True, help="With retry: under a free number, with what points at it here.")
 @yes_option
 @json_option
-def rejected(file: Path, action: str, number: int | None, yes: bool, as_json: bool) -> int:
+def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bool, as_json: bool) -> int:
     """List the edits of FILE that the centre refused, show one, retry or discard one.
 
     \b
     syncline rejected FILE              every rejected edit, with its reason
     syncline rejected FILE show ID      one, with its values
     syncline rejected FILE retry ID     put it into the table again; the next sync sends it
+    syncline rejected FILE retry ID --new-key    the same, under a free number (key_taken)
     syncline rejected FILE discard ID   forget it (asks, unless --yes)
 
     JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}. An edit: id, table, key,
     op, values, base, code, detail, remedy, parent, at, push.
     """
+    if new_key and action != "retry":
+        raise click.UsageError("--new-key goes with retry")
     with open_replica(file) as replica:
         if action == "list":
             return _list(file, replica.rejected(), as_json=as_json)
         edit = _find(replica, file, number)
         done = f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}"
         if action == "retry":
-            replica.retry(edit.id)
+            replica.retry(edit.id, new_key=new_key)
             done = f"{done}: in the table again; `syncline sync {file}` sends it"
         elif action == "discard":
             confirm(f"Discard the {done}?", yes=yes)

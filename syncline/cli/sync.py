@@ -22,7 +22,7 @@ from syncline.cli.status import WAITING_SHOWN
 from syncline.model.local import LocalRows
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Replica
+    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Reopened, Replica
 
 
 @click.command()
@@ -79,6 +79,7 @@ def sync(
 @token_option
 @wait_option
 @click.option("--dry-run", is_flag=True, help="Show the verdict; do nothing, neither here nor there.")
+@click.option("--reopen", is_flag=True, help="Take a push that cannot succeed apart; send nothing.")
 @progress_option
 @json_option
 def push(
@@ -87,6 +88,7 @@ def push(
     token: str | None,
     wait: float,
     dry_run: bool,
+    reopen: bool,
     as_json: bool,
     **shown: bool | None,
 ) -> int:
@@ -97,8 +99,14 @@ def push(
 
     JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts, left_out,
     device_constraint}. With --dry-run: rows, accepted, overruled [{table, key, values}], rejected [{table,
-    key, code, detail, remedy, parent}], conflicts.
+    key, code, detail, remedy, parent}], conflicts. With --reopen: rows (pending again), arrived (the hub has
+    the push: it was left alone).
     """
+    if reopen and dry_run:
+        raise click.UsageError("--reopen and --dry-run do not go together")
+    if reopen:
+        with open_replica(file, hub, token, wait) as replica:
+            return _say_reopened(replica.reopen(), as_json=as_json)
     if dry_run:
         with open_replica(file, hub, token, wait) as replica, progress.shown(shown["progress"]) as report:
             return _foretell(replica.preview(progress=report), as_json=as_json)
@@ -133,7 +141,7 @@ def pull(
     """Fetch what is new; pending edits stay pending, on top of it.
 
     JSON: written, removed, pages, tables, waiting [{table, key, object, detail, code, remedy}: rows that
-    this file does not take].
+    this file does not take], push_failed (null, or why a push in flight has no verdict).
     """
     replica = open_replica(file, hub, token, wait, local_rows)
     with replica, progress.shown(shown["progress"]) as report:
@@ -142,6 +150,9 @@ def pull(
         output.document(done.as_dict())
     else:
         _say_pull(done)
+        if done.push_failed is not None:
+            output.message(f"the push in flight fails: {done.push_failed}")
+            output.message(f"if it goes on failing: syncline push {file} --reopen")
     return output.DONE
 
 
@@ -193,6 +204,18 @@ def _foretell(report: PushPreview, *, as_json: bool) -> int:
             output.line(f"  rejected {edit.table} {key}: {edit.detail} [{edit.code}] Try: {edit.remedy}")
     person = report.rejected or any(note.outcome == "open" for note in report.conflicts)
     return output.PERSON_NEEDED if person else output.DONE
+
+
+def _say_reopened(report: Reopened, *, as_json: bool) -> int:
+    if as_json:
+        output.document(report.as_dict())
+    elif report.arrived:
+        output.line("the hub has the push: nothing was taken apart, and the next sync takes its verdict")
+    elif report.rows:
+        output.line(f"took a push apart: {output.counted(report.rows, 'row')} of it pending again")
+    else:
+        output.line("no push is in flight")
+    return output.DONE
 
 
 def _say_push(report: PushReport) -> None:

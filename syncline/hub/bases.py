@@ -79,7 +79,8 @@ def compared(
     for entry in entries:
         unseen = entry.unseen & ~(lost & ~differing)
         if entry.mask & (differing | (unseen & ~lost)):
-            kept.append(Entry(entry.op, entry.mask, entry.stamp, unseen))
+            op = "R" if entry.op == "I" else entry.op  # whether it was there before is not known
+            kept.append(Entry(op, entry.mask, entry.stamp, unseen))
             told |= entry.mask
     forgotten = differing & ~told
     return [*kept, Entry("U", forgotten, stamp, forgotten)] if forgotten else kept

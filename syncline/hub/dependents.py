@@ -5,7 +5,7 @@ The database would name them too, but a tree of rows only level by level, an att
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
@@ -35,6 +35,25 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
                 if stage.form == "insert":
                     waiting.append(_row_id(schema, stage, row))
     return result
+
+
+def pointing_at(
+    schema: Schema, stages: Sequence[Stage], rows: Iterable[RowId]
+) -> list[tuple[Stage, int, RowId]]:
+    """The staged rows that point, by whatever way, at one of these rows, each with the row it points at."""
+    pointing = _Pointing(schema, stages)
+    found: list[tuple[Stage, int, RowId]] = []
+    known: set[tuple[int, int]] = set()
+    waiting = list(rows)
+    while waiting:
+        parent = waiting.pop()
+        for stage, row in pointing.at(parent):
+            if (id(stage), row) not in known:
+                known.add((id(stage), row))
+                found.append((stage, row, parent))
+                if stage.form == "insert":
+                    waiting.append(_row_id(schema, stage, row))
+    return found
 
 
 @dataclass(slots=True)

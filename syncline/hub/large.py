@@ -22,7 +22,7 @@ from syncline.hub.clocks import clamp_stamps
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
 from syncline.hub.receive import Outcome, Receiver, newest_of
-from syncline.hub.settle import RowId, Settled, stages_of
+from syncline.hub.settle import RowId, Settled, reject_dependents, stages_of
 from syncline.hub.versions import brought, brought_details
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
@@ -231,6 +231,8 @@ class LargeReceiver(Receiver):
         settled = self._settled(transaction, unit.parts, unit.stages, details)
         whole.newest = max(whole.newest, newest_of(unit.parts))
         settled.overrides |= dict.fromkeys(unit.defaulted)
+        if whole.settled.taken and not settled.wanted:
+            reject_dependents(transaction, self.schema, settled, whole.settled.taken)
         _merge(whole.settled, settled)
         return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)
 
@@ -282,3 +284,4 @@ def _merge(whole: Settled, settled: Settled) -> None:
     whole.wanted |= settled.wanted
     whole.notes += settled.notes
     whole.rejected |= settled.rejected
+    whole.parents |= settled.parents

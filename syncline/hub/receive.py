@@ -154,7 +154,7 @@ class Receiver:
 
     def _differing(self, transaction: WriteTransaction, stage: Stage) -> list[RowId]:
         table = self.schema.by_number[stage.table]
-        if table.exact or stage.form == "delete":
+        if table.exact and stage.form != "delete":
             return []
         arity = len(table.key)
         return [(stage.table, tuple(stage.rows[row][:arity])) for row in transaction.rows.differing(stage)]
@@ -206,7 +206,9 @@ class Receiver:
     def _rejections(self, settled: Settled, refused: dict[RowId, Refused]) -> list[Rejection]:
         result = []
         for (table, key), rejected in settled.rejected.items():
-            result.append(Rejection(table, list(key), *reason(rejected)))
+            above = settled.parents.get((table, key))
+            depends: list[object] | None = None if above is None else [above[0], list(above[1])]
+            result.append(Rejection(table, list(key), *reason(rejected), depends))
         for (table, key), why in refused.items():
             parent: list[object] | None = None if why.parent is None else [why.parent[0], list(why.parent[1])]
             result.append(Rejection(table, list(key), why.code, why.detail, why.remedy, parent))

@@ -13,8 +13,10 @@ from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, compared
 from syncline.hub.clocks import keep_order, note_claims
-from syncline.hub.contract import Form, Key, Position, Rival, Stage, WriteTransaction
+from syncline.hub.contract import Form, Key, Position, Rival, Stage, WriteTransaction, codes
+from syncline.hub.dependents import pointing_at
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
+from syncline.merge.policies import Reject
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema
 from syncline.model.values import Value, mask_of
@@ -37,6 +39,14 @@ class Settled:
     notes: list[tuple[RowId, int, Note]] = field(default_factory=list)
     """(row, HLC of the pushed edit, note)"""
     rejected: dict[RowId, SynclineError] = field(default_factory=dict)
+    parents: dict[RowId, RowId] = field(default_factory=dict)
+    """Of rejected rows that point at a rejected one: which."""
+
+    @property
+    def taken(self) -> list[RowId]:
+        """The rejected inserts whose key another row has: what points at them does not mean that row."""
+        taken = [row for row, why in self.rejected.items() if why.code == codes.KEY_TAKEN]
+        return [*taken, *self.parents]
 
 
 def stages_of(parts: Sequence[Part]) -> list[Stage]:
@@ -112,7 +122,28 @@ def settle(
         for stage in decided.stages():
             transaction.rows.stage(stage)
             settled.stages.append(stage)
+        if settled.taken:
+            reject_dependents(transaction, schema, settled, settled.taken)
     return settled
+
+
+def reject_dependents(
+    transaction: WriteTransaction, schema: Schema, settled: Settled, rows: Sequence[RowId]
+) -> None:
+    """Take the rows that point at these, which were rejected though their keys are in use, out of the stages:
+    nothing else would keep them from pointing at another's row."""
+    gone: dict[int, tuple[Stage, list[int]]] = {}
+    for stage, row, parent in pointing_at(schema, settled.stages, rows):
+        name = schema.by_number[parent[0]].name
+        detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
+        why = Reject(detail, code=codes.PARENT, remedy=codes.remedy_of(codes.PARENT))
+        place = stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
+        settled.rejected[place], settled.parents[place] = why, parent
+        settled.overrides[place] = None
+        stage.discarded.add(row)
+        gone.setdefault(id(stage), (stage, []))[1].append(row)
+    for stage, numbers in gone.values():
+        transaction.rows.discard(stage, numbers)
 
 
 def _contested(

@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syncline.errors import SynclineError, ValueRefused
-from syncline.merge.policies import Contest, DeletePolicy, Outcome, Reject, RowPolicy, Settled
+from syncline.merge.policies import (
+    KEY_TAKEN_REMEDY,
+    Contest,
+    DeletePolicy,
+    Outcome,
+    Reject,
+    RowPolicy,
+    Settled,
+)
 from syncline.merge.rules import TableRules
 from syncline.model.schema import TableSchema
 from syncline.model.values import EVERYTHING, Value, identical
@@ -24,6 +32,8 @@ Stamp = tuple[int, str]
 Image = Mapping[int, Value]
 """A row, or what is known of it: values by the number of their column."""
 NOBODY: Stamp = (-1, "")
+THERE: Stamp = (0, "hub")
+"""What was there already won: whoever wrote it was seen."""
 WRITTEN = ("replica", "merged")
 """Outcomes that change the column; otherwise the hub's value stays."""
 
@@ -102,6 +112,12 @@ def decide(
     """Settle one contested row. `present` is the centre's row, or None."""
     if sent.op == "-":
         return Decision(override=bool(rivals) or present is not None)
+    if rules.key_taken and (taken := _key_taken(table, sent, present, rivals)) is not None:
+        return taken
+    if present is not None and (sent.op in ("D", "R") or rules.row.whole):
+        if _are_vague(table, rivals) and sent.base is None:
+            return Decision(wanted=True)
+        rivals = _real(table, sent, present, rivals)
     if sent.op == "D":
         return _delete(table, rules, sent, present, rivals)
     if sent.op in ("I", "R"):
@@ -111,6 +127,76 @@ def decide(
     if rules.row.whole and rivals:
         return _row_update(table, rules, sent, present, rivals)
     return _update(table, rules, sent, present, rivals)
+
+
+def _key_taken(
+    table: TableSchema, sent: Sent, present: Image | None, rivals: Sequence[Entry]
+) -> Decision | None:
+    """What becomes of a change whose row is another's by now, where one key means two things; None if it is
+    not. What the replica did to a row of its own before it knew of the other is no edit of the other."""
+    if sent.op == "I":
+        if present is None:
+            return _write_row(table, sent.columns, sent.values, sent.hlc, None, [])
+        sames = zip(sent.columns, sent.values, strict=True)
+        if all(identical(present[column], value) for column, value in sames):
+            return None
+    elif present is None or not rivals or rivals[0].op != "I":
+        return None
+    elif sent.op == "D":
+        return Decision(override=True)
+    detail = f"table {table.name}: another row was inserted under this key"
+    return Decision(override=True, rejected=Reject(detail, code="key_taken", remedy=KEY_TAKEN_REMEDY))
+
+
+def _is_vague(table: TableSchema, entry: Entry) -> bool:
+    """Whether the entry says that something of the row was written in the centre, and not what.
+
+    Where capture cannot tell, it names every column."""
+    every = table.all_mask
+    return (
+        entry.op == "U"
+        and entry.stamp[1] == "hub"
+        and every & (every - 1) != 0
+        and entry.mask & every == every
+    )
+
+
+def _are_vague(table: TableSchema, rivals: Sequence[Entry]) -> bool:
+    return any(_is_vague(table, entry) for entry in rivals)
+
+
+def _real(table: TableSchema, sent: Sent, present: Image, rivals: Sequence[Entry]) -> Sequence[Entry]:
+    """The rivals of a change that competes as a whole row: without the vague ones where the centre's row is
+    what the change started from."""
+    base = sent.base
+    if base is None or not _are_vague(table, rivals):
+        return rivals
+    before = dict(base.image or {}) | dict(base.before)
+    if not all(identical(present[column], value) for column, value in before.items()):
+        return rivals
+    return [entry for entry in rivals if not _is_vague(table, entry)]
+
+
+def _of_column(
+    table: TableSchema, sent: Sent, column: int, present: Value, rivals: Sequence[Entry]
+) -> list[Entry]:
+    """The rivals of the edit of one column.
+
+    A vague one is none if the centre's value is what the edit started from; where a later entry names the
+    column, that one says what became of it."""
+    bit, found = 1 << column, []
+    untouched = sent.base is not None and column in sent.base.before
+    untouched = untouched and identical(present, sent.base.before[column])  # type: ignore[union-attr]
+    named = False
+    for entry in reversed(rivals):
+        if not entry.mask & entry.unseen & bit:
+            continue
+        if not _is_vague(table, entry):
+            named = True
+            found.append(entry)
+        elif not named and not untouched:
+            found.append(entry)
+    return found
 
 
 def _newest(rivals: Sequence[Entry]) -> Stamp:
@@ -250,10 +336,12 @@ def _update(
     table: TableSchema, rules: TableRules, sent: Sent, present: Image, rivals: Sequence[Entry]
 ) -> Decision:
     decision = Decision("update", "U", override=bool(rivals))
+    if sent.base is None and _are_vague(table, rivals):
+        return Decision(wanted=True)
     by_hlc: dict[int, int] = {}
     for j, column in enumerate(sent.columns):
         bit = 1 << column
-        newest = _newest([entry for entry in rivals if entry.mask & entry.unseen & bit]) if rivals else NOBODY
+        newest = _newest(_of_column(table, sent, column, present[column], rivals))
         try:
             found = _column(rules, sent, j, present[column], newest)
         except (Reject, ValueRefused) as reason:
@@ -293,14 +381,21 @@ def _column(
     contested = newest != NOBODY
     if not contested and not policy.uses_present:
         return Settled(value, "replica"), None
-    reads_base = contested and policy.reads_base
-    noted = reads_base or (contested and policy.travels == "value" and not identical(present, value))
+    differs = policy.travels == "value" and not identical(present, value)
+    newer = newest <= (sent.column_hlc[j], sent.replica)
+
+    def settle(before: Value) -> Settled:
+        return policy.settle(Contest(before, present, value, newer, rules.numeric[column]))
+
+    noted = contested and (policy.reads_base or differs)
+    if not contested and differs:  # nobody else edited it, and it does not exceed what is there
+        noted = settle(None).outcome not in WRITTEN
     if noted and sent.base is None:
         return None
     before = sent.base.before.get(column) if noted and sent.base is not None else None
-    newer = newest <= (sent.column_hlc[j], sent.replica)
-    settled = policy.settle(Contest(before, present, value, newer, rules.numeric[column]))
+    settled = settle(before)
     if not noted:
         return settled, None
     made = settled.value if settled.outcome == "merged" else None
-    return settled, Note(column, settled.outcome, policy.name, newest, before, value, present, made)
+    rival = newest if contested else THERE
+    return settled, Note(column, settled.outcome, policy.name, rival, before, value, present, made)

@@ -23,6 +23,7 @@ from syncline.merge.policies import (
 from syncline.model.local import LOCAL_ROWS
 from syncline.model.schema import TableSchema
 from syncline.model.values import mask_of
+from syncline.sqlitekit.tables import affinity_of
 
 Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
 
@@ -34,6 +35,10 @@ class Table:
     `merge` maps columns to the name of a policy (`merge.policies.COLUMN_POLICIES`) or to a function of
     base, ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
     `deletes` settles an update against a delete (`DELETE_POLICIES`). `docs/policies.md` lists them all.
+    `inserts` is what an insert is that meets another one of the same key: `same_row`, a concurrent edit of
+    one row, or `key_taken`, another thing whose key is not free: it is rejected. Without it a single integer
+    key, which devices count up by themselves, is `key_taken`, unless it is a foreign key, and any other
+    `same_row`.
     `local_rows` is what a device does with rows of its own tables that refer to one of this table which the
     centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`. `key` names
     the columns of a unique index, none of which can be NULL, that tells the rows of a table without a
@@ -41,6 +46,7 @@ class Table:
     files (`docs/types.md`), beside those of the hub."""
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
+    inserts: str | None = field(default=None, kw_only=True)
     deletes: str = "newer_wins"
     local_rows: str | None = None
     key: Sequence[str] = ()
@@ -53,7 +59,7 @@ class TableRules:
 
     `columns` has the policy of each value column by its number, `numeric` whether its values are compared
     as numbers. `computed_mask` has the columns whose result depends on the present value even without a
-    conflict.
+    conflict. `key_taken`: an insert whose key another one has is rejected.
     """
 
     row: RowPolicy
@@ -61,6 +67,10 @@ class TableRules:
     deletes: DeletePolicy
     computed_mask: int
     numeric: Mapping[int, bool]
+    key_taken: bool = False
+
+
+INSERTS = ("same_row", "key_taken")
 
 
 def resolve(schema: TableSchema, rules: Table) -> TableRules:
@@ -68,6 +78,9 @@ def resolve(schema: TableSchema, rules: Table) -> TableRules:
     deletes = _named(DELETE_POLICIES, rules.deletes, "deletes", schema)
     if rules.local_rows not in (None, *LOCAL_ROWS):
         raise ConfigurationError(_unknown("local_rows", rules.local_rows, LOCAL_ROWS, schema.name))
+    if rules.inserts not in (None, *INSERTS):
+        raise ConfigurationError(_unknown("inserts", rules.inserts, INSERTS, schema.name))
+    taken = is_counted_up(schema) if rules.inserts is None else rules.inserts == "key_taken"
     chosen: Mapping[str, str | ColumnFunction] = {}
     row = default(ROW_POLICIES)
     if isinstance(rules.merge, str):
@@ -85,7 +98,17 @@ def resolve(schema: TableSchema, rules: Table) -> TableRules:
     }
     computed = mask_of(number for number, policy in columns.items() if policy.uses_present)
     numeric = {number: column.type in NUMBERS for number, column in schema.values.items()}
-    return TableRules(row, columns, deletes, computed, numeric)
+    return TableRules(row, columns, deletes, computed, numeric, taken)
+
+
+def is_counted_up(schema: TableSchema) -> bool:
+    """Whether the key is one integer that says nothing but which row it is, so that two who insert rows at
+    the same time mean two things by one number."""
+    pointing = {name for key in schema.foreign_keys for name in key.columns}
+    if len(schema.key) != 1 or schema.key[0] in pointing:
+        return False
+    (key,) = schema.keys
+    return key.type == "integer" or (key.type == "any" and affinity_of(key.declared) == "INTEGER")
 
 
 def _column(schema: TableSchema, name: str, chosen: str | ColumnFunction | None) -> ColumnPolicy:

@@ -35,6 +35,8 @@ class Device:
     """What the file must still have noted for this to be true of it."""
     schema_version: int
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
+    lacking: int = field(default=0, init=False)
+    """The number of the push in flight, if the hub has just said that it has not got it."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
     @classmethod

@@ -75,12 +75,16 @@ def _covered(device: Device) -> Iterator[tuple[str, int]]:
             yield device.tables[n].log, cut
 
 
-def pushes_made(store: Store) -> tuple[int | None, str]:
+def pushes_made(device: Device) -> tuple[int | None, str]:
     """Number and chain of the last push that the hub has answered, counting the one in flight: it is told
-    with a pull that follows it. None: not told, while the file is being filled for another one."""
+    with a pull that follows it, unless the hub has said that it has not got it (`Device.lacking`). None: not
+    told, while the file is being filled for another one."""
+    store = device.store
     state, flying = store.state(), in_flight(store)
     if state.chain is None:
         return None, ""
+    if flying is not None and flying.number == device.lacking:
+        return state.push - 1, state.chain
     return state.push, state.chain if flying is None else chained(state.chain, flying.digest)
 
 

@@ -30,7 +30,7 @@ def next_pull(device: Device, fingerprint: str = "") -> Pull:
     page = last_page(device.store)
     after = state.watermark or "" if page is None else page.watermark or ""
     asked, waiting = fingerprint or device.hub.fingerprint, waiting_edits(device)
-    push, chain = pushes_made(device.store)
+    push, chain = pushes_made(device)
     horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
     return Pull(
         after,

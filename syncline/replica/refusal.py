@@ -97,7 +97,7 @@ def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
         if image is not None:
             work.overlay.unpark(t, [key])
         if kind == "I":
-            _refuse_children(work, t, key)
+            refuse_children(work, t, key)
             store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
         elif kind in ("R", "D") or (kind == "U" and image is None):
             unreadable = _make_readable(work, t, key, present)
@@ -149,8 +149,8 @@ def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequen
     return bool(unreadable)
 
 
-def _refuse_children(work: Work, t: Statements, key: Key) -> None:
-    """Refuse the pending rows that point at a row which is about to go."""
+def refuse_children(work: Work, t: Statements, key: Key) -> None:
+    """Refuse the pending rows that point at a row which is about to go, or to become another's."""
     for child in work.device.tables.values():
         for fk in child.table.foreign_keys:
             if fk.parent == t.table.name:

@@ -98,30 +98,36 @@ def retry(device: Device, number: int) -> None:
 
     UsageError if it cannot be (the row is gone, a constraint of the table refuses): it is then still kept.
     """
-    with device.store.transaction() as store:
-        n, packed, op, kept = _find(store, number)
-        t, key, edit = device.tables.get(n), tuple(unpack(packed)), unpack(kept)
-        if t is None:
-            raise UsageError(
-                f"the centre has no table {edit['table']} any more",
-                code="table_dropped",
-                remedy="Write what you need into another table, then discard the edit.",
-            )
-        there = _present(t, op, edit)
-        try:
-            _redo(store, t, key, op, there)
-        except StoreConstraint as error:
-            raise UsageError(
-                f"table {t.table.name}: the edit cannot be put back: {error.detail}",
-                code="retry_refused",
-                remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
-            ) from error
-        if len(there["columns"]) == len(edit["columns"]) or op == "D":
-            store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
-        else:
-            rest = pack(_picked(edit, lambda i: i not in t.table.values))
-            sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
-            store.execute(sql, (rest, number))
+    with device.store.transaction():
+        retry_now(device, number)
+
+
+def retry_now(device: Device, number: int) -> None:
+    """`retry`, inside a transaction."""
+    store = device.store
+    n, packed, op, kept = _find(store, number)
+    t, key, edit = device.tables.get(n), tuple(unpack(packed)), unpack(kept)
+    if t is None:
+        raise UsageError(
+            f"the centre has no table {edit['table']} any more",
+            code="table_dropped",
+            remedy="Write what you need into another table, then discard the edit.",
+        )
+    there = _present(t, op, edit)
+    try:
+        _redo(store, t, key, op, there)
+    except StoreConstraint as error:
+        raise UsageError(
+            f"table {t.table.name}: the edit cannot be put back: {error.detail}",
+            code="retry_refused",
+            remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
+        ) from error
+    if len(there["columns"]) == len(edit["columns"]) or op == "D":
+        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+    else:
+        rest = pack(_picked(edit, lambda i: i not in t.table.values))
+        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
+        store.execute(sql, (rest, number))
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:

@@ -15,6 +15,8 @@ from syncline.replica import (
     lost,
     preview,
     rejected,
+    rekey,
+    reopen,
     sync,
     track,
     upgrade,
@@ -33,6 +35,7 @@ from syncline.replica.reports import (
     PushPreview,
     PushReport,
     RejectedEdit,
+    Reopened,
     Status,
     SyncReport,
     UpgradeReport,
@@ -100,6 +103,10 @@ class Replica:
         """Send what is pending and take the hub's verdict; fetch nothing."""
         return self._run("push", lambda: sync.push(self._fit(), progress or silent))
 
+    def reopen(self) -> Reopened:
+        """Take a push that cannot succeed apart: its edits are pending again. Safe if it has arrived."""
+        return self._run("reopen", lambda: reopen.reopen(self._fit()))
+
     def preview(self, progress: Progress | None = None) -> PushPreview:
         """The verdict that `push` would get now. Nothing is done, neither here nor in the centre."""
         return self._run("preview", lambda: preview.preview(self._fit(), progress or silent))
@@ -159,9 +166,12 @@ class Replica:
         """The edits that the centre could not hold, with their reasons."""
         return rejected.rejected(self._ready())
 
-    def retry(self, number: int) -> None:
-        """Put a rejected edit into its table again; the next sync sends it."""
-        rejected.retry(self._fit(), number)
+    def retry(self, number: int, *, new_key: bool = False) -> None:
+        """Put a rejected edit into its table again; the next sync sends it.
+
+        With `new_key` a rejected insert gets a free number for its key; what points at it here follows."""
+        retried = rekey.retry_with_new_key if new_key else rejected.retry
+        retried(self._fit(), number)
 
     def discard(self, number: int) -> None:
         """Forget a rejected edit for ever."""

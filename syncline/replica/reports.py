@@ -137,6 +137,18 @@ class PullReport(Report):
     tables: dict[str, int] = field(default_factory=dict)
     waiting: tuple[WaitingRow, ...] = ()
     """Rows that this file does not take, the first hundred of them; `status` counts all."""
+    push_failed: str | None = None
+    """Why the push in flight still has no verdict, with the code; what is new was fetched all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened(Report):
+    """What became of a push that was to be taken apart: `rows` of it are pending again.
+
+    `arrived`: the hub has it, so that it was left alone; the next sync takes its verdict."""
+
+    rows: int
+    arrived: bool
 
 
 @dataclass(frozen=True, slots=True)

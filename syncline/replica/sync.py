@@ -14,7 +14,14 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from syncline.errors import BodyRefused, SchemaChanged, SynclineError
+from syncline.errors import (
+    BodyRefused,
+    Forbidden,
+    SchemaChanged,
+    SynclineError,
+    TransportError,
+    Unauthenticated,
+)
 from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.ahead import freeze_and_send
@@ -30,6 +37,7 @@ from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected, wait
+from syncline.replica.reopen import has_arrived
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.smaller import make_smaller
 from syncline.replica.tally import Tally
@@ -62,7 +70,8 @@ def push(device: Device, progress: Progress) -> Flow[PushReport]:
 
 
 def pull(device: Device, progress: Progress) -> Flow[PullReport]:
-    """Fetch what is new; pending edits stay pending. A push in flight is asked for its verdict first."""
+    """Fetch what is new; pending edits stay pending. A push in flight is asked for its verdict first; if it
+    fails, that is told, and what is new is fetched all the same."""
     tally = Tally(newest_rejected(device.store))
     yield from _recovering(device, tally, progress, lambda: _pull_alone(device, tally, progress))
     return tally.pull_report()
@@ -103,8 +112,20 @@ def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[Non
 def _pull_alone(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     frozen = in_flight(device.store)
     if frozen is not None:
-        yield from _push_one(device, tally, progress, frozen, None)
-    yield from _pull(device, tally, progress)
+        try:
+            yield from _push_one(device, tally, progress, frozen, None)
+        except (TransportError, Unauthenticated, Forbidden):  # nothing could be fetched either
+            raise
+        except SynclineError as error:
+            if error.code in REASONS:
+                raise
+            tally.push_failed = f"{error.detail} [{error.code}]"
+            if not (yield from has_arrived(device, frozen)):
+                device.lacking = frozen.number
+    try:
+        yield from _pull(device, tally, progress)
+    finally:
+        device.lacking = 0
 
 
 def _nothing(device: Device) -> None:

@@ -27,6 +27,7 @@ class Tally:
     recovered: Recovered | None = None
     regained: list[Regained] = field(default_factory=list)
     waiting: tuple[WaitingRow, ...] = ()
+    push_failed: str | None = None
 
     def note(self, applied: Applied) -> None:
         for mine, theirs in ((self.written, applied.written), (self.removed, applied.removed)):
@@ -50,5 +51,10 @@ class Tally:
         names = sorted(self.written.keys() | self.removed.keys())
         tables = {name: self.written.get(name, 0) + self.removed.get(name, 0) for name in names}
         return PullReport(
-            sum(self.written.values()), sum(self.removed.values()), self.pages, tables, self.waiting
+            sum(self.written.values()),
+            sum(self.removed.values()),
+            self.pages,
+            tables,
+            self.waiting,
+            self.push_failed,
         )

@@ -20,6 +20,7 @@ from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.overlay import Key, Pending, kind_of
+from syncline.replica.refusal import refuse_children
 from syncline.replica.rejected import Reason, keep_rejected, written_edit
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
@@ -66,8 +67,18 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
             _clear(work.store, work.device.tables[n], cut)
     clear_outbox(work.store)
     work.overlay.forget()
+    _refuse_later_children(work, verdict)
     if hidden:
         _uncover(work, hidden, overrides)
+
+
+def _refuse_later_children(work: Work, verdict: Verdict) -> None:
+    """What was made since and points at a row whose key another's has is refused too: it would point at the
+    other's row from now on."""
+    for rejection in verdict.rejected:
+        t = work.device.tables.get(rejection.table)
+        if rejection.code == "key_taken" and t is not None:
+            refuse_children(work, t, tuple(rejection.key))
 
 
 def _clear(store: Store, t: Statements, cut: int) -> None:

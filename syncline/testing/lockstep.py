@@ -101,7 +101,10 @@ class Lockstep:
         with self.database.outside() as connection:
             connection.execute(DDL)
         self.hub = Hub(
-            self.database, {"item": Table(policies, deletes)}, clock_tolerance=1e9, limits=self.LIMITS
+            self.database,
+            {"item": Table(policies, deletes, inserts="same_row")},
+            clock_tolerance=1e9,
+            limits=self.LIMITS,
         )
         self.hub.init()
         self.reference = ReferenceHub(self.rules)

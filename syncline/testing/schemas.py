@@ -117,7 +117,9 @@ class SchemaWorld:
         """The hub is started with a configuration that fits the tables as they are."""
         rules = {
             table.name: Table(
-                {c.name: self.policies[c.id] for c in table.values if c.id in self.policies}, self.deletes
+                {c.name: self.policies[c.id] for c in table.values if c.id in self.policies},
+                self.deletes,
+                inserts="same_row",
             )
             for table in self.centre.tables.values()
         }

@@ -95,12 +95,12 @@ class World:
         deletes = [self.rng.choice(["newer_wins", "delete_wins", "update_wins"]) for _ in range(2)]
         farm = {"cows": "sum", "best": "max", "note": self.rng.choice(["lww", "review", "hub_wins"])}
         return {
-            "area": Table(deletes=deletes[0]),
-            "farm": Table(farm, deletes[1]),
-            "visit": Table(row),
-            "pair_a": Table(),
-            "pair_b": Table({"word": "replica_wins"}),
-            "tag": Table(),
+            "area": Table(deletes=deletes[0], inserts="same_row"),
+            "farm": Table(farm, deletes[1], inserts="same_row"),
+            "visit": Table(row, inserts="same_row"),
+            "pair_a": Table(inserts="same_row"),
+            "pair_b": Table({"word": "replica_wins"}, inserts="same_row"),
+            "tag": Table(inserts="same_row"),
         }
 
     def _phone(self, name: str) -> Phone:

@@ -149,3 +149,32 @@ def test_a_key_that_its_column_would_round_or_cannot_hold_is_refused(
     assert [(one.row, one.code) for one in refused] == [(1, codes.INVALID)]
     assert world.push_what_fits(world.stage("insert", "t", [[good, 1], [bad, 2]])) == {("t", (bad,))}
     assert world.rows("t") == [[good, 1]]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "CREATE FUNCTION soft() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " UPDATE t SET gone = 1 WHERE id = OLD.id AND kept = 0; RETURN NULL; END $$;"
+        " CREATE TRIGGER soft BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION soft()",
+        "CREATE RULE soft AS ON DELETE TO t WHERE OLD.id < 9 DO INSTEAD"
+        " UPDATE t SET gone = 1 WHERE id = OLD.id AND kept = 0",
+    ],
+    ids=["trigger", "rule"],
+)
+def test_a_delete_that_became_an_update_is_accepted_and_told_as_an_update(make: Make, how: str) -> None:
+    world = make(
+        "CREATE TABLE t (id int PRIMARY KEY, gone int, kept int)",
+        how,
+        "INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 1)",
+    )
+    start = world.now()
+    assert world.push_what_fits(world.stage("delete", "t", [[1], [3]])) == {("t", (3,))}
+    with world.database.write(UNBOUNDED) as transaction:
+        stage = world.stage("delete", "t", [[2]])
+        transaction.rows.stage(stage)
+        transaction.rows.lock([stage])
+        assert transaction.rows.apply([stage], "r1") == []
+        assert transaction.rows.differing(stage) == [0]
+    assert world.rows("t") == [[1, 1, 0], [2, 1, 0], [3, 0, 1]]
+    assert world.since(start, "r1") == {"t": {(1,): {"gone"}, (2,): {"gone"}}}

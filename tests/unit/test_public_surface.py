@@ -21,6 +21,7 @@ PUBLIC = [
     "Regained",
     "Reject",
     "RejectedEdit",
+    "Reopened",
     "Replica",
     "Status",
     "SyncReport",
@@ -64,7 +65,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
 def test_the_entrances_take_the_documented_arguments() -> None:
     assert parameters(syncline.connect)[:3] == ["file", "hub", "token"]
     assert parameters(syncline.clone)[:4] == ["hub", "file", "token", "progress"]
-    assert parameters(syncline.Table) == ["merge", "deletes", "local_rows", "key", "forms"]
+    assert parameters(syncline.Table) == ["merge", "deletes", "local_rows", "key", "forms", "inserts"]
 
 
 def test_a_replica_and_a_hub_have_the_documented_verbs() -> None:

@@ -284,7 +284,7 @@ class BaseApplication(ABC, Generic[L]):
 
         def work(parts: Sequence[Part[L]]) -> None:
             for part in parts:
-                before = part.index in early or self.keeps_old(part)
+                before = part.form == "delete" or self.keeps_old(part)
                 if before and part.index not in self._ahead:
                     self.log(part)
                 if early.get(part.index):

@@ -124,7 +124,7 @@ class Application(BaseApplication[Loaded]):
         shape = part.loaded.shape
         self._applying(part, "d", ())
         deleted = self._count(part, shape.statement(("delete",), lambda: sql.delete(shape)))
-        if deleted < len(part.rows) and self._run(part, common.left(shape))[0][0]:
+        if deleted < len(part.rows) and self._run(part, sql.held_back(shape)):
             raise Unwritten
 
     def keeps_old(self, part: Part[Loaded]) -> bool:
@@ -209,7 +209,7 @@ class Application(BaseApplication[Loaded]):
         if part.form == "insert":
             return Write(self._insertion(part, postponed), there, stays=True)
         if part.form == "delete":
-            return Write(sql.delete(shape), there, stays=False)
+            return Write(sql.delete(shape), sql.held_back(shape), stays=False)
         positions = [i for i in range(len(part.loaded.stage.columns)) if i not in postponed]
         return Write(self._alteration(part, positions), there, stays=True) if positions else None
 

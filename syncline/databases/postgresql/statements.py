@@ -182,3 +182,33 @@ def park(shape: Shape, columns: Sequence[int], values: Mapping[int, str]) -> str
         f"t.{shape.value_names[number]} IS DISTINCT FROM {value}" for number, value in own.items()
     )
     return f"UPDATE {shape.name} AS t SET {sets} FROM {SOURCE} WHERE {shape.matches()} AND ({changing})"
+
+
+def held_back(shape: Shape) -> str:
+    """The numbers of rows that are there although they were deleted, unless that was turned into an update,
+    which capture has logged after the delete."""
+    return f"SELECT s.n FROM {base.joined(shape)} WHERE NOT EXISTS ({_updated_instead(shape)})"
+
+
+def unlog(shape: Shape) -> str:
+    """Take out the log entries of deletes that were turned into updates."""
+    own = "l.xid = pg_current_xact_id() AND l.op = 'D'"
+    there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
+    return (
+        f"DELETE FROM {shape.log} AS l WHERE {own}"
+        f" AND EXISTS (SELECT FROM {base.joined(shape)} WHERE {there})"
+    )
+
+
+def _updated_instead(shape: Shape) -> str:
+    mine = f"{_same_key(shape, 't', 'u')} AND u.xid = pg_current_xact_id()"
+    deleted = mine.replace("u.", "d.")
+    return (
+        f"SELECT FROM {shape.log} AS u WHERE {mine} AND u.op = 'U' AND u.origin = 'hub'"
+        f" AND u.seq > (SELECT max(d.seq) FROM {shape.log} AS d WHERE {deleted} AND d.op = 'D')"
+    )
+
+
+def _same_key(shape: Shape, row: str, entry: str) -> str:
+    pairs = zip(shape.key_names, shape.log_keys, strict=True)
+    return " AND ".join(f"{row}.{name} = {entry}.{key}" for name, key in pairs)

@@ -40,7 +40,10 @@ class Work:
     staged: Staged
     statement: str | None
     careful: bool
+    first: int = 0
+    """The newest log entry before the stage's own."""
     mark: int = 0
+    """The newest of its own."""
 
     @property
     def may_leave_out(self) -> bool:
@@ -82,6 +85,7 @@ class Application:
         for index, work in enumerate(self._works):
             foreign.remember(self._connection, self._writer.layout, work.staged)
             _mark_changes(self._connection, work)
+            work.first = newest(self._connection).seq
             stage.record(self._connection, work.staged, origin)
             work.mark = newest(self._connection).seq
             if work.staged.live and work.statement is not None:
@@ -148,10 +152,13 @@ class Application:
 
     def _is_complete(self, part: Part[Staged], written: int) -> bool:
         """Whether no row was passed over by RAISE(IGNORE). A cascade may have removed rows before their
-        turn."""
+        turn, and a trigger may have turned the delete into an update."""
         if part.form != "delete":
             return written == len(part.rows)
-        over = part.loaded.over(statements.left(part.loaded.shape), part.rows)
+        work, shape = self._works[part.index], part.loaded.shape
+        left = f"NOT EXISTS ({_updated_instead(work, 's')})"
+        template = f"SELECT count(*) FROM {statements.joined(shape)} WHERE {left}"
+        over = part.loaded.over(template, part.rows)
         return bool(self._connection.execute(*over).fetchone()[0] == 0)
 
     def _park(self, failures: Failures[Staged, Failure]) -> None:
@@ -194,6 +201,16 @@ def _statement(staged: Staged) -> str | None:
     return f"DELETE FROM {shape.name} WHERE ({commas(shape.key_names)}) IN ({keys})"
 
 
+def _updated_instead(work: Work, row: str) -> str:
+    """A query for the entry of an update that a trigger made of a staged delete: a soft delete."""
+    shape = work.staged.shape
+    keys = " AND ".join(f"u.k{number} = {row}.k{number}" for number in range(shape.arity))
+    return (
+        f"SELECT 1 FROM _sync_hub_log AS u WHERE u.seq > {work.mark}"
+        f" AND u.tbl = {shape.n} AND u.op = 'U' AND {keys}"
+    )
+
+
 def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
     """Before a careful update: which staged rows it will really change, and so capture will log."""
     staged = work.staged
@@ -227,6 +244,11 @@ def _clean(connection: sqlite3.Connection, work: Work) -> None:
     if work.staged.stage.form == "delete":
         gone = f"NOT EXISTS (SELECT 1 FROM {shape.name} AS t WHERE {shape.matches()})"
         own = f"SELECT l.seq FROM {later} WHERE {same} AND {gone}"
+        turned = f"l.seq > {work.first} AND l.seq <= {work.mark} AND EXISTS ({_updated_instead(work, 's')})"
+        own += (
+            f" UNION ALL SELECT l.seq FROM {later} WHERE {turned} AND l.tbl = {shape.n}"
+            f" AND {shape.matches('l')} AND NOT ({gone})"
+        )
     elif work.staged.stage.form == "insert":
         own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'I' GROUP BY s.n"
     else:

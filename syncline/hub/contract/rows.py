@@ -86,4 +86,6 @@ class Rows(ReadRows, Protocol):
         What cascades and the user's triggers change besides is captured with origin `hub`."""
 
     def differing(self, stage: Stage) -> list[int]:
-        """Rows of an applied insert or update whose stored values are not what was staged."""
+        """Rows of an applied insert or update whose stored values are not what was staged.
+
+        Of an applied delete those that are there: the centre has turned it into an update (a soft delete)."""

@@ -76,7 +76,7 @@ def test_the_environment_overrides_the_database(tmp_path: Path) -> None:
         ('[hub]\ndatabse = "x"', "[hub] has no 'databse'", "'database'"),
         ('[hub]\ndatabase = "x"\n[tables.a]\nmerges = {}', "[tables.a] has no 'merges'", "'merge'"),
         ('[hub]\ndatabase = "x"\n[tables.a]\ndelete = "x"', "[tables.a] has no 'delete'", "'deletes'"),
-        ('[hub]\ndatabase = "x"\n[tables.a]\nzzz = 1', "[tables.a] has no 'zzz'", "merge, deletes"),
+        ('[hub]\ndatabase = "x"\n[tables.a]\nzzz = 1', "[tables.a] has no 'zzz'", "merge, inserts, deletes"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(

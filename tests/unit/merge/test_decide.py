@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,20 @@ def settle(
     sent: Sent, present: list[Value] | None, rivals: Sequence[Entry] = (), rules: Table | None = None
 ) -> Decision:
     there = None if present is None else dict(enumerate(present))
-    return decide(NOTES, resolve(NOTES, rules or Table()), sent, there, rivals)
+    return decide(NOTES, resolve(NOTES, replace(rules or Table(), inserts="same_row")), sent, there, rivals)
+
+
+def test_an_insert_whose_key_another_row_has_is_rejected_where_one_key_means_two_things() -> None:
+    rules, there = resolve(NOTES, Table()), {0: 1, 1: 2, 2: "x"}
+    taken = decide(NOTES, rules, whole("I", [5, 5]), there, [rival(1, op="I")])
+    assert taken.form is None and taken.override and taken.rejected is not None
+    assert taken.rejected.code == "key_taken"
+    assert decide(NOTES, rules, whole("I", [1, 2]), there, [rival(1, op="I")]).rejected is None
+    assert decide(NOTES, rules, whole("I", [5, 5]), None, [rival(99, op="D")]).form == "insert"
+    late = decide(NOTES, rules, update([0], [5]), there, [rival(1, op="I")])
+    assert late.rejected is not None and late.rejected.code == "key_taken"
+    gone_too = decide(NOTES, rules, gone(), there, [rival(1, op="I")])
+    assert (gone_too.form, gone_too.override, gone_too.rejected) == (None, True, None)
 
 
 PAST = Base({0: 0, 1: 0}, {0: 5, 1: 0, 2: "x"})
@@ -138,9 +152,53 @@ def test_max_and_min_take_the_value_whoever_is_newer(
     decision = settle(update([0], [sent], base=PAST), [7, 0, "x"], rivals, Table(merge={"a": policy}))
     assert decision.values == ([sent] if kept else [])
     assert decision.override is (bool(rivals) or not kept)
-    assert [note.outcome for note in decision.notes] == (
-        [] if hlc is None else ["replica" if kept else "hub"]
+    assert [(note.outcome, note.base, note.sent, note.hub) for note in decision.notes] == (
+        [] if hlc is None and kept else [("replica" if kept else "hub", 0, sent, 7)]
     )
+
+
+@pytest.mark.parametrize("policy", ["max", "min"])
+def test_what_does_not_exceed_is_kept_with_its_base_also_if_nobody_else_edited(policy: str) -> None:
+    sent = {"max": 6, "min": 8}[policy]
+    assert settle(update([0], [sent]), [7, 0, "x"], [], Table(merge={"a": policy})).wanted
+    (note,) = settle(update([0], [sent], base=PAST), [7, 0, "x"], [], Table(merge={"a": policy})).notes
+    assert (note.policy, note.rival, note.base) == (policy, (0, "hub"), 0)
+    assert not settle(update([0], [7]), [7, 0, "x"], [], Table(merge={"a": policy})).notes
+
+
+# What the centre wrote and could not tell
+
+
+def vague(hlc: int) -> Entry:
+    return rival(hlc, origin="hub")
+
+
+def test_a_vague_entry_overrules_nothing_where_the_centre_has_what_the_edit_started_from() -> None:
+    sent = update([0], [5], base=PAST)
+    decision = settle(sent, [0, 3, "x"], [vague(99)])
+    assert (decision.values, decision.notes, decision.override) == ([5], [], True)
+    assert settle(sent, [1, 0, "x"], [vague(99)]).values == []
+    assert settle(update([0], [5]), [0, 3, "x"], [vague(99)]).wanted
+    assert settle(sent, [0, 3, "x"], [rival(99, origin="hub", mask=A)]).values == []
+
+
+def test_a_later_entry_says_what_became_of_a_column_that_a_vague_one_may_have_touched() -> None:
+    sent = update([0], [5], hlc=10, base=PAST)
+    assert settle(sent, [1, 0, "x"], [vague(99), rival(4, mask=A)]).values == [5]
+    assert settle(sent, [1, 0, "x"], [rival(4, mask=A), vague(99)]).values == []
+    assert settle(sent, [1, 0, "x"], [vague(1), rival(40, mask=A)]).values == []
+
+
+@pytest.mark.parametrize("rules", [Table(), Table(merge="row")])
+@pytest.mark.parametrize("op", ["D", "R", "U"])
+def test_a_whole_row_that_is_what_it_was_has_no_vague_rival(rules: Table, op: str) -> None:
+    if op == "U" and rules.merge != "row":
+        return
+    base = Base({0: 0, 1: 0}, {0: 0, 1: 0, 2: "x"})
+    sent = {"D": gone(base=base), "R": whole("R", [5, 5], base=base), "U": update([0], [5], base=base)}[op]
+    assert settle(sent, [0, 0, "x"], [vague(99)], rules).form == ("delete" if op == "D" else "update")
+    assert settle(sent, [0, 1, "x"], [vague(99)], rules).form is None
+    assert settle(replace(sent, base=None), [0, 0, "x"], [vague(99)], rules).wanted
 
 
 @pytest.mark.parametrize("hlc", [1, 99])

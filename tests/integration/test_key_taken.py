@@ -1,0 +1,170 @@
+"""An insert that meets another insert of the same key: two things, or one row (L2)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import UsageError
+
+PEOPLE = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE visit (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), what TEXT)",
+    "CREATE TABLE tag (name TEXT PRIMARY KEY NOT NULL, colour TEXT)",
+    "INSERT INTO p (name) VALUES ('x')",
+)
+World = Callable[..., tuple[syncline.Hub, syncline.Replica, syncline.Replica]]
+
+
+def sql(file: str | Path, *statements: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(file, isolation_level=None)
+    rows: list[tuple[object, ...]] = []
+    for statement in statements:
+        rows = connection.execute(statement).fetchall()
+    connection.close()
+    return rows
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A hub and two devices that were cloned from it."""
+    opened: list[syncline.Hub | syncline.Replica] = []
+
+    def made(
+        tables: dict[str, syncline.Table] | None = None, *ddl: str
+    ) -> tuple[syncline.Hub, syncline.Replica, syncline.Replica]:
+        sql(tmp_path / "central.db", *(ddl or PEOPLE))
+        hub = syncline.Hub(f"sqlite:///{tmp_path}/central.db", tables)
+        hub.init()
+        a, b = (syncline.clone(hub, str(tmp_path / name)) for name in ("a.db", "b.db"))
+        opened.extend([a, b, hub])
+        return hub, a, b
+
+    yield made
+    for one in opened:
+        one.close()
+
+
+def codes(replica: syncline.Replica) -> list[tuple[str, object, str]]:
+    return [(edit.table, edit.key[0], edit.code) for edit in replica.rejected()]
+
+
+def test_the_later_of_two_new_rows_is_rejected_with_its_child_and_brought_in_under_a_free_number(
+    world: World, tmp_path: Path
+) -> None:
+    _, a, b = world()
+    sql(tmp_path / "central.db", "INSERT INTO p (name) VALUES ('Bert')")
+    sql(a.file, "INSERT INTO p (name) VALUES ('Anna')", "INSERT INTO visit (p, what) VALUES (2, 'of Anna')")
+    a.sync()
+    assert codes(a) == [("p", 2, "key_taken"), ("visit", 1, "parent_rejected")]
+    assert a.rejected()[1].parent == ("p", (2,))
+    assert sql(a.file, "SELECT * FROM p") == [(1, "x"), (2, "Bert")]
+    assert sql(a.file, "SELECT * FROM visit") == []
+    a.retry(a.rejected()[0].id, new_key=True)
+    a.sync()
+    b.sync()
+    for file in (a.file, b.file, tmp_path / "central.db"):
+        assert sql(file, "SELECT * FROM p") == [(1, "x"), (2, "Bert"), (3, "Anna")]
+        assert sql(file, "SELECT * FROM visit") == [(1, 3, "of Anna")]
+    assert codes(a) == []
+
+
+def test_a_child_whose_own_key_is_taken_too_follows_under_a_new_one(world: World, tmp_path: Path) -> None:
+    _, a, b = world()
+    for replica, name in ((a, "Anna"), (b, "Bert")):
+        sql(
+            replica.file,
+            f"INSERT INTO p (name) VALUES ('{name}')",
+            f"INSERT INTO visit (p, what) VALUES (2, '{name}')",
+        )
+    b.sync()
+    a.sync()
+    assert codes(a) == [("p", 2, "key_taken"), ("visit", 1, "key_taken")]
+    a.retry(a.rejected()[0].id, new_key=True)
+    a.sync()
+    assert sql(tmp_path / "central.db", "SELECT * FROM visit") == [(1, 2, "Bert"), (2, 3, "Anna")]
+    assert a.verify().equal
+
+
+def test_a_row_that_is_equal_in_every_column_is_the_same_row(world: World) -> None:
+    _, a, b = world()
+    for replica in (a, b):
+        sql(replica.file, "INSERT INTO p (name) VALUES ('Anna')")
+        assert replica.sync().push.rejected == ()
+
+
+def test_what_was_done_to_the_row_before_it_was_rejected_never_touches_the_other(
+    world: World, tmp_path: Path
+) -> None:
+    _, a, _ = world()
+    sql(tmp_path / "central.db", "INSERT INTO p (name) VALUES ('Bert')")
+    sql(a.file, "INSERT INTO p (name) VALUES ('Anna')")
+    assert a.push().rejected[0].code == "key_taken"
+    sql(a.file, "UPDATE p SET name = 'Anna Maria' WHERE id = 2")
+    a.sync()
+    assert [code for _, _, code in codes(a)] == ["key_taken", "key_taken"]
+    assert sql(tmp_path / "central.db", "SELECT name FROM p WHERE id = 2") == [("Bert",)]
+
+
+def test_text_keys_name_one_row_and_a_table_may_say_otherwise(world: World, tmp_path: Path) -> None:
+    rules = {"p": syncline.Table(inserts="same_row"), "visit": syncline.Table(), "tag": syncline.Table()}
+    _, a, b = world(rules)
+    for replica, word in ((b, "red"), (a, "blue")):
+        sql(
+            replica.file,
+            f"INSERT INTO tag VALUES ('new', '{word}')",
+            f"INSERT INTO p (name) VALUES ('{word}')",
+        )
+    b.sync()
+    assert (a.sync().push.conflicts, codes(a)) == (2, [])
+
+
+def test_a_key_that_says_which_row_is_meant_is_the_same_row(world: World) -> None:
+    _, a, b = world(
+        None,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE profile (p INTEGER PRIMARY KEY REFERENCES p (id), word TEXT)",
+        "INSERT INTO p VALUES (1)",
+    )
+    for replica, word in ((b, "red"), (a, "blue")):
+        sql(replica.file, f"INSERT INTO profile VALUES (1, '{word}')")
+        assert replica.sync().push.rejected == ()
+
+
+def test_only_an_insert_with_an_integer_key_gets_a_new_one(world: World) -> None:
+    rules = {name: syncline.Table(inserts="key_taken") for name in ("p", "visit", "tag")}
+    _, a, b = world(rules)
+    for replica, word in ((b, "red"), (a, "blue")):
+        sql(replica.file, f"INSERT INTO tag VALUES ('new', '{word}')")
+        replica.sync()
+    (edit,) = a.rejected()
+    assert edit.code == "key_taken"
+    with pytest.raises(UsageError) as refused:
+        a.retry(edit.id, new_key=True)
+    assert refused.value.code == "no_new_key"
+    assert a.rejected() == [edit]
+
+
+def test_what_was_made_meanwhile_and_points_at_the_row_waits_with_it(world: World, tmp_path: Path) -> None:
+    _, a, _ = world()
+    sql(tmp_path / "central.db", "INSERT INTO p (name) VALUES ('Bert')")
+    sql(a.file, "INSERT INTO p (name) VALUES ('Anna')")
+
+    later = ["INSERT INTO visit (p, what) VALUES (2, 'of Anna')"]
+
+    def meanwhile(stage: str, done: int, total: int | None) -> None:
+        while stage == "push" and later:
+            sql(a.file, later.pop())
+
+    a.push(progress=meanwhile)
+    assert codes(a) == [("p", 2, "key_taken"), ("visit", 1, "parent_rejected")]
+    a.sync()
+    assert sql(tmp_path / "central.db", "SELECT * FROM visit") == []
+    a.retry(a.rejected()[0].id, new_key=True)
+    a.sync()
+    assert sql(tmp_path / "central.db", "SELECT * FROM visit") == [(1, 3, "of Anna")]
+    assert a.verify().equal
