@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from syncline.errors import StoreError, StoreReadOnly
@@ -44,6 +45,13 @@ def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
     return connection
 
 
+LARGE_LOG = 16 * 1024 * 1024
+"""A log that takes a while to take over: whoever waited for the transaction that wrote it comes first."""
+
+MOMENT = 0.1
+"""Seconds: whoever waits for the write lock looks that often."""
+
+
 class Wal:
     """Keeps the write-ahead log of a file small that other connections hold open.
 
@@ -70,6 +78,8 @@ class Wal:
         if size < self._due:
             self._due = max(WAL_BYTES, min(self._due, size + WAL_BYTES))
             return
+        if size >= LARGE_LOG:
+            time.sleep(MOMENT)
         done = self._checkpoint()
         self._due = WAL_BYTES if done else size + WAL_BYTES
 
