@@ -119,11 +119,11 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     }
     assert set(status) == {
         "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
-        "conflicts", "open_conflicts", "rejected", "hidden", "left_out",
+        "conflicts", "open_conflicts", "rejected", "hidden", "left_out", "uncaptured", "waiting",
     }  # fmt: skip
     done = world.json("sync", here)
     assert done["push"]["sent"] == 2
-    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0, "left_out": 0}
+    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0, "left_out": 0, "device_constraint": 0}
     assert "received 1 row, removed 1" in world.run("sync", there)
     assert cell(there, "SELECT name FROM person WHERE id = 1") == "Ada L."
     assert cell(there, "SELECT hex(photo) FROM person WHERE id = 1") == "00FF"
