@@ -12,7 +12,7 @@ import syncline
 from syncline.errors import UsageError
 
 PEOPLE = (
-    "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
     "CREATE TABLE visit (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), what TEXT)",
     "CREATE TABLE tag (name TEXT PRIMARY KEY NOT NULL, colour TEXT)",
     "INSERT INTO p (name) VALUES ('x')",

@@ -32,6 +32,8 @@ def only_table(name: str) -> Rule:
         own = (one or "").lower() == name.lower()
         allowed = (
             (action == sqlite3.SQLITE_CREATE_TABLE and own and base == "main")
+            # SQLite makes this table of its own for the first one with AUTOINCREMENT.
+            or (action == sqlite3.SQLITE_CREATE_TABLE and one == "sqlite_sequence" and base == "main")
             or (
                 action == sqlite3.SQLITE_CREATE_INDEX
                 and (two or "").lower() == name.lower()
