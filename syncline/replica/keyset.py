@@ -36,6 +36,20 @@ class Keyset:
         sql = f"INSERT OR IGNORE INTO {self.table} ({t.key_columns}) VALUES ({t.key_marks})"
         self._store.executemany(sql, keys)
 
+    def count(self) -> int:
+        """How many keys there are."""
+        number: int = self._store.value(f"SELECT count(*) FROM {self.table}")
+        return number
+
+    def remove(self, query: str) -> None:
+        """Take out the keys that a query gives."""
+        self._store.execute(f"DELETE FROM {self.table} WHERE ({self._t.key_columns}) IN ({query})")
+
+    def take_out(self, keys: Iterable[Sequence[Value]]) -> None:
+        """Take out some keys."""
+        same = " AND ".join(f"k{i} = ?" for i in range(self._t.arity))
+        self._store.executemany(f"DELETE FROM {self.table} WHERE {same}", keys)
+
     def has(self, other: str) -> str:
         """A condition: the key of `other`, which has columns k0, k1, ..., is in the set."""
         return f"EXISTS (SELECT 1 FROM {self.table} x WHERE {self._t.same_key('x', other)})"

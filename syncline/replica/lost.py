@@ -36,13 +36,25 @@ def notice(device: Device) -> list[str]:
         for t in found:
             end = store.value(f"SELECT max(seq) FROM {t.log}") or 0 if has_log(store, t) else 0
             whole = has_log(store, t) and not misfits(store, t.table) and not _is_uncaptured(store, t)
-            store.execute(
-                "INSERT OR IGNORE INTO _sync_lost (n, seq, replaced) VALUES (?, ?, ?)", (t.n, end, whole)
-            )
+            _note(store, t.n, end, whole)
             store.execute(capture.log_ddl(t))
             if not misfits(store, t.table):
                 capture.install(store, t)
     return [t.table.name for t in found]
+
+
+def note_made_again(store: Store, n: int) -> None:
+    """Note a table that was made again without its rows. Inside a transaction."""
+    _note(store, n, 0, 0)
+
+
+def _note(store: Store, n: int, end: int, replaced: int) -> None:
+    """`replaced`: 1 if all but what a REPLACE removed was captured. Once it was not, it stays so."""
+    store.execute(
+        "INSERT INTO _sync_lost (n, seq, replaced) VALUES (?, ?, ?)"
+        " ON CONFLICT (n) DO UPDATE SET replaced = replaced AND excluded.replaced",
+        (n, end, replaced),
+    )
 
 
 def lost(store: Store) -> dict[int, int]:

@@ -33,6 +33,7 @@ from syncline.replica.edge import as_here
 from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
 from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.lost import note_made_again
 from syncline.replica.made import make_new
 from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
@@ -102,7 +103,7 @@ def make_missing(device: Device, names: Sequence[str]) -> None:
             with store.transaction():
                 device.check()
                 make_table(store, t.table, device.hub, device.schema)
-                store.execute("INSERT OR IGNORE INTO _sync_lost (n, seq) VALUES (?, 0)", (t.n,))
+                note_made_again(store, t.n)
                 make_new(device, device.hub, (t.n,))
                 capture.install(store, t)
 

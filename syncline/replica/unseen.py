@@ -17,11 +17,11 @@ from syncline.model.masks import WORD_BITS, split_mask
 from syncline.model.values import Value, identical, indices_of, mask_of
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica import join
+from syncline.replica.anew import is_made_anew, vanished
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
-from syncline.replica.lost import replaced
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.reports import Regained
@@ -35,6 +35,9 @@ POLICY = "capture"
 
 KINDS = ("inserted", "updated", "deleted", "returned", "kept")
 """What is counted, in the order of a `Regained`."""
+
+SETS = ("odd", "back", "computed", "alone", "past", "absent")
+"""The sets of keys that a comparison keeps."""
 
 SOME = 200
 """Keys that one statement asks for."""
@@ -147,10 +150,10 @@ class Finder:
         """Log what was done and keep what nobody can tell. Inside the transaction, before the pages."""
         t, store = self.t, work.store
         self.counts.clear()  # of a transaction that was rolled back
-        self._sets = {name: Keyset(store, t, name) for name in ("odd", "back", "computed", "alone", "past")}
+        self._sets = {name: Keyset(store, t, name) for name in SETS}
         join.add_edited(work, t)
         self._set_apart(work)
-        self._anew = self._is_made_anew(store)
+        self._anew = is_made_anew(work, t, self._sets["absent"])
         self._log_missing(store)
         self._log_differing(store)
         for rows in self._sets["odd"].rows(self._hub, list(t.values)):
@@ -202,13 +205,6 @@ class Finder:
             return f"{rows} CROSS JOIN main.{t.name} t CROSS JOIN _sync_state s WHERE {plain} AND {same}"
         missing = f"NOT EXISTS (SELECT 1 FROM main.{t.name} t WHERE {t.row_key('t', 'u')})"
         return f"{rows} CROSS JOIN _sync_state s WHERE {plain} AND {missing}"
-
-    def _is_made_anew(self, store: Store) -> bool:
-        """Whether more than half of the rows that were there are missing."""
-        if self.t.n in replaced(store):
-            return False
-        missing = store.value(f"SELECT count(*) {self._plain(here=False)}")
-        return bool(2 * missing > store.value(f"SELECT count(*) FROM {self._hub}"))
 
     def _log_missing(self, store: Store) -> None:
         t = self.t
@@ -359,11 +355,7 @@ class Finder:
         t, past = self.t, self._sets["past"]
         if not work.overlay.any(t):
             return
-        past.add(
-            f"SELECT DISTINCT {t.key_columns} FROM temp._sync_pending_{t.n} p"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {self._hub} h WHERE {t.same_key('h', 'p')})"
-            f" AND NOT EXISTS (SELECT 1 FROM main.{t.name} t WHERE {t.row_key('t', 'p')})"
-        )
+        past.add(vanished(t))
         for pending in self._pending(work, past):
             found = _Found(t)
             for own in pending:

@@ -242,6 +242,71 @@ def test_l2_edits_that_went_with_their_table_are_named(world: World) -> None:
     world.agree()
 
 
+def make_empty(app: sqlite3.Connection) -> None:
+    app.executescript(f"PRAGMA foreign_keys = OFF; DROP TABLE customer; CREATE TABLE customer ({COLUMNS})")
+
+
+@pytest.mark.parametrize("edited", [1, 3, 5])
+@pytest.mark.parametrize("tracks", [False, True])
+def test_l2_no_row_is_deleted_in_the_centre_for_its_edits_were_pending(
+    world: World, edited: int, tracks: bool
+) -> None:
+    world.app.execute("UPDATE customer SET name = 'gone' WHERE id <= ?", (edited,))
+    world.app.execute("INSERT INTO customer VALUES (9, 'nine', NULL, 0)")
+    if tracks:
+        world.app.executescript("PRAGMA foreign_keys = OFF; DROP TABLE customer")
+        with world.open() as replica:
+            replica.track("customer")
+    else:
+        make_empty(world.app)
+    (found,) = world.sync().regained
+    assert (found.deleted, found.returned, found.kept) == (0, 5, edited + 1)
+    assert [row[:2] for row in rows(world.centre)] == [(n, "abcde"[n - 1]) for n in range(1, 6)]
+    with world.open() as replica:
+        named = {(edit.key[0], edit.op, edit.code) for edit in replica.rejected()}
+    assert named == {(n, "U", "row_lost") for n in range(1, edited + 1)} | {(9, "I", "row_lost")}
+    world.agree()
+
+
+def test_l2_deletes_that_were_captured_before_a_rebuild_are_edits_and_do_not_count_as_missing(
+    world: World,
+) -> None:
+    world.app.execute("DELETE FROM visit")
+    world.app.execute("DELETE FROM customer WHERE id >= 3")
+    make_empty(world.app)
+    (found,) = world.sync().regained
+    assert (found.deleted, found.returned) == (0, 2)
+    assert [row[0] for row in rows(world.centre)] == [1, 2]
+    world.agree()
+    world.app.execute("DELETE FROM customer WHERE id = 1")
+    by_copy(world.app)
+    (found,) = world.sync().regained
+    assert (found.deleted, found.returned) == (0, 0)
+    assert [row[0] for row in rows(world.centre)] == [2]
+    world.agree()
+
+
+def test_l2_rows_that_others_have_added_meanwhile_do_not_count_as_present(world: World) -> None:
+    make_empty(world.app)
+    world.centre.executescript(
+        "INSERT INTO customer (id, visits) VALUES (11,0), (12,0), (13,0), (14,0), (15,0), (16,0)"
+    )
+    assert world.sync().regained[0].deleted == 0
+    assert len(rows(world.centre)) == 11
+    world.agree()
+
+
+def test_l2_a_new_unique_index_before_a_rebuild_does_not_make_it_a_deletion(world: World) -> None:
+    world.app.execute("CREATE UNIQUE INDEX own ON customer (name)")
+    world.app.execute("REPLACE INTO customer VALUES (7, 'e', 'x', 0)")
+    with world.open() as replica:
+        assert replica.status().uncaptured == ("customer",)
+    make_empty(world.app)
+    assert world.sync().regained[0].deleted == 0
+    assert len(rows(world.centre)) == 5
+    world.agree()
+
+
 def test_l12_a_table_that_is_gone_is_said_until_it_is_made_again(world: World) -> None:
     world.app.execute("UPDATE customer SET name = 'mine' WHERE id = 2")
     world.app.executescript("PRAGMA foreign_keys = OFF; DROP TABLE customer")
