@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, UsageError
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
+from syncline.replica.meanwhile import Kept, check_parents, check_row
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.statements import Statements
@@ -96,17 +97,53 @@ def newest_rejected(store: Store) -> int:
 def retry(device: Device, number: int) -> None:
     """Put a kept edit into its table again, as a fresh edit that the next sync sends.
 
-    UsageError if it cannot be (the row is gone, a constraint of the table refuses): it is then still kept.
+    UsageError if it cannot be (the row is gone, is another's or was changed since; a constraint of the table
+    refuses): it is then still kept.
     """
-    with device.store.transaction():
+    with putting_back(device):
+        check_parents(device, _kept(device, number))
         retry_now(device, number)
 
 
+@contextmanager
+def putting_back(device: Device) -> Iterator[None]:
+    """A transaction that puts edits back; a foreign key that is broken at its end refuses them."""
+    try:
+        with device.store.transaction():
+            yield
+    except StoreConstraint as error:
+        raise UsageError(
+            f"the edit cannot be put back: {error.detail}",
+            code="retry_refused",
+            remedy="Bring the row it points at into being, or edit the table yourself and discard this.",
+        ) from error
+
+
 def retry_now(device: Device, number: int) -> None:
-    """`retry`, inside a transaction."""
+    """`retry`, inside a transaction, of an edit whose parents are looked after."""
     store = device.store
-    n, packed, op, kept = _find(store, number)
-    t, key, edit = device.tables.get(n), tuple(unpack(packed)), unpack(kept)
+    kept, whole = _kept(device, number), unpack(_find(store, number)[3])
+    t = kept.t
+    try:
+        _redo(store, kept)
+    except StoreConstraint as error:
+        raise UsageError(
+            f"table {t.table.name}: the edit cannot be put back: {error.detail}",
+            code="retry_refused",
+            remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
+        ) from error
+    if len(kept.edit["columns"]) == len(whole["columns"]) or kept.op == "D":
+        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+    else:
+        rest = pack(_picked(whole, lambda i: i not in t.table.values))
+        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
+        store.execute(sql, (rest, number))
+
+
+def _kept(device: Device, number: int) -> Kept:
+    """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
+    n, packed, op, written, code, push = _find(device.store, number)
+    t, edit = device.tables.get(n), unpack(written)
     if t is None:
         raise UsageError(
             f"the centre has no table {edit['table']} any more",
@@ -114,20 +151,7 @@ def retry_now(device: Device, number: int) -> None:
             remedy="Write what you need into another table, then discard the edit.",
         )
     there = _present(t, op, edit)
-    try:
-        _redo(store, t, key, op, there)
-    except StoreConstraint as error:
-        raise UsageError(
-            f"table {t.table.name}: the edit cannot be put back: {error.detail}",
-            code="retry_refused",
-            remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
-        ) from error
-    if len(there["columns"]) == len(edit["columns"]) or op == "D":
-        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
-    else:
-        rest = pack(_picked(edit, lambda i: i not in t.table.values))
-        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
-        store.execute(sql, (rest, number))
+    return Kept(t=t, key=tuple(unpack(packed)), op=op, edit=there, code=code, push=push)
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
@@ -177,20 +201,23 @@ def discard(device: Device, number: int) -> None:
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
 
-def _find(store: Store, number: int) -> tuple[int, bytes, str, bytes]:
-    row = store.row("SELECT n, key, op, edit FROM _sync_rejected WHERE id = ?", (number,))
+def _find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | None]:
+    """Table, key, operation, edit, code and push."""
+    row = store.row("SELECT n, key, op, edit, code, push FROM _sync_rejected WHERE id = ?", (number,))
     if row is None:
         raise UsageError(
             f"there is no rejected edit {number}",
             code="no_such_edit",
             remedy="See the ids with: syncline rejected FILE",
         )
-    return row[0], row[1], row[2], row[3]
+    return row[0], row[1], row[2], row[3], row[4], row[5]
 
 
-def _redo(store: Store, t: Statements, key: Key, op: str, edit: dict[str, Any]) -> None:
-    columns, values = edit["columns"], edit["values"]
+def _redo(store: Store, kept: Kept) -> None:
+    t, key, op = kept.t, kept.key, kept.op
+    columns, values = kept.edit["columns"], kept.edit["values"]
     present = store.row(t.select, key)
+    check_row(kept, present)
     if op == "D":
         store.execute(t.delete, key)
         return

@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from syncline.errors import UsageError
 from syncline.model.values import Value
 from syncline.replica.device import Device
-from syncline.replica.rejected import retry_now
+from syncline.replica.meanwhile import PARENT, TAKEN
+from syncline.replica.rejected import putting_back, retry_now
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
-
-TAKEN, PARENT = "key_taken", "parent_rejected"
 
 
 def retry_with_new_key(device: Device, number: int) -> int:
     """Put a rejected insert into its table under a number that is free here; that number.
 
-    The rejected edits that point at it go with it, each under a new number itself if its own
-    was taken. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, or
+    The rejected edits that point at it go with it, each under a new number itself if its own was taken, or is
+    by now. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, or
     cannot be put back.
     """
-    with device.store.transaction():
+    with putting_back(device):
         return _bring_in(device, number)
 
 
@@ -67,14 +66,14 @@ def _pointing(
     device: Device, t: Statements, old: Value, new: int, push: int | None
 ) -> Iterator[tuple[int, bool]]:
     """Let the rejected edits that point at the row point at its new key: their ids, and whether their own key
-    was taken."""
+    is taken."""
     store = device.store
     sql = (
-        "SELECT id, n, key, edit, code FROM _sync_rejected"
+        "SELECT id, n, key, op, edit, code FROM _sync_rejected"
         " WHERE (code = ? AND push IS ?) OR (code = ? AND parent = ?) ORDER BY id"
     )
     above = pack([t.table.name, [old]])
-    for number, n, packed, kept, code in store.rows(sql, (TAKEN, push, PARENT, above)):
+    for number, n, packed, op, kept, code in store.rows(sql, (TAKEN, push, PARENT, above)):
         child, edit, key = device.tables.get(n), unpack(kept), unpack(packed)
         if child is None:
             continue
@@ -93,4 +92,10 @@ def _pointing(
         if found:
             changed = pack(key), pack(edit), number
             store.execute("UPDATE _sync_rejected SET key = ?, edit = ? WHERE id = ?", changed)
-            yield number, code == TAKEN
+            yield number, code == TAKEN or _is_taken_since(store, child, op, key)
+
+
+def _is_taken_since(store: Store, t: Statements, op: str, key: list[Value]) -> bool:
+    """Whether a row has the key of an insert by now, which can have another."""
+    counted = op == "I" and len(key) == 1 and isinstance(key[0], int)
+    return counted and store.row(t.select, key) is not None

@@ -6,7 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import syncline
+from syncline.errors import UsageError
 from tests.support.postgres import PostgresCentre
 
 
@@ -63,3 +66,25 @@ def test_l8_a_trigger_on_one_partition_and_the_default_of_a_domain_reach_the_dev
             rows = device.execute("SELECT * FROM p ORDER BY id").fetchall()
         assert rows == [(1, "X", '{"{1,2}"}'), (2, "NONE", None)]
         assert hub._central.known()[1][0].row.name == "hub_wins"
+
+
+@pytest.mark.parametrize("new_key", [False, True], ids=["plain", "new_key"])
+def test_a_retry_whose_parent_is_missing_is_refused_at_the_commit_too(
+    postgres_url: str, tmp_path: Path, new_key: bool
+) -> None:
+    PostgresCentre(postgres_url).run(
+        "CREATE TABLE p (id int PRIMARY KEY)", "CREATE TABLE k (id int PRIMARY KEY, p int REFERENCES p)"
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "a.db") as replica:
+            with closing(sqlite3.connect(replica.file)) as device:
+                device.execute("INSERT INTO k VALUES (9, 77)")
+                device.commit()
+            replica.sync()
+            (kept,) = replica.rejected()
+            with pytest.raises(UsageError) as refused:
+                replica.retry(kept.id, new_key=new_key)
+            assert refused.value.code == "retry_refused"
+            assert "points at" in refused.value.remedy
+            assert replica.rejected() == [kept]

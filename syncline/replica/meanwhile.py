@@ -1,0 +1,107 @@
+"""What was written meanwhile where a rejected edit belongs: a retry never puts itself silently over it.
+
+A retry is a fresh edit, made on what the row holds now: the centre sees no conflict in it. So it is refused
+here where the row is another's, or holds what the edit had not seen (law L2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syncline.errors import UsageError
+from syncline.merge.policies import KEY_TAKEN_REMEDY
+from syncline.model.values import Value
+from syncline.replica.device import Device
+from syncline.replica.overlay import Key
+from syncline.replica.overruled import is_alike
+from syncline.replica.removal import parents_key
+from syncline.replica.statements import Statements
+from syncline.replica.store import pack
+
+TAKEN, PARENT = "key_taken", "parent_rejected"
+"""Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
+
+DISCARD = "Write into the row yourself what it should hold, then discard the edit."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A rejected edit as it is kept. `edit`: columns, values and base, as far as the table has them still."""
+
+    t: Statements
+    key: Key
+    op: str
+    edit: dict[str, Any]
+    code: str
+    push: int | None
+
+
+def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
+    """UsageError (`retry_refused`) if the row of this key is another's, or holds by now what the edit had not
+    seen. `present`: the value columns as they are in the file; None: there is no such row."""
+    if present is None:
+        return
+    if kept.code == TAKEN:
+        remedy = f"{KEY_TAKEN_REMEDY} Or discard it." if kept.op in "IR" else "Discard the edit."
+        raise _refused(kept, "the key is another row's", remedy)
+    if kept.op == "I":
+        raise _refused(kept, "there is a row with this key by now", DISCARD)
+    names = ", ".join(_others(kept, present))
+    if names:
+        raise _refused(kept, f"the row was changed since, in {names}", DISCARD)
+
+
+def check_parents(device: Device, kept: Kept) -> None:
+    """UsageError (`retry_refused`) if the edit would point at a row that has the key of a rejected one it was
+    made for: it would be given to somebody else."""
+    if kept.code not in (TAKEN, PARENT):
+        return
+    for parent, key in _parents(device, kept):
+        taken = device.store.value(
+            "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
+            " AND (push IS ? OR ? = ?)",
+            (parent.n, pack(list(key)), TAKEN, kept.push, kept.code, PARENT),
+        )
+        if taken is not None and device.store.row(parent.select, key) is not None:
+            what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
+            remedy = (
+                f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
+            )
+            raise _refused(kept, what, remedy)
+
+
+def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
+    """The names of columns that hold neither what the edit had seen nor what it wants. An increment goes onto
+    whatever there is."""
+    t, edit = kept.t, kept.edit
+    for place, i in enumerate(edit["columns"]):
+        column, there = t.table.values[i], present[t.table.places[i]]
+        known = edit["base"][place : place + 1] + edit["values"][place : place + 1]
+        if column.computed or (kept.op == "U" and t.increments >> i & 1):
+            continue
+        if not any(is_alike(column, seen, there) for seen in known):
+            yield column.name
+
+
+def _parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
+    """The rows that the edit points at by their keys."""
+    values = dict(zip(kept.t.table.key, kept.key, strict=True))
+    for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):
+        values[kept.t.table.values[i].name] = value
+    for fk in kept.t.table.foreign_keys:
+        parent = next((one for one in device.tables.values() if one.table.name == fk.parent), None)
+        if parent is None or not values.keys() >= set(fk.columns):
+            continue
+        named = dict(zip(parents_key(fk, parent), (values[name] for name in fk.columns), strict=True))
+        if named.keys() == set(parent.table.key):
+            yield parent, tuple(named[name] for name in parent.table.key)
+
+
+def _refused(kept: Kept, what: str, remedy: str) -> UsageError:
+    return UsageError(
+        f"table {kept.t.table.name}: the edit of {list(kept.key)!r} cannot be put back: {what}",
+        code="retry_refused",
+        remedy=remedy,
+    )

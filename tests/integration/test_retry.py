@@ -1,0 +1,160 @@
+"""A rejected edit that is tried again never overwrites silently what others wrote since (L2)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import UsageError
+
+DDL = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT, note TEXT, CHECK (name <> 'bad' OR note IS 'may'))",
+    "CREATE TABLE visit (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), what TEXT)",
+    "CREATE TABLE fixed (id INTEGER PRIMARY KEY, word TEXT)",
+    "CREATE TRIGGER fixed BEFORE DELETE ON fixed BEGIN SELECT RAISE(ABORT, 'fixed'); END",
+    "INSERT INTO p VALUES (1, 'x', NULL)",
+    "INSERT INTO fixed VALUES (1, 'a')",
+)
+
+
+def sql(file: str | Path, *statements: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(file, isolation_level=None)
+    rows: list[tuple[object, ...]] = []
+    for statement in statements:
+        rows = connection.execute(statement).fetchall()
+    connection.close()
+    return rows
+
+
+class Two:
+    """A centre and two devices of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.centre = folder / "central.db"
+        sql(self.centre, *DDL)
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}")
+        self.hub.init()
+        self.a, self.b = (syncline.clone(self.hub, str(folder / name)) for name in ("a.db", "b.db"))
+
+    def close(self) -> None:
+        for one in (self.a, self.b, self.hub):
+            one.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Two]:
+    made = Two(tmp_path)
+    yield made
+    made.close()
+
+
+def refused(replica: syncline.Replica, number: int, *, new_key: bool = False) -> str:
+    """The remedy of a retry that is refused; the edit is still kept then."""
+    kept = replica.rejected()
+    with pytest.raises(UsageError) as found:
+        replica.retry(number, new_key=new_key)
+    assert (found.value.code, replica.rejected()) == ("retry_refused", kept)
+    return found.value.remedy
+
+
+def taken(two: Two) -> None:
+    """Ana's row 5 and its visit are in the centre; Bo's are rejected on `b`."""
+    for replica, name in ((two.a, "Ana"), (two.b, "Bo")):
+        sql(replica.file, f"INSERT INTO p VALUES (5, '{name}', NULL)")
+    sql(two.b.file, "INSERT INTO visit VALUES (7, 5, 'of Bo')")
+    two.a.sync()
+    two.b.sync()
+    assert [edit.code for edit in two.b.rejected()] == ["key_taken", "parent_rejected"]
+
+
+def test_an_insert_whose_key_is_anothers_is_not_put_over_its_row(two: Two) -> None:
+    taken(two)
+    remedy = refused(two.b, 1)
+    assert "--new-key" in remedy
+    assert "iscard" in remedy
+    two.b.sync()
+    assert sql(two.centre, "SELECT name FROM p WHERE id = 5") == [("Ana",)]
+
+
+def test_a_child_is_not_given_to_the_row_that_has_its_parents_key(two: Two) -> None:
+    taken(two)
+    assert "--new-key" in refused(two.b, 2)
+    two.b.retry(1, new_key=True)
+    two.b.sync()
+    assert sql(two.centre, "SELECT v.what, p.name FROM visit v JOIN p ON p.id = v.p") == [("of Bo", "Bo")]
+
+
+def test_a_child_whose_key_was_taken_later_follows_under_a_new_one(two: Two) -> None:
+    taken(two)
+    sql(two.centre, "INSERT INTO visit VALUES (7, 5, 'of Ana')")
+    two.b.sync()
+    two.b.retry(1, new_key=True)
+    two.b.sync()
+    found = sql(two.centre, "SELECT v.what, p.name FROM visit v JOIN p ON p.id = v.p ORDER BY v.id")
+    assert found == [("of Ana", "Ana"), ("of Bo", "Bo")]
+    assert two.b.rejected() == []
+
+
+def test_an_insert_whose_key_is_free_again_is_put_back_with_its_child(two: Two) -> None:
+    taken(two)
+    sql(two.centre, "DELETE FROM p WHERE id = 5")
+    two.b.sync()
+    two.b.retry(1)
+    two.b.retry(2)
+    two.b.sync()
+    assert sql(two.centre, "SELECT name FROM p WHERE id = 5") == [("Bo",)]
+    assert sql(two.centre, "SELECT p FROM visit") == [(5,)]
+    assert two.b.rejected() == []
+
+
+def test_an_edit_of_the_row_that_turned_out_to_be_anothers_is_not_tried_on_it(two: Two) -> None:
+    sql(two.centre, "INSERT INTO p VALUES (5, 'Ana', NULL)")
+    sql(two.b.file, "INSERT INTO p VALUES (5, 'Bo', NULL)")
+    two.b.push()
+    sql(two.b.file, "UPDATE p SET note = 'of Bo' WHERE id = 5")
+    two.b.sync()
+    assert [(edit.op, edit.code) for edit in two.b.rejected()] == [("I", "key_taken"), ("U", "key_taken")]
+    refused(two.b, 2)
+    assert sql(two.b.file, "SELECT note FROM p WHERE id = 5") == [(None,)]
+
+
+OTHERS: list[tuple[str, str, str]] = [
+    (
+        "UPDATE p SET name = 'bad' WHERE id = 1",
+        "UPDATE p SET name = 'new', note = 'may'",
+        "SELECT name FROM p",
+    ),
+    (
+        "INSERT INTO p VALUES (4, 'bad', '')",
+        "INSERT INTO p VALUES (4, 'new', '')",
+        "SELECT name FROM p WHERE id = 4",
+    ),
+    ("DELETE FROM fixed", "UPDATE fixed SET word = 'new'", "SELECT word FROM fixed"),
+]
+
+
+@pytest.mark.parametrize(("edit", "others", "shown"), OTHERS, ids=["update", "insert", "delete"])
+def test_what_others_wrote_since_is_not_overwritten(two: Two, edit: str, others: str, shown: str) -> None:
+    sql(two.b.file, "PRAGMA ignore_check_constraints = ON", edit)
+    two.b.sync()
+    (kept,) = two.b.rejected()
+    sql(two.a.file, others)
+    two.a.sync()
+    two.b.sync()
+    refused(two.b, kept.id)
+    two.b.sync()
+    assert sql(two.centre, shown) == [("new",)]
+
+
+def test_what_others_wrote_into_other_columns_does_not_hinder(two: Two) -> None:
+    sql(two.b.file, "PRAGMA ignore_check_constraints = ON", "UPDATE p SET name = 'bad' WHERE id = 1")
+    two.b.sync()
+    sql(two.centre, "UPDATE p SET note = 'may' WHERE id = 1")
+    two.b.sync()
+    two.b.retry(1)
+    two.b.sync()
+    assert sql(two.centre, "SELECT name, note FROM p") == [("bad", "may")]
