@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import msgspec
+
 from syncline.errors import (
     ConfigurationError,
     Conflict,
@@ -75,6 +77,7 @@ class Central:
         self._key: bytes | None = None
         self._versions: dict[str, Schema] = {}
         self._former = FormerNames()
+        self._present: Schema | None = None
         self.follow: Callable[[], None] = lambda: None
         """Sees to it that what is prepared fits the tables as they are; see `hub.following`."""
 
@@ -116,12 +119,24 @@ class Central:
         if loaded is None:
             schema = self.database.catalogue.load()
             with self.database.ledger() as ledger:
-                self._former = names.read(ledger)
+                self.learn(names.read(ledger))
                 self._key = self._key or keys.read_or_make(ledger)
             loaded = self.with_rules(schema)
             self._give_out(loaded[0])
             self._loaded = loaded
         return loaded
+
+    def learn_names(self) -> None:
+        """Learn what tables and columns are called now, and every name that they had: this server may not
+        have prepared them, nor anybody else yet. Does nothing before the first `init`."""
+        found = self.database.catalogue.renamed()
+        if found is None:
+            self._former, self._present = FormerNames(), None
+            return
+        with self.database.ledger() as ledger:  # afterwards: names are noted before what has them is prepared
+            noted = names.read(ledger)
+        self._former = noted.together(names.between(found.before, found.now))
+        self._present = found.now
 
     def learn(self, former: FormerNames) -> None:
         """Names that tables and columns had: the configuration may still use them."""
@@ -154,13 +169,43 @@ class Central:
 
     @property
     def chosen_keys(self) -> dict[str, Sequence[str]]:
-        """The columns that are the key of a table by the configuration."""
-        return {name: rule.key for name, rule in (self.tables or {}).items() if rule.key}
+        """The columns that are the key of a table by the configuration, by names of now; see
+        `learn_names`."""
+        return self._former.keys(self._present or Schema(()), self.tables or {})
 
-    @property
-    def present_names(self) -> list[str] | None:
-        """The tables of the configuration but for those that it knows by a former name; None: all."""
-        return None if self.tables is None else [n for n in self.tables if n not in self._former.tables]
+    def configured(self) -> list[str] | None:
+        """The tables of the configuration by the names that they have now; None: all that can take part. A
+        name that a table has now means that one, whichever had it before."""
+        self.learn_names()
+        if self.tables is None or self._present is None:
+            return None if self.tables is None else list(self.tables)
+        present = self._present
+        meant = {name: self._former.table(name, present) for name in self.tables}
+        former = [name for name, table in meant.items() if table and name in self._former.tables]
+        if former:
+            others = self.database.catalogue.reflect(None, self.chosen_keys).tables
+            for name in former:
+                if any(name in (t.name, t.central_name, names.place_of(t)) for t in others):
+                    meant[name] = None
+        found = ((name, meant[name]) for name in self.tables)
+        return list(dict.fromkeys(names.place_of(t) if t and name in former else name for name, t in found))
+
+    def outdated_names(self, schema: Schema) -> list[str]:
+        """A sentence for each former name in the configuration."""
+        return list(self._former.outdated(schema, self.tables or {}))
+
+    def told(self, schema: Schema) -> Limits:
+        """The limits as replicas are told them: `local_rows` is by the number of tables, which a device may
+        know by whatever names, and `*`."""
+        found: dict[str, str] = {}
+        for name, mode in self.limits.local_rows.items():
+            table = self._former.table(name, schema)
+            if name == "*" or table is not None:
+                found["*" if table is None else str(table.number)] = mode
+        for table in schema.tables:
+            chosen = self._former.rules(table, self.tables or {}).local_rows
+            found |= {str(table.number): chosen} if chosen else {}
+        return msgspec.structs.replace(self.limits, local_rows=found)
 
     def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
         """Resolve the rules and mark the columns that travel as increments."""

@@ -9,8 +9,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from syncline.errors import (
     BreakingChange,
     ConfigurationError,
@@ -70,8 +68,8 @@ class Hub:
         self.database = open_database(database, tuning) if isinstance(database, str) else database
         self.retention = retention if retention is not None else Retention()
         self.quotas = quotas if quotas is not None else Quotas()
-        told = _with_local_rows(limits or m.Limits(), tables or {})
-        self._central = Central(self.database, tables, told, int(clock_tolerance * 1000), chosen(forms))
+        limits = limits or m.Limits()
+        self._central = Central(self.database, tables, limits, int(clock_tolerance * 1000), chosen(forms))
         requests = Requests(self._central, self.quotas)
         uploads = Uploads(self._central, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
@@ -94,16 +92,21 @@ class Hub:
         where devices cannot follow and it was not agreed to (`yes`), ConfigurationError for rules that do not
         fit.
         """
-        chosen = None if self._central.tables is None else list(self._central.tables)
-        found = plan(self._central, chosen)
+        found = plan(self._central, self._central.configured())
+        notes = self._outdated_names(found)
         if dry_run:
-            return replace(found.prepared, warnings=list(found.warnings()))
+            told = [*found.prepared.notes, *notes]
+            return replace(found.prepared, notes=told, warnings=list(found.warnings()))
         if found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()))
         prepared = self._when_free(found)
         choose(self._central)
         self._central.known()
-        return replace(prepared, warnings=list(found.warnings()))
+        return replace(prepared, notes=[*prepared.notes, *notes], warnings=list(found.warnings()))
+
+    def _outdated_names(self, found: Plan) -> list[str]:
+        """A sentence for each name of the configuration that is a former one."""
+        return self._central.outdated_names(found.prepared.schema or found.tables)
 
     def _when_free(self, found: Plan) -> Prepared:
         """Prepare; as long as a push waits for rows, try again while somebody works with a table."""
@@ -117,12 +120,15 @@ class Hub:
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
-        names = None if self._central.tables is None else list(self._central.tables)
+        names = self._central.configured()
         found = self.database.catalogue.examine(
             arrange(self.database.catalogue.reflect(names, self._central.chosen_keys).tables)
         )
-        for sentence in plan(self._central, names).breaking:
+        planned = plan(self._central, names)
+        for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
+        for sentence in self._outdated_names(planned):
+            found.append(Finding("warning", "former_name", sentence))
         return [*found, *self._examine_clock()]
 
     def _examine_clock(self) -> Iterator[Finding]:
@@ -163,11 +169,13 @@ class Hub:
         return self._central.known()[0]
 
     def check(self) -> None:
-        """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. A table
-        may be configured by a former name, and rights that only `init` needs may be missing."""
-        self._central.known()
+        """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. Names
+        may be former ones, also of what was renamed while no server ran, and rights that only `init` needs
+        may be missing."""
         with suppress(GrantsMissing):
-            plan(self._central, self._central.present_names)
+            plan(self._central, self._central.configured())
+        self._follower.look()
+        self._central.known()
 
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
@@ -249,9 +257,3 @@ class Hub:
     def _answer(self, actor: Actor, request: m.Request) -> m.Response:
         self._follower.look()
         return self._gate.answer(actor, request)
-
-
-def _with_local_rows(limits: m.Limits, tables: Mapping[str, Table]) -> m.Limits:
-    """The limits, with what the rules of tables say of devices' own rows."""
-    chosen = {name: table.local_rows for name, table in tables.items() if table.local_rows is not None}
-    return msgspec.structs.replace(limits, local_rows={**limits.local_rows, **chosen}) if chosen else limits

@@ -71,6 +71,7 @@ def plan(central: Central, chosen: Sequence[str] | None) -> Plan:
     if prepared.before is None or prepared.schema is None:
         central.with_rules(tables)
         return Plan(tables, prepared, None)
+    central.learn_names()  # another server may have prepared what was renamed
     central.learn(names.between(prepared.before, prepared.schema))
     before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
     change = compare(before, after, catalogue.is_wider)
@@ -90,6 +91,10 @@ def carry_out(central: Central, found: Plan) -> Prepared:
     if found.breaking:
         with central.database.ledger() as ledger:
             ledger.refuse_given()
+    before, schema = found.prepared.before, found.prepared.schema
+    if before is not None and schema is not None:
+        with central.database.ledger() as ledger:  # first: other servers need them as soon as it is prepared
+            names.note(ledger, names.between(before, schema))
     prepared = central.database.catalogue.prepare(found.tables)
     if prepared.before is not None and prepared.schema is not None:
         with central.database.ledger() as ledger:
@@ -154,6 +159,7 @@ class Follower:
             self._trouble = None
             found = None
             try:
+                self._central.learn_names()
                 found = plan(self._central, in_force(self._central))
                 self._follow(found)
                 signature = self._central.database.catalogue.signature()

@@ -6,19 +6,22 @@ Kept in the ledger as JSON, so that every server of a hub, also one that starts 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.contract import Ledger, ReadLedger
+from syncline.merge.policies import ColumnFunction
 from syncline.merge.rules import Table
 from syncline.model.schema import Schema, TableSchema
 
 SETTING = "former_names"
+WRITE = "write the new name into syncline.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class FormerNames:
-    """The numbers of tables and, by the number of their table, of columns, by names that they once had."""
+    """The numbers of tables and, by the number of their table, of columns, by names that they once had. The
+    numbers of columns may be those of columns that are gone."""
 
     tables: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
@@ -31,37 +34,86 @@ class FormerNames:
 
     def rules(self, table: TableSchema, chosen: Mapping[str, Table]) -> Table:
         """What a configuration says of a table, by its present names."""
-        full = f"{table.central_schema}.{table.central_name}"
         former = [name for name, number in self.tables.items() if number == table.number]
-        found = next((chosen[name] for name in (table.name, full, *former) if name in chosen), Table())
+        found = next((chosen[name] for name in (*_names(table), *former) if name in chosen), Table())
         if isinstance(found.merge, str):
             return found
+        merge: dict[str, str | ColumnFunction] = {}
+        for name, policy in found.merge.items():
+            now = self.column(table, name)
+            if now is not None and (now == name or now not in found.merge):
+                merge[now] = policy
+        return replace(found, merge=merge)
+
+    def table(self, name: str, schema: Schema) -> TableSchema | None:
+        """The table of `schema` that a configuration calls so; None if it is none of these, or several."""
+        named = [table for table in schema.tables if name in _names(table)]
+        if named:
+            return named[0] if len(named) == 1 else None
+        return schema.by_number.get(self.tables.get(name, -1))
+
+    def column(self, table: TableSchema, name: str) -> str | None:
+        """What the column is called now that a configuration calls so: the same, if it never had another
+        name; None if it is gone."""
         present = {column.number: column.name for column in table.columns}
         known = self.columns.get(table.number, {})
-        names = set(present.values())
-        merge = {
-            name if name in names else present.get(known.get(name, -1), name): policy
-            for name, policy in found.merge.items()
-        }
-        return replace(found, merge=merge)
+        if name in present.values() or name not in known:
+            return name
+        return present.get(known[name])
+
+    def keys(self, schema: Schema, chosen: Mapping[str, Table]) -> dict[str, Sequence[str]]:
+        """The columns that are the key of a table by the configuration, by their present names."""
+        found: dict[str, Sequence[str]] = {}
+        for name, rules in chosen.items():
+            table = self.table(name, schema)
+            if table is None or not rules.key:
+                found |= {name: rules.key} if rules.key else {}
+            elif name in _names(table) or place_of(table) not in found:
+                found[place_of(table)] = [self.column(table, column) or column for column in rules.key]
+        return found
+
+    def outdated(self, schema: Schema, chosen: Mapping[str, Table]) -> Iterator[str]:
+        """A sentence for each name of the configuration that is a former one."""
+        for name, rules in chosen.items():
+            table = self.table(name, schema)
+            if table is None:
+                continue
+            if name not in _names(table):
+                yield f"{name}: it is called {place_of(table)} now; {WRITE}"
+            merge = () if isinstance(rules.merge, str) else tuple(rules.merge)
+            for column in dict.fromkeys((*merge, *rules.key)):
+                now = self.column(table, column)
+                if now is None:
+                    yield f"{name}.{column}: the column is gone; take it out of syncline.toml"
+                elif now != column:
+                    yield f"{name}.{column}: it is called {now} now; {WRITE}"
+
+
+def place_of(table: TableSchema) -> str:
+    """The table's name as a configuration says it without doubt."""
+    schema, name = table.central_schema, table.central_name
+    return f"{schema}.{name}" if schema else name
+
+
+def _names(table: TableSchema) -> tuple[str, ...]:
+    """What a configuration may call a table."""
+    return (table.name, place_of(table), table.central_name)
 
 
 def between(before: Schema, after: Schema) -> FormerNames:
-    """The names that something in `after` had in `before`."""
+    """The names that something in `after` had in `before`, and those of columns that are gone."""
     tables: dict[str, int] = {}
     columns: dict[int, dict[str, int]] = {}
     for table in after.tables:
         former = before.by_number.get(table.number)
         if former is None:
             continue
-        if former.name != table.name:
-            tables[former.name] = table.number
-            tables[f"{former.central_schema}.{former.central_name}"] = table.number
+        tables |= {name: table.number for name in _names(former) if name not in _names(table)}
         present = {column.number: column.name for column in table.columns}
         renamed = {
             column.name: column.number
             for column in former.columns
-            if present.get(column.number, column.name) != column.name
+            if present.get(column.number) != column.name
         }
         if renamed:
             columns[table.number] = renamed

@@ -87,7 +87,7 @@ class Requests:
             schema.fingerprint,
             scope.fingerprint,
             names,
-            self._central.limits,
+            self._central.told(schema),
             first,
             client.number,
             clock,

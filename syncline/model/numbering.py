@@ -47,6 +47,29 @@ def renumbered(found: Schema, before: Schema | None, renamed: Renamed | None = N
     return Schema(tuple(tables), before.used)
 
 
+def named_now(before: Schema, renamed: Renamed) -> Schema:
+    """Return `before`, the schema last prepared, under the names that its tables and columns have now.
+
+    Columns that are known to be gone are left out; a table of which nothing is known stays as it was.
+    """
+    places = {number: place for place, number in renamed.tables.items()}
+    tables = []
+    for table in before.tables:
+        central = table.central_schema, table.central_name
+        place = places.get(table.number, central)
+        names = {number: name for name, number in renamed.columns.get(table.number, {}).items()}
+        if table.number not in renamed.columns:
+            names = {column.number: column.name for column in table.columns}
+        columns = [replace(c, name=names[c.number]) for c in table.columns if c.number in names]
+        key = [names[column.number] for column in table.keys if column.number in names]
+        if place != central:
+            plain = table.name == table.central_name
+            name = place[1] if plain else f"{place[0]}_{place[1]}"
+            table = replace(table, name=name, central_schema=place[0], central_name=place[1])
+        tables.append(replace(table, columns=tuple(columns), key=tuple(key), foreign_keys=(), uniques=()))
+    return Schema(tuple(tables), before.used)
+
+
 def _like(table: TableSchema, same: TableSchema | None, known: Mapping[str, int] | None) -> TableSchema:
     """The table with its former numbers; negative ones are given out where it is made."""
     numbers: Mapping[str, int] = {}

@@ -379,7 +379,7 @@ class Limits(Record, frozen=True):
     """Values in one request, about: of rows, details, bases."""
     local_rows: dict[str, str] = {}
     """What a device does with rows of its own tables that refer to one that the centre deleted (refuse,
-    cascade, null), by the table of that one; `*`: all others."""
+    cascade, null), by the number of the table of that one, as text; `*`: all others."""
 
 
 class Registered(Record, frozen=True):

@@ -122,7 +122,7 @@ class Device:
         """What becomes of rows of the application's tables that refer to one of this table which the centre
         deleted: what this device was told, else what the hub says."""
         told = self.limits().local_rows
-        return self.store.state().local_rows or told.get(t.table.name) or told.get("*") or "refuse"
+        return self.store.state().local_rows or told.get(str(t.n)) or told.get("*") or "refuse"
 
     def uniques(self, t: Statements) -> list[tuple[str, ...]]:
         """The columns of each unique index (over plain columns, all rows) besides the key's own."""

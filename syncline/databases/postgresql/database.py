@@ -38,7 +38,7 @@ from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import NO_KEYS, Declared, Keys, Locked, Outdated, Prepared, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Locked, Outdated, Prepared, Renaming, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -204,6 +204,11 @@ class PostgresCatalogue:
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
             held = holders.examine(session, plan.schema or schema, seconds)
             return examine(session, schema, plan, self._notes) + held
+
+    def renamed(self) -> Renaming | None:
+        """By oid and attnum."""
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+            return preparing.renamed(session)
 
     def version(self, fingerprint: str) -> Schema | None:
         """A version of the schema that is kept."""

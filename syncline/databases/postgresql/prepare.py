@@ -23,9 +23,9 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Declared, Locked, Prepared
+from syncline.hub.contract import Declared, Locked, Prepared, Renaming
 from syncline.model.masks import split_mask
-from syncline.model.numbering import renumbered
+from syncline.model.numbering import Renamed, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema, to_plain
 from syncline.model.values import EVERYTHING
 
@@ -63,6 +63,15 @@ def _planned(
     return todo, Prepared(
         [*todo.statements, *_records(former, todo, schema)], todo.notes, schema, former.schema
     )
+
+
+def renamed(session: Session) -> Renaming | None:
+    """As the contract says. What was restored elsewhere is known by its names alone."""
+    former = former_of(session)
+    if former.schema is None:
+        return None
+    same = known_again(session, former.lines) if former.is_here else Renamed()
+    return Renaming(former.schema, named_now(former.schema, same))
 
 
 def former_of(session: Session) -> Former:

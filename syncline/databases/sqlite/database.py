@@ -16,7 +16,7 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
-from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Renaming, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import Scope
@@ -115,6 +115,11 @@ class SqliteCatalogue:
                 Finding("trouble", "not_current", "tables or triggers were altered since init", again)
             )
         return found
+
+    def renamed(self) -> Renaming | None:
+        """SQLite writes the new names into the triggers itself."""
+        with self._connections.asking() as connection:
+            return prepare.renamed(connection)
 
     def version(self, fingerprint: str) -> Schema | None:
         with self._connections.asking() as connection:

@@ -16,9 +16,9 @@ from syncline.databases.sqlite import capture
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Declared, Prepared
+from syncline.hub.contract import Declared, Prepared, Renaming
 from syncline.model.masks import mask_columns, words_for
-from syncline.model.numbering import Renamed, renumbered
+from syncline.model.numbering import Renamed, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import numbered, quote
@@ -91,6 +91,17 @@ def known_again(connection: sqlite3.Connection, before: Schema | None) -> Rename
             names |= (renamed_columns(former, one.sql) or {}) if former != one.sql else {}
         columns[table.number] = {names.get(c.name, c.name): c.number for c in table.columns}
     return Renamed(tables, columns)
+
+
+def renamed(connection: sqlite3.Connection) -> Renaming | None:
+    """As the contract says."""
+    if not _columns_of(connection, "_sync_hub"):
+        return None
+    identity(connection)  # refuses another layout
+    before = Ledger(SqliteLedgerSession(connection)).in_force()
+    if before is None:
+        return None
+    return Renaming(before, named_now(before, known_again(connection, before)))
 
 
 def _install(

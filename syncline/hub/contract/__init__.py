@@ -14,7 +14,7 @@ The conformance suite `syncline.testing.conformance` is this contract as tests. 
 refused rows (`codes`) and which log entries may go (`compaction`).
 """
 
-from syncline.hub.contract.catalogue import NO_KEYS, Catalogue, Declared, Keys, Prepared
+from syncline.hub.contract.catalogue import NO_KEYS, Catalogue, Declared, Keys, Prepared, Renaming
 from syncline.hub.contract.database import (
     Database,
     Locked,
@@ -81,6 +81,7 @@ __all__ = [
     "ReadTransaction",
     "Refusal",
     "Removed",
+    "Renaming",
     "Rival",
     "Rows",
     "Stage",

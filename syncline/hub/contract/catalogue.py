@@ -32,6 +32,16 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """The schema in force as it was prepared, and under the names that its tables and columns have `now`.
+
+    Columns that are gone are left out of `now`, and so are foreign keys and unique constraints."""
+
+    before: Schema
+    now: Schema
+
+
 class Catalogue(Protocol):
     """The tables of a central database, the user's and Syncline's own. Each method is one transaction."""
 
@@ -71,6 +81,10 @@ class Catalogue(Protocol):
 
     def load(self) -> Schema:
         """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""
+
+    def renamed(self) -> Renaming | None:
+        """What the tables and columns that take part are called now, as far as the database can tell; None
+        before the first `prepare`. Changes nothing, and needs no rights to the tables."""
 
     def version(self, fingerprint: str) -> Schema | None:
         """A version of the schema that is kept: the present one, or one that a replica may still have."""
