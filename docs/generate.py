@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import click
@@ -77,19 +78,51 @@ def modules() -> Iterator[ast.Module]:
         yield ast.parse(path.read_text(encoding="utf-8"))
 
 
-def texts(node: ast.expr) -> list[str]:
-    """The texts that an expression may be: a literal one, or either of a choice between such."""
+def named(module: ast.Module) -> dict[str, str]:
+    """The texts that a module gives a name to: `NAME = "..."`."""
+    given = [node for node in module.body if isinstance(node, ast.Assign)]
+    return {
+        target.id: "".join(texts(node.value, {}))
+        for node in given
+        for target in node.targets
+        if isinstance(target, ast.Name) and texts(node.value, {})
+    }
+
+
+@cache
+def shared() -> dict[str, str]:
+    """The named texts of all modules, without names that mean different texts in two of them."""
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        for name, text in named(module).items():
+            found.setdefault(name, set()).add(text)
+    return {name: text for name, (text, *others) in found.items() if not others}
+
+
+def texts(node: ast.expr, names: Mapping[str, str]) -> list[str]:
+    """The texts that an expression may be: a literal one, one of `names`, or either of a choice between
+    such."""
     if isinstance(node, ast.IfExp):
-        return texts(node.body) + texts(node.orelse)
+        return texts(node.body, names) + texts(node.orelse, names)
+    if isinstance(node, ast.Name) and node.id in names:
+        return [names[node.id]]
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def calls() -> Iterator[tuple[str, dict[str | None, list[str]]]]:
-    """Name and literal texts among the keyword arguments of every plain call, in order of files and lines."""
+    """Name and texts among the keyword arguments of every plain call, in order of files and lines; a remedy
+    may also be a text that has a name."""
     for module in modules():
+        names = shared() | named(module)
         for node in ast.walk(module):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                yield node.func.id, {word.arg: texts(word.value) for word in node.keywords}
+                yield (
+                    node.func.id,
+                    {
+                        word.arg: texts(word.value, names if word.arg == "remedy" else {})
+                        for word in node.keywords
+                    },
+                )
 
 
 def class_codes() -> Iterator[tuple[str, str, str]]:
@@ -102,7 +135,9 @@ def class_codes() -> Iterator[tuple[str, str, str]]:
                     if isinstance(line, ast.Assign) and len(line.targets) == 1:
                         names = getattr(line.targets[0], "elts", [line.targets[0]])
                         values = getattr(line.value, "elts", [line.value])
-                        given |= {getattr(n, "id", ""): texts(v) for n, v in zip(names, values, strict=False)}
+                        given |= {
+                            getattr(n, "id", ""): texts(v, {}) for n, v in zip(names, values, strict=False)
+                        }
                 if given.get("code") and given.get("title"):
                     yield given["code"][0], node.name, "".join(given.get("remedy", []))
 

@@ -42,6 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     except SynclineError as error:
         output.failure(error, as_json=as_json)
         return output.USAGE if isinstance(error, UsageError) else output.FAILED
+    except click.exceptions.NoArgsIsHelpError as error:  # `syncline` alone asks what there is
+        output.line(error.ctx.get_help())
+        return output.DONE
     except click.ClickException as error:
         output.failure(_asked_wrongly(error), as_json=as_json)
         return output.USAGE

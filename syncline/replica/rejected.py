@@ -148,7 +148,7 @@ def _kept(device: Device, number: int) -> Kept:
         raise UsageError(
             f"the centre has no table {edit['table']} any more",
             code="table_dropped",
-            remedy="Write what you need into another table, then discard the edit.",
+            remedy="Put the row elsewhere if it is still needed, then discard the edit.",
         )
     there = _present(t, op, edit)
     return Kept(t=t, key=tuple(unpack(packed)), op=op, edit=there, code=code, push=push)
@@ -182,7 +182,7 @@ def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"table {t.table.name}: the centre has no column {', '.join(edit['names'])} any more",
             code="column_dropped",
-            remedy="Write the value into another column if it is needed, then discard the edit.",
+            remedy="Put the value elsewhere if it is still needed, then discard the edit.",
         )
     return there
 

@@ -7,8 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from syncline.cli.configuration import Configuration, read
+from syncline.cli.configuration import Configuration, HubSection, LimitsSection, RetentionSection, read
 from syncline.cli.verbs import application
+from syncline.errors import SynclineError
 from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import COLUMN_POLICIES
 from syncline.protocol.status import RETRY_AFTER, STATUS
@@ -40,6 +41,44 @@ def test_every_code_has_a_line_in_the_page_of_errors() -> None:
         given |= set(re.findall(r"""^    code(?:, title)? = "([a-z_]+)\"""", text, re.MULTILINE))
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert sorted(code for code in given if f"| `{code}` |" not in page) == []
+
+
+def remedies(heading: str) -> dict[str, str]:
+    """Codes and what to do about each, in one part of the page of errors."""
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    part = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): cells[1] if len(cells) == 2 else cells[2] for cells in lines}
+
+
+def test_a_code_has_one_remedy_wherever_the_page_of_errors_names_it() -> None:
+    raised, refused = remedies("More precise codes"), remedies("Codes of rejected rows")
+    assert refused == REMEDIES
+    assert {code: raised[code] for code in raised.keys() & refused} == {
+        code: refused[code] for code in raised.keys() & refused
+    }
+    assert [code for code, remedy in raised.items() if remedy == SynclineError.remedy] == []
+
+
+def test_a_limit_with_the_name_of_a_key_is_one() -> None:
+    page = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    keys = {
+        *LimitsSection.__struct_fields__,
+        *RetentionSection.__struct_fields__,
+        *HubSection.__struct_fields__,
+    }
+    named = set(re.findall(r"`(?:\[\w+\] )?([a-z_]+)`, [\d]", page))
+    assert named
+    assert sorted(named - keys) == []
+
+
+def test_every_key_of_the_configuration_is_on_a_page() -> None:
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in ROOT.glob("docs/*.md") if page.stem != "protocol"
+    )
+    for section in (HubSection, LimitsSection, RetentionSection):
+        keys = [key for key in section.__struct_fields__ if not re.search(rf"\b{key}\b", pages)]
+        assert keys == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -80,6 +80,13 @@ def test_help_is_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
 
 
+def test_the_command_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    asked = capsys.readouterr()
+    assert run([]) == 0
+    assert capsys.readouterr() == asked
+
+
 def test_progress_is_silent_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.shown(None) as report:
         assert report is None
