@@ -57,7 +57,8 @@ A row that the central database cannot hold raises nothing. It is rejected alone
 device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
 row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
 An edit of a file that was copied or put back is `edit_untold` where the hub does not remember any more
-whether it came there before.
+whether it came there before; one that was pending in a table that a program made anew without its rows is
+`row_lost`.
 
 | code | what to do |
 |---|---|
@@ -101,12 +102,26 @@ def shared() -> dict[str, str]:
 
 def texts(node: ast.expr, names: Mapping[str, str]) -> list[str]:
     """The texts that an expression may be: a literal one, one of `names`, or either of a choice between
-    such."""
+    such. What is put in at run time stands in capitals."""
     if isinstance(node, ast.IfExp):
         return texts(node.body, names) + texts(node.orelse, names)
+    if isinstance(node, ast.JoinedStr):
+        parts = [*map(part_of, node.values)]
+        return [] if None in parts else ["".join(filter(None, parts))]
     if isinstance(node, ast.Name) and node.id in names:
         return [names[node.id]]
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def part_of(node: ast.expr) -> str | None:
+    """A literal part of a text, or the name of what is put in at run time, in capitals; None if that is more
+    than a name."""
+    if isinstance(node, ast.FormattedValue):
+        if not isinstance(node.value, ast.Name | ast.Attribute):
+            return None
+        last = ast.unparse(node.value).removesuffix(".value").split(".")[-1]
+        return {"path": "FILE", "name": "TABLE", "index": "NAME"}.get(last, last.strip("_").upper())
+    return "".join(texts(node, {}))
 
 
 def calls() -> Iterator[tuple[str, dict[str | None, list[str]]]]:
@@ -140,6 +155,18 @@ def class_codes() -> Iterator[tuple[str, str, str]]:
                         }
                 if given.get("code") and given.get("title"):
                     yield given["code"][0], node.name, "".join(given.get("remedy", []))
+
+
+def device_reasons() -> dict[str, str]:
+    """Code and remedy of the edits that a device sets aside by itself, `Reason(code, detail, remedy)`."""
+    found: dict[str, str] = {}
+    for module in modules():
+        names = shared() | named(module)
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Reason" and len(node.args) > 2:
+                given, remedy = texts(node.args[0], names), texts(node.args[2], names)
+                found |= {code: remedy[0] for code in given if remedy}
+    return found
 
 
 def precise_codes() -> list[tuple[str, str, str]]:
@@ -182,7 +209,8 @@ def errors_page() -> str:
         f"| `{code}` | `{name.removeprefix('_')}` | {remedy} | {status_at(code, name)} |\n"
         for code, name, remedy in precise_codes()
     ]
-    refused = [f"| `{code}` | {remedy} |\n" for code, remedy in REMEDIES.items()]
+    reasons = {**REMEDIES, **{code: text for code, text in device_reasons().items() if code not in REMEDIES}}
+    refused = [f"| `{code}` | {remedy} |\n" for code, remedy in reasons.items()]
     return "".join([ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused])
 
 

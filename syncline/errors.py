@@ -228,7 +228,7 @@ class StoreError(SynclineError):
 
 class StoreBusy(StoreError):
     code, title = "store_busy", "Another program is at work on the device file"
-    remedy = "End the other program's transaction, or wait longer, and try again."
+    remedy = "Let the other program end its transaction, then try again."
     retry = True
 
 

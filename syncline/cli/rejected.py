@@ -78,9 +78,8 @@ def _row(edit: RejectedEdit) -> list[str]:
 
 
 def _show(edit: RejectedEdit) -> None:
-    output.line(
-        f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}, push {edit.push}, {edit.at}"
-    )
+    push = "never sent" if edit.push is None else f"push {edit.push}"
+    output.line(f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}, {push}, {edit.at}")
     output.line(f"why: {edit.detail} [{edit.code}]")
     output.line(f"try: {edit.remedy}")
     if edit.parent is not None:
@@ -92,6 +91,8 @@ def _show(edit: RejectedEdit) -> None:
             for name, value in edit.values.items()
         ]
         output.table(["column", "before", "sent"], rows)
+    elif edit.base:
+        output.table(["column", "before"], [[name, output.spelled(old)] for name, old in edit.base.items()])
 
 
 def _find(replica: Replica, file: Path, number: int | None) -> RejectedEdit:

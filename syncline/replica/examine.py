@@ -197,7 +197,7 @@ def _tables(store: Store) -> Iterator[Finding]:
         else:
             if t.n in unseen:
                 sentence = f"table {t.table.name} was made anew by a program, and not captured meanwhile"
-                yield Finding("trouble", "capture_lost", sentence, COMPARE)
+                yield Finding("trouble", "capture_missing", sentence, COMPARE)
             yield from own_objects(device, t)
             yield from _additions(store, t, {one.name for one in device.retired.columns.get(t.n, ())})
             yield from _triggers(store, t)

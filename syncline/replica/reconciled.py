@@ -20,7 +20,7 @@ from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, each, provenance
 from syncline.replica.offer import is_offered, take_apart
-from syncline.replica.overlay import Key
+from syncline.replica.overlay import Key, Overlay
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.sent import forget_sent, kept_stamps, lose, made, parts_of, read_part, waiting
 from syncline.replica.statements import Statements
@@ -129,8 +129,8 @@ def _keep_edit(device: Device, t: Statements, key: Key, condition: str, reason: 
     mine = [entry for entry in entries if entry[1]]
     if not mine:
         return
-    image = store.row(t.select, key)
-    now = {} if image is None else dict(zip(t.values, image, strict=True))
+    image = store.row(t.select, key) or Overlay(store).parked(t, key)
+    now = {} if image is None else t.state_of(image)
     if mine[-1][0] == "D":
         op, touched = "D", list(t.values)
     elif mine[0][0] in "IR":
@@ -139,8 +139,10 @@ def _keep_edit(device: Device, t: Statements, key: Key, condition: str, reason: 
         op, touched = "U", _touched(t, mine)
     base = [_first(t, mine, column, None) for column in touched] if op != "I" else []
     later = entries[max(place for place, entry in enumerate(entries) if entry[1]) + 1 :]
-    values = [] if op == "D" else [_first(t, later, column, now.get(column)) for column in touched]
-    if op == "U":
+    is_known = image is not None or any(entry[0] == "D" for entry in later)
+    values = [_first(t, later, column, now.get(column)) for column in touched] if is_known else []
+    values = [] if op == "D" else values
+    if op == "U" and is_known:
         values = [_sent(t, *one) for one in zip(touched, values, base, strict=True)]
     keep_rejected(device, t.n, key, op, (touched, values, base), reason, None)
 

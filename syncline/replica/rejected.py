@@ -19,6 +19,9 @@ from syncline.replica.store import Store, pack, unpack
 HELD = "row_locked"
 """The code of an edit that came to nothing because another session in the centre held its row."""
 
+ONCE_MORE = "Make the change again if it is still wanted, then discard this one."
+"""What to do about an edit whose values are nowhere any more."""
+
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
 
@@ -44,7 +47,8 @@ def keep_rejected(
     """Keep one refused edit of table `n`; return its id. `edit`: value columns, what was sent, what they held
     before.
 
-    For a delete nothing was sent: the second is empty. Inside a transaction.
+    For a delete nothing was sent: the second is empty. So it is where the values went with their row and are
+    nowhere any more. Inside a transaction.
     """
     store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
@@ -176,7 +180,14 @@ def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
 
 
 def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
-    """As much of an edit as the centre still has columns for. UsageError if it has none of them."""
+    """As much of an edit as the centre still has columns for. UsageError if it has none of them, or if the
+    values of the edit are nowhere any more."""
+    if (op != "D" and len(edit["values"]) < len(edit["columns"])) or (op == "U" and not edit["columns"]):
+        raise UsageError(
+            f"table {t.table.name}: the values of this edit are nowhere any more, they went with the row",
+            code="values_gone",
+            remedy=ONCE_MORE,
+        )
     there = _picked(edit, lambda i: i in t.table.values)
     if edit["columns"] and not there["columns"] and op == "U":
         raise UsageError(

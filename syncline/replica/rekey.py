@@ -83,7 +83,7 @@ def _pointing(
             if fk.parent != t.table.name or len(fk.columns) != 1:
                 continue
             place = own.get(fk.columns[0])
-            if place in edit["columns"] and edit["values"][edit["columns"].index(place)] == old:
+            if dict(zip(edit["columns"], edit["values"], strict=False)).get(place) == old:
                 edit["values"][edit["columns"].index(place)] = new
                 found = True
             elif fk.columns[0] in child.table.key and key[child.table.key.index(fk.columns[0])] == old:

@@ -48,6 +48,8 @@ class RejectedEdit(Report):
 
     `op` is I (inserted), R (removed and created again), U (updated) or D (deleted). `values` are what was
     sent by column name (the difference, for a `sum` column), `base` what these columns held before.
+    `values` is empty for a delete, and where they are nowhere any more (`row_lost`): such an edit cannot be
+    retried.
     """
 
     id: int

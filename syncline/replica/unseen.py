@@ -22,8 +22,8 @@ from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
-from syncline.replica.overlay import Key, Pending
-from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.overlay import Key, Pending, kind_of
+from syncline.replica.rejected import ONCE_MORE, Reason, keep_rejected
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -48,7 +48,7 @@ GONE = "-"
 _LOST = Reason(
     "row_lost",
     "the row went with its table, which a program made anew, before this edit was sent",
-    "Make the change again if it is still wanted, then discard this one.",
+    ONCE_MORE,
     None,
 )
 
@@ -317,15 +317,16 @@ class Finder:
         if not own.entries:
             return
         t, store = self.t, work.store
-        columns = indices_of(own.touched)
         base = work.overlay.first_values(t, [own.key], own.entries[-1].seq)[0]
-        op = "I" if own.entries[0].op == "I" else "U"
-        edit = columns, [None] * len(columns), [base.get(i) for i in columns]
-        keep_rejected(work.device, t.n, own.key, op, edit, _LOST, None)
+        op = kind_of([entry.op for entry in own.entries], absent=False) or "D"  # what a REPLACE hit
+        columns = indices_of(own.touched) if op == "U" else list(t.values)
+        before = [] if op == "I" else [base.get(i) for i in columns]
+        if op != "-":
+            keep_rejected(work.device, t.n, own.key, op, (columns, [], before), _LOST, None)
+            self.counts["kept"] += 1
         for table in (t.log, f"temp._sync_pending_{t.n}"):
             sql = f"DELETE FROM {table} WHERE seq = ?"
             store.executemany(sql, [(entry.seq,) for entry in own.entries])
-        self.counts["kept"] += 1
 
     def _keep(self, found: _Found, blank: ConflictNote, own: Pending, theirs: list[Value] | None) -> None:
         self.counts["kept"] += 1

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import syncline
-from syncline.errors import SchemaError, StoreBusy, TransportError
+from syncline.cli.verbs import application
+from syncline.errors import SchemaError, StoreBusy, TransportError, UsageError
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol.messages import Pull, Push, Request, Response, Snapshot
 from syncline.replica.replica import Replica
@@ -265,6 +267,44 @@ def test_l2_no_row_is_deleted_in_the_centre_for_its_edits_were_pending(
     with world.open() as replica:
         named = {(edit.key[0], edit.op, edit.code) for edit in replica.rejected()}
     assert named == {(n, "U", "row_lost") for n in range(1, edited + 1)} | {(9, "I", "row_lost")}
+    world.agree()
+
+
+def test_l2_an_edit_whose_values_went_with_its_row_is_not_retried_and_claims_no_null(world: World) -> None:
+    world.app.execute("UPDATE customer SET name = 'gone' WHERE id = 2")
+    world.app.execute("INSERT INTO customer VALUES (9, 'nine', NULL, 0)")
+    make_empty(world.app)
+    world.sync()
+    with world.open() as replica:
+        kept = replica.rejected()
+        assert [(edit.op, edit.values, edit.base) for edit in kept] == [
+            ("U", {}, {"name": "b"}),
+            ("I", {}, {}),
+        ]
+        for edit in kept:
+            with pytest.raises(UsageError) as refused:
+                replica.retry(edit.id)
+            assert (refused.value.code, refused.value.remedy) == ("values_gone", edit.remedy)
+        assert replica.rejected() == kept
+    said = CliRunner().invoke(application, ["rejected", str(world.file), "show", str(kept[0].id)]).stdout
+    assert [line.split() for line in said.splitlines()][3] == ["column", "before"]
+    assert "NULL" not in said
+    world.sync()
+    assert rows(world.centre)[1][1] == "b"
+    world.agree()
+
+
+def test_l2_a_row_that_was_replaced_and_went_with_its_table_is_named_as_such(world: World) -> None:
+    world.app.execute("DELETE FROM visit")
+    world.app.execute("DELETE FROM customer WHERE id = 3")
+    world.app.execute("INSERT INTO customer VALUES (3, 'again', NULL, 0)")
+    make_empty(world.app)
+    world.sync()
+    with world.open() as replica:
+        (lost,) = replica.rejected()
+        assert (lost.op, lost.values, lost.base) == ("R", {}, {"name": "c", "city": "z", "visits": 0})
+        with pytest.raises(UsageError, match="values"):
+            replica.retry(lost.id)
     world.agree()
 
 

@@ -38,6 +38,7 @@ def test_every_code_has_a_line_in_the_page_of_errors() -> None:
     for path in (ROOT / "syncline").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         given |= set(re.findall(r"""\bcode=(?:\w+ if .* else )?"([a-z_]+)\"""", text))
+        given |= set(re.findall(r"""\bReason\(\s*"([a-z_]+)\"""", text))
         given |= set(re.findall(r"""^    code(?:, title)? = "([a-z_]+)\"""", text, re.MULTILINE))
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert sorted(code for code in given if f"| `{code}` |" not in page) == []

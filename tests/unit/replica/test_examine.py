@@ -18,6 +18,7 @@ from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.examine import examine
 from syncline.replica.freeze import freeze
 from syncline.replica.hydrate import building_path
+from syncline.replica.lost import notice
 from syncline.replica.store import SAFE_CHECKPOINTS
 from tests.support.device import Bench
 
@@ -233,3 +234,12 @@ def test_a_file_that_another_program_has_locked_is_an_error_to_try_again(tmp_pat
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreBusy):
             examine(file, busy_seconds=0)
+
+
+def test_a_table_that_was_made_anew_has_one_code_before_and_after_that_is_noted(bench: Bench) -> None:
+    bench.app.execute(with_numbers(bench, 'DROP TRIGGER "_sync_<person>_insert"'))
+    file = Path(bench.store.path)
+    before = codes(file)
+    notice(bench.device)
+    assert {"capture_missing"} == before & {"capture_missing", "capture_lost"}
+    assert {"capture_missing"} == codes(file) & {"capture_missing", "capture_lost"}

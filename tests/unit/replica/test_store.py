@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from syncline.errors import (
 from syncline.replica.store import LAYOUT, Store, quote
 from syncline.replica.store.connection import Wal
 from syncline.replica.store.store import SPARE_CHECKPOINTS
+from syncline.replica.store.text import read_sql
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -207,6 +209,13 @@ def test_a_database_that_is_no_replica_is_said(path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         Store.open(path)
     assert caught.value.code == "not_a_replica"
+
+
+def test_the_number_of_the_layout_is_raised_when_the_layout_changes() -> None:
+    lines = read_sql("syncline.replica.store", "layout.sql").splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("--"))
+    known = {3: "5192b6b3e46cbe86"}
+    assert sha256(text.encode()).hexdigest()[:16] == known.get(LAYOUT), "raise LAYOUT; enter the new digest"
 
 
 def test_a_file_of_another_layout_is_refused(store: Store, path: Path) -> None:
