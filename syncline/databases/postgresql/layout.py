@@ -35,6 +35,8 @@ class Facts:
     types; see `pg_attribute.atttypmod`."""
     loose: Sequence[str] = ()
     """The columns by whose collation different texts are equal."""
+    counter: int = 0
+    """The oid of the sequence that counts the key up one by one; 0: none does."""
 
 
 @dataclass(eq=False, repr=False)

@@ -58,7 +58,21 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
             WHERE t.typtype = 'b'), '{}') AS types,
        ARRAY(SELECT a.attname::text
                FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
-              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS loose
+              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS loose,
+       coalesce((
+           SELECT min(q.seqrelid::int8)
+             FROM pg_index i
+             JOIN LATERAL (
+                  SELECT d.objid AS oid FROM pg_depend d
+                   WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = i.indkey[0]
+                     AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+                  UNION
+                  SELECT d.refobjid FROM pg_attrdef a JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass
+                     AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+                   WHERE a.adrelid = c.oid AND a.adnum = i.indkey[0]
+                  ) behind ON true
+             JOIN pg_sequence q ON q.seqrelid = behind.oid AND q.seqincrement = 1
+            WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1), 0) AS counter
   FROM (
        SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded, bool_or(t.tgtype::int & 19 = 19) AS altering,
               bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered,

@@ -11,6 +11,7 @@ from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.base import statements as common
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
+from syncline.databases.postgresql.counters import follow
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import Tries
 from syncline.databases.postgresql.holders import holders, of_table
@@ -173,7 +174,9 @@ class RowWriter(RowReader):
         self._written.update(stage.table for stage in stages if stage.form != "delete")
         refusals = Application(self._session, self._layout, loaded, origin, self.tries).run()
         if not refusals:
-            self._check_inserted([item for item in loaded if item.stage.form == "insert"])
+            inserted = [item for item in loaded if item.stage.form == "insert"]
+            self._check_inserted(inserted)
+            follow(self._session, inserted)
         return refusals
 
     def _unlog(self, deleted: Sequence[Loaded]) -> None:

@@ -1,0 +1,64 @@
+"""The sequence behind a key follows what devices insert (L13: others do not meet their keys)."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import syncline
+from tests.support.postgres import PostgresCentre
+
+SERIAL, IDENTITY = "id serial PRIMARY KEY", "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+DEFAULT = "id int PRIMARY KEY DEFAULT nextval('counted')"
+
+
+def insert(hub: syncline.Hub, file: Path, *keys: int) -> None:
+    """Insert rows on a device and send them."""
+    with syncline.clone(hub, file) as replica:
+        with closing(sqlite3.connect(file)) as device, device:
+            device.executemany("INSERT INTO t VALUES (?, 'device')", [(key,) for key in keys])
+        assert replica.sync().push.rejected == ()
+
+
+def office(url: str) -> int:
+    """The key that the next insert of another program gets."""
+    with PostgresCentre(url).connect() as centre:
+        row = centre.execute("INSERT INTO t (word) VALUES ('office') RETURNING id").fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+@pytest.mark.parametrize("key", [SERIAL, IDENTITY, DEFAULT], ids=["serial", "identity", "default"])
+def test_l13_the_next_insert_of_another_program_does_not_meet_a_devices_key(
+    postgres_url: str, tmp_path: Path, key: str
+) -> None:
+    PostgresCentre(postgres_url).run("CREATE SEQUENCE counted", f"CREATE TABLE t ({key}, word text)")
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        insert(hub, tmp_path / "a.db", 1, 2, 3)
+        assert office(postgres_url) == 4
+        insert(hub, tmp_path / "b.db", 5)
+        assert office(postgres_url) == 6
+
+
+def test_a_key_far_ahead_is_a_range_of_the_devices_own(postgres_url: str, tmp_path: Path) -> None:
+    PostgresCentre(postgres_url).run(f"CREATE TABLE t ({SERIAL}, word text)")
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        insert(hub, tmp_path / "a.db", 1, 2, 2_147_483_647)
+        assert office(postgres_url) == 3
+
+
+def test_a_sequence_is_followed_through_many_keys_and_never_goes_back(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    PostgresCentre(postgres_url).run(f"CREATE TABLE t ({SERIAL}, word text)")
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        insert(hub, tmp_path / "a.db", *range(1, 25_001))
+        assert office(postgres_url) == 25_001
+        insert(hub, tmp_path / "b.db", -5)
+        assert office(postgres_url) == 25_002
