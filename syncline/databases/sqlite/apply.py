@@ -23,6 +23,7 @@ from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.stage import Staged
+from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Refusal, codes
 from syncline.sqlitekit.sql import commas, quote
 
@@ -53,11 +54,11 @@ class Work:
         return any(word in text for text in texts for word in ("ignore", "fail", "delete", "replace"))
 
 
-def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refusal]:
+def apply(writer: RowReader, stages: Sequence[Staged], origin: str, undone: Undone) -> list[Refusal]:
     """The contract of `Rows.apply`."""
     connection = writer.connection
     connection.execute("SAVEPOINT _sync_apply")
-    application = Application(writer, stages)
+    application = Application(writer, stages, undone)
     refusals = application.write(origin)
     refusals += foreign.dangling(writer, stages, refusals)
     if refusals:
@@ -71,8 +72,8 @@ def apply(writer: RowReader, stages: Sequence[Staged], origin: str) -> list[Refu
 class Application:
     """One call of `apply`."""
 
-    def __init__(self, writer: RowReader, stages: Sequence[Staged]) -> None:
-        self._writer, self._connection = writer, writer.connection
+    def __init__(self, writer: RowReader, stages: Sequence[Staged], undone: Undone) -> None:
+        self._writer, self._connection, self._undone = writer, writer.connection, undone
         reaches = writer.layout.reaches_itself
         self._works = [
             Work(staged, _statement(staged), reaches(staged.shape, actions=staged.stage.form != "insert"))
@@ -118,6 +119,9 @@ class Application:
         A statement that fails undoes itself; a savepoint is for one that may not. Going back to one is dear
         where temporary tables were made: SQLite reads its whole schema again."""
         (part,) = parts
+        known = self._undone.known(part)
+        if known is not None:
+            return known
         work = self._works[part.index]
         if not work.may_leave_out:
             return self._write(part, work)
@@ -136,8 +140,10 @@ class Application:
             written = self._connection.execute(*part.loaded.over(work.statement, part.rows)).rowcount
         except sqlite3.Error as error:
             code = refusal_code(error, triggers=bool(work.staged.shape.facts.triggers))
-            if code is None or not self._connection.in_transaction:  # RAISE(ROLLBACK) ends the whole
+            if code is None:
                 raise
+            if not self._connection.in_transaction:
+                raise self._undone.met(part, error) from error
             return code, str(error)
         finally:
             if not work.careful and self._connection.in_transaction:
@@ -185,7 +191,9 @@ class Application:
         )
         try:
             self._connection.execute(*part.loaded.over(template, part.rows))
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if not self._connection.in_transaction:
+                raise self._undone.met(part, error) from error
             return False
         return True
 

@@ -13,6 +13,7 @@ from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.log import SqliteLog
 from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.undone import Undone
 from syncline.databases.sqlite.watch import Bell, SqliteWatch
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
@@ -175,6 +176,7 @@ class SqliteDatabase:
         self._connections = connections
         self.catalogue = SqliteCatalogue(connections)
         self._bell = Bell()
+        self._undone = Undone()
 
     @contextmanager
     def write(self, scope: Scope) -> Iterator[WriteTransaction[SqliteLog, RowWriter]]:
@@ -186,9 +188,11 @@ class SqliteDatabase:
             for shape in layout.shapes.values():
                 if prepare.outrun(connection, shape):
                     prepare.renew_order(connection, shape)
-            ledger, rows = Ledger(SqliteLedgerSession(connection)), RowWriter(connection, layout)
+            ledger = Ledger(SqliteLedgerSession(connection))
+            rows = RowWriter(connection, layout, self._undone)
             yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
             rows.unstage()
+            self._undone.forget()
 
     @contextmanager
     def read(self, scope: Scope) -> Iterator[ReadTransaction[SqliteLog, RowReader]]:

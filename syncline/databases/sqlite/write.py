@@ -16,6 +16,7 @@ from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import own
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
+from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
 from syncline.sqlitekit.sql import commas
@@ -24,8 +25,9 @@ from syncline.sqlitekit.sql import commas
 class RowWriter(RowReader):
     """The contract's `Rows` over a connection that holds the write lock."""
 
-    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+    def __init__(self, connection: sqlite3.Connection, layout: Layout, undone: Undone) -> None:
         super().__init__(connection, layout)
+        self._undone = undone
         self._staged: list[Staged] = []
 
     def unstage(self) -> None:
@@ -107,7 +109,7 @@ class RowWriter(RowReader):
         stage.discard(self.connection, stage_.handle, rows)
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
-        return apply.apply(self, [stage_.handle for stage_ in stages], origin)
+        return apply.apply(self, [stage_.handle for stage_ in stages], origin, self._undone)
 
     def differing(self, stage_: Stage) -> list[int]:
         staged: Staged = stage_.handle
