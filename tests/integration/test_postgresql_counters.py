@@ -62,3 +62,40 @@ def test_a_sequence_is_followed_through_many_keys_and_never_goes_back(
         assert office(postgres_url) == 25_001
         insert(hub, tmp_path / "b.db", -5)
         assert office(postgres_url) == 25_002
+
+
+def test_l12_a_sequence_that_cannot_follow_is_named_at_init(postgres_url: str) -> None:
+    PostgresCentre(postgres_url).run(
+        "CREATE SEQUENCE tens INCREMENT 10",
+        f"CREATE TABLE s ({SERIAL})",
+        "CREATE TABLE t (id int PRIMARY KEY DEFAULT nextval('tens'), word text)",
+    )
+    with syncline.Hub(postgres_url) as hub:
+        notes = [note for note in hub.init().notes if "follow" in note]
+    assert notes == ["public.t: public.tens does not follow the keys that devices insert: it counts by 10"]
+
+
+def test_where_the_role_may_not_use_the_sequence_pushes_work_and_init_says_so(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    role = f"hub_{name}"
+    with PostgresCentre(postgres_url).connect() as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}")
+            admin.execute("CREATE SEQUENCE counted")
+            admin.execute(f"CREATE TABLE t ({DEFAULT}, word text)")
+            admin.execute(f"ALTER TABLE t OWNER TO {role}")
+            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+                (note,) = [note for note in hub.init().notes if "follow" in note]
+                assert note.endswith("GRANT USAGE ON SEQUENCE public.counted is missing")
+                insert(hub, tmp_path / "a.db", 1)
+                assert admin.execute("SELECT is_called FROM counted").fetchall() == [(False,)]
+                admin.execute(f"GRANT USAGE ON SEQUENCE counted TO {role}")
+                insert(hub, tmp_path / "b.db", 2)
+                assert office(postgres_url) == 3
+                hub.remove()
+        finally:
+            admin.execute(f"DROP OWNED BY {role} CASCADE")
+            admin.execute(f"DROP ROLE {role}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded
+from syncline.model.schema import Schema
 
 NEAR = 10_000
 """How far ahead of the sequence a key is followed. What lies beyond is a range of a device's own, or a key at
@@ -24,6 +25,19 @@ def follow(session: Session, inserted: Iterable[Loaded]) -> None:
         counter = item.shape.facts.counter
         if counter and item.live:
             _follow(session, counter, (item.stage.rows[row][0] for row in item.live))
+
+
+def unfollowed(session: Session, schema: Schema) -> list[str]:
+    """Sentences on the sequences that will not follow, and why: for `init` and `doctor`."""
+    places = (
+        [table.central_schema for table in schema.tables],
+        [table.central_name for table in schema.tables],
+    )
+    found = []
+    for place, name, sequence, step in session.run(queries("counters.sql")["unfollowed"], *places):
+        why = f"it counts by {step}" if step != 1 else f"GRANT USAGE ON SEQUENCE {sequence} is missing"
+        found.append(f"{place}.{name}: {sequence} does not follow the keys that devices insert: {why}")
+    return found
 
 
 def _follow(session: Session, counter: int, keys: Iterable[object]) -> None:

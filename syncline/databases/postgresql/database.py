@@ -20,6 +20,7 @@ from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounde
 from syncline.databases.base.inturn import InTurn
 from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql import prepare as preparing
+from syncline.databases.postgresql.counters import unfollowed
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine
@@ -112,7 +113,7 @@ class PostgresCatalogue:
         """The user's tables, all that can take part or those named. SchemaError names what cannot."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             reflection = reflect(session, tables, keys)
-        self._notes = reflection.notes
+            self._notes = (*reflection.notes, *unfollowed(session, reflection.schema))
         return reflection.schema
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
