@@ -143,7 +143,7 @@ def push(mirror: Mirror, rng: random.Random) -> None:
     with mirror.database.write(UNBOUNDED) as transaction:
         transaction.rows.stage(stage)
         transaction.rows.discard(stage, transaction.rows.lock([stage])[0])
-        kept = set(range(len(keys))) - stage.handle.discarded
+        kept = set(stage.handle.live)
         while refused := transaction.rows.apply([stage], mirror.name):
             transaction.rows.discard(stage, [refusal.row for refusal in refused])
             kept -= {refusal.row for refusal in refused}
