@@ -110,7 +110,7 @@ def fault_of(error: Trouble, tries: Tries) -> Fault:
     """Whose fault this error of a statement over rows is."""
     attempt = tries.before
     state = error.sqlstate
-    if state is None or state.startswith("57P"):
+    if state is None or state.startswith("57P") or is_stale_plan(error):
         return Fault.WHOLE
     if is_raised(error):
         return Fault.MET if state in _AGAIN and attempt == 0 else Fault.ROW
@@ -144,7 +144,8 @@ def refusal_code(error: Trouble) -> str:
 def is_stale_plan(error: Trouble) -> bool:
     """Whether a statement that the driver had prepared no longer fits: a column has another type since.
     The end of the transaction makes the driver forget what it has prepared."""
-    return error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+    is_refused = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+    return is_refused and not _is_in_code(error)
 
 
 def message_of(error: Trouble) -> str:
