@@ -31,7 +31,7 @@ from syncline.model.values import EVERYTHING, Value, identical
 Stamp = tuple[int, str]
 Image = Mapping[int, Value]
 """A row, or what is known of it: values by the number of their column."""
-NOBODY: Stamp = (-1, "")
+NOBODY: Stamp = (0, "")
 THERE: Stamp = (0, "hub")
 """What was there already won: whoever wrote it was seen."""
 WRITTEN = ("replica", "merged")
@@ -172,7 +172,7 @@ def _real(table: TableSchema, sent: Sent, present: Image, rivals: Sequence[Entry
     if base is None or not _are_vague(table, rivals):
         return rivals
     before = dict(base.image or {}) | dict(base.before)
-    if not all(identical(present[column], value) for column, value in before.items()):
+    if not before or not all(identical(present[column], value) for column, value in before.items()):
         return rivals
     return [entry for entry in rivals if not _is_vague(table, entry)]
 

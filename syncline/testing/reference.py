@@ -117,9 +117,11 @@ class ReferenceHub:
         """Apply what wins; whether the replica must hear the row."""
         present = self.rows.get(change.key)
         others = self._others(replica, change.key, change.base)
-        newest: Stamp = max(((e.hlc, e.origin) for e in others), default=(-1, ""))
         if change.kind == "-":
             return bool(others) or present is not None
+        if change.kind in ("D", "R"):
+            others = self._real(change, present, others)
+        newest: Stamp = max(((e.hlc, e.origin) for e in others), default=(-1, ""))
         if change.kind == "D":
             return self._delete(replica, change, others, newest)
         if change.kind in ("I", "R"):
@@ -136,6 +138,32 @@ class ReferenceHub:
                 self._put(replica, change, last)
             return True
         return self._update(replica, change, present) or bool(others)
+
+    def _is_vague(self, entry: Entry) -> bool:
+        """Whether the entry says that something of the row was written in the centre, and not what."""
+        every = frozenset(self.rules.policies)
+        return entry.op == "U" and entry.origin == "hub" and entry.columns == every and len(every) > 1
+
+    def _real(self, change: Change, present: Values | None, others: list[Entry]) -> list[Entry]:
+        """Without the vague entries where the row is what the change, as a whole row, started from."""
+        before = change.image
+        if present is None or before is None or present != before:
+            return others
+        return [entry for entry in others if not self._is_vague(entry)]
+
+    def _of_column(self, replica: str, change: Change, column: str, present: Any) -> list[Stamp]:
+        """The rivals of the edit of a column. A vague entry is none where the value is what the edit started
+        from, nor where a later one says what became of the column."""
+        _, _, base, before = change.columns[column]
+        found: list[Stamp] = []
+        named = False
+        for entry in reversed(self._others(replica, change.key, base, column)):
+            if not self._is_vague(entry):
+                named = True
+            elif named or present == before:
+                continue
+            found.append((entry.hlc, entry.origin))
+        return found
 
     def _put(self, replica: str, change: Change, hlc: int) -> None:
         assert change.image is not None
@@ -160,8 +188,8 @@ class ReferenceHub:
         """Settle the columns; whether any result differs from what was sent."""
         kept: dict[int, list[str]] = {}
         differs = False
-        for column, (value, hlc, base, before) in change.columns.items():
-            rivals = [(e.hlc, e.origin) for e in self._others(replica, change.key, base, column)]
+        for column, (value, hlc, _, before) in change.columns.items():
+            rivals = self._of_column(replica, change, column, present[column])
             result = self._settle(column, value, before, present[column], (hlc, replica), rivals)
             if result is None:
                 differs = True

@@ -61,7 +61,7 @@ def histories(draw: st.DrawFn) -> tuple[ReferenceHub, Change]:
 
 def decision_of(hub: ReferenceHub, change: Change) -> Decision:
     """What the engine makes of the change."""
-    rules = resolve(TABLE, Table(merge=hub.rules.policies, deletes=hub.rules.deletes))
+    rules = resolve(TABLE, Table(hub.rules.policies, hub.rules.deletes, inserts="same_row"))
     indices = sorted(NAMES.index(name) for name in change.columns)
     rivals = []
     for place, entry in enumerate(hub.log):
