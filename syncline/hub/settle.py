@@ -7,7 +7,7 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
@@ -104,6 +104,8 @@ def settle(
         transaction.rows.stage(stage)
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
+    if any(rules[part.table].key_taken for part in parts):
+        rivals = _of_one_file(transaction, rivals, replica)
     keep_order(transaction, parts, rivals)
     settled = Settled()
     decided = _Decided(settled)
@@ -125,6 +127,28 @@ def settle(
         if settled.taken:
             reject_dependents(transaction, schema, settled, settled.taken)
     return settled
+
+
+def _of_one_file(
+    transaction: WriteTransaction, rivals: Sequence[dict[int, list[Rival]]], replica: str
+) -> list[dict[int, list[Rival]]]:
+    """The rivals, where what the file inserted under a former id is no other thing of the same key."""
+    origins = {rival.origin for rows in rivals for some in rows.values() for rival in some if rival.op == "I"}
+    roots = {name: _root(transaction, name) for name in {replica, *origins}} if origins else {}
+    if not any(roots[name] == roots[replica] for name in origins):
+        return list(rivals)
+
+    def seen(rival: Rival) -> Rival:
+        is_own = rival.op == "I" and roots[rival.origin] == roots[replica]
+        return replace(rival, op="U") if is_own else rival
+
+    return [{row: [seen(rival) for rival in some] for row, some in rows.items()} for rows in rivals]
+
+
+def _root(transaction: WriteTransaction, name: str) -> str:
+    """The first id that the file of this one had."""
+    client = transaction.ledger.client(name)
+    return name if client is None or not client.root else client.root
 
 
 def reject_dependents(

@@ -47,7 +47,11 @@ TABLES = (
     "CREATE TRIGGER remember AFTER UPDATE OF label ON counter FOR EACH ROW EXECUTE FUNCTION remember()",
     "CREATE TRIGGER remember AFTER INSERT OR UPDATE ON claim FOR EACH ROW EXECUTE FUNCTION remember()",
 )
-RULES = {"counter": Table(merge={"total": "sum", "best": "max"}), "claim": Table(), "entry": Table()}
+RULES = {
+    "counter": Table(merge={"total": "sum", "best": "max"}),
+    "claim": Table(inserts="same_row"),
+    "entry": Table(),
+}
 
 
 @dataclass

@@ -98,5 +98,5 @@ def test_who_meets_an_existing_row_looks_however_long_the_first_attempt_took(
     world.add(1, 1)
     world.run("INSERT INTO item VALUES (1, 'theirs', 2.00)")
     report = world.replica.push()
-    assert (report.sent, report.overruled) == (1, 1)
+    assert (report.sent, [edit.code for edit in report.rejected]) == (1, ["key_taken"])
     assert world.here() == world.there()

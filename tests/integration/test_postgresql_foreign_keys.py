@@ -30,9 +30,9 @@ def test_l12_what_a_device_cannot_check_or_do_is_left_to_the_centre_and_said(
     )
     with syncline.Hub(postgres_url) as hub:
         notes = "\n".join(hub.init().notes)
-        assert "(percent) compares values that may be spelled otherwise" in notes
-        assert "(stable, n): ON DELETE SET NULL is done in the centre alone" in notes
-        assert "(stable, m): ON DELETE SET DEFAULT is done in the centre alone" in notes
+        assert "(percent) to public.rate compares values that may be spelled otherwise" in notes
+        assert "(stable, n) to public.box: ON DELETE SET NULL is done in the centre alone" in notes
+        assert "(stable, m) to public.box: ON DELETE SET DEFAULT is done in the centre alone" in notes
         keys = {key.columns: (key.on_delete, key.on_update) for key in hub.schema.table("child").foreign_keys}
         assert keys == {("stable", "n"): ("NO ACTION",) * 2, ("stable", "m"): ("NO ACTION", "CASCADE")}
         file = tmp_path / "device.db"
