@@ -143,8 +143,12 @@ def test_news_are_noticed_behind_a_pooler(pooled_url: str, postgres_url: str, is
                 assert watch.wait(10)
                 timer.join()
         with psycopg.connect(postgres_url) as other:
-            listening = other.execute(
+            other.autocommit = True
+            sql = (
                 "SELECT application_name FROM pg_stat_activity"
                 " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
-            ).fetchall()
+            )
+            until = time.monotonic() + 5  # a session that was closed is gone a moment later
+            while (listening := other.execute(sql).fetchall()) and time.monotonic() < until:
+                time.sleep(0.05)
     assert listening == []
