@@ -24,11 +24,13 @@ WRITER = "hub"
 @dataclass(frozen=True, slots=True)
 class Bases:
     """The bases of a push. For those `lost`, by number, `positions` has the floor of the log instead: what
-    the log still has counts as unseen."""
+    the log still has counts as unseen. `carried`: edits in it were made under a former id of the file, or are
+    offered again."""
 
     positions: Sequence[Position]
     lost: frozenset[int] = frozenset()
     floor_hlc: int = 0
+    carried: bool = False
 
     def lost_rows(self, part: Part) -> list[int]:
         """The rows of a part that must be compared. An insert has nothing it started from."""

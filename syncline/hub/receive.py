@@ -143,7 +143,7 @@ class Receiver:
         details: dict[RowId, Base],
     ) -> Settled:
         replica = self.push.replica
-        bases = bases_of(transaction, self.bases)
+        bases = replace(bases_of(transaction, self.bases), carried=self.push.carried > 0)
         return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
 
     def _note_differing(

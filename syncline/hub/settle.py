@@ -7,13 +7,13 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, compared
 from syncline.hub.clocks import keep_order, note_claims
-from syncline.hub.contract import Form, Key, Position, Rival, Stage, WriteTransaction, codes
+from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
 from syncline.hub.dependents import pointing_at
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.policies import Reject
@@ -104,8 +104,6 @@ def settle(
         transaction.rows.stage(stage)
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
-    if any(rules[part.table].key_taken for part in parts):
-        rivals = _of_one_file(transaction, rivals, replica)
     keep_order(transaction, parts, rivals)
     settled = Settled()
     decided = _Decided(settled)
@@ -127,28 +125,6 @@ def settle(
         if settled.taken:
             reject_dependents(transaction, schema, settled, settled.taken)
     return settled
-
-
-def _of_one_file(
-    transaction: WriteTransaction, rivals: Sequence[dict[int, list[Rival]]], replica: str
-) -> list[dict[int, list[Rival]]]:
-    """The rivals, where what the file inserted under a former id is no other thing of the same key."""
-    origins = {rival.origin for rows in rivals for some in rows.values() for rival in some if rival.op == "I"}
-    roots = {name: _root(transaction, name) for name in {replica, *origins}} if origins else {}
-    if not any(roots[name] == roots[replica] for name in origins):
-        return list(rivals)
-
-    def seen(rival: Rival) -> Rival:
-        is_own = rival.op == "I" and roots[rival.origin] == roots[replica]
-        return replace(rival, op="U") if is_own else rival
-
-    return [{row: [seen(rival) for rival in some] for row, some in rows.items()} for rows in rivals]
-
-
-def _root(transaction: WriteTransaction, name: str) -> str:
-    """The first id that the file of this one had."""
-    client = transaction.ledger.client(name)
-    return name if client is None or not client.root else client.root
 
 
 def reject_dependents(
@@ -210,7 +186,7 @@ def _decide_rows(
             replica,
             base,
         )
-        entries = [_entry(rival, part, row, bases.positions) for rival in rivals.get(row, ())]
+        entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
         if row in lost:
             if base is None:
                 decided.want((part.table, key))
@@ -231,12 +207,14 @@ def _still(part: Part, strange: Sequence[int], contested: Sequence[int], present
             raise Conflict(f"the row with key {list(part.keys[row])!r} came or went meanwhile")
 
 
-def _entry(rival: Rival, part: Part, row: int, bases: Sequence[Position]) -> Entry:
+def _entry(rival: Rival, part: Part, row: int, bases: Bases) -> Entry:
     unseen = 0
     for position, column in enumerate(part.columns):
-        if not part.column_base or not bases[part.column_base_of(row, position)].sees(rival.place):
+        if not part.column_base or not bases.positions[part.column_base_of(row, position)].sees(rival.place):
             unseen |= 1 << column
-    return Entry(rival.op, rival.mask, (rival.hlc, rival.origin), unseen)
+    # What a carried edit had seen may have been put under this key anew since, or by the file itself.
+    op = "R" if bases.carried and rival.op == "I" else rival.op
+    return Entry(op, rival.mask, (rival.hlc, rival.origin), unseen)
 
 
 class _Decided:
