@@ -36,7 +36,9 @@ def tables_of_rows(draw: Any) -> list[list[Any]]:
     return draw(some.lists(some.tuples(*columns).map(list), max_size=12))  # type: ignore[no-any-return]
 
 
-ROWS = tables_of_rows() | some.lists(some.lists(ANYTHING, max_size=3), max_size=4)
+ROWS = tables_of_rows() | some.integers(0, 3).flatmap(
+    lambda width: some.lists(some.lists(ANYTHING, min_size=width, max_size=width), max_size=4)
+)
 
 
 def exactly(rows: Any) -> str:

@@ -43,7 +43,7 @@ class Pair:
             connection.execute(
                 "CREATE TABLE item (id INTEGER PRIMARY KEY, a, b, n INTEGER NOT NULL DEFAULT 0)"
             )
-        table = Table(merge=policies, deletes=deletes)
+        table = Table(merge=policies, deletes=deletes, inserts="same_row")
         self.hub = Hub(self.database, {"item": table}, clock_tolerance=1e6)
         self.hub.init()
         self.fingerprint = self.hub.schema.fingerprint
