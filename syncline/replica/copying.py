@@ -7,10 +7,8 @@ that has got such a file takes an id of its own and lets the hub turn the waterm
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 
@@ -22,6 +20,7 @@ from syncline.replica.forms import NONE, written_forms
 from syncline.replica.hydrate import blank
 from syncline.replica.session import ask
 from syncline.replica.store import Store, quote
+from syncline.replica.store.looking import Connection, Unreadable, only_looked_at
 
 _PREFIX = "snapshot-"
 
@@ -52,33 +51,19 @@ def check_copy(path: str, schema: Schema, hub: str) -> None:
     It came from a network and nobody has opened it yet: nothing in it is run, and but for its rows nothing
     is read that is not compared. A damaged file is Malformed, too.
     """
-    with closing(blank(schema)) as like, closing(_only_looked_at(path)) as file:
+    with closing(blank(schema)) as like, closing(only_looked_at(path)) as file:
         try:
             _check_objects(file, like)
             _check_state(file, schema, hub)
             _check_own_tables(file, like)
-        except sqlite3.Error as error:
+        except Unreadable as error:
             raise Malformed(f"the hub's file cannot be read: {error}") from error
-
-
-def _only_looked_at(path: str) -> sqlite3.Connection:
-    """A connection that reads and trusts nothing: no function, view or trigger of the file's is run."""
-
-    def rule(action: int, one: str | None, *_: str | None) -> int:
-        reads = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
-        return sqlite3.SQLITE_OK if reads else sqlite3.SQLITE_DENY
-
-    connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0", "query_only = ON"):
-        connection.execute(f"PRAGMA {setting}")
-    connection.set_authorizer(rule)
-    return connection
 
 
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?"
 
 
-def _check_objects(file: sqlite3.Connection, like: Store) -> None:
+def _check_objects(file: Connection, like: Store) -> None:
     expected = set(like.rows(_OBJECTS, (-1,)))
     found = file.execute(_OBJECTS, (len(expected) + 1,)).fetchall()
     if set(found) != expected:
@@ -86,7 +71,7 @@ def _check_objects(file: sqlite3.Connection, like: Store) -> None:
         raise Malformed(f"the hub's file is not what its schema makes: {odd[0]} {odd[1][:80]!r} differs")
 
 
-def _check_state(file: sqlite3.Connection, schema: Schema, hub: str) -> None:
+def _check_state(file: Connection, schema: Schema, hub: str) -> None:
     cursor = file.execute("SELECT * FROM _sync_state LIMIT 2")
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, row, strict=True)) for row in cursor]
@@ -105,7 +90,7 @@ def _check_state(file: sqlite3.Connection, schema: Schema, hub: str) -> None:
         raise Malformed("the hub's file has another state than one for copying")
 
 
-def _check_own_tables(file: sqlite3.Connection, like: Store) -> None:
+def _check_own_tables(file: Connection, like: Store) -> None:
     """Syncline's own tables hold what every device needs, and nothing else."""
     names = like.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_*'")
     for (name,) in names:

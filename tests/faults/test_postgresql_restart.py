@@ -156,8 +156,8 @@ def test_a_standby_is_said_to_take_no_writes_and_works_once_promoted(
     assert troubles(toml, capsys) == ["database_read_only"]
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
-    assert troubles(toml, capsys) == []
     found = {finding.code: finding.sentence for finding in hub.examine()}
+    assert troubles(toml, capsys) == []
     assert ", timeline 2, " in found["cluster"]
     assert found["promoted"].endswith("the timeline was 1")
     hub.ready()
