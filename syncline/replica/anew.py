@@ -6,12 +6,21 @@ centre. It is told by counting. Works on what `replica.join` has compared, insid
 
 from __future__ import annotations
 
+from syncline.model.values import indices_of
 from syncline.replica.keyset import Keyset
 from syncline.replica.lost import replaced
-from syncline.replica.overlay import Key
+from syncline.replica.overlay import Key, Pending, kind_of
+from syncline.replica.rejected import ONCE_MORE, Reason, keep_rejected
 from syncline.replica.statements import Statements
 from syncline.replica.store import unpack
 from syncline.replica.work import Work
+
+_LOST = Reason(
+    "row_lost",
+    "the row went with its table, which a program made anew, before this edit was sent",
+    ONCE_MORE,
+    None,
+)
 
 
 def is_made_anew(work: Work, t: Statements, absent: Keyset) -> bool:
@@ -57,3 +66,37 @@ def _waiting(work: Work, t: Statements) -> list[Key]:
     """The rows that are hidden, or that never came: their absence says nothing."""
     parked = work.store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
     return [*work.held.get(t.n, ()), *(tuple(unpack(key)) for (key,) in parked)]
+
+
+def give_up(work: Work, t: Statements, own: Pending) -> int:
+    """Captured edits of a row that went with its table: their values are gone, that they were is kept, as a
+    rejected edit. Returns how many of these there are, 1 or 0."""
+    if not own.entries:
+        return 0
+    store = work.store
+    base = work.overlay.first_values(t, [own.key], own.entries[-1].seq)[0]
+    op = kind_of([entry.op for entry in own.entries], absent=False) or "D"  # what a REPLACE hit
+    columns = indices_of(own.touched) if op == "U" else list(t.values)
+    before = [] if op == "I" else [base.get(i) for i in columns]
+    for table in (t.log, f"temp._sync_pending_{t.n}"):
+        store.executemany(f"DELETE FROM {table} WHERE seq = ?", [(entry.seq,) for entry in own.entries])
+    if op == "-":
+        return 0
+    keep_rejected(work.device, t.n, own.key, op, (columns, [], before), _LOST, None)
+    return 1
+
+
+def give_up_missing(work: Work, t: Statements) -> None:
+    """`give_up` for all rows that are not here though no delete of them was captured: where nothing says what
+    others have changed, what is missing comes back."""
+    if not work.overlay.any(t):
+        return
+    absent = Keyset(work.store, t, "absent")
+    here = f"SELECT 1 FROM main.{t.name} t WHERE {t.row_key('t', 'p')}"
+    absent.add(f"SELECT DISTINCT {t.key_columns} FROM temp._sync_pending_{t.n} p WHERE NOT EXISTS ({here})")
+    absent.remove(_deleted(t))
+    absent.take_out(_waiting(work, t))
+    for keys in absent.in_batches():
+        for own in work.overlay.pending(t, keys):
+            give_up(work, t, own)
+    absent.drop()

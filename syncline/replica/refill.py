@@ -23,6 +23,7 @@ from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Group
 from syncline.replica import join
+from syncline.replica.anew import give_up_missing
 from syncline.replica.apply import (
     Answer,
     Applied,
@@ -158,8 +159,10 @@ def _note_rows(store: Store, t: Statements) -> None:
 
 def _keep_unseen(tables: Sequence[Statements], work: Work, answer: Answer) -> None:
     """Tables that were not captured for a while: rows only here are pending inserts, what differs is kept.
-    Where the replica had got to is not known, and so neither which of the two is the newer."""
+    Where the replica had got to is not known, and so neither which of the two is the newer. Rows that are
+    missing come back; what was captured of them is named."""
     for t in tables:
+        give_up_missing(work, t)
         join.add_edited(work, t)
         join.log_own_rows(work, t)
         join.keep_differing(work, t, "capture")

@@ -14,16 +14,15 @@ from itertools import chain
 import msgspec
 
 from syncline.model.masks import WORD_BITS, split_mask
-from syncline.model.values import Value, identical, indices_of, mask_of
+from syncline.model.values import Value, identical, mask_of
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica import join
-from syncline.replica.anew import is_made_anew, vanished
+from syncline.replica.anew import give_up, is_made_anew, vanished
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
-from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.rejected import ONCE_MORE, Reason, keep_rejected
+from syncline.replica.overlay import Key, Pending
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -44,13 +43,6 @@ SOME = 200
 
 GONE = "-"
 """In place of a mask: others have deleted the row."""
-
-_LOST = Reason(
-    "row_lost",
-    "the row went with its table, which a program made anew, before this edit was sent",
-    ONCE_MORE,
-    None,
-)
 
 
 class _Found:
@@ -305,28 +297,12 @@ class Finder:
         if own.entries and own.entries[-1].op == "D":
             return
         if changed or self._anew:
-            self._give_up(work, own)
+            self.counts["kept"] += give_up(work, self.t, own)
             self.counts["returned"] += 1
             self._sets["back"].put([own.key])
         else:
             self.counts["deleted"] += 1
             found.log("D", own.key, theirs)
-
-    def _give_up(self, work: Work, own: Pending) -> None:
-        """Captured edits of a row that went with its table: their values are gone, that they were is kept."""
-        if not own.entries:
-            return
-        t, store = self.t, work.store
-        base = work.overlay.first_values(t, [own.key], own.entries[-1].seq)[0]
-        op = kind_of([entry.op for entry in own.entries], absent=False) or "D"  # what a REPLACE hit
-        columns = indices_of(own.touched) if op == "U" else list(t.values)
-        before = [] if op == "I" else [base.get(i) for i in columns]
-        if op != "-":
-            keep_rejected(work.device, t.n, own.key, op, (columns, [], before), _LOST, None)
-            self.counts["kept"] += 1
-        for table in (t.log, f"temp._sync_pending_{t.n}"):
-            sql = f"DELETE FROM {table} WHERE seq = ?"
-            store.executemany(sql, [(entry.seq,) for entry in own.entries])
 
     def _keep(self, found: _Found, blank: ConflictNote, own: Pending, theirs: list[Value] | None) -> None:
         self.counts["kept"] += 1
@@ -363,7 +339,7 @@ class Finder:
                 if own.image is not None or not own.entries or own.entries[-1].op == "D":
                     continue
                 if self._anew:
-                    self._give_up(work, own)
+                    self.counts["kept"] += give_up(work, t, own)
                 else:
                     found.log("D", own.key)
             found.write(work)

@@ -531,15 +531,38 @@ def test_verify_finds_what_was_not_captured_and_repair_keeps_what_it_overwrites(
     world.agree()
 
 
-def test_l2_a_device_whose_place_is_lost_too_keeps_both(world: World) -> None:
-    by_copy(world.app)
-    world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 2")
-    world.app.execute("INSERT INTO customer VALUES (9, 'own', NULL, 0)")
+@pytest.mark.parametrize("edited", [1, 5])
+def test_l2_no_row_is_deleted_in_the_centre_where_the_place_is_lost_too(world: World, edited: int) -> None:
+    world.app.execute("DELETE FROM visit")
+    world.centre.execute("DELETE FROM visit")
+    world.sync()
+    world.app.execute("UPDATE customer SET name = 'gone' WHERE id <= ?", (edited,))
+    make_empty(world.app)
+    forget_the_past(world)
+    with world.open() as replica:
+        done = replica.sync()
+        assert done.recovered is not None
+        assert {edit.key[0]: edit.code for edit in replica.rejected()} == dict.fromkeys(
+            range(1, edited + 1), "row_lost"
+        )
+    assert [row[1] for row in rows(world.centre)] == ["a", "b", "theirs", "d", "e"]
+    world.agree()
+
+
+def forget_the_past(world: World) -> None:
+    """The centre's log is pruned past what the device has seen."""
     for name in ("other", "theirs"):
         world.centre.execute("UPDATE customer SET name = ? WHERE id = 3", (name,))
         syncline.clone(world.hub, world.folder / f"{name}.db").close()
     with world.hub.database.write(UNBOUNDED) as transaction:
         transaction.log.prune([], 0.0, None, 1000)
+
+
+def test_l2_a_device_whose_place_is_lost_too_keeps_both(world: World) -> None:
+    by_copy(world.app)
+    world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 2")
+    world.app.execute("INSERT INTO customer VALUES (9, 'own', NULL, 0)")
+    forget_the_past(world)
     with world.open() as replica:
         done = replica.sync()
         assert done.recovered is not None and (done.recovered.reason, done.pending) == ("pruned", 0)
