@@ -99,6 +99,7 @@ class Requests:
             raise Malformed("a file takes a new id of its own")
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
+        hub = self._central.id  # not within the transaction: it is asked for on a connection of its own
 
         def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
             made = reconcile(transaction, caller.actor, request, horizons, fresh)
@@ -106,9 +107,7 @@ class Requests:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             since = transaction.ledger.milliseconds() - memory
             done, rejected = b"".join(made.found.done), made.found.rejected
-            return m.Reconciled(
-                self._central.id, made.replica, made.taken, made.push, done, rejected, made.lost, since
-            )
+            return m.Reconciled(hub, made.replica, made.taken, made.push, done, rejected, made.lost, since)
 
         answer = caller.write(work)
         logger.info(

@@ -65,7 +65,7 @@ class SchemaWorld:
     def __init__(
         self, seed: int, keep: Sequence[int] | None = None, office: MakeOffice = SqliteOffice
     ) -> None:
-        self.rng = random.Random(seed)
+        self.rng, self.turns = random.Random(seed), random.Random(seed)
         self.office = office(lambda: self.now)
         self.now, self.serial = self.office.start, 0
         self.database = self.office.database
@@ -107,14 +107,14 @@ class SchemaWorld:
     # The hub, its operator, and what is seen of it
 
     def handle(self, actor: Actor, request: Request) -> Response:
-        """The hub of now answers; then the centre is looked at."""
+        """One of the two servers of the hub answers, by chance; then the centre is looked at."""
         try:
-            return self.hub.handle(actor, request)
+            return self.turns.choice([self.hub, self.second]).handle(actor, request)
         finally:
             self.look()
 
     def restart(self) -> None:
-        """The hub is started with a configuration that fits the tables as they are."""
+        """Both servers of the hub are started with a configuration that fits the tables as they are."""
         rules = {
             table.name: Table(
                 {c.name: self.policies[c.id] for c in table.values if c.id in self.policies},
@@ -124,7 +124,9 @@ class SchemaWorld:
             for table in self.centre.tables.values()
         }
         configured = rules if self.is_configured else None
-        self.hub = Hub(self.database, configured, clock_tolerance=1e9, limits=self.LIMITS)
+        self.hub, self.second = (
+            Hub(self.database, configured, clock_tolerance=1e9, limits=self.LIMITS) for _ in range(2)
+        )
         if self.is_stale:  # `init` alone says which tables take part
             self.hub.init()
         self.is_stale = False
@@ -347,7 +349,7 @@ class SchemaWorld:
         """Play the history; then everybody syncs until quiet; then everything must hold, also when some
         devices have taken on the centre's names."""
         for kind, seed in self.steps:
-            self.rng = random.Random(seed)
+            self.rng, self.turns = random.Random(seed), random.Random(seed + 1)
             self.step(kind)
         self.rng = random.Random(0)
         self.restart()
