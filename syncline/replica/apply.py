@@ -193,11 +193,45 @@ def show_held(work: Work, answer: Answer) -> None:
                 state = rows[key] or {}
                 learn_rows(work, t, list(state), [[*key, *state.values()]])
             show_rows(work, t, [key for key in ready if key not in edited])
+        if rows and any(fk.parent == t.table.name for fk in t.table.foreign_keys):
+            _show_together(work, t)
         explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
     for t, key in work.unshown:
         image = work.overlay.parked(t, key)
         if image is not None and show_row(work, t, key, image):
             work.overlay.unpark(t, [key])
+
+
+class _Apart(Exception):
+    pass
+
+
+def _show_together(work: Work, t: Statements) -> None:
+    """Try the rows of a table that wait for each other, one for its parent and that one for a unique value of
+    the first; all stay held if one of them would be without a parent."""
+    whole = [
+        key
+        for key, state in work.held[t.n].items()
+        if state is not None and (t.n, key) not in work.pinned and t.is_whole(tuple(state))
+    ]
+    contested = {whole[i] for i in work.overlay.contested(t, whole)}
+    states = {key: work.held[t.n][key] or {} for key in whole if key not in contested}
+    if all(has_parents(work, t, key, state) for key, state in states.items()):
+        return
+    held, reasons, written = dict(work.held[t.n]), dict(work.reasons), dict(work.written)
+    try:
+        with work.store.savepoint():
+            show_rows(work, t, list(states))
+            for key, state in states.items():
+                if not work.is_held(t, key) and not has_parents(work, t, key, state):
+                    raise _Apart
+    except _Apart:
+        work.held[t.n].clear()
+        work.held[t.n].update(held)
+        work.reasons.clear()
+        work.reasons.update(reasons)
+        work.written.clear()
+        work.written.update(written)
 
 
 def _can_show(work: Work, t: Statements, key: tuple[Value, ...], state: dict[int, Value]) -> bool:
