@@ -173,6 +173,8 @@ def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> No
 def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
     """Those of the rows that want a value of one with pending edits, or of one that wants such a value
     itself."""
+    if not keys:
+        return set()
     waits = owners(work, t, _wholes(work, t, keys))
     others = list(set[Key]().union(*waits.values()))
     found = {others[i] for i in work.overlay.contested(t, others)}

@@ -13,6 +13,7 @@ import pytest
 import syncline
 from syncline import Replica, SyncReport
 from syncline.errors import SynclineError
+from tests.support.application import sql
 
 
 class Place:
@@ -42,14 +43,6 @@ class Place:
     def equal(self) -> bool:
         with self.open() as replica:
             return replica.verify().equal
-
-
-def sql(path: Path, *statements: str) -> list[Any]:
-    rows: list[Any] = []
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in statements:
-            rows = connection.execute(statement).fetchall()
-    return rows
 
 
 @pytest.fixture
@@ -155,3 +148,12 @@ def test_local_rows_is_chosen_in_the_centre_or_on_the_device(folder: Path, where
             place.sync(local_rows="keep")
     assert place.sync(**({"local_rows": "cascade"} if where == "device" else {})).pull.waiting == ()
     assert place.app("SELECT * FROM favourite") == [] and place.equal()
+
+
+def test_a_sync_with_nothing_new_looks_at_no_rows(folder: Path) -> None:
+    ddl = "CREATE TABLE o (id INTEGER PRIMARY KEY, e TEXT UNIQUE)"
+    place = Place(folder, ddl, "INSERT INTO o VALUES (1, 'A')")
+    with place.open() as replica:
+        replica.sync()
+        made = replica._store.rows("SELECT name FROM temp.sqlite_master WHERE name GLOB '_sync_keys_*'")
+    assert made == []

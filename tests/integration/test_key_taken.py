@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 import syncline
 from syncline.errors import UsageError
+from tests.support.application import sql
 
 PEOPLE = (
     "CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
@@ -18,15 +18,6 @@ PEOPLE = (
     "INSERT INTO p (name) VALUES ('x')",
 )
 World = Callable[..., tuple[syncline.Hub, syncline.Replica, syncline.Replica]]
-
-
-def sql(file: str | Path, *statements: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    rows: list[tuple[object, ...]] = []
-    for statement in statements:
-        rows = connection.execute(statement).fetchall()
-    connection.close()
-    return rows
 
 
 @pytest.fixture

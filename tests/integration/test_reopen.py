@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import syncline
 from syncline.errors import DatabaseError, SynclineError
 from syncline.model.actor import Actor
 from syncline.protocol.messages import Push, Request, Response
+from tests.support.application import sql
 
 
 class Ailing(syncline.Hub):
@@ -39,15 +39,6 @@ def hub(tmp_path: Path) -> Iterator[Ailing]:
     with Ailing(f"sqlite:///{tmp_path}/central.db", tables) as made:
         made.init()
         yield made
-
-
-def sql(file: str | Path, *statements: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    rows: list[tuple[object, ...]] = []
-    for statement in statements:
-        rows = connection.execute(statement).fetchall()
-    connection.close()
-    return rows
 
 
 def test_a_pull_works_while_the_push_fails(hub: Ailing, tmp_path: Path) -> None:

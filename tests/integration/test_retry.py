@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 import syncline
 from syncline.errors import UsageError
+from tests.support.application import sql
 
 DDL = (
     "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT, note TEXT, CHECK (name <> 'bad' OR note IS 'may'))",
@@ -19,15 +19,6 @@ DDL = (
     "INSERT INTO p VALUES (1, 'x', NULL)",
     "INSERT INTO fixed VALUES (1, 'a')",
 )
-
-
-def sql(file: str | Path, *statements: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    rows: list[tuple[object, ...]] = []
-    for statement in statements:
-        rows = connection.execute(statement).fetchall()
-    connection.close()
-    return rows
 
 
 class Two:
