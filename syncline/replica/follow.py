@@ -20,13 +20,11 @@ from syncline.protocol.messages import (
     Changes,
     SchemaAnswer,
     SchemaQuery,
-    Snapshot,
-    SnapshotPage,
 )
-from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.definitions import read_schema
 from syncline.replica.device import Device
+from syncline.replica.filling import clear_filling, fetch_filling
 from syncline.replica.migrate import adapt, migrate
 from syncline.replica.plan import Plan, completable, plan
 from syncline.replica.progress import Progress
@@ -104,19 +102,9 @@ def _keep_pages(device: Device, last: Changes | None, present: str) -> None:
             add_page(store, last)
         if is_staged_otherwise(store, present):
             clear_stage(store)
-        store.execute("DELETE FROM _sync_fill")
+        clear_filling(store)
 
 
 def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[None]:
-    state, limit, pages = device.store.state(), device.limits().pull_rows, 0
-    for n, columns in made.fetched.items():
-        named, cursor, more = ",".join(map(str, columns)), None, True
-        while more:
-            request = Snapshot(state.replica, made.hub.fingerprint, cursor, limit, n, named)
-            page = yield from ask(request, SnapshotPage)
-            groups_of(page.groups, page.digest, made.hub)  # a damaged page must not be staged
-            with device.store.repeatable() as store:
-                store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))
-            pages, cursor = pages + 1, page.cursor
-            progress("migrate", pages, None)
-            more = cursor is not None
+    wanted = {n: ",".join(map(str, columns)) for n, columns in made.fetched.items()}
+    yield from fetch_filling(device, made.hub, wanted, lambda pages: progress("migrate", pages, None))

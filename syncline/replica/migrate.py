@@ -14,14 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import msgspec
-
 from syncline.errors import StoreBusy
 from syncline.model.evolution import TableChange
 from syncline.model.schema import Schema, to_plain
 from syncline.model.values import Value
-from syncline.protocol.body import open_groups
-from syncline.protocol.messages import Group, SnapshotPage
 from syncline.replica import capture, join
 from syncline.replica.affinity import neutral
 from syncline.replica.apply import (
@@ -43,7 +39,7 @@ from syncline.replica.ddl import carried, constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of
-from syncline.replica.edge import as_here
+from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
 from syncline.replica.made import drop_unwanted, make_new
@@ -133,14 +129,14 @@ class _Steps:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
         own = [work.device.tables[n] for n in self.readopted]
         _join(work, own)
-        for group in _fetched(work):
+        for group in filling(work.store, work.device.tables):
             if group.table in self.readopted:
                 continue
             adopted = self.plan.adopted.get(group.table, ())
             if adopted:
                 note_own_values(work, group, adopted)
             learn_group(work, group)
-        work.store.execute("DELETE FROM _sync_fill")
+        clear_filling(work.store)
 
 
 def _join(work: Work, tables: Sequence[Statements]) -> None:
@@ -150,7 +146,7 @@ def _join(work: Work, tables: Sequence[Statements]) -> None:
         return
     for t in tables:
         join.begin(work.store, t)
-    for group in _fetched(work):
+    for group in filling(work.store, work.device.tables):
         for t in tables:
             if t.n == group.table:
                 join.note_rows(work.store, t, group)
@@ -161,13 +157,6 @@ def _join(work: Work, tables: Sequence[Statements]) -> None:
     for t in tables:
         join.lay_over(work, t)
         join.end(work.store, t)
-
-
-def _fetched(work: Work) -> Iterator[Group]:
-    for (number,) in work.store.rows("SELECT page FROM _sync_fill ORDER BY page"):
-        body = work.store.value("SELECT body FROM _sync_fill WHERE page = ?", (number,))
-        page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        yield from as_here(work.device.tables, open_groups(page.groups, page.digest))
 
 
 # What the hub has no more --------------------------------------------------------------------------------

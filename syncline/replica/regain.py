@@ -23,9 +23,8 @@ import msgspec
 
 from syncline.errors import SchemaChanged
 from syncline.model.values import Value
-from syncline.protocol.body import open_groups
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Changes, ConflictNote, Group, Snapshot, SnapshotPage
+from syncline.protocol.messages import Changes, ConflictNote, Group
 from syncline.replica import join
 from syncline.replica.answers import groups_of
 from syncline.replica.apply import (
@@ -42,6 +41,7 @@ from syncline.replica.apply import (
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here, same_value
+from syncline.replica.filling import clear_filling, fetch_filling, filling
 from syncline.replica.follow import ROUNDS, take_in
 from syncline.replica.freeze import in_flight
 from syncline.replica.lost import lost
@@ -52,7 +52,6 @@ from syncline.replica.pull import fetch_rest
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reports import Regained
 from syncline.replica.respell import respell_all
-from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage, is_staged_otherwise, staged
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -129,19 +128,9 @@ def _fetch(device: Device, progress: Progress) -> Flow[None]:
     """The tables, whole, page by page; those of an earlier attempt are fetched again."""
     with device.store.transaction() as store:
         clear_stage(store)
-        store.execute("DELETE FROM _sync_fill")
-    state, limit, pages = device.store.state(), device.limits().pull_rows, 0
-    for n in lost(device.store):
-        cursor, more = None, n in device.tables
-        while more:
-            request = Snapshot(state.replica, device.hub.fingerprint, cursor, limit, n)
-            page = yield from ask(request, SnapshotPage)
-            groups_of(page.groups, page.digest, device.hub)  # a damaged page must not be staged
-            with device.store.repeatable() as store:
-                store.execute("INSERT INTO _sync_fill (body) VALUES (?)", (msgspec.msgpack.encode(page),))
-            pages, cursor = pages + 1, page.cursor
-            progress("regain", pages, None)
-            more = cursor is not None
+        clear_filling(store)
+    wanted = {n: "" for n in lost(device.store) if n in device.tables}
+    yield from fetch_filling(device, device.hub, wanted, lambda pages: progress("regain", pages, None))
 
 
 def _is_of_another_schema(device: Device, last: Changes) -> bool:
@@ -182,7 +171,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
             work.overlay.forget()
             for finder in finders:
                 finder.show(work)
-            store.execute("DELETE FROM _sync_fill")
+            clear_filling(store)
             store.execute("DELETE FROM _sync_lost")
 
         def make_indexes(work: Work, answer: Answer) -> None:
@@ -200,11 +189,8 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
 
 
 def _note_rows(store: Store, tables: dict[int, Statements]) -> None:
-    for (number,) in store.rows("SELECT page FROM _sync_fill ORDER BY page"):
-        body = store.value("SELECT body FROM _sync_fill WHERE page = ?", (number,))
-        page = msgspec.msgpack.decode(body, type=SnapshotPage)
-        for group in as_here(tables, open_groups(page.groups, page.digest)):
-            join.note_rows(store, tables[group.table], group)
+    for group in filling(store, tables):
+        join.note_rows(store, tables[group.table], group)
 
 
 def _keep_unlike(work: Work, group: Group) -> None:

@@ -126,7 +126,7 @@ def putting_back(device: Device) -> Iterator[None]:
 def retry_now(device: Device, number: int) -> None:
     """`retry`, inside a transaction, of an edit whose parents are looked after."""
     store = device.store
-    kept, whole = _kept(device, number), unpack(_find(store, number)[3])
+    kept, whole = _kept(device, number), unpack(find(store, number)[3])
     t = kept.t
     try:
         _redo(store, kept)
@@ -146,7 +146,7 @@ def retry_now(device: Device, number: int) -> None:
 
 def _kept(device: Device, number: int) -> Kept:
     """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
-    n, packed, op, written, code, push = _find(device.store, number)
+    n, packed, op, written, code, push = find(device.store, number)
     t, edit = device.tables.get(n), unpack(written)
     if t is None:
         raise UsageError(
@@ -208,11 +208,11 @@ def _picked(edit: dict[str, Any], wanted: Callable[[int], bool]) -> dict[str, An
 def discard(device: Device, number: int) -> None:
     """Forget a kept edit for ever. UsageError if there is none with this id."""
     with device.store.transaction() as store:
-        _find(store, number)
+        find(store, number)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
 
-def _find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | None]:
+def find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | None]:
     """Table, key, operation, edit, code and push."""
     row = store.row("SELECT n, key, op, edit, code, push FROM _sync_rejected WHERE id = ?", (number,))
     if row is None:

@@ -8,7 +8,7 @@ from syncline.errors import UsageError
 from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.meanwhile import PARENT, TAKEN
-from syncline.replica.rejected import putting_back, retry_now
+from syncline.replica.rejected import find, putting_back, retry_now
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
@@ -26,14 +26,7 @@ def retry_with_new_key(device: Device, number: int) -> int:
 
 def _bring_in(device: Device, number: int) -> int:
     store = device.store
-    row = store.row("SELECT n, key, op, push FROM _sync_rejected WHERE id = ?", (number,))
-    if row is None:
-        raise UsageError(
-            f"there is no rejected edit {number}",
-            code="no_such_edit",
-            remedy="See the ids with: syncline rejected FILE",
-        )
-    n, packed, op, push = row
+    n, packed, op, *_, push = find(store, number)
     t, key = device.tables.get(n), unpack(packed)
     if t is None or op not in "IR" or len(key) != 1 or not isinstance(key[0], int):
         raise UsageError(

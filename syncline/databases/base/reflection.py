@@ -6,7 +6,7 @@ through for what keeps a table from taking part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.databases.base import foreign
@@ -118,7 +118,7 @@ class Selection:
         if self._wanted and (self._trouble or out):
             raise SchemaError("; ".join(self._trouble + out))
         chosen = {table.id: table for table in self.tables.values() if not table.why_not}
-        refuse_wide(chosen.values())
+        refuse_wide({table.full: len(table.columns) for table in chosen.values()}, MOST_COLUMNS)
         names = _device_names(list(chosen.values()))
         portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
         notes = [f"left out {table.full}: {table.why_not}" for table in self.tables.values() if table.is_told]
@@ -144,14 +144,14 @@ def _chosen_key(table: FoundTable, columns: Sequence[str]) -> str | None:
     return None
 
 
-def refuse_wide(tables: Iterable[FoundTable]) -> None:
-    """SchemaError for tables with so many columns that no push of theirs could be staged."""
-    wide = [table for table in tables if len(table.columns) > MOST_COLUMNS]
+def refuse_wide(widths: Mapping[str, int], most: int) -> None:
+    """SchemaError for tables, by name, with more columns than this: no push of theirs could be staged."""
+    wide = [f"{name} has {width:,} columns" for name, width in widths.items() if width > most]
     if wide:
         raise SchemaError(
-            "; ".join(f"{table.full} has {len(table.columns):,} columns" for table in wide),
-            remedy=f"A table with more than {MOST_COLUMNS:,} columns cannot take part: name the tables that"
-            " shall, without it.",
+            "; ".join(wide),
+            remedy=f"A table with more than {most:,} columns cannot take part: name the tables that shall,"
+            " without it.",
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from syncline.databases.base.reflection import refuse_wide
 from syncline.errors import SchemaError
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 from syncline.sqlitekit.tables import Table, read_table, table_names
@@ -19,7 +20,7 @@ def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Sch
     ddl = table_names(connection.execute)
     found = {name.lower(): read_table(connection.execute, name, sql) for name, sql in ddl.items()}
     if wanted is None:
-        _refuse_wide(found.values())
+        _refuse_wide(found)
         return _everything(found)
     chosen: dict[str, Table] = {}
     trouble = []
@@ -33,18 +34,12 @@ def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Sch
         trouble.extend(f"{table.name}: {why}" for why in _obstacles(table, chosen, found))
     if trouble:
         raise SchemaError("; ".join(trouble))
-    _refuse_wide(chosen.values())
+    _refuse_wide(chosen)
     return arrange(_portable(table, chosen) for table in chosen.values())
 
 
-def _refuse_wide(tables: Iterable[Table]) -> None:
-    wide = [table for table in tables if len(table.columns) > MOST_COLUMNS]
-    if wide:
-        raise SchemaError(
-            "; ".join(f"{table.name} has {len(table.columns):,} columns" for table in wide),
-            remedy=f"A table with more than {MOST_COLUMNS:,} columns cannot take part: name the tables that"
-            " shall, without it.",
-        )
+def _refuse_wide(tables: Mapping[str, Table]) -> None:
+    refuse_wide({table.name: len(table.columns) for table in tables.values()}, MOST_COLUMNS)
 
 
 def _everything(found: dict[str, Table]) -> Schema:
