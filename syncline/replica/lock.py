@@ -2,7 +2,8 @@
 
 It dies with its process, however that ends, and holds between the threads and connections of one process,
 too. Whoever holds it says in the file who that is. It only spares the second of two syncs vain work: that the
-two would not harm each other rests on `Store.watched`.
+two would not harm each other rests on `Store.watched`. As SQLite's `-wal` the lock file is there while
+somebody has the device file open, and goes with whoever closes it last (`tidy`).
 """
 
 from __future__ import annotations
@@ -107,10 +108,8 @@ def one_at_a_time(file: str, verb: str, wait: float) -> Iterator[None]:
     if file == _MEMORY:
         yield
         return
-    path = os.path.realpath(file) + SUFFIX
-    opened = _open(path, file)
+    opened = _locked(_beside(file), file, wait)
     try:
-        _take(opened.handle, path, file, wait)
         try:
             _say(opened.handle, verb)
             yield
@@ -118,8 +117,55 @@ def one_at_a_time(file: str, verb: str, wait: float) -> Iterator[None]:
             os.ftruncate(opened.handle, 0)
             _unlock(opened.handle)
     finally:
-        _opened.discard(opened)
-        os.close(opened.handle)
+        _close(opened)
+
+
+def tidy(file: str) -> None:
+    """Remove the lock file unless somebody is at work. It stays where it cannot be removed."""
+    if file == _MEMORY:
+        return
+    path = _beside(file)
+    with contextlib.suppress(
+        OSError
+    ):  # there is none, the folder is read-only, or another has it open (Windows)
+        opened = _Opened(os.open(path, os.O_RDWR))
+        _opened.add(opened)
+        try:
+            if _try(opened.handle) and _is_at(path, opened.handle):
+                os.unlink(path)
+        finally:
+            _close(opened)
+
+
+def _beside(file: str) -> str:
+    return os.path.realpath(file) + SUFFIX
+
+
+def _locked(path: str, file: str, wait: float) -> _Opened:
+    """The open lock file, locked: the one that is there by then, for `tidy` may have removed another."""
+    end = time.monotonic() + wait
+    while True:
+        opened = _open(path, file)
+        try:
+            _take(opened.handle, path, file, end)
+            if _is_at(path, opened.handle):
+                return opened
+        except BaseException:
+            _close(opened)
+            raise
+        _close(opened)
+
+
+def _is_at(path: str, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _close(opened: _Opened) -> None:
+    _opened.discard(opened)
+    os.close(opened.handle)
 
 
 def _open(path: str, file: str) -> _Opened:
@@ -133,8 +179,8 @@ def _open(path: str, file: str) -> _Opened:
     return opened
 
 
-def _take(handle: int, path: str, file: str, wait: float) -> None:
-    end, pause = time.monotonic() + wait, _SHORTEST
+def _take(handle: int, path: str, file: str, end: float) -> None:
+    pause = _SHORTEST
     try:
         while not _try(handle):
             left = end - time.monotonic()

@@ -25,7 +25,7 @@ from syncline.replica import (
 )
 from syncline.replica.device import Device
 from syncline.replica.indexes import misfits
-from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
+from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tidy
 from syncline.replica.noticed import notice
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
@@ -192,6 +192,7 @@ class Replica:
             self._transport.close()
             self._transport = None
         self._store.close()
+        tidy(self._store.path)
 
     # Inside -------------------------------------------------------------------------------------------
 

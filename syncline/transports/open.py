@@ -24,7 +24,7 @@ from syncline.replica.hydrate import (
     refuse_existing,
 )
 from syncline.replica.local import choose
-from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time
+from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tidy
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.session import fetch_schema
@@ -111,6 +111,7 @@ def clone(
         raise
     finally:
         transport.close()
+        tidy(os.fspath(file))
     return connect(file, hub, token, wait=wait, insecure=insecure)
 
 

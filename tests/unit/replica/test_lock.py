@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from syncline.errors import StoreBusy, StoreReadOnly, UsageError
-from syncline.replica.lock import checked_wait, one_at_a_time
+from syncline.replica.lock import checked_wait, one_at_a_time, tidy
 
 HOLD = """
 import os, sys, time
@@ -117,3 +117,34 @@ def test_what_is_no_number_of_seconds_is_refused() -> None:
         with pytest.raises(UsageError):
             checked_wait(wrong)  # type: ignore[arg-type]
     assert checked_wait(0) == 0.0
+
+
+def test_the_lock_file_goes_and_nobody_is_at_work_beside_another(tmp_path: Path) -> None:
+    file, at_work, most = str(tmp_path / "d.db"), 0, 0
+
+    def work() -> None:
+        nonlocal at_work, most
+        for _ in range(200):
+            with one_at_a_time(file, "sync", 60):
+                at_work += 1
+                most = max(most, at_work)
+                at_work -= 1
+            tidy(file)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (most, at_work) == (1, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_file_stays_as_long_as_somebody_is_at_work(tmp_path: Path) -> None:
+    file = str(tmp_path / "d.db")
+    with one_at_a_time(file, "sync", 0):
+        tidy(file)
+        with pytest.raises(StoreBusy), one_at_a_time(file, "push", 0):
+            raise AssertionError("two are at work")
+    tidy(file)
+    assert list(tmp_path.iterdir()) == []
