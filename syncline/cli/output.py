@@ -20,6 +20,11 @@ def line(text: str = "") -> None:
     click.echo(harmless(text))
 
 
+def heading(text: str) -> None:
+    """One line of the result that stands out on a terminal."""
+    click.echo(click.style(harmless(text), bold=True))
+
+
 def message(text: str) -> None:
     """One line for the person at the terminal; never part of the result."""
     click.echo(harmless(text), err=True)

@@ -36,6 +36,7 @@ def test_the_story_ends_with_four_equal_databases_and_says_why(tmp_path: Path) -
     told = demo("--keep", str(folder))
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stderr == ""
+    assert "\n3. No network." in told.stdout and "\\x1b" not in told.stdout and "\x1b" not in told.stdout
     for words in ("neither had seen the other's edit", "later edit wins", "Rejected: visit v-101", "SIGKILL",
                   "Everything is equal", "40 - 2 - 3 - 5 = 30"):  # fmt: skip
         assert words in told.stdout

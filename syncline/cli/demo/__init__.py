@@ -33,7 +33,9 @@ def demo(keep: Path | None, as_json: bool) -> int:
     """
     from syncline.cli.demo.story import tell
 
-    outcome = tell(keep, output.line if not as_json else lambda text: None)
     if as_json:
+        outcome = tell(keep, lambda text: None, lambda text: None)
         output.document(outcome)
+    else:
+        outcome = tell(keep, output.line, output.heading)
     return output.DONE if outcome["as_told"] else output.PERSON_NEEDED

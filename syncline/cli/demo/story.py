@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
 import syncline
 from syncline.cli import configuration, output
 from syncline.cli.conflicts import explained
@@ -51,6 +49,7 @@ class World:
 
     folder: Path
     say: Say
+    head: Say
     url: str = ""
     files: dict[str, Path] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -62,17 +61,19 @@ class World:
 
     def chapter(self, title: str) -> None:
         self.say("")
-        self.say(click.style(title, bold=True))
+        self.head(title)
 
     def device(self, owner: str) -> syncline.Replica:
         return syncline.connect(str(self.files[owner]), hub=self.url)
 
 
-def tell(keep: Path | None, say: Say) -> dict[str, Any]:
-    """Tell the whole story; the result says what was seen. See `syncline demo --help` for its shape."""
+def tell(keep: Path | None, say: Say, head: Say) -> dict[str, Any]:
+    """Tell the whole story, each chapter with its heading; the result says what was seen.
+
+    See `syncline demo --help` for its shape."""
     started = time.monotonic()
     with _folder(keep) as folder:
-        world = World(folder, say)
+        world = World(folder, say, head)
         say("A company services pumps. The office has a central database; Ana, Bo and Cy drive out with a")
         say("tablet each, often where there is no network.")
         toml = _prepare(world)
