@@ -134,4 +134,4 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print(grid)
     for text in capture.get().splitlines():
         if text.strip():
-            line(text.rstrip())
+            click.echo(text.rstrip())  # the cells are harmless by now, the heading is styled

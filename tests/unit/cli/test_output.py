@@ -143,3 +143,13 @@ def test_nothing_of_others_reaches_the_terminal_as_a_control(
     assert not set(said) & set("\x1b\r\x9b\u202e")
     output.table(["a"], [[text]])
     assert not set(capsys.readouterr().out) & set("\x1b\r\x9b\u202e")
+
+
+def test_a_table_has_its_own_style_and_none_of_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    output.table(["name"], [["b\x1b[2Jad"]])
+    told = capsys.readouterr().out
+    assert "b\\x1b[2Jad" in told
+    assert "\\x1b[1m" not in told
