@@ -48,9 +48,10 @@ def verify(
     both sides. With --repair only the rows listed are changed, to what the centre has. Exit code 3: the file
     and the centre still differ.
 
-    JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre}]
-    (kind: missing_here, not_in_centre, differs), repaired, left (as differences), complete, pending,
-    watermark, requests, seconds.
+    JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre,
+    held}] (kind: missing_here, not_in_centre, differs; held: the file has the centre's row and holds it back
+    behind edits that are pending, or because an object of the file refuses it), repaired, left (as
+    differences), complete, pending, watermark, requests, seconds.
     """
     with (
         open_replica(file, hub, token, wait) as replica,
@@ -92,7 +93,8 @@ def _say(found: VerifyReport) -> None:
 
 def _list(differences: Iterable[Difference]) -> None:
     for row in differences:
-        output.line(f"{row.table} {output.key_text(row.key)}: {_KINDS[row.kind]}")
+        held = " (held back, see syncline status)" if row.held else ""
+        output.line(f"{row.table} {output.key_text(row.key)}: {_KINDS[row.kind]}{held}")
         for name in row.here if row.kind == "differs" else ():
             here, centre = output.spelled(row.here[name]), output.spelled(row.centre[name])
             output.line(f"  {name}: here {here}, in the centre {centre}")

@@ -2,7 +2,7 @@
 
 Rows that need not be equal are set aside: those with pending edits, those hidden until the hub has decided.
 One that is held back counts as different, whatever the reason: the device does not show what the centre
-has.
+has. It is said to be held, since nothing of it is lost and nothing about it has to be repaired.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Finding:
     key: Key
     here: Row | None
     centre: Row | None
+    held: bool = False
 
     @property
     def is_equal(self) -> bool:
@@ -64,7 +65,7 @@ class Finding:
             kind = "differs"
             changed = [i for i in range(len(names)) if not identical(here[i], centre[i])]
             sides = [_named(names, row, changed) for row in (here, centre)]
-        return Difference(self.t.table.name, key, kind, *sides)
+        return Difference(self.t.table.name, key, kind, sides[0], sides[1], self.held)
 
 
 def shown(value: Value) -> Value:
@@ -187,6 +188,9 @@ def read_again(store: Store, findings: Iterable[Finding]) -> list[Finding]:
     for _, some in sorted(by_table.items()):
         some.sort(key=lambda finding: place(finding.key))
         left += without_set_aside(store, some[0].t, some)
+    held = {(n, bytes(key)) for n, key in store.rows("SELECT n, key FROM _sync_held")} if left else set()
+    for finding in left:
+        finding.held = any((finding.t.n, key) in held for key in _packed_keys(finding))
     return left
 
 
@@ -200,10 +204,11 @@ def without_set_aside(store: Store, t: Statements, findings: list[Finding]) -> l
     return [
         finding
         for finding in findings
-        if id(finding) not in edited and not (hidden and _is_among(hidden, finding))
+        if id(finding) not in edited and not (hidden and any(key in hidden for key in _packed_keys(finding)))
     ]
 
 
-def _is_among(hidden: set[bytes], finding: Finding) -> bool:
+def _packed_keys(finding: Finding) -> list[bytes]:
+    """Its key as the file keeps it of hidden and held rows: as it is here and as the centre has it."""
     keys = [row[: finding.t.arity] for row in (finding.here, finding.centre) if row is not None]
-    return any(all(map(is_sound, key)) and pack(inward_key(finding.t, key)) in hidden for key in keys)
+    return [pack(inward_key(finding.t, key)) for key in keys if all(map(is_sound, key))]

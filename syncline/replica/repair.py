@@ -32,13 +32,17 @@ from syncline.replica.work import Work
 
 
 def repair(device: Device, findings: Sequence[Finding], first: Step) -> None:
-    """Make these rows what the centre has. `first` checks that they still are what was found."""
+    """Make these rows what the centre has. `first` checks that they still are what was found.
+
+    A row that is held back is tried again, as in every apply: the file knows what the centre has of it.
+    """
+    wrong = [finding for finding in findings if not finding.held]
 
     def take_rows(work: Work, answer: Answer) -> None:
-        _keep_own(work, findings)
-        _remove_unreadable(work, findings)
-        _retype_keys(work, findings)
-        for group in _groups(findings):
+        _keep_own(work, wrong)
+        _remove_unreadable(work, wrong)
+        _retype_keys(work, wrong)
+        for group in _groups(wrong):
             learn_group(work, inward(work.device.tables.get(group.table), group))
 
     run_steps(device, Answer(), (first, take_held, take_rows, take_out_gone, show_held, keep_held))

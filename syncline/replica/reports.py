@@ -272,7 +272,8 @@ class Difference(Report):
 
     `kind`: `missing_here`, `not_in_centre`, or `differs`. `here` and `centre` hold the values by column
     name: of the columns that differ, or of the whole row where the other side has none. Text that is not
-    UTF-8, which only a damaged file has, is shown as a blob.
+    UTF-8, which only a damaged file has, is shown as a blob. `held`: the file has what the centre has and
+    holds it back, because of pending edits of other rows or because an object of the file refuses it.
     """
 
     table: str
@@ -280,6 +281,7 @@ class Difference(Report):
     kind: str
     here: dict[str, Value]
     centre: dict[str, Value]
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

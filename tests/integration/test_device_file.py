@@ -157,3 +157,22 @@ def test_a_sync_with_nothing_new_looks_at_no_rows(folder: Path) -> None:
         replica.sync()
         made = replica._store.rows("SELECT name FROM temp.sqlite_master WHERE name GLOB '_sync_keys_*'")
     assert made == []
+
+
+def test_a_row_that_is_held_back_differs_and_is_said_to_be_held_and_repair_only_tries_it_again(
+    folder: Path,
+) -> None:
+    place = Place(
+        folder,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)",
+        "INSERT INTO t VALUES (1,'a'),(2,'b')",
+    )
+    place.app("CREATE UNIQUE INDEX own ON t (a)")
+    place.run("UPDATE t SET a = 'b' WHERE id = 1")
+    place.sync()
+    with place.open() as replica:
+        (difference,) = replica.verify(repair=True).left
+        assert (difference.key, difference.kind, difference.held) == ((1,), "differs", True)
+        place.app("DROP INDEX own")
+        assert replica.verify(repair=True).equal
+        assert replica.conflicts() == []
