@@ -86,9 +86,9 @@ class FaultyTransport:
 
 def exchange_under_faults(
     rng: random.Random, store: CrashingStore, transport: FaultyTransport, statements: int
-) -> None:
+) -> str:
     """One sync, push or pull in which messages may be lost, the application may write meanwhile, and the
-    device may stop at one of the first `statements` statements."""
+    device may stop at one of the first `statements` statements. Returns how it went, for people."""
     transport.loss, transport.writes = 0.2, 0.3
     if rng.random() < 0.3:
         store.countdown = rng.randint(0, statements)
@@ -97,10 +97,13 @@ def exchange_under_faults(
         verb = rng.choice([verbs.pull, verbs.push])
     try:
         run(verb(Device.load(store), silent), transport)
-    except (TransportError, Crash):
-        return
+    except TransportError as error:
+        return f"{verb.__name__}: {error.detail}"
+    except Crash as crash:
+        return f"{verb.__name__}: crashed before {str(crash)[:60]}"
     finally:
         store.countdown = None
+    return verb.__name__
 
 
 def exchange_in_peace(store: CrashingStore, transport: FaultyTransport) -> None:

@@ -8,7 +8,6 @@ every step each replica's table must be what the reference says (law L6).
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +30,7 @@ from syncline.testing.faults import (
     exchange_in_peace,
     exchange_under_faults,
 )
+from syncline.testing.history import History
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules, Values
 from syncline.transports.local import LocalTransport
 
@@ -87,13 +87,13 @@ class Watched:
         return self._world.handle(self._name, actor, request)
 
 
-class Lockstep:
+class Lockstep(History):
     """One seeded history. `run` plays it; AssertionError says where engine and reference part."""
 
     LIMITS = m.Limits()
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+        super().__init__(seed)
         self.now = START
         policies, deletes = self.rng.choice(POLICIES)
         self.rules = Rules(policies, deletes)
@@ -124,7 +124,6 @@ class Lockstep:
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
 
     def close(self) -> None:
-        """Give back every database."""
         for phone in self.phones.values():
             phone.store.close()
         self.hub.close()
@@ -140,9 +139,11 @@ class Lockstep:
             values = self._values()
             phone.store.execute("INSERT INTO item VALUES (?, ?, ?, ?)", (key, *values.values()))
             phone.reference.write("I", key, values, 0)
+            self.trace.append(f"{phone.reference.name} edit: insert {key} {values}")
         elif self.rng.random() < 0.2:
             phone.store.execute("DELETE FROM item WHERE id = ?", (key,))
             phone.reference.write("D", key, {}, 0)
+            self.trace.append(f"{phone.reference.name} edit: delete {key}")
         else:
             names = self.rng.sample(COLUMNS, self.rng.randint(1, 2))
             new = self._values()
@@ -151,6 +152,7 @@ class Lockstep:
                 setters = ", ".join(f"{name} = ?" for name in changed)
                 phone.store.execute(f"UPDATE item SET {setters} WHERE id = ?", (*changed.values(), key))
                 phone.reference.write("U", key, changed, 0)
+                self.trace.append(f"{phone.reference.name} edit: update {key} {changed}")
 
     def edit_centre(self) -> None:
         """Another program writes in the central database."""
@@ -171,6 +173,7 @@ class Lockstep:
             query = "SELECT hlc FROM _sync_hub_log ORDER BY seq DESC LIMIT 1"
             (hlc,) = connection.execute(query).fetchone()
         self.reference.direct(op, key, values, hlc)
+        self.trace.append(f"centre: {op} {key} {values}")
 
     def _values(self) -> dict[str, Any]:
         return {"a": self.rng.randint(1, 99), "b": self.rng.randint(1, 99), "n": self.rng.randint(1, 9)}
@@ -178,7 +181,8 @@ class Lockstep:
     def exchange(self, phone: Phone, faults: bool) -> None:
         """One sync or pull, under whatever faults the history has."""
         if faults:
-            exchange_under_faults(self.rng, phone.store, phone.transport, statements=60)
+            done = exchange_under_faults(self.rng, phone.store, phone.transport, statements=60)
+            self.trace.append(f"{phone.reference.name} {done}")
         else:
             exchange_in_peace(phone.store, phone.transport)
         self._follow(phone)
@@ -258,7 +262,7 @@ class Lockstep:
 
     def run(self) -> None:
         """Play the history, then let everybody sync until quiet: all must equal the centre (law L5)."""
-        for _ in range(self.rng.randint(5, 60)):
+        for _ in self.steps(self.rng.randint(5, 60)):
             phone = self.rng.choice(list(self.phones.values()))
             dice = self.rng.random()
             if dice < 0.5:

@@ -4,14 +4,12 @@ What must hold: in the end every device has what the centre has, by the numbers 
 every edit that was made is accounted for (L2), counters hold what was added to them (L3), no foreign key is
 broken (L9), and `verify` says so too.
 
-A history is a list of steps, each with a seed of its own: without some of them the others still do what
-they did, so that a history that fails can be made short.
+Every step has a kind and a seed of its own.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from syncline.errors import StoreConstraint, SynclineError, TransportError, UsageError
@@ -30,6 +28,7 @@ from syncline.replica.store import unpack
 from syncline.testing.altered import Altered
 from syncline.testing.book import Book, ColumnPlace, flat
 from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Refused, SqliteOffice
 from syncline.testing.phones import Application, Phone, Writing
 from syncline.transports.local import LocalTransport
@@ -57,15 +56,14 @@ Step = tuple[str, int]
 """What is done, and the seed of what is random in it."""
 
 
-class SchemaWorld:
-    """One seeded history. `keep`: only these of its steps, by their place."""
+class SchemaWorld(History):
+    """One seeded history."""
 
     LIMITS = Limits()
 
-    def __init__(
-        self, seed: int, keep: Sequence[int] | None = None, office: MakeOffice = SqliteOffice
-    ) -> None:
-        self.rng, self.turns = random.Random(seed), random.Random(seed)
+    def __init__(self, seed: int, office: MakeOffice = SqliteOffice) -> None:
+        super().__init__(seed)
+        self.turns = random.Random(seed)
         self.office = office(lambda: self.now)
         self.now, self.serial = self.office.start, 0
         self.database = self.office.database
@@ -73,8 +71,6 @@ class SchemaWorld:
         self.is_configured = self.rng.random() < 0.7
         self.policies = self._policies()
         self.book = Book()
-        self.trace: list[str] = []
-        """What was done, for people."""
         self.is_stale = False
         self.restart()
         self.hub.init()
@@ -82,12 +78,16 @@ class SchemaWorld:
         self.phones: list[Phone] = []
         for is_lazy in [self.rng.random() < 0.4 for _ in range(self.rng.randint(2, 4))]:
             self.clone(is_lazy)
-        steps = self._steps()
-        self.steps = steps if keep is None else [steps[place] for place in keep if place < len(steps)]
-
-    def _steps(self) -> list[Step]:
         kinds = self.rng.choices(list(KINDS), list(KINDS.values()), k=self.rng.randint(10, 70))
-        return [(kind, self.rng.getrandbits(32)) for kind in kinds]
+        self.planned: list[Step] = [(kind, self.rng.getrandbits(32)) for kind in kinds]
+        self.kind, self.seed = "", 0
+
+    def mark(self) -> Step:
+        return self.kind, self.seed
+
+    def go_to(self, mark: Step) -> None:
+        self.kind, self.seed = mark
+        self.rng, self.turns = random.Random(self.seed), random.Random(self.seed + 1)
 
     def _policies(self) -> dict[int, str]:
         """Of some columns of the first tables, by their id."""
@@ -99,7 +99,6 @@ class SchemaWorld:
         return found | {column.id: "sum" for column in columns if column.counted}
 
     def close(self) -> None:
-        """Give back every database."""
         for phone in self.phones:
             phone.store.close()
         self.office.close()
@@ -348,9 +347,10 @@ class SchemaWorld:
     def run(self) -> None:
         """Play the history; then everybody syncs until quiet; then everything must hold, also when some
         devices have taken on the centre's names."""
-        for kind, seed in self.steps:
-            self.rng, self.turns = random.Random(seed), random.Random(seed + 1)
-            self.step(kind)
+        if self._only is None:
+            self.only(self.planned)
+        for _ in self.steps(len(self.planned)):
+            self.step(self.kind)
         self.rng = random.Random(0)
         self.restart()
         self.look()

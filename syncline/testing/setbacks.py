@@ -52,17 +52,19 @@ class Setbacks(World):
         elif dice < 0.58:
             self.edit_centre()
         elif dice < 0.63:
+            self.trace.append("centre: backup")
             self.keep()
         elif dice < 0.67:
+            self.trace.append("centre: put back")
             self.restore()
         elif dice < 0.71:
+            self.trace.append("centre: log pruned")
             self.prune()
         else:
             self.exchange(phone, faults=True)
 
     def run(self) -> None:
-        """Play the history; then everybody syncs until quiet; then everything must hold."""
-        for _ in range(self.rng.randint(20, 90)):
+        for _ in self.steps(self.rng.randint(20, 90)):
             self._step()
         for _ in range(4):
             for phone in self.phones:

@@ -6,9 +6,8 @@
 
 Two of three histories are of the lockstep world (compared with the reference after every step), one of
 the world with foreign keys, unique columns and every policy (compared with the centre at the end). In one
-of five histories next to nothing fits one request, so that pushes go in chunks. The world `setbacks`, where
-the centre goes back in time, is played by seed only. A history of the world `schema` that fails is printed
-with as few of its steps as still fail; `--steps` plays those alone.
+of five histories next to nothing fits one request, so that pushes go in chunks. Other worlds are played by
+name. A history that fails is printed with as few of its steps as still fail; `--steps` plays those alone.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
+from syncline.testing.history import History, Mark
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
 from syncline.testing.office import MakeOffice, SqliteOffice
 from syncline.testing.schemas import SchemaInChunks, SchemaWorld
@@ -29,15 +30,20 @@ from syncline.testing.setbacks import Setbacks
 from syncline.testing.shrink import shrunk
 from syncline.testing.world import World, WorldInChunks
 
-WORLDS: dict[str, type[Lockstep] | type[World]] = {
-    "lockstep": Lockstep,
+WORLDS: dict[str, type[World] | type[SchemaWorld]] = {
     "world": World,
-    "lockstep-in-chunks": LockstepInChunks,
     "world-in-chunks": WorldInChunks,
+    "schema": SchemaWorld,
+    "schema-in-chunks": SchemaInChunks,
+}
+"""The worlds whose centre may be over any database, by name."""
+SQLITE_WORLDS: dict[str, type[Lockstep] | type[Setbacks]] = {
+    "lockstep": Lockstep,
+    "lockstep-in-chunks": LockstepInChunks,
     "setbacks": Setbacks,
 }
-STEPPED: dict[str, type[SchemaWorld]] = {"schema": SchemaWorld, "schema-in-chunks": SchemaInChunks}
-"""The worlds whose steps can be left out one by one."""
+"""Those that set the centre's clock, or its whole contents: over SQLite alone."""
+NAMES = sorted([*WORLDS, *SQLITE_WORLDS])
 BATCH = 50
 
 
@@ -52,6 +58,14 @@ class Failure:
     """Failures of one kind have one cause, as a rule."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one history."""
+
+    steps: int
+    failure: Failure | None
+
+
 def history(number: int) -> tuple[str, int]:
     """World and seed of the history with this number."""
     world, seed = ("world", number // 3) if number % 3 == 2 else ("lockstep", number - number // 3)
@@ -61,24 +75,47 @@ def history(number: int) -> tuple[str, int]:
 def play(
     world: str, seed: int, keep: Sequence[int] | None = None, server: str | None = None
 ) -> Failure | None:
-    """Play one history from its beginning; of a world with steps only those to `keep`.
+    """Play one history from its beginning, all of it or only the steps to `keep`, by their place.
 
     `server`: the URL of a PostgreSQL server to make its centre in; None: the centre is over SQLite."""
+    return outcome(world, seed, keep, server).failure
+
+
+def outcome(world: str, seed: int, keep: Sequence[int] | None = None, server: str | None = None) -> Outcome:
+    """The same, with the number of steps that were played."""
+    played = None
     try:
-        with closing(_made(world, seed, keep, server)) as played:
+        played = made(world, seed, keep, server)
+        with closing(played):
             played.run()
     except Exception as error:
-        return Failure(world, seed, traceback.format_exc(limit=-6), _kind(error))
-    return None
+        failure = Failure(world, seed, traceback.format_exc(limit=-6), _kind(error))
+        return Outcome(len(played.marks) if played else 0, failure)
+    return Outcome(len(played.marks), None)
 
 
-def _made(
-    world: str, seed: int, keep: Sequence[int] | None, server: str | None
-) -> Lockstep | World | SchemaWorld:
-    if world in STEPPED:
-        return STEPPED[world](seed, keep, _offices(server))
-    made = WORLDS[world]
-    return made(seed, _offices(server)) if server is not None and issubclass(made, World) else made(seed)
+def made(world: str, seed: int, keep: Sequence[int] | None = None, server: str | None = None) -> History:
+    """A history that is not played yet."""
+    fresh = _fresh(world, seed, server)
+    if keep is not None:
+        marks = _marks(world, seed, server)
+        fresh.only([marks[place] for place in keep if place < len(marks)])
+    return fresh
+
+
+def _fresh(world: str, seed: int, server: str | None) -> History:
+    if world in WORLDS:
+        return WORLDS[world](seed, _offices(server))
+    return SQLITE_WORLDS[world](seed)
+
+
+@lru_cache(maxsize=1)
+def _marks(world: str, seed: int, server: str | None) -> list[Mark]:
+    """The steps of the whole history, as far as it can be played."""
+    with closing(_fresh(world, seed, server)) as whole:
+        with suppress(Exception):
+            whole.run()
+        return whole.marks
 
 
 def _offices(server: str | None) -> MakeOffice:
@@ -95,25 +132,34 @@ def _kind(error: Exception) -> str:
     return f"{type(error).__name__} {getattr(error, 'code', '')} {last.name}"
 
 
-def shortened(failure: Failure, server: str | None = None) -> str:
-    """How to replay a history that failed, with as few steps as fail in the same way, and what they do."""
-    command = f"--world {failure.world} --seed {failure.seed}"
-    if failure.world not in STEPPED:
-        return command
-    make = STEPPED[failure.world]
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A history that failed, with as few steps as fail in the same way."""
+
+    arguments: str
+    """Those that replay it."""
+    told: tuple[str, ...]
+    """What is done in it."""
+
+    def __str__(self) -> str:
+        return "\n".join([self.arguments, *(f"  {line}" for line in self.told)])
+
+
+def shortened(failure: Failure, server: str | None = None) -> Shortened:
+    """Leave out all steps that the failure does not need."""
 
     def fails(steps: Sequence[int]) -> str | None:
         found = play(failure.world, failure.seed, steps, server)
         return None if found is None else found.kind
 
-    with closing(make(failure.seed, None, _offices(server))) as whole:
-        count = len(whole.steps)
+    count = len(_marks(failure.world, failure.seed, server))
     steps = shrunk(range(count), fails)
-    with closing(make(failure.seed, steps, _offices(server))) as played:
+    with closing(made(failure.world, failure.seed, steps, server)) as played:
         with suppress(Exception):
             played.run()
-        told = "\n".join(f"  {line}" for line in played.trace)
-    return f"{command} --steps {','.join(map(str, steps))}\n{told}"
+        told = tuple(played.trace)
+    chosen = ",".join(map(str, steps))
+    return Shortened(f"--world {failure.world} --seed {failure.seed} --steps {chosen}", told)
 
 
 def play_range(bounds: tuple[int, int]) -> list[Failure]:
@@ -126,6 +172,12 @@ def play_changes(bounds: tuple[int, int]) -> list[Failure]:
     """The same of the histories in which the tables change; one of five goes in chunks."""
     worlds = ("schema-in-chunks" if number % 5 == 4 else "schema" for number in range(*bounds))
     found = (play(world, number) for world, number in zip(worlds, range(*bounds), strict=True))
+    return [failure for failure in found if failure is not None]
+
+
+def play_of(world: str, bounds: tuple[int, int]) -> list[Failure]:
+    """The same of one world."""
+    found = (play(world, seed) for seed in range(*bounds))
     return [failure for failure in found if failure is not None]
 
 
@@ -147,14 +199,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("histories", type=int, nargs="?", default=50_000)
     parser.add_argument("--start", type=int, default=0, help="number of the first history")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--world", choices=sorted([*WORLDS, *STEPPED]), help="with --seed, or: schema")
+    parser.add_argument("--world", choices=NAMES, help="histories of this world alone")
     parser.add_argument("--seed", type=int, help="replay one history")
     parser.add_argument("--steps", help="replay only these steps of it: 3,4,17")
     options = parser.parse_args(arguments)
     if options.seed is not None:
         return replay(options.world or "lockstep", options.seed, options.steps)
     failed = 0
-    plays = play_changes if options.world in STEPPED else play_range
+    plays: Callable[[tuple[int, int]], list[Failure]] = play_range
+    if options.world is not None:
+        plays = play_changes if options.world == "schema" else partial(play_of, options.world)
     for done, failures in simulate(options.start, options.histories, options.workers, plays):
         for failure in failures:
             failed += 1
@@ -167,9 +221,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def replay(world: str, seed: int, steps: str | None, server: str | None = None) -> int:
     """Play one history and print how it ended; 1 if not as it must."""
-    failure = play(world, seed, None if steps is None else [int(step) for step in steps.split(",")], server)
+    failure = play(world, seed, None if steps is None else numbers(steps), server)
     print(failure.text if failure else f"{world} {seed}: as it must be")
     return 1 if failure else 0
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers between commas; none in an empty text."""
+    return [int(one) for one in text.split(",") if one]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Random histories for as long as somebody wants to wait, with a centre over SQLite or PostgreSQL.
+"""Random histories of every world, for as long as somebody wants to wait, over SQLite or PostgreSQL.
 
     python3 run.py soak --minutes 30 --centre postgresql
+    python3 run.py soak --histories 1000 --world field
+    python3 run.py soak --world field --seed 211 --steps 3,4,17
 
 Every history takes a number of its own, from `--start` on, so that a longer run plays more of the same. A
-history that fails is made as short as it still fails, if its world can leave steps out, and printed with the
-arguments that play it again. At the end the command says how many histories of each world it played.
+history that fails is made as short as it still fails, and printed with what is done in it and the command
+that plays it again. At the end each world is told with how many histories and steps were played of it. See
+docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -14,25 +17,21 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from syncline.testing.simulate import STEPPED, WORLDS, Failure, play, replay, shortened
-
-LOCKSTEP = ("lockstep", "lockstep-in-chunks", "setbacks")
-"""Worlds that set the centre's clock or its whole contents: over SQLite alone."""
-ROUND = (
-    "world",
-    "schema",
-    "world-in-chunks",
-    "lockstep",
-    "schema-in-chunks",
-    "lockstep-in-chunks",
-    "setbacks",
+from syncline.testing.simulate import (
+    NAMES,
+    SQLITE_WORLDS,
+    WORLDS,
+    Failure,
+    Shortened,
+    outcome,
+    replay,
+    shortened,
 )
-"""The worlds, which take turns."""
+
 BATCH = 10
 
 
@@ -42,63 +41,118 @@ class Played:
 
     world: str
     histories: int
-    failures: tuple[Failure, ...]
+    steps: int
+    failures: tuple[tuple[Failure, Shortened], ...]
 
 
-def play_batch(world: str, first: int, server: str | None) -> Played:
-    """Play `BATCH` histories of a world from this number on."""
+@dataclass(slots=True)
+class Count:
+    """What was played of one world."""
+
+    histories: int = 0
+    steps: int = 0
+    failed: list[str] = field(default_factory=list)
+    """The command that replays each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to play: these worlds by turns, from this number on, until time or histories are up. `server`: the
+    URL of a PostgreSQL server whose user may create databases; None: the centre is over SQLite."""
+
+    worlds: tuple[str, ...]
+    start: int
+    seconds: float
+    histories: int | None
+    server: str | None
+
+    def batches(self) -> Iterator[tuple[str, int, int]]:
+        """World, first number, and how many, without end or until there are enough."""
+        first, left = self.start, self.histories
+        while True:
+            for world in self.worlds:
+                count = BATCH if left is None else min(BATCH, left)
+                if count == 0:
+                    return
+                left = None if left is None else left - count
+                yield world, first, count
+            first += BATCH
+
+
+def play_batch(world: str, first: int, count: int, server: str | None) -> Played:
+    """Play so many histories of a world from this number on; shorten those that fail."""
     logging.disable(logging.WARNING)
-    found = (play(world, seed, server=server) for seed in range(first, first + BATCH))
-    return Played(world, BATCH, tuple(failure for failure in found if failure is not None))
+    found = [outcome(world, seed, None, server) for seed in range(first, first + count)]
+    failures = [one.failure for one in found if one.failure is not None]
+    told = tuple((failure, shortened(failure, server)) for failure in failures)
+    return Played(world, count, sum(one.steps for one in found), told)
 
 
-def soak(seconds: float, start: int, workers: int, server: str | None) -> Iterator[Played]:
-    """Yield batches as they end, for this many seconds or a little longer. `server`: the URL of a PostgreSQL
-    server whose user may create databases; None: the centre is over SQLite."""
-    end, batches = time.monotonic() + seconds, _batches(start, server)
+def soak(wanted: Wanted, workers: int) -> Iterator[Played]:
+    """Yield batches as they end, for as long as is wanted or a little longer."""
+    end, batches = time.monotonic() + wanted.seconds, wanted.batches()
     with ProcessPoolExecutor(workers) as pool:
         running: set[Future[Played]] = set()
-        while running or time.monotonic() < end:
-            while len(running) < 2 * workers and time.monotonic() < end:
-                world, first = next(batches)
-                running.add(pool.submit(play_batch, world, first, server))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-
-
-def _batches(start: int, server: str | None) -> Iterator[tuple[str, int]]:
-    worlds = [world for world in ROUND if server is None or world not in LOCKSTEP]
-    first = start
-    while True:
-        for world in worlds:
-            yield world, first
-        first += BATCH
+        is_over = False
+        while running or not is_over:
+            while len(running) < 2 * workers and not is_over:
+                batch = next(batches, None)
+                if batch is not None:
+                    running.add(pool.submit(play_batch, *batch, wanted.server))
+                is_over = batch is None or time.monotonic() >= end
+            if running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
 
 
 def main(arguments: Sequence[str] | None = None, server: str | None = None) -> int:
     """Entry point of the command; 1 if any history failed."""
     parser = argparse.ArgumentParser(prog="python3 run.py soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, help="30 by default")
+    parser.add_argument("--histories", type=int, help="how many, all worlds together, instead of a time")
     parser.add_argument("--start", type=int, default=0, help="number of the first history of each world")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--world", choices=sorted([*WORLDS, *STEPPED]), help="with --seed")
-    parser.add_argument("--seed", type=int, help="replay one history")
+    parser.add_argument("--world", choices=NAMES, action="append", help="this one alone; may be repeated")
+    parser.add_argument("--seed", type=int, help="replay one history of the world")
     parser.add_argument("--steps", help="replay only these steps of it: 3,4,17")
     options = parser.parse_args(arguments)
+    possible = tuple(WORLDS if server is not None else [*WORLDS, *SQLITE_WORLDS])
+    worlds = tuple(options.world or possible)
+    if not set(worlds) <= set(possible):
+        parser.error(f"over PostgreSQL there are {', '.join(possible)}")
     if options.seed is not None:
-        return replay(options.world or "world", options.seed, options.steps, server)
-    counted: Counter[str] = Counter()
-    failed = 0
-    for played in soak(options.minutes * 60, options.start, options.workers, server):
-        before = sum(counted.values())
-        counted[played.world] += played.histories
-        for failure in played.failures:
-            failed += 1
-            print(f"FAILED {shortened(failure, server)}\n{failure.text}", flush=True)
-        if sum(counted.values()) // 1000 > before // 1000:
-            print(f"{sum(counted.values())} histories, {failed} failed", file=sys.stderr, flush=True)
-    for world in sorted(counted):
-        print(f"{world}: {counted[world]}")
-    print(f"{sum(counted.values())} histories over {'PostgreSQL' if server else 'SQLite'}, {failed} failed")
+        return replay(worlds[0], options.seed, options.steps, server)
+    is_endless = options.minutes is None and options.histories is not None
+    seconds = float("inf") if is_endless else 60 * (30.0 if options.minutes is None else options.minutes)
+    wanted = Wanted(worlds, options.start, seconds, options.histories, server)
+    return _report(wanted, soak(wanted, options.workers))
+
+
+def _report(wanted: Wanted, batches: Iterator[Played]) -> int:
+    """Print failures as they come, and at the end how much was played."""
+    name = "sqlite" if wanted.server is None else "postgresql"
+    counts: dict[str, Count] = {}
+    begun = time.monotonic()
+    for played in batches:
+        before = sum(count.histories for count in counts.values())
+        count = counts.setdefault(played.world, Count())
+        count.histories += played.histories
+        count.steps += played.steps
+        for failure, short in played.failures:
+            count.failed.append(f"python3 run.py soak --centre {name} {short.arguments}")
+            print(f"FAILED {count.failed[-1]}", *(f"  {line}" for line in short.told), failure.text, sep="\n")
+            sys.stdout.flush()
+        now, failed = before + played.histories, sum(len(one.failed) for one in counts.values())
+        if now // 1000 > before // 1000:
+            print(f"{now} histories, {failed} failed", file=sys.stderr, flush=True)
+    for world in sorted(counts):
+        count = counts[world]
+        print(f"{world}: {count.histories} histories, {count.steps} steps, {len(count.failed)} failed")
+        for command in count.failed:
+            print(f"  {command}")
+    whole = sum(count.histories for count in counts.values())
+    failed = sum(len(count.failed) for count in counts.values())
+    minutes = (time.monotonic() - begun) / 60
+    print(f"{whole} histories over {name} in {minutes:.1f} minutes, {failed} failed")
     return 1 if failed else 0

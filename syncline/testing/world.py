@@ -7,7 +7,6 @@ the centre or of a replica breaks a foreign key (L9).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from syncline.testing.faults import (
     exchange_in_peace,
     exchange_under_faults,
 )
+from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Office, Refused, SqliteOffice
 from syncline.transports.local import LocalTransport
 
@@ -71,13 +71,13 @@ class Phone:
         return Device.load(self.store)
 
 
-class World:
+class World(History):
     """One seeded history over the tables above. `run` plays it and checks its end."""
 
     LIMITS = Limits()
 
     def __init__(self, seed: int, office: MakeOffice = SqliteOffice) -> None:
-        self.rng = random.Random(seed)
+        super().__init__(seed)
         self.office = office(lambda: self.now)
         self.now, self.serial, self.added = self.office.start, 0, 0
         self.deleted = False
@@ -113,7 +113,6 @@ class World:
         return phone
 
     def close(self) -> None:
-        """Give back every database."""
         for phone in self.phones:
             phone.store.close()
         self.office.close()
@@ -130,10 +129,15 @@ class World:
             with phone.store.transaction() as store:
                 for sql, parameters in statements:
                     changed = store.execute(sql, parameters)
-        except StoreConstraint:
+        except StoreConstraint as error:
+            self._say(phone, f"edit {statements}: {error.detail}")
             return
+        self._say(phone, f"edit {statements}")
         self._note(phone, statements, changed)
         phone.inserted -= shown - self._shown(phone)
+
+    def _say(self, phone: Phone, what: str) -> None:
+        self.trace.append(f"{phone.name} {what}")
 
     @staticmethod
     def _shown(phone: Phone) -> set[tuple[str, Row]]:
@@ -234,8 +238,10 @@ class World:
             ]
         )
         self.deleted = self.deleted or sql.startswith("DELETE")
+        sql = self.office.ignoring(self._guarded(sql))
+        self.trace.append(f"centre: {sql} {parameters}")
         with suppress(Refused):
-            self.office.run(self.office.ignoring(self._guarded(sql)), *parameters)
+            self.office.run(sql, *parameters)
 
     @staticmethod
     def _guarded(sql: str) -> str:
@@ -249,13 +255,12 @@ class World:
     def exchange(self, phone: Phone, faults: bool) -> None:
         """One verb under whatever faults the history has."""
         if faults:
-            exchange_under_faults(self.rng, phone.store, phone.transport, statements=120)
+            self._say(phone, exchange_under_faults(self.rng, phone.store, phone.transport, statements=120))
         else:
             exchange_in_peace(phone.store, phone.transport)
 
     def run(self) -> None:
-        """Play the history; then everybody syncs until quiet; then everything must hold."""
-        for _ in range(self.rng.randint(10, 80)):
+        for _ in self.steps(self.rng.randint(10, 80)):
             phone, dice = self.rng.choice(self.phones), self.rng.random()
             if dice < 0.55:
                 self.edit(phone)

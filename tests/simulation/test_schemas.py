@@ -5,13 +5,11 @@ Thousands more: python -m syncline.testing.simulate 5000 --world schema
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
 
 from syncline.testing.schemas import SchemaWorld
-from syncline.testing.shrink import shrunk
 from syncline.testing.simulate import Failure, main, play, play_changes, shortened
 
 BATCHES, BATCH = 4, 15
@@ -47,16 +45,10 @@ def test_a_history_that_fails_is_told_with_the_steps_that_it_takes(monkeypatch: 
     monkeypatch.setattr(SchemaWorld, "check", broken)
     failure = next(found for seed in range(20) if (found := play("schema", seed)) is not None)
     assert failure.kind == "AssertionError  broken"
-    command, *told = shortened(failure).splitlines()
+    short = shortened(failure)
+    command, told = short.arguments, short.told
     assert command.startswith(f"--world schema --seed {failure.seed} --steps ")
     steps = [int(step) for step in command.split()[-1].split(",")]
     with closing(SchemaWorld(failure.seed)) as whole:
-        assert len(steps) < len(whole.steps) / 3
+        assert len(steps) < len(whole.planned) / 3
     assert told and isinstance(play("schema", failure.seed, steps), Failure)
-
-
-def test_steps_are_left_out_as_long_as_the_rest_fails_in_the_same_way() -> None:
-    def fails(steps: Sequence[int]) -> str | None:
-        return "wrong" if {3, 11} <= set(steps) else "otherwise" if 5 in steps else None
-
-    assert shrunk(range(40), fails) == [3, 11]
