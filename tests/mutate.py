@@ -1,16 +1,18 @@
 """`python3 run.py mutate [FILE...]`: does a test notice when the code is changed?
 
     python3 run.py mutate syncline/merge/decide.py
-    python3 run.py mutate --sample 200 --seed 7          200 of all changes in the files that matter most
+    python3 run.py mutate --most 20 --seed 7          20 changes in each of the files that matter most
 
 One place at a time is changed (a comparison, a condition, an operator, a value), by `mutmut`, in a copy of
-the repository; the tests that concern the file and reach the place are run. What no test notices is printed
-as a difference. The command ends with 1 where more than one change in twenty survives.
+the repository; of the tests that concern the file, those that reach the place are run. What no test notices
+is printed as a difference, and a table says for each file how many changes were noticed. A `strict=` of `zip`
+stays: no input can show it. The command ends with 1 where more than one change in twenty of a file survives.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import random
 import re
@@ -20,6 +22,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,26 +31,26 @@ SURVIVE = 0.05
 CORE = (
     "syncline/merge/decide.py",
     "syncline/merge/policies.py",
-    "syncline/hub/settle.py",
-    "syncline/hub/dependents.py",
+    "syncline/merge/rules.py",
     "syncline/hub/accept.py",
+    "syncline/hub/bases.py",
+    "syncline/hub/clocks.py",
     "syncline/hub/commit.py",
+    "syncline/hub/dependents.py",
+    "syncline/hub/settle.py",
     "syncline/replica/verdict.py",
     "syncline/replica/apply.py",
     "syncline/replica/freeze.py",
+    "syncline/replica/reconciled.py",
     "syncline/replica/recovery.py",
+    "syncline/replica/rejected.py",
+    "syncline/replica/shown.py",
 )
 """Where a mistake loses an edit: what is changed unless files are named."""
 CONCERNED: dict[str, tuple[str, ...]] = {
-    "merge": ("tests/unit/merge", "tests/unit/hub", "tests/simulation/test_hub_against_reference.py"),
-    "hub": (
-        "tests/unit/hub",
-        "tests/integration/test_two_replicas.py",
-        "tests/integration/test_recovery.py",
-        "tests/integration/test_large_push.py",
-        "tests/simulation/test_hub_against_reference.py",
-    ),
-    "replica": (
+    "syncline/merge": ("tests/unit/merge",),
+    "syncline/hub": ("tests/unit/hub", "tests/simulation/test_hub_against_reference.py"),
+    "syncline/replica": (
         "tests/unit/replica",
         "tests/property",
         "tests/integration/test_two_replicas.py",
@@ -57,33 +60,78 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_verify.py",
     ),
 }
-"""Tests by package: those that say what it must do and run in this process. Of any other package, its unit
-tests and those with any input."""
+"""Tests by the package or file that they concern: those that say what it must do and run in this process. The
+longest name holds; what has none has the unit tests of its package and those with any input."""
+PROFILE = """
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, settings
+
+settings.register_profile("mutate", phases=[Phase.explicit, Phase.generate], database=None, derandomize=True)
+settings.load_profile("mutate")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    known = Path(__file__).resolve().parents[1] / "mutmut-stats.json"
+    took = json.loads(known.read_text())["duration_by_test"] if known.exists() else {}
+    items.sort(key=lambda item: took.get(item.nodeid, 0.0))
+"""
+"""For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
-UNTRIED = "not checked"
+UNTRIED = ("not checked", "check was interrupted by user", "skipped")
+MISSED = ("survived", "no tests")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command; 1 where too many changes survive, 2 where none could be tried."""
     parser = argparse.ArgumentParser(prog="python3 run.py mutate", description=__doc__)
     parser.add_argument("files", nargs="*", metavar="FILE", default=list(CORE))
-    parser.add_argument("--sample", type=int, metavar="N", help="at most so many changes, at random")
+    parser.add_argument("--most", type=int, metavar="N", help="at most so many changes of a file, at random")
     parser.add_argument("--seed", type=int, default=0, help="which ones")
     parser.add_argument(
         "--tests", nargs="+", metavar="PATH", help="these instead of those that concern the files"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    files = [relative(name) for name in options.files]
-    tests = options.tests or concerned(files)
-    with tempfile.TemporaryDirectory(prefix="syncline-mutate-") as folder:
-        copied = copy(Path(folder) / "copy", files, tests)
-        chosen = sample(copied, options.sample, options.seed)
-        if not chosen:
-            print("there is nothing to change in these files", file=sys.stderr)
-            return 2
-        said = mutmut(copied, "run", "--max-children", str(options.workers), *chosen)
-        return report(copied, chosen, said)
+    results: list[Result] = []
+    for tests, files in together([relative(name) for name in options.files], options.tests).items():
+        for name in files:
+            print(f"{name}: {' '.join(tests)}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="syncline-mutate-") as folder:
+            copied = copy(Path(folder) / "copy", files, tests)
+            chosen = sample(copied, files, options.most, options.seed)
+            every = [name for names in chosen.values() for name in names]
+            said = mutmut(copied, "run", "--max-children", str(options.workers), *every)
+            ended = dict(statuses(copied))
+            results += [Result(name, Counter(ended[one] for one in chosen[name])) for name in files]
+            show(copied, [name for name in every if ended[name] in MISSED])
+            if not any(result.tried for result in results[-len(files) :]):
+                print(said, file=sys.stderr)
+    return report(results)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of the changes of one file: how many ended in which way."""
+
+    file: str
+    ended: Counter[str]
+
+    @property
+    def tried(self) -> int:
+        return sum(count for status, count in self.ended.items() if status not in UNTRIED)
+
+    @property
+    def missed(self) -> int:
+        return sum(self.ended[status] for status in MISSED)
+
+    @property
+    def row(self) -> tuple[object, ...]:
+        late = self.ended["timeout"]
+        ratio = f"{self.missed / self.tried:.1%}" if self.tried else "-"
+        return self.file, self.tried, self.tried - self.missed - late, self.missed, late, ratio
 
 
 def relative(name: str) -> str:
@@ -94,16 +142,21 @@ def relative(name: str) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def concerned(files: Sequence[str]) -> list[str]:
-    """The tests that concern these files."""
-    found: dict[str, None] = {}
+def concerned(name: str) -> tuple[str, ...]:
+    """The tests that concern a file."""
+    for place in (name, *(parent.as_posix() for parent in Path(name).parents)):
+        if place in CONCERNED:
+            return CONCERNED[place]
+    usual = f"tests/unit/{name.split('/')[1].removesuffix('.py')}", "tests/property"
+    return tuple(path for path in usual if (ROOT / path).exists())
+
+
+def together(files: Sequence[str], tests: Sequence[str] | None) -> dict[tuple[str, ...], list[str]]:
+    """The files by the tests to run for them: those of one kind are tried in one copy."""
+    found: dict[tuple[str, ...], list[str]] = {}
     for name in files:
-        package = name.split("/")[1].removesuffix(".py")
-        usual = (f"tests/unit/{package}", "tests/property")
-        for path in CONCERNED.get(package, usual):
-            if (ROOT / path).exists():
-                found[path] = None
-    return list(found)
+        found.setdefault(tuple(tests or concerned(name)), []).append(name)
+    return found
 
 
 def copy(folder: Path, files: Sequence[str], tests: Sequence[str]) -> Path:
@@ -115,6 +168,8 @@ def copy(folder: Path, files: Sequence[str], tests: Sequence[str]) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     others = sorted({name.split("/")[0] for name in names.split("\0")} - {"", "syncline", "tests", ".ci"})
+    with open(folder / "tests" / "conftest.py", "a", encoding="utf-8") as fixtures:
+        fixtures.write(PROFILE)
     with open(folder / "pyproject.toml", "a", encoding="utf-8") as settings:
         settings.write(
             "\n[tool.mutmut]\n"
@@ -142,30 +197,60 @@ def statuses(folder: Path) -> Iterator[tuple[str, str]]:
             yield found[1], found[2]
 
 
-def sample(folder: Path, count: int | None, seed: int) -> list[str]:
-    """The names of the changes to try: all, or `count` at random."""
+def sample(folder: Path, files: Sequence[str], most: int | None, seed: int) -> dict[str, list[str]]:
+    """By file the names of the changes to try: all, or `most` at random."""
     mutmut(folder, "run", "none-of-them")  # makes the changes, and stops before any is tried
-    names = [name for name, _ in statuses(folder)]
-    if count is None or count >= len(names):
-        return names
-    return sorted(random.Random(seed).sample(names, count))
+    known = [name for name, _ in statuses(folder)]
+    chosen = {}
+    for file in files:
+        module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        idle = unchanged((folder / "mutants" / file).read_text(encoding="utf-8"))
+        of_file = [name for name in known if name.rpartition(".")[0] == module]
+        names = [name for name in of_file if name.rpartition(".")[2] not in idle]
+        few = most is not None and most < len(names)
+        chosen[file] = sorted(random.Random(seed).sample(names, most)) if few and most else names
+    return chosen
 
 
-def report(folder: Path, chosen: Sequence[str], said: str) -> int:
-    """Print what survived, and how many; or what was `said` where nothing could be tried."""
-    wanted = set(chosen)
-    ended = {name: status for name, status in statuses(folder) if name in wanted}
-    counted = Counter(ended.values())
-    missed = [name for name, status in ended.items() if status in ("survived", "no tests")]
-    for name in missed:
-        print(mutmut(folder, "show", name))
-    tried = sum(counted.values()) - counted[UNTRIED]
-    print(", ".join(f"{status}: {count}" for status, count in sorted(counted.items())))
-    print(f"{len(missed)} of {tried} changes went unnoticed")
-    if not tried:
-        print(said, file=sys.stderr)
+class _Meaning(ast.NodeTransformer):
+    """Takes away what only guards against a mistake in the code itself: `strict` of `zip`."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "zip":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
+        return node
+
+
+def unchanged(source: str) -> set[str]:
+    """The names of the changes, in a file that has them all, that no input can show."""
+    found: dict[str, str] = {}
+    for node in ast.walk(_Meaning().visit(ast.parse(source))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "__mutmut_" in node.name:
+            found[node.name] = ast.unparse(ast.Module(node.body, []))
+    return {
+        name
+        for name, text in found.items()
+        if not name.endswith("orig") and text == found.get(re.sub(r"\d+$", "orig", name))
+    }
+
+
+def show(folder: Path, names: Sequence[str]) -> None:
+    """Print these changes as differences."""
+    for name in names:
+        print(mutmut(folder, "show", name), flush=True)
+
+
+def report(results: Sequence[Result]) -> int:
+    """Print the table; 1 where too many changes of a file survive, 2 where none could be tried."""
+    rows = [("file", "mutants", "killed", "survived", "timed out", "ratio"), *(one.row for one in results)]
+    widths = [max(len(str(row[place])) for row in rows) for place in range(len(rows[0]))]
+    for name, *figures in rows:
+        cells = [str(figure).rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+        print("  ".join([str(name).ljust(widths[0]), *cells]))
+    if not any(result.tried for result in results):
         return 2
-    return 1 if len(missed) > SURVIVE * tried else 0
+    return 1 if any(result.missed > SURVIVE * result.tried for result in results) else 0
 
 
 if __name__ == "__main__":

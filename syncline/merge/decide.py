@@ -75,6 +75,11 @@ class Sent:
     def stamp(self) -> Stamp:
         return (self.hlc, self.replica)
 
+    @property
+    def newest(self) -> Stamp:
+        """The stamp of the newest edit among those of an update."""
+        return (max(self.column_hlc), self.replica)
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -136,7 +141,7 @@ def _key_taken(
     not. What the replica did to a row of its own before it knew of the other is no edit of the other."""
     if sent.op == "I":
         if present is None:
-            return _write_row(table, sent.columns, sent.values, sent.hlc, None, [])
+            return _write_row(sent.columns, sent.values, sent.hlc, None, [])
         sames = zip(sent.columns, sent.values, strict=True)
         if all(identical(present[column], value) for column, value in sames):
             return None
@@ -169,7 +174,7 @@ def _real(table: TableSchema, sent: Sent, present: Image, rivals: Sequence[Entry
     """The rivals of a change that competes as a whole row: without the vague ones where the centre's row is
     what the change started from."""
     base = sent.base
-    if base is None or not _are_vague(table, rivals):
+    if base is None:
         return rivals
     before = dict(base.image or {}) | dict(base.before)
     if not before or not all(identical(present[column], value) for column, value in before.items()):
@@ -203,9 +208,14 @@ def _newest(rivals: Sequence[Entry]) -> Stamp:
     return max([entry.stamp for entry in rivals]) if rivals else NOBODY
 
 
+def _is_newest(stamp: Stamp, rivals: Sequence[Entry]) -> bool:
+    """Whether no rival is newer."""
+    return _newest(rivals) <= stamp
+
+
 def _row_outcome(rules: TableRules, stamp: Stamp, rivals: Sequence[Entry]) -> Outcome:
     """Who wins where a change competes as a whole row; nobody was there to lose to without rivals."""
-    return rules.row.settle(_newest(rivals) <= stamp) if rivals else "replica"
+    return rules.row.settle(_is_newest(stamp, rivals)) if rivals else "replica"
 
 
 def _row_note(
@@ -220,8 +230,6 @@ def _row_note(
     before: Image | None = None
     if base is not None and sent.op != "I":
         before = dict(base.image or {}) | dict(base.before)
-        for column, value in base.before.items():
-            before[column] = value
     image: Image | None = None
     if sent.op in ("I", "R"):
         image = dict(zip(sent.columns, sent.values, strict=True))
@@ -246,7 +254,7 @@ def _delete(
         outcome = _row_outcome(rules, sent.stamp, rivals)
     else:
         updated = any(entry.op != "D" for entry in rivals)
-        stands = rules.deletes.delete_stands(_newest(rivals) <= sent.stamp, updated)
+        stands = rules.deletes.delete_stands(_is_newest(sent.stamp, rivals), updated)
         outcome = "replica" if stands else "hub"
     if rivals and sent.base is None:
         return Decision(wanted=True)
@@ -271,11 +279,10 @@ def _whole(
         notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
     if outcome != "replica":
         return Decision(override=True, notes=notes)
-    return _write_row(table, sent.columns, sent.values, sent.hlc, present, notes)
+    return _write_row(sent.columns, sent.values, sent.hlc, present, notes)
 
 
 def _write_row(
-    table: TableSchema,
     columns: Sequence[int],
     values: Sequence[Value],
     hlc: int,
@@ -299,20 +306,21 @@ def _update_of_deleted(
     """The row comes back, from the image the replica kept, if the update wins over the delete."""
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
-    last = max(sent.column_hlc, default=sent.hlc)
     outcome: Outcome
     policy = rules.row if rules.row.whole else rules.deletes
     if rules.row.whole:
-        outcome = _row_outcome(rules, (last, sent.replica), rivals)
+        outcome = _row_outcome(rules, sent.newest, rivals)
     else:
-        stands = rules.deletes.update_stands(_newest(rivals) <= (last, sent.replica))
+        stands = rules.deletes.update_stands(_is_newest(sent.newest, rivals))
         outcome = "replica" if stands else "hub"
     lost = outcome != "replica"  # without a rival too: the insert before it may have been rejected (law L2)
     notes = [_row_note(table, policy, sent, None, rivals, outcome)] if rivals or lost else []
     if lost:
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    return Decision("insert", "I", columns, values, [(EVERYTHING, last)], override=True, notes=notes)
+    decision = _write_row(columns, values, sent.newest[0], None, notes)
+    decision.override = True
+    return decision
 
 
 def _row_update(
@@ -321,13 +329,12 @@ def _row_update(
     """A policy for whole rows: the update stands for its row (not in the model)."""
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
-    last = max(sent.column_hlc, default=sent.hlc)
-    outcome = _row_outcome(rules, (last, sent.replica), rivals)
+    outcome = _row_outcome(rules, sent.newest, rivals)
     notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    decision = _write_row(table, columns, values, last, present, notes)
+    decision = _write_row(columns, values, sent.newest[0], present, notes)
     decision.override = True
     return decision
 

@@ -1,0 +1,148 @@
+"""Which rows of a push go with a refused one: for random rows the same as looking from every row at every
+other (laws L2 and L9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncline.hub.contract import Refusal, Stage, codes
+from syncline.hub.dependents import RowId, pointing_at, with_dependents
+from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
+
+
+def columns(*names: str) -> tuple[ColumnSchema, ...]:
+    return tuple(ColumnSchema(name, "integer", "INTEGER") for name in names)
+
+
+SCHEMA = Schema(
+    (
+        TableSchema("shop", columns("id", "code", "chain"), ("id",), (ForeignKey(("chain",), "shop", ()),)),
+        TableSchema(
+            "shelf", columns("shop", "place"), ("shop", "place"), (ForeignKey(("shop",), "shop", ()),)
+        ),
+        TableSchema(
+            "box",
+            columns("id", "place", "shop", "label", "twin"),
+            ("id",),
+            (
+                # In another order than the key's, and with a column that has another name.
+                ForeignKey(("place", "shop"), "shelf", ("place", "shop")),
+                ForeignKey(("label",), "shop", ("code",)),  # no key: rows are not found by it
+                ForeignKey(("twin",), "box", ("id",)),
+            ),
+        ),
+    )
+)
+SHOP, SHELF, BOX = (SCHEMA.number_of(name) for name in ("shop", "shelf", "box"))
+POINTS: dict[int, list[tuple[int, tuple[str, ...]]]] = {
+    SHOP: [(SHOP, ("chain",))],
+    SHELF: [(SHOP, ("shop",))],
+    BOX: [(SHELF, ("shop", "place")), (BOX, ("twin",))],
+}
+"""By table: what its rows point at, and the columns with the key of that, in the order of the key."""
+IDS = st.integers(1, 3)
+POINTERS = st.none() | IDS
+
+
+@st.composite
+def pushes(draw: st.DrawFn) -> tuple[list[Stage], list[Refusal]]:
+    """Stages in any order, some of their rows taken out before, and rows that the database refuses."""
+    stages = []
+    for table in draw(st.permutations([SHOP, SHELF, BOX, BOX])):
+        schema = SCHEMA.by_number[table]
+        form = draw(st.sampled_from(["insert", "insert", "insert", "update", "delete"]))
+        named = list(schema.values) if form == "insert" else []
+        if form == "update":
+            named = sorted(draw(st.sets(st.sampled_from(list(schema.values))))) if schema.values else []
+        keys = draw(st.lists(st.tuples(*[IDS] * len(schema.key)), max_size=3, unique=True))
+        rows: list[list[Any]] = [[*key, *(draw(POINTERS) for _ in named)] for key in keys]
+        discarded = draw(st.sets(st.sampled_from(range(len(rows))), max_size=1)) if rows else set()
+        stage = Stage(table, form, form[0].upper(), named, rows, [1] * len(rows), discarded=discarded)
+        stages.append(stage)
+    places = [
+        (stage, row) for stage in stages for row in range(len(stage.rows)) if row not in stage.discarded
+    ]
+    refused = (
+        draw(st.lists(st.sampled_from(places), max_size=3, unique_by=lambda p: (id(p[0]), p[1])))
+        if places
+        else []
+    )
+    return stages, [Refusal(stage, row, codes.CHECK, "no") for stage, row in refused]
+
+
+def row_id(stage: Stage, row: int) -> RowId:
+    return stage.table, tuple(stage.rows[row][: len(SCHEMA.by_number[stage.table].key)])
+
+
+def targets(stage: Stage, row: int) -> set[RowId]:
+    """The rows that a staged row will point at, as far as it says."""
+    schema = SCHEMA.by_number[stage.table]
+    names = [*schema.key, *(schema.values[number].name for number in stage.columns)]
+    values = dict(zip(names, stage.rows[row], strict=True))
+    if stage.form == "delete":
+        return set()
+    found = [(table, own) for table, own in POINTS[stage.table] if values.keys() >= set(own)]
+    return {(table, tuple(values[name] for name in own)) for table, own in found}
+
+
+def reached(stages: list[Stage], roots: Iterable[RowId]) -> set[tuple[int, int]]:
+    """The staged rows that cannot be there where these are not, looked for until there are no more."""
+    absent, found = set(roots), set()
+    while True:
+        more = {
+            (place, row)
+            for place, stage in enumerate(stages)
+            for row in range(len(stage.rows))
+            if row not in stage.discarded and targets(stage, row) & absent
+        }
+        if more <= found:
+            return found
+        found |= more
+        absent |= {row_id(stages[place], row) for place, row in more if stages[place].form == "insert"}
+
+
+def places_of(stages: list[Stage], rows: Iterable[tuple[Stage, int]]) -> list[tuple[int, int]]:
+    numbers = {id(stage): place for place, stage in enumerate(stages)}
+    return [(numbers[id(stage)], row) for stage, row in rows]
+
+
+@settings(max_examples=400, deadline=None)
+@given(pushes())
+def test_what_points_by_whatever_way_at_a_refused_insert_is_refused_and_nothing_else(
+    push: tuple[list[Stage], list[Refusal]],
+) -> None:
+    stages, found = push
+    result = with_dependents(SCHEMA, stages, found)
+    assert result[: len(found)] == found
+    first = places_of(stages, [(one.stage, one.row) for one in found])
+    more = places_of(stages, [(one.stage, one.row) for one in result[len(found) :]])
+    roots = {row_id(one.stage, one.row) for one in found if one.stage.form == "insert"}
+    assert sorted([*first, *more]) == sorted(reached(stages, roots) | set(first))
+    for place, refusal in enumerate(result[len(found) :], start=len(found)):
+        parent = refusal.parent
+        assert refusal.code == codes.FOREIGN_KEY and parent is not None
+        assert parent in targets(refusal.stage, refusal.row)
+        earlier = [row_id(one.stage, one.row) for one in result[:place] if one.stage.form == "insert"]
+        assert parent in earlier  # whoever reads the reasons comes to the row that is to blame
+        name = SCHEMA.by_number[parent[0]].name
+        detail = f"the row of {name} with key {list(parent[1])!r} that it points at is not there"
+        assert refusal.detail == detail
+
+
+@settings(max_examples=300, deadline=None)
+@given(pushes(), st.sets(st.tuples(st.just(SHOP), st.tuples(IDS)), max_size=2))
+def test_rows_that_point_at_a_row_of_another_s_are_found_with_the_row_they_point_at(
+    push: tuple[list[Stage], list[Refusal]], taken: set[RowId]
+) -> None:
+    stages, _ = push
+    found = pointing_at(SCHEMA, stages, taken)
+    places = places_of(stages, [(stage, row) for stage, row, _ in found])
+    assert sorted(places) == sorted(reached(stages, taken))
+    for stage, row, parent in found:
+        assert parent in targets(stage, row)
+        known = [row_id(one, number) for one, number, _ in found if one.form == "insert"]
+        assert parent in taken or parent in known
