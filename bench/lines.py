@@ -21,7 +21,7 @@ PARTS = {
     " prepare reflect reflection removal remove sameness shape signature strays wider",
     "log": "former log page position prune retention unseen",
     "rows": "application apply bounds codec copying given holders isolation order parents parking read rows"
-    " scan screen singly spelling stage statements types write",
+    " scan screen singly spelling stage staged statements steps types write",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
 }

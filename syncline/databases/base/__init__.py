@@ -2,7 +2,8 @@
 
     ledger      ledger, tables, dialect, text
     catalogue   reflection, foreign, planning, before, wider, removal, layouts
-    rows        shape, statements, codec, screen, spelling, bounds, isolation, application, order, parents
+    rows        shape, statements, codec, screen, spelling, bounds, isolation, staged
+                application, order, steps, parents
     log         log, page
     connection  pool, watch, transaction
 

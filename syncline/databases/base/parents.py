@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
-from syncline.hub.contract import Key, Stage
+from syncline.databases.base import statements
+from syncline.databases.base.isolation import Part
+from syncline.databases.base.staged import R, Verbs
+from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value
 
@@ -57,3 +61,62 @@ def coming(
         if places is not None:
             found |= {tuple(stage.rows[row][place] for place in places) for row in rows}
     return found
+
+
+class Parents(Generic[R]):
+    """Looks up what a failing foreign key means for staged rows."""
+
+    def __init__(
+        self,
+        session: Verbs,
+        tables: Sequence[TableSchema],
+        loaded: Sequence[R],
+        unreadable: type[Exception],
+    ) -> None:
+        """`unreadable`: the error of a query that finds a value which is none of its column's type."""
+        self._session, self._tables, self._loaded = session, tables, loaded
+        self._unreadable = unreadable
+
+    def target(self, constraint: Constraint, part: Part[R]) -> tuple[int, Key] | None:
+        """(table number, key) of the row that the row of a part points at in vain, if it can be told."""
+        return constraint.target(self._tables, part.loaded.shape.table, part.loaded.stage, part.rows[0])
+
+    def orphans(self, part: Part[R], constraint: Constraint | None) -> list[Refusal]:
+        """All rows whose parent neither exists nor is staged."""
+        loaded, stage, shape = part.loaded, part.loaded.stage, part.loaded.shape
+        places = places_of(shape.table, stage, constraint.columns) if constraint is not None else None
+        if constraint is None or places is None:
+            return []
+        staged = [*shape.staged_keys(), *shape.staged_values(stage.columns)]
+        pairs = [
+            (staged[place], shape.quote(target))
+            for place, target in zip(places, constraint.targets, strict=True)
+        ]
+        parent = f"{shape.quote(constraint.parent_schema)}.{shape.quote(constraint.parent_name)}"
+        try:
+            with self._session.savepoint():
+                rows = self._session.run(*loaded.over(statements.orphans(pairs, parent), part.rows))
+        except self._unreadable:  # some other row holds what cannot be cast: leave it to isolation
+            return []
+        theirs = self._coming(constraint)
+        words = f"foreign key {', '.join(constraint.columns)}"
+        detail = f"{words}: there is no such row in {constraint.parent_name}"
+        return [
+            Refusal(
+                stage, n, codes.FOREIGN_KEY, detail, constraint.target(self._tables, shape.table, stage, n)
+            )
+            for (n,) in rows
+            if tuple(stage.rows[n][place] for place in places) not in theirs
+        ]
+
+    def _coming(self, constraint: Constraint) -> set[Key]:
+        """What the staged inserts of the parent's table hold in the referenced columns."""
+        parent = constraint.parent(self._tables)
+        if parent is None:
+            return set()
+        inserts = [
+            (loaded.stage, loaded.live)
+            for loaded in self._loaded
+            if loaded.shape.n == parent.number and loaded.stage.form == "insert"
+        ]
+        return coming(parent, constraint.targets, inserts)

@@ -62,6 +62,10 @@ class BaseShape(ABC):
         """An identifier, quoted."""
         return '"' + name.replace('"', '""') + '"'
 
+    def distinct(self, left: str, right: str) -> str:
+        """The condition that two values differ, of which either may be NULL."""
+        return f"{left} IS DISTINCT FROM {right}"
+
     def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
         """The statement called `name`, built the first time."""
         return built(self.statements, name, build)

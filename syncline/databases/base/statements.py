@@ -5,7 +5,7 @@ Where the staged rows `s` come from is put in by `over`: a temporary table, some
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from syncline.databases.base.shape import BaseShape
 
@@ -65,6 +65,14 @@ def release(shape: BaseShape, columns: Sequence[int]) -> str:
 def assign(shape: BaseShape, sets: Sequence[str]) -> str:
     """Assign something to columns of the rows' own."""
     return f"{shape.UPDATE} {shape.name} AS t SET {', '.join(sets)} FROM {SOURCE} WHERE {shape.matches()}"
+
+
+def park(shape: BaseShape, columns: Sequence[int], values: Mapping[int, str]) -> str:
+    """Let rows whose values are about to change hold these meanwhile: expressions, by numbers of columns."""
+    own = dict(zip(columns, shape.staged_values(columns), strict=True))
+    sets = [f"{shape.value_names[number]} = {value}" for number, value in values.items()]
+    changing = " OR ".join(shape.distinct(f"t.{shape.value_names[number]}", own[number]) for number in values)
+    return f"{assign(shape, sets)} AND ({changing})"
 
 
 def differing(shape: BaseShape, tests: Sequence[str]) -> str:

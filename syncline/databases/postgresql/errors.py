@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 
 import psycopg
 
+from syncline.databases.base.steps import Fault
 from syncline.errors import (
     Conflict,
     DatabaseError,
@@ -32,15 +32,6 @@ class Tries:
 
     before: int = 0
     waits: bool = True
-
-
-class Fault(Enum):
-    """Whose fault a failing statement over rows is."""
-
-    ROW = "that of a row, whatever becomes of the others"
-    DOUBT = "that of a row if others of its kind pass; otherwise the statement fails as a whole"
-    MET = "met by somebody else's transaction: the whole is run again first"
-    WHOLE = "never that of a row"
 
 
 _CODES = {

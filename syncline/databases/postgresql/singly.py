@@ -7,9 +7,9 @@ a row. An anonymous block does it in one, with a subtransaction for each row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from syncline.databases.postgresql import statements as sql
+from syncline.databases.base.statements import over
+from syncline.databases.base.steps import Write
 from syncline.databases.postgresql.errors import NOT_SINGLY, Said
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
@@ -18,26 +18,14 @@ from syncline.databases.postgresql.stage import Loaded
 ROW = "syncline_row"
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """The statement that writes rows, over `statements.SOURCE`.
-
-    `there`: a query, likewise, that gives a row for each staged row that is in the table. A row is written if
-    the statement says so and it is there afterwards (`stays`), or if it is not."""
-
-    statement: str
-    there: str
-    stays: bool
-
-
 def singly(session: Session, loaded: Loaded, rows: Sequence[int], write: Write) -> dict[int, Said | None]:
     """Do it for each of these rows that lets it be done; of the others, what the server said, or None if it
     left the row out without an error. The rows are in a temporary table, and `prepare` was called.
 
     Raises what is not told of single rows: see `errors.NOT_SINGLY`."""
     source = f"(SELECT * FROM {loaded.table} WHERE n = {ROW}) AS s"
-    statement = sql.over(write.statement, source)
-    there = f"EXISTS ({sql.over(write.there, source)})"
+    statement = over(write.statement, source)
+    there = f"EXISTS ({over(write.there, source)})"
     body = queries("write.sql")["one by one"].format(
         rows=literal(array_of(rows)),
         statement=statement,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from syncline.databases.base.screen import Screen
+from syncline.databases.base.statements import over
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
 from syncline.databases.postgresql.given import misspelled
@@ -73,7 +74,7 @@ class Loaded:
         """A statement over all of these rows, or over some that follow each other; and its `$1`."""
         is_whole = rows is None or len(rows) == len(self.live)
         source, parameter = self.source() if is_whole or rows is None else self._some(rows)
-        return sql.over(template, source), parameter
+        return over(template, source), parameter
 
     def source(self) -> tuple[str, str]:
         """All rows as an item of FROM, and its parameter."""

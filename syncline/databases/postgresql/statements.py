@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 
 from syncline.databases.base import statements as base
 from syncline.databases.base.statements import SOURCE
-from syncline.databases.base.statements import orphans as orphans
-from syncline.databases.base.statements import over as over
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
@@ -171,17 +169,6 @@ def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
         staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
         tests.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
     return base.differing(shape, tests)
-
-
-def park(shape: Shape, columns: Sequence[int], values: Mapping[int, str]) -> str:
-    """Let rows whose values are about to change hold these meanwhile: expressions, by numbers of columns."""
-    places = {number: position for position, number in enumerate(columns)}
-    sets = ", ".join(f"{shape.value_names[number]} = {value}" for number, value in values.items())
-    own = {number: shape.values[number].write(f"s.c{places[number]}") for number in values}
-    changing = " OR ".join(
-        f"t.{shape.value_names[number]} IS DISTINCT FROM {value}" for number, value in own.items()
-    )
-    return f"UPDATE {shape.name} AS t SET {sets} FROM {SOURCE} WHERE {shape.matches()} AND ({changing})"
 
 
 def held_back(shape: Shape) -> str:

@@ -1,0 +1,41 @@
+"""Staged rows that are in the database, and the session that statements over them are sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from syncline.databases.base.isolation import Loaded
+from syncline.databases.base.shape import BaseShape
+from syncline.hub.contract import Refusal
+
+
+class Verbs(Protocol):
+    """What is asked of a session."""
+
+    def run(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Execute and fetch everything."""
+
+    def count(self, statement: str, *values: Any) -> int:
+        """Execute; how many rows were written."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens within if it raises."""
+
+
+class StagedRows(Loaded, Protocol):
+    """A stage that statements can be put over."""
+
+    @property
+    def shape(self) -> BaseShape: ...
+
+    @property
+    def refused(self) -> Mapping[int, Refusal]:
+        """Rows of which it is known already that they cannot be written, by their numbers."""
+
+    def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, Any]:
+        """A statement over all of these rows, or over some that follow each other; and what it is given."""
+
+
+R = TypeVar("R", bound=StagedRows)
