@@ -1,8 +1,8 @@
 """What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
     ledger      ledger, tables, dialect, text
-    catalogue   reflection, foreign, planning, before, wider, removal, layouts
-    rows        shape, statements, codec, screen, spelling, bounds, isolation, staged
+    catalogue   reflection, foreign, planning, before, wider, removal, layouts, inturn
+    rows        shape, statements, codec, screen, spelling, bounds, isolation, staged, writing,
                 application, order, steps, parents
     log         log, page
     connection  pool, watch, transaction

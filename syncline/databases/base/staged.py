@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from syncline.databases.base.isolation import Loaded
 from syncline.databases.base.shape import BaseShape
 from syncline.hub.contract import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a transaction was run before, and whether it still waits for what others hold."""
+
+    before: int = 0
+    waits: bool = True
 
 
 class Verbs(Protocol):
@@ -30,8 +39,11 @@ class StagedRows(Loaded, Protocol):
     @property
     def shape(self) -> BaseShape: ...
 
+    unlooked: bool
+    """Whether nobody has looked if the rows, which are to be inserted, exist."""
+
     @property
-    def refused(self) -> Mapping[int, Refusal]:
+    def refused(self) -> dict[int, Refusal]:
         """Rows of which it is known already that they cannot be written, by their numbers."""
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, Any]:

@@ -19,6 +19,7 @@ from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint, Parents
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import R, Verbs
+from syncline.databases.base.writing import held
 from syncline.errors import Conflict
 from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.schema import TableSchema
@@ -123,8 +124,8 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         """The foreign key that has failed, if it is one of this table's own."""
 
     @abstractmethod
-    def holder(self, part: Part[R]) -> str:
-        """Who holds the row of a part, in words."""
+    def holders(self, part: Part[R]) -> Sequence[str]:
+        """Who holds the row of a part, in words, as far as that is told."""
 
     # Steps
 
@@ -242,15 +243,11 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         """Raise Conflict if rows came or went between the lock and the write. Everything is undone."""
         is_unique = isinstance(failure, Unwritten) or self.code(failure) == codes.UNIQUE
         for part in self.parts:
-            if part.form == "delete" or not (is_unique or self.is_unlooked(part)):
+            if part.form == "delete" or not (is_unique or part.loaded.unlooked):
                 continue
             if len(self._present(part)) != (0 if part.form == "insert" else len(part.rows)):
                 name = part.loaded.shape.table.name
                 raise Conflict(f"rows of {name} were inserted or deleted by others meanwhile") from failure
-
-    def is_unlooked(self, part: Part[R]) -> bool:
-        """Whether nobody has looked if the rows, which are to be inserted, exist."""
-        return False
 
     def refusal(self, part: Part[R], failure: Exception) -> Refusal:
         stage, row = part.loaded.stage, part.rows[0]
@@ -258,7 +255,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
             return Refusal(stage, row, codes.TRIGGER, HELD_BACK)
         code = self.code(failure)
         if code == codes.LOCKED:
-            return Refusal(stage, row, code, self.holder(part))
+            return held(part.loaded, row, self.holders(part))
         return Refusal(stage, row, code, self.message(failure), self._parent(part, failure, code))
 
     def _parent(self, part: Part[R], failure: Exception, code: str) -> tuple[int, Key] | None:

@@ -13,17 +13,18 @@ import psycopg
 from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint
 from syncline.databases.base.shape import BaseShape
+from syncline.databases.base.staged import Tries
 from syncline.databases.base.steps import Fault, StepwiseApplication, Write
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import TROUBLE, Tries, Trouble, fault_of, message_of, refusal_code
-from syncline.databases.postgresql.holders import holders, of_table
+from syncline.databases.postgresql.errors import TROUBLE, Trouble, fault_of, message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parking import Unique, parked, unique_columns
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.singly import prepare as prepare_singly
 from syncline.databases.postgresql.singly import singly
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.stage import Loaded, held, place, settle_down
+from syncline.databases.postgresql.stage import Loaded, place, settle_down
+from syncline.databases.postgresql.waiting import holders_of_rows, holders_of_table
 from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
@@ -132,9 +133,6 @@ class Application(StepwiseApplication[Loaded]):
             settle_down(self._session, part.loaded)
         prepare_singly(self._session)
 
-    def is_unlooked(self, part: Part[Loaded]) -> bool:
-        return part.loaded.unlooked
-
     # When they fail
 
     def of_rows(self, error: Exception) -> Exception:
@@ -162,12 +160,10 @@ class Application(StepwiseApplication[Loaded]):
         )
         return Constraint(*rows[0]) if rows else None
 
-    def holder(self, part: Part[Loaded]) -> str:
+    def holders(self, part: Part[Loaded]) -> Sequence[str]:
         """Whoever holds the row, or else whoever has written to its table."""
-        rows = self._session.run(*part.loaded.over(sql.held(part.loaded.shape), part.rows))
-        known = holders(self._session, [xid for _, xid in rows])
-        relids = self._session.value(queries("prepare.sql")["relids"], part.loaded.shape.n)
-        return held(part.loaded, part.rows[0], list(known.values()) or of_table(self._session, relids))
+        found = holders_of_rows(self._session, part.loaded, part.rows)
+        return next(filter(None, found.values()), None) or holders_of_table(self._session, part.loaded.shape)
 
 
 def _trouble(failure: Exception) -> Trouble:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from syncline.databases.base.staged import Tries
 from syncline.databases.base.steps import Fault
 from syncline.errors import (
     Conflict,
@@ -24,15 +25,6 @@ from syncline.errors import (
     ValueRefused,
 )
 from syncline.hub.contract import Locked, Outdated, codes
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """How often a transaction was run before, and whether it still waits for what others hold."""
-
-    before: int = 0
-    waits: bool = True
-
 
 _CODES = {
     "23502": codes.NOT_NULL,

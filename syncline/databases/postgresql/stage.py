@@ -134,12 +134,6 @@ def _is_straight(loaded: Loaded) -> bool:
     return is_new and is_theirs and not loaded.refused and not shape.asked_keys
 
 
-def held(loaded: Loaded, row: int, who: Sequence[str]) -> str:
-    """What is said of a row that is not to be had."""
-    key = list(loaded.stage.rows[row][: loaded.shape.arity])
-    return f"{loaded.shape.table.name} {key!r} is held by {who[0] if who else 'another transaction'}"
-
-
 def place(session: Session, loaded: Loaded) -> None:
     """Bring the rows where statements find them, if they are not there."""
     if loaded.texts is not None or loaded.table:

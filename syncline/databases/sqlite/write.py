@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from syncline.databases.base import statements
+from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.position import own
@@ -22,40 +23,31 @@ from syncline.model.masks import join_mask
 from syncline.sqlitekit.sql import commas
 
 
-class RowWriter(RowReader):
+class RowWriter(RowReader, BaseWriter[Staged]):
     """The contract's `Rows` over a connection that holds the write lock."""
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout, undone: Undone) -> None:
-        super().__init__(connection, layout)
+        RowReader.__init__(self, connection, layout)
+        BaseWriter.__init__(self)
         self._undone = undone
-        self._staged: list[Staged] = []
 
-    def unstage(self) -> None:
-        for staged in self._staged:
+    def drop(self, loaded: Sequence[Staged]) -> None:
+        for staged in loaded:
             stage.drop(self.connection, staged)
-            staged.stage.handle = None  # they hold each other
-        self._staged.clear()
 
     def ready(self, stage_: Stage) -> None:
         """There is nothing that could be done before."""
 
-    def stage(self, stage_: Stage) -> None:
-        staged = stage.load(self.connection, self.layout, stage_, len(self._staged))
-        stage_.handle = staged
-        self._staged.append(staged)
+    def load(self, stage_: Stage) -> None:
+        stage_.handle = stage.load(self.connection, self.layout, stage_, len(self._staged))
 
-    def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
-        found = []
-        for stage_ in stages:
-            there = self._present(stage_.handle)
-            live, inserts = stage_.handle.live, stage_.form == "insert"
-            found.append([row for row in live if (row in there) == inserts])
-        return found
+    def present(self, stages: Sequence[Stage], *, hopeful: bool) -> list[set[int]]:
+        return [self.there(self.loaded(stage_)) for stage_ in stages]
 
     def rivals(
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
     ) -> list[Rival]:
-        staged: Staged = stage_.handle
+        staged = self.loaded(stage_)
         floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         shape = staged.shape
@@ -89,7 +81,7 @@ class RowWriter(RowReader):
         """
         if not any(entry[2] == "M" for entry in found):
             return found
-        present = self._present(staged)
+        present = self.there(staged)
         following: dict[int, str] = {}
         kept = []
         for entry in reversed(found):
@@ -102,23 +94,21 @@ class RowWriter(RowReader):
                 kept.append((*entry[:2], "D", *entry[3:]))
         return kept[::-1]
 
-    def _present(self, staged: Staged) -> set[int]:
+    def there(self, staged: Staged) -> set[int]:
         return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}
 
     def discard(self, stage_: Stage, rows: Sequence[int]) -> None:
-        stage.discard(self.connection, stage_.handle, rows)
+        stage.discard(self.connection, self.loaded(stage_), rows)
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
-        return apply.apply(self, [stage_.handle for stage_ in stages], origin, self._undone)
+        return apply.apply(self, [self.loaded(stage_) for stage_ in stages], origin, self._undone)
 
-    def differing(self, stage_: Stage) -> list[int]:
-        staged: Staged = stage_.handle
-        shape = staged.shape
-        if stage_.form == "delete":  # turned into an update, the centre's way of deleting
-            there = staged.over(statements.present(shape))
-            return [row for (row,) in self.connection.execute(*there)] if shape.facts.triggers else []
-        tests = []
-        for number, column in enumerate(stage_.columns):
+    def is_triggered(self, staged: Staged) -> bool:
+        return bool(staged.shape.facts.triggers)
+
+    def stored_otherwise(self, staged: Staged) -> list[int]:
+        shape, tests = staged.shape, []
+        for number, column in enumerate(staged.stage.columns):
             stored = shape.values_of("t", [column])[0]
             tests.append(f"{stored} IS NOT s.c{number} COLLATE BINARY")
             tests.append(f"typeof({stored}) <> typeof(s.c{number})")

@@ -1,0 +1,161 @@
+"""Steps 5 to 7: stages on their way through one write transaction, and rows that others hold.
+
+An adapter loads stages, locks their rows and compares them; what follows from that is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from typing import ClassVar, Generic, cast
+
+from syncline.databases.base.isolation import L
+from syncline.databases.base.staged import R, Tries
+from syncline.hub.contract import Refusal, Stage, codes
+
+
+class BaseWriter(ABC, Generic[L]):
+    """The part of the contract's `Rows` that is about stages. The handle of a stage is what was loaded."""
+
+    def __init__(self) -> None:
+        self._staged: list[Stage] = []
+
+    @abstractmethod
+    def load(self, stage: Stage) -> None:
+        """Bring the rows into the database, what they are there in the handle of the stage."""
+
+    @abstractmethod
+    def drop(self, loaded: Sequence[L]) -> None:
+        """Free what the rows take."""
+
+    @abstractmethod
+    def present(self, stages: Sequence[Stage], *, hopeful: bool) -> Sequence[AbstractSet[int]]:
+        """Lock the rows that exist, in one order for everybody; which these are, by stage. `hopeful`: as
+        `lock` says."""
+
+    @abstractmethod
+    def is_triggered(self, loaded: L) -> bool:
+        """Whether code of the user's may have changed what was written."""
+
+    @abstractmethod
+    def there(self, loaded: L) -> Iterable[int]:
+        """The rows that exist."""
+
+    @abstractmethod
+    def stored_otherwise(self, loaded: L) -> Iterable[int]:
+        """The rows, one or more, of an insert or update that are not as they were staged."""
+
+    def loaded(self, stage: Stage) -> L:
+        """What is in the database of a stage."""
+        assert stage.handle is not None, "the stage was not loaded"
+        return cast(L, stage.handle)
+
+    def stage(self, stage: Stage) -> None:
+        """Load the rows. What cannot be loaded is refused when the stage is applied."""
+        self.load(stage)
+        self._staged.append(stage)
+
+    def unstage(self) -> None:
+        """Free what was loaded now, not only at the end, and let go of the rows."""
+        self.drop([self.loaded(stage) for stage in self._staged])
+        for stage in self._staged:
+            stage.handle = None  # a stage and its handle hold each other
+        self._staged.clear()
+
+    def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
+        """Lock what exists; per stage the rows that are not as expected."""
+        found = self.present(stages, hopeful=hopeful)
+        return [
+            [row for row in self.loaded(stage).live if (row in there) == (stage.form == "insert")]
+            for stage, there in zip(stages, found, strict=True)
+        ]
+
+    def differing(self, stage: Stage) -> list[int]:
+        """Applied rows that are not stored as they were staged. A row that was deleted and is there was
+        turned into an update, the centre's way of deleting."""
+        loaded = self.loaded(stage)
+        if not loaded.live:
+            return []
+        if stage.form == "delete":
+            return sorted(self.there(loaded)) if self.is_triggered(loaded) else []
+        return sorted(self.stored_otherwise(loaded))
+
+
+class LockingWriter(BaseWriter[R], Generic[R]):
+    """Where transactions write beside each other: rows may be held by others, and are waited for until the
+    patience is over. Then those that could not be locked are refused, or all of a table that is held."""
+
+    patience_over: ClassVar[type[Exception]]
+    """The error of a statement that has waited for a lock in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries = Tries()
+
+    @abstractmethod
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens within if it raises."""
+
+    @abstractmethod
+    def lock_rows(self, loaded: Sequence[R]) -> Iterable[tuple[int, int]]:
+        """Lock the rows of all stages of one table in one statement: which stage, and their numbers in it. If
+        `tries` says that nothing is waited for, rows that others hold are left out."""
+
+    @abstractmethod
+    def present_rows(self, loaded: R, locked: AbstractSet[int]) -> Mapping[int, Sequence[str]]:
+        """The rows that exist, but for the `locked`, each with who holds it, in words, if that is told."""
+
+    @abstractmethod
+    def table_holders(self, loaded: R) -> Sequence[str]:
+        """Who holds the table, in words."""
+
+    def present(self, stages: Sequence[Stage], *, hopeful: bool) -> Sequence[AbstractSet[int]]:
+        found: list[set[int]] = [set() for _ in stages]
+        loaded = [self.loaded(stage) for stage in stages]
+        for item in loaded:
+            item.unlooked = hopeful and item.stage.form == "insert"
+        for table in sorted({stage.table for stage in stages}):
+            sought = [
+                i
+                for i, item in enumerate(loaded)
+                if item.stage.table == table and item.live and not item.unlooked
+            ]
+            for index, row in self._locked([loaded[i] for i in sought]) if sought else ():
+                found[sought[index]].add(row)
+        return found
+
+    def _locked(self, loaded: Sequence[R]) -> Iterator[tuple[int, int]]:
+        """The rows that exist: which stage, and their numbers in it."""
+        if self.tries.waits:
+            yield from self.lock_rows(loaded)
+            return
+        try:
+            with self.savepoint():
+                rows = set(self.lock_rows(loaded))
+        except self.patience_over:
+            yield from self._refuse_all(loaded)
+            return
+        yield from rows
+        for index, item in enumerate(loaded):
+            left = self.present_rows(item, {row for of, row in rows if of == index})
+            for row, who in left.items():
+                item.refused[row] = held(item, row, who)
+                yield index, row
+
+    def _refuse_all(self, loaded: Sequence[R]) -> Iterator[tuple[int, int]]:
+        who = self.table_holders(loaded[0])
+        for index, item in enumerate(loaded):
+            for row in item.live:
+                item.refused[row] = held(item, row, who)
+                if item.stage.form != "insert":
+                    yield index, row
+
+
+def held(loaded: R, row: int, who: Sequence[str]) -> Refusal:
+    """A row that is not to be had: who holds it is said in words, as far as it is known."""
+    shape = loaded.shape
+    key = list(loaded.stage.rows[row][: shape.arity])
+    detail = f"{shape.table.name} {key!r} is held by {who[0] if who else 'another transaction'}"
+    return Refusal(loaded.stage, row, codes.LOCKED, detail)
