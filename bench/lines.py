@@ -19,7 +19,7 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
     " prepare reflect reflection removal remove sameness shape signature strays wider inturn",
-    "log": "former log page position prune retention unseen",
+    "log": "former log ordered page position prune retention unseen",
     "rows": "application apply bounds codec copying given holders isolation order parents parking read rows"
     " scan screen singly spelling stage staged statements steps types waiting write writing",
     "ledger": "dialect ledger tables",

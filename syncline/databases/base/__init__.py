@@ -3,8 +3,8 @@
     ledger      ledger, tables, dialect, text
     catalogue   reflection, foreign, planning, before, wider, removal, layouts, inturn
     rows        shape, statements, codec, screen, spelling, bounds, isolation, staged, writing,
-                application, order, steps, parents
-    log         log, page
+                application, order, steps, parents, parking
+    log         log, ordered, page
     connection  pool, watch, transaction
 
 Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from syncline.databases.base.ledger import Ledger
-from syncline.hub.contract import LogPage, Position, Removed, Standing, refused_watermark
+from syncline.hub.contract import (
+    Former,
+    Key,
+    LogPage,
+    Position,
+    Removed,
+    Standing,
+    Told,
+    former_of,
+    refused_watermark,
+)
 
 P = TypeVar("P")
 N = TypeVar("N")
@@ -80,3 +90,13 @@ class BaseLog(ABC, Generic[P, N]):
     def _older_than(self, seconds: float) -> int:
         """The place up to which everything is certainly so old; 0 if nothing is known to be."""
         return self.end() if seconds <= 0 else self._ledger.place_before(seconds)
+
+
+def formers(
+    keys: Sequence[Key], entries: Iterable[tuple[int, Told]], before: Sequence[int]
+) -> dict[Key, Former]:
+    """What rows were like: `entries` in the log's order, each with the number of its key, counted from 1."""
+    found: dict[int, list[Told]] = {}
+    for number, told in entries:
+        found.setdefault(number, []).append(told)
+    return {keys[number - 1]: former_of(told, before) for number, told in found.items()}

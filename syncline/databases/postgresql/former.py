@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syncline.databases.base.codec import mend_floats
+from syncline.databases.base.log import formers
 from syncline.databases.postgresql.given import arrays, given, run_guarded
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.position import Snapshot
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, literal
-from syncline.hub.contract import Former, Key, Told, former_of
+from syncline.hub.contract import Former, Key, Told
 from syncline.model.masks import join_mask
 
 
@@ -23,11 +24,11 @@ def read_former(session: Session, shape: Shape, seen: Snapshot, keys: Sequence[K
     if not keys:
         return {}
     words = len(shape.words)
-    found: dict[int, list[Told]] = {}
+    found = []
     for number, op, is_kept, *rest in _entries(session, shape, seen, keys):
         old = dict(zip(shape.before, rest[words:], strict=True)) if is_kept else None
-        found.setdefault(number, []).append(Told(op, join_mask(rest[:words]), old))
-    return {keys[number - 1]: former_of(told, shape.before) for number, told in found.items()}
+        found.append((number, Told(op, join_mask(rest[:words]), old)))
+    return formers(keys, found, shape.before)
 
 
 def _entries(session: Session, shape: Shape, seen: Snapshot, keys: Sequence[Key]) -> Rows:

@@ -25,7 +25,7 @@ from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Refusal, codes
-from syncline.sqlitekit.sql import commas, quote
+from syncline.sqlitekit.sql import commas
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
@@ -86,9 +86,9 @@ class Application:
         for index, work in enumerate(self._works):
             foreign.remember(self._connection, self._writer.layout, work.staged)
             _mark_changes(self._connection, work)
-            work.first = newest(self._connection).seq
+            work.first = newest(self._connection)[0]
             stage.record(self._connection, work.staged, origin)
-            work.mark = newest(self._connection).seq
+            work.mark = newest(self._connection)[0]
             if work.staged.live and work.statement is not None:
                 failures += isolated([Part(index, work.staged, work.staged.live)], self._attempt)
         self._park(failures)
@@ -182,13 +182,11 @@ class Application:
                     break
             self._suppress(None)
 
-    def _holds(self, part: Part[Staged], work: Work, values: Mapping[str, str]) -> bool:
+    def _holds(self, part: Part[Staged], work: Work, values: Mapping[int, str]) -> bool:
         """Whether a row could be given these values; it is as it was if a rule of the table forbids them."""
-        sets = commas(f"{quote(name)} = {value}" for name, value in values.items())
         shape = work.staged.shape
-        template = (
-            f"UPDATE OR ABORT {shape.name} AS t SET {sets} FROM {statements.SOURCE} WHERE {shape.matches()}"
-        )
+        sets = [f"{shape.value_names[number]} = {value}" for number, value in values.items()]
+        template = statements.assign(shape, sets)
         try:
             self._connection.execute(*part.loaded.over(template, part.rows))
         except sqlite3.IntegrityError as error:

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded
-from syncline.databases.sqlite import position, prepare, reflect, remove
+from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
+from syncline.databases.sqlite import prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
@@ -211,7 +211,7 @@ class SqliteDatabase:
             yield Ledger(SqliteLedgerSession(connection))
 
     def position(self, token: str) -> Position:
-        return position.parse(token)
+        return ordered.parse(token)
 
     @contextmanager
     def outside(self) -> Iterator[sqlite3.Connection]:

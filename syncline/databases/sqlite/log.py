@@ -6,65 +6,43 @@ from collections.abc import Sequence
 from typing import Any
 
 from syncline.databases.base import Ledger
-from syncline.databases.base.log import BaseLog
+from syncline.databases.base.log import formers
+from syncline.databases.base.ordered import OrderedLog, Upto
 from syncline.databases.sqlite import retention
 from syncline.databases.sqlite.layout import Shape
-from syncline.databases.sqlite.position import Sequence as Seq
-from syncline.databases.sqlite.position import own
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.rows import decoded
-from syncline.hub.contract import (
-    Floor,
-    Former,
-    Key,
-    LogPage,
-    Position,
-    Removed,
-    Standing,
-    Told,
-    former_of,
-    present_columns,
-)
+from syncline.hub.contract import Former, Key, LogPage, Position, Removed, Told, present_columns
+from syncline.hub.contract.compaction import LogEntry
 from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas, numbered
 
 
-class SqliteLog(BaseLog[Seq, Seq]):
+class SqliteLog(OrderedLog):
     """The contract's `Log`; it asks `rows` what is there now."""
 
     def __init__(self, rows: RowReader, ledger: Ledger) -> None:
         super().__init__(ledger)
         self._rows, self._connection, self._layout = rows, rows.connection, rows.layout
 
-    def own(self, position: Position) -> Seq:
-        return own(position)
+    def now(self) -> Upto:
+        return Upto(*retention.newest(self._connection))
 
-    def instant(self) -> Seq:
-        return retention.newest(self._connection)
+    def begins(self) -> tuple[int, int]:
+        seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
+        return seq, hlc
 
-    def now(self) -> Seq:
-        return self.instant()
-
-    def floor(self) -> Floor:
-        return retention.floor(self._connection)
-
-    def worth(self, positions: Sequence[Seq], present: Seq) -> list[Standing]:
-        return retention.standings(self._connection, positions, present)
-
-    def end(self) -> int:
-        return self.now().seq
-
-    def begin(self) -> int:
-        return retention.floor_seq(self._connection)
-
-    def seen_below(self, position: Seq) -> int:
-        return position.seq
+    def mark_at(self, seq: int) -> int:
+        return retention.mark_at(self._connection, seq)
 
     def cut(self, target: int, limit: int) -> Removed:
         return retention.prune(self._connection, target, limit)
 
-    def compact(self, limit: int) -> Removed:
-        return retention.compact(self._connection, self._layout, self.now(), limit)
+    def uncompacted(self, newest: int, limit: int) -> list[LogEntry]:
+        return retention.uncompacted(self._connection, self._layout, newest, limit)
+
+    def take_out(self, gone: Sequence[int], upto: int) -> None:
+        retention.take_out(self._connection, gone, upto)
 
     def behind(self, position: Position, at_most: int) -> int:
         ((count,),) = self._connection.execute(
@@ -85,12 +63,10 @@ class SqliteLog(BaseLog[Seq, Seq]):
             f" ON {shape.matches('l')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",
             (self.own(after).seq, shape.n),
         )
-        found: dict[int, list[Told]] = {}
-        for number, op, old, *words in rows:
-            found.setdefault(number, []).append(_told(shape, op, join_mask(words), old))
-        return {keys[number - 1]: former_of(told, shape.before) for number, told in found.items()}
+        told = ((n, _told(shape, op, join_mask(words), old)) for n, op, old, *words in rows)
+        return formers(keys, told, shape.before)
 
-    def page(self, after: Seq, present: Seq, without: str, limit: int) -> LogPage:
+    def page(self, after: Upto, present: Upto, without: str, limit: int) -> LogPage:
         layout = self._layout
         columns = ["seq", "tbl", "op", "hlc", *numbered("k", layout.keys), *mask_columns(layout.words)]
         found = self._connection.execute(
@@ -100,7 +76,7 @@ class SqliteLog(BaseLog[Seq, Seq]):
         more = len(found) > limit
         if more:
             found.pop()
-        end = retention.position_at(self._connection, found[-1][0]) if more else present
+        end = self.at(found[-1][0]) if more else present
         return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
 
     def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from syncline.databases.base import statements
+from syncline.databases.base.ordered import own
 from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.position import own
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone

@@ -1,0 +1,127 @@
+"""A log in one order: every entry has a number, and what commits later has a higher one.
+
+So it is where writers follow each other, and where entries get their numbers as they are published. A
+position is the number of the last entry seen. Of an entry that goes while a position may end at it, what
+tells it apart stays, until the floor has passed it.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syncline.databases.base.log import BaseLog
+from syncline.errors import WatermarkRefused
+from syncline.hub.contract import Floor, Position, Removed, Standing
+from syncline.hub.contract.compaction import LogEntry, covered
+
+_TOKEN = re.compile(r"s([0-9]{1,18})(?:\.([0-9]{1,19}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Upto:
+    """Everything up to the log entry `seq` has been seen, and nothing after it.
+
+    `mark` tells that entry from any other: in a database that was put back from a backup and written to
+    again, another entry has its number. 0: not known."""
+
+    seq: int
+    mark: int = 0
+
+    def sees(self, place: Any) -> bool:
+        return bool(place <= self.seq)
+
+    def token(self) -> str:
+        return f"s{self.seq}.{self.mark}" if self.mark else f"s{self.seq}"
+
+
+def own(position: Position) -> Upto:
+    """A position in a log of this kind. WatermarkRefused for any other."""
+    if not isinstance(position, Upto):
+        raise WatermarkRefused("the watermark is not one of this kind of database")
+    return position
+
+
+def parse(token: str) -> Upto:
+    """The position a token stands for; ValueError if it is none of this kind."""
+    found = _TOKEN.fullmatch(token)
+    if found is None:
+        raise ValueError(f"{token[:40]!r} is not a position in a log of this kind")
+    return Upto(int(found[1]), int(found[2] or 0))
+
+
+class OrderedLog(BaseLog[Upto, Upto]):
+    """The contract's `Log` over such a log. The entry at the floor stays: there is always a newest one."""
+
+    @abstractmethod
+    def now(self) -> Upto:
+        """The position behind the newest entry, be it pruned or compacted away."""
+
+    @abstractmethod
+    def begins(self) -> tuple[int, int]:
+        """The entry at which the log begins, which every sound position has seen; the highest HLC before."""
+
+    @abstractmethod
+    def mark_at(self, seq: int) -> int:
+        """What tells this entry from one of the same number in another past; 0 if there is no such entry."""
+
+    @abstractmethod
+    def uncompacted(self, newest: int, limit: int) -> Sequence[LogEntry]:
+        """Up to `limit` entries that were not looked through, below the newest, which is never looked at, and
+        above the floor."""
+
+    @abstractmethod
+    def take_out(self, gone: Sequence[int], upto: int) -> None:
+        """These entries go, but for what tells them apart. Up to `upto` all were looked through."""
+
+    def own(self, position: Position) -> Upto:
+        return own(position)
+
+    def instant(self) -> Upto:
+        return self.now()
+
+    def at(self, seq: int) -> Upto:
+        """The position that has seen everything up to an entry."""
+        return Upto(seq, self.mark_at(seq))
+
+    def floor(self) -> Floor:
+        seq, hlc = self.begins()
+        return Floor(self.at(seq), hlc)
+
+    def end(self) -> int:
+        return self.now().seq
+
+    def begin(self) -> int:
+        return self.begins()[0]
+
+    def seen_below(self, position: Upto) -> int:
+        return position.seq
+
+    def worth(self, positions: Sequence[Upto], present: Upto) -> list[Standing]:
+        """Those at the newest entry, nearly all, need no look at the log."""
+        if all(position == present for position in positions):
+            return ["sound"] * len(positions)
+        lowest = self.begin()
+        known = {position: self._standing(position, present, lowest) for position in set(positions)}
+        return [known[position] for position in positions]
+
+    def _standing(self, position: Upto, present: Upto, lowest: int) -> Standing:
+        if position.seq > present.seq:
+            return "restored"
+        if position.seq < lowest:
+            return "pruned"
+        if position.mark and self.mark_at(position.seq) != position.mark:
+            return "restored"
+        return "sound"
+
+    def compact(self, limit: int) -> Removed:
+        """See the contract."""
+        entries = self.uncompacted(self.end(), limit)
+        if not entries:
+            return Removed(0, False)
+        gone = covered(entries)
+        self.take_out(gone, entries[-1].place)
+        return Removed(len(gone), len(entries) == limit)

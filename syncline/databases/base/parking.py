@@ -1,0 +1,45 @@
+"""Rows of one push that trade unique values: a database that looks at a unique index row by row lets them in
+no order. What is legal before and after is done by way of third values, which the rows hold meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+Ways = Sequence[tuple[int, str]]
+"""Of one index: each a column by its number, and the value as SQL; the likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueColumn:
+    """A staged column of what must be unique. `foreign`: it points at another table, so that NULL is all it
+    can hold meanwhile. `values`: what else it can hold, as SQL, the likeliest first."""
+
+    index: Hashable
+    number: int
+    nullable: bool
+    foreign: bool
+    values: Sequence[str]
+
+    @property
+    def ways(self) -> list[tuple[int, str]]:
+        """What can be tried with it."""
+        values = [*(["NULL"] if self.nullable else []), *([] if self.foreign else self.values)]
+        return [(self.number, value) for value in values]
+
+
+def ways(columns: Sequence[UniqueColumn]) -> list[Ways]:
+    """For each index what can be tried, if anything. One of its columns is enough."""
+    found: dict[Hashable, list[tuple[int, str]]] = {}
+    for column in sorted(columns, key=lambda column: (column.foreign, not column.nullable)):
+        found.setdefault(column.index, []).extend(column.ways)
+    return [tried for tried in found.values() if tried]
+
+
+def third_values(found: Sequence[Ways], round_: int) -> Mapping[int, str]:
+    """Which columns hold what in this round."""
+    chosen: dict[int, str] = {}
+    for tried in found:
+        number, value = tried[min(round_, len(tried) - 1)]
+        chosen.setdefault(number, value)
+    return chosen
