@@ -20,8 +20,8 @@ PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
     " prepare reflect reflection removal remove sameness shape signature strays wider inturn",
     "log": "former log ordered page position prune retention unseen",
-    "rows": "application apply bounds codec copying given holders isolation order parents parking read rows"
-    " scan screen singly spelling stage staged statements steps types waiting write writing",
+    "rows": "application apply bounds codec copying given holders isolation order parents parking read reading rows"
+    " scan screen singly spelling stage staged statements steps typed types waiting write writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
 }

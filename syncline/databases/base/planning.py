@@ -11,10 +11,10 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic
 
 from syncline.databases.base.before import numbers_of, to_keep
-from syncline.databases.base.shape import BaseShape
+from syncline.databases.base.shape import BaseShape, S
 from syncline.errors import SchemaError
 from syncline.hub.contract import Declared
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -95,9 +95,6 @@ class Former:
     before: str = ""
     is_here: bool = False
     astray: frozenset[int] = frozenset()
-
-
-S = TypeVar("S", bound=BaseShape)
 
 
 class BasePlanner(ABC, Generic[S]):

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from syncline.hub.contract import Stage
 from syncline.model.masks import WORD_BITS, mask_columns, words_for
-from syncline.model.schema import TableSchema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import EVERYTHING, mask_of
 
 
@@ -128,3 +128,20 @@ class BaseShape(ABC):
             bits = [term(test, n - first) for n, test in tests.items() if first <= n < first + WORD_BITS]
             words.append(" | ".join(bits) or "0")
         return words
+
+
+S = TypeVar("S", bound=BaseShape)
+
+
+class BaseLayout(Generic[S]):
+    """All tracked tables: by number (`shapes`), in the order of the schema, and in that of their numbers."""
+
+    def __init__(self, schema: Schema, shapes: Iterable[S]) -> None:
+        self.schema = schema
+        self.shapes = {shape.n: shape for shape in shapes}
+        self.by_number = [self.shapes[number] for number in sorted(self.shapes)]
+        self.statements: dict[tuple[object, ...], str] = {}
+
+    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
+        """A statement over all tables, built the first time."""
+        return built(self.statements, name, build)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from syncline.databases.base.screen import StagedColumn
-from syncline.databases.base.shape import BaseShape, built
+from syncline.databases.base.screen import Certain
+from syncline.databases.base.shape import BaseLayout
+from syncline.databases.base.typed import TypedShape
 from syncline.databases.postgresql.spelling import test_of
 from syncline.databases.postgresql.sql import qualified
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of
-from syncline.model.schema import Schema
+from syncline.model.schema import ColumnSchema, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,12 @@ class Facts:
 
 
 @dataclass(eq=False, repr=False)
-class Shape(BaseShape):
-    """One tracked table; `keys` and `values` are codecs, those of value columns by number."""
+class Shape(TypedShape[Codec]):
+    """One tracked table."""
 
     facts: Facts = Facts()
-    keys: tuple[Codec, ...] = field(init=False)
-    values: Mapping[int, Codec] = field(init=False)
 
     OVERRIDING = " OVERRIDING SYSTEM VALUE"
-
-    def __post_init__(self) -> None:
-        self.keys = tuple(codec_of(column) for column in self.table.keys)
-        self.values = {number: codec_of(column) for number, column in self.table.values.items()}
 
     @cached_property
     def name(self) -> str:
@@ -61,29 +56,23 @@ class Shape(BaseShape):
     def log(self) -> str:
         return f"syncline.log_{self.n}"
 
-    def staged_columns(self, columns: Iterable[int]) -> list[StagedColumn]:
-        """The columns of a stage: the key's, then those of these numbers."""
-        values = self.table.values
-        keys = zip(self.table.keys, self.keys, strict=True)
-        found = [StagedColumn(column.name, codec, True, self.length(column.name)) for column, codec in keys]
-        for number in columns:
-            name = values[number].name
-            certain = test_of(*self._type(name)[:2])
-            found.append(StagedColumn(name, self.values[number], False, self.length(name), certain))
-        return found
+    def codec(self, column: ColumnSchema) -> Codec:
+        return codec_of(column)
 
     def length(self, column: str) -> int | None:
-        """How many characters a column holds, if it is a varchar(n): spaces beyond are cut off unsaid."""
+        """That of a varchar(n)."""
         name, modifier, _ = self._type(column)
         return modifier - HEADER if name == "varchar" and modifier >= HEADER else None
+
+    def certain(self, column: str) -> Certain | None:
+        name, modifier, _ = self._type(column)
+        return test_of(name, modifier)
 
     def _type(self, column: str) -> Sequence[Any]:
         return self.facts.types.get(column, ("", -1, ""))
 
     @cached_property
     def asked_keys(self) -> Mapping[str, str]:
-        """What of a staged key only the server can tell: for each such column the key as it would be stored
-        and read again. A key that is rounded or cut off then is another one."""
         found = {}
         for number, (column, codec) in enumerate(zip(self.table.keys, self.keys, strict=True)):
             staged = f"s.k{number}"
@@ -98,34 +87,16 @@ class Shape(BaseShape):
         pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)
         return f"json_build_object({', '.join(pairs)})"
 
-    def read_keys(self, alias: str) -> list[str]:
-        """The key in portable form, from the table itself (`t`) or a log entry (`l`)."""
-        names = self.key_names if alias == "t" else self.log_keys
-        return [codec.read(f"{alias}.{name}") for codec, name in zip(self.keys, names, strict=True)]
-
-    def read_values(self, columns: Iterable[int]) -> list[str]:
-        return [self.values[n].read(f"t.{self.value_names[n]}") for n in columns]
-
-    def staged_keys(self) -> list[str]:
-        return [codec.write(f"s.k{number}") for number, codec in enumerate(self.keys)]
-
-    def staged_values(self, columns: Sequence[int]) -> list[str]:
-        return [self.values[number].write(f"s.c{position}") for position, number in enumerate(columns)]
-
-    def matches(self, alias: str = "t") -> str:
-        names = self.key_names if alias == "t" else self.log_keys
-        staged_keys = self.staged_keys()
-        pairs = zip(names, staged_keys, strict=True)
-        conditions = [f"{alias}.{name} = {key}" for name, key in pairs]
-        for number, (name, codec) in enumerate(zip(names, self.keys, strict=True)):
-            conditions.append(codec.identical(f"{alias}.{name}", f"s.k{number}"))
-            if alias == "t" and self.table.keys[number].name in self.facts.loose:
-                conditions.append(f'{alias}.{name} COLLATE "C" = {staged_keys[number]} COLLATE "C"')
-        return " AND ".join(filter(None, conditions))
+    def identical(self, number: int, stored: str, staged: str, *, in_log: bool) -> list[str]:
+        codec = self.keys[number]
+        conditions = [condition] if (condition := codec.identical(stored, staged)) else []
+        if not in_log and self.table.keys[number].name in self.facts.loose:
+            conditions.append(f'{stored} COLLATE "C" = {codec.write(staged)} COLLATE "C"')
+        return conditions
 
 
-class Layout:
-    """All tracked tables: by number (`shapes`), and in the order of their numbers (`by_number`)."""
+class Layout(BaseLayout[Shape]):
+    """All tracked tables, with what PostgreSQL says of them."""
 
     def __init__(
         self,
@@ -133,16 +104,7 @@ class Layout:
         facts: Mapping[int, Facts] = MappingProxyType({}),
         before: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
     ) -> None:
-        self.schema = schema
-        self.shapes = {
-            table.number: Shape(table, before.get(table.number, ()), facts.get(table.number, Facts()))
-            for table in schema.tables
-        }
-        self.by_number = [self.shapes[number] for number in sorted(self.shapes)]
+        tables = ((table, before.get(n, ()), facts.get(n, Facts())) for n, table in schema.by_number.items())
+        super().__init__(schema, (Shape(*table) for table in tables))
         self.triggered = any(shape.facts.triggered for shape in self.by_number)
         """Whether a write to one table may change rows of another."""
-        self.statements: dict[tuple[object, ...], str] = {}
-
-    def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
-        """A statement over all tables, built the first time."""
-        return built(self.statements, name, build)

@@ -43,7 +43,7 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
-        stage.handle = ready(self._shape(stage.table), stage)
+        stage.handle = ready(self.shape(stage.table), stage)
 
     def load(self, stage: Stage) -> None:
         if stage.handle is None:

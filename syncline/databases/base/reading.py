@@ -1,0 +1,92 @@
+"""Reading rows of typed columns: by key, in chunks of a hydrate, in canonical order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic, TypeVar
+
+from syncline.databases.base.codec import Codec, mend_floats
+from syncline.databases.base.shape import BaseLayout
+from syncline.databases.base.typed import TypedShape
+from syncline.hub.contract import Key, Take
+
+T = TypeVar("T", bound=TypedShape[Any])
+
+Rows = list[list[Any]]
+
+Fetch = Callable[[int], Rows]
+"""Gives the next rows, as many as it is told."""
+
+
+class TypedReader(ABC, Generic[T]):
+    """The contract's `ReadRows`, but for the estimate. What comes from the server has NaN as a float."""
+
+    def __init__(self, layout: BaseLayout[T]) -> None:
+        self._shapes = layout.shapes
+        self._used: set[int] = set()
+        """The numbers of the tables whose rows were read or written by their names."""
+
+    @abstractmethod
+    def rows_of(self, shape: T, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
+        """Key and columns of the rows that exist; the keys are such as the table can have, one or more."""
+
+    @abstractmethod
+    def misspelled(self, shape: T, keys: Sequence[Key]) -> set[int]:
+        """The keys, counted from 0, that the server would not write, or in another spelling. Asked only of a
+        table whose key columns only the server can judge."""
+
+    @abstractmethod
+    def rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
+        """Key and columns of the next rows in the order of the primary key's index."""
+
+    @abstractmethod
+    def stream(self, shape: T, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
+        """Whole rows in canonical order, by a cursor of the server's, so that memory stays bounded."""
+
+    def shape(self, table: int) -> T:
+        """The table, which is used from now on."""
+        self._used.add(table)
+        return self._shapes[table]
+
+    def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
+        """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
+        shape = self.shape(table)
+        good = self._possible(shape, keys) if keys else []
+        return _mended(shape, columns, self.rows_of(shape, good, columns)) if good else []
+
+    def chunk(self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None) -> Rows:
+        """Rows behind a key, in the order of the primary key's index."""
+        shape = self.shape(table)
+        columns = list(shape.values) if columns is None else columns
+        return _mended(shape, columns, self.rows_behind(shape, after, limit, columns))
+
+    @contextmanager
+    def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
+        """Whole rows in canonical order."""
+        shape = self.shape(table)
+        columns = list(shape.values)
+        with self.stream(shape, after, upto) as fetch:
+            yield lambda count: _mended(shape, columns, fetch(count))
+
+    def _possible(self, shape: T, keys: Sequence[Key]) -> Sequence[Key]:
+        """The keys that the table's types can hold."""
+        codecs: Sequence[Codec] = shape.keys
+        pairs = zip(codecs, zip(*keys, strict=True), strict=True)
+        if not all(codec.flawless(column, key=True) for codec, column in pairs):
+            keys = [key for key in keys if not _has_fault(codecs, key)]
+        if not keys or not shape.asked_keys:
+            return keys
+        wrong = self.misspelled(shape, keys)
+        return [key for number, key in enumerate(keys) if number not in wrong]
+
+
+def _has_fault(codecs: Sequence[Codec], key: Key) -> bool:
+    return any(codec.fault(value, key=True) for codec, value in zip(codecs, key, strict=True))
+
+
+def _mended(shape: T, columns: Sequence[int], rows: Rows) -> Rows:
+    codecs: Sequence[Codec] = [*shape.keys, *(shape.values[number] for number in columns)]
+    mend_floats(rows, [place for place, codec in enumerate(codecs) if codec.is_float])
+    return rows
