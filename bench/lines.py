@@ -17,18 +17,25 @@ from pathlib import Path
 DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
-    "catalogue": "before capture catalogue defaults examine foreign grants layout layouts metadata planning"
-    " prepare reflect reflection removal remove sameness shape signature strays wider inturn",
+    "catalogue": "before capture catalogue defaults examine foreign grants inturn layout layouts metadata"
+    " planning prepare reflect reflection removal remove sameness shape signature strays wider",
     "log": "former log ordered page position prune retention unseen",
-    "rows": "application apply bounds codec copying given holders isolation order parents parking read reading rows"
-    " scan screen singly spelling stage staged statements steps typed types waiting write writing",
+    "rows": "application apply bounds codec copying given holders isolation order parents parking read"
+    " reading rows scan screen singly spelling stage staged statements steps typed types waiting write"
+    " writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
+    "its own": "counters replaced undone",
 }
-"""The parts of the contract and the modules, by their names without an ending, that serve them."""
+"""The parts of the contract and the modules, by their names without an ending, that serve them. Its own: what
+only this database needs, whatever it does for the contract."""
 
-ELSEWHERE = {"sqlite/foreign": "rows", "sqlite/rows": "log"}
-"""Modules that serve another part in one adapter."""
+ELSEWHERE = {"sqlite/foreign": "its own", "sqlite/rows": "log"}
+"""Modules that serve another part in one adapter. SQLite alone says nothing of the rows that break a deferred
+foreign key, fires no triggers for what REPLACE deletes, and lets a trigger undo a whole transaction."""
+
+MEASURE = "sqlite"
+"""The adapter that does no more than the contract asks for: a further one takes about as much."""
 
 _PART_OF = {name: part for part, names in PARTS.items() for name in names.split()}
 
@@ -108,9 +115,19 @@ def table(databases: Path) -> str:
     return "\n".join(made)
 
 
+def left_to_write(databases: Path) -> int:
+    """How many lines of code the author of a further adapter has to write, about."""
+    parts = parts_of(databases / MEASURE)
+    return sum(counted.code for name, counted in parts.items() if name != "its own")
+
+
 def main() -> int:
     print(table(DATABASES))
     print("code: lines of Python and SQL without blank ones, comments and docstrings")
+    print("its own: what no other database needs")
+    print(
+        f"left to write for a further adapter, as {MEASURE}'s is: {left_to_write(DATABASES):,} lines of code"
+    )
     return 0
 
 

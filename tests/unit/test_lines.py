@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.lines import DATABASES, Count, count, folders, parts_of, python_lines, sql_lines, table
+from bench.lines import (
+    DATABASES,
+    Count,
+    count,
+    folders,
+    left_to_write,
+    parts_of,
+    python_lines,
+    sql_lines,
+    table,
+)
 
 MODULE = '''"""What it is.
 
@@ -55,3 +65,11 @@ def test_every_adapter_has_lines_for_every_part_of_the_contract() -> None:
     for folder in folders(DATABASES)[1:]:
         assert all(counted.code for counted in parts_of(folder).values())
     assert all(name in table(DATABASES) for name in names)
+
+
+def test_what_is_left_to_write_is_all_but_what_the_database_alone_needs(tmp_path: Path) -> None:
+    folder = tmp_path / "sqlite"
+    folder.mkdir()
+    for name in ("log.py", "novel.py", "undone.py", "foreign.py"):
+        (folder / name).write_text("a = 1\n", encoding="utf-8")
+    assert left_to_write(tmp_path) == 2

@@ -2,8 +2,8 @@
 
     ledger      ledger, tables, dialect, text
     catalogue   reflection, foreign, planning, before, wider, removal, layouts, inturn
-    rows        shape, typed, statements, codec, screen, spelling, bounds, reading, isolation, staged, writing,
-                application, order, steps, parents, parking
+    rows        shape, typed, statements, codec, screen, spelling, bounds, reading
+                isolation, staged, writing, application, order, steps, parents, parking
     log         log, ordered, page
     connection  pool, watch, transaction
 

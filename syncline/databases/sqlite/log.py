@@ -11,6 +11,7 @@ from syncline.databases.base.ordered import OrderedLog, Upto
 from syncline.databases.sqlite import retention
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.replaced import PERHAPS, really_touched
 from syncline.databases.sqlite.rows import decoded
 from syncline.hub.contract import Former, Key, LogPage, Position, Removed, Told, present_columns
 from syncline.hub.contract.compaction import LogEntry
@@ -90,31 +91,19 @@ class SqliteLog(OrderedLog):
                 continue
             key = entry[4 : 4 + shape.arity]
             group = masks.setdefault(shape.n, {})
-            if entry[2] == "M":
+            if entry[2] == PERHAPS:
                 group.setdefault(key, 0)
                 continue
             mask = join_mask(entry[first:]) if entry[2] == "U" else shape.table.all_mask
             group[key] = group.get(key, 0) | mask
             certain.setdefault(shape.n, set()).add(key)
-        return {
-            number: kept
-            for number, group in masks.items()
-            if (kept := self._really_touched(number, group, certain.get(number, set())))
-        }
-
-    def _really_touched(self, number: int, group: dict[Key, int], certain: set[Key]) -> list[tuple[Key, int]]:
-        shape = self._layout.shapes[number]
-        if len(certain) == len(group):
-            return present_columns(group, shape.table)
-        doubtful = [key for key in group if key not in certain]
-        present = {tuple(row) for row in self._rows.find(number, doubtful, [])}
-        whole = shape.table.all_mask
-        left = {
-            key: mask if key in certain else whole
-            for key, mask in group.items()
-            if key in certain or key not in present
-        }
-        return present_columns(left, shape.table)
+        touched = {}
+        for number, group in masks.items():
+            shape, sure = self._layout.shapes[number], certain.get(number, set())
+            left = really_touched(self._rows, shape, group, group.keys() - sure)
+            if kept := present_columns(left, shape.table):
+                touched[number] = kept
+        return touched
 
 
 def _told(shape: Shape, op: str, mask: int, old: str | None) -> Told:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.base.text import statements
-from syncline.databases.sqlite import capture
+from syncline.databases.sqlite import capture, replaced
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
@@ -109,7 +109,7 @@ def _install(
 ) -> None:
     installed = _recorded(connection)
     for shape in layout.shapes.values():
-        wanted, have = capture.triggers(shape), own_triggers(connection, shape.n)
+        wanted, have = _wanted(shape), own_triggers(connection, shape.n)
         before = {name: sql for name, sql in installed.items() if capture.number_in(name) == shape.n}
         if wanted == have and not outrun(connection, shape):
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
@@ -128,6 +128,11 @@ def _install(
             run(sql)
         _record(connection, shape.n, wanted)
         done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}.")
+
+
+def _wanted(shape: Shape) -> dict[str, str]:
+    """Name and SQL of every trigger that the table needs."""
+    return capture.triggers(shape) | replaced.triggers(shape)
 
 
 def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
@@ -262,7 +267,7 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
 def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:
     """NotPrepared if a trigger is missing or was changed: its writes would be skipped (law L4)."""
     for shape in layout.shapes.values():
-        if own_triggers(connection, shape.n) != capture.triggers(shape):
+        if own_triggers(connection, shape.n) != _wanted(shape):
             raise NotPrepared(
                 f"the capture triggers of {shape.table.name} are not those that init installed;"
                 " the table was altered or created anew"

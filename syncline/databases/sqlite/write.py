@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from syncline.databases.base import statements
 from syncline.databases.base.ordered import own
@@ -16,6 +15,7 @@ from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Position, Refusal, Rival, Stage
@@ -67,32 +67,14 @@ class RowWriter(RowReader, BaseWriter[Staged]):
             f" WHERE l.seq > ? AND l.tbl = ? AND {shape.matches('l')} ORDER BY l.seq",
             (floor, shape.n),
         ).fetchall()
+        if any(op == PERHAPS for _, _, op, *_ in found):
+            found = without_idle(found, self.there(staged))
         whole = shape.table.all_mask
         return [
             Rival(row, seq, op, join_mask(words) if op == "U" else whole, hlc, origin)
-            for row, seq, op, hlc, origin, *words in self._without_idle(staged, found)
+            for row, seq, op, hlc, origin, *words in found
             if origin != replica and seq > (floors[base[row]] if base else floor)
         ]
-
-    def _without_idle(self, staged: Staged, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Entries M that removed a row become D; the others go.
-
-        M removed the row if the next entry of the key is an insert, or if it is the last and the row is gone.
-        """
-        if not any(entry[2] == "M" for entry in found):
-            return found
-        present = self.there(staged)
-        following: dict[int, str] = {}
-        kept = []
-        for entry in reversed(found):
-            row, op = entry[0], entry[2]
-            after = following.get(row, "" if row in present else "I")
-            following[row] = op
-            if op != "M":
-                kept.append(entry)
-            elif after == "I":
-                kept.append((*entry[:2], "D", *entry[3:]))
-        return kept[::-1]
 
     def there(self, staged: Staged) -> set[int]:
         return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}
