@@ -178,3 +178,9 @@ def test_a_delete_that_became_an_update_is_accepted_and_told_as_an_update(make: 
         assert transaction.rows.differing(stage) == [0]
     assert world.rows("t") == [[1, 1, 0], [2, 1, 0], [3, 0, 1]]
     assert world.since(start, "r1") == {"t": {(1,): {"gone"}, (2,): {"gone"}}}
+    with world.database.write(UNBOUNDED) as transaction:
+        edit = world.stage("update", "t", [[1, 7]], ["kept"])
+        transaction.rows.stage(edit)
+        transaction.rows.lock([edit])
+        rivals = transaction.rows.rivals(edit, [start], [], "r2")
+        assert [(rival.op, rival.mask, rival.origin) for rival in rivals] == [("U", 1, "hub")]

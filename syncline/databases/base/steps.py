@@ -92,6 +92,10 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         that."""
 
     @abstractmethod
+    def unlog(self, part: Part[R]) -> None:
+        """Take out the log entries of deletes that were turned into updates: these are no deletes."""
+
+    @abstractmethod
     def third_values(self, part: Part[R], first: int, round_: int) -> Mapping[int, str]:
         """What `park` puts in, as SQL by the numbers of columns."""
 
@@ -153,8 +157,10 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
     def delete(self, part: Part[R]) -> None:
         self.announce(part, "delete", ())
         deleted = self.count(part, self.deletion(part))
-        if deleted < len(part.rows) and self.rows(part, self.held_back(part)):
-            raise Unwritten
+        if deleted < len(part.rows):
+            if self.rows(part, self.held_back(part)):
+                raise Unwritten
+            self.unlog(part)
 
     def keeps_old(self, part: Part[R]) -> bool:
         return part.loaded.shape.keeps_old(part.loaded.stage)

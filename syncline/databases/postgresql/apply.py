@@ -92,6 +92,9 @@ class Application(StepwiseApplication[Loaded]):
     def held_back(self, part: Part[Loaded]) -> str:
         return sql.held_back(part.loaded.shape)
 
+    def unlog(self, part: Part[Loaded]) -> None:
+        self.count(part, sql.unlog(part.loaded.shape))
+
     def log(self, part: Part[Loaded]) -> None:
         stage, shape = part.loaded.stage, part.loaded.shape
         old, listed, words = self.keeps_old(part), stage.entries is not None, len(shape.words)

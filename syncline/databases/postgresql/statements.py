@@ -177,6 +177,16 @@ def held_back(shape: Shape) -> str:
     return f"SELECT s.n FROM {base.joined(shape)} WHERE NOT EXISTS ({_updated_instead(shape)})"
 
 
+def unlog(shape: Shape) -> str:
+    """Take out the log entries of deletes that were turned into updates."""
+    own = "l.xid = pg_current_xact_id() AND l.op = 'D'"
+    there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
+    return (
+        f"DELETE FROM {shape.log} AS l WHERE {own}"
+        f" AND EXISTS (SELECT FROM {base.joined(shape)} WHERE {there})"
+    )
+
+
 def _updated_instead(shape: Shape) -> str:
     mine = f"{_same_key(shape, 't', 'u')} AND u.xid = pg_current_xact_id()"
     deleted = mine.replace("u.", "d.")
