@@ -160,6 +160,8 @@ def _say_recovered(report: Recovered) -> None:
     text = "the hub's log no longer reaches back to what this file had seen"
     if report.reason == "lost":
         text = "changes of a table in the centre were not captured for a while"
+    if report.reason == "schema":
+        text = "the hub did not know the tables as this file had them: took those it has"
     if report.reason == "restored":
         text = (
             f"the centre went back in time: offered {output.counted(report.offered, 'push', 'pushes')} again"

@@ -107,7 +107,11 @@ class Requests:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             since = transaction.ledger.milliseconds() - memory
             done, rejected = b"".join(made.found.done), made.found.rejected
-            return m.Reconciled(hub, made.replica, made.taken, made.push, done, rejected, made.lost, since)
+            unknown = [
+                name for name in dict.fromkeys(request.schemas) if transaction.ledger.given(name) is None
+            ]
+            place = made.replica, made.taken, made.push
+            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown)
 
         answer = caller.write(work)
         logger.info(

@@ -35,7 +35,10 @@ def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
     that they cannot follow."""
     found = ledger.given(fingerprint)
     if found is None:
-        raise SchemaChanged("the replica has a schema that this hub never gave, or has forgotten")
+        raise SchemaChanged(
+            "the replica has a schema that this hub never gave, or has forgotten",
+            code="schema_unknown",
+        )
     if found.refused:
         raise SchemaChanged(
             "the central database was changed since in a way that a device with this schema cannot follow",

@@ -1,6 +1,7 @@
 """What changed between two versions of a schema, and whether devices can follow by themselves.
 
-Tables and columns are the same if their numbers are.
+Tables and columns are the same if their numbers are, and the names they had when these were given out: a
+centre that was restored to before some of them may give them out once more.
 """
 
 from __future__ import annotations
@@ -45,16 +46,32 @@ class SchemaChange:
     breaking: tuple[str, ...]
 
 
-def compare(before: Schema, after: Schema, is_wider: IsWider) -> SchemaChange:
-    """What leads from one schema to the other."""
+def is_same(before: TableSchema | None, after: TableSchema | None) -> bool:
+    """Whether these two are one table."""
+    return (
+        before is not None
+        and after is not None
+        and (before.number, before.origin) == (after.number, after.origin)
+    )
+
+
+def compare(
+    before: Schema,
+    after: Schema,
+    is_wider: IsWider,
+    same: Callable[[TableSchema | None, TableSchema | None], bool] = is_same,
+) -> SchemaChange:
+    """What leads from one schema to the other. `same`: whether two tables are one."""
     pairs = [
         (before.by_number[table.number], table)
         for table in after.tables
-        if table.number in before.by_number and before.by_number[table.number] != table
+        if same(before.by_number.get(table.number), table)
     ]
+    staying = {table.number for _, table in pairs}
+    pairs = [(old, new) for old, new in pairs if old != new]
     return SchemaChange(
-        added=tuple(table for table in after.tables if table.number not in before.by_number),
-        gone=tuple(table for table in before.tables if table.number not in after.by_number),
+        added=tuple(table for table in after.tables if table.number not in staying),
+        gone=tuple(table for table in before.tables if table.number not in staying),
         tables=tuple(_table(old, new) for old, new in pairs),
         breaking=tuple(sentence for old, new in pairs for sentence in _breaking(old, new, is_wider)),
     )
@@ -63,15 +80,23 @@ def compare(before: Schema, after: Schema, is_wider: IsWider) -> SchemaChange:
 def _table(before: TableSchema, after: TableSchema) -> TableChange:
     old = {column.number: column for column in before.columns}
     new = {column.number: column for column in after.columns}
-    kept = [number for number in new if number in old]
+    kept = [number for number in new if number in old and old[number].origin == new[number].origin]
     return TableChange(
         before=before,
         after=after,
-        added=tuple(number for number in after.values if number not in old),
-        gone=tuple(number for number in before.values if number not in new),
+        added=tuple(number for number in after.values if number not in kept),
+        gone=tuple(number for number in before.values if number not in kept),
         renamed=tuple(number for number in kept if old[number].name != new[number].name),
         retyped=tuple(number for number in kept if _type(old[number]) != _type(new[number])),
     )
+
+
+def has_same_key(before: TableSchema | None, after: TableSchema | None) -> bool:
+    """Whether these two are one table, with one key. To a device a table with another key is another one."""
+    if before is None or after is None or not is_same(before, after):
+        return False
+    keys = [[(c.number, c.origin) for c in table.keys] for table in (before, after)]
+    return keys[0] == keys[1]
 
 
 def _type(column: ColumnSchema) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from syncline.model.schema import Schema, TableSchema
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 
 Place = tuple[str, str]
 """Where a table lives in the central database: its schema and its name."""
@@ -75,10 +75,17 @@ def _like(table: TableSchema, same: TableSchema | None, known: Mapping[str, int]
     numbers: Mapping[str, int] = {}
     if same is not None:
         numbers = {column.name: column.number for column in same.columns} if known is None else known
-    columns = tuple(replace(column, number=numbers.get(column.name, -1)) for column in table.columns)
+    origins = {} if same is None else {column.number: column.origin for column in same.columns}
+    columns = tuple(_numbered(column, numbers.get(column.name, -1), origins) for column in table.columns)
     return replace(
         table,
         columns=columns,
         number=-1 if same is None else same.number,
         used=0 if same is None else same.used,
+        born="" if same is None or same.origin == table.name else same.origin,
     )
+
+
+def _numbered(column: ColumnSchema, number: int, origins: Mapping[int, str]) -> ColumnSchema:
+    origin = origins.get(number, column.name)
+    return replace(column, number=number, born="" if origin == column.name else origin)

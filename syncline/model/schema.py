@@ -5,7 +5,9 @@ other columns. Those other columns are `TableSchema.values`.
 
 Tables and columns have numbers, given out by the hub and never used again: a table's is unique in the hub, a
 column's in its table. Messages, column masks, change logs and kept pushes name tables and columns by their
-numbers alone, so that they mean the same before and after a change of the schema. Numbers say nothing about
+numbers alone, so that they mean the same before and after a change of the schema. A centre that was restored
+gives numbers out again which it gave out in a past that it has lost; what has the same number and another
+`origin` is something else. Numbers say nothing about
 order: tables are ordered by `Schema.rank`, the values of a whole row by `TableSchema.places`.
 """
 
@@ -54,6 +56,13 @@ class ColumnSchema:
     form: str = ""
     """How its values are spelled in a device's file (`model.forms`): in the hub's schema what the hub asks
     for, in a file's own what they are; empty: nobody asks for anything."""
+    born: str = ""
+    """The name it had when its number was given out, if it has another one now."""
+
+    @property
+    def origin(self) -> str:
+        """The name it had when its number was given out."""
+        return self.born or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ class TableSchema:
     """Negative while none was given out."""
     used: int = 0
     """How many column numbers were given out so far, those of columns that are gone included."""
+    born: str = ""
+    """The name it had when its number was given out, if it has another one now."""
     keys: tuple[ColumnSchema, ...] = field(init=False, compare=False)
     values: Mapping[int, ColumnSchema] = field(init=False, compare=False)
     """The columns outside the key by number, ascending: the order of the values of a whole row."""
@@ -108,6 +119,11 @@ class TableSchema:
         object.__setattr__(self, "keys", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "values", {column.number: column for column in rest})
         object.__setattr__(self, "places", {column.number: place for place, column in enumerate(rest)})
+
+    @property
+    def origin(self) -> str:
+        """The name it had when its number was given out."""
+        return self.born or self.name
 
     @property
     def pushed(self) -> tuple[int, ...]:
@@ -223,8 +239,13 @@ def to_plain(schema: Schema) -> dict[str, Any]:
 
 
 def _plain(record: ColumnSchema | ForeignKey | TableSchema) -> dict[str, Any]:
-    """The fields that were given. Not `asdict`, which copies every value: it is done for each fingerprint."""
-    return {one.name: getattr(record, one.name) for one in fields(record) if one.init}
+    """The fields that were given. Not `asdict`, which copies all: it is done for each fingerprint.
+
+    What was never renamed does not say its first name."""
+    found = {one.name: getattr(record, one.name) for one in fields(record) if one.init}
+    if not found.get("born", True):
+        del found["born"]
+    return found
 
 
 def from_plain(plain: dict[str, Any]) -> Schema:

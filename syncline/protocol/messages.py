@@ -409,7 +409,8 @@ class Reconcile(Record, frozen=True):
     one it has, `former` those it had before, oldest first. `push` and `chain` as in `Pull`; `outbox` is the
     chain's value after the push in flight, '' if there is none. `stamps` are those of its pending edits.
     `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has one
-    stamp of each of these pushes."""
+    stamp of each of these pushes. `schemas` are the fingerprints of the schema that the file
+    has, and of those that its pushes were made with."""
 
     replica: Name
     previous: Name
@@ -421,6 +422,7 @@ class Reconcile(Record, frozen=True):
     horizons: Bases = []
     sent: Stamps = b""
     fingerprint: Name | None = None
+    schemas: Annotated[list[Name], Meta(max_length=10_000)] = []
     version: Version = PROTOCOL_VERSION
 
 
@@ -431,7 +433,8 @@ class Reconciled(Record, frozen=True):
     -1 if the hub does not know `previous`. `done` are those of the stamps whose edits the hub has decided,
     and `rejected` what it rejected in the pushes that brought them. `lost` numbers the `horizons`, from 0,
     whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
-    done the hub cannot tell, unless nothing is wrong with the file."""
+    done the hub cannot tell, unless nothing is wrong with the file. `unknown` are those of the
+    schemas that the hub cannot read pushes by."""
 
     hub: Name
     replica: Name
@@ -441,6 +444,7 @@ class Reconciled(Record, frozen=True):
     rejected: list[Rejection]
     lost: list[Count]
     since: Whole
+    unknown: list[Name] = []
     version: int = PROTOCOL_VERSION
 
 

@@ -40,6 +40,7 @@ STATUS: Mapping[str, int] = {
     "request_timeout": 408,
     "watermark_refused": 409,
     "schema_changed": 409,
+    "schema_unknown": 409,
     "breaking_change": 409,
     "conflict_gone": 409,
     "resolution_refused": 422,

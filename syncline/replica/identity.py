@@ -17,8 +17,8 @@ from syncline.protocol.body import chained
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Reconcile, Reconciled, Rejection
 from syncline.replica.device import Device
-from syncline.replica.freeze import in_flight
-from syncline.replica.sent import Kept, kept_pushes, kept_stamps, waiting
+from syncline.replica.freeze import Frozen, in_flight
+from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
 
@@ -102,6 +102,8 @@ class Learned:
     done: set[bytes] = field(default_factory=set)
     rejected: list[Rejection] = field(default_factory=list)
     lost: list[Kept] = field(default_factory=list)
+    unknown: frozenset[str] = frozenset()
+    """The fingerprints of schemas that the hub cannot read pushes by."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -137,10 +139,17 @@ def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[
         [push.horizon for push in kept],
         b"".join(push.stamp for push in kept),
         state.fingerprint,
+        _schemas(store, state, flying),
     )
     answer = yield from ask(request, Reconciled)
     check_hub(store, answer.hub)
     return answer
+
+
+def _schemas(store: Store, state: State, flying: Frozen | None) -> list[str]:
+    """The fingerprints of all schemas that the file, and what it has of pushes, was made with."""
+    found = [state.fingerprint, None if flying is None else flying.fingerprint, *sent_schemas(store)]
+    return [name for name in dict.fromkeys(found) if name]
 
 
 def answered(state: State, store: Store) -> int:
@@ -158,7 +167,8 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     if any(not 0 <= place < len(kept) for place in answer.lost):
         raise ProtocolError("the hub has lost pushes that it was not asked about", code="not_a_hub")
     lost = [kept[place] for place in answer.lost]
-    return Learned(answer.replica, answer.taken, answer.push, answer.since, done, list(answer.rejected), lost)
+    rejected, unknown = list(answer.rejected), frozenset(answer.unknown)
+    return Learned(answer.replica, answer.taken, answer.push, answer.since, done, rejected, lost, unknown)
 
 
 def _pending(store: Store) -> Iterator[bytes]:

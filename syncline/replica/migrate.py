@@ -45,6 +45,7 @@ from syncline.replica.indexes import columns_of
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
+from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, plan
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.statements import Statements
@@ -115,13 +116,13 @@ class _Steps:
             retired=written_retired(retired),
         )
         device.reload()
-        _drop_held(work)
+        _drop_held(work, made)
         work.overlay.forget()
 
     def finish(self, work: Work, answer: Answer) -> None:
         """Indexes and triggers, when the rows are in."""
         device, made = work.device, self.plan
-        make_new(device, self.before, (*self.created, *self.readopted))
+        make_new(device, known_still(self.before, made), (*self.created, *self.readopted))
         for n in (*self.created, *self.readopted, *(change.after.number for change in made.changes)):
             capture.install(work.store, device.tables[n])
 
@@ -177,7 +178,7 @@ def _drop(work: Work, made: Plan) -> Retired:
             t = device.tables[change.after.number]
             drop_edits_of(work, t, change.gone)
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, change.gone))
-    return Retired(tables, columns)
+    return without_lost(work.store, device, made, Retired(tables, columns))
 
 
 def _free_parents(work: Work, t: Statements) -> None:
@@ -208,16 +209,18 @@ def _is_in_unique(work: Work, t: Statements, column: str) -> bool:
     return any(column in unique for unique in work.device.uniques(t))
 
 
-def _drop_held(work: Work) -> None:
+def _drop_held(work: Work, made: Plan) -> None:
     """What is held back of rows has nothing of what is gone."""
+    gone = {change.after.number: change.gone for change in made.changes}
     for n in list(work.held):
         t = work.device.tables.get(n)
-        if t is None:
+        if t is None or n in made.gone:
             del work.held[n]
             continue
+        left = t.values.keys() - set(gone.get(n, ()))
         for key, state in work.held[n].items():
             if state is not None:
-                work.held[n][key] = {i: value for i, value in state.items() if i in t.values}
+                work.held[n][key] = {i: value for i, value in state.items() if i in left}
 
 
 # What is new ---------------------------------------------------------------------------------------------

@@ -110,6 +110,11 @@ def written_names(names: Names) -> str | None:
 # What is left of what the hub has no more ----------------------------------------------------------------
 
 
+LOST = 1 << 31
+"""Numbers of tables and columns from here on are this file's own, for what the centre has lost: it may give
+out their numbers again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetiredColumn:
     """A column that stays in its table and takes no part. `literal`: what rows of the hub get there, as SQL,
@@ -118,6 +123,11 @@ class RetiredColumn:
     number: int
     name: str
     literal: str | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the centre does not know of it any more, as it was restored to before."""
+        return self.number >= LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,17 @@ class Retired:
     def constants(self, table: int) -> dict[str, str]:
         """The columns that rows of the hub need a value for, by name, and that value as SQL."""
         return {one.name: one.literal for one in self.columns.get(table, ()) if one.literal is not None}
+
+    def label(self, number: int, table: int | None = None) -> int:
+        """A number of this file's own for a table, or a column of that table, that the centre has lost."""
+        if table is None:
+            taken = set(self.tables)
+        else:
+            taken = {one.number for one in self.columns.get(table, ())}
+        found = LOST + number % LOST
+        while found in taken:
+            found += LOST
+        return found
 
     def name(self, table: int, column: int) -> str | None:
         """What a retired column of a table is called; the newest of that number."""

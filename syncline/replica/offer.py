@@ -23,6 +23,7 @@ from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_rows
 from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key
+from syncline.replica.parted import Past, translated
 from syncline.replica.sent import (
     forget_sent,
     kept_stamps,
@@ -35,6 +36,7 @@ from syncline.replica.sent import (
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
 
+NO_PAST = Past()
 _OUTBOX = queries("syncline.replica", "freeze.sql")
 
 
@@ -45,16 +47,17 @@ def is_offered(store: Store) -> bool:
     )
 
 
-def offer_next(device: Device, base: str) -> bool:
+def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
     """Make the oldest push that the centre has lost the push in flight; False if there is none.
 
-    `base` is the watermark that it stands on. Inside a transaction. A large push is one again, in its chunks.
+    `base` is the watermark that it stands on, `past` the schemas that the hub has lost. Inside a transaction.
+    A large push is one again, in its chunks.
     """
     store = device.store
     while parts := next_lost(store):
         number = parts[0][0]
         stamps, taken = kept_stamps(store, number), made(store, number)
-        chunks = [chunk for place in parts if (chunk := _rewritten(device, place)) is not None]
+        chunks = [chunk for place in parts if (chunk := _rewritten(device, place, past)) is not None]
         forget_sent(store, number)
         if chunks:
             _put_in_flight(store, chunks, base)
@@ -71,14 +74,19 @@ class _Sealed:
     fingerprint: str | None
 
 
-def _rewritten(device: Device, place: tuple[int, int]) -> _Sealed | None:
+def _rewritten(device: Device, place: tuple[int, int], past: Past) -> _Sealed | None:
     """One part as it is offered again; None if nothing of it is."""
     kept = read_part(device.store, place)
-    groups = _again(device, open_push(kept.body, kept.digest), kept.refused)
+    groups, fingerprint = open_push(kept.body, kept.digest), kept.fingerprint
+    if fingerprint in past.schemas:
+        refused = {(n, _frozen(key)) for n, key in kept.refused}
+        groups = translated(device, groups, past.schema(fingerprint) or device.hub, refused)
+        fingerprint = device.hub.fingerprint
+    groups = _again(device, groups, kept.refused)
     if not groups:
         return None
     body, digest = seal(groups)
-    return _Sealed(sum(len(group.rows) for group in groups), digest, body, kept.fingerprint)
+    return _Sealed(sum(len(group.rows) for group in groups), digest, body, fingerprint)
 
 
 def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:

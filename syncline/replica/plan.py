@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from syncline.errors import SchemaError
-from syncline.model.evolution import TableChange, compare
+from syncline.model.evolution import TableChange, compare, has_same_key
 from syncline.model.forms import KINDS, form_of, formed
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity, carries
@@ -16,6 +16,7 @@ from syncline.replica.forms import Forms, in_forms, table_in_forms
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
+from syncline.sqlitekit.tables import Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +44,14 @@ class Plan:
 
 def plan(device: Device, hub: Schema) -> Plan:
     """What is to be done. SchemaError `column_taken` if a column of the application's own is in the way."""
-    change = compare(device.hub, hub, lambda *_: True)
+    change = compare(device.hub, hub, lambda *_: True, has_same_key)
     changes = tuple(one for one in change.tables if one.after.number in device.tables)
     created, own = _creatable(device, hub), dict(_readoptable(device, hub))
     adopted: dict[int, tuple[int, ...]] = {}
     columns: dict[int, dict[int, str]] = {}
     tables = _table_names(device, hub, created) | own
     for table in hub.tables:
-        if table.number in device.tables:
+        if is_staying(device, hub, table.number):
             columns[table.number], adopted[table.number] = _column_names(device, table)
     names = differing(hub, tables, columns)
     forms = _forms(device, change.tables, [*created, *(hub.by_number[n] for n in own)])
@@ -70,11 +71,19 @@ def plan(device: Device, hub: Schema) -> Plan:
     )
 
 
+def is_staying(device: Device, hub: Schema, n: int) -> bool:
+    """Whether a table of this file is one of that schema. What has its number may be another one, after the
+    centre was restored."""
+    return n in device.tables and has_same_key(device.hub.by_number.get(n), hub.by_number.get(n))
+
+
 def _forms(device: Device, changes: Iterable[TableChange], fresh: Iterable[TableSchema]) -> Forms:
     """Columns that are there keep their forms; new ones, and those of another type now, get those that were
     chosen for the file, or that the hub asks for."""
-    changed = [one for one in changes if one.after.number in device.tables]
-    kept = device.forms.without({one.after.number: (*one.added, *one.retyped) for one in changed})
+    changed, fresh = [one for one in changes if one.after.number in device.tables], list(fresh)
+    other = {table.number: [column.number for column in table.columns] for table in fresh}
+    renewed = {one.after.number: [*one.added, *one.retyped] for one in changed}
+    kept = device.forms.without(other | renewed)
     return kept.having([one.after for one in changed]).having(fresh)
 
 
@@ -95,7 +104,7 @@ def tables_in(store: Store) -> set[str]:
 def left_out(device: Device, hub: Schema) -> list[TableSchema]:
     """The tables of a schema of the hub that ought to take part in this file and do not: all that are new,
     and where the tables were chosen those that took part before."""
-    new = [table for table in hub.tables if table.number not in device.tables]
+    new = [table for table in hub.tables if not is_staying(device, hub, table.number)]
     if not (new and device.store.state().chosen):
         return new
     own = _own(device, hub)
@@ -114,7 +123,7 @@ def _creatable(device: Device, hub: Schema) -> list[TableSchema]:
     if not wanted or device.store.state().chosen:
         return []
     present = tables_in(device.store)
-    ours = {t.table.name.lower() for n, t in device.tables.items() if n in hub.by_number}
+    ours = {t.table.name.lower() for n, t in device.tables.items() if is_staying(device, hub, n)}
     return [table for table in wanted if table.name.lower() not in present or table.name.lower() in ours]
 
 
@@ -131,8 +140,8 @@ def _readoptable(device: Device, hub: Schema) -> Iterator[tuple[int, str]]:
 
 def _own(device: Device, hub: Schema) -> dict[str, str]:
     """What is here of tables that took part before and do no longer: their names, by those in lower case."""
-    staying = {t.table.name.lower() for n, t in device.tables.items() if n in hub.by_number}
-    leaving = [t.table for n, t in device.tables.items() if n not in hub.by_number]
+    staying = {t.table.name.lower() for n, t in device.tables.items() if is_staying(device, hub, n)}
+    leaving = [t.table for n, t in device.tables.items() if not is_staying(device, hub, n)]
     present = tables_in(device.store) - staying
     names = [table.name for table in (*device.retired.tables.values(), *leaving)]
     return {name.lower(): name for name in names if name.lower() in present}
@@ -149,7 +158,7 @@ def _is_like(device: Device, name: str, table: TableSchema) -> bool:
 
 def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) -> dict[int, str]:
     """Tables that are here keep their names; a new one whose name such a one still has gets another."""
-    names = {n: device.schema.by_number[n].name for n in device.tables if n in hub.by_number}
+    names = {n: device.schema.by_number[n].name for n in device.tables if is_staying(device, hub, n)}
     taken = tables_in(device.store)
     for table in created:
         names[table.number] = _free(table.name, taken)
@@ -159,11 +168,17 @@ def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) ->
 
 def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], tuple[int, ...]]:
     """The names of a table's columns in this file, and which new ones the application has made already."""
-    local = device.tables[table.number].table
+    local, former = device.tables[table.number].table, device.hub.by_number[table.number]
     present = columns_of(device.store, local.name)
-    names = {c.number: c.name for c in local.columns}
-    ours = {name.lower() for name in names.values()}
-    ours |= {one.name.lower() for one in device.retired.columns.get(table.number, ())}
+    lost = lost_columns(former, table)
+    origins = {column.number: column.origin for column in former.columns}
+    same = {column.number for column in table.columns if origins.get(column.number) == column.origin}
+    names = {c.number: c.name for c in local.columns if c.number in same}
+    ours = {c.name.lower() for c in local.columns if c.number not in lost}
+    retired = device.retired.columns.get(table.number, ())
+    ours |= {one.name.lower() for one in retired if not one.is_lost}
+    again = {one.name.lower() for one in retired if one.is_lost}
+    again |= {c.name.lower() for c in local.columns if c.number in lost}
     theirs = {name.lower(): column for name, column in present.items() if name.lower() not in ours}
     taken = {name.lower() for name in present} | ours
     adopted = []
@@ -171,15 +186,32 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         if column.number in names:
             continue
         own = theirs.get(column.name.lower())
+        if own is not None and column.name.lower() in again and not _is_fit(device, own, column):
+            own = None
         if own is None:
             names[column.number] = _free(column.name, taken)
-        elif own.generated or not _fits(own.declared, _as_here(device, column)):
+        elif not _is_fit(device, own, column):
             raise _taken(local.name, own.name, own.declared, column)
         else:
             names[column.number] = own.name
             adopted.append(column.number)
         taken.add(names[column.number].lower())
     return {c.number: names[c.number] for c in table.columns}, tuple(adopted)
+
+
+def _is_fit(device: Device, own: Column, column: ColumnSchema) -> bool:
+    return not own.generated and _fits(own.declared, _as_here(device, column))
+
+
+def lost_columns(before: TableSchema, after: TableSchema) -> set[int]:
+    """The columns of a table that stays which the centre has never had, as far as it remembers: it was
+    restored to before it had them, and gives out their numbers again."""
+    origins = {column.number: column.origin for column in after.columns}
+    return {
+        number
+        for number, column in before.values.items()
+        if origins.get(number, column.origin if number < after.used else "") != column.origin
+    }
 
 
 def _fits(declared: str, column: ColumnSchema) -> bool:

@@ -41,21 +41,23 @@ def enter(device: Device, learned: Learned) -> int:
     Inside a transaction.
 
     A push in flight that the hub has taken waits for its verdict. Any other is taken apart if something of it
-    is decided, or if the file takes a new id: its edits are pending again.
+    is decided, if the file takes a new id, or if the hub has lost the schema it was made with: its edits are
+    pending again.
     """
     store, state = device.store, device.store.state()
     store.set_state(horizon="")  # what the file holds is about to be learned anew
     is_same, flying = learned.replica == state.replica, in_flight(store)
-    if is_same and learned.taken:
+    unreadable = flying is not None and flying.fingerprint in learned.unknown
+    if is_same and learned.taken and not unreadable:
         return 0
     number, chain, done = answered(state, store), state.chain or "", set(learned.done)
     if flying is not None and learned.taken:
         done.update(each(provenance(device).stamps))
         number, chain = number + 1, chained(chain, flying.digest)
     left = _Left(device, done, learned, state.carried if is_same else None)
-    if flying is not None and (not is_same or left.concerns_any()):
+    if flying is not None and (not is_same or unreadable or left.concerns_any()):
         take_apart(store)
-        store.set_state(push=number)
+        store.set_state(push=number, chain=chain)
     left.remove()
     if not is_same:
         former = json.dumps([*json.loads(state.former), state.replica])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from syncline.errors import SynclineError
 from syncline.protocol.flows import Flow
@@ -25,9 +25,11 @@ from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
 from syncline.replica.conflicts import set_apart
 from syncline.replica.device import Device
+from syncline.replica.follow import adapted
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import Learned, answered, reconcile
 from syncline.replica.offer import is_offered, offer_next
+from syncline.replica.parted import Past
 from syncline.replica.progress import Progress
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reconciled import enter
@@ -42,7 +44,7 @@ from syncline.replica.work import Work
 logger = logging.getLogger("syncline.replica")
 
 PRUNED, LOST, RESTORED, SCOPE = "pruned", "lost", "restored", "scope"
-COPIED, UNKNOWN = "copied", "unknown"
+COPIED, UNKNOWN, SCHEMA = "copied", "unknown", "schema"
 
 REASONS = {
     "watermark_pruned": PRUNED,
@@ -54,6 +56,7 @@ REASONS = {
     "replica_copied": COPIED,
     "watermark_foreign": COPIED,
     "unknown_replica": UNKNOWN,
+    "schema_unknown": SCHEMA,
 }
 """By the code of the hub's refusal. Any other refusal is an error."""
 
@@ -72,6 +75,8 @@ class Recovery:
     missing: int = 0
     fresh: str = ""
     """The id that the file takes if it needs another."""
+    past: dict[str, str | None] = field(default_factory=dict)
+    """The schemas of pushes that the hub does not know; see `parted.Past`."""
 
 
 def load(store: Store) -> Recovery | None:
@@ -129,18 +134,21 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     The id that the file takes if it needs a new one is in the file before it is told to the hub: it is the
     same in every repeat."""
     store = device.store
-    if recovery.reason == RESTORED:
+    if recovery.reason in (RESTORED, SCHEMA):
         yield from set_apart(store)
     with store.transaction():
         recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
     learned = yield from reconcile(device, recovery.fresh)
     sweep_sent(store, device.limits().keep_sent)
     with store.transaction():
-        recovery = save(store, _entered(device, recovery, learned))
+        past = Past.read(recovery.past).with_unknown(learned.unknown, device.hub).written()
+        recovery = save(store, replace(_entered(device, recovery, learned), past=past))
     frozen = in_flight(store)
     if frozen is not None and (learned.taken or not is_offered(store)):
         recovery = yield from _deliver(device, recovery, tally, progress)
     answer = yield from register(store)
+    if device.hub.fingerprint in learned.unknown:
+        yield from adapted(device)
     with store.transaction():
         return save(store, replace(recovery, step="offer", base=answer.floor or answer.watermark))
 
@@ -171,7 +179,7 @@ def _offer(device: Device, recovery: Recovery, tally: Tally, progress: Progress)
     store = device.store
     if in_flight(store) is None:
         with store.transaction():
-            found = offer_next(device, recovery.base)
+            found = offer_next(device, recovery.base, Past.read(recovery.past))
         if not found:
             discard_fresh(store)  # a file begun before what was offered now would lack it
             with store.transaction():

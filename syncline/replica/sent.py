@@ -93,6 +93,11 @@ def waiting(store: Store) -> list[int]:
     return [number for (number,) in store.rows(_QUERIES["waiting"])]
 
 
+def sent_schemas(store: Store) -> list[str]:
+    """The fingerprints of the schemas that kept pushes were made with."""
+    return [name for (name,) in store.rows(_QUERIES["schemas"])]
+
+
 def made(store: Store, number: int) -> int:
     """When a kept push was taken, in milliseconds since 1970 UTC."""
     return int(store.value(_QUERIES["made"], (number,)))

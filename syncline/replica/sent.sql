@@ -46,6 +46,9 @@ SELECT stamps FROM _sync_sent WHERE number = ? AND stamps IS NOT NULL
 -- name: waiting_stamps
 SELECT stamps FROM _sync_sent WHERE again = 1 AND stamps IS NOT NULL
 
+-- name: schemas
+SELECT DISTINCT fingerprint FROM _sync_sent WHERE fingerprint IS NOT NULL LIMIT 9000
+
 -- name: waiting
 SELECT DISTINCT number FROM _sync_sent WHERE again = 1 ORDER BY number DESC
 

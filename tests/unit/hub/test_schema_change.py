@@ -159,7 +159,7 @@ def test_a_schema_that_was_never_given_is_refused(desk: Desk) -> None:
     phone = desk.device("phone")
     with pytest.raises(SchemaChanged) as error:
         phone.send(m.Pull(phone.watermark, 100, "phone", "f" * 32))
-    assert error.value.code == "schema_changed"
+    assert error.value.code == "schema_unknown"
 
 
 def test_a_policy_that_travels_otherwise_takes_what_was_sent_before_as_it_was_meant() -> None:
