@@ -6,6 +6,7 @@ tables that its foreign keys point at."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +19,19 @@ PAUSE_SECONDS = 0.2
 
 Attempt = Callable[[Schema], Prepared]
 """Prepares these tables in one transaction. Raises Locked if somebody holds one of them."""
+
+
+def giving_way(attempt: Callable[[], Prepared], seconds: float) -> Prepared:
+    """Take all tables at once, as soon as that can be. Locked, if some table was held for so long."""
+    end = math.inf
+    while True:
+        try:
+            return attempt()
+        except Locked:
+            if time.monotonic() > end:
+                raise
+            end = min(end, time.monotonic() + seconds)
+            time.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
 
 class InTurn:

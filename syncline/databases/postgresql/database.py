@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import random
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
-from syncline.databases.base.inturn import InTurn
+from syncline.databases.base.inturn import InTurn, giving_way
 from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.counters import unfollowed
@@ -177,25 +174,17 @@ class PostgresCatalogue:
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """Drop the triggers and the schema `syncline`."""
         if not dry_run:
-            return self._giving_way(remove)
+            return giving_way(self._remove, DDL_SECONDS)
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             return planned_removal(session)
 
-    def _giving_way(self, work: Callable[[Session], Prepared]) -> Prepared:
-        """As `_in_turn`, of all tables at once."""
-        end = math.inf
-        while True:
-            try:
-                with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-                    self._lock_hubs(session)
-                    end = min(end, time.monotonic() + DDL_SECONDS)
-                    done = work(session)
-                self._prepared = None
-                return done
-            except Locked:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(random.uniform(1, 3) * DDL_PATIENCE)
+    def _remove(self) -> Prepared:
+        """One try, of all tables at once."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+            self._lock_hubs(session)
+            done = remove(session)
+        self._prepared = None
+        return done
 
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""

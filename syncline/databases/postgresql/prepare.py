@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import astuple
 
 from syncline.databases.base import LAYOUT, Ledger, other_layout, present
@@ -39,9 +40,11 @@ def prepare(session: Session, schema: Schema, before: Declared | None, cluster: 
     grants.require(session, schema)
     former = former_of(session)
     todo, prepared = _planned(session, schema, before, former)
-    assert prepared.schema is not None, "planned with one"
-    _carry_out(session, prepared.schema, todo, former)
+    beginners = {line.n for line in todo.records} - {line.n for line in former.lines}
+    _carry_out(session, prepared.statements, several=len(beginners) > 1)
     session.count(queries("retention.sql")["first cluster"], cluster)
+    if _is_another_version(former, prepared.schema) and not prepared.notes:
+        prepared.notes.append("recorded the changed schema")
     return prepared
 
 
@@ -60,9 +63,8 @@ def _planned(
     same = known_again(session, former.lines) if former.is_here else None
     schema = renumbered(schema, former.schema, same)
     Planner(session, former, todo).tables(schema, before)
-    return todo, Prepared(
-        [*todo.statements, *_records(former, todo, schema)], todo.notes, schema, former.schema
-    )
+    statements = [*todo.statements, *_records(former, todo, schema)]
+    return todo, Prepared(statements, todo.notes, schema, former.schema)
 
 
 def renamed(session: Session) -> Renaming | None:
@@ -183,32 +185,28 @@ class Planner(BasePlanner[Shape]):
 
 def _records(former: Former, plan: Plan, schema: Schema) -> list[str]:
     """What is recorded besides, as a person would write it."""
-    sql, kept = queries("prepare.sql"), former.schema
+    sql = queries("prepare.sql")
     made = [spelled(sql["forget table"], number) for number in plan.forgotten]
     made += [spelled(sql["record table"], *astuple(record)) for record in plan.records]
     if former.before != plan.before:
         made.append(spelled(sql["keep before"], plan.before))
-    if kept is None or kept.fingerprint != schema.fingerprint:
+    if _is_another_version(former, schema):
         body = json.dumps(to_plain(schema), sort_keys=True)
         made.append(spelled(sql["keep version"], schema.fingerprint, body))
         made.append(spelled(sql["use version"], schema.fingerprint))
     return made
 
 
-def _carry_out(session: Session, schema: Schema, plan: Plan, former: Former) -> None:
-    """Run it. New tables are held no longer than others may wait: with several of them, Locked after that."""
-    sql = queries("prepare.sql")
-    beginners, end = {line.n for line in plan.records} - {line.n for line in former.lines}, math.inf
-    for statement in plan.statements:
+def _is_another_version(former: Former, schema: Schema | None) -> bool:
+    return former.schema is None or schema is None or former.schema.fingerprint != schema.fingerprint
+
+
+def _carry_out(session: Session, statements: Sequence[str], *, several: bool) -> None:
+    """Run it. New tables are held no longer than others may wait: of `several`, Locked after that."""
+    end = math.inf
+    for statement in statements:
         if time.monotonic() > end:
             raise Locked("too many tables would be held for too long at once")
-        if statement.startswith("CREATE TRIGGER") and end == math.inf and len(beginners) > 1:
+        if several and statement.startswith("CREATE TRIGGER") and end == math.inf:
             end = time.monotonic() + HOLD_SECONDS
         session.script(statement)
-    for number in plan.forgotten:
-        session.count(sql["forget table"], number)
-    for record in plan.records:
-        session.count(sql["record table"], *astuple(record))
-    session.count(sql["keep before"], plan.before)
-    if _ledger(session).save_version(schema) and not plan.notes:
-        plan.notes.append("recorded the changed schema")

@@ -165,7 +165,6 @@ VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8, $9)
         capture = excluded.capture;
 
 -- name: keep version
--- As it is told by a dry run; it is the ledger that does it.
 INSERT INTO syncline.versions (fingerprint, body, made) VALUES ($1, $2, floor(extract(epoch FROM now()) * 1000)::bigint)
     ON CONFLICT (fingerprint) DO NOTHING;
 
