@@ -25,14 +25,15 @@ PARTS = {
     " writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors pool session sql text transaction watch",
-    "its own": "counters replaced undone",
+    "its own": "careful counters replaced undone",
 }
 """The parts of the contract and the modules, by their names without an ending, that serve them. Its own: what
 only this database needs, whatever it does for the contract."""
 
 ELSEWHERE = {"sqlite/foreign": "its own", "sqlite/rows": "log"}
 """Modules that serve another part in one adapter. SQLite alone says nothing of the rows that break a deferred
-foreign key, fires no triggers for what REPLACE deletes, and lets a trigger undo a whole transaction."""
+foreign key, fires no triggers for what REPLACE deletes, lets a trigger undo a whole transaction, and has
+triggers that cannot tell the hub's own statement from what it has caused."""
 
 MEASURE = "sqlite"
 """The adapter that does no more than the contract asks for: a further one takes about as much."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
+from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.tables import (
     CHUNKS,
     CLAIMS,
@@ -23,6 +24,7 @@ from syncline.databases.base.tables import (
     UPLOADS,
     VERSIONS,
 )
+from syncline.errors import NotPrepared
 from syncline.hub.contract import Claim, Client, ConflictRow, Counted, Given, Stamped, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
@@ -41,6 +43,14 @@ class Ledger:
 
     def __init__(self, session: LedgerSession) -> None:
         self.session = session
+
+    def identity(self) -> tuple[str, str]:
+        """The hub's id, and the fingerprint of the schema in force. NotPrepared for another layout."""
+        for layout, hub, fingerprint in self._run("identity"):
+            if layout != LAYOUT:
+                raise other_layout(layout)
+            return hub, fingerprint
+        raise NotPrepared("the central database holds tables of Syncline without a layout")
 
     # Replicas
 

@@ -1,6 +1,9 @@
 -- The ledger's statements, for every database: ? is a value, {table} a table of Syncline's, {now} the database's
 -- time in milliseconds, {page} the end of a statement that gives at most ? rows.
 
+-- name: identity
+SELECT layout, hub, fingerprint FROM {state};
+
 -- name: client
 SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
        revoked, forgotten, actor, pending, chain, root, departed

@@ -58,6 +58,10 @@ class BaseShape(ABC):
     def staged_values(self, columns: Sequence[int]) -> Sequence[str]:
         """The staged columns in the table's types."""
 
+    @abstractmethod
+    def old_values(self, row: str) -> str:
+        """What an entry keeps of a row as it was, as one expression."""
+
     def quote(self, name: str) -> str:
         """An identifier, quoted."""
         return '"' + name.replace('"', '""') + '"'

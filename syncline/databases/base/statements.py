@@ -67,6 +67,19 @@ def assign(shape: BaseShape, sets: Sequence[str]) -> str:
     return f"{shape.UPDATE} {shape.name} AS t SET {', '.join(sets)} FROM {SOURCE} WHERE {shape.matches()}"
 
 
+def entries(
+    shape: BaseShape, log: str, given: Mapping[str, str], source: str, *, old: bool, order: str = ""
+) -> str:
+    """Write log entries of the rows of `source`. `given`: the columns of the log but for the key. With `old`,
+    what an entry keeps of the rows as they are goes along."""
+    columns = dict(given) | dict(zip(shape.log_keys, shape.staged_keys(), strict=True))
+    if old:
+        columns["old"] = f"CASE WHEN t.{shape.key_names[0]} IS NOT NULL THEN {shape.old_values('t')} END"
+        source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
+    chosen = ", ".join(columns.values())
+    return f"INSERT INTO {log} ({', '.join(columns)}) SELECT {chosen} FROM {source}{order}"
+
+
 def park(shape: BaseShape, columns: Sequence[int], values: Mapping[int, str]) -> str:
     """Let rows whose values are about to change hold these meanwhile: expressions, by numbers of columns."""
     own = dict(zip(columns, shape.staged_values(columns), strict=True))

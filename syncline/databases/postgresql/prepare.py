@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from syncline.databases.base import LAYOUT, Ledger, other_layout, present
+from syncline.databases.base import Ledger, other_layout, present
 from syncline.databases.base.planning import BasePlanner, Former, Ground, Line, Plan
 from syncline.databases.postgresql import grants, strays
 from syncline.databases.postgresql.capture import capture_of
@@ -99,13 +99,9 @@ def _ledger(session: Session) -> Ledger:
 
 def _hub(session: Session) -> str:
     """The hub's id. NotPrepared for another layout."""
-    sql = queries("prepare.sql")
-    if not session.value(sql["versioned"]):
+    if not session.value(queries("prepare.sql")["versioned"]):
         raise other_layout(None)
-    layout, hub = session.run(sql["state"])[0]
-    if layout != LAYOUT:
-        raise other_layout(layout)
-    return str(hub)
+    return _ledger(session).identity()[0]
 
 
 def require(session: Session) -> str:

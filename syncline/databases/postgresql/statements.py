@@ -139,24 +139,16 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
     """Log entries of the rows: $2 operation, $3 origin, then the mask's words; or, if the entries are
     `listed`, arrays of row numbers, of each word, and of HLCs. With `old`, what the log keeps of the rows as
     they are goes along."""
-    words = len(shape.words)
-    columns = ["op", "origin", *shape.words, "hlc", *shape.log_keys]
-    keys = shape.staged_keys()
+    words, source, order = len(shape.words), SOURCE, ""
+    given = {"op": '$2::"char"', "origin": "$3", "hlc": "s.hlc"}
+    given |= {word: f"${4 + i}::bigint" for i, word in enumerate(shape.words)}
     if listed:
         arrays = ", ".join(f"${4 + i}::bigint[]" for i in range(words + 2))
-        masks = [f"e.m{i}" for i in range(words)]
-        values = ['$2::"char"', "$3", *masks, "e.hlc", *keys]
-        entry = ", ".join(["n", *(f"m{i}" for i in range(words)), "hlc", "ordinal"])
-        source = f"{SOURCE} JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
-    else:
-        values = ['$2::"char"', "$3", *(f"${4 + i}::bigint" for i in range(words)), "s.hlc", *keys]
-        source = SOURCE
-    if old:
-        columns = [*columns, "old"]
-        values.append(f"CASE WHEN t.{shape.key_names[0]} IS NOT NULL THEN {shape.old_values('t')} END")
-        source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
-    order = " ORDER BY e.ordinal" if listed else ""
-    return f"INSERT INTO {shape.log} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {source}{order}"
+        entry = ", ".join(["n", *shape.words, "hlc", "ordinal"])
+        source += f" JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
+        given |= {name: f"e.{name}" for name in (*shape.words, "hlc")}
+        order = " ORDER BY e.ordinal"
+    return base.entries(shape, shape.log, given, source, old=old, order=order)
 
 
 def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from syncline.databases.base import statements
-from syncline.databases.base.isolation import Failures, Part, isolated
+from syncline.databases.base.isolation import Failures, Part, isolated, retried
 from syncline.databases.sqlite import foreign, parking, stage
+from syncline.databases.sqlite.careful import Work, clean, is_careful, mark_changes, updated_instead
 from syncline.databases.sqlite.errors import refusal_code
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.retention import newest
@@ -31,27 +31,6 @@ _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
 Failure = tuple[str, str]
 """The code of a refusal, and what SQLite said."""
-
-
-@dataclass(slots=True)
-class Work:
-    """One stage on its way. `careful`: writing it can have side effects on its own table, so capture
-    stays on and the entries of the staged rows themselves are taken out afterwards."""
-
-    staged: Staged
-    statement: str | None
-    careful: bool
-    first: int = 0
-    """The newest log entry before the stage's own."""
-    mark: int = 0
-    """The newest of its own."""
-
-    @property
-    def may_leave_out(self) -> bool:
-        """Whether a trigger may keep a row from being written and leave others written, as far as its text
-        shows: by RAISE(IGNORE) or RAISE(FAIL), or because it removes rows."""
-        texts = [sql.lower() for _, sql in self.staged.shape.facts.triggers]
-        return any(word in text for text in texts for word in ("ignore", "fail", "delete", "replace"))
 
 
 def apply(writer: RowReader, stages: Sequence[Staged], origin: str, undone: Undone) -> list[Refusal]:
@@ -74,10 +53,8 @@ class Application:
 
     def __init__(self, writer: RowReader, stages: Sequence[Staged], undone: Undone) -> None:
         self._writer, self._connection, self._undone = writer, writer.connection, undone
-        reaches = writer.layout.reaches_itself
         self._works = [
-            Work(staged, _statement(staged), reaches(staged.shape, actions=staged.stage.form != "insert"))
-            for staged in stages
+            Work(staged, _statement(staged), is_careful(writer.layout, staged)) for staged in stages
         ]
 
     def write(self, origin: str) -> list[Refusal]:
@@ -85,7 +62,7 @@ class Application:
         failures: Failures[Staged, Failure] = []
         for index, work in enumerate(self._works):
             foreign.remember(self._connection, self._writer.layout, work.staged)
-            _mark_changes(self._connection, work)
+            mark_changes(self._connection, work)
             work.first = newest(self._connection)[0]
             stage.record(self._connection, work.staged, origin)
             work.mark = newest(self._connection)[0]
@@ -98,7 +75,7 @@ class Application:
     def clean(self) -> None:
         """Take away what only this call needed."""
         for work in self._works:
-            _clean(self._connection, work)
+            clean(self._connection, work)
             foreign.forget(self._connection, self._writer.layout, work.staged)
 
     def _again(self, failures: Failures[Staged, Failure]) -> Failures[Staged, Failure]:
@@ -106,12 +83,10 @@ class Application:
         tried one by one: a statement that fails undoes itself."""
         lost = [one for one in failures if one[1][0] not in _WORTH_ANOTHER_TRY]
         worth = [one for one in failures if one[1][0] in _WORTH_ANOTHER_TRY]
-        while worth:
-            left = [(part, why) for part, _ in worth if (why := self._attempt([part])) is not None]
-            if len(left) == len(worth):
-                break
-            worth = left
-        return lost + worth
+        return lost + retried(worth, self._one_by_one)
+
+    def _one_by_one(self, parts: Sequence[Part[Staged]]) -> Failures[Staged, Failure]:
+        return [(part, why) for part in parts if (why := self._attempt([part])) is not None]
 
     def _attempt(self, parts: Sequence[Part[Staged]]) -> Failure | None:
         """Write the rows of a part, or none of them and say why.
@@ -162,7 +137,7 @@ class Application:
         if part.form != "delete":
             return written == len(part.rows)
         work, shape = self._works[part.index], part.loaded.shape
-        left = f"NOT EXISTS ({_updated_instead(work, 's')})"
+        left = f"NOT EXISTS ({updated_instead(work, 's')})"
         template = f"SELECT count(*) FROM {statements.joined(shape)} WHERE {left}"
         over = part.loaded.over(template, part.rows)
         return bool(self._connection.execute(*over).fetchone()[0] == 0)
@@ -205,61 +180,3 @@ def _statement(staged: Staged) -> str | None:
         return statements.update(shape, columns, range(len(columns))) if columns else None
     keys = f"SELECT {commas(shape.key_of('t'))} FROM {statements.joined(shape)}"
     return f"DELETE FROM {shape.name} WHERE ({commas(shape.key_names)}) IN ({keys})"
-
-
-def _updated_instead(work: Work, row: str) -> str:
-    """A query for the entry of an update that a trigger made of a staged delete: a soft delete."""
-    shape = work.staged.shape
-    keys = " AND ".join(f"u.k{number} = {row}.k{number}" for number in range(shape.arity))
-    return (
-        f"SELECT 1 FROM _sync_hub_log AS u WHERE u.seq > {work.mark}"
-        f" AND u.tbl = {shape.n} AND u.op = 'U' AND {keys}"
-    )
-
-
-def _mark_changes(connection: sqlite3.Connection, work: Work) -> None:
-    """Before a careful update: which staged rows it will really change, and so capture will log."""
-    staged = work.staged
-    if not work.careful or work.staged.stage.form != "update":
-        return
-    shape = staged.shape
-    tests = [
-        shape.differs(shape.table.values[c].name, shape.values_of("t", [c])[0], f"s.c{i}")
-        for i, c in enumerate(staged.stage.columns)
-    ]
-    stage.keep(
-        connection,
-        f"{staged.table}_changed",
-        f"SELECT s.n FROM {staged.table} AS s CROSS JOIN {shape.name} AS t"
-        f" WHERE {shape.matches()} AND ({' OR '.join(tests) or '0'})",
-    )
-
-
-def _clean(connection: sqlite3.Connection, work: Work) -> None:
-    """After a careful write: of what capture logged, take out the staged rows' own entries.
-
-    Ours are the newest triggers, so they fire first: the row's own entry is the first of its key.
-    """
-    if not work.careful:
-        return
-    staged = work.staged
-    shape = staged.shape
-    later = f"_sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-    same = f"l.seq > {work.mark} AND l.tbl = {shape.n} AND {shape.matches('l')}"
-    stage.index(connection, staged)
-    if work.staged.stage.form == "delete":
-        gone = f"NOT EXISTS (SELECT 1 FROM {shape.name} AS t WHERE {shape.matches()})"
-        own = f"SELECT l.seq FROM {later} WHERE {same} AND {gone}"
-        turned = f"l.seq > {work.first} AND l.seq <= {work.mark} AND EXISTS ({_updated_instead(work, 's')})"
-        own += (
-            f" UNION ALL SELECT l.seq FROM {later} WHERE {turned} AND l.tbl = {shape.n}"
-            f" AND {shape.matches('l')} AND NOT ({gone})"
-        )
-    elif work.staged.stage.form == "insert":
-        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'I' GROUP BY s.n"
-    else:
-        changed = f"s.n IN (SELECT n FROM {staged.table}_changed)"
-        own = f"SELECT min(l.seq) FROM {later} WHERE {same} AND l.op = 'U' AND {changed} GROUP BY s.n"
-    connection.execute(f"DELETE FROM _sync_hub_log WHERE seq IN ({own})")
-    if work.staged.stage.form == "update":
-        connection.execute(f"DROP TABLE {staged.table}_changed")

@@ -10,7 +10,9 @@ What `REPLACE` removes fires none of them: see `replaced`.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.sql import WALL
@@ -136,3 +138,23 @@ def _rekey(shape: Shape) -> str:
         log(shape, "I", "NEW", words, where=has_key(shape, "NEW")),
     ]
     return trigger(shape, "rekey", "AFTER UPDATE", _key_differs(shape), body)
+
+
+class Trigger(NamedTuple):
+    """A trigger of the file, ours or the user's; the newest has the highest number."""
+
+    number: int
+    name: str
+    table: str
+    sql: str
+
+
+def triggers_of(connection: sqlite3.Connection) -> list[Trigger]:
+    """Every trigger there is."""
+    rows = connection.execute("SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return [Trigger(*row) for row in rows]
+
+
+def own_triggers(connection: sqlite3.Connection, n: int) -> dict[str, str]:
+    """Syncline's triggers of table `n`: name and SQL."""
+    return {one.name: one.sql for one in triggers_of(connection) if number_in(one.name) == n}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
-from syncline.databases.sqlite import prepare, reflect, remove
+from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout
@@ -186,8 +186,8 @@ class SqliteDatabase:
             connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self.catalogue.current(connection)
             for shape in layout.shapes.values():
-                if prepare.outrun(connection, shape):
-                    prepare.renew_order(connection, shape)
+                if careful.outrun(connection, shape):
+                    careful.renew_order(connection, shape)
             ledger = Ledger(SqliteLedgerSession(connection))
             rows = RowWriter(connection, layout, self._undone)
             yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)

@@ -12,8 +12,6 @@ from syncline.model.schema import ForeignKey, Schema
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table
 
-ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
-
 
 @dataclass(eq=False, repr=False)
 class Shape(BaseShape):
@@ -93,25 +91,3 @@ class Layout:
         parent = self.everything[key.parent.lower()]
         targets = tuple(name for name, _ in parent.key)
         return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)
-
-    def reaches_itself(self, shape: Shape, *, actions: bool) -> bool:
-        """Whether writing this table can have side effects on this very table.
-
-        Through its triggers, or (`actions`) through foreign-key actions that lead back here or to any
-        table with a trigger: what a trigger writes is anybody's guess.
-        """
-        if shape.facts.triggers:
-            return True
-        seen: set[str] = set()
-        frontier = [shape.facts.name.lower()] if actions else []
-        while frontier:
-            for child, key in self.children(frontier.pop()):
-                if not {key.on_delete.upper(), key.on_update.upper()} & ACTIONS:
-                    continue
-                name = child.name.lower()
-                if name == shape.facts.name.lower() or child.triggers:
-                    return True
-                if name not in seen:
-                    seen.add(name)
-                    frontier.append(name)
-        return False

@@ -7,43 +7,23 @@ from typing import Any
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.log import formers
-from syncline.databases.base.ordered import OrderedLog, Upto
-from syncline.databases.sqlite import retention
+from syncline.databases.base.ordered import Upto
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, really_touched
+from syncline.databases.sqlite.retention import KeptLog
 from syncline.databases.sqlite.rows import decoded
-from syncline.hub.contract import Former, Key, LogPage, Position, Removed, Told, present_columns
-from syncline.hub.contract.compaction import LogEntry
+from syncline.hub.contract import Former, Key, LogPage, Position, Told, present_columns
 from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas, numbered
 
 
-class SqliteLog(OrderedLog):
+class SqliteLog(KeptLog):
     """The contract's `Log`; it asks `rows` what is there now."""
 
     def __init__(self, rows: RowReader, ledger: Ledger) -> None:
-        super().__init__(ledger)
-        self._rows, self._connection, self._layout = rows, rows.connection, rows.layout
-
-    def now(self) -> Upto:
-        return Upto(*retention.newest(self._connection))
-
-    def begins(self) -> tuple[int, int]:
-        seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
-        return seq, hlc
-
-    def mark_at(self, seq: int) -> int:
-        return retention.mark_at(self._connection, seq)
-
-    def cut(self, target: int, limit: int) -> Removed:
-        return retention.prune(self._connection, target, limit)
-
-    def uncompacted(self, newest: int, limit: int) -> list[LogEntry]:
-        return retention.uncompacted(self._connection, self._layout, newest, limit)
-
-    def take_out(self, gone: Sequence[int], upto: int) -> None:
-        retention.take_out(self._connection, gone, upto)
+        super().__init__(rows.connection, rows.layout, ledger)
+        self._rows = rows
 
     def behind(self, position: Position, at_most: int) -> int:
         ((count,),) = self._connection.execute(

@@ -8,11 +8,10 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.base.text import statements
-from syncline.databases.sqlite import capture, replaced
+from syncline.databases.sqlite import capture, careful, replaced
 from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
@@ -78,7 +77,7 @@ def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Sch
 def known_again(connection: sqlite3.Connection, before: Schema | None) -> Renamed:
     """Tables and columns of the former schema by their present names, as far as the triggers tell."""
     tables, columns = {}, {}
-    installed, present = _recorded(connection), triggers_of(connection)
+    installed, present = _recorded(connection), capture.triggers_of(connection)
     for table in before.tables if before else ():
         ours = [one for one in present if capture.number_in(one.name) == table.number]
         on = {one.table for one in ours if one.name in installed}
@@ -109,13 +108,17 @@ def _install(
 ) -> None:
     installed = _recorded(connection)
     for shape in layout.shapes.values():
-        wanted, have = _wanted(shape), own_triggers(connection, shape.n)
+        wanted, have = _wanted(shape), capture.own_triggers(connection, shape.n)
         before = {name: sql for name, sql in installed.items() if capture.number_in(name) == shape.n}
-        if wanted == have and not outrun(connection, shape):
+        if wanted == have and not careful.outrun(connection, shape):
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
                 _record(connection, shape.n, wanted)
             continue
-        on = {one.name for one in triggers_of(connection) if one.table.lower() == shape.facts.name.lower()}
+        on = {
+            one.name
+            for one in capture.triggers_of(connection)
+            if one.table.lower() == shape.facts.name.lower()
+        }
         if not before.keys() <= on:
             run(capture.touch_everything(shape))
             done.notes.append(
@@ -149,7 +152,7 @@ def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str])
 
 def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
     gone = (None, *layout.shapes)
-    left = {t.name: t.table for t in triggers_of(connection) if capture.number_in(t.name) not in gone}
+    left = {t.name: t.table for t in capture.triggers_of(connection) if capture.number_in(t.name) not in gone}
     for name in left:
         run(f"DROP TRIGGER {name}")
     for number in {capture.number_in(name) for name in _recorded(connection)}:
@@ -169,44 +172,6 @@ def _notes(connection: sqlite3.Connection, layout: Layout, done: Prepared) -> No
                 done.notes.append(
                     f"{count} rows of {shape.table.name} have no key (NULL) and stay here: give them one."
                 )
-
-
-def renew_order(connection: sqlite3.Connection, shape: Shape) -> None:
-    """Create the triggers of a table again, so that they are the newest: SQLite fires those first."""
-    have = own_triggers(connection, shape.n)
-    for name in have:
-        connection.execute(f"DROP TRIGGER {name}")
-    for sql in have.values():
-        connection.execute(sql)
-
-
-class Trigger(NamedTuple):
-    """A trigger of the file, ours or the user's; the newest has the highest number."""
-
-    number: int
-    name: str
-    table: str
-    sql: str
-
-
-def triggers_of(connection: sqlite3.Connection) -> list[Trigger]:
-    """Every trigger there is."""
-    rows = connection.execute("SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return [Trigger(*row) for row in rows]
-
-
-def own_triggers(connection: sqlite3.Connection, n: int) -> dict[str, str]:
-    """Syncline's triggers of table `n`: name and SQL."""
-    return {one.name: one.sql for one in triggers_of(connection) if capture.number_in(one.name) == n}
-
-
-def outrun(connection: sqlite3.Connection, shape: Shape) -> bool:
-    """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
-    if not shape.facts.triggers:
-        return False
-    found, users = triggers_of(connection), {name for name, _ in shape.facts.triggers}
-    newest = max(one.number for one in found if one.name in users)
-    return any(one.number < newest for one in found if capture.number_in(one.name) == shape.n)
 
 
 def load_layout(connection: sqlite3.Connection) -> Layout:
@@ -249,25 +214,20 @@ def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
 def identity(connection: sqlite3.Connection) -> tuple[str, str]:
     """(hub id, fingerprint of the schema in force); NotPrepared if there is none of this layout."""
     try:
-        found = connection.execute("SELECT layout, hub, fingerprint FROM _sync_hub").fetchone()
         connection.execute("SELECT 1 FROM _sync_hub_versions LIMIT 1")
+        return Ledger(SqliteLedgerSession(connection)).identity()
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise
         if _columns_of(connection, "_sync_hub"):
             raise other_layout(None) from error
         raise NotPrepared("the central database holds no tables of Syncline") from error
-    if found is None:
-        raise NotPrepared("the central database holds tables of Syncline without a layout")
-    if found[0] != LAYOUT:
-        raise other_layout(found[0])
-    return found[1], found[2]
 
 
 def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:
     """NotPrepared if a trigger is missing or was changed: its writes would be skipped (law L4)."""
     for shape in layout.shapes.values():
-        if own_triggers(connection, shape.n) != _wanted(shape):
+        if capture.own_triggers(connection, shape.n) != _wanted(shape):
             raise NotPrepared(
                 f"the capture triggers of {shape.table.name} are not those that init installed;"
                 " the table was altered or created anew"

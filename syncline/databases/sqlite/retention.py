@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from syncline.databases.base import Ledger
+from syncline.databases.base.ordered import OrderedLog, Upto
 from syncline.databases.sqlite.layout import Layout
 from syncline.hub.contract import Removed
 from syncline.hub.contract.compaction import LogEntry
@@ -23,58 +25,65 @@ def newest(connection: sqlite3.Connection) -> tuple[int, int]:
     return row or (0, 0)
 
 
-def mark_at(connection: sqlite3.Connection, seq: int) -> int:
-    """What tells this entry from one of the same number in another past; 0 if there is none."""
-    row = connection.execute(
-        "SELECT nonce FROM _sync_hub_log WHERE seq = ?1"
-        " UNION ALL SELECT mark FROM _sync_hub_mark WHERE seq = ?1",
-        (seq,),
-    ).fetchone()
-    return int(row[0]) if row else 0
+class KeptLog(OrderedLog):
+    """The log of a SQLite centre, but for reading its entries."""
 
+    def __init__(self, connection: sqlite3.Connection, layout: Layout, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._connection, self._layout = connection, layout
 
-def prune(connection: sqlite3.Connection, target: int, limit: int) -> Removed:
-    """See the contract. Entries up to `target` may go, but for that at the new floor."""
-    found = connection.execute(
-        "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
-    ).fetchall()
-    if len(found) < 2:
-        return Removed(0, False)
-    new = found[-1][0]
-    (highest,) = connection.execute("SELECT max(hlc) FROM _sync_hub_log WHERE seq <= ?", (new,)).fetchone()
-    connection.execute(
-        "UPDATE _sync_hub SET floor = ?1, floor_hlc = max(floor_hlc, ?2), compacted = max(compacted, ?1)",
-        (new, highest),
-    )
-    connection.execute("DELETE FROM _sync_hub_log WHERE seq < ?", (new,))
-    connection.execute("DELETE FROM _sync_hub_mark WHERE seq < ?", (new,))
-    return Removed(len(found) - 1, len(found) > limit)
+    def now(self) -> Upto:
+        return Upto(*newest(self._connection))
 
+    def begins(self) -> tuple[int, int]:
+        seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
+        return seq, hlc
 
-def uncompacted(connection: sqlite3.Connection, layout: Layout, newest: int, limit: int) -> list[LogEntry]:
-    """The next entries to look through."""
-    start, lowest = connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
-    names = ["seq", "op", "hlc", "origin", "old IS NOT NULL", "tbl", *numbered("k", layout.keys)]
-    first = len(names)
-    rows = connection.execute(
-        f"SELECT {commas([*names, *mask_columns(layout.words)])} FROM _sync_hub_log"
-        " WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
-        (max(start, lowest), newest, limit),
-    )
-    return [
-        LogEntry(seq, _typed(more[: first - 5]), op, join_mask(more[first - 5 :]), hlc, origin, bool(keeps))
-        for seq, op, hlc, origin, keeps, *more in rows
-    ]
+    def mark_at(self, seq: int) -> int:
+        row = self._connection.execute(
+            "SELECT nonce FROM _sync_hub_log WHERE seq = ?1"
+            " UNION ALL SELECT mark FROM _sync_hub_mark WHERE seq = ?1",
+            (seq,),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
+    def cut(self, target: int, limit: int) -> Removed:
+        """Entries up to `target` may go, but for that at the new floor."""
+        run = self._connection.execute
+        found = run(
+            "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
+        ).fetchall()
+        if len(found) < 2:
+            return Removed(0, False)
+        new = found[-1][0]
+        (highest,) = run("SELECT max(hlc) FROM _sync_hub_log WHERE seq <= ?", (new,)).fetchone()
+        run(
+            "UPDATE _sync_hub SET floor = ?1, floor_hlc = max(floor_hlc, ?2), compacted = max(compacted, ?1)",
+            (new, highest),
+        )
+        run("DELETE FROM _sync_hub_log WHERE seq < ?", (new,))
+        run("DELETE FROM _sync_hub_mark WHERE seq < ?", (new,))
+        return Removed(len(found) - 1, len(found) > limit)
 
-def take_out(connection: sqlite3.Connection, gone: Sequence[int], upto: int) -> None:
-    """Compacted entries go, a mark of each stays."""
-    numbers = [(seq,) for seq in gone]
-    connection.executemany(
-        "INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", numbers
-    )
-    connection.executemany("DELETE FROM _sync_hub_log WHERE seq = ?", numbers)
-    connection.execute("UPDATE _sync_hub SET compacted = ?", (upto,))
+    def uncompacted(self, newest: int, limit: int) -> list[LogEntry]:
+        start, lowest = self._connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
+        keys, masks = numbered("k", self._layout.keys), mask_columns(self._layout.words)
+        columns = ["seq", "op", "hlc", "origin", "old IS NOT NULL", "tbl", *keys, *masks]
+        rows = self._connection.execute(
+            f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
+            (max(start, lowest), newest, limit),
+        )
+        width = 1 + len(keys)
+        return [
+            LogEntry(seq, _typed(more[:width]), op, join_mask(more[width:]), hlc, origin, bool(keeps))
+            for seq, op, hlc, origin, keeps, *more in rows
+        ]
+
+    def take_out(self, gone: Sequence[int], upto: int) -> None:
+        run, numbers = self._connection.executemany, [(seq,) for seq in gone]
+        run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", numbers)
+        run("DELETE FROM _sync_hub_log WHERE seq = ?", numbers)
+        self._connection.execute("UPDATE _sync_hub SET compacted = ?", (upto,))
 
 
 def _typed(key: Sequence[object]) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syncline.databases.base import statements
 from syncline.databases.base.statements import over
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import ValueRefused
@@ -18,6 +19,8 @@ from syncline.hub.contract import Stage
 from syncline.model.masks import mask_columns, split_mask
 from syncline.model.values import Row
 from syncline.sqlitekit.sql import commas, numbered
+
+LOG = "_sync_hub_log"
 
 
 @dataclass(slots=True)
@@ -94,20 +97,13 @@ def index(connection: sqlite3.Connection, staged: Staged) -> None:
 def record(connection: sqlite3.Connection, staged: Staged, origin: str) -> None:
     """Append the log entries of a stage, with the old values of what it is about to change."""
     shape, stage = staged.shape, staged.stage
-    into = commas(["tbl", "op", "origin", "hlc", *shape.words, *shape.log_keys, "old"])
-    source, old, order = f"{staged.table} AS s", "NULL", "s.n"
-    if shape.keeps_old(stage):
-        old = f"CASE WHEN {shape.key_of('t')[0]} IS NOT NULL THEN {shape.old_values('t')} END"
-        source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"
+    source, order = f"{staged.table} AS s", "s.n"
+    masks = map(str, split_mask(shape.covers(stage), len(shape.words)))
+    given = {"tbl": str(shape.n), "op": "?", "origin": "?", "hlc": "s.hlc"}
+    given |= dict(zip(shape.words, masks, strict=True))
     if staged.entries is not None:
-        source = f"{staged.entries} AS e CROSS JOIN {source}"
-        chosen, order = ["e.hlc", *(f"e.{mask}" for mask in shape.words)], "e.rowid"
-        where = "s.n = e.n"
-    else:
-        chosen, where = ["s.hlc", *map(str, split_mask(shape.covers(stage), len(shape.words)))], "1"
-    connection.execute(
-        f"INSERT INTO _sync_hub_log ({into})"
-        f" SELECT {shape.n}, ?, ?, {commas([*chosen, *shape.staged_keys()])}, {old}"
-        f" FROM {source} WHERE {where} ORDER BY {order}",
-        (stage.op, origin),
-    )
+        source, order = f"{staged.entries} AS e CROSS JOIN {source} ON s.n = e.n", "e.rowid"
+        given |= {name: f"e.{name}" for name in ("hlc", *shape.words)}
+    old = shape.keeps_old(stage)
+    statement = statements.entries(shape, LOG, given, source, old=old, order=f" ORDER BY {order}")
+    connection.execute(statement, (stage.op, origin))
