@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from syncline.databases.base.codec import Codec, mend_floats
 from syncline.databases.base.shape import BaseLayout
-from syncline.databases.base.typed import TypedShape
+from syncline.databases.base.typed import T
 from syncline.hub.contract import Key, Take
-
-T = TypeVar("T", bound=TypedShape[Any])
 
 Rows = list[list[Any]]
 

@@ -1,16 +1,17 @@
-"""Tracked tables of a database with types of its own: their columns by codecs."""
+"""Tracked tables of a database with types of its own, and rows that are staged for them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from syncline.databases.base.codec import Codec
-from syncline.databases.base.screen import Certain, StagedColumn
+from syncline.databases.base.screen import Certain, Screen, StagedColumn
 from syncline.databases.base.shape import BaseShape
+from syncline.hub.contract import Refusal, Stage, codes
 from syncline.model.schema import ColumnSchema
 
 C = TypeVar("C", bound=Codec)
@@ -82,3 +83,42 @@ class TypedShape(BaseShape, Generic[C]):
         for number, one in enumerate(stored):
             conditions += self.identical(number, one, f"s.k{number}", in_log=in_log)
         return " AND ".join(conditions)
+
+
+T = TypeVar("T", bound=TypedShape[Any])
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class TypedRows(Generic[T]):
+    """A stage on its way into the database: what is known of its rows without it, and which are left."""
+
+    stage: Stage
+    shape: T
+    live: list[int] = field(init=False)
+    """The numbers of the rows still in it, ascending."""
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    unlooked: bool = False
+    """Whether nobody has looked if the rows, which are to be inserted, exist."""
+    keyless: set[int] = field(default_factory=set)
+    """Refused rows whose key cannot be."""
+    respelled: set[int] = field(default_factory=set)
+    """Rows with an integer in a float column: stored as a float, so not as it was sent."""
+    certain: bool = True
+    """Whether every other row is certainly stored as it was sent, unless a trigger changes it."""
+
+    def __post_init__(self) -> None:
+        self.live = list(range(len(self.stage.rows)))
+
+    def screened(self) -> Screen:
+        """Look the rows through: what is wrong with them, and what is certain."""
+        screen = Screen.of(self.stage, self.shape.staged_columns(self.stage.columns))
+        self.refused, self.keyless, self.respelled = screen.refused, screen.keyless, screen.respelled
+        self.certain = len(screen.certain) == len(self.stage.columns)
+        return screen
+
+    def refuse_keys(self, rows: Collection[int], database: str) -> None:
+        """Refuse keys that the database would not write, or would write in another spelling."""
+        for row in sorted(rows):
+            key = self.stage.rows[row][: self.shape.arity]
+            detail = f"the key {key!r} is not as {database} writes its types"
+            self.refused[row] = Refusal(self.stage, row, codes.INVALID, detail)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from syncline.databases.base.screen import Screen
 from syncline.databases.base.statements import over
+from syncline.databases.base.typed import TypedRows
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
 from syncline.databases.postgresql.given import misspelled
@@ -26,7 +26,7 @@ from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.spelling import SPELLED
 from syncline.databases.postgresql.types import Codec
-from syncline.hub.contract import Position, Refusal, Stage, codes
+from syncline.hub.contract import Position, Stage
 from syncline.model.values import Value
 
 SMALL = 500
@@ -36,16 +36,11 @@ _numbers = itertools.count(1)
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Loaded:
-    """A stage in the database, or on its way there. `live` are the numbers of the rows still in it,
-    ascending."""
+class Loaded(TypedRows[Shape]):
+    """A stage in the database, or on its way there."""
 
-    stage: Stage
-    shape: Shape
-    codecs: list[Codec]
+    codecs: list[Codec] = field(init=False)
     """Of the key, then of the staged columns."""
-    live: list[int]
-    refused: dict[int, Refusal]
     texts: list[list[str | None]] | None = None
     """For each row what PostgreSQL reads as n, hlc, key, values; None if they are in a temporary table."""
     copied: bytes = b""
@@ -61,14 +56,10 @@ class Loaded:
     """The parameter of all rows, once it was made."""
     asked: tuple[Sequence[Position], Sequence[int], str] | None = None
     """The bases and the replica that rivals were asked for."""
-    unlooked: bool = False
-    """Whether nobody has looked if the rows, which are to be inserted, exist."""
-    keyless: set[int] = field(default_factory=set)
-    """Refused rows whose key cannot be."""
-    respelled: set[int] = field(default_factory=set)
-    """Rows with an integer in a float column: stored as a float, so not as it was sent."""
-    certain: bool = True
-    """Whether every other row is certainly stored as it was sent, unless a trigger changes it."""
+
+    def __post_init__(self) -> None:
+        TypedRows.__post_init__(self)
+        self.codecs = [*self.shape.keys, *(self.shape.values[i] for i in self.stage.columns)]
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, str]:
         """A statement over all of these rows, or over some that follow each other; and its `$1`."""
@@ -112,13 +103,12 @@ class Loaded:
 
 def ready(shape: Shape, stage: Stage) -> Loaded:
     """All of `load` that needs no database."""
-    codecs = [*shape.keys, *(shape.values[i] for i in stage.columns)]
-    loaded = Loaded(stage, shape, codecs, list(range(len(stage.rows))), {})
-    columns = _screen(loaded).columns
+    loaded = Loaded(stage, shape)
+    columns = _screened(loaded)
     if len(stage.rows) <= SMALL:
         loaded.texts = _rows_of_text(stage, columns)
     else:
-        cells = cells_of(codecs, columns)
+        cells = cells_of(loaded.codecs, columns)
         if _is_straight(loaded):
             loaded.straight = straight(stage, cells, shape.arity)
         else:
@@ -139,7 +129,7 @@ def place(session: Session, loaded: Loaded) -> None:
     if loaded.texts is not None or loaded.table:
         return
     if not loaded.copied:
-        loaded.copied = numbered(loaded.stage, cells_of(loaded.codecs, _screen(loaded).columns))
+        loaded.copied = numbered(loaded.stage, cells_of(loaded.codecs, _screened(loaded)))
     _copy(session, loaded)
     loaded.copied, loaded.straight = b"", None
 
@@ -209,25 +199,19 @@ def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
         session.count(f"DELETE FROM {loaded.table} WHERE n = ANY ($1::int[])", sorted(gone))
 
 
-def _screen(loaded: Loaded) -> Screen:
-    """The rows looked through: what is wrong with them, and what is certain."""
-    arity, stage = loaded.shape.arity, loaded.stage
-    screen = Screen.of(stage, loaded.shape.staged_columns(stage.columns))
-    loaded.refused, loaded.keyless, loaded.respelled = screen.refused, screen.keyless, screen.respelled
-    loaded.certain = len(screen.certain) == len(stage.columns)
+def _screened(loaded: Loaded) -> list[Sequence[Value]]:
+    """The rows by columns, without what cannot be loaded."""
+    screen, arity = loaded.screened(), loaded.shape.arity
     read = {i for i in screen.certain if loaded.codecs[i].central in SPELLED}
     read |= {i for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
     loaded.read = frozenset(i - arity for i in read)
-    return screen
+    return screen.columns
 
 
 def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     """Refuse keys that PostgreSQL would not write, or would write in another spelling."""
-    arity = loaded.shape.arity
     wrong = misspelled(session, loaded.shape, lambda template: _bound(*loaded.over(template)))
-    for number in sorted(wrong):
-        detail = f"the key {loaded.stage.rows[number][:arity]!r} is not as PostgreSQL writes its types"
-        loaded.refused[number] = Refusal(loaded.stage, number, codes.INVALID, detail)
+    loaded.refuse_keys(wrong, "PostgreSQL")
     _take_out(session, loaded, wrong)
 
 
