@@ -50,6 +50,14 @@ CORE = (
 CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/merge": ("tests/unit/merge",),
     "syncline/hub": ("tests/unit/hub", "tests/simulation/test_hub_against_reference.py"),
+    "syncline/hub/accept.py": ("tests/unit/hub/test_accept.py", "tests/unit/hub/test_push.py"),
+    "syncline/hub/commit.py": ("tests/unit/hub/test_rejections.py", "tests/unit/hub/test_push.py"),
+    "syncline/hub/dependents.py": ("tests/unit/hub/test_dependents.py", "tests/unit/hub/test_rejections.py"),
+    "syncline/hub/settle.py": (
+        "tests/unit/hub/test_push.py",
+        "tests/unit/hub/test_rejections.py",
+        "tests/simulation/test_hub_against_reference.py",
+    ),
     "syncline/replica": (
         "tests/unit/replica",
         "tests/property",

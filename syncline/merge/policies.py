@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from syncline.errors import SynclineError
@@ -129,8 +130,8 @@ def _extreme(contest: Contest, value: Value) -> Settled:
     return Settled(value, "hub" if identical(value, contest.hub) else "replica")
 
 
-def _always(outcome: Outcome) -> Callable[[Contest], Settled]:
-    return lambda contest: Settled(contest.sent, outcome)
+def _always(outcome: Outcome, contest: Contest) -> Settled:
+    return Settled(contest.sent, outcome)
 
 
 Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
@@ -153,10 +154,12 @@ COLUMN_POLICIES: Mapping[str, ColumnPolicy] = _table(
     ),
     ColumnPolicy(name="max", summary="the largest value stays", settle=_max, uses_present=True),
     ColumnPolicy(name="min", summary="the smallest value stays", settle=_min, uses_present=True),
-    ColumnPolicy(name="hub_wins", summary="what the centre has stays", settle=_always("hub")),
-    ColumnPolicy(name="replica_wins", summary="what a device sends wins", settle=_always("replica")),
+    ColumnPolicy(name="hub_wins", summary="what the centre has stays", settle=partial(_always, "hub")),
+    ColumnPolicy(name="replica_wins", summary="what a device sends wins", settle=partial(_always, "replica")),
     ColumnPolicy(
-        name="review", summary="what the centre has stays until a person decides", settle=_always("open")
+        name="review",
+        summary="what the centre has stays until a person decides",
+        settle=partial(_always, "open"),
     ),
 )
 """By name; the first is the default."""

@@ -131,6 +131,6 @@ def _named(policies: Mapping[str, Policy], name: str, where: str, schema: TableS
 
 
 def _unknown(what: str, given: object, known: Iterable[str], table: str) -> str:
-    near = difflib.get_close_matches(str(given), list(known), 1)
+    near = difflib.get_close_matches(str(given), list(known))
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"table {table}: {what} {given!r} is none of {', '.join(known)}{hint}"

@@ -8,7 +8,7 @@ from syncline import Table
 from syncline.errors import ConfigurationError
 from syncline.merge.policies import Contest
 from syncline.merge.rules import resolve
-from syncline.model.schema import ColumnSchema, TableSchema
+from syncline.model.schema import ColumnSchema, ForeignKey, TableSchema
 from syncline.model.values import Value
 
 STOCK = TableSchema(
@@ -75,3 +75,42 @@ def test_what_is_wrong_is_named(rules: Table, words: list[str]) -> None:
         resolve(STOCK, rules)
     for word in words:
         assert word in caught.value.detail
+
+
+def test_a_word_that_resembles_nothing_gets_no_suggestion() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(STOCK, Table(deletes="?"))
+    known = "newer_wins, delete_wins, update_wins"
+    assert caught.value.detail == f"table stock: deletes '?' is none of {known}"
+
+
+@pytest.mark.parametrize("choice", ["local_rows", "inserts"])
+def test_what_local_rows_and_inserts_may_be_is_said(choice: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"table stock: {choice} 'keep' is none of "):
+        resolve(STOCK, Table(**{choice: "keep"}))  # type: ignore[arg-type]
+
+
+KEYS = [
+    ([("id", "integer", "INTEGER")], [], True),
+    ([("id", "any", "INT")], [], True),  # a SQLite table that is not strict keeps integers there
+    ([("id", "any", "ANY")], [], False),
+    ([("id", "text", "INTEGER")], [], False),  # what is written in it is no integer
+    ([("id", "text", "TEXT")], [], False),
+    ([("id", "uuid", "UUID")], [], False),
+    ([("a", "integer", "INTEGER"), ("b", "integer", "INTEGER")], [], False),
+    ([("a", "integer", "INTEGER"), ("b", "integer", "INTEGER")], ["a"], False),
+    ([("id", "integer", "INTEGER")], ["id"], False),  # it says whose row this one is
+    ([("id", "integer", "INTEGER")], ["other"], True),
+]
+
+
+@pytest.mark.parametrize(("key", "pointing", "counted"), KEYS)
+def test_two_inserts_of_one_key_are_two_things_where_the_key_is_counted_up(
+    key: list[tuple[str, str, str]], pointing: list[str], counted: bool
+) -> None:
+    columns = [*(ColumnSchema(*column) for column in key), ColumnSchema("other", "integer", "INTEGER")]
+    foreign = tuple(ForeignKey((name,), "stock", ("id",)) for name in pointing)
+    table = TableSchema("t", tuple(columns), tuple(name for name, _, _ in key), foreign)
+    assert resolve(table, Table()).key_taken is counted
+    assert resolve(table, Table(inserts="key_taken")).key_taken
+    assert not resolve(table, Table(inserts="same_row")).key_taken
