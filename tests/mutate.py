@@ -67,6 +67,28 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_large_push.py",
         "tests/integration/test_verify.py",
     ),
+    "syncline/replica/apply.py": (
+        "tests/unit/replica/test_verdict.py",
+        "tests/unit/replica/test_apply_pending.py",
+        "tests/unit/replica/test_apply_rows.py",
+        "tests/property/test_freeze.py",
+    ),
+    "syncline/replica/freeze.py": ("tests/unit/replica/test_freeze.py", "tests/property/test_freeze.py"),
+    "syncline/replica/reconciled.py": (
+        "tests/unit/replica/test_reconciled.py",
+        "tests/integration/test_identity.py",
+        "tests/integration/test_recovery.py",
+    ),
+    "syncline/replica/recovery.py": (
+        "tests/integration/test_recovery.py",
+        "tests/integration/test_identity.py",
+    ),
+    "syncline/replica/rejected.py": ("tests/unit/replica/test_verdict.py", "tests/integration/test_retry.py"),
+    "syncline/replica/shown.py": ("tests/unit/replica/test_apply_pending.py",),
+    "syncline/replica/verdict.py": (
+        "tests/unit/replica/test_verdict.py",
+        "tests/unit/replica/test_apply_pending.py",
+    ),
 }
 """Tests by the package or file that they concern: those that say what it must do and run in this process. The
 longest name holds; what has none has the unit tests of its package and those with any input."""

@@ -1,0 +1,378 @@
+"""The answer to a push is entered into the file: what leaves the log, is kept, and is shown (L2, L6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline.errors import UsageError
+from syncline.protocol.body import chained
+from syncline.protocol.messages import Rejection
+from syncline.replica.freeze import Frozen, freeze, in_flight
+from syncline.replica.rejected import discard, newest_rejected, rejected, retry
+from syncline.replica.sent import kept_pushes
+from syncline.replica.store import unpack
+from syncline.replica.verdict import MANY
+from tests.support.device import Bench
+
+DDL = """
+CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT, n INTEGER);
+CREATE TABLE pet (id TEXT, place TEXT, owner INTEGER REFERENCES owner, word TEXT, PRIMARY KEY (id, place));
+"""
+OWNERS = ([1, "a", "x", 10], [2, "b", "y", 20], [3, "c", None, 30])
+PETS = (["p", "here", 1, "k"],)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "device.db", DDL, increments=["n"])
+    made.pull(made.put("owner", *OWNERS), made.put("pet", *PETS))
+    yield made
+    made.close()
+
+
+def frozen(bench: Bench) -> Frozen:
+    found = freeze(bench.device)
+    assert found is not None
+    return found
+
+
+def refusal(bench: Bench, table: str, *key: Any, **fields: Any) -> Rejection:
+    words: dict[str, Any] = {"code": "check", "detail": f"{table} {key}", "remedy": "Mend it.", **fields}
+    return Rejection(bench.schema.number_of(table), list(key), **words)
+
+
+def logged(bench: Bench, table: str) -> list[str]:
+    return [op for (op,) in bench.rows(f"SELECT op FROM {bench.log(table)} ORDER BY seq")]
+
+
+# What is rejected
+
+
+def test_every_kind_of_refused_edit_is_kept_as_it_was_sent(bench: Bench) -> None:
+    sql = bench.app.execute
+    sql("INSERT INTO owner VALUES (4, 'd', 'new', 1)")
+    sql("UPDATE owner SET note = 'mine', n = n + 5 WHERE id = 1")
+    sql("DELETE FROM pet")
+    sql("DELETE FROM owner WHERE id = 2")
+    sql("DELETE FROM owner WHERE id = 3")
+    sql("INSERT INTO owner VALUES (3, 'cc', 'again', 7)")
+    number = frozen(bench).number
+    sql("UPDATE owner SET note = 'later' WHERE id = 1")  # no part of what was refused
+    refused = [refusal(bench, "owner", key, code=f"code-{key}") for key in (1, 2, 3, 4)]
+    refused.append(refusal(bench, "pet", "p", "here", parent=[bench.schema.number_of("owner"), [1]]))
+    bench.verdict(
+        bench.put("owner", *OWNERS), bench.gone("owner", 4), bench.put("pet", *PETS), rejected=refused
+    )
+    found = {(edit.table, *edit.key): edit for edit in rejected(bench.device)}
+    told = {place: (edit.op, edit.values, edit.base) for place, edit in found.items()}
+    old = [dict(zip(("name", "note", "n"), row[1:], strict=True)) for row in OWNERS]
+    nothing = dict.fromkeys(("name", "note", "n"))
+    assert told == {
+        ("owner", 1): ("U", {"note": "mine", "n": 5}, {"note": "x", "n": 10}),
+        ("owner", 2): ("D", {}, old[1]),
+        ("owner", 3): ("R", {"name": "cc", "note": "again", "n": 7}, old[2]),
+        ("owner", 4): ("I", {"name": "d", "note": "new", "n": 1}, nothing),
+        ("pet", "p", "here"): ("D", {}, {"owner": 1, "word": "k"}),
+    }
+    assert all(edit.push == number and edit.remedy == "Mend it." for edit in found.values())
+    assert found["owner", 3].code == "code-3" and found["owner", 3].detail == "owner (3,)"
+    assert found["pet", "p", "here"].parent == ("owner", (1,))
+    assert found["owner", 1].parent is None
+    assert newest_rejected(bench.store) == max(edit.id for edit in found.values())
+    assert [edit.id for edit in rejected(bench.device, newest_rejected(bench.store) - 1)] == [
+        newest_rejected(bench.store)
+    ]
+    (kept,) = kept_pushes(bench.store)
+    assert kept.number == number  # it is offered again without what was refused
+    (packed,) = bench.store.row("SELECT refused FROM _sync_sent") or (None,)
+    assert sorted(map(repr, unpack(packed))) == sorted(repr([one.table, one.key]) for one in refused)
+
+
+def test_where_only_some_columns_are_refused_these_are_kept_once(bench: Bench) -> None:
+    columns = {column.name: number for number, column in bench.table("owner").table.values.items()}
+    for _ in range(2):  # the second is of a push that was offered again
+        bench.app.execute("UPDATE owner SET name = 'z', note = 'mine', n = n + 5 WHERE id = 1")
+        frozen(bench)
+        part = refusal(bench, "owner", 1, columns=[columns["note"], columns["n"]])
+        bench.verdict(bench.put("owner", *OWNERS), rejected=[part])
+        (edit,) = rejected(bench.device)
+        assert (edit.op, edit.values, edit.base) == (
+            "U",
+            {"note": "mine", "n": 5},
+            {"note": "x", "n": 10},
+        )
+    (refused,) = set(bench.store.rows("SELECT refused FROM _sync_sent"))
+    assert refused == (None,)  # the rest of the change was taken
+
+
+def test_an_inserted_row_of_which_columns_are_refused_keeps_them_as_an_update(bench: Bench) -> None:
+    columns = {column.name: number for number, column in bench.table("owner").table.values.items()}
+    bench.app.execute("INSERT INTO owner VALUES (4, 'd', 'new', 1)")
+    frozen(bench)
+    bench.verdict(rejected=[refusal(bench, "owner", 4, columns=[columns["note"]])])
+    (edit,) = rejected(bench.device)
+    assert (edit.op, edit.values) == ("U", {"note": "new"})
+    assert (4, "d", "new", 1) in bench.all("owner")
+
+
+def test_what_is_refused_of_a_table_that_takes_part_no_longer_is_kept_without_what_it_held(
+    bench: Bench,
+) -> None:
+    bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = 1")
+    frozen(bench)
+    one = refusal(bench, "owner", 1)
+    number = bench.schema.number_of("owner")
+    del bench.device.tables[number]
+    bench.verdict(rejected=[one])
+    (edit,) = rejected(bench.device)
+    assert (edit.table, edit.key, list(edit.values.values())) == ("owner", (1,), ["mine"])
+    assert list(edit.base.values()) == [None]
+
+
+def test_what_was_made_since_under_a_row_whose_key_is_taken_is_refused_with_it(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO owner VALUES (4, 'd', NULL, 0)")
+    bench.app.execute("INSERT INTO owner VALUES (5, 'e', NULL, 0)")
+    frozen(bench)
+    bench.app.execute("INSERT INTO pet VALUES ('q', 'here', 4, 'late'), ('r', 'here', 5, 'late')")
+    taken = refusal(bench, "owner", 4, code="key_taken")
+    other = refusal(bench, "owner", 5)
+    bench.verdict(bench.put("owner", [4, "theirs", None, 0], [5, "e", None, 0]), rejected=[taken, other])
+    assert [(edit.table, edit.key, edit.code) for edit in rejected(bench.device)] == [
+        ("owner", (4,), "key_taken"),
+        ("owner", (5,), "check"),
+        ("pet", ("q", "here"), "parent_rejected"),
+    ]
+    assert [row[0] for row in bench.all("pet")] == ["p", "r"]
+
+
+# What becomes of the push in flight
+
+
+def test_the_file_remembers_which_pushes_it_has_made(bench: Bench) -> None:
+    chain = bench.store.state().chain or ""
+    for round_, note in enumerate("abc"):
+        bench.app.execute("UPDATE owner SET note = ? WHERE id = 1", (note,))
+        flying = frozen(bench)
+        bench.verdict(horizon=f"h{round_}")
+        chain = chained(chain, flying.digest)
+        assert bench.store.state().chain == chain
+        assert bench.store.state().horizon == f"h{round_}"
+        assert in_flight(bench.store) is None
+        newest = kept_pushes(bench.store)[0]
+        assert (newest.number, newest.horizon) == (flying.number, f"h{round_}")
+
+
+def test_an_answer_without_a_position_leaves_the_one_that_is_known(bench: Bench) -> None:
+    for note, fields in (("a", {"horizon": "h"}), ("b", {})):
+        bench.app.execute("UPDATE owner SET note = ? WHERE id = 1", (note,))
+        frozen(bench)
+        bench.verdict(**fields)
+        assert bench.store.state().horizon == "h"
+
+
+@pytest.mark.parametrize("many", [3, MANY + 1])
+@pytest.mark.parametrize("later", [0, 1])
+def test_few_or_many_covered_edits_leave_the_log_and_later_ones_stay(
+    bench: Bench, many: int, later: int
+) -> None:
+    with bench.app:
+        bench.app.executemany(
+            "INSERT INTO owner VALUES (?, ?, NULL, 0)", ((100 + i, f"n{i}") for i in range(many))
+        )
+    bench.app.execute("UPDATE pet SET word = 'mine'")
+    frozen(bench)
+    for i in range(later):
+        bench.app.execute("UPDATE owner SET note = 'later' WHERE id = ?", (100 + i,))
+    bench.verdict()
+    assert logged(bench, "owner") == ["U"] * later
+    assert logged(bench, "pet") == []
+    assert len(bench.all("owner")) == len(OWNERS) + many
+
+
+# Rows that are hidden while the push is under way
+
+
+@pytest.mark.parametrize("covered", ["note", "n"])
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("answer", ["accepted", "gone", "theirs"])
+def test_a_hidden_row_is_shown_as_the_verdict_says(
+    bench: Bench, covered: str, more: bool, answer: str
+) -> None:
+    """The hub deletes a row that has edits; they are sent, and perhaps others made before the answer."""
+    change = {"note": "note = 'mine'", "n": "n = n + 5"}[covered]
+    bench.app.execute(f"UPDATE owner SET {change} WHERE id = 2")
+    frozen(bench)
+    if more:
+        bench.app.execute("UPDATE owner SET name = 'later' WHERE id = 2")
+    bench.pull(bench.gone("owner", 2))
+    assert [row[0] for row in bench.all("owner")] == [1, 3]
+    theirs = bench.put("owner", [2, "t", "theirs", 7])
+    bench.verdict(*{"accepted": [], "gone": [bench.gone("owner", 2)], "theirs": [theirs]}[answer])
+    shown = {row[0]: row[1:] for row in bench.all("owner")}
+    parked = bench.rows("SELECT key FROM _sync_parked")
+    mine = ("b", "mine", 20) if covered == "note" else ("b", "y", 25)
+    if answer == "theirs":
+        assert shown[2] == ("later" if more else "t", "theirs", 7) and not parked
+    elif answer == "gone":
+        assert 2 not in shown and bool(parked) is more
+    elif more:
+        assert 2 not in shown and parked  # the edit that is left waits for its own verdict
+    else:
+        assert shown[2] == mine and not parked
+    assert logged(bench, "owner") == (["U"] if more else [])
+    assert shown.keys() >= {1, 3}
+
+
+NEWS: dict[str, dict[str, Any]] = {
+    "row": {"name": "wanted", "note": "news", "n": 21},
+    "columns": {"name": "wanted", "note": "news"},
+}
+EDITS: dict[str, tuple[list[str], dict[str, Any] | None]] = {
+    "note": (["UPDATE owner SET note = 'mine' WHERE id = 2"], {"note": "mine"}),
+    "name": (["UPDATE owner SET name = 'mine' WHERE id = 2"], {"name": "mine"}),
+    "both": (
+        [
+            "UPDATE owner SET name = 'm' WHERE id = 2",
+            "UPDATE owner SET name = 'mine', note = 'mine' WHERE id = 2",
+        ],
+        {"name": "mine", "note": "mine"},
+    ),
+    "delete": (["DELETE FROM owner WHERE id = 2"], None),
+    "replace": (
+        ["DELETE FROM owner WHERE id = 2", "INSERT INTO owner VALUES (2, 'mine', 'mine', 0)"],
+        {"name": "mine", "note": "mine", "n": 0},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("news", NEWS)
+def test_what_is_held_of_a_row_is_older_than_its_accepted_edits_column_by_column(
+    bench: Bench, news: str, edit: str
+) -> None:
+    """News that cannot be shown, for their name is another row's here, wait while the row is edited."""
+    sql = bench.app.execute
+    sql("INSERT INTO owner VALUES (9, 'wanted', NULL, 0)")
+    bench.pull(bench.put("owner", [2, *NEWS[news].values()], columns=list(NEWS[news])))
+    assert bench.all("owner")[1] == (2, "b", "y", 20)
+    statements, made = EDITS[edit]
+    for statement in statements:
+        sql(statement)
+    frozen(bench)
+    bench.verdict()
+    sql("UPDATE owner SET name = 'free' WHERE id = 9")
+    frozen(bench)
+    bench.verdict()
+    expected = (
+        None if made is None else (2, *({"name": "b", "note": "y", "n": 20} | NEWS[news] | made).values())
+    )
+    assert [row for row in bench.all("owner") if row[0] == 2] == ([] if expected is None else [expected])
+    assert bench.rows("SELECT * FROM _sync_held") == []
+
+
+@pytest.mark.parametrize("edit", ["note", "delete", "replace"])
+def test_a_row_that_is_gone_and_stays_for_a_childs_sake_goes_unless_it_was_made_anew(
+    bench: Bench, edit: str
+) -> None:
+    bench.app.execute("INSERT INTO pet VALUES ('mine', 'here', 2, NULL)")
+    bench.pull(bench.gone("owner", 2))
+    assert bench.all("owner")[1] == (2, "b", "y", 20)
+    bench.app.execute("DELETE FROM pet WHERE owner = 2")
+    for statement in EDITS[edit][0]:
+        bench.app.execute(statement)
+    frozen(bench)
+    bench.verdict()
+    there = [row for row in bench.all("owner") if row[0] == 2]
+    assert there == ([(2, "mine", "mine", 0)] if edit == "replace" else [])
+    assert bench.rows("SELECT * FROM _sync_held") == []
+
+
+# Putting back
+
+
+def test_every_kind_of_rejected_edit_can_be_put_back_as_a_fresh_edit(bench: Bench) -> None:
+    sql = bench.app.execute
+    sql("INSERT INTO owner VALUES (4, 'd', 'new', 1)")
+    sql("UPDATE owner SET note = 'mine', n = n + 5 WHERE id = 1")
+    sql("DELETE FROM owner WHERE id = 2")
+    sql("DELETE FROM owner WHERE id = 3")
+    sql("INSERT INTO owner VALUES (3, 'cc', 'again', 7)")
+    frozen(bench)
+    changed = ([1, "a", "x", 100], *OWNERS[1:])  # increments go onto whatever there is
+    refused = [refusal(bench, "owner", key) for key in (1, 2, 3, 4)]
+    bench.verdict(bench.put("owner", *changed), bench.gone("owner", 4), rejected=refused)
+    assert bench.all("owner") == [tuple(row) for row in changed]
+    for edit in rejected(bench.device):
+        retry(bench.device, edit.id)
+    assert bench.all("owner") == [(1, "a", "mine", 105), (3, "cc", "again", 7), (4, "d", "new", 1)]
+    assert sorted(logged(bench, "owner")) == ["D", "I", "U", "U"]
+    assert rejected(bench.device) == []
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "code", "words"),
+    [
+        (
+            "DELETE FROM owner WHERE id = 1",
+            "row_gone",
+            "table owner: the row [1] that the edit changes is gone",
+        ),
+        (
+            "UPDATE owner SET note = 'other' WHERE id = 1",
+            "retry_refused",
+            "the row was changed since, in note",
+        ),
+        (
+            "UPDATE owner SET name = 'mine' WHERE id = 2",
+            "retry_refused",
+            "table owner: the edit cannot be put back",
+        ),
+    ],
+)
+def test_an_edit_that_cannot_be_put_back_says_why_and_is_still_kept(
+    bench: Bench, meanwhile: str, code: str, words: str
+) -> None:
+    bench.app.execute("UPDATE owner SET name = 'mine', note = 'mine' WHERE id = 1")
+    frozen(bench)
+    bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
+    bench.app.execute("DELETE FROM pet")
+    bench.app.execute(meanwhile)
+    before, (edit,) = bench.all("owner"), rejected(bench.device)
+    with pytest.raises(UsageError) as caught:
+        retry(bench.device, edit.id)
+    assert caught.value.code == code and words in caught.value.detail and caught.value.remedy
+    assert bench.all("owner") == before and rejected(bench.device) == [edit]
+
+
+def test_an_edit_whose_parent_is_not_there_cannot_be_put_back(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO owner VALUES (4, 'd', NULL, 0)")
+    bench.app.execute("INSERT INTO pet VALUES ('q', 'here', 4, 'mine')")
+    frozen(bench)
+    parent = [bench.schema.number_of("owner"), [4]]
+    refused = [refusal(bench, "owner", 4), refusal(bench, "pet", "q", "here", parent=parent)]
+    bench.verdict(bench.gone("owner", 4), rejected=refused)
+    owner, pet = rejected(bench.device)
+    with pytest.raises(UsageError) as caught:
+        retry(bench.device, pet.id)
+    assert caught.value.code == "retry_refused" and rejected(bench.device) == [owner, pet]
+    retry(bench.device, owner.id)
+    retry(bench.device, pet.id)
+    assert ("q", "here", 4, "mine") in bench.all("pet") and rejected(bench.device) == []
+
+
+def test_an_id_that_no_kept_edit_has_is_said_and_nothing_is_discarded(bench: Bench) -> None:
+    bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = 1")
+    frozen(bench)
+    bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
+    (edit,) = rejected(bench.device)
+    for forget in (discard, retry):
+        with pytest.raises(UsageError, match="there is no rejected edit") as caught:
+            forget(bench.device, edit.id + 1)
+        assert caught.value.code == "no_such_edit"
+    assert rejected(bench.device) == [edit]
+    discard(bench.device, edit.id)
+    assert rejected(bench.device) == [] and newest_rejected(bench.store) == 0
