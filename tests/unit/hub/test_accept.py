@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncline.errors import Malformed, TooLarge
 from syncline.hub.accept import Part, accept, details_by_row
@@ -33,6 +36,7 @@ SCHEMA = Schema(
         ),
     )
 )
+NOW = 1_800_000_000_000
 GOOD = PushGroup(0, "U", [0, 2], [[1, "a", 5], [2, "b", 6]], [100, 1], [0, 1])
 
 
@@ -122,6 +126,20 @@ def test_a_malformed_group_is_refused(group: PushGroup, code: str) -> None:
     with pytest.raises(Malformed) as caught:
         check(group)
     assert caught.value.code == code
+    assert re.search("table (item|tag|number)", caught.value.detail)  # of which table it was (law L12)
+
+
+def test_stamps_may_be_nothing_and_all_there_is() -> None:
+    (part,) = check(changed(hlc=[0, 2**63 - 1], column_hlc=[[0, 0], [2**63 - 1, 0]]))
+    assert part.hlc == [0, 2**63 - 1] and part.column_hlc_of(1) == [2**63 - 1, 0]
+
+
+def test_one_key_in_two_tables_is_two_rows() -> None:
+    tables = (TableSchema(name, SCHEMA.tables[0].columns, ("id",)) for name in ("one", "two"))
+    parts = accept(
+        [PushGroup(table, "D", [], [[1]], [1]) for table in (0, 1)], Schema(tuple(tables)), 1, Limits()
+    )
+    assert [part.keys for part in parts] == [[(1,)], [(1,)]]
 
 
 def test_a_refusal_names_the_table() -> None:
@@ -160,6 +178,43 @@ def test_stamps_of_a_clock_that_runs_ahead_are_cut_to_the_tolerance() -> None:
     assert parts[0].column_hlc == [[fine, highest], [fine, fine]]
 
 
+HIGH = st.integers(NOW, NOW + 300).map(stamp)
+STAMPS = st.lists(st.tuples(HIGH, HIGH, st.booleans()), min_size=1, max_size=4)
+PARTS = st.lists(st.tuples(STAMPS, st.booleans()), min_size=1, max_size=3)
+
+
+@settings(deadline=None)
+@given(PARTS)
+def test_l7_cut_stamps_keep_their_order_and_are_remembered_as_they_were(
+    given_parts: list[tuple[list[tuple[int, int, bool]], bool]],
+) -> None:
+    """The tolerance is 100 ms: nothing is left beyond it, and nothing within it is touched."""
+    parts, before = [], []
+    for rows, has_columns in given_parts:
+        columns = [[first, second] for first, second, _ in rows] if has_columns else None
+        hlc = [max(first, second) if high else min(first, second) for first, second, high in rows]
+        keys = [(number,) for number in range(len(rows))]
+        parts.append(Part(0, "U", [0, 2], [], hlc, [], columns, None, keys))
+        before.append([[one, *(columns[row] if columns else [])] for row, one in enumerate(hlc)])
+    clamp_stamps(parts, NOW, 100)
+    highest, pairs = stamp(NOW + 100), []
+    for part, known in zip(parts, before, strict=True):
+        after = [
+            [one, *(part.column_hlc[row] if part.column_hlc else [])] for row, one in enumerate(part.hlc)
+        ]
+        pairs += [pair for old, new in zip(known, after, strict=True) for pair in zip(old, new, strict=True)]
+        cut = {(row,): old for row, old in enumerate(known) if max(old) > highest}
+        assert (part.claims or {}) == cut
+    most = max(old for old, _ in pairs)
+    for old, new in pairs:
+        if old <= highest:
+            assert new == old
+        else:
+            assert new == max(highest - (most - old), highest - stamp(100))
+    if most > highest:
+        assert max(new for _, new in pairs) == highest
+
+
 def test_details_are_found_by_table_and_key() -> None:
     found = details_by_row(
         [Detail(0, [7], [2, 0], [5, "old"], ["new", 1, 6]), Detail(1, [1, "x"], [], [], [])], SCHEMA
@@ -173,6 +228,9 @@ def test_details_are_found_by_table_and_key() -> None:
     ("detail", "code"),
     [
         (Detail(2, [1], [], [], None), "unknown_table"),
+        (Detail(0, [1], [], [], ["a"], [0, 9]), "unknown_column"),
+        (Detail(0, [1], [], [], ["a", "b"], [0, 0]), "unknown_column"),
+        (Detail(0, [1], [], [], ["a", "b"], [0]), "malformed"),
         (Detail(-1, [1], [], [], None), "unknown_table"),
         (Detail(0, [1, 2], [], [], None), "malformed"),
         (Detail(0, [1], [0], [], None), "malformed"),
@@ -187,4 +245,9 @@ def test_details_are_found_by_table_and_key() -> None:
 def test_malformed_details_are_refused(detail: Detail, code: str) -> None:
     with pytest.raises(Malformed) as caught:
         details_by_row([detail], SCHEMA)
-    assert caught.value.code == code
+    assert caught.value.code == code and caught.value.detail
+
+
+def test_an_image_may_be_of_some_columns() -> None:
+    (found,) = details_by_row([Detail(0, [7], [], [], ["new", 6], [0, 2])], SCHEMA).values()
+    assert found.image == {0: "new", 2: 6}
