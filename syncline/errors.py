@@ -144,9 +144,9 @@ class SchemaChanged(ProtocolError):
 class BreakingChange(SynclineError):
     code, title = "breaking_change", "The tables were changed in a way that devices cannot follow"
     remedy = (
-        "The operator of the hub either undoes the change of the tables: devices then sync as before; or runs"
-        " syncline init syncline.toml --yes: devices are refused from then on and must be cloned anew, so let"
-        " them sync before the tables are changed."
+        "The operator of the hub either undoes the change of these tables, which then take part again; or"
+        " runs syncline init syncline.toml --yes: they take part as they are, as other tables for the devices"
+        " that have them. Everything else goes on meanwhile."
     )
 
 

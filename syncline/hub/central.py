@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from syncline.errors import (
     NotPrepared,
     SchemaChanged,
 )
-from syncline.hub import keys, names, versions, watermark
+from syncline.hub import apart, keys, names, versions, watermark
 from syncline.hub.contract import Database, Locked, Outdated, Position, WriteTransaction
 from syncline.hub.names import FormerNames
 from syncline.hub.watermark import Watermark
@@ -47,6 +47,8 @@ class Sender:
     sent: Schema
     present: Schema
     rules: Mapping[int, TableRules]
+    changed: Mapping[int, str] = field(default_factory=dict)
+    """Why tables of former schemas are there no more, of those that were changed, by number."""
 
     @property
     def news(self) -> str:
@@ -75,6 +77,8 @@ class Central:
         self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
         self._known_id: str | None = None
         self._key: bytes | None = None
+        self.changed: Mapping[int, str] = {}
+        """Why tables are there no more that were changed in a way devices cannot follow, by number."""
         self._versions: dict[str, Schema] = {}
         self._former = FormerNames()
         self._present: Schema | None = None
@@ -120,6 +124,7 @@ class Central:
             schema = self.database.catalogue.load()
             with self.database.ledger() as ledger:
                 self.learn(names.read(ledger))
+                self.changed = apart.read(ledger).reasons
                 self._key = self._key or keys.read_or_make(ledger)
             loaded = self.with_rules(schema)
             self._give_out(loaded[0])
@@ -248,7 +253,7 @@ class Central:
             with self.database.ledger() as ledger:
                 self._versions[fingerprint] = versions.kept(ledger, fingerprint)
         sent = self._versions[fingerprint]
-        return Sender(sent, schema, versions.rules_for(rules, sent, schema))
+        return Sender(sent, schema, versions.rules_for(rules, sent, schema), self.changed)
 
     def watermark(self, token: str, replica: str | None) -> Watermark:
         """The watermark in a token; with `replica` None, of any replica's. WatermarkRefused."""

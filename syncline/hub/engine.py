@@ -34,7 +34,7 @@ from syncline.model.clock import milliseconds
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
 from syncline.model.forms import chosen
-from syncline.model.schema import Schema, arrange
+from syncline.model.schema import Schema
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 
@@ -89,8 +89,8 @@ class Hub:
 
         Returns the SQL that was run, or with `dry_run` would be; `warnings` says what devices cannot follow,
         and how many it concerns. Raises SchemaError naming every table that cannot take part, BreakingChange
-        where devices cannot follow and it was not agreed to (`yes`), ConfigurationError for rules that do not
-        fit.
+        where devices cannot follow and it was not agreed to (`yes`): these tables are other ones for them
+        then, ConfigurationError for rules that do not fit.
         """
         found = plan(self._central, self._central.configured())
         notes = self._outdated_names(found)
@@ -99,10 +99,14 @@ class Hub:
             return replace(found.prepared, notes=told, warnings=list(found.warnings()))
         if found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()))
+        warnings = list(found.warnings())
+        if found.breaking:  # in two steps: what comes is another table than the one that goes
+            self._when_free(plan(self._central, self._central.configured(), without=True))
+            found = plan(self._central, self._central.configured(), agreed=True)
         prepared = self._when_free(found)
         choose(self._central)
         self._central.known()
-        return replace(prepared, notes=[*prepared.notes, *notes], warnings=list(found.warnings()))
+        return replace(prepared, notes=[*prepared.notes, *notes], warnings=warnings)
 
     def _outdated_names(self, found: Plan) -> list[str]:
         """A sentence for each name of the configuration that is a former one."""
@@ -121,10 +125,8 @@ class Hub:
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
         names = self._central.configured()
-        found = self.database.catalogue.examine(
-            arrange(self.database.catalogue.reflect(names, self._central.chosen_keys).tables)
-        )
         planned = plan(self._central, names)
+        found = self.database.catalogue.examine(planned.tables)
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
         for sentence in self._outdated_names(planned):

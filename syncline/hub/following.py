@@ -12,15 +12,17 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
-from syncline.errors import BreakingChange, CaptureLost, ConfigurationError, SchemaError, SynclineError
-from syncline.hub import names
+from syncline.errors import CaptureLost, ConfigurationError, SchemaError, SynclineError
+from syncline.hub import apart, names
+from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
 from syncline.hub.contract import Client, Prepared
-from syncline.model.evolution import SchemaChange, compare
+from syncline.hub.names import place_of
+from syncline.model.evolution import SchemaChange, TableChange, compare
 from syncline.model.schema import Schema, arrange
 
 logger = logging.getLogger("syncline.hub")
@@ -31,17 +33,18 @@ CHOSEN = "tables_chosen"
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What `prepare` would do for these tables, and what that means for devices; `change` is None the first
-    time. `concerned` are the replicas that would be refused."""
+    time.
+
+    Of the tables that devices cannot follow those `apart` are left out, and those that are captured and
+    served as before all the same are there as they were. `breaking` says, in sentences, what it is about;
+    `concerned` are the replicas that have the tables."""
 
     tables: Schema
     prepared: Prepared
     change: SchemaChange | None
     concerned: tuple[Client, ...] = ()
-
-    @property
-    def breaking(self) -> tuple[str, ...]:
-        """What devices cannot follow, in sentences."""
-        return () if self.change is None else self.change.breaking
+    breaking: tuple[str, ...] = ()
+    apart: Apart = field(default_factory=Apart)
 
     @property
     def is_harmless(self) -> bool:
@@ -57,40 +60,68 @@ class Plan:
         if self.breaking:
             pending = sum(client.pending for client in self.concerned)
             yield (
-                f"replicas that would be refused and have to be cloned anew: {len(self.concerned)};"
+                f"devices that cannot go on with these tables: {len(self.concerned)};"
                 f" edits that waited on them when they last synced: {pending}"
             )
 
 
-def plan(central: Central, chosen: Sequence[str] | None) -> Plan:
+def plan(
+    central: Central, chosen: Sequence[str] | None, *, agreed: bool = False, without: bool = False
+) -> Plan:
     """Look at the tables of these names (None: all that can take part) as they are. Changes nothing.
-    SchemaError, ConfigurationError."""
+    SchemaError, ConfigurationError.
+
+    `agreed`: tables that were set apart take part again as they are. `without`: all that devices cannot
+    follow are set apart, also those that could be served as before."""
     catalogue = central.database.catalogue
     tables = arrange(catalogue.reflect(chosen, central.chosen_keys).tables)
     prepared = catalogue.prepare(tables, dry_run=True)
     if prepared.before is None or prepared.schema is None:
         central.with_rules(tables)
         return Plan(tables, prepared, None)
+    with central.database.ledger() as ledger:
+        noted = apart.read(ledger)
+    known = apart.Apart({}, noted.reasons) if agreed else noted.without_mended(tables, catalogue.is_wider)
+    broken = [one for one in _changes(central, prepared, known) if one.breaking]
+    left = known.with_changes(one for one in broken if without or not one.is_harmless)
+    served = {place_of(one.after): one.before for one in broken if place_of(one.after) not in left.tables}
+    sentences = (*known.sentences(), *(sentence for one in broken for sentence in one.breaking))
+    if left.tables or served:
+        gone = {one.name for one in tables.tables if place_of(one) in left.tables}
+        rest = (served.get(place_of(one), one) for one in tables.tables if one.name not in gone)
+        tables = arrange(apart.without_parents(one, gone) for one in rest)
+        prepared = catalogue.prepare(tables, dry_run=True)
+    assert prepared.before is not None and prepared.schema is not None, "it was prepared before"
     central.learn_names()  # another server may have prepared what was renamed
     central.learn(names.between(prepared.before, prepared.schema))
     before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
     change = compare(before, after, catalogue.is_wider)
-    concerned: tuple[Client, ...] = ()
-    if change.breaking:
-        with central.database.ledger() as ledger:
-            concerned = tuple(
-                client
-                for client in every_client(ledger)
-                if not (client.revoked or client.forgotten) and client.fingerprint
-            )
-    return Plan(tables, prepared, change, concerned)
+    concerned = _concerned(central) if sentences else ()
+    return Plan(tables, prepared, change, concerned, sentences, left)
+
+
+def _changes(central: Central, prepared: Prepared, known: Apart) -> Sequence[TableChange]:
+    """What has changed of the tables that take part."""
+    assert prepared.before is not None and prepared.schema is not None, "it was prepared before"
+    found = compare(prepared.before, prepared.schema, central.database.catalogue.is_wider).tables
+    return [one for one in found if place_of(one.after) not in known.tables]
+
+
+def _concerned(central: Central) -> tuple[Client, ...]:
+    with central.database.ledger() as ledger:
+        return tuple(
+            client
+            for client in every_client(ledger)
+            if not (client.revoked or client.forgotten) and client.fingerprint
+        )
 
 
 def carry_out(central: Central, found: Plan) -> Prepared:
-    """Prepare. Devices that cannot follow are refused from now on."""
-    if found.breaking:
+    """Prepare; what is set apart, or no longer, is noted before."""
+    if found.prepared.before is not None:
         with central.database.ledger() as ledger:
-            ledger.refuse_given()
+            if apart.read(ledger) != found.apart:
+                apart.note(ledger, found.apart)
     before, schema = found.prepared.before, found.prepared.schema
     if before is not None and schema is not None:
         with central.database.ledger() as ledger:  # first: other servers need them as soon as it is prepared
@@ -120,8 +151,15 @@ def in_force(central: Central) -> Sequence[str] | None:
     prepared = catalogue.prepare(arrange(catalogue.reflect(None, central.chosen_keys).tables), dry_run=True)
     if prepared.before is None or prepared.schema is None:
         return list(central.tables or ())
-    present = [table for table in prepared.schema.tables if table.number in prepared.before.by_number]
-    return [f"{t.central_schema}.{t.central_name}" if t.central_schema else t.central_name for t in present]
+    with central.database.ledger() as ledger:
+        waiting = apart.read(ledger).tables
+    found = prepared.schema.tables
+    return [place_of(t) for t in found if t.number in prepared.before.by_number or place_of(t) in waiting]
+
+
+def _is_news(found: Plan) -> bool:
+    """Whether there is something to prepare; another process may have done it."""
+    return bool(found.prepared.statements) or found.prepared.before != found.prepared.schema
 
 
 class Follower:
@@ -177,17 +215,18 @@ class Follower:
 
     def _follow(self, found: Plan) -> None:
         prepared = found.prepared
-        if prepared.before is None or not (prepared.statements or prepared.before != prepared.schema):
+        if prepared.before is None:
             self._central.look_again()  # another process may have prepared
             return
         if found.breaking:
             logger.warning(
-                "the tables were changed in a way that devices cannot follow: %s; run: syncline init",
+                "tables were changed in a way that devices cannot follow: %s; everything else goes on;"
+                " undo it, or agree to it with: syncline init --yes",
                 "; ".join(found.warnings()),
                 extra={"action": "schema_breaking"},
             )
-            if not found.is_harmless:
-                raise BreakingChange("; ".join(found.warnings()))
+        if not _is_news(found):
+            self._central.look_again()
             return
         carry_out(self._central, found)
         logger.info(

@@ -118,7 +118,7 @@ class Chunks:
             parts, details = self._accepted(chunk)
             keys.add(parts)
             clamp_stamps(parts, now, self.tolerance)
-            found = brought(parts, self.sender.sent, self.sender.present)
+            found = brought(parts, self.sender.sent, self.sender.present, self.sender.changed)
             units = [
                 Unit(chosen, stages_of(chosen), details, [] if deletes else found.defaulted)
                 for deletes in (False, True)

@@ -133,7 +133,7 @@ class Receiver:
 
     @property
     def _brought(self) -> Brought:
-        return brought(self.parts, self.sender.sent, self.schema)
+        return brought(self.parts, self.sender.sent, self.schema, self.sender.changed)
 
     def _settled(
         self,

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from syncline.errors import SchemaChanged
 from syncline.hub.accept import Part
 from syncline.hub.contract import Key, Ledger, ReadLedger
-from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED, remedy_of
+from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_CHANGED, TABLE_DROPPED, remedy_of
 from syncline.merge.decide import Base
 from syncline.merge.policies import COLUMN_POLICIES
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
 from syncline.model.values import Value, mask_of
 from syncline.protocol.messages import Rejection
+
+NOTHING: Mapping[int, str] = {}
 
 
 def give_out(ledger: Ledger, schema: Schema) -> None:
@@ -57,10 +59,13 @@ class Brought:
     defaulted: list[tuple[int, Key]]
 
 
-def brought(parts: Sequence[Part], sent: Schema, present: Schema) -> Brought:
+def brought(
+    parts: Sequence[Part], sent: Schema, present: Schema, changed: Mapping[int, str] = NOTHING
+) -> Brought:
     """The parts of a push that was made with the schema `sent`, as they stand in the present one.
 
-    Edits of tables and columns that are gone are refused, the rest of a row is kept.
+    `changed` says of tables that are gone why, by number, if it is for their change. Edits of tables and
+    columns that are gone are refused, the rest of a row is kept.
     """
     found: list[Part] = []
     unplaced: list[Rejection] = []
@@ -71,7 +76,8 @@ def brought(parts: Sequence[Part], sent: Schema, present: Schema) -> Brought:
             if part.op == "-":  # made and removed again by the same device: nobody has anything to decide
                 continue
             name = sent.by_number[part.table].name
-            unplaced += [_gone_table(part.table, key, name) for key in part.keys]
+            why = changed.get(part.table)
+            unplaced += [_gone_table(part.table, key, name, why) for key in part.keys]
             continue
         if sent is not present:
             part = _without_gone(part, sent.by_number[part.table], table, unplaced)
@@ -83,7 +89,9 @@ def brought(parts: Sequence[Part], sent: Schema, present: Schema) -> Brought:
     return Brought(found, unplaced, defaulted)
 
 
-def _gone_table(number: int, key: Sequence[Value], name: str) -> Rejection:
+def _gone_table(number: int, key: Sequence[Value], name: str, why: str | None) -> Rejection:
+    if why is not None:
+        return Rejection(number, list(key), TABLE_CHANGED, why, remedy_of(TABLE_CHANGED))
     detail = f"the table {name} does not take part in the central database any more"
     return Rejection(number, list(key), TABLE_DROPPED, detail, remedy_of(TABLE_DROPPED))
 

@@ -21,7 +21,8 @@ class TableChange:
     """One table that is there before and after, by numbers of columns.
 
     `added` and `gone` are columns outside the key; `renamed` have another name, key columns included;
-    `retyped` have another central type, so that their values may be spelled otherwise.
+    `retyped` have another central type, so that their values may be spelled otherwise. `breaking` says, in
+    sentences, what devices of the older version cannot follow.
     """
 
     before: TableSchema
@@ -30,6 +31,13 @@ class TableChange:
     gone: tuple[int, ...]
     renamed: tuple[int, ...]
     retyped: tuple[int, ...]
+    breaking: tuple[str, ...]
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether what is captured and served of the former goes on as it is."""
+        same_key = [c.number for c in self.before.keys] == [c.number for c in self.after.keys]
+        return same_key and not (self.gone or self.renamed or self.retyped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +80,12 @@ def compare(
     return SchemaChange(
         added=tuple(table for table in after.tables if table.number not in staying),
         gone=tuple(table for table in before.tables if table.number not in staying),
-        tables=tuple(_table(old, new) for old, new in pairs),
-        breaking=tuple(sentence for old, new in pairs for sentence in _breaking(old, new, is_wider)),
+        tables=(tables := tuple(_table(old, new, is_wider) for old, new in pairs)),
+        breaking=tuple(sentence for table in tables for sentence in table.breaking),
     )
 
 
-def _table(before: TableSchema, after: TableSchema) -> TableChange:
+def _table(before: TableSchema, after: TableSchema, is_wider: IsWider) -> TableChange:
     old = {column.number: column for column in before.columns}
     new = {column.number: column for column in after.columns}
     kept = [number for number in new if number in old and old[number].origin == new[number].origin]
@@ -88,6 +96,7 @@ def _table(before: TableSchema, after: TableSchema) -> TableChange:
         gone=tuple(number for number in before.values if number not in kept),
         renamed=tuple(number for number in kept if old[number].name != new[number].name),
         retyped=tuple(number for number in kept if _type(old[number]) != _type(new[number])),
+        breaking=tuple(_breaking(before, after, is_wider)),
     )
 
 

@@ -456,11 +456,13 @@ class SchemaQuery(Record, frozen=True):
 
 
 class SchemaAnswer(Record, frozen=True):
-    """`tables` and `used` are those of `model.schema.to_plain(schema)`."""
+    """`tables` and `used` are those of `model.schema.to_plain(schema)`. `changed`: pairs of the number of a
+    table that is not there any more and how it was changed, of those that no device could follow."""
 
     fingerprint: Name
     tables: list[Any]
     used: Count
+    changed: list[tuple[Count, str]] = []
     version: int = PROTOCOL_VERSION
 
 

@@ -41,6 +41,7 @@ STATUS: Mapping[str, int] = {
     "watermark_refused": 409,
     "schema_changed": 409,
     "schema_unknown": 409,
+    "table_changed": 422,
     "breaking_change": 409,
     "conflict_gone": 409,
     "resolution_refused": 422,

@@ -37,6 +37,8 @@ class Device:
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     lacking: int = field(default=0, init=False)
     """The number of the push in flight, if the hub has just said that it has not got it."""
+    changed: dict[int, str] = field(default_factory=dict, init=False)
+    """How tables were changed that are not in the hub's schema any more, by number, as it has just said."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
     @classmethod

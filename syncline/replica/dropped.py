@@ -21,7 +21,7 @@ BATCH = 5_000
 LAST = 1 << 62
 """Beyond every entry of a log."""
 
-COLUMN_DROPPED, TABLE_DROPPED = "column_dropped", "table_dropped"
+COLUMN_DROPPED, TABLE_DROPPED, TABLE_CHANGED = "column_dropped", "table_dropped", "table_changed"
 
 
 def drop_edits_of(work: Work, t: Statements, gone: Sequence[int]) -> None:
@@ -46,14 +46,20 @@ def drop_edits_of(work: Work, t: Statements, gone: Sequence[int]) -> None:
 
 def drop_edits(work: Work, t: Statements) -> None:
     """All edits of a table that takes part no longer become rejected ones; what is hidden of it goes."""
-    detail = f"the centre has no table {t.table.name} any more, or it takes no part"
+    code, detail = TABLE_DROPPED, f"the centre has no table {t.table.name} any more, or it takes no part"
     remedy = "The rows stay in this file; write what you need into another table, then discard the edit."
+    if t.n in work.device.changed:
+        code, detail = TABLE_CHANGED, work.device.changed[t.n]
+        remedy = (
+            f"The rows stay in this file. What the table is in the centre now says: syncline doctor"
+            f" {work.store.path}; make the change there again, then discard the edit."
+        )
     for rows, bases in _edited(work, t, "1"):
         for row, base in zip(rows, bases, strict=True):
             kind = row.kind
             if kind in ("U", "I", "R", "D"):
                 columns = indices_of(row.touched) if kind == "U" else list(t.values)
-                _keep(work, t, row, (kind, columns), base, Reason(TABLE_DROPPED, detail, remedy))
+                _keep(work, t, row, (kind, columns), base, Reason(code, detail, remedy))
     work.store.execute(f"DELETE FROM {t.log}")
     work.store.execute("DELETE FROM _sync_parked WHERE n = ?", (t.n,))
     work.overlay.forget()

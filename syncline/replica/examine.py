@@ -25,6 +25,7 @@ from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import completable, left_out
+from syncline.replica.standing import changed_tables
 from syncline.replica.statements import Statements
 from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, WAL_BYTES, Store
 from syncline.replica.waiting import count_waiting, waiting
@@ -222,6 +223,13 @@ def _following(device: Device) -> Iterator[Finding]:
         parts += [f"columns that it has dropped: {gone}"] if gone else []
         sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
         yield Finding("fact", "upgrade_waits", sentence)
+    for name, why in changed_tables(device).items():
+        sentence = f"table {name} was changed in the centre in a way that this file cannot follow: {why}"
+        remedy = (
+            "Its rows stay here and are not synced; the other tables are. If the centre has it again, see"
+            " table_not_made; see its edits with: syncline rejected FILE"
+        )
+        yield Finding("trouble", "table_changed", sentence, remedy)
     left = {table.name for table in device.retired.tables.values()}
     left -= {table.name for table in (*left_out(device, device.hub), *device.schema.tables)}
     if left:

@@ -92,6 +92,7 @@ def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[t
 def _present_schema(device: Device) -> Flow[Schema]:
     query = SchemaQuery(device.store.state().replica)
     answer = yield from ask(query, SchemaAnswer)
+    device.changed = dict(answer.changed)
     return read_schema(answer)
 
 

@@ -178,7 +178,8 @@ def _drop(work: Work, made: Plan) -> Retired:
             t = device.tables[change.after.number]
             drop_edits_of(work, t, change.gone)
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, change.gone))
-    return without_lost(work.store, device, made, Retired(tables, columns))
+    changed = {n: why for n, why in {**device.retired.changed, **device.changed}.items() if n in tables}
+    return without_lost(work.store, device, made, Retired(tables, columns, changed))
 
 
 def _free_parents(work: Work, t: Statements) -> None:

@@ -136,6 +136,8 @@ class Retired:
 
     tables: Mapping[int, TableSchema] = field(default_factory=dict)
     columns: Mapping[int, tuple[RetiredColumn, ...]] = field(default_factory=dict)
+    changed: Mapping[int, str] = field(default_factory=dict)
+    """How tables among them were changed in the centre, which could not be followed, by number."""
 
     def constants(self, table: int) -> dict[str, str]:
         """The columns that rows of the hub need a value for, by name, and that value as SQL."""
@@ -166,6 +168,7 @@ def read_retired(kept: str | None) -> Retired:
     return Retired(
         {table.number: table for table in tables},
         {int(n): tuple(RetiredColumn(*column) for column in kept) for n, kept in plain["columns"].items()},
+        {int(n): why for n, why in plain.get("changed", {}).items()},
     )
 
 
@@ -176,6 +179,5 @@ def written_retired(retired: Retired) -> str | None:
     columns = {
         n: [[one.number, one.name, one.literal] for one in kept] for n, kept in retired.columns.items()
     }
-    return json.dumps(
-        {"tables": to_plain(Schema(tuple(retired.tables.values())))["tables"], "columns": columns}
-    )
+    plain = {"tables": to_plain(Schema(tuple(retired.tables.values())))["tables"], "columns": columns}
+    return json.dumps(plain | ({"changed": dict(retired.changed)} if retired.changed else {}))

@@ -108,4 +108,4 @@ def _left(device: Device) -> Retired:
         kept = tuple(one for one in retired if one.name in present)
         if kept:
             columns[n] = kept
-    return Retired(device.retired.tables, columns)
+    return Retired(device.retired.tables, columns, device.retired.changed)

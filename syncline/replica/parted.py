@@ -59,7 +59,8 @@ def without_lost(store: Store, device: Device, made: Plan, retired: Retired) -> 
         names = {made.schema.by_number[n].values[number].name for number in adopted}
         if n in columns:
             columns[n] = tuple(one for one in columns[n] if one.name not in names)
-    return Retired(tables, {n: kept for n, kept in columns.items() if kept})
+    changed = {n: why for n, why in retired.changed.items() if n in tables}
+    return Retired(tables, {n: kept for n, kept in columns.items() if kept}, changed)
 
 
 def _labelled(store: Store, retired: Retired, n: int, lost: Collection[int]) -> tuple[RetiredColumn, ...]:

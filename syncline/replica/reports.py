@@ -244,6 +244,9 @@ class Status(Report):
     found by the next sync."""
     waiting: int = 0
     """Rows of the centre that this file does not take (`device_constraint`); `Replica.waiting` lists them."""
+    changed: dict[str, str] = field(default_factory=dict)
+    """Tables that were changed in the centre in a way this file cannot follow, and how: they take part no
+    longer, everything else does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,4 +42,12 @@ def status(store: Store) -> Status:
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
             uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
             waiting=count_waiting(store),
+            changed={} if device is None else changed_tables(device),
         )
+
+
+def changed_tables(device: Device) -> dict[str, str]:
+    """The tables of the file that were changed in the centre in a way it cannot follow, and how."""
+    ours = {t.table.name for t in device.tables.values()}
+    tables, reasons = device.retired.tables, device.retired.changed
+    return {tables[n].name: why for n, why in reasons.items() if n in tables and tables[n].name not in ours}

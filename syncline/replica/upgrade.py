@@ -62,7 +62,7 @@ def _upgrade(device: Device) -> UpgradeReport:
             for column in gone:
                 store.execute(f"ALTER TABLE {quote(name)} DROP COLUMN {quote(column)}")
         rename(store, before, device.hub, [t.n for t in device.tables.values()])
-    left = Retired(device.retired.tables, _without(device, dropped))
+    left = Retired(device.retired.tables, _without(device, dropped), device.retired.changed)
     store.set_state(names=None, retired=written_retired(left))
     renumber(store, {n: device.hub.by_number[n].name for n in device.tables})
     device.reload()

@@ -20,6 +20,7 @@ PARENT = "parent_rejected"
 KEY_TAKEN = "key_taken"
 COLUMN_DROPPED = "column_dropped"
 TABLE_DROPPED = "table_dropped"
+TABLE_CHANGED = "table_changed"
 
 REMEDIES: dict[str, str] = {
     UNIQUE: "Another row has this value already: change it on the device and retry, or discard the edit.",
@@ -33,6 +34,8 @@ REMEDIES: dict[str, str] = {
     KEY_TAKEN: KEY_TAKEN_REMEDY,
     PARENT: "Settle the rejected row it depends on first, then retry this one.",
     COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
+    TABLE_CHANGED: "The table stays in the file. See what it is in the centre now with: syncline doctor FILE;"
+    " make the row there again if it is still needed, then discard the edit.",
     TABLE_DROPPED: "Put the row elsewhere if it is still needed, then discard the edit.",
 }
 

@@ -135,21 +135,24 @@ def test_edits_of_a_table_that_is_gone_are_refused(desk: Desk) -> None:
         "id INTEGER PRIMARY KEY, name TEXT, size REAL, note BLOB",
     ],
 )
-def test_what_devices_cannot_follow_wants_yes_and_refuses_them(desk: Desk, columns: str) -> None:
+def test_what_devices_cannot_follow_wants_yes_and_refuses_that_table(desk: Desk, columns: str) -> None:
+    changed(desk, "CREATE TABLE barn (id INTEGER PRIMARY KEY, name TEXT)")
     phone = desk.device("phone")
     phone.pull()
     recreated(desk, columns, "id, name, size, note")
     with pytest.raises(BreakingChange) as refused:
         desk.hub.init()
-    assert "refused and have to be cloned anew: 1;" in refused.value.detail
+    assert "devices that cannot go on with these tables: 1;" in refused.value.detail
     assert desk.hub.init(dry_run=True).warnings
+    phone.update("farm", [1], {"size": 1})
+    phone.insert("barn", 1, "red")
+    message = phone.message()
     desk.hub.init(yes=True)
-    with pytest.raises(SchemaChanged) as gone:
-        phone.send(m.Pull(phone.watermark, 100, "phone", phone.schema.fingerprint))
-    assert gone.value.code == "schema_outdated"
-    with pytest.raises(SchemaChanged):
-        phone.update("farm", [1], {"size": 1})
-        phone.push()
+    verdict = phone.send(message)
+    assert isinstance(verdict, m.Verdict)
+    assert [(found.key, found.code) for found in verdict.rejected] == [([1], "table_changed")]
+    assert desk.sql("SELECT name FROM barn") == [("red",)], "the others go on"
+    assert "farm" in verdict.rejected[0].detail
     tablet = desk.device("tablet")
     tablet.insert("farm", *(["x", 7, 1, None] if "TEXT PRIMARY" in columns else [7, "x", 1, None]))
     assert not tablet.push().rejected

@@ -1,0 +1,219 @@
+"""A change of one table that devices cannot follow: that table is out of service, everything else goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import BreakingChange, TransportError
+from tests.integration.test_restored_schema import Centre, Device, Line, PostgresCentre, Servers, SqliteCentre
+
+DDL = """
+CREATE TABLE farm (id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BIGINT, note TEXT);
+CREATE TABLE visit (id TEXT PRIMARY KEY, farm BIGINT REFERENCES farm (id), remark TEXT);
+CREATE TABLE crop (id BIGINT PRIMARY KEY, name TEXT);
+INSERT INTO farm VALUES (1, 'Hill', 3, 'steep'), (2, 'Dale', 5, 'wet');
+INSERT INTO visit VALUES ('v1', 1, 'first');
+INSERT INTO crop VALUES (1, 'rye')
+"""
+POSTGRESQL = {
+    "type": (
+        "ALTER TABLE farm ALTER COLUMN size TYPE smallint",
+        "ALTER TABLE farm ALTER COLUMN size TYPE bigint",
+    ),
+    "key": (
+        "ALTER TABLE crop DROP CONSTRAINT crop_pkey; ALTER TABLE crop ADD PRIMARY KEY (name)",
+        "ALTER TABLE crop DROP CONSTRAINT crop_pkey; ALTER TABLE crop ALTER COLUMN name DROP NOT NULL;"
+        " ALTER TABLE crop ADD PRIMARY KEY (id)",
+    ),
+}
+
+
+def made_anew(table: str, columns: str) -> str:
+    names = ", ".join(part.split()[0] for part in columns.split(", "))
+    return (
+        f"PRAGMA foreign_keys = OFF; BEGIN; CREATE TABLE fresh ({columns}); INSERT INTO fresh SELECT {names}"
+        f" FROM {table}; DROP TABLE {table}; ALTER TABLE fresh RENAME TO {table}; COMMIT"
+    )
+
+
+SQLITE = {
+    "type": (
+        made_anew("farm", "id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BLOB, note TEXT"),
+        made_anew("farm", "id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BIGINT, note TEXT"),
+    ),
+    "key": (
+        made_anew("crop", "id BIGINT, name TEXT PRIMARY KEY"),
+        made_anew("crop", "id BIGINT PRIMARY KEY, name TEXT"),
+    ),
+}
+
+
+class World:
+    """A centre, two servers of its hub, and a breaking change of each kind with what undoes it."""
+
+    def __init__(self, folder: Path, centre: Centre, is_configured: bool) -> None:
+        self.folder, self.centre, self.servers = folder, centre, Servers()
+        self.is_configured = is_configured
+        self.changes = SQLITE if isinstance(centre, SqliteCentre) else POSTGRESQL
+        centre.run(DDL)
+        self.servers.hubs = [self.server(), self.server()]
+        self.servers.hubs[0].init()
+
+    def server(self) -> syncline.Hub:
+        names = ("farm", "visit", "crop")
+        tables = {name: syncline.Table() for name in names} if self.is_configured else None
+        return syncline.Hub(self.centre.url, tables=tables)
+
+    def look_now(self) -> None:
+        """PostgreSQL is looked at every two seconds; this time it is not waited for."""
+        for hub in self.servers.hubs:
+            hub._follower.look_now()
+
+    def change(self, script: str) -> None:
+        self.centre.run(script)
+        self.look_now()
+
+    def device(self, name: str) -> Device:
+        path = self.folder / name
+        syncline.clone(self.servers, path).close()  # type: ignore[arg-type]
+        return Device(path, Line(self.servers))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Centre:
+    if request.param == "sqlite":
+        return SqliteCentre(tmp_path)
+    return PostgresCentre(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture(params=[True, False], ids=["configured", "all"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, centre: Centre) -> Iterator[World]:
+    made = World(tmp_path, centre, request.param)
+    yield made
+    for hub in made.servers.hubs:
+        hub.close()
+
+
+def edit(device: Device, n: int) -> None:
+    device.run(
+        f"INSERT INTO farm (id, name, size) VALUES ({n}, 'F', {n})",
+        f"INSERT INTO crop VALUES ({n}, 'c{n}')",
+        f"INSERT INTO visit VALUES ('v{n}', 1, 'here')",
+    )
+
+
+@pytest.mark.parametrize("kind", ["type", "key"])
+def test_l12_a_table_that_devices_cannot_follow_stops_no_other(
+    world: World, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, others = ("farm", ["crop", "visit"]) if kind == "type" else ("crop", ["farm", "visit"])
+    a, b = world.device("a.db"), world.device("b.db")
+    edit(a, 10)
+    a.line.loses = "request"
+    with pytest.raises(TransportError):
+        a.sync()  # a push in flight has edits of all of them
+    a.line.loses = ""
+    edit(b, 20)
+    with caplog.at_level(logging.WARNING, "syncline.hub"):
+        world.change(world.changes[kind][0] + "; ALTER TABLE visit ADD COLUMN mood TEXT DEFAULT 'good'")
+    said = [record.message for record in caplog.records]
+    assert any(f"table {table}" in text and "everything else goes on" in text for text in said)
+    for _ in range(2):
+        a.sync()
+        b.sync()
+    new = world.device("new.db")
+    for other in others:
+        columns = "id, farm, remark, mood" if other == "visit" else "id, name"
+        wanted = [tuple(row) for row in world.centre.run(f"SELECT {columns} FROM {other} ORDER BY 1")]
+        assert {10, 20} <= {row[0] for row in wanted} or {"v10", "v20"} <= {row[0] for row in wanted}
+        for device in (a, b, new):
+            assert device.rows(other, columns) == wanted
+    for device, n in ((a, 10), (b, 20)):
+        (kept,) = device.replica.rejected()
+        assert (kept.table, kept.code, kept.key) == (table, "table_changed", (n,))
+        assert f"table {table}" in kept.detail and kept.remedy
+        assert f"table {table}" in device.replica.status().changed[table]
+        assert device.rows(table, "id")[-1] == (n,)  # what it has stays
+    with world.server() as hub:
+        (finding,) = [one for one in hub.examine() if one.code == "breaking_change"]
+    assert f"table {table}" in finding.sentence
+
+
+@pytest.mark.parametrize("kind", ["type", "key"])
+def test_l5_a_change_that_is_undone_brings_the_table_back(world: World, kind: str) -> None:
+    a, b = world.device("a.db"), world.device("b.db")
+    world.change(world.changes[kind][0])
+    a.sync()
+    edit(a, 10)
+    world.change(world.changes[kind][1])
+    for _ in range(2):
+        a.sync()
+        b.sync()
+    for name in ("farm", "crop"):
+        wanted = [tuple(row) for row in world.centre.run(f"SELECT id, name FROM {name} ORDER BY 1")]
+        assert [row[0] for row in wanted][-1] == 10  # written while it was out of service
+        assert a.rows(name, "id, name") == b.rows(name, "id, name") == wanted
+    assert a.replica.verify().equal and b.replica.verify().equal
+    assert not a.replica.status().changed
+
+
+@pytest.mark.parametrize("kind", ["type", "key"])
+def test_init_asks_and_then_the_table_is_another_one_for_old_devices(world: World, kind: str) -> None:
+    table = "farm" if kind == "type" else "crop"
+    a = world.device("a.db")
+    edit(a, 10)
+    world.change(world.changes[kind][0])
+    with world.server() as hub:
+        asked = f"table {table}.*devices that cannot go on with these tables: 1"
+        with pytest.raises(BreakingChange, match=asked):
+            hub.init()
+        assert hub.init(yes=True).warnings
+    new = world.device("new.db")
+    new.run("INSERT INTO crop VALUES (30, 'oats')", "INSERT INTO farm (id, name, size) VALUES (30, 'G', 7)")
+    for _ in range(2):
+        new.sync()
+        a.sync()
+    assert {(30,)} < set(map(tuple, world.centre.run(f"SELECT id FROM {table}")))
+    assert [one.code for one in a.replica.rejected()] == ["table_changed"]
+    assert new.replica.verify().equal
+    others = {"farm", "crop", "visit"} - {table}
+    for name in others:
+        assert a.rows(name, "id") == [
+            tuple(row) for row in world.centre.run(f"SELECT id FROM {name} ORDER BY 1")
+        ]
+    with world.server() as hub:
+        assert hub.init().warnings == []  # nothing to agree to any more
+
+
+def test_a_table_that_can_be_served_as_before_is_and_changes_of_others_are_followed(world: World) -> None:
+    """A column that must have a value and has no default: Django adds one like that."""
+    a = world.device("a.db")
+    edit(a, 10)
+    if isinstance(world.centre, SqliteCentre):
+        columns = "id BIGINT PRIMARY KEY, name TEXT, kind TEXT NOT NULL"
+        change = (
+            f"BEGIN; CREATE TABLE fresh ({columns}); INSERT INTO fresh SELECT id, name, 'old' FROM crop;"
+            " DROP TABLE crop; ALTER TABLE fresh RENAME TO crop; COMMIT"
+        )
+    else:
+        change = (
+            "ALTER TABLE crop ADD COLUMN kind TEXT NOT NULL DEFAULT 'old';"
+            " ALTER TABLE crop ALTER COLUMN kind DROP DEFAULT"
+        )
+    world.change(
+        change + "; ALTER TABLE farm RENAME COLUMN note TO words; ALTER TABLE visit ADD COLUMN mood TEXT"
+    )
+    a.run("UPDATE crop SET name = 'oats' WHERE id = 1", "UPDATE farm SET note = 'high' WHERE id = 1")
+    for _ in range(2):
+        a.sync()
+    assert world.centre.run("SELECT words FROM farm WHERE id = 1")[0][0] == "high"
+    assert [tuple(row) for row in world.centre.run("SELECT name, kind FROM crop")] == [("oats", "old")]
+    assert [(one.table, one.code) for one in a.replica.rejected()] == [("crop", "not_null_violation")]
+    assert "mood" in [row[1] for row in a.app.execute("PRAGMA table_info(visit)")]
+    assert not a.replica.status().changed
+    assert a.replica.verify().equal
