@@ -61,11 +61,16 @@ def must(*command: str | Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The caller's environment, with `.venv` first on the path and no surprises from installers."""
-    return os.environ | {
+    """The caller's environment, with `.venv` first on the path and no surprises from installers.
+
+    What Python compiles is kept, in `.venv`, also where the caller has forbidden it beside the sources: the
+    tests start some hundred processes, each of which would compile everything anew."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "VIRTUAL_ENV": str(VENV),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", str(VENV / "compiled")),
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_SYSTEM_CERTS": "1",

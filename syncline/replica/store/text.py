@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
+from pkgutil import get_data
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def read_sql(package: str, file: str) -> str:
     """The text of an .sql file that stands beside the modules of `package`."""
-    return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+    data = get_data(package, file)
+    assert data is not None, f"{package} was loaded by what cannot read files"
+    return data.decode("utf-8")
 
 
 @cache
