@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
 
-from syncline.hub.contract import Locked, Prepared
+from syncline.errors import Conflict
+from syncline.hub.contract import Declared, Locked, Prepared
 from syncline.model.schema import Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
@@ -19,19 +22,6 @@ PAUSE_SECONDS = 0.2
 
 Attempt = Callable[[Schema], Prepared]
 """Prepares these tables in one transaction. Raises Locked if somebody holds one of them."""
-
-
-def giving_way(attempt: Callable[[], Prepared], seconds: float) -> Prepared:
-    """Take all tables at once, as soon as that can be. Locked, if some table was held for so long."""
-    end = math.inf
-    while True:
-        try:
-            return attempt()
-        except Locked:
-            if time.monotonic() > end:
-                raise
-            end = min(end, time.monotonic() + seconds)
-            time.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
 
 class InTurn:
@@ -107,3 +97,86 @@ class InTurn:
             merged.notes += [note for note in one.notes if note not in merged.notes]
         merged.before, merged.schema = first.before, last.schema
         return merged
+
+
+class PatientCatalogue(ABC):
+    """The part of the contract's `Catalogue` that makes ready and takes away, where others use the tables and
+    altering one waits for all of them."""
+
+    patience: ClassVar[float]
+    """For how many seconds it is tried."""
+
+    remedy: ClassVar[str]
+    """How a person makes those end who hold a table."""
+
+    notes: tuple[str, ...] = ()
+    """Sentences of the last `reflect`."""
+
+    @abstractmethod
+    def planned(self, schema: Schema, before: Declared | None) -> Prepared:
+        """What `prepare` would do."""
+
+    @abstractmethod
+    def attempt(self, schema: Schema, before: Declared | None) -> Prepared:
+        """Prepare in one transaction that waits but a moment for each lock. Raises Locked."""
+
+    @abstractmethod
+    def taking_part(self) -> Collection[str]:
+        """The names of the tables that take part already."""
+
+    @abstractmethod
+    def named(self, table: TableSchema) -> str:
+        """A table as statements name it."""
+
+    @abstractmethod
+    def who_holds(self, tables: Sequence[TableSchema], *, reading: bool) -> Sequence[str]:
+        """Who has written to one of these tables, in words; with `reading`, who has read it, too."""
+
+    @abstractmethod
+    def planned_removal(self) -> Prepared:
+        """What `remove` would do."""
+
+    @abstractmethod
+    def attempt_removal(self) -> Prepared:
+        """Remove in one transaction that waits but a moment for each lock. Raises Locked."""
+
+    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
+        """Create Syncline's own tables and the capture triggers; see the contract."""
+        prepared = self.planned(schema, before) if dry_run else self._in_turn(schema, before)
+        prepared.notes.extend(self.notes)
+        return prepared
+
+    def _in_turn(self, schema: Schema, before: Declared | None) -> Prepared:
+        """Prepare, each table when it is to be had. Conflict says who holds the others."""
+        known = self.taking_part()
+        work = InTurn(schema, known, lambda part: self.attempt(part, before))
+        try:
+            return work.run(self.patience)
+        except Locked as held:
+            names = set(work.left or known)
+            tables = [table for table in schema.tables if table.name in names]
+            raise self._held(tables, some=bool(work.left)) from held
+
+    def _held(self, tables: Sequence[TableSchema], *, some: bool) -> Conflict:
+        """What is said of tables that were not to be had: `some`, or all that take part."""
+        names = [self.named(table) for table in tables]
+        who = ", ".join(self.who_holds(tables, reading=not some)) or "another transaction"
+        rest = "; all other tables are prepared" if some else ""
+        return Conflict(
+            f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}: in use by {who}{rest}",
+            remedy=f"Try again when it has ended; it goes on where it stopped. {self.remedy}",
+        )
+
+    def remove(self, *, dry_run: bool = False) -> Prepared:
+        """Take all tables at once, as soon as that can be. Locked, if some table was held for so long."""
+        if dry_run:
+            return self.planned_removal()
+        end = math.inf
+        while True:
+            try:
+                return self.attempt_removal()
+            except Locked:
+                if time.monotonic() > end:
+                    raise
+                end = min(end, time.monotonic() + self.patience)
+                time.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
-from syncline.databases.base.inturn import InTurn, giving_way
+from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.counters import unfollowed
@@ -36,7 +36,7 @@ from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import NO_KEYS, Declared, Keys, Locked, Outdated, Prepared, Renaming, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Prepared, Renaming, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -82,15 +82,16 @@ class _Known:
 Transactions = Callable[..., AbstractContextManager[Session]]
 
 
-class PostgresCatalogue:
+class PostgresCatalogue(PatientCatalogue):
     """The contract's `Catalogue`, and what is kept in memory of it. `transaction` begins one."""
 
     look_seconds = 2.0
+    patience = DDL_SECONDS
+    remedy = holders.REMEDY
 
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
         self._transaction, self._tuning = transaction, tuning
         self._prepared: _Known | None = None
-        self._notes: tuple[str, ...] = ()
         self.cluster = ""
         """Where new connections lead to."""
         self.path = ""
@@ -110,31 +111,15 @@ class PostgresCatalogue:
         """The user's tables, all that can take part or those named. SchemaError names what cannot."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             reflection = reflect(session, tables, keys)
-            self._notes = (*reflection.notes, *unfollowed(session, reflection.schema))
+            self.notes = (*reflection.notes, *unfollowed(session, reflection.schema))
         return reflection.schema
 
-    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
-        """Create Syncline's schema and the capture triggers. Idempotent; alters no table of the user's."""
-        prepared = self._planned(schema, before) if dry_run else self._in_turn(schema, before)
-        prepared.notes.extend(self._notes)
-        return prepared
-
-    def _in_turn(self, schema: Schema, before: Declared | None) -> Prepared:
-        """Prepare, each table when it is to be had. Conflict says who holds the others."""
-        known = self._known_tables()
-        work = InTurn(schema, known, lambda part: self._prepare(part, before))
-        try:
-            return work.run(DDL_SECONDS)
-        except Locked as held:
-            names = set(work.left or known)
-            raise self._held([t for t in schema.tables if t.name in names], work.left) from held
-
-    def _known_tables(self) -> list[str]:
+    def taking_part(self) -> list[str]:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             former = preparing.former_of(session).schema
         return [] if former is None else [table.name for table in former.tables]
 
-    def _prepare(self, schema: Schema, before: Declared | None) -> Prepared:
+    def attempt(self, schema: Schema, before: Declared | None) -> Prepared:
         """One try, in one transaction that waits for each lock for less than the second after which
         PostgreSQL looks for deadlocks, so that no other program is the victim of one."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
@@ -152,34 +137,26 @@ class PostgresCatalogue:
             raise Conflict("another hub prepares the same database") from error
         session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
 
-    def _held(self, tables: Sequence[TableSchema], left: Sequence[str]) -> Conflict:
-        """What is said of tables that were not to be had."""
-        places = [qualified(table.central_schema, table.central_name) for table in tables]
+    def named(self, table: TableSchema) -> str:
+        return qualified(table.central_schema, table.central_name)
+
+    def who_holds(self, tables: Sequence[TableSchema], *, reading: bool) -> list[str]:
+        places = [self.named(table) for table in tables]
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
             relids = session.value(queries("holders.sql")["oids"], places)
-            who = holders.of_table(session, [relid for relid in relids if relid], reading=not left)
-        rest = "; all other tables are prepared" if left else ""
-        return Conflict(
-            f"{', '.join(places[:5])}{', ...' if len(places) > 5 else ''}: in use by"
-            f" {', '.join(who) or 'another transaction'}{rest}",
-            remedy=f"Try again when it has ended; it goes on where it stopped. {holders.REMEDY}",
-        )
+            return holders.of_table(session, [relid for relid in relids if relid], reading=reading)
 
-    def _planned(self, schema: Schema, before: Declared | None) -> Prepared:
-        """What `prepare` would do."""
+    def planned(self, schema: Schema, before: Declared | None) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             grants.require(session, schema)
             return preparing.plan(session, schema, before)
 
-    def remove(self, *, dry_run: bool = False) -> Prepared:
-        """Drop the triggers and the schema `syncline`."""
-        if not dry_run:
-            return giving_way(self._remove, DDL_SECONDS)
+    def planned_removal(self) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             return planned_removal(session)
 
-    def _remove(self) -> Prepared:
-        """One try, of all tables at once."""
+    def attempt_removal(self) -> Prepared:
+        """The triggers and the schema `syncline` go."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             self._lock_hubs(session)
             done = remove(session)
@@ -193,7 +170,7 @@ class PostgresCatalogue:
             plan = preparing.plan(session, schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
             held = holders.examine(session, plan.schema or schema, seconds)
-            return examine(session, schema, plan, self._notes) + held
+            return examine(session, schema, plan, self.notes) + held
 
     def renamed(self) -> Renaming | None:
         """By oid and attnum."""

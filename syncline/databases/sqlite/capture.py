@@ -14,8 +14,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from syncline.databases.sqlite.dialect import WALL
 from syncline.databases.sqlite.layout import Shape
-from syncline.databases.sqlite.sql import WALL
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 from syncline.sqlitekit.sql import chained, commas, literal, quote

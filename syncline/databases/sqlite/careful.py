@@ -12,6 +12,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from syncline.databases.sqlite import capture, stage
+from syncline.databases.sqlite.foreign import children
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.stage import Staged
 
@@ -49,7 +50,7 @@ def is_careful(layout: Layout, staged: Staged) -> bool:
     seen: set[str] = set()
     frontier = [shape.facts.name.lower()] if staged.stage.form != "insert" else []
     while frontier:
-        for child, key in layout.children(frontier.pop()):
+        for child, key in children(layout, frontier.pop()):
             if not {key.on_delete.upper(), key.on_update.upper()} & ACTIONS:
                 continue
             name = child.name.lower()

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from syncline.databases.base import Dialect, Kind, LedgerSession, Table
 from syncline.databases.base.dialect import Value
-from syncline.databases.sqlite.sql import WALL
 from syncline.sqlitekit.sql import commas
+
+WALL = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
+"""Milliseconds since 1970 UTC. `julianday` is the only source of time, so a caller's clock can stand in."""
 
 
 class SqliteDialect(Dialect):

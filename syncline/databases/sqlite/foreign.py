@@ -24,15 +24,33 @@ Way = list[tuple[Table, ForeignKey]]
 twice, and one last foreign key, of the rows that may be left."""
 
 
+def children(layout: Layout, parent: str) -> list[tuple[Table, ForeignKey]]:
+    """Every foreign key, of any table, that points at `parent`; parent columns resolved."""
+    found = []
+    for table in layout.everything.values():
+        for key in table.foreign_keys:
+            if key.parent.lower() == parent.lower():
+                found.append((table, _resolved(layout, key)))
+    return found
+
+
+def _resolved(layout: Layout, key: ForeignKey) -> ForeignKey:
+    if key.parent_columns:
+        return key
+    parent = layout.everything[key.parent.lower()]
+    targets = tuple(name for name, _ in parent.key)
+    return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)
+
+
 def _ways(layout: Layout, staged: Staged) -> list[Way]:
     """Foreign keys of any table that a delete, or an update of columns that they point at, can break."""
     if staged.stage.form == "insert":
         return []
-    children = layout.children(staged.shape.facts.name)
+    pointing = children(layout, staged.shape.facts.name)
     if staged.stage.form == "update":
         written = {staged.shape.table.values[index].name.lower() for index in staged.stage.columns}
-        return [[(child, key)] for child, key in children if written & _targets(key)]
-    found: list[Way] = [[step] for step in children]
+        return [[(child, key)] for child, key in pointing if written & _targets(key)]
+    found: list[Way] = [[step] for step in pointing]
     waiting = list(found)
     while waiting:
         way = waiting.pop()
@@ -41,7 +59,7 @@ def _ways(layout: Layout, staged: Staged) -> list[Way]:
             if len(way) > 1 and key.on_delete in ("NO ACTION", "RESTRICT"):
                 found.append(way)
         elif child.name not in {staged.shape.facts.name, *(table.name for table, _ in way[:-1])}:
-            waiting += [[*way, step] for step in layout.children(child.name)]
+            waiting += [[*way, step] for step in children(layout, child.name)]
     return found
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.sqlite.rows import encoded
-from syncline.model.schema import ForeignKey, Schema
+from syncline.model.schema import Schema
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table
 
@@ -75,19 +75,3 @@ class Layout:
     keys: int
     words: int
     version: int
-
-    def children(self, parent: str) -> list[tuple[Table, ForeignKey]]:
-        """Every foreign key, of any table, that points at `parent`; parent columns resolved."""
-        found = []
-        for table in self.everything.values():
-            for key in table.foreign_keys:
-                if key.parent.lower() == parent.lower():
-                    found.append((table, self._resolved(key)))
-        return found
-
-    def _resolved(self, key: ForeignKey) -> ForeignKey:
-        if key.parent_columns:
-            return key
-        parent = self.everything[key.parent.lower()]
-        targets = tuple(name for name, _ in parent.key)
-        return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)

@@ -51,13 +51,11 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         shape = staged.shape
-        if (
-            self.connection.execute(
-                "SELECT 1 FROM _sync_hub_log WHERE seq > ? AND tbl = ? AND origin <> ? LIMIT 1",
-                (floor, shape.n, replica),
-            ).fetchone()
-            is None
-        ):
+        others = self.connection.execute(
+            "SELECT 1 FROM _sync_hub_log WHERE seq > ? AND tbl = ? AND origin <> ? LIMIT 1",
+            (floor, shape.n, replica),
+        )
+        if others.fetchone() is None:
             return []
         stage.index(self.connection, staged)
         masks = commas(f"l.{name}" for name in shape.words)
