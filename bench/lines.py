@@ -18,7 +18,7 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
     "catalogue": "before capture catalogue defaults examine foreign grants inturn layout layouts metadata"
-    " planning prepare reflect reflection removal remove sameness shape signature strays wider",
+    " planning prepare preparing reflect reflection removal remove sameness shape signature strays wider",
     "log": "former log ordered page position prune retention unseen",
     "rows": "application apply bounds codec copying given holders isolation order parents parking read"
     " reading rows scan screen singly spelling stage staged statements steps typed types waiting write"

@@ -1,7 +1,7 @@
 """What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
     ledger      ledger, tables, dialect, text
-    catalogue   reflection, defaults, foreign, planning, before, wider, removal, layouts, inturn
+    catalogue   reflection, defaults, foreign, preparing, planning, before, wider, removal, layouts, inturn
     rows        shape, typed, statements, codec, screen, spelling, bounds, reading
                 isolation, staged, writing, application, order, steps, parents, parking
     log         log, ordered, page

@@ -16,7 +16,6 @@ from psycopg.errors import LockNotAvailable
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
 from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.postgresql import grants, holders
-from syncline.databases.postgresql import prepare as preparing
 from syncline.databases.postgresql.counters import unfollowed
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.errors import translating
@@ -25,6 +24,7 @@ from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.pool import driver
 from syncline.databases.postgresql.position import SnapshotPosition, parse
+from syncline.databases.postgresql.prepare import PostgresPreparation, load, require
 from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
@@ -76,7 +76,7 @@ class _Known:
 
     @classmethod
     def of(cls, session: Session) -> _Known:
-        return cls(*preparing.load(session), session.value(queries("prepare.sql")["revision"]))
+        return cls(*load(session), session.value(queries("prepare.sql")["revision"]))
 
 
 Transactions = Callable[..., AbstractContextManager[Session]]
@@ -116,7 +116,7 @@ class PostgresCatalogue(PatientCatalogue):
 
     def taking_part(self) -> list[str]:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            former = preparing.former_of(session).schema
+            former = PostgresPreparation(session).former().schema
         return [] if former is None else [table.name for table in former.tables]
 
     def attempt(self, schema: Schema, before: Declared | None) -> Prepared:
@@ -124,7 +124,9 @@ class PostgresCatalogue(PatientCatalogue):
         PostgreSQL looks for deadlocks, so that no other program is the victim of one."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             self._lock_hubs(session)
-            done = preparing.prepare(session, schema, before, self.cluster)
+            grants.require(session, schema)
+            done = PostgresPreparation(session).prepare(schema, before)
+            session.count(queries("retention.sql")["first cluster"], self.cluster)
         self._prepared = None
         return done
 
@@ -149,7 +151,7 @@ class PostgresCatalogue(PatientCatalogue):
     def planned(self, schema: Schema, before: Declared | None) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             grants.require(session, schema)
-            return preparing.plan(session, schema, before)
+            return PostgresPreparation(session).plan(schema, before)
 
     def planned_removal(self) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
@@ -166,8 +168,8 @@ class PostgresCatalogue(PatientCatalogue):
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            preparing.load(session)
-            plan = preparing.plan(session, schema)
+            load(session)
+            plan = PostgresPreparation(session).plan(schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
             held = holders.examine(session, plan.schema or schema, seconds)
             return examine(session, schema, plan, self.notes) + held
@@ -175,12 +177,12 @@ class PostgresCatalogue(PatientCatalogue):
     def renamed(self) -> Renaming | None:
         """By oid and attnum."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            return preparing.renamed(session)
+            return PostgresPreparation(session).renamed()
 
     def version(self, fingerprint: str) -> Schema | None:
         """A version of the schema that is kept."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            preparing.require(session)
+            require(session)
             return Ledger(PostgresLedgerSession(session)).version(fingerprint)
 
     def signature(self) -> str:
@@ -191,7 +193,7 @@ class PostgresCatalogue(PatientCatalogue):
     def uncaptured(self) -> list[str]:
         """Tables that lack a trigger of ours, or have one that does not always fire."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            preparing.require(session)
+            require(session)
             return [name for (name,) in session.run(queries("prepare.sql")["uncaptured"])]
 
     def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
@@ -285,7 +287,7 @@ class PostgresDatabase:
     def ledger(self) -> Iterator[Ledger]:
         """Syncline's own tables alone."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            preparing.require(session)
+            require(session)
             yield Ledger(PostgresLedgerSession(session))
 
     @contextmanager

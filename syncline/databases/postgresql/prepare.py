@@ -6,15 +6,13 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import astuple
 
 from syncline.databases.base import Ledger, other_layout, present
 from syncline.databases.base.planning import BasePlanner, Former, Ground, Line, Plan
-from syncline.databases.postgresql import grants, strays
+from syncline.databases.base.preparing import Preparation
+from syncline.databases.postgresql import strays
 from syncline.databases.postgresql.capture import capture_of
 from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
 from syncline.databases.postgresql.layout import Layout, Shape
@@ -24,73 +22,58 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
 from syncline.databases.postgresql.wider import is_wider
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Declared, Locked, Prepared, Renaming
 from syncline.model.masks import split_mask
-from syncline.model.numbering import Renamed, named_now, renumbered
-from syncline.model.schema import Schema, TableSchema, to_plain
+from syncline.model.numbering import Renamed
+from syncline.model.schema import TableSchema
 from syncline.model.values import EVERYTHING
 
-HOLD_SECONDS = 0.6
-"""For so long new tables are held in one transaction, in which nobody can write to any of them."""
 
+class PostgresPreparation(Preparation):
+    """What is prepared, and preparing it, in the transaction of a session."""
 
-def prepare(session: Session, schema: Schema, before: Declared | None, cluster: str) -> Prepared:
-    """Do what is missing; `before` as the contract says. Runs in a transaction of its own that holds the lock
-    of the hubs, in this `cluster`."""
-    grants.require(session, schema)
-    former = former_of(session)
-    todo, prepared = _planned(session, schema, before, former)
-    beginners = {line.n for line in todo.records} - {line.n for line in former.lines}
-    _carry_out(session, prepared.statements, several=len(beginners) > 1)
-    session.count(queries("retention.sql")["first cluster"], cluster)
-    if _is_another_version(former, prepared.schema) and not prepared.notes:
-        prepared.notes.append("recorded the changed schema")
-    return prepared
+    def __init__(self, session: Session) -> None:
+        super().__init__(_ledger(session))
+        self._session = session
 
+    def former(self) -> Former:
+        sql, session = queries("prepare.sql"), self._session
+        if not session.value(sql["prepared"]):
+            return Former()
+        _hub(session)
+        recorded: str = session.value(queries("retention.sql")["cluster"])
+        return Former(
+            is_prepared=True,
+            schema=self.ledger.in_force(),
+            lines=tuple(Line(*row) for row in session.run(sql["tables"])),
+            before=session.value(sql["before"]),
+            is_here=bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"])),
+            astray=frozenset(n for (n,) in session.run(sql["astray"])),
+        )
 
-def plan(session: Session, schema: Schema, before: Declared | None = None) -> Prepared:
-    """What `prepare` would do. Writes nothing and needs no rights to do it."""
-    return _planned(session, schema, before, former_of(session))[1]
+    def known_again(self, lines: Iterable[Line]) -> Renamed:
+        return known_again(self._session, lines)
 
+    def own_tables(self) -> list[str]:
+        return [*queries("layout.sql").values(), *DIALECT.create()]
 
-def _planned(
-    session: Session, schema: Schema, before: Declared | None, former: Former
-) -> tuple[Plan, Prepared]:
-    todo = Plan()
-    if not former.is_prepared:
-        todo.statements += [*queries("layout.sql").values(), *DIALECT.create()]
-        todo.notes.append("created schema syncline")
-    same = known_again(session, former.lines) if former.is_here else None
-    schema = renumbered(schema, former.schema, same)
-    Planner(session, former, todo).tables(schema, before)
-    statements = [*todo.statements, *_records(former, todo, schema)]
-    return todo, Prepared(statements, todo.notes, schema, former.schema)
+    def planner(self, former: Former, plan: Plan) -> Planner:
+        return Planner(self._session, former, plan)
 
+    def forget(self, number: int) -> str:
+        return spelled(queries("prepare.sql")["forget table"], number)
 
-def renamed(session: Session) -> Renaming | None:
-    """As the contract says. What was restored elsewhere is known by its names alone."""
-    former = former_of(session)
-    if former.schema is None:
-        return None
-    same = known_again(session, former.lines) if former.is_here else Renamed()
-    return Renaming(former.schema, named_now(former.schema, same))
+    def record(self, line: Line) -> str:
+        return spelled(queries("prepare.sql")["record table"], *astuple(line))
 
+    def keep_before(self, before: str) -> str:
+        return spelled(queries("prepare.sql")["keep before"], before)
 
-def former_of(session: Session) -> Former:
-    """What was prepared before."""
-    sql = queries("prepare.sql")
-    if not session.value(sql["prepared"]):
-        return Former()
-    _hub(session)
-    recorded: str = session.value(queries("retention.sql")["cluster"])
-    return Former(
-        is_prepared=True,
-        schema=_ledger(session).in_force(),
-        lines=tuple(Line(*row) for row in session.run(sql["tables"])),
-        before=session.value(sql["before"]),
-        is_here=bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"])),
-        astray=frozenset(n for (n,) in session.run(sql["astray"])),
-    )
+    def keep_version(self, fingerprint: str, body: str) -> list[str]:
+        sql = queries("prepare.sql")
+        return [spelled(sql["keep version"], fingerprint, body), spelled(sql["use version"], fingerprint)]
+
+    def run(self, statement: str) -> None:
+        self._session.script(statement)
 
 
 def _ledger(session: Session) -> Ledger:
@@ -177,32 +160,3 @@ class Planner(BasePlanner[Shape]):
 
     def part(self, table: str) -> str:
         return f"ONLY {table}"
-
-
-def _records(former: Former, plan: Plan, schema: Schema) -> list[str]:
-    """What is recorded besides, as a person would write it."""
-    sql = queries("prepare.sql")
-    made = [spelled(sql["forget table"], number) for number in plan.forgotten]
-    made += [spelled(sql["record table"], *astuple(record)) for record in plan.records]
-    if former.before != plan.before:
-        made.append(spelled(sql["keep before"], plan.before))
-    if _is_another_version(former, schema):
-        body = json.dumps(to_plain(schema), sort_keys=True)
-        made.append(spelled(sql["keep version"], schema.fingerprint, body))
-        made.append(spelled(sql["use version"], schema.fingerprint))
-    return made
-
-
-def _is_another_version(former: Former, schema: Schema | None) -> bool:
-    return former.schema is None or schema is None or former.schema.fingerprint != schema.fingerprint
-
-
-def _carry_out(session: Session, statements: Sequence[str], *, several: bool) -> None:
-    """Run it. New tables are held no longer than others may wait: of `several`, Locked after that."""
-    end = math.inf
-    for statement in statements:
-        if time.monotonic() > end:
-            raise Locked("too many tables would be held for too long at once")
-        if several and statement.startswith("CREATE TRIGGER") and end == math.inf:
-            end = time.monotonic() + HOLD_SECONDS
-        session.script(statement)

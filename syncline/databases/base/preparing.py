@@ -1,0 +1,120 @@
+"""Step 0, preparing: from what was prepared before to what is to be, within one transaction.
+
+A dry run tells the very statements that are run otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from syncline.databases.base.ledger import Ledger
+from syncline.databases.base.planning import BasePlanner, Former, Line, Plan
+from syncline.hub.contract import Declared, Locked, Prepared, Renaming
+from syncline.model.numbering import Renamed, named_now, renumbered
+from syncline.model.schema import Schema, to_plain
+
+HOLD_SECONDS = 0.6
+"""For so long new tables are held in one transaction, in which nobody can write to any of them."""
+
+
+class Preparation(ABC):
+    """What is prepared in a database, and preparing it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    @abstractmethod
+    def former(self) -> Former:
+        """What was prepared before. NotPrepared for another layout."""
+
+    @abstractmethod
+    def known_again(self, lines: Iterable[Line]) -> Renamed:
+        """The tables and columns of these lines by their present names. They were recorded in this very
+        database."""
+
+    @abstractmethod
+    def own_tables(self) -> Sequence[str]:
+        """Statements that make Syncline's own tables."""
+
+    @abstractmethod
+    def planner(self, former: Former, plan: Plan) -> BasePlanner[Any]:
+        """What compares."""
+
+    @abstractmethod
+    def forget(self, number: int) -> str:
+        """A statement, with its values in it: the line of a table goes."""
+
+    @abstractmethod
+    def record(self, line: Line) -> str:
+        """A statement, with its values in it: a line is kept, in the place of one of that number."""
+
+    @abstractmethod
+    def keep_before(self, before: str) -> str:
+        """A statement, with its values in it: what is declared to keep old values."""
+
+    @abstractmethod
+    def keep_version(self, fingerprint: str, body: str) -> Sequence[str]:
+        """Statements, with their values in them: a version of the schema is kept and put into force."""
+
+    @abstractmethod
+    def run(self, statement: str) -> None:
+        """Execute a statement of a plan."""
+
+    def plan(self, schema: Schema, before: Declared | None = None) -> Prepared:
+        """What `prepare` would do. Writes nothing and needs no rights to do it."""
+        return self._planned(schema, before, self.former())[1]
+
+    def prepare(self, schema: Schema, before: Declared | None) -> Prepared:
+        """Do what is missing; `before` as the contract says. New tables are held no longer than others may
+        wait: of several, Locked after that."""
+        former = self.former()
+        plan, prepared = self._planned(schema, before, former)
+        several = len({line.n for line in plan.records} - {line.n for line in former.lines}) > 1
+        end = math.inf
+        for statement in prepared.statements:
+            if time.monotonic() > end:
+                raise Locked("too many tables would be held for too long at once")
+            if several and statement.startswith("CREATE TRIGGER") and end == math.inf:
+                end = time.monotonic() + HOLD_SECONDS
+            self.run(statement)
+        if _is_another_version(former, prepared.schema) and not prepared.notes:
+            prepared.notes.append("recorded the changed schema")
+        return prepared
+
+    def renamed(self) -> Renaming | None:
+        """As the contract says. What was restored elsewhere is known by its names alone."""
+        former = self.former()
+        if former.schema is None:
+            return None
+        same = self.known_again(former.lines) if former.is_here else Renamed()
+        return Renaming(former.schema, named_now(former.schema, same))
+
+    def _planned(self, schema: Schema, before: Declared | None, former: Former) -> tuple[Plan, Prepared]:
+        plan = Plan()
+        if not former.is_prepared:
+            plan.statements += self.own_tables()
+            plan.notes.append("created Syncline's own tables")
+        same = self.known_again(former.lines) if former.is_here else None
+        schema = renumbered(schema, former.schema, same)
+        self.planner(former, plan).tables(schema, before)
+        statements = [*plan.statements, *self._records(former, plan, schema)]
+        return plan, Prepared(statements, plan.notes, schema, former.schema)
+
+    def _records(self, former: Former, plan: Plan, schema: Schema) -> list[str]:
+        """What is recorded besides."""
+        made = [self.forget(number) for number in plan.forgotten]
+        made += [self.record(line) for line in plan.records]
+        if former.before != plan.before:
+            made.append(self.keep_before(plan.before))
+        if _is_another_version(former, schema):
+            made += self.keep_version(schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True))
+        return made
+
+
+def _is_another_version(former: Former, schema: Schema | None) -> bool:
+    return former.schema is None or schema is None or former.schema.fingerprint != schema.fingerprint
