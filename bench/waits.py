@@ -6,7 +6,7 @@ import multiprocessing
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import syncline
 from bench.figures import Figure, most
 from bench.world import World
+from syncline.replica.store import Store
 
 SECTION = "waits"
 LIMITS = {1_000: 0.1, 100_000: 1.0, 1_000_000: 5.0}
@@ -22,6 +23,11 @@ LIMITS = {1_000: 0.1, 100_000: 1.0, 1_000_000: 5.0}
 TRACK_SECONDS = {100_000: 5.0}
 """How long `track` may take, by the rows."""
 
+UNIQUE = "CREATE TABLE place (id INTEGER PRIMARY KEY, rank INTEGER UNIQUE, a TEXT)"
+PLACES = (
+    "WITH RECURSIVE s (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM s WHERE i < {count})"
+    " INSERT INTO place SELECT i, i, 'some text ' || i FROM s"
+)
 TABLE = "CREATE TABLE {name} (id INTEGER PRIMARY KEY, a TEXT, b TEXT, n INTEGER)"
 OWN = "CREATE TABLE own (id INTEGER PRIMARY KEY, v TEXT)"
 ROWS = (
@@ -50,9 +56,17 @@ class _Measured:
         self._say = world.say
         self._centre = self._folder / "centre.db"
         self._run(
-            self._centre, "PRAGMA journal_mode = WAL", TABLE.format(name="item"), TABLE.format(name="other")
+            self._centre,
+            "PRAGMA journal_mode = WAL",
+            TABLE.format(name="item"),
+            TABLE.format(name="other"),
+            UNIQUE,
         )
-        tables = {"item": syncline.Table(merge={"n": "sum"}), "other": syncline.Table()}
+        tables = {
+            "item": syncline.Table(merge={"n": "sum"}),
+            "other": syncline.Table(),
+            "place": syncline.Table(),
+        }
         self._hub = syncline.Hub(f"sqlite:///{self._centre}", tables)
         self._hub.init()
         self._file = self._folder / "device.db"
@@ -61,13 +75,18 @@ class _Measured:
         found: list[Figure] = []
         with self._hub:
             for file, name, verb in self._verbs():
-                wait, seconds = _waited(file, verb)
+                with _held() as held:
+                    wait, seconds = _waited(file, verb)
                 limit = LIMITS.get(self._size)
                 targets = [] if limit is None else [most(limit)]
                 note = f"took {seconds:.1f} s"
                 what = f"{self._size:,} rows: {name}"
                 found.append(Figure(SECTION, "sqlite", what, "s", [wait], (), targets, note))
-                self._say(f"{what}: longest wait {wait:.3f} s, {note}")
+                busy = max(held, default=0.0)
+                under = f"{what}, processor time under the lock"
+                note = f"in all {sum(held):.2f} s in {len(held)} transactions"
+                found.append(Figure(SECTION, "sqlite", under, "s", [busy], (), targets, note))
+                self._say(f"{what}: longest wait {wait:.3f} s of {seconds:.1f} s, processor {busy:.3f} s")
                 if name.startswith("track"):
                     goals = [most(TRACK_SECONDS[self._size])] if self._size in TRACK_SECONDS else []
                     found.append(Figure(SECTION, "sqlite", f"{what}, duration", "s", [seconds], (), goals))
@@ -94,6 +113,16 @@ class _Measured:
         yield device, "push of deletes, half of them", self._sync
         self._run(centre, "DELETE FROM other")
         yield device, "pull of deletes, half of them", self._sync
+        self._run(centre, PLACES.format(count=size))
+        self._sync()
+        self._run(centre, "UPDATE place SET rank = -rank", "UPDATE place SET rank = 1 - rank")
+        yield device, "pull of unique values, each the neighbour's", self._sync
+        self._run(
+            centre, "UPDATE place SET rank = -rank", f"UPDATE place SET rank = (-rank * 7919) % {size + 3}"
+        )
+        yield device, "pull of unique values, shuffled", self._sync
+        self._spoil()
+        yield device, "repair, half of the rows", self._repair
         self._rebuild()
         self._run(device, "UPDATE item SET a = a || 'u' WHERE id % 2 = 0")
         yield device, "table made anew, half of it edited", self._sync
@@ -125,6 +154,19 @@ class _Measured:
         with syncline.connect(self._file, hub=self._hub) as replica:
             assert replica.verify().equal, "both sides are equal"
 
+    def _spoil(self) -> None:
+        """Half of the rows differ, and nobody knows."""
+        self._run(
+            self._file,
+            "UPDATE _sync_state SET suppressed = 1",
+            "UPDATE item SET b = 'spoilt' WHERE id % 2 = 0",
+            "UPDATE _sync_state SET suppressed = 0",
+        )
+
+    def _repair(self) -> None:
+        with syncline.connect(self._file, hub=self._hub) as replica:
+            assert replica.verify(repair=True).repaired, "there is something to repair"
+
     def _upgrade(self) -> None:
         with syncline.connect(self._file, hub=self._hub) as replica:
             replica.upgrade()
@@ -145,6 +187,29 @@ class _Measured:
         with closing(sqlite3.connect(file, timeout=60, isolation_level=None)) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+
+@contextmanager
+def _held() -> Iterator[list[float]]:
+    """In this block: the processor time, in seconds, of each transaction in which a replica holds the write
+    lock. That much of a wait remains on a machine that does nothing else."""
+    plain, begun, found = Store.execute, dict[int, float](), list[float]()
+
+    def execute(store: Store, sql: str, parameters: Any = ()) -> int:
+        try:
+            return plain(store, sql, parameters)
+        finally:
+            now = time.thread_time()
+            if sql == "BEGIN IMMEDIATE":
+                begun[id(store)] = now
+            elif sql in ("COMMIT", "ROLLBACK") and id(store) in begun:
+                found.append(now - begun.pop(id(store)))
+
+    Store.execute = execute  # type: ignore[method-assign, assignment]
+    try:
+        yield found
+    finally:
+        Store.execute = plain  # type: ignore[method-assign]
 
 
 def _waited(file: Path, verb: Verb) -> tuple[float, float]:

@@ -20,6 +20,8 @@ from syncline.replica import pending
 from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
+from syncline.replica.gathered import make_way
+from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
 from syncline.replica.overlay import Overlay, merge
@@ -120,6 +122,7 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned =
         with quiet_triggers(device) as work.triggers:
             for step in steps:
                 step(work, answer)
+            assert not work.gathered, "what is gathered is written or held"
             work.capture_again()
         store.set_state(suppressed=0)
     return Applied(work.written, work.removed)
@@ -173,11 +176,14 @@ def take_out_gone(work: Work, answer: Answer) -> None:
             work.reasons.pop((n, key), None)
         if keys:
             work.note_gone(work.device.tables[n], keys)
+    settle_gathered(work, removing=True)
     remove_gone(work)
+    settle_gathered(work, removing=False)
 
 
 def show_held(work: Work, answer: Answer) -> None:
     """Try again to write what had no room, parents first; what has none now waits for the next apply."""
+    settle_gathered(work, removing=False)
     for t in work.device.tables.values():
         rows = work.held.get(t.n, {})
         before = len(rows) + 1
@@ -302,17 +308,19 @@ def learn_group(work: Work, group: Group) -> None:
     group = _without_unknown(t, group)
     work.expect(t, len(group.rows))
     if group.op == "D":
+        make_way(work, t, None, group.rows)
         work.note_gone(t, group.rows)
         for row in group.rows if work.held.get(t.n) else ():
             work.held[t.n].pop(tuple(row), None)
         return
+    make_way(work, t, group.columns, group.rows)
     work.keep(t, group.rows)
     contested = set(work.overlay.contested(t, group.rows))
     free = group.rows
     if contested:
         free = [row for i, row in enumerate(group.rows) if i not in contested]
         learn_rows(work, t, group.columns, [group.rows[i] for i in sorted(contested)])
-    work.count_written(t, len(contested) + write_rows(work, t, group.columns, free))
+    work.count_written(t, len(contested) + write_rows(work, t, group.columns, free, True))
 
 
 def _without_unknown(t: Statements, group: Group) -> Group:

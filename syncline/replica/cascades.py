@@ -37,6 +37,12 @@ def children_kept(
             _put_back(work, child, fk, children)
 
 
+def moves_children(work: Work, t: Statements, columns: Sequence[int]) -> bool:
+    """Whether children change when these columns do."""
+    names = {t.table.values[i].name for i in columns}
+    return any(names.intersection(fk.parent_columns) for _, fk in _followers(work, t))
+
+
 def _put_back(work: Work, child: Statements, fk: ForeignKey, children: Sequence[Sequence[Value]]) -> None:
     changes = ", ".join(f"{quote(name)} = ?{child.arity + i}" for i, name in enumerate(fk.columns, 1))
     work.store.executemany(f"UPDATE {child.name} SET {changes} WHERE {child.by_key}", children)

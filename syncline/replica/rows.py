@@ -14,6 +14,7 @@ from functools import partial
 from syncline.errors import SynclineError
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, halve, try_set, write_set
+from syncline.replica.gathered import can_gather, gather, is_gathering
 from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
 from syncline.replica.owners import Rows, owners, wholes
@@ -24,27 +25,43 @@ from syncline.replica.work import Work
 State = dict[int, Value]
 
 
-def write_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> int:
+def write_rows(
+    work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]], gathers: bool = False
+) -> int:
     """Write rows of one column set: whole ones are inserted or updated, partial ones updated. Those that find
-    no place, and those of which something is held already, wait for `show_held`. How many are written."""
+    no place, and those of which something is held already, wait for `show_held`. How many are written.
+
+    `gathers`: many may wait for others that come, until `gathered.settle`; they have no pending edits."""
     if t.folds and t.is_whole(columns):
         rows = _without_doubles(work, t, columns, rows)
     if work.pinned:
         rows = [row for row in rows if not _is_pinned(work, t, columns, row)]
     if work.held.get(t.n):
         rows = _without_held(work, t, columns, rows)
-    refused = _write(work, t, columns, rows)
+    if gathers and is_gathering(work, t, columns):
+        gather(work, t, columns, rows)
+        return 0
+    error = try_set(work, t, columns, rows)
+    if error is not None and is_clash(error) and gathers and can_gather(work, t, columns, rows):
+        gather(work, t, columns, rows)
+        return 0
+    refused = {} if error is None else _find_place(work, t, columns, rows, error)
     for i in refused:
         work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
     return len(rows) - len(refused)
 
 
 def _write(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> Refusals:
-    """Try them as they are. If a unique value is taken: as a trade, if all that is wanted is among them, or
-    without those that want what another row has."""
+    """Try them as they are, then one way or another."""
     error = try_set(work, t, columns, rows)
-    if error is None:
-        return {}
+    return {} if error is None else _find_place(work, t, columns, rows, error)
+
+
+def _find_place(
+    work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]], error: SynclineError
+) -> Refusals:
+    """If a unique value is taken: write them as a trade, if all that is wanted is among them, or without
+    those that want what another row has."""
     if not is_clash(error) or len(rows) == 1:
         return halve(work, t, columns, rows)
     places = {tuple(row[: t.arity]): i for i, row in enumerate(rows)}

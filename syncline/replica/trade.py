@@ -142,7 +142,7 @@ def _without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
 
 def _give_up(work: Work, t: Statements, given: Sequence[int], keys: Sequence[Key]) -> None:
     """Those of the rows that are there give up what is unique about them, among these columns."""
-    found = (_yielding(work, t, given, unique) for unique in work.uniques(t))
+    found = (yielding(work, t, given, unique) for unique in work.uniques(t))
     columns = sorted({column for column in found if column is not None})
     there = [keys[i] for i in work.overlay.present(t, keys)]
     if not columns or not there:
@@ -155,7 +155,7 @@ def _give_up(work: Work, t: Statements, given: Sequence[int], keys: Sequence[Key
         work.store.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def _yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -> int | None:
+def yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -> int | None:
     """Which of the given columns gives up its value in a unique index: rather one that may be NULL."""
     names = {name for name, _ in unique.columns}
     columns = [i for i in given if t.table.values[i].name in names]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from syncline.model.values import Value
 from syncline.replica import capture
 from syncline.replica.device import Device
+from syncline.replica.gathering import Gathering
 from syncline.replica.indexes import columns_of, uniques_of
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.statements import Statements
@@ -63,6 +64,8 @@ class Work:
     triggers: Sequence[Trigger] = ()
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""
+    gathered: dict[tuple[int, tuple[int, ...]], Gathering] = field(default_factory=dict)
+    """Rows that wait for others of their kind (see `replica.gathered`), by table number and columns."""
     _columns: dict[int, dict[str, Column]] = field(default_factory=dict)
     _uniques: dict[int, list[Unique]] = field(default_factory=dict)
     _clauses: dict[int, bool] = field(default_factory=dict)

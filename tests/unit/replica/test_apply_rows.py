@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncline.replica.gathered import MANY as GATHERED
 from syncline.replica.work import MANY
 from tests.support.device import Bench
 
@@ -195,3 +196,62 @@ def test_many_rows_are_written_without_triggers_which_are_in_order_again_afterwa
     assert after[0][0] == "m" and sorted(after[1:]) == sorted(before)
     bench.app.execute("UPDATE parent SET name = 'edited' WHERE id = 1")
     assert bench.rows(f"SELECT op, k0 FROM {log}") == [("U", 1)]
+
+
+def neighbours(work: int, shift: int) -> list[list[object]]:
+    """So many rows, each with the code of the one that is so many further."""
+    return [[i, f"c{(i + shift) % work}"] for i in range(work)]
+
+
+def test_pages_of_rows_that_trade_unique_values_over_a_whole_table_arrive_in_one_pull(bench: Bench) -> None:
+    count = 5 * GATHERED
+    bench.pull(bench.put("child", *([i, None, f"c{i}"] for i in range(count))))
+    moved = neighbours(count, 1)
+    middle = count // 2
+    bench.pull(
+        bench.put("child", *moved[:middle], columns=["code"]),
+        bench.put("parent", [1, "a", "x"]),
+        bench.put("child", *moved[middle:], columns=["code"]),
+    )
+    assert bench.all("child") == [(i, None, code) for i, code in moved]
+    assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
+    assert bench.rows("SELECT name FROM sqlite_temp_master WHERE name LIKE '_sync_trade%'") == []
+
+
+def test_many_rows_that_move_up_where_one_is_deleted_arrive_in_one_pull(bench: Bench) -> None:
+    count = 3 * GATHERED
+    bench.pull(bench.put("child", *([i, None, f"c{i}"] for i in range(count))))
+    moved = neighbours(count, 1)[:-1]
+    last = moved.pop()
+    bench.pull(bench.put("child", *reversed(moved), columns=["code"]), bench.gone("child", count - 1))
+    bench.pull(bench.put("child", last, columns=["code"]))
+    assert bench.all("child") == [(i, None, code) for i, code in [*moved, last]]
+
+
+def test_of_many_rows_that_trade_those_behind_a_pending_edit_wait_and_no_value_is_made_up(
+    bench: Bench,
+) -> None:
+    count = 2 * GATHERED
+    bench.pull(bench.put("child", *([i, None, f"c{i}"] for i in range(count))))
+    for number, code in ((0, "mine"), (7, "c0"), (0, "c7")):
+        bench.app.execute("UPDATE child SET code = ? WHERE id = ?", (code, number))
+    bench.pull(bench.put("child", *neighbours(count, 1), columns=["code"]))
+    codes = dict(bench.rows("SELECT id, code FROM child"))
+    assert codes[0] == "c7" and codes[7] == "c0"
+    assert all(codes[i] in (f"c{i}", f"c{(i + 1) % count}") for i in range(count) if i not in (0, 7))
+
+
+def test_news_of_a_row_that_waits_for_others_are_laid_over_it(bench: Bench) -> None:
+    count = 2 * GATHERED
+    bench.pull(bench.put("parent", *([i, f"c{i}", "x"] for i in range(count))))
+    moved = neighbours(count, 1)
+    bench.pull(
+        bench.put("parent", *moved, columns=["name"]),
+        bench.put("parent", [3, "new", "y"]),
+        bench.put("parent", [5, "z"], columns=["note"]),
+        bench.gone("parent", 4),
+    )
+    wanted = [(i, name, "x") for i, name in moved]
+    wanted[3], wanted[5] = (3, "new", "y"), (5, moved[5][1], "z")
+    del wanted[4]
+    assert bench.all("parent") == wanted

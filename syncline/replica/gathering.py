@@ -1,0 +1,64 @@
+"""Rows of one column set that are kept in a temporary table until more of them are there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from syncline.model.values import Value
+from syncline.replica.statements import Statements
+from syncline.replica.store import Store
+
+Values = Sequence[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """`name` is that of the temporary table, which has the key and these columns."""
+
+    store: Store
+    t: Statements
+    columns: tuple[int, ...]
+    name: str
+
+    def make(self) -> None:
+        self.end()
+        columns = "".join(f", c{i}" for i in self.columns)
+        self.store.execute(
+            f"CREATE TEMP TABLE {self.name} ({self.t.key_columns}{columns},"
+            f" PRIMARY KEY ({self.t.key_columns})) WITHOUT ROWID"
+        )
+
+    def end(self) -> None:
+        self.store.execute(f"DROP TABLE IF EXISTS temp.{self.name}")
+
+    def add(self, rows: Sequence[Values]) -> None:
+        """The newer of two states of a row counts."""
+        marks = ", ".join("?" * (self.t.arity + len(self.columns)))
+        self.store.executemany(f"INSERT OR REPLACE INTO temp.{self.name} VALUES ({marks})", rows)
+
+    def forget(self, keys: Sequence[Values]) -> None:
+        self.store.executemany(f"DELETE FROM temp.{self.name} WHERE {self._match}", map(self._key, keys))
+
+    def has_any(self, rows: Sequence[Values]) -> bool:
+        """Whether something is gathered of one of these rows: their first values are the key."""
+        one = f"SELECT 1 FROM temp.{self.name} WHERE {self._match}"
+        return any(self.store.row(one, self._key(row)) is not None for row in rows)
+
+    def count(self) -> int:
+        count: int = self.store.value(f"SELECT count(*) FROM temp.{self.name}")
+        return count
+
+    def rows(self) -> Generator[tuple[Value, ...]]:
+        """Key and columns of each row, in the order of the keys. To be closed."""
+        with closing(self.store.batches(f"SELECT * FROM temp.{self.name}")) as batches:
+            for batch in batches:
+                yield from batch
+
+    def _key(self, row: Values) -> Values:
+        return tuple(row[: self.t.arity])
+
+    @property
+    def _match(self) -> str:
+        return " AND ".join(f"k{i} = ?" for i in range(self.t.arity))
