@@ -29,6 +29,7 @@ SECTIONS = (
     "latency",
     "size",
     "waits",
+    "refused",
     "memory",
 )
 CENTRES = ("sqlite", "postgresql")

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
-from importlib import import_module
-from typing import Any
 
 import syncline
 from bench import device
 from bench.centres import Centre
 from bench.figures import Figure
+from bench.timing import timed
 from bench.world import World
 from syncline.server.runner import SWITCH_SECONDS
 
@@ -52,7 +48,7 @@ def _parts(world: World, centre: Centre) -> list[Figure]:
     rules = {"item": syncline.Table(merge={"quantity": "sum"})}
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
-    with _timed(centre.kind) as seconds, syncline.Hub(centre.url, tables=rules) as hub:
+    with timed(PARTS, centre.kind) as seconds, syncline.Hub(centre.url, tables=rules) as hub:
         hub.init()
         with syncline.clone(hub, str(file)) as replica:
             for run in range(world.runs):
@@ -66,42 +62,3 @@ def _parts(world: World, centre: Centre) -> list[Figure]:
     sys.setswitchinterval(before)
     what = f"push {size:,} new rows"
     return [Figure(SECTION, centre.kind, f"{what}: {name}", "%", parts) for name, parts in found.items()]
-
-
-@contextmanager
-def _timed(kind: str) -> Iterator[dict[str, float]]:
-    """Seconds spent in each of PARTS while the block runs, whichever thread it was."""
-    seconds: dict[str, float] = {}
-    changed: list[tuple[Any, str, Any]] = []
-    for name, places in PARTS.items():
-        for place in places:
-            owner, function = _found(place.format(kind=kind))
-            plain = getattr(owner, function)
-            changed.append((owner, function, plain))
-            setattr(owner, function, _counting(plain, name, seconds))
-    try:
-        yield seconds
-    finally:
-        for owner, function, plain in changed:
-            setattr(owner, function, plain)
-
-
-def _found(place: str) -> tuple[Any, str]:
-    """The module or class, and the name in it."""
-    path, _, function = place.rpartition(".")
-    module, _, owner = path.rpartition(".")
-    if owner[0].isupper():
-        return getattr(import_module(f"syncline.{module}"), owner), function
-    return import_module(f"syncline.{path}"), function
-
-
-def _counting(plain: Callable[..., Any], name: str, seconds: dict[str, float]) -> Callable[..., Any]:
-    @wraps(plain)
-    def counting(*arguments: Any, **named: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return plain(*arguments, **named)
-        finally:
-            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
-
-    return counting

@@ -21,6 +21,7 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import BeginPush, ChunkKept, PushBegun, PushChunk
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, freeze
+from syncline.replica.pending import of_logs
 from syncline.replica.session import ask
 
 logger = logging.getLogger("syncline.replica")
@@ -140,7 +141,5 @@ def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
 
 def is_large(device: Device) -> bool:
     """Whether some table has many pending edits."""
-    return any(
-        device.store.row(f"SELECT 1 FROM {t.log} LIMIT 1 OFFSET ?", (LARGE,)) is not None
-        for t in device.tables.values()
-    )
+    many = f"EXISTS (SELECT 1 FROM {{log}} LIMIT 1 OFFSET {LARGE})"
+    return any(of_logs(device.store, device.tables.values(), many).values())

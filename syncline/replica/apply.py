@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from syncline.errors import StoreConstraint, StoreError
 from syncline.model.schema import Schema
 from syncline.model.values import Value
 from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
+from syncline.replica.answers import NOTHING as NOTHING_AT_ALL
 from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
@@ -57,6 +59,11 @@ class Applied:
     removed: dict[str, int] = field(default_factory=dict)
 
 
+NOTED_SECONDS = 60
+"""When the file was last synced is noted that often where nothing else is."""
+
+_WAITING = "SELECT 1 FROM _sync_stage UNION ALL SELECT 1 FROM _sync_held LIMIT 1"
+
 Step = Callable[[Work, Answer], None]
 NOTHING: Pinned = {}
 
@@ -66,8 +73,28 @@ class _Undo(Exception):
 
 
 def apply(device: Device, answer: Answer) -> Applied:
-    """Take the answer in, in one transaction. A file that cannot hold it stays as it was: StoreError."""
+    """Take the answer in, in one transaction. A file that cannot hold it stays as it was: StoreError.
+
+    An answer with nothing new takes no transaction: an application that writes all the time is not waited
+    for, and does not wait."""
+    if _is_nothing_new(device, answer):
+        return Applied()
     return run_steps(device, answer, STEPS)
+
+
+def _is_nothing_new(device: Device, answer: Answer) -> bool:
+    """Whether the file already has all that the answer brings, and tries nothing again. That it was synced is
+    noted once in `NOTED_SECONDS` all the same."""
+    last, store = answer.last, device.store
+    if answer.verdict is not None or last is None or bytes(last.groups) not in NOTHING_AT_ALL:
+        return False
+    state = store.state()
+    if last.watermark not in (None, "", state.watermark) or state.horizon != state.watermark:
+        return False
+    if last.hlc > state.hlc or state.last_sync is None or store.row(_WAITING) is not None:
+        return False
+    passed = datetime.fromisoformat(store.utc()) - datetime.fromisoformat(state.last_sync)
+    return timedelta() <= passed < timedelta(seconds=NOTED_SECONDS)
 
 
 def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
@@ -145,8 +172,8 @@ def enter_verdict(work: Work, answer: Answer) -> None:
 
 def decide_replaced(work: Work, answer: Answer) -> None:
     """Rows that a REPLACE may have deleted: whether it did shows in the tables as they are now."""
+    pending.settle(work.store, work.device.tables.values())
     for t in work.device.tables.values():
-        pending.settle(work.store, t)
         if has_strange_keys(work.store, t):  # the hub's rows are looked for by the one spelling of a key
             respell_now(work.store, t)
     work.overlay.forget()

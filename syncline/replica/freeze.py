@@ -20,7 +20,7 @@ from syncline.replica.chains import Fit, Misspelled, Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
 from syncline.replica.draft import Draft, Listener, RowTooLarge
-from syncline.replica.pending import is_anything_pending, settle
+from syncline.replica.pending import is_anything_pending, of_logs, pending_tables, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.respell import respell
 from syncline.replica.selection import select
@@ -82,10 +82,8 @@ def clear_outbox(store: Store) -> None:
 def is_complete(device: Device) -> bool:
     """Whether the push in flight covers everything that is pending now."""
     cuts = dict(device.store.rows(_QUERIES["cuts"]))
-    return not any(
-        device.store.row(f"SELECT 1 FROM {t.log} WHERE seq > ? LIMIT 1", (cuts.get(t.n, 0),))
-        for t in device.tables.values()
-    )
+    lasts = of_logs(device.store, device.tables.values(), "SELECT max(seq) FROM {log}")
+    return all((last or 0) <= cuts.get(n, 0) for n, last in lasts.items())
 
 
 def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
@@ -106,8 +104,8 @@ def freeze_now(device: Device, listener: Listener | None = None) -> Frozen | Non
     """`freeze`, inside a write transaction and while no push is in flight."""
     store = device.store
     stand_on_shown(store, device.tables)
-    for t in device.tables.values():
-        settle(store, t)
+    settle(store, device.tables.values())
+    for t in pending_tables(device):
         _refuse(device, t, unkeyed(device, t))
     return in_flight(store) if _fitting(device, listener).keep() else None
 

@@ -7,7 +7,8 @@ gone; otherwise nothing happened to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
@@ -24,14 +25,33 @@ _AT = (
 )
 
 COMPOUND = 400
-"""Tables that are counted by one statement: SQLite joins 500 queries with UNION ALL at most."""
+"""Tables that are asked about by one statement: SQLite joins 500 queries with UNION ALL at most."""
+
+_MAYBE = "EXISTS (SELECT 1 FROM {log} WHERE op = 'M')"
+"""Whether a log has entries M."""
 
 
-def settle(store: Store, t: Statements) -> None:
-    """Turn every entry M into what it amounts to: a delete, or nothing. Inside a transaction, while no
-    push is in flight."""
-    if not _has_maybe(store, t):
-        return
+def of_logs(store: Store, tables: Iterable[Statements], select: str) -> dict[int, Any]:
+    """What a query says of the change log of each table (`{log}` in its text), by the table's number: one
+    statement, however many tables there are, or a few."""
+    parts = [f"SELECT {t.n}, ({select.format(log=t.log)})" for t in tables]
+    found: dict[int, Any] = {}
+    for start in range(0, len(parts), COMPOUND):
+        found.update(store.rows(" UNION ALL ".join(parts[start : start + COMPOUND])))
+    return found
+
+
+def settle(store: Store, tables: Iterable[Statements]) -> None:
+    """Turn every entry M of these tables into what it amounts to: a delete, or nothing. Inside a transaction,
+    while no push is in flight."""
+    tables = list(tables)
+    found = of_logs(store, tables, _MAYBE)
+    for t in tables:
+        if found[t.n]:
+            _settle(store, t)
+
+
+def _settle(store: Store, t: Statements) -> None:
     deleted = happened(store, t)
     _complete(store, t, sorted(deleted))
     blank = ", ".join(["op = 'D'", "ref = NULL", *(f"{mask} = NULL" for mask in t.masks)])
@@ -86,22 +106,25 @@ def happened(store: Store, t: Statements) -> dict[int, str | None]:
     }
 
 
-def _has_maybe(store: Store, t: Statements) -> bool:
-    return store.row(f"SELECT 1 FROM {t.log} WHERE op = 'M' LIMIT 1") is not None
-
-
 def is_anything_pending(device: Device) -> bool:
     """Whether any table has captured edits. Cheap; entries M count."""
-    return any(device.store.row(f"SELECT 1 FROM {t.log} LIMIT 1") for t in device.tables.values())
+    return bool(pending_tables(device))
+
+
+def pending_tables(device: Device) -> list[Statements]:
+    """The tables that have entries in their change logs."""
+    found = of_logs(device.store, device.tables.values(), "EXISTS (SELECT 1 FROM {log})")
+    return [t for t in device.tables.values() if found[t.n]]
 
 
 def pending_edits(device: Device) -> dict[str, int]:
     """How many captured edits each table has that the hub has not decided; tables without are left out."""
-    counts = {}
-    for t in device.tables.values():
-        count = device.store.value(f"SELECT count(*) FROM {t.log} WHERE op <> 'M'")
-        if _has_maybe(device.store, t):
-            count += len(happened(device.store, t))
+    store, tables, counts = device.store, list(device.tables.values()), {}
+    entries = of_logs(store, tables, "SELECT count(*) FROM {log}")
+    full = [t for t in tables if entries[t.n]]
+    maybe = of_logs(store, full, "SELECT count(*) FROM {log} WHERE op = 'M'")
+    for t in full:
+        count = entries[t.n] - maybe[t.n] + (len(happened(store, t)) if maybe[t.n] else 0)
         if count:
             counts[t.table.name] = count
     return counts
@@ -109,12 +132,7 @@ def pending_edits(device: Device) -> dict[str, int]:
 
 def waiting_edits(device: Device) -> int:
     """How many entries all change logs have. Cheap: one statement, which counts without reading them."""
-    counts = [f"SELECT count(*) AS edits FROM {t.log}" for t in device.tables.values()]
-    edits = 0
-    for start in range(0, len(counts), COMPOUND):
-        union = " UNION ALL ".join(counts[start : start + COMPOUND])
-        edits += device.store.value(f"SELECT sum(edits) FROM ({union})")
-    return edits
+    return sum(of_logs(device.store, device.tables.values(), "SELECT count(*) FROM {log}").values())
 
 
 def oldest_edit(device: Device) -> str | None:
@@ -144,7 +162,7 @@ def log_entries(
 
 def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterator[LogEntry]:
     cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
-    deletes = happened(store, t) if _has_maybe(store, t) else set()
+    deletes = happened(store, t) if of_logs(store, [t], _MAYBE)[t.n] else set()
     where = "" if key is None else " WHERE " + " AND ".join(f"l.k{i} = ?" for i in range(t.arity))
     named = [*t.masks, *(f"k{i}" for i in range(t.arity))]
     olds = [f"CASE WHEN l.ref IS NULL THEN l.o{i} ELSE {_former(t, i, 'l')} END" for i in t.values]

@@ -12,6 +12,7 @@ from enum import Enum
 
 from syncline.replica.clocks import make_clock
 from syncline.replica.device import Device
+from syncline.replica.pending import of_logs
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
@@ -29,19 +30,14 @@ class Part(Enum):
 def select(device: Device, rows: int) -> list[Cut]:
     """How far each table is covered by a push of at most `rows` rows, in schema order; tables of which
     nothing is covered are left out. Inside a write transaction, after `pending.settle`."""
-    ends = [(t, *_extent(device.store, t)) for t in device.tables.values()]
+    counts = of_logs(device.store, device.tables.values(), "SELECT count(*) FROM {log}")
+    full = [t for t in device.tables.values() if counts[t.n]]
+    lasts = of_logs(device.store, full, "SELECT max(seq) FROM {log}")
+    ends = [(t, counts[t.n], lasts[t.n]) for t in full]
     if sum(count for _, count, _ in ends) <= rows:
-        return [(t, last) for t, count, last in ends if count]
-    waiting = [t for t, count, _ in ends if count]
-    written = _take(device.store, waiting, rows, Part.WRITTEN)
-    return written or _take(device.store, reversed(waiting), rows, Part.DELETED)
-
-
-def _extent(store: Store, t: Statements) -> tuple[int, int]:
-    """How many entries the log has, and its last."""
-    row = store.row(f"SELECT count(*), (SELECT coalesce(max(seq), 0) FROM {t.log}) FROM {t.log}")
-    assert row is not None, "a query of totals always has a row"
-    return row[0], row[1]
+        return [(t, last) for t, _, last in ends]
+    written = _take(device.store, full, rows, Part.WRITTEN)
+    return written or _take(device.store, reversed(full), rows, Part.DELETED)
 
 
 def _take(store: Store, tables: Iterable[Statements], rows: int, part: Part) -> list[Cut]:
@@ -90,7 +86,7 @@ def _gather(store: Store, t: Statements, rows: int, part: Part) -> tuple[int, in
 
 def _move_others(store: Store, t: Statements, cut: int) -> None:
     """Move the chains that are not chosen and begin before the cut behind everything, in their order."""
-    last = _extent(store, t)[1]
+    last: int = store.value(f"SELECT max(seq) FROM {t.log}")
     make_clock(store, t, last)
     store.execute("DELETE FROM temp._sync_taken WHERE chosen OR first > ?", (cut,))
     if store.row("SELECT 1 FROM temp._sync_taken LIMIT 1") is None:

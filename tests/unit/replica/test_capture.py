@@ -215,7 +215,7 @@ def test_a_row_that_was_noted_before_is_replaced_with_the_values_that_it_had_the
     found = [(entry.op, entry.key, entry.old) for entry in log_entries(bench.device, "number")]
     assert found == expected
     with bench.store.transaction():
-        settle(bench.store, bench.table("number"))
+        settle(bench.store, [bench.table("number")])
     assert logged(bench, "number") == expected
 
 
