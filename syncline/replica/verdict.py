@@ -106,12 +106,12 @@ def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
 
 def _split(t: Statements, pending: Pending, cut: int) -> Hidden:
     before = [entry for entry in pending.entries if entry.seq <= cut]
-    after = [entry.op for entry in pending.entries if entry.seq > cut]
-    absent = after[0] == "I" if after else pending.present is None and pending.image is None
     touched = 0
     for entry in before:
         touched |= entry.mask if entry.op == "U" else 0
-    return Hidden(t, pending, kind_of([entry.op for entry in before], absent), touched, bool(after))
+    # What a REPLACE did was decided when the push was frozen: whether the row is there does not matter.
+    covered = kind_of([entry.op for entry in before], absent=False)
+    return Hidden(t, pending, covered, touched, len(before) < len(pending.entries))
 
 
 def _uncover(work: Work, hidden: Sequence[Hidden], overrides: Sequence[Group]) -> None:

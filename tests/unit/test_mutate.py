@@ -35,8 +35,12 @@ def x_pairs__mutmut_3(a, b): return zip(a, None, strict=True)
 class Table:
     def xǁTableǁsorted__mutmut_orig(self): return sorted(self.rows, strict=True)
     def xǁTableǁsorted__mutmut_1(self): return sorted(self.rows, strict=False)
+def x_say__mutmut_orig(): say("Mend the row.", code="bad_row")
+def x_say__mutmut_1(): say("mend the row.", code="bad_row")
+def x_say__mutmut_2(): say("Mend the row.", code="BAD_ROW")
+def x_say__mutmut_3(): say(None, code="bad_row")
 """
-    assert mutate.unchanged(source) == {"x_pairs__mutmut_1", "x_pairs__mutmut_2"}
+    assert mutate.unchanged(source) == {"x_pairs__mutmut_1", "x_pairs__mutmut_2", "x_say__mutmut_1"}
 
 
 def test_the_table_says_for_each_file_what_went_unnoticed(capsys: pytest.CaptureFixture[str]) -> None:

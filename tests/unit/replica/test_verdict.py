@@ -10,9 +10,17 @@ import pytest
 
 from syncline.errors import UsageError
 from syncline.protocol.body import chained
-from syncline.protocol.messages import Rejection
+from syncline.protocol.messages import Group, Rejection
 from syncline.replica.freeze import Frozen, freeze, in_flight
-from syncline.replica.rejected import discard, newest_rejected, rejected, retry
+from syncline.replica.rejected import (
+    Reason,
+    discard,
+    keep_rejected,
+    newest_rejected,
+    rejected,
+    retry,
+    wait,
+)
 from syncline.replica.sent import kept_pushes
 from syncline.replica.store import unpack
 from syncline.replica.verdict import MANY
@@ -376,3 +384,67 @@ def test_an_id_that_no_kept_edit_has_is_said_and_nothing_is_discarded(bench: Ben
     assert rejected(bench.device) == [edit]
     discard(bench.device, edit.id)
     assert rejected(bench.device) == [] and newest_rejected(bench.store) == 0
+
+
+def test_of_an_edit_whose_column_is_gone_the_rest_is_put_back_and_that_value_stays(bench: Bench) -> None:
+    t, gone = bench.table("owner"), 60
+    note = next(number for number, column in t.table.values.items() if column.name == "note")
+    reason = Reason("check", "no", "Mend it.")
+    with bench.store.transaction():
+        edit = [note, gone], ["mine", "lost"], ["x", "old"]
+        number = keep_rejected(bench.device, t.n, (1,), "U", edit, reason, 4)
+        whole = [gone], ["lost"], ["old"]
+        other = keep_rejected(bench.device, t.n, (2,), "U", whole, reason, 4)
+    retry(bench.device, number)
+    assert bench.all("owner")[0] == (1, "a", "mine", 10)
+    kept = {edit.id: edit for edit in rejected(bench.device)}
+    assert kept.keys() == {number, other}
+    assert (kept[number].op, kept[number].code) == ("U", "column_dropped")
+    assert list(kept[number].values.values()) == ["lost"] and list(kept[number].base.values()) == ["old"]
+    for one in (number, other):
+        with pytest.raises(UsageError) as caught:
+            retry(bench.device, one)
+        assert caught.value.code == "column_dropped"
+    assert rejected(bench.device) == [kept[number], kept[other]]
+
+
+@pytest.mark.parametrize(("op", "columns"), [("U", ["note"]), ("I", ["name", "note", "n"]), ("U", [])])
+def test_an_edit_whose_values_are_nowhere_any_more_cannot_be_put_back(
+    bench: Bench, op: str, columns: list[str]
+) -> None:
+    t = bench.table("owner")
+    numbers = [number for number, column in t.table.values.items() if column.name in columns]
+    with bench.store.transaction():
+        number = keep_rejected(bench.device, t.n, (1,), op, (numbers, [], []), Reason("c", "d", "r"), None)
+    with pytest.raises(UsageError) as caught:
+        retry(bench.device, number)
+    assert caught.value.code == "values_gone" and "table owner" in caught.value.detail
+    assert [edit.id for edit in rejected(bench.device)] == [number]
+
+
+def test_what_a_lock_in_the_centre_refused_is_made_again_with_what_hangs_on_it(bench: Bench) -> None:
+    sql = bench.app.execute
+    sql("INSERT INTO owner VALUES (4, 'd', NULL, 0), (5, 'e', NULL, 0), (6, 'f', NULL, 0)")
+    sql("INSERT INTO pet VALUES ('q', 'here', 4, 'child'), ('r', 'here', 5, 'child'), ('s', 'here', 4, 'a')")
+    sql("UPDATE owner SET note = 'mine' WHERE id = 3")
+    frozen(bench)
+    owner = bench.schema.number_of("owner")
+    refused = [
+        refusal(bench, "pet", "q", "here", code="parent_rejected", parent=[owner, [4]]),
+        refusal(bench, "owner", 4, code="row_locked"),
+        refusal(bench, "owner", 5),
+        refusal(bench, "pet", "r", "here", code="parent_rejected", parent=[owner, [5]]),
+        refusal(bench, "pet", "s", "here"),
+        refusal(bench, "owner", 3, code="row_locked"),
+    ]
+    gone = [bench.gone("owner", 4, 5, 3)]
+    pet = bench.schema.number_of("pet")
+    gone.append(Group(pet, "D", [], [["q", "here"], ["r", "here"], ["s", "here"]]))
+    bench.verdict(*gone, rejected=refused)
+    wait(bench.device, rejected(bench.device))
+    left = {(edit.table, *edit.key) for edit in rejected(bench.device)}
+    # Those that nobody waits for, and an edit whose row is gone by now.
+    assert left == {("owner", 5), ("pet", "r", "here"), ("pet", "s", "here"), ("owner", 3)}
+    assert [row[0] for row in bench.all("pet")] == ["p", "q"]
+    assert [row[0] for row in bench.all("owner")] == [1, 2, 4, 6]
+    assert logged(bench, "owner") == ["I"] and logged(bench, "pet") == ["I"]
