@@ -252,7 +252,7 @@ class _Meaning(ast.NodeTransformer):
     several words are spelled, which are read by people or by SQLite."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        is_text = isinstance(node.value, str) and " " in node.value.strip()
+        is_text = isinstance(node.value, str) and " " in node.value
         return ast.Constant("several words") if is_text else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncline.protocol.body import chained
+from syncline.protocol.messages import Rejection
+from syncline.replica.freeze import freeze, in_flight
+from syncline.replica.identity import Learned, each
 from syncline.replica.overlay import Overlay
-from syncline.replica.reconciled import UNTOLD, _keep_edit
+from syncline.replica.reconciled import UNTOLD, _keep_edit, enter
 from syncline.replica.rejected import newest_rejected, rejected
+from syncline.replica.sent import Kept, kept_pushes, kept_stamps, waiting
 from tests.support.device import Bench
 
 
@@ -117,3 +123,164 @@ def test_edits_that_are_not_meant_are_not_kept(bench: Bench) -> None:
         _keep_edit(bench.device, bench.table("person"), (1,), "seq < 0", UNTOLD)
         _keep_edit(bench.device, bench.table("person"), (2,), "1", UNTOLD)
     assert rejected(bench.device) == []
+
+
+OWNERS = [[key, f"name {key}", "old", 10] for key in range(1, 6)]
+PUSHED = (
+    "UPDATE owner SET note = 'mine', n = n + 5 WHERE id = 1",
+    "UPDATE owner SET note = 'refused' WHERE id = 2",
+    "DELETE FROM owner WHERE id = 3",
+    "DELETE FROM owner WHERE id = 4",
+    "INSERT INTO owner VALUES (4, 'again', 'again', 4), (6, 'new', 'new', 6)",
+)
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> Iterator[tuple[Bench, Kept, list[bytes]]]:
+    """A device whose push was taken, all but one row of it; the kept push, and the stamps of its edits."""
+    ddl = "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT, note TEXT, n INTEGER)"
+    made = Bench(tmp_path / "owners.db", ddl, increments=["n"])
+    made.pull(made.put("owner", *OWNERS))
+    for statement in PUSHED:
+        made.app.execute(statement)
+    assert freeze(made.device) is not None
+    number = made.schema.number_of("owner")
+    made.verdict(made.put("owner", OWNERS[1]), rejected=[Rejection(number, [2], "check", "no", "Mend it.")])
+    (kept,) = kept_pushes(made.store)
+    yield made, kept, each(kept_stamps(made.store, kept.number))
+    made.close()
+
+
+def entered(bench: Bench, **learned: Any) -> int:
+    state = bench.store.state()
+    plain: dict[str, Any] = {"replica": state.replica, "taken": False, "push": state.push, "since": 0}
+    with bench.store.transaction():
+        return enter(bench.device, Learned(**(plain | learned)))
+
+
+Sent = tuple[Bench, Kept, list[bytes]]
+
+
+def test_a_push_that_the_centre_has_lost_waits_to_be_offered_again(sent: Sent) -> None:
+    bench, kept, stamps = sent
+    assert entered(bench, lost=[kept], done={b"another's"}) == 1
+    assert len(waiting(bench.store)) == 1
+    assert [edit.code for edit in rejected(bench.device)] == ["check"]
+    assert bench.store.state().horizon == ""
+    # One that waits already is not lost a second time.
+    assert entered(bench) == 0 and len(waiting(bench.store)) == 1
+    # Until all of it is there: it came from a copy of this file.
+    assert entered(bench, done=set(stamps)) == 0
+    assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
+
+
+def test_a_push_that_the_centre_has_got_another_way_is_forgotten(sent: Sent) -> None:
+    bench, kept, stamps = sent
+    assert entered(bench, lost=[kept], done=set(stamps)) == 0
+    assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
+    assert [edit.code for edit in rejected(bench.device)] == ["check"]
+
+
+@pytest.mark.parametrize("why", ["a part is there", "it is too old to tell"])
+def test_l2_a_lost_push_of_which_a_part_may_be_there_is_kept_for_a_person_change_by_change(
+    sent: Sent, why: str
+) -> None:
+    bench, kept, stamps = sent
+    before, old = bench.all("owner"), why == "it is too old to tell"
+    assert entered(bench, lost=[kept], done=set() if old else {stamps[0]}, since=2**60 if old else 0) == 0
+    assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
+    refused, *found = rejected(bench.device)
+    assert (refused.key, refused.code) == ((2,), "check")  # that is known
+    assert {edit.code for edit in found} == {"edit_untold"}
+    assert sorted((edit.key[0], edit.op, edit.values, edit.base, edit.push) for edit in found) == [
+        (1, "U", {"note": "mine", "n": 5}, {}, None),
+        (3, "D", {}, {}, None),
+        (4, "I", {"name": "again", "note": "again", "n": 4}, {}, None),
+        (6, "I", {"name": "new", "note": "new", "n": 6}, {}, None),
+    ]
+    assert bench.all("owner") == before
+
+
+def test_l3_edits_that_are_done_are_pending_no_longer_and_the_others_are(sent: Sent) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
+    log = bench.log("owner")
+    done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
+    assert entered(bench, done=done) == 0
+    assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
+    assert [edit.code for edit in rejected(bench.device)] == ["check"]
+    assert bench.all("owner")[0][2] == "one"  # shown until the file is filled again
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_push_in_flight_is_taken_apart_if_something_of_it_is_decided_or_the_file_gets_a_new_id(
+    sent: Sent, is_new: bool
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
+    frozen, log = freeze(bench.device), bench.log("owner")
+    assert frozen is not None
+    me = bench.store.state()
+    assert entered(bench) == 0 and in_flight(bench.store) == frozen  # nothing is known of it
+    if is_new:
+        assert entered(bench, replica="replica-2") == 0
+        assert bench.rows(f"SELECT k0 FROM {log} ORDER BY 1") == [(1,), (5,)]
+        state = bench.store.state()
+        assert (state.replica, state.former, state.carried) == ("replica-2", '["replica-1"]', me.checkpoint)
+    else:
+        done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
+        assert entered(bench, done=done) == 0
+        assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
+        assert bench.store.state().replica == me.replica
+    assert in_flight(bench.store) is None
+    assert bench.store.state().push == frozen.number - 1 and bench.store.state().chain == me.chain
+
+
+def test_l3_a_push_in_flight_that_the_hub_has_taken_waits_for_its_verdict_or_is_done_for_a_new_id(
+    sent: Sent,
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    frozen = freeze(bench.device)
+    assert frozen is not None
+    bench.app.execute("UPDATE owner SET note = 'later' WHERE id = 5")
+    chain = bench.store.state().chain or ""
+    assert entered(bench, taken=True) == 0 and in_flight(bench.store) == frozen
+    assert entered(bench, taken=True, replica="replica-2") == 0
+    assert in_flight(bench.store) is None
+    assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
+    state = bench.store.state()
+    assert (state.push, state.chain) == (frozen.number, chained(chain, frozen.digest))
+
+
+def test_a_hidden_row_whose_edits_are_all_done_is_the_devices_no_longer(sent: Sent) -> None:
+    bench, _, _ = sent
+    for key in (1, 5):
+        bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = ?", (key,))
+    bench.pull(bench.gone("owner", 1, 5))
+    log = bench.log("owner")
+    done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
+    assert entered(bench, done=done) == 0
+    assert bench.rows("SELECT count(*) FROM _sync_parked") == [(1,)]
+    assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
+
+
+def test_l2_a_done_edit_that_was_rejected_is_kept_with_the_reason_the_hub_remembers(sent: Sent) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one', n = n + 2 WHERE id = 1")
+    bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
+    log, number = bench.log("owner"), bench.schema.number_of("owner")
+    done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
+    told = [Rejection(number, [key], "unique", f"row {key}", "Mend it.") for key in (1, 5)]
+    assert entered(bench, done=done, rejected=told) == 0
+    _, edit = rejected(bench.device)  # of row 5 nothing was sent
+    assert (edit.key, edit.op, edit.code, edit.detail, edit.remedy) == (
+        (1,),
+        "U",
+        "unique",
+        "row 1",
+        "Mend it.",
+    )
+    assert (edit.values, edit.base) == ({"note": "one", "n": 2}, {"note": "mine", "n": 15})
