@@ -74,7 +74,12 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/unit/replica/test_apply_rows.py",
         "tests/property/test_freeze.py",
     ),
-    "syncline/replica/freeze.py": ("tests/unit/replica/test_freeze.py", "tests/property/test_freeze.py"),
+    "syncline/replica/freeze.py": (
+        "tests/unit/replica/test_freeze.py",
+        "tests/unit/replica/test_apply_pending.py",
+        "tests/property/test_freeze.py",
+        "tests/integration/test_spellings.py",
+    ),
     "syncline/replica/reconciled.py": (
         "tests/unit/replica/test_reconciled.py",
         "tests/integration/test_identity.py",

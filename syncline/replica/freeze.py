@@ -59,7 +59,7 @@ def in_flight(store: Store) -> Frozen | None:
     if row is None:
         return None
     number, digest, body, bases, fingerprint = row
-    chunks, rows = (0, 0) if body else store.rows(_QUERIES["chunks"])[0]
+    chunks, rows = store.rows(_QUERIES["chunks"])[0]
     return Frozen(
         number=number,
         digest=digest,

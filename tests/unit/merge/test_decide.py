@@ -182,6 +182,16 @@ def test_a_vague_entry_overrules_nothing_where_the_centre_has_what_the_edit_star
     assert settle(sent, [0, 3, "x"], [rival(99, origin="hub", mask=A)]).values == []
 
 
+def test_where_a_table_has_one_column_an_entry_of_the_centres_says_which() -> None:
+    table = TableSchema("one", NOTES.columns[:2], ("id",))
+    sent = update([0], [5], base=Base({0: 0}, {0: 5}))
+    told = Entry("U", A, (99, "hub"), A)
+    assert decide(table, resolve(table, Table()), sent, {0: 0}, [told]).values == []
+    assert decide(table, resolve(table, Table()), replace(sent, base=None), {0: 0}, [told]).wanted
+    gone = Sent("D", [], [], 10, [], "me", Base({0: 0}, None))
+    assert decide(table, resolve(table, Table()), gone, {0: 0}, [told]).form is None
+
+
 def test_a_later_entry_says_what_became_of_a_column_that_a_vague_one_may_have_touched() -> None:
     sent = update([0], [5], hlc=10, base=PAST)
     assert settle(sent, [1, 0, "x"], [vague(99), rival(4, mask=A)]).values == [5]

@@ -66,7 +66,7 @@ def meetings(draw: st.DrawFn, kinds: str = "IRUD") -> Meeting:
     before = None if kind == "I" else draw(ROWS)
     present = draw(st.none() | ROWS) if rivals else before
     if kind == "D":
-        base = Base(before or {}, None)
+        base = Base(before or {}, draw(st.sampled_from([None, before])))
         return Meeting(Sent("D", [], [], draw(HLCS), [], "me", base), before, None, present, rivals)
     after = draw(ROWS)
     columns = [0, 1]
