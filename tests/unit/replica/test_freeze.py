@@ -199,7 +199,13 @@ def test_what_is_beyond_one_push_waits_for_the_next_and_deletes_come_last(bench:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"push_chunks": 3, "push_rows": 4}, {"push_total_bytes": 300, "push_rows": 4}, {"bases": 3}]
+    "limits",
+    [
+        {"push_chunks": 3, "push_rows": 4},
+        {"push_total_bytes": 300, "push_rows": 4},
+        {"bases": 3},
+        {"bases": 1},
+    ],
 )
 def test_l11_a_push_keeps_every_limit_of_the_hub(bench: Bench, limits: dict[str, int]) -> None:
     for number in range(20):
