@@ -117,8 +117,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 """
 """For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
-PATIENCE = 3.0
-"""A change that makes its tests take so many times as long is taken for an endless loop."""
+PATIENCE, GRACE = 3.0, 30.0
+"""A change whose tests take so many times as long, these seconds (for the start) added before, is an endless loop."""
 UNTRIED = ("not checked", "check was interrupted by user", "skipped")
 MISSED = ("survived", "no tests")
 
@@ -214,7 +214,7 @@ def copy(folder: Path, files: Sequence[str], tests: Sequence[str]) -> Path:
             "\n[tool.mutmut]\n"
             f"source_paths = ['syncline']\nonly_mutate = {list(files)}\nalso_copy = {others}\n"
             "pytest_add_cli_args = ['-p', 'no:xdist', '-p', 'no:cacheprovider']\n"
-            f"timeout_multiplier = {PATIENCE}\n"
+            f"timeout_multiplier = {PATIENCE}\ntimeout_constant = {GRACE}\n"
             f"pytest_add_cli_args_test_selection = {list(tests)}\n"
         )
     return folder
