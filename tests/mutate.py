@@ -118,7 +118,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 """For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
 PATIENCE, GRACE = 3.0, 30.0
-"""A change whose tests take so many times as long, these seconds (for the start) added before, is an endless loop."""
+"""A change whose tests take so many times as long, some seconds for the start added, is an endless loop."""
 UNTRIED = ("not checked", "check was interrupted by user", "skipped")
 MISSED = ("survived", "no tests")
 

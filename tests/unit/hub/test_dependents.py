@@ -24,6 +24,7 @@ SCHEMA = Schema(
         TableSchema(
             "shelf", columns("shop", "place"), ("shop", "place"), (ForeignKey(("shop",), "shop", ()),)
         ),
+        TableSchema("badge", columns("id"), ("id",), (ForeignKey(("id",), "shop", ()),)),  # nothing but a key
         TableSchema(
             "box",
             columns("id", "place", "shop", "label", "twin"),
@@ -37,10 +38,11 @@ SCHEMA = Schema(
         ),
     )
 )
-SHOP, SHELF, BOX = (SCHEMA.number_of(name) for name in ("shop", "shelf", "box"))
+SHOP, SHELF, BOX, BADGE = (SCHEMA.number_of(name) for name in ("shop", "shelf", "box", "badge"))
 POINTS: dict[int, list[tuple[int, tuple[str, ...]]]] = {
     SHOP: [(SHOP, ("chain",))],
     SHELF: [(SHOP, ("shop",))],
+    BADGE: [(SHOP, ("id",))],
     BOX: [(SHELF, ("shop", "place")), (BOX, ("twin",))],
 }
 """By table: what its rows point at, and the columns with the key of that, in the order of the key."""
@@ -52,7 +54,7 @@ POINTERS = st.none() | IDS
 def pushes(draw: st.DrawFn) -> tuple[list[Stage], list[Refusal]]:
     """Stages in any order, some of their rows taken out before, and rows that the database refuses."""
     stages = []
-    for table in draw(st.permutations([SHOP, SHELF, BOX, BOX])):
+    for table in draw(st.permutations([SHOP, SHELF, BOX, BOX, BADGE])):
         schema = SCHEMA.by_number[table]
         form = draw(st.sampled_from(["insert", "insert", "insert", "update", "delete"]))
         named = list(schema.values) if form == "insert" else []

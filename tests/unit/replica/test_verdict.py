@@ -448,3 +448,26 @@ def test_what_a_lock_in_the_centre_refused_is_made_again_with_what_hangs_on_it(b
     assert [row[0] for row in bench.all("pet")] == ["p", "q"]
     assert [row[0] for row in bench.all("owner")] == [1, 2, 4, 6]
     assert logged(bench, "owner") == ["I"] and logged(bench, "pet") == ["I"]
+
+
+def test_a_delete_is_put_back_also_where_a_column_of_its_row_is_gone(bench: Bench) -> None:
+    t, gone = bench.table("owner"), 60
+    note = next(number for number, column in t.table.values.items() if column.name == "note")
+    with bench.store.transaction():
+        edit = [note, gone], [], ["y", "old"]
+        number = keep_rejected(bench.device, t.n, (2,), "D", edit, Reason("check", "no", "Mend it."), 4)
+    retry(bench.device, number)
+    assert [row[0] for row in bench.all("owner")] == [1, 3] and rejected(bench.device) == []
+
+
+def test_an_edit_of_a_table_that_takes_part_no_longer_cannot_be_put_back_and_says_of_which(
+    bench: Bench,
+) -> None:
+    bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = 1")
+    frozen(bench)
+    bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
+    del bench.device.tables[bench.schema.number_of("owner")]
+    (edit,) = rejected(bench.device)
+    with pytest.raises(UsageError, match="the centre has no table owner any more") as caught:
+        retry(bench.device, edit.id)
+    assert caught.value.code == "table_dropped" and rejected(bench.device) == [edit]
