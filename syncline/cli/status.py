@@ -23,7 +23,8 @@ def status(file: Path, as_json: bool) -> int:
     last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the
     centre that take no part here], uncaptured [tables that a program has made anew], waiting [{table, key,
     object, detail, code, remedy}: rows of the centre that this file does not take], changed {table: how the
-    centre changed it, so that it takes part no longer}.
+    centre changed it, so that it takes part no longer}, unable [{table, code, detail, remedy}: tables that
+    cannot take part as they are].
     """
     with open_replica(file) as replica:
         found = replica.status()
@@ -53,6 +54,9 @@ def status(file: Path, as_json: bool) -> int:
     output.line(f"rejected   {format(found.rejected, ',') if found.rejected else 'none'}")
     if found.left_out:
         output.line(f"left out   {', '.join(found.left_out)}: see `syncline doctor {file}`")
+    for one in found.unable:
+        output.line(f"unable     {one.table} waits, the rest is synced: {one.detail} [{one.code}]")
+        output.line(f"           {one.remedy}")
     for name, why in found.changed.items():
         output.line(f"changed    {name} is not synced any more, the rest is: {why}")
     output.table(["table", "pending"], [[name, f"{found.pending.get(name, 0):,}"] for name in found.tables])

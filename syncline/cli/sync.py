@@ -51,8 +51,9 @@ def sync(
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables,
     waiting}, pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no
     longer knew what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}:
-    tables that a program had made anew, so that nothing was captured], waiting {rejected, open_conflicts,
-    left_out, device_constraint}.
+    tables that a program had made anew, so that nothing was captured], unable [{table, code, detail, remedy}:
+    tables that were left out, since they cannot take part as they are], waiting {rejected, open_conflicts,
+    left_out, device_constraint, unable}.
     """
     with open_replica(file, hub, token, wait, local_rows) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -70,6 +71,8 @@ def sync(
         if done.pending:
             edits = output.counted(done.pending, "edit")
             output.line(f"{edits} to be sent by the next sync")
+        for one in done.unable:
+            output.message(f"left out: {one.detail} [{one.code}]. {one.remedy}")
     return _code(file, waiting, as_json=as_json)
 
 
@@ -250,6 +253,7 @@ def _waiting(replica: Replica) -> dict[str, int]:
         "open_conflicts": status.open_conflicts,
         "left_out": len(status.left_out),
         "device_constraint": status.waiting,
+        "unable": len(status.unable),
     }
 
 

@@ -21,8 +21,8 @@ from syncline.replica.store import Store, quote
 @dataclass(slots=True)
 class Device:
     """`tables` has the tracked tables by number, parents first: those of the hub's schema that this file does
-    not track are left out. `hub` is the hub's schema, `schema` the same with the names and
-    forms of this file.
+    not track are left out, and so are those `aside`, which cannot go on as they are (`replica.lost`). `hub`
+    is the hub's schema, `schema` the same with the names and forms of this file.
     """
 
     store: Store
@@ -37,6 +37,7 @@ class Device:
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     lacking: int = field(default=0, init=False)
     """The number of the push in flight, if the hub has just said that it has not got it."""
+    aside: dict[int, Statements] = field(default_factory=dict, init=False)
     changed: dict[int, str] = field(default_factory=dict, init=False)
     """How tables were changed that are not in the hub's schema any more, by number, as it has just said."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
@@ -61,7 +62,11 @@ class Device:
             if n in tracked
         }
         seen = store.value("PRAGMA schema_version")
-        return cls(store, hub, schema, tables, retired, forms, _version(store), seen)
+        unable = _aside(store)
+        fit = {n: t for n, t in tables.items() if n not in unable}
+        device = cls(store, hub, schema, fit, retired, forms, _version(store), seen)
+        device.aside = {n: t for n, t in tables.items() if n in unable}
+        return device
 
     def reload(self) -> None:
         """Read again what the file has noted."""
@@ -141,4 +146,9 @@ class Device:
 
 def _version(store: Store) -> tuple[object, ...]:
     state = store.state()
-    return state.fingerprint, state.names, state.retired, state.forms, *store.numbers().items()
+    noted = state.fingerprint, state.names, state.retired, state.forms
+    return *noted, tuple(_aside(store)), *store.numbers().items()
+
+
+def _aside(store: Store) -> list[int]:
+    return [n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE aside = 1 ORDER BY n")]

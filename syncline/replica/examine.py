@@ -19,7 +19,7 @@ from syncline.replica.device import Device
 from syncline.replica.forms import LOSSY, lossy
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
-from syncline.replica.lost import lost, unfit
+from syncline.replica.lost import lost, unable, unfit
 from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
@@ -190,6 +190,8 @@ def _tables(store: Store) -> Iterator[Finding]:
     yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
     yield from _following(device)
     unseen = lost(store)
+    for one in unable(device):
+        yield Finding("trouble", one.code, one.detail, one.remedy)
     for t in device.tables.values():
         wrong = misfits(store, t.table)
         if wrong:

@@ -70,9 +70,10 @@ def provenance(device: Device) -> Provenance:
 
 def _covered(device: Device) -> Iterator[tuple[str, int]]:
     """The change logs that the push in flight covers, and how far."""
+    ours = {**device.tables, **device.aside}
     for n, cut in device.store.rows(_FREEZE["cuts"]):
-        if n in device.tables:
-            yield device.tables[n].log, cut
+        if n in ours:
+            yield ours[n].log, cut
 
 
 def pushes_made(device: Device) -> tuple[int | None, str]:

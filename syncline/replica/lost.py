@@ -9,12 +9,13 @@ until `replica.regain` has compared it with the centre.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from syncline.errors import SchemaError, StoreBusy
 from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of, has_key, misfits
+from syncline.replica.reports import Unable
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
 from syncline.sqlitekit.renames import renamed_columns
@@ -23,16 +24,22 @@ _OF_INDEXES = {"replace", "displace"}
 """Triggers that are outdated, not lost, when they differ: the application has made or dropped an index."""
 
 
+CAPTURED = 2
+"""In place of 1 in `_sync_lost.replaced`: all of it was captured."""
+
+
 def notice(device: Device) -> list[str]:
     """Begin to capture again where it was lost, and note these tables, which are returned.
 
-    Tables that do not fit as they are now, or are not in the file, are only noted: see `refuse_unfit`. Opens
-    its own transaction, only if there is something to do."""
-    if not any(_is_news(device, t) for t in device.tables.values()):
+    Tables that do not fit as they are now, or are not in the file, are set aside with those that refer to
+    them, until they fit again: see `unable`. Opens its own transaction, only if there is something to do."""
+    ours = {**device.tables, **device.aside}
+    unfit = _unfit(device, ours)
+    if unfit == device.aside.keys() and not any(_is_news(device, t) for t in ours.values()):
         return []
     with device.store.transaction() as store:
         device.check()
-        found = [t for t in device.tables.values() if _is_news(device, t)]
+        found = [t for t in ours.values() if _is_news(device, t)]
         for t in found:
             end = store.value(f"SELECT max(seq) FROM {t.log}") or 0 if has_log(store, t) else 0
             whole = has_log(store, t) and not misfits(store, t.table) and not _is_uncaptured(store, t)
@@ -40,7 +47,48 @@ def notice(device: Device) -> list[str]:
             store.execute(capture.log_ddl(t))
             if not misfits(store, t.table):
                 capture.install(store, t)
+        _set_aside(device, ours, unfit)
+    device.reload()
     return [t.table.name for t in found]
+
+
+def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection[int]) -> None:
+    """Note which tables cannot take part now. What the hub has of them is fetched when they can again, so
+    that nothing is held for them meanwhile."""
+    store = device.store
+    for n in unfit - device.aside.keys():
+        if n not in _noted(store):
+            _note(store, n, store.value(f"SELECT max(seq) FROM {ours[n].log}") or 0, CAPTURED)
+        store.execute(
+            "UPDATE _sync_lost SET aside = 1, since = coalesce(since, (SELECT watermark FROM _sync_state))"
+            " WHERE n = ?",
+            (n,),
+        )
+        store.execute("DELETE FROM _sync_held WHERE n = ?", (n,))
+    for n in device.aside.keys() - unfit:
+        store.execute(
+            "UPDATE _sync_lost SET aside = CASE WHEN since IS (SELECT watermark FROM _sync_state) THEN 0"
+            " ELSE 2 END WHERE n = ?",
+            (n,),
+        )
+        store.execute("DELETE FROM _sync_lost WHERE n = ? AND aside = 0 AND replaced = ?", (n, CAPTURED))
+
+
+def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:
+    """The tables that cannot take part as they are, and those that refer to them: the parents of their rows
+    may not come."""
+    unfit = {n for n, t in ours.items() if misfits(device.store, t.table)}
+    while unfit:
+        names = {ours[n].table.name.lower() for n in unfit}
+        more = {n for n, t in ours.items() if n not in unfit and names & _parents(device.store, t)}
+        if not more:
+            break
+        unfit |= more
+    return unfit
+
+
+def _parents(store: Store, t: Statements) -> set[str]:
+    return {parent.lower() for _, _, parent, *_ in store.rows(f"PRAGMA foreign_key_list({t.name})")}
 
 
 def note_made_again(store: Store, n: int) -> None:
@@ -59,8 +107,22 @@ def _note(store: Store, n: int, end: int, replaced: int) -> None:
 
 def lost(store: Store) -> dict[int, int]:
     """The tables that were not captured for a while and have not been compared since, by number, with the end
-    of their change log when that was noticed."""
-    return dict(store.rows("SELECT n, seq FROM _sync_lost"))
+    of their change log when that was noticed. Without those that cannot be compared, as they are aside."""
+    return dict(store.rows("SELECT n, seq FROM _sync_lost WHERE aside <> 1"))
+
+
+def returned(store: Store) -> set[int]:
+    """Those of them that were aside while news came: what others have done since nobody can tell."""
+    return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE aside = 2")}
+
+
+def forget_lost(store: Store) -> None:
+    """They are compared. Inside a transaction."""
+    store.execute("DELETE FROM _sync_lost WHERE aside <> 1")
+
+
+def _noted(store: Store) -> set[int]:
+    return {n for (n,) in store.rows("SELECT n FROM _sync_lost")}
 
 
 def replaced(store: Store) -> set[int]:
@@ -102,10 +164,30 @@ def refuse_lost(device: Device) -> None:
 def refuse_unfit(device: Device) -> None:
     """SchemaError if a table that takes part is not in the file any more (`table_missing`), or has lost its
     key (`key_missing`) or columns (`table_altered`)."""
-    for t in device.tables.values():
+    for _, error in _errors(device):
+        raise error
+
+
+def unable(device: Device) -> list[Unable]:
+    """The tables that are aside, each with the reason and the remedy."""
+    errors = _errors(device)
+    found = [Unable(t.table.name, error.code, error.detail, error.remedy) for t, error in errors]
+    own = {t.n for t, _ in errors}
+    for t in device.aside.values():
+        if t.n not in own:
+            detail = f"table {t.table.name} refers to a table that cannot take part: its rows wait for that"
+            others = ", ".join(one.table for one in found[: len(errors)])
+            found.append(Unable(t.table.name, "parent_unable", detail, f"See what is said of {others}."))
+    return found
+
+
+def _errors(device: Device) -> list[tuple[Statements, SchemaError]]:
+    found = []
+    for t in device.aside.values():
         wrong = misfits(device.store, t.table)
         if wrong:
-            raise unfit(device, t, wrong)
+            found.append((t, unfit(device, t, wrong)))
+    return found
 
 
 def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
@@ -162,7 +244,8 @@ def _is_news(device: Device, t: Statements) -> bool:
     """Whether there is something to note or to install."""
     if not is_lost(device.store, t):
         return False
-    return t.n not in lost(device.store) or not has_log(device.store, t) or not misfits(device.store, t.table)
+    known = t.n in _noted(device.store)
+    return not (known and has_log(device.store, t)) or not misfits(device.store, t.table)
 
 
 def _says_other(store: Store, t: Statements, kind: str) -> bool:

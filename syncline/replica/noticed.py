@@ -64,7 +64,8 @@ Called = tuple[str, dict[int, str]]
 
 
 def _known(device: Device) -> dict[int, Called]:
-    return {n: (t.table.name, {c.number: c.name for c in t.table.columns}) for n, t in device.tables.items()}
+    ours = {**device.tables, **device.aside}
+    return {n: (t.table.name, {c.number: c.name for c in t.table.columns}) for n, t in ours.items()}
 
 
 def _names(device: Device) -> dict[int, Called]:
@@ -103,6 +104,9 @@ def _left(device: Device) -> Retired:
     """The retired columns that are still in the file."""
     columns = {}
     for n, retired in device.retired.columns.items():
+        if n in device.aside:
+            columns[n] = retired
+            continue
         t = device.tables.get(n)
         present = {} if t is None else columns_of(device.store, _names(device)[n][0])
         kept = tuple(one for one in retired if one.name in present)

@@ -127,6 +127,9 @@ def pending_edits(device: Device) -> dict[str, int]:
         count = entries[t.n] - maybe[t.n] + (len(happened(store, t)) if maybe[t.n] else 0)
         if count:
             counts[t.table.name] = count
+    for t in device.aside.values():
+        count = device.store.value(f"SELECT count(*) FROM {t.log} WHERE op <> 'M'")
+        counts |= {t.table.name: count} if count else {}
     return counts
 
 

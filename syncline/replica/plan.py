@@ -14,6 +14,7 @@ from syncline.replica.affinity import affinity, carries
 from syncline.replica.device import Device
 from syncline.replica.forms import Forms, in_forms, table_in_forms
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.lost import refuse_unfit
 from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
 from syncline.sqlitekit.tables import Column
@@ -45,6 +46,7 @@ class Plan:
 def plan(device: Device, hub: Schema) -> Plan:
     """What is to be done. SchemaError `column_taken` if a column of the application's own is in the way."""
     change = compare(device.hub, hub, lambda *_: True, has_same_key)
+    _refuse_aside(device, [one.after.number for one in change.tables], change.gone)
     changes = tuple(one for one in change.tables if one.after.number in device.tables)
     created, own = _creatable(device, hub), dict(_readoptable(device, hub))
     adopted: dict[int, tuple[int, ...]] = {}
@@ -53,6 +55,8 @@ def plan(device: Device, hub: Schema) -> Plan:
     for table in hub.tables:
         if is_staying(device, hub, table.number):
             columns[table.number], adopted[table.number] = _column_names(device, table)
+    for n, t in device.aside.items():
+        tables[n], columns[n] = t.table.name, {c.number: c.name for c in t.table.columns}
     names = differing(hub, tables, columns)
     forms = _forms(device, change.tables, [*created, *(hub.by_number[n] for n in own)])
     fetched = {one.after.number: _to_fetch(one) for one in changes}
@@ -69,6 +73,13 @@ def plan(device: Device, hub: Schema) -> Plan:
         fetched=dict.fromkeys((*(table.number for table in created), *own), ())
         | {n: some for n, some in fetched.items() if some},
     )
+
+
+def _refuse_aside(device: Device, changed: Iterable[int], gone: Iterable[TableSchema]) -> None:
+    """SchemaError if the centre has changed a table that cannot take part as it is: nothing could be done to
+    it."""
+    if device.aside.keys() & {*changed, *(table.number for table in gone)}:
+        refuse_unfit(device)
 
 
 def is_staying(device: Device, hub: Schema, n: int) -> bool:
@@ -104,7 +115,8 @@ def tables_in(store: Store) -> set[str]:
 def left_out(device: Device, hub: Schema) -> list[TableSchema]:
     """The tables of a schema of the hub that ought to take part in this file and do not: all that are new,
     and where the tables were chosen those that took part before."""
-    new = [table for table in hub.tables if not is_staying(device, hub, table.number)]
+    here = [*device.aside, *(n for n in device.tables if is_staying(device, hub, n))]
+    new = [table for table in hub.tables if table.number not in here]
     if not (new and device.store.state().chosen):
         return new
     own = _own(device, hub)

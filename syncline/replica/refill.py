@@ -40,7 +40,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
-from syncline.replica.lost import lost
+from syncline.replica.lost import forget_lost, lost
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
@@ -167,7 +167,7 @@ def _keep_unseen(tables: Sequence[Statements], work: Work, answer: Answer) -> No
         join.log_own_rows(work, t)
         join.keep_differing(work, t, "capture")
     work.overlay.forget()
-    work.store.execute("DELETE FROM _sync_lost")
+    forget_lost(work.store)
 
 
 # Comparing ---------------------------------------------------------------------------------------------

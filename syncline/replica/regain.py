@@ -38,13 +38,14 @@ from syncline.replica.apply import (
     take_out_gone,
     take_pages,
 )
+from syncline.replica.comeback import Comer
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here, same_value
 from syncline.replica.filling import clear_filling, fetch_filling, filling
 from syncline.replica.follow import ROUNDS, take_in
 from syncline.replica.freeze import in_flight
-from syncline.replica.lost import lost
+from syncline.replica.lost import forget_lost, lost, returned
 from syncline.replica.made import make_lost
 from syncline.replica.overlay import Pending
 from syncline.replica.progress import Progress
@@ -150,7 +151,9 @@ def _pulled(device: Device, last: Changes) -> Iterator[Group]:
 def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
-    finders = [Finder(t, marks[t.n]) for t in tables]
+    back = returned(store)
+    finders = [Finder(t, marks[t.n]) for t in tables if t.n not in back]
+    comers = [Comer(t) for t in tables if t.n in back]
     respell_all(device, tables)
     try:
         with store.aside():
@@ -168,11 +171,15 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
         def relog(work: Work, answer: Answer) -> None:
             for finder in finders:
                 finder.find(work)
+            for comer in comers:
+                comer.find(work)
             work.overlay.forget()
+            for comer in comers:
+                comer.show(work)
             for finder in finders:
                 finder.show(work)
             clear_filling(store)
-            store.execute("DELETE FROM _sync_lost")
+            forget_lost(store)
 
         def make_indexes(work: Work, answer: Answer) -> None:
             make_lost(work.device, marks.keys())
@@ -185,7 +192,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
             join.end(store, t)
         for finder in finders:
             finder.end(store)
-    return [finder.report() for finder in finders]
+    return [*(finder.report() for finder in finders), *(comer.report() for comer in comers)]
 
 
 def _note_rows(store: Store, tables: dict[int, Statements]) -> None:

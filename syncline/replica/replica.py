@@ -24,7 +24,6 @@ from syncline.replica import (
     waiting,
 )
 from syncline.replica.device import Device
-from syncline.replica.indexes import misfits
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tidy
 from syncline.replica.noticed import notice
 from syncline.replica.pending import log_entries
@@ -71,7 +70,6 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
-        self._is_fit = True
         if store.is_replica and self._filled:
             self._ready()
 
@@ -180,11 +178,11 @@ class Replica:
     def upgrade(self) -> UpgradeReport:
         """Take on the names that tables and columns have in the centre now, and drop the columns that it has
         no more. Without the network; UsageError, and nothing is changed, if something stands in the way."""
-        return upgrade.upgrade(self._fit())
+        return upgrade.upgrade(self._whole())
 
     def preview_upgrade(self) -> UpgradeReport:
         """What `upgrade` would do now. Nothing is changed."""
-        return upgrade.planned_upgrade(self._fit())
+        return upgrade.planned_upgrade(self._whole())
 
     def close(self) -> None:
         """Close the file and the connection to the hub. Idempotent."""
@@ -210,17 +208,22 @@ class Replica:
         if self._version != self._store.value("PRAGMA schema_version"):
             notice(self._device)
             lost.notice(self._device)
-            fitting = [t for t in self._device.tables.values() if not misfits(self._store, t.table)]
-            capture.renew(self._store, fitting)
-            self._is_fit = len(fitting) == len(self._device.tables)
+            capture.renew(self._store, self._device.tables.values())
             self._version = self._device.schema_version = self._store.value("PRAGMA schema_version")
         return self._device
 
     def _fit(self) -> Device:
-        """The device, if every table can go on. SchemaError: one is missing, has no key or lacks columns."""
+        """The device, if any table can go on. SchemaError: all are missing, have no key or lack columns, or
+        refer to such a one."""
         device = self._ready()
-        if not self._is_fit:
+        if device.aside and not device.tables:
             lost.refuse_unfit(device)
+        return device
+
+    def _whole(self) -> Device:
+        """The device, if every table can go on. SchemaError."""
+        device = self._ready()
+        lost.refuse_unfit(device)
         return device
 
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:

@@ -190,6 +190,17 @@ class Regained(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Unable(Report):
+    """A table of the file that cannot take part as it is: not there, without its key, altered, or referring
+    to such a one. It waits, with its captured edits, until it can; the others are synced."""
+
+    table: str
+    code: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport(Report):
     push: PushReport
     pull: PullReport
@@ -201,6 +212,8 @@ class SyncReport(Report):
     """None in every ordinary sync."""
     regained: tuple[Regained, ...] = ()
     """Tables that had not been captured for a while."""
+    unable: tuple[Unable, ...] = ()
+    """Tables that were left out, since they cannot take part as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +260,8 @@ class Status(Report):
     changed: dict[str, str] = field(default_factory=dict)
     """Tables that were changed in the centre in a way this file cannot follow, and how: they take part no
     longer, everything else does."""
+    unable: tuple[Unable, ...] = ()
+    """Tables that cannot take part as they are, and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)

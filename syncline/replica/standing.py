@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
-from syncline.replica.lost import lost
+from syncline.replica.lost import lost, unable
 from syncline.replica.pending import pending_edits
 from syncline.replica.plan import left_out
 from syncline.replica.reports import Status
@@ -42,6 +42,7 @@ def status(store: Store) -> Status:
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
             uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
             waiting=count_waiting(store),
+            unable=() if device is None else tuple(unable(device)),
             changed={} if device is None else changed_tables(device),
         )
 

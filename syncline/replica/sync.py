@@ -30,6 +30,7 @@ from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import Frozen, in_flight, is_complete
+from syncline.replica.lost import unable
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
@@ -37,7 +38,7 @@ from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected, wait
-from syncline.replica.reopen import has_arrived
+from syncline.replica.reopen import has_arrived, reopen
 from syncline.replica.reports import PullReport, PushReport, SyncReport
 from syncline.replica.smaller import make_smaller
 from syncline.replica.tally import Tally
@@ -59,6 +60,7 @@ def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
         round(time.monotonic() - started, 3),
         tally.recovered,
         tuple(tally.regained),
+        tuple(unable(device)),
     )
 
 
@@ -138,6 +140,7 @@ def _push(
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
     while True:
         try:
+            yield from _without_aside(device)
             frozen, draft = in_flight(device.store), ""
             if frozen is None:
                 frozen, draft = yield from freeze_and_send(device)
@@ -152,6 +155,14 @@ def _push(
             continue
         if complete:
             return
+
+
+def _without_aside(device: Device) -> Flow[None]:
+    """A push in flight with edits of tables that are aside now is taken apart, if the hub has not got it:
+    what it may ask for of them is not there."""
+    covered = {n for (n,) in device.store.rows("SELECT n FROM _sync_outbox_cut")}
+    if covered & device.aside.keys():
+        yield from reopen(device)
 
 
 def _push_one(

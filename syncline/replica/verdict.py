@@ -62,9 +62,10 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
         work.store.set_state(chain=chained(kept.before, flying.digest))
     if verdict.horizon:
         work.store.set_state(horizon=verdict.horizon)
+    ours = {**work.device.tables, **work.device.aside}
     for n, cut in cuts.items():
-        if n in work.device.tables:
-            _clear(work.store, work.device.tables[n], cut)
+        if n in ours:
+            _clear(work.store, ours[n], cut)
     clear_outbox(work.store)
     work.overlay.forget()
     _refuse_later_children(work, verdict)
@@ -95,7 +96,7 @@ def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
     for n, key in work.store.rows("SELECT n, key FROM _sync_parked"):
         keys.setdefault(n, set()).add(tuple(unpack(key)))
     found = []
-    for n in keys.keys() & cuts.keys():
+    for n in keys.keys() & cuts.keys() & work.device.tables.keys():
         t = work.device.tables[n]
         rows = work.overlay.pending(t, list(keys[n]))
         work.overlay.unpark(t, [row.key for row in rows if row.present is not None])

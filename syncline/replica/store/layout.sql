@@ -1,4 +1,4 @@
--- Syncline's own tables in a replica, layout 2. Every name begins with _sync_; the application's tables
+-- Syncline's own tables in a replica, layout 4. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
 -- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent.
@@ -46,11 +46,15 @@ CREATE TABLE _sync_table (
 
 -- Tables that were not captured for a while (the application made them anew), until they are compared with the
 -- centre; seq: the end of the change log when that was noticed. replaced: 1 where all was captured but for the
--- rows that a REPLACE may have removed by an index which was made before capture knew it.
+-- rows that a REPLACE may have removed by an index which was made before capture knew it. aside: 1 while the table
+-- cannot take part (it is not there, has no key, or refers to such a one), 2 when it can again and news of it were
+-- passed over since the watermark `since`. replaced = 2: all was captured, it only waited for another table.
 CREATE TABLE _sync_lost (
     n        INTEGER PRIMARY KEY,
     seq      INTEGER NOT NULL,
-    replaced INTEGER NOT NULL DEFAULT 0
+    replaced INTEGER NOT NULL DEFAULT 0,
+    aside    INTEGER NOT NULL DEFAULT 0,
+    since    TEXT
 );
 
 -- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the

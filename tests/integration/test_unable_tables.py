@@ -1,0 +1,225 @@
+"""A table of a device that cannot take part as it is stops no other (L2, L5, L12, L13)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import SchemaError, TransportError
+from tests.integration.test_restored_schema import Device, Line, Servers
+
+DDL = """
+CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cows INTEGER DEFAULT 0);
+CREATE TABLE visit (id TEXT PRIMARY KEY, farm INTEGER REFERENCES farm (id), remark TEXT);
+CREATE TABLE step (id TEXT PRIMARY KEY, visit TEXT REFERENCES visit (id), what TEXT);
+CREATE TABLE crop (id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO farm VALUES (1, 'Hill', 3), (2, 'Dale', 5), (3, 'Ford', 7);
+INSERT INTO visit VALUES ('v1', 1, 'first'), ('v2', 2, 'second');
+INSERT INTO step VALUES ('s1', 'v1', 'dig');
+INSERT INTO crop VALUES (1, 'rye'), (2, 'oats');
+"""
+COLUMNS = {
+    "farm": "id INTEGER, name TEXT NOT NULL, cows INTEGER DEFAULT 0",
+    "crop": "id INTEGER, name TEXT",
+}
+CODES = {"dropped": "table_missing", "keyless": "key_missing", "altered": "table_altered"}
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.servers = folder, Servers()
+        self.centre = sqlite3.connect(folder / "centre.db", isolation_level=None, timeout=20)
+        self.centre.execute("PRAGMA foreign_keys = ON")
+        self.centre.executescript(DDL)
+        rules = {"farm": syncline.Table(merge={"cows": "sum"})}
+        rules |= {name: syncline.Table() for name in ("visit", "step", "crop")}
+        self.servers.hubs = [syncline.Hub(f"sqlite:///{folder}/centre.db", tables=rules) for _ in range(2)]
+        self.servers.hubs[0].init()
+
+    def device(self, name: str) -> Device:
+        path = self.folder / name
+        syncline.clone(self.servers, path).close()  # type: ignore[arg-type]
+        return Device(path, Line(self.servers))
+
+    def agree(self, *devices: Device, tables: tuple[str, ...] = ("farm", "visit", "step", "crop")) -> None:
+        for table in tables:
+            wanted = self.centre.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+            for device in devices:
+                names = [row[1] for row in self.centre.execute(f"PRAGMA table_info({table})")]
+                assert device.rows(table, ", ".join(names)) == wanted, table
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.centre.close()
+
+
+def spoil(device: Device, table: str, how: str) -> None:
+    """What a program does to a table: it is gone, without its key, or without a column."""
+    device.app.execute("PRAGMA foreign_keys = OFF")
+    kept = "id, name" if how == "altered" and table == "farm" else "*"
+    device.app.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table}")
+    if how != "dropped":
+        columns = COLUMNS[table] if how == "keyless" else "id INTEGER PRIMARY KEY"
+        device.app.execute(f"CREATE TABLE made ({columns})")
+        device.app.execute(f"INSERT INTO made SELECT {kept if how == 'keyless' else 'id'} FROM {table}")
+    device.app.execute(f"DROP TABLE {table}")
+    if how != "dropped":
+        device.app.execute(f"ALTER TABLE made RENAME TO {table}")
+    device.app.execute("PRAGMA foreign_keys = ON")
+
+
+def mend(device: Device, table: str, how: str) -> None:
+    """The table is as it was, with the rows that it had."""
+    device.app.execute("PRAGMA foreign_keys = OFF")
+    if how == "keyless":
+        device.app.execute(f"CREATE UNIQUE INDEX {table}_key ON {table} (id)")
+    else:
+        device.app.execute(f"DROP TABLE IF EXISTS {table}")
+        columns = COLUMNS[table].replace("id INTEGER", "id INTEGER PRIMARY KEY")
+        device.app.execute(f"CREATE TABLE {table} ({columns})")
+        device.app.execute(f"INSERT INTO {table} SELECT * FROM kept")
+    device.app.execute("DROP TABLE kept")
+    device.app.execute("PRAGMA foreign_keys = ON")
+
+
+@pytest.mark.parametrize("how", ["dropped", "keyless", "altered"])
+@pytest.mark.parametrize("table", ["farm", "crop"])
+def test_l12_the_others_are_synced_and_it_is_named(world: World, table: str, how: str) -> None:
+    a, b = world.device("a.db"), world.device("b.db")
+    a.run(f"UPDATE {table} SET name = 'mine' WHERE id = 1")  # captured, and waits
+    spoil(a, table, how)
+    other = "crop" if table == "farm" else "farm"
+    a.run(
+        f"UPDATE {other} SET name = 'new' WHERE id = 1", f"INSERT INTO {other} (id, name) VALUES (9, 'more')"
+    )
+    b.run(
+        f"UPDATE {table} SET name = 'theirs' WHERE id = 2",
+        f"INSERT INTO {table} (id, name) VALUES (7, 'theirs')",
+        "DELETE FROM crop WHERE id = 2" if table == "farm" else "DELETE FROM farm WHERE id = 3",
+        "UPDATE visit SET remark = 'seen' WHERE id = 'v2'",
+    )
+    b.sync()
+    for verb in ("pull", "push", "preview", "sync"):
+        getattr(a.replica, verb)()
+    b.sync()
+    report = a.sync()
+    world.agree(a, b, tables=(other,) if table == "farm" else ("farm", "visit", "step"))
+    named = {one.table: one for one in report.unable}
+    assert named[table].code == CODES[how] and table in named[table].detail and named[table].remedy
+    assert set(named) == ({"farm", "visit", "step"} if table == "farm" else {"crop"})
+    assert a.replica.status().unable == report.unable
+    assert a.replica.status().pending == {table: 1}
+    b.sync()  # nothing of it was undone in the centre
+    assert b.rows(table, "id")[-1] == (7,)
+    assert not a.rejected()
+
+
+@pytest.mark.parametrize("how", ["dropped", "keyless", "altered"])
+@pytest.mark.parametrize("table", ["farm", "crop"])
+def test_l5_it_is_made_good_when_it_comes_back(world: World, table: str, how: str) -> None:
+    a, b = world.device("a.db"), world.device("b.db")
+    a.run("INSERT INTO visit VALUES ('v9', 3, 'pending')")
+    spoil(a, table, how)
+    a.sync()
+    b.run(
+        f"UPDATE {table} SET name = 'theirs' WHERE id = 2",
+        f"INSERT INTO {table} (id, name) VALUES (7, 'theirs')",
+        "DELETE FROM step",
+        "UPDATE visit SET remark = 'seen' WHERE id = 'v2'",
+    )
+    b.sync()
+    a.sync()
+    mend(a, table, how)
+    a.run(f"INSERT INTO {table} (id, name) VALUES (8, 'here')")
+    report = a.sync()
+    assert {one.table for one in report.regained} >= {table} and not report.unable
+    for _ in range(2):
+        b.sync()
+        a.sync()
+    world.agree(a, b)
+    assert world.centre.execute(f"SELECT id, name FROM {table} WHERE id > 6").fetchall() == [
+        (7, "theirs"),
+        (8, "here"),
+    ]
+    assert world.centre.execute("SELECT remark FROM visit WHERE id = 'v9'").fetchone() == ("pending",)
+    assert world.centre.execute("SELECT count(*) FROM step").fetchone() == (0,)
+    assert a.replica.verify().equal
+    assert not a.replica.status().unable and not a.rejected()
+
+
+def test_l3_a_push_in_flight_with_edits_of_it_counts_once(world: World) -> None:
+    for number, lost in enumerate(["request", "answer"]):
+        a = world.device(f"a{number}.db")
+        a.run(
+            "UPDATE farm SET cows = cows + 10 WHERE id = 1",
+            f"INSERT INTO crop VALUES ({20 + number}, 'mine')",
+        )
+        a.line.loses = lost
+        with pytest.raises(TransportError):
+            a.sync()
+        a.line.loses = ""
+        spoil(a, "farm", "keyless")
+        a.sync()
+        assert world.centre.execute("SELECT name FROM crop WHERE id = ?", (20 + number,)).fetchone() == (
+            "mine",
+        )
+        mend(a, "farm", "keyless")
+        a.sync()
+        a.sync()
+        world.agree(a)
+    assert world.centre.execute("SELECT cows FROM farm WHERE id = 1").fetchone() == (23,)
+
+
+def test_a_dropped_table_that_track_makes_again_gets_its_rows(world: World) -> None:
+    a, b = world.device("a.db"), world.device("b.db")
+    spoil(a, "crop", "dropped")
+    a.sync()
+    b.run("INSERT INTO crop VALUES (5, 'flax')")
+    b.sync()
+    a.sync()
+    a.replica.track("crop")
+    a.sync()
+    world.agree(a, b)
+
+
+def test_the_centre_changes_another_table_meanwhile(world: World) -> None:
+    a = world.device("a.db")
+    spoil(a, "crop", "dropped")
+    a.sync()
+    world.centre.executescript(
+        "ALTER TABLE visit ADD COLUMN mood TEXT DEFAULT 'good'; CREATE TABLE barn (id INTEGER PRIMARY KEY)"
+    )
+    world.servers.hubs[0].init()
+    a.run("UPDATE visit SET remark = 'later' WHERE id = 'v1'")
+    a.sync()
+    world.agree(a, tables=("farm", "visit", "step"))
+    world.centre.execute("ALTER TABLE crop ADD COLUMN kind TEXT")
+    world.servers.hubs[0].init()
+    with pytest.raises(SchemaError) as told:  # nothing can be done to a table that is not there
+        a.sync()
+    assert told.value.code == "table_missing"
+    mend(a, "crop", "dropped")
+    a.sync()
+    world.agree(a)
+
+
+def test_a_file_that_has_no_other_table_says_so(world: World) -> None:
+    path = world.folder / "one.db"
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE crop (id INTEGER PRIMARY KEY, name TEXT)")
+    made.close()
+    with syncline.connect(path, hub=world.servers) as replica:  # type: ignore[arg-type]
+        replica.track("crop")
+        replica.sync()
+    with sqlite3.connect(path) as made:
+        made.execute("DROP TABLE crop")
+    made.close()
+    with syncline.connect(path, hub=world.servers) as replica, pytest.raises(SchemaError):  # type: ignore[arg-type]
+        replica.sync()
