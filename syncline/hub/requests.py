@@ -186,15 +186,15 @@ class Requests:
     def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
         """Do a push, small or large; with a pull, answer that too."""
 
-        def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
+        def work(transaction: WriteTransaction, client: Client | None) -> tuple[m.Verdict, Position]:
             self._central.still(receiver.sender.present)
             verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
-            return verdict
+            return verdict, transaction.log.now()
 
         try:
-            verdict = caller.write(work)
+            verdict, seen = caller.write(work)
         except Undone as wanted:
             return wanted.verdict
         logger.info(
@@ -207,13 +207,8 @@ class Requests:
         changes = None if request.pull is None else self._pulled(caller, request.pull)
         horizon = ""
         if request.before is not None and (changes is None or changes.more):
-            horizon = self._now(caller, request.replica)
+            horizon = self._central.mint(seen, caller.scope, request.replica)
         return msgspec.structs.replace(verdict, changes=changes, horizon=horizon)
-
-    def _now(self, caller: Caller, replica: str) -> str:
-        """A position that has seen everything that was answered so far."""
-        with caller.read() as (transaction, _):
-            return self._central.mint(transaction.log.now(), transaction.scope, replica)
 
     def _pulled(self, caller: Caller, request: m.Pull) -> m.Changes | None:
         """The pull that came with a push. The push is done: whatever is wrong with the pull, the verdict is

@@ -265,8 +265,8 @@ def test_a_position_of_another_cluster_or_timeline_is_of_a_restored_centre(world
 
 def test_a_garbled_position_is_refused(world: World) -> None:
     cluster = world.now().token().partition(";")[0]
-    for garbled in ("", ";", cluster, f"{cluster};", f"{cluster};1:2:x;0", f"{cluster};1:2:;0;1:2:;0;1", "17",
-                    f"{cluster};1:2:;x", "x;1:2:;0"):  # fmt: skip
+    for garbled in ("", ";", cluster, f"{cluster};", f"{cluster};1:2:x;0.0", f"{cluster};1:2:;0.0;1:2:;0.0;1",
+                    "17", f"{cluster};1:2:;x", f"{cluster};1:2:;0", "x;1:2:;0.0"):  # fmt: skip
         with pytest.raises(ValueError, match="not a"):
             world.database.position(garbled)
 
@@ -274,7 +274,7 @@ def test_a_garbled_position_is_refused(world: World) -> None:
 def test_a_position_ahead_of_the_database_is_refused(world: World) -> None:
     position = world.now()
     assert isinstance(position, SnapshotPosition)
-    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:;0")
+    ahead = world.database.position(f"{position.cluster};1:{position.seen.xmax + 10**9}:;0.0")
     with world.database.read(UNBOUNDED) as transaction, pytest.raises(WatermarkRefused) as caught:
         transaction.log.entries(ahead, "", 10)
     assert caught.value.code == "centre_restored"

@@ -273,10 +273,11 @@ class PostgresDatabase:
 
     @contextmanager
     def read(self, scope: Scope) -> Iterator[ReadTransaction[PostgresLog, RowReader]]:
-        """A transaction that sees one instant."""
+        """A transaction that sees one instant. It may leave a mark (see `marks`), also where an operator has
+        forbidden writes by default, and writes nothing else."""
         scope = only_unbounded(scope)
         known = self.catalogue.known()
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
+        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session:
             self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"]))
             ledger, rows = Ledger(PostgresLedgerSession(session)), RowReader(session, known.layout)
             log = PostgresLog(session, known.layout, self.catalogue.cluster, ledger)
@@ -321,7 +322,7 @@ class PostgresDatabase:
         """How far the log goes: a transaction that began long ago and commits now changes that too."""
         try:
             with self.read(UNBOUNDED) as reader:
-                return reader.log.now()
+                return reader.log.instant().now
         except Outdated:  # prepared anew: other than any position, so that whoever waits looks
             return None
 
@@ -330,10 +331,13 @@ class PostgresDatabase:
         self._pool.close()
 
     @contextmanager
-    def _transaction(self, level: IsolationLevel, *, read_only: bool) -> Iterator[Session]:
+    def _transaction(
+        self, level: IsolationLevel, *, read_only: bool, marking: bool = False
+    ) -> Iterator[Session]:
         with translating(), self._pool.connection() as connection:
             connection.isolation_level = level
-            connection.read_only = True if read_only else None  # None: an operator may have forbidden writes
+            # None: an operator may have forbidden writes
+            connection.read_only = True if read_only else False if marking else None
             with connection.begun(self.catalogue.path, queries("read.sql")["cluster"]) as cluster:
                 if cluster is not None and cluster != self.catalogue.cluster:
                     self.catalogue.arrived(cluster)

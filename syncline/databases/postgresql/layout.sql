@@ -47,8 +47,9 @@ CREATE TABLE syncline.tables (
 );
 
 -- name: marks
--- Entries that are gone but at which a replica's position may end: they tell that it was of this log.
-CREATE TABLE syncline.marks (xid xid8 NOT NULL, hlc bigint NOT NULL);
+-- A random number each, committed before a position is given out that carries it: where it is, everything is that had
+-- been committed at `seen`, and what its own transaction `xid` wrote. See `marks`.
+CREATE TABLE syncline.marks (xid xid8 NOT NULL, mark bigint NOT NULL, seen pg_snapshot NOT NULL);
 
 -- name: marks by xid
 CREATE INDEX marks_by_xid ON syncline.marks (xid);

@@ -8,11 +8,13 @@ visible; while a pull takes several pages, entries newer than its target are lef
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
 from syncline.databases.base.log import BaseLog
 from syncline.databases.base.page import Page, Place
+from syncline.databases.postgresql import marks
 from syncline.databases.postgresql.former import read_former
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition
@@ -28,9 +30,14 @@ START: Place = (0, 0, 0)
 class PostgresLog(BaseLog[SnapshotPosition, Instant]):
     """The contract's `Log`."""
 
-    def __init__(self, session: Session, layout: Layout, cluster: str, ledger: Ledger) -> None:
+    def __init__(
+        self, session: Session, layout: Layout, cluster: str, ledger: Ledger, *, writes: bool = False
+    ) -> None:
         super().__init__(ledger)
         self._session, self._layout, self._cluster = session, layout, cluster
+        self._writes = writes
+        self._newest: marks.Proof | None = None
+        self._left: marks.Proof | None = None
 
     def own(self, position: Position) -> SnapshotPosition:
         return snapshot_position(position)
@@ -38,44 +45,73 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
     def instant(self) -> Instant:
         """What is visible in this transaction (in this statement, when the transaction also writes)."""
         statement = self._layout.statement(("instant",), lambda: _instant(self._layout))
-        ((text, xid, hlc, floor, lost),) = self._session.run(statement)
-        snapshot = Snapshot(text)
-        seen = snapshot.up_to(max(floor, 0 if xid is None else xid + 1))
-        known = xid is not None and seen.xmax == xid + 1
-        return Instant(SnapshotPosition(self._cluster, seen, mark=hlc if known else 0), floor, lost)
+        present, self._newest = self._read(self._session.run(statement))
+        return present
+
+    def _read(self, rows: Rows) -> tuple[Instant, marks.Proof | None]:
+        """What `_instant` tells."""
+        ((text, xid, floor, lost, *mark),) = rows
+        seen = Snapshot(text).up_to(max(floor, lost + 1, 0 if xid is None else xid + 1))
+        present = Instant(SnapshotPosition(self._cluster, seen), floor, lost)
+        return present, None if mark[0] is None else marks.proof(mark)
 
     def now(self) -> SnapshotPosition:
-        return self.instant().now
+        """One that writes leaves a mark, so that who reads need not, in the statement that looks."""
+        if not self._writes or self._left is not None:
+            return self.proved(self.instant().now)
+        statement = self._layout.statement(("leaving",), lambda: _instant(self._layout, marks.LEAVE))
+        present, self._left = self._read(self._session.run(statement, marks.chosen()))
+        return self.proved(present.now)
+
+    def proved(self, position: SnapshotPosition) -> SnapshotPosition:
+        """The position with a mark that was left after all it has seen: the last one, or a new one."""
+        found = self._left or (None if self._writes else self._newest)
+        if found is None or not found.covers(position.seen):
+            found = self._left = marks.leave(self._session)
+        return replace(position, mark=found.mark)
 
     def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
-        """Those at the newest entry, nearly all, need no look at the log."""
-        found = {position: _standing(position, present) for position in set(positions)}
-        newest = (present.now.seen.xmax - 1, present.now.mark)
-        asked = {end for position, standing in found.items() if standing == "sound" for end in position.ends}
-        unknown = self._unknown(sorted(asked - {newest}))
-        for position in found:
-            if found[position] == "sound" and unknown.intersection(position.ends):
-                found[position] = "restored"
-        return [found[position] for position in positions]
-
-    def _unknown(self, ends: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of these transactions and HLCs that the logs never had."""
-        if not ends:
-            return set()
-        statement = self._layout.statement(("unknown",), lambda: _unknown(self._layout))
-        xids, stamps = (array_of(column) for column in zip(*ends, strict=True))
-        return {(xid, hlc) for xid, hlc in self._session.run(statement, xids, stamps)}
+        """One of which the numbers tell nothing is sound if its marks are there."""
+        found = [_standing(position, present) for position in positions]
+        pairs = list(zip(positions, found, strict=True))
+        known = {proof.mark for proof in (self._newest, self._left) if proof is not None}
+        asked = {mark for position, standing in pairs if standing != "restored" for mark in position.marks}
+        unknown = marks.unknown(self._session, asked - known)
+        return [
+            _unproven(standing, position, present) if unknown.intersection(position.marks) else standing
+            for position, standing in pairs
+        ]
 
     def page(self, after: SnapshotPosition, present: Instant, without: str, limit: int) -> LogPage:
-        return read_log(self._session, self._layout, after, present.now, without, limit)
+        """One page of about `limit` entries, coalesced per row.
+
+        A run of one page ends at `present`. A run of several ends at the instant of its first page; rows may
+        have been read later than that, and what changed them is in the next run, so `more` stays true until
+        a run of one page has covered everything: only then are the rows read a cut (law L5)."""
+        places = _tables_with_news(self._session, self._layout, after, after.target or present.now.seen)
+        now = self.proved(present.now) if places and after.target is None else present.now
+        target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
+        page = Page(self._layout.shapes, limit)
+        for shape in self._layout.by_number:
+            if shape.n not in places:
+                continue
+            if not page.add(shape, _entries(self._session, shape, after, target, without, page.room)):
+                end = SnapshotPosition(
+                    now.cluster, after.seen, target, page.last or after.last, after.mark, target_mark
+                )
+                return LogPage(page.touched(), end, True, page.hlc)
+        if after.target is None:
+            return LogPage(page.touched(), now if places else after, False, page.hlc)
+        end = SnapshotPosition(now.cluster, target, mark=target_mark)
+        return LogPage(page.touched(), end, target != now.seen, page.hlc)
 
     def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
         """What rows were like at a position; see `former`."""
         return read_former(self._session, self._layout.shapes[table], self.own(after).seen, keys)
 
     def floor(self) -> Floor:
-        xid, hlc, mark = self._session.run(queries("retention.sql")["floor"])[0]
-        return Floor(SnapshotPosition(self._cluster, Snapshot(f"{xid}:{xid}:"), mark=mark or 0), hlc)
+        xid, hlc = self._session.run(queries("retention.sql")["floor"])[0]
+        return Floor(self.proved(SnapshotPosition(self._cluster, Snapshot(f"{xid}:{xid}:"))), hlc)
 
     def behind(self, position: Position, at_most: int) -> int:
         seen = self.own(position).seen
@@ -103,58 +139,31 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return compact(self._session, self._layout, self.now().seen.xmax - 1, limit)
 
 
-def _instant(layout: Layout) -> str:
+def _instant(layout: Layout, leaving: str = "") -> str:
+    """With the mark that was left last, or one that it leaves."""
+    last = leaving or "SELECT * FROM syncline.marks ORDER BY xid DESC LIMIT 1"
     return (
-        "SELECT pg_current_snapshot()::text, n.xid::text::int8, n.hlc,"
-        " s.floor::text::int8, s.lost::text::int8"
+        f"WITH last AS ({last}) SELECT pg_current_snapshot()::text, n.xid::text::int8,"
+        " s.floor::text::int8, s.lost::text::int8, m.xid::text::int8, m.mark, m.seen::text"
         f" FROM syncline.state AS s LEFT JOIN LATERAL ({newest(layout, '')}) AS n ON true"
+        " LEFT JOIN last AS m ON true"
     )
 
 
 def _standing(position: SnapshotPosition, present: Instant) -> Standing:
     """As far as the numbers tell."""
-    ends = [position.seen.xmax, *([position.target.xmax] if position.target else [])]
-    if position.cluster != present.now.cluster or max(ends) > present.now.seen.xmax:
+    if position.cluster != present.now.cluster:
         return "restored"
     if present.lost and not position.seen.sees(present.lost):
         return "lost"
     return "pruned" if position.seen.first_unseen < present.floor else "sound"
 
 
-def _unknown(layout: Layout) -> str:
-    last = "(SELECT hlc FROM {} WHERE xid = e.xid ORDER BY xid DESC, seq DESC LIMIT 1) = e.hlc"
-    known = [last.format(shape.log) for shape in layout.by_number]
-    known.append("EXISTS (SELECT FROM syncline.marks AS m WHERE m.xid = e.xid AND m.hlc = e.hlc)")
-    return (
-        "SELECT e.xid::text::int8, e.hlc FROM unnest($1::xid8[], $2::bigint[]) AS e(xid, hlc)"
-        f" WHERE NOT ({' OR '.join(f'coalesce({one}, false)' for one in known)})"
-    )
-
-
-def read_log(
-    session: Session, layout: Layout, after: SnapshotPosition, now: SnapshotPosition, without: str, limit: int
-) -> LogPage:
-    """One page of about `limit` entries, coalesced per row.
-
-    A run of one page ends at `now`. A run of several ends at the instant of its first page; rows may have
-    been read later than that, and what changed them is in the next run, so `more` stays true until a run of
-    one page has covered everything: only then are the rows read a cut (law L5).
-    """
-    target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
-    places = _tables_with_news(session, layout, after, target)
-    page = Page(layout.shapes, limit)
-    for shape in layout.by_number:
-        if shape.n not in places:
-            continue
-        if not page.add(shape, _entries(session, shape, after, target, without, page.room)):
-            end = SnapshotPosition(
-                now.cluster, after.seen, target, page.last or after.last, after.mark, target_mark
-            )
-            return LogPage(page.touched(), end, True, page.hlc)
-    if after.target is None:
-        return LogPage(page.touched(), now if places else after, False, page.hlc)
-    end = SnapshotPosition(now.cluster, target, mark=target_mark)
-    return LogPage(page.touched(), end, target != now.seen, page.hlc)
+def _unproven(standing: Standing, position: SnapshotPosition, present: Instant) -> Standing:
+    """What a position is worth whose mark is not there. The marks of those below the floor are forgotten:
+    such a one can be neither vouched for nor called lost, unless it is ahead of the log."""
+    is_below = position.seen.first_unseen < present.floor
+    return standing if is_below and position.end <= present.now.seen.xmax else "restored"
 
 
 def _tables_with_news(

@@ -6,6 +6,8 @@ pages, the position also holds the snapshot it leads to and the last entry read.
 
 The snapshot ends behind the newest entry that can be read. The server may have given out higher numbers, and
 after a crash it gives those again that left no trace on disk; an entry that can be read is on disk.
+
+That the database has not gone back in time meanwhile is what the position's mark tells; see `marks`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,14 @@ from dataclasses import dataclass, field
 from syncline.databases.base.page import Place
 
 _SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?")
-_MARK = re.compile(r"[0-9]{1,19}")
+_MARK = re.compile(r"([0-9]{1,20})\.([0-9]{1,19})")
 _CLUSTER = re.compile(r"[0-9]{1,20}/[0-9A-F]{8}/[0-9]{1,10}")
 _PAGE = re.compile(r"([0-9]{1,9}),([0-9]{1,20}),([0-9]{1,20})")
+
+Mark = tuple[int, int]
+"""The number of a transaction, and the random one that it has left."""
+
+NO_MARK: Mark = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +66,25 @@ class SnapshotPosition:
     nothing anywhere else. With `target` a pull is under way: of what `target` sees and `seen` does not,
     the entries up to `last` have been read.
 
-    `mark` is the HLC of the newest entry of the last transaction before `seen.xmax`, `target_mark` that of
-    `target`; 0: not known. Where the database went back in time and on from there, other entries have these
-    numbers of transactions."""
+    `mark` was committed after all that `seen` sees, `target_mark` after what `target` sees. Any number of
+    marks may prove one position, and two positions are equal whatever proves them."""
 
     cluster: str
     seen: Snapshot
     target: Snapshot | None = None
     last: Place = (0, 0, 0)
-    mark: int = 0
-    target_mark: int = 0
+    mark: Mark = field(default=NO_MARK, compare=False)
+    target_mark: Mark = field(default=NO_MARK, compare=False)
 
     @property
-    def ends(self) -> list[tuple[int, int]]:
-        """The transactions and HLCs that the log must have, or have had."""
-        ends = [(self.seen.xmax - 1, self.mark)] if self.mark else []
-        if self.target is not None and self.target_mark:
-            ends.append((self.target.xmax - 1, self.target_mark))
-        return ends
+    def marks(self) -> list[Mark]:
+        """What the database must have."""
+        return [self.mark] if self.target is None else [self.mark, self.target_mark]
+
+    @property
+    def end(self) -> int:
+        """The number below which are all transactions that have been seen."""
+        return self.seen.xmax if self.target is None else max(self.seen.xmax, self.target.xmax)
 
     def sees(self, place: Place) -> bool:
         """Whether the log entry at `place` had been seen."""
@@ -86,10 +94,11 @@ class SnapshotPosition:
 
     def token(self) -> str:
         """ASCII text without '|'; `parse` makes an equal position of it."""
-        whole = f"{self.cluster};{self.seen.text};{self.mark}"
+        whole = f"{self.cluster};{self.seen.text};{_spelled(self.mark)}"
         if self.target is None:
             return whole
-        return f"{whole};{self.target.text};{self.target_mark};{','.join(map(str, self.last))}"
+        place = ",".join(map(str, self.last))
+        return f"{whole};{self.target.text};{_spelled(self.target_mark)};{place}"
 
 
 def parse(token: str) -> SnapshotPosition:
@@ -97,21 +106,26 @@ def parse(token: str) -> SnapshotPosition:
     parts = token.split(";")
     if len(parts) not in (3, 6) or not _CLUSTER.fullmatch(parts[0]):
         raise ValueError("not a position of PostgreSQL")
-    mark = _number(parts[2])
+    mark = _mark(parts[2])
     if len(parts) == 3:
         return SnapshotPosition(parts[0], Snapshot(parts[1]), mark=mark)
     page = _PAGE.fullmatch(parts[5])
     if page is None:
         raise ValueError("not a position of PostgreSQL")
     table, xid, seq = map(int, page.groups())
-    target, target_mark = Snapshot(parts[3]), _number(parts[4])
+    target, target_mark = Snapshot(parts[3]), _mark(parts[4])
     return SnapshotPosition(parts[0], Snapshot(parts[1]), target, (table, xid, seq), mark, target_mark)
 
 
-def _number(text: str) -> int:
-    if not _MARK.fullmatch(text):
+def _spelled(mark: Mark) -> str:
+    return f"{mark[0]}.{mark[1]}"
+
+
+def _mark(text: str) -> Mark:
+    found = _MARK.fullmatch(text)
+    if found is None:
         raise ValueError("not a position of PostgreSQL")
-    return int(text)
+    return int(found[1]), int(found[2])
 
 
 def same_place(one: str, other: str) -> bool:

@@ -135,9 +135,7 @@ class Planner(BasePlanner[Shape]):
         return [*made, *self.end_log(line.n)]
 
     def end_log(self, n: int) -> list[str]:
-        marked = f"SELECT DISTINCT ON (xid) xid, hlc FROM syncline.log_{n} ORDER BY xid, seq DESC"
         return [
-            f"INSERT INTO syncline.marks {marked}",
             f"DROP TABLE syncline.log_{n}",
             f"DELETE FROM syncline.strays WHERE n = {n}",
         ]
@@ -150,10 +148,9 @@ class Planner(BasePlanner[Shape]):
         return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}"
 
     def lose(self) -> list[str]:
-        """The mark makes positions that are given out from now on end behind this transaction."""
+        """Positions that are given out from now on end behind this transaction."""
         stamp = "syncline.direct_hlc()"
         return [
-            f"INSERT INTO syncline.marks VALUES (pg_current_xact_id(), {stamp})",
             "UPDATE syncline.state SET lost = pg_current_xact_id(),"
             f" floor_hlc = greatest(floor_hlc, {stamp})",
         ]

@@ -28,20 +28,23 @@ Place = tuple[int, int]
 
 def prune(session: Session, layout: Layout, target: int, limit: int) -> Removed:
     """See the contract. Transactions below `target` may go."""
-    session.value(queries("retention.sql")["lock"])
+    sql = queries("retention.sql")
+    session.value(sql["lock"])
+    forgotten = session.count(sql["forget marks"], limit)
     gone = _delete_below(session, layout, floor_and_compacted(session)[0], limit)
     if gone < limit:
         upto = _raise_floor(session, layout, target, limit - gone)
         if upto:
             gone += _delete_below(session, layout, upto, limit - gone)
-    return Removed(gone, gone >= limit or 0 < upto < target)
+            forgotten = max(forgotten, session.count(sql["forget marks"], limit))
+    return Removed(gone, max(gone, forgotten) >= limit or 0 < upto < target)
 
 
 def _raise_floor(session: Session, layout: Layout, target: int, limit: int) -> int:
     """Raise the floor so that about `limit` entries are below it, or more of one transaction; the number up
     to which that was looked for, 0 if there is nothing to raise it to."""
     sql = queries("retention.sql")
-    cut = _cut(session, layout, (0, 0), limit, marks=True)
+    cut = _cut(session, layout, (0, 0), limit)
     upto = target if cut is None else min(target, cut[0] + 1)
     newest = newest_below(session, layout, upto)
     if newest is None or newest[0] < floor_and_compacted(session)[0]:
@@ -50,8 +53,6 @@ def _raise_floor(session: Session, layout: Layout, target: int, limit: int) -> i
     highest = "SELECT max(hlc) AS hlc FROM {} WHERE xid < $1::xid8"
     all_of = " UNION ALL ".join(highest.format(shape.log) for shape in layout.by_number)
     hlc = session.value(f"SELECT max(hlc) FROM ({all_of}) AS a", floor)
-    session.count(sql["forget marks"], floor)
-    session.count(sql["mark floor"], str(newest[0]), newest[1])
     session.count(sql["raise floor"], floor, max(hlc or 0, newest[1]))
     return upto
 
@@ -67,8 +68,8 @@ def floor_and_compacted(session: Session) -> tuple[int, Place]:
     return floor, (xid, seq)
 
 
-def _cut(session: Session, layout: Layout, start: Place, limit: int, *, marks: bool = False) -> Place | None:
-    """The place by which `limit` entries of some log have passed, or so many marks, counted from `start`."""
+def _cut(session: Session, layout: Layout, start: Place, limit: int) -> Place | None:
+    """The place by which `limit` entries of some log have passed, counted from `start`."""
     sources = [shape.log for shape in layout.by_number]
     found = [
         session.run(
@@ -80,8 +81,6 @@ def _cut(session: Session, layout: Layout, start: Place, limit: int, *, marks: b
         )
         for log in sources
     ]
-    if marks:
-        found.append(session.run(queries("retention.sql")["cut of marks"], max(0, limit - 1)))
     return min(((rows[0][0], rows[0][1]) for rows in found if rows), default=None)
 
 
@@ -140,9 +139,7 @@ def _compact(shape: Shape) -> str:
                AND (n.last[2], n.origin) >= (o.hlc, o.origin)
         ), gone AS (
             DELETE FROM {shape.log} AS l USING covered AS c WHERE l.xid = c.xid AND l.seq = c.seq
-            RETURNING l.xid, l.seq, l.hlc
-        ), marked AS (
-            INSERT INTO syncline.marks SELECT DISTINCT ON (xid) xid, hlc FROM gone ORDER BY xid, seq DESC
+            RETURNING l.xid
         )
         SELECT FROM gone"""
 

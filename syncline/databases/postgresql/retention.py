@@ -1,10 +1,4 @@
-"""What the logs of a PostgreSQL centre no longer hold: the floor, marks of removed entries, and what a
-position is worth.
-
-A position ends behind the transaction of the newest entry it saw, and carries that entry's HLC. Of an entry
-that goes while a position may end at it, a mark stays: number of the transaction and HLC. The newest entry
-below the floor always leaves one.
-"""
+"""What the logs of a PostgreSQL centre no longer hold: the floor, and what the logs are at an instant."""
 
 from __future__ import annotations
 
@@ -19,7 +13,8 @@ from syncline.hub.contract import Position
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """What one statement sees: the position, behind the newest entry, and where the logs begin."""
+    """What one statement sees: the position, behind the newest entry and without a mark, and where the logs
+    begin."""
 
     now: SnapshotPosition
     floor: int
@@ -28,17 +23,18 @@ class Instant:
 
 
 def newest(layout: Layout, condition: str) -> str:
-    """The newest entry, or mark of one, from the ends of the indexes."""
+    """The newest entry, from the ends of the indexes."""
     ends = [
         f"(SELECT xid, seq, hlc FROM {shape.log} {condition} ORDER BY xid DESC, seq DESC LIMIT 1)"
         for shape in layout.by_number
     ]
-    ends.append(f"(SELECT xid, 0, hlc FROM syncline.marks {condition} ORDER BY xid DESC LIMIT 1)")
-    return f"SELECT xid, hlc FROM ({' UNION ALL '.join(ends)}) AS ends ORDER BY xid DESC, seq DESC LIMIT 1"
+    nothing = "SELECT NULL::xid8 AS xid, 0::bigint AS seq, 0::bigint AS hlc WHERE false"
+    together = " UNION ALL ".join([nothing, *ends])
+    return f"SELECT xid, hlc FROM ({together}) AS ends ORDER BY xid DESC, seq DESC LIMIT 1"
 
 
 def newest_below(session: Session, layout: Layout, xid: int) -> tuple[int, int] | None:
-    """The newest entry, or mark, of a transaction below `xid`: its transaction and HLC."""
+    """The newest entry of a transaction below `xid`: its transaction and HLC."""
     text = newest(layout, "WHERE xid < $1::xid8")
     name, wanted = ("newest below",), f"SELECT n.xid::text::int8, n.hlc FROM ({text}) AS n"
     statement = layout.statement(name, lambda: wanted)

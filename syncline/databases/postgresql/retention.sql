@@ -5,8 +5,11 @@
 SELECT pg_advisory_xact_lock(7310579412347);
 
 -- name: floor
-SELECT floor::text, floor_hlc, (SELECT max(hlc) FROM syncline.marks WHERE xid = (floor::text::int8 - 1)::text::xid8)
-  FROM syncline.state;
+SELECT floor::text, floor_hlc FROM syncline.state;
+
+-- name: unknown marks
+SELECT e.xid, e.mark FROM unnest($1::bigint[], $2::bigint[]) AS e(xid, mark)
+ WHERE NOT EXISTS (SELECT FROM syncline.marks AS m WHERE m.xid = e.xid::text::xid8 AND m.mark = e.mark);
 
 -- name: progress
 SELECT floor::text::int8, compacted::text::int8, compacted_seq FROM syncline.state;
@@ -15,14 +18,12 @@ SELECT floor::text::int8, compacted::text::int8, compacted_seq FROM syncline.sta
 -- Every transaction below it has ended.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8;
 
--- name: cut of marks
-SELECT xid::text::int8, 0::int8 FROM syncline.marks ORDER BY xid OFFSET $1::int8 LIMIT 1;
-
 -- name: forget marks
-DELETE FROM syncline.marks WHERE xid < $1::xid8;
-
--- name: mark floor
-INSERT INTO syncline.marks VALUES ($1::xid8, $2);
+-- Those that prove no position but ones below the floor.
+DELETE FROM syncline.marks WHERE ctid = ANY (ARRAY(
+    SELECT m.ctid FROM syncline.marks AS m, syncline.state AS s
+     WHERE m.xid < s.floor AND m.xid::text::int8 + 1 < s.floor::text::int8 AND pg_snapshot_xmax(m.seen) < s.floor
+     ORDER BY m.xid LIMIT $1::bigint));
 
 -- name: raise floor
 UPDATE syncline.state SET floor = $1::xid8, floor_hlc = greatest(floor_hlc, $2);

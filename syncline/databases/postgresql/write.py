@@ -168,7 +168,7 @@ class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
         self, session: Session, layout: Layout, cluster: str, lock_timeout: float, scope: Scope
     ) -> None:
         ledger = Ledger(PostgresLedgerSession(session))
-        log = PostgresLog(session, layout, cluster, ledger)
+        log = PostgresLog(session, layout, cluster, ledger, writes=True)
         super().__init__(log, RowWriter(session, layout), ledger, scope)
         self._session = session
         self._lock_timeout = lock_timeout
