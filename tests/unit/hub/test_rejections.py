@@ -6,10 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncline.hub.contract.codes import remedy_of
 from syncline.protocol import messages as m
+from syncline.protocol.body import delta, undelta
 from tests.unit.hub.desk import Desk, overrides
 
 SCRIPT = """
@@ -87,6 +90,12 @@ def pushes(draw: st.DrawFn) -> Sent:
     return Sent(units, parts, gone)
 
 
+def joined(groups: list[m.PushGroup]) -> m.PushGroup:
+    """One group with the rows of all."""
+    rows, stamps = [group.rows[0] for group in groups], [undelta(group.hlc)[0] for group in groups]
+    return msgspec.structs.replace(groups[0], rows=rows, hlc=delta(stamps), base=[0] * len(rows))
+
+
 def send(desk: Desk, sent: Sent, order: list[int]) -> m.Verdict:
     device = desk.device("one")
     for key in sorted(sent.parts, reverse=True):
@@ -95,7 +104,11 @@ def send(desk: Desk, sent: Sent, order: list[int]) -> m.Verdict:
         device.insert(UNIT, key, *sent.units[key])
     for table, key in sorted(sent.gone, reverse=True):
         device.delete(table, key)
-    device.groups = [device.groups[place] for place in order if place < len(device.groups)]
+    kinds: dict[tuple[int, str], list[m.PushGroup]] = {}
+    for group in device.groups:
+        kinds.setdefault((group.table, group.op), []).append(group)
+    together = [joined(groups) for groups in kinds.values()]  # as devices send them
+    device.groups = [together[place] for place in order if place < len(together)]
     return device.push()
 
 
@@ -120,7 +133,7 @@ def test_what_can_be_written_is_and_what_cannot_says_why(sent: Sent, order: list
             assert rejection.detail == detail
         else:
             assert rejection.parent is None
-        assert rejection.remedy
+        assert rejection.remedy == remedy_of(rejection.code)
     units: dict[int, tuple[Any, ...]] = {1: (None, "one", 1), 2: (None, None, 1)}
     parts: dict[int, int | None] = {1: 1}
     for table, key in sent.gone - sent.rejected.keys():

@@ -61,7 +61,7 @@ def test_a_function_is_a_policy() -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        (Table(merge="rows"), ["stock", "'rows'", "did you mean 'row'"]),
+        (Table(merge="rows"), ["table stock: merge 'rows'", "did you mean 'row'"]),
         (Table(merge={"qty": "summ"}), ["merge.qty", "'summ'", "did you mean 'sum'"]),
         (Table(merge={"quantity": "sum"}), ["quantity", "does not exist", "name, qty, price, seen"]),
         (Table(merge={"id": "lww"}), ["id", "part of the key"]),

@@ -284,3 +284,19 @@ def test_l2_a_done_edit_that_was_rejected_is_kept_with_the_reason_the_hub_rememb
         "Mend it.",
     )
     assert (edit.values, edit.base) == ({"note": "one", "n": 2}, {"note": "mine", "n": 15})
+
+
+def test_l2_edits_older_than_what_the_hub_remembers_are_set_aside_by_a_file_that_gets_a_new_id(
+    sent: Sent,
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one', n = n + 2 WHERE id = 1")
+    bench.app.execute("DELETE FROM owner WHERE id = 5")
+    assert entered(bench, replica="replica-2", since=2**60) == 0
+    assert bench.rows(f"SELECT * FROM {bench.log('owner')}") == []
+    _, *found = rejected(bench.device)
+    assert [(edit.key, edit.op, edit.code, edit.values) for edit in found] == [
+        ((1,), "U", UNTOLD.code, {"note": "one", "n": 2}),
+        ((5,), "D", UNTOLD.code, {}),
+    ]
+    assert all((edit.detail, edit.remedy) == (UNTOLD.detail, UNTOLD.remedy) for edit in found)
