@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncline.hub.contract.codes import remedy_of
@@ -113,6 +113,8 @@ def send(desk: Desk, sent: Sent, order: list[int]) -> m.Verdict:
 
 
 @settings(max_examples=80, deadline=None)
+@example(Sent({3: (2, "one", 1), 4: (3, None, 1)}, {2: 4}, {(UNIT, 1), (PART, 1)}), list(range(12)))
+@example(Sent({3: (2, "one", 1), 4: (3, None, 1)}, {2: 4}, {(UNIT, 1)}), list(range(12)))
 @given(pushes(), st.permutations(range(12)))
 def test_what_can_be_written_is_and_what_cannot_says_why(sent: Sent, order: list[int]) -> None:
     sent.judge()
