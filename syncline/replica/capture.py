@@ -66,10 +66,17 @@ def renew(store: Store, tables: Iterable[Statements]) -> list[str]:
     if stale:
         with store.transaction():
             for t in stale:
-                if drift(store, t).after:
-                    put_in_order(store, t)
-                install(store, t)
+                renew_now(store, t)
     return [t.table.name for t in stale]
+
+
+def renew_now(store: Store, t: Statements) -> None:
+    """The same of one table, inside a transaction."""
+    now = drift(store, t)
+    if now.after:
+        put_in_order(store, t)
+    if now != Drift((), (), ()):
+        install(store, t)
 
 
 def is_stale(store: Store, t: Statements) -> bool:

@@ -139,10 +139,10 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     with store.transaction():
         recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
     learned = yield from reconcile(device, recovery.fresh)
-    sweep_sent(store, device.limits().keep_sent)
     with store.transaction():
         past = Past.read(recovery.past).with_unknown(learned.unknown, device.hub).written()
         recovery = save(store, replace(_entered(device, recovery, learned), past=past))
+    sweep_sent(store, device.limits().keep_sent)
     frozen = in_flight(store)
     if frozen is not None and (learned.taken or not is_offered(store)):
         recovery = yield from _deliver(device, recovery, tally, progress)

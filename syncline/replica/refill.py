@@ -94,7 +94,8 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
     try:
         if fresh.is_replica:
             fresh.check()
-        yield from fill(fresh, None, progress, before.replica, device.forms)
+        with fresh.watched():
+            yield from fill(fresh, None, progress, before.replica, device.forms)
         after = fresh.state()
         if after.fingerprint != before.fingerprint:
             raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")

@@ -38,6 +38,7 @@ from syncline.replica.apply import (
     take_out_gone,
     take_pages,
 )
+from syncline.replica.capture import renew_now
 from syncline.replica.comeback import Comer
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
@@ -183,6 +184,8 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
 
         def make_indexes(work: Work, answer: Answer) -> None:
             make_lost(work.device, marks.keys())
+            for t in tables:
+                renew_now(store, t)  # a REPLACE removes rows by these indexes, too
 
         first = (take_held, decide_replaced, relog, take_pages, take_out_gone, show_held)
         tally.note(run_steps(device, Answer(last=last), (*first, make_indexes, keep_held, advance)))

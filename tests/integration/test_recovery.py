@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from syncline.protocol.messages import (
     Snapshot,
 )
 from syncline.replica.replica import Replica
+from syncline.testing.faults import DAY, julianday
 from syncline.transports.local import Answers
 
 DDL = """
@@ -170,6 +172,22 @@ def test_what_the_centre_lost_comes_again_once_and_pending_edits_are_kept(world:
     world.agree(a, b)
     assert content(world.centre, "customer")[0] == (1, "Ada L.", "Bath", 1111)
     assert not list(world.folder.glob("*.refilling*"))
+
+
+def test_what_the_centre_lost_comes_again_though_the_clock_has_leapt_ahead_since(world: World) -> None:
+    a = world.device("a.db")
+    world.keep()
+    a.execute("UPDATE customer SET visits = visits + 10 WHERE id = 1")
+    world.sync("a.db")
+    world.restore()
+    with world.open("a.db") as replica:
+        ahead = julianday(lambda: int(time.time() * 1000) + 60 * DAY)
+        replica._store.define("julianday", 1, ahead)
+        recovered = replica.sync().recovered
+    assert recovered is not None
+    assert (recovered.offered, recovered.missing) == (1, 0)
+    assert content(world.centre, "customer")[0][3] == 10
+    world.agree(a)
 
 
 # Pruned: the file is filled again -------------------------------------------------------------------------

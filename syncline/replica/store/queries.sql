@@ -52,5 +52,5 @@ SELECT count(*) FROM _sync_checkpoint
 
 -- name: standing
 -- How the file stands with the hub.
-SELECT s.replica, s.push, s.watermark, o.number, o.digest, (SELECT max(page) FROM _sync_stage)
+SELECT s.replica, s.push, s.watermark, o.number, o.digest, (SELECT max(page) FROM _sync_stage), s.hydrate
 FROM _sync_state s LEFT JOIN _sync_outbox o WHERE s.id = 1

@@ -59,7 +59,8 @@ class Checkpoint:
 class Standing:
     """How a file stands with the hub: what only a sync changes.
 
-    `outbox` and `digest` name the push in flight, `page` is the last one that is staged."""
+    `outbox` and `digest` name the push in flight, `page` is the last one that is staged, `hydrate` is how far
+    a file is filled."""
 
     replica: str
     push: int
@@ -67,3 +68,4 @@ class Standing:
     outbox: int | None
     digest: str | None
     page: int | None
+    hydrate: str | None
