@@ -7,7 +7,8 @@
     python3 run.py lines            how much there is of each database's adapter, in lines of code
     python3 run.py simulate N       N random histories, compared with the merge rules; a failing seed replays;
                                     with --world schema, histories in which the tables change
-    python3 run.py soak [ARGS]      random histories for --minutes N, with --centre sqlite or postgresql
+    python3 run.py soak [ARGS]      random histories of every world for --minutes N, with --centre
+                                    sqlite or postgresql; what failed is told with the command that replays it
     python3 run.py mutate [FILE..]  change the code at random places, and print what no test notices
     python3 run.py lint             format, lint, types, import layers: what is checked without running it
     python3 run.py check [ARGS]     all of lint, then every test

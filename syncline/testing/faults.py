@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -14,6 +15,21 @@ from syncline.replica import sync as verbs
 from syncline.replica.device import Device
 from syncline.replica.progress import silent
 from syncline.replica.store import Store
+
+DAY = 86_400_000
+EPOCH = 2_440_587.5
+"""The beginning of 1970, as SQLite counts days."""
+
+
+def julianday(clock: Callable[[], int]) -> Callable[[str], float]:
+    """SQLite's function of this name, with a clock (milliseconds since 1970 UTC) that stands in for `now`."""
+
+    def days(moment: str) -> float:
+        if moment == "now":
+            return clock() / DAY + EPOCH
+        return datetime.fromisoformat(moment).timestamp() * 1000 / DAY + EPOCH
+
+    return days
 
 
 class Crash(BaseException):

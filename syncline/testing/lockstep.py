@@ -29,13 +29,13 @@ from syncline.testing.faults import (
     FaultyTransport,
     exchange_in_peace,
     exchange_under_faults,
+    julianday,
 )
 from syncline.testing.history import History
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules, Values
 from syncline.transports.local import LocalTransport
 
 COLUMNS = ("a", "b", "n")
-DAY = 86_400_000
 START = 1_700_000_000_000
 DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, a, b, n INTEGER NOT NULL DEFAULT 0)"
 
@@ -119,7 +119,7 @@ class Lockstep(History):
         transport = FaultyTransport(inner, self.rng, lambda: self.edit(self.phones[name]))
         skew = self.rng.choice([0, 0, -5000, 7000, 1_000_000])
         phone = Phone(ReferenceReplica(name, self.rules), store, transport, skew)
-        store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
+        store.define("julianday", 1, julianday(lambda: self.now + phone.skew))
         self.phones[name] = phone
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
 

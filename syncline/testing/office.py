@@ -82,6 +82,12 @@ class Office(Protocol):
     def broken(self) -> list[Row]:
         """Rows that point at nothing."""
 
+    def backup(self) -> Any:
+        """The database as it is now."""
+
+    def restore(self, backup: Any) -> None:
+        """The database as it was at a backup."""
+
     def close(self) -> None:
         """Give the database back; nothing is left of it."""
 
@@ -157,12 +163,10 @@ class SqliteOffice:
         return self.rows("PRAGMA foreign_key_check")
 
     def backup(self) -> bytes:
-        """The database as it is now."""
         with self.database.outside() as connection:
             return connection.serialize()
 
     def restore(self, backup: bytes) -> None:
-        """The database as it was at a backup."""
         with self.database.outside() as connection:
             connection.deserialize(backup)
             connection.execute("PRAGMA foreign_keys = ON")

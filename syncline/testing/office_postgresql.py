@@ -40,21 +40,47 @@ class PostgresOffice:
     def __init__(self, server: str) -> None:
         self._server, self._name = server, f"sim{os.getpid()}_{next(_numbers)}"
         self.start = int(time.time() * 1000)
-        self._manage("CREATE DATABASE {}")
-        url = f"{server.rpartition('/')[0]}/{self._name}"
-        self.database = open_database(url)
+        self._backups: list[str] = []
+        self._manage("CREATE DATABASE {}", self._name)
+        self._url = f"{server.rpartition('/')[0]}/{self._name}"
+        self.database = open_database(self._url)
         self.database.catalogue.look_seconds = 0.0
-        self._session: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
+        self._connect()
 
-    def _manage(self, statement: str) -> None:
+    def _connect(self) -> None:
+        self._session: psycopg.Connection[Any] = psycopg.connect(self._url, autocommit=True)
+
+    def _manage(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(self._name)))
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def backup(self) -> str:
+        """Another database; a copy is made of one that nobody is connected to."""
+        name = f"{self._name}_{len(self._backups)}"
+        self._session.close()
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(ended, [self._name])
+        self._manage("CREATE DATABASE {} TEMPLATE {}", name, self._name)
+        self._backups.append(name)
+        self._connect()
+        return name
+
+    def restore(self, backup: str) -> None:
+        """The hub's sessions end, as they do where a server goes down."""
+        self._session.close()
+        self._manage("DROP DATABASE {} WITH (FORCE)", self._name)
+        self._manage("CREATE DATABASE {} TEMPLATE {}", self._name, backup)
+        self._connect()
 
     def _execute(self, statement: str, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
         marked = statement.replace("%", "%%").replace("?", "%s") if parameters else statement
         try:
             return self._session.execute(marked.encode(), list(parameters) or None)
-        except (psycopg.IntegrityError, psycopg.DataError) as error:
+        except (
+            psycopg.IntegrityError,
+            psycopg.DataError,
+        ) as error:
             raise Refused(str(error)) from error
 
     def run(self, sql: str, *parameters: object) -> int:
@@ -107,4 +133,5 @@ class PostgresOffice:
     def close(self) -> None:
         self._session.close()
         self.database.close()
-        self._manage("DROP DATABASE {} WITH (FORCE)")
+        for name in (self._name, *self._backups):
+            self._manage("DROP DATABASE {} WITH (FORCE)", name)

@@ -27,13 +27,12 @@ from syncline.replica.progress import silent
 from syncline.replica.store import unpack
 from syncline.testing.altered import Altered
 from syncline.testing.book import Book, ColumnPlace, flat
-from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
+from syncline.testing.faults import Crash, CrashingStore, FaultyTransport, julianday
 from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Refused, SqliteOffice
 from syncline.testing.phones import Application, Phone, Writing
 from syncline.transports.local import LocalTransport
 
-DAY = 86_400_000
 KINDS = {
     "edit": 40,
     "centre": 12,
@@ -204,7 +203,7 @@ class SchemaWorld(History):
     def _store(self, skew: int) -> CrashingStore:
         store = CrashingStore.open_private(":memory:")
         assert isinstance(store, CrashingStore)
-        store.define("julianday", 1, lambda _: (self.now + skew) / DAY + 2_440_587.5)
+        store.define("julianday", 1, julianday(lambda: self.now + skew))
         return store
 
     # Exchange

@@ -9,7 +9,7 @@ from __future__ import annotations
 from syncline.model.scope import UNBOUNDED
 from syncline.replica.pending import pending_edits
 from syncline.replica.rejected import rejected
-from syncline.testing.office import SqliteOffice
+from syncline.testing.office import MakeOffice, SqliteOffice
 from syncline.testing.world import TABLES, Phone, Row, World, sorted_rows
 
 ALWAYS = ("home", "away")
@@ -19,19 +19,17 @@ ALWAYS = ("home", "away")
 class Setbacks(World):
     """One seeded history with setbacks."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, office: MakeOffice = SqliteOffice) -> None:
+        super().__init__(seed, office)
         self.counted = dict.fromkeys(ALWAYS, 0)
         self.keep()
 
     def keep(self) -> None:
         """A backup of the centre as it is now."""
-        assert isinstance(self.office, SqliteOffice)
         self.kept = self.office.backup()
 
     def restore(self) -> None:
         """The centre is what it was at the backup."""
-        assert isinstance(self.office, SqliteOffice)
         self.office.restore(self.kept)
 
     def prune(self) -> None:

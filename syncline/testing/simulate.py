@@ -22,6 +22,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from syncline.testing.field import Field, FieldInChunks
 from syncline.testing.history import History, Mark
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
 from syncline.testing.office import MakeOffice, SqliteOffice
@@ -30,19 +31,21 @@ from syncline.testing.setbacks import Setbacks
 from syncline.testing.shrink import shrunk
 from syncline.testing.world import World, WorldInChunks
 
-WORLDS: dict[str, type[World] | type[SchemaWorld]] = {
+WORLDS: dict[str, type[World] | type[SchemaWorld] | type[Field]] = {
     "world": World,
     "world-in-chunks": WorldInChunks,
     "schema": SchemaWorld,
     "schema-in-chunks": SchemaInChunks,
-}
-"""The worlds whose centre may be over any database, by name."""
-SQLITE_WORLDS: dict[str, type[Lockstep] | type[Setbacks]] = {
-    "lockstep": Lockstep,
-    "lockstep-in-chunks": LockstepInChunks,
+    "field": Field,
+    "field-in-chunks": FieldInChunks,
     "setbacks": Setbacks,
 }
-"""Those that set the centre's clock, or its whole contents: over SQLite alone."""
+"""The worlds whose centre may be over any database, by name."""
+SQLITE_WORLDS: dict[str, type[Lockstep]] = {
+    "lockstep": Lockstep,
+    "lockstep-in-chunks": LockstepInChunks,
+}
+"""Those that compare every step with a reference, by the centre's clock: over SQLite alone."""
 NAMES = sorted([*WORLDS, *SQLITE_WORLDS])
 BATCH = 50
 

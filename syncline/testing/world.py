@@ -28,12 +28,12 @@ from syncline.testing.faults import (
     FaultyTransport,
     exchange_in_peace,
     exchange_under_faults,
+    julianday,
 )
 from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Office, Refused, SqliteOffice
 from syncline.transports.local import LocalTransport
 
-DAY = 86_400_000
 TABLES = ("area", "farm", "visit", "pair_a", "pair_b", "tag")
 Row = tuple[Any, ...]
 
@@ -108,7 +108,7 @@ class World(History):
         assert isinstance(store, CrashingStore)
         transport = FaultyTransport(LocalTransport(self.hub, Actor(name)), self.rng, lambda: self.edit(phone))
         phone = Phone(name, store, transport, self.rng.choice([0, 0, -5000, 7000, 1_000_000]))
-        store.define("julianday", 1, lambda _: (self.now + phone.skew) / DAY + 2_440_587.5)
+        store.define("julianday", 1, julianday(lambda: self.now + phone.skew))
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
         return phone
 

@@ -17,7 +17,7 @@ def rows_stay(work: Work) -> None:
     work.gone.clear()
 
 
-@pytest.mark.parametrize("world", ["world", "lockstep", "setbacks", "schema"])
+@pytest.mark.parametrize("world", ["world", "lockstep", "setbacks", "schema", "field"])
 def test_a_planted_fault_is_told_with_few_steps(monkeypatch: pytest.MonkeyPatch, world: str) -> None:
     monkeypatch.setattr(apply, "remove_gone", rows_stay)
     found = (outcome(world, seed) for seed in range(40))
@@ -35,7 +35,7 @@ def test_a_planted_fault_is_told_with_few_steps(monkeypatch: pytest.MonkeyPatch,
     assert play(world, failure.seed, kept) is None
 
 
-@pytest.mark.parametrize("world", ["world", "lockstep", "setbacks", "schema"])
+@pytest.mark.parametrize("world", ["world", "lockstep", "setbacks", "schema", "field"])
 def test_a_history_of_all_its_steps_is_the_whole_one(world: str) -> None:
     whole = outcome(world, 3)
     assert whole.failure is None
