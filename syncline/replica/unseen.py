@@ -321,7 +321,9 @@ class Finder:
             for row in pending:
                 if row.present is None:
                     continue
-                if not row.entries:
+                if not any(
+                    entry.op in "ID" for entry in row.entries
+                ):  # what was captured is sent alone
                     self._keep(found, blank, row, None)
                 elif row.entries[-1].op == "D":
                     self._judge_whole(found, row)

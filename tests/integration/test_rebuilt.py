@@ -211,6 +211,21 @@ def test_l13_edits_that_were_captured_before_and_after_stay_what_they_are(world:
     world.agree()
 
 
+def test_l2_a_row_that_others_deleted_is_kept_as_it_was_here_though_a_part_of_it_was_captured(
+    world: World,
+) -> None:
+    world.app.execute("UPDATE customer SET city = 'captured' WHERE id = 4")
+    by_copy(world.app)
+    world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 4")
+    world.centre.execute("DELETE FROM customer WHERE id = 4")
+    (found,) = world.sync().regained
+    assert found.kept == 1
+    with world.open() as replica:
+        kept = [note.sent for note in replica.conflicts() if note.policy == "capture"]
+    assert kept == [["unseen", "captured", 0]]
+    world.agree()
+
+
 def test_what_others_changed_meanwhile_is_not_undone_and_what_stood_here_is_kept(world: World) -> None:
     by_copy(world.app)
     world.app.execute("UPDATE customer SET name = 'mine', city = 'mine' WHERE id = 1")
