@@ -321,9 +321,7 @@ class Finder:
             for row in pending:
                 if row.present is None:
                     continue
-                if not any(
-                    entry.op in "ID" for entry in row.entries
-                ):  # what was captured is sent alone
+                if not any(entry.op in "ID" for entry in row.entries):  # what was captured is sent alone
                     self._keep(found, blank, row, None)
                 elif row.entries[-1].op == "D":
                     self._judge_whole(found, row)

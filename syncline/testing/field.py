@@ -317,11 +317,18 @@ class Field(History):
         except TransportError as error:
             return f"{verb}: {error.detail}"
         except SynclineError as error:
-            if verb != "preview" or error.code not in REASONS:  # a sync would find the way out
+            if verb != "preview":
                 raise
-            return f"{verb}: {error.code}"
+            return self._left_to_sync(error)
         device.counts = device.counts or verb == "sync"
         return verb
+
+    @staticmethod
+    def _left_to_sync(error: SynclineError) -> str:
+        """The hub no longer knows the file's place: the verb says so, and a sync finds it again."""
+        if error.code not in REASONS:
+            raise error
+        return error.code
 
     def verify(self, device: Device) -> str:
         with self._opened(device) as replica:
@@ -329,8 +336,11 @@ class Field(History):
         return f"equal: {report.equal}"
 
     def reopen(self, device: Device) -> str:
-        with self._opened(device) as replica:
-            return repr(replica.reopen())
+        try:
+            with self._opened(device) as replica:
+                return repr(replica.reopen())
+        except SynclineError as error:
+            return self._left_to_sync(error)
 
     def _meanwhile(self, device: Device) -> None:
         """What happens while a verb waits for the hub."""
