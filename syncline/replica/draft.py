@@ -217,7 +217,11 @@ def sealed(store: Store) -> Iterator[tuple[int, str, bytes]]:
     numbers = [number for (number,) in store.rows(_QUERIES["chunk_numbers"])]
     for number in numbers:
         row = store.row(_QUERIES["chunk"], (number,))
-        assert row is not None, "a chunk stays until the verdict"
+        if row is None:  # a chunk stays until the verdict, which another process has taken in
+            raise store.overtaken()
         yield number, row[0], row[1]
-    if not numbers and (row := store.row(_QUERIES["outbox"])) is not None:
+    if not numbers:
+        row = store.row(_QUERIES["outbox"])
+        if row is None:
+            raise store.overtaken()
         yield 1, row[1], row[2]

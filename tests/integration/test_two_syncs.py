@@ -13,7 +13,7 @@ import pytest
 import syncline
 from syncline.errors import StoreBusy
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Push, Register, Request, Response
+from syncline.protocol.messages import Limits, Push, Register, Request, Response
 from syncline.replica import sync as verbs
 from syncline.replica.device import Device
 from syncline.replica.progress import silent
@@ -26,11 +26,11 @@ RULES = {"t": syncline.Table(merge={"n": "sum"})}
 class World:
     """A centre with a counter, and one device file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
         self.centre, self.file = str(folder / "c.db"), str(folder / "d.db")
         sql(self.centre, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0)")
         sql(self.centre, "INSERT INTO t (id) VALUES (1)")
-        self.hub = syncline.Hub(f"sqlite:///{self.centre}", RULES)
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}", RULES, limits=limits)
         self.hub.init()
         syncline.clone(self.hub, self.file).close()
 
@@ -90,6 +90,15 @@ class Unlocked:
         except StopIteration:
             self.request = None
 
+    def go_on(self) -> None:
+        """Send the request, and take the answer or the refusal."""
+        try:
+            answer = self.answered()
+        except syncline.SynclineError as refused:
+            self.request = self.flow.throw(refused)
+        else:
+            self.take(answer)
+
     def go_on_refused(self) -> None:
         """The hub refuses the request; what follows goes on, at a time when the other has to wait."""
         try:
@@ -120,6 +129,23 @@ def test_an_answer_that_comes_after_another_sync_went_on_changes_nothing(world: 
     for _ in range(2):
         assert world.sync().recovered is None
     assert world.counted == (3, 3, 0)
+
+
+@pytest.mark.parametrize("requests", range(4))
+def test_a_push_in_chunks_that_another_sync_has_finished_meanwhile(tmp_path: Path, requests: int) -> None:
+    world = World(tmp_path, Limits(push_rows=1))
+    sql(world.file, "INSERT INTO t (id) VALUES (2), (3), (4)")
+    slow = Unlocked(world)
+    for _ in range(requests):
+        slow.take(slow.answered())
+    world.sync()
+    with pytest.raises(StoreBusy):
+        while slow.request is not None:
+            slow.go_on()
+    slow.close()
+    assert sql(world.centre, "SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,), (4,)]
+    assert world.sync().pending == 0
+    world.hub.close()
 
 
 def test_a_push_that_the_hub_has_passed_meanwhile_makes_no_new_identity(world: World) -> None:

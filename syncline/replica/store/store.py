@@ -269,10 +269,14 @@ class Store:
 
     def _compare(self) -> None:
         if self.standing() != self._left:
-            raise StoreBusy(
-                f"another process synced {self.path} meanwhile, or put it back from a copy",
-                remedy="Nothing was done. Sync again.",
-            )
+            raise self.overtaken()
+
+    def overtaken(self) -> StoreBusy:
+        """What to raise where the file does not stand any more as it was left."""
+        return StoreBusy(
+            f"another process synced {self.path} meanwhile, or put it back from a copy",
+            remedy="Nothing was done. Sync again.",
+        )
 
     # Syncline's own tables --------------------------------------------------------------------------
 
