@@ -220,8 +220,5 @@ def sealed(store: Store) -> Iterator[tuple[int, str, bytes]]:
         if row is None:  # a chunk stays until the verdict, which another process has taken in
             raise store.overtaken()
         yield number, row[0], row[1]
-    if not numbers:
-        row = store.row(_QUERIES["outbox"])
-        if row is None:
-            raise store.overtaken()
+    if not numbers and (row := store.row(_QUERIES["outbox"])) is not None:
         yield 1, row[1], row[2]

@@ -6,6 +6,7 @@ answer, the same push is sent again until there is a verdict (law L3).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -24,6 +25,7 @@ from syncline.replica.overruled import overruled
 from syncline.replica.progress import Progress, silent
 from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage
+from syncline.replica.store import Store
 from syncline.replica.upload import Upload
 
 LARGE = 64 * 1024
@@ -69,12 +71,22 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
         frozen.bases,
         count,
         rows_of(frozen),
-        lambda: sealed(device.store),
+        lambda: _chunks(device.store),
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
         draft,
         provenance(device),
     )
+
+
+def _chunks(store: Store) -> Iterator[tuple[int, str, bytes]]:
+    """What is sealed; StoreBusy if another process has taken in the verdict meanwhile."""
+    chunks = sealed(store)
+    first = next(chunks, None)
+    if first is None:
+        raise store.overtaken()
+    yield first
+    yield from chunks
 
 
 def forget(device: Device, frozen: Frozen) -> Flow[None]:
