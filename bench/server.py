@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,12 @@ class Server:
     def forget_peak(self) -> None:
         """Start to measure the peak anew (Linux)."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    @property
+    def processor_seconds(self) -> float:
+        """Processor time that the server has taken so far (Linux)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def peak_megabytes(self) -> float:

@@ -189,6 +189,11 @@ class Hub:
 
         self._central.informed(look)
 
+    def instant(self) -> object:
+        """Where the central database stands at this moment: as long as it is equal, every question has the
+        answer that it had, as far as time plays no part in it. DatabaseUnavailable."""
+        return self.database.instant()
+
     def hints(self) -> Watch:
         """Listen for news in the central database, whichever process or program made it.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from syncline.protocol import filebody
 from syncline.protocol.routes import PLAIN, ROUTES
-from syncline.server.centre import Centre
+from syncline.server.centre import Centre, Instants
 from syncline.server.door import Answer, Authenticator, Door
 from syncline.server.exchange import Exchange
 from syncline.server.lanes import Lanes
@@ -20,6 +21,7 @@ from syncline.server.probes import Probes
 from syncline.server.problems import HANDLERS
 from syncline.server.snapshotfile import SnapshotFile
 from syncline.server.snapshots import Snapshots
+from syncline.server.unchanged import Unchanged
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -56,7 +58,9 @@ def create_app(
     for route in ROUTES:
         endpoint = door.guarded(route, Exchange(hub, route, lanes).answer)
         by_path.setdefault(route.path, {})[route.method] = endpoint
+    before = [Middleware(Unchanged, hub, door, lanes)] if isinstance(hub, Instants) else []
     app = Starlette(
+        middleware=before,
         routes=[
             Route(path, _by_method(endpoints), methods=list(endpoints)) for path, endpoints in by_path.items()
         ],

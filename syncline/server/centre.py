@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from syncline.model.actor import Actor
 from syncline.protocol.messages import Limits, Request, Response
@@ -18,3 +18,11 @@ class Centre(Protocol):
 
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
+
+
+@runtime_checkable
+class Instants(Protocol):
+    """A hub that can say where its database stands, at less cost than answering."""
+
+    def instant(self) -> object:
+        """Equal to what it was only if nothing was committed in between. Raises SynclineError."""

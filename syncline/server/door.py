@@ -25,6 +25,9 @@ Authenticator = Callable[[Request], Actor | Awaitable[Actor | None] | None]
 session, `request.user`); the body is not to be read. None, or raising `Unauthenticated`, is nobody. May be a
 coroutine function; any other is called in a thread."""
 
+ACTOR = "syncline.actor"
+"""Where the scope of a request says who was let in."""
+
 SECONDS = 10.0
 """How long an authenticator may take."""
 
@@ -57,7 +60,21 @@ class Door:
 
         return guarded
 
+    async def actor(self, route: Route | Plain, request: Request) -> Actor | None:
+        """Who asks, for what stands before the endpoint; the authenticator is not asked again behind it.
+        None where the endpoint is to say what is wrong."""
+        if self._authenticate is None:
+            return ANYONE
+        try:
+            request.scope[ACTOR] = actor = await self._admitted(route, request)
+        except Exception:  # it is raised again where there is an answer to it
+            return None
+        return actor
+
     async def _admitted(self, route: Route | Plain, request: Request) -> Actor:
+        if ACTOR in request.scope:
+            found: Actor = request.scope[ACTOR]
+            return found
         if route.who is None:
             raise Forbidden(f"{route.path} is open to nobody here", code="route_closed")
         if route.who == "anyone":

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
+from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.postgresql import grants, holders
 from syncline.databases.postgresql.counters import unfollowed
@@ -236,6 +237,9 @@ class PostgresDatabase:
         self.catalogue = PostgresCatalogue(self._transaction, self._tuning)
         self.lock_timeout = self._tuning.lock_timeout
         self._pool = Pool(driver(self._connect), self._tuning.pool, WAIT_SECONDS)
+        self._instants = Instants(
+            self._connect, lambda connection: Session(connection).value(queries("read.sql")["instant"])
+        )
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True):
             pass
 
@@ -313,6 +317,11 @@ class PostgresDatabase:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
             session.script(queries("write.sql")["hint"])
 
+    def instant(self) -> object:
+        """By the snapshot and the start of the server, which a failover changes."""
+        with translating():
+            return self._instants.now()
+
     def watch(self) -> PostgresWatch:
         """Listen, on a connection outside the pool, if one can be had that leads to no pooler."""
         direct = _conninfo(self._tuning.direct) if self._tuning.direct else ""
@@ -328,6 +337,7 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """Close all connections."""
+        self._instants.close()
         self._pool.close()
 
     @contextmanager

@@ -6,6 +6,10 @@ SELECT system_identifier::text || '/' || substr(pg_walfile_name(pg_current_wal_l
        || (SELECT oid::text FROM pg_database WHERE datname = current_database())
   FROM pg_control_system();
 
+-- name: instant
+-- Which transactions are visible, and to which run of which server.
+SELECT pg_current_snapshot() || '/' || pg_postmaster_start_time();
+
 -- name: path
 -- The search path that this role has here, and the schemas of extensions behind it: who looks up the operators of
 -- an extension's types must find them, wherever it was put.

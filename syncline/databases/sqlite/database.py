@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
+from syncline.databases.base.instant import Instants
 from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, path_of
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
+from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.log import SqliteLog
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.undone import Undone
-from syncline.databases.sqlite.watch import Bell, SqliteWatch
+from syncline.databases.sqlite.watch import Bell, SqliteWatch, data_version
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
 from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Renaming, Tuning
@@ -176,6 +178,7 @@ class SqliteDatabase:
         self._connections = connections
         self.catalogue = SqliteCatalogue(connections)
         self._bell = Bell()
+        self._instants = Instants(connections.open, data_version)
         self._undone = Undone()
 
     @contextmanager
@@ -232,10 +235,18 @@ class SqliteDatabase:
     def hint(self) -> None:
         self._bell.ring()
 
+    def instant(self) -> object:
+        """By `PRAGMA data_version`; in memory, where there is one connection, no two are equal."""
+        if self._connections.memory:
+            return object()
+        with mapped(self._connections.path):
+            return self._instants.now()
+
     def watch(self) -> SqliteWatch:
         """Other processes are noticed by their commits, ten times a second, not by their hints."""
         memory = self._connections.memory
         return SqliteWatch(self._connections.path, self._bell, None if memory else self._connections.open)
 
     def close(self) -> None:
+        self._instants.close()
         self._connections.close()

@@ -14,6 +14,11 @@ ASK_SECONDS = 0.1
 """How often another process's commit is looked for. `PRAGMA data_version` reads one page at most."""
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes with every commit of another connection."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 class Bell:
     """Rings in this process whenever a hub here has committed."""
 
@@ -48,7 +53,7 @@ class SqliteWatch(BaseWatch):
         if self._connection is None:
             return rings, 0
         with mapped(self._path):
-            return rings, int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            return rings, data_version(self._connection)
 
     def hear(self, seconds: float) -> bool:
         return self._bell.wait(self.seen[0], seconds)

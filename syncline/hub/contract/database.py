@@ -117,6 +117,11 @@ class Database(Protocol):
 
         A token of another cluster gives a position that has seen nothing and is `restored`."""
 
+    def instant(self) -> object:
+        """Where the database stands at this moment: equal to what it was before only if nothing was committed
+        in between, by whomever, that a read transaction would see. Costs one small question, on a connection
+        of its own that is made for it. DatabaseUnavailable."""
+
     def hint(self) -> None:
         """Wake every `Watch` on this database, in whatever process. It may be lost: nothing relies on it."""
 

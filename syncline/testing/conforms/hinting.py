@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from threading import Thread
 
+from syncline.hub.contract import Client
 from syncline.testing.centre import World
 
 LONG = 30.0
@@ -54,3 +55,29 @@ class HintConformance:
         watch = world.database.watch()
         watch.close()
         watch.close()
+
+    def test_an_instant_is_the_same_as_long_as_nothing_is_committed(self, world: World) -> None:
+        def is_the_same() -> bool:
+            before = world.database.instant()
+            world.now()
+            return world.database.instant() == before
+
+        assert any(is_the_same() for _ in range(10))  # a server may have affairs of its own
+        before = world.database.instant()
+        world.run("INSERT INTO tree (id) VALUES (7)")
+        assert world.database.instant() != before
+        assert any(is_the_same() for _ in range(10))
+
+    def test_an_instant_changes_with_every_commit_of_a_hub(self, world: World) -> None:
+        before = world.database.instant()
+        assert world.push(world.stage("insert", "tree", [[1, None]])) == []
+        between = world.database.instant()
+        assert between != before
+        with world.database.ledger() as ledger:
+            ledger.save_client(Client("r", registered="now", actor="a"))
+        assert world.database.instant() != between
+
+    def test_no_instant_is_that_of_before_the_database_was_closed(self, world: World) -> None:
+        before = world.database.instant()
+        world.database.close()
+        assert world.database.instant() != before
