@@ -50,6 +50,7 @@ class Requests:
             m.Push: self.push,
             m.Snapshot: self.snapshot,
             m.Verify: self.verify,
+            m.Spell: self.spell,
             m.StateQuery: self.state,
             m.ConflictsQuery: self.list_conflicts,
             m.Resolve: self.resolve,
@@ -277,6 +278,17 @@ class Requests:
             if changes.more:
                 return m.Verified(changes)
             return compare(transaction, schema, request, changes, self._central.limits.pull_rows)
+
+    def spell(self, caller: Caller, request: m.Spell) -> m.Spelled:
+        """Keys of a table that there is not, or that has another key by now, are given back as they came."""
+        schema, _ = self._central.known()
+        table = schema.by_number.get(request.table)
+        with caller.read() as (transaction, _):
+            self._central.still(schema)
+            if table is None or any(len(key) != len(table.key) for key in request.keys):
+                return m.Spelled(request.keys)
+            found = transaction.rows.spell(request.table, [tuple(key) for key in request.keys])
+        return m.Spelled(list(map(list, found)))
 
     def state(self, caller: Caller, request: m.StateQuery) -> m.StateAnswer:
         schema, _ = self._central.known()

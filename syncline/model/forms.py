@@ -176,6 +176,19 @@ def _spelling(kind: str, form: str, precision: int | None, scale: int | None) ->
     return Spelling(outward, inward, fits, converts=True)
 
 
+def certain_of(column: ColumnSchema) -> Callable[[Sequence[Value]], bool]:
+    """The test whether the values of a key column, as they travel, certainly are spelled as the central
+    database has them, though it is one whose spelling only that can tell."""
+    if column.type in _PLAIN and column.modifier < 0:
+        return _plain_fit(column.type, None)
+    found = _PRECISION.search(column.declared) if column.type == "decimal" else None
+    return _never if found is None else _plain_fit("decimal", int(found[2]))
+
+
+def _never(values: Sequence[Value]) -> bool:
+    return False
+
+
 def _unchanged(value: Value) -> Value:
     return value
 

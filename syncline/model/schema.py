@@ -56,6 +56,9 @@ class ColumnSchema:
     form: str = ""
     """How its values are spelled in a device's file (`model.forms`): in the hub's schema what the hub asks
     for, in a file's own what they are; empty: nobody asks for anything."""
+    spelled: bool = False
+    """Whether several texts may mean one value of it, so that the central database alone can tell how a key
+    is spelled."""
     born: str = ""
     """The name it had when its number was given out, if it has another one now."""
 

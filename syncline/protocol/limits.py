@@ -24,6 +24,7 @@ from syncline.protocol.messages import (
     PushChunk,
     Record,
     Resolve,
+    Spell,
     undressed,
 )
 from syncline.protocol.outline import weigh_groups
@@ -58,6 +59,8 @@ def check_fields(message: Record, limits: Limits) -> None:
             check_cells((detail.key, detail.base, detail.image or []))
     if isinstance(message, (Push, CommitPush)) and message.pull is not None:
         check(message.pull, limits)
+    if isinstance(message, Spell):
+        check_cells(message.keys)
     if isinstance(message, Resolve):
         _check_depth(message.value, limits.depth)
         check_cells([message.value] if isinstance(message.value, list) else [[message.value]])

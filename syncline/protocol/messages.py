@@ -495,6 +495,23 @@ class SnapshotPage(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
+class Spell(Record, frozen=True):
+    """How does the central database spell these keys of a table? For those whose type only it can read."""
+
+    replica: Name
+    table: Index
+    keys: Annotated[list[Cells], Meta(extra={"limit": "push_rows"})]
+    version: Version = PROTOCOL_VERSION
+
+
+class Spelled(Record, frozen=True):
+    """The keys in their order: of a row that is there under an equal key its own; of another as it would be
+    stored; of what cannot be a key as it was asked."""
+
+    keys: list[list[Value]]
+    version: int = PROTOCOL_VERSION
+
+
 class StateQuery(Record, frozen=True):
     replica: Name
     version: Version = PROTOCOL_VERSION
@@ -600,6 +617,7 @@ Request = (
     | CommitPush
     | ForgetPush
     | Snapshot
+    | Spell
     | StateQuery
     | ConflictsQuery
     | Resolve
@@ -615,6 +633,7 @@ Response = (
     | ChunkKept
     | PushForgotten
     | SnapshotPage
+    | Spelled
     | StateAnswer
     | ConflictsAnswer
     | ConflictNote

@@ -59,6 +59,8 @@ def weigh(body: bytes | bytearray, kind: type[Record], limits: Limits) -> int:
         cells += _bounded("bases", length_of(fields["bases"]), limits.bases)
     if "details" in fields:
         cells += _weigh_details(fields["details"], limits)
+    if "keys" in fields:
+        cells += _weigh_keys(fields["keys"], limits)
     if "groups" in fields:
         cells += weigh_groups(fields["groups"], limits)
     if "value" in fields and not _is_scalar(fields["value"]):
@@ -118,6 +120,11 @@ def _distinct(rows: Iterable[Raw]) -> Iterable[bytes]:
 
 _HEADS = {0xDC: 3, 0xDD: 5}
 """How many bytes say that a list follows and how long it is, by the first; 1 where it is short."""
+
+
+def _weigh_keys(keys: Raw, limits: Limits) -> int:
+    count = _bounded("keys", length_of(keys), limits.push_rows)
+    return count if len(memoryview(keys)) <= SLIGHT else sum(map(_weigh_values, _taken_apart(keys)))
 
 
 def _weigh_details(details: Raw, limits: Limits) -> int:

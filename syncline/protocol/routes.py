@@ -167,6 +167,15 @@ ROUTES = (
         who="replica",
     ),
     Route(
+        "POST",
+        "/sync/spellings",
+        messages.Spell,
+        messages.Spelled,
+        "How the central database spells keys whose type only it can read",
+        body=True,
+        who="replica",
+    ),
+    Route(
         "GET",
         "/sync/state",
         messages.StateQuery,

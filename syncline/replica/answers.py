@@ -30,6 +30,8 @@ from syncline.protocol.messages import (
     Response,
     Snapshot,
     SnapshotPage,
+    Spell,
+    Spelled,
     Verdict,
 )
 from syncline.protocol.packing import check_cells
@@ -80,12 +82,23 @@ def _check_kept(request: Any, answer: ChunkKept) -> None:
         raise _wrong("another chunk was kept than was sent")
 
 
+def _check_spelled(request: Any, answer: Spelled) -> None:
+    if isinstance(request, Spell):
+        widths = set(map(len, request.keys))
+        if len(answer.keys) != len(request.keys) or not widths >= set(map(len, answer.keys)):
+            raise _wrong("it spells other keys than were asked")
+        check_cells(answer.keys)
+        if any(value is None for key in answer.keys for value in key):
+            raise _wrong("a key with NULL")
+
+
 _CHECKS: Mapping[type, Callable[[Any, Any], None]] = {
     Changes: _check_changes,
     SnapshotPage: _check_page,
     Verdict: _check_verdict,
     PushBegun: _check_begun,
     ChunkKept: _check_kept,
+    Spelled: _check_spelled,
 }
 
 

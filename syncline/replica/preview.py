@@ -15,6 +15,7 @@ from syncline.errors import SynclineError
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Rejection, Verdict
+from syncline.replica.asked import forget, note_inserted, take_in_now
 from syncline.replica.details import RowId, details_now
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
@@ -25,6 +26,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.push import large, rows_of
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.reports import OverruledRow, PushPreview, RejectedRow
+from syncline.replica.respell import Respelling
 from syncline.replica.upload import Chunk, Upload
 
 
@@ -59,18 +61,26 @@ def preview(device: Device, progress: Progress) -> Flow[PushPreview]:
         verdict = yield from upload.prepared() if flying.chunks else _prepared(upload)
         return _shown(device, rows_of(flying), verdict, (), sealed(device.store))
     with tempfile.TemporaryFile() as kept:
-        drafted = draft(device, kept)
+        noted: list[Respelling] = []
+        try:
+            yield from note_inserted(device, noted)
+            drafted = draft(device, kept, noted)
+        finally:
+            forget(noted)
         if drafted.frozen is None:
             return PushPreview(rejected=drafted.refused)
         verdict = yield from _prepared(_upload(device, drafted, drafted.frozen, progress))
         return _shown(device, rows_of(drafted.frozen), verdict, drafted.refused, drafted.chunks())
 
 
-def draft(device: Device, kept: IO[bytes]) -> Drafted:
-    """Freeze what is pending and take it back. One write transaction; no network."""
+def draft(device: Device, kept: IO[bytes], noted: Sequence[Respelling] = ()) -> Drafted:
+    """Freeze what is pending, with these keys as the centre spells them, and take it back. One write
+    transaction; no network."""
     try:
         with device.store.transaction() as store:
             before = newest_rejected(store)
+            if noted:
+                take_in_now(device, noted)
             frozen = freeze_now(device)
             places = [
                 (number, digest, kept.tell(), kept.write(body)) for number, digest, body in sealed(store)

@@ -38,6 +38,7 @@ from syncline.replica.apply import (
     take_out_gone,
     take_pages,
 )
+from syncline.replica.asked import spell_all
 from syncline.replica.capture import renew_now
 from syncline.replica.comeback import Comer
 from syncline.replica.conflicts import keep_own
@@ -78,6 +79,7 @@ def regain(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         except SchemaChanged:
             last = None
         if last is not None and not _is_of_another_schema(device, last):
+            yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
             for done in _compare(device, last, tally):
                 logger.info(
                     "table %s was not captured for a while: found %d inserts, %d updates, %d deletes",

@@ -7,20 +7,23 @@ a value otherwise it is none, and leaves the change log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
 from syncline.errors import SchemaError, StoreConstraint
 from syncline.model.forms import Spelling
 from syncline.model.masks import join_mask, split_mask
+from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, identical
 from syncline.replica.chains import Refused
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
+from syncline.replica.edge import Key
+from syncline.replica.local import references
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store
+from syncline.replica.store import Store, quote
 
 RANGE = 20_000
 """Rows looked at at once (law L11)."""
@@ -43,9 +46,22 @@ def respell(device: Device, t: Statements) -> list[Refused]:
     return refused
 
 
+def respell_as(device: Device, noted: Sequence[Respelling]) -> list[tuple[Statements, list[Refused]]]:
+    """Give rows the keys that the centre has them under; return those rows that cannot have them.
+
+    As `respell`, but that what points at the rows follows them: only the centre could tell that it is the
+    same."""
+    device.store.set_state(suppressed=1)
+    device.store.execute("PRAGMA defer_foreign_keys = ON")
+    with quiet_triggers(device):
+        refused = [(one.t, one.run()) for one in noted]
+    device.store.set_state(suppressed=0)
+    return refused
+
+
 def respell_now(store: Store, t: Statements) -> list[Refused]:
     """`respell`, inside an apply."""
-    respelling = _Respelling(store, t)
+    respelling = Respelling(store, t)
     respelling.note_keys(f"SELECT DISTINCT {t.key_columns} FROM {t.log}")
     return respelling.run()
 
@@ -58,7 +74,7 @@ def respell_all(device: Device, tables: Sequence[Statements]) -> None:
     """
     store = device.store
     with store.aside():
-        found = [_Respelling(store, t) for t in tables if any(t.key_spellings) or t.spellings]
+        found = [Respelling(store, t) for t in tables if any(t.key_spellings) or t.spellings]
         waiting = [one for one in found if one.note_strange()]
     if waiting:
         try:
@@ -76,7 +92,7 @@ def respell_all(device: Device, tables: Sequence[Statements]) -> None:
             ) from error
 
 
-def _run_all(device: Device, waiting: Sequence[_Respelling]) -> None:
+def _run_all(device: Device, waiting: Sequence[Respelling]) -> None:
     device.store.set_state(suppressed=1)
     device.store.execute("PRAGMA defer_foreign_keys = ON")
     with quiet_triggers(device):
@@ -93,9 +109,15 @@ def has_strange_keys(store: Store, t: Statements) -> bool:
     return not t.fit((), rows)
 
 
-class _Respelling:
-    def __init__(self, store: Store, t: Statements) -> None:
-        self._store, self._t = store, t
+class Respelling:
+    """The rows of one table that are to be respelled, noted in a temporary table, and the doing of it.
+
+    With `tables`, what points at the rows from those follows them.
+    """
+
+    def __init__(self, store: Store, t: Statements, tables: Collection[Statements] = ()) -> None:
+        self._store, self.t, self._tables = store, t, tables
+        self._leads = False
         names = [*t.keys, *(t.values[number] for number in t.spellings)]
         self._spellings: list[Spelling | None] = [*t.key_spellings, *t.spellings.values()]
         sets = ", ".join(f"{name} = ?{place}" for place, name in enumerate(names, t.arity + 1))
@@ -105,11 +127,27 @@ class _Respelling:
     def note_keys(self, keys: str) -> None:
         """Which rows to look at: a query for k0, k1, ..."""
         self._begin()
-        self._store.execute(f"INSERT INTO {self._noted} ({self._t.key_columns}) {keys}")
+        self._store.execute(f"INSERT INTO {self._noted} ({self.t.key_columns}) {keys}")
+
+    def note_known(self, keys: Mapping[Key, Key]) -> None:
+        """The same, given, with the keys that they are to have."""
+        with self._store.aside():
+            if not self._leads:
+                self._begin()
+            self._leads = True
+            self._store.executemany(
+                f"INSERT INTO {self._noted} ({self.t.key_columns}, {self._new_columns})"
+                f" VALUES ({self.t.key_marks}, {self.t.key_marks})",
+                ((*key, *spelled) for key, spelled in keys.items()),
+            )
+
+    def forget(self) -> None:
+        """What was noted is of no use any more."""
+        self._store.execute(f"DROP TABLE IF EXISTS {self._noted}")
 
     def note_strange(self) -> bool:
         """Note every row of the table that is not in the file's form; whether there is any."""
-        t, count = self._t, 0
+        t, count = self.t, 0
         self._begin()
         columns = list(t.spellings)
         names = [*t.keys, *(t.values[number] for number in columns)]
@@ -128,43 +166,49 @@ class _Respelling:
         self._store.execute(f"DROP TABLE IF EXISTS {self._noted}")
         self._store.execute(
             f"CREATE TABLE {self._noted} (i INTEGER PRIMARY KEY, moved INTEGER NOT NULL DEFAULT 0,"
-            f" {self._t.key_columns}, {self._new_columns})"
+            f" {self.t.key_columns}, {self._new_columns})"
         )
 
     @property
     def _noted(self) -> str:
         """The temporary table with the keys of the rows to look at, and their new ones."""
-        return f"temp._sync_respell_{self._t.n}"
+        return f"temp._sync_respell_{self.t.n}"
 
     @property
     def _new_columns(self) -> str:
-        return ", ".join(f"n{i}" for i in range(self._t.arity))
+        return ", ".join(f"n{i}" for i in range(self.t.arity))
 
     def run(self) -> list[Refused]:
         """Do all, and have the change log follow. Returns the rows that must stay as they are."""
         last = self._store.value(f"SELECT max(i) FROM {self._noted}") or 0
         moved = sum([self._respell(first) for first in range(1, last + 1, RANGE)])
-        if moved and self._store.row(f"SELECT 1 FROM {self._t.log} LIMIT 1") is not None:
+        if moved and self._leads:
+            self._lead()
+        if moved and self._store.row(f"SELECT 1 FROM {self.t.log} LIMIT 1") is not None:
             self._follow()
         self._store.execute(f"DROP TABLE {self._noted}")
         return self._refused
 
     def _respell(self, first: int) -> int:
         """Respell the rows of one part; returns how many there were to respell."""
-        t = self._t
+        t = self.t
         names = [f"k.k{i}" for i in range(t.arity)] + [f"t.{t.values[number]}" for number in t.spellings]
+        known = [f"k.n{i}" for i in range(t.arity)]
         with self._store.undecoded():
             rows = self._store.rows(
-                f"SELECT k.i, t.{t.keys[0]} IS NULL, {', '.join(names)} FROM {self._noted} k"
+                f"SELECT k.i, t.{t.keys[0]} IS NULL, {', '.join([*names, *known])} FROM {self._noted} k"
                 f" LEFT JOIN {t.name} t ON {t.row_key('t', 'k')} WHERE k.i BETWEEN ? AND ?",
                 (first, first + RANGE - 1),
             )
         changed: list[tuple[int, bool, tuple[Value, ...], list[Value]]] = []
-        for number, absent, *values in rows:
+        for number, absent, *found in rows:
+            values, spelled = found[: -t.arity], found[-t.arity :]
             settled = [
                 value if one is None else one.settle(value)
                 for one, value in zip(self._spellings, values, strict=True)
             ]
+            if spelled[0] is not None:
+                settled[: t.arity] = spelled
             if not all(map(identical, values, settled)) and all(map(is_sound, values)):
                 changed.append((number, bool(absent), tuple(values[: t.arity]), settled))
         present = [(*key, *settled) for _, absent, key, settled in changed if not absent]
@@ -183,7 +227,7 @@ class _Respelling:
 
     def _stays(self, key: tuple[Value, ...], settled: Sequence[Value]) -> bool:
         """Whether the row must stay as it is spelled: another one has its key, or something else refuses."""
-        t = self._t
+        t = self.t
         right = tuple(settled[: t.arity])
         is_there = right != key and self._store.row(t.select, right) is not None
         if is_there and self._store.row(t.select, key) is None:
@@ -200,15 +244,47 @@ class _Respelling:
             self._refused.append(Refused(key, detail))
         return True
 
+    def _lead(self) -> None:
+        """What points at rows that have another key now follows them, in any table. Where a row of a tracked
+        one does so by its own key, that was asked for by itself."""
+        t = self.t
+        places = {name.lower(): place for place, name in enumerate(t.table.key)}
+        self._store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell_{t.n} ({t.key_columns})")
+        for child, fk, own in self._pointing():
+            targets = [name.lower() for name in fk.parent_columns or t.table.key]
+            if not places.keys() >= set(targets):
+                continue
+            pairs = [(name, places[target]) for name, target in zip(fk.columns, targets, strict=True)]
+            led = [(name, place) for name, place in pairs if name not in own]
+            same = " AND ".join(f"m.k{place} = {child}.{quote(name)}" for name, place in pairs)
+            found = f"FROM {self._noted} m WHERE m.moved AND {same}"
+            if led:
+                self._store.execute(
+                    f"UPDATE {child} SET ({', '.join(quote(name) for name, _ in led)})"
+                    f" = (SELECT {', '.join(f'm.n{place}' for _, place in led)} {found})"
+                    f" WHERE EXISTS (SELECT 1 {found})"
+                )
+        self._store.execute("DROP INDEX temp._sync_respell_key")
+
+    def _pointing(self) -> Iterator[tuple[str, ForeignKey, Collection[str]]]:
+        """The foreign keys that point here, with their table and its own key, if it is tracked."""
+        for child in self._tables:
+            for fk in child.table.foreign_keys:
+                if fk.parent == self.t.table.name:
+                    yield child.name, fk, child.table.key
+        for one in references(self._store, [child.table.name for child in self._tables]):
+            if one.foreign.parent.lower() == self.t.table.name.lower():
+                yield quote(one.child), one.foreign, ()
+
     # The change log -----------------------------------------------------------------------------------
 
     def _follow(self) -> None:
         """The log has the keys that the rows have now, and no edit that did nothing but respell."""
-        store, t = self._store, self._t
+        store, t = self._store, self.t
         store.execute(f"DELETE FROM {self._noted} WHERE NOT moved")
         store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell_{t.n} ({t.key_columns})")
         same = " AND ".join(f"m.k{i} = {t.log}.k{i}" for i in range(t.arity))
-        if any(t.key_spellings):
+        if any(t.key_spellings) or self._leads:
             keys = f"SELECT {self._new_columns} FROM {self._noted} m WHERE {same}"
             store.execute(
                 f"UPDATE {t.log} SET ({t.key_columns}) = ({keys})"
@@ -221,7 +297,7 @@ class _Respelling:
         store.execute("DROP INDEX temp._sync_respell_key")
 
     def _forget_respelled(self) -> None:
-        t = self._t
+        t = self.t
         masks: list[tuple[int, ...]] = []
         for _, entries in groupby(self._entries(), itemgetter(0)):
             chain = list(entries)
@@ -236,7 +312,7 @@ class _Respelling:
 
     def _entries(self) -> list[tuple[Value, ...]]:
         """Number of the row, seq, op, masks, old and present values of the columns with spellings."""
-        t = self._t
+        t = self.t
         columns = [f"l.{name}" for name in t.masks]
         columns += [f"l.o{number}" for number in t.spellings]
         columns += [f"t.{t.values[number]}" for number in t.spellings]
@@ -249,7 +325,7 @@ class _Respelling:
 
     def _without_respelled(self, chain: Sequence[Sequence[Value]]) -> list[tuple[int, ...]]:
         """The masks, and the number, of those entries that lose a column: it is as before the first."""
-        t = self._t
+        t = self.t
         width, count = len(t.masks), len(t.spellings)
         masks = [join_mask(entry[3 : 3 + width]) for entry in chain]  # type: ignore[arg-type]
         drop = 0

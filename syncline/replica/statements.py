@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
 
-from syncline.model.forms import Spelling, spelling_of
+from syncline.model.forms import Spelling, certain_of, spelling_of
 from syncline.model.masks import words_for
 from syncline.model.schema import TableSchema
 from syncline.model.values import Row, Value, indices_of, mask_of
@@ -56,6 +56,11 @@ class Statements:
     def is_lossy(self) -> bool:
         """Whether the file cannot hold every value of the centre exactly, as somebody has chosen."""
         return any(one.is_lossy for one in self._all_spellings)
+
+    @cached_property
+    def asked(self) -> Sequence[tuple[int, Callable[[Sequence[Value]], bool]]]:
+        """The places in the key whose spelling the centre alone can tell, and what is certain anyway."""
+        return [(i, certain_of(column)) for i, column in enumerate(self.table.keys) if column.spelled]
 
     @property
     def _all_spellings(self) -> list[Spelling]:

@@ -26,6 +26,7 @@ from syncline.protocol.flows import Flow, counted
 from syncline.protocol.messages import Changes, Pull
 from syncline.replica.ahead import freeze_and_send
 from syncline.replica.apply import Answer
+from syncline.replica.asked import spell_inserted
 from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
@@ -143,6 +144,7 @@ def _push(
             yield from _without_aside(device)
             frozen, draft = in_flight(device.store), ""
             if frozen is None:
+                yield from spell_inserted(device)
                 frozen, draft = yield from freeze_and_send(device)
             if frozen is None:
                 return
@@ -190,6 +192,7 @@ def _push_one(
 
 
 def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
+    yield from spell_inserted(device)
     last = yield from _fetch(device, tally, progress, None)
     tally.note((yield from take_in(device, Answer(last=last), progress)))
 

@@ -27,6 +27,7 @@ from syncline.protocol.messages import Register, Registered, SnapshotPage
 from syncline.replica import capture, join
 from syncline.replica.answers import groups_of
 from syncline.replica.apply import Answer, keep_held, run_steps, show_held, take_held
+from syncline.replica.asked import spell_all
 from syncline.replica.defining import make_table
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
@@ -74,6 +75,7 @@ def track(
     tables = [t for t in device.tables.values() if t.table.name in joining]
     warn_of_loss(t.table for t in tables)
     respell_all(device, tables)
+    yield from spell_all(device, tables)
     try:
         with store.aside():
             for t in tables:

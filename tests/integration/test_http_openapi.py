@@ -43,6 +43,8 @@ EXAMPLES: list[Record] = [
     ),
     messages.Verdict(1, [[0, [b"k"]]], SENT_DIGEST, Raw(SENT), [REJECTION], [NOTE], 5, True, CHANGES),
     messages.SnapshotPage("w", None, 0, SENT_DIGEST, Raw(SENT)),
+    messages.Spell("r", 0, [ROW]),
+    messages.Spelled([ROW]),
     messages.StateAnswer("h", "r", True, 1, "now", None, "w", "f"),
     messages.ConflictsAnswer([NOTE]),
     messages.Resolve(7, "value", ROW),

@@ -32,6 +32,7 @@ def requests_of(hub: Hub, replica: str | None) -> dict[type, m.Request]:
         m.ForgetPush(named, 2),
         m.Snapshot(named, schema),
         m.Verify(named, schema, mark),
+        m.Spell(named, 0, []),
         m.StateQuery(named),
         m.ConflictsQuery(replica),
         m.Resolve(1, "sent", None, replica),

@@ -36,6 +36,11 @@ class TypedReader(ABC, Generic[T]):
         table whose key columns only the server can judge."""
 
     @abstractmethod
+    def spelled(self, shape: T, keys: Sequence[Key]) -> Rows:
+        """The keys that can be, each behind its number, counted from 1: that of the row which is there under
+        an equal key, or else as it would be stored. Asked as `misspelled` is."""
+
+    @abstractmethod
     def rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
         """Key and columns of the next rows in the order of the primary key's index."""
 
@@ -53,6 +58,18 @@ class TypedReader(ABC, Generic[T]):
         shape = self.shape(table)
         good = self._possible(shape, keys) if keys else []
         return _mended(shape, columns, self.rows_of(shape, good, columns)) if good else []
+
+    def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
+        """Keys as this database has them."""
+        shape, result = self.shape(table), list(keys)
+        codecs: Sequence[Codec] = shape.keys
+        places = [i for i, key in enumerate(keys) if None not in key and not _has_fault(codecs, key)]
+        if not places or not shape.asked_keys:
+            return result
+        found = self.spelled(shape, [keys[place] for place in places])
+        for number, *key in found:
+            result[places[number - 1]] = tuple(_mended(shape, (), [key])[0])
+        return result
 
     def chunk(self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None) -> Rows:
         """Rows behind a key, in the order of the primary key's index."""

@@ -73,13 +73,17 @@ class Shape(TypedShape[Codec]):
 
     @cached_property
     def asked_keys(self) -> Mapping[str, str]:
+        return {f"s.k{n}": self.keys[n].read(stored) for n, stored in self.assigned.items()}
+
+    @cached_property
+    def assigned(self) -> Mapping[int, str]:
+        """The same key columns, by their place in the key, as they would be stored."""
         found = {}
         for number, (column, codec) in enumerate(zip(self.table.keys, self.keys, strict=True)):
-            staged = f"s.k{number}"
             _, modifier, whole = self._type(column.name)
-            if codec.asks_server or codec.central == "real":
-                stored = codec.write(staged)
-                found[staged] = codec.read(f"({stored})::{whole}" if modifier >= 0 else stored)
+            if codec.asks_server:
+                stored = codec.write(f"s.k{number}")
+                found[number] = f"({stored})::{whole}" if modifier >= 0 else stored
         return found
 
     def old_values(self, row: str) -> str:

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 
 from syncline.databases.base.reading import Fetch, TypedReader
 from syncline.databases.base.statements import over
-from syncline.databases.postgresql.given import arrays, given, misspelled
+from syncline.databases.postgresql import statements as sql
+from syncline.databases.postgresql.given import arrays, given, misspelled, run_guarded
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.sameness import as_they_are
 from syncline.databases.postgresql.scan import scan_statement
@@ -52,6 +53,11 @@ class RowReader(TypedReader[Shape]):
         name, first = ("chunk", after is None, *columns), after is None
         statement = shape.statement(name, lambda: _chunk(shape, columns, first=first))
         return self._session.run(statement, *bound, limit)
+
+    def spelled(self, shape: Shape, keys: Sequence[Key]) -> Rows:
+        bound = arrays(shape, keys)
+        plain, guarded = (sql.spelled(shape, given(shape), guarded=guarded) for guarded in (False, True))
+        return run_guarded(self._session, plain, guarded, *bound)
 
     def stream(self, shape: Shape, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
         return self._session.stream(*scan_statement(shape, after, upto))

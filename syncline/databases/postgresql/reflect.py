@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syncline.databases.base.foreign import EXACT, FoundKey
@@ -10,7 +11,7 @@ from syncline.databases.base.reflection import FoundTable, Reflection, Selection
 from syncline.databases.postgresql.defaults import device_default
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
-from syncline.databases.postgresql.types import portable
+from syncline.databases.postgresql.types import codec_of, portable
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import ColumnSchema
 
@@ -73,22 +74,19 @@ def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, 
         typmod, notnull, identity, generated, default = row[8:]
         of = None if element is None else (element, element_kind)
         type_, declared = portable(type_name, kind, of, typmod)
-        yield (
-            oid,
-            number,
-            bool(generated),
-            ColumnSchema(
-                name,
-                type_,
-                declared,
-                central,
-                nullable=not notnull,
-                computed=bool(generated) or identity == "a",
-                default=None if identity or default is None else device_default(default, type_, central),
-                defaulted=bool(identity or generated or default is not None),
-                modifier=typmod,
-            ),
+        column = ColumnSchema(
+            name,
+            type_,
+            declared,
+            central,
+            nullable=not notnull,
+            computed=bool(generated) or identity == "a",
+            default=None if identity or default is None else device_default(default, type_, central),
+            defaulted=bool(identity or generated or default is not None),
+            modifier=typmod,
         )
+        spelled = type_ != "enum" and codec_of(column).asks_server
+        yield oid, number, bool(generated), replace(column, spelled=spelled)
 
 
 def _key(

@@ -10,6 +10,9 @@ from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
 
+ROUNDED = frozenset(["decimal", "float", "interval", "time", "timetz", "timestamp", "timestamptz"])
+"""Kinds whose values an INSERT brings to the digits of their column."""
+
 
 def json_source(codecs: Sequence[Codec], arity: int) -> str:
     """Rows from `$1`, a JSON array of arrays of text: n, hlc, key, values."""
@@ -49,11 +52,41 @@ def misspelled(shape: Shape, *, guarded: bool) -> str:
         is_float = shape.keys[int(key[3:])].is_float
         same = f"float8send({stored}) = float8send({key})" if is_float else f'({stored}) = {key} COLLATE "C"'
         tests.append(same)
-        castable.append(f"syncline.castable(({key})::text, {literal(stored.replace(key, '$1::text'))})")
+        castable.append(f"syncline.castable(({key})::text, {_over_text(stored, int(key[3:]))})")
     condition = f"NOT ({' AND '.join(tests)})"
     if guarded:
         condition = f"CASE WHEN {' AND '.join(castable)} THEN {condition} ELSE true END"
     return f"SELECT s.n FROM {SOURCE} WHERE {condition}"
+
+
+def spelled(shape: Shape, keys: str, *, guarded: bool) -> str:
+    """The numbers of those `keys`, an item of FROM, that can be, and how the table has them, or would.
+
+    A cast to `char(4)` or `bit(4)` cuts off unsaid what an INSERT would refuse: such a key is left out."""
+    staged, castable, kept, shown = shape.staged_keys(), [], [], []
+    for number, (codec, key) in enumerate(zip(shape.keys, staged, strict=True)):
+        asked = shape.assigned.get(number)
+        if asked is not None:
+            castable.append(f"syncline.castable((s.k{number})::text, {_over_text(asked, number)})")
+            if codec.kind not in ROUNDED:
+                kept.append(f"({asked}) = ({key})")
+        shown.append(codec.read(f"coalesce(t.{shape.key_names[number]}, {asked or key})"))
+    same = [f"t.{name} = {key}" for name, key in zip(shape.key_names, staged, strict=True)]
+    same += [
+        f't.{name} COLLATE "C" = {key} COLLATE "C"'
+        for column, name, key in zip(shape.table.keys, shape.key_names, staged, strict=True)
+        if column.name in shape.facts.loose
+    ]
+    source = f"(SELECT * FROM {keys} WHERE {' AND '.join(castable)} OFFSET 0) AS s" if guarded else keys
+    where = f" WHERE {' AND '.join(kept)}" if kept else ""
+    return (
+        f"SELECT s.n::int4, {', '.join(shown)} FROM {source} LEFT JOIN {shape.name} AS t"
+        f" ON {' AND '.join(same)}{where}"
+    )
+
+
+def _over_text(stored: str, number: int) -> str:
+    return literal(stored.replace(f"s.k{number}", "$1::text"))
 
 
 def numbered(shape: Shape, number: int) -> str:

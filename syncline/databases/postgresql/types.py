@@ -58,6 +58,10 @@ class Codec(PortableCodec):
         """The type of a staged value."""
         return _STAGES[self.storage]
 
+    @property
+    def asks_server(self) -> bool:
+        return self.central == "real" or (self.spelled and self.is_text and self.kind != "uuid")
+
     def identical(self, central: str, staged: str) -> str:
         """The condition that a column holds exactly the staged value, where equality is not enough."""
         if self.is_float:
@@ -96,6 +100,10 @@ _TIMESTAMPTZ = (
 PostgreSQL's own spelling ('0044-03-15 00:00:00 BC'), infinities are 'infinity' and '-infinity'."""
 
 
+_MONEY = r"CASE WHEN (?) ~ '^\s*[-+]?[0-9]*\.?[0-9]*\s*$' THEN (?)::numeric::money ELSE (?)::money END"
+"""As a number, whose point is one wherever the database stands; or as money, as that database writes it."""
+
+
 def codec_of(column: ColumnSchema) -> Codec:
     """The codec of a column, by its portable and its central type."""
     central, kind = column.central, column.type
@@ -115,7 +123,7 @@ def codec_of(column: ColumnSchema) -> Codec:
     if kind == "timestamptz":
         return Codec(kind, central, "text", _TIMESTAMPTZ, f"(?)::{central}", text, None, True)
     if central == "money":
-        return Codec(kind, central, "text", "(?)::numeric::text", "(?)::numeric::money", text, None, True)
+        return Codec(kind, central, "text", "(?)::numeric::text", _MONEY, text, None, True)
     if kind == "json" and central.endswith("[]"):
         write = f"syncline.array_literal((?)::json)::{central}"
         return Codec(kind, central, "text", "to_json(?)::text", write, text, None, True)

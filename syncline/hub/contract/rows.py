@@ -32,6 +32,10 @@ class ReadRows(Protocol):
         """Up to `limit` rows with key greater than `after`, in the database's key order: whole ones, or the
         key and these columns."""
 
+    def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
+        """Keys, in their order, as this database has them: that of the row which is there under a key that
+        equals it, or else as it would be stored and read again. One that cannot be is given back as it is."""
+
     def scan(self, table: int, after: Key | None, upto: Key | None) -> AbstractContextManager[Take]:
         """Whole rows with a key above `after` up to and with `upto`, in the canonical order of `model.order`
         (whatever the database's own), taken as many at a time as asked for: fewer only at the end. Bounds

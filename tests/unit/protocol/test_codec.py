@@ -70,6 +70,8 @@ MESSAGES: list[Record] = [
         CHANGES, [messages.Part(None, 5, "ab"), None], [messages.Part([1, b"\0", math.inf], 5, "cd")],
         ANSWER_DIGEST, Raw(ANSWER), ["k"], True,
     ),
+    messages.Spell("r1", 0, [["a", 1, 1.5, b"x"]]),
+    messages.Spelled([["a", 1, 1.5, b"x"]]),
     messages.StateQuery("r1"),
     messages.StateAnswer("h", "r1", True, 4, "now", None, "w", "f"),
     messages.ConflictsQuery("r1", True, 5, 10),
