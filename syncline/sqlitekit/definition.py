@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from syncline.sqlitekit.sql import quote
+
 _TOKEN = re.compile(
     r"""(?P<space>\s+ | --[^\n]* | /\*.*?\*/)
     | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\])
@@ -104,6 +106,20 @@ def without_not_null(sql: str, column: str) -> str:
                 last += 3
             return _cut(sql, item, _named(item, place), last)
     return sql
+
+
+def with_unique(sql: str, columns: Sequence[str]) -> str:
+    """The CREATE TABLE with one more constraint: these columns are unique."""
+    tokens = _tokens(sql)
+    opening = next(place for place, token in enumerate(tokens) if token.text == "(")
+    closing = next(token for token in tokens[opening + 1 :] if token.depth == 0 and token.text == ")")
+    last = max(token.end for token in tokens if token.end <= closing.start)
+    return f"{sql[:last]}, UNIQUE ({', '.join(map(quote, columns))}){sql[last:]}"
+
+
+def collates(sql: str, column: str) -> bool:
+    """Whether a column has a collation of its own by the CREATE TABLE."""
+    return any(token.word == "COLLATE" for token in _column(sql, column))
 
 
 def with_type(sql: str, column: str, declared: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syncline.model.schema import ForeignKey
@@ -34,13 +34,20 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Unique:
     """A unique index: (column or None for an expression, collation) in order. `sql` is its CREATE INDEX if it
-    has expressions or is partial."""
+    has expressions or is partial. `inline`: it belongs to the CREATE TABLE."""
 
     name: str
     columns: tuple[tuple[str | None, str], ...]
     partial: bool
     primary: bool
     sql: str | None
+    inline: bool = True
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Its columns, if it is one of columns alone and of all rows; else none."""
+        names = tuple(name for name, _ in self.columns if name is not None)
+        return names if len(names) == len(self.columns) and not self.partial else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,20 @@ class Table:
     indexes: tuple[str, ...]
     triggers: tuple[tuple[str, str], ...]
     """The user's triggers: (name, SQL)."""
+
+    def known_by(self, names: Iterable[str]) -> Table | None:
+        """The table with a unique index on exactly these columns for its key; None if there is none. As it
+        is, if they are its primary key."""
+        wanted = {name.lower() for name in names}
+        if wanted == {name.lower() for name, _ in self.key}:
+            return self
+        found = [one for one in self.uniques if wanted == {name.lower() for name in one.whole}]
+        if not found:
+            return None
+        chosen = min(found, key=lambda one: not one.inline)
+        key = tuple((name, collation) for name, collation in chosen.columns if name is not None)
+        uniques = tuple(replace(one, primary=one is chosen) for one in self.uniques)
+        return replace(self, key=key, uniques=uniques)
 
     def column(self, name: str) -> Column:
         """The column of that name, in any case; KeyError if there is none."""
@@ -136,7 +157,7 @@ def read_uniques(ask: Ask, table: str) -> list[Unique]:
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
             plain = all(column is not None for column, _ in columns)
             text = None if plain and not partial else _text_of(ask, name)
-            found.append(Unique(name, columns, bool(partial), origin == "pk", text))
+            found.append(Unique(name, columns, bool(partial), origin == "pk", text, origin != "c"))
     return found
 
 

@@ -69,12 +69,7 @@ class SqliteCatalogue:
 
     def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         with self._connections.asking() as connection:
-            if keys:
-                raise ConfigurationError(
-                    f"key = [...] in [tables.{next(iter(keys))}]: SQLite knows a row by its primary key",
-                    remedy="Give the table a PRIMARY KEY; Syncline follows a table that is rebuilt with one.",
-                )
-            return reflect.reflect(connection, tables)
+            return reflect.reflect(connection, tables, keys, prepare.kept_keys(connection))
 
     def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""

@@ -103,6 +103,12 @@ def renamed(connection: sqlite3.Connection) -> Renaming | None:
     return Renaming(before, named_now(before, known_again(connection, before)))
 
 
+def kept_keys(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    """What tables that take part were prepared with for a key, by the names that all have now."""
+    found = renamed(connection)
+    return {} if found is None else {table.central_name: table.key for table in found.now.tables}
+
+
 def _install(
     connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
 ) -> None:
@@ -208,7 +214,13 @@ def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
     for column in table.columns:
         if column.name.lower() not in present:
             raise NotPrepared(f"{table.central_name}: the column {column.name} is not there any more")
-    return facts
+    keyed = facts.known_by(table.key)
+    if keyed is None:
+        raise NotPrepared(
+            f"{table.central_name}: it has no key any more, no unique index on {', '.join(table.key)}",
+            remedy="Make it again, then run: syncline init syncline.toml.",
+        )
+    return keyed
 
 
 def identity(connection: sqlite3.Connection) -> tuple[str, str]:

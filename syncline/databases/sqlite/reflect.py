@@ -9,19 +9,29 @@ from dataclasses import replace
 
 from syncline.databases.base.reflection import refuse_wide
 from syncline.errors import SchemaError
+from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
+from syncline.sqlitekit.definition import collates, with_unique
 from syncline.sqlitekit.tables import Table, read_table, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
 
 
-def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Schema:
-    """The tables named, or all that can take part; SchemaError names every one that cannot, and why."""
+def reflect(
+    connection: sqlite3.Connection,
+    wanted: Sequence[str] | None,
+    keys: Keys = NO_KEYS,
+    kept: Keys = NO_KEYS,
+) -> Schema:
+    """The tables named, or all that can take part; SchemaError names every one that cannot, and why.
+
+    `keys` are chosen by the configuration; `kept` is what tables without a primary key were prepared with."""
     ddl = table_names(connection.execute)
     found = {name.lower(): read_table(connection.execute, name, sql) for name, sql in ddl.items()}
+    found, unkeyed = _keyed(found, keys, kept)
     if wanted is None:
         _refuse_wide(found)
-        return _everything(found)
+        return _everything({name: table for name, table in found.items() if name not in unkeyed})
     chosen: dict[str, Table] = {}
     trouble = []
     for name in wanted:
@@ -31,11 +41,51 @@ def reflect(connection: sqlite3.Connection, wanted: Sequence[str] | None) -> Sch
         else:
             chosen[name.lower()] = table
     for table in chosen.values():
-        trouble.extend(f"{table.name}: {why}" for why in _obstacles(table, chosen, found))
+        why_not = unkeyed.get(table.name.lower())
+        obstacles = [why_not] if why_not else _obstacles(table, chosen, found)
+        trouble.extend(f"{table.name}: {why}" for why in obstacles)
     if trouble:
         raise SchemaError("; ".join(trouble))
     _refuse_wide(chosen)
     return arrange(_portable(table, chosen) for table in chosen.values())
+
+
+def _keyed(found: dict[str, Table], keys: Keys, kept: Keys) -> tuple[dict[str, Table], dict[str, str]]:
+    """The tables with the keys that were chosen for them; and why some cannot have theirs."""
+    chosen = {name.lower(): columns for name, columns in keys.items()}
+    kept = {name.lower(): columns for name, columns in kept.items()}
+    result, why_not = dict(found), {}
+    for name, table in found.items():
+        columns = chosen.get(name) or (None if table.key else kept.get(name))
+        if columns:
+            keyed = table.known_by(columns)
+            why = _unfit(table, columns, keyed)
+            if why:
+                why_not[name] = why
+            elif keyed is not None:
+                result[name] = keyed
+    return result, why_not
+
+
+def _unfit(table: Table, columns: Sequence[str], keyed: Table | None) -> str | None:
+    """Why a table cannot be known by these columns, or None."""
+    named = ", ".join(columns)
+    if keyed is None:
+        return f"has no unique index on exactly ({named}), whole, that could be its key"
+    if table.key and keyed is not table:
+        return (
+            f"has a primary key ({', '.join(name for name, _ in table.key)}), and no other key can be chosen"
+        )
+    own = [table.column(name) for name in columns]
+    if any(column.generated for column in own):
+        return f"has a generated column in its key ({named}); a device cannot know its value"
+    folded = any(collation.upper() != "BINARY" for _, collation in keyed.key)
+    if keyed is not table and (folded or any(collates(table.ddl, name) for name in columns)):
+        return f"has a collation in its key ({named}), under which different texts may be equal"
+    loose = [column.name for column in own if not column.notnull]
+    if loose and keyed is not table:
+        return f"has NULL in its key ({named}): create it anew with {loose[0]} NOT NULL"
+    return None
 
 
 def _refuse_wide(tables: Mapping[str, Table]) -> None:
@@ -69,7 +119,10 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
     """Why a table cannot take part together with the chosen ones."""
     why = []
     if not table.key:
-        why.append("has no primary key; create it anew with one (a unique index is not enough)")
+        why.append(
+            "has no primary key; create it anew with one, or name the columns of a unique index"
+            ' as key = ["..."] in [tables.x]'
+        )
     for name, sql in table.triggers:
         if _RAISE_ROLLBACK.search(sql):
             why.append(
@@ -135,10 +188,17 @@ def _portable(table: Table, chosen: dict[str, Table]) -> TableSchema:
             if not unique.primary and not unique.partial and all(name for name, _ in unique.columns)
         ),
         central_name=table.name,
-        ddl=table.ddl,
+        ddl=_definition(table),
         indexes=table.indexes,
         exact=not table.triggers,
     )
+
+
+def _definition(table: Table) -> str:
+    """The words of the table itself; with the index that was chosen for its key, if that stands outside: a
+    device must have it before it has rows."""
+    key = next((unique for unique in table.uniques if unique.primary), None)
+    return table.ddl if key is None or key.inline else with_unique(table.ddl, [name for name, _ in table.key])
 
 
 def _resolved(table: Table, key: ForeignKey, parent: Table) -> ForeignKey:
