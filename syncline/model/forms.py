@@ -185,6 +185,15 @@ def certain_of(column: ColumnSchema) -> Callable[[Sequence[Value]], bool]:
     return _never if found is None else _plain_fit("decimal", int(found[2]))
 
 
+def is_read(column: ColumnSchema, value: Value) -> bool:
+    """Whether a device can tell which value of the column this is, however it is spelled. What it cannot read
+    (`29 Feb 2024`, `$5`) the central database may."""
+    if column.type in ("decimal", "float", "integer"):
+        return number_in(value) is not None
+    outward = speller(column.type)
+    return outward is not None and _plain_fit(column.type, None)([outward(value)])
+
+
 def _never(values: Sequence[Value]) -> bool:
     return False
 

@@ -11,9 +11,11 @@ import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from syncline.model.forms import spelling_of
+from syncline.model.forms import is_read, spelling_of
 from syncline.model.schema import ColumnSchema, TableSchema
+from syncline.model.spelling import number_in
 from syncline.model.values import Value, identical
 from syncline.protocol.body import open_push
 from syncline.protocol.messages import Group, PushGroup, Verdict
@@ -100,7 +102,9 @@ def is_alike(column: ColumnSchema, sent: Value, stored: Value) -> bool:
     spelling = spelling_of(column)
     if spelling is not None:
         one, other = spelling.outward(sent), spelling.outward(stored)
-        return identical(one, other) or (column.type == "float" and _single(one) == other)
+        is_same = identical(one, other) or (column.type == "float" and _single(one) == other)
+        is_same = is_same or (column.type == "decimal" and number_in(one) == number_in(other))
+        return is_same or not is_read(column, sent)
     if column.type == "json":
         return _document(sent) == _document(stored)
     return column.type == "text" and str(sent).rstrip(" ") == str(stored).rstrip(" ")
@@ -116,6 +120,14 @@ def _single(value: Value) -> Value:
 
 def _document(value: Value) -> object:
     try:
-        return json.loads(value) if isinstance(value, str) else value
+        return _loosely(json.loads(value)) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
+
+
+def _loosely(found: Any) -> object:
+    """What an array holds is read by the type of its elements: the text `"2"` may be the number 2."""
+    if isinstance(found, list):
+        return [_loosely(item) for item in found]
+    number = None if isinstance(found, (bool, dict)) else number_in(found)
+    return found if number is None else number
