@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from sqlalchemy.sql import Select
 
 import syncline
+from syncline.errors import UsageError
 
 
 class Base(DeclarativeBase):
@@ -110,6 +111,7 @@ class Places:
     file: Engine
     device: syncline.Replica
     hub: syncline.Hub
+    forms: str | None
 
     def answers(self, place: Engine) -> dict[str, list[Any]]:
         with Session(place) as session:
@@ -128,22 +130,26 @@ def _shown(row: Any) -> str:
     return repr(tuple(v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in row))
 
 
-@pytest.fixture
-def places(postgres_url: str, tmp_path: Path) -> Iterator[Places]:
-    options = {"options": "-c timezone=UTC -c datestyle=ISO"}
-    centre = create_engine(
-        postgres_url.replace("postgresql://", "postgresql+psycopg://"), connect_args=options
-    )
+@pytest.fixture(params=["postgresql", "sqlite"])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Places]:
+    """Over a SQLite centre there is no form to ask for: both files have what the program writes."""
+    if request.param == "sqlite":
+        url, forms = f"sqlite:///{tmp_path / 'centre.db'}", None
+        centre = create_engine(url)
+    else:
+        url, forms = request.getfixturevalue("postgres_url"), "sqlalchemy"
+        options = {"options": "-c timezone=UTC -c datestyle=ISO"}
+        centre = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), connect_args=options)
     Base.metadata.create_all(centre)
     with Session(centre) as session, session.begin():
         session.add(Station(id=number(1), name="one"))
         session.flush()
         session.add_all(map(reading, range(1, 21)))
-    with syncline.Hub(postgres_url) as hub:
+    with syncline.Hub(url) as hub:
         hub.init()
-        with syncline.clone(hub, tmp_path / "device.db", forms="sqlalchemy") as device:
+        with syncline.clone(hub, tmp_path / "device.db", forms=forms) as device:
             file = create_engine(f"sqlite:///{device.file}")
-            yield Places(centre, file, device, hub)
+            yield Places(centre, file, device, hub, forms)
             file.dispose()
     centre.dispose()
 
@@ -178,9 +184,19 @@ def test_tables_that_sqlalchemy_has_made_on_the_device_take_part(places: Places,
     with Session(own) as session, session.begin():
         session.add(Station(id=number(70), name="own", readings=[reading(71)]))
     with syncline.connect(tmp_path / "own.db", hub=places.hub) as replica:
-        replica.track("station", "reading", forms="sqlalchemy")
+        replica.track("station", "reading", forms=places.forms)
         report = replica.sync()
         assert (report.push.sent, report.push.rejected, replica.conflicts()) == (2, (), [])
         assert replica.verify().equal
     assert places.answers(own) == places.answers(places.centre)
     own.dispose()
+
+
+def test_a_sqlite_centre_has_the_forms_of_its_own_program(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'centre.db'}"
+    Base.metadata.create_all(create_engine(url))
+    with syncline.Hub(url) as hub:
+        hub.init()
+        with pytest.raises(UsageError) as caught:
+            syncline.clone(hub, tmp_path / "device.db", forms="django")
+        assert caught.value.code == "forms_untyped"
