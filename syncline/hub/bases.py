@@ -8,7 +8,7 @@ that the rest of the log gives, or else the highest one below its floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.accept import Part
@@ -22,15 +22,31 @@ WRITER = "hub"
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """The file that pushes edits which it had before it took its present id. `own`: by former id, a position
+    up to which everything that was done under it was done by this file. `lineage`: the ids, among those in
+    question, of copies of one file; what was done under these may have been done by this one. `offered`: what
+    it pushes the centre had taken before, and has lost."""
+
+    own: Mapping[str, Position]
+    lineage: frozenset[str] = frozenset()
+    offered: bool = False
+
+    def did(self, origin: str, place: object) -> bool:
+        """Whether the file certainly made this entry of the log."""
+        position = self.own.get(origin)
+        return position is not None and position.sees(place)
+
+
+@dataclass(frozen=True, slots=True)
 class Bases:
     """The bases of a push. For those `lost`, by number, `positions` has the floor of the log instead: what
-    the log still has counts as unseen. `carried`: edits in it were made under a former id of the file, or are
-    offered again."""
+    the log still has counts as unseen. `file` is set if edits in it were made under a former id."""
 
     positions: Sequence[Position]
     lost: frozenset[int] = frozenset()
     floor_hlc: int = 0
-    carried: bool = False
+    file: File | None = None
 
     def lost_rows(self, part: Part) -> list[int]:
         """The rows of a part that must be compared. An insert has nothing it started from."""
@@ -50,15 +66,23 @@ class Bases:
         return mask_of(column for column, number in pairs if number in self.lost)
 
 
-def bases_of(transaction: ReadTransaction, positions: Sequence[Position]) -> Bases:
-    """Look up what the positions are worth."""
-    standings = transaction.log.standings(positions)
-    lost = frozenset(number for number, standing in enumerate(standings) if standing != "sound")
-    if not lost:
-        return Bases(positions)
+def bases_of(
+    transaction: ReadTransaction, positions: Sequence[Position | None], *, offered: bool = False
+) -> Bases:
+    """Look up what the positions are worth. None: one that cannot be read.
+
+    What is `offered` again has no old values to compare: of a base that is lost, all that the log has counts
+    as unseen."""
+    known = [position for position in positions if position is not None]
+    standings = iter(transaction.log.standings(known) if known else ())
+    sound = [position is not None and next(standings) == "sound" for position in positions]
+    if all(sound):
+        return Bases(known)
     floor = transaction.log.floor()
-    replaced = [floor.position if number in lost else position for number, position in enumerate(positions)]
-    return Bases(replaced, lost, floor.hlc)
+    pairs = zip(positions, sound, strict=True)
+    replaced = [position if good and position is not None else floor.position for position, good in pairs]
+    lost = frozenset(number for number, good in enumerate(sound) if not good)
+    return Bases(replaced) if offered else Bases(replaced, lost, floor.hlc)
 
 
 def compared(
@@ -86,3 +110,27 @@ def compared(
             told |= entry.mask
     forgotten = differing & ~told
     return [*kept, Entry("U", forgotten, stamp, forgotten)] if forgotten else kept
+
+
+def not_own(
+    entries: Iterable[Entry], base: Base, present: Mapping[int, Value] | None, lineage: Set[str]
+) -> list[Entry]:
+    """The entries of a row's rivals without what the file itself has done, or has as a copy of another.
+
+    Who has one id, or ids of one lineage, may be this file or a copy of it that went on. Where the row still
+    is what the file's edits started from, they were made knowing what such a one did; elsewhere somebody has
+    changed it since."""
+    if present is None:
+        return list(entries)
+    before = dict(base.image or {}) | dict(base.before)
+    differing = mask_of(
+        column
+        for column, value in before.items()
+        if column in present and not identical(value, present[column])
+    )
+    kept = []
+    for entry in entries:
+        mask = entry.mask & differing if entry.stamp[1] in lineage else entry.mask
+        if mask:
+            kept.append(Entry(entry.op, mask, entry.stamp, entry.unseen))
+    return kept

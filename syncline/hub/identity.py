@@ -13,7 +13,8 @@ The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -45,10 +46,11 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a push tells of its file, besides what is in `Push`: its `horizon`, if it has one, and for how
-    many milliseconds the hub remembers stamps."""
+    many milliseconds the hub remembers stamps. `position` reads a position."""
 
     horizon: Position | None
     memory: int
+    position: Callable[[str], Position]
 
 
 def memory_of(limits: Limits) -> int:
@@ -190,12 +192,14 @@ def reconcile(
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
+    is_alone = same or taken or (record is not None and _is_own(transaction, request, record))
     transaction.ledger.save_client(
         replace(
             made,
             number=request.push + taken,
             chain=request.outbox if taken else request.chain,
             root=(request.former or [request.previous])[0],
+            own=_own(transaction, request, record if is_alone else None),
             fingerprint=request.fingerprint or made.fingerprint,
             name=made.name or ("" if record is None else record.name),
             last_seen="now",
@@ -215,6 +219,36 @@ def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) ->
             raise ReplicaRevoked(f"replica {name} was locked out of this hub")
         owned[name] = client
     return owned
+
+
+def _is_own(transaction: WriteTransaction, request: Reconcile, record: Client) -> bool:
+    """Whether the last push that the hub has of the file's id is one that the file still keeps: then it made
+    all of them, and a centre that went back in time has lost the later ones."""
+    if record.number == 0:
+        return True
+    kept = set(each(request.sent))
+    last = [one for one in transaction.ledger.stamps(record.replica) if one.push == record.number]
+    return any(one.replica == record.replica and one.tails[:WIDTH] in kept for one in last)
+
+
+def _own(transaction: WriteTransaction, request: Reconcile, record: Client | None) -> str:
+    """Up to where all that was done under the file's former ids was done by itself: under the one it leaves
+    up to now, if `record` is of this file to its end. A copy of it has another record."""
+    if record is None:
+        return ""
+    found = json.loads(record.own) if record.own else {}
+    return json.dumps(found | {request.previous: transaction.log.now().token()})
+
+
+def own_of(
+    transaction: ReadTransaction, client: Client, position: Callable[[str], Position]
+) -> dict[str, Position]:
+    """What `_own` has noted, as far as the centre has not gone back from it."""
+    noted: dict[str, str] = json.loads(client.own) if client.own else {}
+    found = {name: position(token) for name, token in noted.items()}
+    standings = transaction.log.standings(list(found.values())) if found else []
+    pairs = zip(found.items(), standings, strict=True)
+    return {name: place for (name, place), standing in pairs if standing != "restored"}
 
 
 def _lost(

@@ -13,13 +13,13 @@ import msgspec
 
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, details_by_row
-from syncline.hub.bases import bases_of
+from syncline.hub.bases import File, bases_of
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamp_stamps, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
-from syncline.hub.identity import Told, admit, is_repeat, remember
+from syncline.hub.identity import Told, admit, is_repeat, lineage, own_of, remember
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
@@ -64,7 +64,7 @@ class Receiver:
     sender: Sender
     push: Push | PreparePush | CommitPush
     parts: Sequence[Part]
-    bases: Sequence[Position]
+    bases: Sequence[Position | None]
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
     told: Told
@@ -143,8 +143,18 @@ class Receiver:
         details: dict[RowId, Base],
     ) -> Settled:
         replica = self.push.replica
-        bases = replace(bases_of(transaction, self.bases), carried=self.push.carried > 0)
+        bases = replace(
+            bases_of(transaction, self.bases, offered=self.push.offered), file=self._file(transaction)
+        )
         return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
+
+    def _file(self, transaction: WriteTransaction) -> File | None:
+        """What is known of a file whose edits were made under a former id of it."""
+        push, client = self.push, transaction.ledger.client(self.push.replica)
+        if not push.carried or client is None:
+            return None
+        own = own_of(transaction, client, self.told.position)
+        return File(own, frozenset([lineage(client, push)]), push.offered)
 
     def _note_differing(
         self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
@@ -180,7 +190,7 @@ class Receiver:
     ) -> list[RowId]:
         for stage in stages:
             transaction.rows.stage(stage)
-        bases = bases_of(transaction, self.bases)
+        bases = bases_of(transaction, self.bases, offered=self.push.offered)
         rivals = rivals_of(transaction, stages, parts, bases, self.push.replica)
         return [
             (part.table, part.keys[row])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -161,13 +162,20 @@ class Requests:
     def _horizon(self, token: str) -> Position | None:
         return self._central.watermark(token, None).position if token else None
 
+    def bases(self, tokens: Sequence[str], *, offered: bool) -> list[Position | None]:
+        """The positions of a push's bases. One that is offered again may have some of another time, which
+        need not be readable any more."""
+        if offered:
+            return [self._readable(token) for token in tokens]
+        return [self._central.watermark(token, None).position for token in tokens]
+
     def told(self, push: m.Push | m.PreparePush | m.CommitPush) -> Told:
         """What a push is to be admitted by. The horizon is that of the pull that comes along, if it says
         none."""
         pull = None if isinstance(push, m.PreparePush) else push.pull
         token = push.horizon or ("" if pull is None else pull.after)
         horizon = self._readable(token) if token else None
-        return Told(horizon, memory_of(self._central.limits))
+        return Told(horizon, memory_of(self._central.limits), self._central.database.position)
 
     def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after.position:
@@ -179,7 +187,7 @@ class Requests:
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
         sender = self._central.sender(request.schema)
         groups = open_push(request.groups, request.digest)
-        bases = [self._central.watermark(token, None).position for token in request.bases]
+        bases = self.bases(request.bases, offered=request.offered)
         parts = accept(groups, sender.sent, len(bases), self._central.limits)
         receiver = Receiver(sender, request, parts, bases, self._central.tolerance, self.told(request))
         return self.decided(caller, request, receiver)

@@ -7,11 +7,11 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
-from syncline.hub.bases import Bases, compared
+from syncline.hub.bases import Bases, File, compared, not_own
 from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
 from syncline.hub.dependents import pointing_at
@@ -104,6 +104,8 @@ def settle(
         transaction.rows.stage(stage)
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
+    if bases.file is not None:
+        rivals, bases = _of_others(transaction, rivals, bases, bases.file)
     keep_order(transaction, parts, rivals)
     settled = Settled()
     decided = _Decided(settled)
@@ -125,6 +127,28 @@ def settle(
         if settled.taken:
             reject_dependents(transaction, schema, settled, settled.taken)
     return settled
+
+
+def _of_others(
+    transaction: WriteTransaction, rivals: Sequence[dict[int, list[Rival]]], bases: Bases, file: File
+) -> tuple[list[dict[int, list[Rival]]], Bases]:
+    """The rivals without what the file itself certainly did under a former id; and the bases, with those of
+    the other origins that are copies of it."""
+    left: list[dict[int, list[Rival]]] = []
+    for rows in rivals:
+        found = {
+            row: [one for one in some if not file.did(one.origin, one.place)] for row, some in rows.items()
+        }
+        left.append({row: some for row, some in found.items() if some})
+    origins = {rival.origin for rows in left for some in rows.values() for rival in some}
+    lineage = frozenset(name for name in origins if _root(transaction, name) in file.lineage)
+    return left, replace(bases, file=replace(file, lineage=lineage))
+
+
+def _root(transaction: WriteTransaction, name: str) -> str:
+    """The first id that the file of this one had."""
+    client = transaction.ledger.client(name)
+    return name if client is None or not client.root else client.root
 
 
 def reject_dependents(
@@ -193,6 +217,12 @@ def _decide_rows(
                 continue
             columns = bases.lost_columns(part, row)
             entries = compared(entries, base, present.get(key), columns, bases.floor_hlc, table)
+        if bases.file is not None and any(entry.stamp[1] in bases.file.lineage for entry in entries):
+            if base is None and part.op != "I":
+                decided.want((part.table, key))
+                continue
+            if base is not None and not bases.file.offered:
+                entries = not_own(entries, base, present.get(key), bases.file.lineage)
         decision = decide(table, rules[part.table], sent, present.get(key), entries)
         decided.add((part.table, key), part.hlc[row], decision)
 
@@ -212,8 +242,9 @@ def _entry(rival: Rival, part: Part, row: int, bases: Bases) -> Entry:
     for position, column in enumerate(part.columns):
         if not part.column_base or not bases.positions[part.column_base_of(row, position)].sees(rival.place):
             unseen |= 1 << column
-    # What a carried edit had seen may have been put under this key anew since, or by the file itself.
-    op = "R" if bases.carried and rival.op == "I" else rival.op
+    op = rival.op
+    if op == "I" and bases.file is not None and (bases.file.offered or rival.origin in bases.file.lineage):
+        op = "R"  # the file's own, or what it had seen in a past that is gone: no other thing of this key
     return Entry(op, rival.mask, (rival.hlc, rival.origin), unseen)
 
 

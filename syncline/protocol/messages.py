@@ -146,7 +146,8 @@ class Push(Record, frozen=True):
     Pushes are chained: `before` is the chain's value after the push before, '' at first, and the value after
     this one is `body.chained(before, digest)`. None: not told. `stamps` are those of the captured edits in
     it, 8 bytes each. `carried` is when the oldest of them was made (milliseconds since 1970 UTC) that the
-    file had before it took its present id; 0 if there is none. `horizon` as in `Pull`."""
+    file had before it took its present id; 0 if there is none. `horizon` as in `Pull`. `offered`: the centre
+    had taken it before, and has lost it."""
 
     replica: Name
     number: Number
@@ -161,6 +162,7 @@ class Push(Record, frozen=True):
     stamps: Stamps = b""
     carried: Count = 0
     horizon: Token = ""
+    offered: bool = False
 
 
 class BeginPush(Record, frozen=True):
@@ -228,6 +230,7 @@ class PreparePush(Record, frozen=True):
     stamps: Stamps = b""
     carried: Count = 0
     horizon: Token = ""
+    offered: bool = False
 
 
 class CommitPush(Record, frozen=True):
@@ -244,6 +247,7 @@ class CommitPush(Record, frozen=True):
     stamps: Stamps = b""
     carried: Count = 0
     horizon: Token = ""
+    offered: bool = False
 
 
 class ForgetPush(Record, frozen=True):

@@ -48,6 +48,7 @@ class Provenance:
     stamps: bytes
     carried: int
     horizon: str
+    offered: bool = False
 
 
 def provenance(device: Device) -> Provenance:
@@ -56,7 +57,7 @@ def provenance(device: Device) -> Provenance:
     row = store.row(_FREEZE["offered"])
     horizon = (state.watermark or "") if state.horizon is None else state.horizon
     if row is not None and row[0] is not None:
-        return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon)
+        return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)
     stamps: list[bytes] = []
     oldest: list[int] = []
     for log, cut in _covered(device):

@@ -48,10 +48,10 @@ def is_offered(store: Store) -> bool:
 
 
 def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
-    """Make the oldest push that the centre has lost the push in flight; False if there is none.
+    """Make the oldest push that the centre has lost the one in flight; False if there is none.
 
-    `base` is the watermark that it stands on, `past` the schemas that the hub has lost. Inside a transaction.
-    A large push is one again, in its chunks.
+    It stands on what it stood on, or on `base` if that is not known. `past` are the schemas that the hub has
+    lost. Inside a transaction. A large push is one again, in its chunks.
     """
     store = device.store
     while parts := next_lost(store):
@@ -72,6 +72,7 @@ class _Sealed:
     digest: str
     body: bytes
     fingerprint: str | None
+    bases: list[str]
 
 
 def _rewritten(device: Device, place: tuple[int, int], past: Past) -> _Sealed | None:
@@ -86,7 +87,8 @@ def _rewritten(device: Device, place: tuple[int, int], past: Past) -> _Sealed | 
     if not groups:
         return None
     body, digest = seal(groups)
-    return _Sealed(sum(len(group.rows) for group in groups), digest, body, fingerprint)
+    rows = sum(len(group.rows) for group in groups)
+    return _Sealed(rows, digest, body, fingerprint, kept.bases)
 
 
 def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
@@ -95,7 +97,8 @@ def _put_in_flight(store: Store, chunks: Sequence[_Sealed], base: str) -> None:
     if len(chunks) > 1:
         digest, body = whole_digest(chunk.digest for chunk in chunks), b""
     store.execute(
-        _OUTBOX["add_outbox"], (number, digest, body, json.dumps([base]), store.utc(), only.fingerprint)
+        _OUTBOX["add_outbox"],
+        (number, digest, body, json.dumps(only.bases or [base]), store.utc(), only.fingerprint),
     )
     if len(chunks) > 1:
         for i, chunk in enumerate(chunks, 1):
@@ -114,7 +117,7 @@ def take_apart(store: Store) -> None:
 def _again(
     device: Device, groups: Sequence[PushGroup], refused: Sequence[Sequence[object]]
 ) -> list[PushGroup]:
-    """The groups without the rows that were rejected, on one base."""
+    """The groups without the rows that were rejected."""
     without = {(n, _frozen(key)) for n, key in refused}
     found = []
     for group in groups:
@@ -127,14 +130,14 @@ def _again(
 
 def _picked(group: PushGroup, kept: Sequence[int]) -> PushGroup:
     hlc = undelta(group.hlc)
-    stamps = group.column_hlc
+    stamps, columns = group.column_hlc, group.column_base
     return msgspec.structs.replace(
         group,
         rows=[group.rows[i] for i in kept],
         hlc=delta([hlc[i] for i in kept]),
-        base=[],
+        base=[group.base[i] for i in kept] if group.base else [],
         column_hlc=None if stamps is None else [stamps[i] for i in kept],
-        column_base=None,
+        column_base=None if columns is None else [columns[i] for i in kept],
     )
 
 

@@ -143,6 +143,7 @@ def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | Non
         stamps=told.stamps,
         carried=told.carried,
         horizon="" if pull is not None and told.horizon == pull.after else told.horizon,
+        offered=told.offered,
     )
 
 

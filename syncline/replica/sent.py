@@ -6,6 +6,7 @@ how long; besides, the oldest go when all of them together are large.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +35,12 @@ _QUERIES = queries("syncline.replica", "sent.sql")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a kept push. `refused`: [table number, key] of what was rejected."""
+    """One part of a kept push. `refused`: [table number, key] of what was rejected; `bases`: the watermarks
+    that its edits stand on."""
 
     fingerprint: str | None
     refused: list[list[Any]]
+    bases: list[str]
     digest: str
     body: bytes
 
@@ -144,8 +147,8 @@ def read_part(store: Store, place: tuple[int, ...]) -> Part:
     """One part of a kept push, by number and part."""
     row = store.row(_QUERIES["one"], place)
     assert row is not None, "it was found a moment ago"
-    fingerprint, refused, digest, body = row
-    return Part(fingerprint, unpack(refused) if refused else [], digest, body)
+    fingerprint, refused, bases, digest, body = row
+    return Part(fingerprint, unpack(refused) if refused else [], json.loads(bases), digest, body)
 
 
 def forget_sent(store: Store, number: int) -> None:

@@ -7,9 +7,9 @@ WITH part (n, digest, body_id, body) AS (
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
-INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, stamps, horizon, digest, body_id, body)
+INSERT OR REPLACE INTO _sync_sent (number, part, at, fingerprint, refused, stamps, bases, horizon, digest, body_id, body)
 SELECT o.number, p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), o.fingerprint, :refused,
-    CASE WHEN p.n < 2 THEN :stamps END, :horizon, p.digest, p.body_id, p.body
+    CASE WHEN p.n < 2 THEN :stamps END, o.bases, :horizon, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p
 
 -- name: size
@@ -71,7 +71,7 @@ SELECT max(number) FROM _sync_sent WHERE again = 1
 SELECT number, part FROM _sync_sent WHERE again = 1 ORDER BY number DESC, part
 
 -- name: one
-SELECT s.fingerprint, s.refused, s.digest, coalesce(s.body, b.body)
+SELECT s.fingerprint, s.refused, s.bases, s.digest, coalesce(s.body, b.body)
 FROM _sync_sent s LEFT JOIN _sync_body b ON b.id = s.body_id WHERE s.number = ? AND s.part = ?
 
 -- name: forget
@@ -84,6 +84,6 @@ WITH part (n, digest, body_id, body) AS (
     UNION ALL
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
-INSERT INTO _sync_sent (number, part, at, again, fingerprint, stamps, digest, body_id, body)
-SELECT ?, p.n, o.frozen, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, p.digest, p.body_id, p.body
+INSERT INTO _sync_sent (number, part, at, again, fingerprint, stamps, bases, digest, body_id, body)
+SELECT ?, p.n, o.frozen, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, o.bases, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p

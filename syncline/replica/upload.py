@@ -90,6 +90,7 @@ class Upload:
                 stamps=told.stamps,
                 carried=told.carried,
                 horizon=told.horizon,
+                offered=told.offered,
             )
 
         return (yield from self._decided(request))

@@ -53,6 +53,15 @@ class CrashingStore(Store):
     countdown: int | None = None
     """How many statements are still let through; None: all."""
 
+    def content(self) -> bytes:
+        """A file in memory, as a backup has it."""
+        return self._connection.serialize()
+
+    def fill_with(self, content: bytes) -> None:
+        """A file in memory is that of a backup."""
+        self._connection.deserialize(content)
+        self._connection.execute("PRAGMA foreign_keys = ON")
+
     def _step(self, sql: str) -> None:
         if self.countdown is None or sql == "ROLLBACK":
             return

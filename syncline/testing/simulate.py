@@ -22,6 +22,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from syncline.testing.copies import Copies
 from syncline.testing.field import Field, FieldInChunks
 from syncline.testing.history import History, Mark
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
@@ -41,11 +42,12 @@ WORLDS: dict[str, type[World] | type[SchemaWorld] | type[Field]] = {
     "setbacks": Setbacks,
 }
 """The worlds whose centre may be over any database, by name."""
-SQLITE_WORLDS: dict[str, type[Lockstep]] = {
+SQLITE_WORLDS: dict[str, type[Lockstep] | type[Copies]] = {
     "lockstep": Lockstep,
     "lockstep-in-chunks": LockstepInChunks,
+    "copies": Copies,
 }
-"""Those that compare every step with a reference, by the centre's clock: over SQLite alone."""
+"""Those that compare every step with a reference or a book, by the centre's clock: over SQLite alone."""
 NAMES = sorted([*WORLDS, *SQLITE_WORLDS])
 BATCH = 50
 

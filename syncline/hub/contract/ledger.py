@@ -16,7 +16,8 @@ class Client:
     position that it has confirmed: the `after` of its last noted pull, or of its registration. `fingerprint`
     is that of the schema it had then, `pending` how many edits waited on it. `chain` is the chain's value
     after push `number`, `root` the first id that the file had ('': this one), `departed`: a file has left
-    this id."""
+    this id. `own`: the engine's own, what the file did under the ids that it had before (see
+    `hub.identity`)."""
 
     replica: str
     number: int = 0
@@ -36,6 +37,7 @@ class Client:
     chain: str = ""
     root: str = ""
     departed: bool = False
+    own: str = ""
 
 
 @dataclass(frozen=True, slots=True)

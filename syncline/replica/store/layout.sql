@@ -160,7 +160,7 @@ CREATE TABLE _sync_index (
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:
--- of its edits, with the first part. horizon: a position that has seen it. The body stands last: the others are read
+-- of its edits, with the first part. bases: what its edits stand on. horizon: a position that has seen it. The body stands last: the others are read
 -- without it.
 CREATE TABLE _sync_sent (
     number      INTEGER NOT NULL,
@@ -170,6 +170,7 @@ CREATE TABLE _sync_sent (
     fingerprint TEXT,
     refused     BLOB,
     stamps      BLOB,
+    bases       TEXT NOT NULL,
     horizon     TEXT,
     digest      TEXT NOT NULL,
     body_id     INTEGER,
