@@ -23,6 +23,7 @@ from syncline.replica.store import pack
 TAKEN, PARENT = "key_taken", "parent_rejected"
 """Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
 
+ONCE_MORE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
 
 
@@ -36,6 +37,8 @@ class Kept:
     edit: dict[str, Any]
     code: str
     push: int | None
+    orphan: tuple[str, Key] | None = None
+    """Table and key of the row that it was made for, if that was discarded and the key is another's."""
 
 
 def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
@@ -58,18 +61,20 @@ def check_parents(device: Device, kept: Kept) -> None:
     made for: it would be given to somebody else."""
     if kept.code not in (TAKEN, PARENT):
         return
-    for parent, key in _parents(device, kept):
+    for parent, key in parents(device, kept):
         taken = device.store.value(
             "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
             " AND (push IS ? OR ? = ?)",
             (parent.n, pack(list(key)), TAKEN, kept.push, kept.code, PARENT),
         )
-        if taken is not None and device.store.row(parent.select, key) is not None:
-            what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
-            remedy = (
-                f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
-            )
-            raise _refused(kept, what, remedy)
+        is_orphan = kept.orphan == (parent.table.name, key)
+        if (taken is None and not is_orphan) or device.store.row(parent.select, key) is None:
+            continue
+        what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
+        remedy = f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
+        if taken is None:
+            what, remedy = f"{what}, and the one it was made for was discarded", ONCE_MORE
+        raise _refused(kept, what, remedy)
 
 
 def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
@@ -85,7 +90,7 @@ def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
             yield column.name
 
 
-def _parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
+def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
     """The rows that the edit points at by their keys."""
     values = dict(zip(kept.t.table.key, kept.key, strict=True))
     for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):

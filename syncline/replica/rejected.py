@@ -10,7 +10,7 @@ from typing import Any
 from syncline.errors import StoreConstraint, UsageError
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import Kept, check_parents, check_row
+from syncline.replica.meanwhile import PARENT, TAKEN, Kept, check_parents, check_row, parents
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.statements import Statements
@@ -155,7 +155,10 @@ def _kept(device: Device, number: int) -> Kept:
             remedy="Put the row elsewhere if it is still needed, then discard the edit.",
         )
     there = _present(t, op, edit)
-    return Kept(t=t, key=tuple(unpack(packed)), op=op, edit=there, code=code, push=push)
+    above = device.store.value("SELECT parent FROM _sync_rejected WHERE id = ?", (number,))
+    name, named, *gone = [None, [], *()] if above is None else unpack(above)
+    orphan = (str(name), tuple(named)) if gone else None
+    return Kept(t=t, key=tuple(unpack(packed)), op=op, edit=there, code=code, push=push, orphan=orphan)
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
@@ -206,10 +209,26 @@ def _picked(edit: dict[str, Any], wanted: Callable[[int], bool]) -> dict[str, An
 
 
 def discard(device: Device, number: int) -> None:
-    """Forget a kept edit for ever. UsageError if there is none with this id."""
+    """Forget a kept edit for ever. UsageError if there is none with this id.
+
+    Where it inserted a row whose key is another's, the edits that point at it are told: the row that they
+    were made for will not be, and that key leads to somebody else's."""
     with device.store.transaction() as store:
-        find(store, number)
+        n, key, op, _, code, push = find(store, number)
+        if code == TAKEN and op in "IR":
+            _orphan(device, n, key, push)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+
+
+def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
+    store = device.store
+    among = "SELECT id FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
+    for (child,) in store.rows(among, (PARENT, TAKEN, push)):
+        with suppress(UsageError):
+            for parent, named in parents(device, _kept(device, child)):
+                if parent.n == n and pack(list(named)) == key:
+                    gone = pack([parent.table.name, list(named), True])
+                    store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
 
 
 def find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | None]:

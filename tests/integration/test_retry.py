@@ -79,6 +79,19 @@ def test_a_child_is_not_given_to_the_row_that_has_its_parents_key(two: Two) -> N
     assert sql(two.centre, "SELECT v.what, p.name FROM visit v JOIN p ON p.id = v.p") == [("of Bo", "Bo")]
 
 
+def test_a_child_of_a_discarded_parent_is_not_given_to_the_row_that_has_its_key(two: Two) -> None:
+    taken(two)
+    two.b.discard(1)
+    assert "again" in refused(two.b, 2)
+    two.b.sync()
+    assert sql(two.centre, "SELECT count(*) FROM visit") == [(0,)]
+    sql(two.centre, "DELETE FROM p WHERE id = 5")
+    two.b.sync()
+    sql(two.b.file, "INSERT INTO p VALUES (5, 'Bo', NULL)")
+    two.b.discard(2)
+    assert two.b.rejected() == []
+
+
 def test_a_child_whose_key_was_taken_later_follows_under_a_new_one(two: Two) -> None:
     taken(two)
     sql(two.centre, "INSERT INTO visit VALUES (7, 5, 'of Ana')")
