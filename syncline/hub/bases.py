@@ -123,14 +123,18 @@ def not_own(
     if present is None:
         return list(entries)
     before = dict(base.image or {}) | dict(base.before)
-    differing = mask_of(
-        column
-        for column, value in before.items()
-        if column in present and not identical(value, present[column])
-    )
-    kept = []
-    for entry in entries:
-        mask = entry.mask & differing if entry.stamp[1] in lineage else entry.mask
+    known = [column for column in before if column in present]
+    same = mask_of(column for column in known if identical(before[column], present[column]))
+    differing = mask_of(known) & ~same
+    kept: list[Entry] = []
+    settled = others = 0
+    for entry in reversed(list(entries)):
+        if entry.stamp[1] in lineage:
+            settled |= entry.mask & same & ~others  # whatever others did before, it was decided against this
+            mask = entry.mask & differing
+        else:
+            mask = entry.mask & ~settled
+            others |= entry.mask
         if mask:
             kept.append(Entry(entry.op, mask, entry.stamp, entry.unseen))
-    return kept
+    return kept[::-1]
