@@ -23,7 +23,7 @@ from syncline.replica.store import pack
 TAKEN, PARENT = "key_taken", "parent_rejected"
 """Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
 
-ONCE_MORE = "Make the change again where it belongs, if it is still wanted, then discard this one."
+ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
 
 
@@ -73,7 +73,7 @@ def check_parents(device: Device, kept: Kept) -> None:
         what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
         remedy = f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
         if taken is None:
-            what, remedy = f"{what}, and the one it was made for was discarded", ONCE_MORE
+            what, remedy = f"{what}, and the one it was made for was discarded", ELSEWHERE
         raise _refused(kept, what, remedy)
 
 
