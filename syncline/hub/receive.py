@@ -150,8 +150,9 @@ class Receiver:
 
     def _file(self, transaction: WriteTransaction) -> File | None:
         """What is known of a file whose edits were made under a former id of it."""
-        push, client = self.push, transaction.ledger.client(self.push.replica)
-        if not push.carried or client is None:
+        push = self.push
+        client = transaction.ledger.client(push.replica) if push.carried else None
+        if client is None:
             return None
         own = own_of(transaction, client, self.told.position)
         return File(own, frozenset([lineage(client, push)]), push.offered)
