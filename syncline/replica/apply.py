@@ -20,6 +20,7 @@ from syncline.protocol.messages import Changes, Group, Verdict
 from syncline.replica import pending
 from syncline.replica.answers import NOTHING as NOTHING_AT_ALL
 from syncline.replica.answers import groups_of
+from syncline.replica.behind import explain_behind
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
 from syncline.replica.gathered import make_way
@@ -277,6 +278,7 @@ def mend(work: Work, answer: Answer) -> None:
 
 
 def keep_held(work: Work, answer: Answer) -> None:
+    explain_behind(work)
     save_held(work)
 
 

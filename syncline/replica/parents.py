@@ -7,7 +7,7 @@ failed, because it looks at whole tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
@@ -91,6 +91,13 @@ def _children(work: Work, child: Statements, parent: Statements, fk: ForeignKey,
 
 def has_parents(work: Work, t: Statements, key: Key, state: dict[int, Value]) -> bool:
     """Whether all parents are there that a row points at."""
+    return next(missing_parents(work, t, key, state), None) is None
+
+
+def missing_parents(
+    work: Work, t: Statements, key: Key, state: dict[int, Value]
+) -> Iterator[tuple[Statements, tuple[str, ...], list[Value]]]:
+    """The parents that a row points at and that are not there: table, columns, and their values."""
     names = dict(zip(t.table.key, key, strict=True))
     names |= {column.name: state.get(i) for i, column in t.table.values.items()}
     for fk in t.table.foreign_keys:
@@ -103,8 +110,7 @@ def has_parents(work: Work, t: Statements, key: Key, state: dict[int, Value]) ->
             continue
         match = " AND ".join(f"{quote(name)} = ?" for name in theirs)
         if work.store.row(f"SELECT 1 FROM {parent.name} WHERE {match}", points) is None:
-            return False
-    return True
+            yield parent, theirs, points
 
 
 def _bring_back(work: Work, parent: Statements, points: dict[str, Value]) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from syncline.model.masks import join_mask
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
+from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key, Overlay, kind_of
@@ -74,6 +75,7 @@ def refuse(device: Device, t: Statements, refused: Sequence[Refused], code: str,
     with store.undecoded(), quiet_triggers(device):
         _refuse(work, t, {row.key: Reason(code, row.detail, remedy) for row in refused})
         mend_parents(work)
+    explain_behind(work)
     save_held(work)
     store.set_state(suppressed=0)
 

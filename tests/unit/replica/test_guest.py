@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncline.replica.freeze import freeze
+from syncline.replica.standing import status
 from syncline.replica.waiting import waiting
 from tests.support.device import Bench
 
@@ -184,9 +185,46 @@ def test_the_parent_of_a_row_that_stays_stays_too(bench: Bench) -> None:
     bench.app.executescript("CREATE TABLE mark (child INTEGER REFERENCES child); INSERT INTO mark VALUES (5)")
     bench.pull(bench.gone("child", 5), bench.gone("t", 2), bench.put("t", [3, "c", 3]), watermark="w2")
     assert [row[0] for row in bench.all("t")] == [1, 2, 3] and bench.all("child") == [(5, 2)]
+    assert sorted(waits(bench)) == [(2, "foreign key of mark"), (5, "foreign key of mark")]
+    assert status(bench.store).hidden == 0
     bench.app.execute("DELETE FROM mark")
     bench.pull(watermark="w3")
     assert [row[0] for row in bench.all("t")] == [1, 3] and bench.all("child") == []
+
+
+FAMILY = """
+CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, code TEXT UNIQUE);
+CREATE TABLE child (
+    id TEXT PRIMARY KEY COLLATE NOCASE, t TEXT REFERENCES t (code), above TEXT REFERENCES child (id)
+);
+CREATE TABLE grandchild (id INTEGER PRIMARY KEY, child TEXT REFERENCES child (id));
+"""
+
+
+def test_rows_that_point_at_one_that_waits_are_told_with_it_l12(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "device.db", FAMILY)
+    bench.app.executescript(
+        "CREATE TRIGGER guard BEFORE INSERT ON t WHEN NEW.a = 'x' BEGIN SELECT RAISE (ABORT, 'no'); END"
+    )
+    bench.pull(
+        bench.put("t", [1, "x", "one"], [2, "y", "two"]),
+        bench.put("child", ["k", "one", None], ["l", "two", "k"], ["m", "two", None]),
+        bench.put("grandchild", [7, "K"], [8, "m"]),
+    )
+    assert bench.all("t") == [(2, "y", "two")] and bench.all("child") == [("m", "two", None)]
+    assert bench.all("grandchild") == [(8, "m")]
+    expected = [(1, "trigger guard"), ("k", "trigger guard"), ("l", "trigger guard"), (7, "trigger guard")]
+    for turn in range(3):  # first they are put aside again, then they are not tried
+        assert sorted(waits(bench), key=repr) == sorted(expected, key=repr)
+        assert status(bench.store).hidden == 0 and status(bench.store).waiting == 4
+        bench.pull(bench.put("t", [3 + turn, "z", str(turn)]), watermark=f"x{turn}")
+    said = {row.key[0]: row.detail for row in waiting(bench.device)}
+    assert said[1].endswith("no") and "the row of t with the key [1], which waits" in said["k"]
+    assert "table grandchild, key [7]" in said[7] and "child with the key ['k']" in said[7]
+    bench.app.execute("DROP TRIGGER guard")
+    bench.pull(watermark="w2")
+    assert waits(bench) == [] and len(bench.all("child")) == 3 and len(bench.all("grandchild")) == 2
+    bench.close()
 
 
 def test_what_waits_and_what_is_hidden_change_places(bench: Bench) -> None:
@@ -228,7 +266,11 @@ def test_a_child_that_local_rows_refer_to_stays_while_its_new_parent_waits(bench
     )
     bench.pull(bench.put("t", [3, "a", 3]), bench.put("child", [5, 3], [6, 3]), watermark="w2")
     assert bench.all("child") == [(5, 2)]
-    assert sorted(waits(bench)) == [(3, "unique index mine"), (5, "foreign key of mark")]
+    assert sorted(waits(bench)) == [
+        (3, "unique index mine"),
+        (5, "foreign key of mark"),
+        (6, "unique index mine"),
+    ]
     bench.app.execute("DROP INDEX mine")
     bench.pull(watermark="w3")
     assert bench.all("child") == [(5, 3), (6, 3)] and waits(bench) == []
