@@ -119,7 +119,8 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     }
     assert set(status) == {
         "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
-        "conflicts", "open_conflicts", "rejected", "hidden", "left_out", "uncaptured", "waiting",
+        "conflicts", "open_conflicts", "rejected", "hidden", "left_out", "uncaptured", "unable", "changed",
+        "waiting",
     }  # fmt: skip
     done = world.json("sync", here)
     assert done["push"]["sent"] == 2
