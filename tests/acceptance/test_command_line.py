@@ -124,7 +124,7 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     }  # fmt: skip
     done = world.json("sync", here)
     assert done["push"]["sent"] == 2
-    assert done["waiting"] == {"rejected": 0, "open_conflicts": 0, "left_out": 0, "device_constraint": 0}
+    assert not any(done["waiting"].values())
     assert "received 1 row, removed 1" in world.run("sync", there)
     assert cell(there, "SELECT name FROM person WHERE id = 1") == "Ada L."
     assert cell(there, "SELECT hex(photo) FROM person WHERE id = 1") == "00FF"
