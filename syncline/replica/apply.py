@@ -65,6 +65,9 @@ NOTED_SECONDS = 60
 
 _WAITING = "SELECT 1 FROM _sync_stage UNION ALL SELECT 1 FROM _sync_held LIMIT 1"
 
+Moved = tuple[int, int, Value]
+"""Column, log entry, and what the column of a counter is to have been before that."""
+
 Step = Callable[[Work, Answer], None]
 NOTHING: Pinned = {}
 
@@ -364,8 +367,8 @@ def _without_unknown(t: Statements, group: Group) -> Group:
 
 def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[list[Value]]) -> None:
     """`Replica.learn` of the model, for rows that may have pending edits (law L6)."""
-    updates: dict[tuple[int, ...], list[list[Value]]] = {}
-    bases: list[tuple[int, int, Value]] = []
+    updates: dict[tuple[int, ...], list[_Update]] = {}
+    bases: list[Moved] = []
     edited = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
     for mine, row in zip(edited, rows, strict=True):
         key, state = mine.key, dict(zip(columns, row[t.arity :], strict=True))
@@ -376,17 +379,35 @@ def learn_rows(work: Work, t: Statements, columns: Sequence[int], rows: Sequence
             write_row(work, t, key, state)
         elif kind == "U":
             write, moved = merge(t, mine, state)
-            bases += moved
             if mine.image is not None:
+                bases += moved
                 _show(work, t, key, mine.image, write)
             elif write:
-                updates.setdefault(tuple(write), []).append([*key, *write.values()])
+                theirs = {column: state[column] for column in write}
+                updates.setdefault(tuple(write), []).append(_Update(key, write, theirs, moved))
         elif kind in ("D", "-") and mine.present is not None:
             work.hold(t, key, None)  # shown for a child's sake: it leaves with its verdict
         # I, R, D and '-': the local row competes as a whole; the hub will say
-    work.overlay.move(t, bases)
     for written, changed in updates.items():
-        write_rows(work, t, written, changed)
+        write_rows(work, t, written, [[*one.key, *one.write.values()] for one in changed])
+        for one in changed:
+            if work.is_held(t, one.key):
+                work.release(t, one.key)
+                work.hold(t, one.key, one.theirs)
+            else:
+                bases += one.moved
+    work.overlay.move(t, bases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """A row whose edits go on top of what the hub has. One that finds no place waits with the values that the
+    hub has (`theirs`), and its increments stay what they are on what is shown."""
+
+    key: tuple[Value, ...]
+    write: dict[int, Value]
+    theirs: dict[int, Value]
+    moved: list[Moved]
 
 
 def _show(

@@ -216,6 +216,15 @@ def test_a_file_without_edits_becomes_what_the_centre_is(world: World, verb: str
     assert world.sync("a.db").requests == 1
 
 
+def test_it_is_said_how_many_rows_differed(world: World) -> None:
+    """Two rows changed, one came, one went in `customer` and `invoice`, and `i1` and `i2` traded numbers."""
+    a = world.device("a.db")
+    behind(world, a)
+    recovered = world.sync("a.db").recovered
+    assert recovered is not None
+    assert recovered.rows == 5  # customers 2 and 4, invoices i1, i2 and i3
+
+
 def test_pending_edits_of_every_kind_stay_on_top(world: World) -> None:
     """Laws L2 and L6."""
     a = world.device("a.db")

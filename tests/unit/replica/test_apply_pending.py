@@ -249,6 +249,26 @@ def test_an_edit_of_a_value_that_is_held_back_stands_on_what_was_shown_l2(bench:
     assert bench.store.rows("SELECT watermark FROM _sync_checkpoint WHERE id = ?", (before,)) == [("w1",)]
 
 
+def test_an_increment_stays_the_same_while_the_hubs_values_of_its_row_wait_l2(bench: Bench) -> None:
+    """The hub's name for the row is another's here. That the hub's count waits with it changes no increment,
+    however often the row is tried; what comes next is laid over what waits."""
+    bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    bench.app.execute("UPDATE parent SET n = n + 1 WHERE id = 2")
+    n = bench.schema.table("parent").column("n").number
+    old = f"SELECT o{n} FROM {bench.log('parent')} WHERE op = 'U'"
+    bench.pull(bench.put("parent", [2, "c", "news", 30]))
+    for watermark in ("w2", "w3"):
+        assert bench.all("parent")[1] == (2, "b", "y", 21) and bench.rows(old) == [(20,)]
+        bench.pull(watermark=watermark)
+    bench.pull(bench.put("parent", [2, "newer"], columns=["note"]), watermark="w4")
+    assert bench.all("parent")[1] == (2, "b", "y", 21) and bench.rows(old) == [(20,)]
+    bench.app.execute("UPDATE parent SET name = 'd' WHERE id = 3")
+    bench.pull(watermark="w5")
+    assert bench.all("parent")[1] == (2, "c", "newer", 31)
+    assert (30,) in bench.rows(old)
+    assert bench.rows("SELECT * FROM _sync_held") == []
+
+
 def test_a_hidden_row_finds_its_place_once_all_is_learned(bench: Bench) -> None:
     bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
     bench.pull(bench.gone("parent", 2))

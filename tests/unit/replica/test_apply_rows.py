@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncline.replica.gathered import MANY as GATHERED
+from syncline.replica.store import unpack
 from syncline.replica.work import MANY
 from tests.support.device import Bench
 
@@ -255,3 +256,49 @@ def test_news_of_a_row_that_waits_for_others_are_laid_over_it(bench: Bench) -> N
     wanted[3], wanted[5] = (3, "new", "y"), (5, moved[5][1], "z")
     del wanted[4]
     assert bench.all("parent") == wanted
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Iterator[Bench]:
+    """Two rows that wait for each other: 2 for the code of 1, and 1 for 2, its parent. A pending edit of 9
+    has the code that 1 is to have."""
+    ddl = "CREATE TABLE tree (id INTEGER PRIMARY KEY, up INTEGER REFERENCES tree (id), code TEXT UNIQUE)"
+    made = Bench(tmp_path / "device.db", ddl)
+    made.pull(made.put("tree", [1, None, "a"], [9, None, "i"]))
+    made.app.execute("UPDATE tree SET code = 'b' WHERE id = 9")
+    made.pull(made.put("tree", [1, 2, "b"], [2, None, "a"]))
+    assert made.all("tree") == [(1, None, "a"), (9, None, "b")]
+    yield made
+    made.close()
+
+
+def test_rows_that_wait_for_each_other_as_parent_and_for_a_unique_value_are_shown_together(
+    family: Bench,
+) -> None:
+    family.app.execute("UPDATE tree SET code = 'j' WHERE id = 9")
+    applied = family.pull(watermark="w2")
+    assert family.all("tree") == [(1, 2, "b"), (2, None, "a"), (9, None, "j")]
+    assert applied.written == {"tree": 2}
+    assert family.rows("SELECT * FROM _sync_held") == []
+
+
+def test_rows_that_wait_for_each_other_go_on_waiting_if_one_would_be_without_a_parent(family: Bench) -> None:
+    family.pull(family.put("tree", [3, 77, "c"]), watermark="w2")
+    family.app.execute("UPDATE tree SET code = 'j' WHERE id = 9")
+    applied = family.pull(watermark="w3")
+    assert family.all("tree") == [(1, None, "a"), (9, None, "j")]
+    assert applied.written == {}
+    assert [unpack(key) for (key,) in family.rows("SELECT key FROM _sync_held ORDER BY key")] == [
+        [1],
+        [2],
+        [3],
+    ]
+    family.pull(family.put("tree", [77, None, "p"]), watermark="w4")
+    assert family.all("tree") == [
+        (1, 2, "b"),
+        (2, None, "a"),
+        (3, 77, "c"),
+        (9, None, "j"),
+        (77, None, "p"),
+    ]
+    assert family.rows("SELECT * FROM _sync_held") == []

@@ -157,6 +157,16 @@ def test_what_was_made_since_under_a_row_whose_key_is_taken_is_refused_with_it(b
     assert [row[0] for row in bench.all("pet")] == ["p", "r"]
 
 
+def test_a_refusal_for_the_sake_of_a_row_of_an_unknown_table_names_that_by_its_number(bench: Bench) -> None:
+    """A hub may have a table that the file has not heard of yet; the reason is kept all the same (L12)."""
+    bench.app.execute("UPDATE pet SET word = 'mine'")
+    frozen(bench)
+    number = 1 + max(bench.schema.by_number)
+    bench.verdict(rejected=[refusal(bench, "pet", "p", "here", parent=[number, [5]])])
+    (edit,) = rejected(bench.device)
+    assert edit.parent == (str(number), (5,))
+
+
 # What becomes of the push in flight
 
 
@@ -297,6 +307,22 @@ def test_a_row_that_is_gone_and_stays_for_a_childs_sake_goes_unless_it_was_made_
     there = [row for row in bench.all("owner") if row[0] == 2]
     assert there == ([(2, "mine", "mine", 0)] if edit == "replace" else [])
     assert bench.rows("SELECT * FROM _sync_held") == []
+
+
+def test_a_row_that_was_made_and_removed_here_and_is_shown_for_a_childs_sake_goes_with_its_verdict(
+    bench: Bench,
+) -> None:
+    bench.app.execute("INSERT INTO owner VALUES (7, 'mine', NULL, 0)")
+    bench.app.execute("DELETE FROM owner WHERE id = 7")
+    bench.pull(bench.put("pet", ["q", "here", 7, "theirs"]))
+    assert (7, "mine", None, 0) in bench.all("owner")
+    frozen(bench)
+    bench.verdict()
+    assert bench.all("owner") == [tuple(row) for row in OWNERS]
+    assert [row[0] for row in bench.all("pet")] == ["p"]
+    bench.pull(bench.put("owner", [7, "theirs", None, 1]), watermark="w2")
+    assert (7, "theirs", None, 1) in bench.all("owner")
+    assert ("q", "here", 7, "theirs") in bench.all("pet")
 
 
 # Putting back
