@@ -79,6 +79,8 @@ class Central:
         self._key: bytes | None = None
         self.changed: Mapping[int, str] = {}
         """Why tables are there no more that were changed in a way devices cannot follow, by number."""
+        self.apart: Sequence[str] = ()
+        """The names of those that may take part again, see `hub.apart`."""
         self._versions: dict[str, Schema] = {}
         self._former = FormerNames()
         self._present: Schema | None = None
@@ -124,7 +126,8 @@ class Central:
             schema = self.database.catalogue.load()
             with self.database.ledger() as ledger:
                 self.learn(names.read(ledger))
-                self.changed = apart.read(ledger).reasons
+                noted = apart.read(ledger)
+                self.changed, self.apart = noted.reasons, tuple(noted.tables)
                 self._key = self._key or keys.read_or_make(ledger)
             loaded = self.with_rules(schema)
             self._give_out(loaded[0])

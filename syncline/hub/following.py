@@ -192,7 +192,7 @@ class Follower:
             raise self._trouble
 
     def _look(self) -> None:
-        signature: str | None = self._central.database.catalogue.signature()
+        signature: str | None = self._signature()
         if signature != self._seen:
             self._trouble = None
             found = None
@@ -200,7 +200,7 @@ class Follower:
                 self._central.learn_names()
                 found = plan(self._central, in_force(self._central))
                 self._follow(found)
-                signature = self._central.database.catalogue.signature()
+                signature = self._signature()
             except (SchemaError, ConfigurationError) as error:
                 self._complain(found, error)
             except SynclineError as error:
@@ -212,6 +212,11 @@ class Follower:
                     signature = None
             self._seen = signature
         self._looked = time.monotonic()
+
+    def _signature(self) -> str:
+        """What was altered, also of tables that are set apart: it may have been undone."""
+        apart = self._central.apart
+        return f"{self._central.database.catalogue.signature(apart)} {apart}"
 
     def _follow(self, found: Plan) -> None:
         prepared = found.prepared

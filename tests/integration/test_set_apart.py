@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,22 @@ def test_l5_a_change_that_is_undone_brings_the_table_back(world: World, kind: st
         assert [row[0] for row in wanted][-1] == 10  # written while it was out of service
         assert a.rows(name, "id, name") == b.rows(name, "id, name") == wanted
     assert a.replica.verify().equal and b.replica.verify().equal
+    assert not a.replica.status().changed
+
+
+@pytest.mark.parametrize("kind", ["type", "key"])
+def test_servers_notice_by_themselves_that_a_change_was_undone(world: World, kind: str) -> None:
+    a = world.device("a.db")
+    world.change(world.changes[kind][0])
+    a.sync()
+    for hub in world.servers.hubs:
+        hub.schema  # noqa: B018  # both know what is set apart
+    assert a.replica.status().changed
+    world.centre.run(world.changes[kind][1])
+    end = time.monotonic() + 60
+    while a.replica.status().changed and time.monotonic() < end:
+        time.sleep(0.2)
+        a.sync()
     assert not a.replica.status().changed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -186,10 +186,10 @@ class PostgresCatalogue(PatientCatalogue):
             require(session)
             return Ledger(PostgresLedgerSession(session)).version(fingerprint)
 
-    def signature(self) -> str:
+    def signature(self, besides: Collection[str] = ()) -> str:
         """See `signature.sql`."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            return str(session.value(queries("signature.sql")["signature"]))
+            return str(session.value(queries("signature.sql")["signature"], list(besides)))
 
     def uncaptured(self) -> list[str]:
         """Tables that lack a trigger of ours, or have one that does not always fire."""

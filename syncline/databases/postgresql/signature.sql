@@ -1,7 +1,7 @@
 -- Whether anything of the user's tables, or of their capture, was altered.
 
 -- name: signature
--- Of every ordinary table of the user's its oid, name and kind; of those that take part, and their partitions, all
+-- Of every ordinary table of the user's its oid, name and kind; of those that take part, of those named $1, and their partitions, all
 -- that says what rows are like: columns, defaults, constraints, indexes, triggers; all domains and enums; and what was
 -- prepared last, by whichever process. Whatever
 -- alters a row of the catalogue writes it anew, with a later transaction than the one before: number of rows
@@ -9,10 +9,14 @@
 WITH spaces AS MATERIALIZED (
     SELECT oid, nspname FROM pg_namespace
      WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'syncline') AND nspname !~ '^pg_(toast|temp)'
-), tracked AS MATERIALIZED (
+), chosen AS MATERIALIZED (
     SELECT relid FROM syncline.tables
     UNION
-    SELECT x.relid FROM syncline.tables t
+    SELECT c.oid FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace WHERE s.nspname || '.' || c.relname = ANY ($1::text[])
+), tracked AS MATERIALIZED (
+    SELECT relid FROM chosen
+    UNION
+    SELECT x.relid FROM chosen t
       JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'p', pg_partition_tree(c.oid) x
 ), facts AS (
     SELECT 1 AS kind, count(*) AS rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
@@ -124,7 +124,7 @@ class SqliteCatalogue:
             prepare.identity(connection)
             return Ledger(SqliteLedgerSession(connection)).version(fingerprint)
 
-    def signature(self) -> str:
+    def signature(self, besides: Collection[str] = ()) -> str:
         """SQLite counts every change of the schema itself. One that another process makes while it renews
         the order of triggers counts too: it is looked at for nothing."""
         with self._connections.asking() as connection:

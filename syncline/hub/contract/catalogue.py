@@ -89,10 +89,11 @@ class Catalogue(Protocol):
     def version(self, fingerprint: str) -> Schema | None:
         """A version of the schema that is kept: the present one, or one that a replica may still have."""
 
-    def signature(self) -> str:
+    def signature(self, besides: Collection[str] = ()) -> str:
         """Text that is another one whenever tables may have been created, altered, renamed or dropped, or
-        capture was removed or disabled, since it was asked for before; no other promise. Cheap, see
-        `look_seconds`."""
+        capture was removed or disabled, since it was asked for before with the same `besides`; no other
+        promise. Of tables that take no part it is promised for their creation and names, and for alterations
+        of those whose names, `schema.table`, are among `besides`. Cheap, see `look_seconds`."""
 
     def uncaptured(self) -> list[str]:
         """Names of tables that take part and of which other programs' writes are not captured at present."""
