@@ -152,7 +152,7 @@ class Chunks:
     def _accepted(self, chunk: UploadedChunk) -> tuple[list[Part], dict[RowId, Base]]:
         groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
         parts = accept(groups, self.sender.sent, len(self.upload.bases), self.limits)
-        details = details_by_row(open_details(chunk.details), self.sender.sent)
+        details = details_by_row(open_details(chunk.details), self.sender.sent, self.sender.present)
         return parts, brought_details(details, self.sender.present)
 
     def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:

@@ -93,7 +93,7 @@ class Receiver:
 
     def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
         push = self.push
-        details = details_by_row(push.details, self.sender.sent)
+        details = details_by_row(push.details, self.sender.sent, self.schema)
         outcome = self._outcome(transaction, brought_details(details, self.schema))
         settled, refused = outcome.settled, outcome.refused
         if settled.wanted:

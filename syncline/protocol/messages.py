@@ -111,7 +111,9 @@ class Detail(Record, frozen=True):
     base: Cells
     image: Cells | None
     image_columns: Indices | None = None
-    """Numbers of the columns in `image`; None: the value columns of the schema that the push names."""
+    """Numbers of the columns in `image`; None: the value columns of the schema that the push names. Where
+    they are named, they and `columns` may be of another schema, and what the hub does not know of them is
+    left out."""
 
 
 Bases = Annotated[list[Token], Meta(extra={"limit": "bases"})]

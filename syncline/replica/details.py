@@ -85,7 +85,7 @@ def _of_table(device: Device, t: Statements, wanted: list[Key]) -> list[Detail]:
         columns = sorted(base)
         image = _image_at(device, t, pending, cut)
         known = [base[i] for i in columns]
-        found.append(Detail(t.n, list(pending.key), columns, known, image, None if image is None else named))
+        found.append(Detail(t.n, list(pending.key), columns, known, image, named))
     if is_offered(device.store):
         found = as_offered(device, t, found)
     return [_outward(t, detail) for detail in found]

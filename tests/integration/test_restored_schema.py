@@ -373,6 +373,39 @@ def test_a_type_that_the_centre_has_wider_no_more(world: World) -> None:
     assert [(table, list(values)) for table, _, values in a.rejected()] == [("farm", ["cows"])]
 
 
+@pytest.mark.parametrize("then", ["", "other", "gone"])
+def test_a_lost_push_of_before_a_new_column_is_sent_under_the_schema_it_was_made_with(
+    world: World, then: str
+) -> None:
+    """The centre knows both schemas. The images that it asks for are of the device's present one."""
+    a, b = world.device("a.db"), world.device("b.db")
+    world.alter("ALTER TABLE farm ADD COLUMN weather TEXT DEFAULT 'sun'")
+    a.sync()
+    world.centre.keep()
+    b.run("UPDATE farm SET note = 'of b', cows = cows + 1 WHERE id = 2")
+    b.sync()  # made before the column, which comes with its answer
+    if then == "gone":
+        b.run("DELETE FROM farm WHERE id = 2")
+        b.sync()
+    world.restore()
+    if then:
+        a.run("UPDATE farm SET name = 'of a', note = 'of a', weather = 'rain' WHERE id = 2")
+        a.sync()
+    assert b.sync().recovered == syncline.Recovered("restored", 1 + (then == "gone"), 0, int(bool(then)))
+    for device in (a, b, a, b):
+        device.sync()
+    columns = "id, name, cows, note, weather"
+    second = {
+        "": [(2, "Dale", 6, "of b", "sun")],
+        "other": [(2, "of a", 6, "of a", "rain")],
+        "gone": [(2, "of a", 6, "of a", "rain")],
+    }
+    assert world.rows("farm", columns) == [(1, "Hill", 3, "steep", "sun"), *second[then]]
+    world.agree("farm", columns, a, b)
+    assert (a.rejected(), b.rejected()) == ([], [])
+    assert b.replica.verify().equal
+
+
 def test_it_goes_back_again_while_a_device_recovers(world: World) -> None:
     a = world.device("a.db")
     world.centre.keep()

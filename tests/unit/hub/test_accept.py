@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -228,7 +229,7 @@ def test_details_are_found_by_table_and_key() -> None:
     ("detail", "code"),
     [
         (Detail(2, [1], [], [], None), "unknown_table"),
-        (Detail(0, [1], [], [], ["a"], [0, 9]), "unknown_column"),
+        (Detail(0, [1], [], [], ["a"], [0, 9]), "malformed"),
         (Detail(0, [1], [], [], ["a", "b"], [0, 0]), "unknown_column"),
         (Detail(0, [1], [], [], ["a", "b"], [0]), "malformed"),
         (Detail(-1, [1], [], [], None), "unknown_table"),
@@ -251,3 +252,16 @@ def test_malformed_details_are_refused(detail: Detail, code: str) -> None:
 def test_an_image_may_be_of_some_columns() -> None:
     (found,) = details_by_row([Detail(0, [7], [], [], ["new", 6], [0, 2])], SCHEMA).values()
     assert found.image == {0: "new", 2: 6}
+
+
+def test_details_of_a_device_that_has_another_schema_by_now() -> None:
+    """What neither the schema of the push nor the present one has is left out."""
+    table = SCHEMA.by_number[0]
+    more = replace(table, columns=(*table.columns, replace(table.values[0], number=5, name="more")))
+    present = Schema((more, *SCHEMA.tables[1:]))
+    detail = Detail(0, [7], [0, 9], ["old", "gone"], ["new", "later", 6], [0, 5, 9])
+    (found,) = details_by_row([detail], SCHEMA, present).values()
+    assert (found.before, found.image) == ({0: "old"}, {0: "new", 5: "later"})
+    with pytest.raises(Malformed) as caught:
+        details_by_row([Detail(0, [7], [5], ["x"], None)], SCHEMA, present)
+    assert caught.value.code == "unknown_column"
