@@ -1,8 +1,9 @@
-"""Forms: how a device's file spells timestamps, uuids, decimals and booleans, whose ORM compares text.
+"""Forms: how a device's file spells timestamps, uuids, decimals, booleans and intervals for an ORM.
 
-The wire and the centre know one spelling of a value (`model.spelling`); the edge of the file converts. A
-value that a form cannot hold exactly (`infinity`, a year before 1) stays in that one spelling, so nothing is
-lost on the way there and back; decimals as `real` are the exception, which `is_lossy` tells.
+An ORM compares text. The wire and the centre know one spelling of a value (`model.spelling`); the edge of the
+file converts. A value that a form cannot hold exactly (`infinity`, a year before 1) stays in that one
+spelling, so nothing is lost on the way there and back. Decimals as `real` and intervals (24 hours are a day)
+are the exceptions, which `is_lossy` tells.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import TypeVar
 from syncline.errors import ConfigurationError
 from syncline.model.schema import ColumnSchema
 from syncline.model.spelling import Speller, iso, moment, number_in, speller, utc
-from syncline.model.values import Value
+from syncline.model.values import INTEGER_MAX, Value
 
 FORMS: Mapping[str, tuple[str, ...]] = {
     "timestamps": ("iso", "space", "space6", "unix"),
     "uuids": ("hyphens", "hex", "blob"),
     "decimals": ("text", "real"),
     "booleans": ("integer", "text"),
+    "intervals": ("iso", "microseconds", "epoch"),
 }
 """What can be chosen, the first of each as long as nobody chooses."""
 
@@ -35,12 +37,13 @@ KINDS: Mapping[str, str] = {
     "uuid": "uuids",
     "decimal": "decimals",
     "boolean": "booleans",
+    "interval": "intervals",
 }
 """What the form of a portable type is chosen as."""
 
 PRESETS: Mapping[str, Mapping[str, str]] = {
-    "django": {"timestamps": "space", "uuids": "hex", "decimals": "real"},
-    "sqlalchemy": {"timestamps": "space6", "uuids": "hex", "decimals": "real"},
+    "django": {"timestamps": "space", "uuids": "hex", "decimals": "real", "intervals": "microseconds"},
+    "sqlalchemy": {"timestamps": "space6", "uuids": "hex", "decimals": "real", "intervals": "epoch"},
 }
 """What these ORMs write into SQLite and compare with, by their own types for it."""
 
@@ -107,7 +110,7 @@ def default_form(kind: str) -> str:
     return FORMS[KINDS[kind]][0] if kind in KINDS else ""
 
 
-_DECLARED = {"unix": "NUMERIC", "blob": "BLOB"}
+_DECLARED = {"unix": "NUMERIC", "blob": "BLOB", "microseconds": "BIGINT"}
 _NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 _DEFAULTS: Mapping[str, Callable[[str], str]] = {
     "hex": lambda default: f"replace({default}, '-', '')",
@@ -156,6 +159,9 @@ def spelling_of(column: ColumnSchema) -> Spelling | None:
 
 @cache
 def _spelling(kind: str, form: str, precision: int | None, scale: int | None) -> Spelling | None:
+    if form in _INTERVALS:
+        back, there = _INTERVALS[form]
+        return Spelling(back, there, _FITS[form], converts=True, is_lossy=True)
     outward = speller(kind, scale)
     if outward is None:
         return None
@@ -289,6 +295,77 @@ def _truth(value: Value) -> Value:
     return {0: "false", 1: "true"}.get(value, value) if isinstance(value, int) else value
 
 
+# Intervals -----------------------------------------------------------------------------------------------
+
+_DAY_MICROSECONDS = 86_400_000_000
+_DURATION = re.compile(
+    r"P(?:(-?\d{1,9})D)?(?:T(?:(-?\d{1,12})H)?(?:(-?\d{1,12})M)?(?:(-?)(\d{1,12})(?:\.(\d{1,6}))?S)?)?",
+    re.ASCII,
+)
+
+
+def _microseconds(value: Value) -> Value:
+    """An interval without months and years, of which days have 24 hours, as Django has it: an integer."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    days, hours, minutes, sign, seconds, fraction = found.groups(default="")
+    parts = int(days or 0) * 24, int(hours or 0), int(minutes or 0)
+    micro = int(seconds or 0) * 1_000_000 + int(fraction.ljust(6, "0") or 0)
+    total = ((parts[0] + parts[1]) * 60 + parts[2]) * 60_000_000 + (-micro if sign else micro)
+    return total if abs(total) <= INTEGER_MAX else value
+
+
+def _interval(value: Value) -> Value:
+    """Microseconds as PostgreSQL spells them: days of 24 hours, and the rest of the same sign."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        value = int(value)
+    if not isinstance(value, int):
+        return value
+    sign, left = ("-" if value < 0 else ""), abs(value)
+    days, left = divmod(left, _DAY_MICROSECONDS)
+    hours, left = divmod(left, 3_600_000_000)
+    minutes, left = divmod(left, 60_000_000)
+    seconds, micro = divmod(left, 1_000_000)
+    spelled = f"P{sign}{days}D" if days else "P"
+    clock = f"{sign}{hours}H" if hours else ""
+    clock += f"{sign}{minutes}M" if minutes else ""
+    if seconds or micro:
+        clock += f"{sign}{seconds}" + (f".{micro:06d}".rstrip("0") if micro else "") + "S"
+    if not days and not clock:
+        return "PT0S"
+    return f"{spelled}T{clock}" if clock else spelled
+
+
+def _epoch(value: Value) -> Value:
+    """As SQLAlchemy has it: the moment so long after 1970 began."""
+    micro = _microseconds(value)
+    if not isinstance(micro, int):
+        return value
+    try:
+        return _space6(iso(utc(*divmod(micro, 1_000_000))))
+    except OverflowError:
+        return value
+
+
+def _from_epoch(value: Value) -> Value:
+    found = _moment_text.fullmatch(value) if isinstance(value, str) else None
+    at = moment(value) if found is not None and isinstance(value, str) else None
+    if at is None:
+        return value
+    since = at[0] - _EPOCH
+    return _interval((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+
+
+_moment_text = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?", re.ASCII)
+
+_INTERVALS: Mapping[str, tuple[Speller, Speller]] = {
+    "microseconds": (_interval, _microseconds),
+    "epoch": (_from_epoch, _epoch),
+}
+"""Outward and inward."""
+
+
 # Whether a whole column is in its form -------------------------------------------------------------------
 
 _DAY = r"\d{4}-\d\d-\d\d"
@@ -364,4 +441,6 @@ _FITS: Mapping[str, Callable[[Sequence[Value]], bool]] = {
     "blob": lambda values: all(v is None or (isinstance(v, bytes) and len(v) == 16) for v in values),
     "real": _of_classes([int, float]),
     "text": _texts("true|false"),
+    "microseconds": _of_classes([int]),
+    "epoch": _texts(f"{_DAY} {_CLOCK}{_SIX}"),
 }

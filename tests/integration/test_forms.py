@@ -37,7 +37,7 @@ INSERT INTO event SELECT '2024-01-01Z'::timestamptz + n * interval '1 day', n * 
 """
 OLD, NEW = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "b1eebc99-9c0b-4ef8-bb6d-6bb9bd380a22"
 PLAIN: dict[str, str] = {}
-DJANGO = {"timestamps": "space", "uuids": "hex", "decimals": "real"}
+DJANGO = {"timestamps": "space", "uuids": "hex", "decimals": "real", "intervals": "microseconds"}
 ODD = {"timestamps": "unix", "uuids": "blob", "decimals": "real", "booleans": "text"}
 ALCHEMY = {"timestamps": "space6", "uuids": "hex", "booleans": "text"}
 
@@ -368,3 +368,39 @@ def test_what_cannot_be_chosen_is_said(world: World, tmp_path: Path) -> None:
     with Hub(f"sqlite:///{central}", forms="django") as hub, pytest.raises(SynclineError) as asked:
         hub.init()
     assert asked.value.code == "forms_untyped"
+
+
+@pytest.mark.parametrize(
+    ("forms", "there", "new"),
+    [
+        ("django", [10_800_000_000, 90_000_000_000, "P1M"], 5_400_000_000),
+        (
+            "sqlalchemy",
+            ["1970-01-01 03:00:00.000000", "1970-01-02 01:00:00.000000", "P1M"],
+            "1970-01-01 01:30:00.000000",
+        ),
+        (None, ["PT3H", "P1DT1H", "P1M"], "1:30"),
+    ],
+)
+def test_durations_are_what_the_orm_makes_of_them(
+    world: World, forms: str | None, there: list[Any], new: Any
+) -> None:
+    world.run(
+        "CREATE TABLE job (id int PRIMARY KEY, name text, took interval)",
+        "INSERT INTO job VALUES (1, 'a', '3 hours'), (2, 'b', '25 hours'), (3, 'c', '1 month')",
+        "UPDATE job SET took = '1 day 1 hour' WHERE id = 2",
+    )
+    world.hub.init()
+    device, app = world.clone(forms)
+    assert [took for (took,) in app.execute("SELECT took FROM job ORDER BY id")] == there
+    app.execute("UPDATE job SET took = ? WHERE id = 1", (new,))
+    app.execute("INSERT INTO job VALUES (4, 'd', ?)", (new,))
+    app.execute("UPDATE job SET name = 'edited' WHERE id IN (2, 3)")
+    assert device.sync().push.rejected == ()
+    assert world.run("SELECT id, took::text FROM job ORDER BY id") == [
+        (1, "01:30:00"),
+        (2, "1 day 01:00:00"),
+        (3, "1 mon"),
+        (4, "01:30:00"),
+    ]
+    assert device.verify().equal and not device.conflicts()

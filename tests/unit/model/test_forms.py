@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -49,6 +49,16 @@ def assert_comes_back(one: Spelling, value: Value) -> Value:
         ("time", "space6", "24:00:00", "24:00:00"),
         ("uuid", "hex", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"),
         ("uuid", "blob", "00000000-0000-0000-0000-0000000000ff", b"\0" * 15 + b"\xff"),
+        ("interval", "microseconds", "PT3H", 10_800_000_000),
+        ("interval", "microseconds", "P-1DT-2H-3M-4.000005S", -93_784_000_005),
+        ("interval", "microseconds", "PT-0.5S", -500_000),
+        ("interval", "microseconds", "PT0S", 0),
+        ("interval", "microseconds", "P7D", 604_800_000_000),
+        ("interval", "microseconds", "P1Y2M3DT4H", "P1Y2M3DT4H"),
+        ("interval", "epoch", "PT3H0.25S", "1970-01-01 03:00:00.250000"),
+        ("interval", "epoch", "PT-1M", "1969-12-31 23:59:00.000000"),
+        ("interval", "epoch", "P1M", "P1M"),
+        ("interval", "epoch", "P9999999D", "P9999999D"),
         ("boolean", "text", 1, "true"),
         ("boolean", "text", 0, "false"),
     ],
@@ -79,6 +89,26 @@ def test_a_real_keeps_what_fifteen_digits_keep(number: Decimal) -> None:
 def test_every_uuid_comes_back(one: object, form: str) -> None:
     there = assert_comes_back(spelling("uuid", form), str(one))
     assert spelling("uuid", form).fits([there])
+
+
+@given(
+    st.timedeltas(timedelta(days=-(10**8)), timedelta(days=10**8)), st.sampled_from(["microseconds", "epoch"])
+)
+def test_every_duration_comes_back(one: timedelta, form: str) -> None:
+    found = spelling("interval", form)
+    micro = one // timedelta(microseconds=1)
+    value = spelling("interval", "microseconds").outward(micro)
+    there = assert_comes_back(found, value)
+    assert form == "epoch" or there == micro
+    assert found.fits([there, None]) or isinstance(there, str)
+    assert found.is_lossy
+
+
+def test_a_day_is_24_hours_where_an_interval_is_a_number() -> None:
+    found = spelling("interval", "microseconds")
+    assert found.settle("PT36H") == found.settle("P1DT12H") == 129_600_000_000
+    assert found.outward(129_600_000_000) == "P1DT12H"
+    assert formed(ColumnSchema("x", "interval", "TEXT"), "microseconds").declared == "BIGINT"
 
 
 def test_what_can_be_chosen_and_what_cannot() -> None:
