@@ -6,8 +6,8 @@ rows that were inserted under a row that goes are refused with it (law L2: kept,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from syncline.model.masks import join_mask
 from syncline.model.schema import ForeignKey
@@ -30,12 +30,26 @@ UNREADABLE = "a text of this row is not valid UTF-8"
 UNKEYED = "a key column of this row is NULL"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Edits:
-    """The edits of one row: operations, and the first old value of each column they changed."""
+    """The edits of one row: operations, their log entries, and the first old value of each column they
+    changed."""
 
-    ops: tuple[str, ...]
+    ops: list[str] = field(default_factory=list)
+    entries: list[int] = field(default_factory=list)
+    base: dict[int, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A row whose edits were kept: what they amounted to, and the row as it is. `image`: of one that is
+    parked."""
+
+    key: Key
+    kind: str
     base: dict[int, Value]
+    present: list[tuple[Value, ...]]
+    image: Sequence[Value] | None
 
 
 def unreadable(device: Device, t: Statements, cut: int) -> list[Refused]:
@@ -80,49 +94,62 @@ def refuse(device: Device, t: Statements, refused: Sequence[Refused], code: str,
     store.set_state(suppressed=0)
 
 
-def _refuse(work: Work, t: Statements, reasons: dict[Key, Reason]) -> None:
-    store = work.store
-    for key, edits in _edits(store, t, reasons).items():
-        present = store.rows(
-            f"SELECT {', '.join(t.value_names) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
-        )
-        image: Sequence[Value] | None = (
-            work.overlay.parked(t, key) if not present and _are_sound(key) else None
-        )
-        kind = kind_of(edits.ops, not present and image is None) or "-"
-        _clear(store, t, key)
-        work.overlay.forget()
-        rows = [*present] if present else [tuple(image or ())]
-        for row in rows:
-            if kind != "-":
-                _keep(work.device, t, key, kind, edits, row, reasons[key])
-        if image is not None:
-            work.overlay.unpark(t, [key])
-        if kind == "I":
-            refuse_children(work, t, key)
-            store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
-        elif kind in ("R", "D") or (kind == "U" and image is None):
-            unreadable = _make_readable(work, t, key, present)
-            write_row(work, t, key, edits.base)
-            if unreadable and work.is_held(t, key):  # what stood in for it must not stay either
-                work.put_aside(t, key, present[0])
-                store.execute(t.delete, key)
+def _refuse(work: Work, t: Statements, reasons: Mapping[Key, Reason]) -> None:
+    """Refuse the edits of these rows, all of one table: its log is read once, whatever their number."""
+    edits = _edits(work.store, t, reasons) if reasons else {}
+    if not edits:
+        return
+    rows = [_keep_edits(work, t, key, found, reasons[key]) for key, found in edits.items()]
+    entries = [(seq,) for found in edits.values() for seq in found.entries]
+    work.store.executemany(f"DELETE FROM {t.log} WHERE seq = ?", entries)
+    work.overlay.forget()
+    created = [row.key for row in rows if row.kind == "I"]
+    refuse_children(work, t, created)
+    for key in created:
+        work.store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
+    for row in rows:
+        if row.kind in ("R", "D") or (row.kind == "U" and row.image is None):
+            _take_back(work, t, row)
 
 
-def _edits(store: Store, t: Statements, keys: dict[Key, Reason]) -> dict[Key, Edits]:
+def _keep_edits(work: Work, t: Statements, key: Key, edits: Edits, reason: Reason) -> Taken:
+    present = work.store.rows(
+        f"SELECT {', '.join(t.value_names) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
+    )
+    image = work.overlay.parked(t, key) if not present and _are_sound(key) else None
+    kind = kind_of(edits.ops, not present and image is None) or "-"
+    for row in present or [tuple(image or ())]:
+        if kind != "-":
+            _keep(work.device, t, key, kind, edits, row, reason)
+    if image is not None:
+        work.overlay.unpark(t, [key])
+    return Taken(key, kind, edits.base, present, image)
+
+
+def _take_back(work: Work, t: Statements, row: Taken) -> None:
+    """Write what the row held before."""
+    unreadable = _make_readable(work, t, row.key, row.present)
+    write_row(work, t, row.key, row.base)
+    if unreadable and work.is_held(t, row.key):  # what stood in for it must not stay either
+        work.put_aside(t, row.key, row.present[0])
+        work.store.execute(t.delete, row.key)
+
+
+def _edits(store: Store, t: Statements, keys: Container[Key]) -> dict[Key, Edits]:
     """The edits of those rows, found in one reading of the log."""
-    names = [f"k{i}" for i in range(t.arity)] + ["op", *t.masks, *t.old_columns(t.table.all_mask)]
+    names = ["seq", *(f"k{i}" for i in range(t.arity)), "op", *t.masks, *t.old_columns(t.table.all_mask)]
     found: dict[Key, Edits] = {}
     for batch in store.batches(f"SELECT {', '.join(names)} FROM {t.log} ORDER BY seq"):
-        for row in batch:
-            key, op = row[: t.arity], row[t.arity]
+        for seq, *row in batch:
+            key, op = tuple(row[: t.arity]), row[t.arity]
             if key not in keys:
                 continue
             masks, old = row[t.arity + 1 :][: len(t.masks)], row[t.arity + 1 + len(t.masks) :]
             mask = {"I": 0, "U": join_mask([part or 0 for part in masks])}.get(op, t.table.all_mask)
-            before = found.get(key, Edits((), {}))
-            base = {i: old[t.table.places[i]] for i in indices_of(mask)} | before.base
-            found[key] = Edits((*before.ops, op), base)
+            edits = found.setdefault(key, Edits())
+            edits.ops.append(op)
+            edits.entries.append(seq)
+            edits.base = {i: old[t.table.places[i]] for i in indices_of(mask)} | edits.base
     return found
 
 
@@ -133,11 +160,6 @@ def _keep(
     values = [_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
     base = [_kept(edits.base.get(i)) for i in columns]
     keep_rejected(device, t.n, [_kept(value) for value in key], kind, (columns, values, base), reason, None)
-
-
-def _clear(store: Store, t: Statements, key: Key) -> None:
-    same = " AND ".join(f"k{i} IS {_mark(value)}" for i, value in enumerate(key))
-    store.execute(f"DELETE FROM {t.log} WHERE {same}", _bound(key))
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -151,32 +173,59 @@ def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequen
     return bool(unreadable)
 
 
-def refuse_children(work: Work, t: Statements, key: Key) -> None:
-    """Refuse the pending rows that point at a row which is about to go, or to become another's."""
+def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
+    """Refuse the pending rows that point at rows of `t` which are about to go, or to become another's."""
+    if not keys:
+        return
+    store, parents = work.store, set(keys)
+    reasons: dict[int, dict[Key, Reason]] = {}
     for child in work.device.tables.values():
         for fk in child.table.foreign_keys:
-            if fk.parent == t.table.name:
-                keys = _children(work.store, t, key, child, fk)
-                own = [_kept(value) for value in key]
-                reason = Reason(
-                    "parent_rejected",
-                    f"the row of {t.table.name} that this row points at was rejected",
-                    "Settle the row it points at first, then retry this one.",
-                    (t.table.name, tuple(own)),
-                )
-                _refuse(work, child, {row: reason for row in keys if (child, row) != (t, key)})
+            if fk.parent == t.table.name and store.row(f"SELECT 1 FROM {child.log} LIMIT 1") is not None:
+                found = reasons.setdefault(child.n, {})
+                for place, key in _children(store, t, keys, child, fk):
+                    if child is not t or key not in parents:
+                        found.setdefault(key, _orphaned(t, keys[place]))
+    for n, found in reasons.items():
+        _refuse(work, work.device.tables[n], found)
 
 
-def _children(store: Store, t: Statements, key: Key, child: Statements, fk: ForeignKey) -> list[Key]:
+def _orphaned(t: Statements, key: Key) -> Reason:
+    return Reason(
+        "parent_rejected",
+        f"the row of {t.table.name} that this row points at was rejected",
+        "Settle the row it points at first, then retry this one.",
+        (t.table.name, tuple(map(_kept, key))),
+    )
+
+
+def _children(
+    store: Store, t: Statements, keys: Sequence[Key], child: Statements, fk: ForeignKey
+) -> list[tuple[int, Key]]:
+    """The keys of rows that point at one of these by a foreign key, each with the place of that one."""
+    _load_keys(store, t, keys)
     points = " AND ".join(
         f"c.{quote(own)} = p.{quote(name)}" for own, name in zip(fk.columns, parents_key(fk, t), strict=True)
     )
-    keys: list[Key] = store.rows(
-        f"SELECT {child.keys_of('c')} FROM {t.name} p CROSS JOIN {child.name} c ON {points}"
-        f" WHERE {_by_key(t, key, 'p.')}",
-        _bound(key),
+    same = " AND ".join(f"p.{name} IS k.k{i}" for i, name in enumerate(t.keys))
+    rows = store.rows(
+        f"SELECT k.i, {child.keys_of('c')} FROM temp._sync_refused_{t.n} k"
+        f" CROSS JOIN {t.name} p ON {same} CROSS JOIN {child.name} c ON {points} ORDER BY k.i"
     )
-    return keys
+    return [(place, tuple(key)) for place, *key in rows]
+
+
+def _load_keys(store: Store, t: Statements, keys: Sequence[Key]) -> None:
+    """`Overlay.load_keys`, of keys that may be NULL or no UTF-8, into _sync_refused_<n>."""
+    store.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS _sync_refused_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
+    )
+    store.execute(f"DELETE FROM temp._sync_refused_{t.n}")
+    by_marks: dict[str, list[list[Value]]] = {}
+    for place, key in enumerate(keys):
+        by_marks.setdefault(", ".join(map(_mark, key)), []).append([place, *_bound(key)])
+    for marks, rows in by_marks.items():
+        store.executemany(f"INSERT INTO temp._sync_refused_{t.n} VALUES (?, {marks})", rows)
 
 
 # Text that is not UTF-8 is a str with escaped bytes here, and bound as its bytes ------------------------
@@ -213,5 +262,5 @@ def _bound(values: Sequence[Value]) -> list[Value]:
     return [_kept(value) for value in values]
 
 
-def _by_key(t: Statements, key: Key, row: str = "") -> str:
-    return " AND ".join(f"{row}{name} IS {_mark(value)}" for name, value in zip(t.keys, key, strict=True))
+def _by_key(t: Statements, key: Key) -> str:
+    return " AND ".join(f"{name} IS {_mark(value)}" for name, value in zip(t.keys, key, strict=True))

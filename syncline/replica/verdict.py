@@ -76,10 +76,12 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
 def _refuse_later_children(work: Work, verdict: Verdict) -> None:
     """What was made since and points at a row whose key another's has is refused too: it would point at the
     other's row from now on."""
-    for rejection in verdict.rejected:
-        t = work.device.tables.get(rejection.table)
-        if rejection.code == "key_taken" and t is not None:
-            refuse_children(work, t, tuple(rejection.key))
+    taken = [rejection for rejection in verdict.rejected if rejection.code == "key_taken"]
+    for n, rejections in _by_table(taken).items():
+        t = work.device.tables.get(n)
+        if t is not None:
+            with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
+                refuse_children(work, t, [inward_key(t, rejection.key) for rejection in rejections])
 
 
 def _clear(store: Store, t: Statements, cut: int) -> None:

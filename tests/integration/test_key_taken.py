@@ -9,6 +9,7 @@ import pytest
 
 import syncline
 from syncline.errors import UsageError
+from syncline.replica.store import log_name
 from tests.support.application import sql
 
 PEOPLE = (
@@ -159,3 +160,31 @@ def test_what_was_made_meanwhile_and_points_at_the_row_waits_with_it(world: Worl
     a.sync()
     assert sql(tmp_path / "central.db", "SELECT * FROM visit") == [(1, 3, "of Anna")]
     assert a.verify().equal
+
+
+@pytest.mark.parametrize("taken", [1, 40])
+def test_what_was_made_meanwhile_is_read_once_however_many_keys_are_taken(
+    world: World, tmp_path: Path, taken: int
+) -> None:
+    _, a, _ = world()
+    sql(tmp_path / "central.db", *["INSERT INTO p (name) VALUES ('Bert')"] * taken)
+    sql(a.file, *["INSERT INTO p (name) VALUES ('Anna')"] * taken)
+    later = [
+        "INSERT INTO visit (p, what) VALUES (1, 'of x')",
+        "INSERT INTO visit (p, what) VALUES (2, 'of Anna')",
+    ]
+    asked: list[str] = []
+
+    def meanwhile(stage: str, done: int, total: int | None) -> None:
+        if stage == "push" and later:
+            sql(a.file, *later, "INSERT INTO visit (p, what) VALUES (2, CAST(x'ff' AS TEXT))")
+            later.clear()
+            a._store._connection.set_trace_callback(asked.append)
+
+    a.push(progress=meanwhile)
+    a._store._connection.set_trace_callback(None)
+    log = log_name(a._store.numbers()["visit"])
+    assert 0 < len([sql for sql in asked if sql.startswith("SELECT") and log in sql]) <= 6
+    assert codes(a)[taken:] == [("visit", 2, "parent_rejected"), ("visit", 3, "parent_rejected")]
+    assert [edit.values["what"] for edit in a.rejected()[taken:]] == ["of Anna", b"\xff"]
+    assert sql(a.file, "SELECT what FROM visit") == [("of x",)]

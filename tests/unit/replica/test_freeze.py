@@ -265,6 +265,39 @@ def test_text_that_is_not_utf8_is_rejected_with_its_children(bench: Bench) -> No
     assert bench.all("child") == [(2, "a", "fine")]
 
 
+def test_a_row_that_is_refused_with_the_row_it_points_at_is_kept_once(tmp_path: Path) -> None:
+    table = "CREATE TABLE t (id INTEGER PRIMARY KEY, above INTEGER REFERENCES t (id), a TEXT)"
+    bench = Bench(tmp_path / "tree.db", table)
+    bench.app.execute("INSERT INTO t VALUES (1, NULL, CAST(x'ff' AS TEXT)), (2, 1, CAST(x'ff' AS TEXT))")
+    bench.app.execute("INSERT INTO t VALUES (3, 2, 'under'), (4, 4, 'own')")
+    assert sent(bench, freeze(bench.device)) == {(bench.schema.number_of("t"), "I"): [[4, 4, "own"]]}
+    kept = [(edit.key, edit.code, edit.values["a"]) for edit in rejected(bench.device)]
+    assert kept == [
+        ((1,), "value_refused", b"\xff"),
+        ((2,), "value_refused", b"\xff"),
+        ((3,), "parent_rejected", "under"),
+    ]
+    bench.close()
+
+
+@pytest.mark.parametrize("many", [2, 30])
+def test_the_log_is_read_as_often_however_many_rows_are_refused(bench: Bench, many: int) -> None:
+    for i in range(many):
+        bench.app.execute("INSERT INTO parent VALUES (?, CAST(? AS TEXT), 0)", (f"p{i}", b"%d\xff" % i))
+        bench.app.execute("INSERT INTO child VALUES (?, ?, 'under')", (i, f"p{i}"))
+    asked: list[str] = []
+    bench.store._connection.set_trace_callback(asked.append)
+    assert freeze(bench.device) is None
+    bench.store._connection.set_trace_callback(None)
+    assert len(rejected(bench.device)) == 2 * many
+    for name in ("parent", "child"):
+        log = bench.device.tables[bench.schema.number_of(name)].log
+        reading = [sql for sql in asked if sql.startswith("SELECT") and log in sql]
+        assert 0 < len(reading) <= 12
+        removing = [sql for sql in asked if sql.startswith(f"DELETE FROM {log}")]
+        assert all("WHERE seq" in sql for sql in removing)
+
+
 def test_a_refused_update_returns_to_what_the_row_was(bench: Bench) -> None:
     bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1), ('b', 'y', 1)")
     freeze(bench.device)
