@@ -448,6 +448,42 @@ def test_an_edit_whose_values_are_nowhere_any_more_cannot_be_put_back(
     assert [edit.id for edit in rejected(bench.device)] == [number]
 
 
+def scans(bench: Bench, asked: list[str]) -> list[str]:
+    """Those of these statements that look through all kept edits."""
+    looking = [sql for sql in asked if "FROM _sync_rejected" in sql]
+    assert looking
+    plans = {sql: bench.rows(f"EXPLAIN QUERY PLAN {sql}") for sql in looking}
+    return [sql for sql, plan in plans.items() if any("SCAN" in str(step[3]) for step in plan)]
+
+
+def test_whether_an_edit_is_kept_and_whether_a_key_is_taken_is_found_without_reading_all_kept_edits(
+    bench: Bench,
+) -> None:
+    asked: list[str] = []
+    bench.app.execute("UPDATE owner SET note = 'mine'")
+    frozen(bench)
+    note = next(i for i, column in bench.table("owner").table.values.items() if column.name == "note")
+    refused = [refusal(bench, "owner", i, code="column_dropped", columns=[note]) for i in (1, 2, 3)]
+    bench.store._connection.set_trace_callback(asked.append)
+    bench.verdict(rejected=refused)
+    bench.store._connection.set_trace_callback(None)
+    assert scans(bench, [sql for sql in asked if "WHERE" in sql]) == []
+    bench.app.execute("INSERT INTO owner VALUES (4, 'd', NULL, 0)")
+    bench.app.execute("INSERT INTO pet VALUES ('q', 'here', 4, 'child')")
+    frozen(bench)
+    owner = bench.schema.number_of("owner")
+    below = refusal(bench, "pet", "q", "here", code="parent_rejected", parent=[owner, [4]])
+    taken = refusal(bench, "owner", 4, code="key_taken")
+    bench.verdict(bench.put("owner", [4, "other", "o", 0]), rejected=[below, taken])
+    edit = next(edit for edit in rejected(bench.device) if edit.table == "pet")
+    asked.clear()
+    bench.store._connection.set_trace_callback(asked.append)
+    with pytest.raises(UsageError, match="is another's"):
+        retry(bench.device, edit.id)
+    bench.store._connection.set_trace_callback(None)
+    assert scans(bench, asked) == []
+
+
 def test_what_a_lock_in_the_centre_refused_is_made_again_with_what_hangs_on_it(bench: Bench) -> None:
     sql = bench.app.execute
     sql("INSERT INTO owner VALUES (4, 'd', NULL, 0), (5, 'e', NULL, 0), (6, 'f', NULL, 0)")
