@@ -19,6 +19,9 @@ from syncline.replica.store import Store, pack, unpack
 HELD = "row_locked"
 """The code of an edit that came to nothing because another session in the centre held its row."""
 
+SLICE = 500
+"""Edits that are put back in one transaction, which other programs wait for."""
+
 ONCE_MORE = "Make the change again if it is still wanted, then discard this one."
 """What to do about an edit whose values are nowhere any more."""
 
@@ -177,9 +180,28 @@ def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
             break
         waiting |= {edit.id: edit for edit in found}
         rows |= {(edit.table, edit.key) for edit in found}
-    for number in waiting:
-        with suppress(UsageError):
-            retry(device, number)
+    numbers = list(waiting)
+    for start in range(0, len(numbers), SLICE):
+        _put_back(device, numbers[start : start + SLICE])
+
+
+def _put_back(device: Device, numbers: Sequence[int]) -> None:
+    """`retry` each of these in one transaction; those that cannot be put back stay kept."""
+    store = device.store
+    try:
+        with putting_back(device):
+            for number in numbers:
+                try:
+                    with store.savepoint():
+                        check_parents(device, _kept(device, number))
+                        retry_now(device, number)
+                except UsageError:
+                    if not store.in_transaction:  # a trigger of the application has undone all of it
+                        raise
+    except UsageError:  # for the sake of one of them, and which is not known
+        half = len(numbers) // 2
+        for some in (numbers[:half], numbers[half:]) if half else ():
+            _put_back(device, some)
 
 
 def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:

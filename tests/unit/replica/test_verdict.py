@@ -13,6 +13,7 @@ from syncline.protocol.body import chained
 from syncline.protocol.messages import Group, Rejection
 from syncline.replica.freeze import Frozen, freeze, in_flight
 from syncline.replica.rejected import (
+    SLICE,
     Reason,
     discard,
     keep_rejected,
@@ -510,6 +511,64 @@ def test_what_a_lock_in_the_centre_refused_is_made_again_with_what_hangs_on_it(b
     assert [row[0] for row in bench.all("pet")] == ["p", "q"]
     assert [row[0] for row in bench.all("owner")] == [1, 2, 4, 6]
     assert logged(bench, "owner") == ["I"] and logged(bench, "pet") == ["I"]
+
+
+def held(bench: Bench, many: int) -> None:
+    """So many owners are refused since their rows are locked."""
+    bench.app.executemany(
+        "INSERT INTO owner VALUES (?, ?, NULL, 0)", [(10 + i, f"o{i}") for i in range(many)]
+    )
+    bench.app.commit()
+    frozen(bench)
+    refused = [refusal(bench, "owner", 10 + i, code="row_locked") for i in range(many)]
+    bench.verdict(bench.gone("owner", *range(10, 10 + many)), rejected=refused)
+
+
+def put_back(bench: Bench) -> int:
+    """Make what waits pending again; in how many transactions."""
+    asked: list[str] = []
+    bench.store._connection.set_trace_callback(asked.append)
+    wait(bench.device, rejected(bench.device))
+    bench.store._connection.set_trace_callback(None)
+    return asked.count("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize("many", [3, SLICE])
+def test_many_edits_that_a_lock_refused_are_made_again_in_one_transaction(bench: Bench, many: int) -> None:
+    held(bench, many)
+    assert put_back(bench) == 1
+    assert rejected(bench.device) == [] and logged(bench, "owner") == ["I"] * many
+
+
+@pytest.mark.parametrize("how", ["ABORT", "ROLLBACK", "FAIL"])
+def test_an_edit_that_cannot_be_made_again_keeps_no_other_from_it(bench: Bench, how: str) -> None:
+    held(bench, 40)
+    bench.app.execute(
+        f"CREATE TRIGGER guard AFTER INSERT ON owner WHEN NEW.id = 20 BEGIN SELECT RAISE ({how}, 'no'); END"
+    )
+    assert put_back(bench) == (11 if how == "ROLLBACK" else 1)
+    assert [edit.key for edit in rejected(bench.device)] == [(20,)]
+    assert [row[0] for row in bench.all("owner")] == [1, 2, 3, *range(10, 20), *range(21, 50)]
+    assert not bench.store.in_transaction
+
+
+def test_a_foreign_key_that_is_broken_at_the_end_keeps_one_edit_alone_back(tmp_path: Path) -> None:
+    ddl = (
+        "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT);"
+        "CREATE TABLE pet (id INTEGER PRIMARY KEY,"
+        " owner INTEGER REFERENCES owner DEFERRABLE INITIALLY DEFERRED)"
+    )
+    bench = Bench(tmp_path / "later.db", ddl)
+    bench.pull(bench.put("owner", [1, "a"], [2, "b"]))
+    bench.app.executemany("INSERT INTO pet VALUES (?, ?)", [(i, 1 + (i == 7)) for i in range(10)])
+    bench.app.commit()
+    frozen(bench)
+    refused = [refusal(bench, "pet", i, code="row_locked") for i in range(10)]
+    bench.verdict(bench.gone("pet", *range(10)), bench.gone("owner", 2), rejected=refused)
+    wait(bench.device, rejected(bench.device))
+    assert [edit.key for edit in rejected(bench.device)] == [(7,)]
+    assert [row[0] for row in bench.all("pet")] == [i for i in range(10) if i != 7]
+    bench.close()
 
 
 def test_a_delete_is_put_back_also_where_a_column_of_its_row_is_gone(bench: Bench) -> None:
