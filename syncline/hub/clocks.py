@@ -8,6 +8,7 @@ before or behind."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from syncline.hub.accept import HIGHEST_HLC, Part
 from syncline.hub.contract import Claim, Rival, WriteTransaction
@@ -26,36 +27,41 @@ def sane(hlc: int, now: int, tolerance: int) -> int:
     return hlc if hlc <= stamp(now + tolerance) else stamp(now)
 
 
-def clamp_stamps(parts: Sequence[Part], now: int, tolerance: int) -> None:
-    """Cut stamps of clocks that run ahead (milliseconds since 1970 UTC; milliseconds). The highest becomes
-    the highest that is allowed; others keep their distance to it, as far as they stay within the
-    tolerance."""
+def clamped(parts: Sequence[Part], now: int, tolerance: int) -> list[Part]:
+    """The parts with the stamps cut of clocks that run ahead (milliseconds since 1970 UTC; milliseconds). The
+    highest becomes the highest that is allowed; others keep their distance to it, as far as they stay within
+    the tolerance. The parts given stay as they are: a push that is tried again begins with the same ones."""
     highest = clamp(HIGHEST_HLC, now, tolerance)
-    ahead = [part for part in parts if part.hlc and max(part.hlc) > highest]
-    ahead += [part for part in parts if part not in ahead and _newest_column(part) > highest]
-    if not ahead:
-        return
-    shift = max(max(*part.hlc, _newest_column(part)) for part in ahead) - highest
+    tops = [_top(part) for part in parts]
+    shift = max(tops, default=0) - highest
+    if shift <= 0:
+        return list(parts)
     lowest = highest - stamp(tolerance)
 
     def cut(hlc: int) -> int:
         return hlc if hlc <= highest else max(hlc - shift, lowest)
 
-    for part in ahead:
+    def with_cut(part: Part) -> Part:
         columns = part.column_hlc or [[] for _ in part.hlc]
         told = zip(part.keys, part.hlc, columns, strict=True)
-        part.claims = {key: [hlc, *more] for key, hlc, more in told if max(hlc, *more, 0) > highest}
-        part.hlc = list(map(cut, part.hlc))
-        if part.column_hlc is not None:
-            part.column_hlc = [list(map(cut, row)) for row in part.column_hlc]
+        return replace(
+            part,
+            claims={key: [hlc, *more] for key, hlc, more in told if max(hlc, *more, 0) > highest},
+            hlc=list(map(cut, part.hlc)),
+            column_hlc=None if part.column_hlc is None else [list(map(cut, row)) for row in part.column_hlc],
+        )
+
+    return [with_cut(part) if top > highest else part for part, top in zip(parts, tops, strict=True)]
 
 
-def _newest_column(part: Part) -> int:
-    return max((max(row, default=0) for row in part.column_hlc or ()), default=0)
+def _top(part: Part) -> int:
+    """The highest stamp of a part."""
+    return max(0, *part.hlc, *(hlc for row in part.column_hlc or () for hlc in row))
 
 
 def keep_order(transaction: WriteTransaction, parts: Sequence[Part], rivals: Others) -> None:
-    """Put the cut stamps of these parts where they belong among those of their rivals that were cut, too."""
+    """Put the cut stamps of these parts, which `clamped` has made, where they belong among those of their
+    rivals that were cut, too."""
     for part, others in zip(parts, rivals, strict=True):
         if part.claims and others:
             known = _known(transaction, [one for found in others.values() for one in found])

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.central import Sender
-from syncline.hub.clocks import clamp_stamps
+from syncline.hub.clocks import clamped
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
 from syncline.hub.receive import Outcome, Receiver, newest_of
@@ -117,8 +117,12 @@ class Chunks:
         def opened(chunk: UploadedChunk) -> Opened:
             parts, details = self._accepted(chunk)
             keys.add(parts)
-            clamp_stamps(parts, now, self.tolerance)
-            found = brought(parts, self.sender.sent, self.sender.present, self.sender.changed)
+            found = brought(
+                clamped(parts, now, self.tolerance),
+                self.sender.sent,
+                self.sender.present,
+                self.sender.changed,
+            )
             units = [
                 Unit(chosen, stages_of(chosen), details, [] if deletes else found.defaulted)
                 for deletes in (False, True)

@@ -15,7 +15,7 @@ from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import File, bases_of
 from syncline.hub.central import Sender
-from syncline.hub.clocks import clamp_stamps, sane
+from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
@@ -121,19 +121,18 @@ class Receiver:
 
     def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
         """Do the push. Nothing was written if rows are wanted."""
-        clamp_stamps(self.parts, transaction.ledger.milliseconds(), self.tolerance)
-        found = self._brought
+        parts = clamped(self.parts, transaction.ledger.milliseconds(), self.tolerance)
+        found = self._brought(parts)
         settled = self._settled(transaction, found.parts, stages_of(found.parts), details)
         if settled.wanted:
             return Outcome(settled)
         refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
         self._note_differing(transaction, settled.stages, settled)
         settled.overrides |= dict.fromkeys(found.defaulted)
-        return Outcome(settled, refused, newest_of(self.parts), found.unplaced)
+        return Outcome(settled, refused, newest_of(parts), found.unplaced)
 
-    @property
-    def _brought(self) -> Brought:
-        return brought(self.parts, self.sender.sent, self.schema, self.sender.changed)
+    def _brought(self, parts: Sequence[Part]) -> Brought:
+        return brought(parts, self.sender.sent, self.schema, self.sender.changed)
 
     def _settled(
         self,
@@ -183,7 +182,7 @@ class Receiver:
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         """The rows of the push that others changed and the replica had not seen."""
-        parts = self._brought.parts
+        parts = self._brought(self.parts).parts
         return self._met(transaction, parts, stages_of(parts))
 
     def _met(

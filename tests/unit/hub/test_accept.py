@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from syncline.errors import Malformed, TooLarge
 from syncline.hub.accept import Part, accept, details_by_row
-from syncline.hub.clocks import clamp_stamps
+from syncline.hub.clocks import clamped
 from syncline.model.clock import stamp
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.protocol.messages import Detail, Limits, PushGroup
@@ -173,7 +174,9 @@ def test_stamps_of_a_clock_that_runs_ahead_are_cut_to_the_tolerance() -> None:
     ahead, fine = stamp(now + 5_000), stamp(now + 100) + 7
     group = PushGroup(0, "U", [0, 2], [[1, "a", 5], [2, "b", 6]], [ahead, fine - ahead])
     parts = check(msgspec.structs.replace(group, column_hlc=[[fine, ahead], [fine, fine]]))
-    clamp_stamps(parts, now, 1_000)
+    sent = copy.deepcopy(parts)
+    parts = clamped(parts, now, 1_000)
+    assert clamped(sent, now, 1_000) == parts  # those of a second attempt are cut alike
     highest = stamp(now + 1_000)
     assert parts[0].hlc == [highest, fine]
     assert parts[0].column_hlc == [[fine, highest], [fine, fine]]
@@ -197,7 +200,9 @@ def test_l7_cut_stamps_keep_their_order_and_are_remembered_as_they_were(
         keys = [(number,) for number in range(len(rows))]
         parts.append(Part(0, "U", [0, 2], [], hlc, [], columns, None, keys))
         before.append([[one, *(columns[row] if columns else [])] for row, one in enumerate(hlc)])
-    clamp_stamps(parts, NOW, 100)
+    sent = copy.deepcopy(parts)
+    given, parts = parts, clamped(parts, NOW, 100)
+    assert given == sent
     highest, pairs = stamp(NOW + 100), []
     for part, known in zip(parts, before, strict=True):
         after = [

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from syncline import Reject, Table
-from syncline.errors import DigestMismatch, Malformed, PushOutOfStep, SchemaChanged, UnknownReplica
+from syncline.errors import Conflict, DigestMismatch, Malformed, PushOutOfStep, SchemaChanged, UnknownReplica
+from syncline.hub import receive
+from syncline.hub.commit import commit_stages
+from syncline.model.clock import stamp
 from syncline.model.values import Value
 from syncline.protocol import messages as m
 from tests.unit.hub.desk import Desk, hlc, overrides
@@ -246,6 +251,33 @@ def test_a_clock_that_runs_ahead_is_clamped_and_later_writes_win(desk: Desk) -> 
     two.detail("item", [10], {"name": "nut"}, ["later", 5, None])
     two.push()
     assert desk.sql("SELECT name FROM item") == [("later",)]
+
+
+@pytest.mark.parametrize("met", [False, True])
+def test_l7_a_cut_stamp_finds_its_place_however_often_the_push_is_tried(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, met: bool
+) -> None:
+    """A second attempt begins with the stamps that were sent, not with those that the first has made."""
+    desk.sql("INSERT INTO item VALUES (10, 'nut', 5, NULL)")
+    one, two = desk.device("one"), desk.device("two")
+    one.update("item", [10], {"name": "a day ahead"}, at=86_400)
+    one.push()
+    two.update("item", [10], {"name": "two days ahead"}, at=2 * 86_400)
+    two.detail("item", [10], {"name": "nut"}, ["two days ahead", 5, None])
+    trouble = [Conflict("another was quicker")] if met else []
+
+    def commit(*arguments: Any) -> Any:
+        done = commit_stages(*arguments)
+        if trouble:
+            raise trouble.pop()
+        return done
+
+    monkeypatch.setattr(receive, "commit_stages", commit)
+    two.push()
+    assert not trouble and desk.sql("SELECT name FROM item") == [("two days ahead",)]
+    kept = desk.sql("SELECT hlc, claim FROM _sync_hub_claims WHERE origin = 'two'")
+    highest = hlc(0) + stamp(desk.hub._central.tolerance)
+    assert kept == [(highest + 1, hlc(2 * 86_400))]
 
 
 # Repeats
