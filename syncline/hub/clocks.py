@@ -102,5 +102,6 @@ def note_claims(transaction: WriteTransaction, parts: Sequence[Part], replica: s
             if claims is not None:
                 stamps = [part.hlc[row], *(part.column_hlc[row] if part.column_hlc else ())]
                 found.update(zip(stamps, claims, strict=False))
-    for hlc in sorted(found, reverse=True)[:MOST]:
-        transaction.ledger.note_claim(Claim(replica, hlc, found[hlc]))
+    if found:
+        highest = sorted(found, reverse=True)[:MOST]
+        transaction.ledger.note_claims([Claim(replica, hlc, found[hlc]) for hlc in highest])

@@ -1,7 +1,8 @@
-"""What a database spells for the ledger, and the six verbs in which the ledger speaks to it.
+"""What a database spells for the ledger, and the verbs in which the ledger speaks to it.
 
 A new database writes a `Dialect` (names, kinds of columns, a few fragments) and a `LedgerSession` (`run`,
-`count`, `many`, `now`); `upsert` and `lock_row` come with them unless its SQL needs other words.
+`count`, `many`, `now`); `upsert`, `upsert_many` and `lock_row` come with
+them unless its SQL needs other words, or a set is quicker there than its rows.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Dialect(ABC):
 
 
 class LedgerSession(ABC):
-    """The six verbs of the ledger, within one open transaction of a database.
+    """The verbs of the ledger, within one open transaction of a database.
 
     Values go in as int, str, bytes or None and come back so: integers as int, also where the driver would
     give a decimal, texts as str, binary values as bytes. Errors are the driver's: the transaction
@@ -149,6 +150,12 @@ class LedgerSession(ABC):
             self.dialect.now if value is NOW else self.dialect.mark(next(numbers)) for value in row
         )
         self.count(self.dialect.upsert(table, spelled), *bound)
+
+    def upsert_many(self, table: Table, rows: Sequence[Sequence[Value]]) -> None:
+        """`upsert` rows with different keys, all with NOW in the same columns; a statement a row, unless the
+        database knows better."""
+        for row in rows:
+            self.upsert(table, row)
 
     def lock_row(self, table: Table, *key: Value) -> Sequence[Any] | None:
         """Every column of the row with this key, locked until the end; None if there is none."""

@@ -123,9 +123,9 @@ class Ledger:
         rows = self._run("claims", origin, lowest, highest)
         return [Claim(origin, int(hlc), int(claim)) for hlc, claim in rows]
 
-    def note_claim(self, claim: Claim) -> None:
-        """Keep it, as of now."""
-        self.session.upsert(CLAIMS, [claim.origin, claim.hlc, claim.claim, NOW])
+    def note_claims(self, claims: Sequence[Claim]) -> None:
+        """Keep them, as of now."""
+        self.session.upsert_many(CLAIMS, [[one.origin, one.hlc, one.claim, NOW] for one in claims])
 
     def forget_claims(self, seconds: float) -> int:
         """Forget what is older: hardly ever anything."""

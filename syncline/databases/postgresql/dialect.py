@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from syncline.databases.base import Dialect, Kind, LedgerSession, Table
-from syncline.databases.base.dialect import Value
+from syncline.databases.base import Column, Dialect, Kind, LedgerSession, Table
+from syncline.databases.base.dialect import NOW, Value
 from syncline.databases.postgresql.session import Rows, Session
 
 ARRAYS: Mapping[Kind, str] = {
@@ -62,6 +62,18 @@ class PostgresDialect(Dialect):
             f" FROM unnest({arrays}) WITH ORDINALITY AS given({names}, n) ORDER BY n RETURNING {table.key[0]}"
         )
 
+    def upsert_set(self, table: Table, given: Sequence[Column]) -> str:
+        """A statement that inserts the rows of one array for each given column, with the time in the others,
+        or puts them in place of those with their keys."""
+        arrays = ", ".join(f"${i + 1}::{ARRAYS[column.kind]}" for i, column in enumerate(given))
+        picked = ", ".join(column.name if column in given else self.now for column in table.columns)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in table.names if name not in table.key)
+        return (
+            f"INSERT INTO {self.table(table.name)} ({', '.join(table.names)}) SELECT {picked}"
+            f" FROM unnest({arrays}) AS given({', '.join(column.name for column in given)})"
+            f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {changes}"
+        )
+
 
 DIALECT = PostgresDialect()
 
@@ -83,6 +95,13 @@ class PostgresLedgerSession(LedgerSession):
     def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
         columns = map(list, zip(*rows, strict=True))
         return [key for (key,) in self._session.run(DIALECT.insert(table), *columns)]
+
+    def upsert_many(self, table: Table, rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            pairs = list(zip(table.columns, zip(*rows, strict=True), strict=True))
+            given = [(column, list(values)) for column, values in pairs if NOW not in values]
+            statement = DIALECT.upsert_set(table, [column for column, _ in given])
+            self._session.count(statement, *(values for _, values in given))
 
     def now(self) -> int:
         return int(self._session.value("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"))

@@ -174,8 +174,8 @@ class Ledger(ReadLedger, Protocol):
     def claims(self, origin: str, lowest: int, highest: int) -> list[Claim]:
         """The stamps of one origin that were cut, with what they are now within these bounds."""
 
-    def note_claim(self, claim: Claim) -> None:
-        """Keep it, as of now."""
+    def note_claims(self, claims: Sequence[Claim]) -> None:
+        """Keep them, as of now, each in the place of one with its origin and stamp; thousands at once."""
 
     def forget_claims(self, seconds: float) -> int:
         """Forget those noted longer ago; how many went."""
