@@ -59,11 +59,18 @@ class Caller:
         """`Central.write`; the replica's record is locked until the end of the transaction."""
 
         def admitted(transaction: WriteTransaction) -> T:
-            client = None if self.replica is None else transaction.ledger.lock_client(self.replica)
+            client = None if self.replica is None else self._locked(transaction, self.replica)
             self._admit(transaction, client)
             return work(transaction, client)
 
         return self._central.write(admitted, self.scope)
+
+    def _locked(self, transaction: WriteTransaction, replica: str) -> Client | None:
+        """The record. Of two who register one id at the same time the second waits, and finds the first's."""
+        client = transaction.ledger.lock_client(replica)
+        if client is None and self._route.registers:
+            return transaction.ledger.lock_new_client(replica)
+        return client
 
     def look(self) -> None:
         """See that the record was looked at, if the handler had no need of the database."""

@@ -20,8 +20,7 @@ def read_or_make(ledger: Ledger) -> bytes:
     """The secret. Of two servers that would make it at the same time the second waits and finds it."""
     kept = ledger.setting(NAME)
     if kept is None:
-        ledger.lock_new_client(NAME)  # one at a time
-        kept = ledger.setting(NAME)
+        kept = ledger.lock_new_setting(NAME)
     if kept is None:
         kept = json.dumps(secrets.token_hex(KEY_BYTES))
         ledger.set(NAME, kept)

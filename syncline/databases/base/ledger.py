@@ -138,6 +138,11 @@ class Ledger:
         rows = self._run("setting", name)
         return rows[0][0] if rows else None
 
+    def lock_new_setting(self, name: str) -> str | None:
+        """What is kept under a name; who makes something at the same time waits."""
+        self._count("one at a time")
+        return self.setting(name)
+
     def set(self, name: str, content: str) -> None:
         """Keep it under a name."""
         self.session.upsert(SETTINGS, [name, content])

@@ -150,7 +150,7 @@ class Ledger(ReadLedger, Protocol):
 
     def lock_new_client(self, replica: str) -> Client | None:
         """`lock_client` for a replica that has no record yet, when one is about to be made: of two who make
-        it at the same time the second waits, and then finds it."""
+        one at the same time, be it of one id or of two, the second waits until the end of the first."""
 
     def save_client(self, client: Client) -> None:
         """Insert or replace. The times are the database's own when given as 'now'."""
@@ -179,6 +179,10 @@ class Ledger(ReadLedger, Protocol):
 
     def forget_claims(self, seconds: float) -> int:
         """Forget those noted longer ago; how many went."""
+
+    def lock_new_setting(self, name: str) -> str | None:
+        """`setting` for a name under which nothing is kept yet, when something is about to be: of two who
+        make it at the same time the second waits, and then finds it."""
 
     def set(self, name: str, content: str) -> None:
         """Keep JSON under a name; all servers of the hub see it."""
