@@ -14,6 +14,7 @@ from syncline.databases.base.ordered import own
 from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
+from syncline.databases.sqlite.others import has_others
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
@@ -51,11 +52,7 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         shape = staged.shape
-        others = self.connection.execute(
-            "SELECT 1 FROM _sync_hub_log WHERE seq > ? AND tbl = ? AND origin <> ? LIMIT 1",
-            (floor, shape.n, replica),
-        )
-        if others.fetchone() is None:
+        if not has_others(self.connection, shape.n, replica, floor):
             return []
         stage.index(self.connection, staged)
         masks = commas(f"l.{name}" for name in shape.words)
