@@ -125,7 +125,7 @@ class VersionUnsupported(ProtocolError):
 
 class WatermarkRefused(ProtocolError):
     code, title = "watermark_refused", "The watermark does not belong here"
-    remedy = "Clone the replica again from this hub."
+    remedy = "Sync again: the device fills itself anew and keeps its pending edits."
 
 
 class SchemaChanged(ProtocolError):

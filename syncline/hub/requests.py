@@ -162,12 +162,10 @@ class Requests:
     def _horizon(self, token: str) -> Position | None:
         return self._central.watermark(token, None).position if token else None
 
-    def bases(self, tokens: Sequence[str], *, offered: bool) -> list[Position | None]:
-        """The positions of a push's bases. One that is offered again may have some of another time, which
-        need not be readable any more."""
-        if offered:
-            return [self._readable(token) for token in tokens]
-        return [self._central.watermark(token, None).position for token in tokens]
+    def bases(self, tokens: Sequence[str]) -> list[Position | None]:
+        """The positions of a push's bases; None for one that cannot be read. The edits that stand on it are
+        judged as if what they had seen were pruned: refused, they would never leave their device (law L2)."""
+        return [self._readable(token) for token in tokens]
 
     def told(self, push: m.Push | m.PreparePush | m.CommitPush) -> Told:
         """What a push is to be admitted by. The horizon is that of the pull that comes along, if it says
@@ -187,7 +185,7 @@ class Requests:
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
         sender = self._central.sender(request.schema)
         groups = open_push(request.groups, request.digest)
-        bases = self.bases(request.bases, offered=request.offered)
+        bases = self.bases(request.bases)
         parts = accept(groups, sender.sent, len(bases), self._central.limits)
         receiver = Receiver(sender, request, parts, bases, self._central.tolerance, self.told(request))
         return self.decided(caller, request, receiver)

@@ -120,7 +120,7 @@ class Uploads:
             lambda transaction, _: self._known(transaction, request.replica, request.number, request.digest)
         )
         chunks = Chunks(upload, sender, central.limits, central.tolerance)
-        bases = self._requests.bases(upload.bases, offered=request.offered)
+        bases = self._requests.bases(upload.bases)
         told = self._requests.told(request)
         rows = central.limits.push_rows
         return LargeReceiver(sender, request, (), bases, central.tolerance, told, chunks, rows)

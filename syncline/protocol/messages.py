@@ -34,6 +34,11 @@ TOKEN_LENGTH = 32_768
 
 Name = Annotated[str, Meta(max_length=NAME_LENGTH, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
 Token = Annotated[str, Meta(extra={"longest": TOKEN_LENGTH}, extra_json_schema={"maxLength": TOKEN_LENGTH})]
+Mark = Annotated[
+    str,
+    Meta(extra={"longest": TOKEN_LENGTH, "mark": True}, extra_json_schema={"maxLength": TOKEN_LENGTH}),
+]
+"""A watermark or a cursor that the hub answers with: printable ASCII without a blank (`replica.answers`)."""
 Number = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 Hlc = Annotated[int, Meta(ge=0, le=32_503_680_000_000 << 16)]
@@ -313,7 +318,7 @@ class Changes(Record, frozen=True):
     show nothing before `more` is false (law L5). `groups` is MessagePack of `list[Group]`: what must
     exist first comes first. `hlc` is the newest HLC among the changes."""
 
-    watermark: Token | None = None
+    watermark: Mark | None = None
     more: bool = False
     hlc: Hlc = 0
     digest: Name = ""
@@ -345,7 +350,7 @@ class Verdict(Record, frozen=True):
     schema: Name = ""
     """As in `Changes`: the overrides are of that schema."""
     version: int = PROTOCOL_VERSION
-    horizon: str = ""
+    horizon: Mark = ""
     """A position that has seen everything this answer tells. Empty where the `changes` lead there."""
 
 
@@ -400,10 +405,10 @@ class Registered(Record, frozen=True):
     scope: Name
     tables: list[str]
     limits: Limits
-    watermark: Token
+    watermark: Mark
     push: Count
     hlc: Hlc
-    floor: Token = ""
+    floor: Mark = ""
     version: int = PROTOCOL_VERSION
 
 
@@ -493,8 +498,8 @@ class SnapshotPage(Record, frozen=True):
 
     `rows` counts what the hub estimates in all tables, for progress."""
 
-    watermark: Token
-    cursor: Token | None
+    watermark: Mark
+    cursor: Mark | None
     rows: Count
     digest: Name
     groups: Raw
@@ -533,7 +538,7 @@ class StateAnswer(Record, frozen=True):
     push: Count
     last_push: Name | None
     last_pull: Name | None
-    watermark: Token
+    watermark: Mark
     schema: Name
     version: int = PROTOCOL_VERSION
 

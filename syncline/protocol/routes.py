@@ -23,7 +23,7 @@ class Route:
     in braces in `path` is a field too. `repeatable`: asking again changes nothing, so a transport may
     send it again when it cannot tell whether it arrived. `patience`: how many times as long as for other
     requests the answer may take. `who` may use it, nobody if it is not said; `registers`: the replica that is
-    named need not be known yet.
+    named need not be known yet; asked for the state of one, the hub says whether it is.
     """
 
     method: str
@@ -182,6 +182,7 @@ ROUTES = (
         messages.StateAnswer,
         "A replica as the hub sees it",
         who="replica",
+        registers=True,
     ),
     Route(
         "GET",

@@ -8,14 +8,17 @@ columns, keys and rows in it are some that there are. Malformed otherwise; nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cache
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from syncline.errors import Malformed
 from syncline.model.schema import Schema, TableSchema
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import (
+    TOKEN_LENGTH,
     BeginPush,
     Changes,
     ChunkKept,
@@ -26,6 +29,7 @@ from syncline.protocol.messages import (
     Push,
     PushBegun,
     PushChunk,
+    Record,
     Request,
     Response,
     Snapshot,
@@ -33,6 +37,8 @@ from syncline.protocol.messages import (
     Spell,
     Spelled,
     Verdict,
+    Verified,
+    undressed,
 )
 from syncline.protocol.packing import check_cells
 
@@ -43,9 +49,36 @@ NOTHING = (b"\x90", b"")
 
 def check_answer(request: Request, answer: Response) -> None:
     """Malformed unless the answer fits the request and, where it is one of several, leads on."""
+    _check_marks(answer)
     check = _CHECKS.get(type(answer))
     if check is not None:
         check(request, answer)
+
+
+def _check_marks(answer: Record) -> None:
+    """Malformed unless what the file is to keep, and to hand back later, looks like what a hub gives."""
+    for name, default in _marks(type(answer)):
+        value = getattr(answer, name)
+        if value != default and value is not None and not _is_mark(value):
+            raise _wrong(f"its {name} is none that a hub gives")
+    if isinstance(answer, (Verdict, Verified)) and answer.changes is not None:
+        _check_marks(answer.changes)
+
+
+@cache
+def _marks(kind: type[Record]) -> tuple[tuple[str, Any], ...]:
+    """The fields of an answer that hold watermarks and cursors, and what is in them when there is none."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple((one.name, one.default) for one in structs.fields(kind) if _holds_mark(hints[one.name]))
+
+
+def _holds_mark(hint: Any) -> bool:
+    bare, extra = undressed(hint)
+    return "mark" in extra or any(_holds_mark(part) for part in get_args(bare) if part is not NoneType)
+
+
+def _is_mark(value: str) -> bool:
+    return 0 < len(value) <= TOKEN_LENGTH and value.isascii() and value.isprintable() and " " not in value
 
 
 def _check_changes(request: Any, answer: Changes) -> None:

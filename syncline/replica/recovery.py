@@ -19,7 +19,7 @@ import logging
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 
-from syncline.errors import SynclineError
+from syncline.errors import SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
@@ -44,12 +44,13 @@ from syncline.replica.work import Work
 logger = logging.getLogger("syncline.replica")
 
 PRUNED, LOST, RESTORED, SCOPE = "pruned", "lost", "restored", "scope"
-COPIED, UNKNOWN, SCHEMA = "copied", "unknown", "schema"
+COPIED, UNKNOWN, SCHEMA, GARBLED = "copied", "unknown", "schema", "garbled"
 
 REASONS = {
     "watermark_pruned": PRUNED,
     "watermark_lost": LOST,
     "watermark_scope": SCOPE,
+    "watermark_garbled": GARBLED,
     "centre_restored": RESTORED,
     "push_ahead": RESTORED,
     "push_behind": COPIED,
@@ -224,7 +225,8 @@ def _fill(device: Device, tally: Tally, progress: Progress) -> Flow[int]:
     try:
         applied = yield from refill(device, progress)
     except SynclineError as error:
-        if error.code not in _FILE_UNUSABLE and error.code not in REASONS:
+        is_unusable = error.code in _FILE_UNUSABLE or isinstance(error, WatermarkRefused)
+        if not is_unusable and error.code not in REASONS:
             raise
         discard_fresh(device.store)
         if error.code in REASONS:

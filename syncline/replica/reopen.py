@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import StateAnswer, StateQuery
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
 from syncline.replica.offer import take_apart
 from syncline.replica.push import forget, forget_stage, rows_of
 from syncline.replica.reports import Reopened
-from syncline.replica.session import ask, check_hub
+from syncline.replica.session import state_at_hub
 
 logger = logging.getLogger("syncline.replica")
 
@@ -43,6 +42,5 @@ def reopen(device: Device) -> Flow[Reopened]:
 
 def has_arrived(device: Device, frozen: Frozen) -> Flow[bool]:
     """Ask the hub whether it has the push in flight."""
-    answer = yield from ask(StateQuery(device.store.state().replica), StateAnswer)
-    check_hub(device.store, answer.hub)
+    answer = yield from state_at_hub(device.store)
     return answer.push >= frozen.number

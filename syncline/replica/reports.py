@@ -160,7 +160,8 @@ class Recovered(Report):
     `reason` is pruned (the hub's log no longer reaches back to what the replica had seen), lost (a table of
     the centre was altered so that changes were not captured for a while), restored (the
     centre went back in time), scope (the device may have other rows than before), schema (the
-    hub does not know the schema that this file had: the centre was put back) or copied (the file was
+    hub does not know the schema that this file had: the centre was put back), unknown (the hub does not know
+    the replica), garbled (the file has a watermark that the hub cannot read) or copied (the file was
     copied or put back, or two syncs had met in it). In any case the file was filled again; `rows`
     counts those that differed.
     """

@@ -6,10 +6,19 @@ from typing import TypeVar
 
 import msgspec
 
-from syncline.errors import ProtocolError, SchemaChanged
+from syncline.errors import ProtocolError, SchemaChanged, UnknownReplica
 from syncline.model.schema import Schema
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Register, Registered, Request, Response, SchemaAnswer, SchemaQuery
+from syncline.protocol.messages import (
+    Register,
+    Registered,
+    Request,
+    Response,
+    SchemaAnswer,
+    SchemaQuery,
+    StateAnswer,
+    StateQuery,
+)
 from syncline.replica.answers import check_answer
 from syncline.replica.definitions import read_schema
 from syncline.replica.store import Store
@@ -33,6 +42,26 @@ def register(store: Store) -> Flow[Registered]:
     check_hub(store, answer.hub)
     with store.transaction():
         store.set_state(limits=msgspec.json.encode(answer.limits).decode())
+    return answer
+
+
+def state_at_hub(store: Store) -> Flow[StateAnswer]:
+    """This replica as its hub sees it. UnknownReplica if it does not."""
+    answer = yield from _state(store)
+    if not answer.known:
+        raise UnknownReplica(f"replica {answer.replica} was never registered here")
+    return answer
+
+
+def ask_which_hub(store: Store) -> Flow[None]:
+    """ProtocolError `other_hub` unless the hub is the one that the file belongs to. Changes nothing on either
+    side: for before what the hub has refused is acted on."""
+    yield from _state(store)
+
+
+def _state(store: Store) -> Flow[StateAnswer]:
+    answer = yield from ask(StateQuery(store.state().replica), StateAnswer)
+    check_hub(store, answer.hub)
     return answer
 
 

@@ -11,12 +11,11 @@ import logging
 
 from syncline.errors import BodyRefused
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import StateAnswer, StateQuery
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import in_flight
 from syncline.replica.offer import is_offered, take_apart
-from syncline.replica.session import ask
+from syncline.replica.session import state_at_hub
 
 logger = logging.getLogger("syncline.replica")
 
@@ -32,7 +31,7 @@ def make_smaller(device: Device, refused: BodyRefused) -> Flow[None]:
         raise refused
     largest = max(len(body) for _, _, body in sealed(device.store))
     size = min(largest, device.store.state().chunk_bytes or largest) // 2
-    state = yield from ask(StateQuery(device.store.state().replica), StateAnswer)
+    state = yield from state_at_hub(device.store)
     if size < LEAST or state.push >= frozen.number:
         raise refused
     with device.store.transaction() as store:

@@ -41,6 +41,7 @@ from syncline.replica.regain import regain
 from syncline.replica.rejected import newest_rejected, rejected, wait
 from syncline.replica.reopen import has_arrived, reopen
 from syncline.replica.reports import PullReport, PushReport, SyncReport
+from syncline.replica.session import ask_which_hub
 from syncline.replica.smaller import make_smaller
 from syncline.replica.tally import Tally
 from syncline.replica.waiting import TOLD, waiting
@@ -98,6 +99,7 @@ def _recovering(
         except SynclineError as error:
             if error.code not in REASONS or attempt == RECOVERIES:
                 raise
+            yield from ask_which_hub(device.store)  # of another hub nothing is noted (law L2)
             begin(device.store, REASONS[error.code])
         else:
             break

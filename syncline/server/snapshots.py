@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from syncline.errors import ConfigurationError, NoSnapshot, SnapshotBuilding
+from syncline.errors import ConfigurationError, NoSnapshot, SnapshotBuilding, UnknownReplica
 from syncline.model.actor import Actor
 from syncline.protocol import messages as m
 from syncline.protocol.filebody import PIECE, packed
@@ -93,6 +93,8 @@ class Snapshots:
         hub's gate refuses the replica with.
         """
         state = cast(m.StateAnswer, self._hub.handle(actor, m.StateQuery(replica)))
+        if not (state.known or actor.operator):
+            raise UnknownReplica(f"replica {replica} was never registered here")
         actor = builder_for(actor)
         if state.schema != schema:
             self._rows(actor, schema)  # looks again, and refuses

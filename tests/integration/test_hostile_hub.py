@@ -19,7 +19,14 @@ import pytest
 from msgspec import Raw, structs
 
 import syncline
-from syncline.errors import DigestMismatch, Malformed, StoreError, SynclineError
+from syncline.errors import (
+    DigestMismatch,
+    Malformed,
+    ProtocolError,
+    StoreError,
+    SynclineError,
+    TransportError,
+)
 from syncline.model.actor import OPERATOR
 from syncline.model.schema import from_plain, to_plain
 from syncline.protocol import messages as m
@@ -329,6 +336,126 @@ def test_a_verdict_that_cannot_be_leaves_the_edit_pending(
         report = run(sync.sync(Device.load(store), silent), LocalTransport(hub))
     assert (report.push.sent, report.push.rejected) == (1, ())
     assert hub.conflicts() == []
+
+
+# Watermarks and cursors
+
+
+def edit(file: Path, value: str) -> None:
+    with closing(sqlite3.connect(file)) as device, device:
+        device.execute("UPDATE t SET v = ? WHERE id = 1", (value,))
+
+
+def central(folder: Path) -> list[Any]:
+    with closing(sqlite3.connect(folder / "centre.db")) as centre:
+        return centre.execute("SELECT v FROM t WHERE id = 1").fetchall()
+
+
+def synced(file: Path, transport: LocalTransport) -> syncline.SyncReport:
+    with closing(Store.open(file)) as store:
+        return run(sync.sync(Device.load(store), silent), transport)
+
+
+@pytest.mark.parametrize("mark", ["", " ", "a\x1b[2J", "\0", "ä.b.c", "0" * 40_000])
+@pytest.mark.parametrize("kind", [m.Changes, m.Registered, m.SnapshotPage])
+def test_a_watermark_that_no_hub_gives_is_not_taken(
+    hub: syncline.Hub, tmp_path: Path, kind: type, mark: str
+) -> None:
+    file = tmp_path / "device.db"
+    evil = Evil(hub, with_fields(kind, watermark=mark))
+    with pytest.raises(Malformed):
+        clone_over(evil, file)
+    clone_over(LocalTransport(hub), file)
+
+
+@pytest.mark.parametrize("mark", ["zz", "0" * 30_000, "a.b.c"])
+@pytest.mark.parametrize("pending", [False, True])
+def test_after_a_watermark_that_the_hub_never_gave_edits_still_leave(
+    hub: syncline.Hub, tmp_path: Path, mark: str, pending: bool
+) -> None:
+    """L2: neither the pull that goes on from it nor the edits that stand on it are stuck."""
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    with closing(Store.open(file)) as store:
+        run(sync.pull(Device.load(store), silent), Evil(hub, with_fields(m.Changes, watermark=mark)))
+    if pending:
+        edit(file, "mine")
+    report = synced(file, LocalTransport(hub))
+    assert (report.push.sent, report.pending) == (int(pending), 0)
+    assert report.recovered is not None
+    assert report.recovered.reason == "garbled"
+    assert central(tmp_path) == [("mine" if pending else "a",)]
+    edit(file, "later")
+    report = synced(file, LocalTransport(hub))
+    assert (report.push.sent, report.pending, report.recovered) == (1, 0, None)
+
+
+def test_a_frozen_push_that_stands_on_a_lying_watermark_arrives(hub: syncline.Hub, tmp_path: Path) -> None:
+    """L3: its bases are frozen with it."""
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    with closing(Store.open(file)) as store:
+        run(sync.pull(Device.load(store), silent), Evil(hub, with_fields(m.Changes, watermark="zz")))
+    edit(file, "mine")
+
+    def lost(request: m.Request, answer: Any) -> Any:
+        if isinstance(answer, m.Verdict):
+            raise TransportError("cut")
+        return answer
+
+    with pytest.raises(TransportError):
+        synced(file, Evil(hub, lost))
+    report = synced(file, LocalTransport(hub))
+    assert report.pending == 0
+    assert central(tmp_path) == [("mine",)]
+
+
+def test_a_lying_horizon_and_a_lying_cursor_are_got_over(hub: syncline.Hub, tmp_path: Path) -> None:
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    edit(file, "first")
+
+    def lie(request: m.Request, answer: Any) -> Any:
+        if isinstance(request, m.Snapshot) and request.cursor:
+            raise TransportError("cut")
+        if isinstance(answer, m.Verdict):
+            return structs.replace(answer, changes=None, horizon="zz")
+        if isinstance(answer, m.SnapshotPage):
+            return structs.replace(answer, cursor="zz")
+        if isinstance(answer, m.Changes):
+            return structs.replace(answer, watermark="zz")
+        return answer
+
+    with closing(Store.open(file)) as store:
+        run(sync.push(Device.load(store), silent), Evil(hub, lie))
+        run(sync.pull(Device.load(store), silent), Evil(hub, lie))
+        store.set_state(recovery='{"reason": "pruned"}')
+    with pytest.raises(TransportError):
+        synced(file, Evil(hub, lie))
+    edit(file, "second")
+    report = synced(file, LocalTransport(hub))
+    assert (report.push.sent, report.pending) == (1, 0)
+    assert central(tmp_path) == [("second",)]
+
+
+def test_another_hub_leaves_no_recovery_in_the_file(hub: syncline.Hub, tmp_path: Path) -> None:
+    """A mistyped URL: the next sync with the right hub has nothing to fill again."""
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    edit(file, "mine")
+    with closing(sqlite3.connect(tmp_path / "other_centre.db")) as centre:
+        centre.executescript(DDL)
+    with syncline.Hub(f"sqlite:///{tmp_path / 'other_centre.db'}") as other:
+        other.init()
+        for verb in (sync.sync, sync.pull, sync.push):
+            with closing(Store.open(file)) as store, pytest.raises(ProtocolError) as caught:
+                run(verb(Device.load(store), silent), LocalTransport(other))  # type: ignore[operator]
+            assert caught.value.code == "other_hub"
+        assert other.replicas() == []
+    with closing(Store.open(file)) as store:
+        assert store.state().recovery is None
+    report = synced(file, LocalTransport(hub))
+    assert (report.push.sent, report.recovered) == (1, None)
 
 
 # The file

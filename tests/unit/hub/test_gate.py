@@ -95,7 +95,16 @@ def test_a_revoked_replica_gets_nothing_whoever_asks(desk: Desk, kind: type[m.Re
 @KIND
 def test_an_unknown_replica_registers_and_gets_nothing_before(desk: Desk, kind: type[m.Request]) -> None:
     request = requests_of(desk.hub, UNKNOWN)[kind]
-    assert outcome(desk, ANN, request) is (None if kind in (m.Register, m.Reconcile) else UnknownReplica)
+    opens = (m.Register, m.Reconcile, m.StateQuery)
+    assert outcome(desk, ANN, request) is (None if kind in opens else UnknownReplica)
+
+
+def test_the_state_of_an_unknown_replica_says_which_hub_this_is_and_registers_nothing(desk: Desk) -> None:
+    before = desk.hub.replicas()
+    answer = desk.hub.handle(ANN, m.StateQuery(UNKNOWN))
+    assert isinstance(answer, m.StateAnswer)
+    assert (answer.known, answer.push) == (False, 0)
+    assert desk.hub.replicas() == before
 
 
 @KIND
