@@ -24,10 +24,17 @@ from syncline.hub.contract import Client, Position, ReadTransaction, Stamped, Wr
 from syncline.hub.contract.log import refused_watermark
 from syncline.model.actor import Actor
 from syncline.protocol.body import chained
-from syncline.protocol.messages import CommitPush, Limits, PreparePush, Push, Reconcile, Rejection
+from syncline.protocol.messages import (
+    STAMP_BYTES,
+    CommitPush,
+    Limits,
+    PreparePush,
+    Push,
+    Reconcile,
+    Rejection,
+)
 
-WIDTH = 8
-"""Bytes of a stamp."""
+WIDTH = STAMP_BYTES
 
 SHORTEST = 86_400
 """Seconds for which stamps are remembered at least."""
@@ -146,10 +153,9 @@ def _hits(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) 
 
 
 def each(stamps: bytes) -> Iterator[bytes]:
-    """The stamps one by one. Malformed if there is half of one."""
-    if len(stamps) % WIDTH:
-        raise Malformed(f"{len(stamps)} bytes of stamps, which have {WIDTH} each")
-    return (stamps[start : start + WIDTH] for start in range(0, len(stamps), WIDTH))
+    """The stamps one by one. Half of one at the end is none: requests are held to whole ones
+    (`protocol.limits`), and what was kept of an earlier one stands in nobody's way."""
+    return (stamps[start : start + WIDTH] for start in range(0, len(stamps) - WIDTH + 1, WIDTH))
 
 
 # Reconciling -------------------------------------------------------------------------------------------

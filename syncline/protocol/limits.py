@@ -39,7 +39,7 @@ def check(message: Record, limits: Limits) -> None:
 
 
 def check_answer(message: Record) -> None:
-    """Raise TooLarge unless the texts of an answer are as long as they may be."""
+    """Raise TooLarge or Malformed unless the texts of an answer are as long as they may be."""
     for field in _bounded(type(message)):
         if field.limit is None:
             field.check(getattr(message, field.name), _NONE)
@@ -68,19 +68,23 @@ def check_fields(message: Record, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Bounded:
-    """A field whose type has a `longest` (characters) or a `limit` (a field of `Limits`), or lists such."""
+    """A field whose type has a `longest` (characters), a `limit` (a field of `Limits`) or `pieces` (of so
+    many bytes), or lists such."""
 
     name: str
     longest: int | None
     limit: str | None
+    pieces: int | None
     inner: _Bounded | None
 
     def check(self, value: Any, limits: Limits) -> None:
-        """Raise TooLarge if there is more than may be; None is nothing."""
+        """Raise TooLarge if there is more than may be, Malformed if there is half a piece."""
         if value is None:
             return
         if self.longest is not None and len(value) > self.longest:
             raise TooLarge(f"{self.name} is longer than {self.longest} characters")
+        if self.pieces is not None and len(value) % self.pieces:
+            raise Malformed(f"{self.name} has {len(value)} bytes, which are {self.pieces} each")
         if self.limit is not None and len(value) > getattr(limits, self.limit):
             most = getattr(limits, self.limit)
             raise TooLarge(f"{len(value)} {self.name} in one request; the limit is {most} ({self.limit})")
@@ -103,9 +107,9 @@ def _bound(name: str, hint: Any) -> _Bounded | None:
         (hint,) = [part for part in parts if part is not NoneType]
         return _bound(name, hint)
     inner = _bound(name, parts[0]) if get_origin(bare) is list else None
-    if inner is None and not extra.keys() & {"longest", "limit"}:
+    if inner is None and not extra.keys() & {"longest", "limit", "pieces"}:
         return None
-    return _Bounded(name, extra.get("longest"), extra.get("limit"), inner)
+    return _Bounded(name, extra.get("longest"), extra.get("limit"), extra.get("pieces"), inner)
 
 
 def check_begun(begun: BeginPush, limits: Limits) -> None:

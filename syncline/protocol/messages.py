@@ -29,6 +29,8 @@ OLDEST_VERSION = 1
 
 NAME_LENGTH = 200
 """Characters of a replica id, a name, a digest or a schema fingerprint."""
+STAMP_BYTES = 8
+"""Bytes of an edit's stamp."""
 TOKEN_LENGTH = 32_768
 """Characters of a watermark, a cursor, or a key as text."""
 
@@ -49,11 +51,13 @@ Place = Annotated[int, Meta(ge=0, lt=2**31)]
 Version = Annotated[int, Meta(extra={"checked": "protocol.versions"})]
 Index = Annotated[int, Meta(extra={"checked": "hub.accept"})]
 Indices = Annotated[list[int], Meta(extra={"checked": "hub.accept"})]
-Stamps = Annotated[bytes, Meta(extra={"checked": "hub.identity"})]
+Stamps = Annotated[bytes, Meta(extra={"pieces": STAMP_BYTES})]
+"""Stamps of edits, one after the other."""
 Decided = Annotated[Any, Meta(extra={"checked": "protocol.limits"})]
 Cells = Annotated[list[Value], Meta(extra={"checked": "hub.accept"})]
 """The types of what a request holds say what they may hold. Where msgspec cannot know it, `extra` says who
-looks: `longest` and `limit` (a field of `Limits`) mean `protocol.limits`, `checked` names the module."""
+looks: `longest`, `limit` (a field of `Limits`) and `pieces` (of so many bytes) mean `protocol.limits`,
+`checked` names the module."""
 
 PushOp = Literal["I", "R", "U", "D", "-"]
 HubOp = Literal["U", "D"]
@@ -451,7 +455,7 @@ class Reconciled(Record, frozen=True):
     replica: Name
     taken: bool
     push: Annotated[int, Meta(ge=-1, le=INTEGER_MAX)]
-    done: bytes
+    done: Stamps
     rejected: list[Rejection]
     lost: list[Count]
     since: Whole

@@ -260,6 +260,25 @@ def test_a_garbled_watermark_is_refused(meet: Meet, after: str) -> None:
         device.ask(Pull(after, 10, "r1", device.schema), messages.Changes)
 
 
+def test_half_a_stamp_is_refused_and_one_kept_earlier_harms_no_reconcile(meet: Meet, central: Path) -> None:
+    """Refused where it arrives, in whichever message; not by the next request that reads what was kept."""
+    device = meet("r1")
+    push = device.push_of(device.group("person", "U", [0], [1, "Eve"]))
+    half = msgspec.structs.replace(push, stamps=b"abc", before="")
+    asked = messages.Reconcile("r2", "r1", [], 0, "", stamps=b"12345678")
+    for request in (half, msgspec.structs.replace(asked, stamps=b"abc")):
+        with pytest.raises(Malformed) as caught:
+            device.transport.send(request)
+        assert "stamps" in caught.value.detail
+    assert rows_of(central, "SELECT * FROM _sync_hub_stamps") == []
+    whole = msgspec.structs.replace(push, stamps=b"12345678", before="")
+    device.ask(whole, messages.Verdict)
+    with sqlite3.connect(central) as connection:
+        connection.execute("UPDATE _sync_hub_stamps SET tails = CAST(tails || x'616263' AS BLOB)")
+    connection.close()
+    assert device.ask(asked, messages.Reconciled).done == b"12345678"
+
+
 def test_somebody_elses_watermark_is_refused(meet: Meet) -> None:
     one, two = meet("r1"), meet("r2")
     with pytest.raises(WatermarkRefused):

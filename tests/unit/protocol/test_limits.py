@@ -210,6 +210,9 @@ def unchecked_parts(hint: Any) -> Iterator[str]:
     elif bare is str:
         if "longest" not in extra and not any(meta.max_length is not None for meta in metas):
             yield " (a text of any length)"
+    elif bare is bytes:
+        if "pieces" not in extra:
+            yield " (bytes of any kind)"
     elif bare is int:
         if not any(meta.ge is not None and meta.le is not None for meta in metas):
             yield " (an integer without bounds)"
@@ -227,13 +230,14 @@ class Careless(Record, frozen=True):
     replica: str
     size: int | None
     bases: list[str]
+    stamps: bytes
     pulls: Annotated[list[Pull], msgspec.Meta(max_length=3)]
     anything: Any
 
 
 def test_a_field_that_says_nothing_is_found() -> None:
     assert [place.partition(" ")[0] for place in unchecked(Careless)] == [
-        f"Careless.{name}" for name in ("replica", "size", "bases", "bases", "anything")
+        f"Careless.{name}" for name in ("replica", "size", "bases", "bases", "stamps", "anything")
     ]
 
 
