@@ -10,14 +10,26 @@ from dataclasses import fields
 from typing import Any
 
 from syncline.errors import Malformed
-from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, from_plain
+from syncline.model.masks import words_for
+from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, from_plain
 from syncline.protocol.messages import SchemaAnswer
-from syncline.sqlitekit.described import NoDefinition, check_expression, check_type, index_sql, table_sql
+from syncline.sqlitekit.described import (
+    NoDefinition,
+    check_expression,
+    check_growth,
+    check_type,
+    index_sql,
+    table_sql,
+)
 
 REMEDY = "Ask whoever runs the hub; it, or what answers in its place, is broken. Nothing was changed here."
 
-TABLES, COLUMNS, NAME = 5_000, 2_000, 500
-"""How many tables and columns, and how long names may be: more than any database has."""
+TABLES, NAME = 5_000, 500
+"""How many tables there may be, and how long names: more than any database has."""
+
+WIDEST = MOST_COLUMNS + words_for(MOST_COLUMNS)
+"""How many columns the change log of a table may have beside its own: those of the table, and one for each 62
+numbers that a mask reaches to."""
 
 NUMBER = 1 << 31
 """Numbers of tables and columns are below this."""
@@ -34,7 +46,7 @@ def read_schema(answer: SchemaAnswer) -> Schema:
         schema = from_plain({"tables": answer.tables, "used": answer.used})
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
         raise Malformed(f"the hub's schema cannot be read: {type(error).__name__}", remedy=REMEDY) from error
-    if not 0 <= answer.used <= NUMBER or len(schema.tables) > TABLES:
+    if not 0 <= answer.used <= NUMBER:
         raise _wrong("it has too many tables")
     _check_names((table.name for table in schema.tables), "the tables")
     _check_distinct((table.number for table in schema.tables), "numbers of tables")
@@ -48,9 +60,13 @@ def read_schema(answer: SchemaAnswer) -> Schema:
 
 
 def _check_shape(tables: Any) -> None:
-    """TypeError unless everything has the type that the records say."""
+    """TypeError unless everything has the type that the records say; Malformed if there is too much of it."""
+    if len(tables) > TABLES:
+        raise _wrong("it has too many tables")
     for table in tables:
         _check_fields(table, TableSchema)
+        if not 1 <= len(table["columns"]) <= MOST_COLUMNS:
+            raise _wrong(f"a table has {len(table['columns'])} columns; there may be 1 to {MOST_COLUMNS}")
         for column in table["columns"]:
             _check_fields(column, ColumnSchema)
         for key in table["foreign_keys"]:
@@ -88,8 +104,10 @@ def _check_texts(names: Any) -> None:
 
 def _check_table(table: TableSchema, by_name: dict[str, TableSchema]) -> None:
     columns = {column.name: column for column in table.columns}
-    if not 1 <= len(columns) <= COLUMNS or not 0 <= table.number < NUMBER or not 0 <= table.used <= NUMBER:
-        raise NoDefinition("its number, or how many columns it has, cannot be")
+    if not 0 <= table.number < NUMBER or not 0 <= table.used <= NUMBER:
+        raise NoDefinition("its number cannot be")
+    if len(columns) + words_for(table.bits) > WIDEST:
+        raise NoDefinition("the numbers of its columns are higher than a change log can hold")
     _check_names((column.name for column in table.columns), f"the columns of {table.name}")
     _check_distinct((column.number for column in table.columns), f"numbers of columns of {table.name}")
     for column in table.columns:
@@ -98,6 +116,7 @@ def _check_table(table: TableSchema, by_name: dict[str, TableSchema]) -> None:
         check_type(column.declared)
         if column.default is not None:
             check_expression(column.default)
+            check_growth(column.default)
     if not table.key:
         raise NoDefinition("it has no key")
     for names in (table.key, *table.uniques):
@@ -107,8 +126,10 @@ def _check_table(table: TableSchema, by_name: dict[str, TableSchema]) -> None:
         _check_foreign_key(key, columns.keys(), by_name)
     if table.ddl is not None:
         table_sql(table.ddl, table.name)
+        check_growth(table.ddl)
     for text in table.indexes:
         index_sql(text, table.name)
+        check_growth(text)
 
 
 def _check_foreign_key(key: ForeignKey, columns: Iterable[str], by_name: dict[str, TableSchema]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from syncline.sqlitekit.growth import MOST, Token, weigh
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\n\f\r]+)
@@ -38,15 +39,6 @@ LONGEST = 1_000_000
 
 class NoDefinition(ValueError):
     """The text is not what it should be, with the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """`word` is in capitals, empty for what is no word; `name` is the bare name of a word or quoted name."""
-
-    text: str
-    word: str
-    name: str
 
 
 def table_sql(sql: str, name: str) -> str:
@@ -89,6 +81,21 @@ def check_expression(sql: str) -> None:
     _taken_apart(sql)
 
 
+def check_growth(sql: str) -> None:
+    """NoDefinition if evaluating the expressions in a definition, or the one that it is, may take much more
+    memory than the row has."""
+    _, tokens = _taken_apart(sql)
+    try:
+        weight = weigh(tokens)
+    except RecursionError:
+        raise NoDefinition("its expressions are nested too deeply") from None
+    if weight > MOST:
+        raise NoDefinition(
+            "an expression may make far more than it is given: a size, a width or a replacement that is no"
+            " small constant, or functions within functions"
+        )
+
+
 def check_type(declared: str) -> None:
     """NoDefinition unless the text can stand behind a column's name as its type."""
     words = {word.upper() for word in re.findall(r"\w+", declared)}
@@ -96,12 +103,12 @@ def check_type(declared: str) -> None:
         raise NoDefinition("a type is words, and numbers in parentheses")
 
 
-def _taken_apart(sql: str) -> tuple[list[str], list[_Token]]:
+def _taken_apart(sql: str) -> tuple[list[str], list[Token]]:
     """The pieces of the text as they are written anew, and the tokens among them; parentheses match."""
     if len(sql) > LONGEST:
         raise NoDefinition(f"it is longer than {LONGEST} characters")
     pieces: list[str] = []
-    tokens: list[_Token] = []
+    tokens: list[Token] = []
     place = depth = 0
     while place < len(sql):
         found = _TOKEN.match(sql, place)
@@ -121,16 +128,16 @@ def _taken_apart(sql: str) -> tuple[list[str], list[_Token]]:
     return pieces, tokens
 
 
-def _token(text: str, kind: str | None) -> _Token:
+def _token(text: str, kind: str | None) -> Token:
     if kind == "word":
-        return _Token(text, text.upper(), text)
+        return Token(text, text.upper(), text)
     if kind != "quoted":
-        return _Token(text, "", "")
+        return Token(text, "", "")
     bare = text[1:-1]
-    return _Token(text, "", bare if text[0] == "[" else bare.replace(text[0] * 2, text[0]))
+    return Token(text, "", bare if text[0] == "[" else bare.replace(text[0] * 2, text[0]))
 
 
-def _closing(tokens: Sequence[_Token], opening: int) -> int:
+def _closing(tokens: Sequence[Token], opening: int) -> int:
     """The place of the parenthesis that closes the one at `opening`."""
     depth = 0
     for place in range(opening, len(tokens)):

@@ -28,15 +28,16 @@ from syncline.errors import (
     TransportError,
 )
 from syncline.model.actor import OPERATOR
-from syncline.model.schema import from_plain, to_plain
+from syncline.model.schema import MOST_COLUMNS, from_plain, to_plain
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
 from syncline.protocol.flows import run
 from syncline.replica import sync
 from syncline.replica.copying import check_copy, id_for_copying, strip
 from syncline.replica.defining import make_table
+from syncline.replica.definitions import WIDEST, read_schema
 from syncline.replica.device import Device
-from syncline.replica.hydrate import fill
+from syncline.replica.hydrate import blank, fill
 from syncline.replica.progress import silent
 from syncline.replica.store import Store, warden
 from syncline.transports.local import LocalTransport
@@ -49,6 +50,8 @@ CREATE INDEX t_v ON t (v);
 INSERT INTO t VALUES (1, 'a'), (2, 'b');
 """
 Change = Callable[[m.Request, Any], Any]
+HIGHEST = (WIDEST - 2) * 62 - 1
+"""The highest number of a column of a table that has two."""
 
 
 class Evil(LocalTransport):
@@ -160,6 +163,23 @@ SCHEMAS: dict[str, Callable[[Any, Path], object]] = {
     "a number that is negative": lambda t, p: t.update(number=-7),
     "a number that is none": lambda t, p: t.update(number=True),
     "a column's number that is huge": lambda t, p: t["columns"][1].update(number=2**62),
+    "a column's number that is as high as a log has no columns": lambda t, p: t["columns"][1].update(
+        number=2_000_000
+    ),
+    "a column's number that would take all memory": lambda t, p: t["columns"][1].update(number=2**31 - 1),
+    "1,999 columns": lambda t, p: t.update(
+        ddl=None, columns=[dict(t["columns"][1], name=f"c{n}", number=n) for n in range(1999)], key=["c1"]
+    ),
+    "a check that takes all memory": lambda t, p: t.update(
+        ddl="CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT CHECK (length(hex(zeroblob(999999999))) > 1))"
+    ),
+    "a default that takes all memory": lambda t, p: (
+        t.update(ddl=None),
+        t["columns"][1].update(default="printf('%1000000000d', 1)"),
+    ),
+    "an index that takes all memory": lambda t, p: t.update(
+        indexes=["CREATE INDEX e ON t (v) WHERE replace(v, '', '') < zeroblob(999999999)"]
+    ),
     "two columns of one number": lambda t, p: t["columns"][1].update(number=t["columns"][0]["number"]),
     "3,000 columns": lambda t, p: t.update(
         ddl=None, columns=[dict(t["columns"][1], name=f"c{n}", number=n + 5) for n in range(3000)], key=["c1"]
@@ -177,14 +197,36 @@ SCHEMAS: dict[str, Callable[[Any, Path], object]] = {
 def test_sql_from_the_network_is_never_run(hub: syncline.Hub, tmp_path: Path, case: str) -> None:
     secret, file = secret_of(tmp_path), tmp_path / "device.db"
     evil = Evil(hub, schema_with(hub, lambda table: SCHEMAS[case](table, tmp_path)))
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed, match=r"^the hub's (schema|answer)") as caught:
         clone_over(evil, file)
+    assert "hub" in caught.value.remedy
     with closing(sqlite3.connect(secret)) as other:
         assert other.execute("SELECT * FROM cookies").fetchall() == [("session=SECRET",)]
     assert not (tmp_path / "made.db").exists()
     clone_over(LocalTransport(hub), file)
     with closing(sqlite3.connect(file)) as device:
         assert device.execute("SELECT * FROM t").fetchall() == [(1, "a"), (2, "b")]
+
+
+def test_a_table_whose_numbers_just_fit_works(hub: syncline.Hub, tmp_path: Path) -> None:
+    """As many columns as there may be, and the highest number that a change log has a mask for."""
+    hub_columns = [{"name": f"c{n}"} for n in range(MOST_COLUMNS)]
+    plain = msgspec.json.decode(msgspec.json.encode(to_plain(hub.schema)))
+    (one,) = [table for table in plain["tables"] if table["name"] == "t"]
+    one.update(ddl=None, indexes=[])
+    one["columns"] = [dict(one["columns"][1], number=n, **column) for n, column in enumerate(hub_columns)]
+    one["key"] = ["c0"]
+    for edit in (
+        lambda: None,
+        lambda: one.update(columns=[one["columns"][0], dict(one["columns"][1], number=HIGHEST)]),
+    ):
+        edit()
+        schema = from_plain(plain)
+        assert read_schema(m.SchemaAnswer(schema.fingerprint, plain["tables"], plain["used"])) == schema
+        with closing(blank(schema)) as store:
+            store.execute("INSERT INTO t (c0, c1) VALUES ('a', 'b')")
+            store.execute("UPDATE t SET c1 = 'c'")
+            assert store.value("SELECT count(*) FROM " + store.logs()[0]) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 from syncline.sqlitekit.definition import collates, with_unique
+from syncline.sqlitekit.described import NoDefinition, check_growth
 from syncline.sqlitekit.tables import Table, read_table, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
@@ -128,6 +129,11 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
             why.append(
                 f"its trigger {name} uses RAISE(ROLLBACK), which would undo other rows; use RAISE(ABORT)"
             )
+    for sql in (table.ddl, *table.indexes):
+        try:
+            check_growth(sql)
+        except NoDefinition as error:
+            why.append(f"no device would take its definition: {error}")
     for key in table.foreign_keys:
         parent = found.get(key.parent.lower())
         if parent is None:

@@ -6,7 +6,14 @@ import sqlite3
 
 import pytest
 
-from syncline.sqlitekit.described import NoDefinition, check_expression, check_type, index_sql, table_sql
+from syncline.sqlitekit.described import (
+    NoDefinition,
+    check_expression,
+    check_growth,
+    check_type,
+    index_sql,
+    table_sql,
+)
 
 TABLES = [
     "CREATE TABLE t(a)",
@@ -124,3 +131,63 @@ def test_an_expression_stays_within_its_parentheses() -> None:
     for sql in ("(select 1))) ; drop table u; --", "1) , evil (2", "1; 2", "(1"):
         with pytest.raises(NoDefinition):
             check_expression(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "zeroblob(999999999)",
+        "hex(zeroblob(0x7fffffff))",
+        '"zeroblob"(999999999)',
+        "[zeroblob] (999999999)",
+        "zeroblob((999999999))",
+        "zeroblob(9 || 99999999)",
+        "randomblob(v)",
+        "printf('%1000000000d', 1)",
+        "printf('%*d', 1000000000, 1)",
+        "printf(v, 1)",
+        "format('%.99999f', 1)",
+        "replace(v, 'a', w)",
+        "replace(v, 'a', zeroblob(9))",
+        "replace(replace(replace(v, 'a', 'aaaaaaaaaa'), 'a', 'aaaaaaaaaa'), 'a', 'aaaaaaaaaa')",
+        "hex(" * 9 + "v" + ")" * 9,
+        "hex(" * 5_000 + "v" + ")" * 5_000,
+        "printf('%Q', " * 8 + "v" + ")" * 8,
+        "json_array(" * 12 + "v" + ")" * 12,
+        "json_pretty(5)",
+        "v" + " || v" * 300,
+        "CREATE TABLE t (a, b AS (a || a || a || a), c AS (b || b || b || b || b), d AS (c || c || c || c),"
+        " CHECK (d || d || d > ''))",
+        "CREATE TABLE t (b AS (c), c AS (b))",
+        "CREATE TABLE hex ((x) AS (y), z CHECK (zeroblob(999999999) > z))",
+        "CREATE INDEX i ON t (hex(zeroblob(999999999)))",
+    ],
+)
+def test_an_expression_that_makes_far_more_than_it_is_given_is_refused(sql: str) -> None:
+    with pytest.raises(NoDefinition):
+        check_growth(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *TABLES,
+        "lower(hex(randomblob(4))) || '-' || lower(hex(randomblob(2))) || '-4'"
+        " || substr(lower(hex(randomblob(2))), 2) || '-' || substr('89ab', abs(random()) % 4 + 1, 1)"
+        " || substr(lower(hex(randomblob(2))), 2) || '-' || lower(hex(randomblob(6)))",
+        "replace(replace(replace(replace(v, ' ', ''), '-', ''), '(', ''), ')', '')",
+        "replace(v, w, '')",
+        "CURRENT_TIMESTAMP",
+        "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        "printf('%04d-%02d', y, m)",
+        "zeroblob(4096)",
+        "json_object('a', 1, 'b', json_array(v, w))",
+        "v" + " OR v = 'x'" * 500,
+        "CREATE TABLE format (id INTEGER PRIMARY KEY, a char(10), b decimal(10, 5) REFERENCES format (id))",
+        "CREATE TABLE t (first TEXT, last TEXT, whole TEXT GENERATED ALWAYS AS (first || ' ' || last) STORED,"
+        " up AS (upper(whole)), CHECK (hex(whole) <> quote(up)))",
+        "CREATE INDEX hex ON replace (lower(a), b) WHERE b IS NOT NULL",
+    ],
+)
+def test_an_honest_expression_is_light(sql: str) -> None:
+    check_growth(sql)
