@@ -53,13 +53,24 @@ class Phone:
         return self.replica
 
     def tables(self) -> list[TableSchema]:
-        """The tables that take part, with the names that they have in the file."""
+        """The tables and columns that take part, with the names that they have in the file."""
         device = Device.load(self.store)
-        return [self.moved.get(n, t.table) for n, t in device.tables.items()]
+        return [_still(self.moved.get(n, t.table), t.table) for n, t in device.tables.items()]
 
     def keys(self, tables: Sequence[TableSchema]) -> dict[int, set[Key]]:
         """The keys of all rows that the application sees, by the table's number."""
         return {t.number: set(self.store.rows(f"SELECT {', '.join(t.key)} FROM {t.name}")) for t in tables}
+
+
+def _still(moved: TableSchema, present: TableSchema) -> TableSchema:
+    """A table with the application's names, of what takes part in it by now. A sync may have followed a
+    change of the centre and failed after that: a column that was dropped stays in the file, but what is
+    written there is captured no longer, and so no edit that law L2 is about."""
+    numbers = {column.number for column in present.columns}
+    columns = tuple(column for column in moved.columns if column.number in numbers)
+    names = {column.name for column in columns}
+    keys = tuple(key for key in moved.foreign_keys if names.issuperset(key.columns))
+    return moved if columns == moved.columns else replace(moved, columns=columns, foreign_keys=keys)
 
 
 @dataclass(frozen=True, slots=True)
