@@ -171,12 +171,12 @@ def translated(
         if old is None or new is None or not has_same_key(old, new):
             _refuse_rows(device, group, old, refused)
             continue
-        places = [j for j, number in enumerate(group.columns) if _goes_on(old, new, number)]
-        if len(places) < len(group.columns):
-            lost = [j for j in range(len(group.columns)) if j not in places]
+        going = {number: j for j, number in enumerate(group.columns) if _goes_on(old, new, number)}
+        if len(going) < len(group.columns):
+            lost = [j for j, number in enumerate(group.columns) if number not in going]
             _refuse_columns(device, group, old, lost, refused)
-        if places or group.op != "U":
-            found.append(_picked(group, len(old.key), places))
+        if going or group.op != "U":
+            found.append(_picked(group, len(old.key), going, new))
     return found
 
 
@@ -192,13 +192,24 @@ def _meaning(column: ColumnSchema) -> tuple[object, ...]:
     return column.origin, column.type, column.increment
 
 
-def _picked(group: PushGroup, arity: int, places: Sequence[int]) -> PushGroup:
-    stamps = group.column_hlc
+def _picked(group: PushGroup, arity: int, going: Mapping[int, int], new: TableSchema) -> PushGroup:
+    """The group with the columns that go on, by number; `going` has their places. New rows name every column
+    that a device writes: what was not there when they were made has no value."""
+    columns: list[int] = list(new.pushed) if group.op in ("I", "R") else list(going)
+    places = [going.get(number) for number in columns]
+
+    def chosen(stamps: list[list[int]] | None) -> list[list[int]] | None:
+        return None if stamps is None else [[some[j] for j in going.values()] for some in stamps]
+
     return msgspec.structs.replace(
         group,
-        columns=[group.columns[j] for j in places],
-        rows=[[*row[:arity], *(row[arity + j] for j in places)] for row in group.rows],
-        column_hlc=None if stamps is None else [[some[j] for j in places] for some in stamps],
+        columns=columns,
+        rows=[
+            [*row[:arity], *(None if place is None else row[arity + place] for place in places)]
+            for row in group.rows
+        ],
+        column_hlc=chosen(group.column_hlc),
+        column_base=chosen(group.column_base),
     )
 
 

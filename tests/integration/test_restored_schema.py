@@ -428,3 +428,52 @@ def test_it_goes_back_again_while_a_device_recovers(world: World) -> None:
     assert world.rows("farm", "id, cows") == [(1, 6), (2, 5)]
     world.agree("farm", "id, name, cows, note", a)
     assert [values for _, _, values in a.rejected()] == [{"weather": f"w{n}"} for n in range(3)]
+
+
+WITHOUT_NOTE = {
+    SqliteCentre: "PRAGMA foreign_keys = OFF;"
+    " CREATE TABLE fresh (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cows INTEGER DEFAULT 0);"
+    " INSERT INTO fresh SELECT id, name, cows FROM farm; DROP TABLE farm; ALTER TABLE fresh RENAME TO farm",
+    PostgresCentre: "ALTER TABLE farm DROP COLUMN note",
+}
+
+
+def test_l2_a_new_row_is_offered_again_where_a_dropped_column_is_there_again(world: World) -> None:
+    """The push has no value of the column: the row has none."""
+    a, b = world.device("a.db"), world.device("b.db")
+    world.centre.keep()
+    world.alter(WITHOUT_NOTE[type(world.centre)])
+    a.sync()
+    a.run(
+        "INSERT INTO farm (id, name, cows) VALUES (3, 'Mill', 7)",
+        "REPLACE INTO farm (id, name, cows) VALUES (2, 'Vale', 9)",
+    )
+    a.sync()
+    world.restore()
+    for _ in range(2):
+        a.sync()
+        b.sync()
+    assert world.rows("farm", "id, name, cows, note")[2] == (3, "Mill", 7, None)
+    assert world.rows("farm", "id, name")[1] == (2, "Vale")
+    world.agree("farm", "id, name, cows, note", a, b)
+    assert a.replica.status().pending == {} and a.replica.verify().equal
+
+
+def test_l2_what_a_lost_column_leaves_of_an_edit_keeps_what_it_stands_on(world: World) -> None:
+    """Columns of one row were edited at different times, after different pulls; one of them is lost."""
+    a, b = world.device("a.db"), world.device("b.db")
+    world.centre.keep()
+    world.alter("ALTER TABLE farm ADD COLUMN weather TEXT")
+    a.sync()
+    a.run("UPDATE farm SET weather = 'wet' WHERE id = 1")
+    world.centre.run("UPDATE farm SET name = 'Dell' WHERE id = 2")
+    a.replica.pull()
+    a.run("UPDATE farm SET note = 'flat' WHERE id = 1")
+    a.sync()
+    world.restore()
+    for _ in range(2):
+        a.sync()
+        b.sync()
+    assert world.rows("farm", "id, note") == [(1, "flat"), (2, "wet")]
+    assert a.rejected() == [("farm", "column_dropped", {"weather": "wet"})]
+    world.agree("farm", "id, name, cows, note", a, b)
