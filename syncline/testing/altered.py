@@ -71,7 +71,7 @@ class Altered:
         self.tables: dict[int, CentreTable] = {}
         self.seen: dict[int, tuple[str, ...]] = {}
         """The names of the tables and columns that the hub has seen last, by the table's id."""
-        self._left: set[str] = set()
+        self.left: set[str] = set()
         """Names that were given up since: nobody could tell whatever takes them from what had them."""
         self._ids = 0
         for table in self._first():
@@ -122,7 +122,7 @@ class Altered:
     def saw(self) -> None:
         """The hub has seen the tables as they are now."""
         self.seen = {table.id: table.names for table in self.tables.values() if self.is_captured(table)}
-        self._left.clear()
+        self.left.clear()
 
     def is_settled(self, table: CentreTable) -> bool:
         """Whether the hub has seen the names that table and columns have now; or never saw the table."""
@@ -209,11 +209,11 @@ class Altered:
         return rng.choice(list(self.tables.values()))
 
     def _free(self, rng: random.Random, table: CentreTable) -> str:
-        taken = {column.name for column in table.columns} | self._left
+        taken = {column.name for column in table.columns} | self.left
         return rng.choice([name for name in (*NAMES, f"c{self._ids}") if name not in taken])
 
     def _free_table(self, rng: random.Random) -> str:
-        taken = {table.name for table in self.tables.values()} | self._left
+        taken = {table.name for table in self.tables.values()} | self.left
         return rng.choice([name for name in (*TABLE_NAMES, f"t{self._ids}") if name not in taken])
 
     def _fresh(self, rng: random.Random, name: str) -> Column:
@@ -312,7 +312,7 @@ class Altered:
             if indexed is column:
                 self._drop_index(table, name)
         table.columns.remove(column)
-        self._left.add(column.name)
+        self.left.add(column.name)
         if self.office.can_alter:
             self.office.run(f"ALTER TABLE {table.name} DROP COLUMN {column.name}")
         elif column.parent is None and rng.random() < 0.3:
@@ -395,7 +395,7 @@ class Altered:
         table = rng.choice(left)
         self.office.run(f"DROP TABLE {table.name}")
         del self.tables[table.id]
-        self._left.add(table.name)
+        self.left.add(table.name)
         return f"dropped table {table.name}"
 
     def _index(self, rng: random.Random) -> str:

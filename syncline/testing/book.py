@@ -50,8 +50,10 @@ class Book:
         self.written[place] = {number: value for number, value in row.items() if value is not None}
 
     def replace(self, place: Place) -> None:
-        """What the device wrote into the row before is nobody's concern any more."""
+        """The device makes the row: what it wrote there before is nobody's concern any more, nor that it
+        deleted the row."""
         self.written.pop(place, None)
+        self.deleted.discard(place)
 
     def delete(self, place: Place) -> None:
         """A device deleted the row."""
@@ -62,6 +64,10 @@ class Book:
         """A device added these amounts to counters, by the column's number."""
         for number, amount in amounts.items():
             self.added[table, number] = self.added.get((table, number), 0) + amount
+
+    def put_back(self, numbers: dict[int, int], known: set[ColumnPlace]) -> None:
+        """The centre is what it was when it had these: it may give other numbers out again."""
+        self.numbers, self.known = dict(numbers), set(known)
 
     def identify(self, schema: Schema, tables: Iterable[CentreTable]) -> None:
         """The hub's schema of the tables as they are now. Numbers belong to the same tables and columns for

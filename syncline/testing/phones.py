@@ -36,6 +36,8 @@ class Phone:
     """Tables by the hub's number, with names that the application changed since the device synced last."""
     has_own: bool = False
     """Whether the application has altered a table."""
+    spoiled: dict[str, list[str]] = field(default_factory=dict)
+    """Tables that have no key, with the columns of the key that they had."""
 
     def send(self, request: Request) -> Response:
         """Over the line of this exchange."""
@@ -44,6 +46,21 @@ class Phone:
 
     def close(self) -> None:
         """The hub stays open."""
+
+    def parents(self, table: str) -> set[str]:
+        """The tables that one points at."""
+        return {row[2] for row in self.store.rows(f"PRAGMA foreign_key_list({table})")}
+
+    def spoil(self, table: str) -> None:
+        """Make a table anew as `pandas` does, with its rows and without anything else."""
+        declared = ", ".join(
+            f"{name} {kind}" for _, name, kind, *_ in self.store.rows(f"PRAGMA table_info({table})")
+        )
+        with self.store.transaction() as store:
+            store.execute(f"CREATE TABLE spoiling ({declared})")
+            store.execute(f"INSERT INTO spoiling SELECT * FROM {table}")
+            store.execute(f"DROP TABLE {table}")
+            store.execute(f"ALTER TABLE spoiling RENAME TO {table}")
 
     @property
     def opened(self) -> Replica:

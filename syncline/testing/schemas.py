@@ -10,9 +10,13 @@ Every step has a kind and a seed of its own.
 from __future__ import annotations
 
 import random
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, SynclineError, TransportError, UsageError
+from syncline.hub.clients import held_by
+from syncline.hub.contract import Position, ReadTransaction
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
 from syncline.model.actor import Actor
@@ -33,6 +37,8 @@ from syncline.testing.office import MakeOffice, Refused, SqliteOffice
 from syncline.testing.phones import Application, Phone, Writing
 from syncline.transports.local import LocalTransport
 
+LONG = 10 * 365 * 86_400.0
+"""Seconds in which no replica becomes stale: the records have the time of the history."""
 KINDS = {
     "edit": 40,
     "centre": 12,
@@ -41,18 +47,30 @@ KINDS = {
     "operate": 5,
     "upgrade": 3,
     "own": 4,
+    "spoil": 2,
+    "setback": 3,
     "clone": 1,
 }
 """Steps, and how often each is."""
 DELETES = ("newer_wins", "delete_wins", "update_wins")
 MERGES = ("lww", "lww", "review", "hub_wins", "replica_wins")
 DEVICES = 6
-PASSING = ("busy", "schema_changed", "hydrate_stale")
+PASSING = ("busy", "schema_changed", "hydrate_stale", "schema_unknown")
 """Codes of errors that another exchange would not meet: something was altered while it was under way."""
-BEGIN_ANEW = ("hydrate_stale", "watermark_pruned")
+BEGIN_ANEW = ("hydrate_stale", "watermark_pruned", "centre_restored", "schema_unknown")
 """Codes of errors after which a file that is not filled yet is begun anew, as `clone` does."""
 Step = tuple[str, int]
 """What is done, and the seed of what is random in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A backup of the centre: the database, its tables, and the hub's numbers of them."""
+
+    database: bytes
+    tables: Any
+    numbers: dict[int, int]
+    known: set[ColumnPlace]
 
 
 class SchemaWorld(History):
@@ -71,6 +89,8 @@ class SchemaWorld(History):
         self.policies = self._policies()
         self.book = Book()
         self.is_stale = False
+        self.kept: Kept | None = None
+        self.went_back = False
         self.restart()
         self.hub.init()
         self.look()
@@ -149,7 +169,7 @@ class SchemaWorld(History):
         self.now += self.rng.randint(0, 2000)
         self.serial += 1
         phone = self.rng.choice(self.phones)
-        if kind in ("alter", "centre", "operate", "clone"):
+        if kind in ("alter", "centre", "operate", "clone", "setback"):
             done = (self.centre_written if kind == "centre" else getattr(self, kind))()
             self.trace.append(f"{kind}: {done}")
         elif kind == "exchange" or phone.filled:
@@ -179,13 +199,64 @@ class SchemaWorld(History):
             if not self.is_stale:
                 self.look()
                 with self.database.write(UNBOUNDED) as transaction:
-                    transaction.log.prune([], 0.0, None, 10_000)
+                    transaction.log.prune(self._held(transaction), 0.0, None, 10_000)
             return verb
         self.restart()
         if verb == "init":
             self.hub.init()
         self.look()
         return verb
+
+    def _held(self, transaction: ReadTransaction) -> list[Position]:
+        """What must stay in the log. Nearly nothing, whoever needs it; but of a centre that went back what
+        live replicas hold: it notices lost pushes by that (law L2), for longer than devices keep them, since
+        `reoffer_days` are at most `stale_days`."""
+        if not self.went_back:
+            return []
+        return list(held_by(transaction, self.database.position, LONG).values())
+
+    def setback(self) -> str:
+        """A backup of the centre is made; or it is put back to the last one, with the tables of then."""
+        if not isinstance(self.office, SqliteOffice):
+            return "nothing"
+        if self.kept is None or self.rng.random() < 0.4:
+            if self.is_stale:
+                return "nothing"
+            self.look()
+            tables = deepcopy((self.centre.tables, self.centre.seen, self.centre.left))
+            numbers = dict(self.book.numbers)
+            self.kept = Kept(self.office.backup(), tables, numbers, set(self.book.known))
+            return "backup"
+        self.office.restore(self.kept.database)
+        self.centre.tables, self.centre.seen, self.centre.left = deepcopy(self.kept.tables)
+        self.book.put_back(self.kept.numbers, self.kept.known)
+        self.went_back = True
+        self.restart()
+        self.look()
+        return "restored"
+
+    def spoil(self, phone: Phone) -> str:
+        """A program makes a table of the device anew, without its key; or gives such a one its key."""
+        if phone.spoiled:
+            return self.mend(phone)
+        device = Device.load(phone.store)
+        parents = {parent.lower() for t in device.tables.values() for parent in phone.parents(t.table.name)}
+        able = [t for t in device.tables.values() if t.table.name.lower() not in parents]
+        if not able or phone.moved:
+            return "nothing"
+        t = self.rng.choice(able)
+        phone.spoiled[t.table.name] = list(t.table.key)
+        phone.spoil(t.table.name)
+        return f"{t.table.name} has no key any more"
+
+    def mend(self, phone: Phone) -> str:
+        """Tables without a key get it back."""
+        said = f"{', '.join(phone.spoiled)}: key again"
+        for name, key in phone.spoiled.items():
+            phone.store.execute(f"CREATE UNIQUE INDEX key{self.serial} ON {name} ({', '.join(key)})")
+            self.serial += 1
+        phone.spoiled.clear()
+        return said
 
     def clone(self, is_lazy: bool | None = None) -> str:
         """Another device; it is filled now, or when it exchanges first."""
@@ -257,6 +328,8 @@ class SchemaWorld(History):
             phone.store, phone.name = self._store(phone.skew), f"{phone.name}x"
         elif error.code == "column_taken" and phone.has_own:
             self._application(phone).give_way()
+        elif error.code == "key_missing" and phone.spoiled:
+            self.mend(phone)
         else:
             return False
         self.serial += 1
@@ -278,8 +351,8 @@ class SchemaWorld(History):
         """One statement of the application on a device; the file may refuse it."""
         self.now += self.rng.randint(0, 2000)
         self.serial += 1
-        tables = phone.tables()
-        made = self._application(phone).writing(self.rng.choice(tables))
+        tables = [table for table in phone.tables() if table.name not in phone.spoiled]
+        made = self._application(phone).writing(self.rng.choice(tables)) if tables else None
         if made is None:
             return "nothing"
         before = phone.keys(tables)
@@ -311,6 +384,8 @@ class SchemaWorld(History):
 
     def own(self, phone: Phone) -> str:
         """The application alters a table of its file, and writes at once."""
+        if phone.spoiled:
+            return "nothing"
         said = self._application(phone).alter(self.rng.choice(phone.tables()))
         return f"{said}; {self.edit(phone)}"
 
@@ -323,7 +398,8 @@ class SchemaWorld(History):
             phone.replica = None
             return f"crashed before {str(crash)[:60]}"
         except UsageError as error:
-            if error.code != "name_taken" or not phone.has_own:
+            is_known = phone.spoiled if error.code == "key_missing" else phone.has_own
+            if error.code not in ("name_taken", "key_missing") or not is_known:
                 raise
             return error.detail
         finally:
@@ -353,6 +429,8 @@ class SchemaWorld(History):
         self.rng = random.Random(0)
         self.restart()
         self.look()
+        for phone in self.phones:
+            self.mend(phone)
         self._rest(4)
         for phone in self.phones[::2]:
             self.upgrade(phone)
@@ -403,6 +481,7 @@ class SchemaWorld(History):
         assert not lost, f"written, and neither accepted nor kept: {lost}"
         left = [p for p in self.book.deleted if p[1:] in self.book.rows and p[1:] not in disputed]
         left = [p for p in left if (p[0], p[2]) not in rejected]
+        left = [] if self.went_back else left  # a delete that is offered again may lose to what it had seen
         assert not left, f"deleted, and neither gone nor kept: {left}"
 
     def _gone(self) -> set[tuple[int, Any]]:
@@ -411,8 +490,8 @@ class SchemaWorld(History):
 
     def _check_reason(self, phone: Phone, code: str, values: dict[str, Any]) -> None:
         """What is said to be dropped is dropped."""
-        if code not in ("column_dropped", "table_dropped"):
-            return
+        if code not in ("column_dropped", "table_dropped") or self.went_back:
+            return  # what was lost may have been made again since
         for (name, n, _), written in self.book.written.items():
             for number, value in written.items():
                 if name == phone.name and value in values.values():
