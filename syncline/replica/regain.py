@@ -24,7 +24,7 @@ import msgspec
 from syncline.errors import SchemaChanged
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Changes, ConflictNote, Group
+from syncline.protocol.messages import Changes, ConflictNote, Group, Verdict
 from syncline.replica import join
 from syncline.replica.answers import groups_of
 from syncline.replica.apply import (
@@ -45,11 +45,11 @@ from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here, same_value
 from syncline.replica.filling import clear_filling, fetch_filling, filling
-from syncline.replica.follow import ROUNDS, take_in
+from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import in_flight
 from syncline.replica.lost import forget_lost, lost, returned
 from syncline.replica.made import make_lost
-from syncline.replica.overlay import Pending
+from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.push import forget, forget_stage, send
@@ -98,20 +98,39 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     """Take the verdict of the push in flight, and keep what it would overwrite that nobody knows of."""
     frozen = in_flight(device.store)
     assert frozen is not None, "there is a push in flight"
-    forget_stage(device)
-    sent = yield from send(device, frozen, None, progress)
-    verdict = sent.verdict
+    kept: set[tuple[int, Key]] = set()
+    for _ in range(ROUNDS):
+        forget_stage(device)
+        sent = yield from send(device, frozen, None, progress)
+        _keep_answered(device, sent.verdict, kept)
+        try:
+            tally.note((yield from take_in(device, Answer(sent.verdict), progress)))
+        except Overtaken:  # asked again, the hub says the same of its present schema
+            continue
+        break
+    else:
+        raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
+    yield from forget(device, frozen)
+    tally.count(sent)
+
+
+def _keep_answered(device: Device, verdict: Verdict, kept: set[tuple[int, Key]]) -> None:
+    """Keep what the verdict would overwrite, once of each row."""
     answered = groups_of(verdict.overrides, verdict.digest, None) if verdict.digest else []
-    answered = as_here(device.tables, answered)
+    fresh = []
+    for group in as_here(device.tables, answered):
+        if group.table not in device.tables:
+            continue
+        arity = device.arity(group.table)
+        rows = [row for row in group.rows if (group.table, tuple(row[:arity])) not in kept]
+        kept.update((group.table, tuple(row[:arity])) for row in rows)
+        fresh.append(msgspec.structs.replace(group, rows=rows))
 
     def keep(work: Work, answer: Answer) -> None:
-        for group in answered:
+        for group in fresh:
             _keep_unlike(work, group)
 
     run_steps(device, Answer(), (keep, keep_held))
-    tally.note((yield from take_in(device, Answer(sent.verdict), progress)))
-    yield from forget(device, frozen)
-    tally.count(sent)
 
 
 def _follow(device: Device, last: Changes | None, tally: Tally, progress: Progress) -> Flow[None]:

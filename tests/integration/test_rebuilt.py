@@ -523,6 +523,28 @@ def test_l3_a_rebuild_while_a_push_is_in_flight(world: World) -> None:
     world.agree()
 
 
+def test_l3_the_centre_changes_again_while_the_verdict_of_before_a_rebuild_is_taken_in(world: World) -> None:
+    world.app.execute("UPDATE customer SET visits = visits + 1 WHERE id = 2")
+    world.centre.execute("UPDATE customer SET visits = visits + 5 WHERE id = 2")
+
+    def rebuild() -> None:
+        by_copy(world.app)
+        world.app.execute("UPDATE customer SET visits = visits + 10, city = 'unseen' WHERE id = 2")
+
+    def alter(name: str) -> None:
+        world.centre.execute(f"ALTER TABLE customer ADD COLUMN {name} TEXT")
+        world.hub.init()
+
+    with through(world, Push, rebuild, loses=True) as replica, pytest.raises(TransportError):
+        replica.sync()
+    alter("more")
+    with through(world, Push, lambda: alter("most"), loses=False) as replica:
+        replica.sync()
+        assert [note.sent for note in replica.conflicts()] == [["b", "unseen", 11]]
+    assert rows(world.centre)[1] == (2, "b", "y", 6)  # what the verdict overwrites is kept
+    world.agree()
+
+
 def test_l2_a_rebuild_while_a_pull_is_on_its_way(world: World) -> None:
     world.centre.execute("UPDATE customer SET name = 'theirs' WHERE id = 2")
 
