@@ -7,14 +7,15 @@ columns, keys and rows in it are some that there are. Malformed otherwise; nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from msgspec import Raw, structs
 
-from syncline.errors import Malformed
+from syncline.errors import Malformed, TooLarge
 from syncline.model.schema import Schema, TableSchema
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import (
@@ -120,7 +121,8 @@ def _check_spelled(request: Any, answer: Spelled) -> None:
         widths = set(map(len, request.keys))
         if len(answer.keys) != len(request.keys) or not widths >= set(map(len, answer.keys)):
             raise _wrong("it spells other keys than were asked")
-        check_cells(answer.keys)
+        with from_hub():
+            check_cells(answer.keys)
         if any(value is None for key in answer.keys for value in key):
             raise _wrong("a key with NULL")
 
@@ -135,10 +137,22 @@ _CHECKS: Mapping[type, Callable[[Any, Any], None]] = {
 }
 
 
+@contextmanager
+def from_hub() -> Iterator[None]:
+    """What is malformed in here came from the hub: its remedy is not one for who wrote a request."""
+    try:
+        yield
+    except (Malformed, TooLarge) as error:
+        if error.remedy in (Malformed.remedy, TooLarge.remedy):
+            error.remedy = REMEDY
+        raise
+
+
 def groups_of(body: Raw | bytes, digest: str, schema: Schema | None) -> list[Group]:
     """The groups of an answer, whose rows are of this schema; None: of one that is not known yet, so that no
     more can be told than that they are rows at all."""
-    groups = open_groups(body, digest)
+    with from_hub():
+        groups = open_groups(body, digest)
     for group in groups:
         check_group(group, schema)
     return groups
@@ -183,7 +197,8 @@ def check_places(verdict: Verdict, known: Callable[[int], TableSchema | None]) -
             raise _wrong(f"there is no table {number}")
         if len(key) != len(table.key):
             raise _wrong(f"table {table.name}: a key has {len(table.key)} values, not {len(key)}")
-        check_cells([key])
+        with from_hub():
+            check_cells([key])
         if any(column < 0 for column in columns):
             raise _wrong(f"table {table.name}: it names columns there are not")
 

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 
 from syncline.errors import Malformed, StoreError, StoreObstacle
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
+from syncline.replica.affinity import carries
+from syncline.replica.answers import REMEDY
 from syncline.replica.ddl import Index, add_column, local_table
+from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.store import Store, warden
 
 
@@ -19,12 +22,32 @@ def make_table(store: Store, table: TableSchema, hub: Schema, local: Schema) -> 
     """Make a table of `local`, the hub's schema with the names of this file. Inside a transaction."""
     with _blamed(f"table {table.name}"), store.held_to(warden.only_table(table.name)):
         store.execute(local_table(table, hub, local))
+    _check_made(store, table)
+
+
+def _check_made(store: Store, table: TableSchema) -> None:
+    """Malformed unless the table that was made is the one described: a definition of the hub's own may make
+    another."""
+    wrong = misfits(store, table)
+    made = columns_of(store, table.name)
+    wrong += [f"the column {one.name} is generated" for one in table.columns
+              if one.name in made and made[one.name].generated]  # fmt: skip
+    if wrong:
+        raise Malformed(
+            f"the hub's schema cannot be: its table {table.name} is another: {wrong[0]}", remedy=REMEDY
+        )
 
 
 def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: Schema) -> None:
     """Add a column to a table. Inside a transaction."""
     with _blamed(f"table {table.name}, column {column.name}"), store.held_to(warden.only_column(table.name)):
         store.execute(add_column(table, column, schema))
+    here = columns_of(store, table.name)[column.name]
+    if not carries(column.type, column.declared, here.declared, column.form):
+        raise Malformed(
+            f"the hub's schema cannot be: table {table.name}: {column.name} cannot hold its values",
+            remedy=REMEDY,
+        )
 
 
 def make_index(store: Store, index: Index, name: str) -> None:

@@ -13,6 +13,7 @@ from syncline.errors import Malformed
 from syncline.model.masks import words_for
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, from_plain
 from syncline.protocol.messages import SchemaAnswer
+from syncline.replica.answers import REMEDY
 from syncline.sqlitekit.described import (
     NoDefinition,
     check_expression,
@@ -21,8 +22,6 @@ from syncline.sqlitekit.described import (
     index_sql,
     table_sql,
 )
-
-REMEDY = "Ask whoever runs the hub; it, or what answers in its place, is broken. Nothing was changed here."
 
 TABLES, NAME = 5_000, 500
 """How many tables there may be, and how long names: more than any database has."""

@@ -23,7 +23,7 @@ from syncline.model.schema import Schema, to_plain
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Register, Registered, Snapshot, SnapshotPage
 from syncline.replica import capture
-from syncline.replica.answers import groups_of
+from syncline.replica.answers import REMEDY, groups_of
 from syncline.replica.apply import Answer, keep_held, mend, run_steps, take_held
 from syncline.replica.defining import make_table
 from syncline.replica.device import Device
@@ -287,7 +287,7 @@ def write_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
     """Write the rows of one chunk, which are new, and the cursor. One transaction."""
     groups = as_here(device.tables, groups_of(page.groups, page.digest, device.hub))
     if any(group.op != "U" for group in groups):
-        raise Malformed("the hub's answer cannot be: a chunk of rows has some that are gone")
+        raise Malformed("the hub's answer cannot be: a chunk of rows has some that are gone", remedy=REMEDY)
     notes = noted(page, notes, sum(len(group.rows) for group in groups))
     with device.store.transaction() as store:
         for group in groups:

@@ -21,6 +21,7 @@ from syncline.protocol.messages import PROTOCOL_VERSION, Record, Request, Respon
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.routes import Route, route_of
 from syncline.protocol.status import RETRY_AFTER, from_problem
+from syncline.replica.answers import from_hub
 from syncline.transports.download import Arriving
 from syncline.transports.pace import Pace
 
@@ -212,9 +213,10 @@ class HttpTransport:
             raise BodyRefused(f"{self.url} answered 413, which the hub did not say: a proxy in between did")
         if answer.status_code != 200 or media != self._form.value or versions.HEADER not in answer.headers:
             raise self._stranger(answer.status_code, media)
-        plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
-        message = codec.decode(plain, kind, self._form)
-        limits.check_answer(message)
+        with from_hub():
+            plain = compression.decompress(body, answer.headers.get("content-encoding"), limit)
+            message = codec.decode(plain, kind, self._form)
+            limits.check_answer(message)
         return message
 
     def _arriving(self, answer: httpx2.Response, start: int) -> Arriving:

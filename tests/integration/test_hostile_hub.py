@@ -33,6 +33,7 @@ from syncline.protocol import messages as m
 from syncline.protocol.body import seal
 from syncline.protocol.flows import run
 from syncline.replica import sync
+from syncline.replica.answers import REMEDY
 from syncline.replica.copying import check_copy, id_for_copying, strip
 from syncline.replica.defining import make_table
 from syncline.replica.definitions import WIDEST, read_schema
@@ -74,7 +75,7 @@ class Evil(LocalTransport):
         try:
             return msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=type(answer))  # type: ignore[no-any-return]
         except msgspec.MsgspecError as error:  # as a transport says it
-            raise Malformed(str(error)) from error
+            raise Malformed(str(error), remedy=REMEDY) from error
 
 
 @pytest.fixture
@@ -180,6 +181,13 @@ SCHEMAS: dict[str, Callable[[Any, Path], object]] = {
     "an index that takes all memory": lambda t, p: t.update(
         indexes=["CREATE INDEX e ON t (v) WHERE replace(v, '', '') < zeroblob(999999999)"]
     ),
+    "a table without its key": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER, v TEXT)"),
+    "a table with another key": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER, v TEXT PRIMARY KEY)"),
+    "a table with other columns": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER PRIMARY KEY, w)"),
+    "a table that makes its values itself": lambda t, p: t.update(
+        ddl="CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT AS (id))", indexes=[]
+    ),
+    "a form that the column cannot hold": lambda t, p: t["columns"][1].update(form="unix"),
     "two columns of one number": lambda t, p: t["columns"][1].update(number=t["columns"][0]["number"]),
     "3,000 columns": lambda t, p: t.update(
         ddl=None, columns=[dict(t["columns"][1], name=f"c{n}", number=n + 5) for n in range(3000)], key=["c1"]
@@ -334,6 +342,7 @@ def test_an_answer_that_cannot_be_has_a_code_and_harms_nothing(
     file = tmp_path / "device.db"
     with pytest.raises(SynclineError) as caught:
         clone_over(Evil(hub, ANSWERS[case]), file)
+    assert "openapi" not in caught.value.remedy  # that is for who writes a request
     assert isinstance(caught.value, (Malformed, DigestMismatch)) or caught.value.code == "protocol"
     assert not file.exists()
     clone_over(LocalTransport(hub), file)

@@ -202,8 +202,9 @@ def test_an_answer_of_another_version_is_refused(version: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", CHANGES[:-1], CHANGES + b"\0", b"\x92\x01\x02"])
 def test_an_answer_that_cannot_be_read_is_malformed(body: bytes) -> None:
-    with network([answer(body)]) as (url, _), pytest.raises(Malformed):
+    with network([answer(body)]) as (url, _), pytest.raises(Malformed) as caught:
         send(url, PULL)
+    assert "whoever runs the hub" in caught.value.remedy  # not what is said to who writes requests
 
 
 def test_a_bomb_from_a_hub_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
