@@ -58,7 +58,7 @@ device keeps the edit with one of these codes (`syncline rejected FILE`). `value
 row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
 An edit of a file that was copied or put back is `edit_untold` where the hub does not remember any more
 whether it came there before; one that was pending in a table that a program made anew without its rows is
-`row_lost`.
+`row_lost`, without one of its columns `value_lost`.
 
 | code | what to do |
 |---|---|

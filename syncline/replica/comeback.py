@@ -1,7 +1,8 @@
 """A table that could not take part for a while, and can again: it is compared with the centre, as by `track`.
 
 News of it were passed over meanwhile, so that nothing says what others have done and what was done here. What
-was captured stays what it is. Of a table that was captured all the time, and only waited for one that it
+was captured stays what it is. A column that was emptied meanwhile has no values of its own: what else
+stands in it was written since. Of a table that was captured all the time, and only waited for one that it
 refers to, the rest is the hub's.
 """
 
@@ -14,12 +15,21 @@ from syncline.protocol.messages import Group
 from syncline.replica import join
 from syncline.replica.anew import give_up_missing
 from syncline.replica.apply import learn_group
+from syncline.replica.drained import (
+    Drained,
+    drained_rows,
+    find_drained,
+    forget_fillers,
+    give_up_values,
+)
+from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
 from syncline.replica.lost import replaced
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
-from syncline.replica.unseen import POLICY
+from syncline.replica.unseen import POLICY, EntryLog
 from syncline.replica.work import Work
+from syncline.sqlitekit.sql import chained
 
 BATCH = 5_000
 """Rows that are learned at a time (law L11)."""
@@ -30,11 +40,16 @@ class Comer:
     """The work on one table, inside the transaction: find, then show. What `join.compare` found is there."""
 
     t: Statements
+    _drained: Drained = field(default_factory=Drained)
     counts: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> Regained:
         return Regained(
-            self.t.table.name, self.counts["inserted"], 0, 0, self.counts["returned"], self.counts["kept"]
+            self.t.table.name,
+            inserted=self.counts["inserted"],
+            updated=self.counts["updated"],
+            returned=self.counts["returned"],
+            kept=self.counts["kept"],
         )
 
     def find(self, work: Work) -> None:
@@ -46,11 +61,42 @@ class Comer:
             self._take_out(work)
             return
         give_up_missing(work, t)
+        self._drained = find_drained(work, t)
+        lost_edits = give_up_values(work, t, self._drained)
+        self._log_written(work)
         before = self._notes(work)
         join.log_own_rows(work, t)
         self.counts["inserted"] = work.store.value(f"SELECT count(*) FROM temp._sync_own_{t.n}")
-        join.keep_differing(work, t, POLICY)
-        self.counts["kept"] = self._notes(work) - before
+        join.keep_differing(work, t, POLICY, self._drained.fills)
+        self.counts["kept"] = lost_edits + self._notes(work) - before
+
+    def _log_written(self, work: Work) -> None:
+        """What stands in a column that was emptied, and is not what ADD COLUMN gives, was written since: an
+        edit, of what the centre has now."""
+        t, columns = self.t, self._drained.emptied
+        if not columns:
+            return
+        for start in range(1, join.count_unlike(work.store, t) + 1, BATCH):
+            rows = join.unlike(work.store, t, start, start + BATCH - 1)
+            log = EntryLog(t)
+            mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
+            for own, row in zip(mine, rows, strict=True):
+                if own.present is None or any(entry.op != "U" for entry in own.entries):
+                    continue
+                theirs = dict(zip(t.values, row[t.arity :], strict=True))
+                here = t.state_of(own.present)
+                done = {
+                    i: theirs[i]
+                    for i in columns
+                    if not own.touched >> i & 1
+                    and not self._drained.fills(i, here[i])
+                    and not same_value(t, i, here[i], theirs[i])
+                }
+                if done:
+                    self.counts["updated"] += 1
+                    log.log("U", own.key, done)
+            log.write(work)
+        work.overlay.forget()
 
     def _take_out(self, work: Work) -> None:
         """Rows that only the file has and that nobody edited went in the centre."""
@@ -73,6 +119,12 @@ class Comer:
         self.counts["returned"] = work.store.value(
             f"SELECT count(*) FROM temp._sync_unlike_{t.n} u WHERE NOT EXISTS ({here})"
         )
+        if self._drained.fillers:
+            filled = (f"({join.differs(t, i)} AND {self._drained.test(t, i)})" for i in self._drained.fillers)
+            self.counts["returned"] += work.store.value(
+                f"SELECT count(*) {drained_rows(t)} AND ({chained('OR', list(filled))})"
+            )
+        forget_fillers(work.store, t)
         for start in range(1, join.count_unlike(work.store, t) + 1, BATCH):
             rows = join.unlike(work.store, t, start, start + BATCH - 1)
             learn_group(work, Group(t.n, "U", list(t.values), rows))

@@ -12,7 +12,7 @@ The hub's rows stand in a temporary table meanwhile, and are compared as a set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -34,6 +34,12 @@ BATCH = 5_000
 
 CHUNK = 10_000
 """Differing rows that are written in one transaction, where the file counts for whole only at the end."""
+
+IsNone = Callable[[int, Value], bool]
+
+
+def _never(column: int, value: Value) -> bool:
+    return False
 
 
 def begin(store: Store, t: Statements) -> None:
@@ -178,13 +184,16 @@ def _lay_over(work: Work, t: Statements, rows: Sequence[list[Value]]) -> None:
     learn_group(work, Group(t.n, "U", list(t.values), changed))
 
 
-def keep_differing(work: Work, t: Statements, policy: str) -> None:
-    """Keep what rows held here that differ; nothing is written."""
+def keep_differing(work: Work, t: Statements, policy: str, is_none: IsNone = _never) -> None:
+    """Keep what rows held here that differ; nothing is written. `is_none`: says of a column and what is here
+    that it is no value."""
     for start in range(1, count_unlike(work.store, t) + 1, BATCH):
-        _keep_differing(work, t, unlike(work.store, t, start, start + BATCH - 1), policy)
+        _keep_differing(work, t, unlike(work.store, t, start, start + BATCH - 1), policy, is_none)
 
 
-def _keep_differing(work: Work, t: Statements, rows: Sequence[list[Value]], policy: str) -> list[list[Value]]:
+def _keep_differing(
+    work: Work, t: Statements, rows: Sequence[list[Value]], policy: str, is_none: IsNone = _never
+) -> list[list[Value]]:
     """Those of the hub's rows that are not the same here."""
     changed: list[list[Value]] = []
     notes: list[ConflictNote] = []
@@ -192,7 +201,7 @@ def _keep_differing(work: Work, t: Statements, rows: Sequence[list[Value]], poli
     mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
     for own, row in zip(mine, rows, strict=True):
         key, theirs = row[: t.arity], row[t.arity :]
-        if own.present is not None and _differs(t, own, theirs):
+        if own.present is not None and _differs(t, own, theirs, is_none):
             notes.append(msgspec.structs.replace(blank, key=key, sent=own.present, hub=theirs))
         elif own.present is not None and not own.entries:
             continue
@@ -201,12 +210,15 @@ def _keep_differing(work: Work, t: Statements, rows: Sequence[list[Value]], poli
     return changed
 
 
-def _differs(t: Statements, own: Pending, theirs: Sequence[Value]) -> bool:
+def _differs(t: Statements, own: Pending, theirs: Sequence[Value], is_none: IsNone) -> bool:
     """Whether something here would be overwritten. What is pending stays, and is sent."""
     if own.present is None or any(entry.op != "U" for entry in own.entries):
         return False
     pairs = zip(t.values, own.present, theirs, strict=True)
-    return any(not (own.touched >> i & 1 or same_value(t, i, here, there)) for i, here, there in pairs)
+    return any(
+        not (own.touched >> i & 1 or is_none(i, here) or same_value(t, i, here, there))
+        for i, here, there in pairs
+    )
 
 
 def own_note(work: Work, t: Statements, policy: str) -> ConflictNote:

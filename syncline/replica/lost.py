@@ -9,7 +9,8 @@ until `replica.regain` has compared it with the centre.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from syncline.errors import SchemaError, StoreBusy
 from syncline.replica import capture
@@ -35,7 +36,11 @@ def notice(device: Device) -> list[str]:
     them, until they fit again: see `unable`. Opens its own transaction, only if there is something to do."""
     ours = {**device.tables, **device.aside}
     unfit = _unfit(device, ours)
-    if unfit == device.aside.keys() and not any(_is_news(device, t) for t in ours.values()):
+    lacking = _lacking(device.store, ours)
+    known = unfit == device.aside.keys() and all(
+        columns <= lacked(device.store, n) for n, columns in lacking.items()
+    )
+    if known and not any(_is_news(device, t) for t in ours.values()):
         return []
     with device.store.transaction() as store:
         device.check()
@@ -48,6 +53,8 @@ def notice(device: Device) -> list[str]:
             if not misfits(store, t.table):
                 capture.install(store, t)
         _set_aside(device, ours, unfit)
+        for n, columns in lacking.items():
+            note_lacked(store, n, lacked(store, n) | columns)
     device.reload()
     return [t.table.name for t in found]
 
@@ -114,6 +121,27 @@ def lost(store: Store) -> dict[int, int]:
 def returned(store: Store) -> set[int]:
     """Those of them that were aside while news came: what others have done since nobody can tell."""
     return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE aside = 2")}
+
+
+def lacked(store: Store, n: int) -> set[int]:
+    """The columns that a table was seen without since it was compared last."""
+    return set(json.loads(store.value("SELECT lacked FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
+
+
+def note_lacked(store: Store, n: int, columns: Iterable[int]) -> None:
+    """Note that these are the columns that a table was seen without. Inside a transaction."""
+    store.execute("UPDATE _sync_lost SET lacked = ? WHERE n = ?", (json.dumps(sorted(columns)), n))
+
+
+def _lacking(store: Store, ours: Mapping[int, Statements]) -> dict[int, set[int]]:
+    """The columns that tables of the file are without, by the table's number."""
+    found = {}
+    for n, t in ours.items():
+        present = columns_of(store, t.table.name)
+        missing = {number for number, column in t.table.values.items() if column.name not in present}
+        if present and missing:
+            found[n] = missing
+    return found
 
 
 def forget_lost(store: Store) -> None:
@@ -217,7 +245,7 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
         f"{'; '.join(wrong)}{waiting}",
         code="table_altered",
         remedy="Alter it so that it fits, then sync: what was changed meanwhile is found by comparing with"
-        " the centre.",
+        " the centre, whose values come back in a column that is added again.",
     )
 
 

@@ -37,6 +37,7 @@ from syncline.replica.apply import (
 )
 from syncline.replica.capture import differs
 from syncline.replica.device import Device
+from syncline.replica.drained import find_drained, forget_fillers, give_up_values
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
@@ -165,8 +166,11 @@ def _keep_unseen(tables: Sequence[Statements], work: Work, answer: Answer) -> No
     for t in tables:
         give_up_missing(work, t)
         join.add_edited(work, t)
+        drained = find_drained(work, t)
+        give_up_values(work, t, drained)
         join.log_own_rows(work, t)
-        join.keep_differing(work, t, "capture")
+        join.keep_differing(work, t, "capture", drained.fills)
+        forget_fillers(work.store, t)
     work.overlay.forget()
     forget_lost(work.store)
 

@@ -43,6 +43,7 @@ from syncline.replica.capture import renew_now
 from syncline.replica.comeback import Comer
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
+from syncline.replica.drained import drained_already
 from syncline.replica.edge import as_here, same_value
 from syncline.replica.filling import clear_filling, fetch_filling, filling
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
@@ -230,7 +231,7 @@ def _keep_unlike(work: Work, group: Group) -> None:
     if t is None or t.n not in lost(work.store):
         return
     columns = [i for i in group.columns if i in t.values]
-    blank = join.own_note(work, t, POLICY)
+    blank, drained = join.own_note(work, t, POLICY), drained_already(work.store, t)
     notes = []
     for own, row in zip(
         work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows]), group.rows, strict=True
@@ -239,7 +240,13 @@ def _keep_unlike(work: Work, group: Group) -> None:
             continue
         given = dict(zip(group.columns, row[t.arity :], strict=True))
         mine = t.state_of(own.present)
-        unlike = [i for i in columns if not own.touched >> i & 1 and not same_value(t, i, mine[i], given[i])]
+        unlike = [
+            i
+            for i in columns
+            if not own.touched >> i & 1
+            and not drained.fills(i, mine[i])
+            and not same_value(t, i, mine[i], given[i])
+        ]
         if unlike or group.op == "D":
             notes.append(
                 _note(blank, own, None if group.op == "D" else {**mine, **{i: given[i] for i in unlike}})

@@ -48,8 +48,8 @@ class RejectedEdit(Report):
 
     `op` is I (inserted), R (removed and created again), U (updated) or D (deleted). `values` are what was
     sent by column name (the difference, for a `sum` column), `base` what these columns held before.
-    `values` is empty for a delete, and where they are nowhere any more (`row_lost`): such an edit cannot be
-    retried.
+    `values` is empty for a delete, and where they are nowhere any more (`row_lost`, `value_lost`): such an
+    edit cannot be retried.
     """
 
     id: int
@@ -184,10 +184,11 @@ class Regained(Report):
     updated: int = 0
     deleted: int = 0
     returned: int = 0
-    """Rows that were missing here and came back: most were missing, or others had changed them."""
+    """Rows that came back: most were missing, or others had changed them; and rows whose values came back in
+    a column that was added again."""
     kept: int = 0
     """Rows whose values here were overwritten and are kept (`conflicts`), and edits that were lost with their
-    rows (`rejected`)."""
+    rows or columns (`rejected`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from syncline.replica import join
 from syncline.replica.anew import give_up, is_made_anew, vanished
 from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
+from syncline.replica.drained import Drained, find_drained, forget_fillers, give_up_values
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
 from syncline.replica.overlay import Key, Pending
@@ -35,7 +36,7 @@ POLICY = "capture"
 KINDS = ("inserted", "updated", "deleted", "returned", "kept")
 """What is counted, in the order of a `Regained`."""
 
-SETS = ("odd", "back", "computed", "alone", "past", "absent")
+SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent")
 """The sets of keys that a comparison keeps."""
 
 SOME = 200
@@ -45,7 +46,7 @@ GONE = "-"
 """In place of a mask: others have deleted the row."""
 
 
-class _Found:
+class EntryLog:
     """What a batch of rows comes to: entries for the log, conflicts, and old values of counters."""
 
     def __init__(self, t: Statements) -> None:
@@ -88,6 +89,7 @@ class Finder:
     mark: int
     counts: Counter[str] = field(default_factory=Counter)
     _anew: bool = False
+    _drained: Drained = field(default_factory=Drained)
     _sets: dict[str, Keyset] = field(default_factory=dict)
 
     def report(self) -> Regained:
@@ -133,6 +135,7 @@ class Finder:
     def end(self, store: Store) -> None:
         """Forget all of it."""
         store.execute(f"DROP TABLE IF EXISTS {self._news}")
+        forget_fillers(store, self.t)
         for kept in self._sets.values():
             kept.drop()
 
@@ -144,6 +147,8 @@ class Finder:
         self.counts.clear()  # of a transaction that was rolled back
         self._sets = {name: Keyset(store, t, name) for name in SETS}
         join.add_edited(work, t)
+        self._drained = find_drained(work, t, self._changed("u"))
+        self.counts["kept"] += give_up_values(work, t, self._drained)
         self._set_apart(work)
         self._anew = is_made_anew(work, t, self._sets["absent"])
         self._log_missing(store)
@@ -157,7 +162,8 @@ class Finder:
         """Write the rows that come back, and what only the centre computes."""
         t = self.t
         computed = [i for i, column in t.table.values.items() if column.computed]
-        for name, columns in (("back", list(t.values)), ("computed", computed)):
+        drained = list(self._drained.fillers)
+        for name, columns in (("back", list(t.values)), ("computed", computed), ("drained", drained)):
             for rows in self._sets[name].rows(self._hub, columns):
                 learn_group(work, Group(t.n, "U", columns, rows))
 
@@ -172,11 +178,15 @@ class Finder:
     def _special(self, work: Work, row: str) -> str:
         """A condition: others have changed the row, or it has edits that were captured."""
         t = self.t
-        tests = [f"EXISTS (SELECT 1 FROM {self._news} n WHERE {t.same_key('n', row)})"]
+        tests = [self._changed(row)]
         if work.overlay.any(t):
             same = t.same_key("p", row)
             tests.append(f"EXISTS (SELECT 1 FROM temp._sync_pending_{t.n} p WHERE {same})")
         return f"({' OR '.join(tests)})"
+
+    def _changed(self, row: str) -> str:
+        """A condition: others have changed the row."""
+        return f"EXISTS (SELECT 1 FROM {self._news} n WHERE {self.t.same_key('n', row)})"
 
     def _set_apart(self, work: Work) -> None:
         """The rows that are judged one by one."""
@@ -219,6 +229,11 @@ class Finder:
             rows = f"{self._plain(here=True)} AND ({chained('OR', computed)})"
             self._sets["computed"].add(f"SELECT {keys} {rows}")
         own = {i: test for i, test in unlike.items() if not t.table.values[i].computed}
+        filled = {i: f"({own[i]} AND {self._drained.test(t, i)})" for i in self._drained.fillers}
+        if filled:
+            rows = f"{self._plain(here=True)} AND ({chained('OR', list(filled.values()))})"
+            self.counts["returned"] += self._sets["drained"].add(f"SELECT {keys} {rows}")
+            own |= {i: f"({own[i]} AND NOT {self._drained.test(t, i)})" for i in filled}
         if not own:
             return
         masks = [_mask(own, part) for part in range(len(t.masks))]
@@ -232,7 +247,7 @@ class Finder:
     # Rows that the centre has, one by one ---------------------------------------------------------------
 
     def _judge(self, work: Work, keys: list[Key], rows: Sequence[Sequence[Value]]) -> None:
-        t, found, news = self.t, _Found(self.t), self._news_of(work.store, keys)
+        t, found, news = self.t, EntryLog(self.t), self._news_of(work.store, keys)
         blank, held = join.own_note(work, t, POLICY), work.held.get(t.n, {})
         for own, row in zip(work.overlay.pending(t, keys), rows, strict=True):
             if own.image is not None or held.get(own.key, ()) is None:
@@ -250,14 +265,14 @@ class Finder:
                     self._keep(found, blank, own, list(theirs.values()))
         found.write(work)
 
-    def _judge_whole(self, found: _Found, own: Pending) -> None:
+    def _judge_whole(self, found: EntryLog, own: Pending) -> None:
         """It was made or deleted here, and competes as a whole."""
         if own.entries[-1].op == "D":
             self.counts["inserted"] += 1
             found.log("I", own.key)
 
     def _judge_columns(
-        self, found: _Found, own: Pending, theirs: dict[int, Value], news: int, held: Mapping[int, Value]
+        self, found: EntryLog, own: Pending, theirs: dict[int, Value], news: int, held: Mapping[int, Value]
     ) -> bool:
         """Log the columns that differ. Whether there are some that others have changed, too."""
         assert own.present is not None, "it is here"
@@ -267,6 +282,8 @@ class Finder:
                 clashes |= self._is_uncertain(found, own, i, theirs[i], news)
             elif i in held or same_value(t, i, here, theirs[i]):
                 continue
+            elif self._drained.fills(i, here):
+                self._sets["drained"].put([own.key])
             elif t.table.values[i].computed:
                 self._sets["computed"].put([own.key])
             elif news >> i & 1:
@@ -278,20 +295,32 @@ class Finder:
             found.log("U", own.key, done)
         return clashes
 
-    def _is_uncertain(self, found: _Found, own: Pending, column: int, theirs: Value, news: int) -> bool:
+    def _is_uncertain(self, found: EntryLog, own: Pending, column: int, theirs: Value, news: int) -> bool:
         """A counter that was changed unseen and then seen counts from what the centre has. Whether it cannot
         be told what was done unseen, since others have changed it, too."""
-        if not self.t.increments >> column & 1:
+        drained = column in self._drained.fillers
+        if not (self.t.increments >> column & 1 or drained):
             return False
         first = next(entry for entry in own.entries if entry.mask >> column & 1)
         if first.seq <= self.mark:
+            return False
+        if drained:  # it was captured from the beginning, on top of no value
+            self._build_on(found, own, column, first.seq, theirs)
             return False
         if not news >> column & 1 and not identical(first.old[column], theirs):
             found.moved.append((column, first.seq, theirs))
         return bool(news >> column & 1)
 
+    def _build_on(self, found: EntryLog, own: Pending, column: int, first: int, theirs: Value) -> None:
+        """An edit of a drained column counts from the centre's value: a counter's increment moves onto it, as
+        the centre's row is learned."""
+        if self.t.increments >> column & 1:
+            self._sets["drained"].put([own.key])
+        else:
+            found.moved.append((column, first, theirs))
+
     def _judge_missing(
-        self, work: Work, found: _Found, own: Pending, theirs: dict[int, Value], changed: bool
+        self, work: Work, found: EntryLog, own: Pending, theirs: dict[int, Value], changed: bool
     ) -> None:
         """`changed`: by others."""
         if own.entries and own.entries[-1].op == "D":
@@ -304,7 +333,7 @@ class Finder:
             self.counts["deleted"] += 1
             found.log("D", own.key, theirs)
 
-    def _keep(self, found: _Found, blank: ConflictNote, own: Pending, theirs: list[Value] | None) -> None:
+    def _keep(self, found: EntryLog, blank: ConflictNote, own: Pending, theirs: list[Value] | None) -> None:
         self.counts["kept"] += 1
         found.notes.append(msgspec.structs.replace(blank, key=list(own.key), sent=own.present, hub=theirs))
 
@@ -317,7 +346,7 @@ class Finder:
         work.store.execute(f"DELETE FROM {own} AS o WHERE {alone.has('o')} OR {self._sets['odd'].has('o')}")
         self.counts["inserted"] += join.log_own(work, t)
         for pending in self._pending(work, alone):
-            found, blank = _Found(t), join.own_note(work, t, POLICY)
+            found, blank = EntryLog(t), join.own_note(work, t, POLICY)
             for row in pending:
                 if row.present is None:
                     continue
@@ -334,7 +363,7 @@ class Finder:
             return
         past.add(vanished(t))
         for pending in self._pending(work, past):
-            found = _Found(t)
+            found = EntryLog(t)
             for own in pending:
                 if own.image is not None or not own.entries or own.entries[-1].op == "D":
                     continue

@@ -49,12 +49,15 @@ CREATE TABLE _sync_table (
 -- rows that a REPLACE may have removed by an index which was made before capture knew it. aside: 1 while the table
 -- cannot take part (it is not there, has no key, or refers to such a one), 2 when it can again and news of it were
 -- passed over since the watermark `since`. replaced = 2: all was captured, it only waited for another table.
+-- lacked: JSON list of the columns that it was seen without; due: of those that the centre got meanwhile.
 CREATE TABLE _sync_lost (
     n        INTEGER PRIMARY KEY,
     seq      INTEGER NOT NULL,
     replaced INTEGER NOT NULL DEFAULT 0,
     aside    INTEGER NOT NULL DEFAULT 0,
-    since    TEXT
+    since    TEXT,
+    lacked   TEXT NOT NULL DEFAULT '[]',
+    due      TEXT NOT NULL DEFAULT '[]'
 );
 
 -- The push in flight, at most one, exactly as it is sent. bases: JSON list of watermarks. fingerprint: of the
