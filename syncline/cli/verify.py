@@ -46,12 +46,14 @@ def verify(
 
     What is pending is sent first; rows edited meanwhile are set aside. Other programs may go on writing on
     both sides. With --repair only the rows listed are changed, to what the centre has. Exit code 3: the file
-    and the centre still differ.
+    and the centre still differ, or a table could not be compared, as it cannot take part as it is.
 
     JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre,
     held}] (kind: missing_here, not_in_centre, differs; held: the file has the centre's row and holds it back
     behind edits that are pending, or because an object of the file refuses it), repaired, left (as
-    differences), complete, pending, watermark, requests, seconds.
+    differences), complete, pending, unable [{table, code, detail, remedy}: tables that could not be
+    compared], changed {table: how the centre changed it, so that it takes part no longer and is not
+    compared}, watermark, requests, seconds.
     """
     with (
         open_replica(file, hub, token, wait) as replica,
@@ -62,7 +64,7 @@ def verify(
         output.document(found.as_dict())
     else:
         _say(found)
-        if not found.equal and not repair:
+        if found.differences and not repair:
             output.message(f"to make these rows what the centre has: syncline verify {file} --repair")
     if not found.complete:
         output.message("too many rows differ to list them all: clone the replica again")
@@ -79,8 +81,13 @@ def _say(found: VerifyReport) -> None:
     )
     _list(found.differences)
     requests = output.counted(found.requests, "request")
+    for one in found.unable:
+        output.line(f"{one.table} was not compared: {one.detail} [{one.code}]")
+        output.line(f"  to do: {one.remedy}")
+    for name, why in found.changed.items():
+        output.line(f"{name} takes part no longer and was not compared: {why}")
     if not found.differences:
-        output.line(f"equal ({requests})")
+        output.line(f"{'all others are equal' if found.unable else 'equal'} ({requests})")
         return
     text = output.counted(len(found.differences), "row differs", "rows differ")
     if found.repaired:

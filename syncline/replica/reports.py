@@ -307,7 +307,8 @@ class Difference(Report):
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport(Report):
-    """What a verify found. `equal` is how things stand at its end, also after a repair."""
+    """What a verify found. `equal` is how things stand at its end, also after a repair: of all tables of the
+    file that are the centre's. A table that takes no part now could not be compared, and is not equal."""
 
     equal: bool
     tables: tuple[ComparedTable, ...]
@@ -319,6 +320,11 @@ class VerifyReport(Report):
     """False: so many rows differ that the search was ended."""
     pending: int
     """Edits that the hub has not decided; their rows were set aside."""
+    unable: tuple[Unable, ...]
+    """The tables that could not be compared, for they cannot take part as they are in this file."""
+    changed: dict[str, str]
+    """Tables that the centre has changed in a way the file cannot follow, and how. They are tracked no
+    longer, and neither compared nor counted in `equal`."""
     watermark: str | None
     requests: int
     seconds: float

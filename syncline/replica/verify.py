@@ -23,7 +23,7 @@ from syncline.replica.answers import groups_of
 from syncline.replica.apply import STEPS, Answer, run_steps
 from syncline.replica.compare import Finding, Range, Span, differing, read_again
 from syncline.replica.device import Device
-from syncline.replica.lost import lost
+from syncline.replica.lost import lost, unable
 from syncline.replica.overlay import Key
 from syncline.replica.pending import is_anything_pending, pending_edits
 from syncline.replica.progress import Progress, silent
@@ -32,6 +32,7 @@ from syncline.replica.repair import repair as mend
 from syncline.replica.reports import ComparedTable, VerifyReport
 from syncline.replica.session import ask
 from syncline.replica.stage import clear_stage, last_page
+from syncline.replica.standing import changed_tables
 from syncline.replica.sync import sync
 from syncline.replica.work import Work
 
@@ -138,15 +139,17 @@ def _report(
         ComparedTable(t.table.name, *survey.rows.get(n, (0, 0)), n not in wrong)
         for n, t in device.tables.items()
     )
-    now = found if left is None else left
+    now, uncompared = found if left is None else left, tuple(unable(device))
     return VerifyReport(
-        equal=survey.complete and not now,
+        equal=survey.complete and not now and not uncompared,
         tables=tables,
         differences=tuple(finding.described() for finding in found),
         repaired=0 if left is None else len(found),
         left=() if left is None else tuple(finding.described() for finding in left),
         complete=survey.complete,
         pending=sum(pending_edits(device).values()),
+        unable=uncompared,
+        changed=changed_tables(device),
         watermark=device.store.state().watermark,
         requests=survey.requests,
         seconds=round(time.monotonic() - started, 3),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 import syncline
 from syncline.errors import SchemaError, TransportError
 from tests.integration.test_restored_schema import Device, Line, Servers
+from tests.support.serving import Served
 
 DDL = """
 CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cows INTEGER DEFAULT 0);
@@ -152,6 +156,50 @@ def test_l5_it_is_made_good_when_it_comes_back(world: World, table: str, how: st
     assert world.centre.execute("SELECT count(*) FROM step").fetchone() == (0,)
     assert a.replica.verify().equal
     assert not a.replica.status().unable and not a.rejected()
+
+
+@pytest.mark.parametrize("how", ["dropped", "keyless", "altered"])
+@pytest.mark.parametrize("repair", [False, True])
+def test_l12_verify_does_not_call_equal_what_it_could_not_compare(
+    world: World, how: str, repair: bool
+) -> None:
+    a = world.device("a.db")
+    assert a.replica.verify().unable == ()
+    spoil(a, "farm", how)
+    a.run("UPDATE crop SET name = 'pending' WHERE id = 1")
+    for _ in range(2):  # the first one notices it, and syncs
+        found = a.replica.verify(repair)
+        assert not found.equal and found.complete and not found.differences
+        assert {one.table: one.code for one in found.unable} == {
+            "farm": CODES[how],
+            "visit": "parent_unable",
+            "step": "parent_unable",
+        }
+        assert all(one.remedy for one in found.unable)
+        assert [(table.name, table.equal) for table in found.tables] == [("crop", True)]
+    mend(a, "farm", how)
+    a.sync()
+    assert a.replica.verify(repair).equal
+
+
+def test_l12_the_command_line_says_what_verify_could_not_compare(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    a = world.device("a.db")
+    configuration = tmp_path / "syncline.toml"
+    configuration.write_text(f'[hub]\ndatabase = "sqlite:///{tmp_path}/centre.db"\n')
+    with Served(configuration) as server:
+        command = [sys.executable, "-m", "syncline.cli", "verify", a.replica.file, "--hub", server.url]
+        spoil(a, "crop", "altered")
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert told.returncode == 3
+        assert "crop was not compared: table crop: this file lacks the hub's columns name" in told.stdout
+        assert "[table_altered]" in told.stdout and "to do: Alter it" in told.stdout
+        assert "all others are equal" in told.stdout and "--repair" not in told.stderr
+        plain = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+        assert plain.returncode == 3
+        found = json.loads(plain.stdout)
+        assert not found["equal"] and [one["code"] for one in found["unable"]] == ["table_altered"]
+    world.centre.close()
 
 
 def test_l3_a_push_in_flight_with_edits_of_it_counts_once(world: World) -> None:
