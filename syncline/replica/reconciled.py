@@ -7,7 +7,7 @@ One transaction. The rows stay as they are shown: the tables change once, when t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.body import chained, open_push
 from syncline.replica.device import Device
-from syncline.replica.edge import inward_key, inward_rows
+from syncline.replica.edge import inward_rows
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, each, provenance
+from syncline.replica.meanwhile import TAKEN
 from syncline.replica.offer import is_offered, take_apart
 from syncline.replica.overlay import Key, Overlay
+from syncline.replica.refusal import are_sound, as_kept, children, depends_on
+from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.sent import forget_sent, kept_stamps, lose, made, parts_of, read_part, waiting
 from syncline.replica.statements import Statements
@@ -103,34 +106,66 @@ class _Left:
         """They leave the change logs. What was rejected, or cannot be told, is kept with its reason."""
         store = self.device.store
         self._fill()
-        for t in self.device.tables.values():
-            self._keep(t)
+        taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
         for log in store.logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
+        with store.undecoded():  # nobody has looked yet whether all that was made since is text
+            for t, keys in taken:
+                _keep_children(self.device, t, keys)
         store.execute(f"DROP TABLE {_DONE}")
         _uncover(self.device)
 
-    def _keep(self, t: Statements) -> None:
-        is_done = f"stamp IN (SELECT stamp FROM {_DONE})"
-        for rejection in self.learned.rejected:
-            if rejection.table == t.n:
-                reason = Reason(rejection.code, rejection.detail, rejection.remedy)
-                _keep_edit(self.device, t, inward_key(t, rejection.key), is_done, reason)
+    def _keep(self, t: Statements) -> list[Key]:
+        """Keep what is decided of one table; returns the keys of this file's rows that are another's."""
+        is_done, taken = f"stamp IN (SELECT stamp FROM {_DONE})", list[Key]()
+        for told in self.learned.rejected:
+            if told.table == t.n:
+                rejection = as_here(self.device, told)
+                key, reason = tuple(rejection.key), reason_of(self.device, rejection)
+                is_kept = _keep_edit(self.device, t, key, is_done, reason, rejection.columns)
+                if is_kept and rejection.code == TAKEN:
+                    taken.append(key)
         untold = f"NOT {is_done} AND {self._untold}"
         for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
             _keep_edit(self.device, t, key, untold, UNTOLD)
+        return taken
 
 
-def _keep_edit(device: Device, t: Statements, key: Key, condition: str, reason: Reason) -> None:
+def _keep_children(device: Device, t: Statements, keys: Sequence[Key]) -> None:
+    """What was made since and points at rows whose keys are another's is refused too, as when a verdict says
+    it: it would point at the other's rows from now on."""
+    parents = set(keys)
+    for child in device.tables.values():
+        same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(child.arity))
+        for fk in child.table.foreign_keys:
+            if fk.parent != t.table.name:
+                continue
+            made: list[Key] = []
+            for place, row in children(device.store, t, keys, child, fk):
+                if not are_sound(row):
+                    continue  # it cannot travel: the next push says so
+                is_made = f"SELECT 1 FROM {child.log} WHERE {same} AND op IN ('I', 'R')"
+                made += [row] if device.store.row(is_made, row) else []
+                if child is not t or row not in parents:
+                    _keep_edit(device, child, row, "1", depends_on(t, keys[place]))
+                    device.store.execute(f"DELETE FROM {child.log} WHERE {same}", row)
+            made = [row for row in made if child is not t or row not in parents]
+            if made:
+                _keep_children(device, child, made)
+
+
+def _keep_edit(
+    device: Device, t: Statements, key: Key, condition: str, reason: Reason, only: Collection[int] = ()
+) -> bool:
     """Keep the edits of a row that fulfil the condition as one rejected edit, as they would have been
-    sent."""
+    sent; whether there are any. `only`: of these columns alone, the others were accepted."""
     store = device.store
     same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
     names = ", ".join(["op", condition, *t.masks, *(f"o{i}" for i in t.values)])
     entries = store.rows(f"SELECT {names} FROM {t.log} WHERE {same} AND op <> 'M' ORDER BY seq", key)
     mine = [entry for entry in entries if entry[1]]
     if not mine:
-        return
+        return False
     image = store.row(t.select, key) or Overlay(store).parked(t, key)
     now = {} if image is None else t.state_of(image)
     if mine[-1][0] == "D":
@@ -139,6 +174,8 @@ def _keep_edit(device: Device, t: Statements, key: Key, condition: str, reason: 
         op, touched = "I", list(t.table.pushed)
     else:
         op, touched = "U", _touched(t, mine)
+    if only:
+        op, touched = "U", [column for column in touched if column in only]
     base = [_first(t, mine, column, None) for column in touched] if op != "I" else []
     later = entries[max(place for place, entry in enumerate(entries) if entry[1]) + 1 :]
     is_known = image is not None or any(entry[0] == "D" for entry in later)
@@ -146,7 +183,9 @@ def _keep_edit(device: Device, t: Statements, key: Key, condition: str, reason: 
     values = [] if op == "D" else values
     if op == "U" and is_known:
         values = [_sent(t, *one) for one in zip(touched, values, base, strict=True)]
-    keep_rejected(device, t.n, key, op, (touched, values, base), reason, None)
+    edit = touched, list(map(as_kept, values)), list(map(as_kept, base))
+    keep_rejected(device, t.n, key, op, edit, reason, None)
+    return True
 
 
 Entry = tuple[Any, ...]

@@ -63,7 +63,7 @@ def unreadable(device: Device, t: Statements, cut: int) -> list[Refused]:
     with device.store.undecoded():
         for batch in device.store.batches(sql, (cut,)):
             for values in batch:
-                if not _are_sound(values):
+                if not are_sound(values):
                     found[values[: t.arity]] = None
     return [Refused(key, UNREADABLE) for key in found]
 
@@ -116,7 +116,7 @@ def _keep_edits(work: Work, t: Statements, key: Key, edits: Edits, reason: Reaso
     present = work.store.rows(
         f"SELECT {', '.join(t.value_names) or '1'} FROM {t.name} WHERE {_by_key(t, key)}", _bound(key)
     )
-    image = work.overlay.parked(t, key) if not present and _are_sound(key) else None
+    image = work.overlay.parked(t, key) if not present and are_sound(key) else None
     kind = kind_of(edits.ops, not present and image is None) or "-"
     for row in present or [tuple(image or ())]:
         if kind != "-":
@@ -157,9 +157,9 @@ def _keep(
     device: Device, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
 ) -> None:
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
-    values = [_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
-    base = [_kept(edits.base.get(i)) for i in columns]
-    keep_rejected(device, t.n, [_kept(value) for value in key], kind, (columns, values, base), reason, None)
+    values = [as_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
+    base = [as_kept(edits.base.get(i)) for i in columns]
+    keep_rejected(device, t.n, [as_kept(value) for value in key], kind, (columns, values, base), reason, None)
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -183,23 +183,24 @@ def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
         for fk in child.table.foreign_keys:
             if fk.parent == t.table.name and store.row(f"SELECT 1 FROM {child.log} LIMIT 1") is not None:
                 found = reasons.setdefault(child.n, {})
-                for place, key in _children(store, t, keys, child, fk):
+                for place, key in children(store, t, keys, child, fk):
                     if child is not t or key not in parents:
-                        found.setdefault(key, _orphaned(t, keys[place]))
+                        found.setdefault(key, depends_on(t, keys[place]))
     for n, found in reasons.items():
         _refuse(work, work.device.tables[n], found)
 
 
-def _orphaned(t: Statements, key: Key) -> Reason:
+def depends_on(t: Statements, key: Key) -> Reason:
+    """Why a row is refused that points at one which was rejected."""
     return Reason(
         "parent_rejected",
         f"the row of {t.table.name} that this row points at was rejected",
         "Settle the row it points at first, then retry this one.",
-        (t.table.name, tuple(map(_kept, key))),
+        (t.table.name, tuple(map(as_kept, key))),
     )
 
 
-def _children(
+def children(
     store: Store, t: Statements, keys: Sequence[Key], child: Statements, fk: ForeignKey
 ) -> list[tuple[int, Key]]:
     """The keys of rows that point at one of these by a foreign key, each with the place of that one."""
@@ -241,11 +242,12 @@ def _is_sound(value: Value) -> bool:
     return True
 
 
-def _are_sound(values: Sequence[Value]) -> bool:
+def are_sound(values: Sequence[Value]) -> bool:
+    """Whether all text among them is UTF-8."""
     return all(map(_is_sound, values))
 
 
-def _kept(value: Value) -> Value:
+def as_kept(value: Value) -> Value:
     """As it can be kept: the bytes of a text that is not UTF-8."""
     return (
         value
@@ -259,7 +261,7 @@ def _mark(value: Value) -> str:
 
 
 def _bound(values: Sequence[Value]) -> list[Value]:
-    return [_kept(value) for value in values]
+    return [as_kept(value) for value in values]
 
 
 def _by_key(t: Statements, key: Key) -> str:

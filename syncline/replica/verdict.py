@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from syncline.model.values import Value
 from syncline.protocol.body import chained, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
@@ -21,7 +19,8 @@ from syncline.replica.freeze import clear_outbox, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
-from syncline.replica.rejected import Reason, keep_rejected, written_edit
+from syncline.replica.refused import as_here, reason_of
+from syncline.replica.rejected import keep_rejected, written_edit
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
 from syncline.replica.statements import Statements
@@ -151,7 +150,7 @@ def _supersede(work: Work, row: Hidden) -> None:
 
 def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
     """Keep every refused edit as it was sent, with what the row held before and the reason."""
-    rejected = [_as_here(work, rejection) for rejection in verdict.rejected]
+    rejected = [as_here(work.device, rejection) for rejection in verdict.rejected]
     refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in rejected}
     if not refused:
         return
@@ -166,16 +165,9 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
                 op, columns, values = _picked(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns]
             if not rejection.columns or not _is_kept(work, rejection, edit):
-                keep_rejected(work.device, n, key, op, edit, _reason(work, rejection), verdict.number)
-
-
-def _as_here(work: Work, rejection: Rejection) -> Rejection:
-    """A rejection with the keys as the file has them."""
-    tables, parent = work.device.tables, rejection.parent
-    if parent is not None:
-        parent = [parent[0], list(inward_key(tables.get(parent[0]), parent[1]))]
-    key = list(inward_key(tables.get(rejection.table), rejection.key))
-    return msgspec.structs.replace(rejection, key=key, parent=parent)
+                keep_rejected(
+                    work.device, n, key, op, edit, reason_of(work.device, rejection), verdict.number
+                )
 
 
 def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:
@@ -211,15 +203,6 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
     for rejection in rejections:
         found.setdefault(rejection.table, []).append(rejection)
     return found
-
-
-def _reason(work: Work, rejection: Rejection) -> Reason:
-    parent = None
-    if rejection.parent is not None:
-        n, key = rejection.parent
-        table = work.device.known(n)
-        parent = str(n) if table is None else table.name, tuple(key)
-    return Reason(rejection.code, rejection.detail, rejection.remedy, parent)
 
 
 def _sent(

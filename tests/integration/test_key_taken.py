@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,3 +189,59 @@ def test_what_was_made_meanwhile_is_read_once_however_many_keys_are_taken(
     assert codes(a)[taken:] == [("visit", 2, "parent_rejected"), ("visit", 3, "parent_rejected")]
     assert [edit.values["what"] for edit in a.rejected()[taken:]] == ["of Anna", b"\xff"]
     assert sql(a.file, "SELECT what FROM visit") == [("of x",)]
+
+
+@pytest.mark.parametrize("is_put_back", [False, True])
+def test_a_file_that_hears_of_it_later_keeps_the_child_with_its_row(
+    world: World, tmp_path: Path, is_put_back: bool
+) -> None:
+    """A copy of the file, or the file put back, has no verdict: it asks what became of its edits. What was
+    made in it since and points at the row waits with it, too."""
+    hub, a, b = world(
+        None, *PEOPLE, "CREATE TABLE part (id TEXT PRIMARY KEY, visit INTEGER REFERENCES visit)"
+    )
+    sql(b.file, "INSERT INTO p (name) VALUES ('Bert')")
+    sql(a.file, "INSERT INTO p (name) VALUES ('Anna')", "INSERT INTO visit (p, what) VALUES (2, 'of Anna')")
+    twin = tmp_path / "twin.db"
+    sql(a.file, f"VACUUM INTO '{twin}'")
+    b.sync()
+    a.sync()
+    sql(a.file, "INSERT INTO p (name) VALUES ('Abel')")
+    a.sync()
+    if is_put_back:
+        a.close()
+        shutil.copy(twin, a.file)
+        twin = Path(a.file)
+    sql(
+        twin,
+        "INSERT INTO visit (p, what) VALUES (2, 'later of Anna')",
+        "UPDATE visit SET what = 'more of Anna' WHERE id = 1",
+        "INSERT INTO part VALUES ('of later', 2)",
+        "INSERT INTO visit (p, what) VALUES (1, 'of x')",
+    )
+    with syncline.connect(twin, hub) as replica:
+        replica.sync()
+        assert sql(tmp_path / "central.db", "SELECT * FROM visit") == [(3, 1, "of x")]
+        kept = [(edit.table, edit.key[0], edit.code, edit.parent) for edit in replica.rejected()]
+        assert kept == [
+            ("p", 2, "key_taken", None),
+            ("visit", 1, "parent_rejected", ("p", (2,))),
+            ("visit", 1, "parent_rejected", ("p", (2,))),
+            ("visit", 2, "parent_rejected", ("p", (2,))),
+            ("part", "of later", "parent_rejected", ("visit", (2,))),
+        ]
+        with pytest.raises(UsageError):
+            replica.retry(replica.rejected()[1].id)
+        replica.retry(replica.rejected()[0].id, new_key=True)
+        assert codes(replica) == [("visit", 1, "parent_rejected"), ("part", "of later", "parent_rejected")]
+        for edit in replica.rejected():
+            replica.retry(edit.id)
+        replica.sync()
+        assert codes(replica) == []
+        assert replica.verify().equal
+    assert sql(tmp_path / "central.db", "SELECT p.name, visit.what FROM p JOIN visit ON p = p.id") == [
+        ("Anna", "more of Anna"),
+        ("Anna", "later of Anna"),
+        ("x", "of x"),
+    ]
+    assert sql(tmp_path / "central.db", "SELECT * FROM part") == [("of later", 2)]

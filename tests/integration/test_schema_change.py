@@ -186,6 +186,26 @@ def test_l2_a_push_frozen_before_a_column_went_has_that_column_refused_alone(wor
     assert caught.value.code == "column_dropped" and len(one.rejected()) == 2
 
 
+def test_l2_a_file_that_hears_of_it_later_keeps_that_column_alone(world: World, tmp_path: Path) -> None:
+    """A copy of the file asks what became of its edits: what was taken is not among the rejected."""
+    one, a = world.device("a.db")
+    a.execute("UPDATE farm SET note = 'mine', size = 9 WHERE id = 1")
+    a.execute("INSERT INTO farm VALUES (3, 'Ford', 1, 'new')")
+    a.execute(f"VACUUM INTO '{tmp_path / 'twin.db'}'")
+    world.drop_column("farm", "note")
+    one.sync()
+    a.execute("UPDATE farm SET size = 6 WHERE id = 2")
+    one.sync()
+    with syncline.connect(tmp_path / "twin.db", world.hub) as twin:
+        assert twin.sync().recovered is not None
+        assert {edit.key: (edit.op, edit.values, edit.base, edit.code) for edit in twin.rejected()} == {
+            (1,): ("U", {"note": "mine"}, {"note": "steep"}, "column_dropped"),
+            (3,): ("U", {"note": "new"}, {"note": None}, "column_dropped"),
+        }
+        assert twin.verify().equal
+    assert [row["size"] for row in content(world.centre, "farm")] == [9, 6, 1]
+
+
 def test_a_large_push_across_a_change(tmp_path: Path) -> None:
     world = World(tmp_path, Limits(push_rows=50, pull_rows=40))
     (one, a), (two, b) = world.device("a.db"), world.device("b.db")
