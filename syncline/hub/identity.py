@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -39,15 +39,20 @@ WIDTH = STAMP_BYTES
 SHORTEST = 86_400
 """Seconds for which stamps are remembered at least."""
 
+CONFLICTS_PAGE = 500
+"""Conflicts that are read at once."""
+
 _rejections = msgspec.msgpack.Decoder(list[Rejection])
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which of the stamps asked for were decided, in their order, and what was rejected in their pushes."""
+    """Which of the stamps asked for were decided, in their order, what was rejected in their pushes, and
+    which pushes these were: id and number."""
 
     done: list[bytes]
     rejected: list[Rejection]
+    pushes: set[tuple[str, int]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +144,31 @@ def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -
     asked = dict.fromkeys(each(stamps))
     rejected: list[Rejection] = []
     done: set[bytes] = set()
+    pushes: set[tuple[str, int]] = set()
     for name in lineages if asked else ():
         for stamped in transaction.ledger.stamps(name):
             hits = [stamp for stamp in each(stamped.tails) if stamp in asked]
             done.update(hits)
+            pushes.update((stamped.replica, stamped.push) for _ in hits[:1])
             if hits and stamped.rejected:
                 rejected += _rejections.decode(stamped.rejected)
-    return Found([stamp for stamp in asked if stamp in done], rejected)
+    return Found([stamp for stamp in asked if stamp in done], rejected, pushes)
+
+
+def noted(transaction: ReadTransaction, actor: Actor, found: Found) -> list[tuple[str, int]]:
+    """The conflicts that were noted of these pushes: the id under which each was made, and its number. None
+    of ids that are somebody else's (law L10)."""
+    conflicts: list[tuple[str, int]] = []
+    for name in sorted({replica for replica, _ in found.pushes}):
+        client = transaction.ledger.client(name)
+        if client is None or client.revoked or (client.actor != actor.owner and not actor.operator):
+            continue
+        after, more = 0, True
+        while more:
+            rows = transaction.ledger.conflicts(name, False, after, CONFLICTS_PAGE)
+            conflicts += [(name, row.id) for row in rows if (name, row.push) in found.pushes]
+            after, more = rows[-1].id if rows else after, len(rows) == CONFLICTS_PAGE
+    return conflicts
 
 
 def _hits(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> bool:

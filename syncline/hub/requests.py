@@ -19,7 +19,7 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
-from syncline.hub.identity import WIDTH, Told, check_file, check_horizon, memory_of, reconcile
+from syncline.hub.identity import WIDTH, Told, check_file, check_horizon, memory_of, noted, reconcile
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -113,7 +113,8 @@ class Requests:
                 name for name in dict.fromkeys(request.schemas) if transaction.ledger.given(name) is None
             ]
             place = made.replica, made.taken, made.push
-            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown)
+            conflicts = noted(transaction, caller.actor, made.found)
+            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts)
 
         answer = caller.write(work)
         logger.info(

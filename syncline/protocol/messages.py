@@ -449,7 +449,8 @@ class Reconciled(Record, frozen=True):
     and `rejected` what it rejected in the pushes that brought them. `lost` numbers the `horizons`, from 0,
     whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
     done the hub cannot tell, unless nothing is wrong with the file. `unknown` are those of the
-    schemas that the hub cannot read pushes by."""
+    schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits: the id that pushed
+    them, and the number of the conflict."""
 
     hub: Name
     replica: Name
@@ -460,6 +461,7 @@ class Reconciled(Record, frozen=True):
     lost: list[Count]
     since: Whole
     unknown: list[Name] = []
+    conflicts: list[tuple[Name, Whole]] = []
     version: int = PROTOCOL_VERSION
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import UnknownReplica, UsageError
+from syncline.errors import ReplicaOfAnother, UnknownReplica, UsageError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
 from syncline.replica.session import ask
@@ -51,7 +51,7 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
             f"conflict {number} was noted by this replica, the hub does not know it",
             remedy="Write the value you want into the table; the next sync sends it.",
         )
-    request = Resolve(number, take, value, store.state().replica)  # type: ignore[arg-type]
+    request = Resolve(number, take, value, _maker(store, number))  # type: ignore[arg-type]
     note = yield from ask(request, ConflictNote)
     with store.transaction():
         keep_conflicts(store, [note])
@@ -61,8 +61,8 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
 def refresh(store: Store) -> Flow[None]:
     """Ask the hub how the open conflicts of this replica stand (a person may have settled them there).
     Nothing is sent if there are none."""
-    waiting = {note.id for note in conflicts(store, open_only=True) if note.id > 0}
-    found = yield from _ask_for(store, waiting)
+    waiting = [(note.replica, note.id) for note in conflicts(store, open_only=True) if note.id > 0]
+    found = yield from fetch(waiting)
     if found:
         with store.transaction():
             keep_conflicts(store, found)
@@ -72,14 +72,12 @@ def set_apart(store: Store) -> Flow[None]:
     """After the centre went back: notes that the hub has no more become this replica's own, so that new ones
     with their numbers do not take their place (law L2). Nothing waits for a decision in them."""
     kept = {note.id: note for note in conflicts(store, open_only=False) if note.id > 0}
-    found = yield from _ask_for(store, kept.keys())
+    found = yield from fetch([(note.replica, number) for number, note in kept.items()])
     known = {note.id: note for note in found}
     with store.transaction():
         for number, note in kept.items():
             if number not in known or _what(known[number]) != _what(note):
-                store.execute("DELETE FROM _sync_conflict WHERE id = ?", (number,))
-                outcome = "hub" if note.outcome == "open" else note.outcome
-                keep_own(store, [msgspec.structs.replace(note, outcome=outcome)])
+                _make_own(store, note)
 
 
 def _what(note: ConflictNote) -> tuple[Any, ...]:
@@ -87,18 +85,50 @@ def _what(note: ConflictNote) -> tuple[Any, ...]:
     return note.table, note.key, note.column, note.replica, note.hlc, note.rival, note.rival_hlc
 
 
-def _ask_for(store: Store, numbers: Collection[int]) -> Flow[list[ConflictNote]]:
-    """The hub's notes with these numbers, those that it has. Nothing is sent for none."""
-    replica, after = store.state().replica, min(numbers, default=0) - 1
+def take_in(store: Store, notes: Iterable[ConflictNote]) -> None:
+    """Enter notes of edits that the file has no verdict of. A note of another conflict that has such a number
+    becomes this replica's own. Inside a transaction."""
+    kept = {note.id: note for note in conflicts(store, open_only=False)}
+    for note in notes:
+        former = kept.get(note.id)
+        if former is not None and _what(former) != _what(note):
+            _make_own(store, former)
+        keep_conflicts(store, [note])
+
+
+def fetch(wanted: Collection[tuple[str, int]]) -> Flow[list[ConflictNote]]:
+    """The hub's notes of these, by the id that pushed the edit and the number, as far as it has them. A file
+    may have had several ids. Nothing is sent for none."""
     found: list[ConflictNote] = []
-    while numbers:
+    for replica in dict.fromkeys(name for name, _ in wanted):
+        numbers = {number for name, number in wanted if name == replica}
+        found += yield from _of_one(replica, numbers)
+    return found
+
+
+def _of_one(replica: str, numbers: Collection[int]) -> Flow[list[ConflictNote]]:
+    after, found = min(numbers) - 1, list[ConflictNote]()
+    while True:
         query = ConflictsQuery(replica, False, after, PAGE)
         try:
             answer = yield from ask(query, ConflictsAnswer)
-        except UnknownReplica:  # a centre that has lost the replica has lost what it noted of it
+        except (UnknownReplica, ReplicaOfAnother):  # what was noted of it is lost, or not this one's any more
             break
         found += [note for note in answer.conflicts if note.id in numbers]
-        if len(answer.conflicts) < PAGE or (found and found[-1].id >= max(numbers)):
+        if len(answer.conflicts) < PAGE or answer.conflicts[-1].id >= max(numbers):
             break
         after = answer.conflicts[-1].id
     return found
+
+
+def _maker(store: Store, number: int) -> str | None:
+    """The id under which the edit was pushed that a conflict is of: a file may have had several."""
+    row = store.row("SELECT note FROM _sync_conflict WHERE id = ?", (number,))
+    note = None if row is None else msgspec.msgpack.decode(row[0], type=ConflictNote)
+    return store.state().replica if note is None else note.replica
+
+
+def _make_own(store: Store, note: ConflictNote) -> None:
+    store.execute("DELETE FROM _sync_conflict WHERE id = ?", (note.id,))
+    outcome = "hub" if note.outcome == "open" else note.outcome
+    keep_own(store, [msgspec.structs.replace(note, outcome=outcome)])

@@ -106,6 +106,8 @@ class Learned:
     lost: list[Kept] = field(default_factory=list)
     unknown: frozenset[str] = frozenset()
     """The fingerprints of schemas that the hub cannot read pushes by."""
+    conflicts: set[tuple[str, int]] = field(default_factory=set)
+    """What was noted of decided edits: the id that pushed them, and the number of the conflict."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -123,6 +125,7 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
         learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
         learned.done |= more.done
         learned.rejected += more.rejected
+        learned.conflicts |= more.conflicts
     if learned.replica not in (fresh, state.replica):
         raise ProtocolError("the hub gives an id that nobody asked for", code="not_a_hub")
     return learned
@@ -170,7 +173,8 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
         raise ProtocolError("the hub has lost pushes that it was not asked about", code="not_a_hub")
     lost = [kept[place] for place in answer.lost]
     rejected, unknown = list(answer.rejected), frozenset(answer.unknown)
-    return Learned(answer.replica, answer.taken, answer.push, answer.since, done, rejected, lost, unknown)
+    place, conflicts = (answer.replica, answer.taken, answer.push, answer.since), set(answer.conflicts)
+    return Learned(*place, done, rejected, lost, unknown, conflicts=conflicts)
 
 
 def _pending(store: Store) -> Iterator[bytes]:

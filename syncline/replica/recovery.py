@@ -23,7 +23,7 @@ from syncline.errors import SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
-from syncline.replica.conflicts import set_apart
+from syncline.replica.conflicts import fetch, set_apart, take_in
 from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.freeze import in_flight
@@ -140,7 +140,9 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     with store.transaction():
         recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
     learned = yield from reconcile(device, recovery.fresh)
+    notes = yield from fetch(learned.conflicts)
     with store.transaction():
+        take_in(store, notes)
         past = Past.read(recovery.past).with_unknown(learned.unknown, device.hub).written()
         recovery = save(store, replace(_entered(device, recovery, learned), past=past))
     sweep_sent(store, device.limits().keep_sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,13 @@ class World:
     """A centre with a counter and a text in a row, and device files of it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.centre = folder, folder / "centre.db"
+        self.folder, self.centre, self.rules = folder, folder / "centre.db", RULES
         sql(self.centre, DDL, "INSERT INTO t VALUES (1, 0, 'x')")
         self.open()
         self.hub.init()
 
     def open(self) -> None:
-        self.hub = syncline.Hub(f"sqlite:///{self.centre}", RULES)
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}", self.rules)
 
     def restore(self, backup: Path) -> None:
         self.hub.close()
@@ -164,6 +165,92 @@ def test_l2_what_was_rejected_is_kept_with_its_reason_by_the_file_that_was_put_b
     )
     assert kept.code == "check_violation"
     assert world.agree(a) == [(1, 0, "x")]
+
+
+@pytest.mark.parametrize("policy", ["lww", "review"])
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_l2_a_file_without_a_verdict_hears_of_the_conflicts_of_its_edits(
+    world: World, policy: str, is_copy: bool
+) -> None:
+    """A file that was put back, or a copy of it, asks what became of them: what lost is kept in it, too."""
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"n": "sum", "v": policy})}
+    world.open()
+    a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
+    sql(a, "UPDATE t SET v = 'of a'")
+    time.sleep(0.02)
+    sql(b, "UPDATE t SET v = 'of b'")  # the later one
+    copy(a, backup)
+    world.sync(b)
+    world.sync(a)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        first = replica.conflicts()
+    if not is_copy:
+        copy(backup, a)
+    file = backup if is_copy else a
+    assert world.sync(file).recovered is not None
+    with syncline.connect(file, world.hub) as replica:
+        (kept,) = replica.conflicts()
+        assert [kept] == first
+        assert (kept.base, kept.sent, kept.hub) == ("x", "of a", "of b")
+        assert kept.outcome == ("open" if policy == "review" else "hub")
+        if policy == "review":
+            replica.resolve(kept.id, "sent")
+            replica.sync()
+            assert replica.conflicts(open_only=True) == []
+    world.sync(b)
+    assert world.agree(file, b) == [(1, 1, "of a" if policy == "review" else "of b")]
+
+
+def test_an_open_conflict_of_a_former_id_can_be_decided_and_is_heard_of(world: World) -> None:
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"v": "review"})}
+    world.open()
+    sql(world.centre, "INSERT INTO t VALUES (2, 0, 'y')")
+    a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
+    sql(a, "UPDATE t SET v = 'of a'")
+    sql(b, "UPDATE t SET v = 'of b'")
+    world.sync(b)
+    world.sync(a)
+    copy(a, backup)
+    sql(a, "UPDATE t SET n = 1")
+    world.sync(a)
+    copy(backup, a)
+    assert world.sync(a).recovered is not None
+    with syncline.connect(a, world.hub) as replica:
+        one, two = replica.conflicts(open_only=True)
+        world.hub.resolve(one.id, "sent")
+        replica.resolve(two.id, "sent")
+        replica.sync()
+        assert [note.outcome for note in replica.conflicts()] == ["resolved", "resolved"]
+    assert world.agree(a) == [(1, 1, "of a"), (2, 1, "of a")]
+
+
+@pytest.mark.parametrize("is_locked_out", [False, True])
+def test_l10_conflicts_that_were_noted_under_an_id_of_a_copy(world: World, is_locked_out: bool) -> None:
+    """The copy has brought an edit that is in this file, too, under an id that it alone has had."""
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"v": "review"})}
+    world.open()
+    a, b, first, twin = (world.folder / name for name in ("a.db", "b.db", "first.db", "twin.db"))
+    world.device("a.db"), world.device("b.db")
+    copy(a, first)
+    sql(first, "UPDATE t SET n = 1")
+    world.sync(first)
+    sql(a, "UPDATE t SET v = 'of a'")
+    copy(a, twin)
+    sql(b, "UPDATE t SET v = 'of b'")
+    world.sync(b)
+    assert world.sync(twin).recovered is not None
+    if is_locked_out:
+        other = world.id(twin)
+        assert other is not None
+        world.hub.revoke(other)
+    assert world.sync(a).recovered is not None
+    with syncline.connect(a, world.hub) as replica:
+        assert [note.sent for note in replica.conflicts()] == ([] if is_locked_out else ["of a"])
 
 
 def test_l2_an_edit_that_is_too_old_to_tell_is_set_aside(world: World) -> None:
