@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -101,7 +102,9 @@ class Requests:
             raise Malformed("a file takes a new id of its own")
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
-        hub = self._central.id  # not within the transaction: it is asked for on a connection of its own
+        places = list(self._within(request.seen, caller.scope))
+        # not within the transaction: these are asked for on a connection of their own
+        hub, key = self._central.id, self._central.key
 
         def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
             made = reconcile(transaction, caller.actor, request, horizons, fresh)
@@ -114,7 +117,11 @@ class Requests:
             ]
             place = made.replica, made.taken, made.push
             conflicts = noted(transaction, caller.actor, made.found)
-            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts)
+            standings = zip(places, transaction.log.standings(places) if places else (), strict=True)
+            sound = next((position for position, standing in standings if standing == "sound"), None)
+            mark = None if sound is None else Watermark(sound, caller.scope.fingerprint)
+            seen = "" if mark is None else watermark.mint(mark, key, made.replica)
+            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts, seen)
 
         answer = caller.write(work)
         logger.info(
@@ -130,6 +137,12 @@ class Requests:
         if milliseconds(hlc) <= time.time() * 1000:
             return hlc
         return sane(hlc, transaction.ledger.milliseconds(), self._central.tolerance)
+
+    def _within(self, tokens: Sequence[str], scope: Scope) -> Iterator[Position]:
+        """The positions in those tokens that can be read and are of this scope."""
+        for token in tokens:
+            with suppress(WatermarkRefused):
+                yield self._central.watermark(token, None).within(scope)
 
     def _readable(self, token: str) -> Position | None:
         try:

@@ -425,7 +425,8 @@ class Reconcile(Record, frozen=True):
     chain's value after the push in flight, '' if there is none. `stamps` are those of its pending edits.
     `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has one
     stamp of each of these pushes. `schemas` are the fingerprints of the schema that the file
-    has, and of those that its pushes were made with."""
+    has, and of those that its pushes were made with. `seen` are positions that its rows have seen, the newest
+    first."""
 
     replica: Name
     previous: Name
@@ -438,6 +439,7 @@ class Reconcile(Record, frozen=True):
     sent: Stamps = b""
     fingerprint: Name | None = None
     schemas: Annotated[list[Name], Meta(max_length=10_000)] = []
+    seen: Annotated[list[Token], Meta(max_length=1_000)] = []
     version: Version = PROTOCOL_VERSION
 
 
@@ -450,7 +452,8 @@ class Reconciled(Record, frozen=True):
     whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
     done the hub cannot tell, unless nothing is wrong with the file. `unknown` are those of the
     schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits: the id that pushed
-    them, and the number of the conflict."""
+    them, and the number of the conflict. `seen` is a watermark of the first of the positions told that the
+    log still goes on from, for the id to go on with."""
 
     hub: Name
     replica: Name
@@ -462,6 +465,7 @@ class Reconciled(Record, frozen=True):
     since: Whole
     unknown: list[Name] = []
     conflicts: list[tuple[Name, Whole]] = []
+    seen: Token = ""
     version: int = PROTOCOL_VERSION
 
 

@@ -39,3 +39,7 @@ INSERT INTO _sync_outbox_cut (n, seq) VALUES (?, ?)
 
 -- name: watermarks
 SELECT id, watermark FROM _sync_checkpoint
+
+-- name: checkpoints
+-- The newest watermarks that edits stand on.
+SELECT watermark FROM _sync_checkpoint WHERE watermark <> '' ORDER BY id DESC LIMIT ?

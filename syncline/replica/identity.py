@@ -18,7 +18,7 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Reconcile, Reconciled, Rejection
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
-from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_schemas, waiting
+from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
 
@@ -36,6 +36,9 @@ MILLISECONDS = (
     " ELSE CAST(round((at - 2440587.5) * 86400000.0) AS INTEGER) END"
 )
 """When an entry of a change log was made, since 1970 UTC."""
+
+MARKS = 200
+"""Positions that are told at most."""
 
 _FREEZE = queries("syncline.replica", "freeze.sql")
 
@@ -108,6 +111,9 @@ class Learned:
     """The fingerprints of schemas that the hub cannot read pushes by."""
     conflicts: set[tuple[str, int]] = field(default_factory=set)
     """What was noted of decided edits: the id that pushed them, and the number of the conflict."""
+    seen: str = ""
+    """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
+    none."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -145,6 +151,7 @@ def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[
         b"".join(push.stamp for push in kept),
         state.fingerprint,
         _schemas(store, state, flying),
+        _seen(store, state),
     )
     answer = yield from ask(request, Reconciled)
     check_hub(store, answer.hub)
@@ -155,6 +162,14 @@ def _schemas(store: Store, state: State, flying: Frozen | None) -> list[str]:
     """The fingerprints of all schemas that the file, and what it has of pushes, was made with."""
     found = [state.fingerprint, None if flying is None else flying.fingerprint, *sent_schemas(store)]
     return [name for name in dict.fromkeys(found) if name]
+
+
+def _seen(store: Store, state: State) -> list[str]:
+    """Watermarks that the file's rows have seen, the newest first, as far as they are still here."""
+    found = [state.watermark, *(mark for (mark,) in store.rows(_FREEZE["checkpoints"], (MARKS,)))]
+    for bases in sent_bases(store, MARKS):
+        found += reversed(bases)
+    return [mark for mark in dict.fromkeys(found) if mark][:MARKS]
 
 
 def answered(state: State, store: Store) -> int:
@@ -174,7 +189,7 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     lost = [kept[place] for place in answer.lost]
     rejected, unknown = list(answer.rejected), frozenset(answer.unknown)
     place, conflicts = (answer.replica, answer.taken, answer.push, answer.since), set(answer.conflicts)
-    return Learned(*place, done, rejected, lost, unknown, conflicts=conflicts)
+    return Learned(*place, done, rejected, lost, unknown, conflicts, answer.seen)
 
 
 def _pending(store: Store) -> Iterator[bytes]:

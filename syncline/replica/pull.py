@@ -23,12 +23,12 @@ EMPTY = 1_000
 """Pages without a row, one after the other, that are followed: a hub skips what it told already."""
 
 
-def next_pull(device: Device, fingerprint: str = "") -> Pull:
-    """The request that goes on from the last staged page, or from the watermark. `fingerprint` of the schema
-    that is asked with; the file's own if empty."""
+def next_pull(device: Device, fingerprint: str = "", start: str = "") -> Pull:
+    """The request that goes on from the last staged page, or from the watermark, or from `start` in place of
+    that. `fingerprint` of the schema that is asked with; the file's own if empty."""
     state = device.store.state()
     page = last_page(device.store)
-    after = state.watermark or "" if page is None else page.watermark or ""
+    after = start or state.watermark or "" if page is None else page.watermark or ""
     asked, waiting = fingerprint or device.hub.fingerprint, waiting_edits(device)
     push, chain = pushes_made(device)
     horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
@@ -45,9 +45,10 @@ def next_pull(device: Device, fingerprint: str = "") -> Pull:
 
 
 def fetch_rest(
-    device: Device, page: Changes | None, progress: Progress, fingerprint: str = ""
+    device: Device, page: Changes | None, progress: Progress, fingerprint: str = "", start: str = ""
 ) -> Flow[Changes]:
-    """Fetch until the last page and return it; those before it are staged. `page`: the one at hand.
+    """Fetch until the last page and return it; those before it are staged. `page`: the one at hand. `start`:
+    as for `next_pull`.
 
     Each page says of which schema it is, whether the hub did (it is another one than that which was asked
     with, `fingerprint` or the file's own) or not.
@@ -55,7 +56,7 @@ def fetch_rest(
     fetched, empty, asked = 0, 0, fingerprint or device.hub.fingerprint
     while True:
         if page is None:
-            page = yield from ask(next_pull(device, asked), Changes)
+            page = yield from ask(next_pull(device, asked, start), Changes)
         page = msgspec.structs.replace(page, schema=page.schema or asked)
         fetched += 1
         progress("pull", fetched, None)

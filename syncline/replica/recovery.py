@@ -34,6 +34,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reconciled import enter
 from syncline.replica.refill import discard_fresh, refill
+from syncline.replica.regain import Start, find_out
 from syncline.replica.reports import Recovered
 from syncline.replica.sent import sweep_sent
 from syncline.replica.session import register
@@ -78,6 +79,8 @@ class Recovery:
     """The id that the file takes if it needs another."""
     past: dict[str, str | None] = field(default_factory=dict)
     """The schemas of pushes that the hub does not know; see `parted.Past`."""
+    seen: str = ""
+    """From where the log tells all that the file's rows have not seen; see `regain.find_out`."""
 
 
 def load(store: Store) -> Recovery | None:
@@ -114,6 +117,7 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         recovery = yield from _ask(device, recovery, tally, progress)
     while recovery.step == "offer":
         recovery = yield from _offer(device, recovery, tally, progress)
+    yield from find_out(device, Start(recovery.seen, recovery.reason == RESTORED), tally, progress)
     rows = yield from _fill(device, tally, progress)
     tally.recovered = Recovered(recovery.reason, recovery.offered, recovery.missing, rows)
     logger.info(
@@ -144,7 +148,7 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     with store.transaction():
         take_in(store, notes)
         past = Past.read(recovery.past).with_unknown(learned.unknown, device.hub).written()
-        recovery = save(store, replace(_entered(device, recovery, learned), past=past))
+        recovery = save(store, replace(_entered(device, recovery, learned), past=past, seen=learned.seen))
     sweep_sent(store, device.limits().keep_sent)
     frozen = in_flight(store)
     if frozen is not None and (learned.taken or not is_offered(store)):

@@ -45,6 +45,7 @@ from syncline.replica.lost import forget_lost, lost
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
+from syncline.replica.regain import make_indexes_again
 from syncline.replica.session import register
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
@@ -139,6 +140,7 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         switch.learn,
         take_out_gone,
         show_held,
+        lambda work, answer: make_indexes_again(work.device, unseen),
         keep_held,
         switch.advance,
     )

@@ -17,7 +17,8 @@ tables stay noted in `_sync_lost`: a kill, and the next verb begins again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -81,18 +82,52 @@ def regain(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
             last = None
         if last is not None and not _is_of_another_schema(device, last):
             yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-            for done in _compare(device, last, tally):
-                logger.info(
-                    "table %s was not captured for a while: found %d inserts, %d updates, %d deletes",
-                    done.table, done.inserted, done.updated, done.deleted,
-                    extra={"action": "regain", "replica": store.state().replica, "table": done.table,
-                           "inserted": done.inserted, "updated": done.updated, "deleted": done.deleted,
-                           "returned": done.returned, "kept": done.kept},
-                )  # fmt: skip
-                tally.regained.append(done)
+            tally.regained += _said(device, _compare(device, last, tally))
             return
         yield from _follow(device, last, tally, progress)
     raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
+
+
+def _said(device: Device, found: list[Regained]) -> list[Regained]:
+    for done in found:
+        logger.info(
+            "table %s was not captured for a while: found %d inserts, %d updates, %d deletes",
+            done.table, done.inserted, done.updated, done.deleted,
+            extra={"action": "regain", "replica": device.store.state().replica, "table": done.table,
+                   "inserted": done.inserted, "updated": done.updated, "deleted": done.deleted,
+                   "returned": done.returned, "kept": done.kept},
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A watermark that the file's rows have seen; empty where none is known. `is_past_lost`: they have seen
+    more than the centre has, too, so that a counter may have been changed by others."""
+
+    watermark: str
+    is_past_lost: bool
+
+
+def find_out(device: Device, start: Start, tally: Tally, progress: Progress) -> Flow[None]:
+    """What `regain` finds, for a file that is about to be filled again: it becomes pending edits, and no row
+    changes yet (law L5).
+
+    Where there is no place to start from, or the hub has another schema, nobody can tell what others have
+    changed, and `replica.refill` keeps both."""
+    store = device.store
+    if not start.watermark or not lost(store) or returned(store) or in_flight(store) is not None:
+        return
+    forget_stage(device)
+    try:
+        yield from _fetch(device, progress)
+        last = yield from fetch_rest(device, None, progress, start=start.watermark)
+    except SchemaChanged:
+        return
+    if _is_of_another_schema(device, last):
+        return
+    yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
+    tally.regained += _said(device, _judge(device, last, start.is_past_lost))
 
 
 def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
@@ -179,17 +214,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
     comers = [Comer(t) for t in tables if t.n in back]
     respell_all(device, tables)
     try:
-        with store.aside():
-            for t in tables:
-                join.begin(store, t)
-            _note_rows(store, {t.n: t for t in tables})
-            for finder in finders:
-                finder.begin(store)
-            for group in _pulled(device, last):
-                for finder in finders:
-                    finder.note_news(store, group)
-            for t in tables:
-                join.compare(store, t)
+        _prepare(device, last, tables, finders)
 
         def relog(work: Work, answer: Answer) -> None:
             for finder in finders:
@@ -205,19 +230,67 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
             forget_lost(store)
 
         def make_indexes(work: Work, answer: Answer) -> None:
-            make_lost(work.device, marks.keys())
-            for t in tables:
-                renew_now(store, t)  # a REPLACE removes rows by these indexes, too
+            make_indexes_again(work.device, tables)
 
         first = (take_held, decide_replaced, relog, take_pages, take_out_gone, show_held)
         tally.note(run_steps(device, Answer(last=last), (*first, make_indexes, keep_held, advance)))
         tally.pulled = True
     finally:
-        for t in tables:
-            join.end(store, t)
-        for finder in finders:
-            finder.end(store)
+        _end(store, tables, finders)
     return [*(finder.report() for finder in finders), *(comer.report() for comer in comers)]
+
+
+def _judge(device: Device, last: Changes, is_past_lost: bool) -> list[Regained]:
+    """The edits go into the change log; rows and watermark stay."""
+    store, marks = device.store, lost(device.store)
+    tables = [t for t in device.tables.values() if t.n in marks]
+    finders = [Finder(t, marks[t.n], is_past_lost) for t in tables]
+    respell_all(device, tables)
+    try:
+        _prepare(device, last, tables, finders)
+
+        def relog(work: Work, answer: Answer) -> None:
+            for finder in finders:
+                finder.find(work)
+            work.overlay.forget()
+            make_indexes_again(work.device, tables)
+            clear_filling(store)
+            clear_stage(store)
+            forget_lost(store)
+
+        run_steps(device, Answer(), (take_held, decide_replaced, relog, keep_held))
+    finally:
+        _end(store, tables, finders)
+    return [finder.report() for finder in finders]
+
+
+def make_indexes_again(device: Device, tables: Sequence[Statements]) -> None:
+    """Those that went with the tables. A REPLACE removes rows by them, too. Inside a transaction."""
+    make_lost(device, {t.n for t in tables})
+    for t in tables:
+        renew_now(device.store, t)
+
+
+def _prepare(device: Device, last: Changes, tables: Sequence[Statements], finders: Sequence[Finder]) -> None:
+    store = device.store
+    with store.aside():
+        for t in tables:
+            join.begin(store, t)
+        _note_rows(store, {t.n: t for t in tables})
+        for finder in finders:
+            finder.begin(store)
+        for group in _pulled(device, last):
+            for finder in finders:
+                finder.note_news(store, group)
+        for t in tables:
+            join.compare(store, t)
+
+
+def _end(store: Store, tables: Sequence[Statements], finders: Sequence[Finder]) -> None:
+    for t in tables:
+        join.end(store, t)
+    for finder in finders:
+        finder.end(store)
 
 
 def _note_rows(store: Store, tables: dict[int, Statements]) -> None:

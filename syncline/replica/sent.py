@@ -101,6 +101,11 @@ def sent_schemas(store: Store) -> list[str]:
     return [name for (name,) in store.rows(_QUERIES["schemas"])]
 
 
+def sent_bases(store: Store, most: int) -> list[list[str]]:
+    """What the newest kept pushes stand on, newest first."""
+    return [json.loads(bases) for (bases,) in store.rows(_QUERIES["bases"], (most,))]
+
+
 def made(store: Store, number: int) -> int:
     """When a kept push was taken, in milliseconds since 1970 UTC."""
     return int(store.value(_QUERIES["made"], (number,)))

@@ -49,6 +49,9 @@ SELECT stamps FROM _sync_sent WHERE again = 1 AND stamps IS NOT NULL
 -- name: schemas
 SELECT DISTINCT fingerprint FROM _sync_sent WHERE fingerprint IS NOT NULL LIMIT 9000
 
+-- name: bases
+SELECT bases FROM _sync_sent WHERE part < 2 ORDER BY number DESC LIMIT ?
+
 -- name: waiting
 SELECT DISTINCT number FROM _sync_sent WHERE again = 1 ORDER BY number DESC
 

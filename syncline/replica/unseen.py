@@ -14,7 +14,7 @@ from itertools import chain
 import msgspec
 
 from syncline.model.masks import WORD_BITS, split_mask
-from syncline.model.values import Value, identical, mask_of
+from syncline.model.values import Value, identical, indices_of, mask_of
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica import join
 from syncline.replica.anew import give_up, is_made_anew, vanished
@@ -79,7 +79,9 @@ def _logged(t: Statements) -> str:
 
 @dataclass(slots=True)
 class Finder:
-    """The work on one table. `mark`: the end of its log when the loss was noticed.
+    """The work on one table. `mark`: the end of its log when the loss was noticed. `is_past_lost`: the file
+    has seen changes of others that the centre has lost. They may be offered again, so that no increment is
+    told by comparing: what a counter holds here is kept as a conflict.
 
     begin -> note_news of every pulled group      takes no lock on the file
     find, then show for all tables -> end         inside the transaction
@@ -87,6 +89,7 @@ class Finder:
 
     t: Statements
     mark: int
+    is_past_lost: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     _anew: bool = False
     _drained: Drained = field(default_factory=Drained)
@@ -193,6 +196,18 @@ class Finder:
         t, odd = self.t, self._sets["odd"]
         odd.add(f"SELECT {t.key_columns} FROM {self._unlike} u WHERE {self._special(work, 'u')}")
         odd.put(work.held.get(t.n, ()))
+        counted = [f"({join.differs(t, i)})" for i in indices_of(self._unsure)]
+        if counted:
+            odd.add(
+                f"SELECT {', '.join(f'u.k{i}' for i in range(t.arity))} FROM {self._unlike} u"
+                f" CROSS JOIN {self._hub} h CROSS JOIN main.{t.name} t WHERE {t.same_key('h', 'u')}"
+                f" AND {t.row_key('t', 'u')} AND ({chained('OR', counted)})"
+            )
+
+    @property
+    def _unsure(self) -> int:
+        """The mask of columns of which nobody can tell who has changed them."""
+        return self.t.increments if self.is_past_lost else 0
 
     # Rows that the centre has, as sets ------------------------------------------------------------------
 
@@ -261,7 +276,7 @@ class Finder:
                 self._judge_whole(found, own)
             else:
                 kept = held.get(own.key) or {}
-                if self._judge_columns(found, own, theirs, news.get(own.key, 0), kept):
+                if self._judge_columns(found, own, theirs, news.get(own.key, 0) | self._unsure, kept):
                     self._keep(found, blank, own, list(theirs.values()))
         found.write(work)
 

@@ -59,6 +59,80 @@ def without_rowid(app: sqlite3.Connection) -> None:
     by_copy(app, "id INTEGER PRIMARY KEY NOT NULL, name TEXT, city TEXT, visits INTEGER", " WITHOUT ROWID")
 
 
+def test_l13_a_unique_index_is_made_again_where_the_file_is_filled_again(world: World) -> None:
+    world.centre.execute("CREATE UNIQUE INDEX customer_name ON customer (name)")
+    world.hub.init()
+    world.sync()
+    by_copy(world.app)
+    forget_the_past(world)
+    assert world.sync().recovered is not None
+    world.app.execute("INSERT INTO customer (id, name, visits) VALUES (9, 'nine', 1)")
+    world.app.execute("REPLACE INTO customer (id, name, visits) VALUES (10, 'nine', 7)")  # removes row 9
+    world.sync()
+    assert [row[0] for row in rows(world.centre)] == [1, 2, 3, 4, 5, 10]
+    world.agree()
+
+
+@pytest.mark.parametrize("how", ["restored", "copied"])
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_l2_what_was_not_captured_is_found_where_the_file_is_filled_again_as_well(
+    world: World, how: str, is_edited: bool
+) -> None:
+    """The centre was put back, or the file was copied: the log still tells what others have changed since
+    something that the file has seen. Of a counter of which others have changed something that is lost nobody
+    can tell, so that what it holds here is kept."""
+    other = world.folder / "other.db"
+    syncline.clone(world.hub, other).close()
+    world.centre.execute("UPDATE customer SET city = 'seen' WHERE id = 1")
+    world.sync()
+    kept, twin = sqlite3.connect(world.folder / "kept.db"), world.folder / "twin.db"
+    world.centre.backup(kept)
+    world.app.execute(f"VACUUM INTO '{twin}'")
+    if how == "restored":
+        world.app.execute("INSERT INTO customer VALUES (8, 'lost', NULL, 0)")
+        world.sync()
+        world.hub.close()
+        kept.backup(world.centre)
+        world.hub = syncline.Hub(f"sqlite:///{world.folder}/centre.db", tables=RULES)
+    else:
+        run(twin, "INSERT INTO customer VALUES (8, 'lost', NULL, 0)")
+        with syncline.connect(twin, hub=world.hub) as replica:
+            replica.sync()
+    kept.close()
+    by_copy(world.app)
+    if is_edited:
+        edit(world.app)
+    run(other, "DELETE FROM customer WHERE id = 5", "UPDATE customer SET name = 'theirs' WHERE id = 4")
+    with syncline.connect(other, hub=world.hub) as replica:
+        replica.sync()
+    with world.open() as replica:
+        done = replica.sync()
+        notes = {note.key[0]: (note.sent, note.policy) for note in replica.conflicts()}
+        assert replica.status().uncaptured == ()
+    assert done.recovered is not None and (done.recovered.reason, done.pending) == (how, 0)
+    (found,) = done.regained
+    assert (found.inserted, found.updated, found.deleted) == ((1, 1, 1) if is_edited else (0, 0, 0))
+    counted = 0 if how == "restored" else 2
+    assert rows(world.centre) == [
+        (1, "a", "seen", 0),
+        (2, "after", "y", counted) if is_edited else (2, "b", "y", 0),
+        *([] if is_edited else [(3, "c", "z", 0)]),
+        (4, "theirs", "z", 0),
+        (8, "lost", None, 0),
+        *([(9, "nine", None, 1)] if is_edited else []),
+    ]
+    unsure = {2: (["after", "y", 2], "capture")} if is_edited and how == "restored" else {}
+    assert notes == unsure | {4: (["d", "z", 0], "capture"), 5: (["e", "z", 0], "capture")}
+    world.agree()
+
+
+def run(file: Path, *statements: str) -> None:
+    app = sqlite3.connect(file, isolation_level=None)
+    for statement in statements:
+        app.execute(statement)
+    app.close()
+
+
 def with_other_types(app: sqlite3.Connection) -> None:
     by_copy(app, "id BIGINT NOT NULL, name VARCHAR(20), city TEXT, visits NUMERIC, PRIMARY KEY (id)")
 
@@ -91,6 +165,9 @@ REBUILDS: list[Rebuild] = [
 ]
 
 
+RULES = {"customer": syncline.Table(merge={"visits": "sum"}), "visit": syncline.Table()}
+
+
 class World:
     """A centre, its hub, a device and the application on it."""
 
@@ -98,8 +175,7 @@ class World:
         self.folder = folder
         self.centre = sqlite3.connect(folder / "centre.db", isolation_level=None)
         self.centre.executescript(DDL)
-        rules = {"customer": syncline.Table(merge={"visits": "sum"}), "visit": syncline.Table()}
-        self.hub = syncline.Hub(f"sqlite:///{folder}/centre.db", tables=rules)
+        self.hub = syncline.Hub(f"sqlite:///{folder}/centre.db", tables=RULES)
         self.hub.init()
         self.file = folder / "device.db"
         syncline.clone(self.hub, self.file).close()
