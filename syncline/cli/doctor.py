@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,14 +37,24 @@ def doctor(file: Path, as_json: bool) -> int:
 
 
 def is_device_file(path: Path) -> bool:
-    """By what is in it: an SQLite file, or something else that is no text. What is empty or missing goes by
-    its name."""
+    """By what is in it: an SQLite file, or something else that is no text, or a text that is no TOML and does
+    not say by its name that it should be. What is empty or missing goes by its name."""
     try:
         with path.open("rb") as file:
             head = file.read(len(HEADER) * 64)
     except OSError:
         head = b""
-    return b"\0" in head if head else path.suffix != ".toml"
+    if not head or b"\0" in head:
+        return bool(head) or path.suffix != ".toml"
+    return path.suffix != ".toml" and not _is_toml(path)
+
+
+def _is_toml(path: Path) -> bool:
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _centre(toml: Path) -> tuple[dict[str, object], list[Finding]]:

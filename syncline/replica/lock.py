@@ -173,6 +173,11 @@ def _open(path: str, file: str) -> _Opened:
     try:
         mode = stat.S_IMODE(os.stat(file).st_mode) & 0o666 if os.path.exists(file) else 0o600
         opened = _Opened(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), mode))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(
+            f"{file} cannot be made: there is no folder {os.path.dirname(path)}",
+            remedy="Make the folder, or give another path.",
+        ) from error
     except OSError as error:
         raise StoreReadOnly(f"{path}: {error.strerror or error}") from error
     _opened.add(opened)

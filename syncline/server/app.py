@@ -50,7 +50,7 @@ def create_app(
         "/health": probes.health,
         "/ready": probes.ready,
         "/openapi.json": document,
-        filebody.PATH: SnapshotFile(snapshots, lanes).answer,
+        filebody.PATH: SnapshotFile(hub, snapshots, lanes).answer,
     }
     by_path: dict[str, dict[str, Endpoint]] = {
         entry.path: {entry.method: door.guarded(entry, plain[entry.path])} for entry in PLAIN

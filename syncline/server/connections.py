@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from asyncio import TimerHandle
 from typing import Any, ClassVar
 
@@ -33,6 +34,38 @@ STALL_SECONDS = 60.0
 
 WAITING = 500
 """Connections that have not sent a whole head yet. One more, and the oldest of them goes."""
+
+
+TELL_SECONDS = 60.0
+"""Between two lines of the log about the same that anybody can make the server say."""
+
+_INVALID, _UPGRADE = "Invalid HTTP request received.", "Unsupported upgrade request."
+
+
+class Strangers(logging.Filter):
+    """What anybody can make the server warn of as often as they like is said once in `TELL_SECONDS`, and how
+    often it was: the log is not a stranger's to fill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = {_INVALID: float("-inf"), _UPGRADE: float("-inf")}
+        self._more = dict.fromkeys(self._told, 0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind, now = record.msg, time.monotonic()
+        if kind not in self._told:
+            return True
+        if now - self._told[kind] < TELL_SECONDS:
+            self._more[kind] += 1
+            return False
+        if self._more[kind]:
+            record.msg = f"{kind} There were {self._more[kind]} more since this was said last."
+        self._told[kind], self._more[kind] = now, 0
+        return True
+
+
+STRANGERS = Strangers()
+"""For all servers of this process."""
 
 
 class TooMuchHead(Exception):
@@ -118,6 +151,10 @@ class Connection(HttpToolsProtocol):
             return
         self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Without uvicorn's advice to install something for it."""
+        self.logger.warning(_UPGRADE)
 
     def _await_head(self) -> None:
         self.waiting[self] = None

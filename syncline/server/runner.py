@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import sys
@@ -84,7 +85,7 @@ def _server(app: ASGIApp, started: Callable[[], None], caught: Sequence[int]) ->
     """`caught`: if anything is in it when the server has started, the server ends."""
     import uvicorn
 
-    from syncline.server.connections import Connection
+    from syncline.server.connections import STRANGERS, Connection
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -93,6 +94,7 @@ def _server(app: ASGIApp, started: Callable[[], None], caught: Sequence[int]) ->
             if not self.should_exit:
                 started()
 
+    logging.getLogger("uvicorn.error").addFilter(STRANGERS)
     return Server(
         uvicorn.Config(
             app,

@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from syncline.errors import Malformed, NoSnapshot, ProtocolError, SnapshotBuilding, SynclineError
 from syncline.model.actor import Actor
 from syncline.protocol import compression, filebody, versions
+from syncline.server.centre import Centre
 from syncline.server.lanes import Lanes
 from syncline.server.problems import BASE_HEADERS, problem, refused, unexpected
-from syncline.server.snapshots import Kept, Snapshots
+from syncline.server.snapshots import Kept, Snapshots, admitted
 
 PIECE = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
@@ -27,13 +28,15 @@ _WHERE = f"GET {filebody.PATH}"
 class SnapshotFile:
     """Answers with the file that fits, or says why there is none."""
 
-    def __init__(self, snapshots: Snapshots | None, lanes: Lanes) -> None:
-        self._snapshots, self._lanes = snapshots, lanes
+    def __init__(self, hub: Centre, snapshots: Snapshots | None, lanes: Lanes) -> None:
+        self._hub, self._snapshots, self._lanes = hub, snapshots, lanes
 
     async def answer(self, request: Request, actor: Actor) -> Response:
         """The file, or the problem with it. Never raises."""
         try:
             replica, schema, etag = _wanted(request)
+            if compression.choose(request.headers.get("accept-encoding", "*")) != filebody.CODING:
+                await self._lanes.run(lambda: self._refuse_unreadable(actor, replica))
             kept, opened = await self._lanes.run(lambda: self._open(actor, replica, schema, etag))
             try:
                 return await _served(request, kept, opened)
@@ -50,9 +53,15 @@ class SnapshotFile:
             return unexpected(error, _WHERE)
 
     def _open(self, actor: Actor, replica: str, schema: str, etag: str | None) -> tuple[Kept, BinaryIO]:
+        """Whoever may not have the file is told that, whether there is one or not."""
         if self._snapshots is None:
+            admitted(self._hub, actor, replica)
             raise NoSnapshot("this hub keeps no files to hydrate from")
         return self._snapshots.open(actor, replica, schema, etag)
+
+    def _refuse_unreadable(self, actor: Actor, replica: str) -> None:
+        admitted(self._hub, actor, replica)
+        raise NoSnapshot(f"the file travels in {filebody.CODING} only")
 
 
 class _Beyond(ProtocolError):
@@ -73,8 +82,6 @@ def _wanted(request: Request) -> tuple[str, str, str | None]:
     replica = request.query_params.get("replica")
     if not schema or not replica:
         raise Malformed("the query names no schema, or no replica")
-    if compression.choose(request.headers.get("accept-encoding", "*")) != filebody.CODING:
-        raise NoSnapshot(f"the file travels in {filebody.CODING} only")
     return replica, schema, request.headers.get("if-range")
 
 

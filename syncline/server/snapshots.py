@@ -92,9 +92,7 @@ class Snapshots:
         NoSnapshot if there will be none, SchemaChanged if the schema is not the present one; whatever the
         hub's gate refuses the replica with.
         """
-        state = cast(m.StateAnswer, self._hub.handle(actor, m.StateQuery(replica)))
-        if not (state.known or actor.operator):
-            raise UnknownReplica(f"replica {replica} was never registered here")
+        state = admitted(self._hub, actor, replica)
         actor = builder_for(actor)
         if state.schema != schema:
             self._rows(actor, schema)  # looks again, and refuses
@@ -207,6 +205,14 @@ class Snapshots:
             time.perf_counter() - start,
             extra={"action": "snapshot_built", "bytes": size, "kept": size <= self._size},
         )
+
+
+def admitted(hub: Centre, actor: Actor, replica: str) -> m.StateAnswer:
+    """The replica as the hub sees it; whatever the hub's gate refuses it with."""
+    state = cast(m.StateAnswer, hub.handle(actor, m.StateQuery(replica)))
+    if not (state.known or actor.operator):
+        raise UnknownReplica(f"replica {replica} was never registered here")
+    return state
 
 
 def builder_for(actor: Actor) -> Actor:

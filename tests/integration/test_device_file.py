@@ -12,7 +12,7 @@ import pytest
 
 import syncline
 from syncline import Replica, SyncReport
-from syncline.errors import SynclineError
+from syncline.errors import StoreError, SynclineError
 from tests.support.application import sql
 
 
@@ -176,3 +176,13 @@ def test_a_row_that_is_held_back_differs_and_is_said_to_be_held_and_repair_only_
         place.app("DROP INDEX own")
         assert replica.verify(repair=True).equal
         assert replica.conflicts() == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Of the file that was asked for; not that a lock file beside it could not be written."""
+    with pytest.raises(StoreError) as caught:
+        syncline.clone("http://127.0.0.1:9", tmp_path / "nope" / "x.db")
+    assert caught.value.code == "store"
+    assert "-sync" not in caught.value.detail
+    assert str(tmp_path / "nope") in caught.value.detail
+    assert "folder" in caught.value.remedy

@@ -368,6 +368,42 @@ def test_a_head_that_is_too_large_is_refused(served: tuple[Desk, str], lines: by
         assert connection.recv(100).startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"nonsense\r\n\r\n", "Invalid HTTP request"),
+        (
+            b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            "Unsupported upgrade",
+        ),
+    ],
+    ids=["invalid", "upgrade"],
+)
+def test_a_stranger_does_not_fill_the_log(
+    served: tuple[Desk, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sent: bytes,
+    said: str,
+) -> None:
+    """What anybody can make the server warn of is said once a minute, with how often it was."""
+    address = httpx2.URL(served[1])
+    fresh = connections.Strangers()
+    logger = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(logger, "filters", [fresh])
+    for last in (False, True):
+        if last:
+            monkeypatch.setattr(connections, "TELL_SECONDS", 0.0)
+        for _ in range(1 if last else 5):
+            with socket.create_connection((address.host, address.port or 80), timeout=10) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1000).startswith(b"HTTP/1.1 ")
+    lines = [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"]
+    assert len(lines) == 2
+    assert all(line.startswith(said) for line in lines)
+    assert "4 more" in lines[1]
+
+
 def test_the_rest_of_a_body_that_was_refused_is_waited_for_a_bounded_time(
     served: tuple[Desk, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -572,6 +572,21 @@ def test_who_cannot_read_zstd_is_told_that_there_is_no_file(centre: Centre, url:
     assert (answer.status_code, json.loads(body)["code"]) == (404, "no_snapshot")
 
 
+@pytest.mark.parametrize("coding", ["zstd", "gzip"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_may_not_have_the_file_is_told_that_whether_there_is_one_or_not(
+    centre: Centre, coding: str, kept: bool
+) -> None:
+    place = f"{filebody.PATH}?schema={centre.hub.schema.fingerprint}&replica="
+    centre.hub.revoke(FILLED)
+    said = []
+    with serving(create_app(centre.asking, snapshots=centre.snapshots if kept else None)) as url:
+        for replica in ("unheard", FILLED):
+            answer = httpx2.get(f"{url}{place}{replica}", headers={"accept-encoding": coding})
+            said.append((answer.status_code, answer.json()["code"]))
+    assert said == [(404, "unknown_replica"), (403, "replica_revoked")]
+
+
 def test_l10_all_files_are_for_their_owner_alone(centre: Centre, url: str, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
