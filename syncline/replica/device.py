@@ -37,6 +37,8 @@ class Device:
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     lacking: int = field(default=0, init=False)
     """The number of the push in flight, if the hub has just said that it has not got it."""
+    came_back: bool = field(default=False, init=False)
+    """Whether a table that was aside has come to fit during the verb, by what the centre has now."""
     aside: dict[int, Statements] = field(default_factory=dict, init=False)
     changed: dict[int, str] = field(default_factory=dict, init=False)
     """How tables were changed that are not in the hub's schema any more, by number, as it has just said."""
@@ -67,6 +69,11 @@ class Device:
         device = cls(store, hub, schema, fit, retired, forms, _version(store), seen)
         device.aside = {n: t for n, t in tables.items() if n in unable}
         return device
+
+    @property
+    def tracked(self) -> dict[int, Statements]:
+        """The tracked tables by number, also those that are aside."""
+        return {**self.tables, **self.aside}
 
     def reload(self) -> None:
         """Read again what the file has noted."""

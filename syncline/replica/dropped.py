@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from syncline.errors import ValueRefused
 from syncline.model.masks import split_mask
 from syncline.model.values import Value, indices_of, mask_of, subtract
-from syncline.replica.overlay import Key, Pending
+from syncline.replica.indexes import columns_of
+from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.statements import Statements
 from syncline.replica.work import Work
@@ -46,6 +47,53 @@ def drop_edits_of(work: Work, t: Statements, gone: Sequence[int]) -> None:
 
 def drop_edits(work: Work, t: Statements) -> None:
     """All edits of a table that takes part no longer become rejected ones; what is hidden of it goes."""
+    reason = _reason_of(work, t)
+    for rows, bases in _edited(work, t, "1"):
+        for row, base in zip(rows, bases, strict=True):
+            kind = row.kind
+            if kind in ("U", "I", "R", "D"):
+                columns = indices_of(row.touched) if kind == "U" else list(t.values)
+                _keep(work, t, row, (kind, columns), base, reason)
+    _forget_all(work, t)
+
+
+def drop_unseen(work: Work, t: Statements, gone: Sequence[int] | None) -> None:
+    """`drop_edits_of`, or `drop_edits` for none, of a table that is not as it was noted: it may not be there.
+    Edits are kept without their values where these are nowhere any more."""
+    wanted = list(t.values) if gone is None else list(gone)
+    touched, present = mask_of(wanted), columns_of(work.store, t.table.name)
+    whole = all(column.name in present for column in t.table.keys)
+    there = [i for i in wanted if whole and t.table.values[i].name in present]
+    for rows, bases in _edited(work, t, "1", there):
+        for row, base in zip(rows, bases, strict=True):
+            kind = kind_of([entry.op for entry in row.entries], absent=False)
+            columns = indices_of(row.touched & touched) if kind == "U" else wanted
+            if kind not in ("U", "I", "R", "D") or (gone is not None and (kind == "D" or not columns)):
+                continue
+            if set(columns) - set(there):
+                row.present = None  # not all of the values are there
+            elif gone is not None and row.present is not None and kind != "U":
+                columns = [i for i in columns if row.present[t.table.places[i]] is not None]
+            if gone is None:
+                _keep(work, t, row, (kind, columns), base, _reason_of(work, t))
+            elif columns:
+                _keep(work, t, row, ("U", columns), base, Reason(COLUMN_DROPPED, *_column(t, columns)))
+            if kind == "U" and not row.touched & ~touched:
+                work.overlay.unpark(t, [row.key])
+    if gone is None:
+        _forget_all(work, t)
+    else:
+        _clear(work, t, touched)
+
+
+def _forget_all(work: Work, t: Statements) -> None:
+    work.store.execute(f"DELETE FROM {t.log}")
+    work.store.execute("DELETE FROM _sync_parked WHERE n = ?", (t.n,))
+    work.overlay.forget()
+
+
+def _reason_of(work: Work, t: Statements) -> Reason:
+    """Why edits of a whole table are not taken."""
     code, detail = TABLE_DROPPED, f"the centre has no table {t.table.name} any more, or it takes no part"
     remedy = "The rows stay in this file; write what you need into another table, then discard the edit."
     if t.n in work.device.changed:
@@ -54,15 +102,7 @@ def drop_edits(work: Work, t: Statements) -> None:
             f"The rows stay in this file. What the table is in the centre now says: syncline doctor"
             f" {work.store.path}; make the change there again, then discard the edit."
         )
-    for rows, bases in _edited(work, t, "1"):
-        for row, base in zip(rows, bases, strict=True):
-            kind = row.kind
-            if kind in ("U", "I", "R", "D"):
-                columns = indices_of(row.touched) if kind == "U" else list(t.values)
-                _keep(work, t, row, (kind, columns), base, Reason(code, detail, remedy))
-    work.store.execute(f"DELETE FROM {t.log}")
-    work.store.execute("DELETE FROM _sync_parked WHERE n = ?", (t.n,))
-    work.overlay.forget()
+    return Reason(code, detail, remedy)
 
 
 def _column(t: Statements, columns: Sequence[int]) -> tuple[str, str]:
@@ -73,8 +113,11 @@ def _column(t: Statements, columns: Sequence[int]) -> tuple[str, str]:
     )
 
 
-def _edited(work: Work, t: Statements, where: str) -> Iterator[tuple[list[Pending], list[dict[int, Value]]]]:
-    """The rows with such entries, in batches, with what they held before their first edit."""
+def _edited(
+    work: Work, t: Statements, where: str, there: Sequence[int] | None = None
+) -> Iterator[tuple[list[Pending], list[dict[int, Value]]]]:
+    """The rows with such entries, in batches, with what they held before their first edit. `there`: the
+    columns that the file still has of them, if it may not have all."""
     store = work.store
     store.execute("DROP TABLE IF EXISTS temp._sync_dropped")
     store.execute(f"CREATE TEMP TABLE _sync_dropped (i INTEGER PRIMARY KEY, {t.key_columns})")
@@ -88,8 +131,27 @@ def _edited(work: Work, t: Statements, where: str) -> Iterator[tuple[list[Pendin
         first = found[-1][0]
         keys: list[Key] = [row[1:] for row in found if None not in row]
         bases = work.overlay.first_values(t, keys, LAST)
-        yield work.overlay.pending(t, keys), bases
+        yield (work.overlay.pending(t, keys) if there is None else _unseen(work, t, keys, there)), bases
     store.execute("DROP TABLE temp._sync_dropped")
+
+
+def _unseen(work: Work, t: Statements, keys: Sequence[Key], there: Sequence[int]) -> list[Pending]:
+    """The edits of these rows, and of the rows what is there."""
+    rows = work.overlay.edits(t, keys)
+    if there and rows:
+        values = ", ".join(f"t.{t.values[i]}" for i in there)
+        places = [t.table.places[i] for i in there]
+        for number, *found in work.store.rows(
+            f"SELECT k.i, {values} FROM temp._sync_keys_{t.n} k CROSS JOIN main.{t.name} t"
+            f" WHERE {t.row_key('t', 'k')}"
+        ):
+            present: list[Value] = [None] * len(t.values)
+            for place, value in zip(places, found, strict=True):
+                present[place] = value
+            rows[number].present = present
+    for row in rows:
+        row.image = work.overlay.parked(t, row.key) if row.present is None else None
+    return rows
 
 
 def _of_columns(t: Statements, row: Pending, gone: Sequence[int]) -> list[int]:

@@ -25,6 +25,7 @@ from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.definitions import read_schema
 from syncline.replica.device import Device
 from syncline.replica.filling import clear_filling, fetch_filling
+from syncline.replica.lost import lost, notice
 from syncline.replica.migrate import adapt, migrate
 from syncline.replica.plan import Plan, completable, plan
 from syncline.replica.progress import Progress
@@ -50,7 +51,11 @@ def take_in(device: Device, answer: Answer, progress: Progress) -> Flow[Applied]
     verdict, present = answer.verdict, made.hub.fingerprint
     if verdict is not None and verdict.digest and present != (verdict.schema or device.hub.fingerprint):
         raise Overtaken
-    return migrate(device, Answer(verdict, last), made)
+    applied = migrate(device, Answer(verdict, last), made)
+    if device.aside:
+        notice(device)  # tables that did not fit may fit what the centre has now
+        device.came_back = bool(lost(device.store))
+    return applied
 
 
 def adapted(device: Device) -> Flow[None]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from syncline.errors import SchemaError, StoreBusy
 from syncline.replica import capture
+from syncline.replica.defining import make_column
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of, has_key, misfits
 from syncline.replica.reports import Unable
@@ -34,7 +36,8 @@ def notice(device: Device) -> list[str]:
 
     Tables that do not fit as they are now, or are not in the file, are set aside with those that refer to
     them, until they fit again: see `unable`. Opens its own transaction, only if there is something to do."""
-    ours = {**device.tables, **device.aside}
+    _make_due(device)
+    ours = device.tracked
     unfit = _unfit(device, ours)
     lacking = _lacking(device.store, ours)
     known = unfit == device.aside.keys() and all(
@@ -131,6 +134,35 @@ def lacked(store: Store, n: int) -> set[int]:
 def note_lacked(store: Store, n: int, columns: Iterable[int]) -> None:
     """Note that these are the columns that a table was seen without. Inside a transaction."""
     store.execute("UPDATE _sync_lost SET lacked = ? WHERE n = ?", (json.dumps(sorted(columns)), n))
+
+
+def follow_unfit(store: Store, n: int, due: Iterable[int], found: Iterable[int]) -> None:
+    """The centre has changed a table that does not fit: it has got the columns `due`, which this file makes
+    when the table fits otherwise; columns `found` are here under another name. Inside a transaction."""
+    store.execute("UPDATE _sync_lost SET replaced = 0 WHERE n = ?", (n,))
+    known = set(json.loads(store.value("SELECT due FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
+    store.execute("UPDATE _sync_lost SET due = ? WHERE n = ?", (json.dumps(sorted(known | {*due})), n))
+    note_lacked(store, n, lacked(store, n) - {*found})
+
+
+def _make_due(device: Device) -> None:
+    """Make the columns that the centre has got while a table did not fit, if it fits otherwise."""
+    for n, kept in device.store.rows("SELECT n, due FROM _sync_lost WHERE aside = 1 AND due <> '[]'"):
+        t = device.aside.get(n)
+        present = {} if t is None else columns_of(device.store, t.table.name)
+        if t is None or not present:
+            continue
+        due = [number for number in json.loads(kept) if number in t.values]
+        missing = [t.table.values[i] for i in due if t.table.values[i].name not in present]
+        rest = tuple(column for column in t.table.columns if column not in missing)
+        if misfits(device.store, replace(t.table, columns=rest)):
+            continue
+        with device.store.transaction() as store:
+            device.check()
+            for column in missing:
+                make_column(store, t.table, column, device.schema)
+            store.execute("UPDATE _sync_lost SET due = '[]' WHERE n = ?", (n,))
+            note_lacked(store, n, lacked(store, n) | {column.number for column in missing})
 
 
 def _lacking(store: Store, ours: Mapping[int, Statements]) -> dict[int, set[int]]:

@@ -38,10 +38,11 @@ from syncline.replica.apply import (
 from syncline.replica.ddl import carried, constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
-from syncline.replica.dropped import drop_edits, drop_edits_of
+from syncline.replica.dropped import drop_edits, drop_edits_of, drop_unseen
 from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
+from syncline.replica.lost import follow_unfit
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
@@ -49,7 +50,7 @@ from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, plan
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.statements import Statements
-from syncline.replica.store import pack, unpack
+from syncline.replica.store import Store, pack, unpack
 from syncline.replica.work import Work
 from syncline.sqlitekit.definition import without_foreign_key, without_not_null
 
@@ -106,6 +107,9 @@ class _Steps:
         for n in self.readopted:
             _number(work, made.schema, n)
         for change in made.changes:
+            if change.after.number in made.unfit:
+                _follow_unfit(work, made, change)
+                continue
             _add_columns(work, made, change)
             _loosen(work, made, change)
         device.store.set_state(
@@ -124,7 +128,8 @@ class _Steps:
         device, made = work.device, self.plan
         make_new(device, known_still(self.before, made), (*self.created, *self.readopted))
         for n in (*self.created, *self.readopted, *(change.after.number for change in made.changes)):
-            capture.install(work.store, device.tables[n])
+            if n not in made.unfit:
+                capture.install(work.store, device.tracked[n])
 
     def fill(self, work: Work, answer: Answer) -> None:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
@@ -168,16 +173,26 @@ def _drop(work: Work, made: Plan) -> Retired:
     device = work.device
     tables, columns = dict(device.retired.tables), dict(device.retired.columns)
     for n in made.gone:
-        t = device.tables[n]
-        drop_edits(work, t)
+        t = device.tracked[n]
+        if n in made.unfit:
+            drop_unseen(work, t, None)
+        else:
+            drop_edits(work, t)
         capture.remove(work.store, t)
-        _free_parents(work, t)
+        work.store.execute("DELETE FROM _sync_lost WHERE n = ?", (n,))
+        if columns_of(work.store, t.table.name):
+            _free_parents(work, t)
         tables[n] = t.table
     for change in made.changes:
         if change.gone:
-            t = device.tables[change.after.number]
-            drop_edits_of(work, t, change.gone)
-            columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, change.gone))
+            t = device.tracked[change.after.number]
+            if t.n in made.unfit:
+                drop_unseen(work, t, change.gone)
+            else:
+                drop_edits_of(work, t, change.gone)
+            present = columns_of(work.store, t.table.name)
+            still = [number for number in change.gone if t.table.values[number].name in present]
+            columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, still))
     changed = {n: why for n, why in {**device.retired.changed, **device.changed}.items() if n in tables}
     return without_lost(work.store, device, made, Retired(tables, columns, changed))
 
@@ -247,16 +262,32 @@ def _add_columns(work: Work, made: Plan, change: TableChange) -> None:
         if number not in made.adopted.get(n, ()):
             make_column(store, table, table.values[number], made.schema)
     t = Statements(table, made.schema.rank[n])
-    present = columns_of(store, f"_sync_log_{n}")
+    _widen_log(store, t)
+    given = _given(work, t, change.added)
+    for number, value in given.items():  # a deleted row may have to be shown once more
+        store.execute(f"UPDATE {t.log} SET o{number} = ? WHERE op IN ('D', 'M')", (value,))
+    _widen_parked(work, t, given)
+
+
+def _follow_unfit(work: Work, made: Plan, change: TableChange) -> None:
+    """What is noted of a table follows the centre, though nothing can be done to the table itself."""
+    store, n = work.store, change.after.number
+    former, table = work.device.tracked[n].table, made.schema.by_number[n]
+    capture.remove_triggers(store, work.device.tracked[n])
+    _widen_log(store, Statements(table, made.schema.rank[n]))
+    called = {column.number: column.name for column in former.columns}
+    renamed = [c.number for c in table.columns if c.number in called and called[c.number] != c.name]
+    follow_unfit(store, n, change.added, renamed)
+
+
+def _widen_log(store: Store, t: Statements) -> None:
+    """The change log has room for all columns."""
+    present = columns_of(store, f"_sync_log_{t.n}")
     for name in (*t.masks, *(f"o{number}" for number in t.values)):
         if name not in present:
             store.execute(f"ALTER TABLE {t.log} ADD COLUMN {name}")
             if name in t.masks:
                 store.execute(f"UPDATE {t.log} SET {name} = 0 WHERE op = 'U'")
-    given = _given(work, t, change.added)
-    for number, value in given.items():  # a deleted row may have to be shown once more
-        store.execute(f"UPDATE {t.log} SET o{number} = ? WHERE op IN ('D', 'M')", (value,))
-    _widen_parked(work, t, given)
 
 
 def _given(work: Work, t: Statements, added: Sequence[int]) -> dict[int, Value]:

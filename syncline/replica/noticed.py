@@ -2,7 +2,8 @@
 
 SQLite writes a new name of a table or column into every trigger that has the old one, and so into those of
 capture: they go on capturing, and say what is called what now. Where there is another table of the former
-name, which fits, the application has made it in place of the one that it renamed: see `replica.lost`.
+name, which fits, the application has made it in place of the one that it renamed: see `replica.lost`. A table
+that was renamed by copying it, as the centre renamed it, fits under the centre's names: see `replica.called`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from syncline.replica import capture
+from syncline.replica.called import Called, called_now
 from syncline.replica.device import Device
 from syncline.replica.forms import in_forms
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.lost import lacked, note_lacked
 from syncline.replica.names import (
     Names,
     Retired,
@@ -33,6 +36,10 @@ def notice(device: Device) -> None:
         return
     with device.store.transaction() as store:
         device.check()
+        known = _known(device)
+        for n, (_, columns) in _names(device).items():
+            renamed = {number for number, name in columns.items() if known[n][1].get(number) != name}
+            note_lacked(store, n, lacked(store, n) - renamed)
         store.set_state(names=written_names(_differing(device)), retired=written_retired(_left(device)))
         renumber(store, {n: name for n, (name, _) in _names(device).items()})
     device.reload()
@@ -59,12 +66,8 @@ def _differing(device: Device) -> Names:
     return differing(device.hub, tables, {n: some for n, (_, some) in found.items()})
 
 
-Called = tuple[str, dict[int, str]]
-"""The name of a table, and of its columns by number."""
-
-
 def _known(device: Device) -> dict[int, Called]:
-    ours = {**device.tables, **device.aside}
+    ours = device.tracked
     return {n: (t.table.name, {c.number: c.name for c in t.table.columns}) for n, t in ours.items()}
 
 
@@ -85,6 +88,10 @@ def _names(device: Device) -> dict[int, Called]:
         if present is not None and renamed is not None:
             columns = {c.number: renamed.get(c.name, c.name) for c in t.table.columns}
             found[n] = _spelled(t, present[0]), columns
+    known = _known(device)
+    for n in known:
+        if found[n] == known[n] and (called := called_now(device, n)) is not None:
+            found[n] = called
     return found
 
 

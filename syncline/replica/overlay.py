@@ -202,6 +202,14 @@ class Overlay:
                 row.image = self.parked(t, row.key)
         return rows
 
+    def edits(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
+        """The edits of the rows with these keys, without the rows: of a table that may not be as it was."""
+        rows = [Pending(key) for key in keys]
+        if rows and self.any(t):
+            self.load_keys(t, keys)
+            self._read_entries(t, rows)
+        return rows
+
     def _read_entries(self, t: Statements, rows: Sequence[Pending]) -> None:
         old = t.old_columns(t.increments)
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *old])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 
 from syncline.errors import SchemaError
 from syncline.model.evolution import TableChange, compare, has_same_key
 from syncline.model.forms import KINDS, form_of, formed
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity, carries
+from syncline.replica.called import as_the_centre_calls, free_name
 from syncline.replica.device import Device
 from syncline.replica.forms import Forms, in_forms, table_in_forms
 from syncline.replica.indexes import columns_of, misfits
-from syncline.replica.lost import refuse_unfit
 from syncline.replica.names import Names, differing, localized
 from syncline.replica.store import Store
 from syncline.sqlitekit.tables import Column
@@ -25,6 +24,8 @@ class Plan:
     """From the schema that the file has to `hub`. `names` and `forms` are those of this file from then on,
     `schema` is `hub` with them.
 
+    `unfit` are tables that stay and that nothing can be done to, for they are aside and do not fit: what is
+    noted of them follows all the same, and what is here under the hub's new names is taken for theirs.
     `created` are the tables to make, by number, parents first; `readopted` those that took part before, are
     in the file still and fit; `gone` those that take part no longer;
     `changes` what is to be done to tables that stay. `adopted` are new columns, by their table's number, that
@@ -38,6 +39,7 @@ class Plan:
     created: tuple[int, ...]
     readopted: tuple[int, ...]
     gone: tuple[int, ...]
+    unfit: frozenset[int]
     changes: tuple[TableChange, ...]
     adopted: Mapping[int, tuple[int, ...]]
     fetched: Mapping[int, tuple[int, ...]]
@@ -46,20 +48,23 @@ class Plan:
 def plan(device: Device, hub: Schema) -> Plan:
     """What is to be done. SchemaError `column_taken` if a column of the application's own is in the way."""
     change = compare(device.hub, hub, lambda *_: True, has_same_key)
-    _refuse_aside(device, [one.after.number for one in change.tables], change.gone)
-    changes = tuple(one for one in change.tables if one.after.number in device.tables)
+    unfit = frozenset(n for n, t in device.aside.items() if misfits(device.store, t.table))
+    changes = tuple(one for one in change.tables if one.after.number in device.tracked)
     created, own = _creatable(device, hub), dict(_readoptable(device, hub))
     adopted: dict[int, tuple[int, ...]] = {}
     columns: dict[int, dict[int, str]] = {}
     tables = _table_names(device, hub, created) | own
     for table in hub.tables:
-        if is_staying(device, hub, table.number):
-            columns[table.number], adopted[table.number] = _column_names(device, table)
-    for n, t in device.aside.items():
-        tables[n], columns[n] = t.table.name, {c.number: c.name for c in t.table.columns}
+        n = table.number
+        if not is_staying(device, hub, n):
+            continue
+        if n in unfit:
+            tables[n], columns[n] = as_the_centre_calls(device, table)
+        else:
+            columns[n], adopted[n] = _column_names(device, table)
     names = differing(hub, tables, columns)
     forms = _forms(device, change.tables, [*created, *(hub.by_number[n] for n in own)])
-    fetched = {one.after.number: _to_fetch(one) for one in changes}
+    fetched = {one.after.number: _to_fetch(one) for one in changes if one.after.number in device.tables}
     return Plan(
         hub=hub,
         names=names,
@@ -67,7 +72,8 @@ def plan(device: Device, hub: Schema) -> Plan:
         schema=in_forms(localized(hub, names), forms),
         created=tuple(table.number for table in created),
         readopted=tuple(own),
-        gone=tuple(table.number for table in change.gone if table.number in device.tables),
+        gone=tuple(table.number for table in change.gone if table.number in device.tracked),
+        unfit=unfit,
         changes=changes,
         adopted={n: found for n, found in adopted.items() if found},
         fetched=dict.fromkeys((*(table.number for table in created), *own), ())
@@ -75,23 +81,16 @@ def plan(device: Device, hub: Schema) -> Plan:
     )
 
 
-def _refuse_aside(device: Device, changed: Iterable[int], gone: Iterable[TableSchema]) -> None:
-    """SchemaError if the centre has changed a table that cannot take part as it is: nothing could be done to
-    it."""
-    if device.aside.keys() & {*changed, *(table.number for table in gone)}:
-        refuse_unfit(device)
-
-
 def is_staying(device: Device, hub: Schema, n: int) -> bool:
     """Whether a table of this file is one of that schema. What has its number may be another one, after the
     centre was restored."""
-    return n in device.tables and has_same_key(device.hub.by_number.get(n), hub.by_number.get(n))
+    return n in device.tracked and has_same_key(device.hub.by_number.get(n), hub.by_number.get(n))
 
 
 def _forms(device: Device, changes: Iterable[TableChange], fresh: Iterable[TableSchema]) -> Forms:
     """Columns that are there keep their forms; new ones, and those of another type now, get those that were
     chosen for the file, or that the hub asks for."""
-    changed, fresh = [one for one in changes if one.after.number in device.tables], list(fresh)
+    changed, fresh = [one for one in changes if one.after.number in device.tracked], list(fresh)
     other = {table.number: [column.number for column in table.columns] for table in fresh}
     renewed = {one.after.number: [*one.added, *one.retyped] for one in changed}
     kept = device.forms.without(other | renewed)
@@ -115,7 +114,7 @@ def tables_in(store: Store) -> set[str]:
 def left_out(device: Device, hub: Schema) -> list[TableSchema]:
     """The tables of a schema of the hub that ought to take part in this file and do not: all that are new,
     and where the tables were chosen those that took part before."""
-    here = [*device.aside, *(n for n in device.tables if is_staying(device, hub, n))]
+    here = [n for n in device.tracked if is_staying(device, hub, n)]
     new = [table for table in hub.tables if table.number not in here]
     if not (new and device.store.state().chosen):
         return new
@@ -135,7 +134,7 @@ def _creatable(device: Device, hub: Schema) -> list[TableSchema]:
     if not wanted or device.store.state().chosen:
         return []
     present = tables_in(device.store)
-    ours = {t.table.name.lower() for n, t in device.tables.items() if is_staying(device, hub, n)}
+    ours = {t.table.name.lower() for n, t in device.tracked.items() if is_staying(device, hub, n)}
     return [table for table in wanted if table.name.lower() not in present or table.name.lower() in ours]
 
 
@@ -152,8 +151,8 @@ def _readoptable(device: Device, hub: Schema) -> Iterator[tuple[int, str]]:
 
 def _own(device: Device, hub: Schema) -> dict[str, str]:
     """What is here of tables that took part before and do no longer: their names, by those in lower case."""
-    staying = {t.table.name.lower() for n, t in device.tables.items() if is_staying(device, hub, n)}
-    leaving = [t.table for n, t in device.tables.items() if not is_staying(device, hub, n)]
+    staying = {t.table.name.lower() for n, t in device.tracked.items() if is_staying(device, hub, n)}
+    leaving = [t.table for n, t in device.tracked.items() if not is_staying(device, hub, n)]
     present = tables_in(device.store) - staying
     names = [table.name for table in (*device.retired.tables.values(), *leaving)]
     return {name.lower(): name for name in names if name.lower() in present}
@@ -170,17 +169,17 @@ def _is_like(device: Device, name: str, table: TableSchema) -> bool:
 
 def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) -> dict[int, str]:
     """Tables that are here keep their names; a new one whose name such a one still has gets another."""
-    names = {n: device.schema.by_number[n].name for n in device.tables if is_staying(device, hub, n)}
-    taken = tables_in(device.store)
+    names = {n: device.schema.by_number[n].name for n in device.tracked if is_staying(device, hub, n)}
+    taken = tables_in(device.store) | {name.lower() for name in names.values()}
     for table in created:
-        names[table.number] = _free(table.name, taken)
+        names[table.number] = free_name(table.name, taken)
         taken.add(names[table.number].lower())
     return names
 
 
 def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], tuple[int, ...]]:
     """The names of a table's columns in this file, and which new ones the application has made already."""
-    local, former = device.tables[table.number].table, device.hub.by_number[table.number]
+    local, former = device.tracked[table.number].table, device.hub.by_number[table.number]
     present = columns_of(device.store, local.name)
     lost = lost_columns(former, table)
     origins = {column.number: column.origin for column in former.columns}
@@ -201,7 +200,7 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         if own is not None and column.name.lower() in again and not _is_fit(device, own, column):
             own = None
         if own is None:
-            names[column.number] = _free(column.name, taken)
+            names[column.number] = free_name(column.name, taken)
         elif not _is_fit(device, own, column):
             raise _taken(local.name, own.name, own.declared, column)
         else:
@@ -244,12 +243,3 @@ def _taken(table: str, name: str, declared: str, column: ColumnSchema) -> Schema
         code="column_taken",
         remedy="Rename the column of this file (ALTER TABLE ... RENAME COLUMN), then sync again.",
     )
-
-
-def _free(name: str, taken: set[str]) -> str:
-    found = name
-    for number in count(2):
-        if found.lower() not in taken:
-            break
-        found = f"{name}_{number}"
-    return found

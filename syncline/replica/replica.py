@@ -95,7 +95,7 @@ class Replica:
 
     def sync(self, progress: Progress | None = None) -> SyncReport:
         """Send what is pending, take the hub's verdict, fetch what is new."""
-        return self._run("sync", lambda: sync.sync(self._fit(), progress or silent))
+        return self._run("sync", lambda: sync.sync(self._ready(), progress or silent))
 
     def push(self, progress: Progress | None = None) -> PushReport:
         """Send what is pending and take the hub's verdict; fetch nothing."""
@@ -111,7 +111,7 @@ class Replica:
 
     def pull(self, progress: Progress | None = None) -> PullReport:
         """Fetch what is new; pending edits stay pending, on top of it."""
-        return self._run("pull", lambda: sync.pull(self._fit(), progress or silent))
+        return self._run("pull", lambda: sync.pull(self._ready(), progress or silent))
 
     def verify(self, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
         """Compare every tracked table with the centre, by digests; what is pending is sent before.
@@ -178,11 +178,11 @@ class Replica:
     def upgrade(self) -> UpgradeReport:
         """Take on the names that tables and columns have in the centre now, and drop the columns that it has
         no more. Without the network; UsageError, and nothing is changed, if something stands in the way."""
-        return upgrade.upgrade(self._whole())
+        return upgrade.upgrade(self._fit())
 
     def preview_upgrade(self) -> UpgradeReport:
         """What `upgrade` would do now. Nothing is changed."""
-        return upgrade.planned_upgrade(self._whole())
+        return upgrade.planned_upgrade(self._fit())
 
     def close(self) -> None:
         """Close the file and the connection to the hub. Idempotent."""
@@ -218,12 +218,6 @@ class Replica:
         device = self._ready()
         if device.aside and not device.tables:
             lost.refuse_unfit(device)
-        return device
-
-    def _whole(self) -> Device:
-        """The device, if every table can go on. SchemaError."""
-        device = self._ready()
-        lost.refuse_unfit(device)
         return device
 
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:

@@ -31,7 +31,7 @@ from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import Frozen, in_flight, is_complete
-from syncline.replica.lost import unable
+from syncline.replica.lost import refuse_unfit, unable
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest, next_pull
@@ -54,6 +54,7 @@ def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
     """Send what is pending, take the verdict, fetch what is new."""
     started, tally = time.monotonic(), Tally(newest_rejected(device.store))
     yield from counted(_sync(device, tally, progress), tally.count_request)
+    _refuse_all(device)
     return SyncReport(
         tally.push_report(),
         tally.pull_report(),
@@ -78,7 +79,14 @@ def pull(device: Device, progress: Progress) -> Flow[PullReport]:
     fails, that is told, and what is new is fetched all the same."""
     tally = Tally(newest_rejected(device.store))
     yield from _recovering(device, tally, progress, lambda: _pull_alone(device, tally, progress))
+    _refuse_all(device)
     return tally.pull_report()
+
+
+def _refuse_all(device: Device) -> None:
+    """SchemaError if no table can take part, also as the centre has them now."""
+    if device.aside and not device.tables:
+        refuse_unfit(device)
 
 
 def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
@@ -94,8 +102,13 @@ def _recovering(
     for attempt in count(1):
         try:
             yield from recover(device, tally, progress)
+            device.came_back = False
             yield from regain(device, tally, progress)
             yield from verb()
+            if device.came_back:
+                device.came_back = False
+                yield from regain(device, tally, progress)
+                yield from verb()
         except SynclineError as error:
             if error.code not in REASONS or attempt == RECOVERIES:
                 raise
@@ -141,7 +154,7 @@ def _push(
     device: Device, tally: Tally, progress: Progress, carried: Callable[[Device], Pull | None]
 ) -> Flow[None]:
     """Push until everything that was pending is decided. The push that completes it carries the pull."""
-    while True:
+    while not device.came_back:  # what was not captured is found first
         try:
             yield from _without_aside(device)
             frozen, draft = in_flight(device.store), ""

@@ -14,7 +14,14 @@ from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of
 from syncline.replica.made import make, missing
-from syncline.replica.names import Retired, RetiredColumn, renumber, written_retired
+from syncline.replica.names import (
+    Retired,
+    RetiredColumn,
+    differing,
+    renumber,
+    written_names,
+    written_retired,
+)
 from syncline.replica.plan import tables_in
 from syncline.replica.reports import UpgradeReport
 from syncline.replica.statements import Statements
@@ -63,7 +70,13 @@ def _upgrade(device: Device) -> UpgradeReport:
                 store.execute(f"ALTER TABLE {quote(name)} DROP COLUMN {quote(column)}")
         rename(store, before, device.hub, [t.n for t in device.tables.values()])
     left = Retired(device.retired.tables, _without(device, dropped), device.retired.changed)
-    store.set_state(names=None, retired=written_retired(left))
+    aside = {n: t.table for n, t in device.aside.items()}
+    names = differing(  # what cannot take part stays as it is
+        device.hub,
+        {n: table.name for n, table in aside.items()},
+        {n: {c.number: c.name for c in table.columns} for n, table in aside.items()},
+    )
+    store.set_state(names=written_names(names), retired=written_retired(left))
     renumber(store, {n: device.hub.by_number[n].name for n in device.tables})
     device.reload()
     indexes = [index.name for index in missing(device) if make(store, index)]

@@ -1,0 +1,86 @@
+"""What a table that does not fit as it was known is called now: a program renamed it, or columns of it, by
+copying it, as the centre did. So it fits what the centre has.
+
+A program that renames with ALTER TABLE leaves the triggers, which say it (`replica.noticed`). One that copies
+a table leaves nothing but the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+from syncline.model.schema import TableSchema
+from syncline.replica.device import Device
+from syncline.replica.forms import table_in_forms
+from syncline.replica.indexes import columns_of, misfits
+
+Called = tuple[str, dict[int, str]]
+"""The name of a table, and of its columns by number."""
+
+
+def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
+    """Names for a table of the file that does not fit, and that the hub has as `table` now: for what is not
+    here under its name here, the hub's, where that is here."""
+    known = device.tracked[table.number].table
+    before = device.hub.by_number[table.number]
+    name = known.name
+    if not columns_of(device.store, name) and _is_free(device, table):
+        name = table.name
+    present = columns_of(device.store, name)
+    origins = {column.number: column.origin for column in before.columns}
+    ours = {c.number: c.name for c in known.columns}
+    stays = {c.number for c in table.columns if origins.get(c.number) == c.origin}
+    found = {n: own for n, own in ours.items() if n in stays and (own in present or not present)}
+    taken = {own.lower() for own in found.values()}
+    taken |= {one.name.lower() for one in device.retired.columns.get(table.number, ())}
+    for column in table.columns:
+        if column.number in found:
+            continue
+        wanted = column.name if column.name in present or column.number not in stays else ours[column.number]
+        found[column.number] = free_name(wanted, taken)
+        taken.add(found[column.number].lower())
+    found = {column.number: found[column.number] for column in table.columns}
+    if name != known.name and _misfits(device, table, (name, found)):
+        return known.name, found
+    return name, found
+
+
+def called_now(device: Device, n: int) -> Called | None:
+    """The names under which a table fits that does not as it is known; None if there are none such."""
+    known = device.tracked[n].table
+    if not misfits(device.store, known):
+        return None
+    table = device.hub.by_number[n]
+    called = as_the_centre_calls(device, table)
+    return None if _misfits(device, table, called) else called
+
+
+def _misfits(device: Device, table: TableSchema, called: Called) -> list[str]:
+    name, columns = called
+    by_name = {column.name: columns[column.number] for column in table.columns}
+    renamed = replace(
+        table,
+        name=name,
+        columns=tuple(replace(column, name=columns[column.number]) for column in table.columns),
+        key=tuple(by_name[one] for one in table.key),
+        foreign_keys=(),
+        uniques=(),
+    )
+    return misfits(device.store, table_in_forms(renamed, device.forms))
+
+
+def _is_free(device: Device, table: TableSchema) -> bool:
+    """Whether no other table that takes part has the hub's name of this one."""
+    others = (t for n, t in device.tracked.items() if n != table.number)
+    return table.name.lower() not in {t.table.name.lower() for t in others}
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, or with a number if it is taken; `taken` is in lower case."""
+    found = name
+    for number in count(2):
+        if found.lower() not in taken:
+            break
+        found = f"{name}_{number}"
+    return found
