@@ -129,9 +129,16 @@ def test_every_answer_is_what_the_hub_itself_would_say_in_any_history(desk: Desk
                     desk.move(replica)
                 for _ in range(dice.randint(1, 4)):
                     asked += 1
-                    heard = poll(client, desk.seen[replica])
-                    assert heard == _said(desk, desk.seen[replica]), step
+                    heard, said = poll(client, desk.seen[replica]), _said(desk, desk.seen[replica])
+                    assert _without_mark(heard) == _without_mark(said), step
     assert desk.asked["Pull"] < asked * 0.9
+
+
+def _without_mark(answer: m.Changes | str) -> object:
+    """Two answers of one content may say in two ways how far they reach."""
+    if isinstance(answer, str):
+        return answer
+    return answer.digest, answer.more, answer.schema, answer.watermark is None
 
 
 def _said(desk: Desk, pull: m.Pull) -> m.Changes | str:
