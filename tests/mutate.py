@@ -38,6 +38,7 @@ CORE = (
     "syncline/hub/clocks.py",
     "syncline/hub/commit.py",
     "syncline/hub/dependents.py",
+    "syncline/hub/receive.py",
     "syncline/hub/settle.py",
     "syncline/replica/verdict.py",
     "syncline/replica/apply.py",
@@ -51,14 +52,6 @@ CORE = (
 CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/merge": ("tests/unit/merge",),
     "syncline/hub": ("tests/unit/hub", "tests/simulation/test_hub_against_reference.py"),
-    "syncline/hub/accept.py": ("tests/unit/hub/test_accept.py", "tests/unit/hub/test_push.py"),
-    "syncline/hub/commit.py": ("tests/unit/hub/test_rejections.py", "tests/unit/hub/test_push.py"),
-    "syncline/hub/dependents.py": ("tests/unit/hub/test_dependents.py", "tests/unit/hub/test_rejections.py"),
-    "syncline/hub/settle.py": (
-        "tests/unit/hub/test_push.py",
-        "tests/unit/hub/test_rejections.py",
-        "tests/simulation/test_hub_against_reference.py",
-    ),
     "syncline/replica": (
         "tests/unit/replica",
         "tests/property",
@@ -72,13 +65,19 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_apply_pending.py",
         "tests/unit/replica/test_apply_rows.py",
+        "tests/unit/replica/test_guest.py",
         "tests/property/test_freeze.py",
+        "tests/integration/test_device_file.py",
+        "tests/integration/test_recovery.py",
+        "tests/integration/test_two_replicas.py",
     ),
     "syncline/replica/freeze.py": (
         "tests/unit/replica/test_freeze.py",
+        "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_apply_pending.py",
         "tests/property/test_freeze.py",
         "tests/integration/test_spellings.py",
+        "tests/integration/test_device_file.py",
     ),
     "syncline/replica/reconciled.py": (
         "tests/unit/replica/test_reconciled.py",
@@ -88,13 +87,17 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/replica/recovery.py": (
         "tests/integration/test_recovery.py",
         "tests/integration/test_identity.py",
+        "tests/integration/test_restored_schema.py",
     ),
     "syncline/replica/rejected.py": ("tests/unit/replica/test_verdict.py", "tests/integration/test_retry.py"),
     "syncline/replica/shown.py": ("tests/unit/replica/test_apply_pending.py",),
     "syncline/replica/verdict.py": (
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_apply_pending.py",
+        "tests/unit/replica/test_guest.py",
         "tests/integration/test_forms.py",
+        "tests/integration/test_device_file.py",
+        "tests/integration/test_key_taken.py",
     ),
 }
 """Tests by the package or file that they concern: those that say what it must do and run in this process. The

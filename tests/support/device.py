@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,14 @@ from tests.support.numbering import numbered
 class Bench:
     """A prepared replica, and a connection of the application beside it."""
 
-    def __init__(self, path: Path, ddl: str, increments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, ddl: str, increments: Sequence[str] = (), types: Mapping[str, str] | None = None
+    ) -> None:
+        """`types`: what the centre has for columns, by name."""
         self.app = sqlite3.connect(path, isolation_level=None)
         self.app.execute("PRAGMA foreign_keys = ON")
         self.app.executescript(ddl)
-        self.schema = schema_of(self.app, increments)
+        self.schema = schema_of(self.app, increments, types)
         self.store = Store.open_private(path)
         with self.store.transaction() as store:
             store.prepare("replica-1")
@@ -110,7 +113,9 @@ def _raw(body: bytes) -> Any:
     return Raw(body)
 
 
-def schema_of(app: sqlite3.Connection, increments: Sequence[str] = ()) -> Schema:
+def schema_of(
+    app: sqlite3.Connection, increments: Sequence[str] = (), types: Mapping[str, str] | None = None
+) -> Schema:
     """The schema of every table of the file, with the numbers of the present test."""
     names = [name for (name,) in app.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     tables = []
@@ -118,6 +123,7 @@ def schema_of(app: sqlite3.Connection, increments: Sequence[str] = ()) -> Schema
         plain = to_plain(Schema((table,)))["tables"][0]
         for column in plain["columns"]:
             column["increment"] = column["name"] in increments
+            column["type"] = (types or {}).get(column["name"], column["type"])
         tables.append(_again(plain))
     return numbered(arrange(tables))
 

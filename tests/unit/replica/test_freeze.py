@@ -336,6 +336,25 @@ def test_a_row_whose_parent_was_deleted_here_returns_to_it(bench: Bench) -> None
     assert bench.rows("PRAGMA foreign_key_check") == []
 
 
+def test_values_are_respelled_before_they_go_and_what_nobody_here_can_read_is_for_the_centre_to_judge(
+    tmp_path: Path,
+) -> None:
+    ddl = "CREATE TABLE weight (id TEXT PRIMARY KEY, v); CREATE TABLE word (id INTEGER PRIMARY KEY, v)"
+    bench = Bench(tmp_path / "device.db", ddl, types={"id": "uuid", "v": "float"})
+    one, two = "a" * 8 + "-aaaa" * 3 + "-" + "a" * 12, "b" * 8 + "-bbbb" * 3 + "-" + "b" * 12
+    bench.app.execute("INSERT INTO weight VALUES (?, ' 2 '), (?, 'heavy')", (one, two.upper()))
+    bench.app.execute("INSERT INTO weight VALUES (?, 3)", (one.upper(),))
+    frozen = freeze(bench.device)
+    (group,) = groups(frozen)
+    assert bench.declared(group) == [[one, 2.0], [two, "heavy"]]
+    assert bench.all("weight") == [(one, 2.0), (two, "heavy")]
+    (edit,) = rejected(bench.device)
+    assert (edit.key, edit.op, edit.values) == ((one.upper(),), "I", {"v": 3})
+    assert "spelled otherwise" in edit.detail
+    assert bench.rows("SELECT suppressed FROM _sync_state") == [(0,)]
+    bench.close()
+
+
 def test_a_delete_with_text_that_is_not_utf8_in_it_goes_through(bench: Bench) -> None:
     bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
     freeze(bench.device)
