@@ -19,10 +19,12 @@ from tests.support.application import sql
 class Place:
     """A centre and a device, both plain files to the programs that use them."""
 
-    def __init__(self, folder: Path, ddl: str, *rows: str) -> None:
+    def __init__(
+        self, folder: Path, ddl: str, *rows: str, tables: dict[str, syncline.Table] | None = None
+    ) -> None:
         self.folder, self.centre = folder, folder / "central.db"
         self.run(ddl, *rows)
-        self.hub = syncline.Hub(f"sqlite:///{self.centre}")
+        self.hub = syncline.Hub(f"sqlite:///{self.centre}", tables)
         self.hub.init()
         self.file = self.folder / "device.db"
         syncline.clone(self.hub, self.file).close()
@@ -72,6 +74,32 @@ def test_what_a_held_row_shows_is_edited_without_having_seen_what_it_hides_l2(fo
         (note,) = replica.conflicts()
     assert (note.base, note.sent, note.hub) == ("A", "mine", "news")
     assert place.run("SELECT e FROM o WHERE id = 1") == [("mine",)] and place.equal()
+
+
+@pytest.mark.parametrize("where", ["a row of the application's", "a trigger"])
+def test_a_counter_counts_once_while_what_the_centre_has_of_its_row_waits_l2(
+    folder: Path, where: str
+) -> None:
+    """The centre's name for the row finds no place on the device; its count waits with the name."""
+    ddl = "CREATE TABLE o (id INTEGER PRIMARY KEY, name TEXT UNIQUE, n INTEGER)"
+    sums = {"o": syncline.Table(merge={"n": "sum"})}
+    place = Place(folder, ddl, "INSERT INTO o VALUES (1, 'a', 20)", tables=sums)
+    if where == "a trigger":
+        place.app("CREATE TRIGGER guard BEFORE UPDATE OF name ON o BEGIN SELECT RAISE (ABORT, 'no'); END")
+    else:
+        place.app("INSERT INTO o VALUES (2, 'c', 0)")
+    place.app("UPDATE o SET n = n + 1 WHERE id = 1")
+    place.run("UPDATE o SET name = 'c', n = 30 WHERE id = 1")
+    with place.open() as replica:
+        for _ in range(3):
+            replica.pull()
+            assert place.app("SELECT * FROM o WHERE id = 1") == [(1, "a", 21)]
+        replica.sync()
+    assert place.run("SELECT * FROM o") == [(1, "c", 31)]
+    if where == "a trigger":
+        place.app("DROP TRIGGER guard")
+    place.sync()
+    assert place.app("SELECT * FROM o") == [(1, "c", 31)] and place.equal()
 
 
 def test_rows_that_a_replace_removed_by_an_index_that_is_new_are_removed_in_the_centre(folder: Path) -> None:
