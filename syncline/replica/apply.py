@@ -128,18 +128,19 @@ def _mending(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def _referred(device: Device, answer: Answer, steps: Sequence[Step]) -> Pinned:
     """The rows that must stay as they are, for rows of the application's own tables would refer to nothing:
-    found by looking at what they refer to when the steps are done, which is then undone."""
-    before, after = set(orphans(device)), list[Orphan]()
+    found by looking at what they refer to when the steps are done, which is then undone. What they referred
+    to in vain before is no row that could stay."""
+    found: list[Orphan] = []
 
     def look(work: Work, answer: Answer) -> None:
-        after.extend(orphans(work.device))
+        found.extend(orphans(work.device))
         raise _Undo
 
     try:
         _run(device, answer, (*steps, look))
     except _Undo:
         pass
-    return pinned(device, [one for one in after if one not in before])
+    return pinned(device, found)
 
 
 def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned = NOTHING) -> Applied:
