@@ -53,6 +53,25 @@ def test_an_increment_moves_onto_the_value_of_the_hub_and_stays_the_same_increme
     assert bench.rows(f"SELECT o{n} FROM {bench.log('parent')} ORDER BY seq") == [(100,), (103,)]
 
 
+@pytest.mark.parametrize("finds_place", [True, False])
+def test_an_increment_of_a_hidden_row_that_comes_back_moves_onto_the_value_of_the_hub(
+    bench: Bench, finds_place: bool
+) -> None:
+    bench.app.execute("UPDATE parent SET n = n + 3 WHERE id = 2")
+    bench.pull(bench.gone("parent", 2))
+    if not finds_place:
+        bench.app.execute("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    bench.pull(bench.put("parent", [2, "c", "y", 100]), watermark="w2")
+    n = bench.schema.table("parent").column("n").number
+    assert bench.rows(f"SELECT o{n} FROM {bench.log('parent')} WHERE k0 = 2") == [(100,)]
+    if not finds_place:
+        bench.app.execute("UPDATE parent SET name = 'd' WHERE id = 3")
+        bench.pull(bench.put("parent", [2, 200], columns=["n"]), watermark="w3")
+        assert bench.all("parent")[1] == (2, "c", "y", 203)
+    else:
+        assert bench.all("parent")[1] == (2, "c", "y", 103)
+
+
 def test_an_increment_on_null_counts_as_one_on_nothing(bench: Bench) -> None:
     bench.pull(bench.put("parent", [1, None], columns=["n"]))
     bench.app.execute("UPDATE parent SET n = 3 WHERE id = 1")
