@@ -251,7 +251,7 @@ def test_a_clone_into_a_folder_that_is_not_there_says_so_and_registers_nothing(
     hub: syncline.Hub, url: str, tmp_path: Path
 ) -> None:
     before = len(hub.replicas())
-    with pytest.raises(errors.StoreError, match="No such file"):
+    with pytest.raises(errors.StoreError, match="there is no folder"):
         syncline.clone(url, tmp_path / "nowhere" / "a.db", "ann-token")
     assert len(hub.replicas()) == before
 
