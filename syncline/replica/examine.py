@@ -24,10 +24,11 @@ from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
 from syncline.replica.pending import oldest_edit, pending_edits
-from syncline.replica.plan import completable, left_out
+from syncline.replica.plan import coming, completable, left_out
 from syncline.replica.standing import changed_tables
 from syncline.replica.statements import Statements
 from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, WAL_BYTES, Store
+from syncline.replica.upgrade import renamed
 from syncline.replica.waiting import count_waiting, waiting
 
 DAMAGES = 5
@@ -218,10 +219,11 @@ def _following(device: Device) -> Iterator[Finding]:
             " values",
             "Correct or sync these rows, then run: syncline upgrade FILE",
         )
-    renamed = [t.table.name for n, t in device.tables.items() if device.hub.by_number[n] != t.table]
+    tables, columns = renamed(device)
+    other = [t.table.name for t in device.tables.values() if t.table.name in {*tables, *columns}]
     gone = sum(map(len, device.retired.columns.values()))
-    if renamed or gone:
-        parts = [f"names that the centre has changed, of {', '.join(renamed)}"] if renamed else []
+    if other or gone:
+        parts = [f"names that the centre has changed, of {', '.join(other)}"] if other else []
         parts += [f"columns that it has dropped: {gone}"] if gone else []
         sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
         yield Finding("fact", "upgrade_waits", sentence)
@@ -241,13 +243,13 @@ def _following(device: Device) -> Iterator[Finding]:
 
 def _left_out(device: Device) -> Iterator[Finding]:
     """Tables of the centre that take no part here although the file has a table of that name."""
-    coming = set(completable(device))
+    next_sync = set(completable(device))
     for table in left_out(device, device.hub):
-        if table.number in coming:
+        if table.number in next_sync:
             sentence = f"the centre has a table {table.name} that the next sync brings"
             yield Finding("warning", "table_waits", sentence, "Run: syncline sync FILE")
             continue
-        wrong = misfits(device.store, table)
+        wrong = misfits(device.store, coming(device, table.name, table))
         remedy = f"Run: syncline track FILE {table.name}; or rename your own table, then sync: it is made."
         if wrong:
             remedy = (

@@ -43,6 +43,21 @@ class Forms:
             }
         return Forms(self.chosen, {n: some for n, some in columns.items() if some})
 
+    def again(self, table: TableSchema, former: TableSchema | None, choice: Choice | None = None) -> Forms:
+        """These forms and those of a table that is to take part: where the file has it since it took part
+        before, under another number, its columns have the forms that they had then. Others get those of
+        `choice` (None: that was chosen for the file)."""
+        fresh = self.without({table.number: [column.number for column in table.columns]})
+        if former is None or choice:
+            return fresh.having([table], choice)
+        had = {column.name: column for column in former.columns}
+        kept = {
+            column.number: had[column.name].form or default_form(column.type)
+            for column in table.columns
+            if column.type in KINDS and column.name in had and had[column.name].type == column.type
+        }
+        return Forms(self.chosen, {**fresh.columns, table.number: kept}).having([table])
+
     def without(self, columns: Mapping[int, Iterable[int]]) -> Forms:
         """These forms without those of some columns, by table: their type has changed."""
         gone = {n: set(some) for n, some in columns.items()}

@@ -159,6 +159,12 @@ class Retired:
         return next((one.name for one in self.columns.get(table, ()) if one.number == column), None)
 
 
+def latest(tables: Mapping[int, TableSchema], name: str) -> TableSchema | None:
+    """The table of this name, in any case; if several had it, the last one that took part."""
+    found = [number for number, table in tables.items() if table.name.lower() == name.lower()]
+    return tables[max(found)] if found else None
+
+
 def read_retired(kept: str | None) -> Retired:
     """The inverse of `written_retired`."""
     if kept is None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from syncline.errors import SchemaError
 from syncline.model.evolution import TableChange, compare, has_same_key
-from syncline.model.forms import KINDS, form_of, formed
+from syncline.model.forms import KINDS, formed
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity, carries
 from syncline.replica.called import as_the_centre_calls, free_name
 from syncline.replica.device import Device
 from syncline.replica.forms import Forms, in_forms, table_in_forms
 from syncline.replica.indexes import columns_of, misfits
-from syncline.replica.names import Names, differing, localized
+from syncline.replica.names import Names, differing, latest, localized
 from syncline.replica.store import Store
 from syncline.sqlitekit.tables import Column
 
@@ -63,7 +63,9 @@ def plan(device: Device, hub: Schema) -> Plan:
         else:
             columns[n], adopted[n] = _column_names(device, table)
     names = differing(hub, tables, columns)
-    forms = _forms(device, change.tables, [*created, *(hub.by_number[n] for n in own)])
+    forms = _forms(device, change.tables, created)
+    for n, name in own.items():
+        forms = forms.again(hub.by_number[n], _former(device, name))
     fetched = {one.after.number: _to_fetch(one) for one in changes if one.after.number in device.tables}
     return Plan(
         hub=hub,
@@ -162,9 +164,21 @@ def _is_like(device: Device, name: str, table: TableSchema) -> bool:
     present = columns_of(device.store, name)
     if set(present) != {column.name for column in table.columns}:
         return False
-    formed = table_in_forms(table, device.forms.having([table]))
+    formed = coming(device, name, table)
     like = all(_fits(present[column.name].declared, column) for column in formed.columns)
-    return like and not misfits(device.store, replace(table, name=name))
+    return like and not misfits(device.store, formed)
+
+
+def coming(device: Device, name: str, table: TableSchema) -> TableSchema:
+    """A table of the hub as it would take part with the file's table of this name: in the forms that its
+    columns had, where it took part before, else in those that the file was made with."""
+    forms = device.forms.again(table, _former(device, name))
+    return replace(table_in_forms(table, forms), name=name)
+
+
+def _former(device: Device, name: str) -> TableSchema | None:
+    """The table that takes or took part under this name in the file."""
+    return latest({**device.retired.tables, **{n: t.table for n, t in device.tables.items()}}, name)
 
 
 def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) -> dict[int, str]:
@@ -197,11 +211,11 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         if column.number in names:
             continue
         own = theirs.get(column.name.lower())
-        if own is not None and column.name.lower() in again and not _is_fit(device, own, column):
+        if own is not None and column.name.lower() in again and not _is_fit(device, own, table, column):
             own = None
         if own is None:
             names[column.number] = free_name(column.name, taken)
-        elif not _is_fit(device, own, column):
+        elif not _is_fit(device, own, table, column):
             raise _taken(local.name, own.name, own.declared, column)
         else:
             names[column.number] = own.name
@@ -210,8 +224,8 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
     return {c.number: names[c.number] for c in table.columns}, tuple(adopted)
 
 
-def _is_fit(device: Device, own: Column, column: ColumnSchema) -> bool:
-    return not own.generated and _fits(own.declared, _as_here(device, column))
+def _is_fit(device: Device, own: Column, table: TableSchema, column: ColumnSchema) -> bool:
+    return not own.generated and _fits(own.declared, _as_here(device, table, column))
 
 
 def lost_columns(before: TableSchema, after: TableSchema) -> set[int]:
@@ -231,9 +245,10 @@ def _fits(declared: str, column: ColumnSchema) -> bool:
     return affinity(declared) == affinity(column.declared)
 
 
-def _as_here(device: Device, column: ColumnSchema) -> ColumnSchema:
-    """A new column in the form that it gets in this file."""
-    return formed(column, form_of(column, device.forms.chosen)) if column.type in KINDS else column
+def _as_here(device: Device, table: TableSchema, column: ColumnSchema) -> ColumnSchema:
+    """A new column of a table in the form that it gets in this file."""
+    forms = device.forms.without({table.number: [column.number]}).having([table])
+    return formed(column, forms.of(table, column)) if column.type in KINDS else column
 
 
 def _taken(table: str, name: str, declared: str, column: ColumnSchema) -> SchemaError:

@@ -25,6 +25,12 @@ SLICE = 500
 ONCE_MORE = "Make the change again if it is still wanted, then discard this one."
 """What to do about an edit whose values are nowhere any more."""
 
+AGAIN = (
+    "The rows were compared when the table came back: see syncline conflicts FILE. Make the change again if"
+    " it is still wanted, then discard this one."
+)
+"""What to do about an edit of a table that was out of service, or taken out, and takes part again."""
+
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
 
@@ -152,6 +158,12 @@ def _kept(device: Device, number: int) -> Kept:
     n, packed, op, written, code, push = find(device.store, number)
     t, edit = device.tables.get(n), unpack(written)
     if t is None:
+        if device.named(edit["table"]) is not None:
+            raise UsageError(
+                f"table {edit['table']} takes part again, as another table than the one that the edit is of",
+                code="table_again",
+                remedy=AGAIN,
+            )
         raise UsageError(
             f"the centre has no table {edit['table']} any more",
             code="table_dropped",

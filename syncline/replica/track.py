@@ -36,6 +36,7 @@ from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.lost import note_made_again
 from syncline.replica.made import make_new
+from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
 from syncline.replica.respell import respell_all
@@ -154,12 +155,15 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choi
 
 
 def _forms(store: Store, schema: Schema, names: Sequence[str], choice: Choice | None) -> Forms:
-    """The forms of the file, with those of the tables that are to take part; tracked ones keep theirs."""
+    """The forms of the file, with those of the tables that are to take part; tracked ones keep theirs, and
+    so do those that took part before, unless others are chosen."""
     known = read_forms(store.state().forms) if store.is_replica else NONE
     tracked = set(store.numbers()) if store.is_replica else set()
     fresh = [table for table in schema.tables if table.name in names and table.name not in tracked]
-    kept = known.without({table.number: [column.number for column in table.columns] for table in fresh})
-    return kept.having(fresh, choice)
+    retired = read_retired(store.state().retired).tables if store.is_replica else {}
+    for table in fresh:
+        known = known.again(table, latest(retired, table.name), choice)
+    return known
 
 
 def _refuse_other_forms(device: Device, names: Sequence[str], choice: Choice | None) -> None:

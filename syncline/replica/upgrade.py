@@ -60,7 +60,7 @@ def planned_upgrade(device: Device) -> UpgradeReport:
 def _upgrade(device: Device) -> UpgradeReport:
     store, before = device.store, device.schema
     dropped = _retired(device)
-    tables, columns = _renamed(device)
+    tables, columns = renamed(device)
     changed = [t for t in device.tables.values() if t.table.name in {*tables, *columns, *dropped}]
     for t in changed:
         capture.remove_triggers(store, t)
@@ -123,8 +123,8 @@ def _bound(store: Store, t: Statements) -> set[str]:
     return found
 
 
-def _renamed(device: Device) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """New names of tables, and of columns by the table's present name."""
+def renamed(device: Device) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The centre's names of tables, and of columns by the table's present name, where they are others."""
     tables, columns = {}, {}
     for t in device.tables.values():
         hub = device.hub.by_number[t.n]

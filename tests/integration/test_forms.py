@@ -404,3 +404,86 @@ def test_durations_are_what_the_orm_makes_of_them(
         (4, "01:30:00"),
     ]
     assert device.verify().equal and not device.conflicts()
+
+
+GOODS = """
+CREATE TABLE goods (sku text PRIMARY KEY, price numeric(10,2) NOT NULL, stock int NOT NULL DEFAULT 0);
+INSERT INTO goods VALUES ('P1', 1.5, 3), ('P2', 2.25, 4)
+"""
+BOTH, OTHERS = {"author": Table(), "goods": Table()}, {"author": Table()}
+
+
+def with_goods(make: Callable[..., World]) -> World:
+    world = make(tables=OTHERS)
+    world.hub.close()
+    world.run(GOODS)
+    world.hub = Hub(world.url, BOTH)
+    world.hub.init()
+    return world
+
+
+@pytest.mark.parametrize("how", ["set apart", "taken out"])
+@pytest.mark.parametrize("made", ["cloned", "tracked"])
+def test_a_table_that_comes_back_is_taken_back_in_the_forms_that_it_had(
+    make: Callable[..., World], how: str, made: str
+) -> None:
+    world = with_goods(make)
+    if made == "cloned":
+        device, app = world.clone("django")
+    else:
+        app = sqlite3.connect(world.folder / "own.db", isolation_level=None)
+        app.execute("CREATE TABLE goods (sku TEXT PRIMARY KEY, price DECIMAL(10,2) NOT NULL, stock INTEGER)")
+        device = syncline.connect(world.folder / "own.db", hub=world.hub)
+        device.track("goods", forms="sqlalchemy")
+        device.sync()
+        world.opened += [device, app]
+    assert [one for one in examine(device.file) if one.code in ("upgrade_waits", "table_not_made")] == []
+    if how == "set apart":
+        world.run("ALTER TABLE goods ALTER COLUMN stock TYPE smallint")
+        world.hub._follower.look_now()
+    else:
+        with Hub(world.url, OTHERS) as hub:
+            hub.init()
+        world.hub._follower.look_now()
+    device.sync()
+    assert device.status().tables == (("author",) if made == "cloned" else ())
+    app.execute("UPDATE goods SET price = 7.25 WHERE sku = 'P2'")
+    if how == "set apart":
+        world.hub.init(yes=True)
+    else:
+        with Hub(world.url, BOTH, forms={"decimals": "text"}) as hub:
+            hub.init()
+        world.hub._follower.look_now()
+    device.sync()
+    assert "goods" in device.status().tables and device.status().left_out == ()
+    app.execute("UPDATE goods SET price = 9.75, stock = 77 WHERE sku = 'P1'")
+    device.sync()
+    assert world.run("SELECT price::text, stock FROM goods WHERE sku = 'P1'") == [("9.75", 77)]
+    assert app.execute("SELECT sku, price, typeof(price) FROM goods ORDER BY 1").fetchall() == [
+        ("P1", 9.75, "real"),
+        ("P2", 2.25, "real"),
+    ]
+    assert [note.sent for note in device.conflicts()] == [[7.25, 4]]
+    assert [one.code for one in examine(device.file) if one.level == "trouble"] == []
+    assert_equal(device)
+
+
+def test_a_table_that_was_altered_while_it_took_no_part_is_told_what_does_not_fit_its_form(
+    make: Callable[..., World],
+) -> None:
+    world = with_goods(make)
+    device, app = world.clone("django")
+    with Hub(world.url, OTHERS) as hub:
+        hub.init()
+    world.hub._follower.look_now()
+    device.sync()
+    app.execute("ALTER TABLE goods RENAME COLUMN stock TO held")
+    with Hub(world.url, BOTH) as hub:
+        hub.init()
+    world.hub._follower.look_now()
+    device.sync()
+    (found,) = [one for one in examine(device.file) if one.code == "table_not_made"]
+    assert "lacks the hub's columns stock" in found.sentence and "price" not in found.sentence
+    app.execute("ALTER TABLE goods RENAME COLUMN held TO stock")
+    device.sync()
+    assert device.status().left_out == () and device.verify().equal

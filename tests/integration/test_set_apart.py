@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import syncline
-from syncline.errors import BreakingChange, TransportError
+from syncline.errors import BreakingChange, TransportError, UsageError
+from syncline.hub.retention import Retention
 from tests.integration.test_restored_schema import Centre, Device, Line, PostgresCentre, Servers, SqliteCentre
 
 DDL = """
@@ -161,6 +163,54 @@ def test_l5_a_change_that_is_undone_brings_the_table_back(world: World, kind: st
         assert a.rows(name, "id, name") == b.rows(name, "id, name") == wanted
     assert a.replica.verify().equal and b.replica.verify().equal
     assert not a.replica.status().changed
+
+
+def test_l2_an_edit_of_a_table_that_takes_part_again_is_not_said_to_have_none(world: World) -> None:
+    a = world.device("a.db")
+    edit(a, 10)
+    world.change(world.changes["type"][0])
+    a.sync()
+    (kept,) = a.replica.rejected()
+    with pytest.raises(UsageError, match="no table farm any more"):
+        a.replica.retry(kept.id)
+    world.change(world.changes["type"][1])
+    a.sync()
+    with pytest.raises(UsageError, match="table farm takes part again, as another table") as caught:
+        a.replica.retry(kept.id)
+    assert caught.value.code == "table_again" and "discard" in caught.value.remedy
+    assert a.replica.rejected() == [kept]
+
+
+def test_a_hub_whose_tables_are_all_out_of_service_goes_on_with_everything_else(
+    centre: Centre, tmp_path: Path
+) -> None:
+    centre.run("CREATE TABLE farm (id BIGINT PRIMARY KEY, size BIGINT); INSERT INTO farm VALUES (1, 3)")
+    servers = Servers()
+    with syncline.Hub(centre.url, retention=Retention(keep=0)) as hub:
+        servers.hubs = [hub]
+        hub.init()
+        syncline.clone(servers, tmp_path / "a.db").close()  # type: ignore[arg-type]
+        a = Device(tmp_path / "a.db", Line(servers))
+        a.run("INSERT INTO farm VALUES (2, 4)")
+        a.sync()
+        if isinstance(centre, SqliteCentre):
+            centre.run(made_anew("farm", "id BIGINT PRIMARY KEY, size BLOB"))
+        else:
+            centre.run("ALTER TABLE farm ALTER COLUMN size TYPE smallint")
+        hub._follower.look_now()
+        assert hub.schema.tables == ()
+        a.run("INSERT INTO farm VALUES (3, 5)")
+        a.sync()
+        assert [one.code for one in a.replica.rejected()] == ["table_changed"]
+        assert [one.behind for one in hub.replicas()] == [0]
+        for dry_run in (True, False):
+            assert hub.prune(dry_run=dry_run).more is False
+        assert [one.code for one in hub.examine() if one.level == "trouble"] == ["breaking_change"]
+        syncline.clone(servers, tmp_path / "new.db").close()  # type: ignore[arg-type]
+        assert Device(tmp_path / "new.db", Line(servers)).sync() is not None
+        assert a.replica.verify().equal and hub.conflicts() == []
+        with closing(hub.hints()) as news:
+            assert news.wait(0.1) in (True, False)
 
 
 @pytest.mark.parametrize("kind", ["type", "key"])

@@ -115,12 +115,14 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
 
     def behind(self, position: Position, at_most: int) -> int:
         seen = self.own(position).seen
+        if not self._layout.by_number:
+            return 0
         counts = [
             f"(SELECT count(*) FROM (SELECT FROM {shape.log} WHERE xid >= $1::xid8 LIMIT $3::bigint) AS a)"
             f" + (SELECT count(*) FROM {shape.log} WHERE xid = ANY ($2::xid8[]))"
             for shape in self._layout.by_number
         ]
-        statement = f"SELECT {' + '.join(counts) or '0'}"
+        statement = f"SELECT {' + '.join(counts)}"
         return min(at_most, int(self._session.value(statement, str(seen.xmax), _running(seen), at_most)))
 
     def end(self) -> int:

@@ -35,6 +35,10 @@ def newest(layout: Layout, condition: str) -> str:
 
 def newest_below(session: Session, layout: Layout, xid: int) -> tuple[int, int] | None:
     """The newest entry of a transaction below `xid`: its transaction and HLC."""
+    if (
+        not layout.by_number
+    ):  # no table takes part, and PostgreSQL knows no type for a value that nothing uses
+        return None
     text = newest(layout, "WHERE xid < $1::xid8")
     name, wanted = ("newest below",), f"SELECT n.xid::text::int8, n.hlc FROM ({text}) AS n"
     statement = layout.statement(name, lambda: wanted)

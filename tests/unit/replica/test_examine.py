@@ -97,7 +97,7 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
         (
-            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, NULL, NULL, 'd', NULL, x'0102')",
+            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, NULL, '', NULL, 'd', NULL, x'01')",
             "kept_pushes",
             "fact",
         ),
@@ -127,6 +127,18 @@ def test_what_the_centre_has_changed_is_said(bench: Bench) -> None:
     )
     bench.app.execute("ALTER TABLE person RENAME TO human")
     assert found(bench)["upgrade_waits"].level == "fact"
+    assert "names that the centre has changed, of human;" in found(bench)["upgrade_waits"].sentence
+
+
+def test_a_table_that_differs_from_the_centres_in_more_than_names_waits_for_no_upgrade(
+    bench: Bench,
+) -> None:
+    state = json.loads(bench.store.state().schema or "")
+    for table in state["tables"]:
+        for column in table["columns"]:
+            column["form"] = "asked"  # what the hub asks for is not what the file has
+    bench.store.set_state(schema=json.dumps(state))
+    assert "upgrade_waits" not in found(bench)
 
 
 def test_an_altered_trigger_is_told_from_an_index_that_came(bench: Bench) -> None:
