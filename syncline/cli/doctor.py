@@ -27,6 +27,8 @@ def doctor(file: Path, as_json: bool) -> int:
 
     Changes nothing, and needs no network for a device file. Exit code 3 when something needs a person.
 
+    That tables of the centre were altered is no trouble where the servers follow by themselves.
+
     JSON: database or file, findings [{level, code, sentence, remedy}]; level is fact, warning or trouble.
     """
     if is_device_file(file):

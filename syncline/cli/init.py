@@ -53,7 +53,8 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     Where tables were changed in a way that devices cannot follow (a narrower type, a new column that must
     have a value, another key), it says how many replicas that concerns, and wants --yes.
 
-    --dry-run begins with a summary; its statements are all that would be run, with their values.
+    --dry-run begins with a summary; its statements are all that would be run, with their values. Exit code 3:
+    they would be run with --yes alone.
 
     JSON: database, dry_run, removed, tables, warnings, notes, statements.
     """
@@ -72,10 +73,10 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     if as_json:
         _print_document(settings, done, tables, dry_run=dry_run, removed=remove and not dry_run)
     elif dry_run:
-        _say_plan(done, "--remove" if remove else "")
+        _say_plan(done, "--remove" if remove else "--yes" if done.asks else "")
     else:
         _say_done(settings, done, tables, removed=remove)
-    return output.DONE
+    return output.PERSON_NEEDED if dry_run and done.asks and not yes else output.DONE
 
 
 def _print_document(
@@ -99,7 +100,7 @@ def _say_plan(prepared: Prepared, option: str) -> None:
         output.message(f"nothing was changed; this is what init {option} would run".replace("  ", " "))
     else:
         output.message("nothing is to be done")
-    if prepared.statements and not option:
+    if prepared.statements and option != "--remove":
         output.line(f"-- {_summary(prepared)}")
     for warning in prepared.warnings:
         output.line(f"-- WARNING: {warning}")

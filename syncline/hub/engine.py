@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -21,7 +21,7 @@ from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
-from syncline.hub.following import Follower, Plan, carry_out, choose, plan
+from syncline.hub.following import Follower, Plan, agreed_to, carry_out, choose, in_force, plan
 from syncline.hub.gate import Gate
 from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
@@ -87,16 +87,21 @@ class Hub:
     def init(self, *, dry_run: bool = False, yes: bool = False) -> Prepared:
         """Prepare the central database: Syncline's own tables and the capture triggers. Idempotent.
 
-        Returns the SQL that was run, or with `dry_run` would be; `warnings` says what devices cannot follow,
-        and how many it concerns. Raises SchemaError naming every table that cannot take part, BreakingChange
-        where devices cannot follow and it was not agreed to (`yes`): these tables are other ones for them
-        then, ConfigurationError for rules that do not fit.
+        Returns the SQL that was run, or with `dry_run` would be, were it agreed to; `warnings` says what
+        devices cannot follow, and how many it concerns, `asks` whether it must be agreed to. Raises
+        SchemaError naming every table that cannot take part, BreakingChange where devices cannot follow and
+        it was not agreed to (`yes`): these tables are other ones for them then, ConfigurationError for rules
+        that do not fit.
         """
         found = plan(self._central, self._central.configured())
         notes = self._outdated_names(found)
         if dry_run:
-            told = [*found.prepared.notes, *notes]
-            return replace(found.prepared, notes=told, warnings=list(found.warnings()))
+            done = found.prepared
+            if found.breaking:
+                done = agreed_to(self._central, self._central.configured())
+            warnings = list(found.warnings())
+            asks = bool(found.concerned)
+            return replace(done, notes=[*done.notes, *notes], warnings=warnings, asks=asks)
         if found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()))
         warnings = list(found.warnings())
@@ -127,11 +132,30 @@ class Hub:
         names = self._central.configured()
         planned = plan(self._central, names)
         found = self.database.catalogue.examine(planned.tables)
+        found += self._examine_tables(planned, {finding.sentence for finding in found})
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
         for sentence in self._outdated_names(planned):
             found.append(Finding("warning", "former_name", sentence))
         return [*found, *self._examine_clock()]
+
+    def _examine_tables(self, planned: Plan, told: Collection[str]) -> Iterator[Finding]:
+        """What was altered since `init` or a server last looked: what the servers follow by themselves, and
+        what only `init` does. `told`: the sentences of the catalogue."""
+        if not planned.prepared.statements:
+            return
+        theirs = plan(self._central, in_force(self._central)).prepared
+        for note in planned.prepared.notes or ["the changed schema is recorded"]:
+            if note in planned.prepared.amiss or note in told:
+                continue
+            if note in theirs.notes or not planned.prepared.notes:
+                sentence = (
+                    f"tables were altered; a server that looks, within a minute, does by itself: {note}"
+                )
+                yield Finding("fact", "not_followed_yet", sentence)
+            else:
+                sentence = f"the tables that take part are not those of the configuration: {note}"
+                yield Finding("trouble", "not_current", sentence, "Run: syncline init syncline.toml")
 
     def _examine_clock(self) -> Iterator[Finding]:
         """A clock that is ahead of the database's wall clock: either that is behind now, or it was ahead."""
@@ -154,6 +178,11 @@ class Hub:
         removed = self.database.catalogue.remove(dry_run=dry_run)
         self._central.look_again()
         return removed
+
+    def look(self) -> None:
+        """Notice changes of the central tables and follow them, as every request does; what cannot be
+        followed is logged. SynclineError as long as the hub cannot work with them."""
+        self._central.informed(self._follower.look)
 
     @property
     def limits(self) -> m.Limits:

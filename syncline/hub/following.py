@@ -61,7 +61,7 @@ class Plan:
             pending = sum(client.pending for client in self.concerned)
             yield (
                 f"devices that cannot go on with these tables: {len(self.concerned)};"
-                f" edits that waited on them when they last synced: {pending}"
+                f" edits of any table that waited on them when they last synced: {pending}"
             )
 
 
@@ -98,6 +98,16 @@ def plan(
     change = compare(before, after, catalogue.is_wider)
     concerned = _concerned(central) if sentences else ()
     return Plan(tables, prepared, change, concerned, sentences, left)
+
+
+def agreed_to(central: Central, chosen: Sequence[str] | None) -> Prepared:
+    """What `prepare` would do altogether once it was agreed to: tables that devices cannot follow end, and
+    take part as other ones. Changes nothing."""
+    catalogue = central.database.catalogue
+    tables = arrange(catalogue.reflect(chosen, central.chosen_keys).tables)
+    prepared = catalogue.prepare(tables, dry_run=True)
+    ending = [one.before.number for one in _changes(central, prepared, apart.Apart()) if one.breaking]
+    return catalogue.prepare(tables, dry_run=True, anew=ending)
 
 
 def _changes(central: Central, prepared: Prepared, known: Apart) -> Sequence[TableChange]:

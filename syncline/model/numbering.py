@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -23,6 +23,11 @@ class Renamed:
 
     tables: Mapping[Place, int] = field(default_factory=dict)
     columns: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+
+    def without(self, anew: Collection[int]) -> Renamed:
+        """The same of all tables but those of these numbers."""
+        tables = {place: number for place, number in self.tables.items() if number not in anew}
+        return Renamed(tables, {n: some for n, some in self.columns.items() if n not in anew})
 
 
 def renumbered(found: Schema, before: Schema | None, renamed: Renamed | None = None) -> Schema:
@@ -45,6 +50,13 @@ def renumbered(found: Schema, before: Schema | None, renamed: Renamed | None = N
         columns = None if number is None else renamed.columns.get(number)
         tables.append(_like(table, same, columns))
     return Schema(tuple(tables), before.used)
+
+
+def beginning(before: Schema | None, anew: Collection[int]) -> Schema | None:
+    """The schema last prepared without the tables of these numbers, which are not given out again."""
+    if before is None or not anew:
+        return before
+    return Schema(tuple(table for table in before.tables if table.number not in anew), before.used)
 
 
 def named_now(before: Schema, renamed: Renamed) -> Schema:

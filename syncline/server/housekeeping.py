@@ -1,4 +1,4 @@
-"""Pruning in the background: every server tries, one at a time gets its turn."""
+"""What a server does unasked: it looks whether tables were altered, and prunes when it is its turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ LOOK_SECONDS = 60.0
 
 
 class Housekeeping:
-    """Prunes the log of `hub` once per `hub.retention.interval`, whichever of the servers does it.
+    """Follows changes of the tables, so that they are noticed, and logged, while no device asks. Prunes the
+    log of `hub` once per `hub.retention.interval`, whichever of the servers does it.
 
     Used as a context: the thread ends with it, after the step of pruning that is under way."""
 
@@ -40,6 +41,13 @@ class Housekeeping:
     ) -> None:
         self._ended.set()
         self._thread.join()
+
+    def follow(self) -> None:
+        """Look whether tables were altered. What cannot be followed was logged when it was noticed."""
+        try:
+            self._hub.look()
+        except SynclineError as error:
+            logger.debug("the tables cannot be followed: %s", error, extra={"action": "follow"})
 
     def look(self) -> bool:
         """Prune if it is time and nobody else does; whether it did. A failure is logged and tried later."""
@@ -64,4 +72,5 @@ class Housekeeping:
     def _run(self) -> None:
         pause = min(LOOK_SECONDS, self._hub.retention.interval)
         while not self._ended.wait(random.uniform(0.5, 1.0) * pause):
+            self.follow()
             self.look()

@@ -4,10 +4,44 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 import syncline
 from tests.support.postgres import PostgresCentre
+
+
+@dataclass
+class Place:
+    """A centre of either kind, with a way to change a type as no device can follow."""
+
+    url: str
+    file: Path | None
+
+    def run(self, *statements: str) -> None:
+        if self.file is None:
+            PostgresCentre(self.url).run(*statements)
+            return
+        with closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def narrow(self) -> None:
+        if self.file is None:
+            self.run("ALTER TABLE t ALTER COLUMN a TYPE smallint")
+        else:
+            self.run(
+                "CREATE TABLE n (id BIGINT PRIMARY KEY, a BLOB)", "DROP TABLE t", "ALTER TABLE n RENAME TO t"
+            )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "postgresql":
+        return Place(request.getfixturevalue("postgres_url"), None)
+    return Place(f"sqlite:///{tmp_path}/place.db", tmp_path / "place.db")
 
 
 def troubles(hub: syncline.Hub) -> set[str]:
@@ -27,8 +61,36 @@ def test_l12_postgresql_says_what_was_altered(postgres_url: str) -> None:
         assert troubles(hub) == {"trigger_disabled", "not_current"}
         hub.init()
         assert troubles(hub) == set()
-        centre.run("ALTER TABLE t ADD COLUMN more int")
-        assert troubles(hub) == {"not_current"}
+
+
+def test_what_servers_follow_by_themselves_is_no_trouble_and_what_needs_init_is_said(place: Place) -> None:
+    place.run("CREATE TABLE t (id BIGINT PRIMARY KEY, a BIGINT)", "CREATE TABLE u (id BIGINT PRIMARY KEY)")
+    with syncline.Hub(place.url, tables={"t": syncline.Table()}) as hub:
+        hub.init()
+        assert troubles(hub) == set()
+        place.run("ALTER TABLE t ADD COLUMN more BIGINT", "ALTER TABLE t RENAME COLUMN a TO b")
+        (found,) = [one for one in hub.examine() if one.code == "not_followed_yet"]
+        assert (found.level, troubles(hub)) == ("fact", set()) and "verify" not in found.remedy
+        hub.look()
+        assert "not_followed_yet" not in {one.code for one in hub.examine()}
+    with syncline.Hub(place.url, tables={"t": syncline.Table(), "u": syncline.Table()}) as hub:
+        (found,) = [one for one in hub.examine() if one.level == "trouble"]
+        assert (found.code, found.remedy) == ("not_current", "Run: syncline init syncline.toml")
+        assert "u" in found.sentence
+        hub.init()
+        assert troubles(hub) == set()
+
+
+def test_a_change_that_devices_cannot_follow_is_one_trouble_before_a_server_has_looked(place: Place) -> None:
+    place.run("CREATE TABLE t (id BIGINT PRIMARY KEY, a BIGINT)")
+    with syncline.Hub(place.url) as hub:
+        hub.init()
+        place.narrow()
+        (found,) = [one for one in hub.examine() if one.level == "trouble"]
+        assert found.code == "breaking_change" and "init syncline.toml --yes" in found.remedy
+        assert any("by itself" in one.sentence for one in hub.examine() if one.code == "not_followed_yet")
+        hub.look()
+        assert troubles(hub) == {"breaking_change"}
 
 
 def test_l12_a_partition_that_was_attached_or_detached_is_noticed_and_the_remedy_works(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -371,3 +373,17 @@ def test_l2_a_device_that_comes_too_late_keeps_its_edits(place: Place, tmp_path:
         assert here[0] == (1, "theirs", 7)
         assert [one.state for one in place.hub.replicas()] == ["live"]
         device.close()
+
+
+def test_a_server_notices_a_change_of_the_tables_though_no_device_asks(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.server.housekeeping.LOOK_SECONDS", 0.05)
+    place.hub.check()
+    monkeypatch.setattr(place.hub._follower, "_pause", 0.0)
+    with caplog.at_level(logging.INFO, "syncline.hub"), Housekeeping(place.hub):
+        place.sql("ALTER TABLE item ADD COLUMN idle INTEGER")
+        end = time.monotonic() + 20
+        while "prepared the changed tables anew" not in caplog.text and time.monotonic() < end:
+            time.sleep(0.02)
+    assert "prepared the changed tables anew" in caplog.text

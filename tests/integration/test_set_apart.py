@@ -239,7 +239,18 @@ def test_init_asks_and_then_the_table_is_another_one_for_old_devices(world: Worl
         asked = f"table {table}.*devices that cannot go on with these tables: 1"
         with pytest.raises(BreakingChange, match=asked):
             hub.init()
-        assert hub.init(yes=True).warnings
+        for looked in (False, True):
+            foreseen = hub.init(dry_run=True)
+            assert foreseen.asks and foreseen.warnings and not foreseen.before.by_number.keys() - {0, 1, 2}
+            assert [one.name for one in foreseen.schema.tables if one.number > 2] == [table]
+            assert any("tracking" in note or "Installed" in note for note in foreseen.notes)
+            if not looked:
+                world.look_now()
+        done = hub.init(yes=True)
+        assert done.warnings
+        assert {one.name: one.number for one in hub.schema.tables} == {
+            one.name: one.number for one in foreseen.schema.tables
+        }
     new = world.device("new.db")
     new.run("INSERT INTO crop VALUES (30, 'oats')", "INSERT INTO farm (id, name, size) VALUES (30, 'G', 7)")
     for _ in range(2):

@@ -94,6 +94,7 @@ class InTurn:
         merged, first, last = Prepared(), self._done[0], self._done[-1]
         for one in self._done:
             merged.statements += one.statements
+            merged.amiss += [note for note in one.amiss if note not in merged.amiss]
             merged.notes += [note for note in one.notes if note not in merged.notes]
         merged.before, merged.schema = first.before, last.schema
         return merged
@@ -113,7 +114,7 @@ class PatientCatalogue(ABC):
     """Sentences of the last `reflect`."""
 
     @abstractmethod
-    def planned(self, schema: Schema, before: Declared | None) -> Prepared:
+    def planned(self, schema: Schema, before: Declared | None, anew: Collection[int]) -> Prepared:
         """What `prepare` would do."""
 
     @abstractmethod
@@ -140,9 +141,16 @@ class PatientCatalogue(ABC):
     def attempt_removal(self) -> Prepared:
         """Remove in one transaction that waits but a moment for each lock. Raises Locked."""
 
-    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
+    def prepare(
+        self,
+        schema: Schema,
+        *,
+        before: Declared | None = None,
+        dry_run: bool = False,
+        anew: Collection[int] = (),
+    ) -> Prepared:
         """Create Syncline's own tables and the capture triggers; see the contract."""
-        prepared = self.planned(schema, before) if dry_run else self._in_turn(schema, before)
+        prepared = self.planned(schema, before, anew) if dry_run else self._in_turn(schema, before)
         prepared.notes.extend(self.notes)
         return prepared
 

@@ -75,13 +75,20 @@ class Capture:
 
 @dataclass(slots=True)
 class Plan:
-    """What has to be done: statements, the lines to record, the numbers to forget, sentences."""
+    """What has to be done: statements, the lines to record, the numbers to forget, sentences, and which of
+    these say that changes may not have been captured."""
 
     statements: list[str] = field(default_factory=list)
     records: list[Line] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
     before: str = ""
+
+    def note_amiss(self, note: str) -> None:
+        """A sentence on what may not have been captured."""
+        self.notes.append(note)
+        self.amiss.append(note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,7 @@ class BasePlanner(ABC, Generic[S]):
         """A table that was swapped for another one, or a partition that was detached."""
         for trigger in sorted(self._triggers[table]):
             self._plan.statements.append(self.drop_trigger(trigger, table))
-        self._plan.notes.append(f"removed the capture of {table}, which takes part no longer")
+        self._plan.note_amiss(f"removed the capture of {table}, which takes part no longer")
 
     def _table(self, shape: S, ground: Ground) -> None:
         line = self._lines.get(shape.n)
@@ -226,11 +233,13 @@ class BasePlanner(ABC, Generic[S]):
                 self._plan.statements += [self.drop_trigger(name, on) for name, on in pairs]
             self._plan.statements += capture.code
             self._plan.notes.append(_sentence(shape, line))
+            if line is not None and (missing or self._is_as_before(shape)):
+                self._plan.amiss.append(_sentence(shape, line))
             if line is not None:
                 self._make_good(shape, line, ground, missing)
         elif shape.n in self._former.astray:
             self._plan.statements += self.settle(shape)
-            self._plan.notes.append(f"settled changes of {shape.name} that were without a key")
+            self._plan.note_amiss(f"settled changes of {shape.name} that were without a key")
         if line is not None and self._former.is_here:
             self._send_anew(shape, line, ground)
 
@@ -255,6 +264,10 @@ class BasePlanner(ABC, Generic[S]):
         numbers: dict[str, int] = json.loads(line.columns)
         present = ((column.number, ground.columns.get(column.name)) for column in former.columns)
         return [now[0] for number, now in present if now and numbers.get(str(now[0])) != number]
+
+    def _is_as_before(self, shape: S) -> bool:
+        """Whether the table itself is as it was: if its capture is outdated, that is for another reason."""
+        return self._former.schema is not None and self._former.schema.by_number.get(shape.n) == shape.table
 
     def _is_outdated(self, line: Line, record: Line) -> bool:
         """Whether log or triggers were made for something else than what is there."""
@@ -293,7 +306,7 @@ class BasePlanner(ABC, Generic[S]):
         replaced = self._former.is_here and line.relid != ground.relid
         if shape.name in missing or replaced:
             self._plan.statements += self.lose()
-            self._plan.notes.append(
+            self._plan.note_amiss(
                 f"the capture of {shape.name} was missing: every device compares itself with the centre at"
                 " its next sync"
             )

@@ -9,13 +9,13 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from syncline.databases.base.ledger import Ledger
 from syncline.databases.base.planning import BasePlanner, Former, Line, Plan
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
-from syncline.model.numbering import Renamed, named_now, renumbered
+from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, to_plain
 
 HOLD_SECONDS = 0.6
@@ -65,9 +65,9 @@ class Preparation(ABC):
     def run(self, statement: str) -> None:
         """Execute a statement of a plan."""
 
-    def plan(self, schema: Schema, before: Declared | None = None) -> Prepared:
-        """What `prepare` would do. Writes nothing and needs no rights to do it."""
-        return self._planned(schema, before, self.former())[1]
+    def plan(self, schema: Schema, before: Declared | None = None, anew: Collection[int] = ()) -> Prepared:
+        """What `prepare` would do; `anew` as the contract says. It writes nothing, and needs no rights."""
+        return self._planned(schema, before, self.former(), anew)[1]
 
     def prepare(self, schema: Schema, before: Declared | None) -> Prepared:
         """Do what is missing; `before` as the contract says. New tables are held no longer than others may
@@ -94,16 +94,18 @@ class Preparation(ABC):
         same = self.known_again(former.lines) if former.is_here else Renamed()
         return Renaming(former.schema, named_now(former.schema, same))
 
-    def _planned(self, schema: Schema, before: Declared | None, former: Former) -> tuple[Plan, Prepared]:
+    def _planned(
+        self, schema: Schema, before: Declared | None, former: Former, anew: Collection[int] = ()
+    ) -> tuple[Plan, Prepared]:
         plan = Plan()
         if not former.is_prepared:
             plan.statements += self.own_tables()
             plan.notes.append("created Syncline's own tables")
-        same = self.known_again(former.lines) if former.is_here else None
-        schema = renumbered(schema, former.schema, same)
+        same = self.known_again(former.lines).without(anew) if former.is_here else None
+        schema = renumbered(schema, beginning(former.schema, anew), same)
         self.planner(former, plan).tables(schema, before)
         statements = [*plan.statements, *self._records(former, plan, schema)]
-        return plan, Prepared(statements, plan.notes, schema, former.schema)
+        return plan, Prepared(statements, plan.notes, schema, former.schema, plan.amiss)
 
     def _records(self, former: Former, plan: Plan, schema: Schema) -> list[str]:
         """What is recorded besides."""

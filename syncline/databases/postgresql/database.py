@@ -149,10 +149,10 @@ class PostgresCatalogue(PatientCatalogue):
             relids = session.value(queries("holders.sql")["oids"], places)
             return holders.of_table(session, [relid for relid in relids if relid], reading=reading)
 
-    def planned(self, schema: Schema, before: Declared | None) -> Prepared:
+    def planned(self, schema: Schema, before: Declared | None, anew: Collection[int]) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             grants.require(session, schema)
-            return PostgresPreparation(session).plan(schema, before)
+            return PostgresPreparation(session).plan(schema, before, anew)
 
     def planned_removal(self) -> Prepared:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:

@@ -29,10 +29,9 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
-    for note in planned.notes:
-        if note not in notes:
-            sentence = f"the tables are not as init left them; run again, it would say: {note}"
-            found.append(Finding("trouble", "not_current", sentence, AGAIN))
+    for note in planned.amiss:
+        sentence = f"the tables are not as init left them; run again, it would say: {note}"
+        found.append(Finding("trouble", "not_current", sentence, AGAIN))
     lacking = grants.missing(session, schema)
     if lacking:
         sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"

@@ -30,6 +30,8 @@ DROP_COLUMN = (
     " syncline init syncline.toml"
 )
 
+AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
+
 
 def open_database(
     url: str,
@@ -71,11 +73,18 @@ class SqliteCatalogue:
         with self._connections.asking() as connection:
             return reflect.reflect(connection, tables, keys, prepare.kept_keys(connection))
 
-    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
+    def prepare(
+        self,
+        schema: Schema,
+        *,
+        before: Declared | None = None,
+        dry_run: bool = False,
+        anew: Collection[int] = (),
+    ) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
         journal = self._to_wal(dry_run=dry_run)
         with self._connections.writing(dry_run=dry_run) as connection:
-            done = prepare.prepare(connection, schema, before)
+            done = prepare.prepare(connection, schema, before, anew)
         self._layout = None
         done.statements[:0] = journal
         return done
@@ -98,7 +107,7 @@ class SqliteCatalogue:
         return [statement]
 
     def examine(self, schema: Schema) -> list[Finding]:
-        """What another `prepare` would do is trouble."""
+        """As the contract says; and rows without a key."""
         with self._connections.asking() as connection:
             prepare.identity(connection)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -107,12 +116,12 @@ class SqliteCatalogue:
         found.append(Finding("fact", "columns_held", "SQLite drops no column that is captured", DROP_COLUMN))
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
-        if self.prepare(schema, dry_run=True).statements:
-            again = "Run: syncline init syncline.toml"
-            found.append(
-                Finding("trouble", "not_current", "tables or triggers were altered since init", again)
-            )
-        return found
+        planned = self.prepare(schema, dry_run=True)
+        for note in planned.amiss:
+            sentence = f"the tables are not as init left them; run again, it would say: {note}"
+            found.append(Finding("trouble", "not_current", sentence, AGAIN))
+        keyless = [note for note in planned.notes if note.endswith(prepare.KEYLESS)]
+        return found + [Finding("warning", "key_null", note) for note in keyless]
 
     def renamed(self) -> Renaming | None:
         """SQLite writes the new names into the triggers itself."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
 from syncline.databases.base.text import statements
@@ -17,15 +17,17 @@ from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared, Renaming
 from syncline.model.masks import mask_columns, words_for
-from syncline.model.numbering import Renamed, named_now, renumbered
+from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import numbered, quote
 from syncline.sqlitekit.tables import Table, read_table, table_names
 
 
-def prepare(connection: sqlite3.Connection, schema: Schema, before: Declared | None) -> Prepared:
-    """Do it, inside the caller's transaction; `before` as the contract says. Idempotent."""
+def prepare(
+    connection: sqlite3.Connection, schema: Schema, before: Declared | None, anew: Collection[int] = ()
+) -> Prepared:
+    """Do it, inside the caller's transaction; `before` and `anew` as the contract says. Idempotent."""
     done = Prepared()
 
     def run(sql: str, *values: object) -> None:
@@ -35,7 +37,8 @@ def prepare(connection: sqlite3.Connection, schema: Schema, before: Declared | N
     _own_tables(connection, run)
     ledger = Ledger(SqliteLedgerSession(connection))
     done.before = ledger.in_force()
-    done.schema = schema = renumbered(schema, done.before, known_again(connection, done.before))
+    same = known_again(connection, done.before).without(anew)
+    done.schema = schema = renumbered(schema, beginning(done.before, anew), same)
     _widen(connection, run, schema)
     if ledger.save_version(schema):
         done.statements.append(f"-- the schema is now the version {schema.fingerprint}")
@@ -46,7 +49,7 @@ def prepare(connection: sqlite3.Connection, schema: Schema, before: Declared | N
     layout = load_layout(connection)
     _install(connection, run, layout, done)
     _retire(connection, run, layout, done)
-    _notes(connection, layout, done)
+    done.notes += _keyless(connection, layout)
     return done
 
 
@@ -125,18 +128,23 @@ def _install(
             for one in capture.triggers_of(connection)
             if one.table.lower() == shape.facts.name.lower()
         }
+        renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
             run(capture.touch_everything(shape))
-            done.notes.append(
+            lost = (
                 f"The capture of {shape.table.name} was missing: all its rows are sent anew. Rows deleted"
                 " meanwhile are found by syncline verify FILE --repair on each device."
             )
+            done.notes.append(lost)
+            done.amiss.append(lost)
+        elif before == wanted:  # they were altered, and not because the table was
+            done.amiss.append(renewed)
         for name in have:
             run(f"DROP TRIGGER {name}")
         for sql in wanted.values():
             run(sql)
         _record(connection, shape.n, wanted)
-        done.notes.append(f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}.")
+        done.notes.append(renewed)
 
 
 def _wanted(shape: Shape) -> dict[str, str]:
@@ -168,16 +176,18 @@ def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: La
         done.notes.append(f"Removed capture from {table}, which takes part no longer.")
 
 
-def _notes(connection: sqlite3.Connection, layout: Layout, done: Prepared) -> None:
+KEYLESS = "have no key (NULL) and stay here: give them one."
+"""How a note on rows without a key ends."""
+
+
+def _keyless(connection: sqlite3.Connection, layout: Layout) -> Iterator[str]:
     for shape in layout.shapes.values():
         nullable = [quote(column.name) for column in shape.table.keys if column.nullable]
         if nullable:
             where = " OR ".join(f"{name} IS NULL" for name in nullable)
             (count,) = connection.execute(f"SELECT count(*) FROM {shape.name} WHERE {where}").fetchone()
             if count:
-                done.notes.append(
-                    f"{count} rows of {shape.table.name} have no key (NULL) and stay here: give them one."
-                )
+                yield f"{count} rows of {shape.table.name} {KEYLESS}"
 
 
 def load_layout(connection: sqlite3.Connection) -> Layout:

@@ -22,14 +22,17 @@ NO_KEYS: Keys = {}
 class Prepared:
     """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
 
-    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `warnings`
-    are the engine's: what devices cannot follow."""
+    `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `amiss` are
+    those of the notes that say of changes that they may not have been captured. `warnings` and `asks` are
+    the engine's: what devices cannot follow, and whether there are devices, so that it must be agreed to."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     schema: Schema | None = None
     before: Schema | None = None
+    amiss: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,14 @@ class Catalogue(Protocol):
         Raises SchemaError naming every named table that does not exist or cannot take part, and why.
         """
 
-    def prepare(self, schema: Schema, *, before: Declared | None = None, dry_run: bool = False) -> Prepared:
+    def prepare(
+        self,
+        schema: Schema,
+        *,
+        before: Declared | None = None,
+        dry_run: bool = False,
+        anew: Collection[int] = (),
+    ) -> Prepared:
         """Create Syncline's own tables and the capture triggers. Idempotent; alters no user table.
 
         Numbers are given out here: a table or column that is the same as before keeps its number, under
@@ -68,7 +78,9 @@ class Catalogue(Protocol):
         version of the schema is kept by its fingerprint (`version`), beside those before it.
 
         `before` names the columns of which the log keeps the old values, those that a scope or a path to one
-        reads, see `ReadLog.former`; None: as it was (nothing, at first). Changing it keeps the logs going."""
+        reads, see `ReadLog.former`; None: as it was (nothing, at first). Changing it keeps the logs going.
+
+        `anew`, with `dry_run` alone: tables of these numbers end, and what has their place is another one."""
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """The opposite of `prepare`: take everything of Syncline's away; the user's tables stay as they are.
@@ -77,7 +89,8 @@ class Catalogue(Protocol):
         are built on Syncline's own."""
 
     def examine(self, schema: Schema) -> list[Finding]:
-        """What is wrong, or worth knowing, when `schema` should be prepared. Changes nothing."""
+        """What is wrong, or worth knowing, when `schema` should be prepared. Changes nothing. What `prepare`
+        would do is trouble where it is `amiss`; the rest of it is not told."""
 
     def load(self) -> Schema:
         """The schema as last prepared. NotPrepared if it was not, or an older layout is found."""
