@@ -6,13 +6,16 @@ A test compares them with what this module would write, so that they cannot go s
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
 import click
 
-from syncline import errors
+import syncline
+from syncline import errors, server
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
 from syncline.hub.contract.codes import REMEDIES
@@ -24,6 +27,7 @@ from syncline.merge.policies import (
     RowPolicy,
 )
 from syncline.protocol.status import status_of
+from syncline.replica.reports import Report
 
 HERE = Path(__file__).resolve().parent
 
@@ -337,12 +341,102 @@ def _described(policies: Mapping[str, RowPolicy] | Mapping[str, DeletePolicy]) -
     return [f"| `{policy.name}` | {policy.summary} |\n" for policy in policies.values()]
 
 
+PYTHON_HEAD = """\
+# Python
+
+<!-- Generated from the docstrings of syncline by `python3 run.py docs`. Do not edit. -->
+
+What `import syncline` offers. Other names may change without notice. A device needs no more than
+`pip install .`; the hub and the server need the extras `server` and `postgresql`.
+
+```python
+import syncline
+
+with syncline.connect("field.db", hub="http://127.0.0.1:8080") as replica:
+    report = replica.sync()
+    print(report.push.sent, report.pull.written, report.as_dict())
+    for edit in replica.rejected():
+        print(edit.table, edit.key, edit.code, edit.remedy)
+```
+
+Every failure is a `SynclineError` with a `code`, a `detail`, a `remedy` and `retry` ([errors.md](errors.md));
+its subclasses are in `syncline.errors`. Progress is a function of `(stage, done, total)`. The fields of a
+report are those that the verbs of the command line have with `--json` ([cli.md](cli.md)).
+"""
+
+
+def python_page() -> str:
+    entrances = [_called("syncline", getattr(syncline, name)) for name in ("clone", "connect")]
+    return "".join(
+        [
+            PYTHON_HEAD,
+            "\n## A device file\n",
+            *entrances,
+            "\n## Replica\n",
+            _doc(syncline.Replica),
+            *_methods(syncline.Replica, "replica"),
+            "\n## What a replica tells\n\nEach is a frozen record; `as_dict()` is its JSON.\n",
+            *map(_record, _reports()),
+            "\n## Hub\n",
+            _called("syncline", syncline.Hub),
+            *_methods(syncline.Hub, "hub"),
+            "\n## Rules, actors, errors\n",
+            *map(_record, (syncline.Table, syncline.Actor)),
+            *(f"\n### `{kind.__name__}`\n{_doc(kind)}" for kind in (syncline.Reject, SynclineError)),
+            "\n## The server\n",
+            *(_called("syncline.server", getattr(server, name)) for name in ("create_app", "Snapshots")),
+            *(_called("syncline.server", getattr(server, name)) for name in ("serve", "serving")),
+        ]
+    )
+
+
+def _reports() -> list[type]:
+    """The public records that a replica tells its application."""
+    public = [getattr(syncline, name) for name in syncline.__all__]
+    return [one for one in public if isinstance(one, type) and issubclass(one, Report)]
+
+
+def _doc(thing: object) -> str:
+    return f"\n{inspect.getdoc(thing)}\n"
+
+
+def _called(place: str, thing: Callable[..., object]) -> str:
+    return f"\n### `{place}.{thing.__name__}{_signature(thing)}`\n{_doc(thing)}"
+
+
+def _signature(thing: Callable[..., object]) -> str:
+    """The parameters by name, with what they are if nothing is said."""
+    found = inspect.signature(thing)
+    parameters = [
+        one.replace(annotation=one.empty) for one in found.parameters.values() if one.name != "self"
+    ]
+    return str(found.replace(parameters=parameters, return_annotation=found.empty))
+
+
+def _methods(kind: type, name: str) -> Iterator[str]:
+    """What a class offers by names of its own, in the order of the code."""
+    for called, thing in vars(kind).items():
+        if called.startswith("_"):
+            continue
+        if isinstance(thing, property):
+            yield f"\n### `{name}.{called}`\n{_doc(thing)}"
+        elif inspect.isfunction(thing):
+            yield f"\n### `{name}.{called}{_signature(thing)}`\n{_doc(thing)}"
+
+
+def _record(kind: type) -> str:
+    assert is_dataclass(kind), "records are dataclasses"
+    listed = "".join(f"- `{one.name}`: `{one.type}`\n" for one in fields(kind))
+    return f"\n### `{kind.__name__}`\n{_doc(kind)}\n{listed}"
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and what must stand in it."""
     return {
         HERE / "errors.md": errors_page(),
         HERE / "cli.md": cli_page(),
         HERE / "policies.md": policies_page(),
+        HERE / "python.md": python_page(),
     }
 
 

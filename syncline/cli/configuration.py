@@ -59,7 +59,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -256,6 +256,9 @@ def _checked(document: dict[str, Any], path: Path) -> Configuration:
     if isinstance(tables, dict):
         for name, section in tables.items():
             _known(section, TableSection.__struct_fields__, f"[tables.{name}]", path)
+            _words(section, TableSection, f"[tables.{name}]", path)
+            _typed(section, TableSection, f"{path}: [tables.{name}]")
+    _words(document["hub"], HubSection, "[hub]", path)
     try:
         found = msgspec.convert(document, Configuration)
     except msgspec.ValidationError as error:
@@ -274,6 +277,34 @@ def _known(section: Any, names: Iterable[str], where: str, path: Path) -> None:
             near = difflib.get_close_matches(name, known, 1, 0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
             raise ConfigurationError(f"{path}: {where} has no {name!r}", remedy=hint)
+
+
+def _words(section: Any, kind: type[msgspec.Struct], where: str, path: Path) -> None:
+    """ConfigurationError if a key that takes one of a few words has another one."""
+    if not isinstance(section, dict):
+        return
+    kinds = get_type_hints(kind)
+    for name, value in section.items():
+        known = [word for word in _literals(kinds[name]) if word is not None]
+        if known and value not in known:
+            near = difflib.get_close_matches(str(value), known, 1, 0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+            raise ConfigurationError(f"{path}: {where} {name} cannot be {value!r}", remedy=hint)
+
+
+def _literals(kind: Any) -> list[Any]:
+    """The words of a Literal, or of one among others."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [word for part in get_args(kind) for word in _literals(part)]
+
+
+def _typed(section: Any, kind: type[msgspec.Struct], where: str) -> None:
+    """ConfigurationError that names the section, if a value in it is of another type."""
+    try:
+        msgspec.convert(section, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
 
 
 def _located(database: str, path: Path) -> str:

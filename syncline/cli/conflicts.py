@@ -20,7 +20,7 @@ from syncline.cli.options import (
     token_option,
     wait_option,
 )
-from syncline.errors import UsageError
+from syncline.errors import Malformed, UnknownConflict, UsageError
 from syncline.merge.policies import column_summary, row_summary
 from syncline.model import clock
 from syncline.model.plain import from_plain
@@ -61,11 +61,15 @@ def conflicts(
     syncline conflicts FILE show ID                  one, with an explanation of its outcome
     syncline conflicts FILE resolve ID --take sent   decide: hub, sent, base, or value with --value V
 
-    A decision is sent to the hub at once, and reaches all devices with their next sync. For a conflict of
-    whole rows --value is a JSON list of all columns that are not the key, in order.
+    A decision is sent to the hub at once, and reaches all devices with their next sync. --value V: a number,
+    null, text (in JSON's quotes or without), {"$blob": base64}; any other JSON is taken as the text that it
+    is, for columns that hold JSON. For a conflict of whole rows it is null, for no row, or a JSON list of all
+    columns that are not the key, in order.
 
-    JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id, table,
-    key, column, outcome, replica, hlc, rival, rival_hlc, base, sent, hub, at, policy, resolution.
+    JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id (negative:
+    noted by this file, the hub does not know it), table, key, column, outcome, replica, hlc, rival,
+    rival_hlc, base, sent, hub, at, policy, resolution, table_number, columns (numbers of those that the
+    values belong to).
     """
     with open_replica(file, hub, token, wait) as replica:
         if action == "list":
@@ -107,7 +111,9 @@ def _find(replica: Replica, file: Path, number: int | None) -> ConflictNote:
     for note in replica.conflicts():
         if note.id == number:
             return note
-    raise UsageError(f"{file} has no conflict {number}", remedy=f"syncline conflicts {file}")
+    raise UsageError(
+        f"{file} has no conflict {number}", code=UnknownConflict.code, remedy=UnknownConflict.remedy
+    )
 
 
 def _resolve(replica: Replica, file: Path, note: ConflictNote, take: str | None, value: str | None) -> None:
@@ -119,15 +125,53 @@ def _resolve(replica: Replica, file: Path, note: ConflictNote, take: str | None,
 
 
 def read_value(text: str, note: ConflictNote) -> Any:
-    """What --value means: JSON; but text where the column holds text, or where it is no JSON."""
+    """What --value means: JSON; but text where the column holds text, and where it is no value or no JSON.
+
+    UsageError `value_unreadable` if it is no row and one is wanted, or no blob."""
+    if note.column is None:
+        return _read_row(text, note)
     held = [value for value in (note.hub, note.sent, note.base) if value is not None]
     try:
-        value = from_plain(json.loads(text))
+        plain = json.loads(text)
     except ValueError:
         return text
-    if note.column is not None and value is not None and held and all(isinstance(v, str) for v in held):
+    value = _read_cell(plain, text)
+    if value is not None and held and all(isinstance(v, str) for v in held):
         return value if isinstance(value, str) else text
     return value
+
+
+def _read_row(text: str, note: ConflictNote) -> list[Any] | None:
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        plain = text
+    if plain is None:
+        return None
+    if not isinstance(plain, list) or len(plain) != len(note.columns):
+        raise _unreadable(f"the conflict is one of whole rows, and --value is no list of {len(note.columns)}")
+    return [_read_cell(item, json.dumps(item)) for item in plain]
+
+
+def _read_cell(plain: Any, text: str) -> Any:
+    """The value that this JSON stands for; the text itself if it stands for none."""
+    if isinstance(plain, dict) and plain.keys() & {"$blob", "$float"}:
+        try:
+            return from_plain(plain)
+        except Malformed as error:
+            raise _unreadable(f"--value: {error.detail}") from error
+    if isinstance(plain, bool):
+        return int(plain)  # as values of booleans travel
+    return text if isinstance(plain, (dict, list)) else plain
+
+
+def _unreadable(detail: str) -> UsageError:
+    return UsageError(
+        detail,
+        code="value_unreadable",
+        remedy='Write a number, null, text, or {"$blob": base64}; for a row a JSON list of these, one for'
+        " each column that is not the key, as `syncline conflicts FILE --json` shows them.",
+    )
 
 
 def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
@@ -143,8 +187,8 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
     return [
         f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} was edited by {who}{how}",
         f"  before      {output.spelled(note.base)}",
-        f"  sent        {output.spelled(note.sent)}  at {_time(note.hlc)} by {who}",
-        f"  at the hub  {output.spelled(note.hub)}  at {_time(note.rival_hlc)} by {rival}",
+        f"  sent        {output.spelled(note.sent)}  {_when(note.hlc, note)}by {who}",
+        f"  at the hub  {output.spelled(note.hub)}  {_when(note.rival_hlc)}by {rival}",
         f"  {_outcome(note, who, rival)}",
     ]
 
@@ -169,6 +213,9 @@ def _name(origin: str, names: Mapping[str, str]) -> str:
     return names.get(origin, f"device {origin[:8]}")
 
 
-def _time(hlc: int) -> str:
+def _when(hlc: int, noted: ConflictNote | None = None) -> str:
+    """When an edit was made, where that is known; when the conflict was noted, where it is not."""
+    if hlc <= 0:
+        return "" if noted is None else f"noted {noted.at} "
     moment = datetime.fromtimestamp(clock.milliseconds(hlc) / 1000, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    return f"at {moment.strftime('%Y-%m-%d %H:%M:%S.%f')[:-3]}Z "

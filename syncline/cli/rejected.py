@@ -10,6 +10,7 @@ import click
 from syncline.cli import output
 from syncline.cli.options import confirm, file_argument, json_option, open_replica, yes_option
 from syncline.errors import UsageError
+from syncline.replica.rejected import SEE_IDS
 
 if TYPE_CHECKING:
     from syncline import RejectedEdit, Replica
@@ -101,4 +102,4 @@ def _find(replica: Replica, file: Path, number: int | None) -> RejectedEdit:
     for edit in replica.rejected():
         if edit.id == number:
             return edit
-    raise UsageError(f"{file} has no rejected edit {number}", remedy=f"syncline rejected {file}")
+    raise UsageError(f"{file} has no rejected edit {number}", code="no_such_edit", remedy=SEE_IDS)

@@ -24,7 +24,8 @@ def replicas(toml: Path, as_json: bool) -> int:
     """List the replicas of a hub, the one that lags most first.
 
     A live replica holds back log entries that it has not confirmed; `behind` counts them. One that was not
-    seen for [retention] stale_days is stale and holds nothing back; nor does a revoked one.
+    seen for [retention] stale_days is stale and holds nothing back; nor does a revoked one. `-`, null in
+    JSON: it is not live, or the log no longer reaches back to where it stands and it fills itself anew.
 
     `actor` is whoever registered it, or to whom it was assigned; anyone: the hub was open.
 

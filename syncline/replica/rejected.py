@@ -31,6 +31,8 @@ AGAIN = (
 )
 """What to do about an edit of a table that was out of service, or taken out, and takes part again."""
 
+SEE_IDS = "See the ids with: syncline rejected FILE"
+
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
 
@@ -272,7 +274,7 @@ def find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | 
         raise UsageError(
             f"there is no rejected edit {number}",
             code="no_such_edit",
-            remedy="See the ids with: syncline rejected FILE",
+            remedy=SEE_IDS,
         )
     return row[0], row[1], row[2], row[3], row[4], row[5]
 

@@ -220,6 +220,8 @@ def test_resolving_wrongly_is_refused_and_changes_nothing(world: World) -> None:
                   ["resolve", number, "--take", "hub", "--value", "x"], ["resolve", -1, "--take", "hub"],
                   ["resolve", number, "--take", "value"]):  # fmt: skip
         world.run("conflicts", there, *words, code=2)
+    assert run(["conflicts", str(there), "show", "999"]) == 2
+    assert "[unknown_conflict]" in world.capsys.readouterr().err
     assert len(world.json("conflicts", there, "--open")["conflicts"]) == 1
 
 
@@ -250,6 +252,8 @@ def test_a_rejected_edit_is_shown_and_retried(world: World) -> None:
 def test_discarding_needs_yes_because_it_cannot_be_undone(world: World) -> None:
     here, number = rejected_edit(world)
     world.run("rejected", here, "discard", number, code=2)
+    assert run(["rejected", str(here), "retry", "99"]) == 2
+    assert "[no_such_edit]" in world.capsys.readouterr().err
     assert len(world.json("rejected", here)["rejected"]) == 1
     assert world.json("rejected", here, "discard", number, "--yes")["action"] == "discard"
     assert world.json("rejected", here)["rejected"] == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import syncline
+from syncline.errors import SchemaError
 from tests.support.postgres import PostgresCentre
 
 
@@ -133,3 +134,12 @@ def test_l12_sqlite_says_what_was_altered(tmp_path: Path) -> None:
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("DROP TRIGGER _sync_hub_0_insert")
         assert troubles(hub) == {"not_current"}
+
+
+def test_a_mistyped_table_is_told_which_may_be_meant(place: Place) -> None:
+    place.run("CREATE TABLE region (id BIGINT PRIMARY KEY)")
+    for written, meant in (("regionn", "region meant?"), ("zzz", "")):
+        with syncline.Hub(place.url, tables={written: syncline.Table()}) as hub:
+            with pytest.raises(SchemaError, match=f"{written}: there is no such table.*{meant}") as caught:
+                hub.init()
+            assert ("meant" in caught.value.detail) == bool(meant)

@@ -7,11 +7,25 @@ import re
 import tomllib
 from pathlib import Path
 
-from syncline.cli.configuration import Configuration, HubSection, LimitsSection, RetentionSection, read
+import msgspec
+
+import syncline
+from syncline.cli.configuration import (
+    LONGEST_DAYS,
+    Configuration,
+    HubSection,
+    LimitsSection,
+    RetentionSection,
+    TableSection,
+    read,
+)
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
 from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import COLUMN_POLICIES
+from syncline.merge.rules import INSERTS
+from syncline.model.forms import FORMS
+from syncline.model.local import LOCAL_ROWS
 from syncline.protocol.status import RETRY_AFTER, STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +94,68 @@ def test_every_key_of_the_configuration_is_on_a_page() -> None:
     for section in (HubSection, LimitsSection, RetentionSection):
         keys = [key for key in section.__struct_fields__ if not re.search(rf"\b{key}\b", pages)]
         assert keys == []
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The rows of the tables in the page of the configuration, by section: key, takes, default, meaning."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    return {
+        part.split("`")[1]: [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in part.splitlines()
+            if line.startswith("| `")
+        ]
+        for part in page.split("\n## ")[1:]
+    }
+
+
+def test_the_page_of_the_configuration_has_every_key_and_its_default() -> None:
+    kinds: dict[str, type[msgspec.Struct]] = {
+        "[hub]": HubSection,
+        "[retention]": RetentionSection,
+        "[limits]": LimitsSection,
+        "[tables.NAME]": TableSection,
+    }
+    assert set(sections()) == {*kinds, "[forms]"}
+    assert {name.split(".")[0].strip("[]") for name in sections()} == {*Configuration.__struct_fields__}
+    for name, kind in kinds.items():
+        said = {cells[0].strip("`"): cells[2].strip("`") for cells in sections()[name]}
+        true = {field.name: field.default for field in msgspec.structs.fields(kind)}
+        for field in msgspec.structs.fields(kind):
+            if field.default_factory is not msgspec.NODEFAULT:
+                true[field.name] = field.default_factory()
+        true = {key: f"{value:.12g}" if isinstance(value, float) else value for key, value in true.items()}
+        shown = {key: "none" if value in ("", None, [], {}) else str(value) for key, value in true.items()}
+        if name == "[retention]":
+            assert shown["max_days"] == "none" and said["max_days"].startswith(f"{LONGEST_DAYS:g}, ")
+            said["max_days"] = "none"
+        assert said == shown
+
+
+def test_the_page_of_the_configuration_has_every_form_and_word() -> None:
+    assert {
+        cells[0].strip("`"): tuple(re.findall(r"`(\w+)`", cells[1])) for cells in sections()["[forms]"]
+    } == FORMS
+    tables = {
+        cells[0].strip("`"): tuple(re.findall(r"`(\w+)`", cells[1])) for cells in sections()["[tables.NAME]"]
+    }
+    assert (tables["local_rows"], tables["inserts"]) == (LOCAL_ROWS, INSERTS)
+
+
+def test_the_example_of_the_configuration_can_be_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "syncline.toml").write_text(text)
+    assert set(read(tmp_path / "syncline.toml", {}).rules() or {}) == {"invoice", "customer"}
+
+
+def test_the_page_of_python_has_every_public_name_and_verb() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in syncline.__all__ if name not in page] == []
+    verbs = [name for name in dir(syncline.Replica) if not name.startswith("_")]
+    assert [name for name in verbs if not re.search(rf"^### `replica\.{name}\b", page, re.MULTILINE)] == []
+    verbs = [name for name in dir(syncline.Hub) if not name.startswith("_")]
+    assert [name for name in verbs if not re.search(rf"^### `hub\.{name}\b", page, re.MULTILINE)] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

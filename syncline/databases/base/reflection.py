@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from syncline.databases.base import foreign
 from syncline.databases.base.foreign import FoundKey, IsExact
@@ -62,6 +63,13 @@ class FoundTable:
             self.uniques.append(names)
 
 
+def meant(name: str, places: Mapping[str, str]) -> str:
+    """The end of a sentence on a name that is no table's: which may be meant. `places`: names of the tables
+    that there are, in lower case, and what to call each."""
+    near = get_close_matches(name.lower(), places, 1, 0.7)
+    return f"; is {places[near[0]]} meant?" if near else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reflection:
     """The schema, and a sentence for each table that was left out."""
@@ -98,9 +106,9 @@ class Selection:
             places = ", ".join(table.full for table in matches)
             self._trouble.append(f"{name}: is in several schemas; say which: {places}")
         else:
-            near = [t.full for t in everything if name.lower() in (t.name.lower(), t.full.lower())]
-            meant = f"; is {near[0]} meant?" if near else ""
-            self._trouble.append(f"{name}: there is no such table{meant}")
+            known = {t.full.lower(): t.full for t in everything}
+            known |= {t.name.lower(): t.full for t in everything}
+            self._trouble.append(f"{name}: there is no such table{meant(name, known)}")
         return None
 
     def reflection(self, keys: Iterable[FoundKey], is_exact: IsExact) -> Reflection:

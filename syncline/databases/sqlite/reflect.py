@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from syncline.databases.base.reflection import refuse_wide
+from syncline.databases.base.reflection import meant, refuse_wide
 from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
@@ -110,7 +110,8 @@ def _absence(connection: sqlite3.Connection, name: str) -> str:
         (name,),
     ).fetchone()
     if row is None:
-        return "there is no such table"
+        places = {found.lower(): found for found in table_names(connection.execute)}
+        return f"there is no such table{meant(name, places)}"
     if row[0] == "view":
         return "is a view; name the tables behind it instead"
     return "is a virtual, shadow or system table; only ordinary tables can take part"

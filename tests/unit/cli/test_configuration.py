@@ -164,3 +164,21 @@ def test_a_form_that_there_is_not_is_named(tmp_path: Path, wrong: str) -> None:
         read(tmp_path, f'[hub]\ndatabase = "sqlite:///c.db"\n{wrong}\n')
     assert refused.value.code == "form_unknown"
     assert "syncline.toml" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ('[tables.farm]\ninserts = "x"', "[tables.farm] inserts cannot be 'x'", "same_row, key_taken"),
+        ('[tables.farm]\ninserts = "samerow"', "[tables.farm] inserts", "Did you mean 'same_row'?"),
+        ('[tables.farm]\nlocal_rows = "x"', "[tables.farm] local_rows", "refuse, cascade, null"),
+        ('local_rows = "refused"', "[hub] local_rows", "Did you mean 'refuse'?"),
+        ("[tables.farm]\nkey = 3", "[tables.farm]", "`$.key`"),
+    ],
+)
+def test_a_word_that_is_not_known_names_its_table_and_those_that_are(
+    text: str, said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, f'[hub]\ndatabase = "sqlite:///x.db"\n{text}\n')
+    assert said in caught.value.detail and hint in caught.value.detail + caught.value.remedy
