@@ -41,6 +41,10 @@ HEADERS = frozenset((b"accept", b"accept-encoding", HEADER.encode()))
 KEEP_SECONDS = 30.0
 """For so long an answer is given again: a hub notes once a minute that a replica was there."""
 
+LOOK_SECONDS = 2.5
+"""So long after a commit answers are kept no longer than that: a hub looks every two seconds whether it has
+altered tables, and is asked once more when it certainly has looked since."""
+
 MOST = 100_000
 """Questions that are remembered at once."""
 
@@ -70,6 +74,7 @@ class _Memory:
 
     asked: set[Question] = field(default_factory=set)
     instant: object = None
+    since: float = 0.0
     answers: dict[tuple[Question, Actor], _Answer] = field(default_factory=dict)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     next: _Look | None = None
@@ -77,7 +82,7 @@ class _Memory:
     def move(self, instant: object) -> None:
         """The database stands there now."""
         if instant != self.instant:
-            self.instant = instant
+            self.instant, self.since = instant, time.monotonic()
             self.answers.clear()
 
     def bound(self) -> None:
@@ -107,12 +112,13 @@ class Unchanged:
         if actor is None or instant is None:
             await self._app(scope, receive, send)
             return
+        now, settled = time.monotonic(), memory.since + LOOK_SECONDS
         answer = memory.answers.get((question, actor)) if instant == memory.instant else None
-        if answer is not None and time.monotonic() < answer.end:
+        if answer is not None and now < answer.end:
             await send(answer.start)
             await send(answer.body)
             return
-        end = time.monotonic() + KEEP_SECONDS
+        end = now + KEEP_SECONDS if now >= settled else settled
 
         def keep(start: Message, body: Message) -> None:
             if instant == memory.instant:

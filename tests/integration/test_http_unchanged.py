@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -130,6 +131,8 @@ def test_every_answer_is_what_the_hub_itself_would_say_in_any_history(desk: Desk
                 for _ in range(dice.randint(1, 4)):
                     asked += 1
                     heard, said = poll(client, desk.seen[replica]), _said(desk, desk.seen[replica])
+                    if isinstance(said, m.Changes) and said.schema:  # a hub looks for that every two seconds
+                        heard = poll(client, desk.seen[replica])
                     assert _without_mark(heard) == _without_mark(said), step
     assert desk.asked["Pull"] < asked * 0.9
 
@@ -175,6 +178,22 @@ def test_whoever_asks_after_a_commit_hears_of_it_however_many_ask(desk: Desk) ->
         for thread in threads:
             thread.join()
     assert not any(late)
+
+
+def test_altered_tables_are_noticed_by_those_who_only_ask(desk: Desk) -> None:
+    desk.register("one")
+    pull = desk.seen["one"]
+    with serving(create_app(desk.hub)) as url, httpx2.Client(base_url=url) as client:
+        for _ in range(4):
+            assert poll(client, pull) == m.Changes()
+        desk.run("ALTER TABLE item ADD more text")
+        start, heard = time.monotonic(), m.Changes()
+        while heard == m.Changes() and time.monotonic() - start < 25:
+            answer = poll(client, pull)
+            assert isinstance(answer, m.Changes)
+            heard = answer
+            time.sleep(0.05)
+    assert heard.schema and heard.schema != pull.schema
 
 
 def test_who_asks_is_found_out_each_time_and_once(desk: Desk) -> None:
