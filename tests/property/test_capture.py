@@ -148,5 +148,5 @@ def test_the_change_log_undoes_any_sql(
     listed = list(log_entries(bench.device))
     with bench.store.transaction() as store:
         for t in bench.device.tables.values():
-            settle(store, t)
+            settle(store, [t])
     assert list(log_entries(bench.device)) == listed
