@@ -1,4 +1,4 @@
-"""Simulated histories over the real engine: 2,400 of them, and every seed that ever failed (laws L2 to L9).
+"""Simulated histories over the real engine: 1,200 of them, and every seed that ever failed (laws L2 to L9).
 
 50,000 more: python -m syncline.testing.simulate 50000
 """
@@ -9,7 +9,7 @@ import pytest
 
 from syncline.testing.simulate import main, play, play_range
 
-BATCHES = 24
+BATCHES = 12
 BATCH = 100
 
 ONCE_FAILED = [
