@@ -37,10 +37,10 @@ class Device:
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     lacking: int = field(default=0, init=False)
     """The number of the push in flight, if the hub has just said that it has not got it."""
-    came_back: bool = field(default=False, init=False)
+    came_back: bool = False
     """Whether a table that was aside has come to fit during the verb, by what the centre has now."""
-    aside: dict[int, Statements] = field(default_factory=dict, init=False)
-    changed: dict[int, str] = field(default_factory=dict, init=False)
+    aside: dict[int, Statements] = field(default_factory=dict)
+    changed: dict[int, str] = field(default_factory=dict)
     """How tables were changed that are not in the hub's schema any more, by number, as it has just said."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
 
@@ -66,9 +66,8 @@ class Device:
         seen = store.value("PRAGMA schema_version")
         unable = _aside(store)
         fit = {n: t for n, t in tables.items() if n not in unable}
-        device = cls(store, hub, schema, fit, retired, forms, _version(store), seen)
-        device.aside = {n: t for n, t in tables.items() if n in unable}
-        return device
+        aside = {n: t for n, t in tables.items() if n in unable}
+        return cls(store, hub, schema, fit, retired, forms, _version(store), seen, aside=aside)
 
     @property
     def tracked(self) -> dict[int, Statements]:

@@ -7,12 +7,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import syncline
-from syncline.errors import SchemaError, TransportError
+from syncline.errors import SchemaError, StoreBusy, TransportError
 from tests.integration.test_restored_schema import Device, Line, Servers
 from tests.support.serving import Served
 
@@ -269,3 +270,32 @@ def test_a_file_that_has_no_other_table_says_so(world: World) -> None:
     made.close()
     with syncline.connect(path, hub=world.servers) as replica, pytest.raises(SchemaError):  # type: ignore[arg-type]
         replica.sync()
+
+
+def test_l2_l12_a_sync_that_failed_brings_it_back_all_the_same(world: World) -> None:
+    """Another program has the file locked when the hub's answer is taken in."""
+    a, b = world.device("a.db"), world.device("b.db")
+    spoil(a, "farm", "keyless")
+    a.sync()
+    a.replica._device.store.execute("PRAGMA busy_timeout = 200")
+    world.centre.execute("INSERT INTO crop VALUES (5, 'flax')")
+    with closing(sqlite3.connect(a.replica.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy):
+            a.sync()
+        other.execute("ROLLBACK")
+    assert {one.table for one in a.sync().unable} == {"farm", "visit", "step"}
+    assert not a.replica.verify().equal
+    mend(a, "farm", "keyless")
+    a.run("INSERT INTO farm VALUES (8, 'here', 1)", "UPDATE visit SET remark = 'mine' WHERE id = 'v1'")
+    b.run("UPDATE farm SET cows = cows + 1 WHERE id = 2", "UPDATE step SET what = 'sow' WHERE id = 's1'")
+    for _ in range(2):
+        b.sync()
+        a.sync()
+    world.agree(a, b)
+    assert world.centre.execute("SELECT name, cows FROM farm WHERE id IN (2, 8)").fetchall() == [
+        ("Dale", 6),
+        ("here", 1),
+    ]
+    assert world.centre.execute("SELECT remark FROM visit WHERE id = 'v1'").fetchone() == ("mine",)
+    assert a.replica.verify().equal
