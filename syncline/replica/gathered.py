@@ -39,7 +39,7 @@ def gather(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Seq
     """Keep these rows for `settle`. None of them is held or has pending edits."""
     place = t.n, tuple(columns)
     if place not in work.gathered:
-        work.gathered[place] = Gathering(work.store, t, place[1], f"_sync_trade_{t.n}_{len(work.gathered)}")
+        work.gathered[place] = Gathering(work.store, t, place[1])
         work.gathered[place].make()
     work.gathered[place].add(rows)
 

@@ -15,12 +15,16 @@ Values = Sequence[Value]
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """`name` is that of the temporary table, which has the key and these columns."""
+    """What is gathered of one table in these columns stands, with the key, in a temporary table."""
 
     store: Store
     t: Statements
     columns: tuple[int, ...]
-    name: str
+
+    @property
+    def name(self) -> str:
+        """The temporary table's name, which no other column set has."""
+        return f"_sync_trade_{self.t.n}_{'_'.join(map(str, self.columns))}"
 
     def make(self) -> None:
         self.end()

@@ -258,6 +258,36 @@ def test_news_of_a_row_that_waits_for_others_are_laid_over_it(bench: Bench) -> N
     assert bench.all("parent") == wanted
 
 
+def test_many_rows_of_several_column_sets_trade_at_once_also_where_one_set_is_ended_early(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(
+        tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE, v TEXT UNIQUE)"
+    )
+    count = 3 * GATHERED
+    wanted = {i: [f"u{i}", f"v{i}"] for i in range(count + 1)}
+    bench.pull(bench.put("t", *([i, *row] for i, row in wanted.items())))
+    for i in range(count):
+        after = i - i % GATHERED + (i + 1) % GATHERED  # the next one of its third, around
+        if i // GATHERED == 1:
+            wanted[i][1] = f"v{after}"
+        else:
+            wanted[i][0] = f"u{after}"
+    first, second, third = (range(start, start + GATHERED) for start in range(0, count, GATHERED))
+    by_name = [bench.put("t", *([i, wanted[i][0]] for i in rows), columns=["u"]) for rows in (first, third)]
+    wanted[1] = ["x", "y"]
+    bench.pull(
+        by_name[0],
+        bench.put("t", *([i, wanted[i][1]] for i in second), columns=["v"]),
+        bench.put("t", [1, *wanted[1]]),  # the first set is held from here on
+        by_name[1],
+    )
+    assert bench.all("t") == [(i, *row) for i, row in wanted.items()]
+    assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
+    assert bench.rows("SELECT name FROM sqlite_temp_master WHERE name LIKE '_sync_trade%'") == []
+    bench.close()
+
+
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Bench]:
     """Two rows that wait for each other: 2 for the code of 1, and 1 for 2, its parent. A pending edit of 9
