@@ -191,8 +191,12 @@ def _tables(store: Store) -> Iterator[Finding]:
     yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
     yield from _following(device)
     unseen = lost(store)
-    for one in unable(device):
+    cannot = unable(device)
+    for one in cannot:
         yield Finding("trouble", one.code, one.detail, one.remedy)
+    for name in sorted({t.table.name for t in device.aside.values()} - {one.table for one in cannot}):
+        sentence = f"table {name} could not take part for a while; it fits again, and the next sync brings it"
+        yield Finding("warning", "table_waits", sentence, "Run: syncline sync FILE")
     for t in device.tables.values():
         wrong = misfits(store, t.table)
         if wrong:

@@ -229,12 +229,12 @@ def refuse_unfit(device: Device) -> None:
 
 
 def unable(device: Device) -> list[Unable]:
-    """The tables that are aside, each with the reason and the remedy."""
+    """The tables that are aside and still cannot take part, each with the reason and the remedy."""
     errors = _errors(device)
     found = [Unable(t.table.name, error.code, error.detail, error.remedy) for t, error in errors]
-    own = {t.n for t, _ in errors}
-    for t in device.aside.values():
-        if t.n not in own:
+    referring = _unfit(device, device.aside) - {t.n for t, _ in errors}
+    for n, t in device.aside.items():
+        if n in referring:
             detail = f"table {t.table.name} refers to a table that cannot take part: its rows wait for that"
             others = ", ".join(one.table for one in found[: len(errors)])
             found.append(Unable(t.table.name, "parent_unable", detail, f"See what is said of {others}."))

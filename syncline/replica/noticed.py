@@ -53,11 +53,12 @@ def is_renamed(device: Device) -> bool:
 def as_called(device: Device) -> Device:
     """The device as its tables are called now. Changes nothing, neither the file nor what is given."""
     schema = in_forms(localized(device.hub, _differing(device)), device.forms)
-    tables = {
+    ours = {
         n: Statements(schema.by_number[n], t.rank, device.retired.constants(n))
-        for n, t in device.tables.items()
+        for n, t in device.tracked.items()
     }
-    return replace(device, schema=schema, tables=tables)
+    tables, aside = ({n: ours[n] for n in some} for some in (device.tables, device.aside))
+    return replace(device, schema=schema, tables=tables, aside=aside)
 
 
 def _differing(device: Device) -> Names:

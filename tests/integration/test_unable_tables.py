@@ -14,6 +14,7 @@ import pytest
 
 import syncline
 from syncline.errors import SchemaError, StoreBusy, TransportError
+from syncline.replica.examine import examine
 from tests.integration.test_restored_schema import Device, Line, Servers
 from tests.support.serving import Served
 
@@ -270,6 +271,26 @@ def test_a_file_that_has_no_other_table_says_so(world: World) -> None:
     made.close()
     with syncline.connect(path, hub=world.servers) as replica, pytest.raises(SchemaError):  # type: ignore[arg-type]
         replica.sync()
+
+
+@pytest.mark.parametrize("how", ["dropped", "keyless", "altered"])
+def test_l12_doctor_says_of_a_table_that_is_aside_what_is_wrong_and_when_it_fits_again(
+    world: World, how: str
+) -> None:
+    a = world.device("a.db")
+    spoil(a, "farm", how)
+    a.sync()
+    said = {finding.code: finding for finding in examine(a.replica.file)}
+    assert not said.keys() & {"table_waits", "table_not_made"}
+    assert "farm" in said[CODES[how]].sentence and said[CODES[how]].remedy
+    assert said["parent_unable"].level == "trouble"
+    mend(a, "farm", how)
+    said = {finding.code: finding for finding in examine(a.replica.file)}
+    assert said["table_waits"].remedy == "Run: syncline sync FILE"
+    assert not said.keys() & {CODES[how], "parent_unable", "table_not_made"}
+    assert a.replica.status().unable == ()
+    a.sync()
+    assert "table_waits" not in {finding.code for finding in examine(a.replica.file)}
 
 
 def test_l2_l12_a_sync_that_failed_brings_it_back_all_the_same(world: World) -> None:
