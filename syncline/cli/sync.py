@@ -63,7 +63,7 @@ def sync(
         output.document({**done.as_dict(), "waiting": waiting})
     else:
         if done.recovered is not None:
-            _say_recovered(done.recovered)
+            output.line(recovery_told(done.recovered))
         for table in done.regained:
             _say_regained(table)
         _say_push(done.push)
@@ -159,21 +159,28 @@ def pull(
     return output.DONE
 
 
-def _say_recovered(report: Recovered) -> None:
-    text = "the hub's log no longer reaches back to what this file had seen"
-    if report.reason == "lost":
-        text = "changes of a table in the centre were not captured for a while"
-    if report.reason == "schema":
-        text = "the hub did not know the tables as this file had them: took those it has"
+_RECOVERED = {
+    "pruned": "the hub's log no longer reaches back to what this file had seen",
+    "lost": "changes of a table in the centre were not captured for a while",
+    "scope": "this device may have other rows than before",
+    "garbled": "the hub could not read how far this file had come",
+    "unknown": "the hub did not know this file",
+    "schema": "the hub did not know the tables as this file had them: took those it has",
+    "copied": "this file was copied or put back",
+}
+
+
+def recovery_told(report: Recovered) -> str:
+    """Why the file's place at the hub was lost, and what was done about it."""
     if report.reason == "restored":
         text = (
             f"the centre went back in time: offered {output.counted(report.offered, 'push', 'pushes')} again"
         )
-    if report.reason == "copied":
-        text = "this file was copied or put back"
+    else:
+        text = _RECOVERED[report.reason]
     if report.missing:
         text += f" ({report.missing:,} more were lost there and are no longer kept here)"
-    output.line(f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed")
+    return f"{text}; filled the file again, {output.counted(report.rows, 'row')} differed"
 
 
 def _say_regained(report: Regained) -> None:

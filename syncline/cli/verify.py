@@ -63,7 +63,7 @@ def verify(
     if as_json:
         output.document(found.as_dict())
     else:
-        _say(found)
+        say(found)
         if found.differences and not repair:
             output.message(f"to make these rows what the centre has: syncline verify {file} --repair")
     if not found.complete:
@@ -71,7 +71,8 @@ def verify(
     return output.DONE if found.equal else output.PERSON_NEEDED
 
 
-def _say(found: VerifyReport) -> None:
+def say(found: VerifyReport) -> None:
+    """Print what was found, for people."""
     output.table(
         ["table", "rows here", "in the centre", ""],
         [
@@ -87,7 +88,8 @@ def _say(found: VerifyReport) -> None:
     for name, why in found.changed.items():
         output.line(f"{name} takes part no longer and was not compared: {why}")
     if not found.differences:
-        output.line(f"{'all others are equal' if found.unable else 'equal'} ({requests})")
+        text = "all others are equal" if found.unable or found.changed else "equal"
+        output.line(f"{text} ({requests})")
         return
     text = output.counted(len(found.differences), "row differs", "rows differ")
     if found.repaired:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from syncline import Recovered, VerifyReport
 from syncline.cli import output, progress, run
+from syncline.cli.sync import recovery_told
+from syncline.cli.verify import say
 from syncline.errors import StoreBusy
+from syncline.replica.recovery import REASONS
 
 
 def test_a_failure_is_an_error_line_and_a_try_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,3 +157,24 @@ def test_a_table_has_its_own_style_and_none_of_others(
     told = capsys.readouterr().out
     assert "b\\x1b[2Jad" in told
     assert "\\x1b[1m" not in told
+
+
+def test_l12_each_reason_for_a_recovery_has_a_sentence_of_its_own() -> None:
+    told = {reason: recovery_told(Recovered(reason, 2, 0, 3)) for reason in set(REASONS.values())}
+    assert len({*told.values()}) == len(told)
+    end = "; filled the file again, 3 rows differed"
+    assert told["pruned"] == f"the hub's log no longer reaches back to what this file had seen{end}"
+    assert told["garbled"] == f"the hub could not read how far this file had come{end}"
+    assert told["scope"] == f"this device may have other rows than before{end}"
+    assert told["unknown"] == f"the hub did not know this file{end}"
+    assert told["restored"] == f"the centre went back in time: offered 2 pushes again{end}"
+    assert "(4 more were lost there" in recovery_told(Recovered("restored", 2, 4, 3))
+
+
+def test_l12_verify_calls_equal_no_more_than_it_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(changed: dict[str, str]) -> str:
+        say(VerifyReport(True, (), (), 0, (), True, 0, (), changed, None, 1, 0.1))
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert said({}) == "equal (1 request)"
+    assert said({"farm": "its key is another one"}) == "all others are equal (1 request)"
