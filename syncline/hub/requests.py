@@ -112,9 +112,8 @@ class Requests:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             since = transaction.ledger.milliseconds() - memory
             done, rejected = b"".join(made.found.done), made.found.rejected
-            unknown = [
-                name for name in dict.fromkeys(request.schemas) if transaction.ledger.given(name) is None
-            ]
+            given = transaction.ledger.all_given() if request.schemas else frozenset()
+            unknown = [name for name in dict.fromkeys(request.schemas) if name not in given]
             place = made.replica, made.taken, made.push
             conflicts = noted(transaction, caller.actor, made.found)
             standings = zip(places, transaction.log.standings(places) if places else (), strict=True)

@@ -154,6 +154,10 @@ class Ledger:
         rows = self._run("given", fingerprint)
         return Given(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
+    def all_given(self) -> frozenset[str]:
+        """The fingerprints of all that are kept."""
+        return frozenset(fingerprint for (fingerprint,) in self._run("all given"))
+
     def give(self, fingerprint: str, definition: str) -> None:
         """Keep a schema, as of now."""
         self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])

@@ -58,6 +58,9 @@ UPDATE {state} SET pruned = pruned;
 -- name: given
 SELECT fingerprint, definition, refused FROM {given} WHERE fingerprint = ?;
 
+-- name: all given
+SELECT fingerprint FROM {given};
+
 -- name: refuse given
 UPDATE {given} SET refused = 1 WHERE refused = 0;
 

@@ -137,6 +137,9 @@ class ReadLedger(Protocol):
     def given(self, fingerprint: str) -> Given | None:
         """A schema that replicas were given and may still have."""
 
+    def all_given(self) -> frozenset[str]:
+        """The fingerprints of all of these: as many as the schema had versions lately."""
+
     def conflicts(
         self, replica: str | None, open_only: bool, after: int, limit: int
     ) -> list[ConflictRow]: ...

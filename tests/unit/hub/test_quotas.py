@@ -95,6 +95,23 @@ def test_new_ids_of_files_that_were_copied_are_registrations_too() -> None:
     assert isinstance(again, m.Reconciled) and again.replica == "b"
 
 
+def test_a_file_with_many_schemas_is_answered_with_as_many_questions_as_one_with_one() -> None:
+    """Its transaction holds what other writers wait for."""
+    hub = hub_with(Wall())
+    known = registered(hub, "a")
+    with hub.database.write(UNBOUNDED) as transaction:
+        connection = transaction.rows.connection
+    counts = []
+    for schemas in ([known.schema], [f"never {number}" for number in range(9_998)] + [known.schema] * 2):
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        answer: Any = hub.handle(ANN, m.Reconcile("b", "a", [], 0, "", schemas=schemas))
+        connection.set_trace_callback(None)
+        assert answer.unknown == [name for name in schemas if name != known.schema]
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
+
+
 def test_all_replicas_together_are_bounded() -> None:
     hub = hub_with(Wall(), replicas=2)
     registered(hub, "a")

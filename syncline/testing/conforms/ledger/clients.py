@@ -114,3 +114,16 @@ class ClientConformance:
             while page := transaction.ledger.clients(paged[-1].replica if paged else "", 2):
                 paged += page
         assert sorted(client.replica for client in paged) == sorted(names)
+
+    def test_the_schemas_that_replicas_were_given_are_kept(self, world: World) -> None:
+        with world.database.write(UNBOUNDED) as transaction:
+            before = transaction.ledger.all_given()
+            for name in ("one", "two"):
+                transaction.ledger.give(name, f'["{name}"]')
+        with world.database.write(UNBOUNDED) as transaction:
+            assert transaction.ledger.all_given() == before | {"one", "two"}
+            assert transaction.ledger.forget_given([*before, "two"], -1) == 1
+            assert transaction.ledger.all_given() == before | {"two"}
+            kept = transaction.ledger.given("two")
+            assert kept is not None and kept.definition == '["two"]'
+            assert transaction.ledger.given("one") is None
