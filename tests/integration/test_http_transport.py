@@ -34,8 +34,14 @@ def answer(
     status: int = 200,
     protocol: str | None = "1",
     more: str = "",
+    *,
+    last: bool = True,
 ) -> bytes:
+    """An answer as it travels. After the `last` one of a connection the server closes it, and says so: a
+    client that was not told may send its next request into the connection while it is being closed."""
     head = f"HTTP/1.1 {status} X\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n{more}"
+    if last:
+        head += "connection: close\r\n"
     if protocol is not None:
         head += f"syncline-protocol: {protocol}\r\n"
     return head.encode() + b"\r\n" + body
@@ -270,7 +276,7 @@ def test_one_connection_is_used_again() -> None:
             with connection:
                 for _ in range(3):
                     read_request(connection)
-                    connection.sendall(answer(CHANGES))
+                    connection.sendall(answer(CHANGES, last=False))
                 done.wait(10)
 
         thread = threading.Thread(target=speak, daemon=True)
