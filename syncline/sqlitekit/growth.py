@@ -33,7 +33,10 @@ what all their arguments have; every other one makes no more than the longest of
 
 _SIZED = ("zeroblob", "randomblob")
 _FORMATS = ("printf", "format")
-_WIDE = re.compile(r"\d{4}|\*")
+_CONVERSION = re.compile(r"%([-+ #!,.*0-9l]*)(?:.|\Z)", re.DOTALL)
+"""What a format puts in for one argument: flags, width and precision, then what ends it, be it another %."""
+
+_WIDE = re.compile(r"[1-9]\d{3}|\*")
 """A width or precision of 1,000 or more, or one that is an argument."""
 
 
@@ -176,9 +179,10 @@ def _replaced(group: _Group) -> float:
 def _format(group: _Group) -> float:
     """Of `printf('format', ...)`: the format must be a text, without large widths."""
     text = _literal(group.parts[0])
-    if text is None or _WIDE.search(text):
+    conversions = [] if text is None else _CONVERSION.findall(text)
+    if text is None or any(map(_WIDE.search, conversions)):
         return inf
-    return float(text.count("%"))
+    return float(len(conversions))
 
 
 def _literal(part: Sequence[Token | _Group]) -> str | None:
