@@ -128,7 +128,7 @@ def _check_table(table: TableSchema, by_name: dict[str, TableSchema]) -> None:
         check_growth(table.ddl)
     for text in table.indexes:
         index_sql(text, table.name)
-        check_growth(text)
+        check_growth(text, table.ddl or "")
 
 
 def _check_foreign_key(key: ForeignKey, columns: Iterable[str], by_name: dict[str, TableSchema]) -> None:

@@ -81,12 +81,11 @@ def check_expression(sql: str) -> None:
     _taken_apart(sql)
 
 
-def check_growth(sql: str) -> None:
+def check_growth(sql: str, table: str = "") -> None:
     """NoDefinition if evaluating the expressions in a definition, or the one that it is, may take much more
-    memory than the row has."""
-    _, tokens = _taken_apart(sql)
+    memory than the row has. `table`: the CREATE TABLE of the table that an index is of."""
     try:
-        weight = weigh(tokens)
+        weight = weigh(_taken_apart(sql)[1], _taken_apart(table)[1])
     except RecursionError:
         raise NoDefinition("its expressions are nested too deeply") from None
     if weight > MOST:

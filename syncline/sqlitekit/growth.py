@@ -57,10 +57,16 @@ class _Group:
     parts: list[list[Token | _Group]] = field(default_factory=lambda: [[]])
 
 
-def weigh(tokens: Sequence[Token]) -> float:
-    """What the heaviest expression of a definition weighs; infinity for one that cannot be told."""
+def weigh(tokens: Sequence[Token], table: Sequence[Token] = ()) -> float:
+    """What the heaviest expression of a definition weighs; infinity for one that cannot be told. `table`: the
+    CREATE TABLE of the table that an index is of."""
     top = _grouped(tokens)
-    columns = {name: part for group in _tables(top) for name, part in _generated(group)}
+    columns = {
+        name: part
+        for definition in (_grouped(table), top)
+        for group in _tables(definition)
+        for name, part in _generated(group)
+    }
     return _Weighing(columns).group(top)
 
 
@@ -98,21 +104,27 @@ def _tables(top: _Group) -> Iterator[_Group]:
         yield from (one for one in top.parts[0] if isinstance(one, _Group))
 
 
-def _generated(columns: _Group) -> Iterator[tuple[str, _Group]]:
+def _called(token: Token) -> bytes:
+    """What a column is called: SQLite takes a text for a name where a name belongs, and folds ASCII alone."""
+    name = token.name or token.text[1:-1].replace("''", "'")
+    return name.encode("utf-8", "surrogatepass").lower()
+
+
+def _generated(columns: _Group) -> Iterator[tuple[bytes, _Group]]:
     for part in columns.parts:
         first = part[0] if part else None
         for before, behind in pairwise(part):
             is_made = isinstance(before, Token) and before.word == "AS" and isinstance(behind, _Group)
             if is_made and isinstance(first, Token) and isinstance(behind, _Group):
-                yield first.name.lower(), behind
+                yield _called(first), behind
 
 
 class _Weighing:
     """`columns` are the expressions of generated columns by their names: what they weigh, they weigh where
     they are named."""
 
-    def __init__(self, columns: Mapping[str, _Group]) -> None:
-        self._columns, self._known = columns, dict[str, float]()
+    def __init__(self, columns: Mapping[bytes, _Group]) -> None:
+        self._columns, self._known = columns, dict[bytes, float]()
 
     def group(self, group: _Group) -> float:
         parts = [self._part(part) for part in group.parts]
@@ -122,28 +134,34 @@ class _Weighing:
             return max(1.0, *parts) * _replaced(group)
         if group.function in _FORMATS:
             return 3 * sum(parts) + _format(group)
+        if group.function == "concat_ws":
+            return parts[0] * len(parts) + 2 * sum(parts)
+        if group.function in _REPEATING:
+            return max(parts) * len(parts)
         if group.function in _FACTORS:
             return max(1.0, *parts) * _FACTORS[group.function]
         return 2 * sum(parts) if group.function in _JOINING else max(parts)
 
     def _part(self, part: Sequence[Token | _Group]) -> float:
-        """An operand of `||` adds to the others; beside any other operator the heaviest counts."""
+        """An operand of `||` adds to the others; beside any other operator the heaviest counts. A text behind
+        a point is the name of a column."""
         heaviest = joined = 0.0
-        bars = 0
+        bars, before = 0, ""
         for one in part:
-            weight = self.group(one) if isinstance(one, _Group) else self._token(one)
-            if isinstance(one, Token) and one.text == "|":
-                bars += 1
+            if isinstance(one, _Group):
+                weight = self.group(one)
+            else:
+                weight = self._column(_called(one)) if one.name or before == "." else self._token(one)
+            before = one.text if isinstance(one, Token) else ""
+            bars += before == "|"
             joined += weight
             heaviest = max(heaviest, weight)
         return joined if bars else heaviest
 
     def _token(self, token: Token) -> float:
-        if token.name:
-            return self._column(token.name.lower())
         return max(1.0, len(token.text) / UNIT) if "'" in token.text else float(token.text[0].isalnum())
 
-    def _column(self, name: str) -> float:
+    def _column(self, name: bytes) -> float:
         if name not in self._columns:
             return 1.0
         if name not in self._known:
@@ -153,9 +171,12 @@ class _Weighing:
 
 
 _JOINING = frozenset(
-    "concat concat_ws char json_array json_object json_insert json_replace json_set json_patch jsonb_array"
+    "concat char json_array json_object json_insert json_replace json_set json_patch jsonb_array"
     " jsonb_object jsonb_insert jsonb_replace jsonb_set jsonb_patch".split()
 )
+
+_REPEATING = frozenset(["json_extract", "jsonb_extract"])
+"""Functions that give as much of their first argument for each further one."""
 
 
 def _size(group: _Group) -> float:

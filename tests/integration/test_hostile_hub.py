@@ -181,6 +181,10 @@ SCHEMAS: dict[str, Callable[[Any, Path], object]] = {
     "an index that takes all memory": lambda t, p: t.update(
         indexes=["CREATE INDEX e ON t (v) WHERE replace(v, '', '') < zeroblob(999999999)"]
     ),
+    "an index over a column that is made, which takes all memory together": lambda t, p: t.update(
+        ddl="CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, 'w' AS (hex(hex(hex(hex(v))))))",
+        indexes=["CREATE INDEX e ON t (hex(hex(hex(hex(w)))))"],
+    ),
     "a table without its key": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER, v TEXT)"),
     "a table with another key": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER, v TEXT PRIMARY KEY)"),
     "a table with other columns": lambda t, p: t.update(ddl="CREATE TABLE t (id INTEGER PRIMARY KEY, w)"),

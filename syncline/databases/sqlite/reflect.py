@@ -132,7 +132,7 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
             )
     for sql in (table.ddl, *table.indexes):
         try:
-            check_growth(sql)
+            check_growth(sql, table.ddl)
         except NoDefinition as error:
             why.append(f"no device would take its definition: {error}")
     for key in table.foreign_keys:

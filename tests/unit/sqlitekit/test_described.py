@@ -162,6 +162,11 @@ def test_an_expression_stays_within_its_parentheses() -> None:
         "CREATE TABLE t (a, b AS (a || a || a || a), c AS (b || b || b || b || b), d AS (c || c || c || c),"
         " CHECK (d || d || d > ''))",
         "CREATE TABLE t (b AS (c), c AS (b))",
+        "CREATE TABLE t (a, 'b' AS (hex(hex(hex(a)))), c AS (hex(hex(hex(b)))), CHECK (hex(hex(c)) > ''))",
+        "CREATE TABLE t (a, 'it''s' AS (hex(hex(hex(hex(a))))), CHECK (hex(hex(hex(hex(t.'it''s')))) > ''))",
+        "CREATE TABLE t (a, É AS (hex(hex(hex(hex(a))))), é AS (a), CHECK (hex(hex(hex(hex(É)))) > ''))",
+        "concat_ws(hex(hex(v))" + ", ''" * 60 + ")",
+        "json_extract(hex(hex(v))" + ", '$'" * 60 + ")",
         "CREATE TABLE hex ((x) AS (y), z CHECK (zeroblob(999999999) > z))",
         "CREATE INDEX i ON t (hex(zeroblob(999999999)))",
     ],
@@ -187,6 +192,9 @@ def test_an_expression_that_makes_far_more_than_it_is_given_is_refused(sql: str)
         "format('%%%03d1000', y)",
         "zeroblob(4096)",
         "json_object('a', 1, 'b', json_array(v, w))",
+        "concat_ws(', ', first, last, street, city)",
+        "json_extract(v, '$.a', '$.b')",
+        "CREATE TABLE t (id, 'all' AS (upper(id) || 'all'), CHECK (t.'all' <> 'all'))",
         "v" + " OR v = 'x'" * 500,
         "CREATE TABLE format (id INTEGER PRIMARY KEY, a char(10), b decimal(10, 5) REFERENCES format (id))",
         "CREATE TABLE t (first TEXT, last TEXT, whole TEXT GENERATED ALWAYS AS (first || ' ' || last) STORED,"
@@ -196,3 +204,10 @@ def test_an_expression_that_makes_far_more_than_it_is_given_is_refused(sql: str)
 )
 def test_an_honest_expression_is_light(sql: str) -> None:
     check_growth(sql)
+
+
+def test_an_index_weighs_what_the_generated_columns_of_its_table_weigh() -> None:
+    index = "CREATE INDEX i ON t (hex(hex(hex(hex(b)))))"
+    check_growth(index, "CREATE TABLE t (a, b AS (hex(a)))")
+    with pytest.raises(NoDefinition):
+        check_growth(index, "CREATE TABLE t (a, b AS (hex(hex(hex(hex(a))))))")
