@@ -465,7 +465,7 @@ class Reconciled(Record, frozen=True):
     since: Whole
     unknown: list[Name] = []
     conflicts: list[tuple[Name, Whole]] = []
-    seen: Token = ""
+    seen: Mark = ""
     version: int = PROTOCOL_VERSION
 
 

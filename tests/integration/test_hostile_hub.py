@@ -32,7 +32,7 @@ from syncline.model.schema import MOST_COLUMNS, from_plain, to_plain
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
 from syncline.protocol.flows import run
-from syncline.replica import sync
+from syncline.replica import recovery, sync
 from syncline.replica.answers import REMEDY
 from syncline.replica.copying import check_copy, id_for_copying, strip
 from syncline.replica.defining import make_table
@@ -443,6 +443,21 @@ def test_after_a_watermark_that_the_hub_never_gave_edits_still_leave(
     edit(file, "later")
     report = synced(file, LocalTransport(hub))
     assert (report.push.sent, report.pending, report.recovered) == (1, 0, None)
+
+
+@pytest.mark.parametrize("mark", [" ", "a\x1b[2J", "\0", "ä.b.c"])
+def test_a_place_to_go_on_from_that_no_hub_gives_is_not_taken(
+    hub: syncline.Hub, tmp_path: Path, mark: str
+) -> None:
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    with closing(Store.open(file)) as store:
+        recovery.begin(store, "garbled")
+    edit(file, "mine")
+    with pytest.raises(Malformed, match="its seen is none that a hub gives"):
+        synced(file, Evil(hub, with_fields(m.Reconciled, seen=mark)))
+    assert synced(file, LocalTransport(hub)).pending == 0
+    assert central(tmp_path) == [("mine",)]
 
 
 def test_a_frozen_push_that_stands_on_a_lying_watermark_arrives(hub: syncline.Hub, tmp_path: Path) -> None:
