@@ -11,14 +11,14 @@ Noted in the central database, so that all servers say the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.contract import Ledger, ReadLedger
 from syncline.hub.names import place_of
 from syncline.model.evolution import IsWider, TableChange, compare
 from syncline.model.numbering import renumbered
-from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
+from syncline.model.schema import ForeignKey, Schema, TableSchema, from_plain, to_plain
 from syncline.sqlitekit.definition import without_foreign_key
 
 KEY = "tables_apart"
@@ -56,12 +56,23 @@ class Apart:
 
 def without_parents(table: TableSchema, gone: Collection[str]) -> TableSchema:
     """The table without its foreign keys to tables that take no part: a device would refuse its rows."""
-    cut = [key for key in table.foreign_keys if key.parent in gone]
+    return _with_keys(table, [key for key in table.foreign_keys if key.parent not in gone])
+
+
+def as_before(change: TableChange) -> TableSchema:
+    """The table as it was, with the foreign keys that it has now: its parents may have other names. `change`
+    is harmless."""
+    names = {column.name for column in change.before.columns}
+    return _with_keys(change.before, [k for k in change.after.foreign_keys if names.issuperset(k.columns)])
+
+
+def _with_keys(table: TableSchema, keys: Sequence[ForeignKey]) -> TableSchema:
+    """The table with these foreign keys; in the words of its definition are those of them that it had."""
     ddl = table.ddl
-    for key in cut:
-        ddl = None if ddl is None else without_foreign_key(ddl, key.columns)
-    left = tuple(key for key in table.foreign_keys if key not in cut)
-    return replace(table, foreign_keys=left, ddl=ddl) if cut else table
+    for key in table.foreign_keys:
+        if ddl is not None and key not in keys:
+            ddl = without_foreign_key(ddl, key.columns)
+    return replace(table, foreign_keys=tuple(keys), ddl=ddl)
 
 
 def breaking(former: TableSchema, table: TableSchema, is_wider: IsWider) -> tuple[str, ...]:

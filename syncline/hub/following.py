@@ -50,9 +50,7 @@ class Plan:
     def is_harmless(self) -> bool:
         """Whether everything that is captured and served now goes on as it is without `prepare`."""
         change = self.change
-        return change is not None and not (
-            change.gone or any(one.gone or one.renamed or one.retyped for one in change.tables)
-        )
+        return change is not None and not change.gone and all(one.is_harmless for one in change.tables)
 
     def warnings(self) -> Iterator[str]:
         """What an operator should know before, in sentences."""
@@ -84,7 +82,8 @@ def plan(
     known = apart.Apart({}, noted.reasons) if agreed else noted.without_mended(tables, catalogue.is_wider)
     broken = [one for one in _changes(central, prepared, known) if one.breaking]
     left = known.with_changes(one for one in broken if without or not one.is_harmless)
-    served = {place_of(one.after): one.before for one in broken if place_of(one.after) not in left.tables}
+    staying = (one for one in broken if place_of(one.after) not in left.tables)
+    served = {place_of(one.after): apart.as_before(one) for one in staying}
     sentences = (*known.sentences(), *(sentence for one in broken for sentence in one.breaking))
     if left.tables or served:
         gone = {one.name for one in tables.tables if place_of(one) in left.tables}

@@ -36,8 +36,10 @@ class TableChange:
     @property
     def is_harmless(self) -> bool:
         """Whether what is captured and served of the former goes on as it is."""
-        same_key = [c.number for c in self.before.keys] == [c.number for c in self.after.keys]
-        return same_key and not (self.gone or self.renamed or self.retyped)
+        places = [(one.central_schema, one.central_name) for one in (self.before, self.after)]
+        keys = [[column.number for column in one.keys] for one in (self.before, self.after)]
+        as_it_was = places[0] == places[1] and keys[0] == keys[1]
+        return as_it_was and not (self.gone or self.renamed or self.retyped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -268,6 +268,85 @@ def test_init_asks_and_then_the_table_is_another_one_for_old_devices(world: Worl
         assert hub.init().warnings == []  # nothing to agree to any more
 
 
+REQUIRED = "ALTER TABLE {0} ADD COLUMN kind TEXT NOT NULL DEFAULT 'old'"
+UNTOLD = "ALTER TABLE {0} ALTER COLUMN kind DROP DEFAULT"
+"""A column that must have a value and has no default, in PostgreSQL in two steps."""
+
+
+def requires(centre: Centre, table: str, columns: str) -> str:
+    """What adds such a column to a table with these columns."""
+    if isinstance(centre, PostgresCentre):
+        return f"{REQUIRED.format(table)}; {UNTOLD.format(table)}"
+    names = ", ".join(part.split()[0] for part in columns.split(", "))
+    return (
+        f"PRAGMA foreign_keys = OFF; BEGIN; CREATE TABLE fresh ({columns}, kind TEXT NOT NULL);"
+        f" INSERT INTO fresh SELECT {names}, 'old' FROM {table}; DROP TABLE {table};"
+        f" ALTER TABLE fresh RENAME TO {table}; COMMIT"
+    )
+
+
+@pytest.mark.parametrize("kind", ["rename", "schema"])
+def test_a_table_that_has_another_name_and_a_column_without_a_default_stops_no_other(
+    world: World, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be served as it was: where it was there is none any more."""
+    if kind == "schema" and isinstance(world.centre, SqliteCentre):
+        pytest.skip("an SQLite centre has one schema")
+    a = world.device("a.db")
+    edit(a, 10)
+    if isinstance(world.centre, SqliteCentre):
+        # a column that is there, with another constraint, is the same column under the table's new name
+        move = (
+            "ALTER TABLE crop RENAME TO plant; PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql ="
+            " replace(sql, 'name TEXT', 'name TEXT NOT NULL') WHERE name = 'plant';"
+            " PRAGMA writable_schema = RESET"
+        )
+    else:
+        move = requires(world.centre, "crop", "") + "; "
+        move += (
+            "ALTER TABLE crop RENAME TO plant"
+            if kind == "rename"
+            else "CREATE SCHEMA other; ALTER TABLE crop SET SCHEMA other"
+        )
+    with caplog.at_level(logging.WARNING, "syncline.hub"):
+        world.change(move)
+    assert any("everything else goes on" in record.message for record in caplog.records)
+    for _ in range(2):
+        a.sync()
+    assert [(one.table, one.code) for one in a.replica.rejected()] == [("crop", "table_changed")]
+    for name in ("farm", "visit"):
+        wanted = [tuple(row) for row in world.centre.run(f"SELECT id FROM {name} ORDER BY 1")]
+        assert a.rows(name, "id") == wanted and len(wanted) > 1
+
+
+@pytest.mark.parametrize("what", ["table", "column", "gone"])
+def test_a_table_with_a_column_without_a_default_is_served_when_its_parent_is_another(
+    world: World, what: str
+) -> None:
+    if what == "gone" and isinstance(world.centre, SqliteCentre):
+        pytest.skip("in SQLite the foreign key stays, and the table cannot take part without its parent")
+    a = world.device("a.db")
+    edit(a, 10)
+    a.sync()
+    visit = "id TEXT PRIMARY KEY, farm BIGINT REFERENCES farm (id), remark TEXT"
+    world.centre.run(requires(world.centre, "visit", visit))
+    other = f"ALTER TABLE farm RENAME {'' if what == 'table' else 'COLUMN id'} TO other"
+    world.change("DROP TABLE farm CASCADE" if what == "gone" else other)
+    a.run("UPDATE visit SET remark = 'again' WHERE id = 'v10'", "UPDATE crop SET name = 'oats' WHERE id = 10")
+    for _ in range(2):
+        a.sync()
+    assert [tuple(row) for row in world.centre.run("SELECT remark, kind FROM visit ORDER BY id")] == [
+        ("first", "old"), ("again", "old"),
+    ]  # fmt: skip
+    assert [tuple(row) for row in world.centre.run("SELECT name FROM crop WHERE id = 10")] == [("oats",)]
+    assert not a.replica.rejected() and not a.replica.status().pending
+    assert a.replica.verify().equal
+    new = world.device("new.db")
+    new.run(f"INSERT INTO visit (id, farm) VALUES ('v20', {'NULL' if what == 'gone' else 2})")
+    new.sync()
+    assert new.replica.verify().equal and new.replica.rejected()[0].code == "not_null_violation"
+
+
 def test_a_table_that_can_be_served_as_before_is_and_changes_of_others_are_followed(world: World) -> None:
     """A column that must have a value and has no default: Django adds one like that."""
     a = world.device("a.db")
