@@ -16,6 +16,7 @@ from typing import Literal
 
 from syncline.errors import SynclineError, ValueRefused
 from syncline.merge.policies import (
+    KEY_TAKEN,
     KEY_TAKEN_REMEDY,
     Contest,
     DeletePolicy,
@@ -150,7 +151,7 @@ def _key_taken(
     elif sent.op == "D":
         return Decision(override=True)
     detail = f"table {table.name}: another row was inserted under this key"
-    return Decision(override=True, rejected=Reject(detail, code="key_taken", remedy=KEY_TAKEN_REMEDY))
+    return Decision(override=True, rejected=Reject(detail, code=KEY_TAKEN, remedy=KEY_TAKEN_REMEDY))
 
 
 def _is_vague(table: TableSchema, entry: Entry) -> bool:

@@ -28,6 +28,8 @@ what the replica had seen. Called only for a conflict. Must be pure; raise `Reje
 
 NUMBERS = frozenset({"any", "integer", "float", "decimal"})
 """The portable types whose values are compared as numbers, and can be added up."""
+KEY_TAKEN, PARENT_REJECTED = "key_taken", "parent_rejected"
+"""Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
 KEY_TAKEN_REMEDY = "Bring it in under a free number: syncline rejected FILE retry ID --new-key."
 FUNCTION_REMEDY = "Correct the function in the hub's configuration, then retry the edit."
 

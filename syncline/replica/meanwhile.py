@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import UsageError
-from syncline.merge.policies import KEY_TAKEN_REMEDY
+from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
@@ -20,7 +20,7 @@ from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack
 
-TAKEN, PARENT = "key_taken", "parent_rejected"
+TAKEN, PARENT = KEY_TAKEN, PARENT_REJECTED
 """Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."

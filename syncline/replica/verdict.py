@@ -17,6 +17,7 @@ from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
 from syncline.replica.identity import provenance
+from syncline.replica.meanwhile import TAKEN
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
@@ -61,7 +62,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
         work.store.set_state(chain=chained(kept.before, flying.digest))
     if verdict.horizon:
         work.store.set_state(horizon=verdict.horizon)
-    ours = {**work.device.tables, **work.device.aside}
+    ours = work.device.tracked
     for n, cut in cuts.items():
         if n in ours:
             _clear(work.store, ours[n], cut)
@@ -75,7 +76,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
 def _refuse_later_children(work: Work, verdict: Verdict) -> None:
     """What was made since and points at a row whose key another's has is refused too: it would point at the
     other's row from now on."""
-    taken = [rejection for rejection in verdict.rejected if rejection.code == "key_taken"]
+    taken = [rejection for rejection in verdict.rejected if rejection.code == TAKEN]
     for n, rejections in _by_table(taken).items():
         t = work.device.tables.get(n)
         if t is not None:

@@ -6,7 +6,7 @@ travel in `protocol.messages.Rejection` and are kept beside the rejected edit on
 
 from __future__ import annotations
 
-from syncline.merge.policies import KEY_TAKEN_REMEDY
+from syncline.merge import policies
 
 UNIQUE = "unique_violation"
 FOREIGN_KEY = "foreign_key_violation"
@@ -16,8 +16,8 @@ INVALID = "invalid_value"
 TRIGGER = "rejected_by_trigger"
 CONSTRAINT = "constraint_violation"
 LOCKED = "row_locked"
-PARENT = "parent_rejected"
-KEY_TAKEN = "key_taken"
+PARENT = policies.PARENT_REJECTED
+KEY_TAKEN = policies.KEY_TAKEN
 COLUMN_DROPPED = "column_dropped"
 TABLE_DROPPED = "table_dropped"
 TABLE_CHANGED = "table_changed"
@@ -31,7 +31,7 @@ REMEDIES: dict[str, str] = {
     TRIGGER: "A rule in the central database refused it: change the row and retry, or discard the edit.",
     CONSTRAINT: "See the detail, change the row and retry, or discard the edit.",
     LOCKED: "Nothing: the edit waits on the device and goes with the next sync. End what holds the row.",
-    KEY_TAKEN: KEY_TAKEN_REMEDY,
+    KEY_TAKEN: policies.KEY_TAKEN_REMEDY,
     PARENT: "Settle the rejected row it depends on first, then retry this one.",
     COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
     TABLE_CHANGED: "The table stays in the file. See what it is in the centre now with: syncline doctor FILE;"
