@@ -75,7 +75,13 @@ def shown(value: Value) -> Value:
 
 def is_sound(value: Value) -> bool:
     """Whether this is no text, or text that is UTF-8."""
-    return not isinstance(value, str) or not any("\ud800" <= char <= "\udfff" for char in value)
+    if not isinstance(value, str) or value.isascii():  # which Python knows without a look at the text
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _named(names: Sequence[str], row: Row, columns: Iterable[int]) -> dict[str, Value]:

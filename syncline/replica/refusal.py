@@ -10,11 +10,14 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.model.masks import join_mask
+from syncline.model.order import as_bytes
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
 from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
+from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
+from syncline.replica.meanwhile import PARENT
 from syncline.replica.overlay import Key, Overlay, kind_of
 from syncline.replica.parents import mend_parents
 from syncline.replica.quiet import quiet_triggers
@@ -166,7 +169,7 @@ def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequen
     """What cannot be read must not stay, even where a unique value keeps the old one from coming back.
     Whether there is such a value."""
     unreadable = {
-        column for row in present for column, value in t.state_of(row).items() if not _is_sound(value)
+        column for row in present for column, value in t.state_of(row).items() if not is_sound(value)
     }
     for column in unreadable:
         work.store.execute(t.update((column,)), (*key, stand_in(work, t, key, column)))
@@ -193,7 +196,7 @@ def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
 def depends_on(t: Statements, key: Key) -> Reason:
     """Why a row is refused that points at one which was rejected."""
     return Reason(
-        "parent_rejected",
+        PARENT,
         f"the row of {t.table.name} that this row points at was rejected",
         "Settle the row it points at first, then retry this one.",
         (t.table.name, tuple(map(as_kept, key))),
@@ -232,32 +235,18 @@ def _load_keys(store: Store, t: Statements, keys: Sequence[Key]) -> None:
 # Text that is not UTF-8 is a str with escaped bytes here, and bound as its bytes ------------------------
 
 
-def _is_sound(value: Value) -> bool:
-    if not isinstance(value, str):
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def are_sound(values: Sequence[Value]) -> bool:
     """Whether all text among them is UTF-8."""
-    return all(map(_is_sound, values))
+    return all(map(is_sound, values))
 
 
 def as_kept(value: Value) -> Value:
     """As it can be kept: the bytes of a text that is not UTF-8."""
-    return (
-        value
-        if isinstance(value, bytes) or _is_sound(value)
-        else str(value).encode("utf-8", "surrogateescape")
-    )
+    return value if is_sound(value) else as_bytes(str(value))
 
 
 def _mark(value: Value) -> str:
-    return "?" if _is_sound(value) else "CAST(? AS TEXT)"
+    return "?" if is_sound(value) else "CAST(? AS TEXT)"
 
 
 def _bound(values: Sequence[Value]) -> list[Value]:
