@@ -9,7 +9,7 @@ written: two statements a row. If that is not all there is to it, they go the wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 from syncline.model.values import Value
@@ -17,7 +17,7 @@ from syncline.replica.attempt import REFUSED
 from syncline.replica.cascades import moves_children
 from syncline.replica.gathering import Gathering
 from syncline.replica.statements import Statements
-from syncline.replica.trade import stand_in, yielding
+from syncline.replica.trade import stand_ins, unchecked, yielded
 from syncline.replica.work import Work
 
 MANY = 200
@@ -99,12 +99,9 @@ def _are_traded(work: Work, t: Statements, sets: Sequence[Gathering]) -> bool:
     store = work.store
     try:
         with store.savepoint():
-            store.execute("PRAGMA ignore_check_constraints = ON")  # of a value that is gone before the end
-            try:
+            with unchecked(work):
                 for one in sets:
                     _give_up(work, one)
-            finally:
-                store.execute("PRAGMA ignore_check_constraints = OFF")
             for one in sets:
                 sql = t.upsert(one.columns) if t.is_whole(one.columns) else t.update(one.columns)
                 with closing(one.rows()) as rows:
@@ -117,15 +114,9 @@ def _are_traded(work: Work, t: Statements, sets: Sequence[Gathering]) -> bool:
 def _give_up(work: Work, one: Gathering) -> None:
     """Those of the rows that are there give up what is unique about them."""
     t = one.t
-    found = {yielding(work, t, one.columns, unique) for unique in work.uniques(t)}
-    columns = sorted(column for column in found if column is not None)
+    columns = yielded(work, t, one.columns)
     if not columns:
         return
-
-    def without(rows: Iterator[tuple[Value, ...]]) -> Iterator[list[Value]]:
-        for row in rows:
-            key = row[: t.arity]
-            yield [*key, *(stand_in(work, t, key, column) for column in columns)]
-
     with closing(one.rows()) as rows:
-        work.store.executemany(t.update(columns), without(rows))
+        emptied = (stand_ins(work, t, row[: t.arity], columns) for row in rows)
+        work.store.executemany(t.update(columns), emptied)

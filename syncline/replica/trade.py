@@ -142,20 +142,36 @@ def _without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
 
 def _give_up(work: Work, t: Statements, given: Sequence[int], keys: Sequence[Key]) -> None:
     """Those of the rows that are there give up what is unique about them, among these columns."""
-    found = (yielding(work, t, given, unique) for unique in work.uniques(t))
-    columns = sorted({column for column in found if column is not None})
+    columns = yielded(work, t, given)
     there = [keys[i] for i in work.overlay.present(t, keys)]
     if not columns or not there:
         return
-    values = [[*key, *(stand_in(work, t, key, column) for column in columns)] for key in there]
-    work.store.execute("PRAGMA ignore_check_constraints = ON")  # of a value that is gone before the end
+    with unchecked(work):
+        write_set(work, t, columns, [stand_ins(work, t, key, columns) for key in there])
+
+
+@contextmanager
+def unchecked(work: Work) -> Iterator[None]:
+    """Inside the block no CHECK refuses a value, which is gone before the transaction ends."""
+    work.store.execute("PRAGMA ignore_check_constraints = ON")
     try:
-        write_set(work, t, columns, values)
+        yield
     finally:
         work.store.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -> int | None:
+def yielded(work: Work, t: Statements, given: Sequence[int]) -> list[int]:
+    """Those of the given columns that give up their values: one of each unique index that has any of them."""
+    found = {_yielding(work, t, given, unique) for unique in work.uniques(t)}
+    return sorted(column for column in found if column is not None)
+
+
+def stand_ins(work: Work, t: Statements, key: Key, columns: Sequence[int]) -> list[Value]:
+    """The key of a row, and what stands in for its values in these columns."""
+    return [*key, *(stand_in(work, t, key, column) for column in columns)]
+
+
+def _yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -> int | None:
     """Which of the given columns gives up its value in a unique index: rather one that may be NULL."""
     names = {name for name, _ in unique.columns}
     columns = [i for i in given if t.table.values[i].name in names]
