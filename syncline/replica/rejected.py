@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from syncline.errors import StoreConstraint, UsageError
 from syncline.model.values import Value, add
@@ -137,7 +137,8 @@ def putting_back(device: Device) -> Iterator[None]:
 def retry_now(device: Device, number: int) -> None:
     """`retry`, inside a transaction, of an edit whose parents are looked after."""
     store = device.store
-    kept, whole = _kept(device, number), unpack(find(store, number)[3])
+    found = find(store, number)
+    kept, whole = _as_kept(device, found), unpack(found.edit)
     t = kept.t
     try:
         _redo(store, kept)
@@ -157,8 +158,11 @@ def retry_now(device: Device, number: int) -> None:
 
 def _kept(device: Device, number: int) -> Kept:
     """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
-    n, packed, op, written, code, push = find(device.store, number)
-    t, edit = device.tables.get(n), unpack(written)
+    return _as_kept(device, find(device.store, number))
+
+
+def _as_kept(device: Device, found: Found) -> Kept:
+    t, edit = device.tables.get(found.n), unpack(found.edit)
     if t is None:
         if device.named(edit["table"]) is not None:
             raise UsageError(
@@ -171,11 +175,16 @@ def _kept(device: Device, number: int) -> Kept:
             code="table_dropped",
             remedy="Put the row elsewhere if it is still needed, then discard the edit.",
         )
-    there = _present(t, op, edit)
-    above = device.store.value("SELECT parent FROM _sync_rejected WHERE id = ?", (number,))
-    name, named, *gone = [None, [], *()] if above is None else unpack(above)
-    orphan = (str(name), tuple(named)) if gone else None
-    return Kept(t=t, key=tuple(unpack(packed)), op=op, edit=there, code=code, push=push, orphan=orphan)
+    name, named, *gone = [None, []] if found.parent is None else unpack(found.parent)
+    return Kept(
+        t=t,
+        key=tuple(unpack(found.key)),
+        op=found.op,
+        edit=_present(t, found.op, edit),
+        code=found.code,
+        push=found.push,
+        orphan=(str(name), tuple(named)) if gone else None,
+    )
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
@@ -250,9 +259,9 @@ def discard(device: Device, number: int) -> None:
     Where it inserted a row whose key is another's, the edits that point at it are told: the row that they
     were made for will not be, and that key leads to somebody else's."""
     with device.store.transaction() as store:
-        n, key, op, _, code, push = find(store, number)
-        if code == TAKEN and op in "IR":
-            _orphan(device, n, key, push)
+        found = find(store, number)
+        if found.code == TAKEN and found.op in "IR":
+            _orphan(device, found.n, found.key, found.push)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
 
@@ -267,16 +276,28 @@ def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
                     store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
 
 
-def find(store: Store, number: int) -> tuple[int, bytes, str, bytes, str, int | None]:
-    """Table, key, operation, edit, code and push."""
-    row = store.row("SELECT n, key, op, edit, code, push FROM _sync_rejected WHERE id = ?", (number,))
+class Found(NamedTuple):
+    """A kept edit as it stands in the file: `key`, `edit` and `parent` are packed."""
+
+    n: int
+    key: bytes
+    op: str
+    edit: bytes
+    code: str
+    push: int | None
+    parent: bytes | None
+
+
+def find(store: Store, number: int) -> Found:
+    """The kept edit with this id; UsageError if there is none."""
+    row = store.row("SELECT n, key, op, edit, code, push, parent FROM _sync_rejected WHERE id = ?", (number,))
     if row is None:
         raise UsageError(
             f"there is no rejected edit {number}",
             code="no_such_edit",
             remedy=SEE_IDS,
         )
-    return row[0], row[1], row[2], row[3], row[4], row[5]
+    return Found(*row)
 
 
 def _redo(store: Store, kept: Kept) -> None:

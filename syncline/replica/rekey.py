@@ -26,9 +26,9 @@ def retry_with_new_key(device: Device, number: int) -> int:
 
 def _bring_in(device: Device, number: int) -> int:
     store = device.store
-    n, packed, op, *_, push = find(store, number)
-    t, key = device.tables.get(n), unpack(packed)
-    if t is None or op not in "IR" or len(key) != 1 or not isinstance(key[0], int):
+    found = find(store, number)
+    t, key = device.tables.get(found.n), unpack(found.key)
+    if t is None or found.op not in "IR" or len(key) != 1 or not isinstance(key[0], int):
         raise UsageError(
             "only a rejected insert of a row with a single integer key can have a new one",
             code="no_new_key",
@@ -36,7 +36,7 @@ def _bring_in(device: Device, number: int) -> int:
         )
     new = _free(store, t)
     store.execute("UPDATE _sync_rejected SET key = ?, op = 'I' WHERE id = ?", (pack([new]), number))
-    waiting = list(_pointing(device, t, key[0], new, push))
+    waiting = list(_pointing(device, t, key[0], new, found.push))
     retry_now(device, number)
     for child, is_taken in waiting:
         if is_taken:
