@@ -45,7 +45,8 @@ class Drained:
         return column in self.fillers and identical(self.fillers[column], value)
 
     def test(self, t: Statements, column: int, row: str = "t") -> str:
-        """`fills` as a condition for the table, named `row`. The fillers stand in `filled_in`."""
+        """`fills` as a condition for the table, named `row`. The fillers stand in a temporary table
+        that `find_drained` has made."""
         filler = f"(SELECT v FROM temp._sync_filler_{t.n} WHERE i = {column})"
         here = f"{row}.{t.values[column]}"
         return f"({here} IS {filler} COLLATE BINARY AND typeof({here}) = typeof({filler}))"

@@ -39,7 +39,7 @@ def notice(device: Device) -> list[str]:
     _make_due(device)
     ours = device.tracked
     unfit = _unfit(device, ours)
-    lacking = _lacking(device.store, ours)
+    lacking = _lacking(device.store, {n: ours[n] for n in unfit})
     known = unfit == device.aside.keys() and all(
         columns <= lacked(device.store, n) for n, columns in lacking.items()
     )
@@ -165,10 +165,10 @@ def _make_due(device: Device) -> None:
             note_lacked(store, n, lacked(store, n) | {column.number for column in missing})
 
 
-def _lacking(store: Store, ours: Mapping[int, Statements]) -> dict[int, set[int]]:
-    """The columns that tables of the file are without, by the table's number."""
+def _lacking(store: Store, unfit: Mapping[int, Statements]) -> dict[int, set[int]]:
+    """The columns that tables which do not fit are without, by the table's number."""
     found = {}
-    for n, t in ours.items():
+    for n, t in unfit.items():
         present = columns_of(store, t.table.name)
         missing = {number for number, column in t.table.values.items() if column.name not in present}
         if present and missing:
@@ -222,10 +222,11 @@ def refuse_lost(device: Device) -> None:
 
 
 def refuse_unfit(device: Device) -> None:
-    """SchemaError if a table that takes part is not in the file any more (`table_missing`), or has lost its
-    key (`key_missing`) or columns (`table_altered`)."""
-    for _, error in _errors(device):
-        raise error
+    """SchemaError if no table can take part any more: one is not in the file (`table_missing`), or has lost
+    its key (`key_missing`) or columns (`table_altered`), and the others refer to it."""
+    if not device.tables:
+        for _, error in _errors(device):
+            raise error
 
 
 def unable(device: Device) -> list[Unable]:

@@ -110,13 +110,15 @@ def _spelled(t: Statements, table: str) -> str:
 
 def _left(device: Device) -> Retired:
     """The retired columns that are still in the file."""
-    columns = {}
+    if not device.retired.columns:
+        return device.retired
+    columns, names = {}, _names(device)
     for n, retired in device.retired.columns.items():
         if n in device.aside:
             columns[n] = retired
             continue
         t = device.tables.get(n)
-        present = {} if t is None else columns_of(device.store, _names(device)[n][0])
+        present = {} if t is None else columns_of(device.store, names[n][0])
         kept = tuple(one for one in retired if one.name in present)
         if kept:
             columns[n] = kept

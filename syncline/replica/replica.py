@@ -216,8 +216,7 @@ class Replica:
         """The device, if any table can go on. SchemaError: all are missing, have no key or lack columns, or
         refer to such a one."""
         device = self._ready()
-        if device.aside and not device.tables:
-            lost.refuse_unfit(device)
+        lost.refuse_unfit(device)
         return device
 
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:

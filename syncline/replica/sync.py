@@ -54,7 +54,7 @@ def sync(device: Device, progress: Progress) -> Flow[SyncReport]:
     """Send what is pending, take the verdict, fetch what is new."""
     started, tally = time.monotonic(), Tally(newest_rejected(device.store))
     yield from counted(_sync(device, tally, progress), tally.count_request)
-    _refuse_all(device)
+    refuse_unfit(device)
     return SyncReport(
         tally.push_report(),
         tally.pull_report(),
@@ -79,14 +79,8 @@ def pull(device: Device, progress: Progress) -> Flow[PullReport]:
     fails, that is told, and what is new is fetched all the same."""
     tally = Tally(newest_rejected(device.store))
     yield from _recovering(device, tally, progress, lambda: _pull_alone(device, tally, progress))
-    _refuse_all(device)
+    refuse_unfit(device)
     return tally.pull_report()
-
-
-def _refuse_all(device: Device) -> None:
-    """SchemaError if no table can take part, also as the centre has them now."""
-    if device.aside and not device.tables:
-        refuse_unfit(device)
 
 
 def _sync(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
@@ -177,6 +171,8 @@ def _push(
 def _without_aside(device: Device) -> Flow[None]:
     """A push in flight with edits of tables that are aside now is taken apart, if the hub has not got it:
     what it may ask for of them is not there."""
+    if not device.aside:
+        return
     covered = {n for (n,) in device.store.rows("SELECT n FROM _sync_outbox_cut")}
     if covered & device.aside.keys():
         yield from reopen(device)

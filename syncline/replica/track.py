@@ -101,7 +101,7 @@ def make_missing(device: Device, names: Sequence[str]) -> None:
     """Make those tables again that take part and that the application has dropped. Their rows come with the
     next sync."""
     store = device.store
-    for t in (*device.tables.values(), *device.aside.values()):
+    for t in device.tracked.values():
         if t.table.name in names and not columns_of(store, t.table.name):
             with store.transaction():
                 device.check()

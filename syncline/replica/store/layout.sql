@@ -1,4 +1,4 @@
--- Syncline's own tables in a replica, layout 4. Every name begins with _sync_; the application's tables
+-- Syncline's own tables in a replica. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
 -- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent.
