@@ -6,7 +6,7 @@ centre that was restored to before some of them may give them out once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -37,8 +37,7 @@ class TableChange:
     def is_harmless(self) -> bool:
         """Whether what is captured and served of the former goes on as it is."""
         places = [(one.central_schema, one.central_name) for one in (self.before, self.after)]
-        keys = [[column.number for column in one.keys] for one in (self.before, self.after)]
-        as_it_was = places[0] == places[1] and keys[0] == keys[1]
+        as_it_was = places[0] == places[1] and same_columns(self.before.keys, self.after.keys)
         return as_it_was and not (self.gone or self.renamed or self.retyped)
 
 
@@ -106,8 +105,12 @@ def has_same_key(before: TableSchema | None, after: TableSchema | None) -> bool:
     """Whether these two are one table, with one key. To a device a table with another key is another one."""
     if before is None or after is None or not is_same(before, after):
         return False
-    keys = [[(c.number, c.origin) for c in table.keys] for table in (before, after)]
-    return keys[0] == keys[1]
+    return same_columns(before.keys, after.keys)
+
+
+def same_columns(before: Sequence[ColumnSchema], after: Sequence[ColumnSchema]) -> bool:
+    """Whether these are the same columns, in the same order, whatever they are called."""
+    return [(c.number, c.origin) for c in before] == [(c.number, c.origin) for c in after]
 
 
 def _type(column: ColumnSchema) -> tuple[object, ...]:
@@ -116,9 +119,8 @@ def _type(column: ColumnSchema) -> tuple[object, ...]:
 
 def _breaking(before: TableSchema, after: TableSchema, is_wider: IsWider) -> list[str]:
     old = {column.number: column for column in before.columns}
-    keys = [[column.number for column in table.keys] for table in (before, after)]
     found = []
-    if keys[0] != keys[1]:
+    if not same_columns(before.keys, after.keys):
         found.append(f"table {after.name}: its key is another one: {', '.join(after.key)}")
     for column in after.columns:
         where = f"table {after.name}: column {column.name}"
