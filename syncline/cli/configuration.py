@@ -56,10 +56,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -71,6 +71,8 @@ from syncline.merge.rules import Table
 from syncline.model.forms import chosen
 from syncline.model.local import LocalRows
 from syncline.protocol.messages import Limits
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _SQLITE = "sqlite:///"
 HOUR = 3600.0
@@ -259,10 +261,7 @@ def _checked(document: dict[str, Any], path: Path) -> Configuration:
             _words(section, TableSection, f"[tables.{name}]", path)
             _typed(section, TableSection, f"{path}: [tables.{name}]")
     _words(document["hub"], HubSection, "[hub]", path)
-    try:
-        found = msgspec.convert(document, Configuration)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    found = _typed(document, Configuration, str(path))
     chosen(found.forms, f"{path}: forms")
     for name, table in (found.tables or {}).items():
         chosen(table.forms, f"{path}: tables.{name}.forms")
@@ -274,9 +273,7 @@ def _known(section: Any, names: Iterable[str], where: str, path: Path) -> None:
         return  # msgspec says what is wrong with it
     for name in section:
         if name not in (known := list(names)):
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
-            raise ConfigurationError(f"{path}: {where} has no {name!r}", remedy=hint)
+            raise ConfigurationError(f"{path}: {where} has no {name!r}", remedy=_hint(name, known))
 
 
 def _words(section: Any, kind: type[msgspec.Struct], where: str, path: Path) -> None:
@@ -287,9 +284,14 @@ def _words(section: Any, kind: type[msgspec.Struct], where: str, path: Path) -> 
     for name, value in section.items():
         known = [word for word in _literals(kinds[name]) if word is not None]
         if known and value not in known:
-            near = difflib.get_close_matches(str(value), known, 1, 0.5)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
-            raise ConfigurationError(f"{path}: {where} {name} cannot be {value!r}", remedy=hint)
+            raise ConfigurationError(
+                f"{path}: {where} {name} cannot be {value!r}", remedy=_hint(str(value), known)
+            )
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
 
 
 def _literals(kind: Any) -> list[Any]:
@@ -299,10 +301,10 @@ def _literals(kind: Any) -> list[Any]:
     return [word for part in get_args(kind) for word in _literals(part)]
 
 
-def _typed(section: Any, kind: type[msgspec.Struct], where: str) -> None:
-    """ConfigurationError that names the section, if a value in it is of another type."""
+def _typed(section: Any, kind: type[S], where: str) -> S:
+    """What the section says. ConfigurationError that names it, if a value in it is of another type."""
     try:
-        msgspec.convert(section, kind)
+        return msgspec.convert(section, kind)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 
