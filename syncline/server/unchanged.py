@@ -55,9 +55,18 @@ Question = tuple[bytes, tuple[tuple[bytes, bytes], ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """Messages of its own: who sends one on may add to it."""
+
     start: Message
     body: Message
     end: float
+
+    def messages(self) -> tuple[Message, Message]:
+        return _copied(self.start), dict(self.body)
+
+
+def _copied(start: Message) -> Message:
+    return {**start, "headers": list(start.get("headers", ()))}
 
 
 class _Look:
@@ -115,8 +124,8 @@ class Unchanged:
         now, settled = time.monotonic(), memory.since + LOOK_SECONDS
         answer = memory.answers.get((question, actor)) if instant == memory.instant else None
         if answer is not None and now < answer.end:
-            await send(answer.start)
-            await send(answer.body)
+            for message in answer.messages():
+                await send(message)
             return
         end = now + KEEP_SECONDS if now >= settled else settled
 
@@ -165,9 +174,9 @@ class _Listener:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._start = message if message["status"] == 200 else None
+            self._start = _copied(message) if message["status"] == 200 else None
         elif self._start is not None and message.get("body") in NOTHING_NEW and not message.get("more_body"):
-            self._keep(self._start, message)
+            self._keep(self._start, dict(message))
         await self._send(message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sqlite3
 import threading
@@ -15,7 +16,9 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 import syncline
 from syncline import Actor
@@ -104,6 +107,27 @@ def test_the_third_question_in_the_same_words_does_not_reach_the_hub(desk: Desk)
         news = poll(client, desk.seen["one"])
         assert isinstance(news, m.Changes) and news.watermark is not None
         assert poll(client, desk.seen["one"]) == news
+
+
+def test_what_an_application_around_it_adds_to_an_answer_is_in_that_answer_alone(desk: Desk) -> None:
+    desk.register("one")
+    app, count = create_app(desk.hub), itertools.count()
+
+    async def around(scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("x-number", str(next(count)))
+                message["status"] += 1
+            await send(message)
+
+        await app(scope, receive, add if scope["type"] == "http" else send)
+
+    path, query = route_of(desk.seen["one"]).locate(desk.seen["one"])
+    with serving(around) as url, httpx2.Client(base_url=url) as client:
+        answers = [client.get(path, params=query) for _ in range(6)]
+    told = [(one.status_code, one.headers.get_list("x-number")) for one in answers]
+    assert told == [(201, [str(number)]) for number in range(6)]
+    assert desk.asked["Pull"] < 6
 
 
 def test_every_answer_is_what_the_hub_itself_would_say_in_any_history(desk: Desk) -> None:
