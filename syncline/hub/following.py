@@ -209,6 +209,8 @@ class Follower:
                 self._central.learn_names()
                 found = plan(self._central, in_force(self._central))
                 self._follow(found)
+                if found.prepared.before is not None:
+                    self._central.known()  # which tables are apart is part of the signature
                 signature = self._signature()
             except (SchemaError, ConfigurationError) as error:
                 self._complain(found, error)

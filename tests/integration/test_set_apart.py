@@ -147,6 +147,31 @@ def test_l12_a_table_that_devices_cannot_follow_stops_no_other(
     assert f"table {table}" in finding.sentence
 
 
+def test_a_server_says_once_what_devices_cannot_follow(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said(hub: syncline.Hub, looks: int) -> int:
+        caplog.clear()
+        for _ in range(looks):
+            hub._follower.look()
+            assert hub.schema.tables
+        return sum("devices cannot follow" in record.message for record in caplog.records)
+
+    hubs = world.servers.hubs
+    for hub in hubs:
+        hub._follower._pause = 0
+        assert said(hub, 3) == 0
+    world.centre.run(world.changes["type"][0])
+    assert [said(hub, 3) for hub in hubs] == [1, 1]
+    with world.server() as late:
+        late._follower._pause = 0
+        assert said(late, 3) == 1
+    world.centre.run(world.changes["type"][1])
+    assert [said(hub, 3) for hub in hubs] == [0, 0]
+    world.centre.run(world.changes["type"][0])
+    assert [said(hub, 3) for hub in hubs] == [1, 1]
+
+
 @pytest.mark.parametrize("kind", ["type", "key"])
 def test_l5_a_change_that_is_undone_brings_the_table_back(world: World, kind: str) -> None:
     a, b = world.device("a.db"), world.device("b.db")
