@@ -74,7 +74,7 @@ class Requests:
             position = given.within(transaction.scope) if given else transaction.log.now()
             known = clients.registered(client, caller.actor, request, position.token())
             transaction.ledger.save_client(known)
-            places = [position, transaction.log.floor().position]
+            places = [position, transaction.log.proved(transaction.log.floor().position)]
             clock = self._sane(transaction, transaction.ledger.clock())
             return known, transaction.scope, clock, places
 

@@ -129,3 +129,15 @@ def test_a_push_finds_rivals_behind_what_was_looked_through(make: Make) -> None:
             looked.append([(rival.row, rival.origin) for rival in found])
         world.run("UPDATE t SET n = coalesce(n, 0) + 1 WHERE id = 2")
     assert looked == [[], [(0, "hub")], [(0, "hub")] * 2, []]
+
+
+def test_a_report_leaves_no_mark_in_the_centre(make: Make, postgres_url: str) -> None:
+    """What only looks leaves the database as it is."""
+    world = make(*T)
+    with psycopg.connect(postgres_url, autocommit=True) as centre, syncline.Hub(postgres_url) as hub:
+        for look in (lambda: hub.prune(dry_run=True), hub.replicas, hub.examine, hub.prune):
+            world.run("UPDATE t SET n = n + 1 WHERE id = 1")  # no mark covers that
+            (before,) = centre.execute("SELECT count(*) FROM syncline.marks").fetchall()
+            look()
+            (after,) = centre.execute("SELECT count(*) FROM syncline.marks").fetchall()
+            assert before == after, look

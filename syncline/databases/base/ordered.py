@@ -91,6 +91,10 @@ class OrderedLog(BaseLog[Upto, Upto]):
         seq, hlc = self.begins()
         return Floor(self.at(seq), hlc)
 
+    def proved(self, position: Position) -> Upto:
+        """What shows it is the entry itself."""
+        return own(position)
+
     def end(self) -> int:
         return self.now().seq
 

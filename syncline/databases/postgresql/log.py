@@ -63,12 +63,12 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         present, self._left = self._read(self._session.run(statement, marks.chosen()))
         return self.proved(present.now)
 
-    def proved(self, position: SnapshotPosition) -> SnapshotPosition:
+    def proved(self, position: Position) -> SnapshotPosition:
         """The position with a mark that was left after all it has seen: the last one, or a new one."""
-        found = self._left or (None if self._writes else self._newest)
-        if found is None or not found.covers(position.seen):
+        found, bare = self._left or (None if self._writes else self._newest), self.own(position)
+        if found is None or not found.covers(bare.seen):
             found = self._left = marks.leave(self._session)
-        return replace(position, mark=found.mark)
+        return replace(bare, mark=found.mark)
 
     def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
         """One of which the numbers tell nothing is sound if its marks are there."""
@@ -111,7 +111,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
 
     def floor(self) -> Floor:
         xid, hlc = self._session.run(queries("retention.sql")["floor"])[0]
-        return Floor(self.proved(SnapshotPosition(self._cluster, Snapshot(f"{xid}:{xid}:"))), hlc)
+        return Floor(SnapshotPosition(self._cluster, Snapshot(f"{xid}:{xid}:")), hlc)
 
     def behind(self, position: Position, at_most: int) -> int:
         seen = self.own(position).seen
@@ -138,7 +138,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return prune(self._session, self._layout, target, limit)
 
     def compact(self, limit: int) -> Removed:
-        return compact(self._session, self._layout, self.now().seen.xmax - 1, limit)
+        return compact(self._session, self._layout, self.instant().now.seen.xmax - 1, limit)
 
 
 def _instant(layout: Layout, leaving: str = "") -> str:

@@ -124,7 +124,11 @@ class ReadLog(Protocol):
         Not filtered by scope: it is what a scope is judged by."""
 
     def floor(self) -> Floor:
-        """Where the log begins."""
+        """Where the log begins. Writes nothing; its position is to be `proved` before a device is told it."""
+
+    def proved(self, position: Position) -> Position:
+        """The position with what shows later that it is of this past; that may have to be written. `now()`
+        and the ends of pages have it."""
 
     def standings(self, positions: Sequence[Position]) -> list[Standing]:
         """What each position is worth; one or two statements for all of them."""
