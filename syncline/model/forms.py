@@ -98,7 +98,7 @@ def formed(column: ColumnSchema, form: str) -> ColumnSchema:
         return replace(column, form=form)
     declared = _DECLARED.get(form, "TEXT")
     if form == "real":
-        declared = column.declared.replace("DECIMAL_TEXT", "DECIMAL")
+        declared = re.sub(r"_TEXT\$?", "", column.declared)
     default = column.default
     if default is not None and form in _DEFAULTS:
         default = _DEFAULTS[form](default)

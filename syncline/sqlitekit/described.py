@@ -27,7 +27,7 @@ _FORBIDDEN = frozenset({"SELECT", "VALUES"})
 """Words that begin what a definition has no place for. SQLite lets none of them be a name without quotes."""
 
 _TYPE = re.compile(
-    r"(?:[^\W\d]\w*(?:\s+[^\W\d]\w*)*)?(?:\s*\(\s*[+-]?\d+(?:\.\d+)?\s*(?:,\s*[+-]?\d+\s*)?\))?"
+    r"(?:[^\W\d][\w$]*(?:\s+[^\W\d][\w$]*)*)?(?:\s*\(\s*[+-]?\d+(?:\.\d+)?\s*(?:,\s*[+-]?\d+\s*)?\))?"
 )
 _NO_TYPE = frozenset(
     "CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE REFERENCES GENERATED AS SELECT".split()

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Enum, ForeignKey, Numeric, create_engine, func, select
+from sqlalchemy import JSON, Enum, ForeignKey, MetaData, Numeric, create_engine, func, select, text
 from sqlalchemy import DateTime as Moment
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.schema import CreateTable, DropTable
 from sqlalchemy.sql import Select
+from sqlalchemy.types import NullType
 
 import syncline
 from syncline.errors import UsageError
@@ -190,6 +192,28 @@ def test_tables_that_sqlalchemy_has_made_on_the_device_take_part(places: Places,
         assert replica.verify().equal
     assert places.answers(own) == places.answers(places.centre)
     own.dispose()
+
+
+def test_a_table_that_is_made_anew_as_sqlalchemy_reads_it_goes_on(places: Places, tmp_path: Path) -> None:
+    """So Alembic's batch mode does it, whatever it is to change: what it cannot read it cannot make again."""
+    with syncline.clone(places.hub, tmp_path / "plain.db") as device:
+        engine, tables = create_engine(f"sqlite:///{device.file}"), MetaData()
+        tables.reflect(engine)
+        former = tables.tables["reading"]
+        anew = former.to_metadata(tables, name="_alembic_tmp_reading")
+        assert not any(isinstance(column.type, NullType) for column in anew.columns)
+        with engine.begin() as connection:
+            before = connection.execute(select(former).order_by(former.c.id)).all()
+            connection.execute(CreateTable(anew))
+            connection.execute(anew.insert().from_select(list(former.c.keys()), select(former)))
+            connection.execute(DropTable(former))
+            connection.execute(text("ALTER TABLE _alembic_tmp_reading RENAME TO reading"))
+            assert connection.execute(select(former).order_by(former.c.id)).all() == before
+            connection.execute(former.update().values(weight=former.c.weight + 0.5))
+        report = device.sync()
+        assert (report.push.sent, report.push.overruled, report.push.conflicts) == (20, 0, 0)
+        assert device.verify().equal
+        engine.dispose()
 
 
 def test_a_sqlite_centre_has_the_forms_of_its_own_program(tmp_path: Path) -> None:

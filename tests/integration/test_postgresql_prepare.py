@@ -230,7 +230,7 @@ def test_a_schema_says_what_a_device_needs(centre: PostgresCentre, database: Pos
     assert (key.columns, key.parent, key.parent_columns) == (("parent",), "parent", ("id",))
     assert (key.on_delete, key.on_update, key.deferrable) == ("SET NULL", "CASCADE", True)
     column = child.column
-    assert (column("price").declared, column("price").default) == ("DECIMAL_TEXT(10,2)", "'0.5'")
+    assert (column("price").declared, column("price").default) == ("DECIMAL_TEXT$(10,2)", "'0.5'")
     assert (column("ok").default, column("word").default) == ("1", "'it''s'")
     assert (column("at").type, column("id").computed, column("id").nullable) == ("timestamptz", False, False)
     assert "devices do not check it" in database.catalogue.prepare(schema).notes[-1]

@@ -29,4 +29,4 @@ def is_wider(
 
 def _affinity(declared: str) -> str:
     """What a device stores a value as: the declared type without precision and scale."""
-    return declared.partition("(")[0]
+    return declared.partition("(")[0].rstrip("$")

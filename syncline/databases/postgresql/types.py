@@ -138,7 +138,7 @@ def codec_of(column: ColumnSchema) -> Codec:
 _PORTABLE = {
     ("integer", "INTEGER"): "int2 int4 int8",
     ("boolean", "BOOLEAN"): "bool",
-    ("float", "FLOAT_BLOB"): "float4 float8",
+    ("float", "FLOAT$BLOB"): "float4 float8",
     ("decimal", "DECIMAL_TEXT"): "numeric money",
     ("text", "TEXT"): "text varchar bpchar name char citext",
     ("blob", "BLOB"): "bytea",
@@ -162,7 +162,7 @@ def portable(name: str, kind: str, element: tuple[str, str] | None, typmod: int)
     if kind != "b" or name not in _BY_NAME:
         return "other", "TEXT"
     if name == "numeric" and typmod >= HEADER:
-        return "decimal", f"DECIMAL_TEXT({typmod - HEADER >> 16 & 0xFFFF},{scale_of(typmod)})"
+        return "decimal", f"DECIMAL_TEXT$({typmod - HEADER >> 16 & 0xFFFF},{scale_of(typmod)})"
     return _BY_NAME[name]
 
 

@@ -17,7 +17,7 @@ STOCK = TableSchema(
         ColumnSchema("id", "integer", "INTEGER"),
         ColumnSchema("name", "text", "TEXT"),
         ColumnSchema("qty", "integer", "INTEGER"),
-        ColumnSchema("price", "decimal", "DECIMAL_TEXT(10,2)"),
+        ColumnSchema("price", "decimal", "DECIMAL_TEXT$(10,2)"),
         ColumnSchema("seen", "timestamp", "TEXT"),
     ),
     ("id",),

@@ -78,10 +78,10 @@ def test_every_moment_comes_back(form: str, kind: str, at: datetime) -> None:
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**12), max_value=10**12))
 def test_a_real_keeps_what_fifteen_digits_keep(number: Decimal) -> None:
     value = f"{number + 0:.2f}" if number else "0.00"
-    one = spelling("decimal", "real", "DECIMAL_TEXT(15,2)")
+    one = spelling("decimal", "real", "DECIMAL_TEXT$(15,2)")
     assert isinstance(assert_comes_back(one, value), float)
     assert not one.is_lossy
-    assert spelling("decimal", "real", "DECIMAL_TEXT(16,2)").is_lossy
+    assert spelling("decimal", "real", "DECIMAL_TEXT$(16,2)").is_lossy
     assert spelling("decimal", "real", "DECIMAL_TEXT").is_lossy
 
 
@@ -123,9 +123,9 @@ def test_what_can_be_chosen_and_what_cannot() -> None:
 
 
 def test_a_form_is_declared_so_that_sqlite_compares_right() -> None:
-    column = ColumnSchema("x", "decimal", "DECIMAL_TEXT(10,2)")
+    column = ColumnSchema("x", "decimal", "DECIMAL_TEXT$(10,2)")
     assert formed(column, "real").declared == "DECIMAL(10,2)"
-    assert formed(column, "text").declared == "DECIMAL_TEXT(10,2)"
+    assert formed(column, "text").declared == "DECIMAL_TEXT$(10,2)"
     assert (
         formed(ColumnSchema("x", "uuid", "TEXT", default="lower(x)"), "hex").default
         == "replace(lower(x), '-', '')"

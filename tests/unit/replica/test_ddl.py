@@ -26,7 +26,7 @@ ORDER = TableSchema(
     (
         column("number", "INTEGER", nullable=False),
         column('a "b"', nullable=False, default="'x'"),
-        column("total", "FLOAT_BLOB", nullable=False, computed=True),
+        column("total", "FLOAT$BLOB", nullable=False, computed=True),
         column("team", nullable=False),
         column("mail"),
     ),
@@ -102,7 +102,7 @@ def test_a_single_integer_key_is_the_rowid(device: sqlite3.Connection) -> None:
 
 
 def test_the_sign_of_a_zero_survives_in_a_float_column() -> None:
-    table = TableSchema("f", (column("id", "INTEGER"), column("x", "FLOAT_BLOB")), ("id",))
+    table = TableSchema("f", (column("id", "INTEGER"), column("x", "FLOAT$BLOB")), ("id",))
     device = made(arrange([table]))
     device.execute("INSERT INTO f VALUES (1, ?)", (-0.0,))
     assert str(device.execute("SELECT x FROM f").fetchone()[0]) == "-0.0"

@@ -111,6 +111,8 @@ def test_what_is_no_plain_index_is_refused(sql: str) -> None:
         "NATIVE CHARACTER (70)",
         "double precision",
         "numeric(+10,-2)",
+        "FLOAT$BLOB",
+        "DECIMAL_TEXT$(10,2)",
     ],
 )
 def test_a_type_is_words_and_numbers(declared: str) -> None:
@@ -119,7 +121,7 @@ def test_a_type_is_words_and_numbers(declared: str) -> None:
 
 @pytest.mark.parametrize(
     "declared",
-    ["text); CREATE TABLE evil(x", "INTEGER DEFAULT 1", "text NOT NULL", "a, b", "text --", "x'00'"],
+    ["text); CREATE TABLE evil(x", "INTEGER DEFAULT 1", "text NOT NULL", "a, b", "text --", "x'00'", "$x"],
 )
 def test_what_is_no_type_is_refused(declared: str) -> None:
     with pytest.raises(NoDefinition):
