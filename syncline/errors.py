@@ -131,8 +131,7 @@ class WatermarkRefused(ProtocolError):
 class SchemaChanged(ProtocolError):
     """`schema_changed`: the schema named is not one that the hub knows, or not the present one.
 
-    `schema_unknown`: the hub never gave it, as far as it remembers; the device finds its way by itself.
-    `schema_outdated`: devices of that schema cannot follow a change of the central database."""
+    `schema_unknown`: the hub never gave it, as far as it remembers; the device finds its way by itself."""
 
     code, title = "schema_changed", "The replica's schema is outdated"
     remedy = (

@@ -27,26 +27,19 @@ NOTHING: Mapping[int, str] = {}
 
 def give_out(ledger: Ledger, schema: Schema) -> None:
     """Keep the version that replicas are given from now on, if it is not kept."""
-    given = ledger.given(schema.fingerprint)
-    if given is None or given.refused:
+    if ledger.given(schema.fingerprint) is None:
         ledger.give(schema.fingerprint, json.dumps(to_plain(schema)))
 
 
 def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
-    """A version that is kept. SchemaChanged if there is none, or if devices of it are refused since a change
-    that they cannot follow."""
+    """A version that is kept. SchemaChanged if there is none."""
     found = ledger.given(fingerprint)
     if found is None:
         raise SchemaChanged(
             "the replica has a schema that this hub never gave, or has forgotten",
             code="schema_unknown",
         )
-    if found.refused:
-        raise SchemaChanged(
-            "the central database was changed since in a way that a device with this schema cannot follow",
-            code="schema_outdated",
-        )
-    return from_plain(json.loads(found.definition))
+    return from_plain(json.loads(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from syncline.databases.base.tables import (
     VERSIONS,
 )
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Claim, Client, ConflictRow, Counted, Given, Stamped, Upload, UploadedChunk
+from syncline.hub.contract import Claim, Client, ConflictRow, Counted, Stamped, Upload, UploadedChunk
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
@@ -149,10 +149,10 @@ class Ledger:
 
     # Schemas that replicas were given
 
-    def given(self, fingerprint: str) -> Given | None:
+    def given(self, fingerprint: str) -> str | None:
         """A schema that is kept."""
         rows = self._run("given", fingerprint)
-        return Given(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
+        return rows[0][0] if rows else None
 
     def all_given(self) -> frozenset[str]:
         """The fingerprints of all that are kept."""
@@ -160,11 +160,7 @@ class Ledger:
 
     def give(self, fingerprint: str, definition: str) -> None:
         """Keep a schema, as of now."""
-        self.session.upsert(GIVEN, [fingerprint, definition, 0, NOW])
-
-    def refuse_given(self) -> None:
-        """Mark every one as refused."""
-        self._count("refuse given")
+        self.session.upsert(GIVEN, [fingerprint, definition, NOW])
 
     def forget_given(self, keep: Collection[str], seconds: float) -> int:
         """Remove old ones, but for some."""

@@ -56,13 +56,10 @@ SELECT content FROM {settings} WHERE name = ?;
 UPDATE {state} SET pruned = pruned;
 
 -- name: given
-SELECT fingerprint, definition, refused FROM {given} WHERE fingerprint = ?;
+SELECT definition FROM {given} WHERE fingerprint = ?;
 
 -- name: all given
 SELECT fingerprint FROM {given};
-
--- name: refuse given
-UPDATE {given} SET refused = 1 WHERE refused = 0;
 
 -- name: old given
 SELECT fingerprint FROM {given} WHERE made < {now} - ?;

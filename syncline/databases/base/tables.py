@@ -169,16 +169,10 @@ MOMENTS = Table(name="moments", columns=(Column("noted", "time"), Column("place"
 
 GIVEN = Table(
     name="given",
-    columns=(
-        Column("fingerprint", "key"),
-        Column("definition", "text"),
-        Column("refused", "flag"),
-        Column("made", "time"),
-    ),
+    columns=(Column("fingerprint", "key"), Column("definition", "text"), Column("made", "time")),
     key=("fingerprint",),
 )
-"""The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them.
-`refused`: replicas that have it cannot follow a change made since."""
+"""The schemas that replicas were given, as JSON: prepared versions, with what the rules mark in them."""
 
 SETTINGS = Table(name="settings", columns=(Column("name", "key"), Column("content", "text")), key=("name",))
 """What `init` was told, and what all servers of a hub must agree on, as JSON."""

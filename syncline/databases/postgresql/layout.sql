@@ -27,7 +27,7 @@ CREATE TABLE syncline.state (
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (2, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (3, gen_random_uuid()::text);
 
 -- name: tables
 -- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were

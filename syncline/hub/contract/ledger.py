@@ -103,16 +103,6 @@ class ConflictRow:
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A schema as replicas were given it: JSON of `model.schema.to_plain`. `refused`: replicas
-    that have it cannot follow a change made since."""
-
-    fingerprint: str
-    definition: str
-    refused: bool
-
-
 class ReadLedger(Protocol):
     """The ledger as of the instant of a transaction."""
 
@@ -134,8 +124,8 @@ class ReadLedger(Protocol):
     def clock(self) -> int:
         """The highest HLC known (floor for direct writes)."""
 
-    def given(self, fingerprint: str) -> Given | None:
-        """A schema that replicas were given and may still have."""
+    def given(self, fingerprint: str) -> str | None:
+        """A schema that replicas were given and may still have: JSON of `model.schema.to_plain`."""
 
     def all_given(self) -> frozenset[str]:
         """The fingerprints of all of these: as many as the schema had versions lately."""
@@ -191,10 +181,7 @@ class Ledger(ReadLedger, Protocol):
         """Keep JSON under a name; all servers of the hub see it."""
 
     def give(self, fingerprint: str, definition: str) -> None:
-        """Keep a schema that replicas are given from now on; it is not refused."""
-
-    def refuse_given(self) -> None:
-        """Mark every schema that is kept as refused."""
+        """Keep a schema that replicas are given from now on."""
 
     def forget_given(self, keep: Collection[str], seconds: float) -> int:
         """Remove those given out longer ago, but for some; how many went."""
