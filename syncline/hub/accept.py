@@ -131,14 +131,12 @@ def _check_stamps(group: PushGroup, table: TableSchema, bases: int) -> None:
         raise Malformed(f"table {table.name}: stamps or bases do not fit the rows")
 
 
-def details_by_row(
-    details: Sequence[Detail], schema: Schema, present: Schema | None = None
-) -> dict[tuple[int, Key], Base]:
+def details_by_row(details: Sequence[Detail], schema: Schema) -> dict[tuple[int, Key], Base]:
     """Index the details of a push by (table, key). Raises Malformed.
 
     `schema` is the one that the push was made with. Details are made when they are asked for: those of a
-    device that has another schema by now name the columns of their images. What neither `schema` nor the
-    `present` one has is left out of them then, and is an error otherwise.
+    device that has another schema by now name the columns of their images, and may have columns that
+    `schema` has not. See `versions.brought_details`.
     """
     found: dict[tuple[int, Key], Base] = {}
     for detail in details:
@@ -155,20 +153,9 @@ def details_by_row(
                 f"table {table.name}: an image of {len(detail.image)} values, {len(columns)} belong"
             )
         check_cells((detail.key, detail.base, detail.image or []))
-        known = _columns_of(table, detail, present)
-        if not known.issuperset(detail.columns) and detail.image_columns is None:
+        if detail.image_columns is None and not table.values.keys() >= set(detail.columns):
             raise Malformed(f"table {table.name}: details of a column there is not", code="unknown_column")
-        before = _known_of(known, detail.columns, detail.base)
-        image = None if detail.image is None else _known_of(known, columns, detail.image)
+        before = dict(zip(detail.columns, detail.base, strict=True))
+        image = None if detail.image is None else dict(zip(columns, detail.image, strict=True))
         found[detail.table, tuple(detail.key)] = Base(before, image)
     return found
-
-
-def _columns_of(table: TableSchema, detail: Detail, present: Schema | None) -> set[int]:
-    """The value columns that details may be of. A number is given to a column once."""
-    now = None if present is None or detail.image_columns is None else present.by_number.get(table.number)
-    return {*table.values, *(() if now is None else now.values)}
-
-
-def _known_of(known: set[int], columns: Sequence[int], values: Sequence[Value]) -> dict[int, Value]:
-    return {column: value for column, value in zip(columns, values, strict=True) if column in known}

@@ -20,7 +20,7 @@ from syncline.hub import apart, names
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
-from syncline.hub.contract import Client, Prepared
+from syncline.hub.contract import Client, Ledger, Prepared
 from syncline.hub.names import place_of
 from syncline.model.evolution import SchemaChange, TableChange, compare
 from syncline.model.schema import Schema, arrange
@@ -128,19 +128,21 @@ def _concerned(central: Central) -> tuple[Client, ...]:
 def carry_out(central: Central, found: Plan) -> Prepared:
     """Prepare; what is set apart, or no longer, is noted before."""
     if found.prepared.before is not None:
-        with central.database.ledger() as ledger:
+        with central.database.ledger() as ledger:  # first: other servers need it as soon as it is prepared
             if apart.read(ledger) != found.apart:
                 apart.note(ledger, found.apart)
-    before, schema = found.prepared.before, found.prepared.schema
-    if before is not None and schema is not None:
-        with central.database.ledger() as ledger:  # first: other servers need them as soon as it is prepared
-            names.note(ledger, names.between(before, schema))
+            _note_names(ledger, found.prepared)
     prepared = central.database.catalogue.prepare(found.tables)
-    if prepared.before is not None and prepared.schema is not None:
+    if (prepared.before, prepared.schema) != (found.prepared.before, found.prepared.schema):
         with central.database.ledger() as ledger:
-            names.note(ledger, names.between(prepared.before, prepared.schema))
+            _note_names(ledger, prepared)
     central.look_again()
     return prepared
+
+
+def _note_names(ledger: Ledger, prepared: Prepared) -> None:
+    if prepared.before is not None and prepared.schema is not None:
+        names.note(ledger, names.between(prepared.before, prepared.schema))
 
 
 def choose(central: Central) -> None:

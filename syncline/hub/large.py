@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub.accept import Part, accept, details_by_row
+from syncline.hub.bases import File
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped
 from syncline.hub.commit import Refused, commit_stages
@@ -156,7 +157,7 @@ class Chunks:
     def _accepted(self, chunk: UploadedChunk) -> tuple[list[Part], dict[RowId, Base]]:
         groups = [group for group in open_push(chunk.body, chunk.digest) if group.rows]
         parts = accept(groups, self.sender.sent, len(self.upload.bases), self.limits)
-        details = details_by_row(open_details(chunk.details), self.sender.sent, self.sender.present)
+        details = details_by_row(open_details(chunk.details), self.sender.sent)
         return parts, brought_details(details, self.sender.present)
 
     def _read(self, transaction: WriteTransaction, number: int) -> UploadedChunk:
@@ -198,14 +199,16 @@ class LargeReceiver(Receiver):
     def rows(self) -> int:
         return self.chunks.upload.rows
 
-    def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
+    def _outcome(
+        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None
+    ) -> Outcome:
         whole, deleting = Outcome(), False
         late: list[Late] = []
         for unit in self.chunks.units(transaction, whole.unplaced):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole)
-            late += self._do(transaction, unit, details | unit.details, whole)
+            late += self._do(transaction, replace(unit, details=details | unit.details), file, whole)
             self._let_go(transaction, unit)
             if len(whole.settled.wanted) >= self.wanted:
                 break
@@ -228,11 +231,9 @@ class LargeReceiver(Receiver):
         unit.parts.clear()
         unit.stages.clear()
 
-    def _do(
-        self, transaction: WriteTransaction, unit: Unit, details: dict[RowId, Base], whole: Outcome
-    ) -> list[Late]:
+    def _do(self, transaction: WriteTransaction, unit: Unit, file: File | None, whole: Outcome) -> list[Late]:
         """Settle and apply one unit; return what must wait. Once rows are wanted nothing is applied."""
-        settled = self._settled(transaction, unit.parts, unit.stages, details)
+        settled = self._settled(transaction, unit.parts, unit.stages, unit.details, file)
         whole.newest = max(whole.newest, newest_of(unit.parts))
         settled.overrides |= dict.fromkeys(unit.defaulted)
         if whole.settled.taken and not settled.wanted:

@@ -93,8 +93,9 @@ class Receiver:
 
     def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
         push = self.push
-        details = details_by_row(push.details, self.sender.sent, self.schema)
-        outcome = self._outcome(transaction, brought_details(details, self.schema))
+        details = details_by_row(push.details, self.sender.sent)
+        file = self._file(transaction, client)
+        outcome = self._outcome(transaction, brought_details(details, self.schema), file)
         settled, refused = outcome.settled, outcome.refused
         if settled.wanted:
             return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
@@ -119,11 +120,13 @@ class Receiver:
         )
         return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
 
-    def _outcome(self, transaction: WriteTransaction, details: dict[RowId, Base]) -> Outcome:
+    def _outcome(
+        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None
+    ) -> Outcome:
         """Do the push. Nothing was written if rows are wanted."""
         parts = clamped(self.parts, transaction.ledger.milliseconds(), self.tolerance)
         found = self._brought(parts)
-        settled = self._settled(transaction, found.parts, stages_of(found.parts), details)
+        settled = self._settled(transaction, found.parts, stages_of(found.parts), details, file)
         if settled.wanted:
             return Outcome(settled)
         refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
@@ -140,18 +143,16 @@ class Receiver:
         parts: Sequence[Part],
         stages: Sequence[Stage],
         details: dict[RowId, Base],
+        file: File | None,
     ) -> Settled:
         replica = self.push.replica
-        bases = replace(
-            bases_of(transaction, self.bases, offered=self.push.offered), file=self._file(transaction)
-        )
+        bases = replace(bases_of(transaction, self.bases, offered=self.push.offered), file=file)
         return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
 
-    def _file(self, transaction: WriteTransaction) -> File | None:
+    def _file(self, transaction: WriteTransaction, client: Client) -> File | None:
         """What is known of a file whose edits were made under a former id of it."""
         push = self.push
-        client = transaction.ledger.client(push.replica) if push.carried else None
-        if client is None:
+        if not push.carried:
             return None
         own = own_of(transaction, client, self.told.position)
         return File(own, frozenset([lineage(client, push)]), push.offered)

@@ -152,7 +152,7 @@ class Requests:
     def describe(self, caller: Caller, request: m.SchemaQuery) -> m.SchemaAnswer:
         schema, _ = self._central.known()
         plain = to_plain(schema)
-        changed = [(number, why) for number, why in self._central.changed.items()]
+        changed = list(self._central.changed.items())
         return m.SchemaAnswer(schema.fingerprint, plain["tables"], plain["used"], changed)
 
     def pull(self, caller: Caller, request: m.Pull) -> m.Changes:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from syncline.errors import Malformed, TooLarge
 from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.clocks import clamped
+from syncline.hub.versions import brought_details
 from syncline.model.clock import stamp
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.protocol.messages import Detail, Limits, PushGroup
@@ -265,8 +266,8 @@ def test_details_of_a_device_that_has_another_schema_by_now() -> None:
     more = replace(table, columns=(*table.columns, replace(table.values[0], number=5, name="more")))
     present = Schema((more, *SCHEMA.tables[1:]))
     detail = Detail(0, [7], [0, 9], ["old", "gone"], ["new", "later", 6], [0, 5, 9])
-    (found,) = details_by_row([detail], SCHEMA, present).values()
+    (found,) = brought_details(details_by_row([detail], SCHEMA), present).values()
     assert (found.before, found.image) == ({0: "old"}, {0: "new", 5: "later"})
     with pytest.raises(Malformed) as caught:
-        details_by_row([Detail(0, [7], [5], ["x"], None)], SCHEMA, present)
+        details_by_row([Detail(0, [7], [5], ["x"], None)], SCHEMA)
     assert caught.value.code == "unknown_column"
