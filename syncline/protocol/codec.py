@@ -13,6 +13,7 @@ import msgspec
 
 from syncline.errors import Malformed, TooLarge, ValueRefused
 from syncline.protocol import jsonform, limits, outline, versions
+from syncline.protocol.making import MAKING
 from syncline.protocol.messages import PROTOCOL_VERSION, Limits, Record
 from syncline.protocol.negotiation import Form
 
@@ -69,4 +70,5 @@ def read_query(fields: dict[str, str], kind: type[M], bounds: Limits) -> M:
 
 @cache
 def _unpacker(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    with MAKING:
+        return msgspec.msgpack.Decoder(kind)

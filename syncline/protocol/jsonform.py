@@ -28,6 +28,7 @@ from msgspec import Raw, Struct
 from syncline.errors import DigestMismatch, Malformed
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 from syncline.protocol.body import seal
+from syncline.protocol.making import MAKING
 from syncline.protocol.messages import (
     Group,
     Push,
@@ -76,7 +77,9 @@ def from_json(body: bytes | bytearray, kind: type[M]) -> M:
 
 def from_strings(fields: dict[str, str], kind: type[M]) -> M:
     """The message whose fields are given as text, as in a query string."""
-    return cast(M, _to_record(kind)(msgspec.convert(fields, twin(kind), strict=False)))
+    with MAKING:
+        named = msgspec.convert(fields, twin(kind), strict=False)
+    return cast(M, _to_record(kind)(named))
 
 
 def key_text(key: Sequence[Value]) -> str:
@@ -161,7 +164,8 @@ def _twin_type(hint: Any, record: type[Record]) -> Any:
 
 @cache
 def _decoder(record: type[Record]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(twin(record))
+    with MAKING:
+        return msgspec.json.Decoder(twin(record))
 
 
 # From a record to its twin.
