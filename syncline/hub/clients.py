@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, WriteTransaction
@@ -55,6 +57,14 @@ class Listed:
         }
 
 
+def with_own_root(ledger: ReadLedger, actor: Actor, request: Register) -> Register:
+    """The registration without a first id that is somebody else's (law L10)."""
+    first = ledger.client(request.root) if request.root else None
+    if first is None or first.actor == actor.owner or actor.operator:
+        return request
+    return msgspec.structs.replace(request, root="")
+
+
 def registered(client: Client | None, actor: Actor, request: Register, watermark: str) -> Client:
     """The record after a registration. `watermark` is where a replica stands: that which it hands in, or that
     of now, from which it fills itself. One that is known keeps its owner and, unless it hands one in, the
@@ -64,6 +74,7 @@ def registered(client: Client | None, actor: Actor, request: Register, watermark
     return replace(
         known,
         name=request.name or known.name,
+        root=known.root or request.root,
         fingerprint=request.fingerprint or known.fingerprint,
         watermark=watermark if stands else known.watermark,
         last_seen="now",

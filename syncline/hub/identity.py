@@ -135,6 +135,7 @@ def remember(
         packed = msgspec.msgpack.encode(rejected) if rejected else b""
         name = lineage(client, push)
         transaction.ledger.remember(Stamped(name, client.replica, push.number, push.stamps, packed))
+        transaction.log.leave_mark()  # an answer that tells nothing new is to be missed, too, if this is lost
     before = client.chain if push.before is None else push.before
     return replace(client, chain=chained(before, push.digest))
 

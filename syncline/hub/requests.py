@@ -72,7 +72,8 @@ class Requests:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             client = clients.without_lost(transaction, client, self._central.database.position)
             position = given.within(transaction.scope) if given else transaction.log.now()
-            known = clients.registered(client, caller.actor, request, position.token())
+            asked = clients.with_own_root(transaction.ledger, caller.actor, request)
+            known = clients.registered(client, caller.actor, asked, position.token())
             transaction.ledger.save_client(known)
             places = [position, transaction.log.proved(transaction.log.floor().position)]
             clock = self._sane(transaction, transaction.ledger.clock())

@@ -362,7 +362,8 @@ class Register(Record, frozen=True):
     """Make a replica known. `fingerprint` of the schema it has, or None.
 
     A copied file takes a new id and hands in its `watermark` and the id it was given to (`previous`):
-    the answer's watermark then stands for the same position, for the new id.
+    the answer's watermark then stands for the same position, for the new id. `root` is the first id that the
+    file had, if this is not it: what its edits are remembered under.
     """
 
     replica: Name
@@ -371,6 +372,7 @@ class Register(Record, frozen=True):
     previous: Name | None = None
     watermark: Token | None = None
     version: Version = PROTOCOL_VERSION
+    root: Name = ""
 
 
 class Limits(Record, frozen=True):

@@ -114,14 +114,20 @@ def _flush_folder(folder: Path) -> None:
 
 
 def fill(
-    store: Store, hub_url: str | None, progress: Progress, replica: str | None = None, forms: Forms = NONE
+    store: Store,
+    hub_url: str | None,
+    progress: Progress,
+    replica: str | None = None,
+    forms: Forms = NONE,
+    root: str = "",
 ) -> Flow[None]:
     """Make the private file a complete replica, going on where an earlier call was cut off.
 
     `replica` is the id of a new one; a uuid is made if it is None. `forms`: how it is to spell values.
+    `root`: as in `messages.Register`.
     """
     store.execute("PRAGMA synchronous = NORMAL")
-    device = yield from begin(store, hub_url, replica or str(uuid.uuid4()), forms)
+    device = yield from begin(store, hub_url, replica or str(uuid.uuid4()), forms, root)
     if device.store.state().hydrate is not None:
         # Parents and children come in different chunks, each a transaction of its own. Nobody else can
         # see the file before all foreign keys have been checked at once, below (law L9).
@@ -141,17 +147,17 @@ def fill(
             store.set_state(chain="")
 
 
-def begin(store: Store, hub_url: str | None, replica: str, forms: Forms) -> Flow[Device]:
+def begin(store: Store, hub_url: str | None, replica: str, forms: Forms, root: str = "") -> Flow[Device]:
     """Register and create the tables; or find that they are there. StoreError `hydrate_stale` if what
     is there was begun with another hub or schema, or in other forms."""
     if store.is_replica and store.state().schema is not None:
         state = store.state()
-        answer = yield from ask(Register(state.replica, state.fingerprint), Registered)
+        answer = yield from ask(Register(state.replica, state.fingerprint, root=root), Registered)
         known = (answer.hub, answer.schema) == (state.hub, state.fingerprint)
         if not known or read_forms(state.forms).chosen != forms.chosen:
             raise _stale(store)
         return Device.load(store)
-    answer = yield from ask(Register(replica), Registered)
+    answer = yield from ask(Register(replica, root=root), Registered)
     schema = yield from fetch_schema(replica, answer.schema)
     with store.transaction():
         store.prepare(replica)

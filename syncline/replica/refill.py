@@ -46,7 +46,7 @@ from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
 from syncline.replica.regain import make_indexes_again
-from syncline.replica.session import register
+from syncline.replica.session import register, root_of
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
 from syncline.replica.store import MEMORY, State, Store
@@ -97,7 +97,7 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
         if fresh.is_replica:
             fresh.check()
         with fresh.watched():
-            yield from fill(fresh, None, progress, before.replica, device.forms)
+            yield from fill(fresh, None, progress, before.replica, device.forms, root_of(before))
         after = fresh.state()
         if after.fingerprint != before.fingerprint:
             raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")

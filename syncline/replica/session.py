@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from syncline.protocol.messages import (
 )
 from syncline.replica.answers import check_answer
 from syncline.replica.definitions import read_schema
-from syncline.replica.store import Store
+from syncline.replica.store import State, Store
 
 R = TypeVar("R", bound=Response)
 
@@ -36,13 +37,19 @@ def ask(request: Request, kind: type[R]) -> Flow[R]:
 
 
 def register(store: Store) -> Flow[Registered]:
-    """Make the replica known and keep the limits that the hub answers with."""
+    """Make the replica known and keep the limits that the hub answers with. A centre that went back may have
+    lost the id that the file took when it reconciled: it is told each time whose edits the file has."""
     state = store.state()
-    answer = yield from ask(Register(state.replica, state.fingerprint), Registered)
+    answer = yield from ask(Register(state.replica, state.fingerprint, root=root_of(state)), Registered)
     check_hub(store, answer.hub)
     with store.transaction():
         store.set_state(limits=msgspec.json.encode(answer.limits).decode())
     return answer
+
+
+def root_of(state: State) -> str:
+    """The first id that the file had; '' if that is the present one."""
+    return next(iter(json.loads(state.former)), "")
 
 
 def state_at_hub(store: Store) -> Flow[StateAnswer]:

@@ -12,7 +12,7 @@ import pytest
 
 import syncline
 from syncline.errors import TransportError
-from syncline.protocol.messages import Push, Request, Response
+from syncline.protocol.messages import Push, Request, Response, Snapshot
 from syncline.transports.local import LocalTransport
 
 RULES = {"t": syncline.Table(merge={"n": "sum"})}
@@ -342,6 +342,52 @@ def test_the_answer_to_a_repeat_is_remembered_when_the_centre_goes_back_behind_i
     assert report.recovered is not None
     assert report.recovered.reason == "restored"
     assert world.agree(a) == [(1, 1, "x"), (2, 0, "z")]
+
+
+def test_l2_a_push_of_which_nothing_was_logged_is_missed_when_the_centre_has_lost_it(world: World) -> None:
+    """Its answer has a position of its own, though the log is as long as before."""
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"v": "hub_wins"})}
+    world.open()
+    a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
+    sql(b, "UPDATE t SET v = 'of b'")
+    world.sync(b)
+    sql(a, "UPDATE t SET v = 'of a'")
+    copy(world.centre, backup)
+    world.sync(a)
+    assert [note.sent for note in world.hub.conflicts()] == ["of a"]
+    world.restore(backup)
+    report = world.sync(a)
+    assert report.recovered is not None
+    assert (report.recovered.reason, report.recovered.offered) == ("restored", 1)
+    assert [note.sent for note in world.hub.conflicts()] == ["of a"]
+    assert world.agree(a)[0] == (1, 0, "of b")
+
+
+def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(world: World) -> None:
+    a, b, twin, backup = (world.folder / name for name in ("a.db", "b.db", "twin.db", "backup.db"))
+    world.device("a.db")
+    copy(a, b)
+    sql(b, "UPDATE t SET n = n + 1")
+    copy(b, twin)
+    sql(a, "UPDATE t SET n = n + 10")  # so that b has to take an id of its own
+    world.sync(a)
+    copy(world.centre, backup)
+
+    class CutOff(LocalTransport):
+        def send(self, request: Request) -> Response:
+            if isinstance(request, Snapshot):
+                raise TransportError("the line is dead")
+            return super().send(request)
+
+    with syncline.connect(b, world.hub) as replica, pytest.raises(TransportError):
+        replica._open_transport = lambda: CutOff(world.hub)
+        replica.sync()
+    assert world.id(b) != world.id(a)
+    world.restore(backup)
+    for file in (b, twin, b):
+        world.sync(file)
+    assert world.agree(b, twin)[0][1] == 11
 
 
 def test_l3_what_a_centre_lost_is_offered_once_by_copies(world: World) -> None:

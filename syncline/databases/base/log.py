@@ -32,6 +32,10 @@ class BaseLog(ABC, Generic[P, N]):
         self._ledger = ledger
 
     @abstractmethod
+    def leave_mark(self) -> None:
+        """See the contract."""
+
+    @abstractmethod
     def own(self, position: Position) -> P:
         """A position that is one of this kind of database. WatermarkRefused for any other."""
 

@@ -63,6 +63,9 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         present, self._left = self._read(self._session.run(statement, marks.chosen()))
         return self.proved(present.now)
 
+    def leave_mark(self) -> None:
+        """Nothing is to be done: `now` leaves a mark in a transaction that writes."""
+
     def proved(self, position: Position) -> SnapshotPosition:
         """The position with a mark that was left after all it has seen: the last one, or a new one."""
         found, bare = self._left or (None if self._writes else self._newest), self.own(position)

@@ -15,6 +15,7 @@ from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.log import SqliteLog
 from syncline.databases.sqlite.read import RowReader
+from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.undone import Undone
 from syncline.databases.sqlite.watch import Bell, SqliteWatch, data_version
 from syncline.databases.sqlite.write import RowWriter
@@ -197,7 +198,8 @@ class SqliteDatabase:
                     careful.renew_order(connection, shape)
             ledger = Ledger(SqliteLedgerSession(connection))
             rows = RowWriter(connection, layout, self._undone)
-            yield WriteTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
+            log = SqliteLog(rows, ledger, newest(connection))
+            yield WriteTransaction(log, rows, ledger, scope)
             rows.unstage()
             self._undone.forget()
 

@@ -21,8 +21,8 @@ from syncline.sqlitekit.sql import commas, numbered
 class SqliteLog(KeptLog):
     """The contract's `Log`; it asks `rows` what is there now."""
 
-    def __init__(self, rows: RowReader, ledger: Ledger) -> None:
-        super().__init__(rows.connection, rows.layout, ledger)
+    def __init__(self, rows: RowReader, ledger: Ledger, begun: tuple[int, int] | None = None) -> None:
+        super().__init__(rows.connection, rows.layout, ledger, begun)
         self._rows = rows
 
     def behind(self, position: Position, at_most: int) -> int:

@@ -28,12 +28,28 @@ def newest(connection: sqlite3.Connection) -> tuple[int, int]:
 class KeptLog(OrderedLog):
     """The log of a SQLite centre, but for reading its entries."""
 
-    def __init__(self, connection: sqlite3.Connection, layout: Layout, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        layout: Layout,
+        ledger: Ledger,
+        begun: tuple[int, int] | None = None,
+    ) -> None:
+        """`begun`: the newest entry when the transaction began, of one that writes."""
         super().__init__(ledger)
-        self._connection, self._layout = connection, layout
+        self._connection, self._layout, self._begun = connection, layout, begun
 
     def now(self) -> Upto:
         return Upto(*newest(self._connection))
+
+    def leave_mark(self) -> None:
+        """Where nothing was logged, a number is used up of which the mark alone stays."""
+        if newest(self._connection) != self._begun:
+            return
+        run = self._connection.execute
+        seq = run("INSERT INTO _sync_hub_log (tbl, op, hlc, origin) VALUES (0, 'U', 0, '')").lastrowid
+        run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", (seq,))
+        run("DELETE FROM _sync_hub_log WHERE seq = ?", (seq,))
 
     def begins(self) -> tuple[int, int]:
         seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()

@@ -61,6 +61,23 @@ class RetentionConformance:
             assert transaction.log.floor().hlc == 0
             assert transaction.log.behind(start, 10) == 1
 
+    def test_a_transaction_of_which_nothing_is_logged_has_a_position_of_its_own(self, world: World) -> None:
+        world.run("INSERT INTO tree (id) VALUES (1)")
+        start = world.now()
+        with world.database.write(UNBOUNDED) as transaction:
+            transaction.log.leave_mark()
+            proved = transaction.log.now()
+        assert proved.token() != start.token()
+        world.run("INSERT INTO tree (id) VALUES (2)")
+        with world.database.write(UNBOUNDED) as transaction:
+            transaction.log.leave_mark()
+            later = transaction.log.now()
+        assert [standing(world, position) for position in (start, proved, later)] == ["sound"] * 3
+        assert list(world.since(proved)["tree"]) == [(2,)]
+        prune(world, [later])
+        world.run("INSERT INTO tree (id) VALUES (3)")
+        assert list(world.since(later)["tree"]) == [(3,)]
+
     def test_what_every_position_has_seen_is_pruned_and_they_stay_good(self, world: World) -> None:
         start = world.now()
         for number in range(5):
