@@ -24,7 +24,8 @@ from syncline.model.schema import ColumnSchema, Schema, TableSchema
 class Line:
     """What is recorded of a tracked table. `relid` and the keys of `columns` are what the database itself
     knows the table and its columns by, whatever they are called; `key`, `words` (of a mask) and `capture` say
-    what log and triggers were made for; `labels` are those of the enums in it."""
+    what log and triggers were made for; `labels` are those of the enums in it, `leaves` what the database
+    knows those of its partitions by that hold rows."""
 
     n: int
     relid: int
@@ -35,6 +36,7 @@ class Line:
     key: str
     words: int
     capture: str
+    leaves: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,15 @@ class Ground:
     """A table as it is now: what the database knows it, its columns and their types by, the labels of its
     enums, how it can be captured.
 
-    `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts."""
+    `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts;
+    `leaves` is what the database knows those by that hold rows."""
 
     relid: int
     columns: Mapping[str, tuple[int, int]]
     labels: Mapping[str, str]
     by_row: bool
     partitions: tuple[tuple[str, str], ...]
+    leaves: tuple[int, ...]
 
     def numbers(self, table: TableSchema) -> str:
         """The columns' numbers by what the database knows them by, as a `Line` keeps them."""
@@ -113,7 +117,7 @@ class BasePlanner(ABC, Generic[S]):
         self._former, self._plan = former, plan
         self._lines = {line.n: line for line in former.lines}
         self._triggers: dict[str, set[str]] = {}
-        self._places = {relid: place for relid, place, _ in triggers}
+        self._wanted: dict[str, set[str]] = {}
         for _, place, trigger in triggers:
             self._triggers.setdefault(place, set()).add(trigger)
 
@@ -191,27 +195,36 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.statements += self.forget(line)
             self._plan.forgotten.append(line.n)
             self._plan.notes.append(f"stopped tracking {self.place(line.schema, line.name)}")
-        watched = {self._places[line.relid] for line in gone if line.relid in self._places}
         for number in sorted(schema.by_number):
             shape = self.shape(schema.by_number[number], declared.get(number, ()))
             ground = self.ground(shape.table)
             if ground is None:
                 place = f"{shape.table.central_schema}.{shape.table.central_name}"
                 raise SchemaError(f"{place}: there is no such table any more")
-            watched |= {shape.name, *(self.place(*part) for part in ground.partitions)}
             self._table(shape, ground)
-        for table in sorted(self._triggers.keys() - watched):
+        for table in sorted(self._triggers):
             self._release(table)
 
     def _release(self, table: str) -> None:
         """A table that was swapped for another one, or a partition that was detached."""
-        for trigger in sorted(self._triggers[table]):
-            self._plan.statements.append(self.drop_trigger(trigger, table))
-        self._plan.note_amiss(f"removed the capture of {table}, which takes part no longer")
+        forgotten = {f"_{n}" for n in self._plan.forgotten}  # with their functions
+        wanted = self._wanted.get(table, set())
+        others = [
+            name
+            for name in sorted(self._triggers[table] - wanted)
+            if name[name.rindex("_") :] not in forgotten
+        ]
+        self._plan.statements += [self.drop_trigger(trigger, table) for trigger in others]
+        if others and not wanted:
+            self._plan.note_amiss(f"removed the capture of {table}, which takes part no longer")
+        elif others:
+            self._plan.notes.append(f"removed the capture of {table} as a part of another table")
 
     def _table(self, shape: S, ground: Ground) -> None:
         line = self._lines.get(shape.n)
         capture = self.capture(shape, ground)
+        for on, names in capture.triggers.items():
+            self._wanted.setdefault(on, set()).update(names)
         missing = [on for on, names in capture.triggers.items() if not names <= self._triggers.get(on, set())]
         here = shape.table.central_schema, shape.table.central_name
         record = Line(
@@ -223,6 +236,7 @@ class BasePlanner(ABC, Generic[S]):
             key=capture.key,
             words=len(shape.words),
             capture=capture.digest,
+            leaves=json.dumps(ground.leaves),
         )
         if line != record:
             self._plan.records.append(record)
@@ -242,6 +256,12 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.note_amiss(f"settled changes of {shape.name} that were without a key")
         if line is not None and self._former.is_here:
             self._send_anew(shape, line, ground)
+            if line.relid == ground.relid and set(json.loads(line.leaves)) - set(ground.leaves):
+                self._plan.statements += self.lose()
+                self._plan.note_amiss(
+                    f"a partition of {shape.name} is gone, and its rows with it: every device compares itself"
+                    " with the centre at its next sync"
+                )
 
     def _send_anew(self, shape: S, line: Line, ground: Ground) -> None:
         """Rows whose entries do not say what changed in them, because names or labels did."""

@@ -33,7 +33,8 @@ INSERT INTO syncline.state (layout, hub) VALUES (3, gen_random_uuid()::text);
 -- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were
 -- made for. `relid` and `columns` are what PostgreSQL knows the table and its columns by, whatever they are called:
 -- its oid, and a JSON object of the columns' numbers by their attnum. `labels` are those of the enums in it by
--- their oids: one that is called otherwise has changed rows that no trigger saw.
+-- their oids: one that is called otherwise has changed rows that no trigger saw. `leaves` is a JSON list of the oids of
+-- its partitions that hold rows: one that is gone has taken them along, and no trigger saw it.
 CREATE TABLE syncline.tables (
     n int PRIMARY KEY,
     relid oid NOT NULL,
@@ -43,7 +44,8 @@ CREATE TABLE syncline.tables (
     labels text NOT NULL,
     key text NOT NULL,
     words int NOT NULL,
-    capture text NOT NULL
+    capture text NOT NULL,
+    leaves text NOT NULL
 );
 
 -- name: marks

@@ -11,7 +11,7 @@ SELECT to_regclass('syncline.versions') IS NOT NULL;
 SELECT layout, hub FROM syncline.state;
 
 -- name: tables
-SELECT n, relid::int8, central_schema, central_name, columns, labels, key, words, capture FROM syncline.tables ORDER BY n;
+SELECT n, relid::int8, central_schema, central_name, columns, labels, key, words, capture, leaves FROM syncline.tables ORDER BY n;
 
 -- name: known again
 -- Where the tables of these oids are now, and the names of their columns by attnum.
@@ -105,7 +105,8 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
 
 -- name: placement
 -- What PostgreSQL knows a table and its columns by: its oid, and each column's attnum and type by name; the labels
--- of enums in it (as such, in domains, in arrays) by their oids. Whether it is partitioned, or filled by a logical replication; and its partitions.
+-- of enums in it (as such, in domains, in arrays) by their oids. Whether it is partitioned, or filled by a logical replication; its partitions; and the
+-- oids of those that hold rows.
 SELECT c.oid::int8,
        (SELECT json_object_agg(a.attname, json_build_array(a.attnum, a.atttypid::int8))
           FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
@@ -118,6 +119,8 @@ SELECT c.oid::int8,
            ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
                    JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
                   WHERE x.level > 0 ORDER BY 1)
+       ELSE '{}' END,
+       CASE WHEN c.relkind = 'p' THEN ARRAY(SELECT x.relid::int8 FROM pg_partition_tree(c.oid) x WHERE x.isleaf ORDER BY 1)
        ELSE '{}' END
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
@@ -158,11 +161,11 @@ UPDATE syncline.state SET before = $1 WHERE before <> $1;
 SELECT pg_advisory_xact_lock_shared(7310579412345);
 
 -- name: record table
-INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, labels, key, words, capture)
-VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, labels, key, words, capture, leaves)
+VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (n) DO UPDATE SET relid = excluded.relid, central_schema = excluded.central_schema,
         central_name = excluded.central_name, columns = excluded.columns, labels = excluded.labels, key = excluded.key, words = excluded.words,
-        capture = excluded.capture;
+        capture = excluded.capture, leaves = excluded.leaves;
 
 -- name: keep version
 INSERT INTO syncline.versions (fingerprint, body, made) VALUES ($1, $2, floor(extract(epoch FROM now()) * 1000)::bigint)

@@ -19,9 +19,10 @@ def ground_of(session: Session, table: TableSchema) -> Ground | None:
     rows = session.run(queries("prepare.sql")["placement"], table.central_schema, table.central_name)
     if not rows:
         return None
-    relid, columns, labels, by_row, parts = rows[0]
+    relid, columns, labels, by_row, parts, leaves = rows[0]
     partitions = tuple((name.split("\n")[0], name.split("\n")[1]) for name in parts)
-    return Ground(relid, {name: tuple(facts) for name, facts in columns.items()}, labels, by_row, partitions)
+    numbered = {name: tuple(facts) for name, facts in columns.items()}
+    return Ground(relid, numbered, labels, by_row, partitions, tuple(leaves))
 
 
 def known_again(session: Session, lines: Iterable[Line]) -> Renamed:

@@ -1,0 +1,216 @@
+"""Tables and partitions of a PostgreSQL centre that go while devices have edits of them (L2, L12, L13)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import syncline
+from syncline.errors import TransportError
+from tests.integration.test_restored_schema import Device, Line, PostgresCentre, Servers
+
+DDL = """
+CREATE TABLE team (id int PRIMARY KEY, name text);
+CREATE TABLE person (id int PRIMARY KEY, team int NOT NULL REFERENCES team ON DELETE CASCADE, name text);
+CREATE TABLE visit (
+    id int PRIMARY KEY, host int REFERENCES person, team int REFERENCES team ON DELETE SET NULL
+);
+CREATE TABLE place (id int PRIMARY KEY, name text);
+CREATE VIEW teams AS SELECT name FROM team;
+INSERT INTO team VALUES (1, 'red'), (2, 'blue');
+INSERT INTO person VALUES (1, 1, 'Ada'), (2, 2, 'Bob');
+INSERT INTO visit VALUES (1, 1, 2);
+INSERT INTO place VALUES (1, 'Hill');
+"""
+
+
+class World:
+    """A centre, two servers of its hub, and devices."""
+
+    def __init__(self, folder: Path, centre: PostgresCentre, script: str, *tables: str) -> None:
+        self.folder, self.centre, self.servers = folder, centre, Servers()
+        self.tables = {name: syncline.Table() for name in tables} or None
+        centre.run(script)
+        self.servers.hubs = [self.server(), self.server()]
+        self.servers.hubs[0].init()
+
+    def server(self) -> syncline.Hub:
+        return syncline.Hub(self.centre.url, tables=self.tables)
+
+    def look_now(self) -> None:
+        for hub in self.servers.hubs:
+            hub._follower.look_now()
+
+    def device(self, name: str) -> Device:
+        path = self.folder / name
+        syncline.clone(self.servers, path).close()  # type: ignore[arg-type]
+        return Device(path, Line(self.servers))
+
+    def directly(self, *statements: str) -> None:
+        """What other programs do, one transaction each: none of it fails or waits (law L13)."""
+        for statement in statements:
+            self.centre.run(
+                f"SET lock_timeout = '1s'; {statement}" if " CONC" not in statement else statement
+            )
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in self.centre.run(sql)]
+
+    def agree(self, *devices: Device, **tables: str) -> None:
+        for table, columns in tables.items():
+            wanted = self.rows(f"SELECT {columns} FROM {table} ORDER BY 1")
+            for device in devices:
+                assert device.rows(table, columns) == wanted
+
+
+def kept(device: Device) -> list[tuple[str, tuple[object, ...], dict[str, object]]]:
+    """The edits that were rejected: code, key and values."""
+    found = device.replica.rejected()
+    return sorted(((one.code, one.key, dict(one.values)) for one in found), key=lambda one: one[1])
+
+
+@pytest.fixture
+def centre(postgres_database: Callable[[], str]) -> PostgresCentre:
+    return PostgresCentre(postgres_database)
+
+
+@pytest.fixture(params=[True, False], ids=["configured", "all"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, centre: PostgresCentre) -> Iterator[World]:
+    made = World(tmp_path, centre, DDL, *(("team", "person", "visit", "place") if request.param else ()))
+    yield made
+    for hub in made.servers.hubs:
+        hub.close()
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "at once"])
+def test_l2_a_table_that_is_dropped_with_what_depends_on_it_stops_no_other(
+    world: World, noticed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b, idle = world.device("a.db"), world.device("b.db"), world.device("idle.db")
+    edits = (
+        "INSERT INTO team VALUES ({0}, 'new')",
+        "UPDATE team SET name = 'mine' WHERE id = 1",
+        "INSERT INTO person VALUES ({0}, {0}, 'of the new one')",
+        "UPDATE person SET name = 'Eve {0}' WHERE id = 1",
+        "INSERT INTO visit VALUES ({0}, {0}, {0})",
+        "INSERT INTO place VALUES ({0}, 'far')",
+    )
+    a.run(*(one.format(10) for one in edits))
+    a.line.loses = "request"
+    with pytest.raises(TransportError):
+        a.sync()
+    a.line.loses = ""
+    a.run("UPDATE team SET name = 'later' WHERE id = 2")
+    b.run(*(one.format(20) for one in edits))
+    with caplog.at_level(logging.INFO, "syncline.hub"):
+        world.directly(
+            "DROP TABLE team CASCADE",
+            "INSERT INTO person VALUES (30, 99, 'direct')",
+            "UPDATE person SET team = 98 WHERE id = 2",
+            "INSERT INTO visit VALUES (30, 30, 97)",
+            "DELETE FROM visit WHERE id = 1",
+            "UPDATE place SET name = name || '!'",
+        )
+        if noticed:
+            world.look_now()
+        for _ in range(2):
+            for device in (a, b, idle):
+                device.sync()
+    assert any('"public"."team"' in record.message for record in caplog.records)
+    world.agree(a, b, idle, person="*", visit="*", place="*")
+    assert [row[0] for row in world.rows("SELECT id FROM person ORDER BY 1")] == [1, 2, 10, 20, 30]
+    assert [row[0] for row in world.rows("SELECT id FROM visit ORDER BY 1")] == [10, 20, 30]
+    mine = [("table_dropped", (1,), {"name": "mine"}), ("table_dropped", (10,), {"name": "new"})]
+    later = ("table_dropped", (2,), {"name": "later"})
+    assert kept(a) == [mine[0], later, mine[1]]
+    assert kept(b) == [mine[0], ("table_dropped", (20,), {"name": "new"})]
+    for device in (a, b, idle):
+        assert not device.replica.status().pending and device.replica.verify().equal
+        assert (2,) in device.rows("team", "id")  # what the file has stays
+    with world.server() as late:  # one that starts afterwards answers, too
+        others, world.servers.hubs = world.servers.hubs, [late]
+        a.run("UPDATE place SET name = 'near' WHERE id = 10")
+        a.sync()
+        world.servers.hubs = others
+    world.agree(a, place="*")
+
+
+PARTS = """
+CREATE TABLE reading (region int, id int, value int, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE reading_1 PARTITION OF reading FOR VALUES IN (1);
+CREATE TABLE reading_2 PARTITION OF reading FOR VALUES IN (2);
+CREATE TABLE remark (id int PRIMARY KEY, word text);
+INSERT INTO reading VALUES (1, 1, 10), (1, 2, 11), (2, 1, 20), (2, 2, 21);
+INSERT INTO remark VALUES (1, 'fine')
+"""
+GOING = {
+    "detached": "ALTER TABLE reading DETACH PARTITION reading_2",
+    "concurrently": "ALTER TABLE reading DETACH PARTITION reading_2 CONCURRENTLY",
+    "dropped": "DROP TABLE reading_2",
+}
+
+
+@pytest.fixture
+def parts(tmp_path: Path, centre: PostgresCentre) -> Iterator[World]:
+    made = World(tmp_path, centre, PARTS)
+    yield made
+    for hub in made.servers.hubs:
+        hub.close()
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "later"])
+@pytest.mark.parametrize("how", GOING)
+def test_l5_rows_of_a_partition_that_goes_go_from_devices_and_l2_edits_of_them_are_kept(
+    parts: World, how: str, noticed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = parts
+    a, b, idle = world.device("a.db"), world.device("b.db"), world.device("idle.db")
+    for device, n in ((a, 30), (b, 40)):
+        device.run(
+            f"UPDATE reading SET value = {n} WHERE id = 1",
+            "DELETE FROM reading WHERE region = 2 AND id = 2",
+            f"INSERT INTO reading VALUES (1, {n}, 0), (2, {n}, 0)",
+            f"INSERT INTO remark VALUES ({n}, 'new')",
+        )
+    a.line.loses = "request"
+    with pytest.raises(TransportError):
+        a.sync()
+    a.line.loses = ""
+    world.directly(
+        GOING[how],
+        "INSERT INTO reading VALUES (1, 50, 0)",
+        "UPDATE reading SET value = value + 1 WHERE id = 2",
+    )
+    if how != "dropped":
+        world.directly(
+            "INSERT INTO reading_2 VALUES (2, 60, 0)",
+            "UPDATE reading_2 SET value = value + 1",
+            "ALTER TABLE reading_2 DROP COLUMN id",
+            "TRUNCATE reading_2",
+        )
+    with world.server() as hub:
+        said = [one.sentence for one in hub.examine() if one.code == "not_current"]
+    assert any('a partition of "public"."reading" is gone' in one for one in said)
+    with caplog.at_level(logging.INFO, "syncline.hub"):
+        for device in () if noticed else (a, b, idle):  # two seconds may pass before a server looks
+            device.sync()
+        world.look_now()
+    assert any('a partition of "public"."reading" is gone' in record.message for record in caplog.records)
+    for _ in range(2):
+        for device in (a, b, idle):
+            device.sync()
+    world.agree(a, b, idle, reading="*", remark="*")
+    assert {(1, 30), (1, 40), (1, 50)} <= set(world.rows("SELECT region, id FROM reading"))
+    for device, n in ((a, 30), (b, 40)):
+        assert device.replica.verify().equal and not device.replica.status().pending
+        refused = {one.key: one for one in device.replica.rejected()}
+        overruled = {tuple(one.key): one for one in device.replica.conflicts()}
+        assert refused[2, n].code == "check_violation" and "reading" in refused[2, n].detail
+        assert (2, 1) in refused.keys() | overruled.keys()
+    left = world.rows(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('reading_2') AND NOT tgisinternal"
+    )
+    assert left == []
