@@ -147,7 +147,7 @@ def _create_table(table: TableSchema, schema: Schema) -> str:
     if not rowid:
         parts.append(f"PRIMARY KEY ({_names(table.key)})")
     parts += [f"UNIQUE ({_names(unique)})" for unique in table.uniques if _is_parent(table, unique, schema)]
-    parts += [_foreign_key(key) for key in carried(table, schema)]
+    parts += [foreign_key(key) for key in carried(table, schema)]
     body = ",\n    ".join(parts)
     return f"CREATE TABLE {quote(table.name)} (\n    {body}\n)"
 
@@ -165,14 +165,19 @@ def _column(table: TableSchema, column: ColumnSchema, rowid: bool) -> str:
     return text
 
 
-def _foreign_key(key: ForeignKey) -> str:
-    return f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}"
+def foreign_key(key: ForeignKey, *, deferred: bool = True) -> str:
+    """A foreign key as a constraint of its table; one of an SQLite centre is not `deferred`."""
+    text = f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}"
+    return text if deferred else text.removesuffix(_DEFERRED)
+
+
+_DEFERRED = " DEFERRABLE INITIALLY DEFERRED"
 
 
 def _references(key: ForeignKey) -> str:
     return (
         f"REFERENCES {quote(key.parent)} ({_names(key.parent_columns)})"
-        f" ON DELETE {key.on_delete} ON UPDATE {key.on_update} DEFERRABLE INITIALLY DEFERRED"
+        f" ON DELETE {key.on_delete} ON UPDATE {key.on_update}{_DEFERRED}"
     )
 
 

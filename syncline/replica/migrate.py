@@ -49,6 +49,7 @@ from syncline.replica.own import note_own_values
 from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, plan
 from syncline.replica.redefine import redefine, retype
+from syncline.replica.referring import refer
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 from syncline.replica.work import Work
@@ -126,8 +127,10 @@ class _Steps:
     def finish(self, work: Work, answer: Answer) -> None:
         """Indexes and triggers, when the rows are in."""
         device, made = work.device, self.plan
-        make_new(device, known_still(self.before, made), (*self.created, *self.readopted))
-        for n in (*self.created, *self.readopted, *(change.after.number for change in made.changes)):
+        fresh = (*self.created, *self.readopted)
+        make_new(device, known_still(self.before, made), fresh)
+        refer(device, frozenset(fresh))
+        for n in (*fresh, *(change.after.number for change in made.changes)):
             if n not in made.unfit:
                 capture.install(work.store, device.tracked[n])
 

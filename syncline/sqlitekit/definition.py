@@ -110,11 +110,16 @@ def without_not_null(sql: str, column: str) -> str:
 
 def with_unique(sql: str, columns: Sequence[str]) -> str:
     """The CREATE TABLE with one more constraint: these columns are unique."""
+    return with_constraint(sql, f"UNIQUE ({', '.join(map(quote, columns))})")
+
+
+def with_constraint(sql: str, constraint: str) -> str:
+    """The CREATE TABLE with one more constraint of the table."""
     tokens = _tokens(sql)
     opening = next(place for place, token in enumerate(tokens) if token.text == "(")
     closing = next(token for token in tokens[opening + 1 :] if token.depth == 0 and token.text == ")")
     last = max(token.end for token in tokens if token.end <= closing.start)
-    return f"{sql[:last]}, UNIQUE ({', '.join(map(quote, columns))}){sql[last:]}"
+    return f"{sql[:last]}, {constraint}{sql[last:]}"
 
 
 def collates(sql: str, column: str) -> bool:

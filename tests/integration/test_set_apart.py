@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -188,6 +189,43 @@ def test_l5_a_change_that_is_undone_brings_the_table_back(world: World, kind: st
         assert a.rows(name, "id, name") == b.rows(name, "id, name") == wanted
     assert a.replica.verify().equal and b.replica.verify().equal
     assert not a.replica.status().changed
+
+
+@pytest.mark.parametrize("apart", ["farm", "visit"])
+def test_a_table_that_comes_back_has_the_foreign_keys_again_to_it_and_from_it(
+    world: World, apart: str
+) -> None:
+    def keys(device: Device) -> list[tuple[object, ...]]:
+        return device.app.execute("SELECT * FROM pragma_foreign_key_list('visit')").fetchall()
+
+    a = world.device("a.db")
+    before = keys(a)
+    assert len(before) == 1
+    if apart == "farm":
+        change, undo = world.changes["type"]
+    elif isinstance(world.centre, PostgresCentre):
+        change, undo = (
+            f"ALTER TABLE visit ALTER COLUMN remark TYPE {kind}" for kind in ("varchar(9)", "text")
+        )
+    else:
+        columns = "id TEXT PRIMARY KEY, farm BIGINT REFERENCES farm (id), remark"
+        change, undo = (made_anew("visit", f"{columns} {kind}") for kind in ("BLOB", "TEXT"))
+    world.change(change)
+    a.sync()
+    assert a.replica.status().changed and keys(a) == []
+    between = world.device("between.db")
+    world.change(undo)
+    for device in (a, between):
+        device.sync()
+        assert keys(device) == before
+        with pytest.raises(sqlite3.IntegrityError):
+            device.run("INSERT INTO visit VALUES ('lost', 99, '')")
+        with pytest.raises(sqlite3.IntegrityError):
+            device.run("DELETE FROM farm WHERE id = 1")
+        device.run(f"INSERT INTO visit VALUES ('{device.replica.id}', 2, 'there')")
+        device.sync()
+        assert device.replica.verify().equal and not device.replica.rejected()
+    assert keys(world.device("new.db")) == before
 
 
 def test_l2_an_edit_of_a_table_that_takes_part_again_is_not_said_to_have_none(world: World) -> None:
