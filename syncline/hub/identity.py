@@ -23,7 +23,7 @@ from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
 from syncline.hub.contract import Client, Position, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.log import refused_watermark
 from syncline.model.actor import Actor
-from syncline.protocol.body import chained
+from syncline.protocol.body import chained, imprint
 from syncline.protocol.messages import (
     STAMP_BYTES,
     CommitPush,
@@ -47,11 +47,12 @@ _rejections = msgspec.msgpack.Decoder(list[Rejection])
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which of the stamps asked for were decided, in their order, what was rejected in their pushes, and
-    which pushes these were: id and number."""
+    """Which of the stamps asked for were decided, in their order; of each of their pushes of which something
+    was rejected those of them that it brought, and what it was; and which pushes these were: id and
+    number."""
 
     done: list[bytes]
-    rejected: list[Rejection]
+    rejected: list[tuple[bytes, list[Rejection]]]
     pushes: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -143,7 +144,7 @@ def remember(
 def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> Found:
     """Look stamps up in what is remembered of some lineages."""
     asked = dict.fromkeys(each(stamps))
-    rejected: list[Rejection] = []
+    rejected: list[tuple[bytes, list[Rejection]]] = []
     done: set[bytes] = set()
     pushes: set[tuple[str, int]] = set()
     for name in lineages if asked else ():
@@ -152,7 +153,7 @@ def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -
             done.update(hits)
             pushes.update((stamped.replica, stamped.push) for _ in hits[:1])
             if hits and stamped.rejected:
-                rejected += _rejections.decode(stamped.rejected)
+                rejected.append((b"".join(hits), _rejections.decode(stamped.rejected)))
     return Found([stamp for stamp in asked if stamp in done], rejected, pushes)
 
 
@@ -194,6 +195,7 @@ class Reconciliation:
     push: int
     found: Found
     lost: list[int]
+    pruned: list[int]
 
 
 def reconcile(
@@ -213,12 +215,15 @@ def reconcile(
     names = dict.fromkeys([*request.former, request.previous, request.replica])
     strangers = {name for name in names if name not in owned and transaction.ledger.client(name) is not None}
     known = [name for name in names if name not in strangers]
-    lost = _lost(transaction, request, horizons, known)
+    lost, pruned = _lost(transaction, request, horizons, known)
     taken = record is not None and bool(request.outbox) and record.chain == request.outbox
     same = record is not None and (record.number, record.chain) == (request.push, request.chain)
     found = find(transaction, known, request.stamps)
+    pruned = [] if same or taken else pruned  # what the record says of is here, and all before it
     if record is not None and (same or taken) and not record.departed and not lost:
-        return Reconciliation(request.previous, taken, record.number, found, [])
+        if request.former and not record.root:
+            transaction.ledger.save_client(replace(record, root=request.former[0]))
+        return Reconciliation(request.previous, taken, record.number, found, [], [])
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
@@ -235,7 +240,8 @@ def reconcile(
             last_seen="now",
         )
     )
-    return Reconciliation(request.replica, taken, -1 if record is None else record.number, found, lost)
+    number = -1 if record is None else record.number
+    return Reconciliation(request.replica, taken, number, found, lost, pruned)
 
 
 def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:
@@ -258,7 +264,7 @@ def _is_own(transaction: WriteTransaction, request: Reconcile, record: Client) -
         return True
     kept = set(each(request.sent))
     last = [one for one in transaction.ledger.stamps(record.replica) if one.push == record.number]
-    return any(one.replica == record.replica and one.tails[:WIDTH] in kept for one in last)
+    return any(one.replica == record.replica and imprint(one.tails) in kept for one in last)
 
 
 def _own(transaction: WriteTransaction, request: Reconcile, record: Client | None) -> str:
@@ -283,16 +289,19 @@ def own_of(
 
 def _lost(
     transaction: WriteTransaction, request: Reconcile, horizons: Sequence[Position | None], known: list[str]
-) -> list[int]:
+) -> tuple[list[int], list[int]]:
     """Which of the kept pushes the centre has lost: their answers came from a past that it has gone back
-    from, and they are not remembered either."""
+    from, and no push of just their edits is remembered. And those of which that is so if they are younger
+    than the memory: the log no longer tells whether the answer came from its past."""
     if len(request.sent) != WIDTH * len(horizons):
-        raise Malformed("a stamp belongs to each horizon")
+        raise Malformed("an imprint belongs to each horizon")
     told = [(place, position) for place, position in enumerate(horizons) if position is not None]
     standings = transaction.log.standings([position for _, position in told]) if told else []
-    gone = [place for (place, _), standing in zip(told, standings, strict=True) if standing == "restored"]
-    if not gone:
-        return []
-    stamps = list(each(request.sent))
-    there = set(find(transaction, known, b"".join(stamps[place] for place in gone)).done)
-    return [place for place in gone if stamps[place] not in there]
+    pairs = zip(told, standings, strict=True)
+    unsure = [(place, standing) for (place, _), standing in pairs if standing in ("restored", "pruned")]
+    if not unsure:
+        return [], []
+    sent = list(each(request.sent))
+    there = {imprint(one.tails) for name in known for one in transaction.ledger.stamps(name)}
+    lost = [(place, standing) for place, standing in unsure if sent[place] not in there]
+    return [p for p, s in lost if s == "restored"], [p for p, s in lost if s == "pruned"]

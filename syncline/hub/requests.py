@@ -121,7 +121,10 @@ class Requests:
             sound = next((position for position, standing in standings if standing == "sound"), None)
             mark = None if sound is None else Watermark(sound, caller.scope.fingerprint)
             seen = "" if mark is None else watermark.mint(mark, key, made.replica)
-            return m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts, seen)
+            now = Watermark(transaction.log.now(), caller.scope.fingerprint)
+            horizon = watermark.mint(now, key, made.replica)
+            decided = m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts)
+            return msgspec.structs.replace(decided, seen=seen, horizon=horizon, pruned=made.pruned)
 
         answer = caller.write(work)
         logger.info(

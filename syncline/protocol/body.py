@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from syncline.errors import DigestMismatch, Malformed, ValueRefused
-from syncline.protocol.messages import Detail, Group, PushGroup
+from syncline.protocol.messages import STAMP_BYTES, Detail, Group, PushGroup
 from syncline.protocol.packing import array_header, encoded, read_groups, read_push_groups
 
 _encoder = msgspec.msgpack.Encoder()
@@ -60,6 +60,11 @@ def chained(before: str, digest: str) -> str:
     """The chain's value after a push with this digest, given that before it ('' before the first). Two files
     that have the same value have made the same pushes."""
     return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
+
+
+def imprint(stamps: bytes) -> bytes:
+    """8 bytes that stand for all stamps of a push, in their order."""
+    return hashlib.sha256(stamps).digest()[:STAMP_BYTES]
 
 
 def check_digest(body: Raw | bytes, digest: str) -> None:

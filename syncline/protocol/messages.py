@@ -425,10 +425,10 @@ class Reconcile(Record, frozen=True):
     `replica` is the id that the file takes if it needs a new one, the same in every repeat; `previous` the
     one it has, `former` those it had before, oldest first. `push` and `chain` as in `Pull`; `outbox` is the
     chain's value after the push in flight, '' if there is none. `stamps` are those of its pending edits.
-    `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has one
-    stamp of each of these pushes. `schemas` are the fingerprints of the schema that the file
-    has, and of those that its pushes were made with. `seen` are positions that its rows have seen, the newest
-    first."""
+    `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has the
+    imprint (`body.imprint`) of the stamps of each of these pushes. `schemas` are the fingerprints of the
+    schema that the file has, and of those that its pushes were made with. `seen` are positions that its rows
+    have seen, the newest first."""
 
     replica: Name
     previous: Name
@@ -449,25 +449,29 @@ class Reconciled(Record, frozen=True):
     """`replica` is the id to go on with: `previous`, if nothing is wrong with the file itself.
 
     `taken`: the push in flight is the last that the hub took from it; `push` is the number of that last one,
-    -1 if the hub does not know `previous`. `done` are those of the stamps whose edits the hub has decided,
-    and `rejected` what it rejected in the pushes that brought them. `lost` numbers the `horizons`, from 0,
-    whose pushes the centre has lost. Of edits made before `since` (milliseconds since 1970 UTC) that are not
-    done the hub cannot tell, unless nothing is wrong with the file. `unknown` are those of the
-    schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits: the id that pushed
-    them, and the number of the conflict. `seen` is a watermark of the first of the positions told that the
-    log still goes on from, for the id to go on with."""
+    -1 if the hub does not know `previous`. `done` are those of the stamps whose edits the hub has decided, as
+    of the position `horizon`. `rejected` says of each push that brought some of them, and of which something
+    was rejected: those of the stamps that were in it, and what was rejected. `lost` numbers the `horizons`,
+    from 0, whose pushes the centre has lost, or has got by other pushes; `pruned` those of which that is
+    certain only as long as the hub would remember their stamps. Of edits made before `since` (milliseconds
+    since 1970 UTC) that are not done the hub cannot tell, unless nothing is wrong with the file. `unknown`
+    are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits:
+    the id that pushed them, and the number of the conflict. `seen` is a watermark of the first of the
+    positions told that the log still goes on from, for the id to go on with."""
 
     hub: Name
     replica: Name
     taken: bool
     push: Annotated[int, Meta(ge=-1, le=INTEGER_MAX)]
     done: Stamps
-    rejected: list[Rejection]
+    rejected: list[tuple[Stamps, list[Rejection]]]
     lost: list[Count]
     since: Whole
     unknown: list[Name] = []
     conflicts: list[tuple[Name, Whole]] = []
     seen: Mark = ""
+    horizon: Mark = ""
+    pruned: list[Count] = []
     version: int = PROTOCOL_VERSION
 
 

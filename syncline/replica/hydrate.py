@@ -120,14 +120,18 @@ def fill(
     replica: str | None = None,
     forms: Forms = NONE,
     root: str = "",
+    horizon: str = "",
 ) -> Flow[None]:
     """Make the private file a complete replica, going on where an earlier call was cut off.
 
     `replica` is the id of a new one; a uuid is made if it is None. `forms`: how it is to spell values.
-    `root`: as in `messages.Register`.
+    `root`: as in `messages.Register`. `horizon`: as in `messages.Pull`, of the file that it is filled for.
     """
     store.execute("PRAGMA synchronous = NORMAL")
     device = yield from begin(store, hub_url, replica or str(uuid.uuid4()), forms, root)
+    if horizon:
+        with store.transaction():
+            store.set_state(horizon=horizon)
     if device.store.state().hydrate is not None:
         # Parents and children come in different chunks, each a transaction of its own. Nobody else can
         # see the file before all foreign keys have been checked at once, below (law L9).

@@ -96,6 +96,10 @@ def pushes_made(device: Device) -> tuple[int | None, str]:
 # Asking ------------------------------------------------------------------------------------------------
 
 
+Refused = tuple[frozenset[bytes], list[Rejection]]
+"""Stamps that came to the hub in one push, and what it rejected of that."""
+
+
 @dataclass(slots=True)
 class Learned:
     """What the hub has said of a file's edits. `lost` are the kept pushes that the centre has lost."""
@@ -105,12 +109,14 @@ class Learned:
     push: int
     since: int
     done: set[bytes] = field(default_factory=set)
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Refused] = field(default_factory=list)
     lost: list[Kept] = field(default_factory=list)
     unknown: frozenset[str] = frozenset()
     """The fingerprints of schemas that the hub cannot read pushes by."""
     conflicts: set[tuple[str, int]] = field(default_factory=set)
     """What was noted of decided edits: the id that pushed them, and the number of the conflict."""
+    horizon: str = ""
+    """A position as of which they are done."""
     seen: str = ""
     """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
     none."""
@@ -130,7 +136,8 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
         more = _learned(answer, kept)
         learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
         learned.done |= more.done
-        learned.rejected += more.rejected
+        learned.rejected = _together(learned.rejected, more.rejected)
+        learned.horizon = more.horizon
         learned.conflicts |= more.conflicts
     if learned.replica not in (fresh, state.replica):
         raise ProtocolError("the hub gives an id that nobody asked for", code="not_a_hub")
@@ -148,7 +155,7 @@ def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[
         chained(state.chain or "", flying.digest) if flying is not None else "",
         stamps,
         [push.horizon for push in kept],
-        b"".join(push.stamp for push in kept),
+        b"".join(push.imprint for push in kept),
         state.fingerprint,
         _schemas(store, state, flying),
         _seen(store, state),
@@ -184,12 +191,27 @@ def each(stamps: bytes) -> list[bytes]:
 
 def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     done = set(each(answer.done))
-    if any(not 0 <= place < len(kept) for place in answer.lost):
+    if any(not 0 <= place < len(kept) for place in (*answer.lost, *answer.pruned)):
         raise ProtocolError("the hub has lost pushes that it was not asked about", code="not_a_hub")
+    young = (kept[place] for place in answer.pruned)
     lost = [kept[place] for place in answer.lost]
-    rejected, unknown = list(answer.rejected), frozenset(answer.unknown)
-    place, conflicts = (answer.replica, answer.taken, answer.push, answer.since), set(answer.conflicts)
-    return Learned(*place, done, rejected, lost, unknown, conflicts, answer.seen)
+    lost += [push for push in young if push.made > answer.since]
+    rejected = [(frozenset(each(stamps)), refused) for stamps, refused in answer.rejected]
+    unknown, conflicts = frozenset(answer.unknown), set(answer.conflicts)
+    place = answer.replica, answer.taken, answer.push, answer.since
+    return Learned(*place, done, rejected, lost, unknown, conflicts, answer.horizon, answer.seen)
+
+
+def _together(some: Sequence[Refused], more: Sequence[Refused]) -> list[Refused]:
+    """What was rejected of pushes whose stamps were asked about in several requests."""
+    found = list(some)
+    for stamps, refused in more:
+        place = next((n for n, (_, known) in enumerate(found) if known == refused), None)
+        if place is None:
+            found.append((stamps, refused))
+        else:
+            found[place] = found[place][0] | stamps, refused
+    return found
 
 
 def _pending(store: Store) -> Iterator[bytes]:

@@ -9,25 +9,36 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from syncline.errors import ValueRefused
-from syncline.model.masks import join_mask
-from syncline.model.values import Value, indices_of, subtract
+from syncline.model.values import Value, subtract
 from syncline.protocol.body import chained, open_push
+from syncline.replica.brought import Brought
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_rows
+from syncline.replica.entries import entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, each, provenance
 from syncline.replica.meanwhile import TAKEN
 from syncline.replica.offer import is_offered, take_apart
 from syncline.replica.overlay import Key, Overlay
+from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, as_kept, children, depends_on
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import Reason, keep_rejected
-from syncline.replica.sent import forget_sent, kept_stamps, lose, made, parts_of, read_part, waiting
+from syncline.replica.sent import (
+    forget_sent,
+    found_again,
+    kept_stamps,
+    lose,
+    made,
+    parts_of,
+    read_part,
+    waiting,
+)
+from syncline.replica.shown import stand_on_shown
 from syncline.replica.statements import Statements
-from syncline.replica.store import unpack
+from syncline.replica.store import Store, unpack
 
 UNTOLD = Reason(
     "edit_untold",
@@ -37,6 +48,8 @@ UNTOLD = Reason(
 """Why an edit is set aside that may count twice, or not at all."""
 
 _DONE = "temp._sync_done"
+_REFUSED = "temp._sync_refused_of"
+_IS_REFUSED = f"stamp IN (SELECT stamp FROM {_REFUSED})"
 
 
 def enter(device: Device, learned: Learned) -> int:
@@ -48,7 +61,7 @@ def enter(device: Device, learned: Learned) -> int:
     pending again.
     """
     store, state = device.store, device.store.state()
-    store.set_state(horizon="")  # what the file holds is about to be learned anew
+    store.set_state(horizon=learned.horizon)  # what the file holds is about to be learned anew
     is_same, flying = learned.replica == state.replica, in_flight(store)
     unreadable = flying is not None and flying.fingerprint in learned.unknown
     if is_same and learned.taken and not unreadable:
@@ -61,12 +74,13 @@ def enter(device: Device, learned: Learned) -> int:
     if flying is not None and (not is_same or unreadable or left.concerns_any()):
         take_apart(store)
         store.set_state(push=number, chain=chain)
+    lost = _lose(device, learned, done)
     left.remove()
     if not is_same:
         former = json.dumps([*json.loads(state.former), state.replica])
         store.set_state(replica=learned.replica, former=former, carried=state.checkpoint)
         store.set_state(push=number, chain=chain)
-    return _lose(device, learned, done)
+    return lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +111,21 @@ class _Left:
         return is_offered(store) and not self.done.isdisjoint(each(provenance(self.device).stamps))
 
     def _fill(self) -> None:
-        store = self.device.store
-        store.execute(f"DROP TABLE IF EXISTS {_DONE}")
-        store.execute(f"CREATE TEMP TABLE {_DONE.removeprefix('temp.')} (stamp PRIMARY KEY) WITHOUT ROWID")
-        store.executemany(f"INSERT INTO {_DONE} VALUES (?)", ((stamp,) for stamp in self.done))
+        _fill(self.device.store, _DONE, self.done)
 
     def remove(self) -> None:
-        """They leave the change logs. What was rejected, or cannot be told, is kept with its reason."""
+        """They leave the change logs. What was rejected, or cannot be told, is kept with its reason, and what
+        was taken as a push: the centre may lose it."""
         store = self.device.store
         self._fill()
+        if not self.concerns_any():
+            store.execute(f"DROP TABLE {_DONE}")
+            _uncover(self.device)
+            return
+        stand_on_shown(store, self.device.tables)
+        settle(store, self.device.tables.values())
         taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
+        Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon)
         for log in store.logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
         with store.undecoded():  # nobody has looked yet whether all that was made since is text
@@ -118,17 +137,28 @@ class _Left:
     def _keep(self, t: Statements) -> list[Key]:
         """Keep what is decided of one table; returns the keys of this file's rows that are another's."""
         is_done, taken = f"stamp IN (SELECT stamp FROM {_DONE})", list[Key]()
-        for told in self.learned.rejected:
-            if told.table == t.n:
-                rejection = as_here(self.device, told)
+        for stamps, rejected in self.learned.rejected:
+            mine = [told for told in rejected if told.table == t.n]
+            if mine:
+                _fill(self.device.store, _REFUSED, stamps)
+            for rejection in (as_here(self.device, told) for told in mine):
                 key, reason = tuple(rejection.key), reason_of(self.device, rejection)
-                is_kept = _keep_edit(self.device, t, key, is_done, reason, rejection.columns)
+                is_kept = _keep_edit(self.device, t, key, _IS_REFUSED, reason, rejection.columns)
                 if is_kept and rejection.code == TAKEN:
                     taken.append(key)
+                if is_kept and not rejection.columns:
+                    same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
+                    self.device.store.execute(f"DELETE FROM {t.log} WHERE {_IS_REFUSED} AND {same}", key)
         untold = f"NOT {is_done} AND {self._untold}"
         for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
             _keep_edit(self.device, t, key, untold, UNTOLD)
         return taken
+
+
+def _fill(store: Store, table: str, stamps: Iterable[bytes]) -> None:
+    store.execute(f"DROP TABLE IF EXISTS {table}")
+    store.execute(f"CREATE TEMP TABLE {table.removeprefix('temp.')} (stamp PRIMARY KEY) WITHOUT ROWID")
+    store.executemany(f"INSERT INTO {table} VALUES (?)", ((stamp,) for stamp in stamps))
 
 
 def _keep_children(device: Device, t: Statements, keys: Sequence[Key]) -> None:
@@ -160,59 +190,30 @@ def _keep_edit(
     """Keep the edits of a row that fulfil the condition as one rejected edit, as they would have been
     sent; whether there are any. `only`: of these columns alone, the others were accepted."""
     store = device.store
-    same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
-    names = ", ".join(["op", condition, *t.masks, *(f"o{i}" for i in t.values)])
-    entries = store.rows(f"SELECT {names} FROM {t.log} WHERE {same} AND op <> 'M' ORDER BY seq", key)
-    mine = [entry for entry in entries if entry[1]]
+    entries = entries_of(store, t, key, condition)
+    mine = [entry for entry in entries if entry.is_meant]
     if not mine:
         return False
     image = store.row(t.select, key) or Overlay(store).parked(t, key)
     now = {} if image is None else t.state_of(image)
-    if mine[-1][0] == "D":
-        op, touched = "D", list(t.values)
-    elif mine[0][0] in "IR":
-        op, touched = "I", list(t.table.pushed)
+    if mine[-1].op == "D":
+        op, columns = "D", list(t.values)
+    elif mine[0].op in "IR":
+        op, columns = "I", list(t.table.pushed)
     else:
-        op, touched = "U", _touched(t, mine)
+        op, columns = "U", touched(t, mine)
     if only:
-        op, touched = "U", [column for column in touched if column in only]
-    base = [_first(t, mine, column, None) for column in touched] if op != "I" else []
-    later = entries[max(place for place, entry in enumerate(entries) if entry[1]) + 1 :]
-    is_known = image is not None or any(entry[0] == "D" for entry in later)
-    values = [_first(t, later, column, now.get(column)) for column in touched] if is_known else []
+        op, columns = "U", [column for column in columns if column in only]
+    base = [first_value(t, mine, column, None) for column in columns] if op != "I" else []
+    later = entries[max(place for place, entry in enumerate(entries) if entry.is_meant) + 1 :]
+    is_known = image is not None or any(entry.op == "D" for entry in later)
+    values = [first_value(t, later, column, now.get(column)) for column in columns] if is_known else []
     values = [] if op == "D" else values
     if op == "U" and is_known:
-        values = [_sent(t, *one) for one in zip(touched, values, base, strict=True)]
-    edit = touched, list(map(as_kept, values)), list(map(as_kept, base))
+        values = [_sent(t, *one) for one in zip(columns, values, base, strict=True)]
+    edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
     keep_rejected(device, t.n, key, op, edit, reason, None)
     return True
-
-
-Entry = tuple[Any, ...]
-"""Operation, whether it is meant, the mask's words, the old values."""
-
-
-def _mask(t: Statements, entry: Entry) -> int:
-    if entry[0] != "U":
-        return t.table.all_mask
-    return join_mask([part or 0 for part in entry[2 : 2 + len(t.masks)]])
-
-
-def _touched(t: Statements, entries: Iterable[Entry]) -> list[int]:
-    mask = 0
-    for entry in entries:
-        mask |= _mask(t, entry)
-    return [column for column in indices_of(mask) if column in t.values]
-
-
-def _first(t: Statements, entries: Iterable[Entry], column: int, otherwise: Value) -> Value:
-    """What the column held before the first of the entries that changed it."""
-    place = 2 + len(t.masks) + list(t.values).index(column)
-    for entry in entries:
-        if entry[0] != "I" and _mask(t, entry) >> column & 1:
-            found: Value = entry[place]
-            return found
-    return otherwise
 
 
 def _sent(t: Statements, column: int, value: Value, base: Value) -> Value:
@@ -242,14 +243,15 @@ def _uncover(device: Device) -> None:
 
 def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
     """What the centre has lost waits to be offered again, but for what has come there otherwise, or may have:
-    of a push of which that holds in part, each change is kept for a person."""
+    of a push of which that holds in part, each change is kept for a person. Returns how many are to be
+    offered."""
     store, again = device.store, []
     lost = [push.number for push in learned.lost]
     for number in [*lost, *waiting(store)]:
-        stamps = list(each(kept_stamps(store, number)))
-        known = done.intersection(stamps)
-        if stamps and len(known) == len(set(stamps)):
-            forget_sent(store, number)
+        stamps = set(each(kept_stamps(store, number)))
+        known = done & stamps
+        if stamps and known == stamps:
+            found_again(store, number, learned.horizon)
         elif known or made(store, number) <= learned.since:
             _set_aside(device, number)
         elif number in lost:

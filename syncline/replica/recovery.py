@@ -166,7 +166,7 @@ def _entered(device: Device, recovery: Recovery, learned: Learned) -> Recovery:
     store = device.store
     number = answered(store.state(), store)
     lost = enter(device, learned)
-    missing = number - learned.push - lost if 0 <= learned.push < number else 0
+    missing = number - learned.push - len(learned.lost) if 0 <= learned.push < number else 0
     if missing > 0:
         logger.warning(
             "the centre has lost %d pushes that this device no longer keeps",

@@ -97,7 +97,8 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
         if fresh.is_replica:
             fresh.check()
         with fresh.watched():
-            yield from fill(fresh, None, progress, before.replica, device.forms, root_of(before))
+            told = root_of(before), before.horizon or ""
+            yield from fill(fresh, None, progress, before.replica, device.forms, *told)
         after = fresh.state()
         if after.fingerprint != before.fingerprint:
             raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")

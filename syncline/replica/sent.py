@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from syncline.protocol.body import imprint
 from syncline.protocol.messages import Verdict
 from syncline.replica.bodies import sweep_bodies
 from syncline.replica.store import Store, pack, queries, unpack
@@ -47,11 +48,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A kept push: a position that has seen it, and one of its stamps."""
+    """A kept push: a position that has seen it, and the imprint of its stamps. `number`: the pushes are kept
+    in this order."""
 
     number: int
     horizon: str
-    stamp: bytes
+    imprint: bytes
+    made: int = 0
+    """When it was taken, in milliseconds since 1970 UTC."""
 
 
 def keep_sent(store: Store, verdict: Verdict, stamps: bytes, seconds: int) -> None:
@@ -62,11 +66,17 @@ def keep_sent(store: Store, verdict: Verdict, stamps: bytes, seconds: int) -> No
     into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
-    values = {"refused": pack(refused) if refused else None, "largest": LARGEST, "stamps": stamps or None}
-    store.execute(_QUERIES["keep"], values | {"horizon": verdict.horizon or None})
+    keep_pushed(store, stamps, verdict.horizon or None, pack(refused) if refused else None)
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
+
+
+def keep_pushed(store: Store, stamps: bytes, horizon: str | None, refused: bytes | None = None) -> None:
+    """Keep the push in flight, which the position `horizon` has seen. `refused`: packed, what of it was
+    rejected. Inside the transaction that clears it."""
+    values = {"refused": refused, "largest": LARGEST, "stamps": stamps or None, "horizon": horizon}
+    store.execute(_QUERIES["keep"], values)
 
 
 def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
@@ -83,7 +93,11 @@ def place(store: Store, horizon: str) -> None:
 
 def kept_pushes(store: Store) -> list[Kept]:
     """The pushes that are kept, newest first."""
-    return [Kept(*row) for row in store.rows(_QUERIES["kept"], (MOST,))]
+    found = store.rows(_QUERIES["kept"], (MOST,))
+    return [
+        Kept(number, horizon, imprint(kept_stamps(store, number)), made(store, number))
+        for number, horizon in found
+    ]
 
 
 def kept_stamps(store: Store, number: int) -> bytes:
@@ -123,6 +137,12 @@ def lose(store: Store, numbers: Iterable[int]) -> None:
     store.executemany(
         _QUERIES["lose"], ((place, taken) for place, taken in enumerate(newest_first, first + 1))
     )
+
+
+def found_again(store: Store, number: int, horizon: str) -> None:
+    """The centre has all edits of this push, by whatever pushes, as of the position `horizon`: it is kept on,
+    and waits no longer if it did."""
+    store.execute(_QUERIES["found_again"], {"number": number, "horizon": horizon})
 
 
 def put_back(store: Store) -> None:

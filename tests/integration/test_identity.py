@@ -30,6 +30,15 @@ def sql(file: Path, *statements: str, ahead: float = 0) -> list[tuple[Any, ...]]
         connection.close()
 
 
+class CutOff(LocalTransport):
+    """A line that is dead as soon as a file begins to fill itself again."""
+
+    def send(self, request: Request) -> Response:
+        if isinstance(request, Snapshot):
+            raise TransportError("the line is dead")
+        return super().send(request)
+
+
 def copy(source: Path, target: Path) -> None:
     """A backup of a file, or a file put back from one."""
     for side in ("", "-wal", "-shm"):
@@ -364,6 +373,66 @@ def test_l2_a_push_of_which_nothing_was_logged_is_missed_when_the_centre_has_los
     assert world.agree(a)[0] == (1, 0, "of b")
 
 
+def test_l2_what_a_copy_had_brought_is_offered_again_when_the_centre_has_lost_it(world: World) -> None:
+    """The file has heard that it is in the centre, and is the only one that is left of the two."""
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 1, v = 'one'", "INSERT INTO t VALUES (2, 5, 'two')")
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 100")
+    copy(world.centre, backup)
+    world.sync(twin)
+    with syncline.connect(a, world.hub) as replica, pytest.raises(TransportError):
+        replica._open_transport = lambda: CutOff(world.hub)
+        replica.sync()
+    world.restore(backup)
+    world.sync(a)
+    assert world.agree(a) == [(1, 101, "one"), (2, 105, "two")]
+    world.sync(twin)
+    assert world.agree(a, twin) == [(1, 101, "one"), (2, 105, "two")]
+
+
+def test_l2_a_lost_push_of_which_a_copy_has_brought_the_first_edit_is_kept(world: World) -> None:
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1")
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 10")
+    world.sync(a)
+    world.restore(backup)
+    world.sync(twin)
+    world.sync(a)
+    assert world.agree(a, twin)[0][1] == 1
+    with syncline.connect(a, world.hub) as replica:
+        assert [(edit.code, edit.values) for edit in replica.rejected()] == [("edit_untold", {"n": 11})]
+
+
+def test_l2_a_push_whose_place_is_pruned_is_offered_again_if_the_centre_had_lost_it(world: World) -> None:
+    a, backup = world.device("a.db"), world.folder / "backup.db"
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    world.restore(backup)
+    sql(world.centre, "UPDATE t SET v = 'one'", "UPDATE t SET v = 'two'", "UPDATE t SET v = 'three'")
+    sql(world.centre, "UPDATE _sync_hub SET floor = (SELECT max(seq) FROM _sync_hub_log)")
+    sql(world.centre, "DELETE FROM _sync_hub_log WHERE seq < (SELECT floor FROM _sync_hub)")
+    world.sync(a)
+    assert world.agree(a)[0] == (1, 1, "three")
+
+
+def test_l2_of_a_row_of_which_a_later_push_was_rejected_that_one_is_kept(world: World) -> None:
+    a, twin, late = world.device("a.db"), world.folder / "twin.db", world.folder / "late.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    copy(a, twin)
+    sql(a, "PRAGMA ignore_check_constraints = ON", "UPDATE t SET v = 'bad'")
+    copy(a, late)
+    for file in (twin, a, late):
+        world.sync(file)
+    assert world.agree(a, twin, late) == [(1, 1, "x")]
+    for file in (a, late):
+        with syncline.connect(file, world.hub) as replica:
+            assert [edit.values for edit in replica.rejected()] == [{"v": "bad"}]
+
+
 def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(world: World) -> None:
     a, b, twin, backup = (world.folder / name for name in ("a.db", "b.db", "twin.db", "backup.db"))
     world.device("a.db")
@@ -373,12 +442,6 @@ def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(w
     sql(a, "UPDATE t SET n = n + 10")  # so that b has to take an id of its own
     world.sync(a)
     copy(world.centre, backup)
-
-    class CutOff(LocalTransport):
-        def send(self, request: Request) -> Response:
-            if isinstance(request, Snapshot):
-                raise TransportError("the line is dead")
-            return super().send(request)
 
     with syncline.connect(b, world.hub) as replica, pytest.raises(TransportError):
         replica._open_transport = lambda: CutOff(world.hub)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from syncline.protocol.body import chained
+from syncline.protocol.body import chained, open_push, undelta
 from syncline.protocol.messages import Rejection
-from syncline.replica.freeze import freeze, in_flight
+from syncline.replica.freeze import clear_outbox, freeze, in_flight
 from syncline.replica.identity import Learned, each
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit, enter
 from syncline.replica.rejected import newest_rejected, rejected
-from syncline.replica.sent import Kept, kept_pushes, kept_stamps, waiting
+from syncline.replica.sent import Kept, kept_pushes, kept_stamps, parts_of, read_part, waiting
 from tests.support.device import Bench
 
 
@@ -118,6 +118,55 @@ def run(bench: Bench, edits: list[tuple[int, str]]) -> None:
     bench.app.execute("COMMIT")
 
 
+def test_l2_edits_that_another_push_has_brought_are_kept_as_they_would_have_been_sent(
+    tmp_path: Path,
+) -> None:
+    """Whatever came later, as a push that the centre may lose: with their values, clocks and bases."""
+    ddl = "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT, note TEXT, n INTEGER)"
+    bench = Bench(tmp_path / "owners.db", ddl, increments=["n"])
+    plans = [
+        (is_there, edits, told)
+        for is_there in (True, False)
+        for length, told in ((1, 1), (2, 1), (2, 2), (3, 1), (3, 2))
+        for edits in histories(is_there, length)
+    ]
+    keyed = {place + (0 if one[0] else 1000): one[1:] for place, one in enumerate(plans, 1)}
+    bench.pull(bench.put("owner", *([key, "name", "old", 10 * key] for key in keyed if key < 1000)))
+    run(bench, [(key, edit) for key, (edits, told) in keyed.items() for edit in edits[:told]])
+    number, frozen = bench.store.state().push, freeze(bench.device)
+    assert frozen is not None
+    sent = changes(bench, frozen.digest, frozen.body, frozen.bases)
+    stamps = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {bench.log('owner')}")}
+    with bench.store.transaction():
+        clear_outbox(bench.store)
+        bench.store.set_state(push=number)
+    run(bench, [(key, edit) for key, (edits, told) in keyed.items() for edit in edits[told:]])
+    assert entered(bench, done=stamps, horizon="seen") == 0
+    (kept,) = kept_pushes(bench.store)
+    (place,) = parts_of(bench.store, kept.number)
+    part = read_part(bench.store, place)
+    assert changes(bench, part.digest, part.body, part.bases) == sent
+    assert (kept.horizon, set(each(kept_stamps(bench.store, kept.number)))) == ("seen", stamps)
+    assert bench.store.state().push == number and in_flight(bench.store) is None
+    bench.close()
+
+
+def changes(bench: Bench, digest: str, body: bytes, bases: list[str]) -> dict[Any, Any]:
+    """By key: the operation, and each column's value, clock and base. What comes to nothing is left out."""
+    found = {}
+    for group in open_push(body, digest):
+        for place, (key, *values) in enumerate(group.rows):
+            stamp = undelta(group.hlc)[place]
+            clocks = group.column_hlc[place] if group.column_hlc else [stamp] * len(values)
+            base = group.base[place] if group.base else 0
+            stands = group.column_base[place] if group.column_base else [base] * len(values)
+            row = zip(values, clocks, (bases[one] for one in stands), strict=True)
+            told = dict(zip(group.columns, row, strict=True))
+            if group.op != "-":
+                found[key] = group.op, stamp, bases[base], told
+    return found
+
+
 def test_edits_that_are_not_meant_are_not_kept(bench: Bench) -> None:
     with bench.store.transaction():
         _keep_edit(bench.device, bench.table("person"), (1,), "seq < 0", UNTOLD)
@@ -163,21 +212,25 @@ Sent = tuple[Bench, Kept, list[bytes]]
 
 def test_a_push_that_the_centre_has_lost_waits_to_be_offered_again(sent: Sent) -> None:
     bench, kept, stamps = sent
-    assert entered(bench, lost=[kept], done={b"another's"}) == 1
+    assert entered(bench, lost=[kept], done={b"another's"}, horizon="now") == 1
     assert len(waiting(bench.store)) == 1
     assert [edit.code for edit in rejected(bench.device)] == ["check"]
-    assert bench.store.state().horizon == ""
+    assert bench.store.state().horizon == "now"
     # One that waits already is not lost a second time.
     assert entered(bench) == 0 and len(waiting(bench.store)) == 1
     # Until all of it is there: it came from a copy of this file.
-    assert entered(bench, done=set(stamps)) == 0
-    assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
+    assert entered(bench, done=set(stamps), horizon="later") == 0
+    assert waiting(bench.store) == []
+    assert [(one.horizon, one.imprint) for one in kept_pushes(bench.store)] == [("later", kept.imprint)]
 
 
-def test_a_push_that_the_centre_has_got_another_way_is_forgotten(sent: Sent) -> None:
+def test_a_push_that_the_centre_has_got_another_way_is_kept_with_the_position_that_has_seen_it(
+    sent: Sent,
+) -> None:
     bench, kept, stamps = sent
-    assert entered(bench, lost=[kept], done=set(stamps)) == 0
-    assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
+    assert entered(bench, lost=[kept], done=set(stamps), horizon="later") == 0
+    assert waiting(bench.store) == []
+    assert [(one.horizon, one.imprint) for one in kept_pushes(bench.store)] == [("later", kept.imprint)]
     assert [edit.code for edit in rejected(bench.device)] == ["check"]
 
 
@@ -274,7 +327,7 @@ def test_l2_a_done_edit_that_was_rejected_is_kept_with_the_reason_the_hub_rememb
     log, number = bench.log("owner"), bench.schema.number_of("owner")
     done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
     told = [Rejection(number, [key], "unique", f"row {key}", "Mend it.") for key in (1, 5)]
-    assert entered(bench, done=done, rejected=told) == 0
+    assert entered(bench, done=done, rejected=[(frozenset(done), told)]) == 0
     _, edit = rejected(bench.device)  # of row 5 nothing was sent
     assert (edit.key, edit.op, edit.code, edit.detail, edit.remedy) == (
         (1,),
