@@ -369,7 +369,7 @@ _INTERVALS: Mapping[str, tuple[Speller, Speller]] = {
 # Whether a whole column is in its form -------------------------------------------------------------------
 
 _DAY = r"\d{4}-\d\d-\d\d"
-_CLOCK = r"\d\d:\d\d:\d\d"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _DIGITS = r"(?:\.\d{0,5}[1-9])?"
 _NUMBER = r"(?!-0(?:\.0*)?\n)-?(?:0|[1-9]\d{0,999})"
 _SIX = r"\.\d{6}"
@@ -379,7 +379,7 @@ _PLAIN = {
     "timestamp": f"{_DAY}T{_CLOCK}{_DIGITS}",
     "timestamptz": f"{_DAY}T{_CLOCK}{_DIGITS}Z",
     "date": _DAY,
-    "time": f"{_CLOCK}{_DIGITS}",
+    "time": f"{_CLOCK}{_DIGITS}|24:00:00",
 }
 _CLASSES: Mapping[str, frozenset[type]] = {
     "integer": frozenset([int, type(None)]),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from syncline.model.forms import is_read, spelling_of
 from syncline.model.schema import ColumnSchema, TableSchema
-from syncline.model.spelling import number_in
+from syncline.model.spelling import number_in, speller
 from syncline.model.values import Value, identical
 from syncline.protocol.body import open_push
 from syncline.protocol.messages import Group, PushGroup, Verdict
@@ -29,6 +29,12 @@ Body = tuple[int, str, bytes]
 
 _CENTRAL = frozenset(["interval", "timetz", "other"])
 """Types whose spellings only the centre can compare: what it answers is taken for what was sent."""
+
+_ELEMENTS: Sequence[Callable[[Any], object]] = [
+    number_in,
+    *filter(None, map(speller, ("boolean", "float", "uuid", "timestamp", "timestamptz", "date", "time"))),
+]
+"""How elements of an array may be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def is_alike(column: ColumnSchema, sent: Value, stored: Value) -> bool:
         is_same = is_same or (column.type == "decimal" and number_in(one) == number_in(other))
         return is_same or not is_read(column, sent)
     if column.type == "json":
-        return _document(sent) == _document(stored)
+        return _are_documents_alike(sent, stored)
     return column.type == "text" and str(sent).rstrip(" ") == str(stored).rstrip(" ")
 
 
@@ -118,16 +124,20 @@ def _single(value: Value) -> Value:
         return value
 
 
-def _document(value: Value) -> object:
+def _are_documents_alike(sent: Value, stored: Value) -> bool:
     try:
-        return _loosely(json.loads(value)) if isinstance(value, str) else value
+        return _are_alike(json.loads(str(sent)), json.loads(str(stored)))
     except (ValueError, RecursionError):
-        return value
+        return False
 
 
-def _loosely(found: Any) -> object:
-    """What an array holds is read by the type of its elements: the text `"2"` may be the number 2."""
-    if isinstance(found, list):
-        return [_loosely(item) for item in found]
-    number = None if isinstance(found, (bool, dict)) else number_in(found)
-    return found if number is None else number
+def _are_alike(one: Any, other: Any) -> bool:
+    """Whether two documents are one. What an array holds is read by the type of its elements, which a device
+    does not know: the text `"2"` may be the number 2, and `"t"` be true."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_are_alike, one, other))
+    if one == other or None in (one, other) or dict in map(type, (one, other)):
+        return bool(one == other)
+    if isinstance(one, str) and isinstance(other, str) and one.rstrip(" ") == other.rstrip(" "):
+        return True
+    return any(spell(one) == spell(other) is not None for spell in _ELEMENTS)
