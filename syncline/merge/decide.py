@@ -26,6 +26,7 @@ from syncline.merge.policies import (
     Settled,
 )
 from syncline.merge.rules import TableRules
+from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
 from syncline.model.values import EVERYTHING, Value, identical
 
@@ -143,8 +144,7 @@ def _key_taken(
     if sent.op == "I":
         if present is None:
             return _write_row(sent.columns, sent.values, sent.hlc, None, [])
-        sames = zip(sent.columns, sent.values, strict=True)
-        if all(identical(present[column], value) for column, value in sames):
+        if _is_there(table, sent, present):
             return None
     elif present is None or not rivals or rivals[0].op != "I":
         return None
@@ -270,9 +270,7 @@ def _whole(
 ) -> Decision:
     """An insert, or removed and created again: the row competes as a whole."""
     outcome = _row_outcome(rules, sent.stamp, rivals)
-    same = present is not None and all(
-        identical(present[c], v) for c, v in zip(sent.columns, sent.values, strict=True)
-    )
+    same = present is not None and _is_there(table, sent, present)
     if rivals and not same and sent.op == "R" and sent.base is None:
         return Decision(wanted=True)
     notes = []
@@ -281,6 +279,12 @@ def _whole(
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     return _write_row(sent.columns, sent.values, sent.hlc, present, notes)
+
+
+def _is_there(table: TableSchema, sent: Sent, present: Image) -> bool:
+    """Whether the row that is there is the one that was sent, however its values are spelled."""
+    pairs = zip(sent.columns, sent.values, strict=True)
+    return all(is_same(table.values[column], present[column], value) for column, value in pairs)
 
 
 def _write_row(
@@ -351,7 +355,7 @@ def _update(
         bit = 1 << column
         newest = _newest(_of_column(table, sent, column, present[column], rivals))
         try:
-            found = _column(rules, sent, j, present[column], newest)
+            found = _column(table, rules, sent, j, present[column], newest)
         except (Reject, ValueRefused) as reason:
             return Decision(override=True, rejected=reason)
         if found is None:
@@ -378,7 +382,7 @@ def _update(
 
 
 def _column(
-    rules: TableRules, sent: Sent, j: int, present: Value, newest: Stamp
+    table: TableSchema, rules: TableRules, sent: Sent, j: int, present: Value, newest: Stamp
 ) -> tuple[Settled, Note | None] | None:
     """Settle column j of those sent; None when the base is needed and was not sent.
 
@@ -389,7 +393,7 @@ def _column(
     contested = newest != NOBODY
     if not contested and not policy.uses_present:
         return Settled(value, "replica"), None
-    differs = policy.travels == "value" and not identical(present, value)
+    differs = policy.travels == "value" and not is_same(table.values[column], present, value)
     newer = newest <= (sent.column_hlc[j], sent.replica)
 
     def settle(before: Value) -> Settled:

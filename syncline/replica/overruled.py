@@ -119,7 +119,7 @@ def is_alike(column: ColumnSchema, sent: Value, stored: Value) -> bool:
 def _single(value: Value) -> Value:
     """A float with the digits of a `real`."""
     try:
-        return float(struct.unpack("f", struct.pack("f", value))[0]) if isinstance(value, float) else value
+        return float(struct.unpack("<f", struct.pack("<f", value))[0]) if isinstance(value, float) else value
     except OverflowError:
         return value
 

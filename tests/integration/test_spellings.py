@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,41 @@ def test_sums_of_decimals_and_floats_are_what_the_hub_computed(centre: Centre) -
     here = centre.app.execute("SELECT money, plain, f FROM account ORDER BY id").fetchall()
     assert here == centre.rows("SELECT money::text, plain::text, f FROM account ORDER BY id")
     centre.assert_equal()
+
+
+MADE_TWICE = {
+    "jsonb": ('{"b":1,"a":[1.0]}', '{"a": [1.0], "b":1}'),
+    "int[]": ("[1,2]", "[1, 2]"),
+    "char(5)": ("ab", "ab   "),
+    "real": (0.1, "0.1"),
+    "numeric(10,2)": ("1.5", "1.50"),
+    "timestamptz": ("2024-02-29 11:00+01", "2024-02-29T10:00:00Z"),
+    "uuid": (NEW, NEW.lower()),
+}
+"""By type: one value in two spellings."""
+
+
+@pytest.mark.parametrize("policy", ["lww", "review", "row"])
+def test_two_devices_that_write_one_value_are_in_no_conflict_however_it_is_spelled(
+    postgres_url: str, tmp_path: Path, policy: str
+) -> None:
+    columns = [f"c{place}" for place in range(len(MADE_TWICE))]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        types = ", ".join(f"{name} {kind}" for name, kind in zip(columns, MADE_TWICE, strict=True))
+        connection.execute(f"CREATE TABLE v (id int PRIMARY KEY, {types})")
+        connection.execute("INSERT INTO v VALUES (1)")
+    merge = policy if policy == "row" else dict.fromkeys(columns, policy)
+    with syncline.Hub(postgres_url, {"v": Table(merge, inserts="same_row")}) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "a.db") as a, syncline.clone(hub, tmp_path / "b.db") as b:
+            for place, device in enumerate((a, b)):
+                values = [spellings[place] for spellings in MADE_TWICE.values()]
+                with closing(sqlite3.connect(device.file)) as app, app:
+                    if policy != "row":
+                        app.execute(f"UPDATE v SET {', '.join(f'{name} = ?' for name in columns)}", values)
+                    app.execute(f"INSERT INTO v VALUES (2{', ?' * len(columns)})", values)
+            for device in (a, b, a):
+                report = device.sync()
+                assert (report.push.overruled, report.push.conflicts, report.push.rejected) == (0, 0, ())
+            assert (hub.conflicts(), a.conflicts(), b.conflicts()) == ([], [], [])
+            assert a.verify().equal and b.verify().equal
