@@ -147,13 +147,14 @@ def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -
     rejected: list[tuple[bytes, list[Rejection]]] = []
     done: set[bytes] = set()
     pushes: set[tuple[str, int]] = set()
-    for name in lineages if asked else ():
-        for stamped in transaction.ledger.stamps(name):
-            hits = [stamp for stamp in each(stamped.tails) if stamp in asked]
-            done.update(hits)
-            pushes.update((stamped.replica, stamped.push) for _ in hits[:1])
-            if hits and stamped.rejected:
-                rejected.append((b"".join(hits), _rejections.decode(stamped.rejected)))
+    for stamped in transaction.ledger.stamps_of(list(lineages) if asked else ()):
+        hits = [stamp for stamp in each(stamped.tails) if stamp in asked]
+        if not hits:
+            continue
+        done.update(hits)
+        pushes.add((stamped.replica, stamped.push))
+        if stamped.rejected:
+            rejected.append((b"".join(hits), _rejections.decode(stamped.rejected)))
     return Found([stamp for stamp in asked if stamp in done], rejected, pushes)
 
 
@@ -213,7 +214,7 @@ def reconcile(
     owned = _records(transaction, actor, request)
     record = owned.get(request.previous)
     names = dict.fromkeys([*request.former, request.previous, request.replica])
-    strangers = {name for name in names if name not in owned and transaction.ledger.client(name) is not None}
+    strangers = transaction.ledger.known_clients(list(names)) - owned.keys()
     known = [name for name in names if name not in strangers]
     lost, pruned = _lost(transaction, request, horizons, known)
     taken = record is not None and bool(request.outbox) and record.chain == request.outbox
@@ -247,7 +248,8 @@ def reconcile(
 def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:
     """The records of the ids that the file has and had, as far as they are the actor's own, locked."""
     owned = {}
-    for name in sorted({*request.former, request.previous} - {request.replica}):
+    names = {*request.former, request.previous} - {request.replica}
+    for name in sorted(transaction.ledger.known_clients(names)):
         client = transaction.ledger.lock_client(name)
         if client is None or (client.actor != actor.owner and not actor.operator):
             continue
@@ -263,7 +265,7 @@ def _is_own(transaction: WriteTransaction, request: Reconcile, record: Client) -
     if record.number == 0:
         return True
     kept = set(each(request.sent))
-    last = [one for one in transaction.ledger.stamps(record.replica) if one.push == record.number]
+    last = [one for one in transaction.ledger.stamps_of([record.replica]) if one.push == record.number]
     return any(one.replica == record.replica and imprint(one.tails) in kept for one in last)
 
 
@@ -302,6 +304,6 @@ def _lost(
     if not unsure:
         return [], []
     sent = list(each(request.sent))
-    there = {imprint(one.tails) for name in known for one in transaction.ledger.stamps(name)}
+    there = {imprint(one.tails) for one in transaction.ledger.stamps_of(known)}
     lost = [(place, standing) for place, standing in unsure if sent[place] not in there]
     return [p for p, s in lost if s == "restored"], [p for p, s in lost if s == "pruned"]

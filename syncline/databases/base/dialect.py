@@ -39,6 +39,9 @@ class Dialect(ABC):
     page: ClassVar[str] = "LIMIT ?"
     """The end of a statement that is ordered and gives at most so many rows."""
 
+    texts: ClassVar[str]
+    """A subquery that gives the texts of a JSON list, the value ?. None of them has the character NUL."""
+
     for_update: ClassVar[str] = " FOR UPDATE"
     """The end of a SELECT by key that locks its row until the end of the transaction."""
 
@@ -69,7 +72,7 @@ class Dialect(ABC):
         if text is None:
             tables = {table: self.table(table) for table in ("state", *(table.name for table in TABLES))}
             template = statements("syncline.databases.base", "ledger.sql")[name]
-            pieces = template.format(now=self.now, page=self.page, **tables).split("?")
+            pieces = template.format(now=self.now, page=self.page, texts=self.texts, **tables).split("?")
             marks = [self.mark(number + 1) for number in range(len(pieces) - 1)]
             text = self._texts[name] = "".join(map("".join, zip(pieces, [*marks, ""], strict=True)))
         return text

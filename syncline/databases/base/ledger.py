@@ -63,6 +63,10 @@ class Ledger:
         """Replicas by id, without their verdicts."""
         return [_client(row) for row in self._run("clients", after, limit)]
 
+    def known_clients(self, names: Collection[str]) -> frozenset[str]:
+        """Those that have a record."""
+        return frozenset(name for (name,) in self._run("known clients", json.dumps(list(names))))
+
     def lock_client(self, replica: str) -> Client | None:
         """The replica's record, locked until the end."""
         row = self.session.lock_row(CLIENTS, replica)
@@ -97,12 +101,12 @@ class Ledger:
 
     # Stamps
 
-    def stamps(self, lineage: str) -> Iterator[Stamped]:
-        """What is remembered of a lineage, a page at a time."""
-        replica, push, more = "", 0, True
+    def stamps_of(self, lineages: Collection[str]) -> Iterator[Stamped]:
+        """What is remembered of lineages, a page at a time."""
+        asked, lineage, replica, push, more = json.dumps(list(lineages)), "", "", 0, bool(lineages)
         while more:
-            rows = self._run("stamps", lineage, replica, replica, push, STAMPS_PAGE)
-            for replica, push, tails, rejected in rows:
+            rows = self._run("stamps", asked, lineage, replica, push, STAMPS_PAGE)
+            for lineage, replica, push, tails, rejected in rows:
                 yield Stamped(lineage, replica, int(push), bytes(tails or b""), bytes(rejected or b""))
             more = len(rows) == STAMPS_PAGE
 

@@ -1,5 +1,5 @@
 -- The ledger's statements, for every database: ? is a value, {table} a table of Syncline's, {now} the database's
--- time in milliseconds, {page} the end of a statement that gives at most ? rows.
+-- time in milliseconds, {page} the end of a statement that gives at most ? rows, {texts} the texts of a list given as JSON.
 
 -- name: identity
 SELECT layout, hub, fingerprint FROM {state};
@@ -14,6 +14,9 @@ SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, 
 SELECT replica, push, digest, NULL, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
        revoked, forgotten, actor, pending, chain, root, departed, own
   FROM {clients} WHERE replica > ? ORDER BY replica {page};
+
+-- name: known clients
+SELECT replica FROM {clients} WHERE replica IN {texts};
 
 -- name: drop client
 DELETE FROM {clients} WHERE replica = ?;
@@ -32,9 +35,9 @@ SELECT count(*),
 DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?;
 
 -- name: stamps
--- Of one lineage, a page at a time: after a replica and a push.
-SELECT replica, push, tails, rejected FROM {stamps}
- WHERE lineage = ? AND (replica > ? OR (replica = ? AND push > ?)) ORDER BY replica, push {page};
+-- Of lineages, a page at a time: after a lineage, a replica and a push.
+SELECT lineage, replica, push, tails, rejected FROM {stamps}
+ WHERE lineage IN {texts} AND (lineage, replica, push) > (?, ?, ?) ORDER BY lineage, replica, push {page};
 
 -- name: old stamps
 SELECT made FROM {stamps} WHERE made < {now} - ? ORDER BY made {page};

@@ -34,6 +34,7 @@ class PostgresDialect(Dialect):
         "time": "bigint",
     }
     now: ClassVar[str] = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
+    texts: ClassVar[str] = "(SELECT json_array_elements_text(?::json))"
     volatile: ClassVar[str] = "UNLOGGED "
 
     def table(self, name: str) -> str:

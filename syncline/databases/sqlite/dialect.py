@@ -28,6 +28,7 @@ class SqliteDialect(Dialect):
         "time": "INTEGER",
     }
     now: ClassVar[str] = WALL
+    texts: ClassVar[str] = "(SELECT value FROM json_each(?))"
     for_update: ClassVar[str] = ""
     one_writer: ClassVar[bool] = True
 

@@ -112,8 +112,12 @@ class ReadLedger(Protocol):
     def clients(self, after: str, limit: int) -> list[Client]:
         """Replicas with an id above `after`, by id, without their verdicts; the forgotten ones, too."""
 
-    def stamps(self, lineage: str) -> Iterator[Stamped]:
-        """The stamps that are remembered of a lineage, a bounded number of pushes at a time."""
+    def known_clients(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these ids that have a record; thousands may be asked for at once."""
+
+    def stamps_of(self, lineages: Collection[str]) -> Iterator[Stamped]:
+        """The stamps that are remembered of these lineages, thousands maybe, a bounded number of pushes at a
+        time."""
 
     def setting(self, name: str) -> str | None:
         """What was kept under a name (JSON), None if nothing was."""

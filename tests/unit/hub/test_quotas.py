@@ -112,6 +112,23 @@ def test_a_file_with_many_schemas_is_answered_with_as_many_questions_as_one_with
     assert counts[0] == counts[1] > 0
 
 
+def test_a_file_that_had_many_ids_is_answered_with_as_many_questions_as_one_that_had_one() -> None:
+    hub = hub_with(Wall())
+    for replica in ("a", "former"):
+        registered(hub, replica)
+    with hub.database.write(UNBOUNDED) as transaction:
+        connection = transaction.rows.connection
+    counts = []
+    for number, former in enumerate((["former"], [*(f"never {n}" for n in range(9_999)), "former"])):
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        answer: Any = hub.handle(ANN, m.Reconcile(f"b{number}", "a", former, 5, "another", stamps=bytes(8)))
+        connection.set_trace_callback(None)
+        assert answer.replica == f"b{number}"
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
+
+
 def test_all_replicas_together_are_bounded() -> None:
     hub = hub_with(Wall(), replicas=2)
     registered(hub, "a")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from syncline.hub.contract import Client, Counted
+from syncline.hub.contract import Client, Counted, Stamped
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
@@ -126,3 +126,20 @@ class ClientConformance:
             assert transaction.ledger.all_given() == before | {"two"}
             assert transaction.ledger.given("two") == '["two"]'
             assert transaction.ledger.given("one") is None
+
+    def test_many_replicas_and_what_is_remembered_of_them_are_asked_for_at_once(self, world: World) -> None:
+        odd = ["r1", "q\"'\\", "\u05e9 \u00e9", "R1"]
+        stamps = [Stamped(name, "r", number, bytes(8), b"") for name in odd for number in range(1, 301)]
+        with world.database.write(UNBOUNDED) as transaction:
+            for name in odd[:3]:
+                transaction.ledger.save_client(Client(name))
+            for one in stamps:
+                transaction.ledger.remember(one)
+        with world.database.read(UNBOUNDED) as transaction:
+            ledger = transaction.ledger
+            many = [f"nobody {number}" for number in range(10_000)]
+            assert ledger.known_clients([*many, *odd]) == set(odd[:3])
+            assert ledger.known_clients([]) == set() and not list(ledger.stamps_of([]))
+            found = list(ledger.stamps_of([*many, *odd[:2], odd[0]]))
+        assert len(found) == 600 and {one.lineage for one in found} == set(odd[:2])
+        assert {(one.lineage, one.push) for one in found} == {(one.lineage, one.push) for one in stamps[:600]}
