@@ -206,6 +206,26 @@ def test_a_row_that_is_held_back_differs_and_is_said_to_be_held_and_repair_only_
         assert replica.conflicts() == []
 
 
+def test_an_application_that_read_before_a_sync_and_writes_after_it_has_to_begin_again(folder: Path) -> None:
+    """As docs/device.md says: no patience helps, and BEGIN IMMEDIATE does."""
+    place = Place(folder, "CREATE TABLE o (id INTEGER PRIMARY KEY, e TEXT)", "INSERT INTO o VALUES (1, 'a')")
+    with closing(sqlite3.connect(place.file, isolation_level=None, timeout=60)) as app:
+        app.execute("BEGIN")
+        assert app.execute("SELECT e FROM o").fetchall() == [("a",)]
+        place.run("UPDATE o SET e = 'b'")
+        place.sync()
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            app.execute("UPDATE o SET e = e || '!'")
+        assert caught.value.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT"
+        app.execute("ROLLBACK")
+        app.execute("BEGIN IMMEDIATE")
+        assert app.execute("SELECT e FROM o").fetchall() == [("b",)]
+        app.execute("UPDATE o SET e = e || '!'")
+        app.execute("COMMIT")
+    place.sync()
+    assert place.run("SELECT e FROM o") == [("b!",)]
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Of the file that was asked for; not that a lock file beside it could not be written."""
     with pytest.raises(StoreError) as caught:

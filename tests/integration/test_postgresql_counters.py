@@ -99,3 +99,34 @@ def test_where_the_role_may_not_use_the_sequence_pushes_work_and_init_says_so(
         finally:
             admin.execute(f"DROP OWNED BY {role} CASCADE")
             admin.execute(f"DROP ROLE {role}")
+
+
+def test_what_an_insert_on_a_device_leaves_out_is_given_as_the_page_says(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """docs/postgresql.md, of keys, tickets, and ranges of numbers."""
+    own = "INSERT INTO t (id, word, other) SELECT coalesce(max(id), 1999) + 1, ?, 1 FROM t"
+    PostgresCentre(postgres_url).run(
+        f"CREATE TABLE t ({IDENTITY}, word text, ticket int GENERATED ALWAYS AS IDENTITY, other serial)",
+        "CREATE TABLE u (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), word text)",
+        "INSERT INTO t (id, word) OVERRIDING SYSTEM VALUE VALUES (3000, 'of another range')",
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "a.db") as replica, closing(sqlite3.connect(replica.file)) as app:
+            with app:
+                app.execute("INSERT INTO u (word) VALUES ('a')")
+                app.execute("INSERT INTO t (word, other) VALUES ('by itself', 1)")
+                for word in ("first", "second"):
+                    app.execute(f"{own} WHERE id BETWEEN 2000 AND 2999", (word,))
+            with pytest.raises(sqlite3.IntegrityError, match=r"NOT NULL.*other"), app:
+                app.execute("INSERT INTO t (word) VALUES ('b')")
+            rows = "SELECT id, word, ticket FROM t ORDER BY id"
+            given = [(2000, "first"), (2001, "second"), (3000, "of another range"), (3001, "by itself")]
+            before = app.execute(rows).fetchall()
+            assert before == [(*row, 1 if row[0] == 3000 else None) for row in given]
+            assert (replica.sync().push.sent, len(replica.rejected())) == (4, 0)
+            after = app.execute(rows).fetchall()
+            assert [row[:2] for row in after] == given
+            assert sorted(ticket for *_, ticket in after) == [1, 2, 3, 4]
+            assert replica.verify().equal
