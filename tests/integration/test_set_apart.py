@@ -14,6 +14,7 @@ import pytest
 import syncline
 from syncline.errors import BreakingChange, TransportError, UsageError
 from syncline.hub.retention import Retention
+from syncline.replica.examine import examine
 from tests.integration.test_restored_schema import Centre, Device, Line, PostgresCentre, Servers, SqliteCentre
 
 DDL = """
@@ -215,7 +216,7 @@ def test_a_table_that_comes_back_has_the_foreign_keys_again_to_it_and_from_it(
     assert a.replica.status().changed and keys(a) == []
     between = world.device("between.db")
     world.change(undo)
-    for device in (a, between):
+    for name, device in (("a.db", a), ("between.db", between)):
         device.sync()
         assert keys(device) == before
         with pytest.raises(sqlite3.IntegrityError):
@@ -225,6 +226,7 @@ def test_a_table_that_comes_back_has_the_foreign_keys_again_to_it_and_from_it(
         device.run(f"INSERT INTO visit VALUES ('{device.replica.id}', 2, 'there')")
         device.sync()
         assert device.replica.verify().equal and not device.replica.rejected()
+        assert [one for one in examine(world.folder / name) if one.level == "trouble"] == []
     assert keys(world.device("new.db")) == before
 
 
