@@ -184,3 +184,20 @@ def test_a_delete_that_became_an_update_is_accepted_and_told_as_an_update(make: 
         transaction.rows.lock([edit])
         rivals = transaction.rows.rivals(edit, [start], [], "r2")
         assert [(rival.op, rival.mask, rival.origin) for rival in rivals] == [("U", 1, "hub")]
+
+
+def test_a_delete_that_became_an_update_is_told_as_one_where_rows_were_tried_one_by_one(make: Make) -> None:
+    world = make(
+        "CREATE TABLE t (id int PRIMARY KEY, parent int, gone int)",
+        "CREATE FUNCTION soft() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF EXISTS (SELECT FROM t WHERE parent = OLD.id) THEN RAISE 'the row has children'; END IF;"
+        " IF OLD.id > 9 THEN RETURN OLD; END IF;"
+        " UPDATE t SET gone = 1 WHERE id = OLD.id; RETURN NULL; END $$;"
+        " CREATE TRIGGER soft BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION soft()",
+        "INSERT INTO t VALUES (1, NULL, 0), (20, NULL, 0), (21, 20, 0)",
+    )
+    start = world.now()
+    assert world.push(world.stage("delete", "t", [[1], [20], [21]])) == []
+    assert world.rows("t") == [[1, None, 1]]
+    everything = {"parent", "gone"}
+    assert world.since(start, "r2") == {"t": {(1,): {"gone"}, (20,): everything, (21,): everything}}

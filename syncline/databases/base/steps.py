@@ -180,6 +180,8 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
             return []
         self.announce(part, part.form, () if part.form == "delete" else part.loaded.stage.columns)
         found = self.tried(part, rows, write)
+        if part.form == "delete":
+            self.unlog(part)
         return [(row, failure or Unwritten()) for row, failure in sorted(found.items())]
 
     def _write_of(self, part: Part[R]) -> Write | None:
