@@ -1,8 +1,8 @@
 """What a database spells for the ledger, and the verbs in which the ledger speaks to it.
 
 A new database writes a `Dialect` (names, kinds of columns, a few fragments) and a `LedgerSession` (`run`,
-`count`, `many`, `now`); `upsert`, `upsert_many` and `lock_row` come with
-them unless its SQL needs other words, or a set is quicker there than its rows.
+`count`, `many`); `now`, `upsert`, `upsert_many` and `lock_row` come with them unless its SQL needs other
+words, or a set is quicker there than its rows.
 """
 
 from __future__ import annotations
@@ -81,13 +81,17 @@ class Dialect(ABC):
         """A statement that inserts a row of these expressions or puts it in place of the one with its key."""
         text = self._texts.get((table.name, values))
         if text is None:
-            changes = [f"{name} = excluded.{name}" for name in table.names if name not in table.key]
-            text = self._texts[table.name, values] = (
-                f"INSERT INTO {self.table(table.name)} ({', '.join(table.names)})"
-                f" VALUES ({', '.join(values)})"
-                f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {', '.join(changes)}"
-            )
+            rows = f"VALUES ({', '.join(values)})"
+            text = self._texts[table.name, values] = self.replacing(table, rows)
         return text
+
+    def replacing(self, table: Table, rows: str) -> str:
+        """A statement that inserts rows of all columns or puts them in place of those with their keys."""
+        changes = [f"{name} = excluded.{name}" for name in table.names if name not in table.key]
+        return (
+            f"INSERT INTO {self.table(table.name)} ({', '.join(table.names)}) {rows}"
+            f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {', '.join(changes)}"
+        )
 
     def lock_row(self, table: Table) -> str:
         """A statement that gives every column of the row with a key, locked until the end."""
@@ -141,9 +145,9 @@ class LedgerSession(ABC):
         """Insert rows, one or more, of the columns `table.given`; the keys that the database gave them,
         growing in the order of the rows. The table has a serial key."""
 
-    @abstractmethod
     def now(self) -> int:
         """The database's wall clock, milliseconds since 1970 UTC. It goes on within a transaction."""
+        return int(self.run(f"SELECT {self.dialect.now}")[0][0])
 
     def upsert(self, table: Table, row: Sequence[Value]) -> None:
         """Insert a row of all columns, or put it in the place of the one with its key."""

@@ -15,16 +15,16 @@ from syncline.databases.base.parents import Constraint
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.steps import Fault, StepwiseApplication, Write
+from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import TROUBLE, Trouble, fault_of, message_of, refusal_code
 from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.parking import Unique, parked, unique_columns
-from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.parking import parked, unique_columns
+from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.singly import prepare as prepare_singly
 from syncline.databases.postgresql.singly import singly
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded, place, settle_down
-from syncline.databases.postgresql.waiting import holders_of_rows, holders_of_table
 from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
@@ -45,7 +45,7 @@ class Application(StepwiseApplication[Loaded]):
         super().__init__(session, layout.schema.tables, loaded)
         self._session, self._origin, self._tries = session, origin, tries
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
-        self._uniques: dict[int, list[Unique]] = {}
+        self._uniques: dict[int, Rows] = {}
         self._digits = ""
 
     def run(self) -> list[Refusal]:
@@ -165,8 +165,8 @@ class Application(StepwiseApplication[Loaded]):
 
     def holders(self, part: Part[Loaded]) -> Sequence[str]:
         """Whoever holds the row, or else whoever has written to its table."""
-        found = holders_of_rows(self._session, part.loaded, part.rows)
-        return next(filter(None, found.values()), None) or holders_of_table(self._session, part.loaded.shape)
+        found = holders.of_rows(self._session, part.loaded, part.rows)
+        return next(filter(None, found.values()), None) or holders.of_shape(self._session, part.loaded.shape)
 
 
 def _trouble(failure: Exception) -> Trouble:

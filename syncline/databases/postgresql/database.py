@@ -13,7 +13,7 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
-from syncline.databases.base import Ledger, Pool, ReadTransaction, only_unbounded
+from syncline.databases.base import Driver, Ledger, Pool, ReadTransaction, only_unbounded
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.postgresql import grants, holders
@@ -23,7 +23,6 @@ from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
-from syncline.databases.postgresql.pool import driver
 from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.databases.postgresql.prepare import PostgresPreparation, load, require
 from syncline.databases.postgresql.prune import settle_in
@@ -33,8 +32,8 @@ from syncline.databases.postgresql.remove import planned as planned_removal
 from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session
 from syncline.databases.postgresql.sql import qualified, queries
+from syncline.databases.postgresql.types import is_wider
 from syncline.databases.postgresql.watch import PostgresWatch
-from syncline.databases.postgresql.wider import is_wider
 from syncline.databases.postgresql.write import PostgresWriteTransaction
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
 from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Prepared, Renaming, Tuning
@@ -236,7 +235,8 @@ class PostgresDatabase:
         self._url, self._tuning = _conninfo(url), tuning or Tuning()
         self.catalogue = PostgresCatalogue(self._transaction, self._tuning)
         self.lock_timeout = self._tuning.lock_timeout
-        self._pool = Pool(driver(self._connect), self._tuning.pool, WAIT_SECONDS)
+        asked = Connection.is_idle, Connection.is_quiet, Connection.answers
+        self._pool = Pool(Driver(self._connect, *asked), self._tuning.pool, WAIT_SECONDS)
         self._instants = Instants(
             self._connect, lambda connection: Session(connection).value(queries("read.sql")["instant"])
         )

@@ -9,16 +9,6 @@ from syncline.databases.base import Column, Dialect, Kind, LedgerSession, Table
 from syncline.databases.base.dialect import NOW, Value
 from syncline.databases.postgresql.session import Rows, Session
 
-ARRAYS: Mapping[Kind, str] = {
-    "key": "text[]",
-    "text": "text[]",
-    "bytes": "bytea[]",
-    "packed": "bytea[]",
-    "integer": "bigint[]",
-    "flag": "smallint[]",
-    "time": "bigint[]",
-}
-
 
 class PostgresDialect(Dialect):
     """A schema `syncline`; what a crash may lose is not logged."""
@@ -57,23 +47,23 @@ class PostgresDialect(Dialect):
     def insert(self, table: Table) -> str:
         """A statement that inserts the rows of one array a column and gives their keys."""
         names = ", ".join(column.name for column in table.given)
-        arrays = ", ".join(f"${i + 1}::{ARRAYS[column.kind]}" for i, column in enumerate(table.given))
         return (
             f"INSERT INTO {self.table(table.name)} ({names}) SELECT {names}"
-            f" FROM unnest({arrays}) WITH ORDINALITY AS given({names}, n) ORDER BY n RETURNING {table.key[0]}"
+            f" FROM {self._given(table.given)} ORDER BY n RETURNING {table.key[0]}"
         )
 
     def upsert_set(self, table: Table, given: Sequence[Column]) -> str:
         """A statement that inserts the rows of one array for each given column, with the time in the others,
         or puts them in place of those with their keys."""
-        arrays = ", ".join(f"${i + 1}::{ARRAYS[column.kind]}" for i, column in enumerate(given))
         picked = ", ".join(column.name if column in given else self.now for column in table.columns)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in table.names if name not in table.key)
-        return (
-            f"INSERT INTO {self.table(table.name)} ({', '.join(table.names)}) SELECT {picked}"
-            f" FROM unnest({arrays}) AS given({', '.join(column.name for column in given)})"
-            f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {changes}"
-        )
+        return self.replacing(table, f"SELECT {picked} FROM {self._given(given)}")
+
+    def _given(self, columns: Sequence[Column]) -> str:
+        """An item of FROM: the rows of one array a column, and their numbers `n`."""
+        types = [self.kinds[column.kind].split()[0] for column in columns]
+        arrays = ", ".join(f"${i + 1}::{type_}[]" for i, type_ in enumerate(types))
+        names = ", ".join(column.name for column in columns)
+        return f"unnest({arrays}) WITH ORDINALITY AS given({names}, n)"
 
 
 DIALECT = PostgresDialect()
@@ -103,6 +93,3 @@ class PostgresLedgerSession(LedgerSession):
             given = [(column, list(values)) for column, values in pairs if NOW not in values]
             statement = DIALECT.upsert_set(table, [column for column, _ in given])
             self._session.count(statement, *(values for _, values in given))
-
-    def now(self) -> int:
-        return int(self._session.value("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"))

@@ -6,13 +6,16 @@ holds a lock on its number: that names the session, or the transaction that some
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
 
+from syncline.databases.base import statements
+from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array, qualified, queries, quote
+from syncline.databases.postgresql.stage import Loaded
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
@@ -55,6 +58,21 @@ def _members(session: Session, xid: str) -> list[str]:
             return [member for (member,) in session.run(queries("holders.sql")["members"], xid)]
     except psycopg.Error:
         return []
+
+
+def of_rows(
+    session: Session, loaded: Loaded, rows: Sequence[int] | None = None, *, but: Collection[int] = ()
+) -> dict[int, list[str]]:
+    """Of all or some staged rows those that exist, each with who holds it: nobody where that has ended."""
+    asked = f"SELECT s.n, t.xmax::text FROM {statements.joined(loaded.shape)}"
+    left = [(n, xid) for n, xid in session.run(*loaded.over(asked, rows)) if n not in but]
+    known = holders(session, [xid for _, xid in left])
+    return {n: [known[xid]] if xid in known else [] for n, xid in left}
+
+
+def of_shape(session: Session, shape: Shape) -> list[str]:
+    """Who has written to a tracked table, or locked rows of it."""
+    return of_table(session, session.value(queries("prepare.sql")["relids"], shape.n))
 
 
 def of_table(session: Session, relids: Sequence[int], *, reading: bool = False) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from syncline.databases.base.screen import Certain
 from syncline.databases.base.shape import BaseLayout
+from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
 from syncline.databases.base.typed import TypedShape
-from syncline.databases.postgresql.spelling import test_of
-from syncline.databases.postgresql.sql import qualified
-from syncline.databases.postgresql.types import HEADER, Codec, codec_of
+from syncline.databases.postgresql.sql import array, qualified
+from syncline.databases.postgresql.types import HEADER, Codec, codec_of, digits_of
+from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, Schema
 
 
@@ -66,10 +67,26 @@ class Shape(TypedShape[Codec]):
 
     def certain(self, column: str) -> Certain | None:
         name, modifier, _ = self._type(column)
-        return test_of(name, modifier)
+        if name == "float8":
+            return are_floats
+        if name == "numeric" and modifier >= HEADER:
+            return decimals(digits_of(modifier)[1])
+        pattern = SPELLINGS.get("decimal" if name == "numeric" else name)
+        return matching(pattern) if modifier == -1 and pattern is not None else None
 
     def _type(self, column: str) -> Sequence[Any]:
         return self.facts.types.get(column, ("", -1, ""))
+
+    def arrays(self, keys: Sequence[Key]) -> list[str]:
+        """What to bind for `given`: one array literal a key column."""
+        pairs = zip(self.keys, zip(*keys, strict=True), strict=True)
+        return [array(codec.spell(column)) for codec, column in pairs]
+
+    @cached_property
+    def given(self) -> str:
+        """An item of FROM: the keys that the first parameters hold, as rows `s` with their number `n`."""
+        columns = ", ".join(f"${i + 1}::{codec.stage}[]" for i, codec in enumerate(self.keys))
+        return f"unnest({columns}) WITH ORDINALITY AS s({', '.join(self.log_keys)}, n)"
 
     @cached_property
     def asked_keys(self) -> Mapping[str, str]:

@@ -6,11 +6,10 @@ before and after is done by way of a third value: the rows put it in first, then
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from syncline.databases.base.parking import UniqueColumn, third_values, ways
-from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import queries, quote
 from syncline.databases.postgresql.stage import Loaded
 from syncline.databases.postgresql.types import HEADER
@@ -18,64 +17,45 @@ from syncline.databases.postgresql.types import HEADER
 _NUMBERS = frozenset(["int2", "int4", "int8", "numeric", "float4", "float8", "money"])
 _TIMES = frozenset(["date", "timestamp", "timestamptz"])
 _TEXTS = frozenset(["text", "varchar", "bpchar", "citext"])
+_RANDOM = "md5(random()::text || s.n)"
+_OTHERS = {
+    "time": ["time '00:00' + ? * interval '1 microsecond'"],
+    "uuid": [f"{_RANDOM}::uuid"],
+    "bytea": [f"decode({_RANDOM}, 'hex')"],
+    "bool": ["false", "true"],
+    "range": ["'empty'"],
+    "multirange": ["'{}'"],
+}
+"""What rows can hold for a while in columns of other types; a question mark is the row's number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unique:
-    """One column of a unique index or exclusion constraint."""
-
-    index: int
-    name: str
-    type_: str
-    kind: str
-    modifier: int
-    nullable: bool
-    foreign: bool
+def unique_columns(session: Session, table: str) -> Rows:
+    """The columns of unique indexes and exclusion constraints of a table, by its quoted name."""
+    return session.run(queries("write.sql")["unique columns"], table)
 
 
-def unique_columns(session: Session, table: str) -> list[Unique]:
-    """Those of a table, by its quoted name."""
-    return [Unique(*row) for row in session.run(queries("write.sql")["unique columns"], table)]
-
-
-def parked(loaded: Loaded, uniques: Sequence[Unique], first: int, round_: int) -> Mapping[int, str]:
+def parked(loaded: Loaded, uniques: Rows, first: int, round_: int) -> Mapping[int, str]:
     """Which staged columns are to hold what meanwhile, as SQL, by their numbers. Rows get different values,
     numbered from `first`."""
-    numbers = {loaded.shape.table.values[n].name: n for n in loaded.stage.columns}
-    columns = [
-        UniqueColumn(
-            one.index, numbers[one.name], one.nullable, one.foreign, _values(loaded.shape.name, one, first)
-        )
-        for one in uniques
-        if one.name in numbers
-    ]
+    shape, columns = loaded.shape, []
+    numbers = {shape.table.values[n].name: n for n in loaded.stage.columns}
+    for index, name, type_, modifier, nullable, foreign in uniques:
+        if name in numbers:
+            values = _values(shape.name, quote(name), type_, modifier, f"({first} + s.n)")
+            columns.append(UniqueColumn(index, numbers[name], nullable, foreign, values))
     return third_values(ways(columns), round_)
 
 
-def _values(table: str, column: Unique, first: int) -> list[str]:
-    """Values that rows can hold for a while, the likeliest first."""
-    name, n = quote(column.name), f"({first} + s.n)"
+def _values(table: str, name: str, type_: str, modifier: int, n: str) -> list[str]:
+    """Values that rows, each of another `n`, can hold in a column for a while, the likeliest first."""
     lowest, highest = f"(SELECT min({name}) FROM {table})", f"(SELECT max({name}) FROM {table})"
-    random = "md5(random()::text || s.n)"
-    if column.type_ in _NUMBERS:
-        below = f"least({lowest}, 0::{column.type_}) - {n}::{column.type_}"
-        return [below, f"greatest({highest}, 0::{column.type_}) + {n}::{column.type_}"]
-    if column.type_ in _TIMES:
+    if type_ in _NUMBERS:
+        below = f"least({lowest}, 0::{type_}) - {n}::{type_}"
+        return [below, f"greatest({highest}, 0::{type_}) + {n}::{type_}"]
+    if type_ in _TIMES:
         days = f"{n} * interval '1 day'"
-        return [f"({lowest} - {days})::{column.type_}", f"({highest} + {days})::{column.type_}"]
-    if column.type_ in _TEXTS:
-        length = column.modifier - HEADER if column.modifier >= HEADER else 32
-        return [f"left({random}, {length})", f"upper(left({random}, {length}))"]
-    if column.type_ == "time":
-        return [f"time '00:00' + {n} * interval '1 microsecond'"]
-    if column.type_ == "uuid":
-        return [f"{random}::uuid"]
-    if column.type_ == "bytea":
-        return [f"decode({random}, 'hex')"]
-    if column.type_ == "bool":
-        return ["false", "true"]
-    if column.kind == "r":
-        return ["'empty'"]
-    if column.kind == "m":
-        return ["'{}'"]
-    return []
+        return [f"({lowest} - {days})::{type_}", f"({highest} + {days})::{type_}"]
+    if type_ in _TEXTS:
+        length = modifier - HEADER if modifier >= HEADER else 32
+        return [f"left({_RANDOM}, {length})", f"upper(left({_RANDOM}, {length}))"]
+    return [value.replace("?", n) for value in _OTHERS.get(type_, ())]

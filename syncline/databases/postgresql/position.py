@@ -16,11 +16,14 @@ import re
 from dataclasses import dataclass, field
 
 from syncline.databases.base.page import Place
+from syncline.errors import WatermarkRefused
+from syncline.hub.contract import Position
 
-_SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?")
-_MARK = re.compile(r"([0-9]{1,20})\.([0-9]{1,19})")
-_CLUSTER = re.compile(r"[0-9]{1,20}/[0-9A-F]{8}/[0-9]{1,10}")
-_PAGE = re.compile(r"([0-9]{1,9}),([0-9]{1,20}),([0-9]{1,20})")
+_SNAPSHOT = r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?"
+_CLUSTER = r"[0-9]{1,20}/[0-9A-F]{8}/[0-9]{1,10}"
+_PROVED = rf"({_SNAPSHOT});([0-9]{{1,20}})\.([0-9]{{1,19}})"
+_PLACE = "([0-9]{1,9}),([0-9]{1,20}),([0-9]{1,20})"
+_TOKEN = re.compile(f"({_CLUSTER});{_PROVED}(?:;{_PROVED};{_PLACE})?")
 
 Mark = tuple[int, int]
 """The number of a transaction, and the random one that it has left."""
@@ -37,7 +40,7 @@ class Snapshot:
     running: frozenset[int] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _SNAPSHOT.fullmatch(self.text):
+        if not re.fullmatch(_SNAPSHOT, self.text):
             raise ValueError(f"{self.text[:50]!r} is not a snapshot")
         _, xmax, running = self.text.split(":")
         object.__setattr__(self, "xmax", int(xmax))
@@ -94,38 +97,30 @@ class SnapshotPosition:
 
     def token(self) -> str:
         """ASCII text without '|'; `parse` makes an equal position of it."""
-        whole = f"{self.cluster};{self.seen.text};{_spelled(self.mark)}"
+        whole = f"{self.cluster};{self.seen.text};{'{}.{}'.format(*self.mark)}"
         if self.target is None:
             return whole
-        place = ",".join(map(str, self.last))
-        return f"{whole};{self.target.text};{_spelled(self.target_mark)};{place}"
+        return f"{whole};{self.target.text};{'{}.{};{},{},{}'.format(*self.target_mark, *self.last)}"
 
 
 def parse(token: str) -> SnapshotPosition:
     """The position of a token, of whatever cluster. Raises ValueError for any other text."""
-    parts = token.split(";")
-    if len(parts) not in (3, 6) or not _CLUSTER.fullmatch(parts[0]):
-        raise ValueError("not a position of PostgreSQL")
-    mark = _mark(parts[2])
-    if len(parts) == 3:
-        return SnapshotPosition(parts[0], Snapshot(parts[1]), mark=mark)
-    page = _PAGE.fullmatch(parts[5])
-    if page is None:
-        raise ValueError("not a position of PostgreSQL")
-    table, xid, seq = map(int, page.groups())
-    target, target_mark = Snapshot(parts[3]), _mark(parts[4])
-    return SnapshotPosition(parts[0], Snapshot(parts[1]), target, (table, xid, seq), mark, target_mark)
-
-
-def _spelled(mark: Mark) -> str:
-    return f"{mark[0]}.{mark[1]}"
-
-
-def _mark(text: str) -> Mark:
-    found = _MARK.fullmatch(text)
+    found = _TOKEN.fullmatch(token)
     if found is None:
         raise ValueError("not a position of PostgreSQL")
-    return int(found[1]), int(found[2])
+    seen, mark = Snapshot(found[2]), (int(found[3]), int(found[4]))
+    if found[5] is None:
+        return SnapshotPosition(found[1], seen, mark=mark)
+    xid, number, table, *entry = map(int, found.groups()[5:])
+    last = (table, entry[0], entry[1])
+    return SnapshotPosition(found[1], seen, Snapshot(found[5]), last, mark, (xid, number))
+
+
+def snapshot_position(position: Position) -> SnapshotPosition:
+    """A position that is one of this kind of database."""
+    if not isinstance(position, SnapshotPosition):
+        raise WatermarkRefused("the watermark is not one of a PostgreSQL database")
+    return position
 
 
 def same_place(one: str, other: str) -> bool:

@@ -20,7 +20,7 @@ from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.sameness import as_they_are, ground_of, known_again
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
-from syncline.databases.postgresql.wider import is_wider
+from syncline.databases.postgresql.types import is_wider
 from syncline.errors import NotPrepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import Renamed

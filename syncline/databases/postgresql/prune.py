@@ -9,10 +9,10 @@ transaction as a whole, and what is left of it below the floor goes with the nex
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import same_place
-from syncline.databases.postgresql.retention import newest_below
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.hub.contract import Removed
@@ -46,15 +46,35 @@ def _raise_floor(session: Session, layout: Layout, target: int, limit: int) -> i
     sql = queries("retention.sql")
     cut = _cut(session, layout, (0, 0), limit)
     upto = target if cut is None else min(target, cut[0] + 1)
-    newest = newest_below(session, layout, upto)
-    if newest is None or newest[0] < floor_and_compacted(session)[0]:
+    last = _newest_below(session, layout, upto)
+    if last is None or last[0] < floor_and_compacted(session)[0]:
         return 0
-    floor = str(newest[0] + 1)
+    floor = str(last[0] + 1)
     highest = "SELECT max(hlc) AS hlc FROM {} WHERE xid < $1::xid8"
     all_of = " UNION ALL ".join(highest.format(shape.log) for shape in layout.by_number)
     hlc = session.value(f"SELECT max(hlc) FROM ({all_of}) AS a", floor)
-    session.count(sql["raise floor"], floor, max(hlc or 0, newest[1]))
+    session.count(sql["raise floor"], floor, max(hlc or 0, last[1]))
     return upto
+
+
+def newest(layout: Layout, condition: str) -> str:
+    """The newest entry, from the ends of the indexes."""
+    ends = [
+        f"(SELECT xid, seq, hlc FROM {shape.log} {condition} ORDER BY xid DESC, seq DESC LIMIT 1)"
+        for shape in layout.by_number
+    ]
+    nothing = "SELECT NULL::xid8 AS xid, 0::bigint AS seq, 0::bigint AS hlc WHERE false"
+    together = " UNION ALL ".join([nothing, *ends])
+    return f"SELECT xid, hlc FROM ({together}) AS ends ORDER BY xid DESC, seq DESC LIMIT 1"
+
+
+def _newest_below(session: Session, layout: Layout, xid: int) -> Sequence[int] | None:
+    """The newest entry of a transaction below `xid`: its transaction and HLC."""
+    if not layout.by_number:  # PostgreSQL knows no type for a value that nothing uses
+        return None
+    text = newest(layout, "WHERE xid < $1::xid8")
+    rows = session.run(f"SELECT n.xid::text::int8, n.hlc FROM ({text}) AS n", str(xid))
+    return rows[0] if rows else None
 
 
 def ended(session: Session) -> int:

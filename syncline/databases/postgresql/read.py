@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from syncline.databases.base.reading import Fetch, TypedReader
 from syncline.databases.base.statements import over
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.given import arrays, given, misspelled, run_guarded
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.sameness import as_they_are
 from syncline.databases.postgresql.scan import scan_statement
@@ -41,12 +40,13 @@ class RowReader(TypedReader[Shape]):
 
     def rows_of(self, shape: Shape, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
         statement = shape.statement(("rows", *columns), lambda: _rows(shape, columns))
-        return self._session.run(statement, *arrays(shape, keys))
+        return self._session.run(statement, *shape.arrays(keys))
 
     def misspelled(self, shape: Shape, keys: Sequence[Key]) -> set[int]:
-        bound = arrays(shape, keys)
-        wrong = misspelled(self._session, shape, lambda template: (over(template, given(shape)), bound))
-        return {number - 1 for number in wrong}
+        def build(guarded: bool) -> str:
+            return over(sql.misspelled(shape, guarded=guarded), shape.given)
+
+        return {number - 1 for (number,) in self._session.guarded(build, *shape.arrays(keys))}
 
     def rows_behind(self, shape: Shape, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
@@ -55,9 +55,7 @@ class RowReader(TypedReader[Shape]):
         return self._session.run(statement, *bound, limit)
 
     def spelled(self, shape: Shape, keys: Sequence[Key]) -> Rows:
-        bound = arrays(shape, keys)
-        plain, guarded = (sql.spelled(shape, given(shape), guarded=guarded) for guarded in (False, True))
-        return run_guarded(self._session, plain, guarded, *bound)
+        return self._session.guarded(lambda guarded: sql.spelled(shape, guarded=guarded), *shape.arrays(keys))
 
     def stream(self, shape: Shape, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
         return self._session.stream(*scan_statement(shape, after, upto))
@@ -73,7 +71,7 @@ class RowReader(TypedReader[Shape]):
 
 def _rows(shape: Shape, columns: Sequence[int]) -> str:
     chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
-    return f"SELECT {chosen} FROM {given(shape)} JOIN {shape.name} AS t ON {shape.matches()}"
+    return f"SELECT {chosen} FROM {shape.given} JOIN {shape.name} AS t ON {shape.matches()}"
 
 
 def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:

@@ -7,6 +7,7 @@ transaction, for that transaction alone, and nothing is prepared by name.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import RawCursor, RawServerCursor
 from psycopg.abc import Params
+from psycopg.pq import TransactionStatus
 
 Rows = list[list[Any]]
 
@@ -85,6 +87,28 @@ class Connection(psycopg.Connection[list[Any]]):
             else:
                 yield None
 
+    # What a pool asks
+
+    def is_idle(self) -> bool:
+        """Whether no transaction is open."""
+        return self.info.transaction_status == TransactionStatus.IDLE
+
+    def is_quiet(self) -> bool:
+        """Whether it is open; the server says nothing unasked but that it ends."""
+        if self.closed:
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+        return not poll.poll(0)
+
+    def answers(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self.execute("")
+        except psycopg.Error:
+            return False
+        return True
+
 
 def list_row(cursor: Any) -> type[list[Any]]:
     """A row factory: rows are lists, as they travel."""
@@ -113,6 +137,14 @@ class Session:
     def run(self, statement: str, *values: Any) -> Rows:
         """Execute and fetch everything."""
         return self._execute(statement, values or None).fetchall()
+
+    def guarded(self, build: Callable[[bool], str], *values: Any) -> Rows:
+        """Run a query that casts text; if some of it cannot be cast, the one that asks first."""
+        try:
+            with self.savepoint():
+                return self.run(build(False), *values)
+        except psycopg.DataError:
+            return self.run(build(True), *values)
 
     def value(self, statement: str, *values: Any) -> Any:
         """Execute and return the first column of the only row, None if there is no row."""

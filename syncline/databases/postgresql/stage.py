@@ -21,10 +21,8 @@ from syncline.databases.base.statements import over
 from syncline.databases.base.typed import TypedRows
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
-from syncline.databases.postgresql.given import misspelled
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.spelling import SPELLED
 from syncline.databases.postgresql.types import Codec
 from syncline.hub.contract import Position, Stage
 from syncline.model.values import Value
@@ -106,7 +104,7 @@ def ready(shape: Shape, stage: Stage) -> Loaded:
     loaded = Loaded(stage, shape)
     columns = _screened(loaded)
     if len(stage.rows) <= SMALL:
-        loaded.texts = _rows_of_text(stage, columns)
+        loaded.texts = _rows_of_text(loaded, columns)
     else:
         cells = cells_of(loaded.codecs, columns)
         if _is_straight(loaded):
@@ -202,7 +200,7 @@ def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
 def _screened(loaded: Loaded) -> list[Sequence[Value]]:
     """The rows by columns, without what cannot be loaded."""
     screen, arity = loaded.screened(), loaded.shape.arity
-    read = {i for i in screen.certain if loaded.codecs[i].central in SPELLED}
+    read = {i for i in screen.certain if loaded.codecs[i].is_spelled_once}
     read |= {i for i, codec in enumerate(loaded.shape.keys) if codec.central == "uuid"}
     loaded.read = frozenset(i - arity for i in read)
     return screen.columns
@@ -210,24 +208,16 @@ def _screened(loaded: Loaded) -> list[Sequence[Value]]:
 
 def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     """Refuse keys that PostgreSQL would not write, or would write in another spelling."""
-    wrong = misspelled(session, loaded.shape, lambda template: _bound(*loaded.over(template)))
+
+    def build(guarded: bool) -> str:
+        return loaded.over(sql.misspelled(loaded.shape, guarded=guarded))[0]
+
+    wrong = {number for (number,) in session.guarded(build, loaded.source()[1])}
     loaded.refuse_keys(wrong, "PostgreSQL")
     _take_out(session, loaded, wrong)
 
 
-def _bound(statement: str, parameter: str) -> tuple[str, list[str]]:
-    return statement, [parameter]
-
-
-def _rows_of_text(stage: Stage, columns: Sequence[Sequence[Value]]) -> list[list[str | None]]:
-    spelled = [[_text_of(value) for value in column] for column in columns]
-    numbers = map(str, range(len(stage.rows)))
-    return [list(row) for row in zip(numbers, map(str, stage.hlc), *spelled, strict=True)]
-
-
-def _text_of(value: Value) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        return f"\\x{value.hex()}"
-    return repr(value)
+def _rows_of_text(loaded: Loaded, columns: Sequence[Sequence[Value]]) -> list[list[str | None]]:
+    spelled = [codec.spell(column) for codec, column in zip(loaded.codecs, columns, strict=True)]
+    numbers = map(str, range(len(loaded.stage.rows)))
+    return [list(row) for row in zip(numbers, map(str, loaded.stage.hlc), *spelled, strict=True)]

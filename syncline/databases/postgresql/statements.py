@@ -59,8 +59,8 @@ def misspelled(shape: Shape, *, guarded: bool) -> str:
     return f"SELECT s.n FROM {SOURCE} WHERE {condition}"
 
 
-def spelled(shape: Shape, keys: str, *, guarded: bool) -> str:
-    """The numbers of those `keys`, an item of FROM, that can be, and how the table has them, or would.
+def spelled(shape: Shape, *, guarded: bool) -> str:
+    """The numbers of those `given` keys that can be, and how the table has them, or would.
 
     A cast to `char(4)` or `bit(4)` cuts off unsaid what an INSERT would refuse: such a key is left out."""
     staged, castable, kept, shown = shape.staged_keys(), [], [], []
@@ -77,6 +77,7 @@ def spelled(shape: Shape, keys: str, *, guarded: bool) -> str:
         for column, name, key in zip(shape.table.keys, shape.key_names, staged, strict=True)
         if column.name in shape.facts.loose
     ]
+    keys = shape.given
     source = f"(SELECT * FROM {keys} WHERE {' AND '.join(castable)} OFFSET 0) AS s" if guarded else keys
     where = f" WHERE {' AND '.join(kept)}" if kept else ""
     return (
@@ -107,11 +108,6 @@ def lock(shape: Shape, pieces: Sequence[str], strength: str) -> str:
         f"SELECT s.i, s.n FROM ({' UNION ALL '.join(pieces)}) AS s JOIN {shape.name} AS t"
         f" ON {shape.matches()} ORDER BY {order} FOR {strength.format('OF t')}"
     )
-
-
-def held(shape: Shape) -> str:
-    """The numbers of rows that exist, and whose transaction was the last to lock or change them."""
-    return f"SELECT s.n, t.xmax::text FROM {base.joined(shape)}"
 
 
 def rivals(shape: Shape, *, triggers: bool) -> str:

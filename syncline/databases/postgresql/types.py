@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syncline.databases.base import wider
 from syncline.databases.base.codec import Codec as PortableCodec
 from syncline.databases.base.codec import Storage, kinds_of
+from syncline.databases.base.spelling import SPELLINGS
 from syncline.model.schema import ColumnSchema
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
 
@@ -30,18 +32,7 @@ _COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
 """Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
 
 _NAMES_OF_OBJECTS = frozenset(
-    f"reg{what}"
-    for what in (
-        "class",
-        "type",
-        "proc",
-        "procedure",
-        "oper",
-        "operator",
-        "config",
-        "dictionary",
-        "collation",
-    )
+    f"reg{what}" for what in "class type proc procedure oper operator config dictionary collation".split()
 )
 """Types whose spelling depends on the search path."""
 
@@ -61,6 +52,12 @@ class Codec(PortableCodec):
     @property
     def asks_server(self) -> bool:
         return self.central == "real" or (self.spelled and self.is_text and self.kind != "uuid")
+
+    @property
+    def is_spelled_once(self) -> bool:
+        """Whether a text is spelled in one way alone; the server certainly reads it, but for days that do not
+        exist."""
+        return self.kind in SPELLINGS and self.central != "money"
 
     def identical(self, central: str, staged: str) -> str:
         """The condition that a column holds exactly the staged value, where equality is not enough."""
@@ -162,10 +159,40 @@ def portable(name: str, kind: str, element: tuple[str, str] | None, typmod: int)
     if kind != "b" or name not in _BY_NAME:
         return "other", "TEXT"
     if name == "numeric" and typmod >= HEADER:
-        return "decimal", f"DECIMAL_TEXT$({typmod - HEADER >> 16 & 0xFFFF},{scale_of(typmod)})"
+        precision, scale = digits_of(typmod)
+        return "decimal", f"DECIMAL_TEXT$({precision},{scale})"
     return _BY_NAME[name]
 
 
-def scale_of(typmod: int) -> int:
-    """The scale in the modifier of a numeric that has one; it may be negative."""
-    return ((typmod - HEADER & 0x7FF) ^ 0x400) - 0x400
+def digits_of(modifier: int) -> tuple[int, int]:
+    """Precision and scale in the modifier of a numeric that has them; the scale may be negative."""
+    return modifier - HEADER >> 16 & 0xFFFF, ((modifier - HEADER & 0x7FF) ^ 0x400) - 0x400
+
+
+_WIDER = {
+    "smallint": {"integer", "bigint"},
+    "integer": {"bigint"},
+    "real": {"double precision"},
+    "character": {"character varying", "text"},
+    "character varying": {"text"},
+    "text": {"character varying"},
+    "name": {"text", "character varying"},
+}
+"""To which each may change besides itself. Where one is there both ways, the modifier decides."""
+
+
+def is_wider(before: ColumnSchema, after: ColumnSchema) -> bool:
+    """See the contract. Domains are resolved, the elements of arrays are part of the type's name."""
+    return wider.is_wider(before, after, _WIDER, _grows)
+
+
+def _grows(central: str) -> Callable[[int, int], bool]:
+    if central == "numeric":
+        return _more_digits
+    return int.__le__ if central.startswith(("character", "time")) else int.__eq__
+
+
+def _more_digits(before: int, after: int) -> bool:
+    """Both before and behind the point."""
+    (former, scale), (precision, new_scale) = digits_of(before), digits_of(after)
+    return scale <= new_scale and former - scale <= precision - new_scale

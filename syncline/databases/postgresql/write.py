@@ -12,20 +12,20 @@ from syncline.databases.base import Ledger, WriteTransaction
 from syncline.databases.base import statements as common
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.writing import LockingWriter
+from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.counters import follow
 from syncline.databases.postgresql.dialect import PostgresLedgerSession
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
-from syncline.databases.postgresql.position import SnapshotPosition
+from syncline.databases.postgresql.position import SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session, milliseconds
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
 from syncline.databases.postgresql.unseen import Memory, Unseen, is_known, look
-from syncline.databases.postgresql.waiting import holders_of_rows, holders_of_table
-from syncline.errors import Conflict, WatermarkRefused
+from syncline.errors import Conflict
 from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
 from syncline.model.scope import Scope
@@ -71,10 +71,10 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         return [(i, n) for i, n in self._session.run(sql.lock(shape, pieces, strength), *parameters)]
 
     def present_rows(self, loaded: Loaded, locked: AbstractSet[int]) -> dict[int, list[str]]:
-        return holders_of_rows(self._session, loaded, but=locked)
+        return holders.of_rows(self._session, loaded, but=locked)
 
     def table_holders(self, loaded: Loaded) -> list[str]:
-        return holders_of_table(self._session, loaded.shape)
+        return holders.of_shape(self._session, loaded.shape)
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
@@ -188,7 +188,4 @@ class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
 
 def _snapshots(bases: Sequence[Position], base: Sequence[int]) -> list[SnapshotPosition]:
     """The bases that are used."""
-    used = [bases[index] for index in set(base)] if base else list(bases[:1])
-    if not all(isinstance(position, SnapshotPosition) for position in used):
-        raise WatermarkRefused("a base is not a watermark of this database")
-    return [position for position in used if isinstance(position, SnapshotPosition)]
+    return [snapshot_position(bases[index]) for index in (set(base) or range(len(bases[:1])))]

@@ -66,9 +66,9 @@ DELETE FROM pg_temp.syncline_troubles;
 
 -- name: unique columns
 -- The columns of the table's unique indexes and exclusion constraints, also those that an expression or a
--- condition of them reads, but the key's and those that others point at: index, name, the name and kind of the
--- type (domains resolved once), its length, whether it may be NULL, whether it points at another table.
-SELECT i.indexrelid::int8, a.attname::text, b.typname::text, b.typtype::text, a.atttypmod::int4,
+-- condition of them reads, but the key's and those that others point at: index, name, the name of the
+-- type, or of its kind (domains resolved once), its length, whether it may be NULL, whether it points at another table.
+SELECT i.indexrelid::int8, a.attname::text, CASE b.typtype WHEN 'r' THEN 'range' WHEN 'm' THEN 'multirange' ELSE b.typname::text END, a.atttypmod::int4,
        NOT a.attnotnull AND NOT t.typnotnull,
        EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = a.attrelid AND a.attnum = ANY (k.conkey))
   FROM pg_index i

@@ -66,6 +66,3 @@ class SqliteLedgerSession(LedgerSession):
             f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({commas('?' * len(names))})"
         )
         return [self._connection.execute(insert, row).lastrowid or 0 for row in rows]
-
-    def now(self) -> int:
-        return int(self._connection.execute(f"SELECT {WALL}").fetchone()[0])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.databases.postgresql.types import HEADER, portable
-from syncline.databases.postgresql.wider import is_wider
+from syncline.databases.postgresql.types import HEADER, is_wider, portable
 from syncline.model.schema import ColumnSchema
 
 NAMES = {
