@@ -17,15 +17,14 @@ from pathlib import Path
 DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
-    "catalogue": "before capture catalogue defaults examine foreign grants inturn layout layouts metadata"
-    " planning prepare preparing reflect reflection removal remove sameness shape signature strays wider",
-    "log": "former log ordered page position prune retention unseen",
-    "rows": "application apply bounds codec copying given holders isolation order parents parking read"
-    " reading rows scan screen singly spelling stage staged statements steps typed types waiting write"
-    " writing",
+    "catalogue": "before capture defaults examine foreign grants inturn layout layouts lines metadata"
+    " planning prepare preparing reflect reflection removal remove shape signature strays wider",
+    "log": "log ordered others page position prune retention",
+    "rows": "application apply bounds codec counters holders holding isolation order parents parking read"
+    " reading rows screen softly spelling stage staged statements steps typed types write writing",
     "ledger": "dialect ledger tables",
-    "connection": "__init__ connections database errors pool session sql text transaction watch",
-    "its own": "careful counters replaced undone",
+    "connection": "__init__ connections database errors instant pool session sql text transaction watch",
+    "its own": "careful replaced undone",
 }
 """The parts of the contract and the modules, by their names without an ending, that serve them. Its own: what
 only this database needs, whatever it does for the contract."""

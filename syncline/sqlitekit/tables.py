@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,6 +87,10 @@ class Table:
                 return column
         raise KeyError(name)
 
+    def spelled(self, name: str) -> str:
+        """The name of a column as it is spelled here; as it is, if there is none."""
+        return next((one.name for one in self.columns if one.name.lower() == name.lower()), name)
+
 
 def affinity_of(declared: str) -> str:
     """The affinity of a declared type (sqlite.org/datatype3.html, 3.1); ANY counts as none (STRICT)."""
@@ -113,6 +117,25 @@ def table_names(ask: Ask) -> dict[str, str]:
 
 def _is_virtual(sql: str) -> bool:
     return sql.split(None, 2)[1].upper() == "VIRTUAL"
+
+
+def read_tables(ask: Ask) -> dict[str, Table]:
+    """All of the user's ordinary tables, by name in lower case. Their foreign keys spell names as these are
+    spelled, and name the parent's primary key where no columns were named."""
+    found = {name.lower(): read_table(ask, name, ddl) for name, ddl in table_names(ask).items()}
+    for name, table in found.items():
+        keys = (_resolved(key, table, found) for key in table.foreign_keys)
+        found[name] = replace(table, foreign_keys=tuple(keys))
+    return found
+
+
+def _resolved(key: ForeignKey, table: Table, found: Mapping[str, Table]) -> ForeignKey:
+    key = replace(key, columns=tuple(map(table.spelled, key.columns)))
+    parent = found.get(key.parent.lower())
+    if parent is None:
+        return key
+    targets = tuple(map(parent.spelled, key.parent_columns)) or tuple(name for name, _ in parent.key)
+    return replace(key, parent=parent.name, parent_columns=targets)
 
 
 def read_table(ask: Ask, name: str, ddl: str) -> Table:

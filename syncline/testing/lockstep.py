@@ -32,6 +32,7 @@ from syncline.testing.faults import (
     julianday,
 )
 from syncline.testing.history import History
+from syncline.testing.outside import outside
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules, Values
 from syncline.transports.local import LocalTransport
 
@@ -98,7 +99,7 @@ class Lockstep(History):
         policies, deletes = self.rng.choice(POLICIES)
         self.rules = Rules(policies, deletes)
         self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.execute(DDL)
         self.hub = Hub(
             self.database,
@@ -158,7 +159,7 @@ class Lockstep(History):
         """Another program writes in the central database."""
         self.now += self.rng.randint(0, 2000)
         key, values = self.rng.randint(1, 3), self._values()
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             if key not in self.reference.rows:
                 op = "I"
                 connection.execute("INSERT INTO item VALUES (?, ?, ?, ?)", (key, *values.values()))
@@ -278,7 +279,7 @@ class Lockstep(History):
         for phone in self.phones.values():
             assert phone.rows() == self.reference.rows
             assert not phone.reference.pending
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             found = connection.execute("SELECT id, a, b, n FROM item").fetchall()
         assert {row[0]: dict(zip(COLUMNS, row[1:], strict=True)) for row in found} == self.reference.rows
 

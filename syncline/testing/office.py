@@ -10,6 +10,7 @@ from syncline.databases.sqlite import open_database
 from syncline.databases.sqlite.errors import mapped
 from syncline.errors import DatabaseError
 from syncline.hub.contract import Database
+from syncline.testing.outside import outside
 
 START = 1_700_000_000_000
 """When simulated time begins, in milliseconds since 1970."""
@@ -127,11 +128,11 @@ class SqliteOffice:
         if self._connection is not None:
             yield self._connection
         else:
-            with self.database.outside() as connection:
+            with outside(self.database) as connection:
                 yield connection
 
     def together(self, statements: Sequence[str]) -> None:
-        with self.database.outside() as self._connection:
+        with outside(self.database) as self._connection:
             for statement in ("PRAGMA foreign_keys = OFF", "BEGIN IMMEDIATE", *statements):
                 self.run(statement)
             self.run("COMMIT")
@@ -163,11 +164,11 @@ class SqliteOffice:
         return self.rows("PRAGMA foreign_key_check")
 
     def backup(self) -> bytes:
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             return connection.serialize()
 
     def restore(self, backup: bytes) -> None:
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.deserialize(backup)
             connection.execute("PRAGMA foreign_keys = ON")
 

@@ -14,6 +14,7 @@ from syncline.errors import NotPrepared, WatermarkRefused
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 from syncline.testing.conforms.before import former
+from syncline.testing.outside import outside
 from tests.conformance.test_sqlite import SqliteCentre
 
 Make = Callable[..., World]
@@ -261,7 +262,7 @@ def test_l8_old_values_in_the_log_are_exact(make: Make) -> None:
     world.renew(before={"t": "abcdef"})
     world.run("DELETE FROM t")
     assert isinstance(world.database, SqliteDatabase)
-    with world.database.outside() as connection:
+    with outside(world.database) as connection:
         (old,) = connection.execute("SELECT old FROM _sync_hub_log WHERE op = 'D'").fetchone()
     assert list(decoded(old).values()) == values[1:]
 
@@ -372,13 +373,13 @@ def test_a_restored_database_refuses_watermarks_of_its_future(make: Make, tmp_pa
 def test_a_simulated_clock_stands_in_for_the_wall() -> None:
     now = [1_000_000]
     database = open_database("sqlite:///:memory:", clock=lambda: now[0])
-    with database.outside() as connection:
+    with outside(database) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     database.catalogue.prepare(database.catalogue.reflect(None))
     database.catalogue.load()
     with database.read(UNBOUNDED) as reading:
         start = reading.log.now()
-    with database.outside() as connection:
+    with outside(database) as connection:
         connection.execute("INSERT INTO t VALUES (1)")
         connection.execute("INSERT INTO t VALUES (2)")
         now[0] -= 500

@@ -13,6 +13,7 @@ from syncline.hub.contract import Position, Stage
 from syncline.model.schema import Schema
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
+from syncline.testing.outside import outside
 
 DDL = """
 CREATE TABLE a (id INTEGER PRIMARY KEY, u TEXT UNIQUE, v, w INTEGER DEFAULT 3, UNIQUE (v, w));
@@ -163,13 +164,13 @@ def test_l4_a_mirror_fed_by_the_log_equals_the_centre(block: int) -> None:
     for seed in range(block * 50, block * 50 + 50):
         rng = random.Random(seed)
         database = open_database("sqlite:///:memory:", clock=lambda: 1_000_000)
-        with database.outside() as connection:
+        with outside(database) as connection:
             connection.executescript(DDL)
         database.catalogue.prepare(database.catalogue.reflect(None))
         schema = database.catalogue.load()
         mirrors = [Mirror(database, schema, name) for name in ("r1", "r2")]
         for _ in range(15):
-            with database.outside() as connection:
+            with outside(database) as connection:
                 run_elsewhere(connection, rng)
             mirror = rng.choice(mirrors)
             if rng.random() < 0.5:

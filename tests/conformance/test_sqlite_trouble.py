@@ -19,7 +19,7 @@ from syncline.errors import (
     SchemaError,
     SynclineError,
 )
-from syncline.hub.contract import Outdated, Stage
+from syncline.hub.contract import Outdated, Stage, Tuning
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
@@ -58,7 +58,7 @@ def test_l12_a_closed_hub_says_so(tmp_path: Path) -> None:
 def test_l12_a_lock_held_by_another_program_is_a_conflict_to_try_again(tmp_path: Path) -> None:
     path = tmp_path / "central.db"
     SqliteCentre(path).run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
-    database = open_database(f"sqlite:///{path}", timeout=0.05)
+    database = open_database(f"sqlite:///{path}", Tuning(lock_timeout=0.05))
     database.catalogue.prepare(database.catalogue.reflect(None))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

@@ -96,7 +96,7 @@ def test_a_statement_that_takes_too_long_for_a_row_refuses_that_row(make: Make) 
         stage = world.stage("insert", "t", [[1, 7], [2, 8]])
         transaction.rows.stage(stage)
         transaction.rows.lock([stage])
-        transaction._session.script("SET LOCAL statement_timeout = 200")  # type: ignore[attr-defined]
+        transaction.rows._session.script("SET LOCAL statement_timeout = 200")  # type: ignore[attr-defined]
         (refusal,) = transaction.rows.apply([stage], "r1")
     assert (refusal.row, refusal.code) == (0, codes.TRIGGER)
 
@@ -125,7 +125,7 @@ def test_a_server_that_says_no_to_everything_is_no_rows_fault(make: Make) -> Non
         stage = world.stage("insert", "t", [[1, 1], [2, 2]])
         transaction.rows.stage(stage)
         transaction.rows.lock([stage])
-        transaction._session.script("SET LOCAL transaction_read_only = on")  # type: ignore[attr-defined]
+        transaction.rows._session.script("SET LOCAL transaction_read_only = on")  # type: ignore[attr-defined]
         transaction.rows.apply([stage], "r1")
 
 

@@ -11,7 +11,7 @@ import psycopg
 
 import syncline
 from syncline.databases.postgresql.position import SnapshotPosition
-from syncline.databases.postgresql.unseen import Memory, Unseen, look
+from syncline.databases.postgresql.write import Memory, Unseen, look
 from syncline.hub.contract import Removed
 from syncline.hub.retention import DAY, Retention
 from syncline.model.scope import UNBOUNDED

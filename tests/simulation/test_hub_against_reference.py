@@ -13,6 +13,7 @@ from syncline.databases.sqlite import open_database
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
 from syncline.protocol.body import delta, open_groups, seal
+from syncline.testing.outside import outside
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules
 
 COLUMNS = ("a", "b", "n")
@@ -39,7 +40,7 @@ class Pair:
         self.rules = Rules(policies, deletes)
         self.reference = ReferenceHub(self.rules)
         self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.execute(
                 "CREATE TABLE item (id INTEGER PRIMARY KEY, a, b, n INTEGER NOT NULL DEFAULT 0)"
             )
@@ -81,7 +82,7 @@ class Pair:
         self.now += 1
         key = self.rng.randint(1, 3)
         values = self.values()
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             if key not in self.reference.rows:
                 op = "I"
                 connection.execute("INSERT INTO item VALUES (?, ?, ?, ?)", (key, *values.values()))
@@ -142,7 +143,7 @@ class Pair:
         self.hlc[replica.name] = max(self.hlc[replica.name], newest)
 
     def check(self) -> None:
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             rows = {
                 row[0]: dict(zip(COLUMNS, row[1:], strict=True))
                 for row in connection.execute("SELECT * FROM item")

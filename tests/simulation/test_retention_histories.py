@@ -11,6 +11,7 @@ import pytest
 from syncline.errors import WatermarkRefused
 from syncline.hub.retention import Retention
 from syncline.model.scope import UNBOUNDED
+from syncline.testing.outside import outside
 from syncline.testing.setbacks import Setbacks
 from syncline.testing.world import Phone, World
 
@@ -50,7 +51,7 @@ class Compacted(World):
         super().exchange(phone, faults)
 
     def write_again(self) -> None:
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.execute("UPDATE farm SET note = note || ? WHERE id = 'home'", (self.rng.choice("ab"),))
             connection.execute("UPDATE farm SET note = ?", (self.rng.choice("cd"),))
 

@@ -12,7 +12,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "syncline"
 
 ALLOWED = {
-    "sqlite3": ("replica/store", "databases/sqlite", "sqlitekit/errors", "testing/field_device"),
+    "sqlite3": (
+        "replica/store",
+        "databases/sqlite",
+        "sqlitekit/errors",
+        "testing/field_device",
+        "testing/outside",
+    ),
     "apsw": ("replica/store",),
     "psycopg": ("databases/postgresql", "testing/office_postgresql"),
     "sqlalchemy": ("databases",),

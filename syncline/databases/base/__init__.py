@@ -1,11 +1,12 @@
 """What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
     ledger      ledger, tables, dialect, text
-    catalogue   reflection, defaults, foreign, preparing, planning, before, wider, removal, layouts, inturn
-    rows        shape, typed, statements, codec, screen, spelling, bounds, reading
-                isolation, staged, writing, application, order, steps, parents, parking
-    log         log, ordered, page
-    connection  pool, watch, transaction
+    catalogue   reflection, defaults, foreign, preparing, planning, lines, before, wider, removal, layouts
+                inturn
+    rows        shape, typed, statements, codec, screen, spelling, bounds, reading, isolation, staged, writing
+                application, order, steps, parents, parking, softly, counters, holding
+    log         log, ordered, others, page
+    connection  pool, instant, watch, transaction
 
 Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have
 no types of their own and whose foreign keys wait for the commit, reflects, prepares and applies by itself.

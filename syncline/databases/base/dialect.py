@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, Literal
 
-from syncline.databases.base.tables import TABLES, Kind, Table
+from syncline.databases.base.tables import LINES, TABLES, Kind, Table
 from syncline.databases.base.text import statements
 
 
@@ -70,7 +70,9 @@ class Dialect(ABC):
         """A statement of `ledger.sql` in this database's words."""
         text = self._texts.get(name)
         if text is None:
-            tables = {table: self.table(table) for table in ("state", *(table.name for table in TABLES))}
+            tables = {
+                table: self.table(table) for table in ("state", LINES.name, *(table.name for table in TABLES))
+            }
             template = statements("syncline.databases.base", "ledger.sql")[name]
             pieces = template.format(now=self.now, page=self.page, texts=self.texts, **tables).split("?")
             marks = [self.mark(number + 1) for number in range(len(pieces) - 1)]
@@ -101,10 +103,10 @@ class Dialect(ABC):
             f" WHERE {' AND '.join(tests)}{self.for_update}"
         )
 
-    def create(self) -> list[str]:
-        """The statements that make the ledger's tables."""
+    def create(self, tables: Sequence[Table] = TABLES) -> list[str]:
+        """The statements that make the ledger's tables, or others that are described so."""
         made = []
-        for table in TABLES:
+        for table in tables:
             name, volatile = self.table(table.name), self.volatile if table.volatile else ""
             parts = [f"    {column.name} {self.kinds[column.kind]}" for column in table.columns]
             if table.given == list(table.columns):

@@ -11,10 +11,13 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from typing import ClassVar
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Generic, TypeVar
 
+from syncline.databases.base.preparing import Preparation
+from syncline.databases.base.shape import BaseLayout
 from syncline.errors import Conflict
-from syncline.hub.contract import Declared, Locked, Prepared
+from syncline.hub.contract import Declared, Locked, Outdated, Prepared, Renaming
 from syncline.model.schema import Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
@@ -100,9 +103,12 @@ class InTurn:
         return merged
 
 
-class PatientCatalogue(ABC):
+Y = TypeVar("Y", bound=BaseLayout[Any])
+
+
+class PatientCatalogue(ABC, Generic[Y]):
     """The part of the contract's `Catalogue` that makes ready and takes away, where others use the tables and
-    altering one waits for all of them."""
+    altering one waits for all of them; and what is kept in memory of what is prepared."""
 
     patience: ClassVar[float]
     """For how many seconds it is tried."""
@@ -113,17 +119,21 @@ class PatientCatalogue(ABC):
     notes: tuple[str, ...] = ()
     """Sentences of the last `reflect`."""
 
-    @abstractmethod
-    def planned(self, schema: Schema, before: Declared | None, anew: Collection[int]) -> Prepared:
-        """What `prepare` would do."""
+    kept: Y | None = None
+    """The layout, if it was looked up and nothing is known to have changed since."""
 
     @abstractmethod
-    def attempt(self, schema: Schema, before: Declared | None) -> Prepared:
-        """Prepare in one transaction that waits but a moment for each lock. Raises Locked."""
+    def load(self) -> Schema:
+        """The schema as last prepared, looked up anew, and its layout kept. NotPrepared if there is none."""
 
     @abstractmethod
-    def taking_part(self) -> Collection[str]:
-        """The names of the tables that take part already."""
+    def looking(self) -> AbstractContextManager[Preparation]:
+        """What is prepared, in a transaction that reads one instant."""
+
+    @abstractmethod
+    def changing(self) -> AbstractContextManager[Preparation]:
+        """The same in a transaction that waits but a moment for each lock, and is committed at the end. What
+        is done in it raises Locked."""
 
     @abstractmethod
     def named(self, table: TableSchema) -> str:
@@ -133,13 +143,23 @@ class PatientCatalogue(ABC):
     def who_holds(self, tables: Sequence[TableSchema], *, reading: bool) -> Sequence[str]:
         """Who has written to one of these tables, in words; with `reading`, who has read it, too."""
 
-    @abstractmethod
-    def planned_removal(self) -> Prepared:
-        """What `remove` would do."""
+    @property
+    def hub_id(self) -> str:
+        """A uuid made at the first `prepare`. NotPrepared before."""
+        return self.known().hub
 
-    @abstractmethod
-    def attempt_removal(self) -> Prepared:
-        """Remove in one transaction that waits but a moment for each lock. Raises Locked."""
+    def known(self) -> Y:
+        """The layout, looked up if need be."""
+        if self.kept is None:
+            self.load()
+        assert self.kept is not None, "it was loaded"
+        return self.kept
+
+    def verify(self, known: Y, revision: object) -> None:
+        """Any number of processes work on one database; each finds out here what another has prepared."""
+        if revision != known.revision:
+            self.kept = None
+            raise Outdated("the central database was prepared anew by another process")
 
     def prepare(
         self,
@@ -150,14 +170,42 @@ class PatientCatalogue(ABC):
         anew: Collection[int] = (),
     ) -> Prepared:
         """Create Syncline's own tables and the capture triggers; see the contract."""
-        prepared = self.planned(schema, before, anew) if dry_run else self._in_turn(schema, before)
+        if dry_run:
+            with self.looking() as preparation:
+                preparation.allow(schema)
+                prepared = preparation.plan(schema, before, anew)
+        else:
+            prepared = self._in_turn(schema, before)
         prepared.notes.extend(self.notes)
         return prepared
+
+    def taking_part(self) -> list[str]:
+        """The names of the tables that take part already."""
+        with self.looking() as preparation:
+            former = preparation.former().schema
+        return [] if former is None else [table.name for table in former.tables]
+
+    def renamed(self) -> Renaming | None:
+        """By what the database itself knows tables and columns by."""
+        with self.looking() as preparation:
+            return preparation.renamed()
+
+    def version(self, fingerprint: str) -> Schema | None:
+        """A version of the schema that is kept."""
+        with self.looking() as preparation:
+            preparation.identity()
+            return preparation.ledger.version(fingerprint)
+
+    def _attempt(self, schema: Schema, before: Declared | None) -> Prepared:
+        """One try, in one transaction."""
+        with self.changing() as preparation:
+            preparation.allow(schema)
+            return preparation.prepare(schema, before)
 
     def _in_turn(self, schema: Schema, before: Declared | None) -> Prepared:
         """Prepare, each table when it is to be had. Conflict says who holds the others."""
         known = self.taking_part()
-        work = InTurn(schema, known, lambda part: self.attempt(part, before))
+        work = InTurn(schema, known, lambda part: self._attempt(part, before))
         try:
             return work.run(self.patience)
         except Locked as held:
@@ -178,11 +226,13 @@ class PatientCatalogue(ABC):
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """Take all tables at once, as soon as that can be. Locked, if some table was held for so long."""
         if dry_run:
-            return self.planned_removal()
+            with self.looking() as preparation:
+                return preparation.removal()
         end = math.inf
         while True:
             try:
-                return self.attempt_removal()
+                with self.changing() as preparation:
+                    return preparation.remove()
             except Locked:
                 if time.monotonic() > end:
                     raise

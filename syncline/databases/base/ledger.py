@@ -12,6 +12,7 @@ from typing import Any
 
 from syncline.databases.base.dialect import NOW, LedgerSession, Value
 from syncline.databases.base.layouts import LAYOUT, other_layout
+from syncline.databases.base.lines import Line
 from syncline.databases.base.tables import (
     CHUNKS,
     CLAIMS,
@@ -261,6 +262,14 @@ class Ledger:
     def in_force(self) -> Schema | None:
         """The version in force; None before the first was saved."""
         return _schema(self._run("version in force"))
+
+    def before(self) -> str:
+        """Which columns keep their old values, as it is kept; see `before`."""
+        return str(self._run("before")[0][0])
+
+    def lines(self) -> list[Line]:
+        """What is recorded of the tracked tables, where `planning` has prepared them."""
+        return [Line(*row) for row in self._run("lines")]
 
     def save_version(self, schema: Schema) -> bool:
         """Keep a version and put it into force; whether it was not before."""

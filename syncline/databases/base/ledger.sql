@@ -143,7 +143,7 @@ DELETE FROM {moments} WHERE place < ?;
 SELECT body FROM {versions} WHERE fingerprint = ?;
 
 -- name: version in force
-SELECT body FROM {versions} JOIN {state} USING (fingerprint);
+SELECT v.body FROM {versions} v JOIN {state} s ON s.fingerprint = v.fingerprint;
 
 -- name: versions
 -- But for the one in force.
@@ -154,3 +154,16 @@ UPDATE {state} SET fingerprint = ? WHERE fingerprint <> ?;
 
 -- name: forget version
 DELETE FROM {versions} WHERE fingerprint = ?;
+
+-- name: lines
+SELECT n, relid, central_schema, central_name, columns, labels, log_key, words, capture, leaves FROM {tables} ORDER BY n;
+
+-- name: forget line
+DELETE FROM {tables} WHERE n = ?;
+
+-- name: before
+-- Which columns keep their old values.
+SELECT before FROM {state};
+
+-- name: keep before
+UPDATE {state} SET before = ?;

@@ -15,7 +15,7 @@ from typing import Any
 
 from syncline.databases.base.log import BaseLog
 from syncline.errors import WatermarkRefused
-from syncline.hub.contract import Floor, Position, Removed, Standing
+from syncline.hub.contract import Floor, Key, LogPage, Position, Removed, Standing
 from syncline.hub.contract.compaction import LogEntry, covered
 
 _TOKEN = re.compile(r"s([0-9]{1,18})(?:\.([0-9]{1,19}))?", re.ASCII)
@@ -69,6 +69,15 @@ class OrderedLog(BaseLog[Upto, Upto]):
         """What tells this entry from one of the same number in another past; 0 if there is no such entry."""
 
     @abstractmethod
+    def newer(self, after: int, without: str, limit: int) -> list[Any]:
+        """Up to `limit` entries above the number `after`, in order, that are of other origins: the numbers of
+        the entry and of its table, its HLC, and what `coalesced` needs."""
+
+    @abstractmethod
+    def coalesced(self, entries: Sequence[Any]) -> dict[int, list[tuple[Key, int]]]:
+        """By table: the key of every row that these entries touched, and the mask of its columns."""
+
+    @abstractmethod
     def uncompacted(self, newest: int, limit: int) -> Sequence[LogEntry]:
         """Up to `limit` entries that were not looked through, below the newest, which is never looked at, and
         above the floor."""
@@ -120,6 +129,15 @@ class OrderedLog(BaseLog[Upto, Upto]):
         if position.mark and self.mark_at(position.seq) != position.mark:
             return "restored"
         return "sound"
+
+    def page(self, after: Upto, present: Upto, without: str, limit: int) -> LogPage:
+        """See the contract's `entries`."""
+        found = self.newer(after.seq, without, limit + 1)
+        more = len(found) > limit
+        if more:
+            found.pop()
+        end = self.at(found[-1][0]) if more else present
+        return LogPage(self.coalesced(found), end, more, max((entry[2] for entry in found), default=0))
 
     def compact(self, limit: int) -> Removed:
         """See the contract."""

@@ -14,29 +14,11 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from syncline.databases.base.before import numbers_of, to_keep
+from syncline.databases.base.lines import Line
 from syncline.databases.base.shape import BaseShape, S
 from syncline.errors import SchemaError
 from syncline.hub.contract import Declared
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What is recorded of a tracked table. `relid` and the keys of `columns` are what the database itself
-    knows the table and its columns by, whatever they are called; `key`, `words` (of a mask) and `capture` say
-    what log and triggers were made for; `labels` are those of the enums in it, `leaves` what the database
-    knows those of its partitions by that hold rows."""
-
-    n: int
-    relid: int
-    schema: str
-    name: str
-    columns: str
-    labels: str
-    key: str
-    words: int
-    capture: str
-    leaves: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +30,11 @@ class Ground:
     `leaves` is what the database knows those by that hold rows."""
 
     relid: int
-    columns: Mapping[str, tuple[int, int]]
+    columns: Mapping[str, Sequence[int]]
     labels: Mapping[str, str]
     by_row: bool
-    partitions: tuple[tuple[str, str], ...]
-    leaves: tuple[int, ...]
+    partitions: Sequence[Sequence[str]]
+    leaves: Sequence[int]
 
     def numbers(self, table: TableSchema) -> str:
         """The columns' numbers by what the database knows them by, as a `Line` keeps them."""

@@ -10,13 +10,21 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import astuple
 from typing import Any
 
+from syncline.databases.base.layouts import other_layout
 from syncline.databases.base.ledger import Ledger
-from syncline.databases.base.planning import BasePlanner, Former, Line, Plan
+from syncline.databases.base.lines import Line
+from syncline.databases.base.planning import BasePlanner, Former, Plan
+from syncline.databases.base.tables import LINES, VERSIONS
+from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
+from syncline.model.finding import Finding
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, to_plain
+
+AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 HOLD_SECONDS = 0.6
 """For so long new tables are held in one transaction, in which nobody can write to any of them."""
@@ -29,8 +37,17 @@ class Preparation(ABC):
         self.ledger = ledger
 
     @abstractmethod
-    def former(self) -> Former:
-        """What was prepared before. NotPrepared for another layout."""
+    def is_ours(self) -> bool | None:
+        """Whether Syncline's own tables are of a layout that keeps the versions of the schema; None if there
+        are none."""
+
+    @abstractmethod
+    def is_here(self) -> bool:
+        """Whether it was prepared in this very database, so that what that knows tables by means the same."""
+
+    @abstractmethod
+    def astray(self) -> Iterable[int]:
+        """The numbers of the tables with changes that could not be put into their log."""
 
     @abstractmethod
     def known_again(self, lines: Iterable[Line]) -> Renamed:
@@ -46,24 +63,37 @@ class Preparation(ABC):
         """What compares."""
 
     @abstractmethod
-    def forget(self, number: int) -> str:
-        """A statement, with its values in it: the line of a table goes."""
+    def spelled(self, statement: str, *values: object) -> str:
+        """A statement of the ledger's dialect, with its values in it."""
 
     @abstractmethod
-    def record(self, line: Line) -> str:
-        """A statement, with its values in it: a line is kept, in the place of one of that number."""
+    def removal(self) -> Prepared:
+        """What removing would do."""
 
     @abstractmethod
-    def keep_before(self, before: str) -> str:
-        """A statement, with its values in it: what is declared to keep old values."""
-
-    @abstractmethod
-    def keep_version(self, fingerprint: str, body: str) -> Sequence[str]:
-        """Statements, with their values in them: a version of the schema is kept and put into force."""
+    def allow(self, schema: Schema) -> None:
+        """Raise GrantsMissing, unless all that these tables need is allowed."""
 
     @abstractmethod
     def run(self, statement: str) -> None:
         """Execute a statement of a plan."""
+
+    def identity(self) -> str:
+        """The hub's id. Raises NotPrepared."""
+        is_ours = self.is_ours()
+        if is_ours is None:
+            raise NotPrepared("the central database holds no tables of Syncline")
+        if not is_ours:
+            raise other_layout(None)
+        return self.ledger.identity()[0]
+
+    def former(self) -> Former:
+        """What was prepared before. NotPrepared for another layout."""
+        if self.is_ours() is None:
+            return Former()
+        self.identity()
+        schema, lines = self.ledger.in_force(), tuple(self.ledger.lines())
+        return Former(True, schema, lines, self.ledger.before(), self.is_here(), frozenset(self.astray()))
 
     def plan(self, schema: Schema, before: Declared | None = None, anew: Collection[int] = ()) -> Prepared:
         """What `prepare` would do; `anew` as the contract says. It writes nothing, and needs no rights."""
@@ -85,6 +115,13 @@ class Preparation(ABC):
         if _is_another_version(former, prepared.schema) and not prepared.notes:
             prepared.notes.append("recorded the changed schema")
         return prepared
+
+    def remove(self) -> Prepared:
+        """Take everything away. Does nothing where there is nothing of Syncline's."""
+        removed = self.removal()
+        for statement in removed.statements:
+            self.run(statement)
+        return removed
 
     def renamed(self) -> Renaming | None:
         """As the contract says. What was restored elsewhere is known by its names alone."""
@@ -109,13 +146,24 @@ class Preparation(ABC):
 
     def _records(self, former: Former, plan: Plan, schema: Schema) -> list[str]:
         """What is recorded besides."""
-        made = [self.forget(number) for number in plan.forgotten]
-        made += [self.record(line) for line in plan.records]
+        dialect, made = self.ledger.session.dialect, []
+        named, marks = dialect.statement, [dialect.mark(number + 1) for number in range(len(LINES.columns))]
+        made += [self.spelled(named("forget line"), number) for number in plan.forgotten]
+        record = dialect.upsert(LINES, tuple(marks))
+        made += [self.spelled(record, *astuple(line)) for line in plan.records]
         if former.before != plan.before:
-            made.append(self.keep_before(plan.before))
+            made.append(self.spelled(named("keep before"), plan.before))
         if _is_another_version(former, schema):
-            made += self.keep_version(schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True))
+            kept = schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True)
+            made.append(self.spelled(dialect.upsert(VERSIONS, (*marks[:2], dialect.now)), *kept))
+            made.append(self.spelled(named("use version"), schema.fingerprint, schema.fingerprint))
         return made
+
+
+def not_current(planned: Prepared) -> list[Finding]:
+    """What `doctor` says of tables that another `prepare` would have to put in order."""
+    said = "the tables are not as init left them; run again, it would say: "
+    return [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]
 
 
 def _is_another_version(former: Former, schema: Schema | None) -> bool:

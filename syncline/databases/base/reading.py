@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic
 
 from syncline.databases.base.codec import Codec, mend_floats
 from syncline.databases.base.shape import BaseLayout
-from syncline.databases.base.typed import T
-from syncline.hub.contract import Key, Take
+from syncline.databases.base.typed import Present, T
+from syncline.hub.contract import Key, Outdated, Take
 
 Rows = list[list[Any]]
 
@@ -25,6 +25,13 @@ class TypedReader(ABC, Generic[T]):
         self._shapes = layout.shapes
         self._used: set[int] = set()
         """The numbers of the tables whose rows were read or written by their names."""
+        self._written: set[int] = set()
+        """The numbers of the tables that were inserted into, or updated."""
+
+    @abstractmethod
+    def as_they_are(self, tables: Iterable[int], written: Iterable[int]) -> Mapping[int, Present]:
+        """Tracked tables by number as they are now, with their facts those that are `written`; not in it:
+        those that are gone."""
 
     @abstractmethod
     def rows_of(self, shape: T, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
@@ -47,6 +54,18 @@ class TypedReader(ABC, Generic[T]):
     @abstractmethod
     def stream(self, shape: T, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
         """Whole rows in canonical order, by a cursor of the server's, so that memory stays bounded."""
+
+    def still_known(self) -> None:
+        """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
+        rename them, and use names again, at any time; or if one that was written has other triggers or types.
+        To be asked last: none that was used can be altered until the transaction ends."""
+        present = self.as_they_are(self._used, self._written) if self._used else {}
+        for number in sorted(self._used):
+            shape, found = self._shapes[number], present.get(number)
+            if found is None or not found.is_named(shape.table):
+                raise Outdated(f"{shape.table.name}: it, or a column of it, is named otherwise now")
+            if number in self._written and found.facts != shape.facts:
+                raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
 
     def shape(self, table: int) -> T:
         """The table, which is used from now on."""

@@ -70,6 +70,15 @@ class BaseShape(ABC):
         """The condition that two values differ, of which either may be NULL."""
         return f"{left} IS DISTINCT FROM {right}"
 
+    def assigning(self, sets: Sequence[str], source: str) -> str:
+        """A statement that sets columns of the rows that have the keys of the rows `s` of a source. It ends
+        in its WHERE clause: more conditions may follow."""
+        return f"{self.UPDATE} {self.name} AS t SET {', '.join(sets)} FROM {source} WHERE {self.matches()}"
+
+    def deleting(self, source: str) -> str:
+        """A statement that deletes the rows that have the keys of the rows `s` of a source."""
+        return f"DELETE FROM {self.name} AS t USING {source} WHERE {self.matches()}"
+
     def statement(self, name: tuple[object, ...], build: Callable[[], str]) -> str:
         """The statement called `name`, built the first time."""
         return built(self.statements, name, build)
@@ -140,8 +149,10 @@ S = TypeVar("S", bound=BaseShape)
 class BaseLayout(Generic[S]):
     """All tracked tables: by number (`shapes`), in the order of the schema, and in that of their numbers."""
 
-    def __init__(self, schema: Schema, shapes: Iterable[S]) -> None:
-        self.schema = schema
+    def __init__(self, schema: Schema, shapes: Iterable[S], hub: str = "", revision: str = "") -> None:
+        """What is kept of a prepared database; true as long as the `revision` of it is the same. `hub` is the
+        hub's id."""
+        self.schema, self.hub, self.revision = schema, hub, revision
         self.shapes = {shape.n: shape for shape in shapes}
         self.by_number = [self.shapes[number] for number in sorted(self.shapes)]
         self.statements: dict[tuple[object, ...], str] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from syncline.databases.base.isolation import Loaded
-from syncline.databases.base.shape import BaseShape
+from syncline.databases.base.typed import TypedShape
 from syncline.hub.contract import Refusal
 
 
@@ -37,7 +37,14 @@ class StagedRows(Loaded, Protocol):
     """A stage that statements can be put over."""
 
     @property
-    def shape(self) -> BaseShape: ...
+    def shape(self) -> TypedShape[Any]: ...
+
+    certain: bool
+    """Whether every row but the `respelled` is certainly stored as sent, unless a trigger changes it."""
+
+    @property
+    def respelled(self) -> set[int]:
+        """Rows that are stored otherwise than they were sent."""
 
     unlooked: bool
     """Whether nobody has looked if the rows, which are to be inserted, exist."""

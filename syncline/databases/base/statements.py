@@ -51,6 +51,11 @@ def update(shape: BaseShape, columns: Sequence[int], positions: Sequence[int]) -
     return assign(shape, [f"{shape.value_names[columns[p]]} = {staged[p]}" for p in positions])
 
 
+def delete(shape: BaseShape) -> str:
+    """Delete the rows."""
+    return shape.deleting(SOURCE)
+
+
 def point(shape: BaseShape, columns: Sequence[int], positions: Sequence[int]) -> str:
     """Set the postponed columns of inserted rows, where there is anything to set."""
     given = " OR ".join(f"s.c{position} IS NOT NULL" for position in positions)
@@ -63,8 +68,9 @@ def release(shape: BaseShape, columns: Sequence[int]) -> str:
 
 
 def assign(shape: BaseShape, sets: Sequence[str]) -> str:
-    """Assign something to columns of the rows' own."""
-    return f"{shape.UPDATE} {shape.name} AS t SET {', '.join(sets)} FROM {SOURCE} WHERE {shape.matches()}"
+    """Assign to columns of the rows: `sets` are `column = expression`, over the staged row `s` and that of
+    the table, `t`. It ends in its WHERE clause: more conditions may follow, as in `point` and `park`."""
+    return shape.assigning(sets, SOURCE)
 
 
 def entries(

@@ -1,7 +1,7 @@
 """Step 7, commit: the single steps of `application` as statements over staged rows, and what a failure means.
 
 An adapter says how capture is told of a statement, what its errors mean, and what only its own SQL can say:
-deleting, log entries, trying rows one by one.
+log entries, trying rows one by one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic
 
-from syncline.databases.base import statements
+from syncline.databases.base import softly, statements
 from syncline.databases.base.application import BaseApplication, Unwritten
 from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint, Parents
@@ -79,23 +79,6 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         sets itself: of these the engine logs the changes, of others the triggers do."""
 
     @abstractmethod
-    def is_guarded(self, part: Part[R]) -> bool:
-        """Whether a trigger may change a row before it is inserted, even its key."""
-
-    @abstractmethod
-    def deletion(self, part: Part[R]) -> str:
-        """The statement that deletes the rows."""
-
-    @abstractmethod
-    def held_back(self, part: Part[R]) -> str:
-        """The query for rows that are there although they were deleted, unless a trigger made an update of
-        that."""
-
-    @abstractmethod
-    def unlog(self, part: Part[R]) -> None:
-        """Take out the log entries of deletes that were turned into updates: these are no deletes."""
-
-    @abstractmethod
     def third_values(self, part: Part[R], first: int, round_: int) -> Mapping[int, str]:
         """What `park` puts in, as SQL by the numbers of columns."""
 
@@ -136,7 +119,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
     def insert(self, part: Part[R], postponed: Sequence[int]) -> None:
         self.announce(part, "insert", part.loaded.stage.columns)
         self.expect(part, self.count(part, self._insertion(part, postponed)))
-        if self.is_guarded(part) and len(self._present(part)) != len(part.rows):
+        if part.loaded.shape.facts.guarded and len(self._present(part)) != len(part.rows):
             raise Unwritten
         self.log(part)
 
@@ -156,11 +139,11 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
 
     def delete(self, part: Part[R]) -> None:
         self.announce(part, "delete", ())
-        deleted = self.count(part, self.deletion(part))
+        deleted = self.count(part, self._deletion(part))
         if deleted < len(part.rows):
-            if self.rows(part, self.held_back(part)):
+            if self.rows(part, softly.held_back(part.loaded.shape)):
                 raise Unwritten
-            self.unlog(part)
+            self.count(part, softly.unlog(part.loaded.shape))
 
     def keeps_old(self, part: Part[R]) -> bool:
         return part.loaded.shape.keeps_old(part.loaded.stage)
@@ -181,7 +164,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         self.announce(part, part.form, () if part.form == "delete" else part.loaded.stage.columns)
         found = self.tried(part, rows, write)
         if part.form == "delete":
-            self.unlog(part)
+            self.count(part, softly.unlog(part.loaded.shape))
         return [(row, failure or Unwritten()) for row, failure in sorted(found.items())]
 
     def _write_of(self, part: Part[R]) -> Write | None:
@@ -191,9 +174,13 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         if part.form == "insert":
             return Write(self._insertion(part, postponed), there, stays=True)
         if part.form == "delete":
-            return Write(self.deletion(part), self.held_back(part), stays=False)
+            return Write(self._deletion(part), softly.held_back(shape), stays=False)
         positions = [i for i in range(len(part.loaded.stage.columns)) if i not in postponed]
         return Write(self._alteration(part, positions), there, stays=True) if positions else None
+
+    def _deletion(self, part: Part[R]) -> str:
+        shape = part.loaded.shape
+        return shape.statement(("delete",), lambda: statements.delete(shape))
 
     def _insertion(self, part: Part[R], postponed: Sequence[int]) -> str:
         shape, columns = part.loaded.shape, part.loaded.stage.columns

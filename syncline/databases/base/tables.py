@@ -185,4 +185,23 @@ VERSIONS = Table(
 """The versions of the schema that were prepared. `body` is the portable schema as JSON, with the numbers
 of its tables and columns."""
 
+LINES = Table(
+    name="tables",
+    columns=(
+        Column("n", "integer"),
+        Column("relid", "integer"),
+        Column("central_schema", "text"),
+        Column("central_name", "text"),
+        Column("columns", "text"),
+        Column("labels", "text"),
+        Column("log_key", "text"),
+        Column("words", "integer"),
+        Column("capture", "text"),
+        Column("leaves", "text"),
+    ),
+    key=("n",),
+)
+"""The tracked tables, where each has a log and triggers of its own: `lines.Line` has these fields. It is no
+table of the ledger's."""
+
 TABLES = (CLIENTS, STAMPS, CLAIMS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

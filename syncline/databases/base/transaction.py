@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from syncline.databases.base.ledger import Ledger
 from syncline.errors import ScopeUnsupported
@@ -11,6 +11,16 @@ from syncline.model.scope import Scope
 
 L = TypeVar("L")
 R = TypeVar("R")
+
+
+class Waiting(Protocol):
+    """Rows that are written, and may be held by others."""
+
+    def wait_longer(self, attempt: int, patience: float) -> None:
+        """As the contract's `WriteTransaction` says."""
+
+
+W = TypeVar("W", bound=Waiting)
 
 
 @dataclass(slots=True)
@@ -24,14 +34,15 @@ class ReadTransaction(Generic[L, R]):
 
 
 @dataclass(slots=True)
-class WriteTransaction(ReadTransaction[L, R]):
-    """The contract's `WriteTransaction`, of a database in which nothing needs to be done to wait longer."""
+class WriteTransaction(ReadTransaction[L, W]):
+    """The contract's `WriteTransaction`."""
 
     attempt: int = 0
 
     def wait_longer(self, attempt: int, patience: float) -> None:
-        """Note how often the transaction was run before."""
+        """Note how often the transaction was run before, and wait for rows accordingly."""
         self.attempt = attempt
+        self.rows.wait_longer(attempt, patience)
 
 
 def only_unbounded(scope: Scope) -> Scope:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,9 +13,53 @@ from syncline.databases.base.codec import Codec
 from syncline.databases.base.screen import Certain, Screen, StagedColumn
 from syncline.databases.base.shape import BaseShape
 from syncline.hub.contract import Refusal, Stage, codes
-from syncline.model.schema import ColumnSchema
+from syncline.model.schema import ColumnSchema, TableSchema
 
 C = TypeVar("C", bound=Codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the portable schema does not say of a table."""
+
+    guarded: bool = False
+    """Whether a trigger of the user's may change a row before it is inserted, even its key."""
+    altering: bool = False
+    """Whether a trigger of the user's may change more of a row that is updated."""
+    triggered: bool = False
+    """Whether there is any trigger, rule or function of the user's that a write runs."""
+    nested: bool = False
+    """Whether it runs functions of the user's outside of triggers: by defaults, checks, indexes, domains."""
+    captured: bool = True
+    """Whether all triggers of ours are there and fire."""
+    types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Name, modifier and both as they are written of the columns' types (domains resolved), if they are base
+    types; see `pg_attribute.atttypmod`."""
+    loose: Sequence[str] = ()
+    """The columns by whose collation different texts are equal."""
+    counter: int = 0
+    """The oid of the sequence that counts the key up one by one; 0: none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A tracked table as it is now: its name, the numbers that were recorded of its columns by attnum, and
+    their names by attnum; what else there is to know of it, if that was asked for."""
+
+    place: tuple[str, str]
+    numbers: str
+    names: Mapping[str, str]
+    facts: Facts | None
+
+    def is_named(self, table: TableSchema) -> bool:
+        """Whether the table and each of its columns is what this name was recorded for."""
+        numbers, is_here = self.numbered(), self.place == (table.central_schema, table.central_name)
+        return is_here and all(numbers.get(column.name) == column.number for column in table.columns)
+
+    def numbered(self) -> Mapping[str, int]:
+        """The recorded numbers of the columns by their present names."""
+        numbers = json.loads(self.numbers)
+        return {name: numbers[attnum] for attnum, name in self.names.items() if attnum in numbers}
 
 
 @dataclass(eq=False, repr=False)
@@ -23,10 +68,20 @@ class TypedShape(BaseShape, Generic[C]):
 
     keys: tuple[C, ...] = field(init=False)
     values: Mapping[int, C] = field(init=False)
+    facts: Facts = Facts()
 
     def __post_init__(self) -> None:
         self.keys = tuple(self.codec(column) for column in self.table.keys)
         self.values = {number: self.codec(column) for number, column in self.table.values.items()}
+
+    @property
+    @abstractmethod
+    def log(self) -> str:
+        """The table's own log."""
+
+    @abstractmethod
+    def is_own(self, entry: str) -> str:
+        """The condition that an entry of the log was written in this very transaction."""
 
     @abstractmethod
     def codec(self, column: ColumnSchema) -> C:
@@ -89,7 +144,7 @@ T = TypeVar("T", bound=TypedShape[Any])
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class TypedRows(Generic[T]):
+class TypedRows(ABC, Generic[T]):
     """A stage on its way into the database: what is known of its rows without it, and which are left."""
 
     stage: Stage
@@ -108,6 +163,10 @@ class TypedRows(Generic[T]):
 
     def __post_init__(self) -> None:
         self.live = list(range(len(self.stage.rows)))
+
+    @abstractmethod
+    def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, Any]:
+        """A statement over all of these rows, or over some that follow each other; and what it is given."""
 
     def screened(self) -> Screen:
         """Look the rows through: what is wrong with them, and what is certain."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
 from typing import ClassVar, Generic, cast
 
+from syncline.databases.base import statements
+from syncline.databases.base.counters import Counting
 from syncline.databases.base.isolation import L
-from syncline.databases.base.staged import R, Tries
+from syncline.databases.base.staged import R, Tries, Verbs
+from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, Stage, codes
 
 
@@ -46,6 +48,12 @@ class BaseWriter(ABC, Generic[L]):
     @abstractmethod
     def stored_otherwise(self, loaded: L) -> Iterable[int]:
         """The rows, one or more, of an insert or update that are not as they were staged."""
+
+    def ready(self, stage: Stage) -> None:
+        """Do what can be done before the transaction writes; nothing, unless an adapter has something."""
+
+    def wait_longer(self, attempt: int, patience: float) -> None:
+        """Nothing needs to be done, unless others can hold rows."""
 
     def loaded(self, stage: Stage) -> L:
         """What is in the database of a stage."""
@@ -83,20 +91,16 @@ class BaseWriter(ABC, Generic[L]):
         return sorted(self.stored_otherwise(loaded))
 
 
-class LockingWriter(BaseWriter[R], Generic[R]):
+class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
     """Where transactions write beside each other: rows may be held by others, and are waited for until the
     patience is over. Then those that could not be locked are refused, or all of a table that is held."""
 
     patience_over: ClassVar[type[Exception]]
     """The error of a statement that has waited for a lock in vain."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Verbs) -> None:
         super().__init__()
-        self.tries = Tries()
-
-    @abstractmethod
-    def savepoint(self) -> AbstractContextManager[None]:
-        """Undo what happens within if it raises."""
+        self._verbs, self.tries = session, Tries()
 
     @abstractmethod
     def lock_rows(self, loaded: Sequence[R]) -> Iterable[tuple[int, int]]:
@@ -126,13 +130,54 @@ class LockingWriter(BaseWriter[R], Generic[R]):
                 found[sought[index]].add(row)
         return found
 
+    def there(self, loaded: R) -> list[int]:
+        return [n for (n,) in self._verbs.run(*loaded.over(statements.present(loaded.shape)))]
+
+    @abstractmethod
+    def write(self, loaded: Sequence[R], origin: str) -> list[Refusal]:
+        """Write the staged rows and their log entries, or nothing if any row is refused."""
+
+    @abstractmethod
+    def has_rivals(self, loaded: R) -> bool:
+        """Whether there are any by now, for rows of which others were asked for before."""
+
+    def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
+        """Write the staged rows and their log entries, or nothing if any row is refused. Raise Conflict if
+        somebody else deleted a row that was inserted, while nobody was looking: now that it is there, nobody
+        can touch it any more."""
+        refusals = self.write([self.loaded(stage) for stage in stages], origin)
+        if not refusals:
+            inserted = [self.loaded(stage) for stage in stages if stage.form == "insert"]
+            for item in inserted:
+                if self.has_rivals(item):
+                    raise Conflict(f"rows of {item.shape.table.name} were deleted by others meanwhile")
+            self.follow(inserted)
+        return refusals
+
+    def is_triggered(self, loaded: R) -> bool:
+        return loaded.shape.facts.triggered
+
+    @abstractmethod
+    def unlike(self, loaded: R) -> Iterable[int]:
+        """The rows that are not as they were staged, by a look at them."""
+
+    def stored_otherwise(self, loaded: R) -> Iterable[int]:
+        """What the database computes is unknown to the device. What certainly is as it was sent needs no
+        look."""
+        if loaded.shape.computed_mask:
+            return loaded.live
+        respelled = loaded.respelled.intersection(loaded.live)
+        if loaded.certain and not loaded.shape.facts.triggered:
+            return respelled
+        return respelled.union(self.unlike(loaded))
+
     def _locked(self, loaded: Sequence[R]) -> Iterator[tuple[int, int]]:
         """The rows that exist: which stage, and their numbers in it."""
         if self.tries.waits:
             yield from self.lock_rows(loaded)
             return
         try:
-            with self.savepoint():
+            with self._verbs.savepoint():
                 rows = set(self.lock_rows(loaded))
         except self.patience_over:
             yield from self._refuse_all(loaded)

@@ -6,6 +6,7 @@ statement by a setting, which lasts as long as the transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg
@@ -14,16 +15,23 @@ from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import Tries
+from syncline.databases.base.statements import over
 from syncline.databases.base.steps import Fault, StepwiseApplication, Write
 from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.errors import TROUBLE, Trouble, fault_of, message_of, refusal_code
+from syncline.databases.postgresql.errors import (
+    NOT_SINGLY,
+    TROUBLE,
+    Said,
+    Trouble,
+    fault_of,
+    message_of,
+    refusal_code,
+)
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parking import parked, unique_columns
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.singly import prepare as prepare_singly
-from syncline.databases.postgresql.singly import singly
-from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
 from syncline.databases.postgresql.stage import Loaded, place, settle_down
 from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
@@ -82,19 +90,6 @@ class Application(StepwiseApplication[Loaded]):
         masks = split_mask(EVERYTHING, len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
-    def is_guarded(self, part: Part[Loaded]) -> bool:
-        return part.loaded.shape.facts.guarded
-
-    def deletion(self, part: Part[Loaded]) -> str:
-        shape = part.loaded.shape
-        return shape.statement(("delete",), lambda: sql.delete(shape))
-
-    def held_back(self, part: Part[Loaded]) -> str:
-        return sql.held_back(part.loaded.shape)
-
-    def unlog(self, part: Part[Loaded]) -> None:
-        self.count(part, sql.unlog(part.loaded.shape))
-
     def log(self, part: Part[Loaded]) -> None:
         stage, shape = part.loaded.stage, part.loaded.shape
         old, listed, words = self.keeps_old(part), stage.entries is not None, len(shape.words)
@@ -103,11 +98,12 @@ class Application(StepwiseApplication[Loaded]):
             self.count(part, template, stage.op, self._origin, *split_mask(shape.covers(stage), words))
             return
         rows = set(part.rows)
-        entries = [entry for entry in stage.entries if entry[0] in rows]
-        masks = [split_mask(mask | shape.computed_mask, words) for _, mask, _ in entries]
-        columns = [[mask[word] for mask in masks] for word in range(words)]
-        numbers, stamps = [entry[0] for entry in entries], [entry[2] for entry in entries]
-        self.count(part, template, stage.op, self._origin, numbers, *columns, stamps)
+        entries = [
+            [row, hlc, *split_mask(mask | shape.computed_mask, words)]
+            for row, mask, hlc in stage.entries
+            if row in rows
+        ]
+        self.count(part, template, stage.op, self._origin, json.dumps(entries))
 
     def announce(self, part: Part[Loaded], form: str, columns: Iterable[int]) -> None:
         shape = part.loaded.shape
@@ -126,7 +122,7 @@ class Application(StepwiseApplication[Loaded]):
         return parked(part.loaded, self._uniques[shape.n], first, round_)
 
     def tried(self, part: Part[Loaded], rows: Sequence[int], write: Write) -> Mapping[int, Exception | None]:
-        return singly(self._session, part.loaded, rows, write)
+        return _singly(self._session, part.loaded, rows, write)
 
     def place(self, part: Part[Loaded]) -> None:
         place(self._session, part.loaded)
@@ -134,7 +130,7 @@ class Application(StepwiseApplication[Loaded]):
     def place_singly(self) -> None:
         for part in self.parts:
             settle_down(self._session, part.loaded)
-        prepare_singly(self._session)
+        self._session.script(queries("write.sql")["make troubles"])
 
     # When they fail
 
@@ -172,3 +168,30 @@ class Application(StepwiseApplication[Loaded]):
 def _trouble(failure: Exception) -> Trouble:
     assert isinstance(failure, TROUBLE), "no step raises anything else"
     return failure
+
+
+def _singly(session: Session, loaded: Loaded, rows: Sequence[int], write: Write) -> dict[int, Said | None]:
+    """Do it for each of these rows that lets it be done; of the others, what the server said, or None if it
+    left the row out without an error. The rows are in a temporary table; troubles are noted in another.
+
+    Where one row in five is refused, halving tries nearly every row by itself; from here that is five round
+    trips a row. An anonymous block does it in one, with a subtransaction for each row. Raises what is not
+    told of single rows: see `errors.NOT_SINGLY`."""
+    source = f"(SELECT * FROM {loaded.table} WHERE n = syncline_row) AS s"
+    statement = over(write.statement, source)
+    there = f"EXISTS ({over(write.there, source)})"
+    body = queries("write.sql")["one by one"].format(
+        rows=literal(array_of(rows)),
+        statement=statement,
+        left_out=f"written <> 1 OR NOT {there}" if write.stays else f"written = 0 AND {there}",
+        states=", ".join(map(literal, NOT_SINGLY)),
+    )
+    session.script(f"DO {dollar(body)}")
+    found = session.run(queries("write.sql")["troubles"])
+    return {n: said and Said(**{**said, "context": _context(said, statement)}) for n, said in found}
+
+
+def _context(said: Mapping[str, str], statement: str) -> str | None:
+    """That of the statement alone."""
+    whole = said["context"]
+    return "\n".join(whole[: max(0, whole.find(statement))].splitlines()[:-1]) or None

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from syncline.databases.base.planning import Capture, Ground
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import dollar, qualified, quote
-from syncline.databases.postgresql.types import Codec
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 
@@ -91,7 +90,8 @@ class _Functions:
     def __init__(self, shape: Shape, ground: Ground) -> None:
         self._shape, self._ground = shape, ground
         self._whole = [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
-        self._variables = [f"{name} {codec.central}" for name, codec in _pairs(shape)]
+        pairs = zip(shape.log_keys, shape.keys, strict=True)
+        self._variables = [f"{name} {codec.central}" for name, codec in pairs]
 
     def insert(self) -> str:
         if self._ground.by_row:
@@ -254,10 +254,6 @@ class _Functions:
 def _trying(statements: str, otherwise: str) -> str:
     """A block that only computes takes no number of a transaction. What follows it is outside of it."""
     return f"BEGIN\n{statements}\nEXCEPTION WHEN OTHERS THEN\n{otherwise}\nEND;"
-
-
-def _pairs(shape: Shape) -> list[tuple[str, Codec]]:
-    return list(zip(shape.log_keys, shape.keys, strict=True))
 
 
 def _masks(shape: Shape) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -13,32 +12,29 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
-from syncline.databases.base import Driver, Ledger, Pool, ReadTransaction, only_unbounded
+from syncline.databases.base import Driver, Ledger, Pool, ReadTransaction, WriteTransaction, only_unbounded
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
-from syncline.databases.postgresql import grants, holders
-from syncline.databases.postgresql.counters import unfollowed
-from syncline.databases.postgresql.dialect import PostgresLedgerSession
+from syncline.databases.postgresql import holders
+from syncline.databases.postgresql.dialect import ledger_of
 from syncline.databases.postgresql.errors import translating
-from syncline.databases.postgresql.examine import examine
+from syncline.databases.postgresql.examine import examine, unfollowed
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.position import SnapshotPosition, parse
-from syncline.databases.postgresql.prepare import PostgresPreparation, load, require
+from syncline.databases.postgresql.prepare import PostgresPreparation
 from syncline.databases.postgresql.prune import settle_in
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.reflect import reflect
-from syncline.databases.postgresql.remove import planned as planned_removal
-from syncline.databases.postgresql.remove import remove
 from syncline.databases.postgresql.session import Connection, Session
 from syncline.databases.postgresql.sql import qualified, queries
 from syncline.databases.postgresql.types import is_wider
 from syncline.databases.postgresql.watch import PostgresWatch
-from syncline.databases.postgresql.write import PostgresWriteTransaction
+from syncline.databases.postgresql.write import RowWriter
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Prepared, Renaming, Tuning
+from syncline.hub.contract import NO_KEYS, Keys, Outdated, Tuning
 from syncline.model.finding import Finding
-from syncline.model.schema import ColumnSchema, Schema, TableSchema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
 
 OLDEST_VERSION = 130000
@@ -56,42 +52,27 @@ DDL_SECONDS = 3.0
 HELD_SECONDS = 15.0
 """A transaction that has held rows for so long is a finding, unless pushes wait less for them."""
 
-CONNECT_SECONDS = 10
-KEEPALIVE = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-"""A server that vanished without a word is noticed within about a minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is kept in memory of a prepared database; true as long as the revision is the same."""
-
-    hub: str
-    layout: Layout
-    revision: str
-
-    @classmethod
-    def of(cls, session: Session) -> _Known:
-        return cls(*load(session), session.value(queries("prepare.sql")["revision"]))
+OURS = (
+    "application_name=syncline connect_timeout=10"
+    " keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000"
+)
+"""How a server is connected to, unless its address says otherwise. One that vanished without a word is
+noticed within about a minute."""
 
 
 Transactions = Callable[..., AbstractContextManager[Session]]
 
 
-class PostgresCatalogue(PatientCatalogue):
+class PostgresCatalogue(PatientCatalogue[Layout]):
     """The contract's `Catalogue`, and what is kept in memory of it. `transaction` begins one."""
 
     look_seconds = 2.0
     patience = DDL_SECONDS
     remedy = holders.REMEDY
+    is_wider = staticmethod(is_wider)
 
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
         self._transaction, self._tuning = transaction, tuning
-        self._prepared: _Known | None = None
         self.cluster = ""
         """Where new connections lead to."""
         self.path = ""
@@ -100,12 +81,7 @@ class PostgresCatalogue(PatientCatalogue):
     def arrived(self, cluster: str) -> None:
         """A new connection leads there (a failover changes that)."""
         if cluster != self.cluster:
-            self.cluster, self._prepared = cluster, None
-
-    @property
-    def hub_id(self) -> str:
-        """A uuid made at the first `prepare`. NotPrepared before."""
-        return self.known().hub
+            self.cluster, self.kept = cluster, None
 
     def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         """The user's tables, all that can take part or those named. SchemaError names what cannot."""
@@ -114,30 +90,24 @@ class PostgresCatalogue(PatientCatalogue):
             self.notes = (*reflection.notes, *unfollowed(session, reflection.schema))
         return reflection.schema
 
-    def taking_part(self) -> list[str]:
+    @contextmanager
+    def looking(self) -> Iterator[PostgresPreparation]:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            former = PostgresPreparation(session).former().schema
-        return [] if former is None else [table.name for table in former.tables]
+            yield PostgresPreparation(session)
 
-    def attempt(self, schema: Schema, before: Declared | None) -> Prepared:
-        """One try, in one transaction that waits for each lock for less than the second after which
-        PostgreSQL looks for deadlocks, so that no other program is the victim of one."""
+    @contextmanager
+    def changing(self) -> Iterator[PostgresPreparation]:
+        """Hubs wait for each other, then less than the second after which PostgreSQL looks for deadlocks for
+        each table, so that no other program is the victim of one."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            self._lock_hubs(session)
-            grants.require(session, schema)
-            done = PostgresPreparation(session).prepare(schema, before)
-            session.count(queries("retention.sql")["first cluster"], self.cluster)
-        self._prepared = None
-        return done
-
-    def _lock_hubs(self, session: Session) -> None:
-        """Hubs wait for each other, then for a moment for tables."""
-        session.wait_for_locks(self._tuning.lock_timeout)
-        try:
-            session.script(queries("prepare.sql")["lock"])
-        except LockNotAvailable as error:
-            raise Conflict("another hub prepares the same database") from error
-        session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
+            session.wait_for_locks(self._tuning.lock_timeout)
+            try:
+                session.script(queries("prepare.sql")["lock"])
+            except LockNotAvailable as error:
+                raise Conflict("another hub prepares the same database") from error
+            session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
+            yield PostgresPreparation(session)
+        self.kept = None
 
     def named(self, table: TableSchema) -> str:
         return qualified(table.central_schema, table.central_name)
@@ -148,42 +118,15 @@ class PostgresCatalogue(PatientCatalogue):
             relids = session.value(queries("holders.sql")["oids"], places)
             return holders.of_table(session, [relid for relid in relids if relid], reading=reading)
 
-    def planned(self, schema: Schema, before: Declared | None, anew: Collection[int]) -> Prepared:
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            grants.require(session, schema)
-            return PostgresPreparation(session).plan(schema, before, anew)
-
-    def planned_removal(self) -> Prepared:
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            return planned_removal(session)
-
-    def attempt_removal(self) -> Prepared:
-        """The triggers and the schema `syncline` go."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            self._lock_hubs(session)
-            done = remove(session)
-        self._prepared = None
-        return done
-
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            load(session)
-            plan = PostgresPreparation(session).plan(schema)
+            preparation = PostgresPreparation(session)
+            preparation.layout()
+            plan = preparation.plan(schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
             held = holders.examine(session, plan.schema or schema, seconds)
             return examine(session, schema, plan, self.notes) + held
-
-    def renamed(self) -> Renaming | None:
-        """By oid and attnum."""
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            return PostgresPreparation(session).renamed()
-
-    def version(self, fingerprint: str) -> Schema | None:
-        """A version of the schema that is kept."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            require(session)
-            return Ledger(PostgresLedgerSession(session)).version(fingerprint)
 
     def signature(self, besides: Collection[str] = ()) -> str:
         """See `signature.sql`."""
@@ -193,38 +136,20 @@ class PostgresCatalogue(PatientCatalogue):
     def uncaptured(self) -> list[str]:
         """Tables that lack a trigger of ours, or have one that does not always fire."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            require(session)
+            PostgresPreparation(session).identity()
             return [name for (name,) in session.run(queries("prepare.sql")["uncaptured"])]
-
-    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
-        """See `wider`."""
-        return is_wider(before, after)
 
     def load(self) -> Schema:
         """The schema as last prepared, looked up anew. NotPrepared if there is none."""
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            known, path = _Known.of(session), session.value(queries("read.sql")["path"])
+            known, path = PostgresPreparation(session).layout(), session.value(queries("read.sql")["path"])
             cluster, recorded = self.cluster, session.value(queries("retention.sql")["cluster"])
         if recorded != cluster:
             with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
                 session.wait_for_locks(self._tuning.lock_timeout)
-                settle_in(session, known.layout, cluster)
-        self._prepared, self.path = known, path
-        return known.layout.schema
-
-    def known(self) -> _Known:
-        known = self._prepared
-        if known is None:
-            self.load()
-            known = self._prepared
-        assert known is not None
-        return known
-
-    def verify(self, known: _Known, found: Sequence[object]) -> None:
-        """Any number of processes work on one database; each finds out here what another has prepared."""
-        if found[-1] != known.revision:
-            self._prepared = None
-            raise Outdated("the central database was prepared anew by another process")
+                settle_in(session, known, cluster)
+        self.kept, self.path = known, path
+        return known.schema
 
 
 class PostgresDatabase:
@@ -244,10 +169,8 @@ class PostgresDatabase:
             pass
 
     def _connect(self, url: str = "") -> Connection:
-        given = conninfo_to_dict(url or self._url)
-        ours = {"connect_timeout": CONNECT_SECONDS, "application_name": "syncline", **KEEPALIVE}
-        chosen: dict[str, Any] = {**ours, **given, "client_encoding": "utf8"}
-        connection = Connection.connect(make_conninfo(**chosen))
+        given: dict[str, Any] = {**conninfo_to_dict(url or self._url), "client_encoding": "utf8"}
+        connection = Connection.connect(make_conninfo(OURS, **given))
         try:
             self._meet(connection)
         except BaseException:
@@ -277,14 +200,14 @@ class PostgresDatabase:
 
     @contextmanager
     def read(self, scope: Scope) -> Iterator[ReadTransaction[PostgresLog, RowReader]]:
-        """A transaction that sees one instant. It may leave a mark (see `marks`), also where an operator has
-        forbidden writes by default, and writes nothing else."""
+        """A transaction that sees one instant. It may leave a mark, also where an operator has forbidden
+        writes by default, and writes nothing else."""
         scope = only_unbounded(scope)
         known = self.catalogue.known()
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session:
-            self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"]))
-            ledger, rows = Ledger(PostgresLedgerSession(session)), RowReader(session, known.layout)
-            log = PostgresLog(session, known.layout, self.catalogue.cluster, ledger)
+            self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"])[-1])
+            ledger, rows = ledger_of(session), RowReader(session, known)
+            log = PostgresLog(session, known, self.catalogue.cluster, ledger)
             yield ReadTransaction(log, rows, ledger, scope)
             rows.still_known()
 
@@ -292,21 +215,21 @@ class PostgresDatabase:
     def ledger(self) -> Iterator[Ledger]:
         """Syncline's own tables alone."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            require(session)
-            yield Ledger(PostgresLedgerSession(session))
+            preparation = PostgresPreparation(session)
+            preparation.identity()
+            yield preparation.ledger
 
     @contextmanager
-    def write(self, scope: Scope) -> Iterator[PostgresWriteTransaction]:
+    def write(self, scope: Scope) -> Iterator[WriteTransaction[PostgresLog, RowWriter]]:
         """A transaction that commits on success; every statement sees what was committed before it."""
         scope = only_unbounded(scope)
         known, sql = self.catalogue.known(), queries("prepare.sql")
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            self.catalogue.verify(known, session.values(sql["hold"], sql["revision"]))
-            writer = PostgresWriteTransaction(
-                session, known.layout, self.catalogue.cluster, self._tuning.lock_timeout, scope
-            )
-            yield writer
-            writer.rows.still_known()
+            self.catalogue.verify(known, session.values(sql["hold"], sql["revision"])[-1])
+            ledger, rows = ledger_of(session), RowWriter(session, known, self.lock_timeout)
+            log = PostgresLog(session, known, self.catalogue.cluster, ledger, writes=True)
+            yield WriteTransaction(log, rows, ledger, scope)
+            rows.still_known()
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""

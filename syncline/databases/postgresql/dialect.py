@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from syncline.databases.base import Column, Dialect, Kind, LedgerSession, Table
+from syncline.databases.base import Column, Dialect, Kind, Ledger, LedgerSession, Table
 from syncline.databases.base.dialect import NOW, Value
-from syncline.databases.postgresql.session import Rows, Session
+from syncline.databases.postgresql.session import Session
 
 
 class PostgresDialect(Dialect):
@@ -69,27 +69,23 @@ class PostgresDialect(Dialect):
 DIALECT = PostgresDialect()
 
 
-class PostgresLedgerSession(LedgerSession):
+class PostgresLedgerSession(Session, LedgerSession):
     """The ledger's verbs over a session."""
 
     dialect = DIALECT
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def run(self, statement: str, *values: Value) -> Rows:
-        return self._session.run(statement, *values)
-
-    def count(self, statement: str, *values: Value) -> int:
-        return self._session.count(statement, *values)
-
     def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
         columns = map(list, zip(*rows, strict=True))
-        return [key for (key,) in self._session.run(DIALECT.insert(table), *columns)]
+        return [key for (key,) in self.run(DIALECT.insert(table), *columns)]
 
     def upsert_many(self, table: Table, rows: Sequence[Sequence[Value]]) -> None:
         if rows:
             pairs = list(zip(table.columns, zip(*rows, strict=True), strict=True))
             given = [(column, list(values)) for column, values in pairs if NOW not in values]
             statement = DIALECT.upsert_set(table, [column for column, _ in given])
-            self._session.count(statement, *(values for _, values in given))
+            self.count(statement, *(values for _, values in given))
+
+
+def ledger_of(session: Session) -> Ledger:
+    """The ledger over a session in a transaction."""
+    return Ledger(PostgresLedgerSession(session.connection))

@@ -1,18 +1,17 @@
-"""What `doctor` says of a PostgreSQL centre. Changes nothing."""
+"""What `doctor` says of a PostgreSQL centre, and the rights that `init` and the hub need: all that are
+missing at once. No superuser is needed for any. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.databases.postgresql import grants
+from syncline.databases.base.preparing import AGAIN, not_current
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
-from syncline.errors import DatabaseReadOnly
+from syncline.errors import DatabaseReadOnly, GrantsMissing
 from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
-
-AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
 def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence[str]) -> list[Finding]:
@@ -29,10 +28,8 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
-    for note in planned.amiss:
-        sentence = f"the tables are not as init left them; run again, it would say: {note}"
-        found.append(Finding("trouble", "not_current", sentence, AGAIN))
-    lacking = grants.missing(session, schema)
+    found += not_current(planned)
+    lacking = missing_rights(session, schema)
     if lacking:
         sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
         found.append(Finding("trouble", "grants_missing", sentence, f"{'; '.join(lacking)};"))
@@ -63,3 +60,36 @@ def _parts(cluster: str) -> tuple[str, int, str]:
     """The cluster's data, its timeline and the database."""
     data, timeline, database = cluster.split("/")
     return data, int(timeline, 16), database
+
+
+def missing_rights(session: Session, schema: Schema) -> list[str]:
+    """The statements that would give the connected role what it lacks."""
+    sql = queries("grants.sql")
+    places = [(table.central_schema, table.central_name) for table in schema.tables]
+    found = session.run(sql["database"])
+    found += session.run(sql["tables"], [place[0] for place in places], [place[1] for place in places])
+    return [statement for (statement,) in found]
+
+
+def require_rights(session: Session, schema: Schema) -> None:
+    """Raise GrantsMissing with every statement that is needed."""
+    statements = missing_rights(session, schema)
+    if statements:
+        role = session.value("SELECT current_user::text")
+        raise GrantsMissing(
+            f"the role {role} lacks {len(statements)} right{'s'[: len(statements) != 1]} that Syncline needs",
+            remedy="As an owner or superuser run: " + "; ".join(statements) + ";",
+        )
+
+
+def unfollowed(session: Session, schema: Schema) -> list[str]:
+    """Sentences on the sequences that will not follow, and why: for `init` and `doctor`."""
+    places = (
+        [table.central_schema for table in schema.tables],
+        [table.central_name for table in schema.tables],
+    )
+    found = []
+    for place, name, sequence, step in session.run(queries("counters.sql")["unfollowed"], *places):
+        why = f"it counts by {step}" if step != 1 else f"GRANT USAGE ON SEQUENCE {sequence} is missing"
+        found.append(f"{place}.{name}: {sequence} does not follow the keys that devices insert: {why}")
+    return found

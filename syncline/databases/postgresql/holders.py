@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from syncline.databases.base import statements
+from syncline.databases.base.holding import Holder
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array, qualified, queries, quote
@@ -25,25 +26,13 @@ FEW = 3
 REMEDY = "Ask whose it is, or end it: SELECT pg_terminate_backend(session), or ROLLBACK PREPARED."
 
 
-def sentence(*who: Any) -> str:
-    """Who it is and for how long, from the columns that the queries have in common."""
-    pid, user, program, host, state, age, gid = who
-    since = "" if age is None else f", open for {age:.0f} s"
-    if gid:
-        return f"the prepared transaction {gid!r}{since}"
-    if pid is None:
-        return "another transaction"
-    what = ", ".join(word for word in (program, host and f"from {host}", state) if word)
-    return f"session {pid} of {user}{f' ({what})' if what else ''}{since}"
-
-
 def holders(session: Session, xids: Iterable[str]) -> dict[str, str]:
     """Who holds rows with these numbers in their `xmax`, by the number. Not in it: who has ended."""
     found: dict[str, str] = {}
     for xid in dict.fromkeys(xids):
         rows = _open(session, [xid]) or _open(session, _members(session, xid))
         if rows:
-            found[xid] = sentence(*rows[0][1:])
+            found[xid] = str(Holder(*rows[0][1:]))
     return found
 
 
@@ -78,7 +67,7 @@ def of_shape(session: Session, shape: Shape) -> list[str]:
 def of_table(session: Session, relids: Sequence[int], *, reading: bool = False) -> list[str]:
     """Who has written to one of these tables, or locked rows of it; with `reading`, who has read it, too."""
     rows = session.run(queries("holders.sql")["of relations"], list(relids), 0.0, reading)
-    return list(dict.fromkeys(sentence(*row[1:-1]) for row in rows))
+    return list(dict.fromkeys(str(Holder(*row[1:-1])) for row in rows))
 
 
 def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
@@ -90,9 +79,7 @@ def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
         name, n = tables[relid]
         keys = schema.by_number[n].keys if n in schema.by_number else ()
         rows = _held(session, name, [quote(column.name) for column in keys], xids)
-        what = f"rows of {name}" + (f" with the keys {', '.join(rows)}" if rows else "")
-        said = f"{sentence(*who)} holds {what}: edits of them wait"
-        found.append(Finding("warning", "rows_held", said, REMEDY))
+        found.append(Holder(*who).finding(name, rows, REMEDY))
     return found
 
 

@@ -37,7 +37,7 @@ SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.clie
 -- The tables that take part, by oid, with the names of their keys' columns, and their partitions.
 SELECT x.relid::int8, n.nspname::text, c.relname::text, s.n
   FROM syncline.tables s
- CROSS JOIN LATERAL (SELECT s.relid UNION SELECT p.relid FROM pg_partition_tree(s.relid) p) x
+ CROSS JOIN LATERAL (SELECT s.relid::oid UNION SELECT p.relid FROM pg_partition_tree(s.relid::oid) p) x
   JOIN pg_class c ON c.oid = x.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
 
 -- name: oids

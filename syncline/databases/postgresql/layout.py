@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -11,41 +11,17 @@ from typing import Any
 from syncline.databases.base.screen import Certain
 from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
-from syncline.databases.base.typed import TypedShape
-from syncline.databases.postgresql.sql import array, qualified
+from syncline.databases.base.typed import Facts, Present, TypedShape
+from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.sql import array, qualified, queries
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of, digits_of
 from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, Schema
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the portable schema does not say of a table."""
-
-    guarded: bool = False
-    """Whether a trigger of the user's may change a row before it is inserted, even its key."""
-    altering: bool = False
-    """Whether a trigger of the user's may change more of a row that is updated."""
-    triggered: bool = False
-    """Whether there is any trigger, rule or function of the user's that a write runs."""
-    nested: bool = False
-    """Whether it runs functions of the user's outside of triggers: by defaults, checks, indexes, domains."""
-    captured: bool = True
-    """Whether all triggers of ours are there and fire."""
-    types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Name, modifier and both as they are written of the columns' types (domains resolved), if they are base
-    types; see `pg_attribute.atttypmod`."""
-    loose: Sequence[str] = ()
-    """The columns by whose collation different texts are equal."""
-    counter: int = 0
-    """The oid of the sequence that counts the key up one by one; 0: none does."""
-
-
 @dataclass(eq=False, repr=False)
 class Shape(TypedShape[Codec]):
     """One tracked table."""
-
-    facts: Facts = Facts()
 
     OVERRIDING = " OVERRIDING SYSTEM VALUE"
 
@@ -56,6 +32,9 @@ class Shape(TypedShape[Codec]):
     @property
     def log(self) -> str:
         return f"syncline.log_{self.n}"
+
+    def is_own(self, entry: str) -> str:
+        return f"{entry}.xid = pg_current_xact_id()"
 
     def codec(self, column: ColumnSchema) -> Codec:
         return codec_of(column)
@@ -124,8 +103,19 @@ class Layout(BaseLayout[Shape]):
         schema: Schema,
         facts: Mapping[int, Facts] = MappingProxyType({}),
         before: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
+        hub: str = "",
+        revision: str = "",
     ) -> None:
         tables = ((table, before.get(n, ()), facts.get(n, Facts())) for n, table in schema.by_number.items())
-        super().__init__(schema, (Shape(*table) for table in tables))
+        super().__init__(schema, (Shape(*table) for table in tables), hub, revision)
         self.triggered = any(shape.facts.triggered for shape in self.by_number)
         """Whether a write to one table may change rows of another."""
+
+
+def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
+    """Tracked tables by number, with their facts those that are `written`; not in it: those that are gone."""
+    rows = session.run(queries("prepare.sql")["as they are"], list(tables), list(written))
+    return {
+        n: Present((schema, name), numbers, names, None if facts[0] is None else Facts(*facts))
+        for n, schema, name, numbers, names, *facts in rows
+    }

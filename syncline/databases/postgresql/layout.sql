@@ -29,28 +29,9 @@ CREATE TABLE syncline.state (
 -- name: first state
 INSERT INTO syncline.state (layout, hub) VALUES (3, gen_random_uuid()::text);
 
--- name: tables
--- `n` names a table's log and functions and stays. `key`, `words` (of a mask) and `capture` say what those were
--- made for. `relid` and `columns` are what PostgreSQL knows the table and its columns by, whatever they are called:
--- its oid, and a JSON object of the columns' numbers by their attnum. `labels` are those of the enums in it by
--- their oids: one that is called otherwise has changed rows that no trigger saw. `leaves` is a JSON list of the oids of
--- its partitions that hold rows: one that is gone has taken them along, and no trigger saw it.
-CREATE TABLE syncline.tables (
-    n int PRIMARY KEY,
-    relid oid NOT NULL,
-    central_schema text NOT NULL,
-    central_name text NOT NULL,
-    columns text NOT NULL,
-    labels text NOT NULL,
-    key text NOT NULL,
-    words int NOT NULL,
-    capture text NOT NULL,
-    leaves text NOT NULL
-);
-
 -- name: marks
 -- A random number each, committed before a position is given out that carries it: where it is, everything is that had
--- been committed at `seen`, and what its own transaction `xid` wrote. See `marks`.
+-- been committed at `seen`, and what its own transaction `xid` wrote. See `position`.
 CREATE TABLE syncline.marks (xid xid8 NOT NULL, mark bigint NOT NULL, seen pg_snapshot NOT NULL);
 
 -- name: marks by xid

@@ -7,23 +7,32 @@ visible; while a pull takes several pages, entries newer than its target are lef
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
 from syncline.databases.base.log import BaseLog, formers
-from syncline.databases.base.page import Page, Place
-from syncline.databases.postgresql import marks
+from syncline.databases.base.page import Page
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.position import Snapshot, SnapshotPosition, snapshot_position
+from syncline.databases.postgresql.position import Mark, Proof, Snapshot, SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, newest, prune
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, literal, queries
 from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing, Told
 from syncline.model.masks import join_mask
 
-START: Place = (0, 0, 0)
+LEAVE = (
+    "INSERT INTO syncline.marks VALUES (pg_current_xact_id(), $1, pg_current_snapshot())"
+    " RETURNING xid, mark, seen"
+)
+"""Leaves the mark $1 in this transaction. It proves what the statement sees, once that is committed."""
+_LEAVE = f"WITH made AS ({LEAVE}) SELECT xid::text::int8, mark, seen::text FROM made"
+
+BITS = 62
+"""Of a random number that is stored as a bigint and never 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +55,8 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         super().__init__(ledger)
         self._session, self._layout, self._cluster = session, layout, cluster
         self._writes = writes
-        self._newest: marks.Proof | None = None
-        self._left: marks.Proof | None = None
+        self._newest: Proof | None = None
+        self._left: Proof | None = None
 
     def own(self, position: Position) -> SnapshotPosition:
         return snapshot_position(position)
@@ -58,19 +67,19 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         present, self._newest = self._read(self._session.run(statement))
         return present
 
-    def _read(self, rows: Rows) -> tuple[Instant, marks.Proof | None]:
+    def _read(self, rows: Rows) -> tuple[Instant, Proof | None]:
         """What `_instant` tells."""
         ((text, xid, floor, lost, *mark),) = rows
         seen = Snapshot(text).up_to(max(floor, lost + 1, 0 if xid is None else xid + 1))
         present = Instant(SnapshotPosition(self._cluster, seen), floor, lost)
-        return present, None if mark[0] is None else marks.proof(mark)
+        return present, None if mark[0] is None else _proof(mark)
 
     def now(self) -> SnapshotPosition:
         """One that writes leaves a mark, so that who reads need not, in the statement that looks."""
         if not self._writes or self._left is not None:
             return self.proved(self.instant().now)
-        statement = self._layout.statement(("leaving",), lambda: _instant(self._layout, marks.LEAVE))
-        present, self._left = self._read(self._session.run(statement, marks.chosen()))
+        statement = self._layout.statement(("leaving",), lambda: _instant(self._layout, LEAVE))
+        present, self._left = self._read(self._session.run(statement, _chosen()))
         return self.proved(present.now)
 
     def leave_mark(self) -> None:
@@ -80,7 +89,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         """The position with a mark that was left after all it has seen: the last one, or a new one."""
         found, bare = self._left or (None if self._writes else self._newest), self.own(position)
         if found is None or not found.covers(bare.seen):
-            found = self._left = marks.leave(self._session)
+            found = self._left = _leave(self._session)
         return replace(bare, mark=found.mark)
 
     def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
@@ -89,7 +98,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         pairs = list(zip(positions, found, strict=True))
         known = {proof.mark for proof in (self._newest, self._left) if proof is not None}
         asked = {mark for position, standing in pairs if standing != "restored" for mark in position.marks}
-        unknown = marks.unknown(self._session, asked - known)
+        unknown = _unknown(self._session, asked - known)
         return [
             _unproven(standing, position, present) if unknown.intersection(position.marks) else standing
             for position, standing in pairs
@@ -203,17 +212,13 @@ def _tables_with_news(
     return {n for (n,) in rows if n >= after.last[0]}
 
 
-def newest_entry(shape: Shape) -> str:
-    """The transaction of the newest entry, from the end of the index."""
-    return f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
-
-
 def _news(shape: Shape) -> str:
     """Looks at single ends of the index. EXISTS would say the same, but with values it does not know yet
     the planner expects many new entries and reads the whole log to find the first."""
+    last = f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
     late = f"SELECT FROM {shape.log} WHERE xid = running.xid ORDER BY xid, seq LIMIT 1"
     return (
-        f"SELECT {shape.n} WHERE ({newest_entry(shape)}) >= $1::xid8"
+        f"SELECT {shape.n} WHERE ({last}) >= $1::xid8"
         f" OR EXISTS (SELECT FROM unnest($2::xid8[]) AS running(xid), LATERAL ({late}) AS found)"
     )
 
@@ -285,3 +290,32 @@ def _built(shape: Shape, *, guarded: bool) -> str:
         f"SELECT {', '.join(chosen + values)} FROM ({entries}) AS l JOIN {shape.given}"
         f" ON {shape.matches('l')} ORDER BY l.seq"
     )
+
+
+# Marks
+
+
+def _leave(session: Session) -> Proof:
+    """Leave a mark in this transaction."""
+    return _proof(session.run(_LEAVE, _chosen())[0])
+
+
+def _chosen() -> int:
+    """A number for a new mark."""
+    return secrets.randbits(BITS) + 1
+
+
+def _proof(row: Sequence[Any]) -> Proof:
+    """A mark as it is read: the number of its transaction, the random one, the snapshot."""
+    xid, number, seen = row
+    return Proof((xid, number), Snapshot(seen))
+
+
+def _unknown(session: Session, marks: Iterable[Mark]) -> set[Mark]:
+    """Those that are not in the database."""
+    asked = sorted(set(marks))
+    if not asked:
+        return set()
+    xids, numbers = (array_of(column) for column in zip(*asked, strict=True))
+    found = session.run(queries("retention.sql")["unknown marks"], xids, numbers)
+    return {(xid, number) for xid, number in found}

@@ -7,7 +7,15 @@ pages, the position also holds the snapshot it leads to and the last entry read.
 The snapshot ends behind the newest entry that can be read. The server may have given out higher numbers, and
 after a crash it gives those again that left no trace on disk; an entry that can be read is on disk.
 
-That the database has not gone back in time meanwhile is what the position's mark tells; see `marks`.
+What proves that a position is of this past and no other is a random number in the database itself (law L4).
+A centre that is put back from a backup goes on from there, and may give out the same numbers of transactions
+and, where a clock was wrong, the same stamps again. So a position carries a *mark*: a random number that was
+committed after everything that the position has seen. Where the mark is, all of that is, in whatever order
+transactions were begun and committed: a backup, a dump or a standby that has the mark has what was committed
+before it. Where it is not, the centre has gone back to before it.
+
+A push leaves one in its own transaction. A pull finds the newest one, and leaves another in its own
+transaction only if that had not seen all of what the pull has: other programs have written since.
 """
 
 from __future__ import annotations
@@ -61,6 +69,24 @@ class Snapshot:
     def first_unseen(self) -> int:
         """The lowest transaction that is not visible."""
         return min((xid for xid in self.running if xid < self.xmax), default=self.xmax)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A mark, and what was committed when it was: all that `seen` sees, and the mark's own transaction."""
+
+    mark: Mark
+    seen: Snapshot
+
+    def covers(self, position: Snapshot) -> bool:
+        """Whether all that a position has seen was there before the mark."""
+        own, known = self.mark[0], self.seen
+        if any(xid != own and position.sees(xid) for xid in known.running):
+            return False
+        # of the numbers that the mark's snapshot had not come to, the position has seen none but the mark's
+        beyond = max(0, position.xmax - known.xmax)
+        unseen = sum(1 for xid in position.running if known.xmax <= xid < position.xmax)
+        return beyond - unseen == (known.xmax <= own < position.xmax and own not in position.running)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,27 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple
 
-from syncline.databases.base import Ledger, other_layout, present
-from syncline.databases.base.planning import BasePlanner, Former, Ground, Line, Plan
+from syncline.databases.base import LAYOUT, TABLES, present
+from syncline.databases.base.lines import Line
+from syncline.databases.base.planning import BasePlanner, Former, Ground, Plan
 from syncline.databases.base.preparing import Preparation
+from syncline.databases.base.removal import removal
+from syncline.databases.base.tables import LINES
 from syncline.databases.postgresql import strays
 from syncline.databases.postgresql.capture import capture_of
-from syncline.databases.postgresql.dialect import DIALECT, PostgresLedgerSession
-from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.dialect import DIALECT, ledger_of
+from syncline.databases.postgresql.examine import require_rights
+from syncline.databases.postgresql.layout import Layout, Shape, as_they_are
 from syncline.databases.postgresql.position import same_place
-from syncline.databases.postgresql.sameness import as_they_are, ground_of, known_again
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
 from syncline.databases.postgresql.types import is_wider
 from syncline.errors import NotPrepared
+from syncline.hub.contract import Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import Renamed
-from syncline.model.schema import TableSchema
+from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import EVERYTHING
 
 
@@ -32,78 +35,63 @@ class PostgresPreparation(Preparation):
     """What is prepared, and preparing it, in the transaction of a session."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(_ledger(session))
+        super().__init__(ledger_of(session))
         self._session = session
 
-    def former(self) -> Former:
-        sql, session = queries("prepare.sql"), self._session
-        if not session.value(sql["prepared"]):
-            return Former()
-        _hub(session)
-        recorded: str = session.value(queries("retention.sql")["cluster"])
-        return Former(
-            is_prepared=True,
-            schema=self.ledger.in_force(),
-            lines=tuple(Line(*row) for row in session.run(sql["tables"])),
-            before=session.value(sql["before"]),
-            is_here=bool(recorded) and same_place(recorded, session.value(queries("read.sql")["cluster"])),
-            astray=frozenset(n for (n,) in session.run(sql["astray"])),
-        )
+    def is_ours(self) -> bool | None:
+        found: bool | None = self._session.value(queries("prepare.sql")["prepared"])
+        return found
+
+    def is_here(self) -> bool:
+        recorded: str = self._session.value(queries("retention.sql")["cluster"])
+        return bool(recorded) and same_place(recorded, self._session.value(queries("read.sql")["cluster"]))
+
+    def astray(self) -> list[int]:
+        return [n for (n,) in self._session.run(queries("prepare.sql")["astray"])]
+
+    def layout(self) -> Layout:
+        """The layout as last prepared. Raises NotPrepared."""
+        hub, revision = self.identity(), self._session.value(queries("prepare.sql")["revision"])
+        schema = self.ledger.in_force()
+        if schema is None:
+            raise NotPrepared("the central database was never prepared to the end")
+        before = present(schema, self.ledger.before())
+        now = as_they_are(self._session, schema.by_number, schema.by_number)
+        facts = {n: found.facts for n, found in now.items() if found.facts is not None}
+        return Layout(schema, facts, before, hub, revision)
 
     def known_again(self, lines: Iterable[Line]) -> Renamed:
-        return known_again(self._session, lines)
+        """PostgreSQL knows a table by its oid, a column by its attnum, whatever they are called."""
+        present = as_they_are(self._session, [line.n for line in lines], ())
+        tables = {table.place: n for n, table in present.items()}
+        return Renamed(tables, {n: table.numbered() for n, table in present.items()})
 
     def own_tables(self) -> list[str]:
-        return [*queries("layout.sql").values(), *DIALECT.create()]
+        here = self._session.value(queries("read.sql")["cluster"])
+        known = spelled(queries("retention.sql")["record cluster"], here)
+        return [*queries("layout.sql").values(), *DIALECT.create((LINES, *TABLES)), known]
 
     def planner(self, former: Former, plan: Plan) -> Planner:
         return Planner(self._session, former, plan)
 
-    def forget(self, number: int) -> str:
-        return spelled(queries("prepare.sql")["forget table"], number)
-
-    def record(self, line: Line) -> str:
-        return spelled(queries("prepare.sql")["record table"], *astuple(line))
-
-    def keep_before(self, before: str) -> str:
-        return spelled(queries("prepare.sql")["keep before"], before)
-
-    def keep_version(self, fingerprint: str, body: str) -> list[str]:
-        sql = queries("prepare.sql")
-        return [spelled(sql["keep version"], fingerprint, body), spelled(sql["use version"], fingerprint)]
+    spelled = staticmethod(spelled)
 
     def run(self, statement: str) -> None:
         self._session.script(statement)
 
+    def allow(self, schema: Schema) -> None:
+        require_rights(self._session, schema)
 
-def _ledger(session: Session) -> Ledger:
-    return Ledger(PostgresLedgerSession(session))
-
-
-def _hub(session: Session) -> str:
-    """The hub's id. NotPrepared for another layout."""
-    if not session.value(queries("prepare.sql")["versioned"]):
-        raise other_layout(None)
-    return _ledger(session).identity()[0]
-
-
-def require(session: Session) -> str:
-    """The hub's id. Raises NotPrepared."""
-    if not session.value(queries("prepare.sql")["prepared"]):
-        raise NotPrepared("the central database has no schema syncline")
-    return _hub(session)
-
-
-def load(session: Session) -> tuple[str, Layout]:
-    """The hub's id and the layout as last prepared. Raises NotPrepared."""
-    hub = require(session)
-    schema = _ledger(session).in_force()
-    if schema is None:
-        raise NotPrepared("the central database was never prepared to the end")
-    before = present(schema, session.value(queries("prepare.sql")["before"]))
-    now = as_they_are(session, schema.by_number, schema.by_number)
-    facts = {n: found.facts for n, found in now.items() if found.facts is not None}
-    return hub, Layout(schema, facts, before)
+    def removal(self) -> Prepared:
+        """The schema `syncline` goes, and with its functions the triggers. What else depends on it was looked
+        for before."""
+        sql, run = queries("remove.sql"), self._session.run
+        if self.is_ours() is None:
+            return Prepared()
+        is_ours = self.is_ours() and run(queries("prepare.sql")["state"])[0][0] == LAYOUT
+        dependents = [name for (name,) in run(sql["dependents"])]
+        tables = [qualified(*place) for place in run(sql["tables"])]
+        return removal(["DROP SCHEMA syncline CASCADE"], dependents, self.ledger if is_ours else None, tables)
 
 
 class Planner(BasePlanner[Shape]):
@@ -123,7 +111,13 @@ class Planner(BasePlanner[Shape]):
     touch_since = staticmethod(strays.touch_since)
 
     def ground(self, table: TableSchema) -> Ground | None:
-        return ground_of(self._session, table)
+        """The table under its present name."""
+        place = table.central_schema, table.central_name
+        rows = self._session.run(queries("prepare.sql")["placement"], *place)
+        if not rows:
+            return None
+        relid, columns, labels, by_row, parts, leaves = rows[0]
+        return Ground(relid, columns, labels, by_row, [part.split("\n") for part in parts], leaves)
 
     def drop_trigger(self, trigger: str, table: str) -> str:
         return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table}"

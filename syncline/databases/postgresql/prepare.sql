@@ -1,25 +1,11 @@
 -- What is prepared already.
 
 -- name: prepared
-SELECT to_regclass('syncline.state') IS NOT NULL;
-
--- name: versioned
--- Whether it is a layout that keeps the versions of the schema.
-SELECT to_regclass('syncline.versions') IS NOT NULL;
+-- Whether it is a layout that keeps the versions of the schema; NULL if there is none.
+SELECT to_regclass('syncline.versions') IS NOT NULL WHERE to_regclass('syncline.state') IS NOT NULL;
 
 -- name: state
 SELECT layout, hub FROM syncline.state;
-
--- name: tables
-SELECT n, relid::int8, central_schema, central_name, columns, labels, key, words, capture, leaves FROM syncline.tables ORDER BY n;
-
--- name: known again
--- Where the tables of these oids are now, and the names of their columns by attnum.
-SELECT c.oid::int8, n.nspname::text, c.relname::text, json_object_agg(a.attnum, a.attname)
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE c.oid = ANY ($1::int8[]::oid[]) AND c.relkind IN ('r', 'p')
- GROUP BY 1, 2, 3;
 
 -- name: triggers
 -- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
@@ -39,7 +25,7 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        facts.*
   FROM syncline.tables s
-  JOIN pg_class c ON c.oid = s.relid
+  JOIN pg_class c ON c.oid = s.relid::oid
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (
 SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS altering,
@@ -130,15 +116,15 @@ SELECT c.oid::int8,
 SELECT s.central_schema || '.' || s.central_name
   FROM syncline.tables s
   JOIN pg_class c ON c.oid = coalesce((SELECT n.oid FROM pg_class n JOIN pg_namespace o ON o.oid = n.relnamespace
-                                        WHERE o.nspname = s.central_schema AND n.relname = s.central_name), s.relid)
+                                        WHERE o.nspname = s.central_schema AND n.relname = s.central_name), s.relid::oid)
  WHERE (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
            AND t.tgname ~ ('^syncline_(insert|update|inner_update|delete|truncate)_' || s.n || '$')) < 5
  ORDER BY s.n;
 
 -- name: relids
 -- The oids of a tracked table and its partitions.
-SELECT ARRAY(SELECT relid::int8 FROM syncline.tables WHERE n = $1 UNION
-             SELECT p.relid::int8 FROM syncline.tables t, pg_partition_tree(t.relid) p WHERE t.n = $1);
+SELECT ARRAY(SELECT relid FROM syncline.tables WHERE n = $1 UNION
+             SELECT p.relid::int8 FROM syncline.tables t, pg_partition_tree(t.relid::oid) p WHERE t.n = $1);
 
 -- name: astray
 SELECT DISTINCT n FROM syncline.strays;
@@ -150,29 +136,6 @@ SELECT pg_advisory_xact_lock(7310579412345);
 -- Changes whenever what a hub keeps in memory of the layout is no longer true.
 SELECT hub || '/' || fingerprint || '/' || before FROM syncline.state;
 
--- name: before
-SELECT before FROM syncline.state;
-
--- name: keep before
-UPDATE syncline.state SET before = $1 WHERE before <> $1;
-
 -- name: hold
 -- No `prepare` can be under way while this transaction lasts, nor begin.
 SELECT pg_advisory_xact_lock_shared(7310579412345);
-
--- name: record table
-INSERT INTO syncline.tables (n, relid, central_schema, central_name, columns, labels, key, words, capture, leaves)
-VALUES ($1, $2::int8::oid, $3, $4, $5, $6, $7, $8, $9, $10)
-    ON CONFLICT (n) DO UPDATE SET relid = excluded.relid, central_schema = excluded.central_schema,
-        central_name = excluded.central_name, columns = excluded.columns, labels = excluded.labels, key = excluded.key, words = excluded.words,
-        capture = excluded.capture, leaves = excluded.leaves;
-
--- name: keep version
-INSERT INTO syncline.versions (fingerprint, body, made) VALUES ($1, $2, floor(extract(epoch FROM now()) * 1000)::bigint)
-    ON CONFLICT (fingerprint) DO NOTHING;
-
--- name: use version
-UPDATE syncline.state SET fingerprint = $1;
-
--- name: forget table
-DELETE FROM syncline.tables WHERE n = $1;

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
+from syncline.databases.base.bounds import Bound, bound_of
+from syncline.databases.base.codec import is_uuid
 from syncline.databases.base.reading import Fetch, TypedReader
 from syncline.databases.base.statements import over
+from syncline.databases.base.typed import Present
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.sameness import as_they_are
-from syncline.databases.postgresql.scan import scan_statement
+from syncline.databases.postgresql.layout import Layout, Shape, as_they_are
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, queries
-from syncline.hub.contract import Key, Outdated
+from syncline.databases.postgresql.types import Codec
+from syncline.hub.contract import Key
 
 
 class RowReader(TypedReader[Shape]):
@@ -23,20 +25,9 @@ class RowReader(TypedReader[Shape]):
         super().__init__(layout)
         self._session = session
         self._layout = layout
-        self._written: set[int] = set()
-        """The numbers of the tables that were inserted into, or updated."""
 
-    def still_known(self) -> None:
-        """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
-        rename them, and use names again, at any time; or if one that was written has other triggers or types.
-        To be asked last: none that was used can be altered until the transaction ends."""
-        present = as_they_are(self._session, self._used, self._written) if self._used else {}
-        for number in sorted(self._used):
-            shape, found = self._layout.shapes[number], present.get(number)
-            if found is None or not found.is_named(shape.table):
-                raise Outdated(f"{shape.table.name}: it, or a column of it, is named otherwise now")
-            if number in self._written and found.facts != shape.facts:
-                raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
+    def as_they_are(self, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
+        return as_they_are(self._session, tables, written)
 
     def rows_of(self, shape: Shape, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
         statement = shape.statement(("rows", *columns), lambda: _rows(shape, columns))
@@ -81,3 +72,47 @@ def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
     condition = "" if first else f" WHERE ({keys}) > ({bounds})"
     limit = 1 if first else shape.arity + 1
     return f"SELECT {chosen} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
+
+
+def scan_statement(shape: Shape, after: Key | None, upto: Key | None) -> tuple[str, list[str | None]]:
+    """Whole rows with a key above `after` up to and with `upto`, and what to bind; in canonical order,
+    whatever collation the database has. Integers, floats, booleans, bytea and uuid have that order by
+    themselves, so that the primary key's index serves; all else is ordered by the bytes of its text."""
+    tests: list[str] = []
+    bound: list[str | None] = []
+    for limit, beyond in ((after, True), (upto, False)):
+        if limit is not None:
+            point = bound_of(shape.keys, limit)
+            tests.append(_test(shape, point, beyond, len(bound)))
+            bound += [codec.spell([value])[0] for codec, value in zip(shape.keys, point.values, strict=False)]
+    chosen = ", ".join(shape.read_keys("t") + shape.read_values(shape.values))
+    order = ", ".join(_ordered(codec, f"t.{name}") for codec, name in _keys(shape))
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    return f"SELECT {chosen} FROM {shape.name} AS t{where} ORDER BY {order}", bound
+
+
+def _test(shape: Shape, point: Bound, beyond: bool, given: int) -> str:
+    if not point.values:
+        return "true" if beyond != point.behind_equals else "false"
+    sides, marks = [], []
+    for number, ((codec, name), value) in enumerate(zip(_keys(shape), point.values, strict=False), given + 1):
+        native = codec.kind != "uuid" or is_uuid(str(value)) is not None
+        sides.append(_ordered(codec, f"t.{name}") if native else _bytewise(codec, f"t.{name}"))
+        marks.append(f"${number}::{'uuid' if codec.kind == 'uuid' and native else codec.stage}")
+    compare = (">" if point.behind_equals else ">=") if beyond else ("<=" if point.behind_equals else "<")
+    return f"({', '.join(sides)}) {compare} ({', '.join(marks)})"
+
+
+def _keys(shape: Shape) -> list[tuple[Codec, str]]:
+    return list(zip(shape.keys, shape.key_names, strict=True))
+
+
+def _ordered(codec: Codec, column: str) -> str:
+    """What a key column is ordered by."""
+    if codec.kind == "boolean":
+        return codec.read(column)
+    return column if codec.kind == "uuid" or not codec.is_text else _bytewise(codec, column)
+
+
+def _bytewise(codec: Codec, column: str) -> str:
+    return f'({codec.read(column)}) COLLATE "C"'

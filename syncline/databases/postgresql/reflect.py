@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from syncline.databases.base.foreign import EXACT, FoundKey
 from syncline.databases.base.reflection import FoundTable, Reflection, Selection
@@ -15,7 +14,6 @@ from syncline.databases.postgresql.types import codec_of, portable
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import ColumnSchema
 
-_ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 _EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "oid", "money"])
 """Types of PostgreSQL's own whose equal values are spelled alike."""
 
@@ -29,7 +27,7 @@ def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_K
     sql = queries("reflect.sql")
     path = session.value("SELECT current_schemas(false)::text[]")
     session.script("SET LOCAL search_path = pg_catalog")
-    kept = session.run(sql["kept keys"]) if session.value(queries("prepare.sql")["versioned"]) else []
+    kept = session.run(sql["kept keys"]) if session.value(queries("prepare.sql")["prepared"]) else []
     found = [_table(*row) for row in session.run(sql["tables"], path)]
     selection = Selection(found, wanted, keys_of, {row[0]: row[1] for row in kept})
     tables = selection.tables
@@ -39,7 +37,7 @@ def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_K
             tables[oid].generated.add(column.name)
     for oid, primary, numbers in session.run(sql["keys"], list(tables)):
         tables[oid].add_key(numbers, primary=primary)
-    keys = [_key(*row) for row in session.run(sql["foreign_keys"], list(tables))]
+    keys = [FoundKey(*row) for row in session.run(sql["foreign_keys"], list(tables))]
     return selection.reflection(keys, _is_exact)
 
 
@@ -49,21 +47,20 @@ def _is_exact(column: ColumnSchema) -> bool:
 
 def _table(
     oid: int, schema: str, name: str, kind: str, persistence: str, partition: bool,
-    has_children: bool, has_parent: bool, hidden: bool, rank: int | None,
+    has_kin: bool, hidden: bool, rank: int | None,
 ) -> FoundTable:  # fmt: skip
-    why_not = None
-    if kind in "vm":
-        why_not = "is a view; name the tables behind it instead"
-    elif kind == "f":
-        why_not = "is a foreign table; its changes cannot be captured here. Let it take part where it lives"
-    elif persistence == "u":
-        why_not = "is unlogged, so a crash empties it unseen; ALTER TABLE ... SET LOGGED"
-    elif partition:
-        why_not = "is a partition; name the partitioned table instead"
-    elif has_children or has_parent:
-        why_not = "inherits, or is inherited from; use declarative partitioning, or leave it out"
-    elif hidden:
-        why_not = "has row-level security that hides rows from the hub; connect as a role with BYPASSRLS"
+    reasons = (
+        (kind in "vm", "is a view; name the tables behind it instead"),
+        (
+            kind == "f",
+            "is a foreign table; its changes cannot be captured here. Let it take part where it lives",
+        ),
+        (persistence == "u", "is unlogged, so a crash empties it unseen; ALTER TABLE ... SET LOGGED"),
+        (partition, "is a partition; name the partitioned table instead"),
+        (has_kin, "inherits, or is inherited from; use declarative partitioning, or leave it out"),
+        (hidden, "has row-level security that hides rows from the hub; connect as a role with BYPASSRLS"),
+    )
+    why_not = next((why for is_so, why in reasons if is_so), None)
     return FoundTable(oid, schema, name, why_not, rank, is_part=partition)
 
 
@@ -87,10 +84,3 @@ def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, 
         )
         spelled = type_ != "enum" and codec_of(column).asks_server
         yield oid, number, bool(generated), replace(column, spelled=spelled)
-
-
-def _key(
-    child: int, parent: int, columns: list[int], targets: list[int], on_delete: str, on_update: str,
-    *rest: Any,
-) -> FoundKey:  # fmt: skip
-    return FoundKey(child, parent, columns, targets, _ACTIONS[on_delete], _ACTIONS[on_update], *rest)

@@ -3,8 +3,8 @@
 
 -- name: tables
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relispartition,
-       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p'),
-       EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT c.relispartition),
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p'
+                                            OR i.inhrelid = c.oid AND NOT c.relispartition),
        row_security_active(c.oid),
        array_position(current_schemas_wanted.list, n.nspname::text)
   FROM pg_class c
@@ -56,20 +56,21 @@ SELECT i.indrelid::int8, i.indisprimary,
 
 -- name: foreign_keys
 -- By to_jsonb, because the list of columns to set came with PostgreSQL 15.
-SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[], k.confdeltype::text, k.confupdtype::text,
+SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[], a.words ->> k.confdeltype::text, a.words ->> k.confupdtype::text,
        k.condeferrable, k.convalidated, to_jsonb(k) ->> 'confdelsetcols' IS NOT NULL,
        EXISTS (SELECT FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
                 WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
                    OR a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)),
        k.conname::text, (SELECT n.nspname || '.' || p.relname FROM pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace WHERE p.oid = k.confrelid)
   FROM pg_constraint k
+ CROSS JOIN (SELECT json '{"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}') a (words)
  WHERE k.contype = 'f' AND k.conrelid = ANY ($1::int8[]::oid[]) AND k.conparentid = 0
  ORDER BY 1, k.conname;
 
 -- name: kept keys
 -- What tables that take part were prepared with for a key, by the names that all have now.
 SELECT n.nspname || '.' || c.relname,
-       ARRAY(SELECT a.attname::text FROM json_array_elements(s.key::json) k
+       ARRAY(SELECT a.attname::text FROM json_array_elements(s.log_key::json) k
                JOIN json_each_text(s.columns::json) e ON e.value = k ->> 0
                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = e.key::int AND NOT a.attisdropped)
-  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
+  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace;

@@ -34,9 +34,6 @@ UPDATE syncline.state SET compacted = $1::xid8, compacted_seq = $2;
 -- name: cluster
 SELECT cluster FROM syncline.state;
 
--- name: first cluster
-UPDATE syncline.state SET cluster = $1 WHERE cluster = '';
-
 -- name: record cluster
 UPDATE syncline.state SET cluster = $1;
 

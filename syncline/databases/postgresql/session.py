@@ -19,7 +19,8 @@ from psycopg.pq import TransactionStatus
 
 Rows = list[list[Any]]
 
-SPELLING = {
+SETTINGS = {
+    # the spelling of values depends on these, the encoding, and lc_monetary, which is the database's own
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "iso_8601",
@@ -29,12 +30,6 @@ SPELLING = {
     "array_nulls": "on",
     "quote_all_identifiers": "off",
     "timezone_abbreviations": "Default",
-}
-"""What the spelling of values depends on, besides the encoding. What money is stands in `lc_monetary`, which
-is the database's own."""
-
-SETTINGS = {
-    **SPELLING,
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
     "row_security": "off",

@@ -4,6 +4,10 @@ Up to `SMALL` rows are one JSON parameter, sent with each statement; more are co
 Values the server would choke on are found here, column by column: a row whose key cannot be is left out, a
 row with a value that cannot be is loaded without it; both are refused when the stage is applied.
 
+New rows of which nothing can be said against beforehand, the common case of a large push, need no temporary
+table: nobody asks for them but the table they belong to, and the log. If the table does not take them all,
+nothing has happened, and they go the other way.
+
 Text of which it is certain how PostgreSQL reads it is read once, when it is copied; other text is text until
 a statement reads it, so that what cannot be read is some row's fault and not the whole stage's.
 """
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -20,7 +24,6 @@ import psycopg
 from syncline.databases.base.statements import over
 from syncline.databases.base.typed import TypedRows
 from syncline.databases.postgresql import statements as sql
-from syncline.databases.postgresql.copying import Straight, cells_of, numbered, straight
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.types import Codec
@@ -31,6 +34,19 @@ SMALL = 500
 """Rows up to which a JSON parameter is quicker than a temporary table (about 2 ms to make)."""
 
 _numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Straight:
+    """Rows for their own table, and what their log entries end with: HLC and key."""
+
+    rows: bytes
+    tails: list[str]
+
+    def entries(self, *start: object) -> bytes:
+        """The log entries; each begins with these columns."""
+        head = "".join(f"{_escaped(str(value))}\t" for value in start)
+        return "".join([head, f"\n{head}".join(self.tails), "\n"]).encode()
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -221,3 +237,41 @@ def _rows_of_text(loaded: Loaded, columns: Sequence[Sequence[Value]]) -> list[li
     spelled = [codec.spell(column) for codec, column in zip(loaded.codecs, columns, strict=True)]
     numbers = map(str, range(len(loaded.stage.rows)))
     return [list(row) for row in zip(numbers, map(str, loaded.stage.hlc), *spelled, strict=True)]
+
+
+# COPY's text format
+
+
+def cells_of(codecs: Sequence[Codec], columns: Sequence[Sequence[Value]]) -> list[Sequence[str]]:
+    """Columns as COPY reads them."""
+    return [_cells(codec, column) for codec, column in zip(codecs, columns, strict=True)]
+
+
+def numbered(stage: Stage, cells: Sequence[Sequence[str]]) -> bytes:
+    """The rows for a temporary table: number, HLC, the cells."""
+    return _lines(map(str, range(len(stage.rows))), map(str, stage.hlc), *cells)
+
+
+def straight(stage: Stage, cells: Sequence[Sequence[str]], arity: int) -> Straight:
+    """The rows for their own table."""
+    return Straight(
+        _lines(*cells), list(map("\t".join, zip(map(str, stage.hlc), *cells[:arity], strict=True)))
+    )
+
+
+def _lines(*columns: Iterable[str]) -> bytes:
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""]).encode()
+
+
+def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:
+    """One column; NULL is \\N and a backslash escapes."""
+    texts, full = codec.spell(values), None not in values
+    joined = "".join(filter(None, texts)) if codec.storage in ("text", "blob") else ""
+    if any(character in joined for character in "\\\n\r\t"):
+        texts = [None if text is None else _escaped(text) for text in texts]
+    return texts if full else ["\\N" if text is None else text for text in texts]  # type: ignore[return-value]
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace("\r", "\\r").replace("\t", "\\t")

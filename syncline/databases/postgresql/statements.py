@@ -160,23 +160,19 @@ def copy_log(shape: Shape) -> str:
     )
 
 
-def delete(shape: Shape) -> str:
-    return f"DELETE FROM {shape.name} AS t USING {SOURCE} WHERE {shape.matches()}"
-
-
 def log(shape: Shape, *, old: bool, listed: bool) -> str:
     """Log entries of the rows: $2 operation, $3 origin, then the mask's words; or, if the entries are
-    `listed`, arrays of row numbers, of each word, and of HLCs. With `old`, what the log keeps of the rows as
+    `listed`, a JSON array of arrays: row number, HLC, words. With `old`, what the log keeps of the rows as
     they are goes along."""
-    words, source, order = len(shape.words), SOURCE, ""
+    source, order = SOURCE, ""
     given = {"op": '$2::"char"', "origin": "$3", "hlc": "s.hlc"}
     given |= {word: f"${4 + i}::bigint" for i, word in enumerate(shape.words)}
     if listed:
-        arrays = ", ".join(f"${4 + i}::bigint[]" for i in range(words + 2))
-        entry = ", ".join(["n", *shape.words, "hlc", "ordinal"])
-        source += f" JOIN unnest({arrays}) WITH ORDINALITY AS e({entry}) ON e.n = s.n"
-        given |= {name: f"e.{name}" for name in (*shape.words, "hlc")}
-        order = " ORDER BY e.ordinal"
+        source += (
+            " JOIN jsonb_array_elements($4::jsonb) WITH ORDINALITY AS e(v, place) ON (e.v ->> 0)::int = s.n"
+        )
+        given |= {name: f"(e.v ->> {1 + i})::bigint" for i, name in enumerate(["hlc", *shape.words])}
+        order = " ORDER BY e.place"
     return base.entries(shape, shape.log, given, source, old=old, order=order)
 
 
@@ -190,33 +186,3 @@ def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
         staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
         tests.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
     return base.differing(shape, tests)
-
-
-def held_back(shape: Shape) -> str:
-    """The numbers of rows that are there although they were deleted, unless that was turned into an update,
-    which capture has logged after the delete."""
-    return f"SELECT s.n FROM {base.joined(shape)} WHERE NOT EXISTS ({_updated_instead(shape)})"
-
-
-def unlog(shape: Shape) -> str:
-    """Take out the log entries of deletes that were turned into updates."""
-    own = "l.xid = pg_current_xact_id() AND l.op = 'D'"
-    there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
-    return (
-        f"DELETE FROM {shape.log} AS l WHERE {own}"
-        f" AND EXISTS (SELECT FROM {base.joined(shape)} WHERE {there})"
-    )
-
-
-def _updated_instead(shape: Shape) -> str:
-    mine = f"{_same_key(shape, 't', 'u')} AND u.xid = pg_current_xact_id()"
-    deleted = mine.replace("u.", "d.")
-    return (
-        f"SELECT FROM {shape.log} AS u WHERE {mine} AND u.op = 'U' AND u.origin = 'hub'"
-        f" AND u.seq > (SELECT max(d.seq) FROM {shape.log} AS d WHERE {deleted} AND d.op = 'D')"
-    )
-
-
-def _same_key(shape: Shape, row: str, entry: str) -> str:
-    pairs = zip(shape.key_names, shape.log_keys, strict=True)
-    return " AND ".join(f"{row}.{name} = {entry}.{key}" for name, key in pairs)

@@ -36,8 +36,8 @@ _NAMES_OF_OBJECTS = frozenset(
 )
 """Types whose spelling depends on the search path."""
 
-_FREE_TEXT = frozenset(["text", "character varying"])
-"""Text types in which every text is its own spelling."""
+_FREE_TEXT = frozenset(["text", "character varying", "json"])
+"""Types in which every text is its own spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +71,14 @@ class Codec(PortableCodec):
         """The texts that PostgreSQL reads as these values."""
         if self.is_text:
             return list(values)  # type: ignore[arg-type]
-        spell = _SPELL[self.storage]
+        spell = _hex if self.storage == "blob" else str
+        if None not in values:
+            return list(map(spell, values))
         return [None if value is None else spell(value) for value in values]
 
 
-def _bytes_text(value: Any) -> str:
+def _hex(value: Any) -> str:
     return f"\\x{value.hex()}"
-
-
-def _float_text(value: Any) -> str:
-    return str(value) if isinstance(value, str) else repr(float(value))
-
-
-_SPELL: dict[Storage, Callable[[Any], str]] = {"integer": str, "float": _float_text, "blob": _bytes_text}
 
 
 _TIMESTAMP = (
@@ -101,35 +96,37 @@ _MONEY = r"CASE WHEN (?) ~ '^\s*[-+]?[0-9]*\.?[0-9]*\s*$' THEN (?)::numeric::mon
 """As a number, whose point is one wherever the database stands; or as money, as that database writes it."""
 
 
+_BY_KIND: dict[str, tuple[Storage, str, str, frozenset[type]]] = {
+    "integer": ("integer", "?", "(?)::{}", kinds_of(int)),
+    "boolean": ("integer", "(?)::int", "((?) <> 0)", kinds_of(int)),
+    # an integer or the text NaN may have been sent; NaN is read as a float and mended after
+    "float": ("float", "(?)::float8", "(?)::{}", kinds_of(int, float, str)),
+    "blob": ("blob", "?", "?", kinds_of(bytes)),
+    "timestamp": ("text", _TIMESTAMP, "(?)::{}", kinds_of(str)),
+    "timestamptz": ("text", _TIMESTAMPTZ, "(?)::{}", kinds_of(str)),
+}
+"""How values of a portable type are staged, read and written, where they are not read as text; {} is the
+central type."""
+
+_BY_TYPE = {
+    "money": ("(?)::numeric::text", _MONEY),
+    "inet": ("abbrev(?)", "(?)::{}"),
+    **dict.fromkeys(_NAMES_OF_OBJECTS, ("syncline.spelled(?)", "(?)::{}")),
+}
+"""How some central types are read and written."""
+
+
 def codec_of(column: ColumnSchema) -> Codec:
     """The codec of a column, by its portable and its central type."""
     central, kind = column.central, column.type
-    number, text = kinds_of(int), kinds_of(str)
-    if kind == "integer":
-        return Codec(kind, central, "integer", "?", f"(?)::{central}", number, _RANGES[central])
-    if kind == "boolean":
-        return Codec(kind, central, "integer", "(?)::int", "((?) <> 0)", number, _RANGES[central])
-    if kind == "float":
-        # spelled: an integer or the text NaN may have been sent; NaN is read as a float and mended after
-        kinds = kinds_of(int, float, str)
-        return Codec(kind, central, "float", "(?)::float8", f"(?)::{central}", kinds, None, True)
-    if kind == "blob":
-        return Codec(kind, central, "blob", "?", "?", kinds_of(bytes))
-    if kind == "timestamp":
-        return Codec(kind, central, "text", _TIMESTAMP, f"(?)::{central}", text, None, True)
-    if kind == "timestamptz":
-        return Codec(kind, central, "text", _TIMESTAMPTZ, f"(?)::{central}", text, None, True)
-    if central == "money":
-        return Codec(kind, central, "text", "(?)::numeric::text", _MONEY, text, None, True)
+    storage, read, write, kinds = _BY_KIND.get(kind, ("text", "(?)::text", "(?)::{}", kinds_of(str)))
     if kind == "json" and central.endswith("[]"):
-        write = f"syncline.array_literal((?)::json)::{central}"
-        return Codec(kind, central, "text", "to_json(?)::text", write, text, None, True)
-    if central in _NAMES_OF_OBJECTS:
-        return Codec(kind, central, "text", "syncline.spelled(?)", f"(?)::{central}", text, None, True)
-    if central == "inet":
-        return Codec(kind, central, "text", "abbrev(?)", "(?)::inet", text, None, True)
-    spelled = central not in _FREE_TEXT and central != "json"
-    return Codec(kind, central, "text", "(?)::text", f"(?)::{central}", text, None, spelled)
+        read, write = "to_json(?)::text", "syncline.array_literal((?)::json)::{}"
+    read, write = _BY_TYPE.get(central, (read, write))
+    spelled = kind == "float" or (storage == "text" and central not in _FREE_TEXT)
+    return Codec(
+        kind, central, storage, read, write.replace("{}", central), kinds, _RANGES.get(central), spelled
+    )
 
 
 _PORTABLE = {

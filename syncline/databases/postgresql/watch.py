@@ -21,7 +21,7 @@ SHARED_LOOK_SECONDS = 0.25
 """Behind a pooler, where nobody can listen: what one server's session hears is another program's."""
 
 
-class PostgresWatch(BaseWatch):
+class PostgresWatch(BaseWatch[Connection]):
     """A `hub.contract.Watch` with a connection of its own, outside the pool.
 
     `connect` makes one; `newest` says, in any way that can be compared, how far the log goes.
@@ -29,13 +29,12 @@ class PostgresWatch(BaseWatch):
 
     def __init__(self, connect: Callable[[], Connection], newest: Callable[[], object]) -> None:
         self._connect, self._newest = connect, newest
-        self._connection: Connection | None = None
         with translating():
             self._listen()
 
     def wait(self, seconds: float) -> bool:
         with translating():
-            if self._connection is None:
+            if self.connection is None:
                 self._listen()
                 return True
             try:
@@ -49,17 +48,11 @@ class PostgresWatch(BaseWatch):
         if not connection.is_shared:
             connection.execute(f"LISTEN {CHANNEL}")
         self.look_seconds = SHARED_LOOK_SECONDS if connection.is_shared else LOOK_SECONDS
-        self._connection, self.seen = connection, self.look()
+        self.connection, self.seen = connection, self.look()
 
     def look(self) -> object:
         return self._newest()
 
     def hear(self, seconds: float) -> bool:
-        assert self._connection is not None, "asked while it listens"
-        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
-
-    def close(self) -> None:
-        """Stop listening. Idempotent."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        assert self.connection is not None, "asked while it listens"
+        return any(True for _ in self.connection.notifies(timeout=seconds, stop_after=1))

@@ -1,34 +1,80 @@
-"""What the hub does with rows in one write transaction."""
+"""What the hub does with rows in one write transaction.
+
+A push looks through the transactions that its base has not seen for rivals, but for those that are known to
+be of the replica alone. A device that pushes and does not pull keeps its base, and its own entries since then
+grow without end: what was looked through once, on this connection, is not looked through again. A connection
+does not outlive the server's past: one that goes back in time has closed it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
 
-from syncline.databases.base import Ledger, WriteTransaction
-from syncline.databases.base import statements as common
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.writing import LockingWriter
 from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
-from syncline.databases.postgresql.counters import follow
-from syncline.databases.postgresql.dialect import PostgresLedgerSession
-from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.log import PostgresLog
-from syncline.databases.postgresql.position import SnapshotPosition, snapshot_position
+from syncline.databases.postgresql.layout import Layout, Shape
+from syncline.databases.postgresql.position import Snapshot, SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.read import RowReader
-from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session, milliseconds
-from syncline.databases.postgresql.sql import queries
+from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session
+from syncline.databases.postgresql.sql import array_of, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
-from syncline.databases.postgresql.unseen import Memory, Unseen, is_known, look
-from syncline.errors import Conflict
 from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
-from syncline.model.scope import Scope
+
+MANY = 1000
+"""Transactions of others that are remembered of one base, and bases that are remembered of one connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Every transaction from `xmax` on, those of `running`, and those of `others`, who are known to have
+    changed the table."""
+
+    xmax: int
+    running: frozenset[int]
+    others: frozenset[int] = frozenset()
+
+    def bound(self) -> tuple[str, str]:
+        """As a statement takes it: from where on, and which besides."""
+        return str(self.xmax), array_of(sorted(self.running | self.others))
+
+
+Memory = dict[tuple[int, str, Unseen], Unseen]
+"""By the number of the table, the replica, and what its base has not seen."""
+
+
+def is_known(memory: Memory, shape: Shape, replica: str, base: Unseen) -> bool:
+    """Whether this was asked before; from now on it was."""
+    asked = shape.n, replica, base
+    if asked in memory:
+        return True
+    if len(memory) >= MANY:
+        memory.clear()
+    memory[asked] = base
+    return False
+
+
+def look(session: Session, memory: Memory, shape: Shape, replica: str, base: Unseen) -> Unseen:
+    """What is left to look through. It is the transactions of others alone, if there are none too many of
+    them, and what is not visible now; this very transaction is among that."""
+    asked = shape.n, replica, base
+    since = memory.get(asked, base)
+    running = array_of(sorted(since.running))
+    template = shape.statement(("others",), lambda: sql.others(shape))
+    ((text, own, found),) = session.run(template, replica, str(since.xmax), running, MANY + 1)
+    known = since.others | set(found)
+    if len(known) > MANY:
+        return since
+    now = Snapshot(text)
+    left = memory[asked] = Unseen(now.xmax, now.running | {own}, known)
+    return left
 
 
 class RowWriter(RowReader, LockingWriter[Loaded]):
@@ -36,10 +82,11 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     patience_over = LockNotAvailable
 
-    def __init__(self, session: Session, layout: Layout) -> None:
+    def __init__(self, session: Session, layout: Layout, lock_timeout: float) -> None:
         RowReader.__init__(self, session, layout)
-        LockingWriter.__init__(self)
+        LockingWriter.__init__(self, session)
         self._looked: Memory = {}
+        self._lock_timeout = lock_timeout
 
     def ready(self, stage: Stage) -> None:
         """Spell the rows as they are loaded."""
@@ -52,9 +99,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     def drop(self, loaded: Sequence[Loaded]) -> None:
         drop(self._session, [item.table for item in loaded if item.table])
-
-    def savepoint(self) -> AbstractContextManager[None]:
-        return self._session.savepoint()
 
     def lock_rows(self, loaded: Sequence[Loaded]) -> list[tuple[int, int]]:
         """What is to be deleted is also held against new children."""
@@ -122,70 +166,40 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         """Take rows out of a stage."""
         discard(self._session, self.loaded(stage), rows)
 
-    def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
-        """Write the staged rows and their log entries, or nothing if any row is refused."""
-        loaded = [self.loaded(stage) for stage in stages]
-        self._written.update(stage.table for stage in stages if stage.form != "delete")
-        refusals = Application(self._session, self._layout, loaded, origin, self.tries).run()
-        if not refusals:
-            inserted = [item for item in loaded if item.stage.form == "insert"]
-            self._check_inserted(inserted)
-            follow(self._session, inserted)
-        return refusals
+    def write(self, loaded: Sequence[Loaded], origin: str) -> list[Refusal]:
+        self._written.update(item.stage.table for item in loaded if item.stage.form != "delete")
+        return Application(self._session, self._layout, loaded, origin, self.tries).run()
 
-    def _check_inserted(self, inserted: Sequence[Loaded]) -> None:
-        """Raise Conflict if somebody else deleted one of these rows while nobody was looking. Now that they
-        are there, nobody can touch them any more."""
-        for item in inserted:
-            if self._rivals(item, triggers=False):
-                name = item.shape.table.name
-                raise Conflict(f"rows of {name} were deleted by others meanwhile")
+    def has_rivals(self, loaded: Loaded) -> bool:
+        return bool(self._rivals(loaded, triggers=False))
 
-    def is_triggered(self, loaded: Loaded) -> bool:
-        return loaded.shape.facts.triggered
+    def last_number(self, counter: int) -> int | None:
+        found: int | None = self._session.value(queries("counters.sql")["last"], counter)
+        return found
 
-    def there(self, loaded: Loaded) -> list[int]:
-        return [n for (n,) in self._session.run(*loaded.over(common.present(loaded.shape)))]
+    def take_numbers(self, counter: int, count: int) -> None:
+        self._session.value(queries("counters.sql")["take"], counter, count)
 
-    def stored_otherwise(self, loaded: Loaded) -> Iterable[int]:
+    def unlike(self, loaded: Loaded) -> list[int]:
         shape, columns = loaded.shape, loaded.stage.columns
-        if shape.computed_mask:  # made here, unknown to the device
-            return loaded.live
-        respelled = loaded.respelled.intersection(loaded.live)
-        if loaded.certain and not shape.facts.triggered:
-            return respelled
         place(self._session, loaded)
         read = loaded.read if loaded.table else frozenset()
         name = ("differing", *columns, -1, *sorted(read))
         template = shape.statement(name, lambda: sql.differing(shape, columns, read))
-        return {n for (n,) in self._session.run(*loaded.over(template))} | respelled
-
-
-class PostgresWriteTransaction(WriteTransaction[PostgresLog, RowWriter]):
-    """The contract's `WriteTransaction`."""
-
-    def __init__(
-        self, session: Session, layout: Layout, cluster: str, lock_timeout: float, scope: Scope
-    ) -> None:
-        ledger = Ledger(PostgresLedgerSession(session))
-        log = PostgresLog(session, layout, cluster, ledger, writes=True)
-        super().__init__(log, RowWriter(session, layout), ledger, scope)
-        self._session = session
-        self._lock_timeout = lock_timeout
+        return [n for (n,) in self._session.run(*loaded.over(template))]
 
     def wait_longer(self, attempt: int, patience: float) -> None:
         """Wait for each row as long as at first, which is not long enough to be a deadlock or to keep others
         waiting, until the patience is over. From the second time on not beside others that try again: a storm
         of them would keep failing on each other."""
-        self.attempt, self.rows.tries = attempt, Tries(attempt, waits=patience > 0)
-        wait_longer = queries("write.sql")["wait longer"]
+        self.tries = Tries(attempt, waits=patience > 0)
         if attempt > 1:
-            self._session.value(wait_longer, str(milliseconds(self._lock_timeout)))
+            self._session.wait_for_locks(self._lock_timeout)
             self._session.value(queries("write.sql")["queue"])
-        seconds = min(FIRST_PATIENCE, patience) if patience > 0 else BRIEF
-        self._session.value(wait_longer, str(milliseconds(seconds)))
+        self._session.wait_for_locks(min(FIRST_PATIENCE, patience) if patience > 0 else BRIEF)
 
 
 def _snapshots(bases: Sequence[Position], base: Sequence[int]) -> list[SnapshotPosition]:
     """The bases that are used."""
-    return [snapshot_position(bases[index]) for index in (set(base) or range(len(bases[:1])))]
+    used = [bases[index] for index in set(base)] if base else bases[:1]
+    return [snapshot_position(position) for position in used]

@@ -1,9 +1,5 @@
 -- What a write transaction keeps besides the user's tables.
 
--- name: wait longer
--- $1 in milliseconds.
-SELECT set_config('lock_timeout', $1, true);
-
 -- name: queue
 -- Transactions that failed before go one after the other, whichever process they are of.
 SELECT pg_advisory_xact_lock(7310579412346);
@@ -27,8 +23,7 @@ SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(n
 NOTIFY syncline;
 
 -- name: make troubles
-CREATE TEMPORARY TABLE IF NOT EXISTS syncline_troubles (n int, state text, message text, detail text, schema_name text,
-    table_name text, constraint_name text, context text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE IF NOT EXISTS syncline_troubles (n int, said json) ON COMMIT DROP;
 
 -- name: one by one
 -- The body of a block. A format: a doubled brace is a brace.
@@ -51,18 +46,15 @@ BEGIN
             END IF;
             GET STACKED DIAGNOSTICS said_detail = PG_EXCEPTION_DETAIL, said_schema = SCHEMA_NAME,
                 said_table = TABLE_NAME, said_constraint = CONSTRAINT_NAME, said_context = PG_EXCEPTION_CONTEXT;
-            INSERT INTO pg_temp.syncline_troubles VALUES
-                (syncline_row, SQLSTATE, SQLERRM, said_detail, said_schema, said_table, said_constraint, said_context);
+            INSERT INTO pg_temp.syncline_troubles VALUES (syncline_row, json_build_object(
+                'sqlstate', SQLSTATE, 'message_primary', SQLERRM, 'message_detail', said_detail, 'schema_name', said_schema,
+                'table_name', said_table, 'constraint_name', said_constraint, 'context', said_context));
         END;
     END LOOP;
 END
 
 -- name: troubles
-SELECT n, state, message, detail, schema_name, table_name, constraint_name, context
-  FROM pg_temp.syncline_troubles ORDER BY n;
-
--- name: forget troubles
-DELETE FROM pg_temp.syncline_troubles;
+DELETE FROM pg_temp.syncline_troubles RETURNING n, said;
 
 -- name: unique columns
 -- The columns of the table's unique indexes and exclusion constraints, also those that an expression or a

@@ -20,8 +20,8 @@ from syncline.databases.base.isolation import Failures, Part, isolated, retried
 from syncline.databases.sqlite import foreign, parking, stage
 from syncline.databases.sqlite.careful import Work, clean, is_careful, mark_changes, updated_instead
 from syncline.databases.sqlite.errors import refusal_code
+from syncline.databases.sqlite.log import newest
 from syncline.databases.sqlite.read import RowReader
-from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Refusal, codes

@@ -31,6 +31,11 @@ def path_of(url: str) -> str:
     return unquote(path[1:])
 
 
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes with every commit of another connection."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 class Connections:
     """Up to `size` connections to one file, handed out one transaction at a time.
 

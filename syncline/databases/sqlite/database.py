@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
 from syncline.databases.base.instant import Instants
+from syncline.databases.base.preparing import not_current
+from syncline.databases.base.watch import Bell, BellWatch
 from syncline.databases.sqlite import careful, prepare, reflect, remove
-from syncline.databases.sqlite.connections import Clock, Connections, path_of
-from syncline.databases.sqlite.dialect import SqliteLedgerSession
+from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of
+from syncline.databases.sqlite.dialect import ledger_of
 from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.log import SqliteLog
+from syncline.databases.sqlite.log import SqliteLog, newest
 from syncline.databases.sqlite.read import RowReader
-from syncline.databases.sqlite.retention import newest
 from syncline.databases.sqlite.undone import Undone
-from syncline.databases.sqlite.watch import Bell, SqliteWatch, data_version
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
 from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Renaming, Tuning
@@ -31,28 +31,22 @@ DROP_COLUMN = (
     " syncline init syncline.toml"
 )
 
-AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
+
+LOOK_SECONDS = 0.1
+"""How often another process's commit is looked for. `PRAGMA data_version` reads one page at most."""
 
 
-def open_database(
-    url: str,
-    *,
-    clock: Clock | None = None,
-    connections: int = 8,
-    timeout: float = 10.0,
-    tuning: Tuning | None = None,
-) -> SqliteDatabase:
+def open_database(url: str, tuning: Tuning | None = None, clock: Clock | None = None) -> SqliteDatabase:
     """Open sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory: (private to this object).
 
-    `clock` gives the milliseconds since 1970 UTC in place of SQLite's own, for simulations: it stands
-    in for julianday() on this object's connections. `timeout`: seconds to wait for another program's
-    write lock. `tuning` stands in for `connections` and `timeout`. Nothing is opened before the first use.
+    `clock` gives the milliseconds since 1970 UTC in place of SQLite's own, for simulations: it stands in for
+    julianday() on this object's connections. What another program holds is its write lock: that is waited for
+    as `tuning` says of locks. Nothing is opened before the first use.
     """
-    if tuning is not None:
-        connections, timeout = tuning.pool, tuning.lock_timeout
-        if tuning.statement_timeout:
-            raise ConfigurationError("SQLite knows no statement timeout", remedy="Take it out of [hub].")
-    return SqliteDatabase(Connections(path_of(url), connections, timeout, clock))
+    tuning = tuning or Tuning()
+    if tuning.statement_timeout:
+        raise ConfigurationError("SQLite knows no statement timeout", remedy="Take it out of [hub].")
+    return SqliteDatabase(Connections(path_of(url), tuning.pool, tuning.lock_timeout, clock))
 
 
 class SqliteCatalogue:
@@ -118,9 +112,7 @@ class SqliteCatalogue:
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
         planned = self.prepare(schema, dry_run=True)
-        for note in planned.amiss:
-            sentence = f"the tables are not as init left them; run again, it would say: {note}"
-            found.append(Finding("trouble", "not_current", sentence, AGAIN))
+        found += not_current(planned)
         keyless = [note for note in planned.notes if note.endswith(prepare.KEYLESS)]
         return found + [Finding("warning", "key_null", note) for note in keyless]
 
@@ -132,7 +124,7 @@ class SqliteCatalogue:
     def version(self, fingerprint: str) -> Schema | None:
         with self._connections.asking() as connection:
             prepare.identity(connection)
-            return Ledger(SqliteLedgerSession(connection)).version(fingerprint)
+            return ledger_of(connection).version(fingerprint)
 
     def signature(self, besides: Collection[str] = ()) -> str:
         """SQLite counts every change of the schema itself. One that another process makes while it renews
@@ -180,7 +172,7 @@ class SqliteDatabase:
     """There are no locks of rows: who writes has the file."""
 
     def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+        self.connections = connections
         self.catalogue = SqliteCatalogue(connections)
         self._bell = Bell()
         self._instants = Instants(connections.open, data_version)
@@ -190,13 +182,13 @@ class SqliteDatabase:
     def write(self, scope: Scope) -> Iterator[WriteTransaction[SqliteLog, RowWriter]]:
         """The write lock is held from the first statement, so nothing can interleave."""
         scope = only_unbounded(scope)
-        with self._connections.writing() as connection:
+        with self.connections.writing() as connection:
             connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self.catalogue.current(connection)
             for shape in layout.shapes.values():
                 if careful.outrun(connection, shape):
                     careful.renew_order(connection, shape)
-            ledger = Ledger(SqliteLedgerSession(connection))
+            ledger = ledger_of(connection)
             rows = RowWriter(connection, layout, self._undone)
             log = SqliteLog(rows, ledger, newest(connection))
             yield WriteTransaction(log, rows, ledger, scope)
@@ -207,52 +199,40 @@ class SqliteDatabase:
     def read(self, scope: Scope) -> Iterator[ReadTransaction[SqliteLog, RowReader]]:
         """One snapshot."""
         scope = only_unbounded(scope)
-        with self._connections.reading() as connection:
-            layout, ledger = self.catalogue.current(connection), Ledger(SqliteLedgerSession(connection))
+        with self.connections.reading() as connection:
+            layout, ledger = self.catalogue.current(connection), ledger_of(connection)
             rows = RowReader(connection, layout)
             yield ReadTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Syncline's own tables alone, with the write lock."""
-        with self._connections.writing() as connection:
+        with self.connections.writing() as connection:
             prepare.identity(connection)
-            yield Ledger(SqliteLedgerSession(connection))
+            yield ledger_of(connection)
 
     def position(self, token: str) -> Position:
         return ordered.parse(token)
-
-    @contextmanager
-    def outside(self) -> Iterator[sqlite3.Connection]:
-        """A connection as any other program would have, in autocommit; for tests and simulations.
-
-        In memory it is the only connection there is, borrowed: do not open transactions meanwhile.
-        """
-        if self._connections.memory:
-            with self._connections.borrow() as connection:
-                yield connection
-        else:
-            connection = self._connections.open()
-            try:
-                yield connection
-            finally:
-                connection.close()
 
     def hint(self) -> None:
         self._bell.ring()
 
     def instant(self) -> object:
         """By `PRAGMA data_version`; in memory, where there is one connection, no two are equal."""
-        if self._connections.memory:
+        if self.connections.memory:
             return object()
-        with mapped(self._connections.path):
+        with mapped(self.connections.path):
             return self._instants.now()
 
-    def watch(self) -> SqliteWatch:
+    def watch(self) -> BellWatch[sqlite3.Connection]:
         """Other processes are noticed by their commits, ten times a second, not by their hints."""
-        memory = self._connections.memory
-        return SqliteWatch(self._connections.path, self._bell, None if memory else self._connections.open)
+        connect = None if self.connections.memory else self.connections.open
+        return BellWatch(self._bell, connect, self._newest, LOOK_SECONDS)
+
+    def _newest(self, connection: sqlite3.Connection) -> int:
+        with mapped(self.connections.path):
+            return data_version(connection)
 
     def close(self) -> None:
         self._instants.close()
-        self._connections.close()
+        self.connections.close()

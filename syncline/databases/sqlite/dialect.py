@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from syncline.databases.base import Dialect, Kind, LedgerSession, Table
+from syncline.databases.base import Dialect, Kind, Ledger, LedgerSession, Table
 from syncline.databases.base.dialect import Value
 from syncline.sqlitekit.sql import commas
 
@@ -66,3 +66,8 @@ class SqliteLedgerSession(LedgerSession):
             f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({commas('?' * len(names))})"
         )
         return [self._connection.execute(insert, row).lastrowid or 0 for row in rows]
+
+
+def ledger_of(connection: sqlite3.Connection) -> Ledger:
+    """The ledger over a connection in a transaction."""
+    return Ledger(SqliteLedgerSession(connection))

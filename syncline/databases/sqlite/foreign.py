@@ -25,21 +25,13 @@ twice, and one last foreign key, of the rows that may be left."""
 
 
 def children(layout: Layout, parent: str) -> list[tuple[Table, ForeignKey]]:
-    """Every foreign key, of any table, that points at `parent`; parent columns resolved."""
+    """Every foreign key, of any table, that points at `parent`."""
     found = []
     for table in layout.everything.values():
         for key in table.foreign_keys:
             if key.parent.lower() == parent.lower():
-                found.append((table, _resolved(layout, key)))
+                found.append((table, key))
     return found
-
-
-def _resolved(layout: Layout, key: ForeignKey) -> ForeignKey:
-    if key.parent_columns:
-        return key
-    parent = layout.everything[key.parent.lower()]
-    targets = tuple(name for name, _ in parent.key)
-    return ForeignKey(key.columns, key.parent, targets, key.on_delete, key.on_update)
 
 
 def _ways(layout: Layout, staged: Staged) -> list[Way]:

@@ -2,28 +2,104 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.log import formers
-from syncline.databases.base.ordered import Upto
+from syncline.databases.base.ordered import OrderedLog, Upto
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
-from syncline.databases.sqlite.replaced import PERHAPS, really_touched
-from syncline.databases.sqlite.retention import KeptLog
+from syncline.databases.sqlite.replaced import PERHAPS, add_removed
 from syncline.databases.sqlite.rows import decoded
-from syncline.hub.contract import Former, Key, LogPage, Position, Told, present_columns
+from syncline.hub.contract import Former, Key, Position, Removed, Told, present_columns
+from syncline.hub.contract.compaction import LogEntry
 from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas, numbered
 
 
-class SqliteLog(KeptLog):
+def newest(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The newest entry, be it pruned or compacted away: its number, and what tells it from any other."""
+    row = connection.execute(
+        "SELECT * FROM"
+        " (SELECT * FROM (SELECT seq, nonce FROM _sync_hub_log ORDER BY seq DESC LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT seq, mark FROM _sync_hub_mark ORDER BY seq DESC LIMIT 1))"
+        " ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return row or (0, 0)
+
+
+class SqliteLog(OrderedLog):
     """The contract's `Log`; it asks `rows` what is there now."""
 
     def __init__(self, rows: RowReader, ledger: Ledger, begun: tuple[int, int] | None = None) -> None:
-        super().__init__(rows.connection, rows.layout, ledger, begun)
-        self._rows = rows
+        """`begun`: the newest entry when the transaction began, of one that writes."""
+        super().__init__(ledger)
+        self._rows, self._connection, self._layout = rows, rows.connection, rows.layout
+        self._begun = begun
+
+    def now(self) -> Upto:
+        return Upto(*newest(self._connection))
+
+    def leave_mark(self) -> None:
+        """Where nothing was logged, a number is used up of which the mark alone stays."""
+        if newest(self._connection) != self._begun:
+            return
+        run = self._connection.execute
+        seq = run("INSERT INTO _sync_hub_log (tbl, op, hlc, origin) VALUES (0, 'U', 0, '')").lastrowid
+        run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", (seq,))
+        run("DELETE FROM _sync_hub_log WHERE seq = ?", (seq,))
+
+    def begins(self) -> tuple[int, int]:
+        seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
+        return seq, hlc
+
+    def mark_at(self, seq: int) -> int:
+        row = self._connection.execute(
+            "SELECT nonce FROM _sync_hub_log WHERE seq = ?1"
+            " UNION ALL SELECT mark FROM _sync_hub_mark WHERE seq = ?1",
+            (seq,),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def cut(self, target: int, limit: int) -> Removed:
+        """Entries up to `target` may go, but for that at the new floor."""
+        run = self._connection.execute
+        found = run(
+            "SELECT seq FROM _sync_hub_log WHERE seq <= ? ORDER BY seq LIMIT ?", (target, limit + 1)
+        ).fetchall()
+        if len(found) < 2:
+            return Removed(0, False)
+        new = found[-1][0]
+        (highest,) = run("SELECT max(hlc) FROM _sync_hub_log WHERE seq <= ?", (new,)).fetchone()
+        run(
+            "UPDATE _sync_hub SET floor = ?1, floor_hlc = max(floor_hlc, ?2), compacted = max(compacted, ?1)",
+            (new, highest),
+        )
+        run("DELETE FROM _sync_hub_log WHERE seq < ?", (new,))
+        run("DELETE FROM _sync_hub_mark WHERE seq < ?", (new,))
+        return Removed(len(found) - 1, len(found) > limit)
+
+    def uncompacted(self, newest: int, limit: int) -> list[LogEntry]:
+        start, lowest = self._connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
+        keys, masks = numbered("k", self._layout.keys), mask_columns(self._layout.words)
+        columns = ["seq", "op", "hlc", "origin", "old IS NOT NULL", "tbl", *keys, *masks]
+        rows = self._connection.execute(
+            f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
+            (max(start, lowest), newest, limit),
+        )
+        width = 1 + len(keys)
+        return [
+            LogEntry(seq, _typed(more[:width]), op, join_mask(more[width:]), hlc, origin, bool(keeps))
+            for seq, op, hlc, origin, keeps, *more in rows
+        ]
+
+    def take_out(self, gone: Sequence[int], upto: int) -> None:
+        run, numbers = self._connection.executemany, [(seq,) for seq in gone]
+        run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", numbers)
+        run("DELETE FROM _sync_hub_log WHERE seq = ?", numbers)
+        self._connection.execute("UPDATE _sync_hub SET compacted = ?", (upto,))
 
     def behind(self, position: Position, at_most: int) -> int:
         ((count,),) = self._connection.execute(
@@ -47,46 +123,41 @@ class SqliteLog(KeptLog):
         told = ((n, _told(shape, op, join_mask(words), old)) for n, op, old, *words in rows)
         return formers(keys, told, shape.before)
 
-    def page(self, after: Upto, present: Upto, without: str, limit: int) -> LogPage:
+    def newer(self, after: int, without: str, limit: int) -> list[tuple[Any, ...]]:
         layout = self._layout
-        columns = ["seq", "tbl", "op", "hlc", *numbered("k", layout.keys), *mask_columns(layout.words)]
-        found = self._connection.execute(
+        columns = ["seq", "tbl", "hlc", "op", *numbered("k", layout.keys), *mask_columns(layout.words)]
+        return self._connection.execute(
             f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND origin <> ? ORDER BY seq LIMIT ?",
-            (after.seq, without, limit + 1),
+            (after, without, limit),
         ).fetchall()
-        more = len(found) > limit
-        if more:
-            found.pop()
-        end = self.at(found[-1][0]) if more else present
-        return LogPage(self._coalesced(found), end, more, max((entry[3] for entry in found), default=0))
 
-    def _coalesced(self, found: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
-        """One (key, mask) a row; a row of M entries alone counts only if it is really gone."""
+    def coalesced(self, entries: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Key, int]]]:
         masks: dict[int, dict[Key, int]] = {}
-        certain: dict[int, set[Key]] = {}
-        first = 4 + self._layout.keys
-        for entry in found:
-            shape = self._layout.shapes.get(entry[1])
+        perhaps: dict[int, set[Key]] = {}
+        shapes, first = self._layout.shapes, 4 + self._layout.keys
+        for entry in entries:
+            shape = shapes.get(entry[1])
             if shape is None:
                 continue
             key = entry[4 : 4 + shape.arity]
             group = masks.setdefault(shape.n, {})
-            if entry[2] == PERHAPS:
-                group.setdefault(key, 0)
-                continue
-            mask = join_mask(entry[first:]) if entry[2] == "U" else shape.table.all_mask
-            group[key] = group.get(key, 0) | mask
-            certain.setdefault(shape.n, set()).add(key)
-        touched = {}
-        for number, group in masks.items():
-            shape, sure = self._layout.shapes[number], certain.get(number, set())
-            left = really_touched(self._rows, shape, group, group.keys() - sure)
-            if kept := present_columns(left, shape.table):
-                touched[number] = kept
-        return touched
+            if entry[3] == PERHAPS:
+                perhaps.setdefault(shape.n, set()).add(key)
+            else:
+                mask = join_mask(entry[first:]) if entry[3] == "U" else shape.table.all_mask
+                group[key] = group.get(key, 0) | mask
+        for number, keys in perhaps.items():
+            add_removed(self._rows, shapes[number], masks[number], keys)
+        touched = {n: present_columns(group, shapes[n].table) for n, group in masks.items()}
+        return {n: kept for n, kept in touched.items() if kept}
 
 
 def _told(shape: Shape, op: str, mask: int, old: str | None) -> Told:
     kept = {} if old is None else decoded(old)
     values = {n: kept[n] for n in shape.before if n in kept}
     return Told(op, mask, values if old is not None and len(values) == len(shape.before) else None)
+
+
+def _typed(key: Sequence[object]) -> tuple[object, ...]:
+    """A key that 1 and 1.0 do not share."""
+    return tuple((type(value), value) for value in key)

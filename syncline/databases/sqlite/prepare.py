@@ -9,10 +9,10 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from syncline.databases.base import LAYOUT, Ledger, numbers_of, other_layout, present, to_keep
+from syncline.databases.base import LAYOUT, numbers_of, other_layout, present, to_keep
 from syncline.databases.base.text import statements
 from syncline.databases.sqlite import capture, careful, replaced
-from syncline.databases.sqlite.dialect import DIALECT, SqliteLedgerSession
+from syncline.databases.sqlite.dialect import DIALECT, ledger_of
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared, Renaming
@@ -21,7 +21,7 @@ from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import numbered, quote
-from syncline.sqlitekit.tables import Table, read_table, table_names
+from syncline.sqlitekit.tables import Table, read_tables
 
 
 def prepare(
@@ -35,14 +35,14 @@ def prepare(
         done.statements.append(sql)
 
     _own_tables(connection, run)
-    ledger = Ledger(SqliteLedgerSession(connection))
+    ledger = ledger_of(connection)
     done.before = ledger.in_force()
     same = known_again(connection, done.before).without(anew)
     done.schema = schema = renumbered(schema, beginning(done.before, anew), same)
     _widen(connection, run, schema)
     if ledger.save_version(schema):
         done.statements.append(f"-- the schema is now the version {schema.fingerprint}")
-    kept = _kept(connection)
+    kept = ledger.before()
     declared = to_keep(numbers_of(schema, before, kept))
     if declared != kept:
         run("UPDATE _sync_hub SET before = ?", declared)
@@ -51,11 +51,6 @@ def prepare(
     _retire(connection, run, layout, done)
     done.notes += _keyless(connection, layout)
     return done
-
-
-def _kept(connection: sqlite3.Connection) -> str:
-    """What is declared to keep old values, as text; see `databases.base.before`."""
-    return str(connection.execute("SELECT before FROM _sync_hub").fetchone()[0])
 
 
 def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
@@ -100,7 +95,7 @@ def renamed(connection: sqlite3.Connection) -> Renaming | None:
     if not _columns_of(connection, "_sync_hub"):
         return None
     identity(connection)  # refuses another layout
-    before = Ledger(SqliteLedgerSession(connection)).in_force()
+    before = ledger_of(connection).in_force()
     if before is None:
         return None
     return Renaming(before, named_now(before, known_again(connection, before)))
@@ -193,15 +188,13 @@ def _keyless(connection: sqlite3.Connection, layout: Layout) -> Iterator[str]:
 def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
     hub, _ = identity(connection)
-    schema = Ledger(SqliteLedgerSession(connection)).in_force()
+    ledger = ledger_of(connection)
+    schema = ledger.in_force()
     if schema is None:
         raise NotPrepared("the central database holds Syncline's tables but no schema")
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
-    everything = {
-        name.lower(): read_table(connection.execute, name, sql)
-        for name, sql in table_names(connection.execute).items()
-    }
-    before = present(schema, _kept(connection))
+    everything = read_tables(connection.execute)
+    before = present(schema, ledger.before())
     shape = {
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables
@@ -237,7 +230,7 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str]:
     """(hub id, fingerprint of the schema in force); NotPrepared if there is none of this layout."""
     try:
         connection.execute("SELECT 1 FROM _sync_hub_versions LIMIT 1")
-        return Ledger(SqliteLedgerSession(connection)).identity()
+        return ledger_of(connection).identity()
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
             raise

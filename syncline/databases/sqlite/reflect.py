@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from syncline.databases.base.reflection import meant, refuse_wide
 from syncline.errors import SchemaError
@@ -13,7 +12,7 @@ from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 from syncline.sqlitekit.definition import collates, with_unique
 from syncline.sqlitekit.described import NoDefinition, check_growth
-from syncline.sqlitekit.tables import Table, read_table, table_names
+from syncline.sqlitekit.tables import Table, read_tables, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
 
@@ -27,9 +26,7 @@ def reflect(
     """The tables named, or all that can take part; SchemaError names every one that cannot, and why.
 
     `keys` are chosen by the configuration; `kept` is what tables without a primary key were prepared with."""
-    ddl = table_names(connection.execute)
-    found = {name.lower(): read_table(connection.execute, name, sql) for name, sql in ddl.items()}
-    found, unkeyed = _keyed(found, keys, kept)
+    found, unkeyed = _keyed(read_tables(connection.execute), keys, kept)
     if wanted is None:
         _refuse_wide(found)
         return _everything({name: table for name, table in found.items() if name not in unkeyed})
@@ -48,7 +45,7 @@ def reflect(
     if trouble:
         raise SchemaError("; ".join(trouble))
     _refuse_wide(chosen)
-    return arrange(_portable(table, chosen) for table in chosen.values())
+    return arrange(map(_portable, chosen.values()))
 
 
 def _keyed(found: dict[str, Table], keys: Keys, kept: Keys) -> tuple[dict[str, Table], dict[str, str]]:
@@ -99,14 +96,14 @@ def _everything(found: dict[str, Table]) -> Schema:
     while True:
         out = [name for name, table in chosen.items() if any(_obstacles(table, chosen, found))]
         if not out:
-            return arrange(_portable(table, chosen) for table in chosen.values())
+            return arrange(map(_portable, chosen.values()))
         for name in out:
             del chosen[name]
 
 
 def _absence(connection: sqlite3.Connection, name: str) -> str:
     row = connection.execute(
-        "SELECT type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
+        "SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
         (name,),
     ).fetchone()
     if row is None:
@@ -143,35 +140,22 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
             why.append(
                 f"its foreign key points at {parent.name}, which does not take part; add that table too"
             )
-        elif not _is_target(parent, _targets(key, parent), len(key.columns)):
+        elif not _is_target(parent, key):
             why.append(f"its foreign key points at columns of {parent.name} that are not a key of it")
     return why
 
 
-def _targets(key: ForeignKey, parent: Table) -> tuple[str, ...]:
-    """The parent's columns; without any, a foreign key means the parent's primary key."""
-    if not key.parent_columns:
-        return tuple(name for name, _ in parent.key)
-    return tuple(_spelled(parent, name) for name in key.parent_columns)
-
-
-def _spelled(table: Table, name: str) -> str:
-    try:
-        return table.column(name).name
-    except KeyError:
-        return name
-
-
-def _is_target(parent: Table, targets: tuple[str, ...], width: int) -> bool:
-    if not targets or len(targets) != width:
+def _is_target(parent: Table, key: ForeignKey) -> bool:
+    """Whether a foreign key points at what identifies a row of the parent."""
+    wanted = set(key.parent_columns)
+    if not wanted or len(key.parent_columns) != len(key.columns):
         return False
-    wanted = set(targets)
     if wanted == {name for name, _ in parent.key}:
         return True
     return any({c for c, _ in u.columns} == wanted and not u.partial for u in parent.uniques)
 
 
-def _portable(table: Table, chosen: dict[str, Table]) -> TableSchema:
+def _portable(table: Table) -> TableSchema:
     key = tuple(name for name, _ in table.key)
     return TableSchema(
         name=table.name,
@@ -188,7 +172,7 @@ def _portable(table: Table, chosen: dict[str, Table]) -> TableSchema:
             if not column.generated
         ),
         key=key,
-        foreign_keys=tuple(_resolved(table, fk, chosen[fk.parent.lower()]) for fk in table.foreign_keys),
+        foreign_keys=table.foreign_keys,
         uniques=tuple(
             tuple(name for name, _ in unique.columns if name is not None)
             for unique in table.uniques
@@ -206,12 +190,3 @@ def _definition(table: Table) -> str:
     device must have it before it has rows."""
     key = next((unique for unique in table.uniques if unique.primary), None)
     return table.ddl if key is None or key.inline else with_unique(table.ddl, [name for name, _ in table.key])
-
-
-def _resolved(table: Table, key: ForeignKey, parent: Table) -> ForeignKey:
-    return replace(
-        key,
-        columns=tuple(_spelled(table, name) for name in key.columns),
-        parent=parent.name,
-        parent_columns=_targets(key, parent),
-    )

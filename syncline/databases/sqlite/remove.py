@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from syncline.databases.base import LAYOUT, Ledger
+from syncline.databases.base import LAYOUT
 from syncline.databases.base.removal import removal
-from syncline.databases.sqlite.dialect import SqliteLedgerSession
+from syncline.databases.sqlite.dialect import ledger_of
 from syncline.hub.contract import Prepared
 from syncline.sqlitekit.sql import quote
 
@@ -21,7 +21,7 @@ def remove(connection: sqlite3.Connection) -> Prepared:
         return Prepared()
     statements = [f"DROP {kind.upper()} {quote(name)}" for kind, found in names.items() for name in found]
     tables = sorted({table for kind, _, table in ours if kind == "trigger"})
-    ledger = Ledger(SqliteLedgerSession(connection)) if _is_of_this_layout(connection) else None
+    ledger = ledger_of(connection) if _is_of_this_layout(connection) else None
     done = removal(statements, _dependents(connection), ledger, tables)
     for statement in statements:
         connection.execute(statement)

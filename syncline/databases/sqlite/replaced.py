@@ -6,7 +6,7 @@ row is there". That is done when the log is read, by a pull for the rows, by a p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from syncline.databases.sqlite.capture import TICK, has_key, log, trigger, trigger_name, whole
@@ -59,16 +59,11 @@ def _clashes(shape: Shape) -> list[tuple[str, str]]:
     return [(same(key), moved(key)), *((taken(columns, one), shifted(columns, one)) for one in others)]
 
 
-def really_touched(
-    rows: RowReader, shape: Shape, masks: Mapping[Key, int], doubtful: Collection[Key]
-) -> Mapping[Key, int]:
-    """Keys and masks of touched rows; a row of M entries alone, one of the `doubtful`, counts only if it is
-    really gone."""
-    if not doubtful:
-        return masks
-    present = {tuple(row) for row in rows.find(shape.n, list(doubtful), [])}
-    gone = dict.fromkeys((key for key in doubtful if key not in present), shape.table.all_mask)
-    return {key: gone.get(key, mask) for key, mask in masks.items() if key not in present}
+def add_removed(rows: RowReader, shape: Shape, masks: dict[Key, int], perhaps: Collection[Key]) -> None:
+    """Add to the keys and masks of touched rows those of which there is an M alone, if they are gone."""
+    doubtful = [key for key in perhaps if key not in masks]
+    present = {tuple(row) for row in rows.find(shape.n, doubtful, [])}
+    masks.update(dict.fromkeys((key for key in doubtful if key not in present), shape.table.all_mask))
 
 
 def without_idle(found: Sequence[tuple[Any, ...]], present: Collection[int]) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from syncline.databases.base.ordered import own
 from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.others import has_others
+from syncline.databases.sqlite.others import Others
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
@@ -36,9 +36,6 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         for staged in loaded:
             stage.drop(self.connection, staged)
 
-    def ready(self, stage_: Stage) -> None:
-        """There is nothing that could be done before."""
-
     def load(self, stage_: Stage) -> None:
         stage_.handle = stage.load(self.connection, self.layout, stage_, len(self._staged))
 
@@ -52,7 +49,7 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         floors = [own(position).seq for position in bases]
         floor = min((floors[number] for number in set(base)), default=floors[0])
         shape = staged.shape
-        if not has_others(self.connection, shape.n, replica, floor):
+        if not Others(self.connection).has_others(shape.n, replica, floor):
             return []
         stage.index(self.connection, staged)
         masks = commas(f"l.{name}" for name in shape.words)

@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from syncline.databases.postgresql.marks import Proof
-from syncline.databases.postgresql.position import Snapshot
+from syncline.databases.postgresql.position import Proof, Snapshot
 
 
 def snapshot(rng: random.Random) -> tuple[Snapshot, set[int]]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from syncline.databases.sqlite import others
-from syncline.databases.sqlite.others import has_others
+from syncline.databases.base import others
+from syncline.databases.sqlite.others import Others
 from syncline.model.scope import UNBOUNDED
 from tests.unit.hub.desk import Desk
 
@@ -42,7 +42,7 @@ def test_it_is_what_a_look_at_the_whole_log_says(seed: int, monkeypatch: pytest.
             "SELECT count(*) FROM _sync_hub_log WHERE tbl = ? AND origin <> ? AND seq > ?",
             (table, origin, floor),
         ).fetchone()[0]
-        assert has_others(connection, table, origin, floor) == bool(found)
+        assert Others(connection).has_others(table, origin, floor) == bool(found)
         connection.execute(dice.choice(["COMMIT", "COMMIT", "ROLLBACK"]))
 
 

@@ -14,6 +14,7 @@ from syncline.model.clock import stamp
 from syncline.model.values import Value
 from syncline.protocol import messages as m
 from syncline.protocol.body import delta, open_groups, seal
+from syncline.testing.outside import outside
 
 NOW = 1_800_000_000_000
 """The hub's wall clock at the start, in milliseconds since 1970."""
@@ -31,7 +32,7 @@ class Desk:
     def __init__(self, script: str, tables: Mapping[str, Table] | None = None) -> None:
         self.now = NOW
         self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.executescript(script)
         self.hub = Hub(self.database, tables)
         self.hub.init()
@@ -39,7 +40,7 @@ class Desk:
     def sql(self, statement: str, *values: Value, at: float = 0) -> list[tuple[Any, ...]]:
         """Run a statement as another program would, `at` seconds after the start."""
         self.now = NOW + int(at * 1000)
-        with self.database.outside() as connection:
+        with outside(self.database) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
             return connection.execute(statement, values).fetchall()
 

@@ -12,6 +12,7 @@ from syncline.hub import clients
 from syncline.model.actor import ANYONE
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
+from syncline.testing.outside import outside
 from tests.unit.hub.desk import NOW, Desk, Device, hlc, overrides
 
 ITEM = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, qty INTEGER, hits INTEGER)"
@@ -160,7 +161,7 @@ def test_l3_a_repeat_of_a_push_with_a_lost_base_answers_its_rows(desk: Desk) -> 
 
 def test_a_base_of_another_time_is_compared_too(desk: Desk) -> None:
     device = synced(desk)
-    with desk.database.outside() as connection:
+    with outside(desk.database) as connection:
         connection.execute("UPDATE _sync_hub_log SET nonce = nonce / 2 WHERE seq = 2")
     desk.sql("UPDATE item SET qty = 11 WHERE id = 1", at=5)
     device.update("item", [1], {"qty": 12, "name": "mine"}, at=6)

@@ -17,6 +17,7 @@ from syncline.model.actor import Actor
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
+from syncline.testing.outside import outside
 
 ANN, BOB = Actor("ann"), Actor("bob")
 
@@ -33,7 +34,7 @@ class Wall:
 
 def hub_with(wall: Wall, limits: m.Limits | None = None, **some: Any) -> Hub:
     database = open_database("sqlite:///:memory:", clock=wall)
-    with database.outside() as connection:
+    with outside(database) as connection:
         connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name BLOB)")
     hub = Hub(database, quotas=Quotas(**some), limits=limits)
     hub.init()

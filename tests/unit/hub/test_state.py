@@ -13,11 +13,12 @@ from syncline.databases.sqlite import open_database
 from syncline.errors import WatermarkRefused
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
+from syncline.testing.outside import outside
 
 
 def test_the_first_pull_is_noted_with_its_time() -> None:
     database = open_database("sqlite:///:memory:")
-    with database.outside() as connection:
+    with outside(database) as connection:
         connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
     hub = Hub(database)
     hub.init()
@@ -31,7 +32,7 @@ def test_the_first_pull_is_noted_with_its_time() -> None:
 
     first = pull().last_pull
     assert first is not None
-    with database.outside() as connection:
+    with outside(database) as connection:
         connection.execute("INSERT INTO item VALUES (1, 'x')")
     noted = pull()
     assert noted.last_pull is not None

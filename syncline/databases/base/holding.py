@@ -1,0 +1,35 @@
+"""Who holds what a push or an `init` waits for, in words for a person who can end it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from syncline.model.finding import Finding
+
+
+class Holder(NamedTuple):
+    """A session with an open transaction, or a transaction `prepared` under a name that somebody forgot.
+    What is not known is None. `age` is in seconds."""
+
+    session: int | None
+    user: str | None
+    program: str | None
+    host: str | None
+    state: str | None
+    age: float | None
+    prepared: str | None
+
+    def __str__(self) -> str:
+        since = "" if self.age is None else f", open for {self.age:.0f} s"
+        if self.prepared:
+            return f"the prepared transaction {self.prepared!r}{since}"
+        if self.session is None:
+            return "another transaction"
+        what = ", ".join(filter(None, (self.program, self.host and f"from {self.host}", self.state)))
+        return f"session {self.session} of {self.user}{f' ({what})' if what else ''}{since}"
+
+    def finding(self, table: str, keys: Sequence[str], remedy: str) -> Finding:
+        """What `doctor` says of it: it holds rows of a table, some of them with these keys."""
+        what = f"rows of {table}" + (f" with the keys {', '.join(keys)}" if keys else "")
+        return Finding("warning", "rows_held", f"{self} holds {what}: edits of them wait", remedy)

@@ -1,0 +1,38 @@
+"""Deletes that a trigger of the centre turned into updates, its way of deleting: what the log says of them.
+
+Capture logs the update behind the delete, which the engine has logged itself and which then is none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncline.databases.base.statements import joined
+from syncline.databases.base.typed import TypedShape
+
+
+def held_back(shape: TypedShape[Any]) -> str:
+    """The numbers of rows that are there although deleted, unless that was turned into an update."""
+    return f"SELECT s.n FROM {joined(shape)} WHERE NOT EXISTS ({_updated_instead(shape)})"
+
+
+def unlog(shape: TypedShape[Any]) -> str:
+    """Take out the log entries of deletes that were turned into updates."""
+    there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
+    return (
+        f"DELETE FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op = 'D'"
+        f" AND EXISTS (SELECT 1 FROM {joined(shape)} WHERE {there})"
+    )
+
+
+def _updated_instead(shape: TypedShape[Any]) -> str:
+    update, deletion = (f"{_same_key(shape, 't', entry)} AND {shape.is_own(entry)}" for entry in "ud")
+    return (
+        f"SELECT 1 FROM {shape.log} AS u WHERE {update} AND u.op = 'U' AND u.origin = 'hub'"
+        f" AND u.seq > (SELECT max(d.seq) FROM {shape.log} AS d WHERE {deletion} AND d.op = 'D')"
+    )
+
+
+def _same_key(shape: TypedShape[Any], row: str, entry: str) -> str:
+    pairs = zip(shape.key_names, shape.log_keys, strict=True)
+    return " AND ".join(f"{row}.{name} = {entry}.{key}" for name, key in pairs)
