@@ -30,7 +30,6 @@ from syncline.testing.history import History
 from syncline.testing.office import SqliteOffice
 from syncline.transports.local import LocalTransport
 
-DAY = 86_400_000
 KEYS = (1, 2)
 POLICIES = {"newest": "lww", "centre": "hub_wins", "asked": "review", "mine": "replica_wins"}
 """By column. What is added up, or compared, is contested by nobody."""
@@ -96,16 +95,10 @@ class Copies(History):
         self.files = [self._file(f"f{number}") for number in range(2)]
 
     def _file(self, name: str) -> File:
-        store = self._store()
+        store = CrashingStore.in_memory(lambda: self.now)
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor("all")))
         seen = {(key, column): {None} for key in KEYS for column in POLICIES}
         return File(name, store, Book(seen))
-
-    def _store(self) -> CrashingStore:
-        store = CrashingStore.open_private(":memory:")
-        assert isinstance(store, CrashingStore)
-        store.define("julianday", 1, lambda _: self.now / DAY + 2_440_587.5)
-        return store
 
     def close(self) -> None:
         for file in self.files:
@@ -139,7 +132,7 @@ class Copies(History):
             self.trace.append(f"{twin.name} is a copy of {name}")
 
     def _made(self, name: str, content: bytes, book: Book) -> File:
-        store = self._store()
+        store = CrashingStore.in_memory(lambda: self.now)
         store.fill_with(content)
         return File(name, store, deepcopy(book))
 

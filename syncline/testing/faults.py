@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from syncline.errors import TransportError
 from syncline.protocol.flows import Flow, Transport, run
@@ -52,6 +52,13 @@ class CrashingStore(Store):
 
     countdown: int | None = None
     """How many statements are still let through; None: all."""
+
+    @classmethod
+    def in_memory(cls, clock: Callable[[], int]) -> Self:
+        """A file in memory, whose clock is this one (milliseconds since 1970 UTC)."""
+        store = cls.open_private(":memory:")
+        store.define("julianday", 1, julianday(clock))
+        return store
 
     def content(self) -> bytes:
         """A file in memory, as a backup has it."""

@@ -96,7 +96,6 @@ class Device:
     def store(self) -> CrashingStore:
         """The file as Syncline opens it."""
         store = CrashingStore.open_file(self.path)
-        assert isinstance(store, CrashingStore)
         self.set_clock(store)
         return store
 

@@ -29,7 +29,6 @@ from syncline.testing.faults import (
     FaultyTransport,
     exchange_in_peace,
     exchange_under_faults,
-    julianday,
 )
 from syncline.testing.history import History
 from syncline.testing.outside import outside
@@ -62,7 +61,6 @@ class Phone:
     reference: ReferenceReplica
     store: CrashingStore
     transport: FaultyTransport
-    skew: int
     events: list[tuple[str, Any]] = field(default_factory=list)
     """What the hub answered and the replica has not taken in yet: ("push", ...) and ("pull", ...)."""
 
@@ -114,14 +112,11 @@ class Lockstep(History):
             self._add_phone(f"r{number}")
 
     def _add_phone(self, name: str) -> None:
-        store = CrashingStore.open_private(":memory:")
-        assert isinstance(store, CrashingStore)
+        skew = self.rng.choice([0, 0, -5000, 7000, 1_000_000])
+        store = CrashingStore.in_memory(lambda: self.now + skew)
         inner = LocalTransport(Watched(self, name), Actor(name))
         transport = FaultyTransport(inner, self.rng, lambda: self.edit(self.phones[name]))
-        skew = self.rng.choice([0, 0, -5000, 7000, 1_000_000])
-        phone = Phone(ReferenceReplica(name, self.rules), store, transport, skew)
-        store.define("julianday", 1, julianday(lambda: self.now + phone.skew))
-        self.phones[name] = phone
+        self.phones[name] = Phone(ReferenceReplica(name, self.rules), store, transport)
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ from syncline.replica.progress import silent
 from syncline.replica.store import unpack
 from syncline.testing.altered import Altered
 from syncline.testing.book import Book, ColumnPlace, flat
-from syncline.testing.faults import Crash, CrashingStore, FaultyTransport, julianday
+from syncline.testing.faults import Crash, CrashingStore, FaultyTransport
 from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Refused, SqliteOffice
 from syncline.testing.phones import Application, Phone, Writing
@@ -272,10 +272,7 @@ class SchemaWorld(History):
         return name
 
     def _store(self, skew: int) -> CrashingStore:
-        store = CrashingStore.open_private(":memory:")
-        assert isinstance(store, CrashingStore)
-        store.define("julianday", 1, julianday(lambda: self.now + skew))
-        return store
+        return CrashingStore.in_memory(lambda: self.now + skew)
 
     # Exchange
 

@@ -28,7 +28,6 @@ from syncline.testing.faults import (
     FaultyTransport,
     exchange_in_peace,
     exchange_under_faults,
-    julianday,
 )
 from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Office, Refused, SqliteOffice
@@ -62,7 +61,6 @@ class Phone:
     name: str
     store: CrashingStore
     transport: FaultyTransport
-    skew: int
     inserted: set[tuple[str, Row]] = field(default_factory=set)
     """(table, key) of every row this phone has inserted and not removed again by itself."""
 
@@ -104,11 +102,10 @@ class World(History):
         }
 
     def _phone(self, name: str) -> Phone:
-        store = CrashingStore.open_private(":memory:")
-        assert isinstance(store, CrashingStore)
+        skew = self.rng.choice([0, 0, -5000, 7000, 1_000_000])
+        store = CrashingStore.in_memory(lambda: self.now + skew)
         transport = FaultyTransport(LocalTransport(self.hub, Actor(name)), self.rng, lambda: self.edit(phone))
-        phone = Phone(name, store, transport, self.rng.choice([0, 0, -5000, 7000, 1_000_000]))
-        store.define("julianday", 1, julianday(lambda: self.now + phone.skew))
+        phone = Phone(name, store, transport)
         run(fill(store, None, silent, name), LocalTransport(self.hub, Actor(name)))
         return phone
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 from syncline.errors import StoreBusy, StoreError
 from syncline.replica.store import connection as opening
@@ -48,7 +48,7 @@ class Store:
         self._left: Standing | None = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+    def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open a replica. StoreError `store_missing`, `not_a_replica`, `store_layout` and so on."""
         store = cls.open_file(path, busy_seconds)
         try:
@@ -59,7 +59,7 @@ class Store:
         return store
 
     @classmethod
-    def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+    def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
         name = os.fspath(path)
         connection = opening.open_existing(name, busy_seconds)
@@ -67,13 +67,13 @@ class Store:
         return cls(name, connection, wal)
 
     @classmethod
-    def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+    def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open or create a file that no other program knows yet (a clone being filled)."""
         name = os.fspath(path)
         return cls(name, opening.open_private(name, busy_seconds))
 
     @classmethod
-    def open_reading(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Store:
+    def open_reading(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open an existing file, whatever it is, to look at it as it is: nothing can be written."""
         name = os.fspath(path)
         return cls(name, opening.open_reading(name, busy_seconds))
