@@ -26,7 +26,8 @@ PLACES = 24
 
 @dataclass
 class Held:
-    """What is written in one file and has not been given up by its application."""
+    """What is written in one file and has not been given up by its application; or what has been seen in the
+    centre, of the life that it has."""
 
     texts: set[str] = field(default_factory=set)
     counted: set[tuple[Counter, int]] = field(default_factory=set)
@@ -35,22 +36,11 @@ class Held:
         return Held(set(self.texts), set(self.counted))
 
 
-@dataclass
-class Seen:
-    """What has been seen in the centre, of the life that it has."""
-
-    texts: set[str] = field(default_factory=set)
-    counted: set[tuple[Counter, int]] = field(default_factory=set)
-
-    def copy(self) -> Seen:
-        return Seen(set(self.texts), set(self.counted))
-
-
 class Accounts:
     """The books of one history."""
 
     def __init__(self) -> None:
-        self.seen = Seen()
+        self.seen = Held()
         self._given_up: set[str] = set()
         self._let_go: set[tuple[Counter, int]] = set()
         self._places: dict[Counter, int] = {}
@@ -77,12 +67,11 @@ class Accounts:
         self.seen.texts.update(texts)
         for counter, total in totals.items():
             for place, times in enumerate(digits(total)):
-                assert times <= 1, f"counted {times} times: edit {place} of {counter}"
+                edit = f"edit {place} of {counter}"
+                assert times <= 1, f"counted {times} times: {edit}"
+                assert times or (counter, place) not in self.seen.counted, f"counted, and gone again: {edit}"
                 if times:
                     self.seen.counted.add((counter, place))
-            for other, place in self.seen.counted:
-                if other == counter:
-                    assert digits(total)[place] == 1, f"counted, and gone again: edit {place} of {counter}"
 
     def missing(self, files: Iterable[Held], texts: set[str], sums: list[Sum]) -> Iterator[str]:
         """What a file holds and neither came to the centre nor is among the texts and sums that are kept."""

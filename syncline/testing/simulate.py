@@ -16,7 +16,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -169,20 +169,22 @@ def shortened(failure: Failure, server: str | None = None) -> Shortened:
 
 def play_range(bounds: tuple[int, int]) -> list[Failure]:
     """Play the histories numbered from the first bound up to the second, exclusive."""
-    found = (play(*history(number)) for number in range(*bounds))
-    return [failure for failure in found if failure is not None]
+    return _failures(map(history, range(*bounds)))
 
 
 def play_changes(bounds: tuple[int, int]) -> list[Failure]:
     """The same of the histories in which the tables change; one of five goes in chunks."""
-    worlds = ("schema-in-chunks" if number % 5 == 4 else "schema" for number in range(*bounds))
-    found = (play(world, number) for world, number in zip(worlds, range(*bounds), strict=True))
-    return [failure for failure in found if failure is not None]
+    return _failures(("schema-in-chunks" if n % 5 == 4 else "schema", n) for n in range(*bounds))
 
 
 def play_of(world: str, bounds: tuple[int, int]) -> list[Failure]:
     """The same of one world."""
-    found = (play(world, seed) for seed in range(*bounds))
+    return _failures((world, seed) for seed in range(*bounds))
+
+
+def _failures(histories: Iterable[tuple[str, int]]) -> list[Failure]:
+    """What fails of these histories, by world and seed."""
+    found = (play(world, seed) for world, seed in histories)
     return [failure for failure in found if failure is not None]
 
 

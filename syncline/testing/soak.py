@@ -140,8 +140,9 @@ def _report(wanted: Wanted, batches: Iterator[Played]) -> int:
         count.histories += played.histories
         count.steps += played.steps
         for failure, short in played.failures:
-            count.failed.append(f"python3 run.py soak --centre {name} {short.arguments}")
-            print(f"FAILED {count.failed[-1]}", *(f"  {line}" for line in short.told), failure.text, sep="\n")
+            command = f"python3 run.py soak --centre {name}"
+            count.failed.append(f"{command} {short.arguments}")
+            print(f"FAILED {command} {short}", failure.text, sep="\n")
             sys.stdout.flush()
         now, failed = before + played.histories, sum(len(one.failed) for one in counts.values())
         if now // 1000 > before // 1000:
