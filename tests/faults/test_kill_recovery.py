@@ -39,6 +39,7 @@ from tests.faults.test_kill import (
     sqlite_centre,
 )
 from tests.faults.test_kill import check as check_all
+from tests.support.restored import put_back
 
 __all__ = ["centre", "server", "sqlite_centre"]
 
@@ -149,7 +150,6 @@ def test_a_device_killed_before_any_statement_goes_on(folders: Iterator[Path]) -
     for statement, folder in zip(count(0, STEP), folders, strict=False):
         with syncline.Hub(f"sqlite:///{folder}/centre.db", tables=RULES) as hub:
             store = CrashingStore.open(folder / "a.db")
-            assert isinstance(store, CrashingStore)
             store.countdown = statement
             with closing(store):
                 try:
@@ -197,9 +197,7 @@ class Backup:
     def restore(self) -> None:
         self.server.kill()
         if self.file is not None:
-            for side in ("-wal", "-shm"):
-                Path(f"{self.file}{side}").unlink(missing_ok=True)
-            shutil.copy(self.kept, self.file)
+            put_back(self.kept, self.file)
         else:
             self._run("DROP DATABASE {name} WITH (FORCE)", "CREATE DATABASE {name} TEMPLATE {kept}")
         self.server.start()

@@ -24,6 +24,7 @@ from syncline.databases.postgresql.position import SnapshotPosition, parse
 from syncline.model.scope import UNBOUNDED
 from tests.support.dump import dump
 from tests.support.postgres import PostgresServer, find_binaries, start_server, unprivileged
+from tests.support.restored import put_data_back
 
 RULES = {"t": Table(merge={"n": "sum"})}
 TABLE = ("CREATE TABLE t (id integer PRIMARY KEY, v text, n bigint NOT NULL DEFAULT 0)",
@@ -113,13 +114,8 @@ class Centre:
         return target
 
     def put_back(self, copy: Path) -> None:
-        assert self.server.folder is not None
         self.server.crash()
-        data = self.server.folder / "data"
-        shutil.rmtree(data)
-        copy.rename(data)
-        subprocess.run(["chown", "-R", f"--reference={self.server.folder}", data], check=True)
-        data.chmod(0o700)
+        put_data_back(copy, self.server)
         self.server.start_again()
 
 

@@ -4,7 +4,6 @@ Nothing pending is lost; what was pushed and lost comes again, once (laws L2, L3
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from syncline.protocol.messages import (
 from syncline.replica.replica import Replica
 from syncline.testing.faults import DAY, julianday
 from syncline.transports.local import Answers
+from tests.support.restored import keep, put_back
 
 DDL = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, visits INTEGER DEFAULT 0);
@@ -97,15 +97,12 @@ class World:
 
     def keep(self) -> None:
         """A backup of the centre as it is now."""
-        (self.folder / "backup.db").unlink(missing_ok=True)
-        self.centre.execute("VACUUM INTO ?", (str(self.folder / "backup.db"),))
+        keep(self.folder / "centre.db", self.folder / "backup.db")
 
     def restore(self) -> None:
         """The centre goes back to the backup."""
         self.close()
-        for side in ("-wal", "-shm"):
-            (self.folder / f"centre.db{side}").unlink(missing_ok=True)
-        shutil.copy(self.folder / "backup.db", self.folder / "centre.db")
+        put_back(self.folder / "backup.db", self.folder / "centre.db")
         self._open()
 
     def application(self, name: str) -> sqlite3.Connection:

@@ -6,9 +6,7 @@ schema, they take its own, and what is pending is counted once, or kept with its
 from __future__ import annotations
 
 import itertools
-import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +22,8 @@ from syncline.protocol.messages import CommitPush, Push, Request, Response
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
 from syncline.transports.local import LocalTransport
-from tests.support.postgres import find_binaries
+from tests.support.dump import dump, load
+from tests.support.restored import keep, put_back
 
 DDL = """
 CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cows INTEGER DEFAULT 0, note TEXT);
@@ -49,13 +48,10 @@ class SqliteCentre:
         return found[-1]
 
     def keep(self) -> None:
-        self.backup.unlink(missing_ok=True)
-        self.run(f"VACUUM INTO '{self.backup}'")
+        keep(self.path, self.backup)
 
     def restore(self) -> None:
-        for side in ("-wal", "-shm"):
-            Path(f"{self.path}{side}").unlink(missing_ok=True)
-        shutil.copy(self.backup, self.path)
+        put_back(self.backup, self.path)
 
 
 class PostgresCentre:
@@ -63,7 +59,7 @@ class PostgresCentre:
 
     def __init__(self, make: Callable[[], str]) -> None:
         self._make = make
-        self.url, self.kept = make(), b""
+        self.url, self.kept = make(), ""
 
     def run(self, script: str) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -72,18 +68,12 @@ class PostgresCentre:
                 pass
             return cursor.fetchall() if cursor.description else []
 
-    def _tool(self, name: str, *options: str, text: bytes = b"") -> bytes:
-        binaries = find_binaries()
-        assert binaries is not None
-        command = [str(binaries / name), *options]
-        return subprocess.run(command, input=text, check=True, capture_output=True).stdout
-
     def keep(self) -> None:
-        self.kept = self._tool("pg_dump", self.url)
+        self.kept = dump(self.url)
 
     def restore(self) -> None:
         self.url = self._make()
-        self._tool("psql", "-q", "-v", "ON_ERROR_STOP=1", self.url, text=self.kept)
+        load(self.kept, self.url)
 
 
 Centre = SqliteCentre | PostgresCentre

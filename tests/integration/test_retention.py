@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,9 @@ from syncline.protocol.body import open_groups, seal
 from syncline.protocol.status import status_of
 from syncline.server import create_app, serving
 from syncline.server.housekeeping import Housekeeping
-from tests.support.postgres import PostgresServer, find_binaries, start_server
+from tests.support.dump import dump, load
+from tests.support.postgres import PostgresServer, start_server
+from tests.support.restored import put_back, put_data_back
 
 TABLE = "CREATE TABLE item (id integer PRIMARY KEY, name text, qty integer)"
 AT_ONCE = Retention(keep=0)
@@ -229,9 +230,7 @@ def test_a_file_put_back_from_a_backup_is_noticed_even_after_it_grew_on(tmp_path
     place.insert(3, 4, 5)
     watermark, _ = place.pull("r", watermark)
     place.hub.close()
-    for suffix in ("-wal", "-shm"):
-        Path(f"{central}{suffix}").unlink(missing_ok=True)
-    shutil.copy(tmp_path / "backup.db", central)
+    put_back(tmp_path / "backup.db", central)
     place.hub = Hub(place.url)
     assert place.refused("r", watermark) == "centre_restored"
     place.insert(6, 7, 8, 9, 10)
@@ -247,10 +246,8 @@ def test_a_dump_loaded_elsewhere_begins_its_log_anew(
     place.insert(1, 2, 3)
     watermark, _ = place.pull("r", watermark)
     place.hub.close()
-    other, binaries = postgres_database(), find_binaries()
-    assert binaries is not None
-    dumped = subprocess.run([str(binaries / "pg_dump"), place.url], check=True, capture_output=True).stdout
-    subprocess.run([str(binaries / "psql"), "-q", "-v", "ON_ERROR_STOP=1", other], input=dumped, check=True)
+    other = postgres_database()
+    load(dump(place.url), other)
     place.url, place.hub = other, Hub(other, retention=AT_ONCE)
     assert place.refused("r", watermark) == "centre_restored"
     with place.hub.database.read(UNBOUNDED) as transaction:
@@ -280,12 +277,7 @@ def test_the_data_directory_put_back_from_a_copy_is_noticed(postgres_server: Pos
         watermark, _ = place.pull("r", watermark)
         place.hub.close()
         _halt(server)
-        shutil.rmtree(server.folder / "data")
-        shutil.move(server.folder / "copy", server.folder / "data")
-        subprocess.run(
-            ["chown", "-R", f"--reference={server.folder}", str(server.folder / "data")], check=True
-        )
-        (server.folder / "data").chmod(0o700)
+        put_data_back(server.folder / "copy", server)
         server.start_again()
         place.hub = Hub(place.url)
         assert place.refused("r", watermark) == "centre_restored"
