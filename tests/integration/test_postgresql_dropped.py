@@ -153,9 +153,10 @@ GOING = {
 }
 
 
-@pytest.fixture
-def parts(tmp_path: Path, centre: PostgresCentre) -> Iterator[World]:
-    made = World(tmp_path, centre, PARTS)
+@pytest.fixture(params=[True, False], ids=["configured", "all"])
+def parts(request: pytest.FixtureRequest, tmp_path: Path, centre: PostgresCentre) -> Iterator[World]:
+    """Where all tables take part, a partition that was detached does so by itself."""
+    made = World(tmp_path, centre, PARTS, *(("reading", "remark") if request.param else ()))
     yield made
     for hub in made.servers.hubs:
         hub.close()
