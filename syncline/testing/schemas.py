@@ -381,9 +381,10 @@ class SchemaWorld(History):
 
     def own(self, phone: Phone) -> str:
         """The application alters a table of its file, and writes at once."""
-        if phone.spoiled:
+        tables = phone.tables()
+        if phone.spoiled or not tables:  # none takes part before the next sync where the key of one was given back
             return "nothing"
-        said = self._application(phone).alter(self.rng.choice(phone.tables()))
+        said = self._application(phone).alter(self.rng.choice(tables))
         return f"{said}; {self.edit(phone)}"
 
     def upgrade(self, phone: Phone) -> str:
