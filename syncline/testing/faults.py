@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import datetime
 from enum import Enum
 from typing import Any, Self
@@ -66,8 +68,10 @@ class CrashingStore(Store):
 
     def fill_with(self, content: bytes) -> None:
         """A file in memory is that of a backup."""
-        self._connection.deserialize(content)
-        self._connection.execute("PRAGMA foreign_keys = ON")
+        # Not deserialized itself: see `office.SqliteOffice.restore`.
+        with closing(sqlite3.connect(":memory:")) as source:
+            source.deserialize(content)
+            source.backup(self._connection)
 
     def _step(self, sql: str) -> None:
         if self.countdown is None or sql == "ROLLBACK":

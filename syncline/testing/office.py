@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 from syncline.databases.sqlite import open_database
@@ -168,9 +169,11 @@ class SqliteOffice:
             return connection.serialize()
 
     def restore(self, backup: bytes) -> None:
-        with outside(self.database) as connection:
-            connection.deserialize(backup)
-            connection.execute("PRAGMA foreign_keys = ON")
+        # A connection that is deserialized itself crashes in statements that it has prepared before, if they
+        # have a table-valued function (seen with SQLite 3.40).
+        with outside(self.database) as connection, closing(sqlite3.connect(":memory:")) as source:
+            source.deserialize(backup)
+            source.backup(connection)
 
     def close(self) -> None:
         self.database.close()

@@ -382,7 +382,7 @@ class SchemaWorld(History):
     def own(self, phone: Phone) -> str:
         """The application alters a table of its file, and writes at once."""
         tables = phone.tables()
-        if phone.spoiled or not tables:  # none takes part before the next sync where the key of one was given back
+        if phone.spoiled or not tables:  # none takes part until a key is back and seen
             return "nothing"
         said = self._application(phone).alter(self.rng.choice(tables))
         return f"{said}; {self.edit(phone)}"
