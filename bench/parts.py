@@ -31,7 +31,7 @@ PARTS = {
     "database: write rows and log": ["databases.{kind}.write.RowWriter.apply"],
     "database: read back": ["databases.{kind}.write.RowWriter.differing"],
     "hub: commit, all of it": ["hub.uploads.Uploads.commit"],
-    "device: take the verdict in": ["replica.sync.apply"],
+    "device: take the verdict in": ["replica.follow.apply"],
 }
 """Functions of the package, where they are used."""
 
