@@ -160,10 +160,13 @@ class Preparation(ABC):
         return made
 
 
-def not_current(planned: Prepared) -> list[Finding]:
-    """What `doctor` says of tables that another `prepare` would have to put in order."""
+def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
+    """What `doctor` says of any database: its kind and version, what takes part, and which tables another
+    `prepare` would have to put in order."""
+    found = [Finding("fact", "version", database)]
+    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
     said = "the tables are not as init left them; run again, it would say: "
-    return [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]
+    return found + [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]
 
 
 def _is_another_version(former: Former, schema: Schema | None) -> bool:

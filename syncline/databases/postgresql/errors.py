@@ -42,6 +42,11 @@ _OF_STATEMENTS = frozenset("0A 3D 3F 42 55 XX".split())
 """Classes for what is wrong with a statement or what it works on, unless code of the user's makes it."""
 LOCKED = "55P03"
 _AGAIN = frozenset(["40001", "40P01", LOCKED])
+_PLAINLY: dict[str, type[SynclineError]] = {
+    **dict.fromkeys(_AGAIN, Conflict),
+    LOCKED: Locked,
+    "25006": DatabaseReadOnly,
+}
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 _MISSING = frozenset(["42P01", "3F000", "42883"])
 _RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])
@@ -148,20 +153,15 @@ def translated(error: Trouble) -> SynclineError:
         return DatabaseError(str(error))
     if is_stale_plan(error):
         return Outdated(message_of(error))
-    if state == LOCKED:
-        return Locked(message_of(error))
-    if state in _AGAIN:
-        return Conflict(message_of(error))
-    if state == "25006":
-        return DatabaseReadOnly(message_of(error))
+    if state in _PLAINLY:
+        return _PLAINLY[state](message_of(error))
     if state == "57014":
         return DatabaseError(f"a statement took too long: {message_of(error)}", code="database_timeout")
     if state.startswith(_UNREACHABLE_CLASSES):
         return DatabaseUnavailable(f"{message_of(error)} (SQLSTATE {state})")
     if state in _MISSING or (state == "42703" and not error.diag.context):  # not in a trigger of the user's
-        return NotPrepared(
-            f"something the hub relies on is missing: {message_of(error)} (SQLSTATE {state})",
-        )
+        missing = f"something the hub relies on is missing: {message_of(error)}"
+        return NotPrepared(f"{missing} (SQLSTATE {state})")
     return DatabaseError(f"{message_of(error)} (SQLSTATE {state})")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.databases.base.preparing import AGAIN, not_current
+from syncline.databases.base.preparing import AGAIN, examined
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.errors import DatabaseReadOnly, GrantsMissing
@@ -17,9 +17,8 @@ from syncline.model.schema import Schema
 def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence[str]) -> list[Finding]:
     """The findings. `planned` is what another `prepare` would do, `notes` what was left out and why."""
     sql = queries("examine.sql")
-    found = [Finding("fact", "version", f"PostgreSQL {session.value(sql['version'])}")]
+    found = examined(f"PostgreSQL {session.value(sql['version'])}", schema, planned)
     found += _place(session)
-    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
     found.append(Finding("fact", "log_size", f"the log takes {session.value(sql['log size'])}"))
     found += [Finding("warning", "not_taking_part", note) for note in notes]
     for name, state in session.run(sql["triggers"]):
@@ -28,7 +27,6 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
-    found += not_current(planned)
     lacking = missing_rights(session, schema)
     if lacking:
         sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
@@ -65,10 +63,13 @@ def _parts(cluster: str) -> tuple[str, int, str]:
 def missing_rights(session: Session, schema: Schema) -> list[str]:
     """The statements that would give the connected role what it lacks."""
     sql = queries("grants.sql")
-    places = [(table.central_schema, table.central_name) for table in schema.tables]
-    found = session.run(sql["database"])
-    found += session.run(sql["tables"], [place[0] for place in places], [place[1] for place in places])
+    found = session.run(sql["database"]) + session.run(sql["tables"], *_places(schema))
     return [statement for (statement,) in found]
+
+
+def _places(schema: Schema) -> tuple[list[str], list[str]]:
+    """Schemas and names of the tables, as a statement takes them."""
+    return [one.central_schema for one in schema.tables], [one.central_name for one in schema.tables]
 
 
 def require_rights(session: Session, schema: Schema) -> None:
@@ -84,12 +85,8 @@ def require_rights(session: Session, schema: Schema) -> None:
 
 def unfollowed(session: Session, schema: Schema) -> list[str]:
     """Sentences on the sequences that will not follow, and why: for `init` and `doctor`."""
-    places = (
-        [table.central_schema for table in schema.tables],
-        [table.central_name for table in schema.tables],
-    )
     found = []
-    for place, name, sequence, step in session.run(queries("counters.sql")["unfollowed"], *places):
+    for place, name, sequence, step in session.run(queries("counters.sql")["unfollowed"], *_places(schema)):
         why = f"it counts by {step}" if step != 1 else f"GRANT USAGE ON SEQUENCE {sequence} is missing"
         found.append(f"{place}.{name}: {sequence} does not follow the keys that devices insert: {why}")
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from syncline.databases.base import LAYOUT, TABLES, present
+from syncline.databases.base import TABLES, present
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Ground, Plan
 from syncline.databases.base.preparing import Preparation
@@ -88,7 +88,7 @@ class PostgresPreparation(Preparation):
         sql, run = queries("remove.sql"), self._session.run
         if self.is_ours() is None:
             return Prepared()
-        is_ours = self.is_ours() and run(queries("prepare.sql")["state"])[0][0] == LAYOUT
+        is_ours = self.is_ours() and self.ledger.is_of_this_layout()
         dependents = [name for (name,) in run(sql["dependents"])]
         tables = [qualified(*place) for place in run(sql["tables"])]
         return removal(["DROP SCHEMA syncline CASCADE"], dependents, self.ledger if is_ours else None, tables)

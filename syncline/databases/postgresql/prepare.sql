@@ -4,9 +4,6 @@
 -- Whether it is a layout that keeps the versions of the schema; NULL if there is none.
 SELECT to_regclass('syncline.versions') IS NOT NULL WHERE to_regclass('syncline.state') IS NOT NULL;
 
--- name: state
-SELECT layout, hub FROM syncline.state;
-
 -- name: triggers
 -- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
 SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text

@@ -90,31 +90,21 @@ def floor_and_compacted(session: Session) -> tuple[int, Place]:
 
 def _cut(session: Session, layout: Layout, start: Place, limit: int) -> Place | None:
     """The place by which `limit` entries of some log have passed, counted from `start`."""
-    sources = [shape.log for shape in layout.by_number]
-    found = [
-        session.run(
-            f"SELECT xid::text::int8, seq FROM {log} WHERE (xid, seq) > ($1::xid8, $2::bigint)"
-            " ORDER BY xid, seq OFFSET $3::bigint LIMIT 1",
-            str(start[0]),
-            start[1],
-            max(0, limit - 1),
-        )
-        for log in sources
-    ]
-    return min(((rows[0][0], rows[0][1]) for rows in found if rows), default=None)
+    behind = "WHERE (xid, seq) > ($1::xid8, $2::bigint) ORDER BY xid, seq OFFSET $3::bigint LIMIT 1"
+    given, found = (str(start[0]), start[1], max(0, limit - 1)), list[Place]()
+    for shape in layout.by_number:
+        rows = session.run(f"SELECT xid::text::int8, seq FROM {shape.log} {behind}", *given)
+        found += [(xid, seq) for xid, seq in rows]
+    return min(found, default=None)
 
 
 def _delete_below(session: Session, layout: Layout, floor: int, limit: int) -> int:
     """Delete at most `limit` entries of transactions below the floor; how many."""
-    gone = 0
+    gone, below = 0, "WHERE xid < $1::xid8 ORDER BY xid, seq LIMIT $2::bigint"
     for shape in layout.by_number:
         if gone < limit:
-            gone += session.count(
-                f"DELETE FROM {shape.log} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {shape.log}"
-                " WHERE xid < $1::xid8 ORDER BY xid, seq LIMIT $2::bigint))",
-                str(floor),
-                limit - gone,
-            )
+            chosen = f"ctid = ANY (ARRAY(SELECT ctid FROM {shape.log} {below}))"
+            gone += session.count(f"DELETE FROM {shape.log} WHERE {chosen}", str(floor), limit - gone)
     return gone
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
 from syncline.databases.base.instant import Instants
-from syncline.databases.base.preparing import not_current
+from syncline.databases.base.preparing import examined
 from syncline.databases.base.watch import Bell, BellWatch
 from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of
@@ -106,13 +106,11 @@ class SqliteCatalogue:
         with self._connections.asking() as connection:
             prepare.identity(connection)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        found = [Finding("fact", "version", f"SQLite {sqlite3.sqlite_version}")]
-        found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
+        planned = self.prepare(schema, dry_run=True)
+        found = examined(f"SQLite {sqlite3.sqlite_version}", schema, planned)
         found.append(Finding("fact", "columns_held", "SQLite drops no column that is captured", DROP_COLUMN))
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
-        planned = self.prepare(schema, dry_run=True)
-        found += not_current(planned)
         keyless = [note for note in planned.notes if note.endswith(prepare.KEYLESS)]
         return found + [Finding("warning", "key_null", note) for note in keyless]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from syncline.databases.base import LAYOUT
 from syncline.databases.base.removal import removal
 from syncline.databases.sqlite.dialect import ledger_of
 from syncline.hub.contract import Prepared
@@ -42,4 +41,4 @@ def _dependents(connection: sqlite3.Connection) -> list[str]:
 
 def _is_of_this_layout(connection: sqlite3.Connection) -> bool:
     versioned = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sync_hub_versions'").fetchone()
-    return bool(versioned) and connection.execute("SELECT layout FROM _sync_hub").fetchone() == (LAYOUT,)
+    return bool(versioned) and ledger_of(connection).is_of_this_layout()
