@@ -100,3 +100,11 @@ def test_who_meets_an_existing_row_looks_however_long_the_first_attempt_took(
     report = world.replica.push()
     assert (report.sent, [edit.code for edit in report.rejected]) == (1, ["key_taken"])
     assert world.here() == world.there()
+
+
+def test_l13_a_table_that_has_lost_all_of_its_columns_is_known_by_its_name(world: World) -> None:
+    world.run("ALTER TABLE item RENAME TO thing")
+    world.run("ALTER TABLE thing DROP COLUMN id, DROP COLUMN name, DROP COLUMN price")
+    renaming = world.hub.database.catalogue.renamed()
+    assert renaming is not None
+    assert [table.central_name for table in renaming.now.tables] == ["thing"]

@@ -5,8 +5,9 @@ reserves: they are written without quotes.
 
 Besides these the ledger uses a table `state` of one row, which the adapter makes with what its log needs:
 `layout`, the number of this layout, `hub`, a uuid made with it, `clock`, the HLC that direct writes must be
-above, `pruned`, the time when the log was pruned last (a `time` that is never NULL; 0 at first), and
-`fingerprint`, which names the version of the schema in force.
+above, `pruned`, the time when the log was pruned last (a `time` that is never NULL; 0 at first),
+`fingerprint`, which names the version of the schema in force, and `before`, a text: the columns of which the
+log keeps old values.
 """
 
 from __future__ import annotations

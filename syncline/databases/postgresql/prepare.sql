@@ -18,7 +18,7 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
 -- base type, modifier (-1: neither length nor precision) and both as they are written, and the columns by whose
 -- collation different texts are equal.
 SELECT s.n, n.nspname::text, c.relname::text, s.columns,
-       (SELECT json_object_agg(a.attnum, a.attname) FROM pg_attribute a
+       (SELECT coalesce(json_object_agg(a.attnum, a.attname), '{}') FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        facts.*
   FROM syncline.tables s
