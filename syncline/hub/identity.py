@@ -158,18 +158,25 @@ def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -
     return Found([stamp for stamp in asked if stamp in done], rejected, pushes)
 
 
-def noted(transaction: ReadTransaction, actor: Actor, found: Found) -> list[tuple[str, int]]:
-    """The conflicts that were noted of these pushes: the id under which each was made, and its number. None
-    of ids that are somebody else's (law L10)."""
+def noted(
+    transaction: ReadTransaction, actor: Actor, found: Found, forgotten: tuple[str, int]
+) -> list[tuple[str, int]]:
+    """The conflicts that were noted of these pushes, and of those that were made under the id `forgotten`
+    after the push of that number: the id under which each was made, and its number. None of ids that are
+    somebody else's (law L10)."""
     conflicts: list[tuple[str, int]] = []
-    for name in sorted({replica for replica, _ in found.pushes}):
+    for name in sorted({forgotten[0], *(replica for replica, _ in found.pushes)}):
         client = transaction.ledger.client(name)
         if client is None or client.revoked or (client.actor != actor.owner and not actor.operator):
             continue
         after, more = 0, True
         while more:
             rows = transaction.ledger.conflicts(name, False, after, CONFLICTS_PAGE)
-            conflicts += [(name, row.id) for row in rows if (name, row.push) in found.pushes]
+            conflicts += [
+                (name, row.id)
+                for row in rows
+                if (name, row.push) in found.pushes or (name == forgotten[0] and row.push > forgotten[1])
+            ]
             after, more = rows[-1].id if rows else after, len(rows) == CONFLICTS_PAGE
     return conflicts
 
@@ -293,8 +300,8 @@ def _lost(
     transaction: WriteTransaction, request: Reconcile, horizons: Sequence[Position | None], known: list[str]
 ) -> tuple[list[int], list[int]]:
     """Which of the kept pushes the centre has lost: their answers came from a past that it has gone back
-    from, and no push of just their edits is remembered. And those of which that is so if they are younger
-    than the memory: the log no longer tells whether the answer came from its past."""
+    from, and no push of just their edits is remembered that was taken as a whole. And those of which that is
+    so if they are younger than the memory: the log no longer tells whether the answer came from its past."""
     if len(request.sent) != WIDTH * len(horizons):
         raise Malformed("an imprint belongs to each horizon")
     told = [(place, position) for place, position in enumerate(horizons) if position is not None]
@@ -304,6 +311,7 @@ def _lost(
     if not unsure:
         return [], []
     sent = list(each(request.sent))
-    there = {imprint(one.tails) for one in transaction.ledger.stamps_of(known)}
+    remembered = transaction.ledger.stamps_of(known)
+    there = {imprint(one.tails) for one in remembered if not one.rejected}
     lost = [(place, standing) for place, standing in unsure if sent[place] not in there]
     return [p for p, s in lost if s == "restored"], [p for p, s in lost if s == "pruned"]

@@ -116,7 +116,8 @@ class Requests:
             given = transaction.ledger.all_given() if request.schemas else frozenset()
             unknown = [name for name in dict.fromkeys(request.schemas) if name not in given]
             place = made.replica, made.taken, made.push
-            conflicts = noted(transaction, caller.actor, made.found)
+            forgotten = request.previous, request.push + made.taken
+            conflicts = noted(transaction, caller.actor, made.found, forgotten)
             standings = zip(places, transaction.log.standings(places) if places else (), strict=True)
             sound = next((position for position, standing in standings if standing == "sound"), None)
             mark = None if sound is None else Watermark(sound, caller.scope.fingerprint)

@@ -455,9 +455,10 @@ class Reconciled(Record, frozen=True):
     from 0, whose pushes the centre has lost, or has got by other pushes; `pruned` those of which that is
     certain only as long as the hub would remember their stamps. Of edits made before `since` (milliseconds
     since 1970 UTC) that are not done the hub cannot tell, unless nothing is wrong with the file. `unknown`
-    are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits:
-    the id that pushed them, and the number of the conflict. `seen` is a watermark of the first of the
-    positions told that the log still goes on from, for the id to go on with."""
+    are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits,
+    and of pushes that the file does not know it has made: the id that pushed them, and the number of the
+    conflict. `seen` is a watermark of the first of the positions told that the log still goes on from, for
+    the id to go on with."""
 
     hub: Name
     replica: Name

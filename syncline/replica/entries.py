@@ -22,6 +22,7 @@ class Entry(NamedTuple):
     old: Sequence[Value]
     hlc: int = 0
     checkpoint: int = 0
+    stamp: bytes = b""
 
 
 def entries_of(
@@ -32,15 +33,14 @@ def entries_of(
     same = " AND ".join(f"l.k{i} = ?{i + 1}" for i in range(t.arity))
     clock = "c.hlc, c.checkpoint" if clocked else "0, 0"
     joined = " CROSS JOIN temp._sync_clock c ON c.seq = l.seq" if clocked else ""
-    names = ", ".join(["l.op", condition, clock, *(f"l.{mask}" for mask in t.masks)])
+    names = ", ".join(["l.op", condition, clock, "l.stamp", *(f"l.{mask}" for mask in t.masks)])
     olds = "".join(f", l.o{i}" for i in t.values)
     rows = store.rows(
         f"SELECT {names}{olds} FROM {t.log} l{joined} WHERE {same} AND l.op <> 'M' ORDER BY l.seq", key
     )
-    width = 4 + len(t.masks)
+    width = 5 + len(t.masks)
     return [
-        Entry(row[0], bool(row[1]), _mask(t, row[0], row[4:width]), row[width:], row[2], row[3])
-        for row in rows
+        Entry(row[0], bool(row[1]), _mask(t, row[0], row[5:width]), row[width:], *row[2:5]) for row in rows
     ]
 
 

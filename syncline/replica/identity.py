@@ -18,6 +18,7 @@ from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Reconcile, Reconciled, Rejection
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
+from syncline.replica.retried import any_retried
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
@@ -63,10 +64,14 @@ def provenance(device: Device) -> Provenance:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)
     stamps: list[bytes] = []
     oldest: list[int] = []
+    retried = bool(json.loads(state.former)) and any_retried(store)
     for log, cut in _covered(device):
         stamps += [stamp for (stamp,) in store.rows(f"SELECT stamp FROM {log} WHERE seq <= ?", (cut,))]
-        if state.carried:
-            sql = f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND checkpoint <= ?"
+        if state.carried or retried:
+            sql = (
+                f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND (checkpoint <= ?"
+                " OR stamp IN (SELECT stamp FROM _sync_retried))"
+            )
             oldest += [made for (made,) in store.rows(sql, (cut, state.carried)) if made is not None]
     carried = max(1, min(oldest)) if oldest else 0
     return Provenance(state.chain or "", b"".join(stamps[:MOST]), carried, horizon)

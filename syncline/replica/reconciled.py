@@ -7,12 +7,13 @@ One transaction. The rows stay as they are shown: the tables change once, when t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from syncline.errors import ValueRefused
 from syncline.model.values import Value, subtract
 from syncline.protocol.body import chained, open_push
+from syncline.protocol.messages import PushOp
 from syncline.replica.brought import Brought
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_rows
@@ -26,12 +27,15 @@ from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, as_kept, children, depends_on
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.retried import forget_retried
 from syncline.replica.sent import (
+    Part,
     forget_sent,
     found_again,
     kept_stamps,
     lose,
     made,
+    note_refused,
     parts_of,
     read_part,
     waiting,
@@ -128,6 +132,7 @@ class _Left:
         Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon)
         for log in store.logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
+        forget_retried(store, self.done)
         with store.undecoded():  # nobody has looked yet whether all that was made since is text
             for t, keys in taken:
                 _keep_children(self.device, t, keys)
@@ -212,7 +217,8 @@ def _keep_edit(
     if op == "U" and is_known:
         values = [_sent(t, *one) for one in zip(columns, values, base, strict=True)]
     edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
-    keep_rejected(device, t.n, key, op, edit, reason, None)
+    stamps = b"".join(entry.stamp for entry in mine)
+    keep_rejected(device, t.n, key, op, edit, reason, None, stamps)
     return True
 
 
@@ -251,6 +257,7 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
         stamps = set(each(kept_stamps(store, number)))
         known = done & stamps
         if stamps and known == stamps:
+            _keep_refused(device, number, stamps, learned)
             found_again(store, number, learned.horizon)
         elif known or made(store, number) <= learned.since:
             _set_aside(device, number)
@@ -260,16 +267,53 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
     return len(again)
 
 
+Change = tuple[int, list[Value], PushOp, Sequence[int], list[Value]]
+"""Table number, key as it was sent, operation, columns, the row as it is in the file."""
+
+
+def _changes(device: Device, part: Part) -> Iterator[Change]:
+    """What a part of a kept push would change, but for what was rejected."""
+    refused = {(n, tuple(key)) for n, key in part.refused}
+    for group in open_push(part.body, part.digest):
+        arity = device.arity(group.table)
+        here = inward_rows(device.tables.get(group.table), group.columns, group.rows)
+        for sent, row in zip(group.rows, here, strict=True):
+            if (group.table, tuple(sent[:arity])) not in refused and group.op != "-":
+                op: PushOp = "I" if group.op == "R" else group.op
+                yield group.table, sent[:arity], op, group.columns, row
+
+
+def _keep_change(device: Device, change: Change, reason: Reason, stamps: bytes) -> None:
+    """`stamps`: of the whole push. Which of them are of this change is not known."""
+    n, _, op, columns, row = change
+    arity = device.arity(n)
+    keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, None, stamps)
+
+
 def _set_aside(device: Device, number: int) -> None:
     for place in parts_of(device.store, number):
-        part = read_part(device.store, place)
-        refused = {(n, tuple(key)) for n, key in part.refused}
-        for group in open_push(part.body, part.digest):
-            arity = device.arity(group.table)
-            here = inward_rows(device.tables.get(group.table), group.columns, group.rows)
-            for sent, row in zip(group.rows, here, strict=True):
-                key, values = tuple(row[:arity]), row[arity:]
-                if (group.table, tuple(sent[:arity])) not in refused and group.op != "-":
-                    op = "I" if group.op == "R" else group.op
-                    keep_rejected(device, group.table, key, op, (group.columns, values, []), UNTOLD, None)
+        for change in _changes(device, read_part(device.store, place)):
+            _keep_change(device, change, UNTOLD, kept_stamps(device.store, number))
     forget_sent(device.store, number)
+
+
+def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Learned) -> None:
+    """The centre had taken a kept push, has lost it, and has rejected some of it when it came again, of which
+    this file does not know."""
+    told = {
+        (one.table, tuple(one.key)): one
+        for those, rejected in learned.rejected
+        for one in rejected
+        if not stamps.isdisjoint(those) and not one.columns
+    }
+    for place in parts_of(device.store, number) if told else ():
+        part = read_part(device.store, place)
+        refused = list(part.refused)
+        for change in _changes(device, part):
+            rejection = told.get((change[0], tuple(change[1])))
+            if rejection is not None:
+                reason = reason_of(device, as_here(device, rejection))
+                _keep_change(device, change, reason, kept_stamps(device.store, number))
+                refused.append([change[0], change[1]])
+        if len(refused) > len(part.refused):
+            note_refused(device.store, place, refused)

@@ -13,6 +13,7 @@ from syncline.replica.device import Device
 from syncline.replica.meanwhile import PARENT, TAKEN, Kept, check_parents, check_row, parents
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
+from syncline.replica.retried import Retry
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
@@ -54,9 +55,10 @@ def keep_rejected(
     edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]],
     reason: Reason,
     push: int | None,
+    stamps: bytes = b"",
 ) -> int:
     """Keep one refused edit of table `n`; return its id. `edit`: value columns, what was sent, what they held
-    before.
+    before. `stamps`: of the log entries that it is made of.
 
     For a delete nothing was sent: the second is empty. So it is where the values went with their row and are
     nowhere any more. Inside a transaction.
@@ -64,8 +66,8 @@ def keep_rejected(
     store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
     store.execute(
-        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push, stamps)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             n,
             pack(list(key)),
@@ -77,6 +79,7 @@ def keep_rejected(
             parent,
             store.utc(),
             push,
+            stamps or None,
         ),
     )
     number: int = store.value("SELECT max(id) FROM _sync_rejected")
@@ -139,7 +142,7 @@ def retry_now(device: Device, number: int) -> None:
     store = device.store
     found = find(store, number)
     kept, whole = _as_kept(device, found), unpack(found.edit)
-    t = kept.t
+    t, again = kept.t, None if found.stamps is None else Retry(device, found.stamps)
     try:
         _redo(store, kept)
     except StoreConstraint as error:
@@ -148,6 +151,8 @@ def retry_now(device: Device, number: int) -> None:
             code="retry_refused",
             remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
         ) from error
+    if again is not None:
+        again.mark([t.n, list(kept.key), kept.op, kept.edit["columns"]])
     if len(kept.edit["columns"]) == len(whole["columns"]) or kept.op == "D":
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
     else:
@@ -286,11 +291,13 @@ class Found(NamedTuple):
     code: str
     push: int | None
     parent: bytes | None
+    stamps: bytes | None
 
 
 def find(store: Store, number: int) -> Found:
     """The kept edit with this id; UsageError if there is none."""
-    row = store.row("SELECT n, key, op, edit, code, push, parent FROM _sync_rejected WHERE id = ?", (number,))
+    sql = "SELECT n, key, op, edit, code, push, parent, stamps FROM _sync_rejected WHERE id = ?"
+    row = store.row(sql, (number,))
     if row is None:
         raise UsageError(
             f"there is no rejected edit {number}",

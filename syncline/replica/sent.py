@@ -7,12 +7,12 @@ how long; besides, the oldest go when all of them together are large.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from syncline.protocol.body import imprint
-from syncline.protocol.messages import Verdict
+from syncline.protocol.messages import STAMP_BYTES, Verdict
 from syncline.replica.bodies import sweep_bodies
 from syncline.replica.store import Store, pack, queries, unpack
 
@@ -58,25 +58,36 @@ class Kept:
     """When it was taken, in milliseconds since 1970 UTC."""
 
 
-def keep_sent(store: Store, verdict: Verdict, stamps: bytes, seconds: int) -> None:
+def keep_sent(
+    store: Store, verdict: Verdict, stamps: bytes, rejected: Container[bytes], seconds: int
+) -> None:
     """Keep the push in flight, which the hub has taken, for `seconds`. Inside the transaction that clears it.
-    Where the verdict says no position, `place` will.
+    Where the verdict says no position, `place` will. `stamps`: all that it told; `rejected`: those of them
+    whose edits were. Offered again, it must not tell these: the hub would take them for accepted.
 
     The bodies of a large one stay where they are, that of a small one is copied inside the file: none is read
     into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
-    keep_pushed(store, stamps, verdict.horizon or None, pack(refused) if refused else None)
+    keep_pushed(store, stamps, verdict.horizon or None, pack(refused) if refused else None, rejected)
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
 
 
-def keep_pushed(store: Store, stamps: bytes, horizon: str | None, refused: bytes | None = None) -> None:
+def keep_pushed(
+    store: Store,
+    stamps: bytes,
+    horizon: str | None,
+    refused: bytes | None = None,
+    rejected: Container[bytes] = (),
+) -> None:
     """Keep the push in flight, which the position `horizon` has seen. `refused`: packed, what of it was
-    rejected. Inside the transaction that clears it."""
-    values = {"refused": refused, "largest": LARGEST, "stamps": stamps or None, "horizon": horizon}
-    store.execute(_QUERIES["keep"], values)
+    rejected. The others as for `keep_sent`. Inside the transaction that clears it."""
+    each = (stamps[start : start + STAMP_BYTES] for start in range(0, len(stamps), STAMP_BYTES))
+    left = b"".join(stamp for stamp in each if stamp not in rejected) if rejected else stamps
+    values = {"refused": refused, "largest": LARGEST, "stamps": left or None, "horizon": horizon}
+    store.execute(_QUERIES["keep"], values | {"imprint": imprint(stamps)})
 
 
 def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
@@ -94,10 +105,7 @@ def place(store: Store, horizon: str) -> None:
 def kept_pushes(store: Store) -> list[Kept]:
     """The pushes that are kept, newest first."""
     found = store.rows(_QUERIES["kept"], (MOST,))
-    return [
-        Kept(number, horizon, imprint(kept_stamps(store, number)), made(store, number))
-        for number, horizon in found
-    ]
+    return [Kept(number, horizon, told, made(store, number)) for number, horizon, told in found]
 
 
 def kept_stamps(store: Store, number: int) -> bytes:
@@ -142,7 +150,13 @@ def lose(store: Store, numbers: Iterable[int]) -> None:
 def found_again(store: Store, number: int, horizon: str) -> None:
     """The centre has all edits of this push, by whatever pushes, as of the position `horizon`: it is kept on,
     and waits no longer if it did."""
-    store.execute(_QUERIES["found_again"], {"number": number, "horizon": horizon})
+    told = {"horizon": horizon, "imprint": imprint(kept_stamps(store, number))}
+    store.execute(_QUERIES["found_again"], {"number": number} | told)
+
+
+def note_refused(store: Store, place: tuple[int, int], refused: Sequence[Sequence[Any]]) -> None:
+    """All that was rejected of one part of a kept push; as `Part.refused`."""
+    store.execute(_QUERIES["refuse"], (pack(list(refused)), *place))
 
 
 def put_back(store: Store) -> None:

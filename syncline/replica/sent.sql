@@ -7,9 +7,10 @@ WITH part (n, digest, body_id, body) AS (
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
-INSERT INTO _sync_sent (number, part, at, fingerprint, refused, stamps, bases, horizon, digest, body_id, body)
+INSERT INTO _sync_sent
+    (number, part, at, fingerprint, refused, stamps, imprint, bases, horizon, digest, body_id, body)
 SELECT (SELECT max(0, coalesce(max(number), 0)) + 1 FROM _sync_sent), p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), o.fingerprint, :refused,
-    CASE WHEN p.n < 2 THEN :stamps END, o.bases, :horizon, p.digest, p.body_id, p.body
+    CASE WHEN p.n < 2 THEN :stamps END, CASE WHEN p.n < 2 THEN :imprint END, o.bases, :horizon, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p
 
 -- name: size
@@ -37,7 +38,7 @@ UPDATE _sync_sent SET horizon = ? WHERE horizon IS NULL
 
 -- name: kept
 -- The kept pushes with their positions, newest first.
-SELECT number, horizon FROM _sync_sent
+SELECT number, horizon, imprint FROM _sync_sent
 WHERE again = 0 AND length(stamps) >= 8 AND horizon <> '' ORDER BY number DESC LIMIT ?
 
 -- name: stamps
@@ -68,9 +69,12 @@ SELECT CAST(round((julianday(at) - 2440587.5) * 86400000.0) AS INTEGER) FROM _sy
 UPDATE _sync_sent SET again = 1, number = ? WHERE number = ?
 
 -- name: found_again
-UPDATE _sync_sent SET again = 0, horizon = :horizon, number = CASE again
+UPDATE _sync_sent SET again = 0, horizon = :horizon, imprint = coalesce(imprint, :imprint), number = CASE again
     WHEN 0 THEN number ELSE (SELECT max(0, max(number)) + 1 FROM _sync_sent) END
 WHERE number = :number
+
+-- name: refuse
+UPDATE _sync_sent SET refused = ? WHERE number = ? AND part = ?
 
 -- name: first_lost
 SELECT max(number) FROM _sync_sent WHERE again = 1

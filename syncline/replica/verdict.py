@@ -16,12 +16,13 @@ from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
-from syncline.replica.identity import provenance
+from syncline.replica.identity import each, provenance
 from syncline.replica.meanwhile import TAKEN
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import keep_rejected, written_edit
+from syncline.replica.retried import forget_retried
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
 from syncline.replica.statements import Statements
@@ -53,10 +54,10 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     """Clear the push in flight. The caller learns the overrides afterwards."""
     cuts: Cuts = dict(work.store.rows("SELECT n, seq FROM _sync_outbox_cut"))
     hidden = _hidden(work, cuts)
-    _keep_rejected(work, verdict, cuts)
+    refused = _keep_rejected(work, verdict, cuts)
     keep_conflicts(work.store, verdict.conflicts)
     kept = provenance(work.device)
-    keep_sent(work.store, verdict, kept.stamps, work.device.limits().keep_sent)
+    keep_sent(work.store, verdict, kept.stamps, refused if cuts else (), work.device.limits().keep_sent)
     flying = in_flight(work.store)
     if flying is not None:
         work.store.set_state(chain=chained(kept.before, flying.digest))
@@ -67,6 +68,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
         if n in ours:
             _clear(work.store, ours[n], cut)
     clear_outbox(work.store)
+    forget_retried(work.store, each(kept.stamps))
     work.overlay.forget()
     _refuse_later_children(work, verdict)
     if hidden:
@@ -149,12 +151,14 @@ def _supersede(work: Work, row: Hidden) -> None:
             work.hold(row.t, row.pending.key, rest)
 
 
-def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
-    """Keep every refused edit as it was sent, with what the row held before and the reason."""
+def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> set[bytes]:
+    """Keep every refused edit as it was sent, with what the row held before and the reason. Returns the
+    stamps of those of which nothing was accepted."""
+    found: set[bytes] = set()
     rejected = [as_here(work.device, rejection) for rejection in verdict.rejected]
     refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in rejected}
     if not refused:
-        return
+        return found
     sent = _sent(work, refused.keys())
     for n, rejections in _by_table(refused.values()).items():
         keys = [tuple(rejection.key) for rejection in rejections]
@@ -166,9 +170,25 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> None:
                 op, columns, values = _picked(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns]
             if not rejection.columns or not _is_kept(work, rejection, edit):
-                keep_rejected(
-                    work.device, n, key, op, edit, reason_of(work.device, rejection), verdict.number
-                )
+                reason, number = reason_of(work.device, rejection), verdict.number
+                stamps = _stamps(work, n, key, cuts)
+                keep_rejected(work.device, n, key, op, edit, reason, number, stamps)
+                found.update(() if rejection.columns else each(stamps))
+    return found
+
+
+def _stamps(work: Work, n: int, key: Key, cuts: Cuts) -> bytes:
+    """Those of the edits of a row that the push covers. Of one that is offered again they are not known one
+    by one, and are those of the whole push."""
+    if not cuts:
+        return provenance(work.device).stamps
+    t = work.device.tables.get(n)
+    if t is None:
+        return b""
+    (own,) = work.overlay.pending(t, [key])
+    covered = [entry.seq for entry in own.entries if entry.seq <= cuts.get(n, 0)]
+    sql = f"SELECT stamp FROM {t.log} WHERE seq = ?"
+    return b"".join(work.store.value(sql, (seq,)) for seq in covered)
 
 
 def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:

@@ -213,6 +213,30 @@ def test_l2_a_file_without_a_verdict_hears_of_the_conflicts_of_its_edits(
     assert world.agree(file, b) == [(1, 1, "of a" if policy == "review" else "of b")]
 
 
+def test_l2_a_file_put_back_with_nothing_pending_hears_of_the_conflicts_of_what_it_had_pushed(
+    world: World,
+) -> None:
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"n": "sum", "v": "hub_wins"})}
+    world.open()
+    a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    copy(a, backup)
+    sql(b, "UPDATE t SET v = 'of b'")
+    world.sync(b)
+    sql(a, "UPDATE t SET v = 'of a'")
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        first = replica.conflicts()
+        assert [note.sent for note in first] == ["of a"]
+    copy(backup, a)
+    assert world.sync(a).recovered is not None
+    with syncline.connect(a, world.hub) as replica:
+        assert replica.conflicts() == first
+    assert world.agree(a) == [(1, 1, "of b")]
+
+
 def test_an_open_conflict_of_a_former_id_can_be_decided_and_is_heard_of(world: World) -> None:
     world.hub.close()
     world.rules = {"t": syncline.Table(merge={"v": "review"})}
@@ -431,6 +455,99 @@ def test_l2_of_a_row_of_which_a_later_push_was_rejected_that_one_is_kept(world: 
     for file in (a, late):
         with syncline.connect(file, world.hub) as replica:
             assert [edit.values for edit in replica.rejected()] == [{"v": "bad"}]
+
+
+def test_l2_a_lost_push_that_was_rejected_when_it_was_offered_is_kept_by_the_file_put_back(
+    world: World,
+) -> None:
+    a, backup, before = world.device("a.db"), world.folder / "backup.db", world.folder / "before.db"
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    copy(a, before)
+    world.restore(backup)
+    sql(world.centre, "CREATE TRIGGER shut BEFORE UPDATE ON t BEGIN SELECT RAISE(ABORT, 'shut'); END")
+    world.sync(a)
+    copy(before, a)
+    for _ in range(2):
+        world.sync(a)
+        assert world.agree(a) == [(1, 0, "x")]
+        with syncline.connect(a, world.hub) as replica:
+            assert [edit.values for edit in replica.rejected()] == [{"n": 1}]
+
+
+def test_l2_a_push_that_is_offered_again_does_not_vouch_for_what_was_rejected_of_it(world: World) -> None:
+    a, before, backup = world.device("a.db"), world.folder / "before.db", world.folder / "backup.db"
+    sql(world.centre, "INSERT INTO t VALUES (2, 0, 'two')")
+    world.sync(a)
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1 WHERE id = 1", "UPDATE t SET n = n + 10 WHERE id = 2")
+    copy(a, before)
+    sql(world.centre, SHUT.replace(" BEGIN", " WHEN NEW.id = 2 BEGIN"))
+    world.sync(a)
+    world.restore(backup)
+    world.sync(a)
+    copy(before, a)
+    for _ in range(2):
+        world.sync(a)
+    assert world.agree(a) == [(1, 1, "x"), (2, 10, "two")]
+
+
+SHUT = "CREATE TRIGGER shut BEFORE UPDATE ON t BEGIN SELECT RAISE(ABORT, 'shut'); END"
+
+
+def retry(world: World, file: Path, *, new_key: bool = False) -> None:
+    with syncline.connect(file, world.hub) as replica:
+        (kept,) = replica.rejected()
+        replica.retry(kept.id, new_key=new_key)
+
+
+@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize("is_put_back", [False, True])
+def test_l3_a_retry_that_is_made_once_more_counts_once(
+    world: World, is_copy: bool, is_put_back: bool
+) -> None:
+    """By the file that was put back to before the first, or by a copy of it, which may have other ids."""
+    a, before = world.device("a.db"), world.folder / "before.db"
+    if is_put_back:  # before it all
+        copy(a, before)
+        sql(a, "UPDATE t SET v = 'one'")
+        world.sync(a)
+        copy(before, a)
+        world.sync(a)
+    sql(world.centre, SHUT)
+    sql(a, "UPDATE t SET n = n + 5")
+    world.sync(a)
+    copy(a, before)
+    sql(world.centre, "DROP TRIGGER shut")
+    retry(world, a)
+    world.sync(a)
+    if not is_copy:
+        copy(before, a)
+    again = before if is_copy else a
+    retry(world, again)
+    sql(again, "UPDATE t SET n = n + 100")
+    for _ in range(2):
+        for file in (again, a):
+            world.sync(file)
+    assert world.agree(again, a)[0][1] == 105
+    with syncline.connect(again, world.hub) as replica:
+        assert replica.rejected() == []
+
+
+def test_l3_a_retry_with_a_new_key_that_is_made_once_more_makes_one_row(world: World) -> None:
+    a, before = world.device("a.db"), world.folder / "before.db"
+    sql(world.centre, "INSERT INTO t VALUES (2, 7, 'theirs')")
+    sql(a, "INSERT INTO t VALUES (2, 5, 'mine')")
+    world.sync(a)
+    copy(a, before)
+    for _ in range(2):
+        retry(world, a, new_key=True)
+        world.sync(a)
+        assert world.agree(a)[1:] == [(2, 7, "theirs"), (3, 5, "mine")]
+        with syncline.connect(a, world.hub) as replica:
+            assert replica.rejected() == []
+        copy(before, a)
 
 
 def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(world: World) -> None:

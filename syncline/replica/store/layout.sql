@@ -118,7 +118,7 @@ CREATE TABLE _sync_held (
 ) WITHOUT ROWID;
 
 -- Edits that the centre cannot hold. edit: columns, values and base; what their columns were called, too, and
--- the table; parent: table and key, or NULL.
+-- the table; parent: table and key, or NULL; stamps: of the log entries that it is made of, NULL if not known.
 CREATE TABLE _sync_rejected (
     id     INTEGER PRIMARY KEY,
     n      INTEGER NOT NULL,
@@ -130,8 +130,15 @@ CREATE TABLE _sync_rejected (
     remedy TEXT NOT NULL,
     parent BLOB,
     at     TEXT NOT NULL,
-    push   INTEGER
+    push   INTEGER,
+    stamps BLOB
 );
+
+-- The stamps of log entries that a retry has made. They are derived from those of the rejected edit: a copy of the
+-- file may make the same retry.
+CREATE TABLE _sync_retried (
+    stamp BLOB PRIMARY KEY
+) WITHOUT ROWID;
 
 -- Is the edit of a row kept already? A file of this layout that has no such index is read slower.
 CREATE INDEX _sync_rejected_row ON _sync_rejected (n, key);
@@ -166,7 +173,7 @@ CREATE TABLE _sync_index (
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:
--- of its edits, with the first part. bases: what its edits stand on. horizon: a position that has seen it. The body stands last: the others are read
+-- of its edits, with the first part, but for those that were rejected; imprint: of all that were told. bases: what its edits stand on. horizon: a position that has seen it. The body stands last: the others are read
 -- without it.
 CREATE TABLE _sync_sent (
     number      INTEGER NOT NULL,
@@ -176,6 +183,7 @@ CREATE TABLE _sync_sent (
     fingerprint TEXT,
     refused     BLOB,
     stamps      BLOB,
+    imprint     BLOB,
     bases       TEXT NOT NULL,
     horizon     TEXT,
     digest      TEXT NOT NULL,

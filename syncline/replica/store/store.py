@@ -17,7 +17,7 @@ from syncline.replica.store.text import queries, read_sql
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.sql import quote
 
-LAYOUT = 5
+LAYOUT = 6
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
 
 UNCOUNTED = 0

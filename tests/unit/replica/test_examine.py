@@ -97,12 +97,13 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
         (
-            "INSERT INTO _sync_sent VALUES (1, 0, '2026', 0, NULL, NULL, NULL, '', NULL, 'd', NULL, x'01')",
+            "INSERT INTO _sync_sent (number, at, bases, digest, body) VALUES (1, '2026', '', 'd', x'01')",
             "kept_pushes",
             "fact",
         ),
         (
-            "INSERT INTO _sync_rejected VALUES (1, <team>, x'', 'I', x'', 'c', 'd', 'r', NULL, '2026', 1)",
+            "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, at)"
+            " VALUES (<team>, x'', 'I', x'', 'c', 'd', 'r', '2026')",
             "rejected",
             "trouble",
         ),
