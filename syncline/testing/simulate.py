@@ -27,12 +27,13 @@ from syncline.testing.field import Field, FieldInChunks
 from syncline.testing.history import History, Mark
 from syncline.testing.lockstep import Lockstep, LockstepInChunks
 from syncline.testing.office import MakeOffice, SqliteOffice
+from syncline.testing.returns import Returns
 from syncline.testing.schemas import SchemaInChunks, SchemaWorld
 from syncline.testing.setbacks import Setbacks
 from syncline.testing.shrink import shrunk
 from syncline.testing.world import World, WorldInChunks
 
-WORLDS: dict[str, type[World] | type[SchemaWorld] | type[Field]] = {
+WORLDS: dict[str, type[World] | type[SchemaWorld] | type[Field] | type[Returns]] = {
     "world": World,
     "world-in-chunks": WorldInChunks,
     "schema": SchemaWorld,
@@ -40,6 +41,7 @@ WORLDS: dict[str, type[World] | type[SchemaWorld] | type[Field]] = {
     "field": Field,
     "field-in-chunks": FieldInChunks,
     "setbacks": Setbacks,
+    "copies-and-setbacks": Returns,
 }
 """The worlds whose centre may be over any database, by name."""
 SQLITE_WORLDS: dict[str, type[Lockstep] | type[Copies]] = {
