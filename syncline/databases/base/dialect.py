@@ -27,11 +27,19 @@ Value = int | str | bytes | Literal[_Now.NOW] | None
 """What the ledger writes."""
 
 
+ALIKE: Mapping[Kind, Kind] = {"key": "text", "packed": "bytes", "flag": "integer", "time": "integer"}
+"""Kinds of columns that have the type of another one in most databases."""
+
+
 class Dialect(ABC):
     """How one kind of database spells the ledger's tables and statements. It has no state but a cache."""
 
-    kinds: ClassVar[Mapping[Kind, str]]
-    """Type and NULL clause of each kind of column; that of `serial` makes it the key, too."""
+    types: ClassVar[Mapping[Kind, str]]
+    """The types of `text`, `bytes` and `integer`; that of `serial` with all that makes it the key; and those
+    of other kinds, where they are not as `ALIKE` says."""
+
+    clauses: ClassVar[Mapping[Kind, str]] = {"text": " NOT NULL DEFAULT ''", "serial": "", "time": ""}
+    """What stands behind the type of a column, where it is not NOT NULL."""
 
     now: ClassVar[str]
     """An expression: milliseconds since 1970 UTC, the same wherever it stands in one statement."""
@@ -65,6 +73,10 @@ class Dialect(ABC):
     @abstractmethod
     def mark(self, number: int) -> str:
         """The place of the `number`th value in a statement, counted from 1."""
+
+    def type_of(self, kind: Kind) -> str:
+        """The type of a kind of column."""
+        return self.types[kind] if kind in self.types else self.types[ALIKE[kind]]
 
     def statement(self, name: str) -> str:
         """A statement of `ledger.sql` in this database's words."""
@@ -108,7 +120,11 @@ class Dialect(ABC):
         made = []
         for table in tables:
             name, volatile = self.table(table.name), self.volatile if table.volatile else ""
-            parts = [f"    {column.name} {self.kinds[column.kind]}" for column in table.columns]
+            kinds = [(column.name, column.kind) for column in table.columns]
+            parts = [
+                f"    {name} {self.type_of(kind)}{self.clauses.get(kind, ' NOT NULL')}"
+                for name, kind in kinds
+            ]
             if table.given == list(table.columns):
                 parts.append(f"    PRIMARY KEY ({', '.join(table.key)})")
             body = ",\n".join(parts)

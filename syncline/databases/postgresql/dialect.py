@@ -13,15 +13,12 @@ from syncline.databases.postgresql.session import Session
 class PostgresDialect(Dialect):
     """A schema `syncline`; what a crash may lose is not logged."""
 
-    kinds: ClassVar[Mapping[Kind, str]] = {
+    types: ClassVar[Mapping[Kind, str]] = {
         "serial": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-        "key": "text NOT NULL",
-        "text": "text NOT NULL DEFAULT ''",
-        "bytes": "bytea NOT NULL",
-        "packed": "bytea NOT NULL",
-        "integer": "bigint NOT NULL",
-        "flag": "smallint NOT NULL",
-        "time": "bigint",
+        "text": "text",
+        "bytes": "bytea",
+        "integer": "bigint",
+        "flag": "smallint",
     }
     now: ClassVar[str] = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
     texts: ClassVar[str] = "(SELECT json_array_elements_text(?::json))"
@@ -60,7 +57,7 @@ class PostgresDialect(Dialect):
 
     def _given(self, columns: Sequence[Column]) -> str:
         """An item of FROM: the rows of one array a column, and their numbers `n`."""
-        types = [self.kinds[column.kind].split()[0] for column in columns]
+        types = [self.type_of(column.kind) for column in columns]
         arrays = ", ".join(f"${i + 1}::{type_}[]" for i, type_ in enumerate(types))
         names = ", ".join(column.name for column in columns)
         return f"unnest({arrays}) WITH ORDINALITY AS given({names}, n)"

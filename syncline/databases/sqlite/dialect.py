@@ -17,15 +17,11 @@ WALL = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 class SqliteDialect(Dialect):
     """Tables with a prefix in the one file; who writes holds the lock of the whole file."""
 
-    kinds: ClassVar[Mapping[Kind, str]] = {
+    types: ClassVar[Mapping[Kind, str]] = {
         "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
-        "key": "TEXT NOT NULL",
-        "text": "TEXT NOT NULL DEFAULT ''",
-        "bytes": "BLOB NOT NULL",
-        "packed": "BLOB NOT NULL",
-        "integer": "INTEGER NOT NULL",
-        "flag": "INTEGER NOT NULL",
-        "time": "INTEGER",
+        "text": "TEXT",
+        "bytes": "BLOB",
+        "integer": "INTEGER",
     }
     now: ClassVar[str] = WALL
     texts: ClassVar[str] = "(SELECT value FROM json_each(?))"
