@@ -504,8 +504,9 @@ def retry(world: World, file: Path, *, new_key: bool = False) -> None:
 
 @pytest.mark.parametrize("is_copy", [False, True])
 @pytest.mark.parametrize("is_put_back", [False, True])
+@pytest.mark.parametrize("is_synced", [False, True])
 def test_l3_a_retry_that_is_made_once_more_counts_once(
-    world: World, is_copy: bool, is_put_back: bool
+    world: World, is_copy: bool, is_put_back: bool, is_synced: bool
 ) -> None:
     """By the file that was put back to before the first, or by a copy of it, which may have other ids."""
     a, before = world.device("a.db"), world.folder / "before.db"
@@ -525,6 +526,11 @@ def test_l3_a_retry_that_is_made_once_more_counts_once(
     if not is_copy:
         copy(before, a)
     again = before if is_copy else a
+    if is_synced:  # it has another id by then, and has gone on under it
+        for text in ("more", "yet more"):
+            world.sync(again)
+            sql(world.centre, f"UPDATE t SET v = '{text}'")
+        world.sync(again)
     retry(world, again)
     sql(again, "UPDATE t SET n = n + 100")
     for _ in range(2):

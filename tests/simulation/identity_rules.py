@@ -5,7 +5,8 @@ at once.
 
 What can happen here: requests and answers are lost or late, a process dies at any point, two processes sync
 one file at the same time, a file is copied and both live on, a file is put back from a copy, the central
-database is put back from a backup while other programs go on writing to it. All of it in any order.
+database is put back from a backup while other programs go on writing to it, its log is pruned, it refuses
+what is done to a row for a while, and what it refused is tried again. All of it in any order.
 
 What must hold, once everybody has synced in peace: every living file shows what the centre has; every edit
 that is in the history of a living file is in the centre exactly once, or set aside; no edit is there twice.
@@ -27,6 +28,14 @@ The rules are those of ADR 25:
               is CARRIED then: a push with such edits is a mismatch if one of its edits is remembered under
               the first id, or one of the carried is older than the memory. What is too old to tell is set
               aside.
+              What is done of the pending is kept like what was sent, with the position of the answer, and
+              what was refused as refused.
+  lost        of what was sent and is not remembered: all that was told at a position which the centre has
+              gone back from. Where the log is pruned to behind that, a record that is the file's own says
+              that nothing is; else it is if it would still be remembered.
+  mark        every push that is taken leaves one, though nothing of it is written.
+  retry       has a stamp derived from that of the edit that was refused. Once the file has a former id it
+              counts as carried.
   compare     whatever follows a wait for the network first looks whether the file is as it was.
 
 Rows are counters here: they show best what counts twice.
@@ -47,11 +56,13 @@ class Hub:
         self.rng = rng
         self.rows = {1: 0, 2: 0, 3: 0}
         self.log = []  # (mark, row, origin)
-        self.clients = {}  # id -> [number, chain, first id of the file, whether a file has left it]
-        self.accepted = {}  # stamp -> how often it was applied; more than once is the fault
-        self.memory = {}  # stamp -> (when it was accepted, under which label); forgotten after `keep`
+        self.clients = {}  # id -> [number, chain, first id, whether a file has left it, last refused]
+        self.accepted = {}  # edit -> how often it was applied; more than once is the fault
+        self.firsts = {}  # stamp of a retry -> the stamp that the edit had at first: for checking alone
+        self.memory = {}  # stamp -> (when decided, under which label, whether refused); until `keep` is over
         self.floor = 0  # entries before it are pruned
         self.now, self.keep, self.lengths = 0, keep, []
+        self.shut = False  # row 2 takes nothing then
 
     def here(self):
         return (len(self.log), self.log[-1][0] if self.log else 0)
@@ -64,8 +75,15 @@ class Hub:
         if self.now > self.keep:
             self.floor = max(self.floor, min(len(self.log), self.lengths[self.now - self.keep - 1]))
 
+    def prune(self):
+        """The log is pruned for another reason than time."""
+        self.floor = len(self.log)
+
     def sound(self, token):
-        return token[0] >= self.floor and not self.went_back(token)
+        return not self.is_pruned(token) and not self.went_back(token)
+
+    def is_pruned(self, token):
+        return token[0] < self.floor
 
     def went_back(self, token):
         length, mark = token
@@ -80,9 +98,9 @@ class Hub:
     def push(self, replica, number, before, body, horizon):
         if replica not in self.clients:
             return "unknown", None
-        last, chain, root, left = self.clients[replica]
+        last, chain, root, left, refused = self.clients[replica]
         if number == last and chained(before, body) == chain:
-            return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here())
+            return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused)
         if self.went_back(horizon):
             return "lost", None
         if number != last + 1 or before != chain or left:
@@ -91,17 +109,24 @@ class Hub:
         carried = [e for e in edits if e[2] is not None]
         label = root if carried else replica
         if carried and (
-            any(self.memory.get(e[0], (0, None))[1] == label for e in edits)
+            any(self.memory.get(e[0], (0, None, False))[1] == label for e in edits)
             or any(e[2] <= self.now - self.keep for e in carried)
         ):
             return "mismatch", None
+        refused = set()
         for pk, some in body:
+            is_refused = self.shut and pk == 2
+            self.memory |= {stamp: (self.now, label, is_refused) for stamp, _, _ in some}
+            if is_refused:
+                refused |= {stamp for stamp, _, _ in some}
+                continue
             for stamp, _, _ in some:
-                self.accepted[stamp] = self.accepted.get(stamp, 0) + 1
-                self.memory[stamp] = self.now, label
+                edit = self.firsts.get(stamp, stamp)
+                self.accepted[edit] = self.accepted.get(edit, 0) + 1
             self.write(pk, sum(delta for _, delta, _ in some), replica)
-        self.clients[replica] = [number, chained(before, body), root, left]
-        return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here())
+        self.log.append((self.rng.random(), None, replica))
+        self.clients[replica] = [number, chained(before, body), root, left, refused]
+        return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused)
 
     def pull(self, replica, number, chain, token, horizon):
         if replica not in self.clients:
@@ -110,32 +135,40 @@ class Hub:
             return "mismatch", None
         if not self.sound(token) or not self.sound(horizon):
             return "lost", None
-        touched = {pk for _, pk, origin in self.log[token[0] :] if origin != replica}
+        touched = {pk for _, pk, origin in self.log[token[0] :] if pk and origin != replica}
         return "rows", ({pk: self.rows[pk] for pk in touched}, self.here())
 
     def reconcile(self, new, former, number, chain, outbox, pending, sent):
-        known = {stamp for stamp, (_, label) in self.memory.items() if label in former}
+        known = {stamp for stamp, (_, label, _) in self.memory.items() if label in former}
+        refused = {stamp for stamp in known if self.memory[stamp][2]}
         done = {stamp for stamp in pending if stamp in known}
         record = self.clients.get(former[-1])
         alone = record is not None and not record[3] and record[:2] == [number, chain]
         if record is not None and outbox is not None and record[:2] == [outbox[0], chained(*outbox[1:])]:
             done |= {e[0] for _, edits in outbox[2] for e in edits}
             alone, number, chain = not record[3], *record[:2]
-        done |= {stamp for stamp, told in sent if stamp in known or not self.went_back(told)}
+            refused |= record[4]
+        since = self.now - self.keep
+        done |= {
+            stamp
+            for stamp, told, made in sent
+            if stamp in known or self.sound(told) or (self.is_pruned(told) and (alone or made <= since))
+        }
+        found = done, refused & done
         if alone and all(
-            stamp in done for stamp, _ in sent
+            stamp in done for stamp, _, _ in sent
         ):  # nothing is wrong with the file: it keeps its id
-            return "known", (done, True, self.now - self.keep, copy(self.rows), self.here(), number, chain)
+            return "known", (*found, True, since, copy(self.rows), self.here(), number, chain)
         for replica in former:
             if replica in self.clients:
                 self.clients[replica][3] = (
                     True  # one that is unknown here has to reconcile itself when it comes
                 )
-        self.clients[new] = [number, chain, former[0], False]
-        return "known", (done, False, self.now - self.keep, copy(self.rows), self.here(), number, chain)
+        self.clients[new] = [number, chain, former[0], False, refused]
+        return "known", (*found, False, since, copy(self.rows), self.here(), number, chain)
 
     def register(self, new):
-        self.clients[new] = [0, 0, new, False]
+        self.clients[new] = [0, 0, new, False, set()]
         return "known", (copy(self.rows), self.here())
 
 
@@ -153,6 +186,7 @@ def new_file(hub, rng):
         "pending": [],
         "outbox": None,
         "sent": [],
+        "refused": [],
         "aside": set(),
         "history": {},
     }
@@ -193,7 +227,8 @@ def sync(file, rng):
             yield from reconcile(file, rng)
             return
         done = {e[0] for _, edits in body for e in edits}
-        file["sent"] += [(*e, result[1]) for e in file["pending"] if e[0] in done]
+        file["refused"] += [e for e in file["pending"] if e[0] in result[2]]
+        file["sent"] += [(*e, result[1]) for e in file["pending"] if e[0] in done - result[2]]
         file["pending"] = [e for e in file["pending"] if e[0] not in done]
         file["base"].update(result[0])
         file["horizon"] = result[1]
@@ -213,7 +248,7 @@ def reconcile(file, rng):
     seen = state(file)
     new = rng.random()
     asked = {e[0] for e in file["pending"]}
-    _, (done, alone, since, rows, token, number, chain) = yield (
+    _, (done, refused, alone, since, rows, token, number, chain) = yield (
         "reconcile",
         (
             new,
@@ -222,15 +257,14 @@ def reconcile(file, rng):
             file["chain"],
             file["outbox"],
             asked,
-            [(e[0], e[5]) for e in file["sent"]],
+            [(e[0], e[5], e[3]) for e in file["sent"]],
         ),
     )
     if not same(file, *seen):
         return
     again = [(*e[:4], True) for e in file["sent"] if e[0] not in done]
-    file["sent"] = [e for e in file["sent"] if e[0] in done] + [
-        (*e, token) for e in file["pending"] if e[0] in done
-    ]
+    file["refused"] += [e[:5] for e in [*file["sent"], *file["pending"]] if e[0] in refused]
+    file["sent"] = [(*e[:5], token) for e in [*file["sent"], *file["pending"]] if e[0] in done - refused]
     old = {
         e[0] for e in [*file["pending"], *again] if e[0] not in done and (e[4] or not alone) and e[3] <= since
     }
@@ -244,10 +278,20 @@ def reconcile(file, rng):
     file.update(number=number, chain=chain, outbox=None, base=rows, token=token, horizon=token)
 
 
+def retry(file, rng, hub):
+    """What was refused is tried again."""
+    stamp, pk, delta, *_ = file["refused"].pop(rng.randrange(len(file["refused"])))
+    again = hash((stamp, "again"))
+    hub.firsts[again] = hub.firsts.get(stamp, stamp)
+    file["pending"].append((again, pk, delta, hub.now, bool(file["former"])))
+
+
 def history(seed):
     rng = random.Random(seed)
     hub = Hub(rng, rng.choice((15, 40, 1000)))
     restored = files_were_copied = False
+    is_gated = rng.random() < 0.5
+    hub.shut = is_gated and rng.random() < 0.5
     files = [new_file(hub, rng) for _ in range(rng.randint(1, 3))]
     flows, copies, backups = [], [], []  # flows: (file, generator, answer that waits for it)
 
@@ -270,9 +314,15 @@ def history(seed):
         flows.append((file, flow, answer))  # it waits on its way, however long
 
     for _ in range(rng.randint(5, 80)):
-        dice = rng.random()
         hub.tick()
         file = rng.choice(files)
+        if is_gated and rng.random() < 0.2:
+            if file["refused"] and rng.random() < 0.7:
+                retry(file, rng, hub)
+            else:
+                hub.shut = not hub.shut
+            continue
+        dice = rng.random()
         if dice < 0.25:
             edit = (rng.random(), rng.randint(1, 3), rng.choice((1, 10, 100)), hub.now, False)
             file["pending"].append(edit)
@@ -281,9 +331,11 @@ def history(seed):
             flows.append((file, sync(file, rng), None))
         elif dice < 0.75 and flows:
             advance(rng.randrange(len(flows)))
-        elif dice < 0.8:
+        elif dice < 0.78:
             hub.write(rng.randint(1, 3), 1000, "hub")
-        elif dice < 0.85:
+        elif dice < 0.79:
+            hub.prune()
+        elif dice < 0.86:
             copies.append((files.index(file), copy(file)))
         elif dice < 0.89 and copies and len(files) < 5:
             files_were_copied = True
@@ -308,22 +360,25 @@ def history(seed):
                     answer = ask(*flow.send(answer))
                 except StopIteration:
                     break
+    # The centre may have lost that an edit was refused; a copy that has it pending still brings it, and it is
+    # tried again: that it is one edit can be told by neither.
+    uncertain = set(hub.firsts.values()) if restored and files_were_copied else set()
     for number, file in enumerate(files):
         assert not file["pending"] and file["outbox"] is None, (
             f"file {number} still has {file['pending']} {file['outbox']}"
         )
         assert shown(file) == hub.rows, f"file {number} shows {shown(file)}, the centre has {hub.rows}"
-        for stamp in file["history"]:
+        kept = {hub.firsts.get(e[0], e[0]) for e in file["refused"]}
+        kept |= {hub.firsts.get(stamp, stamp) for stamp in file["aside"]}
+        for stamp in set(file["history"]) - kept - uncertain:
             times = hub.accepted.get(stamp, 0)
-            if stamp not in file["aside"] and not (
-                restored and hub.keep < 1000
-            ):  # a lost past that is forgotten, too, is lost
+            if not (restored and hub.keep < 1000):  # a lost past that is forgotten, too, is lost
                 assert times == 1, f"an edit of file {number} is in the centre {times} times"
-            if not files_were_copied and not restored:
-                assert not file["aside"], (
-                    f"file {number} was never copied, the centre never put back, and edits were set aside"
-                )
-    twice = [stamp for stamp, times in hub.accepted.items() if times > 1]
+        if not files_were_copied and not restored:
+            assert not file["aside"], (
+                f"file {number} was never copied, the centre never put back, and edits were set aside"
+            )
+    twice = [edit for edit, times in hub.accepted.items() if times > 1 and edit not in uncertain]
     assert not twice, f"{len(twice)} edits count twice"
 
 
