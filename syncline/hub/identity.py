@@ -14,7 +14,7 @@ The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -23,7 +23,7 @@ from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
 from syncline.hub.contract import Client, Position, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.log import refused_watermark
 from syncline.model.actor import Actor
-from syncline.protocol.body import chained, imprint
+from syncline.protocol.body import chained, each_stamp, imprint
 from syncline.protocol.messages import (
     STAMP_BYTES,
     CommitPush,
@@ -33,8 +33,6 @@ from syncline.protocol.messages import (
     Reconcile,
     Rejection,
 )
-
-WIDTH = STAMP_BYTES
 
 SHORTEST = 86_400
 """Seconds for which stamps are remembered at least."""
@@ -143,12 +141,12 @@ def remember(
 
 def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> Found:
     """Look stamps up in what is remembered of some lineages."""
-    asked = dict.fromkeys(each(stamps))
+    asked = dict.fromkeys(each_stamp(stamps))
     rejected: list[tuple[bytes, list[Rejection]]] = []
     done: set[bytes] = set()
     pushes: set[tuple[str, int]] = set()
     for stamped in transaction.ledger.stamps_of(list(lineages) if asked else ()):
-        hits = [stamp for stamp in each(stamped.tails) if stamp in asked]
+        hits = [stamp for stamp in each_stamp(stamped.tails) if stamp in asked]
         if not hits:
             continue
         done.update(hits)
@@ -183,12 +181,6 @@ def noted(
 
 def _hits(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> bool:
     return bool(find(transaction, lineages, stamps).done)
-
-
-def each(stamps: bytes) -> Iterator[bytes]:
-    """The stamps one by one. Half of one at the end is none: requests are held to whole ones
-    (`protocol.limits`), and what was kept of an earlier one stands in nobody's way."""
-    return (stamps[start : start + WIDTH] for start in range(0, len(stamps) - WIDTH + 1, WIDTH))
 
 
 # Reconciling -------------------------------------------------------------------------------------------
@@ -271,7 +263,7 @@ def _is_own(transaction: WriteTransaction, request: Reconcile, record: Client) -
     all of them, and a centre that went back in time has lost the later ones."""
     if record.number == 0:
         return True
-    kept = set(each(request.sent))
+    kept = set(each_stamp(request.sent))
     last = [one for one in transaction.ledger.stamps_of([record.replica]) if one.push == record.number]
     return any(one.replica == record.replica and imprint(one.tails) in kept for one in last)
 
@@ -302,7 +294,7 @@ def _lost(
     """Which of the kept pushes the centre has lost: their answers came from a past that it has gone back
     from, and no push of just their edits is remembered that was taken as a whole. And those of which that is
     so if they are younger than the memory: the log no longer tells whether the answer came from its past."""
-    if len(request.sent) != WIDTH * len(horizons):
+    if len(request.sent) != STAMP_BYTES * len(horizons):
         raise Malformed("an imprint belongs to each horizon")
     told = [(place, position) for place, position in enumerate(horizons) if position is not None]
     standings = transaction.log.standings([position for _, position in told]) if told else []
@@ -310,7 +302,7 @@ def _lost(
     unsure = [(place, standing) for (place, _), standing in pairs if standing in ("restored", "pruned")]
     if not unsure:
         return [], []
-    sent = list(each(request.sent))
+    sent = list(each_stamp(request.sent))
     remembered = transaction.ledger.stamps_of(known)
     there = {imprint(one.tails) for one in remembered if not one.rejected}
     lost = [(place, standing) for place, standing in unsure if sent[place] not in there]

@@ -20,7 +20,7 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
-from syncline.hub.identity import WIDTH, Told, check_file, check_horizon, memory_of, noted, reconcile
+from syncline.hub.identity import Told, check_file, check_horizon, memory_of, noted, reconcile
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -131,7 +131,7 @@ class Requests:
         logger.info(
             "reconciled replica",
             extra={"action": "reconcile", "replica": request.previous, "new": answer.replica,
-                   "done": len(answer.done) // WIDTH, "lost": len(answer.lost)},
+                   "done": len(answer.done) // m.STAMP_BYTES, "lost": len(answer.lost)},
         )  # fmt: skip
         return answer
 

@@ -8,7 +8,7 @@ msgspec writes it (shortest integer forms, 64-bit floats), with columns of uuids
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import msgspec
@@ -60,6 +60,13 @@ def chained(before: str, digest: str) -> str:
     """The chain's value after a push with this digest, given that before it ('' before the first). Two files
     that have the same value have made the same pushes."""
     return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
+
+
+def each_stamp(stamps: bytes) -> Iterator[bytes]:
+    """The stamps one by one. Half of one at the end is none: requests are held to whole ones
+    (`protocol.limits`), and what was kept of an earlier one stands in nobody's way."""
+    starts = range(0, len(stamps) - STAMP_BYTES + 1, STAMP_BYTES)
+    return (stamps[start : start + STAMP_BYTES] for start in starts)
 
 
 def imprint(stamps: bytes) -> bytes:

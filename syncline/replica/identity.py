@@ -13,18 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ProtocolError
-from syncline.protocol.body import chained
+from syncline.protocol.body import chained, each_stamp
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Reconcile, Reconciled, Rejection
+from syncline.protocol.messages import STAMP_BYTES, Reconcile, Reconciled, Rejection
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
 from syncline.replica.retried import any_retried
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
-
-WIDTH = 8
-"""Bytes of a stamp."""
 
 MOST = 4_000_000
 """Stamps that a push tells at most. Of one with more edits the rest is not remembered."""
@@ -133,11 +130,11 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
     store, state = device.store, device.store.state()
     kept = kept_pushes(store)
     stamps = b"".join(_pending(store))
-    answer = yield from _ask(store, fresh, stamps[: ASKED * WIDTH], kept)
+    answer = yield from _ask(store, fresh, stamps[: ASKED * STAMP_BYTES], kept)
     learned = _learned(answer, kept)
-    asked = stamps[ASKED * WIDTH :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
-    for start in range(0, len(asked), ASKED * WIDTH):
-        answer = yield from _ask(store, fresh, asked[start : start + ASKED * WIDTH], kept)
+    asked = stamps[ASKED * STAMP_BYTES :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
+    for start in range(0, len(asked), ASKED * STAMP_BYTES):
+        answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)
         more = _learned(answer, kept)
         learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
         learned.done |= more.done
@@ -189,19 +186,14 @@ def answered(state: State, store: Store) -> int:
     return state.push - (in_flight(store) is not None)
 
 
-def each(stamps: bytes) -> list[bytes]:
-    """The stamps one by one."""
-    return [stamps[start : start + WIDTH] for start in range(0, len(stamps), WIDTH)]
-
-
 def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
-    done = set(each(answer.done))
+    done = set(each_stamp(answer.done))
     if any(not 0 <= place < len(kept) for place in (*answer.lost, *answer.pruned)):
         raise ProtocolError("the hub has lost pushes that it was not asked about", code="not_a_hub")
     young = (kept[place] for place in answer.pruned)
     lost = [kept[place] for place in answer.lost]
     lost += [push for push in young if push.made > answer.since]
-    rejected = [(frozenset(each(stamps)), refused) for stamps, refused in answer.rejected]
+    rejected = [(frozenset(each_stamp(stamps)), refused) for stamps, refused in answer.rejected]
     unknown, conflicts = frozenset(answer.unknown), set(answer.conflicts)
     place = answer.replica, answer.taken, answer.push, answer.since
     return Learned(*place, done, rejected, lost, unknown, conflicts, answer.horizon, answer.seen)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from syncline.errors import ValueRefused
 from syncline.model.values import Value, subtract
-from syncline.protocol.body import chained, open_push
+from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import PushOp
 from syncline.replica.brought import Brought
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_rows
 from syncline.replica.entries import entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
-from syncline.replica.identity import MILLISECONDS, Learned, answered, each, provenance
+from syncline.replica.identity import MILLISECONDS, Learned, answered, provenance
 from syncline.replica.meanwhile import TAKEN
 from syncline.replica.offer import is_offered, take_apart
 from syncline.replica.overlay import Key, Overlay
@@ -72,7 +72,7 @@ def enter(device: Device, learned: Learned) -> int:
         return 0
     number, chain, done = answered(state, store), state.chain or "", set(learned.done)
     if flying is not None and learned.taken:
-        done.update(each(provenance(device).stamps))
+        done.update(each_stamp(provenance(device).stamps))
         number, chain = number + 1, chained(chain, flying.digest)
     left = _Left(device, done, learned, state.carried if is_same else None)
     if flying is not None and (not is_same or unreadable or left.concerns_any()):
@@ -112,7 +112,7 @@ class _Left:
         self._fill()
         if any(store.row(f"SELECT 1 FROM {log} WHERE {self._any} LIMIT 1") for log in store.logs()):
             return True
-        return is_offered(store) and not self.done.isdisjoint(each(provenance(self.device).stamps))
+        return is_offered(store) and not self.done.isdisjoint(each_stamp(provenance(self.device).stamps))
 
     def _fill(self) -> None:
         _fill(self.device.store, _DONE, self.done)
@@ -254,7 +254,7 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
     store, again = device.store, []
     lost = [push.number for push in learned.lost]
     for number in [*lost, *waiting(store)]:
-        stamps = set(each(kept_stamps(store, number)))
+        stamps = set(each_stamp(kept_stamps(store, number)))
         known = done & stamps
         if stamps and known == stamps:
             _keep_refused(device, number, stamps, learned)

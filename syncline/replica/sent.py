@@ -11,8 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syncline.protocol.body import imprint
-from syncline.protocol.messages import STAMP_BYTES, Verdict
+from syncline.protocol.body import each_stamp, imprint
+from syncline.protocol.messages import Verdict
 from syncline.replica.bodies import sweep_bodies
 from syncline.replica.store import Store, pack, queries, unpack
 
@@ -84,8 +84,7 @@ def keep_pushed(
 ) -> None:
     """Keep the push in flight, which the position `horizon` has seen. `refused`: packed, what of it was
     rejected. The others as for `keep_sent`. Inside the transaction that clears it."""
-    each = (stamps[start : start + STAMP_BYTES] for start in range(0, len(stamps), STAMP_BYTES))
-    left = b"".join(stamp for stamp in each if stamp not in rejected) if rejected else stamps
+    left = b"".join(stamp for stamp in each_stamp(stamps) if stamp not in rejected) if rejected else stamps
     values = {"refused": refused, "largest": LARGEST, "stamps": left or None, "horizon": horizon}
     store.execute(_QUERIES["keep"], values | {"imprint": imprint(stamps)})
 

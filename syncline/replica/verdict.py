@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.model.values import Value
-from syncline.protocol.body import chained, open_push
+from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
-from syncline.replica.identity import each, provenance
+from syncline.replica.identity import provenance
 from syncline.replica.meanwhile import TAKEN
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
@@ -68,7 +68,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
         if n in ours:
             _clear(work.store, ours[n], cut)
     clear_outbox(work.store)
-    forget_retried(work.store, each(kept.stamps))
+    forget_retried(work.store, each_stamp(kept.stamps))
     work.overlay.forget()
     _refuse_later_children(work, verdict)
     if hidden:
@@ -173,7 +173,7 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> set[bytes]:
                 reason, number = reason_of(work.device, rejection), verdict.number
                 stamps = _stamps(work, n, key, cuts)
                 keep_rejected(work.device, n, key, op, edit, reason, number, stamps)
-                found.update(() if rejection.columns else each(stamps))
+                found.update(() if rejection.columns else each_stamp(stamps))
     return found
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from syncline.protocol.body import chained, open_push, undelta
+from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
-from syncline.replica.identity import Learned, each
+from syncline.replica.identity import Learned
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit, enter
 from syncline.replica.rejected import newest_rejected, rejected
@@ -146,7 +146,7 @@ def test_l2_edits_that_another_push_has_brought_are_kept_as_they_would_have_been
     (place,) = parts_of(bench.store, kept.number)
     part = read_part(bench.store, place)
     assert changes(bench, part.digest, part.body, part.bases) == sent
-    assert (kept.horizon, set(each(kept_stamps(bench.store, kept.number)))) == ("seen", stamps)
+    assert (kept.horizon, set(each_stamp(kept_stamps(bench.store, kept.number)))) == ("seen", stamps)
     assert bench.store.state().push == number and in_flight(bench.store) is None
     bench.close()
 
@@ -196,7 +196,7 @@ def sent(tmp_path: Path) -> Iterator[tuple[Bench, Kept, list[bytes]]]:
     number = made.schema.number_of("owner")
     made.verdict(made.put("owner", OWNERS[1]), rejected=[Rejection(number, [2], "check", "no", "Mend it.")])
     (kept,) = kept_pushes(made.store)
-    yield made, kept, each(kept_stamps(made.store, kept.number))
+    yield made, kept, list(each_stamp(kept_stamps(made.store, kept.number)))
     made.close()
 
 
