@@ -37,6 +37,8 @@ class Device:
     """SQLite's count of changes to the file's schema when the triggers were last found in order."""
     lacking: int = field(default=0, init=False)
     """The number of the push in flight, if the hub has just said that it has not got it."""
+    told: tuple[int, str, bytes] | None = field(default=None, init=False)
+    """Number and digest of the push that was sent last, and the stamps that it told."""
     came_back: bool = False
     """Whether a table that was aside has come to fit during the verb, by what the centre has now."""
     aside: dict[int, Statements] = field(default_factory=dict)

@@ -53,17 +53,23 @@ class Provenance:
 
 
 def provenance(device: Device) -> Provenance:
-    """That of the push in flight."""
+    """That of the push in flight, for whoever sends it; its stamps are noted for whoever takes the verdict
+    in."""
+    flying = in_flight(device.store)
+    device.told = None if flying is None else (flying.number, flying.digest, _stamps(device))
+    return told(device)
+
+
+def told(device: Device) -> Provenance:
+    """That of the push in flight, with the stamps as they were told: they are read once."""
     store, state = device.store, device.store.state()
-    row = store.row(_FREEZE["offered"])
+    row, flying = store.row(_FREEZE["offered"]), in_flight(store)
     horizon = (state.watermark or "") if state.horizon is None else state.horizon
     if row is not None and row[0] is not None:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)
-    stamps: list[bytes] = []
     oldest: list[int] = []
     retried = bool(json.loads(state.former)) and any_retried(store)
     for log, cut in _covered(device):
-        stamps += [stamp for (stamp,) in store.rows(f"SELECT stamp FROM {log} WHERE seq <= ?", (cut,))]
         if state.carried or retried:
             sql = (
                 f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND (checkpoint <= ?"
@@ -71,7 +77,22 @@ def provenance(device: Device) -> Provenance:
             )
             oldest += [made for (made,) in store.rows(sql, (cut, state.carried)) if made is not None]
     carried = max(1, min(oldest)) if oldest else 0
-    return Provenance(state.chain or "", b"".join(stamps[:MOST]), carried, horizon)
+    noted = _noted(device, flying)
+    stamps = _stamps(device) if noted is None else noted
+    return Provenance(state.chain or "", stamps, carried, horizon)
+
+
+def _noted(device: Device, flying: Frozen | None) -> bytes | None:
+    noted = device.told
+    if noted is None or flying is None or noted[:2] != (flying.number, flying.digest):
+        return None
+    return noted[2]
+
+
+def _stamps(device: Device) -> bytes:
+    sql = "SELECT stamp FROM {log} WHERE seq <= ? ORDER BY seq LIMIT ?"
+    parts = (device.store.joined(sql.format(log=log), (cut, MOST)) for log, cut in _covered(device))
+    return b"".join(parts)[: MOST * STAMP_BYTES]
 
 
 def _covered(device: Device) -> Iterator[tuple[str, int]]:

@@ -16,7 +16,7 @@ from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
-from syncline.replica.identity import provenance
+from syncline.replica.identity import provenance, told
 from syncline.replica.meanwhile import TAKEN
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
@@ -56,7 +56,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     hidden = _hidden(work, cuts)
     refused = _keep_rejected(work, verdict, cuts)
     keep_conflicts(work.store, verdict.conflicts)
-    kept = provenance(work.device)
+    kept = told(work.device)
     keep_sent(work.store, verdict, kept.stamps, refused if cuts else (), work.device.limits().keep_sent)
     flying = in_flight(work.store)
     if flying is not None:
@@ -68,6 +68,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
         if n in ours:
             _clear(work.store, ours[n], cut)
     clear_outbox(work.store)
+    work.device.told = None
     forget_retried(work.store, each_stamp(kept.stamps))
     work.overlay.forget()
     _refuse_later_children(work, verdict)

@@ -4,11 +4,12 @@ Purpose: open the file safely beside the application, run statements and transac
 own tables, say every failure as a StoreError. Must not know what is synced, why, or with whom.
 """
 
-from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAFE_CHECKPOINTS, WAL_BYTES
+from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAFE_CHECKPOINTS
 from syncline.replica.store.packed import pack, unpack
 from syncline.replica.store.state import Checkpoint, State
 from syncline.replica.store.store import LAYOUT, Store, log_name
 from syncline.replica.store.text import queries
+from syncline.replica.store.wal import WAL_BYTES
 from syncline.sqlitekit.sql import literal, quote
 
 __all__ = [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
 from pathlib import Path
 
 from syncline.errors import StoreError, StoreReadOnly
@@ -24,12 +22,6 @@ CACHE_KIB = 32 * 1024
 
 MEMORY = ":memory:"
 
-WAL_BYTES = 2 * 1024 * 1024
-"""A write-ahead log of this size is taken over into the file."""
-
-WAL_WAIT_MS = 80
-"""How long a checkpoint waits for readers: as long, at most, it keeps another program from writing."""
-
 
 def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
     """Open a file that is there, shared with the application's own connections."""
@@ -40,62 +32,9 @@ def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
             remedy="Check the path, or make it with: syncline clone URL FILE",
         )
     connection = _open(path, "rw", busy_seconds)
-    # A checkpoint that begins by itself does so beside whoever writes at the moment: see `Wal`.
+    # A checkpoint that begins by itself does so beside whoever writes at the moment: see `store.wal`.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
-
-
-LARGE_LOG = 16 * 1024 * 1024
-"""A log that takes a while to take over: whoever waited for the transaction that wrote it comes first."""
-
-MOMENT = 0.1
-"""Seconds: whoever waits for the write lock looks that often."""
-
-
-class Wal:
-    """Keeps the write-ahead log of a file small that other connections hold open.
-
-    SQLite before 3.51.3 can lose writes when one connection begins to write while another begins a
-    checkpoint. A checkpoint of mode TRUNCATE holds the write lock from its beginning to its end, so that
-    nobody writes meanwhile. It falls back to a mode that does not when the lock is not to be had: hence
-    none is begun while another program writes; the next transaction looks again.
-    """
-
-    def __init__(self, path: str, connection: sqlite3.Connection, busy_seconds: float) -> None:
-        self._log, self._connection = f"{path}-wal", connection
-        self._busy_ms = int(busy_seconds * 1000)
-        self._due = WAL_BYTES
-
-    def bound(self) -> None:
-        """Take the log over into the file if it has grown, and if nobody else writes at the moment.
-
-        A reader that keeps an old state in view keeps it from being complete; it is tried again when the log
-        has grown as much again. Outside any transaction; never an error: the log is sound at any size."""
-        try:
-            size = os.stat(self._log).st_size
-        except FileNotFoundError:
-            return
-        if size < self._due:
-            self._due = max(WAL_BYTES, min(self._due, size + WAL_BYTES))
-            return
-        if size >= LARGE_LOG:
-            time.sleep(MOMENT)
-        done = self._checkpoint()
-        self._due = WAL_BYTES if done else size + WAL_BYTES
-
-    def _checkpoint(self) -> bool:
-        connection = self._connection
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-            connection.execute(f"PRAGMA busy_timeout = {WAL_WAIT_MS}")
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.OperationalError:  # somebody writes, or a disk is full: what is logged stays there
-            return False
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
-        return not busy
 
 
 def open_reading(path: str, busy_seconds: float) -> sqlite3.Connection:

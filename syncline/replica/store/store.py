@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from syncline.replica.store import connection as opening
 from syncline.replica.store.errors import translated
 from syncline.replica.store.state import Checkpoint, Standing, State
 from syncline.replica.store.text import queries, read_sql
+from syncline.replica.store.wal import Wal
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.sql import quote
 
@@ -39,7 +40,7 @@ class Store:
     is a transaction of its own.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection, wal: opening.Wal | None = None) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, wal: Wal | None = None) -> None:
         """`wal` keeps the write-ahead log small, of a file that others have open too."""
         self.path = path
         self._connection, self._wal = connection, wal
@@ -63,7 +64,7 @@ class Store:
         """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
         name = os.fspath(path)
         connection = opening.open_existing(name, busy_seconds)
-        wal = None if name == opening.MEMORY else opening.Wal(name, connection, busy_seconds)
+        wal = None if name == opening.MEMORY else Wal(name, connection, busy_seconds)
         return cls(name, connection, wal)
 
     @classmethod
@@ -80,6 +81,8 @@ class Store:
 
     def close(self) -> None:
         """Close the file. Idempotent. An open transaction is rolled back."""
+        if self._wal is not None:
+            self._wal.close()
         self._connection.close()
 
     # Statements -------------------------------------------------------------------------------------
@@ -123,6 +126,15 @@ class Store:
                 if not batch:
                     return
                 yield batch
+
+    def joined(self, sql: str, parameters: Parameters = ()) -> bytes:
+        """The blobs of a query of one column, one after the other, in its order."""
+        if self.value("PRAGMA encoding") != "UTF-8":  # there a blob is no text that keeps its bytes
+            return b"".join(blob for (blob,) in self.rows(sql, parameters))
+        found: bytes | None = self.value(
+            f"WITH part (blob) AS ({sql}) SELECT CAST(group_concat(blob, '') AS BLOB) FROM part", parameters
+        )
+        return found or b""
 
     def reader(self, sql: str, parameters: Parameters = ()) -> Callable[[int], list[tuple[Any, ...]]]:
         """The rows of a query, as many at a time as asked for; fewer at the end."""
@@ -171,17 +183,18 @@ class Store:
     def transaction(self) -> Iterator[Store]:
         """A write transaction: takes the write lock at once, commits at the end, rolls back on any
         error, also one of the commit itself (a foreign key that is still broken: StoreConstraint)."""
-        self.execute("BEGIN IMMEDIATE")
-        try:
-            if self._is_watched:
-                self._compare()
-            yield self
-            left = self.standing() if self._is_watched else None
-            self.execute("COMMIT")
-            self._left = left
-        finally:
-            if self._connection.in_transaction:
-                self.execute("ROLLBACK")
+        with nullcontext() if self._wal is None else self._wal.turn():
+            self.execute("BEGIN IMMEDIATE")
+            try:
+                if self._is_watched:
+                    self._compare()
+                yield self
+                left = self.standing() if self._is_watched else None
+                self.execute("COMMIT")
+                self._left = left
+            finally:
+                if self._connection.in_transaction:
+                    self.execute("ROLLBACK")
         if self._wal is not None:
             self._wal.bound()
 
