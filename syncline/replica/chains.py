@@ -21,6 +21,12 @@ NOTHING: Mapping[int, Value] = {}
 RANGE = 5_000
 """Rows coalesced at once (law L11)."""
 
+ENTRY = "_sync_chain_entry"
+"""The temporary table of the entries that belong to chains. It stays, as does the one of the rows: making a
+temporary table has SQLite prepare every statement of the connection anew."""
+
+_OF_ENTRY = "seq INTEGER PRIMARY KEY, i INTEGER"
+
 MASKS = 64
 """More sets of changed columns than this are not worth a statement each: such rows come here too."""
 
@@ -94,21 +100,21 @@ class Chains:
         self.refused: list[Refused] = []
         self._masks: dict[int, tuple[int, ...]] = {}
         self._pushed, self._places = t.table.pushed, t.table.places
+        self._name = f"_sync_chain_{t.arity}"
 
     def find(self, shapes: set[Shape]) -> None:
         """Number the rows that come here, and their entries. `shapes` are those that occur."""
         store, t = self._store, self._t
-        for name in ("_sync_chain", "_sync_chain_entry"):
-            store.execute(f"DROP TABLE IF EXISTS temp.{name}")
-        store.execute(f"CREATE TEMP TABLE _sync_chain (i INTEGER PRIMARY KEY, {t.key_columns})")
-        store.execute("CREATE TEMP TABLE _sync_chain_entry (seq INTEGER PRIMARY KEY, i INTEGER)")
+        for name, columns in ((self._name, f"i INTEGER PRIMARY KEY, {t.key_columns}"), (ENTRY, _OF_ENTRY)):
+            store.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns})")
+            store.execute(f"DELETE FROM temp.{name}")
         # No row is inserted twice without a delete between. But one may be deleted twice: shown again for
         # the sake of a child that the hub sent, and deleted again.
         if shapes != {("I", 0)}:
             updates = [op for op, _ in shapes if op == "U"]
             also = " OR max(op = 'U')" if len(updates) > MASKS else ""
             store.execute(
-                f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
+                f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
                 f" WHERE seq <= ? GROUP BY {t.key_columns} HAVING count(*) > 1{also}",
                 (self._cut,),
             )
@@ -122,9 +128,9 @@ class Chains:
         ]
         same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
         self._store.executemany(
-            f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
+            f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
             f" WHERE seq <= {self._cut} AND {same}"
-            f" AND NOT EXISTS (SELECT 1 FROM temp._sync_chain WHERE {same}) LIMIT 1",
+            f" AND NOT EXISTS (SELECT 1 FROM temp.{self._name} WHERE {same}) LIMIT 1",
             keys,
         )
 
@@ -133,9 +139,9 @@ class Chains:
         t = self._t
         keys = ", ".join(f"l.k{i}" for i in range(t.arity))
         self._store.execute(
-            f"INSERT INTO temp._sync_chain ({t.key_columns}) SELECT {keys} FROM {t.log} l"
+            f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT {keys} FROM {t.log} l"
             f" WHERE l.op IN ('I', 'U') AND l.seq <= ?"
-            f" AND l.seq NOT IN (SELECT seq FROM temp._sync_chain_entry)"
+            f" AND l.seq NOT IN (SELECT seq FROM temp.{ENTRY})"
             f" AND NOT EXISTS (SELECT 1 FROM {t.name} t WHERE {t.row_key('t', 'l')})",
             (self._cut,),
         )
@@ -143,17 +149,17 @@ class Chains:
 
     def _number(self) -> None:
         store, t = self._store, self._t
-        self.count = store.value("SELECT count(*) FROM temp._sync_chain")
+        self.count = store.value(f"SELECT count(*) FROM temp.{self._name}")
         if not self.count:
             return
         store.execute("DROP INDEX IF EXISTS temp._sync_chain_of")
-        store.execute(f"CREATE INDEX temp._sync_chain_key ON _sync_chain ({t.key_columns})")
+        store.execute(f"CREATE INDEX temp._sync_chain_key ON {self._name} ({t.key_columns})")
         store.execute(
-            f"INSERT OR IGNORE INTO temp._sync_chain_entry SELECT l.seq, n.i FROM {t.log} l"
-            f" CROSS JOIN temp._sync_chain n ON {t.same_key('n', 'l')} WHERE l.seq <= ?",
+            f"INSERT OR IGNORE INTO temp.{ENTRY} SELECT l.seq, n.i FROM {t.log} l"
+            f" CROSS JOIN temp.{self._name} n ON {t.same_key('n', 'l')} WHERE l.seq <= ?",
             (self._cut,),
         )
-        store.execute("CREATE INDEX temp._sync_chain_of ON _sync_chain_entry (i, seq)")
+        store.execute(f"CREATE INDEX temp._sync_chain_of ON {ENTRY} (i, seq)")
         store.execute("DROP INDEX temp._sync_chain_key")
 
     def batches(self) -> Iterator[Batch]:
@@ -186,7 +192,7 @@ class Chains:
         picked = [*t.masks, *(f"k{i}" for i in range(t.arity)), *(f"o{i}" for i in columns)]
         rows = self._store.rows(
             f"SELECT e.i, l.op, c.hlc, c.checkpoint, {', '.join(f'l.{name}' for name in picked)}"
-            f" FROM temp._sync_chain_entry e CROSS JOIN {t.log} l ON l.seq = e.seq"
+            f" FROM temp.{ENTRY} e CROSS JOIN {t.log} l ON l.seq = e.seq"
             f" CROSS JOIN temp._sync_clock c ON c.seq = e.seq WHERE e.i BETWEEN ? AND ? ORDER BY e.i, e.seq",
             (first, last),
         )
@@ -204,7 +210,7 @@ class Chains:
         t = self._t
         values = "".join(f", t.{name}" for name in t.value_names)
         rows = self._store.rows(
-            f"SELECT n.i{values}, 1 FROM temp._sync_chain n CROSS JOIN {t.name} t ON {t.row_key('t', 'n')}"
+            f"SELECT n.i{values}, 1 FROM temp.{self._name} n CROSS JOIN {t.name} t ON {t.row_key('t', 'n')}"
             f" WHERE n.i BETWEEN ? AND ?",
             (first, last),
         )

@@ -14,7 +14,7 @@ from syncline.model.masks import WORD_BITS, join_mask
 from syncline.model.values import subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.alike import BATCH, Alike, picked
-from syncline.replica.chains import MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape
+from syncline.replica.chains import ENTRY, MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape
 from syncline.replica.clocks import make_clock
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -84,7 +84,7 @@ class Coalescing:
 
     @property
     def _single(self) -> str:
-        return " AND l.seq NOT IN (SELECT seq FROM temp._sync_chain_entry)" if self._chains.count else ""
+        return f" AND l.seq NOT IN (SELECT seq FROM temp.{ENTRY})" if self._chains.count else ""
 
     def _count_singles(self) -> int:
         count: int = self._store.value(

@@ -49,7 +49,7 @@ def details(device: Device, rows: Iterable[RowId]) -> Iterator[Detail]:
     for n, keys in _by_table(rows).items():
         if n not in device.tables:  # a push of an older schema: the table is gone
             continue
-        with device.store.read():
+        with device.store.aside():
             found = _of_table(device, device.tables[n], keys)
         yield from found
 

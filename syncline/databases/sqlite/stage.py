@@ -3,6 +3,9 @@
 Row i of a stage has the number n = i. Key columns have the affinity of the user's key columns, so that joins
 with the log compare what will be stored; value columns have none, so that what was sent can be compared
 with what was stored.
+
+The tables of small stages stay, empty, for later transactions of the connection: making or dropping a
+temporary table has SQLite prepare every statement of the connection anew.
 """
 
 from __future__ import annotations
@@ -22,6 +25,12 @@ from syncline.sqlitekit.sql import commas, numbered
 
 LOG = "_sync_hub_log"
 
+FEW = 500
+"""Rows of a stage whose table stays."""
+
+KEPT = 4
+"""Stages of one push whose tables may stay: one table for each number of columns and types of keys."""
+
 
 @dataclass(slots=True)
 class Staged:
@@ -33,6 +42,8 @@ class Staged:
     live: list[int]
     entries: str | None = None
     indexed: bool = False
+    stays: bool = False
+    """Whether the table is emptied and kept for others."""
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, tuple[int, ...]]:
         """A statement over all rows, or those from the first to the last of these; what to bind."""
@@ -45,8 +56,14 @@ class Staged:
 def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
     """Make the temporary tables of one stage and fill them: two executemany at most."""
     shape = layout.shapes[stage.table]
-    staged = Staged(stage, shape, f"temp._sync_stage_{number}", list(range(len(stage.rows))))
-    keys = [f"k{i} {shape.affinity(name)}" for i, name in enumerate(shape.table.key)]
+    live = list(range(len(stage.rows)))
+    affinities = [shape.affinity(name) for name in shape.table.key]
+    if number < KEPT and len(live) <= FEW:
+        kind = "_".join([str(number), *(name or "any" for name in affinities), str(len(stage.columns))])
+        staged = Staged(stage, shape, f"temp._sync_small_{kind}", live, stays=True)
+    else:
+        staged = Staged(stage, shape, f"temp._sync_stage_{number}", live)
+    keys = [f"k{i} {affinity}" for i, affinity in enumerate(affinities)]
     columns = ["n INTEGER PRIMARY KEY", *keys, *numbered("c", len(stage.columns)), "hlc"]
     rows = zip(staged.live, stage.rows, stage.hlc, strict=True)
     _fill(connection, staged.table, columns, [(n, *row, hlc) for n, row, hlc in rows])
@@ -60,7 +77,7 @@ def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: i
 
 def _fill(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Make a temporary table of these rows."""
-    connection.execute(f"CREATE TEMP TABLE {table[5:]} ({commas(columns)})")
+    connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table[5:]} ({commas(columns)})")
     try:
         connection.executemany(f"INSERT INTO {table} VALUES ({commas('?' * len(columns))})", rows)
     except (OverflowError, UnicodeEncodeError, sqlite3.DataError) as error:
@@ -75,8 +92,9 @@ def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int])
 
 
 def drop(connection: sqlite3.Connection, staged: Staged) -> None:
-    for table in filter(None, (staged.table, staged.entries)):
-        connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"{'DELETE FROM' if staged.stays else 'DROP TABLE'} {staged.table}")
+    if staged.entries is not None:
+        connection.execute(f"DROP TABLE {staged.entries}")
 
 
 def keep(connection: sqlite3.Connection, table: str, select: str) -> None:
@@ -90,7 +108,7 @@ def index(connection: sqlite3.Connection, staged: Staged) -> None:
     if not staged.indexed:
         schema, name = staged.table.split(".")
         keys = commas(numbered("k", staged.shape.arity))
-        connection.execute(f"CREATE INDEX {schema}.{name}_key ON {name} ({keys})")
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {schema}.{name}_key ON {name} ({keys})")
         staged.indexed = True
 
 

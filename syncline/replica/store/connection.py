@@ -22,6 +22,10 @@ CACHE_KIB = 32 * 1024
 
 MEMORY = ":memory:"
 
+STATEMENTS = 512
+"""Statements that stay prepared: a push and a pull of a few tables take more than the 128 that Python keeps
+by itself."""
+
 
 def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
     """Open a file that is there, shared with the application's own connections."""
@@ -63,7 +67,12 @@ def _open(path: str, mode: str, busy_seconds: float) -> sqlite3.Connection:
     target = path if memory else f"{Path(path).absolute().as_uri()}?mode={mode}"
     with translated(path):
         connection = sqlite3.connect(
-            target, uri=not memory, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+            target,
+            uri=not memory,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
         )
         try:
             _settle(connection, path, memory)

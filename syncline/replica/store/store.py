@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from syncline.errors import StoreBusy, StoreError
 from syncline.replica.store import connection as opening
-from syncline.replica.store.errors import translated
+from syncline.replica.store.errors import translate, translated
 from syncline.replica.store.state import Checkpoint, Standing, State
 from syncline.replica.store.text import queries, read_sql
 from syncline.replica.store.wal import Wal
@@ -89,24 +89,32 @@ class Store:
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run one statement; return how many rows it changed (-1 if that has no meaning)."""
-        with translated(self.path):
+        try:
             return self._connection.execute(sql, parameters).rowcount
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> int:
         """Run one statement for every row of parameters; return how many rows it changed."""
-        with translated(self.path):
+        try:
             return self._connection.executemany(sql, rows).rowcount
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        with translated(self.path):
+        try:
             return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
 
     def row(self, sql: str, parameters: Parameters = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
-        with translated(self.path):
+        try:
             row: tuple[Any, ...] | None = self._connection.execute(sql, parameters).fetchone()
-            return row
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        return row
 
     def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """The first value of the first row of a query, or None."""

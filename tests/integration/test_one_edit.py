@@ -1,0 +1,151 @@
+"""One edit on a device, pushed and pulled by another: how much each side asks for it, over every centre."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import syncline
+from syncline.databases.sqlite.connections import Connections
+
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 150, 65
+"""Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
+
+PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 50, 14
+"""Statements in the centre, where that is SQLite."""
+
+PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 37, 12
+"""Waits for an answer of PostgreSQL."""
+
+TABLE = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT, n INTEGER)"
+ROWS = "INSERT INTO item VALUES (1, 'a', 1), (2, 'b', 2)"
+
+
+class Desk:
+    """A device that writes, `left`, one that reads, `right`, and what their hub asks."""
+
+    def __init__(self, hub: syncline.Hub, folder: Path) -> None:
+        self.left = syncline.clone(hub, folder / "left.db")
+        self.right = syncline.clone(hub, folder / "right.db")
+        self.number = 0
+
+    def edit(self) -> None:
+        self.number += 1
+        with closing(sqlite3.connect(self.left.file)) as connection, connection:
+            connection.execute("UPDATE item SET a = ? WHERE id = 1", (f"edit {self.number}",))
+
+    def exchange(self) -> None:
+        self.edit()
+        assert self.left.sync().push.sent == 1
+        assert self.right.sync().pull.written == 1
+
+
+@contextmanager
+def desk(url: str, folder: Path) -> Iterator[Desk]:
+    """Everything that is remembered from one time to the next is."""
+    with syncline.Hub(url) as hub:
+        hub.init()
+        place = Desk(hub, folder)
+        with place.left, place.right:
+            for _ in range(8):
+                place.exchange()
+            yield place
+
+
+def sqlite_url(folder: Path) -> str:
+    file = folder / "centre.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(TABLE)
+        connection.execute(ROWS)
+    return f"sqlite:///{file}"
+
+
+def asked_of(replica: syncline.Replica) -> list[str]:
+    """The statements that are run in the file of a device from now on."""
+    asked: list[str] = []
+    replica._store._connection.set_trace_callback(asked.append)
+    return asked
+
+
+def test_one_edit_asks_the_files_and_a_centre_of_sqlite_a_few_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+    make = Connections._connect
+
+    def noted(self: Connections) -> sqlite3.Connection:
+        opened.append(make(self))
+        return opened[-1]
+
+    monkeypatch.setattr(Connections, "_connect", noted)
+    with desk(sqlite_url(tmp_path), tmp_path) as place:
+        centre: list[str] = []
+        for connection in opened:
+            connection.set_trace_callback(centre.append)
+        left, right = asked_of(place.left), asked_of(place.right)
+        place.edit()
+        place.left.sync()
+        pushed = len(centre)
+        place.right.sync()
+        assert 0 < len(left) <= PUSH_ON_DEVICE
+        assert 0 < len(right) <= PULL_ON_DEVICE
+        assert 0 < pushed <= PUSH_OVER_SQLITE
+        assert 0 < len(centre) - pushed <= PULL_OVER_SQLITE
+
+
+def test_one_edit_waits_for_postgresql_a_few_times(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(TABLE)
+        connection.execute(ROWS)
+    waits = 0
+    wait = psycopg.Connection.wait
+
+    def counted(self: psycopg.Connection[object], *arguments: object, **named: object) -> object:
+        nonlocal waits
+        waits += 1
+        return wait(self, *arguments, **named)  # type: ignore[arg-type]
+
+    with desk(postgres_url, tmp_path) as place:
+        monkeypatch.setattr(psycopg.Connection, "wait", counted)
+        place.edit()
+        place.left.sync()
+        pushed, waits = waits, 0
+        place.right.sync()
+        assert 0 < pushed <= PUSH_OVER_POSTGRESQL
+        assert 0 < waits <= PULL_OVER_POSTGRESQL
+
+
+def schemas(connections: list[sqlite3.Connection]) -> list[object]:
+    """How often the temporary schema of each connection has changed."""
+    return [connection.execute("PRAGMA temp.schema_version").fetchone() for connection in connections]
+
+
+def test_one_edit_makes_no_temporary_table_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite would prepare every statement of the connection again."""
+    opened: list[sqlite3.Connection] = []
+    make = Connections._connect
+
+    def noted(self: Connections) -> sqlite3.Connection:
+        opened.append(make(self))
+        return opened[-1]
+
+    monkeypatch.setattr(Connections, "_connect", noted)
+    with ExitStack() as stack:
+        place = stack.enter_context(desk(sqlite_url(tmp_path), tmp_path))
+        everything = [*opened, place.left._store._connection, place.right._store._connection]
+        asked: list[str] = []
+        for connection in everything:
+            connection.set_trace_callback(asked.append)
+        before = schemas(everything)
+        place.exchange()
+        assert schemas(everything) == before
+        assert [
+            sql for sql in asked if sql.startswith(("DROP", "CREATE")) and "IF NOT EXISTS" not in sql
+        ] == []
