@@ -215,3 +215,129 @@ def test_l5_rows_of_a_partition_that_goes_go_from_devices_and_l2_edits_of_them_a
         "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('reading_2') AND NOT tgisinternal"
     )
     assert left == []
+
+
+AGAIN = "ALTER TABLE reading ATTACH PARTITION reading_2 FOR VALUES IN (2)"
+MEANWHILE = ("UPDATE reading_2 SET value = 99 WHERE id = 1", "DELETE FROM reading_2 WHERE id = 2")
+TREE = """
+CREATE TABLE reading (region int, id int, value int, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE reading_1 PARTITION OF reading FOR VALUES IN (1);
+CREATE TABLE reading_2 PARTITION OF reading FOR VALUES IN (2) PARTITION BY RANGE (id);
+CREATE TABLE reading_2_low PARTITION OF reading_2 FOR VALUES FROM (0) TO (100);
+INSERT INTO reading VALUES (1, 1, 10), (1, 2, 11), (2, 1, 20), (2, 2, 21);
+"""
+SUB = "ALTER TABLE reading_2 ATTACH PARTITION reading_2_low FOR VALUES FROM (0) TO (100)"
+RETURNS = {
+    "partition": (PARTS, GOING["detached"], MEANWHILE, AGAIN),
+    "branch": (TREE, GOING["detached"], MEANWHILE, AGAIN),
+    "leaf of a branch": (
+        TREE,
+        "ALTER TABLE reading_2 DETACH PARTITION reading_2_low",
+        [one.replace("reading_2", "reading_2_low") for one in MEANWHILE],
+        SUB,
+    ),
+    "new name": (
+        PARTS,
+        GOING["detached"],
+        (*MEANWHILE, "ALTER TABLE reading_2 RENAME TO renewed"),
+        AGAIN.replace("reading_2", "renewed"),
+    ),
+}
+
+
+@pytest.fixture
+def returns(tmp_path: Path, centre: PostgresCentre) -> Iterator[Callable[[str], World]]:
+    made: list[World] = []
+
+    def make(script: str) -> World:
+        made.append(World(tmp_path, centre, script, "reading"))
+        return made[-1]
+
+    yield make
+    for world in made:
+        for hub in world.servers.hubs:
+            hub.close()
+
+
+@pytest.mark.parametrize("when", ["in one transaction", "one by one", "while no hub runs"])
+@pytest.mark.parametrize("what", RETURNS)
+def test_l4_what_is_changed_in_a_partition_that_was_away_reaches_devices(
+    returns: Callable[[str], World], what: str, when: str
+) -> None:
+    """Afterwards it has the same oid, and its triggers are there: PostgreSQL made them anew."""
+    script, going, meanwhile, coming = RETURNS[what]
+    world = returns(script)
+    a, idle = world.device("a.db"), world.device("idle.db")
+    a.run("UPDATE reading SET value = 77 WHERE region = 2 AND id = 1", "INSERT INTO reading VALUES (2, 3, 0)")
+    steps = going, *meanwhile, coming
+    if when == "while no hub runs":
+        for hub in world.servers.hubs:
+            hub.close()
+    world.directly(*(["; ".join(["BEGIN", *steps, "COMMIT"])] if when == "in one transaction" else steps))
+    if when == "while no hub runs":
+        world.servers.hubs = [world.server(), world.server()]
+        notes = world.servers.hubs[0].init().notes
+        assert any('a partition of "public"."reading" is gone' in note for note in notes)
+    else:
+        world.look_now()
+    for device in (idle, a, idle):
+        device.sync()
+    world.agree(a, idle, reading="*")
+    assert world.rows("SELECT * FROM reading WHERE region = 2 ORDER BY id") in (
+        [(2, 1, 77), (2, 3, 0)],
+        [(2, 1, 99), (2, 3, 0)],
+    )
+    for device in (a, idle):
+        assert device.replica.verify().equal and not device.replica.status().pending
+    for hub in world.servers.hubs:  # once: afterwards everything is as it was prepared
+        assert not [one for one in hub.examine() if one.code == "not_current"]
+
+
+def test_l13_devices_compare_nothing_when_partitions_are_as_they_were(parts: World) -> None:
+    """What alters a partitioned table otherwise, and renews its triggers, is no reason."""
+    device = parts.device("a.db")
+    parts.directly(
+        "ALTER TABLE reading ADD COLUMN word text",
+        "ALTER TABLE reading_2 RENAME TO renamed",
+        "CREATE INDEX of_value ON reading (value)",
+        "UPDATE reading SET value = value + 1",
+    )
+    parts.rows("VACUUM FULL FREEZE pg_inherits")
+    parts.look_now()
+    for hub in parts.servers.hubs:
+        hub.init()
+    assert device.replica.sync().recovered is None
+    parts.agree(device, reading="*")
+
+
+def test_l4_a_table_that_took_part_by_itself_becomes_a_partition_with_all_its_rows(
+    returns: Callable[[str], World], tmp_path: Path, centre: PostgresCentre
+) -> None:
+    """... and a partition of one table that of another: what was written on the way is told of both."""
+    world = World(
+        tmp_path,
+        centre,
+        f"""{PARTS};
+        CREATE TABLE other (region int, id int, value int, PRIMARY KEY (region, id))
+            PARTITION BY LIST (region);
+        CREATE TABLE single (region int, id int, value int, PRIMARY KEY (region, id));
+        INSERT INTO single VALUES (3, 1, 30), (3, 2, 31)""",
+    )
+    device = world.device("a.db")
+    world.directly(
+        "BEGIN; UPDATE single SET value = 0 WHERE id = 2;"
+        " ALTER TABLE reading ATTACH PARTITION single FOR VALUES IN (3);"
+        " INSERT INTO reading VALUES (3, 3, 33); DELETE FROM single WHERE id = 1; COMMIT",
+        f"BEGIN; {GOING['detached']}; UPDATE reading_2 SET value = 5;"
+        " ALTER TABLE other ATTACH PARTITION reading_2 FOR VALUES IN (2);"
+        " DELETE FROM other WHERE id = 2; COMMIT",
+    )
+    world.look_now()
+    for _ in range(2):
+        device.sync()
+    world.agree(device, reading="*", other="*")
+    world.directly("UPDATE reading SET value = value + 1", "TRUNCATE reading_2", "TRUNCATE single")
+    device.sync()
+    world.agree(device, reading="*", other="*")
+    for hub in world.servers.hubs:
+        hub.close()

@@ -156,7 +156,7 @@ UPDATE {state} SET fingerprint = ? WHERE fingerprint <> ?;
 DELETE FROM {versions} WHERE fingerprint = ?;
 
 -- name: lines
-SELECT n, relid, central_schema, central_name, columns, labels, log_key, words, capture, leaves FROM {tables} ORDER BY n;
+SELECT n, relid, central_schema, central_name, columns, labels, log_key, words, capture, attached FROM {tables} ORDER BY n;
 
 -- name: forget line
 DELETE FROM {tables} WHERE n = ?;

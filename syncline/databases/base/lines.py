@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Line:
     """What is recorded of a tracked table. `relid` and the keys of `columns` are what the database itself
     knows the table and its columns by, whatever they are called; `key`, `words` (of a mask) and `capture` say
-    what log and triggers were made for; `labels` are those of the enums in it, `leaves` what the database
-    knows those of its partitions by that hold rows."""
+    what log and triggers were made for; `labels` are those of the enums in it, `attached` the
+    partitions that it had, and since when."""
 
     n: int
     relid: int
@@ -21,4 +21,4 @@ class Line:
     key: str
     words: int
     capture: str
-    leaves: str
+    attached: str

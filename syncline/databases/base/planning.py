@@ -27,14 +27,15 @@ class Ground:
     enums, how it can be captured.
 
     `by_row`: statement triggers do not see every change. `partitions`: (schema, name) of its parts;
-    `leaves` is what the database knows those by that hold rows."""
+    `attached` names each of them by what the database knows it by and since when it is one: one that was away
+    meanwhile has another name."""
 
     relid: int
     columns: Mapping[str, Sequence[int]]
     labels: Mapping[str, str]
     by_row: bool
     partitions: Sequence[Sequence[str]]
-    leaves: Sequence[int]
+    attached: Sequence[str]
 
     def numbers(self, table: TableSchema) -> str:
         """The columns' numbers by what the database knows them by, as a `Line` keeps them."""
@@ -93,14 +94,13 @@ class Former:
 class BasePlanner(ABC, Generic[S]):
     """Compares what is there with what the tables need, and adds to a plan what is missing."""
 
-    def __init__(self, former: Former, plan: Plan, triggers: Collection[tuple[int, str, str]]) -> None:
-        """`triggers`: those of ours that exist and fire: what the database knows their table by, its place,
-        their name."""
+    def __init__(self, former: Former, plan: Plan, triggers: Collection[tuple[str, str]]) -> None:
+        """`triggers`: those of ours that exist and fire: their table's place, their name."""
         self._former, self._plan = former, plan
         self._lines = {line.n: line for line in former.lines}
         self._triggers: dict[str, set[str]] = {}
         self._wanted: dict[str, set[str]] = {}
-        for _, place, trigger in triggers:
+        for place, trigger in triggers:
             self._triggers.setdefault(place, set()).add(trigger)
 
     # What an adapter says
@@ -218,7 +218,7 @@ class BasePlanner(ABC, Generic[S]):
             key=capture.key,
             words=len(shape.words),
             capture=capture.digest,
-            leaves=json.dumps(ground.leaves),
+            attached=json.dumps(ground.attached),
         )
         if line != record:
             self._plan.records.append(record)
@@ -238,10 +238,10 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.note_amiss(f"settled changes of {shape.name} that were without a key")
         if line is not None and self._former.is_here:
             self._send_anew(shape, line, ground)
-            if line.relid == ground.relid and set(json.loads(line.leaves)) - set(ground.leaves):
+            if line.relid == ground.relid and set(json.loads(line.attached)) - set(ground.attached):
                 self._plan.statements += self.lose()
                 self._plan.note_amiss(
-                    f"a partition of {shape.name} is gone, and its rows with it: every device compares itself"
+                    f"a partition of {shape.name} is gone, or was for a while: every device compares itself"
                     " with the centre at its next sync"
                 )
 
@@ -259,7 +259,7 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
 
     def _names_taken(self, line: Line, ground: Ground) -> Sequence[int]:
-        """The attnums of columns that have names by which the capture has found others."""
+        """What the database knows those columns by that have names by which the capture has found others."""
         former = self._former.schema.by_number.get(line.n) if self._former.schema else None
         if former is None or line.relid != ground.relid:
             return ()

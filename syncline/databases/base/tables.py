@@ -198,7 +198,7 @@ LINES = Table(
         Column("log_key", "text"),
         Column("words", "integer"),
         Column("capture", "text"),
-        Column("leaves", "text"),
+        Column("attached", "text"),
     ),
     key=("n",),
 )

@@ -86,9 +86,10 @@ class PostgresPreparation(Preparation):
         """The schema `syncline` goes, and with its functions the triggers. What else depends on it was looked
         for before."""
         sql, run = queries("remove.sql"), self._session.run
-        if self.is_ours() is None:
+        found = self.is_ours()
+        if found is None:
             return Prepared()
-        is_ours = self.is_ours() and self.ledger.is_of_this_layout()
+        is_ours = found and self.ledger.is_of_this_layout()
         dependents = [name for (name,) in run(sql["dependents"])]
         tables = [qualified(*place) for place in run(sql["tables"])]
         return removal(["DROP SCHEMA syncline CASCADE"], dependents, self.ledger if is_ours else None, tables)
@@ -99,7 +100,7 @@ class Planner(BasePlanner[Shape]):
 
     def __init__(self, session: Session, former: Former, plan: Plan) -> None:
         found = session.run(queries("prepare.sql")["triggers"])
-        super().__init__(former, plan, [(relid, qualified(*place), name) for relid, *place, name in found])
+        super().__init__(former, plan, [(qualified(*place), name) for *place, name in found])
         self._session = session
 
     shape = Shape
@@ -116,8 +117,8 @@ class Planner(BasePlanner[Shape]):
         rows = self._session.run(queries("prepare.sql")["placement"], *place)
         if not rows:
             return None
-        relid, columns, labels, by_row, parts, leaves = rows[0]
-        return Ground(relid, columns, labels, by_row, [part.split("\n") for part in parts], leaves)
+        relid, columns, labels, by_row, parts, attached = rows[0]
+        return Ground(relid, columns, labels, by_row, [part.split("\n") for part in parts], attached)
 
     def drop_trigger(self, trigger: str, table: str) -> str:
         return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table}"

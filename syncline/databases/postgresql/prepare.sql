@@ -5,8 +5,8 @@
 SELECT to_regclass('syncline.versions') IS NOT NULL WHERE to_regclass('syncline.state') IS NOT NULL;
 
 -- name: triggers
--- Our triggers that exist and always fire: the table's oid, schema and name, the trigger's name.
-SELECT c.oid::int8, n.nspname::text, c.relname::text, t.tgname::text
+-- Our triggers that exist and always fire: the table's schema and name, the trigger's name.
+SELECT n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
@@ -88,8 +88,8 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
 
 -- name: placement
 -- What PostgreSQL knows a table and its columns by: its oid, and each column's attnum and type by name; the labels
--- of enums in it (as such, in domains, in arrays) by their oids. Whether it is partitioned, or filled by a logical replication; its partitions; and the
--- oids of those that hold rows.
+-- of enums in it (as such, in domains, in arrays) by their oids. Whether it is partitioned, or filled by a logical replication; its partitions; and of
+-- each its oid with the transaction that attached it.
 SELECT c.oid::int8,
        (SELECT json_object_agg(a.attname, json_build_array(a.attnum, a.atttypid::int8))
           FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
@@ -103,7 +103,9 @@ SELECT c.oid::int8,
                    JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
                   WHERE x.level > 0 ORDER BY 1)
        ELSE '{}' END,
-       CASE WHEN c.relkind = 'p' THEN ARRAY(SELECT x.relid::int8 FROM pg_partition_tree(c.oid) x WHERE x.isleaf ORDER BY 1)
+       CASE WHEN c.relkind = 'p' THEN
+           ARRAY(SELECT i.inhrelid || ' since ' || i.xmin FROM pg_partition_tree(c.oid) x JOIN pg_inherits i ON i.inhrelid = x.relid
+                  WHERE x.level > 0 ORDER BY 1)
        ELSE '{}' END
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
