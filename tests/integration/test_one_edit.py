@@ -19,8 +19,11 @@ PUSH_ON_DEVICE, PULL_ON_DEVICE = 150, 65
 PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 50, 14
 """Statements in the centre, where that is SQLite."""
 
-PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 37, 12
+PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 33, 12
 """Waits for an answer of PostgreSQL."""
+
+ROUNDS = 4
+"""The fewest of so many: a hub looks every two seconds whether tables were altered."""
 
 TABLE = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT, n INTEGER)"
 ROWS = "INSERT INTO item VALUES (1, 'a', 1), (2, 'b', 2)"
@@ -88,14 +91,18 @@ def test_one_edit_asks_the_files_and_a_centre_of_sqlite_a_few_things(
         for connection in opened:
             connection.set_trace_callback(centre.append)
         left, right = asked_of(place.left), asked_of(place.right)
-        place.edit()
-        place.left.sync()
-        pushed = len(centre)
-        place.right.sync()
-        assert 0 < len(left) <= PUSH_ON_DEVICE
-        assert 0 < len(right) <= PULL_ON_DEVICE
-        assert 0 < pushed <= PUSH_OVER_SQLITE
-        assert 0 < len(centre) - pushed <= PULL_OVER_SQLITE
+        found = []
+        for _ in range(ROUNDS):
+            for asked in (centre, left, right):
+                asked.clear()
+            place.edit()
+            place.left.sync()
+            pushed = len(centre)
+            place.right.sync()
+            found.append((len(left), len(right), pushed, len(centre) - pushed))
+        fewest = tuple(map(min, zip(*found, strict=True)))
+        most = (PUSH_ON_DEVICE, PULL_ON_DEVICE, PUSH_OVER_SQLITE, PULL_OVER_SQLITE)
+        assert all(0 < number <= bound for number, bound in zip(fewest, most, strict=True)), fewest
 
 
 def test_one_edit_waits_for_postgresql_a_few_times(
@@ -114,12 +121,17 @@ def test_one_edit_waits_for_postgresql_a_few_times(
 
     with desk(postgres_url, tmp_path) as place:
         monkeypatch.setattr(psycopg.Connection, "wait", counted)
-        place.edit()
-        place.left.sync()
-        pushed, waits = waits, 0
-        place.right.sync()
-        assert 0 < pushed <= PUSH_OVER_POSTGRESQL
-        assert 0 < waits <= PULL_OVER_POSTGRESQL
+        pushes, pulls = [], []
+        for _ in range(ROUNDS):
+            place.edit()
+            waits = 0
+            place.left.sync()
+            pushes.append(waits)
+            waits = 0
+            place.right.sync()
+            pulls.append(waits)
+        assert 0 < min(pushes) <= PUSH_OVER_POSTGRESQL
+        assert 0 < min(pulls) <= PULL_OVER_POSTGRESQL
 
 
 def schemas(connections: list[sqlite3.Connection]) -> list[object]:

@@ -236,9 +236,9 @@ class PostgresDatabase:
         return parse(token)
 
     def hint(self) -> None:
-        """Notify all who listen. In a transaction of its own, which writes nothing: see `watch`."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            session.script(queries("write.sql")["hint"])
+        """Notify all who listen. A transaction of its own, which writes nothing: see `watch`."""
+        with translating(), self._pool.connection() as connection:
+            Session(connection).script(queries("write.sql")["hint"])
 
     def instant(self) -> object:
         """By the snapshot and the start of the server, which a failover changes."""

@@ -12,8 +12,8 @@ from syncline.databases.base.screen import Certain
 from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
 from syncline.databases.base.typed import Facts, Present, TypedShape
-from syncline.databases.postgresql.session import Session
-from syncline.databases.postgresql.sql import array, qualified, queries
+from syncline.databases.postgresql.session import Rows, Session
+from syncline.databases.postgresql.sql import array, array_of, qualified, queries
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of, digits_of
 from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, Schema
@@ -114,8 +114,22 @@ class Layout(BaseLayout[Shape]):
 
 def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
     """Tracked tables by number, with their facts those that are `written`; not in it: those that are gone."""
-    rows = session.run(queries("prepare.sql")["as they are"], list(tables), list(written))
+    asked = list(tables), list(written)
+    rows = (
+        _asked(session, "as they are", *asked) if asked[1] else _asked(session, "as they are named", asked[0])
+    )
     return {
-        n: Present((schema, name), numbers, names, None if facts[0] is None else Facts(*facts))
+        n: Present((schema, name), numbers, names, Facts(*facts) if facts and facts[0] is not None else None)
         for n, schema, name, numbers, names, *facts in rows
     }
+
+
+def _asked(session: Session, name: str, *numbers: list[int]) -> Rows:
+    """What the query of this name tells. Of a single table it has the numbers in its text: then PostgreSQL
+    keeps its plan, while it plans a query of bound arrays each time, and that takes longer than to run it."""
+    text = queries("prepare.sql")[name]
+    if len(numbers[0]) > 1:
+        return session.run(text, *numbers)
+    for place, some in enumerate(numbers, 1):
+        text = text.replace(f"ANY (${place})", f"ANY ('{array_of(some)}'::int[])")
+    return session.run(text)

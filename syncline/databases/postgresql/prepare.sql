@@ -10,6 +10,17 @@ SELECT n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
 
+-- name: as they are named
+-- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
+-- attnum.
+SELECT s.n, n.nspname::text, c.relname::text, s.columns,
+       (SELECT coalesce(json_object_agg(a.attnum, a.attname), '{}') FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+  FROM syncline.tables s
+  JOIN pg_class c ON c.oid = s.relid::oid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE s.n = ANY ($1);
+
 -- name: as they are
 -- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
 -- attnum. And of those among $2: whether triggers of the user's run for each row before it is inserted, also into
