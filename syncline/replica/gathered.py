@@ -3,8 +3,8 @@
 No page of them finds its place alone, and to ask for each row whose value it wants takes many times as long
 as writing it, while nobody else can write (law L1). So a page that meets a value that is taken is put into a
 temporary table, and so is what comes after it. When the last is there, all give up their values and all are
-written: two statements a row. If that is not all there is to it, they go the way of the few (`replica.rows`,
-`replica.trade`), which finds out who stands in whose way.
+written: a statement or two a row. If that is not all there is to it, they go the way of the few
+(`replica.rows`, `replica.trade`), which finds out who stands in whose way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from syncline.replica.attempt import REFUSED
 from syncline.replica.cascades import moves_children
 from syncline.replica.gathering import Gathering
 from syncline.replica.statements import Statements
-from syncline.replica.trade import stand_ins, unchecked, yielded
+from syncline.replica.trade import is_nullable, stand_ins, unchecked, yielded
 from syncline.replica.work import Work
 
 MANY = 200
@@ -116,6 +116,9 @@ def _give_up(work: Work, one: Gathering) -> None:
     t = one.t
     columns = yielded(work, t, one.columns)
     if not columns:
+        return
+    if all(is_nullable(work, t, column) for column in columns):
+        one.empty(columns)
         return
     with closing(one.rows()) as rows:
         emptied = (stand_ins(work, t, row[: t.arity], columns) for row in rows)

@@ -42,6 +42,15 @@ class Gathering:
         marks = ", ".join("?" * (self.t.arity + len(self.columns)))
         self.store.executemany(f"INSERT OR REPLACE INTO temp.{self.name} VALUES ({marks})", rows)
 
+    def empty(self, columns: Sequence[int]) -> None:
+        """Those of the rows that are there have NULL in these columns, in one statement for all. The plus has
+        SQLite look them up in their table: the other way round it would read all of that."""
+        changes = ", ".join(f"{self.t.values[i]} = NULL" for i in columns)
+        self.store.execute(
+            f"UPDATE OR ABORT {self.t.name} AS t SET {changes} FROM temp.{self.name} AS g"
+            f" WHERE {self.t.row_key('t', '+g')}"
+        )
+
     def forget(self, keys: Sequence[Values]) -> None:
         self.store.executemany(f"DELETE FROM temp.{self.name} WHERE {self._match}", map(self._key, keys))
 

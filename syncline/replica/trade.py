@@ -175,15 +175,20 @@ def _yielding(work: Work, t: Statements, given: Sequence[int], unique: Unique) -
     """Which of the given columns gives up its value in a unique index: rather one that may be NULL."""
     names = {name for name, _ in unique.columns}
     columns = [i for i in given if t.table.values[i].name in names]
-    columns.sort(key=lambda i: work.columns(t)[t.table.values[i].name].notnull)
+    columns.sort(key=lambda i: not is_nullable(work, t, i))
     return columns[0] if columns else None
+
+
+def is_nullable(work: Work, t: Statements, column: int) -> bool:
+    """Whether NULL can stand in for its values."""
+    return not work.columns(t)[t.table.values[column].name].notnull
 
 
 def stand_in(work: Work, t: Statements, key: Key, column: int) -> Value:
     """NULL, or where that is not allowed a value that no row has, of the column's declared type."""
-    here = work.columns(t)[t.table.values[column].name]
-    if not here.notnull:
+    if is_nullable(work, t, column):
         return None
+    here = work.columns(t)[t.table.values[column].name]
     digest = hashlib.sha256(pack([t.n, column, *key])).hexdigest()
     number = INTEGER_MIN + int(digest[:15], 16)
     by_affinity: dict[str, Value] = {"INTEGER": number, "REAL": float(number), "NUMERIC": number}

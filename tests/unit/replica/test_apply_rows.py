@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -217,6 +217,38 @@ def test_pages_of_rows_that_trade_unique_values_over_a_whole_table_arrive_in_one
     assert bench.all("child") == [(i, None, code) for i, code in moved]
     assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
     assert bench.rows("SELECT name FROM sqlite_temp_master WHERE name LIKE '_sync_trade%'") == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        ("t INTEGER PRIMARY KEY, g INTEGER UNIQUE, k0 TEXT)", lambda i: [i]),
+        ("t TEXT COLLATE NOCASE PRIMARY KEY, g INTEGER UNIQUE, k0 TEXT)", lambda i: [f"K{i}"]),
+        ("t BLOB PRIMARY KEY, g INTEGER UNIQUE, k0 TEXT) WITHOUT ROWID", lambda i: [b"%d" % i]),
+        (
+            "t INTEGER, k1 TEXT, g INTEGER UNIQUE, k0 TEXT, PRIMARY KEY (t, k1))",
+            lambda i: [i // 7, f"{i % 7}"],
+        ),
+    ],
+    ids=["number", "text that folds", "blob without rowid", "two columns"],
+)
+@pytest.mark.parametrize("whole", [True, False], ids=["whole rows", "one column"])
+def test_many_rows_give_up_unique_values_that_may_be_null_and_others_keep_theirs(
+    tmp_path: Path, columns: str, key: Callable[[int], list[object]], whole: bool
+) -> None:
+    bench = Bench(tmp_path / "device.db", f"CREATE TABLE g ({columns}")
+    count = 2 * GATHERED
+    bench.pull(bench.put("g", *([*key(i), i, f"n{i}"] for i in range(count + 5))))
+    traded = [[*key(i), (i * 7 + 3) % count] for i in range(count)]
+    if whole:
+        bench.pull(bench.put("g", *([*row, f"n{i}"] for i, row in enumerate(traded))))
+    else:
+        bench.pull(bench.put("g", *traded, columns=["g"]))
+    wanted = [(*row, f"n{i}") for i, row in enumerate(traded)]
+    wanted += [(*key(i), i, f"n{i}") for i in range(count, count + 5)]
+    assert bench.rows("SELECT * FROM g ORDER BY length(k0), k0") == wanted
+    assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
+    bench.close()
 
 
 def test_many_rows_that_move_up_where_one_is_deleted_arrive_in_one_pull(bench: Bench) -> None:
