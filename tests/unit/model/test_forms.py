@@ -91,6 +91,48 @@ def test_every_uuid_comes_back(one: object, form: str) -> None:
     assert spelling("uuid", form).fits([there])
 
 
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+
+
+@pytest.mark.parametrize("form", ["hyphens", "hex"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        UUID.upper(),
+        UUID[:-1],
+        f"{UUID}0",
+        f"{{{UUID}}}",
+        UUID.replace("-", "_"),
+        UUID.replace("a", "g"),
+        UUID.replace("a", "\uff11"),
+        UUID.replace("a", "\udce4"),
+        f"{UUID}\n{UUID}",
+        f"{UUID}\n",
+        "",
+        7,
+        UUID.encode(),
+    ],
+)
+def test_a_column_that_has_anything_but_plain_uuids_does_not_fit(form: str, other: Value) -> None:
+    fits = spelling("uuid", form).fits
+    plain = UUID if form == "hyphens" else UUID.replace("-", "")
+    strange = other.replace("-", "") if form == "hex" and isinstance(other, str) else other
+    assert fits([plain] * 3)
+    assert fits([plain, None, plain])
+    assert fits([None])
+    assert fits([])
+    for column in ([strange], [plain, strange], [strange, plain, None], [None, strange]):
+        assert not fits(column)
+
+
+@pytest.mark.parametrize("strange", ["", "2024-02-29T10:00:00\n2024-02-29T10:00:00", "2024-02-29T10:00:00\n"])
+def test_a_column_with_a_moment_of_several_lines_or_none_does_not_fit(strange: str) -> None:
+    fits, plain = spelling("timestamp", "iso").fits, "2024-02-29T10:00:00"
+    assert fits([plain, None])
+    for column in ([strange], [plain, strange], [strange, plain, None]):
+        assert not fits(column)
+
+
 @given(
     st.timedeltas(timedelta(days=-(10**8)), timedelta(days=10**8)), st.sampled_from(["microseconds", "epoch"])
 )
