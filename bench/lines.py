@@ -17,10 +17,10 @@ from pathlib import Path
 DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
-    "catalogue": "before capture defaults examine foreign grants inturn layout layouts lines metadata"
-    " planning prepare preparing reflect reflection removal remove shape signature strays wider",
+    "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
+    " metadata planning prepare preparing reflect reflection removal remove shape signature strays wider",
     "log": "log ordered others page position prune retention",
-    "rows": "application apply bounds codec counters holders holding isolation order parents parking read"
+    "rows": "application apply bounds codec counters holders isolation order parents parking read"
     " reading rows screen softly spelling stage staged statements steps typed types write writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",

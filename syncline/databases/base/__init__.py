@@ -2,9 +2,9 @@
 
     ledger      ledger, tables, dialect, text
     catalogue   reflection, defaults, foreign, preparing, planning, lines, before, wider, removal, layouts
-                inturn
+                inturn, findings
     rows        shape, typed, statements, codec, screen, spelling, bounds, reading, isolation, staged, writing
-                application, order, steps, parents, parking, softly, counters, holding
+                application, order, steps, parents, parking, softly, counters
     log         log, ordered, others, page
     connection  pool, instant, watch, transaction
 

@@ -319,7 +319,7 @@ class BasePlanner(ABC, Generic[S]):
 
 def _is_relabelled(line: Line, ground: Ground) -> bool:
     before: dict[str, str] = json.loads(line.labels)
-    return any(ground.labels.get(oid, label) != label for oid, label in before.items())
+    return any(ground.labels.get(known, label) != label for known, label in before.items())
 
 
 def _sentence(shape: BaseShape, line: Line | None) -> str:

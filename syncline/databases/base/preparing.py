@@ -20,11 +20,8 @@ from syncline.databases.base.planning import BasePlanner, Former, Plan
 from syncline.databases.base.tables import LINES, VERSIONS
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
-from syncline.model.finding import Finding
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, to_plain
-
-AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 HOLD_SECONDS = 0.6
 """For so long new tables are held in one transaction, in which nobody can write to any of them."""
@@ -158,15 +155,6 @@ class Preparation(ABC):
             made.append(self.spelled(dialect.upsert(VERSIONS, (*marks[:2], dialect.now)), *kept))
             made.append(self.spelled(named("use version"), schema.fingerprint, schema.fingerprint))
         return made
-
-
-def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
-    """What `doctor` says of any database: its kind and version, what takes part, and which tables another
-    `prepare` would have to put in order."""
-    found = [Finding("fact", "version", database)]
-    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
-    said = "the tables are not as init left them; run again, it would say: "
-    return found + [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]
 
 
 def _is_another_version(former: Former, schema: Schema | None) -> bool:

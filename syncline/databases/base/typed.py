@@ -33,18 +33,18 @@ class Facts:
     captured: bool = True
     """Whether all triggers of ours are there and fire."""
     types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Name, modifier and both as they are written of the columns' types (domains resolved), if they are base
-    types; see `pg_attribute.atttypmod`."""
+    """Of the columns' types (what is made from another resolved) that are the database's own: the name, a
+    number of the adapter's that says how long or precise (-1: neither is said), both as they are written."""
     loose: Sequence[str] = ()
     """The columns by whose collation different texts are equal."""
     counter: int = 0
-    """The oid of the sequence that counts the key up one by one; 0: none does."""
+    """What the database knows the sequence by that counts the key up one by one; 0: none does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """A tracked table as it is now: its name, the numbers that were recorded of its columns by attnum, and
-    their names by attnum; what else there is to know of it, if that was asked for."""
+    """A tracked table as it is now: its name, the numbers that were recorded of its columns and their
+    names, both by what the database knows them by; what else there is to know of it, if it was asked."""
 
     place: tuple[str, str]
     numbers: str
@@ -59,7 +59,7 @@ class Present:
     def numbered(self) -> Mapping[str, int]:
         """The recorded numbers of the columns by their present names."""
         numbers = json.loads(self.numbers)
-        return {name: numbers[attnum] for attnum, name in self.names.items() if attnum in numbers}
+        return {name: numbers[known] for known, name in self.names.items() if known in numbers}
 
 
 @dataclass(eq=False, repr=False)

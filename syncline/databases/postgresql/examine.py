@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.databases.base.preparing import AGAIN, examined
+from syncline.databases.base.findings import AGAIN, examined
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.errors import DatabaseReadOnly, GrantsMissing

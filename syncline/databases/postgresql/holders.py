@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from syncline.databases.base import statements
-from syncline.databases.base.holding import Holder
+from syncline.databases.base.findings import Holder
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import array, qualified, queries, quote

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
+from syncline.databases.base.findings import examined
 from syncline.databases.base.instant import Instants
-from syncline.databases.base.preparing import examined
 from syncline.databases.base.watch import Bell, BellWatch
 from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of

@@ -1,11 +1,16 @@
-"""Who holds what a push or an `init` waits for, in words for a person who can end it."""
+"""What `doctor` says of any database, and who holds what a push or an `init` waits for: in words for a person
+who can do something about it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
+from syncline.model.schema import Schema
+
+AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
 class Holder(NamedTuple):
@@ -33,3 +38,12 @@ class Holder(NamedTuple):
         """What `doctor` says of it: it holds rows of a table, some of them with these keys."""
         what = f"rows of {table}" + (f" with the keys {', '.join(keys)}" if keys else "")
         return Finding("warning", "rows_held", f"{self} holds {what}: edits of them wait", remedy)
+
+
+def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
+    """Of any database: its kind and version, what takes part, and which tables another `prepare` would have
+    to put in order."""
+    found = [Finding("fact", "version", database)]
+    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
+    said = "the tables are not as init left them; run again, it would say: "
+    return found + [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.databases.base.holding import Holder
+from syncline.databases.base.findings import Holder
 
 
 @pytest.mark.parametrize(
