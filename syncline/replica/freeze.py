@@ -58,8 +58,7 @@ def in_flight(store: Store) -> Frozen | None:
     row = store.row(_QUERIES["outbox"])
     if row is None:
         return None
-    number, digest, body, bases, fingerprint = row
-    chunks, rows = store.rows(_QUERIES["chunks"])[0]
+    number, digest, body, bases, fingerprint, chunks, rows = row
     return Frozen(
         number=number,
         digest=digest,

@@ -1,10 +1,8 @@
 -- name: outbox
--- The push in flight.
-SELECT number, digest, body, bases, fingerprint FROM _sync_outbox
-
--- name: chunks
--- How many chunks it has, and the rows in them; a small push has none.
-SELECT count(*), coalesce(sum(row_count), 0) FROM _sync_outbox_chunk
+-- The push in flight; how many chunks it has, and the rows in them; a small push has none.
+SELECT number, digest, body, bases, fingerprint,
+       (SELECT count(*) FROM _sync_outbox_chunk), (SELECT coalesce(sum(row_count), 0) FROM _sync_outbox_chunk)
+FROM _sync_outbox
 
 -- name: chunk_numbers
 SELECT chunk FROM _sync_outbox_chunk ORDER BY chunk

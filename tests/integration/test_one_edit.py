@@ -13,7 +13,7 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 150, 65
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 136, 58
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
 
 PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 50, 14

@@ -37,8 +37,8 @@ SELECT id, watermark, hlc FROM _sync_checkpoint WHERE id = (SELECT checkpoint FR
 -- name: add_checkpoint
 INSERT INTO _sync_checkpoint (watermark, hlc) VALUES (?, ?)
 
--- name: use_checkpoint
-UPDATE _sync_state SET checkpoint = (SELECT max(id) FROM _sync_checkpoint) WHERE id = 1
+-- name: newest_checkpoint
+SELECT max(id) FROM _sync_checkpoint
 
 -- name: utc
 -- The present time as ISO 8601 in UTC, from the one clock everything here uses.

@@ -47,6 +47,9 @@ class Store:
         self._queries = queries(_PACKAGE)
         self._is_watched = False
         self._left: Standing | None = None
+        self._writes = False
+        self._known: State | None = None
+        """The state, while a write transaction keeps others from changing it."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
@@ -193,6 +196,7 @@ class Store:
         error, also one of the commit itself (a foreign key that is still broken: StoreConstraint)."""
         with nullcontext() if self._wal is None else self._wal.turn():
             self.execute("BEGIN IMMEDIATE")
+            self._writes = True
             try:
                 if self._is_watched:
                     self._compare()
@@ -201,6 +205,7 @@ class Store:
                 self.execute("COMMIT")
                 self._left = left
             finally:
+                self._writes, self._known = False, None
                 if self._connection.in_transaction:
                     self.execute("ROLLBACK")
         if self._wal is not None:
@@ -227,6 +232,7 @@ class Store:
         try:
             yield
         except BaseException:
+            self._known = None
             if self._connection.in_transaction:  # a disk that is full ends the transaction itself
                 self.execute("ROLLBACK TO _sync")
                 self.execute("RELEASE _sync")
@@ -347,17 +353,23 @@ class Store:
                 self.execute(statement)
 
     def state(self) -> State:
-        """The replica's state as it is now."""
+        """The replica's state as it is now. In a write transaction it is read once."""
+        if self._known is not None:
+            return self._known
         row = self.row(self._queries["state"])
         if row is None:
             raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
-        return State(*row)
+        state = State(*row)
+        if self._writes:
+            self._known = state
+        return state
 
     def set_state(self, **columns: Any) -> None:
         """Change some columns of the state; names as in `State`."""
         if not columns.keys() <= _STATE_COLUMNS:
             raise TypeError(f"not columns of the state: {sorted(columns.keys() - _STATE_COLUMNS)}")
         changes = ", ".join(f"{name} = :{name}" for name in columns)
+        self._known = None
         self.execute(f"UPDATE _sync_state SET {changes} WHERE id = 1", columns)
 
     def numbers(self) -> dict[str, int]:
@@ -387,13 +399,13 @@ class Store:
         """
         latest, state = self.checkpoint(), self.state()
         hlc = max(hlc, latest.hlc, state.hlc)
+        seen = {"watermark": watermark, "hlc": hlc, "horizon": state.horizon if horizon is None else horizon}
         if (watermark, hlc) != (latest.watermark, latest.hlc):
             self.execute(self._queries["add_checkpoint"], (watermark, hlc))
-            self.execute(self._queries["use_checkpoint"])
+            self.set_state(checkpoint=self.value(self._queries["newest_checkpoint"]), **seen)
             self._sweep_checkpoints()
-        self.set_state(watermark=watermark, hlc=hlc)
-        if horizon is not None:
-            self.set_state(horizon=horizon)
+        else:
+            self.set_state(**seen)
 
     def logs(self) -> list[str]:
         """The change logs that exist, as SQL."""

@@ -198,6 +198,39 @@ def test_a_read_transaction_sees_one_instant(store: Store, path: Path) -> None:
     assert store.state().push == 5
 
 
+def test_a_transaction_reads_the_state_once_and_knows_what_it_has_set(store: Store) -> None:
+    asked: list[str] = []
+    store._connection.set_trace_callback(asked.append)
+    with store.transaction():
+        assert [store.state().push, store.state().push] == [0, 0]
+        store.set_state(push=3)
+        assert [store.state().push, store.state().push] == [3, 3]
+        with pytest.raises(ZeroDivisionError), store.savepoint():
+            store.set_state(push=4)
+            assert store.state().push == 4
+            raise ZeroDivisionError
+        assert store.state().push == 3
+        store.advance("mark", 7)
+        assert (store.state().watermark, store.state().checkpoint) == ("mark", store.checkpoint().id)
+    store._connection.set_trace_callback(None)
+    assert len([sql for sql in asked if sql.startswith("SELECT replica")]) <= 5
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.set_state(push=9)
+        assert store.state().push == 9
+        raise ZeroDivisionError
+    assert store.state().push == 3
+
+
+def test_what_another_program_sets_is_seen_between_transactions(store: Store, path: Path) -> None:
+    with store.transaction():
+        assert store.state().push == 0
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE _sync_state SET push = 5")
+    assert store.state().push == 5
+    with store.transaction():
+        assert store.state().push == 5
+
+
 def test_only_columns_of_the_state_can_be_set(store: Store) -> None:
     with pytest.raises(TypeError):
         store.set_state(pushes=1)
