@@ -216,7 +216,7 @@ class Requests:
             verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
-            return verdict, transaction.log.now()
+            return verdict, transaction.log.now()  # told or not: see `leave_mark`
 
         try:
             verdict, seen = caller.write(work)

@@ -83,7 +83,8 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return self.proved(present.now)
 
     def leave_mark(self) -> None:
-        """Nothing is to be done: `now` leaves a mark in a transaction that writes."""
+        """Nothing is to be done: what gives out a position in a transaction that writes, `now` or `proved`,
+        leaves a mark. One here would be a statement more for every push."""
 
     def proved(self, position: Position) -> SnapshotPosition:
         """The position with a mark that was left after all it has seen: the last one, or a new one."""

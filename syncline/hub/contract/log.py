@@ -141,9 +141,9 @@ class Log(ReadLog, Protocol):
     """The log in a transaction that writes. What enters it is written by `Rows.apply`, and by capture."""
 
     def leave_mark(self) -> None:
-        """See to it that a position taken afterwards in this transaction tells of it, be there nothing of it
-        in the log: it equals none that was given out before, and is `restored` where the database has gone
-        back to before it."""
+        """See to it that a position taken afterwards in this transaction, as one has to be, tells of it, be
+        there nothing of it in the log: it equals none that was given out before, and is `restored` where the
+        database has gone back to before it."""
 
     def note_moment(self) -> None:
         """Remember how long the log is at this time, for `prune`; it removes moments of no more use."""
