@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from syncline.errors import CaptureLost, ConfigurationError, SchemaError, SynclineError
-from syncline.hub import apart, names
+from syncline.hub import absent, apart, names
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
@@ -131,6 +131,7 @@ def carry_out(central: Central, found: Plan) -> Prepared:
         with central.database.ledger() as ledger:  # first: other servers need it as soon as it is prepared
             if apart.read(ledger) != found.apart:
                 apart.note(ledger, found.apart)
+            absent.note(ledger, found.prepared)
             _note_names(ledger, found.prepared)
     prepared = central.database.catalogue.prepare(found.tables)
     if (prepared.before, prepared.schema) != (found.prepared.before, found.prepared.schema):
@@ -149,6 +150,7 @@ def choose(central: Central) -> None:
     """Note, for all servers of this hub, whether it was told which tables take part. `init` says so."""
     with central.database.ledger() as ledger:
         ledger.set(CHOSEN, json.dumps(central.tables is not None))
+        absent.forget(ledger)
 
 
 def in_force(central: Central) -> Sequence[str] | None:
@@ -163,7 +165,7 @@ def in_force(central: Central) -> Sequence[str] | None:
     if prepared.before is None or prepared.schema is None:
         return list(central.tables or ())
     with central.database.ledger() as ledger:
-        waiting = apart.read(ledger).tables
+        waiting = {*apart.read(ledger).tables, *absent.read(ledger)}
     found = prepared.schema.tables
     return [place_of(t) for t in found if t.number in prepared.before.by_number or place_of(t) in waiting]
 

@@ -105,8 +105,9 @@ class Catalogue(Protocol):
     def signature(self, besides: Collection[str] = ()) -> str:
         """Text that is another one whenever tables may have been created, altered, renamed or dropped, or
         capture was removed or disabled, since it was asked for before with the same `besides`; no other
-        promise. Of tables that take no part it is promised for their creation and names, and for alterations
-        of those whose names, `schema.table`, are among `besides`. Cheap, see `look_seconds`."""
+        promise. Of tables that take no part it is promised for their creation and names, for what lets them
+        take part, and for all alterations of those whose names, `schema.table`, are among `besides`.
+        Cheap, see `look_seconds`."""
 
     def uncaptured(self) -> list[str]:
         """Names of tables that take part and of which other programs' writes are not captured at present."""
