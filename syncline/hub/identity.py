@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
-from syncline.hub.contract import Client, Position, ReadTransaction, Stamped, WriteTransaction
+from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.log import refused_watermark
 from syncline.model.actor import Actor
 from syncline.protocol.body import chained, each_stamp, imprint
@@ -52,6 +52,8 @@ class Found:
     done: list[bytes]
     rejected: list[tuple[bytes, list[Rejection]]]
     pushes: set[tuple[str, int]] = field(default_factory=set)
+    first: int = 0
+    """When the first of them was decided, milliseconds since 1970 UTC; 0 if none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ class Told:
 def memory_of(limits: Limits) -> int:
     """For how many milliseconds stamps are remembered: as long as devices may offer their pushes again."""
     return max(limits.keep_sent, SHORTEST) * 1000
+
+
+def since(ledger: ReadLedger, memory: int) -> int:
+    """From when on the hub knows all stamps, milliseconds since 1970 UTC: for `memory` milliseconds, but for
+    what was forgotten when that was less. Read after the stamps: what is forgotten in between is told."""
+    return max(ledger.milliseconds() - memory, ledger.forgotten())
 
 
 def check_file(client: Client | None, number: int | None, chain: str) -> None:
@@ -113,8 +121,8 @@ def admit(
         raise out_of_step(client, push.number - 1)
     if not push.carried:
         return
-    since = transaction.ledger.milliseconds() - told.memory
-    if push.carried <= since or _hits(transaction, [lineage(client, push)], push.stamps):
+    is_known = bool(find(transaction, [lineage(client, push)], push.stamps).done)
+    if is_known or push.carried <= since(transaction.ledger, told.memory):
         raise out_of_step(client, client.number)
 
 
@@ -145,15 +153,17 @@ def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -
     rejected: list[tuple[bytes, list[Rejection]]] = []
     done: set[bytes] = set()
     pushes: set[tuple[str, int]] = set()
+    times: list[int] = []
     for stamped in transaction.ledger.stamps_of(list(lineages) if asked else ()):
         hits = [stamp for stamp in each_stamp(stamped.tails) if stamp in asked]
         if not hits:
             continue
         done.update(hits)
         pushes.add((stamped.replica, stamped.push))
+        times.append(stamped.made)
         if stamped.rejected:
             rejected.append((b"".join(hits), _rejections.decode(stamped.rejected)))
-    return Found([stamp for stamp in asked if stamp in done], rejected, pushes)
+    return Found([stamp for stamp in asked if stamp in done], rejected, pushes, min(times, default=0))
 
 
 def noted(
@@ -177,10 +187,6 @@ def noted(
             ]
             after, more = rows[-1].id if rows else after, len(rows) == CONFLICTS_PAGE
     return conflicts
-
-
-def _hits(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> bool:
-    return bool(find(transaction, lineages, stamps).done)
 
 
 # Reconciling -------------------------------------------------------------------------------------------

@@ -93,12 +93,12 @@ class Chunks:
     tolerance: int
     """Milliseconds that a replica's clock may run ahead."""
 
-    def units(self, transaction: WriteTransaction, unplaced: list[Rejection]) -> Iterator[Unit]:
+    def units(self, transaction: WriteTransaction, unplaced: list[Rejection], now: int) -> Iterator[Unit]:
         """What the chunks hold, in order, checked as a whole once the last one was read. What has no place in
-        the present schema is put into `unplaced`."""
+        the present schema is put into `unplaced`. `now`: milliseconds since 1970 UTC."""
         self._check_complete(transaction)
         keys, rows, deleting = Keys(), 0, False
-        for opened in self._opened(transaction, keys):
+        for opened in self._opened(transaction, keys, now):
             rows += opened.rows
             unplaced += opened.unplaced
             for unit in opened.units:
@@ -111,9 +111,8 @@ class Chunks:
         if suspects := keys.suspects():
             self._check_once(transaction, suspects)
 
-    def _opened(self, transaction: WriteTransaction, keys: Keys) -> Iterator[Opened]:
+    def _opened(self, transaction: WriteTransaction, keys: Keys, now: int) -> Iterator[Opened]:
         """Chunk by chunk. The next one is opened while the database is busy with the one before."""
-        now = transaction.ledger.milliseconds()
 
         def opened(chunk: UploadedChunk) -> Opened:
             parts, details = self._accepted(chunk)
@@ -200,11 +199,11 @@ class LargeReceiver(Receiver):
         return self.chunks.upload.rows
 
     def _outcome(
-        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None
+        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None, now: int
     ) -> Outcome:
         whole, deleting = Outcome(), False
         late: list[Late] = []
-        for unit in self.chunks.units(transaction, whole.unplaced):
+        for unit in self.chunks.units(transaction, whole.unplaced, now):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole)
@@ -219,7 +218,7 @@ class LargeReceiver(Receiver):
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         found: list[RowId] = []
-        for unit in self.chunks.units(transaction, []):
+        for unit in self.chunks.units(transaction, [], transaction.ledger.milliseconds()):
             found += self._met(transaction, unit.parts, unit.stages)
             self._let_go(transaction, unit)
         return found

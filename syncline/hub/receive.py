@@ -37,6 +37,8 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     hlc: int
     first_conflict: int
     """The lowest conflict id of the push; 0 if there was none."""
+    made: int = 0
+    """When it was decided, milliseconds since 1970 UTC: not after its stamps are said to be."""
 
 
 class Undone(Exception):
@@ -93,9 +95,10 @@ class Receiver:
 
     def _first(self, transaction: WriteTransaction, client: Client) -> Verdict:
         push = self.push
+        made = transaction.ledger.milliseconds()
         details = details_by_row(push.details, self.sender.sent)
         file = self._file(transaction, client)
-        outcome = self._outcome(transaction, brought_details(details, self.schema), file)
+        outcome = self._outcome(transaction, brought_details(details, self.schema), file, made)
         settled, refused = outcome.settled, outcome.refused
         if settled.wanted:
             return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
@@ -106,6 +109,7 @@ class Receiver:
             [*outcome.unplaced, *self._rejections(settled, refused)],
             max((note.rival[0] for _, _, note in settled.notes), default=0),
             min((row.id for row in conflicts), default=0),
+            made,
         )
         transaction.ledger.raise_clock(outcome.newest, self.tolerance)
         transaction.ledger.save_client(
@@ -121,10 +125,10 @@ class Receiver:
         return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
 
     def _outcome(
-        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None
+        self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None, now: int
     ) -> Outcome:
-        """Do the push. Nothing was written if rows are wanted."""
-        parts = clamped(self.parts, transaction.ledger.milliseconds(), self.tolerance)
+        """Do the push. Nothing was written if rows are wanted. `now`: milliseconds since 1970 UTC."""
+        parts = clamped(self.parts, now, self.tolerance)
         found = self._brought(parts)
         settled = self._settled(transaction, found.parts, stages_of(found.parts), details, file)
         if settled.wanted:
@@ -212,7 +216,8 @@ class Receiver:
         body, digest = seal(rows_now(transaction, self.schema, rows))
         notes = [note_of(row) for row in conflicts]
         hlc = sane(kept.hlc, transaction.ledger.milliseconds(), self.tolerance) if kept.hlc else 0
-        return Verdict(number, [], digest, msgspec.Raw(body), kept.rejected, notes, hlc, repeat)
+        told = digest, msgspec.Raw(body), kept.rejected, notes
+        return Verdict(number, [], *told, hlc, repeat, made=kept.made)
 
     def _rejections(self, settled: Settled, refused: dict[RowId, Refused]) -> list[Rejection]:
         result = []

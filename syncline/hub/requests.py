@@ -20,7 +20,7 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
-from syncline.hub.identity import Told, check_file, check_horizon, memory_of, noted, reconcile
+from syncline.hub.identity import Told, check_file, check_horizon, memory_of, noted, reconcile, since
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -111,7 +111,7 @@ class Requests:
             made = reconcile(transaction, caller.actor, request, horizons, fresh)
             if fresh is None and made.replica == request.replica:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
-            since = transaction.ledger.milliseconds() - memory
+            known_from = since(transaction.ledger, memory)
             done, rejected = b"".join(made.found.done), made.found.rejected
             given = transaction.ledger.all_given() if request.schemas else frozenset()
             unknown = [name for name in dict.fromkeys(request.schemas) if name not in given]
@@ -124,8 +124,10 @@ class Requests:
             seen = "" if mark is None else watermark.mint(mark, key, made.replica)
             now = Watermark(transaction.log.now(), caller.scope.fingerprint)
             horizon = watermark.mint(now, key, made.replica)
-            decided = m.Reconciled(hub, *place, done, rejected, made.lost, since, unknown, conflicts)
-            return msgspec.structs.replace(decided, seen=seen, horizon=horizon, pruned=made.pruned)
+            answer = m.Reconciled(hub, *place, done, rejected, made.lost, known_from, unknown, conflicts)
+            return msgspec.structs.replace(
+                answer, seen=seen, horizon=horizon, pruned=made.pruned, decided=made.found.first
+            )
 
         answer = caller.write(work)
         logger.info(

@@ -356,6 +356,9 @@ class Verdict(Record, frozen=True):
     version: int = PROTOCOL_VERSION
     horizon: Mark = ""
     """A position that has seen everything this answer tells. Empty where the `changes` lead there."""
+    made: Whole = 0
+    """When the push was decided first, by the hub's clock: milliseconds since 1970 UTC. A repeat is told the
+    same."""
 
 
 class Register(Record, frozen=True):
@@ -458,7 +461,8 @@ class Reconciled(Record, frozen=True):
     are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits,
     and of pushes that the file does not know it has made: the id that pushed them, and the number of the
     conflict. `seen` is a watermark of the first of the positions told that the log still goes on from, for
-    the id to go on with."""
+    the id to go on with. `decided` is when the first of `done` were decided (milliseconds since 1970 UTC, by
+    the hub's clock), 0 if none are."""
 
     hub: Name
     replica: Name
@@ -473,6 +477,7 @@ class Reconciled(Record, frozen=True):
     seen: Mark = ""
     horizon: Mark = ""
     pruned: list[Count] = []
+    decided: Whole = 0
     version: int = PROTOCOL_VERSION
 
 

@@ -32,8 +32,9 @@ class Brought:
     def __init__(self, device: Device, condition: str) -> None:
         self._device, self._store, self._condition = device, device.store, condition
 
-    def keep(self, horizon: str) -> None:
-        """Keep them as a push that the position `horizon` has seen. They stay in the logs."""
+    def keep(self, horizon: str, made: int) -> None:
+        """Keep them as a push that the position `horizon` has seen, and of which the first edits were decided
+        at `made`, by the hub's clock. They stay in the logs."""
         store, tables = self._store, [t for t in self._device.tables.values() if self._has_any(t)]
         if not tables:
             return
@@ -45,7 +46,7 @@ class Brought:
             found = store.rows(f"SELECT stamp FROM {t.log} WHERE op <> 'M' AND {self._condition}")
             stamps += [stamp for (stamp,) in found]
         if draft.keep():
-            keep_pushed(store, b"".join(stamps), horizon)
+            keep_pushed(store, b"".join(stamps), horizon, made)
         clear_outbox(store)
         store.set_state(push=push)
 

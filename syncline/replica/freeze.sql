@@ -26,6 +26,9 @@ SELECT n, seq FROM _sync_outbox_cut
 -- What a push that is offered again tells of itself.
 SELECT stamps, made FROM _sync_outbox
 
+-- name: offered_made
+SELECT made FROM _sync_outbox
+
 -- name: add_outbox
 INSERT INTO _sync_outbox (number, digest, body, bases, frozen, fingerprint) VALUES (?, ?, ?, ?, ?, ?)
 

@@ -140,6 +140,8 @@ class Learned:
     """What was noted of decided edits: the id that pushed them, and the number of the conflict."""
     horizon: str = ""
     """A position as of which they are done."""
+    decided: int = 0
+    """When the first of `done` were decided, by the hub's clock: milliseconds since 1970 UTC."""
     seen: str = ""
     """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
     none."""
@@ -158,7 +160,10 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
         answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)
         more = _learned(answer, kept)
         learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
+        if more.done:
+            learned.decided = min(learned.decided or more.decided, more.decided)
         learned.done |= more.done
+        learned.since = max(learned.since, more.since)
         learned.rejected = _together(learned.rejected, more.rejected)
         learned.horizon = more.horizon
         learned.conflicts |= more.conflicts
@@ -217,7 +222,8 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     rejected = [(frozenset(each_stamp(stamps)), refused) for stamps, refused in answer.rejected]
     unknown, conflicts = frozenset(answer.unknown), set(answer.conflicts)
     place = answer.replica, answer.taken, answer.push, answer.since
-    return Learned(*place, done, rejected, lost, unknown, conflicts, answer.horizon, answer.seen)
+    known = answer.horizon, answer.decided, answer.seen
+    return Learned(*place, done, rejected, lost, unknown, conflicts, *known)
 
 
 def _together(some: Sequence[Refused], more: Sequence[Refused]) -> list[Refused]:

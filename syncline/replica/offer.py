@@ -47,6 +47,11 @@ def is_offered(store: Store) -> bool:
     )
 
 
+def offered_made(store: Store) -> int:
+    """When the push in flight, which is offered again, was decided first; as `sent.Kept.made`."""
+    return int(store.value(_OUTBOX["offered_made"]))
+
+
 def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
     """Make the oldest push that the centre has lost the one in flight; False if there is none.
 
@@ -61,7 +66,7 @@ def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
         forget_sent(store, number)
         if chunks:
             _put_in_flight(store, chunks, base)
-            store.execute(_OUTBOX["mark_offered"], (stamps, taken))
+            store.execute(_OUTBOX["mark_offered"], (stamps, max(1, taken)))
             return True
     return False
 

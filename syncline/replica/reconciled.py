@@ -21,7 +21,7 @@ from syncline.replica.entries import entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, provenance
 from syncline.replica.meanwhile import TAKEN
-from syncline.replica.offer import is_offered, take_apart
+from syncline.replica.offer import is_offered, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, as_kept, children, depends_on
@@ -56,9 +56,9 @@ _REFUSED = "temp._sync_refused_of"
 _IS_REFUSED = f"stamp IN (SELECT stamp FROM {_REFUSED})"
 
 
-def enter(device: Device, learned: Learned) -> int:
-    """Take in what was learned; returns how many pushes the centre has lost that are to be offered again.
-    Inside a transaction.
+def enter(device: Device, learned: Learned) -> bool:
+    """Take in what was learned; whether the centre has lost pushes that are to be offered again. Inside a
+    transaction.
 
     A push in flight that the hub has taken waits for its verdict. Any other is taken apart if something of it
     is decided, if the file takes a new id, or if the hub has lost the schema it was made with: its edits are
@@ -69,7 +69,7 @@ def enter(device: Device, learned: Learned) -> int:
     is_same, flying = learned.replica == state.replica, in_flight(store)
     unreadable = flying is not None and flying.fingerprint in learned.unknown
     if is_same and learned.taken and not unreadable:
-        return 0
+        return False
     number, chain, done = answered(state, store), state.chain or "", set(learned.done)
     if flying is not None and learned.taken:
         done.update(each_stamp(provenance(device).stamps))
@@ -107,12 +107,15 @@ class _Left:
         return f"stamp IN (SELECT stamp FROM {_DONE}) OR {self._untold}"
 
     def concerns_any(self) -> bool:
-        """Whether there are any, or a push that waits or is in flight has some."""
+        """Whether there are any, or the push in flight is offered again and has some, or is too old to be."""
         store = self.device.store
         self._fill()
         if any(store.row(f"SELECT 1 FROM {log} WHERE {self._any} LIMIT 1") for log in store.logs()):
             return True
-        return is_offered(store) and not self.done.isdisjoint(each_stamp(provenance(self.device).stamps))
+        return is_offered(store) and (
+            offered_made(store) <= self.learned.since
+            or not self.done.isdisjoint(each_stamp(provenance(self.device).stamps))
+        )
 
     def _fill(self) -> None:
         _fill(self.device.store, _DONE, self.done)
@@ -129,7 +132,8 @@ class _Left:
         stand_on_shown(store, self.device.tables)
         settle(store, self.device.tables.values())
         taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
-        Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon)
+        made = self.learned.decided if self.done <= self.learned.done else 0  # of the others it is forgotten
+        Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon, made)
         for log in store.logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
         forget_retried(store, self.done)
@@ -247,9 +251,9 @@ def _uncover(device: Device) -> None:
 # Kept pushes -------------------------------------------------------------------------------------------
 
 
-def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
+def _lose(device: Device, learned: Learned, done: set[bytes]) -> bool:
     """What the centre has lost waits to be offered again, but for what has come there otherwise, or may have:
-    of a push of which that holds in part, each change is kept for a person. Returns how many are to be
+    of a push of which that holds in part, each change is kept for a person. Returns whether any is to be
     offered."""
     store, again = device.store, []
     lost = [push.number for push in learned.lost]
@@ -258,13 +262,13 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> int:
         known = done & stamps
         if stamps and known == stamps:
             _keep_refused(device, number, stamps, learned)
-            found_again(store, number, learned.horizon)
+            found_again(store, number, learned.horizon, learned.decided)
         elif known or made(store, number) <= learned.since:
             _set_aside(device, number)
         elif number in lost:
             again.append(number)
     lose(store, again)
-    return len(again)
+    return bool(again)
 
 
 Change = tuple[int, list[Value], PushOp, Sequence[int], list[Value]]

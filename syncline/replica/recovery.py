@@ -165,7 +165,7 @@ def _entered(device: Device, recovery: Recovery, learned: Learned) -> Recovery:
     missing."""
     store = device.store
     number = answered(store.state(), store)
-    lost = enter(device, learned)
+    has_lost = enter(device, learned)
     missing = number - learned.push - len(learned.lost) if 0 <= learned.push < number else 0
     if missing > 0:
         logger.warning(
@@ -173,7 +173,7 @@ def _entered(device: Device, recovery: Recovery, learned: Learned) -> Recovery:
             missing,
             extra={"action": "lose", "replica": store.state().replica, "missing": missing},
         )
-    reason = RESTORED if lost or missing > 0 else recovery.reason
+    reason = RESTORED if has_lost or missing > 0 else recovery.reason
     fresh = recovery.fresh if learned.replica != recovery.fresh else ""
     return replace(recovery, reason=reason, missing=recovery.missing + max(0, missing), fresh=fresh)
 

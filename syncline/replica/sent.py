@@ -54,8 +54,8 @@ class Kept:
     number: int
     horizon: str
     imprint: bytes
-    made: int = 0
-    """When it was taken, in milliseconds since 1970 UTC."""
+    made: int
+    """When the hub decided it, by its own clock: milliseconds since 1970 UTC."""
 
 
 def keep_sent(
@@ -69,7 +69,8 @@ def keep_sent(
     into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
-    keep_pushed(store, stamps, verdict.horizon or None, pack(refused) if refused else None, rejected)
+    told = verdict.horizon or None, verdict.made
+    keep_pushed(store, stamps, *told, pack(refused) if refused else None, rejected)
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
@@ -79,14 +80,16 @@ def keep_pushed(
     store: Store,
     stamps: bytes,
     horizon: str | None,
+    made: int,
     refused: bytes | None = None,
     rejected: Container[bytes] = (),
 ) -> None:
-    """Keep the push in flight, which the position `horizon` has seen. `refused`: packed, what of it was
-    rejected. The others as for `keep_sent`. Inside the transaction that clears it."""
+    """Keep the push in flight, which the position `horizon` has seen. `made`: when the first of its edits
+    were decided, as `Kept.made`. `refused`: packed, what of it was rejected. The others as for `keep_sent`.
+    Inside the transaction that clears it."""
     left = b"".join(stamp for stamp in each_stamp(stamps) if stamp not in rejected) if rejected else stamps
     values = {"refused": refused, "largest": LARGEST, "stamps": left or None, "horizon": horizon}
-    store.execute(_QUERIES["keep"], values | {"imprint": imprint(stamps)})
+    store.execute(_QUERIES["keep"], values | {"imprint": imprint(stamps), "made": made})
 
 
 def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
@@ -103,8 +106,7 @@ def place(store: Store, horizon: str) -> None:
 
 def kept_pushes(store: Store) -> list[Kept]:
     """The pushes that are kept, newest first."""
-    found = store.rows(_QUERIES["kept"], (MOST,))
-    return [Kept(number, horizon, told, made(store, number)) for number, horizon, told in found]
+    return [Kept(*row) for row in store.rows(_QUERIES["kept"], (MOST,))]
 
 
 def kept_stamps(store: Store, number: int) -> bytes:
@@ -128,7 +130,7 @@ def sent_bases(store: Store, most: int) -> list[list[str]]:
 
 
 def made(store: Store, number: int) -> int:
-    """When a kept push was taken, in milliseconds since 1970 UTC."""
+    """When a kept push was decided, as `Kept.made`."""
     return int(store.value(_QUERIES["made"], (number,)))
 
 
@@ -146,10 +148,10 @@ def lose(store: Store, numbers: Iterable[int]) -> None:
     )
 
 
-def found_again(store: Store, number: int, horizon: str) -> None:
+def found_again(store: Store, number: int, horizon: str, made: int) -> None:
     """The centre has all edits of this push, by whatever pushes, as of the position `horizon`: it is kept on,
-    and waits no longer if it did."""
-    told = {"horizon": horizon, "imprint": imprint(kept_stamps(store, number))}
+    and waits no longer if it did. `made`: when the first of these were decided."""
+    told = {"horizon": horizon, "made": made, "imprint": imprint(kept_stamps(store, number))}
     store.execute(_QUERIES["found_again"], {"number": number} | told)
 
 

@@ -8,8 +8,8 @@ WITH part (n, digest, body_id, body) AS (
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
 INSERT INTO _sync_sent
-    (number, part, at, fingerprint, refused, stamps, imprint, bases, horizon, digest, body_id, body)
-SELECT (SELECT max(0, coalesce(max(number), 0)) + 1 FROM _sync_sent), p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), o.fingerprint, :refused,
+    (number, part, at, made, fingerprint, refused, stamps, imprint, bases, horizon, digest, body_id, body)
+SELECT (SELECT max(0, coalesce(max(number), 0)) + 1 FROM _sync_sent), p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), :made, o.fingerprint, :refused,
     CASE WHEN p.n < 2 THEN :stamps END, CASE WHEN p.n < 2 THEN :imprint END, o.bases, :horizon, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p
 
@@ -38,7 +38,7 @@ UPDATE _sync_sent SET horizon = ? WHERE horizon IS NULL
 
 -- name: kept
 -- The kept pushes with their positions, newest first.
-SELECT number, horizon, imprint FROM _sync_sent
+SELECT number, horizon, imprint, made FROM _sync_sent
 WHERE again = 0 AND length(stamps) >= 8 AND horizon <> '' ORDER BY number DESC LIMIT ?
 
 -- name: stamps
@@ -60,8 +60,7 @@ SELECT DISTINCT number FROM _sync_sent WHERE again = 1 ORDER BY number DESC
 SELECT number, part FROM _sync_sent WHERE number = ? ORDER BY part
 
 -- name: made
--- When it was taken, in milliseconds since 1970 UTC.
-SELECT CAST(round((julianday(at) - 2440587.5) * 86400000.0) AS INTEGER) FROM _sync_sent WHERE number = ?
+SELECT made FROM _sync_sent WHERE number = ?
 
 -- name: lose
 -- It waits to be offered again, under a number that says when: the highest first. All are below zero, where
@@ -69,7 +68,7 @@ SELECT CAST(round((julianday(at) - 2440587.5) * 86400000.0) AS INTEGER) FROM _sy
 UPDATE _sync_sent SET again = 1, number = ? WHERE number = ?
 
 -- name: found_again
-UPDATE _sync_sent SET again = 0, horizon = :horizon, imprint = coalesce(imprint, :imprint), number = CASE again
+UPDATE _sync_sent SET again = 0, horizon = :horizon, made = max(made, :made), imprint = coalesce(imprint, :imprint), number = CASE again
     WHEN 0 THEN number ELSE (SELECT max(0, max(number)) + 1 FROM _sync_sent) END
 WHERE number = :number
 
@@ -96,6 +95,6 @@ WITH part (n, digest, body_id, body) AS (
     UNION ALL
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
-INSERT INTO _sync_sent (number, part, at, again, fingerprint, stamps, bases, digest, body_id, body)
-SELECT ?, p.n, o.frozen, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, o.bases, p.digest, p.body_id, p.body
+INSERT INTO _sync_sent (number, part, at, made, again, fingerprint, stamps, bases, digest, body_id, body)
+SELECT ?, p.n, o.frozen, o.made, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, o.bases, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p

@@ -20,7 +20,8 @@ The rules are those of ADR 25:
   pull        tells number and chain, too. horizon     is the newest position of which the file holds a value.
   A pull and a push show it. memory      stamps are remembered for a while under a label: the id that pushed
   them, or the first id of the file
-              where carried edits were among them.
+              where carried edits were among them. For how long is changed now and then; the hub knows up to
+              when it has forgotten, and all times of decisions are its own, however late a device hears.
   reconcile   is the one way out. A file keeps its id if number and chain are the hub's, no other file has
   left that
               id, and nothing of the sent is lost. Otherwise it takes a new one, goes on with its number and
@@ -56,11 +57,12 @@ class Hub:
         self.rng = rng
         self.rows = {1: 0, 2: 0, 3: 0}
         self.log = []  # (mark, row, origin)
-        self.clients = {}  # id -> [number, chain, first id, whether a file has left it, last refused]
+        self.clients = {}  # id -> [number, chain, first id, whether a file has left it, last refused, when]
         self.accepted = {}  # edit -> how often it was applied; more than once is the fault
         self.firsts = {}  # stamp of a retry -> the stamp that the edit had at first: for checking alone
         self.memory = {}  # stamp -> (when decided, under which label, whether refused); until `keep` is over
         self.floor = 0  # entries before it are pruned
+        self.forgotten = 0  # when the newest of the stamps that are forgotten were decided
         self.now, self.keep, self.lengths = 0, keep, []
         self.shut = False  # row 2 takes nothing then
 
@@ -71,9 +73,14 @@ class Hub:
         """Time passes: stamps are forgotten, the log is pruned."""
         self.now += 1
         self.lengths.append(len(self.log))
-        self.memory = {stamp: kept for stamp, kept in self.memory.items() if kept[0] > self.now - self.keep}
+        old = [kept[0] for kept in self.memory.values() if kept[0] <= self.now - self.keep]
+        self.forgotten = max([self.forgotten, *old])
+        self.memory = {stamp: kept for stamp, kept in self.memory.items() if kept[0] > self.forgotten}
         if self.now > self.keep:
             self.floor = max(self.floor, min(len(self.log), self.lengths[self.now - self.keep - 1]))
+
+    def since(self):
+        return max(self.now - self.keep, self.forgotten)
 
     def prune(self):
         """The log is pruned for another reason than time."""
@@ -98,9 +105,9 @@ class Hub:
     def push(self, replica, number, before, body, horizon):
         if replica not in self.clients:
             return "unknown", None
-        last, chain, root, left, refused = self.clients[replica]
+        last, chain, root, left, refused, made = self.clients[replica]
         if number == last and chained(before, body) == chain:
-            return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused)
+            return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused, made)
         if self.went_back(horizon):
             return "lost", None
         if number != last + 1 or before != chain or left:
@@ -110,7 +117,7 @@ class Hub:
         label = root if carried else replica
         if carried and (
             any(self.memory.get(e[0], (0, None, False))[1] == label for e in edits)
-            or any(e[2] <= self.now - self.keep for e in carried)
+            or any(e[2] <= self.since() for e in carried)
         ):
             return "mismatch", None
         refused = set()
@@ -125,8 +132,8 @@ class Hub:
                 self.accepted[edit] = self.accepted.get(edit, 0) + 1
             self.write(pk, sum(delta for _, delta, _ in some), replica)
         self.log.append((self.rng.random(), None, replica))
-        self.clients[replica] = [number, chained(before, body), root, left, refused]
-        return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused)
+        self.clients[replica] = [number, chained(before, body), root, left, refused, self.now]
+        return "taken", ({pk: self.rows[pk] for pk, _ in body}, self.here(), refused, self.now)
 
     def pull(self, replica, number, chain, token, horizon):
         if replica not in self.clients:
@@ -148,7 +155,8 @@ class Hub:
             done |= {e[0] for _, edits in outbox[2] for e in edits}
             alone, number, chain = not record[3], *record[:2]
             refused |= record[4]
-        since = self.now - self.keep
+        since = self.since()
+        made = min([self.memory[stamp][0] if stamp in self.memory else 0 for stamp in done], default=0)
         done |= {
             stamp
             for stamp, told, made in sent
@@ -158,17 +166,17 @@ class Hub:
         if alone and all(
             stamp in done for stamp, _, _ in sent
         ):  # nothing is wrong with the file: it keeps its id
-            return "known", (*found, True, since, copy(self.rows), self.here(), number, chain)
+            return "known", (*found, True, since, copy(self.rows), self.here(), number, chain, made)
         for replica in former:
             if replica in self.clients:
                 self.clients[replica][3] = (
                     True  # one that is unknown here has to reconcile itself when it comes
                 )
-        self.clients[new] = [number, chain, former[0], False, refused]
-        return "known", (*found, False, since, copy(self.rows), self.here(), number, chain)
+        self.clients[new] = [number, chain, former[0], False, refused, made]
+        return "known", (*found, False, since, copy(self.rows), self.here(), number, chain, made)
 
     def register(self, new):
-        self.clients[new] = [0, 0, new, False, set()]
+        self.clients[new] = [0, 0, new, False, set(), 0]
         return "known", (copy(self.rows), self.here())
 
 
@@ -228,7 +236,7 @@ def sync(file, rng):
             return
         done = {e[0] for _, edits in body for e in edits}
         file["refused"] += [e for e in file["pending"] if e[0] in result[2]]
-        file["sent"] += [(*e, result[1]) for e in file["pending"] if e[0] in done - result[2]]
+        file["sent"] += [(*e, result[1], result[3]) for e in file["pending"] if e[0] in done - result[2]]
         file["pending"] = [e for e in file["pending"] if e[0] not in done]
         file["base"].update(result[0])
         file["horizon"] = result[1]
@@ -248,7 +256,7 @@ def reconcile(file, rng):
     seen = state(file)
     new = rng.random()
     asked = {e[0] for e in file["pending"]}
-    _, (done, refused, alone, since, rows, token, number, chain) = yield (
+    _, (done, refused, alone, since, rows, token, number, chain, made) = yield (
         "reconcile",
         (
             new,
@@ -257,14 +265,15 @@ def reconcile(file, rng):
             file["chain"],
             file["outbox"],
             asked,
-            [(e[0], e[5], e[3]) for e in file["sent"]],
+            [(e[0], e[5], e[6]) for e in file["sent"]],
         ),
     )
     if not same(file, *seen):
         return
-    again = [(*e[:4], True) for e in file["sent"] if e[0] not in done]
+    again = [(*e[:3], e[6], True) for e in file["sent"] if e[0] not in done]
     file["refused"] += [e[:5] for e in [*file["sent"], *file["pending"]] if e[0] in refused]
-    file["sent"] = [(*e[:5], token) for e in [*file["sent"], *file["pending"]] if e[0] in done - refused]
+    kept = [*file["sent"], *((*e[:5], token, made) for e in file["pending"])]
+    file["sent"] = [(*e[:5], token, e[6]) for e in kept if e[0] in done - refused]
     old = {
         e[0] for e in [*file["pending"], *again] if e[0] not in done and (e[4] or not alone) and e[3] <= since
     }
@@ -286,9 +295,14 @@ def retry(file, rng, hub):
     file["pending"].append((again, pk, delta, hub.now, bool(file["former"])))
 
 
+STORED = ("rows", "log", "clients", "accepted", "memory", "floor", "forgotten")
+"""What a backup of the centre has."""
+
+
 def history(seed):
     rng = random.Random(seed)
-    hub = Hub(rng, rng.choice((15, 40, 1000)))
+    keeps = rng.choice(((15,), (40,), (1000,), (15, 40), (15, 1000)))
+    hub = Hub(rng, rng.choice(keeps))
     restored = files_were_copied = False
     is_gated = rng.random() < 0.5
     hub.shut = is_gated and rng.random() < 0.5
@@ -314,6 +328,8 @@ def history(seed):
         flows.append((file, flow, answer))  # it waits on its way, however long
 
     for _ in range(rng.randint(5, 80)):
+        if rng.random() < 0.1:
+            hub.keep = rng.choice(keeps)
         hub.tick()
         file = rng.choice(files)
         if is_gated and rng.random() < 0.2:
@@ -346,10 +362,10 @@ def history(seed):
             flows[:] = [f for f in flows if f[0] is not files[index]]
             files[index] = copy(saved)
         elif dice < 0.96:
-            backups.append((hub.rows, hub.log, hub.clients, hub.accepted, hub.memory, hub.floor))
-            backups[-1] = copy(backups[-1])
+            backups.append(copy([getattr(hub, name) for name in STORED]))
         elif backups:
-            hub.rows, hub.log, hub.clients, hub.accepted, hub.memory, hub.floor = copy(rng.choice(backups))
+            for name, value in zip(STORED, copy(rng.choice(backups)), strict=True):
+                setattr(hub, name, value)
             hub.lengths = [min(length, len(hub.log)) for length in hub.lengths]
             restored = True
     for _ in range(20):
@@ -372,7 +388,7 @@ def history(seed):
         kept |= {hub.firsts.get(stamp, stamp) for stamp in file["aside"]}
         for stamp in set(file["history"]) - kept - uncertain:
             times = hub.accepted.get(stamp, 0)
-            if not (restored and hub.keep < 1000):  # a lost past that is forgotten, too, is lost
+            if not (restored and min(keeps) < 1000):  # a lost past that is forgotten, too, is lost
                 assert times == 1, f"an edit of file {number} is in the centre {times} times"
         if not files_were_copied and not restored:
             assert not file["aside"], (

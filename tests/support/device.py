@@ -73,7 +73,8 @@ class Bench:
         """Take in the verdict of the push in flight."""
         body, digest = seal(list(overrides))
         number = self.store.state().push
-        return apply(self.device, Answer(Verdict(number, [], digest, _raw(body), **fields)))
+        verdict = Verdict(number, [], digest, _raw(body), **{"made": 1_772_000_000_000} | fields)
+        return apply(self.device, Answer(verdict))
 
     # What the device sends ----------------------------------------------------------------------------
 

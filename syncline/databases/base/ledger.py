@@ -36,6 +36,10 @@ SLACK = 60_000
 
 STAMPS_PAGE = 500
 """Pushes whose stamps are read at once."""
+
+FORGOTTEN = "forgotten"
+"""The setting that says up to when stamps are forgotten."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,8 +115,9 @@ class Ledger:
         asked, lineage, replica, push, more = json.dumps(list(lineages)), "", "", 0, bool(lineages)
         while more:
             rows = self._run("stamps", asked, lineage, replica, push, STAMPS_PAGE)
-            for lineage, replica, push, tails, rejected in rows:
-                yield Stamped(lineage, replica, int(push), bytes(tails or b""), bytes(rejected or b""))
+            for lineage, replica, push, tails, rejected, made in rows:
+                packed = bytes(tails or b""), bytes(rejected or b"")
+                yield Stamped(lineage, replica, int(push), *packed, int(made))
             more = len(rows) == STAMPS_PAGE
 
     def remember(self, stamped: Stamped) -> None:
@@ -123,7 +128,16 @@ class Ledger:
     def forget_stamps(self, seconds: float, limit: int) -> int:
         """Forget what is older; how many pushes."""
         rows = self._run("old stamps", int(seconds * 1000), limit)
-        return self._count("forget stamps", int(rows[-1][0])) if rows else 0
+        if not rows:
+            return 0
+        newest = int(rows[-1][0])
+        self.set(FORGOTTEN, json.dumps(max(newest, self.forgotten())))
+        return self._count("forget stamps", newest)
+
+    def forgotten(self) -> int:
+        """Of when the newest were that are forgotten; 0 if none are."""
+        kept = self.setting(FORGOTTEN)
+        return 0 if kept is None else int(json.loads(kept))
 
     # Stamps that were cut
 

@@ -36,7 +36,7 @@ DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND r
 
 -- name: stamps
 -- Of lineages, a page at a time: after a lineage, a replica and a push.
-SELECT lineage, replica, push, tails, rejected FROM {stamps}
+SELECT lineage, replica, push, tails, rejected, made FROM {stamps}
  WHERE lineage IN {texts} AND (lineage, replica, push) > (?, ?, ?) ORDER BY lineage, replica, push {page};
 
 -- name: old stamps

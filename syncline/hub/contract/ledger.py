@@ -51,13 +51,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """The stamps of one push, 8 bytes each. `rejected` are the engine's own bytes. See `hub.identity`."""
+    """The stamps of one push, 8 bytes each. `rejected` are the engine's own bytes. `made`: when it was
+    decided, milliseconds since 1970 UTC, as the database says; not told to it. See `hub.identity`."""
 
     lineage: str
     replica: str
     push: int
     tails: bytes
     rejected: bytes
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,10 @@ class ReadLedger(Protocol):
     def stamps_of(self, lineages: Collection[str]) -> Iterator[Stamped]:
         """The stamps that are remembered of these lineages, thousands maybe, a bounded number of pushes at a
         time."""
+
+    def forgotten(self) -> int:
+        """When the newest push was made whose stamps are forgotten, milliseconds since 1970 UTC; 0 if none
+        are. Never less than before, however long stamps are remembered by now."""
 
     def setting(self, name: str) -> str | None:
         """What was kept under a name (JSON), None if nothing was."""

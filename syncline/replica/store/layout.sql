@@ -173,12 +173,15 @@ CREATE TABLE _sync_index (
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:
--- of its edits, with the first part, but for those that were rejected; imprint: of all that were told. bases: what its edits stand on. horizon: a position that has seen it. The body stands last: the others are read
--- without it.
+-- of its edits, with the first part, but for those that were rejected; imprint: of all that were told. at: when
+-- it was kept, by the clock of this device; made: when the hub decided it, by its own, in milliseconds since 1970
+-- UTC, 0 if that is not known. bases: what its edits stand on. horizon: a position that has seen it. The body
+-- stands last: the others are read without it.
 CREATE TABLE _sync_sent (
     number      INTEGER NOT NULL,
     part        INTEGER NOT NULL DEFAULT 0,
     at          TEXT NOT NULL,
+    made        INTEGER NOT NULL,
     again       INTEGER NOT NULL DEFAULT 0,
     fingerprint TEXT,
     refused     BLOB,

@@ -18,7 +18,7 @@ from syncline.replica.store.wal import Wal
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.sql import quote
 
-LAYOUT = 6
+LAYOUT = 7
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
 
 UNCOUNTED = 0

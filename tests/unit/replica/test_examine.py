@@ -97,7 +97,8 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
         (
-            "INSERT INTO _sync_sent (number, at, bases, digest, body) VALUES (1, '2026', '', 'd', x'01')",
+            "INSERT INTO _sync_sent (number, at, made, bases, digest, body)"
+            " VALUES (1, '2026', 0, '', 'd', x'01')",
             "kept_pushes",
             "fact",
         ),

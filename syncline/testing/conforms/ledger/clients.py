@@ -127,6 +127,23 @@ class ClientConformance:
             assert transaction.ledger.given("two") == '["two"]'
             assert transaction.ledger.given("one") is None
 
+    def test_l3_the_hub_knows_up_to_when_it_has_forgotten_stamps(self, world: World) -> None:
+        with world.database.write(UNBOUNDED) as transaction:
+            before = transaction.ledger.milliseconds()
+            assert transaction.ledger.forgotten() == 0
+            transaction.ledger.remember(Stamped("r1", "r1", 1, bytes(8), b""))
+            assert transaction.ledger.forget_stamps(60, 100) == 0
+            assert transaction.ledger.forgotten() == 0
+            (kept,) = transaction.ledger.stamps_of(["r1"])
+            assert before <= kept.made <= transaction.ledger.milliseconds()
+        with world.database.write(UNBOUNDED) as transaction:
+            assert transaction.ledger.forget_stamps(-1, 100) == 1
+            assert transaction.ledger.forgotten() == kept.made
+            assert not list(transaction.ledger.stamps_of(["r1"]))
+        with world.database.write(UNBOUNDED) as transaction:
+            assert transaction.ledger.forget_stamps(-1, 100) == 0
+        assert world.read(lambda transaction: transaction.ledger.forgotten()) == kept.made
+
     def test_many_replicas_and_what_is_remembered_of_them_are_asked_for_at_once(self, world: World) -> None:
         odd = ["r1", "q\"'\\", "\u05e9 \u00e9", "R1"]
         stamps = [Stamped(name, "r", number, bytes(8), b"") for name in odd for number in range(1, 301)]
