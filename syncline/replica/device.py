@@ -152,10 +152,17 @@ class Device:
         return self._uniques[t.n][1]
 
 
+_NOTED = (
+    "SELECT 0, n, name FROM _sync_table UNION ALL SELECT 1, n, NULL FROM _sync_lost WHERE aside = 1"
+    " ORDER BY 1, 2"
+)
+"""The numbers and names of the tracked tables, and the numbers of those that are aside."""
+
+
 def _version(store: Store) -> tuple[object, ...]:
     state = store.state()
     noted = state.fingerprint, state.names, state.retired, state.forms
-    return *noted, tuple(_aside(store)), *store.numbers().items()
+    return *noted, *store.rows(_NOTED)
 
 
 def _aside(store: Store) -> list[int]:

@@ -57,13 +57,13 @@ def provenance(device: Device) -> Provenance:
     in."""
     flying = in_flight(device.store)
     device.told = None if flying is None else (flying.number, flying.digest, _stamps(device))
-    return told(device)
+    return told(device, flying)
 
 
-def told(device: Device) -> Provenance:
+def told(device: Device, flying: Frozen | None) -> Provenance:
     """That of the push in flight, with the stamps as they were told: they are read once."""
     store, state = device.store, device.store.state()
-    row, flying = store.row(_FREEZE["offered"]), in_flight(store)
+    row = store.row(_FREEZE["offered"])
     horizon = (state.watermark or "") if state.horizon is None else state.horizon
     if row is not None and row[0] is not None:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)

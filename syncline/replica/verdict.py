@@ -56,9 +56,9 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     hidden = _hidden(work, cuts)
     refused = _keep_rejected(work, verdict, cuts)
     keep_conflicts(work.store, verdict.conflicts)
-    kept = told(work.device)
-    keep_sent(work.store, verdict, kept.stamps, refused if cuts else (), work.device.limits().keep_sent)
     flying = in_flight(work.store)
+    kept = told(work.device, flying)
+    keep_sent(work.store, verdict, kept.stamps, refused if cuts else (), work.device.limits().keep_sent)
     if flying is not None:
         work.store.set_state(chain=chained(kept.before, flying.digest))
     if verdict.horizon:

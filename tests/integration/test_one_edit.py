@@ -13,10 +13,10 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 136, 58
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 131, 54
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
 
-PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 50, 14
+PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 45, 12
 """Statements in the centre, where that is SQLite."""
 
 PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 33, 12
