@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 
 import syncline
+from syncline.databases.base import preparing
 from syncline.databases.postgresql import PostgresDatabase, open_database
 from syncline.errors import (
     ConfigurationError,
@@ -76,7 +78,11 @@ def test_preparing_twice_does_nothing_the_second_time(
     assert [table.name for table in schema.tables] == ["parent", "child"]
 
 
-def test_a_dry_run_says_it_all_and_does_nothing(centre: PostgresCentre, database: PostgresDatabase) -> None:
+def test_a_dry_run_says_it_all_and_does_nothing(
+    centre: PostgresCentre, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """... of one transaction: on a slow machine the tables would be taken one after the other."""
+    monkeypatch.setattr(preparing, "HOLD_SECONDS", math.inf)
     centre.run(*TABLES)
     before = catalogue(centre)
     schema = database.catalogue.reflect(None)
