@@ -317,6 +317,9 @@ def _unknown(session: Session, marks: Iterable[Mark]) -> set[Mark]:
     asked = sorted(set(marks))
     if not asked:
         return set()
-    xids, numbers = (array_of(column) for column in zip(*asked, strict=True))
-    found = session.run(queries("retention.sql")["unknown marks"], xids, numbers)
+    if len(asked) == 1:
+        found = session.run(queries("retention.sql")["unknown mark"], *asked[0])
+    else:
+        xids, numbers = (array_of(column) for column in zip(*asked, strict=True))
+        found = session.run(queries("retention.sql")["unknown marks"], xids, numbers)
     return {(xid, number) for xid, number in found}
