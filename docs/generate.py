@@ -308,12 +308,12 @@ same number to two different customers, and taking them for one row would put th
 Two rows that are equal in every column are one row all the same. A uuid or a text says which thing is meant,
 whoever writes it; so does a number that refers to a row of another table.
 
-A rejected insert stays on its device. `syncline rejected FILE retry N --new-key` (in Python
-`replica.retry(n, new_key=True)`) gives the row a free number and lets the rejected rows that point at it
-follow; the next sync sends them. What the device did to its row before it heard of the other is rejected like
-the insert, and never touches the other's row. A retry without `--new-key` is refused while the other's row is
-there. Better still: give tables that devices insert into a uuid for a key.
-"""
+A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
+`syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
+free number and lets the rejected rows that point at it follow; the next sync sends them. What the device
+did to its row before it heard of the other is rejected like the insert, and never touches the other's
+row. A retry without `--new-key` is refused while the other's row is there. Better still: give tables
+that devices insert into a uuid for a key."""
 
 
 def policies_page() -> str:

@@ -241,7 +241,8 @@ class Follower:
         if found.breaking:
             logger.warning(
                 "tables were changed in a way that devices cannot follow: %s; everything else goes on;"
-                " undo it, or agree to it with: syncline init --yes",
+                " undo it (a required column may get a default), or agree to it with:"
+                " syncline init FILE.toml --yes",
                 "; ".join(found.warnings()),
                 extra={"action": "schema_breaking"},
             )

@@ -22,14 +22,21 @@ COLUMN_DROPPED = "column_dropped"
 TABLE_DROPPED = "table_dropped"
 TABLE_CHANGED = "table_changed"
 
+_STEPS = (
+    "rite what the row should hold (insert it again if it is gone), sync, and discard the"
+    " edit: a retry sends it as it was."
+)
+WRITE, ANEW = f"W{_STEPS}", f"Or w{_STEPS}"
+
 REMEDIES: dict[str, str] = {
-    UNIQUE: "Another row has this value already: change it on the device and retry, or discard the edit.",
-    FOREIGN_KEY: "Bring the row it points at into being (or move the rows that point at it), then retry.",
-    NOT_NULL: "Give the column a value, then retry.",
-    CHECK: "Change the value to one that the table's CHECK allows, then retry.",
-    INVALID: "Change the value to one of the column's type and range, then retry.",
-    TRIGGER: "A rule in the central database refused it: change the row and retry, or discard the edit.",
-    CONSTRAINT: "See the detail, change the row and retry, or discard the edit.",
+    UNIQUE: f"Another row has this value already: retry when that has given it up. {ANEW}",
+    FOREIGN_KEY: "Bring the row it points at into being (or move the rows that point at it), then retry."
+    f" {ANEW}",
+    NOT_NULL: f"The column needs a value. {WRITE}",
+    CHECK: f"The table's CHECK does not allow the value. {WRITE}",
+    INVALID: f"The value is none of the column's type and range. {WRITE}",
+    TRIGGER: f"A rule in the central database refused it: retry when it allows it. {ANEW}",
+    CONSTRAINT: f"See the detail. {WRITE}",
     LOCKED: "Nothing: the edit waits on the device and goes with the next sync. End what holds the row.",
     KEY_TAKEN: policies.KEY_TAKEN_REMEDY,
     PARENT: "Settle the rejected row it depends on first, then retry this one.",
