@@ -195,12 +195,7 @@ class _Functions:
             body += [f"{entries[0]} FROM {source}{condition};", "ELSIF told THEN"]
         else:
             body.append("IF told THEN")
-        body += [
-            f"{entries[-1]} FROM {source}{condition};",
-            "ELSE",
-            f"{stray} FROM {source};",
-            "END IF;",
-        ]
+        body += [f"{entries[-1]} FROM {source}{condition};", "ELSE", f"{stray} FROM {source};", "END IF;"]
         return self._function(event, declared, "\n".join(body))
 
     def _if_own(self, event: str, then: str) -> str:

@@ -130,10 +130,7 @@ class Planner(BasePlanner[Shape]):
         return [*made, *self.end_log(line.n)]
 
     def end_log(self, n: int) -> list[str]:
-        return [
-            f"DROP TABLE syncline.log_{n}",
-            f"DELETE FROM syncline.strays WHERE n = {n}",
-        ]
+        return [f"DROP TABLE syncline.log_{n}", f"DELETE FROM syncline.strays WHERE n = {n}"]
 
     def add_word(self, shape: Shape, word: str) -> str:
         (full,) = split_mask(EVERYTHING, 1)
@@ -146,8 +143,7 @@ class Planner(BasePlanner[Shape]):
         """Positions that are given out from now on end behind this transaction."""
         stamp = "syncline.direct_hlc()"
         return [
-            "UPDATE syncline.state SET lost = pg_current_xact_id(),"
-            f" floor_hlc = greatest(floor_hlc, {stamp})",
+            f"UPDATE syncline.state SET lost = pg_current_xact_id(), floor_hlc = greatest(floor_hlc, {stamp})"
         ]
 
     def part(self, table: str) -> str:

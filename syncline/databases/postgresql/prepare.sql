@@ -109,15 +109,11 @@ SELECT c.oid::int8,
           JOIN pg_enum e ON e.enumtypid IN (t.oid, t.typelem, t.typbasetype)
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
-       CASE WHEN c.relkind = 'p' THEN
-           ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
-                   JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
-                  WHERE x.level > 0 ORDER BY 1)
-       ELSE '{}' END,
-       CASE WHEN c.relkind = 'p' THEN
-           ARRAY(SELECT i.inhrelid || ' since ' || i.xmin FROM pg_partition_tree(c.oid) x JOIN pg_inherits i ON i.inhrelid = x.relid
-                  WHERE x.level > 0 ORDER BY 1)
-       ELSE '{}' END
+       ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
+               JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
+              WHERE x.level > 0 ORDER BY 1),
+       ARRAY(SELECT i.inhrelid || ' since ' || i.xmin FROM pg_partition_tree(c.oid) x JOIN pg_inherits i ON i.inhrelid = x.relid
+              WHERE x.level > 0 ORDER BY 1)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
 
