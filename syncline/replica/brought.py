@@ -20,6 +20,7 @@ from syncline.replica.draft import Draft
 from syncline.replica.entries import Entry, entries_of, first_value, touched
 from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key, Overlay, kind_of
+from syncline.replica.refusal import are_sound
 from syncline.replica.respell import respell
 from syncline.replica.sent import keep_pushed
 from syncline.replica.statements import Statements
@@ -71,7 +72,7 @@ class Brought:
         groups: dict[tuple[PushOp, tuple[int, ...]], Batch] = {}
         for key in keys:
             row = _Row.read(self._device, t, key, self._condition)
-            if row is not None:
+            if row is not None and row.is_sound():
                 group = groups.setdefault((row.op, tuple(row.columns)), Batch(row.op, list(row.columns)))
                 row.add_to(group)
         yield from groups.values()
@@ -103,6 +104,10 @@ class _Row:
             return None
         columns = {"D": [], "U": touched(t, mine)}.get(op, list(t.table.pushed))
         return cls(t, key, cast(PushOp, op), columns, entries, {} if image is None else t.state_of(image))
+
+    def is_sound(self) -> bool:
+        """Whether it can travel. What came to the centre could; a value that nobody captured need not."""
+        return are_sound([*self.key, *map(self._value, self.columns)])
 
     def add_to(self, batch: Batch) -> None:
         mine = [entry for entry in self.entries if entry.is_meant]

@@ -12,6 +12,7 @@ from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.messages import PushOp
+from syncline.replica.compare import is_sound
 from syncline.replica.overlay import Key, kind_of, read_image
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -220,7 +221,10 @@ class Chains:
         body = self._store.value(
             "SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (self._t.n, pack(list(key)))
         )
-        return None if body is None else read_image(self._t, body)
+        image = None if body is None else read_image(self._t, body)
+        if image is not None and not all(map(is_sound, image)):
+            raise ValueRefused(f"table {self._t.table.name}: a text of a row is not valid UTF-8")
+        return image
 
     def _add(self, groups: dict[tuple[PushOp, tuple[int, ...], bool], Batch], chain: Chain) -> None:
         kind, edits = chain.kind, chain.edits

@@ -83,7 +83,8 @@ def _of_table(device: Device, t: Statements, wanted: list[Key]) -> list[Detail]:
     found = []
     for pending, base in zip(overlay.pending(t, keys), bases, strict=True):
         columns = sorted(base)
-        image = _image_at(device, t, pending, cut)
+        with device.store.undecoded():  # what was made since, and is taken back here, need not be text
+            image = _image_at(device, t, pending, cut)
         known = [base[i] for i in columns]
         found.append(Detail(t.n, list(pending.key), columns, known, image, named))
     if is_offered(device.store):

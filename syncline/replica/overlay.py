@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.msgpack import Ext
+
 from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
+from syncline.model.order import as_bytes
 from syncline.model.values import Row, Value, add, identical, indices_of, subtract
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
 Key = tuple[Value, ...]
+
+TEXT = 1
+"""In the image of a row: the bytes of a text, some of which is not UTF-8."""
 
 
 @dataclass(slots=True)
@@ -102,14 +108,23 @@ def merge(
 
 
 def written_image(t: Statements, image: Sequence[Value]) -> bytes:
-    """The blob form of a whole row: [numbers of columns, values]."""
-    return pack([list(t.values), list(image)])
+    """The blob form of a whole row: [numbers of columns, values]. If a text is not UTF-8, all stand as their
+    bytes."""
+    try:
+        return pack([list(t.values), list(image)])
+    except UnicodeEncodeError:
+        escaped = [Ext(TEXT, as_bytes(value)) if isinstance(value, str) else value for value in image]
+        return pack([list(t.values), escaped])
 
 
 def read_image(t: Statements, body: bytes) -> list[Value]:
     """The inverse of `written_image`, for the value columns that the table has now."""
     known = dict(zip(*unpack(body), strict=True))
-    return [known.get(number) for number in t.values]
+    values = (known.get(number) for number in t.values)
+    return [
+        bytes(value.data).decode("utf-8", "surrogateescape") if isinstance(value, Ext) else value
+        for value in values
+    ]
 
 
 class Overlay:
@@ -184,7 +199,12 @@ class Overlay:
         return bool(self.contested(t, [key]))
 
     def pending(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
-        """The rows with these keys, each with its edits in order; `entries` is empty where none are."""
+        """The rows with these keys, each with its edits in order; `entries` is empty where none are. Text in
+        them that is not UTF-8 has escaped bytes: what was made since the last push may hold some."""
+        with self._store.undecoded():
+            return self._pending(t, keys)
+
+    def _pending(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
         rows = [Pending(key) for key in keys]
         if not rows:
             return rows

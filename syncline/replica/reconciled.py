@@ -131,17 +131,21 @@ class _Left:
             return
         stand_on_shown(store, self.device.tables)
         settle(store, self.device.tables.values())
+        with store.undecoded():  # nobody has looked yet whether all that was made since is text
+            self._take_out()
+        store.execute(f"DROP TABLE {_DONE}")
+        _uncover(self.device)
+
+    def _take_out(self) -> None:
+        store = self.device.store
         taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
         made = self.learned.decided if self.done <= self.learned.done else 0  # of the others it is forgotten
         Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon, made)
         for log in store.logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
         forget_retried(store, self.done)
-        with store.undecoded():  # nobody has looked yet whether all that was made since is text
-            for t, keys in taken:
-                _keep_children(self.device, t, keys)
-        store.execute(f"DROP TABLE {_DONE}")
-        _uncover(self.device)
+        for t, keys in taken:
+            _keep_children(self.device, t, keys)
 
     def _keep(self, t: Statements) -> list[Key]:
         """Keep what is decided of one table; returns the keys of this file's rows that are another's."""

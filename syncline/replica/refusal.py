@@ -18,14 +18,14 @@ from syncline.replica.chains import Refused
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.meanwhile import PARENT
-from syncline.replica.overlay import Key, Overlay, kind_of
+from syncline.replica.overlay import Key, Overlay, kind_of, read_image
 from syncline.replica.parents import mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.removal import parents_key
 from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, quote
+from syncline.replica.store import Store, quote, unpack
 from syncline.replica.trade import stand_in
 from syncline.replica.work import Work, load_held, save_held
 
@@ -68,6 +68,9 @@ def unreadable(device: Device, t: Statements, cut: int) -> list[Refused]:
             for values in batch:
                 if not are_sound(values):
                     found[values[: t.arity]] = None
+    for key, image in device.store.rows("SELECT key, image FROM _sync_parked WHERE n = ?", (t.n,)):
+        if not are_sound(read_image(t, image)):
+            found[tuple(unpack(key))] = None
     return [Refused(key, UNREADABLE) for key in found]
 
 

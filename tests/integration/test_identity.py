@@ -588,3 +588,62 @@ def test_l3_what_a_centre_lost_is_offered_once_by_copies(world: World) -> None:
     for file in (a, twin, a):
         world.sync(file)
     assert world.agree(a, twin)[0][1] == 11
+
+
+NO_TEXT = "CAST(x'ff61' AS TEXT)"
+
+
+@pytest.mark.parametrize("rows", [1, 501])
+@pytest.mark.parametrize("is_brought", [False, True])
+def test_l12_text_that_is_not_utf_8_in_a_row_of_the_push_in_flight_concerns_that_row_alone(
+    world: World, rows: int, is_brought: bool
+) -> None:
+    """It was written after the push was frozen, of which nobody knows whether it arrived."""
+
+    class Dead(LocalTransport):
+        def send(self, request: Request) -> Response:
+            if isinstance(request, Push):
+                raise TransportError("the line is dead")
+            return super().send(request)
+
+    for number in range(2, rows + 1):
+        sql(world.centre, f"INSERT INTO t VALUES ({number}, 0, 'x')")
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    sql(a, "UPDATE t SET n = 5")
+    if is_brought:
+        copy(a, twin)
+        sql(twin, "INSERT INTO t VALUES (1000, 0, 'of the twin')")
+        world.sync(twin)
+    with syncline.connect(a, world.hub) as replica, pytest.raises(TransportError):
+        replica._open_transport = lambda: Dead(world.hub)
+        replica.sync()
+    sql(a, f"UPDATE t SET v = {NO_TEXT} WHERE id = 1", "INSERT INTO t VALUES (2000, 0, 'of a')")
+    for _ in range(2):
+        world.sync(a)
+    counted = {id: n for id, n, _ in sql(world.centre, "SELECT * FROM t")}
+    assert counted.pop(2000) == 0 and counted.pop(1000, 0) == 0
+    assert counted == dict.fromkeys(range(1, rows + 1), 5)
+    with syncline.connect(a, world.hub) as replica:
+        assert [(edit.key, edit.values) for edit in replica.rejected()] == [((1,), {"v": b"\xffa"})]
+    world.agree(a)
+
+
+@pytest.mark.parametrize("theirs", ["UPDATE t SET n = 7", "DELETE FROM t WHERE id = 1"])
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_l12_news_of_a_row_with_text_that_is_not_utf_8_come_in(
+    world: World, theirs: str, is_filled: bool
+) -> None:
+    """A pull sends nothing, so that nobody has refused the row yet; nor has who fills the file again."""
+    a = world.device("a.db")
+    sql(a, f"UPDATE t SET v = {NO_TEXT} WHERE id = 1")
+    sql(world.centre, theirs, "INSERT INTO t VALUES (2, 0, 'news')")
+    if is_filled:
+        sql(world.centre, "UPDATE _sync_hub SET floor = (SELECT max(seq) FROM _sync_hub_log)")
+        sql(world.centre, "DELETE FROM _sync_hub_log WHERE seq < (SELECT floor FROM _sync_hub)")
+    with syncline.connect(a, world.hub) as replica:
+        replica.pull()
+    assert sql(a, "SELECT * FROM t WHERE id = 2") == [(2, 0, "news")]
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        assert [(edit.key, edit.values) for edit in replica.rejected()] == [((1,), {"v": b"\xffa"})]
+    world.agree(a)

@@ -161,12 +161,13 @@ class Store:
     @contextmanager
     def undecoded(self) -> Iterator[None]:
         """Inside, text comes as str where it is UTF-8 and as a str with escaped bytes
-        (`surrogateescape`) where it is not. Slower; to name the rows that hold such text."""
+        (`surrogateescape`) where it is not. Slower; to name the rows that hold such text. May be nested."""
+        before = self._connection.text_factory
         self._connection.text_factory = lambda body: body.decode("utf-8", "surrogateescape")
         try:
             yield
         finally:
-            self._connection.text_factory = str
+            self._connection.text_factory = before
 
     def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
         """Give SQL on this connection a function (or replace a built-in one, such as julianday)."""
