@@ -236,9 +236,10 @@ class PostgresDatabase:
         return parse(token)
 
     def hint(self) -> None:
-        """Notify all who listen. A transaction of its own, which writes nothing: see `watch`."""
+        """Notify all who listen. A transaction of its own, which writes nothing (see `watch`) and does not
+        wait for the disk."""
         with translating(), self._pool.connection() as connection:
-            Session(connection).script(queries("write.sql")["hint"])
+            connection.execute(f"SET LOCAL synchronous_commit = off; {queries('write.sql')['hint']}")
 
     def instant(self) -> object:
         """By the snapshot and the start of the server, which a failover changes."""
