@@ -54,7 +54,7 @@ def take_in(device: Device, answer: Answer, progress: Progress) -> Flow[Applied]
     applied = migrate(device, Answer(verdict, last), made)
     if device.aside:
         notice(device)  # tables that did not fit may fit what the centre has now
-        device.came_back = bool(lost(device.store))
+        device.came_back = bool(lost(device.store)) or device.store.state().recovery is not None
     return applied
 
 

@@ -82,6 +82,23 @@ def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection
             (n,),
         )
         store.execute("DELETE FROM _sync_lost WHERE n = ? AND aside = 0 AND replaced = ?", (n, CAPTURED))
+        if _has_carried(store, ours[n]):
+            _ask_again(store)
+
+
+def _ask_again(store: Store) -> None:
+    """A recovery begins, or begins again, with the question what became of this file's edits. Inside a
+    transaction. See `replica.recovery`, which this must not know."""
+    begun = store.state().recovery
+    told = {"reason": "copied"} if begun is None else json.loads(begun)
+    store.set_state(recovery=json.dumps(told | {"step": "ask"}))
+
+
+def _has_carried(store: Store, t: Statements) -> bool:
+    """Whether a table that was aside has edits that the hub was asked about: they have stayed in its log."""
+    carried = (store.state().carried,)
+    some = f"SELECT 1 FROM {t.log} WHERE checkpoint <= ? LIMIT 1"
+    return has_log(store, t) and store.row(some, carried) is not None
 
 
 def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:

@@ -110,12 +110,17 @@ class _Left:
         """Whether there are any, or the push in flight is offered again and has some, or is too old to be."""
         store = self.device.store
         self._fill()
-        if any(store.row(f"SELECT 1 FROM {log} WHERE {self._any} LIMIT 1") for log in store.logs()):
+        if any(store.row(f"SELECT 1 FROM {log} WHERE {self._any} LIMIT 1") for log in self._logs()):
             return True
         return is_offered(store) and (
             offered_made(store) <= self.learned.since
             or not self.done.isdisjoint(each_stamp(provenance(self.device).stamps))
         )
+
+    def _logs(self) -> list[str]:
+        """Edits of a table that is aside stay in its log: what they are cannot be read there. They are asked
+        for again when it takes part again (`lost.notice`)."""
+        return [t.log for t in self.device.tables.values()]
 
     def _fill(self) -> None:
         _fill(self.device.store, _DONE, self.done)
@@ -141,7 +146,7 @@ class _Left:
         taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
         made = self.learned.decided if self.done <= self.learned.done else 0  # of the others it is forgotten
         Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon, made)
-        for log in store.logs():
+        for log in self._logs():
             store.execute(f"DELETE FROM {log} WHERE {self._any}")
         forget_retried(store, self.done)
         for t, keys in taken:

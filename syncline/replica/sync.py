@@ -101,6 +101,7 @@ def _recovering(
             yield from verb()
             if device.came_back:
                 device.came_back = False
+                yield from recover(device, tally, progress)
                 yield from regain(device, tally, progress)
                 yield from verb()
         except SynclineError as error:

@@ -647,3 +647,56 @@ def test_l12_news_of_a_row_with_text_that_is_not_utf_8_come_in(
     with syncline.connect(a, world.hub) as replica:
         assert [(edit.key, edit.values) for edit in replica.rejected()] == [((1,), {"v": b"\xffa"})]
     world.agree(a)
+
+
+ASIDE = (
+    "CREATE TABLE t2 (id INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO t2 SELECT id, v FROM t", "DROP TABLE t",
+    "ALTER TABLE t2 RENAME TO t",
+)  # fmt: skip
+"""A program makes the table anew without a column: it cannot take part."""
+WHOLE = "ALTER TABLE t ADD COLUMN n INTEGER"
+
+
+@pytest.fixture
+def two(world: World) -> World:
+    """A world with a table besides, whose edits tell two files apart."""
+    world.hub.close()
+    sql(world.centre, "CREATE TABLE a (id INTEGER PRIMARY KEY)")
+    world.rules = RULES | {"a": syncline.Table()}
+    world.open()
+    world.hub.init()
+    return world
+
+
+@pytest.mark.parametrize("fate", ["rejected", "untold", "taken", "taken, and lost"])
+def test_l2_an_edit_of_a_table_that_is_aside_while_the_file_reconciles_waits_for_it(
+    two: World, fate: str
+) -> None:
+    f, twin, backup = two.device("f.db"), two.folder / "twin.db", two.folder / "backup.db"
+    text = "bad" if fate == "rejected" else "mine"
+    copy(two.centre, backup)
+    sql(f, "PRAGMA ignore_check_constraints = ON", f"UPDATE t SET v = '{text}'")
+    if fate == "untold":
+        sql(f, "UPDATE _sync_log_0 SET at = at - 300", "UPDATE _sync_log_1 SET at = at - 300")
+        copy(f, twin)
+        sql(twin, "DELETE FROM _sync_log_0", "DELETE FROM _sync_log_1")
+    else:
+        copy(f, twin)
+    sql(twin, "INSERT INTO a VALUES (1)")
+    two.sync(twin)
+    sql(f, "INSERT INTO a VALUES (2)", *ASIDE)
+    report = two.sync(f)
+    assert report.recovered is not None and report.unable
+    if fate == "taken, and lost":
+        two.restore(backup)
+        two.sync(f)
+    sql(f, WHOLE)
+    for _ in range(2):
+        two.sync(f)
+    with syncline.connect(f, two.hub) as replica:
+        kept = [(edit.code, edit.values) for edit in replica.rejected()]
+    codes = {"rejected": ("check_violation", {"v": "bad"}), "untold": ("edit_untold", {"v": "mine"})}
+    assert kept == ([codes[fate]] if fate in codes else [])
+    assert sql(two.centre, "SELECT v FROM t") == [("x" if fate in codes else "mine",)]
+    assert sorted(sql(f, "SELECT v, n FROM t")) == sql(two.centre, "SELECT v, n FROM t")
+    assert sql(f, "SELECT count(*) FROM _sync_log_0, _sync_log_1") == [(0,)]
