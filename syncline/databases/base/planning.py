@@ -47,17 +47,27 @@ class Ground:
 @dataclass(frozen=True, slots=True)
 class Capture:
     """What a table's capture is made of. `key` changes when the log cannot be kept; `digest` when the
-    functions or triggers must be made anew."""
+    functions must be made anew, its second half (`code_in`) when the triggers must."""
 
     key: str
     log: tuple[str, ...]
+    functions: tuple[str, ...]
     code: tuple[str, ...]
     triggers: Mapping[str, frozenset[str]]
     """Names of the triggers that must exist, by quoted table."""
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:32]
+        return _digest(self.functions) + _digest(self.code)
+
+
+def _digest(statements: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
+
+
+def code_in(digest: str) -> str:
+    """What a capture's digest says of its triggers alone."""
+    return digest[16:]
 
 
 @dataclass(slots=True)
@@ -100,6 +110,7 @@ class BasePlanner(ABC, Generic[S]):
         self._lines = {line.n: line for line in former.lines}
         self._triggers: dict[str, set[str]] = {}
         self._wanted: dict[str, set[str]] = {}
+        self._functions: list[str] = []
         for place, trigger in triggers:
             self._triggers.setdefault(place, set()).add(trigger)
 
@@ -128,6 +139,11 @@ class BasePlanner(ABC, Generic[S]):
     @abstractmethod
     def drop_trigger(self, trigger: str, table: str) -> str:
         """A statement: a trigger of ours goes, if there is one."""
+
+    @abstractmethod
+    def wait_for_writers(self, table: str) -> str:
+        """A statement: nobody who wrote to the table, or to a part of it, is under way any more, and nobody
+        writes to it until the end. Who reads is not kept waiting."""
 
     @abstractmethod
     def forget(self, line: Line) -> Sequence[str]:
@@ -169,7 +185,9 @@ class BasePlanner(ABC, Generic[S]):
     # What is decided
 
     def tables(self, schema: Schema, before: Declared | None) -> None:
-        """Everything that `schema` needs, with these columns declared."""
+        """Everything that `schema` needs, with these columns declared. Functions come first: making one
+        waits for nobody, and nobody waits for it."""
+        start = len(self._plan.statements)
         declared = numbers_of(schema, before, self._former.before)
         self._plan.before = to_keep(declared)
         gone = [line for line in self._former.lines if line.n not in schema.by_number]
@@ -186,6 +204,7 @@ class BasePlanner(ABC, Generic[S]):
             self._table(shape, ground)
         for table in sorted(self._triggers):
             self._release(table)
+        self._plan.statements[start:start] = self._functions
 
     def _release(self, table: str) -> None:
         """A table that was swapped for another one, or a partition that was detached."""
@@ -224,10 +243,8 @@ class BasePlanner(ABC, Generic[S]):
             self._plan.records.append(record)
         if line is None or missing or self._is_outdated(line, record):
             self._log(shape, line, capture)
-            if line is not None:
-                pairs = ((name, on) for on, names in capture.triggers.items() for name in sorted(names))
-                self._plan.statements += [self.drop_trigger(name, on) for name, on in pairs]
-            self._plan.statements += capture.code
+            self._functions += capture.functions
+            self._plan.statements += self._triggers_of(shape, line, record, capture, missing)
             self._plan.notes.append(_sentence(shape, line))
             if line is not None and (missing or self._is_as_before(shape)):
                 self._plan.amiss.append(_sentence(shape, line))
@@ -244,6 +261,19 @@ class BasePlanner(ABC, Generic[S]):
                     f"a partition of {shape.name} is gone, or was for a while: every device compares itself"
                     " with the centre at its next sync"
                 )
+
+    def _triggers_of(
+        self, shape: S, line: Line | None, record: Line, capture: Capture, missing: Sequence[str]
+    ) -> Sequence[str]:
+        """Triggers name no column: mostly they stay, and what was written with the former functions is
+        waited for."""
+        if line is None:
+            return capture.code
+        stays = self._former.is_here and (line.relid, line.key) == (record.relid, record.key)
+        if stays and not missing and code_in(line.capture) == code_in(record.capture):
+            return [self.wait_for_writers(shape.name)]
+        pairs = ((name, on) for on, names in capture.triggers.items() for name in sorted(names))
+        return [*(self.drop_trigger(name, on) for name, on in pairs), *capture.code]
 
     def _send_anew(self, shape: S, line: Line, ground: Ground) -> None:
         """Rows whose entries do not say what changed in them, because names or labels did."""

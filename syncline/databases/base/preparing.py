@@ -26,6 +26,9 @@ from syncline.model.schema import Schema, to_plain
 HOLD_SECONDS = 0.6
 """For so long new tables are held in one transaction, in which nobody can write to any of them."""
 
+BATCH = 24
+"""As many statements are run in one round trip: about what a new table takes."""
+
 
 class Preparation(ABC):
     """What is prepared in a database, and preparing it."""
@@ -72,8 +75,8 @@ class Preparation(ABC):
         """Raise GrantsMissing, unless all that these tables need is allowed."""
 
     @abstractmethod
-    def run(self, statement: str) -> None:
-        """Execute a statement of a plan."""
+    def run(self, statements: Sequence[str]) -> None:
+        """Execute statements of a plan, in one round trip: others may wait meanwhile."""
 
     def identity(self) -> str:
         """The hub's id. Raises NotPrepared."""
@@ -102,13 +105,17 @@ class Preparation(ABC):
         former = self.former()
         plan, prepared = self._planned(schema, before, former)
         several = len({line.n for line in plan.records} - {line.n for line in former.lines}) > 1
-        end = math.inf
+        end, batch = math.inf, list[str]()
         for place, statement in enumerate(prepared.statements):
             if place < len(plan.statements) and time.monotonic() > end:  # what is recorded takes no time
                 raise Locked("too many tables would be held for too long at once")
             if several and statement.startswith("CREATE TRIGGER") and end == math.inf:
                 end = time.monotonic() + HOLD_SECONDS
-            self.run(statement)
+            batch.append(statement)
+            if len(batch) == BATCH:
+                self.run(batch)
+                batch = []
+        self.run(batch)
         if _is_another_version(former, prepared.schema) and not prepared.notes:
             prepared.notes.append("recorded the changed schema")
         return prepared
@@ -116,8 +123,7 @@ class Preparation(ABC):
     def remove(self) -> Prepared:
         """Take everything away. Does nothing where there is nothing of Syncline's."""
         removed = self.removal()
-        for statement in removed.statements:
-            self.run(statement)
+        self.run(removed.statements)
         return removed
 
     def renamed(self) -> Renaming | None:

@@ -55,15 +55,15 @@ not 0.0, and json has no equality at all."""
 def capture_of(shape: Shape, ground: Ground) -> Capture:
     """The capture of one table as it is now."""
     made = _Functions(shape, ground)
-    functions = [made.insert(), made.update(), made.delete(), made.truncate()]
+    functions = made.insert(), made.update(), made.delete(), made.truncate()
     tables = [shape.name, *(qualified(*partition) for partition in ground.partitions)]
-    code = functions + _triggers(shape, by_row=ground.by_row)
+    code = _triggers(shape, by_row=ground.by_row)
     for table in tables:
         code += _trigger(table, "truncate", f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT", shape)
     names = {table: frozenset([trigger_name(shape.n, "truncate")]) for table in tables}
     names[shape.name] = frozenset(trigger_name(shape.n, event) for event in EVENTS)
     key = json.dumps([[column.number, column.central] for column in shape.table.keys])
-    return Capture(key, tuple(_log_table(shape)), tuple(code), names)
+    return Capture(key, tuple(_log_table(shape)), functions, tuple(code), names)
 
 
 def _log_table(shape: Shape) -> list[str]:

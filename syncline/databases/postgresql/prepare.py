@@ -6,7 +6,7 @@ statements run in one transaction (DDL is transactional in PostgreSQL).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from syncline.databases.base import TABLES, present
 from syncline.databases.base.lines import Line
@@ -76,8 +76,8 @@ class PostgresPreparation(Preparation):
 
     spelled = staticmethod(spelled)
 
-    def run(self, statement: str) -> None:
-        self._session.script(statement)
+    def run(self, statements: Sequence[str]) -> None:
+        self._session.scripts(statements)
 
     def allow(self, schema: Schema) -> None:
         require_rights(self._session, schema)
@@ -122,6 +122,9 @@ class Planner(BasePlanner[Shape]):
 
     def drop_trigger(self, trigger: str, table: str) -> str:
         return f"DROP TRIGGER IF EXISTS {quote(trigger)} ON {table}"
+
+    def wait_for_writers(self, table: str) -> str:
+        return f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"
 
     def forget(self, line: Line) -> list[str]:
         """The triggers go with their functions."""

@@ -8,7 +8,7 @@ transaction, for that transaction alone, and nothing is prepared by name.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,6 +153,10 @@ class Session:
     def script(self, statement: str) -> None:
         """Execute statements that take no values and return nothing."""
         self._execute(statement, None)
+
+    def scripts(self, statements: Sequence[str]) -> None:
+        """Execute such statements in one round trip."""
+        self.connection.execute("\n;\n".join(statements))
 
     def wait_for_locks(self, seconds: float) -> None:
         """In this transaction wait so long for a lock: DDL waits for everybody's open transactions."""
