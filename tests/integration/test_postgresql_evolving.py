@@ -259,8 +259,16 @@ def test_what_alters_a_table_alters_the_signature(world: World, statement: str) 
     assert world.database.catalogue.signature() != before
 
 
-def test_tables_of_others_do_not_alter_the_signature_by_their_columns(world: World) -> None:
-    world.run("CREATE TABLE other (id int)", "CREATE TEMP TABLE passing (id int)")
+def test_of_tables_of_others_only_what_may_let_them_take_part_alters_the_signature(world: World) -> None:
+    world.run("CREATE TABLE other (id int, x int)", "CREATE TEMP TABLE passing (id int)")
     before = world.database.catalogue.signature()
-    world.run("ALTER TABLE other ADD COLUMN x int", "ANALYZE", "CREATE TEMP TABLE another (id int)")
+    world.run(
+        "CREATE INDEX ON other (x)",
+        "ALTER TABLE other ADD CHECK (x > 0)",
+        "INSERT INTO other VALUES (1, 1)",
+        "ANALYZE",
+        "CREATE TEMP TABLE another (id int)",
+    )
     assert world.database.catalogue.signature() == before
+    world.run("ALTER TABLE other ADD PRIMARY KEY (id)")
+    assert world.database.catalogue.signature() != before
