@@ -14,7 +14,7 @@ The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -221,14 +221,17 @@ def reconcile(
     names = dict.fromkeys([*request.former, request.previous, request.replica])
     strangers = transaction.ledger.known_clients(list(names)) - owned.keys()
     known = [name for name in names if name not in strangers]
+    root = _root(request, record, strangers)
+    if root and root not in known:
+        known.append(root)  # of a file that was handed over: its first id is still another's
     lost, pruned = _lost(transaction, request, horizons, known)
     taken = record is not None and bool(request.outbox) and record.chain == request.outbox
     same = record is not None and (record.number, record.chain) == (request.push, request.chain)
     found = find(transaction, known, request.stamps)
     pruned = [] if same or taken else pruned  # what the record says of is here, and all before it
     if record is not None and (same or taken) and not record.departed and not lost:
-        if request.former and not record.root:
-            transaction.ledger.save_client(replace(record, root=request.former[0]))
+        if root != record.root:
+            transaction.ledger.save_client(replace(record, root=root))
         return Reconciliation(request.previous, taken, record.number, found, [], [])
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
@@ -239,7 +242,7 @@ def reconcile(
             made,
             number=request.push + taken,
             chain=request.outbox if taken else request.chain,
-            root=(request.former or [request.previous])[0],
+            root=root or request.previous,
             own=_own(transaction, request, record if is_alone else None),
             fingerprint=request.fingerprint or made.fingerprint,
             name=made.name or ("" if record is None else record.name),
@@ -248,6 +251,14 @@ def reconcile(
     )
     number = -1 if record is None else record.number
     return Reconciliation(request.replica, taken, number, found, lost, pruned)
+
+
+def _root(request: Reconcile, record: Client | None, strangers: Collection[str]) -> str:
+    """The first id that the file had, if it had another: as its record says, or as the file does. Never one
+    that is somebody else's by what the file says (law L10): its edits would be remembered among theirs."""
+    if record is not None and record.root:
+        return record.root
+    return next((name for name in request.former if name not in strangers), "")
 
 
 def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:
