@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.contract import Refusal, Stage, WriteTransaction
-from syncline.hub.contract.codes import PARENT, remedy_of
+from syncline.hub.contract.codes import PARENT_REJECTED, remedy_of
 from syncline.hub.dependents import with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
@@ -82,5 +82,5 @@ def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
     if parent is not None and parent in rejected:
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
-        return Refused(PARENT, detail, remedy_of(PARENT), parent)
+        return Refused(PARENT_REJECTED, detail, remedy_of(PARENT_REJECTED), parent)
     return Refused(refusal.code, refusal.detail, remedy_of(refusal.code))

@@ -256,7 +256,7 @@ class LargeReceiver(Receiver):
         contested = [frozenset(stage.discarded) for stage in stages]
         refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
         self._note_differing(transaction, stages, whole.settled)
-        waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT)}
+        waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT_REJECTED)}
         whole.refused |= {row: why for row, why in refused.items() if row not in waiting}
         pairs = zip(stages, contested, strict=True)
         return [

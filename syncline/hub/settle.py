@@ -160,7 +160,7 @@ def reject_dependents(
     for stage, row, parent in pointing_at(schema, settled.stages, rows):
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
-        why = Reject(detail, code=codes.PARENT, remedy=codes.remedy_of(codes.PARENT))
+        why = Reject(detail, code=codes.PARENT_REJECTED, remedy=codes.remedy_of(codes.PARENT_REJECTED))
         place = stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
         settled.rejected[place], settled.parents[place] = why, parent
         settled.overrides[place] = None

@@ -20,9 +20,6 @@ from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack
 
-TAKEN, PARENT = KEY_TAKEN, PARENT_REJECTED
-"""Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
-
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
 
@@ -46,7 +43,7 @@ def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
     seen. `present`: the value columns as they are in the file; None: there is no such row."""
     if present is None:
         return
-    if kept.code == TAKEN:
+    if kept.code == KEY_TAKEN:
         remedy = f"{KEY_TAKEN_REMEDY} Or discard it." if kept.op in "IR" else "Discard the edit."
         raise _refused(kept, "the key is another row's", remedy)
     if kept.op == "I":
@@ -59,13 +56,13 @@ def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
 def check_parents(device: Device, kept: Kept) -> None:
     """UsageError (`retry_refused`) if the edit would point at a row that has the key of a rejected one it was
     made for: it would be given to somebody else."""
-    if kept.code not in (TAKEN, PARENT):
+    if kept.code not in (KEY_TAKEN, PARENT_REJECTED):
         return
     for parent, key in parents(device, kept):
         taken = device.store.value(
             "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
             " AND (push IS ? OR ? = ?)",
-            (parent.n, pack(list(key)), TAKEN, kept.push, kept.code, PARENT),
+            (parent.n, pack(list(key)), KEY_TAKEN, kept.push, kept.code, PARENT_REJECTED),
         )
         is_orphan = kept.orphan == (parent.table.name, key)
         if (taken is None and not is_orphan) or device.store.row(parent.select, key) is None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from syncline.errors import ValueRefused
+from syncline.merge.policies import KEY_TAKEN
 from syncline.model.values import Value, subtract
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import PushOp
@@ -20,7 +21,6 @@ from syncline.replica.edge import inward_rows
 from syncline.replica.entries import entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, provenance
-from syncline.replica.meanwhile import TAKEN
 from syncline.replica.offer import is_offered, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
@@ -129,7 +129,6 @@ class _Left:
         """They leave the change logs. What was rejected, or cannot be told, is kept with its reason, and what
         was taken as a push: the centre may lose it."""
         store = self.device.store
-        self._fill()
         if not self.concerns_any():
             store.execute(f"DROP TABLE {_DONE}")
             _uncover(self.device)
@@ -162,7 +161,7 @@ class _Left:
             for rejection in (as_here(self.device, told) for told in mine):
                 key, reason = tuple(rejection.key), reason_of(self.device, rejection)
                 is_kept = _keep_edit(self.device, t, key, _IS_REFUSED, reason, rejection.columns)
-                if is_kept and rejection.code == TAKEN:
+                if is_kept and rejection.code == KEY_TAKEN:
                     taken.append(key)
                 if is_kept and not rejection.columns:
                     same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syncline.merge.policies import PARENT_REJECTED
 from syncline.model.masks import join_mask
 from syncline.model.order import as_bytes
 from syncline.model.schema import ForeignKey
@@ -17,7 +18,6 @@ from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import PARENT
 from syncline.replica.overlay import Key, Overlay, kind_of, read_image
 from syncline.replica.parents import mend_parents
 from syncline.replica.quiet import quiet_triggers
@@ -199,7 +199,7 @@ def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
 def depends_on(t: Statements, key: Key) -> Reason:
     """Why a row is refused that points at one which was rejected."""
     return Reason(
-        PARENT,
+        PARENT_REJECTED,
         f"the row of {t.table.name} that this row points at was rejected",
         "Settle the row it points at first, then retry this one.",
         (t.table.name, tuple(map(as_kept, key))),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from syncline.errors import StoreConstraint, UsageError
+from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import PARENT, TAKEN, Kept, check_parents, check_row, parents
+from syncline.replica.meanwhile import Kept, check_parents, check_row, parents
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.retried import Retry
@@ -265,7 +266,7 @@ def discard(device: Device, number: int) -> None:
     were made for will not be, and that key leads to somebody else's."""
     with device.store.transaction() as store:
         found = find(store, number)
-        if found.code == TAKEN and found.op in "IR":
+        if found.code == KEY_TAKEN and found.op in "IR":
             _orphan(device, found.n, found.key, found.push)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
@@ -273,7 +274,7 @@ def discard(device: Device, number: int) -> None:
 def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
     store = device.store
     among = "SELECT id FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
-    for (child,) in store.rows(among, (PARENT, TAKEN, push)):
+    for (child,) in store.rows(among, (PARENT_REJECTED, KEY_TAKEN, push)):
         with suppress(UsageError):
             for parent, named in parents(device, _kept(device, child)):
                 if parent.n == n and pack(list(named)) == key:

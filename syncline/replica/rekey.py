@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from syncline.errors import UsageError
+from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import PARENT, TAKEN
 from syncline.replica.rejected import find, putting_back, retry_now
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -66,7 +66,7 @@ def _pointing(
         " WHERE (code = ? AND push IS ?) OR (code = ? AND parent = ?) ORDER BY id"
     )
     above = pack([t.table.name, [old]])
-    for number, n, packed, op, kept, code in store.rows(sql, (TAKEN, push, PARENT, above)):
+    for number, n, packed, op, kept, code in store.rows(sql, (KEY_TAKEN, push, PARENT_REJECTED, above)):
         child, edit, key = device.tables.get(n), unpack(kept), unpack(packed)
         if child is None:
             continue
@@ -85,7 +85,7 @@ def _pointing(
         if found:
             changed = pack(key), pack(edit), number
             store.execute("UPDATE _sync_rejected SET key = ?, edit = ? WHERE id = ?", changed)
-            yield number, code == TAKEN or _is_taken_since(store, child, op, key)
+            yield number, code == KEY_TAKEN or _is_taken_since(store, child, op, key)
 
 
 def _is_taken_since(store: Store, t: Statements, op: str, key: list[Value]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from syncline.merge.policies import KEY_TAKEN
 from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
@@ -17,7 +18,6 @@ from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
 from syncline.replica.identity import provenance, told
-from syncline.replica.meanwhile import TAKEN
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
@@ -79,7 +79,7 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
 def _refuse_later_children(work: Work, verdict: Verdict) -> None:
     """What was made since and points at a row whose key another's has is refused too: it would point at the
     other's row from now on."""
-    taken = [rejection for rejection in verdict.rejected if rejection.code == TAKEN]
+    taken = [rejection for rejection in verdict.rejected if rejection.code == KEY_TAKEN]
     for n, rejections in _by_table(taken).items():
         t = work.device.tables.get(n)
         if t is not None:

@@ -16,7 +16,7 @@ INVALID = "invalid_value"
 TRIGGER = "rejected_by_trigger"
 CONSTRAINT = "constraint_violation"
 LOCKED = "row_locked"
-PARENT = policies.PARENT_REJECTED
+PARENT_REJECTED = policies.PARENT_REJECTED
 KEY_TAKEN = policies.KEY_TAKEN
 COLUMN_DROPPED = "column_dropped"
 TABLE_DROPPED = "table_dropped"
@@ -39,7 +39,7 @@ REMEDIES: dict[str, str] = {
     CONSTRAINT: f"See the detail. {WRITE}",
     LOCKED: "Nothing: the edit waits on the device and goes with the next sync. End what holds the row.",
     KEY_TAKEN: policies.KEY_TAKEN_REMEDY,
-    PARENT: "Settle the rejected row it depends on first, then retry this one.",
+    PARENT_REJECTED: "Settle the rejected row it depends on first, then retry this one.",
     COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
     TABLE_CHANGED: "The table stays in the file. See what it is in the centre now with: syncline doctor FILE;"
     " make the row there again if it is still needed, then discard the edit.",
