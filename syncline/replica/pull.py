@@ -23,6 +23,11 @@ EMPTY = 1_000
 """Pages without a row, one after the other, that are followed: a hub skips what it told already."""
 
 
+def carried_pull(device: Device) -> Pull:
+    """The same with a push that covers everything that is pending: no edit waits after it."""
+    return msgspec.structs.replace(next_pull(device), pending=0)
+
+
 def next_pull(device: Device, fingerprint: str = "", start: str = "") -> Pull:
     """The request that goes on from the last staged page, or from the watermark, or from `start` in place of
     that. `fingerprint` of the schema that is asked with; the file's own if empty."""
@@ -48,15 +53,19 @@ def fetch_rest(
     device: Device, page: Changes | None, progress: Progress, fingerprint: str = "", start: str = ""
 ) -> Flow[Changes]:
     """Fetch until the last page and return it; those before it are staged. `page`: the one at hand. `start`:
-    as for `next_pull`.
+    as for `next_pull`. What follows a page at hand was carried, see `carried_pull`.
 
     Each page says of which schema it is, whether the hub did (it is another one than that which was asked
     with, `fingerprint` or the file's own) or not.
     """
     fetched, empty, asked = 0, 0, fingerprint or device.hub.fingerprint
+    carried = page is not None
     while True:
         if page is None:
-            page = yield from ask(next_pull(device, asked, start), Changes)
+            request = next_pull(device, asked, start)
+            if carried:
+                request = msgspec.structs.replace(request, pending=0)
+            page = yield from ask(request, Changes)
         page = msgspec.structs.replace(page, schema=page.schema or asked)
         fetched += 1
         progress("pull", fetched, None)

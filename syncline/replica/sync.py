@@ -34,7 +34,7 @@ from syncline.replica.freeze import Frozen, in_flight, is_complete
 from syncline.replica.lost import refuse_unfit, unable
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
-from syncline.replica.pull import fetch_rest, next_pull
+from syncline.replica.pull import carried_pull, fetch_rest
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.recovery import REASONS, begin, recover
 from syncline.replica.regain import regain
@@ -117,7 +117,7 @@ def _recovering(
 
 
 def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
-    yield from _push(device, tally, progress, next_pull)
+    yield from _push(device, tally, progress, carried_pull)
     if not tally.pulled:
         yield from _pull(device, tally, progress)
 
