@@ -126,7 +126,12 @@ class Requests:
             horizon = watermark.mint(now, key, made.replica)
             answer = m.Reconciled(hub, *place, done, rejected, made.lost, known_from, unknown, conflicts)
             return msgspec.structs.replace(
-                answer, seen=seen, horizon=horizon, pruned=made.pruned, decided=made.found.first
+                answer,
+                seen=seen,
+                horizon=horizon,
+                pruned=made.pruned,
+                decided=made.found.first,
+                now=transaction.ledger.milliseconds(),
             )
 
         answer = caller.write(work)

@@ -462,7 +462,8 @@ class Reconciled(Record, frozen=True):
     and of pushes that the file does not know it has made: the id that pushed them, and the number of the
     conflict. `seen` is a watermark of the first of the positions told that the log still goes on from, for
     the id to go on with. `decided` is when the first of `done` were decided (milliseconds since 1970 UTC, by
-    the hub's clock), 0 if none are."""
+    the hub's clock), 0 if none are. `now` is the hub's clock: by it a device tells how far its own is ahead,
+    by which edits look younger than they are."""
 
     hub: Name
     replica: Name
@@ -478,6 +479,7 @@ class Reconciled(Record, frozen=True):
     horizon: Mark = ""
     pruned: list[Count] = []
     decided: Whole = 0
+    now: Whole = 0
     version: int = PROTOCOL_VERSION
 
 

@@ -142,6 +142,8 @@ class Learned:
     """A position as of which they are done."""
     decided: int = 0
     """When the first of `done` were decided, by the hub's clock: milliseconds since 1970 UTC."""
+    ahead: int = 0
+    """Milliseconds that the clock of this device is ahead of the hub's; 0 if it is behind."""
     seen: str = ""
     """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
     none."""
@@ -155,6 +157,7 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
     stamps = b"".join(_pending(store))
     answer = yield from _ask(store, fresh, stamps[: ASKED * STAMP_BYTES], kept)
     learned = _learned(answer, kept)
+    learned.ahead = max(0, store.value(_FREEZE["now"]) - answer.now)
     asked = stamps[ASKED * STAMP_BYTES :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
     for start in range(0, len(asked), ASKED * STAMP_BYTES):
         answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)
@@ -222,8 +225,8 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     rejected = [(frozenset(each_stamp(stamps)), refused) for stamps, refused in answer.rejected]
     unknown, conflicts = frozenset(answer.unknown), set(answer.conflicts)
     place = answer.replica, answer.taken, answer.push, answer.since
-    known = answer.horizon, answer.decided, answer.seen
-    return Learned(*place, done, rejected, lost, unknown, conflicts, *known)
+    known = answer.horizon, answer.decided
+    return Learned(*place, done, rejected, lost, unknown, conflicts, *known, seen=answer.seen)
 
 
 def _together(some: Sequence[Refused], more: Sequence[Refused]) -> list[Refused]:

@@ -99,7 +99,7 @@ class _Left:
 
     @property
     def _untold(self) -> str:
-        old = f"{MILLISECONDS} <= {int(self.learned.since)}"
+        old = f"{MILLISECONDS} <= {int(self.learned.since + self.learned.ahead)}"
         return old if self.carried is None else f"{old} AND checkpoint <= {int(self.carried)}"
 
     @property

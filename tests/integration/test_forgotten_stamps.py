@@ -188,6 +188,19 @@ def test_l3_a_pending_edit_that_was_forgotten_before_the_memory_was_made_longer(
     assert (world.counted(), world.kept(a)) == (5, UNTOLD)
 
 
+def test_l3_a_pending_edit_of_a_device_whose_clock_is_ahead(world: World) -> None:
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    world.ahead = 10
+    world.sql(a, "UPDATE t SET n = n + 5")
+    copy(a, twin)
+    world.sql(twin, "INSERT INTO t VALUES (5, 0)")
+    world.sync(twin)
+    world.days = 3
+    world.prune()
+    assert world.sync(a).recovered is not None
+    assert (world.counted(), world.kept(a)) == (5, UNTOLD)
+
+
 def test_l3_a_carried_edit_that_was_forgotten_before_the_memory_was_made_longer(world: World) -> None:
     """It was found to be pending still, and had not been sent when a copy of the file sent it."""
     a, late, twin = world.device("a.db"), world.folder / "late.db", world.folder / "twin.db"
