@@ -120,13 +120,9 @@ def refusal_code(error: Trouble) -> str:
     state = error.sqlstate or ""
     if state == LOCKED and not is_raised(error):
         return codes.LOCKED
-    if state in _CODES:
-        return _CODES[state]
-    if state == "42501":
-        return codes.CONSTRAINT
-    if state[:2] in _CODES_OF_CLASSES:
-        return _CODES_OF_CLASSES[state[:2]]
-    return codes.TRIGGER if is_raised(error) or error.diag.context else codes.CONSTRAINT
+    is_users = state != "42501" and (is_raised(error) or error.diag.context)
+    known = _CODES.get(state) or _CODES_OF_CLASSES.get(state[:2])
+    return known or (codes.TRIGGER if is_users else codes.CONSTRAINT)
 
 
 def is_stale_plan(error: Trouble) -> bool:
