@@ -68,8 +68,8 @@ def check_fields(message: Record, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Bounded:
-    """A field whose type has a `longest` (characters), a `limit` (a field of `Limits`) or `pieces` (of so
-    many bytes), or lists such."""
+    """A field whose type has a `longest` (characters, or bytes), a `limit` (a field of `Limits`) or `pieces`
+    (of so many bytes), or lists such."""
 
     name: str
     longest: int | None
@@ -82,7 +82,8 @@ class _Bounded:
         if value is None:
             return
         if self.longest is not None and len(value) > self.longest:
-            raise TooLarge(f"{self.name} is longer than {self.longest} characters")
+            unit = "bytes" if isinstance(value, bytes) else "characters"
+            raise TooLarge(f"{self.name} is longer than {self.longest} {unit}")
         if self.pieces is not None and len(value) % self.pieces:
             raise Malformed(f"{self.name} has {len(value)} bytes, which are {self.pieces} each")
         if self.limit is not None and len(value) > getattr(limits, self.limit):

@@ -41,8 +41,11 @@ Mark = Annotated[
     Meta(extra={"longest": TOKEN_LENGTH, "mark": True}, extra_json_schema={"maxLength": TOKEN_LENGTH}),
 ]
 """A watermark or a cursor that the hub answers with: printable ASCII without a blank (`replica.answers`)."""
-Number = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
-Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
+COUNTED = 2**62
+"""The highest number and count there is: whoever adds to one is still within what a database holds."""
+
+Number = Annotated[int, Meta(ge=1, le=COUNTED)]
+Count = Annotated[int, Meta(ge=0, le=COUNTED)]
 Hlc = Annotated[int, Meta(ge=0, le=32_503_680_000_000 << 16)]
 """A stamp of the hub's: no later than the year 3000, so that there is room above it."""
 Whole = Annotated[int, Meta(ge=INTEGER_MIN, le=INTEGER_MAX)]
@@ -51,8 +54,15 @@ Place = Annotated[int, Meta(ge=0, lt=2**31)]
 Version = Annotated[int, Meta(extra={"checked": "protocol.versions"})]
 Index = Annotated[int, Meta(extra={"checked": "hub.accept"})]
 Indices = Annotated[list[int], Meta(extra={"checked": "hub.accept"})]
-Stamps = Annotated[bytes, Meta(extra={"pieces": STAMP_BYTES})]
-"""Stamps of edits, one after the other."""
+STAMPS_TOLD = 4_000_000
+"""Stamps that a push tells at most, however many edits there are of a row."""
+STAMPS_ASKED = 100_000
+"""Stamps asked about in one reconcile at most. They are looked up while nobody else can write."""
+
+Stamps = Annotated[bytes, Meta(extra={"pieces": STAMP_BYTES, "longest": STAMPS_TOLD * STAMP_BYTES})]
+"""Stamps of the edits of a push, one after the other."""
+Asked = Annotated[bytes, Meta(extra={"pieces": STAMP_BYTES, "longest": STAMPS_ASKED * STAMP_BYTES})]
+"""Stamps, or imprints, of a reconcile, one after the other."""
 Decided = Annotated[Any, Meta(extra={"checked": "protocol.limits"})]
 Cells = Annotated[list[Value], Meta(extra={"checked": "hub.accept"})]
 """The types of what a request holds say what they may hold. Where msgspec cannot know it, `extra` says who
@@ -439,9 +449,9 @@ class Reconcile(Record, frozen=True):
     push: Count
     chain: Name
     outbox: Name = ""
-    stamps: Stamps = b""
+    stamps: Asked = b""
     horizons: Bases = []
-    sent: Stamps = b""
+    sent: Asked = b""
     fingerprint: Name | None = None
     schemas: Annotated[list[Name], Meta(max_length=10_000)] = []
     seen: Annotated[list[Token], Meta(max_length=1_000)] = []

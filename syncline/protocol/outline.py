@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from syncline.errors import Malformed, TooLarge
-from syncline.protocol.messages import Limits, Record
+from syncline.protocol.messages import STAMP_BYTES, Limits, Record
 from syncline.protocol.packing import UUID_BYTES, is_nested, length_of, width_of
 
 COLUMNS = 32_767
@@ -48,6 +48,7 @@ _items = msgspec.msgpack.Decoder(list[Raw])
 
 def weigh(body: bytes | bytearray, kind: type[Record], limits: Limits) -> int:
     """How many values the MessagePack of a request holds, about; those of slight ones are not counted.
+    A stamp takes as much room as a value, and is bounded by a number of its own.
 
     TooLarge or Malformed if that is more than may be, or if a list of values holds anything else.
     """
@@ -65,7 +66,8 @@ def weigh(body: bytes | bytearray, kind: type[Record], limits: Limits) -> int:
         cells += weigh_groups(fields["groups"], limits)
     if "value" in fields and not _is_scalar(fields["value"]):
         cells += _weigh_values(fields["value"])
-    return _within(cells, limits)
+    stamps = len(memoryview(fields["stamps"])) // STAMP_BYTES if "stamps" in fields else 0
+    return _within(cells, limits) + stamps
 
 
 def weigh_json(body: bytes | bytearray, limits: Limits) -> int:

@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from syncline.errors import ProtocolError
 from syncline.protocol.body import chained, each_stamp
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import STAMP_BYTES, Reconcile, Reconciled, Rejection
+from syncline.protocol.messages import (
+    STAMP_BYTES,
+    STAMPS_ASKED,
+    STAMPS_TOLD,
+    Reconcile,
+    Reconciled,
+    Rejection,
+)
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
 from syncline.replica.retried import any_retried
@@ -23,10 +30,10 @@ from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, se
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
 
-MOST = 4_000_000
+MOST = STAMPS_TOLD
 """Stamps that a push tells at most. Of one with more edits the rest is not remembered."""
 
-ASKED = 1_000_000
+ASKED = STAMPS_ASKED
 """Stamps asked about in one request."""
 
 MILLISECONDS = (

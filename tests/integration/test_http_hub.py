@@ -26,7 +26,7 @@ from syncline.errors import (
 )
 from syncline.model.clock import stamp
 from syncline.protocol import messages
-from syncline.protocol.body import open_groups, seal
+from syncline.protocol.body import chained, open_groups, seal
 from syncline.protocol.messages import Group, Limits, Pull, Push, PushGroup, Register, Snapshot
 from syncline.protocol.negotiation import Form
 from syncline.server import create_app, serving
@@ -277,6 +277,20 @@ def test_half_a_stamp_is_refused_and_one_kept_earlier_harms_no_reconcile(meet: M
         connection.execute("UPDATE _sync_hub_stamps SET tails = CAST(tails || x'616263' AS BLOB)")
     connection.close()
     assert device.ask(asked, messages.Reconciled).done == b"12345678"
+
+
+def test_a_push_number_beyond_all_is_refused_and_not_added_to(meet: Meet) -> None:
+    """The number of a push that was taken meanwhile is one more than that which the file tells."""
+    device = meet("r1")
+    push = device.push_of(device.group("person", "U", [0], [1, "Eve"]))
+    device.ask(msgspec.structs.replace(push, before=""), messages.Verdict)
+    chain = chained("", push.digest)
+    device.ask(messages.Reconcile("r2", "r1", [], 7, "another"), messages.Reconciled)
+    with pytest.raises(Malformed) as caught:
+        device.transport.send(messages.Reconcile("r3", "r1", [], 2**63 - 1, "another", outbox=chain))
+    assert caught.value.code == "malformed"
+    highest = messages.Reconcile("r3", "r1", [], messages.COUNTED, "another", outbox=chain)
+    assert device.ask(highest, messages.Reconciled).taken
 
 
 def test_somebody_elses_watermark_is_refused(meet: Meet) -> None:

@@ -52,7 +52,7 @@ def test_the_hash_sees_names_order_types_bounds_defaults_unions_and_routes(histo
     assert [line.split(":")[0].strip() for line in lines[pull + 1 : pull + 7]] == [
         *("after", "limit", "replica", "schema", "pending", "version")
     ]
-    assert "  limit: int(ge=1, le=9223372036854775807) = 20000" in lines
+    assert "  limit: int(ge=1, le=4611686018427387904) = 20000" in lines
     assert "  image: list[Any] | NoneType" in lines
     assert "  take: Literal['hub', 'sent', 'base', 'value']" in lines
     assert "  groups: Raw = 90" in lines

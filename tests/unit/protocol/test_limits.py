@@ -20,12 +20,19 @@ from syncline.protocol.body import seal
 from syncline.protocol.compression import compress, decompress
 from syncline.protocol.limits import check
 from syncline.protocol.messages import (
+    COUNTED,
+    STAMP_BYTES,
+    STAMPS_ASKED,
+    STAMPS_TOLD,
+    CommitPush,
     Detail,
     Limits,
+    PreparePush,
     Pull,
     Push,
     PushChunk,
     PushGroup,
+    Reconcile,
     Record,
     Resolve,
     undressed,
@@ -114,6 +121,40 @@ def test_l11_a_message_is_weighed_before_it_becomes_objects(body: bytes) -> None
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4_000_000
+
+
+STAMPED = {
+    "reconcile": (Reconcile("r2", "r1", [], 0, ""), "stamps", STAMPS_ASKED),
+    "imprints": (Reconcile("r2", "r1", [], 0, ""), "sent", STAMPS_ASKED),
+    "push": (push_of(rows(1)), "stamps", STAMPS_TOLD),
+    "prepare": (PreparePush("r", 1, "s", "d"), "stamps", STAMPS_TOLD),
+    "commit": (CommitPush("r", 1, "s", "d"), "stamps", STAMPS_TOLD),
+}
+
+
+@pytest.mark.parametrize(("message", "name", "most"), STAMPED.values(), ids=STAMPED)
+def test_l11_stamps_are_bounded_and_have_their_weight(message: Record, name: str, most: int) -> None:
+    """The most that a device tells of is let in, and one more is not, whatever else there is room for."""
+    body = codec.encode(msgspec.structs.replace(message, **{name: bytes(STAMP_BYTES * most)}), Form.MSGPACK)
+    if name == "stamps":
+        assert codec.weigh(body, type(message), Form.MSGPACK, Limits()) >= most
+    codec.decode_request(body, type(message), Form.MSGPACK, Limits())
+    more = msgspec.structs.replace(message, **{name: bytes(STAMP_BYTES * (most + 1))})
+    with pytest.raises(TooLarge) as caught:
+        codec.decode_request(codec.encode(more, Form.MSGPACK), type(message), Form.MSGPACK, Limits())
+    assert name in caught.value.detail
+
+
+@pytest.mark.parametrize("form", Form)
+def test_numbers_leave_room_above_them(form: Form) -> None:
+    """Whoever adds to a number that was sent has one that a database still holds."""
+    for good in (Reconcile("r2", "r1", [], COUNTED, ""), CommitPush("r", COUNTED, "s", "d")):
+        codec.decode_request(codec.encode(good, form), type(good), form, Limits())
+        name = "push" if isinstance(good, Reconcile) else "number"
+        for number in (COUNTED + 1, 2**63 - 1):
+            bad = codec.encode(msgspec.structs.replace(good, **{name: number}), form)
+            with pytest.raises(Malformed):
+                codec.decode_request(bad, type(good), form, Limits())
 
 
 @pytest.mark.parametrize("value", [ARRAY + b"\x91\x01" * N, b"\x91" + ARRAY + b"\x01" * N])
@@ -211,8 +252,8 @@ def unchecked_parts(hint: Any) -> Iterator[str]:
         if "longest" not in extra and not any(meta.max_length is not None for meta in metas):
             yield " (a text of any length)"
     elif bare is bytes:
-        if "pieces" not in extra:
-            yield " (bytes of any kind)"
+        if "pieces" not in extra or "longest" not in extra:
+            yield " (bytes of any kind or number)"
     elif bare is int:
         if not any(meta.ge is not None and meta.le is not None for meta in metas):
             yield " (an integer without bounds)"
