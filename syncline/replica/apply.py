@@ -27,6 +27,7 @@ from syncline.replica.gathered import make_way
 from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
+from syncline.replica.outside import outward, outward_orphans, waiting_for_parents
 from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
@@ -38,7 +39,7 @@ from syncline.replica.shown import stand_on_shown
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
 from syncline.replica.verdict import settle
-from syncline.replica.work import Pinned, Work, load_held, save_held
+from syncline.replica.work import Pinned, Reason, Work, load_held, save_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _is_nothing_new(device: Device, answer: Answer) -> bool:
 
 def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
     """Run the steps in one transaction; if foreign keys keep it from its commit, once more with mending, and
-    then without what tables of the application refer to."""
+    then without what tables of the application refer to, or ought to have parents for."""
     for attempted in (steps, _mending(steps)):
         try:
             return _run(device, answer, attempted)
@@ -117,7 +118,7 @@ def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
         raise StoreError(
             f"{device.store.path}: what the hub sent does not hold together here: {error.detail}",
             code="orphans",
-            remedy="Make sure that the central database keeps its foreign keys; then clone again.",
+            remedy="Make sure that the centre keeps its foreign keys; see: syncline doctor FILE. Then sync.",
         ) from error
 
 
@@ -127,20 +128,22 @@ def _mending(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _referred(device: Device, answer: Answer, steps: Sequence[Step]) -> Pinned:
-    """The rows that must stay as they are, for rows of the application's own tables would refer to nothing:
-    found by looking at what they refer to when the steps are done, which is then undone. What they referred
-    to in vain before is no row that could stay."""
+    """The rows that must stay as they are, for rows of the application's own tables would refer to nothing,
+    or they themselves would in such a table: found by looking at what they refer to when the steps are done,
+    which is then undone. What they referred to in vain before is no row that could stay."""
     found: list[Orphan] = []
+    before, waiting = outward_orphans(device), dict[tuple[int, tuple[Value, ...]], Reason]()
 
     def look(work: Work, answer: Answer) -> None:
         found.extend(orphans(work.device))
+        waiting.update(waiting_for_parents(before, outward_orphans(work.device)))
         raise _Undo
 
     try:
         _run(device, answer, (*steps, look))
     except _Undo:
         pass
-    return pinned(device, found)
+    return {**pinned(device, found), **waiting}
 
 
 def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned = NOTHING) -> Applied:
@@ -218,6 +221,7 @@ def show_held(work: Work, answer: Answer) -> None:
     settle_gathered(work, removing=False)
     for t in work.device.tables.values():
         rows = work.held.get(t.n, {})
+        outside = outward(work.device, t) if rows else []
         before = len(rows) + 1
         while rows and len(rows) < before:  # rows of one table may be each other's parents
             before = len(rows)
@@ -225,6 +229,7 @@ def show_held(work: Work, answer: Answer) -> None:
                 key
                 for key, state in rows.items()
                 if state is not None and (t.n, key) not in work.pinned and _can_show(work, t, key, state)
+                if not any(one.lacks(work.store, t, key, state) for one in outside)
             ]
             edited = {ready[i] for i in work.overlay.contested(t, ready)}
             for key in edited:

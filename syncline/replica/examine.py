@@ -257,8 +257,8 @@ def _left_out(device: Device) -> Iterator[Finding]:
         remedy = f"Run: syncline track FILE {table.name}; or rename your own table, then sync: it is made."
         if wrong:
             remedy = (
-                "Rename your own table, then sync: the centre's is made. Or alter yours so that it fits, then"
-                f" run: syncline track FILE {table.name}"
+                "Alter your own table so that it fits (ALTER TABLE ... ADD COLUMN for what it lacks), then"
+                f" run: syncline track FILE {table.name}. Or rename yours, then sync: the centre's is made."
             )
         yield Finding(
             "trouble",

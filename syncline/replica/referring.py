@@ -10,9 +10,11 @@ from functools import partial
 from syncline.model.schema import ForeignKey, TableSchema
 from syncline.replica.ddl import carried, foreign_key
 from syncline.replica.device import Device
+from syncline.replica.outside import outward
 from syncline.replica.redefine import redefine
+from syncline.replica.statements import Statements
 from syncline.replica.store import Store
-from syncline.sqlitekit.definition import with_constraint
+from syncline.sqlitekit.definition import with_constraint, without_foreign_key
 from syncline.sqlitekit.tables import read_foreign_keys, read_uniques
 
 
@@ -33,8 +35,17 @@ def refer(device: Device, fresh: frozenset[int]) -> None:
             if parent is None or fresh.isdisjoint((t.n, parent.n)):
                 continue
             if not _has(store, t.table, key) and _is_unique(store, parent.table, key.parent_columns):
+                _let_go(device, t, key)
                 text = foreign_key(key, deferred=t.table.ddl is None)
                 redefine(store, t.table.name, partial(with_constraint, constraint=text))
+
+
+def _let_go(device: Device, t: Statements, key: ForeignKey) -> None:
+    """Drop foreign keys of the same columns to tables that take no part: they followed such a table when the
+    application renamed it, and the table that is meant is here now."""
+    for one in outward(device, t):
+        if [name.lower() for name in one.foreign.columns] == [name.lower() for name in key.columns]:
+            redefine(device.store, t.table.name, partial(without_foreign_key, columns=key.columns))
 
 
 def _has(store: Store, table: TableSchema, wanted: ForeignKey) -> bool:

@@ -209,6 +209,8 @@ def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
 def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:
     """Put a hidden row with pending edits back, whole. False: another row stands in its way, or an object
     of the application's."""
+    if (t.n, key) in work.pinned:
+        return False
     row = [*key, *image]
     error = try_set(work, t, list(t.values), [row])
     if error is None:

@@ -439,3 +439,54 @@ def test_a_table_that_can_be_served_as_before_is_and_changes_of_others_are_follo
     assert "mood" in [row[1] for row in a.app.execute("PRAGMA table_info(visit)")]
     assert not a.replica.status().changed
     assert a.replica.verify().equal
+
+
+@pytest.mark.parametrize("remedy", ["track", "rename"])
+def test_l12_rows_whose_parent_is_in_a_table_left_out_wait_and_stop_nothing(
+    world: World, remedy: str
+) -> None:
+    def wanted(table: str, columns: str) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in world.centre.run(f"SELECT {columns} FROM {table} ORDER BY 1")]
+
+    a = world.device("a.db")
+    farm = "id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BIGINT, note TEXT"
+    world.change(requires(world.centre, "farm", farm))
+    with world.server() as hub:
+        assert hub.init(yes=True).warnings
+    world.look_now()
+    a.run("INSERT INTO visit VALUES ('v2', 2, 'here')", "INSERT INTO crop VALUES (2, 'oats')")
+    a.sync()
+    assert "table_not_made" in {one.code for one in examine(world.folder / "a.db")}
+    world.change(
+        "INSERT INTO farm (id, name, kind) VALUES (3, 'Moor', 'new');"
+        " INSERT INTO visit VALUES ('v3', 3, 'there');"
+        " INSERT INTO visit VALUES ('v4', 1, 'again'); UPDATE visit SET farm = 3 WHERE id = 'v1';"
+        " INSERT INTO crop VALUES (3, 'wheat')"
+    )
+    a.run("UPDATE crop SET name = 'barley' WHERE id = 2")
+    for _ in range(2):
+        a.sync()
+        assert [(row.table, row.key, row.object) for row in a.replica.waiting()] == [
+            ("visit", (key,), "foreign key of visit to farm") for key in ("v1", "v3")
+        ]
+        assert a.rows("visit", "id, farm") == [("v1", 1), ("v2", 2), ("v4", 1)]
+        assert a.rows("crop", "id, name") == wanted("crop", "id, name")
+        assert wanted("crop", "name")[0] == ("barley",) and not a.replica.status().pending
+    assert not a.replica.verify().equal
+    world.change(
+        "UPDATE visit SET remark = 'later' WHERE id = 'v3'; INSERT INTO visit VALUES ('v5', 3, 'new')"
+    )
+    a.sync()
+    assert [row.key for row in a.replica.waiting()] == [("v1",), ("v3",), ("v5",)]
+    if remedy == "track":
+        a.run("ALTER TABLE farm ADD COLUMN kind TEXT")
+        a.replica.track("farm")
+    else:
+        a.run("ALTER TABLE farm RENAME TO farm_old")  # the foreign key of visit follows it
+    for _ in range(2):
+        a.sync()
+    assert a.rows("visit", "id, farm, remark") == wanted("visit", "id, farm, remark")
+    assert a.rows("farm", "id, kind") == wanted("farm", "id, kind")
+    assert not a.replica.waiting() and a.replica.verify().equal
+    assert [row[2] for row in a.app.execute("PRAGMA foreign_key_list(visit)")] == ["farm"]
+    assert "table_not_made" not in {one.code for one in examine(world.folder / "a.db")}
