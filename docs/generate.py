@@ -308,6 +308,10 @@ same number to two different customers, and taking them for one row would put th
 Two rows that are equal in every column are one row all the same. A uuid or a text says which thing is meant,
 whoever writes it; so does a number that refers to a row of another table.
 
+What points at a rejected insert is rejected with it, by whatever way. A new row whose key has the number of
+its parent in it, (1, 'HQ') of customer 1, is another thing than the row of that key which the centre has: it
+waits with its parent, and so does what points at it. With the parent's new number it gets a new key.
+
 A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
 free number and lets the rejected rows that point at it follow; the next sync sends them. What the device

@@ -38,16 +38,20 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
 
 
 def pointing_at(
-    schema: Schema, stages: Sequence[Stage], rows: Iterable[RowId]
+    schema: Schema, stages: Sequence[Stage], rows: Iterable[RowId], met: Sequence[Stage] = ()
 ) -> list[tuple[Stage, int, RowId]]:
-    """The staged rows that point, by whatever way, at one of these rows, each with the row it points at."""
-    pointing = _Pointing(schema, stages)
+    """The staged rows that point, by whatever way, at one of these rows, each with the row it points at.
+
+    `met`: inserts that met a row of their key, as they were sent. One that has its key from a row that it
+    points at is another thing than the row it met, whatever was decided, and so are those that point at it.
+    """
+    pointing, derived = _Pointing(schema, stages), _Pointing(schema, met, is_derived=True)
     found: list[tuple[Stage, int, RowId]] = []
     known: set[tuple[int, int]] = set()
     waiting = list(rows)
     while waiting:
         parent = waiting.pop()
-        for stage, row in pointing.at(parent):
+        for stage, row in [*pointing.at(parent), *derived.at(parent)]:
             if (id(stage), row) not in known:
                 known.add((id(stage), row))
                 found.append((stage, row, parent))
@@ -62,10 +66,12 @@ class _Pointing:
 
     schema: Schema
     stages: Sequence[Stage]
+    is_derived: bool
+    """Whether only foreign keys count that have a column of the row's own key."""
     _by_parent: dict[int, dict[Key, list[Place]]]
 
-    def __init__(self, schema: Schema, stages: Sequence[Stage]) -> None:
-        self.schema, self.stages, self._by_parent = schema, stages, {}
+    def __init__(self, schema: Schema, stages: Sequence[Stage], *, is_derived: bool = False) -> None:
+        self.schema, self.stages, self.is_derived, self._by_parent = schema, stages, is_derived, {}
 
     def at(self, row: RowId) -> list[Place]:
         table, key = row
@@ -77,19 +83,23 @@ class _Pointing:
         found: dict[Key, list[Place]] = {}
         for stage in self.stages:
             child = self.schema.by_number[stage.table]
-            for columns in _columns_of(child, parent, stage):
+            for columns in _columns_of(child, parent, stage, self.is_derived):
                 for row, values in enumerate(stage.rows):
                     if row not in stage.discarded:
                         found.setdefault(tuple(values[i] for i in columns), []).append((stage, row))
         return found
 
 
-def _columns_of(child: TableSchema, parent: TableSchema, stage: Stage) -> Iterator[list[int]]:
+def _columns_of(
+    child: TableSchema, parent: TableSchema, stage: Stage, is_derived: bool
+) -> Iterator[list[int]]:
     """For each foreign key of the child to the parent's key: where a staged row has the key's values."""
     if stage.form == "delete":
         return
     names = [*child.key, *(child.values[i].name for i in stage.columns)]
     for fk in child.foreign_keys:
+        if is_derived and set(fk.columns).isdisjoint(child.key):
+            continue
         if fk.parent == parent.name and set(_targets(fk, parent)) == set(parent.key):
             own = dict(zip(_targets(fk, parent), fk.columns, strict=True))
             if set(fk.columns) <= set(names):

@@ -125,7 +125,7 @@ def settle(
             transaction.rows.stage(stage)
             settled.stages.append(stage)
         if settled.taken:
-            reject_dependents(transaction, schema, settled, settled.taken)
+            reject_dependents(transaction, schema, settled, stages, settled.taken)
     return settled
 
 
@@ -152,22 +152,48 @@ def _root(transaction: WriteTransaction, name: str) -> str:
 
 
 def reject_dependents(
-    transaction: WriteTransaction, schema: Schema, settled: Settled, rows: Sequence[RowId]
+    transaction: WriteTransaction,
+    schema: Schema,
+    settled: Settled,
+    sent: Sequence[Stage],
+    rows: Sequence[RowId],
 ) -> None:
     """Take the rows that point at these, which were rejected though their keys are in use, out of the stages:
-    nothing else would keep them from pointing at another's row."""
-    gone: dict[int, tuple[Stage, list[int]]] = {}
-    for stage, row, parent in pointing_at(schema, settled.stages, rows):
+    nothing else would keep them from pointing at another's row. `sent`: the stages as they were sent."""
+    below: set[RowId] = set()
+    for stage, row, parent in pointing_at(schema, settled.stages, rows, _met(sent)):
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         why = Reject(detail, code=codes.PARENT_REJECTED, remedy=codes.remedy_of(codes.PARENT_REJECTED))
-        place = stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
-        settled.rejected[place], settled.parents[place] = why, parent
-        settled.overrides[place] = None
-        stage.discarded.add(row)
-        gone.setdefault(id(stage), (stage, []))[1].append(row)
-    for stage, numbers in gone.values():
-        transaction.rows.discard(stage, numbers)
+        place = _row_id(schema, stage, row)
+        before = settled.rejected.get(place)
+        if before is None or before.code not in (codes.KEY_TAKEN, codes.PARENT_REJECTED):
+            settled.rejected[place], settled.parents[place] = why, parent
+            settled.overrides[place] = None
+            below.add(place)
+    tables = {table for table, _ in below}
+    for stage in (stage for stage in settled.stages if stage.table in tables):
+        numbers = [
+            row
+            for row in range(len(stage.rows))
+            if row not in stage.discarded and _row_id(schema, stage, row) in below
+        ]
+        if numbers:
+            stage.discarded.update(numbers)
+            transaction.rows.discard(stage, numbers)
+
+
+def _met(sent: Sequence[Stage]) -> list[Stage]:
+    """The inserts that were contested, as they were sent."""
+    return [
+        replace(stage, rows=[stage.rows[row] for row in sorted(stage.discarded)], discarded=set())
+        for stage in sent
+        if stage.form == "insert" and stage.discarded
+    ]
+
+
+def _row_id(schema: Schema, stage: Stage, row: int) -> RowId:
+    return stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
 
 
 def _contested(

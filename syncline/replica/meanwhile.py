@@ -18,7 +18,7 @@ from syncline.replica.overlay import Key
 from syncline.replica.overruled import is_alike
 from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
-from syncline.replica.store import pack
+from syncline.replica.store import pack, unpack
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
@@ -59,12 +59,8 @@ def check_parents(device: Device, kept: Kept) -> None:
     if kept.code not in (KEY_TAKEN, PARENT_REJECTED):
         return
     for parent, key in parents(device, kept):
-        taken = device.store.value(
-            "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
-            " AND (push IS ? OR ? = ?)",
-            (parent.n, pack(list(key)), KEY_TAKEN, kept.push, kept.code, PARENT_REJECTED),
-        )
-        is_orphan = kept.orphan == (parent.table.name, key)
+        taken, is_gone = made_for(device, kept, parent, key)
+        is_orphan = is_gone or kept.orphan == (parent.table.name, key)
         if (taken is None and not is_orphan) or device.store.row(parent.select, key) is None:
             continue
         what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
@@ -72,6 +68,33 @@ def check_parents(device: Device, kept: Kept) -> None:
         if taken is None:
             what, remedy = f"{what}, and the one it was made for was discarded", ELSEWHERE
         raise _refused(kept, what, remedy)
+
+
+def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[int | None, bool]:
+    """The rejected insert that is why a row of this key is another's, found by way of the rejected inserts
+    between; None if there is none. And whether it was discarded."""
+    store, seen = device.store, set[bytes]()
+    packed, n = pack(list(key)), parent.n
+    while True:
+        taken = store.value(
+            "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
+            " AND (push IS ? OR ? = ?)",
+            (n, packed, KEY_TAKEN, kept.push, kept.code, PARENT_REJECTED),
+        )
+        if taken is not None:
+            return taken, False
+        sql = "SELECT parent FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op = 'I'"
+        above = store.value(sql, (n, packed, PARENT_REJECTED))
+        if above is None or above in seen:
+            return None, False
+        seen.add(above)
+        name, named, *gone = unpack(above)
+        if gone:
+            return None, True
+        found = next((one.n for one in device.tables.values() if one.table.name == name), None)
+        if found is None:
+            return None, False
+        packed, n = pack(named), found
 
 
 def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:

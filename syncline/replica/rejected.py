@@ -11,7 +11,7 @@ from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import Kept, check_parents, check_row, parents
+from syncline.replica.meanwhile import Kept, check_parents, check_row, made_for, parents
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.retried import Retry
@@ -266,9 +266,19 @@ def discard(device: Device, number: int) -> None:
     were made for will not be, and that key leads to somebody else's."""
     with device.store.transaction() as store:
         found = find(store, number)
-        if found.code == KEY_TAKEN and found.op in "IR":
+        if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+
+
+def _is_below_taken(device: Device, number: int, found: Found) -> bool:
+    """Whether it was rejected because of an insert whose key another's is."""
+    if found.code != PARENT_REJECTED or found.n not in device.tables:
+        return False
+    with suppress(UsageError):
+        kept = _kept(device, number)
+        return made_for(device, kept, kept.t, kept.key) != (None, False)
+    return False
 
 
 def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
+from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.rejected import find, putting_back, retry_now
+from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
@@ -36,14 +40,31 @@ def _bring_in(device: Device, number: int) -> int:
         )
     new = _free(store, t)
     store.execute("UPDATE _sync_rejected SET key = ?, op = 'I' WHERE id = ?", (pack([new]), number))
-    waiting = list(_pointing(device, t, key[0], new, found.push))
+    waiting = _following(device, t, key, [new], found.push)
     retry_now(device, number)
-    for child, is_taken in waiting:
-        if is_taken:
-            _bring_in(device, child)
+    for child in waiting:
+        if store.row("SELECT 1 FROM _sync_rejected WHERE id = ?", (child.number,)) is None:
+            continue  # it went with another of them
+        if child.is_taken:
+            _bring_in(device, child.number)
         else:
-            retry_now(device, child)
+            retry_now(device, child.number)
     return new
+
+
+def _following(
+    device: Device, t: Statements, old: list[Value], new: list[Value], push: int | None
+) -> list[_Child]:
+    """`_pointing`, and what points at the rows that have another key by that, parents first."""
+    eligible = _eligible(device, t, old, push)
+    found, moved = dict[int, _Child](), [(t, old, new)]
+    for table, before, after in moved:  # which grows meanwhile
+        for child in _pointing(device, table, before, after, eligible):
+            found.pop(child.number, None)  # it has one more parent: it comes after that
+            found[child.number] = child
+            if child.op in "IR" and child.before != child.after:
+                moved.append((child.t, child.before, child.after))
+    return sorted(found.values(), key=lambda child: device.schema.rank[child.t.n])
 
 
 def _free(store: Store, t: Statements) -> int:
@@ -55,37 +76,90 @@ def _free(store: Store, t: Statements) -> int:
     return max(0, *(value for value in used if isinstance(value, int))) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A rejected edit that points at the row: the key that it had and has, and whether another has that."""
+
+    number: int
+    t: Statements
+    op: str
+    before: list[Value]
+    after: list[Value]
+    is_taken: bool
+
+
 def _pointing(
-    device: Device, t: Statements, old: Value, new: int, push: int | None
-) -> Iterator[tuple[int, bool]]:
-    """Let the rejected edits that point at the row point at its new key: their ids, and whether their own key
-    is taken."""
+    device: Device, t: Statements, old: list[Value], new: list[Value], eligible: list[int]
+) -> Iterator[_Child]:
+    """Let those of the rejected edits that point at the row point at its new key."""
     store = device.store
-    sql = (
-        "SELECT id, n, key, op, edit, code FROM _sync_rejected"
-        " WHERE (code = ? AND push IS ?) OR (code = ? AND parent = ?) ORDER BY id"
-    )
-    above = pack([t.table.name, [old]])
-    for number, n, packed, op, kept, code in store.rows(sql, (KEY_TAKEN, push, PARENT_REJECTED, above)):
-        child, edit, key = device.tables.get(n), unpack(kept), unpack(packed)
+    sql = "SELECT n, key, op, edit, code FROM _sync_rejected WHERE id = ?"
+    for number in eligible:
+        n, packed, op, kept, code = store.row(sql, (number,)) or (None, b"", "", b"", "")
+        child = None if n is None else device.tables.get(n)
         if child is None:
             continue
-        own = {column.name: i for i, column in child.table.values.items()}
-        found = False
-        for fk in child.table.foreign_keys:
-            if fk.parent != t.table.name or len(fk.columns) != 1:
-                continue
-            place = own.get(fk.columns[0])
-            if dict(zip(edit["columns"], edit["values"], strict=False)).get(place) == old:
-                edit["values"][edit["columns"].index(place)] = new
-                found = True
-            elif fk.columns[0] in child.table.key and key[child.table.key.index(fk.columns[0])] == old:
-                key[child.table.key.index(fk.columns[0])] = new
-                found = True
-        if found:
-            changed = pack(key), pack(edit), number
+        edit, before = unpack(kept), unpack(packed)
+        after = list(before)
+        moves = [_moved(child, fk, t, old, new, after, edit) for fk in child.table.foreign_keys]
+        if True in moves:
+            changed = pack(after), pack(edit), number
             store.execute("UPDATE _sync_rejected SET key = ?, edit = ? WHERE id = ?", changed)
-            yield number, code == KEY_TAKEN or _is_taken_since(store, child, op, key)
+            is_taken = code == KEY_TAKEN or _is_taken_since(store, child, op, after)
+            yield _Child(number, child, op, before, after, is_taken)
+
+
+def _moved(
+    child: Statements,
+    fk: ForeignKey,
+    t: Statements,
+    old: list[Value],
+    new: list[Value],
+    key: list[Value],
+    edit: dict[str, Any],
+) -> bool:
+    """Write the new key into key and values of an edit whose foreign key has the old one; whether it has."""
+    target = parents_key(fk, t)
+    if fk.parent != t.table.name or set(target) != set(t.table.key):
+        return False
+    own = {column.name: i for i, column in child.table.values.items()}
+    places: list[tuple[list[Value], int]] = []
+    for name in fk.columns:
+        if name in child.table.key:
+            places.append((key, child.table.key.index(name)))
+        elif own[name] in edit["columns"][: len(edit["values"])]:
+            places.append((edit["values"], edit["columns"].index(own[name])))
+    wanted = [t.table.key.index(name) for name in target]
+    if [values[i] for values, i in places] != [old[i] for i in wanted]:
+        return False
+    for (values, i), place in zip(places, wanted, strict=True):
+        values[i] = new[place]
+    return True
+
+
+def _eligible(device: Device, t: Statements, key: list[Value], push: int | None) -> list[int]:
+    """The rejected edits that may mean the row, or one below it: those of its push, and those that were
+    rejected because of it."""
+    sql = (
+        "SELECT id, n, key, code, parent, push FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
+        " ORDER BY id"
+    )
+    edits = device.store.rows(sql, (PARENT_REJECTED, KEY_TAKEN, push))
+    found: set[int] = set()
+    above = [pack([t.table.name, key])]
+    for number, _, _, code, _, made in edits:
+        if code == KEY_TAKEN or (push is not None and made == push):
+            found.add(number)
+    below: dict[bytes, list[tuple[int, int, bytes]]] = {}
+    for number, n, packed, _, parent, _ in edits:
+        if parent is not None:
+            below.setdefault(parent, []).append((number, n, packed))
+    for parent in above:  # which grows meanwhile
+        for number, n, packed in below.pop(parent, ()):
+            found.add(number)
+            if n in device.tables:
+                above.append(pack([device.tables[n].table.name, unpack(packed)]))
+    return sorted(found)
 
 
 def _is_taken_since(store: Store, t: Statements, op: str, key: list[Value]) -> bool:

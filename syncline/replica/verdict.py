@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from syncline.merge.policies import KEY_TAKEN
+from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
@@ -78,13 +78,28 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
 
 def _refuse_later_children(work: Work, verdict: Verdict) -> None:
     """What was made since and points at a row whose key another's has is refused too: it would point at the
-    other's row from now on."""
-    taken = [rejection for rejection in verdict.rejected if rejection.code == KEY_TAKEN]
-    for n, rejections in _by_table(taken).items():
+    other's row from now on. So is what points at a new row that was rejected because of that one."""
+    for n, rejections in _by_table(_taken(work, verdict)).items():
         t = work.device.tables.get(n)
         if t is not None:
             with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
                 refuse_children(work, t, [inward_key(t, rejection.key) for rejection in rejections])
+
+
+def _taken(work: Work, verdict: Verdict) -> list[Rejection]:
+    """The rejections of rows whose key another's has, and of the new rows that depend on one of those."""
+    found = [rejection for rejection in verdict.rejected if rejection.code == KEY_TAKEN]
+    below: dict[bytes, list[Rejection]] = {}
+    for rejection in verdict.rejected if found else ():
+        if rejection.code == PARENT_REJECTED and rejection.parent is not None:
+            below.setdefault(pack(rejection.parent), []).append(rejection)
+    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? AND push IS ? AND op = 'I'"
+    for rejection in found:  # which grows meanwhile
+        for child in below.pop(pack([rejection.table, rejection.key]), ()):
+            key = pack(as_here(work.device, child).key)
+            if work.store.row(sql, (child.table, key, verdict.number)) is not None:
+                found.append(child)
+    return found
 
 
 def _clear(store: Store, t: Statements, cut: int) -> None:

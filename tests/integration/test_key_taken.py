@@ -10,8 +10,10 @@ import pytest
 
 import syncline
 from syncline.errors import UsageError
+from syncline.protocol.messages import Limits
 from syncline.replica.store import log_name
 from tests.support.application import sql
+from tests.support.postgres import PostgresCentre
 
 PEOPLE = (
     "CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)",
@@ -245,3 +247,106 @@ def test_a_file_that_hears_of_it_later_keeps_the_child_with_its_row(
         ("x", "of x"),
     ]
     assert sql(tmp_path / "central.db", "SELECT * FROM part") == [("of later", 2)]
+
+
+SITES = (
+    "CREATE TABLE cust (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE site (cust INTEGER NOT NULL REFERENCES cust (id), code VARCHAR(9) NOT NULL, city TEXT,"
+    " PRIMARY KEY (cust, code))",
+    "CREATE TABLE visit (id VARCHAR(9) NOT NULL PRIMARY KEY, cust INTEGER, code VARCHAR(9), note TEXT,"
+    " FOREIGN KEY (cust, code) REFERENCES site (cust, code))",
+    "CREATE TABLE item (site_cust INTEGER NOT NULL, site_code VARCHAR(9) NOT NULL, n INTEGER NOT NULL,"
+    " word TEXT, PRIMARY KEY (site_cust, site_code, n),"
+    " FOREIGN KEY (site_cust, site_code) REFERENCES site (cust, code))",
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql, in chunks"])
+def chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[syncline.Replica, ...]]:
+    """Two devices of a centre whose tables hang together by composite keys."""
+    if request.param == "sqlite":
+        sql(tmp_path / "central.db", *SITES)
+        url = f"sqlite:///{tmp_path}/central.db"
+    else:
+        url = request.getfixturevalue("postgres_url")
+        PostgresCentre(url).run(*SITES)
+    limits = Limits(push_rows=1) if "chunks" in request.param else None
+    with syncline.Hub(url, limits=limits) as hub:
+        hub.init()
+        a, b = (syncline.clone(hub, str(tmp_path / name)) for name in ("a.db", "b.db"))
+        with a, b:
+            yield a, b
+
+
+def put_chain(replica: syncline.Replica, who: str, city: str) -> None:
+    sql(
+        replica.file,
+        f"INSERT INTO cust (name) VALUES ('{who}')",
+        f"INSERT INTO site VALUES (1, 'HQ', '{city}')",
+        f"INSERT INTO visit VALUES ('{who}', 1, 'HQ', 'of {who}')",
+        f"INSERT INTO item VALUES (1, 'HQ', {len(who)}, 'of {who}')",
+    )
+
+
+@pytest.mark.parametrize("city", ["there", "elsewhere"])
+def test_what_points_at_a_row_whose_key_has_a_taken_one_in_it_waits_too_though_there_is_such_a_row(
+    chain: tuple[syncline.Replica, ...], city: str
+) -> None:
+    a, b = chain
+    put_chain(a, "Anna", "there")
+    put_chain(b, "Berta", city)
+    a.sync()
+    assert (b.preview().accepted, len(b.preview().rejected)) == (0, 4)
+    later = ["INSERT INTO visit VALUES ('later', 1, 'HQ', 'of Berta')"]
+
+    def meanwhile(stage: str, done: int, total: int | None) -> None:
+        while stage == "push" and later:
+            sql(b.file, later.pop())
+
+    b.sync(progress=meanwhile)
+    assert not later
+    kept = {(edit.table, edit.key[0]): (edit.code, edit.parent) for edit in b.rejected()}
+    assert kept == {
+        ("cust", 1): ("key_taken", None),
+        ("site", 1): ("parent_rejected", ("cust", (1,))),
+        ("visit", "Berta"): ("parent_rejected", ("site", (1, "HQ"))),
+        ("item", 1): ("parent_rejected", ("site", (1, "HQ"))),
+        ("visit", "later"): ("parent_rejected", ("site", (1, "HQ"))),
+    }
+    for edit in b.rejected():
+        with pytest.raises(UsageError):
+            b.retry(edit.id)
+    sql(b.file, "INSERT INTO visit VALUES ('new', 1, 'HQ', 'of Anna')")  # the device shows Anna's by now
+    b.retry(b.rejected()[0].id, new_key=True)
+    b.sync()
+    a.sync()
+    assert codes(b) == []
+    assert b.verify().equal
+    for replica in (a, b):
+        assert sql(replica.file, "SELECT * FROM site ORDER BY 1") == [(1, "HQ", "there"), (2, "HQ", city)]
+        assert sql(replica.file, "SELECT id, cust, code FROM visit ORDER BY 2, 1") == [
+            ("Anna", 1, "HQ"),
+            ("new", 1, "HQ"),
+            ("Berta", 2, "HQ"),
+            ("later", 2, "HQ"),
+        ]
+        assert sql(replica.file, "SELECT * FROM item ORDER BY 1") == [
+            (1, "HQ", 4, "of Anna"),
+            (2, "HQ", 5, "of Berta"),
+        ]
+
+
+def test_a_visit_whose_customer_and_site_were_discarded_is_not_given_to_the_other_s(
+    chain: tuple[syncline.Replica, ...],
+) -> None:
+    a, b = chain
+    put_chain(a, "Anna", "there")
+    put_chain(b, "Berta", "elsewhere")
+    a.sync()
+    b.sync()
+    assert {edit.table for edit in b.rejected()} == {"cust", "site", "visit", "item"}
+    for table in ("cust", "site"):
+        b.discard(next(edit.id for edit in b.rejected() if edit.table == table))
+        for edit in b.rejected():
+            with pytest.raises(UsageError):
+                b.retry(edit.id)
