@@ -161,7 +161,7 @@ def test(arguments: Arguments) -> int:
     supply_pgbouncer()
     supply_nginx()
     chosen = any(word.startswith(("-n", "--numprocesses")) for word in arguments)
-    workers = [] if chosen else ["-n", "2"]
+    workers = [] if chosen else ["-n", "2", "--dist", "worksteal"]
     return call(BIN / "python", "-m", "pytest", *workers, *arguments)
 
 
