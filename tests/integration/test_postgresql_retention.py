@@ -86,7 +86,7 @@ def test_a_publication_of_all_tables_does_not_stop_pruning(tmp_path: Path, postg
         device.sync()
         device.sync()
         pruned = hub.prune()
-        assert pruned.compacted + pruned.pruned > 4 * ROWS
+        assert pruned.compacted + pruned.pruned >= 4 * ROWS  # a hub notes once a minute how far a device is
         assert [one for one in hub.examine() if one.level != "fact"] == []
 
 
