@@ -60,7 +60,7 @@ class Listed:
 def with_own_root(ledger: ReadLedger, actor: Actor, request: Register) -> Register:
     """The registration without a first id that is somebody else's (law L10)."""
     first = ledger.client(request.root) if request.root else None
-    if first is None or first.actor == actor.owner or actor.operator:
+    if first is None or actor.may_use(first.actor):
         return request
     return msgspec.structs.replace(request, root="")
 

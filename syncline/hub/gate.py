@@ -135,7 +135,7 @@ def check_own(actor: Actor, client: Client) -> None:
     A replica belongs to whoever registered it. One that was registered while the hub was open belongs to
     `anyone`, who is nobody as soon as there is an authenticator: an operator hands it over, or it stays out.
     """
-    if client.actor != actor.owner and not actor.operator:
+    if not actor.may_use(client.actor):
         raise ReplicaOfAnother(f"replica {client.replica} was not registered by {actor.name}")
     if client.revoked:
         raise ReplicaRevoked(f"replica {client.replica} was locked out of this hub")

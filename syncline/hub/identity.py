@@ -194,7 +194,7 @@ def noted(
     conflicts: list[tuple[str, int]] = []
     for name in sorted({forgotten[0], *(replica for replica, _ in found.pushes)}):
         client = transaction.ledger.client(name)
-        if client is None or client.revoked or (client.actor != actor.owner and not actor.operator):
+        if client is None or client.revoked or not actor.may_use(client.actor):
             continue
         after, more = 0, True
         while more:
@@ -286,7 +286,7 @@ def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) ->
     names = {*request.former, request.previous} - {request.replica}
     for name in sorted(transaction.ledger.known_clients(names)):
         client = transaction.ledger.lock_client(name)
-        if client is None or (client.actor != actor.owner and not actor.operator):
+        if client is None or not actor.may_use(client.actor):
             continue
         if client.revoked:
             raise ReplicaRevoked(f"replica {name} was locked out of this hub")

@@ -112,7 +112,6 @@ class Requests:
             if fresh is None and made.replica == request.replica:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             known_from = since(transaction.ledger, memory)
-            done, rejected = b"".join(made.found.done), made.found.rejected
             given = transaction.ledger.all_given() if request.schemas else frozenset()
             unknown = [name for name in dict.fromkeys(request.schemas) if name not in given]
             place = made.replica, made.taken, made.push
@@ -124,9 +123,15 @@ class Requests:
             seen = "" if mark is None else watermark.mint(mark, key, made.replica)
             now = Watermark(transaction.log.now(), caller.scope.fingerprint)
             horizon = watermark.mint(now, key, made.replica)
-            answer = m.Reconciled(hub, *place, done, rejected, made.lost, known_from, unknown, conflicts)
-            return msgspec.structs.replace(
-                answer,
+            return m.Reconciled(
+                hub,
+                *place,
+                done=b"".join(made.found.done),
+                rejected=made.found.rejected,
+                lost=made.lost,
+                since=known_from,
+                unknown=unknown,
+                conflicts=conflicts,
                 seen=seen,
                 horizon=horizon,
                 pruned=made.pruned,

@@ -45,6 +45,11 @@ class Actor:
         """The name that a replica's record keeps: two tenants may use one name."""
         return f"{self.tenant}{_SEPARATOR}{self.name}" if self.tenant else self.name
 
+    def may_use(self, owner: str) -> bool:
+        """Whether a replica whose record keeps this owner is the actor's to use: its own, or anybody's if it
+        is an operator."""
+        return self.operator or owner == self.owner
+
 
 ANYONE = Actor("anyone")
 """The actor of every request at an open hub: one that was given no authenticator."""

@@ -25,10 +25,16 @@ EPOCH = 2440587.5
 DAY = 86400000.0
 """Milliseconds."""
 
-_WALL = (
-    "CASE typeof(l.at) WHEN 'integer' THEN l.at"
-    f" ELSE CAST(round((l.at - {EPOCH}) * {DAY}) AS INTEGER) << {COUNTER_BITS} END"
-)
+
+def milliseconds(day: str) -> str:
+    """A Julian day, as SQL, in milliseconds since 1970 UTC."""
+    return f"CAST(round(({day} - {EPOCH}) * {DAY}) AS INTEGER)"
+
+
+NOW = milliseconds("julianday('now')")
+"""The clock of this device."""
+
+_WALL = f"CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE {milliseconds('l.at')} << {COUNTER_BITS} END"
 _CLOCK = (
     "CASE typeof(l.at) WHEN 'integer' THEN l.at ELSE"
     f" l.seq + max(max({_WALL}, coalesce(f.hlc, 0) + 1) - l.seq)"

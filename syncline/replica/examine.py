@@ -14,6 +14,7 @@ from pathlib import Path
 from syncline.errors import DeviceConstraint, SchemaError, StoreError
 from syncline.model.finding import Finding
 from syncline.replica import capture
+from syncline.replica.clocks import NOW
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
 from syncline.replica.forms import LOSSY, lossy
@@ -42,8 +43,6 @@ LARGE_WAL = 8 * WAL_BYTES
 
 AHEAD_SECONDS = 600
 """A file whose clock is further ahead of the device's than this has a wrong one, or the device has."""
-
-_NOW_MILLISECONDS = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 
 OPEN_ONCE = "Run: syncline status FILE (opening the file makes the triggers anew)."
 COMPARE = (
@@ -385,7 +384,7 @@ def _kept(store: Store) -> Iterator[Finding]:
 
 def _clock(store: Store) -> Iterator[Finding]:
     """A clock that is ahead of this device's wall clock: either that is behind now, or one was ahead."""
-    ahead = store.value(f"SELECT max((hlc >> 16) - {_NOW_MILLISECONDS}, 0) / 1000 FROM _sync_state")
+    ahead = store.value(f"SELECT max((hlc >> 16) - {NOW}, 0) / 1000 FROM _sync_state")
     if ahead > AHEAD_SECONDS:
         yield Finding(
             "warning",

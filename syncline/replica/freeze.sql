@@ -26,10 +26,6 @@ SELECT n, seq FROM _sync_outbox_cut
 -- What a push that is offered again tells of itself.
 SELECT stamps, made FROM _sync_outbox
 
--- name: now
--- The clock of this device, in milliseconds since 1970 UTC.
-SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)
-
 -- name: offered_made
 SELECT made FROM _sync_outbox
 

@@ -23,6 +23,7 @@ from syncline.protocol.messages import (
     Reconciled,
     Rejection,
 )
+from syncline.replica.clocks import NOW, milliseconds
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
 from syncline.replica.retried import any_retried
@@ -36,10 +37,7 @@ MOST = STAMPS_TOLD
 ASKED = STAMPS_ASKED
 """Stamps asked about in one request."""
 
-MILLISECONDS = (
-    "CASE typeof(at) WHEN 'integer' THEN at >> 16"
-    " ELSE CAST(round((at - 2440587.5) * 86400000.0) AS INTEGER) END"
-)
+MILLISECONDS = f"CASE typeof(at) WHEN 'integer' THEN at >> 16 ELSE {milliseconds('at')} END"
 """When an entry of a change log was made, since 1970 UTC."""
 
 MARKS = 200
@@ -164,7 +162,7 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
     stamps = b"".join(_pending(store))
     answer = yield from _ask(store, fresh, stamps[: ASKED * STAMP_BYTES], kept)
     learned = _learned(answer, kept)
-    learned.ahead = max(0, store.value(_FREEZE["now"]) - answer.now)
+    learned.ahead = max(0, store.value(f"SELECT {NOW}") - answer.now)
     asked = stamps[ASKED * STAMP_BYTES :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
     for start in range(0, len(asked), ASKED * STAMP_BYTES):
         answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)

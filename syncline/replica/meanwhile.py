@@ -91,10 +91,10 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
         name, named, *gone = unpack(above)
         if gone:
             return None, True
-        found = next((one.n for one in device.tables.values() if one.table.name == name), None)
+        found = device.named(name)
         if found is None:
             return None, False
-        packed, n = pack(named), found
+        packed, n = pack(named), found.n
 
 
 def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
@@ -116,7 +116,7 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
     for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):
         values[kept.t.table.values[i].name] = value
     for fk in kept.t.table.foreign_keys:
-        parent = next((one for one in device.tables.values() if one.table.name == fk.parent), None)
+        parent = device.named(fk.parent)
         if parent is None or not values.keys() >= set(fk.columns):
             continue
         named = dict(zip(parents_key(fk, parent), (values[name] for name in fk.columns), strict=True))

@@ -24,17 +24,18 @@ EMPTY = 1_000
 
 
 def carried_pull(device: Device) -> Pull:
-    """The same with a push that covers everything that is pending: no edit waits after it."""
-    return msgspec.structs.replace(next_pull(device), pending=0)
+    """That which goes with a push of everything that is pending: no edit waits after it."""
+    return next_pull(device, carried=True)
 
 
-def next_pull(device: Device, fingerprint: str = "", start: str = "") -> Pull:
+def next_pull(device: Device, fingerprint: str = "", start: str = "", *, carried: bool = False) -> Pull:
     """The request that goes on from the last staged page, or from the watermark, or from `start` in place of
-    that. `fingerprint` of the schema that is asked with; the file's own if empty."""
+    that. `fingerprint` of the schema that is asked with; the file's own if empty. `carried`: see
+    `carried_pull`."""
     state = device.store.state()
     page = last_page(device.store)
     after = start or state.watermark or "" if page is None else page.watermark or ""
-    asked, waiting = fingerprint or device.hub.fingerprint, waiting_edits(device)
+    asked, waiting = fingerprint or device.hub.fingerprint, 0 if carried else waiting_edits(device)
     push, chain = pushes_made(device)
     horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
     return Pull(
@@ -62,10 +63,7 @@ def fetch_rest(
     carried = page is not None
     while True:
         if page is None:
-            request = next_pull(device, asked, start)
-            if carried:
-                request = msgspec.structs.replace(request, pending=0)
-            page = yield from ask(request, Changes)
+            page = yield from ask(next_pull(device, asked, start, carried=carried), Changes)
         page = msgspec.structs.replace(page, schema=page.schema or asked)
         fetched += 1
         progress("pull", fetched, None)
