@@ -106,7 +106,7 @@ def _tables(top: _Group) -> Iterator[_Group]:
 
 def _called(token: Token) -> bytes:
     """What a column is called: SQLite takes a text for a name where a name belongs, and folds ASCII alone."""
-    name = token.name or token.text[1:-1].replace("''", "'")
+    name = token.name or _text_in(token)
     return name.encode("utf-8", "surrogatepass").lower()
 
 
@@ -210,4 +210,9 @@ def _literal(part: Sequence[Token | _Group]) -> str | None:
     """The text that is all of an argument, or None."""
     if len(part) != 1 or not isinstance(part[0], Token) or not part[0].text.startswith("'"):
         return None
-    return part[0].text[1:-1].replace("''", "'")
+    return _text_in(part[0])
+
+
+def _text_in(token: Token) -> str:
+    """What stands between single quotes."""
+    return token.text[1:-1].replace("''", "'")

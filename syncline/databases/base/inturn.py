@@ -182,7 +182,7 @@ class PatientCatalogue(ABC, Generic[Y]):
     def taking_part(self) -> list[str]:
         """The names of the tables that take part already."""
         with self.looking() as preparation:
-            former = preparation.former().schema
+            former = preparation.in_force()
         return [] if former is None else [table.name for table in former.tables]
 
     def renamed(self) -> Renaming | None:

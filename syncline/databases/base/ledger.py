@@ -293,7 +293,7 @@ class Ledger:
         """Keep a version and put it into force; whether it was not before."""
         if not self._count("use version", schema.fingerprint, schema.fingerprint):
             return False
-        self.session.upsert(VERSIONS, [schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True), NOW])
+        self.session.upsert(VERSIONS, [schema.fingerprint, body_of(schema), NOW])
         return True
 
     def forget_versions(self, keep: Collection[str]) -> int:
@@ -351,6 +351,11 @@ class Ledger:
 
     def _count(self, name: str, *values: Value) -> int:
         return self.session.count(self.session.dialect.statement(name), *values)
+
+
+def body_of(schema: Schema) -> str:
+    """A version of the schema as it is kept."""
+    return json.dumps(to_plain(schema), sort_keys=True)
 
 
 def _schema(rows: Sequence[Sequence[Any]]) -> Schema | None:

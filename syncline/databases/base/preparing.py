@@ -5,7 +5,6 @@ A dry run tells the very statements that are run otherwise.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from abc import ABC, abstractmethod
@@ -13,15 +12,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
 
+from syncline.databases.base.dialect import Dialect
 from syncline.databases.base.layouts import other_layout
-from syncline.databases.base.ledger import Ledger
+from syncline.databases.base.ledger import Ledger, body_of
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Plan
 from syncline.databases.base.tables import LINES, VERSIONS
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
-from syncline.model.schema import Schema, to_plain
+from syncline.model.schema import Schema
 
 HOLD_SECONDS = 0.6
 """For so long new tables are held in one transaction, in which nobody can write to any of them."""
@@ -80,18 +80,26 @@ class Preparation(ABC):
 
     def identity(self) -> str:
         """The hub's id. Raises NotPrepared."""
-        is_ours = self.is_ours()
-        if is_ours is None:
+        hub = self._known()
+        if hub is None:
             raise NotPrepared("the central database holds no tables of Syncline")
-        if not is_ours:
+        return hub
+
+    def _known(self) -> str | None:
+        """The hub's id, None where nothing was prepared. NotPrepared for another layout."""
+        is_ours = self.is_ours()
+        if is_ours is False:
             raise other_layout(None)
-        return self.ledger.identity()[0]
+        return None if is_ours is None else self.ledger.identity()[0]
+
+    def in_force(self) -> Schema | None:
+        """The schema that was prepared last, None where nothing was. NotPrepared for another layout."""
+        return None if self._known() is None else self.ledger.in_force()
 
     def former(self) -> Former:
         """What was prepared before. NotPrepared for another layout."""
-        if self.is_ours() is None:
+        if self._known() is None:
             return Former()
-        self.identity()
         schema, lines = self.ledger.in_force(), tuple(self.ledger.lines())
         return Former(True, schema, lines, self.ledger.before(), self.is_here(), frozenset(self.astray()))
 
@@ -150,17 +158,21 @@ class Preparation(ABC):
     def _records(self, former: Former, plan: Plan, schema: Schema) -> list[str]:
         """What is recorded besides."""
         dialect, made = self.ledger.session.dialect, []
-        named, marks = dialect.statement, [dialect.mark(number + 1) for number in range(len(LINES.columns))]
+        named = dialect.statement
         made += [self.spelled(named("forget line"), number) for number in plan.forgotten]
-        record = dialect.upsert(LINES, tuple(marks))
+        record = dialect.upsert(LINES, _marks(dialect, len(LINES.columns)))
         made += [self.spelled(record, *astuple(line)) for line in plan.records]
         if former.before != plan.before:
             made.append(self.spelled(named("keep before"), plan.before))
         if _is_another_version(former, schema):
-            kept = schema.fingerprint, json.dumps(to_plain(schema), sort_keys=True)
-            made.append(self.spelled(dialect.upsert(VERSIONS, (*marks[:2], dialect.now)), *kept))
+            keep = dialect.upsert(VERSIONS, (*_marks(dialect, 2), dialect.now))
+            made.append(self.spelled(keep, schema.fingerprint, body_of(schema)))
             made.append(self.spelled(named("use version"), schema.fingerprint, schema.fingerprint))
         return made
+
+
+def _marks(dialect: Dialect, count: int) -> tuple[str, ...]:
+    return tuple(dialect.mark(number + 1) for number in range(count))
 
 
 def _is_another_version(former: Former, schema: Schema | None) -> bool:

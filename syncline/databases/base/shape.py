@@ -70,6 +70,10 @@ class BaseShape(ABC):
         """The condition that two values differ, of which either may be NULL."""
         return f"{left} IS DISTINCT FROM {right}"
 
+    def joined(self, source: str) -> str:
+        """The rows `s` of a source with the rows `t` of the table that have their keys, behind FROM."""
+        return f"{source} {self.JOIN} {self.name} AS t ON {self.matches()}"
+
     def assigning(self, sets: Sequence[str], source: str) -> str:
         """A statement that sets columns of the rows that have the keys of the rows `s` of a source. It ends
         in its WHERE clause: more conditions may follow."""
@@ -149,7 +153,7 @@ S = TypeVar("S", bound=BaseShape)
 class BaseLayout(Generic[S]):
     """All tracked tables: by number (`shapes`), in the order of the schema, and in that of their numbers."""
 
-    def __init__(self, schema: Schema, shapes: Iterable[S], hub: str = "", revision: str = "") -> None:
+    def __init__(self, schema: Schema, shapes: Iterable[S], hub: str, revision: str) -> None:
         """What is kept of a prepared database; true as long as the `revision` of it is the same. `hub` is the
         hub's id."""
         self.schema, self.hub, self.revision = schema, hub, revision

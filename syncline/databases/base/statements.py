@@ -20,7 +20,7 @@ def over(template: str, source: str) -> str:
 
 def joined(shape: BaseShape) -> str:
     """The staged rows with the rows of the table that have their keys."""
-    return f"{SOURCE} {shape.JOIN} {shape.name} AS t ON {shape.matches()}"
+    return shape.joined(SOURCE)
 
 
 def present(shape: BaseShape) -> str:

@@ -122,7 +122,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
         """Whether what was prepared is still there, fires, and fits the tables."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
             preparation = PostgresPreparation(session)
-            preparation.layout()
+            preparation.identity()
             plan = preparation.plan(schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
             held = holders.examine(session, plan.schema or schema, seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from syncline.databases.base.screen import Certain
@@ -101,10 +100,10 @@ class Layout(BaseLayout[Shape]):
     def __init__(
         self,
         schema: Schema,
-        facts: Mapping[int, Facts] = MappingProxyType({}),
-        before: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
-        hub: str = "",
-        revision: str = "",
+        facts: Mapping[int, Facts],
+        before: Mapping[int, tuple[int, ...]],
+        hub: str,
+        revision: str,
     ) -> None:
         tables = ((table, before.get(n, ()), facts.get(n, Facts())) for n, table in schema.by_number.items())
         super().__init__(schema, (Shape(*table) for table in tables), hub, revision)
@@ -115,9 +114,8 @@ class Layout(BaseLayout[Shape]):
 def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
     """Tracked tables by number, with their facts those that are `written`; not in it: those that are gone."""
     asked = list(tables), list(written)
-    rows = (
-        _asked(session, "as they are", *asked) if asked[1] else _asked(session, "as they are named", asked[0])
-    )
+    name = "as they are" if asked[1] else "as they are named"
+    rows = _asked(session, name, *asked[: 2 if asked[1] else 1])
     return {
         n: Present((schema, name), numbers, names, Facts(*facts) if facts and facts[0] is not None else None)
         for n, schema, name, numbers, names, *facts in rows

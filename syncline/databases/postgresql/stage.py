@@ -266,7 +266,9 @@ def _lines(*columns: Iterable[str]) -> bytes:
 def _cells(codec: Codec, values: Sequence[Value]) -> Sequence[str]:
     """One column; NULL is \\N and a backslash escapes."""
     texts, full = codec.spell(values), None not in values
-    joined = "".join(filter(None, texts)) if codec.storage in ("text", "blob") else ""
+    if codec.storage == "blob":  # hexadecimal behind a backslash: nothing else is to be escaped
+        texts = [None if text is None else f"\\{text}" for text in texts]
+    joined = "".join(filter(None, texts)) if codec.storage == "text" else ""
     if any(character in joined for character in "\\\n\r\t"):
         texts = [None if text is None else _escaped(text) for text in texts]
     return texts if full else ["\\N" if text is None else text for text in texts]  # type: ignore[return-value]

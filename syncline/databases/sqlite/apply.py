@@ -25,7 +25,6 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Refusal, codes
-from syncline.sqlitekit.sql import commas
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
@@ -178,5 +177,4 @@ def _statement(staged: Staged) -> str | None:
         return statements.insert(shape, columns)
     if staged.stage.form == "update":
         return statements.update(shape, columns, range(len(columns))) if columns else None
-    keys = f"SELECT {commas(shape.key_of('t'))} FROM {statements.joined(shape)}"
-    return f"DELETE FROM {shape.name} WHERE ({commas(shape.key_names)}) IN ({keys})"
+    return statements.delete(shape)

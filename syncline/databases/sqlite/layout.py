@@ -9,7 +9,7 @@ from functools import cached_property
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.sqlite.rows import encoded
 from syncline.model.schema import Schema
-from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.sql import commas, quote
 from syncline.sqlitekit.tables import Table
 
 
@@ -38,6 +38,11 @@ class Shape(BaseShape):
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was, as SQL; NULL if nothing is declared."""
         return encoded(dict(zip(self.before, self.values_of(row, self.before), strict=True))) or "NULL"
+
+    def deleting(self, source: str) -> str:
+        """SQLite has no DELETE over two tables."""
+        keys = f"SELECT {commas(self.key_of('t'))} FROM {self.joined(source)}"
+        return f"DELETE FROM {self.name} WHERE ({commas(self.key_names)}) IN ({keys})"
 
     def affinity(self, column: str) -> str:
         return self.facts.column(column).affinity

@@ -127,9 +127,9 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
             why.append(
                 f"its trigger {name} uses RAISE(ROLLBACK), which would undo other rows; use RAISE(ABORT)"
             )
-    for sql in (table.ddl, *table.indexes):
+    for sql, whole in ((table.ddl, ""), *((index, table.ddl) for index in table.indexes)):
         try:
-            check_growth(sql, table.ddl)
+            check_growth(sql, whole)
         except NoDefinition as error:
             why.append(f"no device would take its definition: {error}")
     for key in table.foreign_keys:

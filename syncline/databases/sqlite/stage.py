@@ -68,8 +68,8 @@ def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: i
     rows = zip(staged.live, stage.rows, stage.hlc, strict=True)
     _fill(connection, staged.table, columns, [(n, *row, hlc) for n, row, hlc in rows])
     if stage.entries is not None:
-        staged.entries = f"temp._sync_entry_{number}"
         words = layout.words
+        staged.entries = f"{staged.table}_entry_{words}"
         entries = [(row, hlc, *split_mask(mask, words)) for row, mask, hlc in stage.entries]
         _fill(connection, staged.entries, ["n", "hlc", *mask_columns(words)], entries)
     return staged
@@ -92,9 +92,8 @@ def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int])
 
 
 def drop(connection: sqlite3.Connection, staged: Staged) -> None:
-    connection.execute(f"{'DELETE FROM' if staged.stays else 'DROP TABLE'} {staged.table}")
-    if staged.entries is not None:
-        connection.execute(f"DROP TABLE {staged.entries}")
+    for table in filter(None, (staged.table, staged.entries)):
+        connection.execute(f"{'DELETE FROM' if staged.stays else 'DROP TABLE'} {table}")
 
 
 def keep(connection: sqlite3.Connection, table: str, select: str) -> None:
