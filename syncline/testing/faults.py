@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from datetime import datetime
 from enum import Enum
 from typing import Any, Self
@@ -17,6 +15,7 @@ from syncline.replica import sync as verbs
 from syncline.replica.device import Device
 from syncline.replica.progress import silent
 from syncline.replica.store import Store
+from syncline.testing.outside import put_back
 
 DAY = 86_400_000
 EPOCH = 2_440_587.5
@@ -68,10 +67,7 @@ class CrashingStore(Store):
 
     def fill_with(self, content: bytes) -> None:
         """A file in memory is that of a backup."""
-        # Not deserialized itself: see `office.SqliteOffice.restore`.
-        with closing(sqlite3.connect(":memory:")) as source:
-            source.deserialize(content)
-            source.backup(self._connection)
+        put_back(self._connection, content)
 
     def _step(self, sql: str) -> None:
         if self.countdown is None or sql == "ROLLBACK":

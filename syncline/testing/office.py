@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from syncline.databases.sqlite import open_database
 from syncline.databases.sqlite.errors import mapped
 from syncline.errors import DatabaseError
 from syncline.hub.contract import Database
-from syncline.testing.outside import outside
+from syncline.testing.outside import outside, put_back
 
 START = 1_700_000_000_000
 """When simulated time begins, in milliseconds since 1970."""
@@ -169,11 +168,8 @@ class SqliteOffice:
             return connection.serialize()
 
     def restore(self, backup: bytes) -> None:
-        # A connection that is deserialized itself crashes in statements that it has prepared before, if they
-        # have a table-valued function (seen with SQLite 3.40).
-        with outside(self.database) as connection, closing(sqlite3.connect(":memory:")) as source:
-            source.deserialize(backup)
-            source.backup(connection)
+        with outside(self.database) as connection:
+            put_back(connection, backup)
 
     def close(self) -> None:
         self.database.close()

@@ -35,7 +35,6 @@ from syncline.testing.faults import (
     FaultyTransport,
     exchange_in_peace,
     exchange_under_faults,
-    julianday,
 )
 from syncline.testing.history import History
 from syncline.testing.office import MakeOffice, Office, SqliteOffice
@@ -103,15 +102,9 @@ class Returns(History):
         self.files: list[File] = []
         self.saved: list[tuple[str, bytes, Held]] = []
         for number in range(2):
-            store = self._store()
+            store = CrashingStore.in_memory(lambda: self.now)
             run(fill(store, None, silent, f"f{number}"), LocalTransport(self, OWNER))
             self.files.append(self._with_line(File(f"f{number}", store, Held())))
-
-    def _store(self) -> CrashingStore:
-        store = CrashingStore.open_private(":memory:")
-        assert isinstance(store, CrashingStore)
-        store.define("julianday", 1, julianday(lambda: self.now))
-        return store
 
     def _with_line(self, file: File) -> File:
         file.line = FaultyTransport(LocalTransport(self, OWNER), self.rng, lambda: self._meanwhile(file))
@@ -262,7 +255,7 @@ class Returns(History):
 
     def _made(self, name: str, place: int) -> File:
         _, content, held = self.saved[place]
-        store = self._store()
+        store = CrashingStore.in_memory(lambda: self.now)
         store.fill_with(content)
         return self._with_line(File(name, store, held.copy()))
 

@@ -92,9 +92,7 @@ def before(tmp_path: Path) -> Path:
             replica.sync()
             app.execute("UPDATE visit SET total = total + 100, state = 'seen' WHERE id = 1")
             app.execute("INSERT INTO note VALUES ('n5', 4, 'pending')")
-    for side in ("-wal", "-shm"):
-        Path(f"{centre}{side}").unlink(missing_ok=True)
-    shutil.move(folder / "backup.db", centre)
+    put_back(folder / "backup.db", centre)
     with closing(application(centre)) as made:
         for number, row in ((-1, 2), (2, 3), (3, 2)):
             made.execute("UPDATE visit SET number = ? WHERE id = ?", (number, row))

@@ -246,11 +246,11 @@ RETURNS = {
 
 
 @pytest.fixture
-def returns(tmp_path: Path, centre: PostgresCentre) -> Iterator[Callable[[str], World]]:
+def returns(tmp_path: Path, centre: PostgresCentre) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
-    def make(script: str) -> World:
-        made.append(World(tmp_path, centre, script, "reading"))
+    def make(script: str, *tables: str) -> World:
+        made.append(World(tmp_path, centre, script, *tables))
         return made[-1]
 
     yield make
@@ -262,11 +262,11 @@ def returns(tmp_path: Path, centre: PostgresCentre) -> Iterator[Callable[[str], 
 @pytest.mark.parametrize("when", ["in one transaction", "one by one", "while no hub runs"])
 @pytest.mark.parametrize("what", RETURNS)
 def test_l4_what_is_changed_in_a_partition_that_was_away_reaches_devices(
-    returns: Callable[[str], World], what: str, when: str
+    returns: Callable[..., World], what: str, when: str
 ) -> None:
     """Afterwards it has the same oid, and its triggers are there: PostgreSQL made them anew."""
     script, going, meanwhile, coming = RETURNS[what]
-    world = returns(script)
+    world = returns(script, "reading")
     a, idle = world.device("a.db"), world.device("idle.db")
     a.run("UPDATE reading SET value = 77 WHERE region = 2 AND id = 1", "INSERT INTO reading VALUES (2, 3, 0)")
     steps = going, *meanwhile, coming
@@ -311,12 +311,10 @@ def test_l13_devices_compare_nothing_when_partitions_are_as_they_were(parts: Wor
 
 
 def test_l4_a_table_that_took_part_by_itself_becomes_a_partition_with_all_its_rows(
-    returns: Callable[[str], World], tmp_path: Path, centre: PostgresCentre
+    returns: Callable[..., World],
 ) -> None:
     """... and a partition of one table that of another: what was written on the way is told of both."""
-    world = World(
-        tmp_path,
-        centre,
+    world = returns(
         f"""{PARTS};
         CREATE TABLE other (region int, id int, value int, PRIMARY KEY (region, id))
             PARTITION BY LIST (region);
@@ -339,5 +337,3 @@ def test_l4_a_table_that_took_part_by_itself_becomes_a_partition_with_all_its_ro
     world.directly("UPDATE reading SET value = value + 1", "TRUNCATE reading_2", "TRUNCATE single")
     device.sync()
     world.agree(device, reading="*", other="*")
-    for hub in world.servers.hubs:
-        hub.close()

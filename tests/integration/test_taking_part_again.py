@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +11,7 @@ import pytest
 
 import syncline
 from syncline.hub.registry import open_database
+from tests.support.application import sql
 
 UNABLE = {
     "a key made by pg_dump": (
@@ -90,8 +90,7 @@ def test_a_table_that_can_take_part_from_now_on_is_noticed(
             replica.sync()
             assert "nt" in replica.status().tables
             assert [f for f in hub.examine() if f.code == "not_followed_yet"] == []
-            with sqlite3.connect(tmp_path / "a.db") as app:
-                assert app.execute("SELECT id, v FROM nt").fetchall() == [(1, "x")]
+            assert sql(tmp_path / "a.db", "SELECT id, v FROM nt") == [(1, "x")]
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -116,9 +115,8 @@ def test_a_table_that_has_lost_its_key_takes_part_again_with_it(
             hub.look()
             replica.sync()
             assert set(replica.status().tables) == {"b", "o"}
-            with sqlite3.connect(tmp_path / "a.db") as app:
-                assert app.execute("SELECT id, v FROM b").fetchall() == [(1, "centre")]
-                app.execute("UPDATE b SET v = 'device'")
+            assert sql(tmp_path / "a.db", "SELECT id, v FROM b") == [(1, "centre")]
+            sql(tmp_path / "a.db", "UPDATE b SET v = 'device'")
             replica.sync()
             assert replica.verify().equal
     with psycopg.connect(postgres_url) as connection:
@@ -141,10 +139,7 @@ class Centre:
 
     def run(self, *statements: str) -> None:
         if self.url.startswith("sqlite"):
-            with sqlite3.connect(self.url.removeprefix("sqlite:///")) as app:
-                for statement in statements:
-                    app.execute(statement)
-            app.close()
+            sql(self.url.removeprefix("sqlite:///"), *statements)
         else:
             run(self.url, *statements)
 
@@ -190,8 +185,7 @@ def test_a_table_that_was_dropped_and_is_created_again_takes_part_as_it_was_name
             hub.look()
             replica.sync()
             assert set(replica.status().tables) == {"b", "o"}
-            with sqlite3.connect(tmp_path / "a.db") as app:
-                assert app.execute("SELECT id FROM o").fetchall() == [(7,)]
+            assert sql(tmp_path / "a.db", "SELECT id FROM o") == [(7,)]
 
 
 def test_what_init_took_out_stays_out(centre: Centre) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.testing.simulate import play
+from syncline.testing.simulate import play, play_of
 from tests.support.postgres import PostgresServer
 
 BATCHES, BATCH = 4, 12
@@ -15,8 +15,7 @@ BATCHES, BATCH = 4, 12
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_whatever_is_put_back_every_edit_counts_once_and_all_end_equal(batch: int) -> None:
-    found = [play("copies-and-setbacks", seed) for seed in range(batch * BATCH, (batch + 1) * BATCH)]
-    failures = [failure for failure in found if failure is not None]
+    failures = play_of("copies-and-setbacks", (batch * BATCH, (batch + 1) * BATCH))
     assert not failures, "\n".join(f"--world {f.world} --seed {f.seed}\n{f.text}" for f in failures)
 
 

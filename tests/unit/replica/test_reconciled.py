@@ -276,7 +276,7 @@ def test_a_push_in_flight_is_taken_apart_if_something_of_it_is_decided_or_the_fi
     frozen, log = freeze(bench.device), bench.log("owner")
     assert frozen is not None
     me = bench.store.state()
-    assert entered(bench) == 0 and in_flight(bench.store) == frozen  # nothing is known of it
+    assert not entered(bench) and in_flight(bench.store) == frozen  # nothing is known of it
     if is_new:
         assert not entered(bench, replica="replica-2")
         assert bench.rows(f"SELECT k0 FROM {log} ORDER BY 1") == [(1,), (5,)]
@@ -300,7 +300,7 @@ def test_l3_a_push_in_flight_that_the_hub_has_taken_waits_for_its_verdict_or_is_
     assert frozen is not None
     bench.app.execute("UPDATE owner SET note = 'later' WHERE id = 5")
     chain = bench.store.state().chain or ""
-    assert entered(bench, taken=True) == 0 and in_flight(bench.store) == frozen
+    assert not entered(bench, taken=True) and in_flight(bench.store) == frozen
     assert not entered(bench, taken=True, replica="replica-2")
     assert in_flight(bench.store) is None
     assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
