@@ -35,7 +35,8 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     syncline rejected FILE retry ID --new-key    the same, under a free number (key_taken)
     syncline rejected FILE discard ID   forget it (asks, unless --yes)
 
-    A retry that would overwrite what others wrote since is refused; the edit is kept then.
+    A retry that would overwrite what others wrote since is refused; the edit is kept then. So is one
+    of a row with other edits that are pending: sync first.
 
     JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}. An edit: id, table, key,
     op, values, base, code, detail, remedy, parent, at, push.

@@ -21,6 +21,7 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import pack, unpack
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
+SYNC_FIRST = "Sync first, so that the other edits of the row are sent by themselves, then retry this one."
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
 
 
@@ -68,6 +69,19 @@ def check_parents(device: Device, kept: Kept) -> None:
         if taken is None:
             what, remedy = f"{what}, and the one it was made for was discarded", ELSEWHERE
         raise _refused(kept, what, remedy)
+
+
+def check_pending(device: Device, kept: Kept) -> None:
+    """UsageError (`retry_refused`) if the row has pending edits that are no retries. A push has one change a
+    row: if the centre refused it again, it would refuse those, too."""
+    present = device.store.row(kept.t.select, kept.key)
+    check_row(kept, present)
+    same = " AND ".join(f"k{i} IS ?" for i in range(kept.t.arity))
+    sql = (
+        f"SELECT 1 FROM {kept.t.log} WHERE {same} AND stamp NOT IN (SELECT stamp FROM _sync_retried) LIMIT 1"
+    )
+    if present is not None and device.store.row(sql, kept.key) is not None:
+        raise _refused(kept, "the row has other edits that are pending", SYNC_FIRST)
 
 
 def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[int | None, bool]:

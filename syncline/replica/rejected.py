@@ -11,7 +11,7 @@ from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value, add
 from syncline.replica.device import Device
-from syncline.replica.meanwhile import Kept, check_parents, check_row, made_for, parents
+from syncline.replica.meanwhile import Kept, check_parents, check_pending, check_row, made_for, parents
 from syncline.replica.overlay import Key
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.retried import Retry
@@ -116,11 +116,13 @@ def newest_rejected(store: Store) -> int:
 def retry(device: Device, number: int) -> None:
     """Put a kept edit into its table again, as a fresh edit that the next sync sends.
 
-    UsageError if it cannot be (the row is gone, is another's or was changed since; a constraint of the table
-    refuses): it is then still kept.
+    UsageError if it cannot be (the row is gone, is another's, was changed since or has other pending edits; a
+    constraint of the table refuses): it is then still kept.
     """
     with putting_back(device):
-        check_parents(device, _kept(device, number))
+        kept = _kept(device, number)
+        check_parents(device, kept)
+        check_pending(device, kept)
         retry_now(device, number)
 
 

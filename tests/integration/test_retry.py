@@ -162,3 +162,66 @@ def test_what_others_wrote_into_other_columns_does_not_hinder(two: Two) -> None:
     two.b.retry(1)
     two.b.sync()
     assert sql(two.centre, "SELECT name, note FROM p") == [("bad", "may")]
+
+
+def stocked(two: Two) -> None:
+    """A counter that must not become negative, and of which `b` holds a rejected difference."""
+    two.close()
+    sql(
+        two.centre,
+        "CREATE TABLE stock (id INTEGER PRIMARY KEY, amount INTEGER, note TEXT)",
+        "CREATE TRIGGER enough BEFORE UPDATE ON stock WHEN new.amount < 0"
+        " BEGIN SELECT RAISE(ABORT, 'too little'); END",
+        "INSERT INTO stock VALUES (1, 10, 'x')",
+    )
+    two.hub = syncline.Hub(f"sqlite:///{two.centre}", {"stock": syncline.Table(merge={"amount": "sum"})})
+    two.hub.init()
+    two.a, two.b = (syncline.clone(two.hub, f"{two.centre}-{name}") for name in ("a", "b"))
+    sql(two.b.file, "UPDATE stock SET amount = amount - 500")
+    two.b.sync()
+    assert [edit.code for edit in two.b.rejected()] == ["rejected_by_trigger"]
+
+
+OWN = [
+    ("UPDATE stock SET amount = amount + 5", [(15, "x")]),
+    ("UPDATE stock SET note = 'good'", [(10, "good")]),
+]
+
+
+@pytest.mark.parametrize(("good", "expected"), OWN, ids=["counter", "value"])
+def test_a_retry_does_not_take_a_pending_edit_of_the_row_with_it(
+    two: Two, good: str, expected: list[tuple[object, ...]]
+) -> None:
+    """A push has one change a row: rejected once more, it would take the other edit with it."""
+    stocked(two)
+    sql(two.b.file, good)
+    assert "sync" in refused(two.b, 1).lower()
+    two.b.sync()
+    assert sql(two.centre, "SELECT amount, note FROM stock") == expected
+    two.b.retry(1)
+    two.b.sync()
+    assert sql(two.centre, "SELECT amount, note FROM stock") == expected
+    assert [edit.values for edit in two.b.rejected()] == [{"amount": -500}]
+
+
+def test_a_difference_is_put_back_once_the_other_one_is_in_the_centre(two: Two) -> None:
+    stocked(two)
+    sql(two.b.file, "UPDATE stock SET amount = amount + 600")
+    refused(two.b, 1)
+    two.b.sync()
+    two.b.retry(1)
+    two.b.sync()
+    assert two.b.rejected() == []
+    assert sql(two.centre, "SELECT amount FROM stock") == [(110,)]
+
+
+def test_several_rejected_edits_of_a_row_can_be_put_back_together(two: Two) -> None:
+    stocked(two)
+    sql(two.b.file, "UPDATE stock SET amount = amount - 20")
+    two.b.sync()
+    sql(two.centre, "UPDATE stock SET amount = 1000")
+    two.b.sync()
+    for edit in two.b.rejected():
+        two.b.retry(edit.id)
+    two.b.sync()
+    assert sql(two.centre, "SELECT amount FROM stock") == [(480,)]
