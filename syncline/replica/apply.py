@@ -84,7 +84,7 @@ def apply(device: Device, answer: Answer) -> Applied:
     for, and does not wait."""
     if _is_nothing_new(device, answer):
         return Applied()
-    return run_steps(device, answer, STEPS)
+    return _run_steps(device, answer, (defer_foreign_keys, *STEPS))
 
 
 def _is_nothing_new(device: Device, answer: Answer) -> bool:
@@ -103,6 +103,11 @@ def _is_nothing_new(device: Device, answer: Answer) -> bool:
 
 
 def run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+    """Run the steps, which may make tables, in one transaction; see `_run_steps`."""
+    return _run_steps(device, answer, (defer_all_foreign_keys, *steps))
+
+
+def _run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
     """Run the steps in one transaction; if foreign keys keep it from its commit, once more with mending, and
     then without what tables of the application refer to, or ought to have parents for."""
     for attempted in (steps, _mending(steps)):
@@ -151,7 +156,6 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned =
         device.check()
         refuse_lost(device)
         store.set_state(suppressed=1)
-        store.execute("PRAGMA defer_foreign_keys = ON")
         complete = answer.verdict is None or answer.last is not None
         work = Work(device, Overlay(store), pinned=pinned, complete=complete)
         with quiet_triggers(device) as work.triggers:
@@ -164,6 +168,16 @@ def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned =
 
 
 # Steps -------------------------------------------------------------------------------------------------
+
+
+def defer_foreign_keys(work: Work, answer: Answer) -> None:
+    """Those of the tables that are there."""
+    work.store.defer_foreign_keys()
+
+
+def defer_all_foreign_keys(work: Work, answer: Answer) -> None:
+    """Also those of tables that are made in this transaction."""
+    work.store.execute("PRAGMA defer_foreign_keys = ON")
 
 
 def take_held(work: Work, answer: Answer) -> None:

@@ -89,7 +89,7 @@ def refuse(device: Device, t: Statements, refused: Sequence[Refused], code: str,
     """
     store = device.store
     store.set_state(suppressed=1)
-    store.execute("PRAGMA defer_foreign_keys = ON")
+    store.defer_foreign_keys()
     work = Work(device, Overlay(store))
     load_held(work)
     with store.undecoded(), quiet_triggers(device):

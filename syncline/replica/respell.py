@@ -39,7 +39,7 @@ def respell(device: Device, t: Statements) -> list[Refused]:
     own triggers are quiet as in an apply.
     """
     device.store.set_state(suppressed=1)
-    device.store.execute("PRAGMA defer_foreign_keys = ON")
+    device.store.defer_foreign_keys()
     with quiet_triggers(device):
         refused = respell_now(device.store, t)
     device.store.set_state(suppressed=0)
@@ -52,7 +52,7 @@ def respell_as(device: Device, noted: Sequence[Respelling]) -> list[tuple[Statem
     As `respell`, but that what points at the rows follows them: only the centre could tell that it is the
     same."""
     device.store.set_state(suppressed=1)
-    device.store.execute("PRAGMA defer_foreign_keys = ON")
+    device.store.defer_foreign_keys()
     with quiet_triggers(device):
         refused = [(one.t, one.run()) for one in noted]
     device.store.set_state(suppressed=0)
@@ -94,7 +94,7 @@ def respell_all(device: Device, tables: Sequence[Statements]) -> None:
 
 def _run_all(device: Device, waiting: Sequence[Respelling]) -> None:
     device.store.set_state(suppressed=1)
-    device.store.execute("PRAGMA defer_foreign_keys = ON")
+    device.store.defer_foreign_keys()
     with quiet_triggers(device):
         for one in waiting:
             one.run()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from syncline.sqlitekit.sql import quote
 
@@ -154,6 +155,20 @@ def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
                 end = _end_of_reference(item, place)
                 return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
     return sql
+
+
+def waits_for_commit(sql: str) -> bool:
+    """Whether every foreign key of a CREATE TABLE waits for the commit by itself, as it does with `PRAGMA
+    defer_foreign_keys`, which also has RESTRICT wait. In case of doubt it does not."""
+    words = [token.word for token in _tokens(sql)]
+    places = [place for place, word in enumerate(words) if word == "REFERENCES"]
+    return all(_is_deferred(words[first:end]) for first, end in pairwise([*places, len(words)]))
+
+
+def _is_deferred(reference: Sequence[str]) -> bool:
+    pairs = set(pairwise(reference))
+    at_once = "RESTRICT" in reference or "IMMEDIATE" in reference or ("NOT", "DEFERRABLE") in pairs
+    return not at_once and ("INITIALLY", "DEFERRED") in pairs
 
 
 def _in_table_constraint(item: Sequence[_Token], place: int) -> bool:

@@ -139,8 +139,12 @@ def schemas(connections: list[sqlite3.Connection]) -> list[object]:
     return [connection.execute("PRAGMA temp.schema_version").fetchone() for connection in connections]
 
 
-def test_one_edit_makes_no_temporary_table_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite would prepare every statement of the connection again."""
+EXPIRING = ("PRAGMA defer_foreign_keys", "PRAGMA foreign_keys")
+"""What has SQLite prepare every statement of a connection anew."""
+
+
+def test_one_edit_has_no_statement_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary table that is made anew would, too."""
     opened: list[sqlite3.Connection] = []
     make = Connections._connect
 
@@ -161,3 +165,4 @@ def test_one_edit_makes_no_temporary_table_anew(tmp_path: Path, monkeypatch: pyt
         assert [
             sql for sql in asked if sql.startswith(("DROP", "CREATE")) and "IF NOT EXISTS" not in sql
         ] == []
+        assert [sql for sql in asked if sql.startswith(EXPIRING)] == []

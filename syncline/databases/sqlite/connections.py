@@ -77,7 +77,6 @@ class Connections:
     def writing(self, *, dry_run: bool = False) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from the beginning. With `dry_run` it leaves nothing."""
         with self.queue(), self.asking() as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             if not dry_run:

@@ -181,8 +181,9 @@ class SqliteDatabase:
         """The write lock is held from the first statement, so nothing can interleave."""
         scope = only_unbounded(scope)
         with self.connections.writing() as connection:
-            connection.execute("PRAGMA defer_foreign_keys = ON")
             layout = self.catalogue.current(connection)
+            if layout.refers:  # not for nothing: SQLite prepares every statement anew afterwards
+                connection.execute("PRAGMA defer_foreign_keys = ON")
             for shape in layout.shapes.values():
                 if careful.outrun(connection, shape):
                     careful.renew_order(connection, shape)

@@ -80,3 +80,5 @@ class Layout:
     keys: int
     words: int
     version: int
+    refers: bool
+    """Whether any foreign key is looked at before the commit, unless it is asked not to be."""

@@ -19,6 +19,7 @@ from syncline.hub.contract import Declared, Prepared, Renaming
 from syncline.model.masks import mask_columns, words_for
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
+from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import numbered, quote
 from syncline.sqlitekit.tables import Table, read_tables
@@ -202,7 +203,8 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
     have = _columns_of(connection, "_sync_hub_log")
     keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
     words = sum(1 for name in have if name.startswith("mask"))
-    return Layout(hub, schema, shape, everything, keys, words, version)
+    refers = not all(waits_for_commit(table.ddl) for table in everything.values())
+    return Layout(hub, schema, shape, everything, keys, words, version, refers)
 
 
 def _facts(everything: dict[str, Table], table: TableSchema) -> Table:

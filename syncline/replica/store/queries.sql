@@ -54,3 +54,7 @@ SELECT count(*) FROM _sync_checkpoint
 -- How the file stands with the hub.
 SELECT s.replica, s.push, s.watermark, o.number, o.digest, (SELECT max(page) FROM _sync_stage), s.hydrate
 FROM _sync_state s LEFT JOIN _sync_outbox o WHERE s.id = 1
+
+-- name: references
+-- The definitions of the tables that may have a foreign key.
+SELECT sql FROM sqlite_master WHERE type = 'table' AND sql LIKE '%references%'

@@ -10,6 +10,7 @@ import pytest
 from syncline.sqlitekit.definition import (
     index_name,
     renamed_index,
+    waits_for_commit,
     with_type,
     without_foreign_key,
     without_not_null,
@@ -82,3 +83,43 @@ def test_an_index_is_named_and_renamed() -> None:
     assert renamed == (
         """CREATE UNIQUE INDEX main."n" ON "u" ("x", lower("z"), "y" COLLATE b DESC) WHERE "x" > 'a'"""
     )
+
+
+LATE = "DEFERRABLE INITIALLY DEFERRED"
+
+
+@pytest.mark.parametrize(
+    ("columns", "waits"),
+    [
+        ("p INTEGER", True),
+        ("p INTEGER DEFAULT 'REFERENCES' /* REFERENCES */", True),
+        ("p INTEGER REFERENCES parent", False),
+        (f"p INTEGER REFERENCES parent (id) {LATE}", True),
+        (f"p INTEGER REFERENCES parent ON DELETE SET NULL {LATE.lower()}", True),
+        (f"p INTEGER REFERENCES parent /* {LATE} */", False),
+        (f"p INTEGER REFERENCES parent NOT {LATE}", False),
+        ("p INTEGER REFERENCES parent DEFERRABLE INITIALLY IMMEDIATE", False),
+        (f"p INTEGER REFERENCES parent {LATE} NOT DEFERRABLE", False),
+        (f"p INTEGER REFERENCES parent ON DELETE RESTRICT {LATE}", False),
+        (f"p INTEGER REFERENCES parent {LATE}, FOREIGN KEY (id) REFERENCES parent (id)", False),
+        (f"p INTEGER REFERENCES parent {LATE}, FOREIGN KEY (id) REFERENCES parent (id) {LATE}", True),
+    ],
+)
+def test_a_foreign_key_that_waits_for_the_commit_is_known_by_its_definition(
+    columns: str, waits: bool
+) -> None:
+    sql = f"CREATE TABLE child (id INTEGER PRIMARY KEY, {columns})"
+    assert waits_for_commit(sql) == waits
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in ("PRAGMA foreign_keys = ON", "CREATE TABLE parent (id INTEGER PRIMARY KEY)", sql):
+            connection.execute(statement)
+        connection.execute("INSERT INTO parent VALUES (1)")
+        connection.execute("INSERT INTO child VALUES (1, 1)")
+        connection.execute("BEGIN")
+        try:
+            connection.execute("DELETE FROM parent")
+            connection.execute("INSERT INTO child VALUES (2, 2)")
+        except sqlite3.IntegrityError:
+            assert not waits
+        else:
+            assert waits
