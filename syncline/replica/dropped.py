@@ -95,12 +95,16 @@ def _forget_all(work: Work, t: Statements) -> None:
 def _reason_of(work: Work, t: Statements) -> Reason:
     """Why edits of a whole table are not taken."""
     code, detail = TABLE_DROPPED, f"the centre has no table {t.table.name} any more, or it takes no part"
-    remedy = "The rows stay in this file; write what you need into another table, then discard the edit."
+    remedy = (
+        "The rows stay in this file. If the table takes part again, retry the edit; else write what you need"
+        " into another table, and discard it."
+    )
     if t.n in work.device.changed:
         code, detail = TABLE_CHANGED, work.device.changed[t.n]
         remedy = (
             f"The rows stay in this file. What the table is in the centre now says: syncline doctor"
-            f" {work.store.path}; make the change there again, then discard the edit."
+            f" {work.store.path}; if it comes to be as it was, retry the edit, else make the change there"
+            " again and discard the edit."
         )
     return Reason(code, detail, remedy)
 

@@ -50,6 +50,7 @@ from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, plan
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
+from syncline.replica.rejoined import rejoin
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 from syncline.replica.work import Work
@@ -162,6 +163,7 @@ def _join(work: Work, tables: Sequence[Statements]) -> None:
     for t in tables:
         join.compare(work.store, t)
         join.log_own_rows(work, t)
+        rejoin(work.device, t)
     work.overlay.forget()
     for t in tables:
         join.lay_over(work, t)

@@ -181,7 +181,8 @@ def _as_kept(device: Device, found: Found) -> Kept:
         raise UsageError(
             f"the centre has no table {edit['table']} any more",
             code="table_dropped",
-            remedy="Put the row elsewhere if it is still needed, then discard the edit.",
+            remedy="If the table takes part again, retry the edit; else put the row elsewhere if it is"
+            " needed, and discard the edit.",
         )
     name, named, *gone = [None, []] if found.parent is None else unpack(found.parent)
     return Kept(

@@ -39,6 +39,7 @@ from syncline.replica.made import make_new
 from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
+from syncline.replica.rejoined import rejoin
 from syncline.replica.respell import respell_all
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
@@ -251,6 +252,7 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
         for t in tables:
             join.add_edited(work, t)
             join.log_own_rows(work, t)
+            rejoin(device, t)
 
     def finish(work: Work, answer: Answer) -> None:
         clear_stage(work.store)
