@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import syncline
 from syncline.databases.sqlite import open_database
+from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Database
 from syncline.testing.centre import World
 
@@ -47,7 +49,7 @@ def test_sqlite_refuses_to_drop_a_captured_column_and_doctor_says_what_to_do(wor
     assert "_sync_hub_<n>_" in found["columns_held"].remedy
 
 
-def test_l4_the_remedy_keeps_numbers_and_sends_every_row(world: World) -> None:
+def test_l4_the_remedy_keeps_numbers_and_devices_compare_themselves(world: World) -> None:
     before, start = world.schema.table("t"), world.now()
     assert isinstance(world.centre, FileCentre)
     with closing(sqlite3.connect(world.centre.path)) as connection:
@@ -61,24 +63,69 @@ def test_l4_the_remedy_keeps_numbers_and_sends_every_row(world: World) -> None:
     assert {c.name: c.number for c in after.columns} == {
         c.name: c.number for c in before.columns if c.name != "b"
     }
-    assert world.since(start)["t"] == {(1,): {"a"}, (2,): {"a"}}
+    with pytest.raises(WatermarkRefused) as caught:
+        world.since(start)
+    assert caught.value.code == "watermark_lost"
 
 
-def test_l4_a_table_that_was_rebuilt_beside_itself_is_sent_anew(world: World) -> None:
-    """As migration tools do where ALTER TABLE cannot."""
+BESIDE = (
+    "CREATE TABLE new_t (id INTEGER PRIMARY KEY, a NOT NULL, b)",
+    "INSERT INTO new_t SELECT * FROM t WHERE id <> 2",
+    "DROP TABLE t",
+    "ALTER TABLE new_t RENAME TO t",
+)
+RENAMED = (
+    "ALTER TABLE t RENAME TO old_t",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL, b)",
+    "INSERT INTO t SELECT * FROM old_t WHERE id <> 2",
+    "DROP TABLE old_t",
+)
+"""A table that is rebuilt, as migration tools do where ALTER TABLE cannot; one row is left out."""
+
+
+def test_l4_a_table_that_was_rebuilt_is_captured_again_and_devices_compare_themselves(world: World) -> None:
     start = world.now()
-    world.run(
-        "CREATE TABLE new_t (id INTEGER PRIMARY KEY, a NOT NULL, b)",
-        "INSERT INTO new_t SELECT * FROM t",
-        "DROP TABLE t",
-        "ALTER TABLE new_t RENAME TO t",
-        "INSERT INTO t VALUES (2, 'z', NULL)",
-    )
-    world.renew()
-    assert world.since(start)["t"] == {(1,): {"a", "b"}, (2,): {"a", "b"}}
+    world.run(*BESIDE, "INSERT INTO t VALUES (2, 'z', NULL)")
+    done = world.renew()
+    assert any("every device compares itself" in note for note in done.notes)
+    with pytest.raises(WatermarkRefused) as caught:
+        world.since(start)
+    assert caught.value.code == "watermark_lost"
     later = world.now()
+    assert world.since(later) == {}
     world.run("UPDATE t SET b = 'c' WHERE id = 2")
     assert world.since(later)["t"] == {(2,): {"b"}}
+    assert world.renew().notes == []
+    assert world.since(later)["t"] == {(2,): {"b"}}
+
+
+@pytest.mark.parametrize("rebuild", [BESIDE, RENAMED], ids=["beside", "renamed"])
+def test_l5_a_row_that_goes_while_its_table_is_rebuilt_goes_from_devices(
+    rebuild: tuple[str, ...], tmp_path: Path
+) -> None:
+    centre = FileCentre(tmp_path / "central.db")
+    centre.run(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL, b)",
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, a)",
+        "INSERT INTO t VALUES (1, 'x', 'y'), (2, 'gone', NULL), (3, 'z', NULL)",
+    )
+    with syncline.Hub(f"sqlite:///{centre.path}") as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "a.db") as a, syncline.clone(hub, tmp_path / "b.db") as b:
+            centre.run(*rebuild)
+            hub.init()
+            with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as app:
+                app.execute("UPDATE t SET b = 'mine' WHERE id = 3")
+                app.execute("INSERT INTO u VALUES (1, 'new')")
+            a.sync()
+            a.sync()
+            b.sync()
+            for replica in (a, b):
+                with closing(sqlite3.connect(replica.file)) as file:
+                    assert file.execute("SELECT * FROM t").fetchall() == [(1, "x", "y"), (3, "z", "mine")]
+                    assert file.execute("SELECT * FROM u").fetchall() == [(1, "new")]
+                assert replica.verify().equal
+                assert replica.rejected() == []
 
 
 CHAINS = {

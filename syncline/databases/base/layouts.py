@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncline.errors import NotPrepared
 
-LAYOUT = 4
+LAYOUT = 5
 """The number of the present layout, the same for every kind of database."""
 
 

@@ -65,6 +65,10 @@ class OrderedLog(BaseLog[Upto, Upto]):
         """The entry at which the log begins, which every sound position has seen; the highest HLC before."""
 
     @abstractmethod
+    def lost(self) -> int:
+        """The entry until which capture was missing somewhere; 0 if it never was."""
+
+    @abstractmethod
     def mark_at(self, seq: int) -> int:
         """What tells this entry from one of the same number in another past; 0 if there is no such entry."""
 
@@ -117,18 +121,19 @@ class OrderedLog(BaseLog[Upto, Upto]):
         """Those at the newest entry, nearly all, need no look at the log."""
         if all(position == present for position in positions):
             return ["sound"] * len(positions)
-        lowest = self.begin()
-        known = {position: self._standing(position, present, lowest) for position in set(positions)}
+        lowest, lost = self.begin(), self.lost()
+        known = {position: self._standing(position, present, lowest, lost) for position in set(positions)}
         return [known[position] for position in positions]
 
-    def _standing(self, position: Upto, present: Upto, lowest: int) -> Standing:
+    def _standing(self, position: Upto, present: Upto, lowest: int, lost: int) -> Standing:
+        is_below = position.seq < lowest
         if position.seq > present.seq:
             return "restored"
-        if position.seq < lowest:
-            return "pruned"
-        if position.mark and self.mark_at(position.seq) != position.mark:
+        if not is_below and position.mark and self.mark_at(position.seq) != position.mark:
             return "restored"
-        return "sound"
+        if position.seq < lost:
+            return "lost"
+        return "pruned" if is_below else "sound"
 
     def page(self, after: Upto, present: Upto, without: str, limit: int) -> LogPage:
         """See the contract's `entries`."""

@@ -27,7 +27,7 @@ CREATE TABLE syncline.state (
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (4, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (5, gen_random_uuid()::text);
 
 -- name: marks
 -- A random number each, committed before a position is given out that carries it: where it is, everything is that had

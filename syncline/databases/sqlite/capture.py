@@ -81,11 +81,16 @@ def log(
     )
 
 
-def touch_everything(shape: Shape) -> str:
-    """A statement: every row of the table may have changed in every column."""
-    source = f"_sync_hub, {shape.name} AS t"
-    entry = log(shape, "U", "t", whole(shape), source=source, where=has_key(shape, "t"))
-    return entry.rstrip(";")
+LOSE = (
+    TICK.rstrip(";"),
+    "INSERT INTO _sync_hub_log (tbl, op, hlc, origin) VALUES (0, 'U', 0, '')",
+    "UPDATE _sync_hub SET lost = (SELECT max(seq) FROM _sync_hub_log), floor_hlc = max(floor_hlc, clock)",
+    "INSERT INTO _sync_hub_mark"
+    " SELECT l.seq, l.nonce FROM _sync_hub_log AS l JOIN _sync_hub AS h ON l.seq = h.lost",
+    "DELETE FROM _sync_hub_log WHERE seq = (SELECT lost FROM _sync_hub)",
+)
+"""Statements: what positions until now have not seen is not all in the log. A number is used up, which those
+given out from now on have seen."""
 
 
 def whole(shape: Shape) -> list[str]:

@@ -55,6 +55,9 @@ class SqliteLog(OrderedLog):
         seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
         return seq, hlc
 
+    def lost(self) -> int:
+        return int(self._connection.execute("SELECT lost FROM _sync_hub").fetchone()[0])
+
     def mark_at(self, seq: int) -> int:
         row = self._connection.execute(
             "SELECT nonce FROM _sync_hub_log WHERE seq = ?1"

@@ -126,10 +126,11 @@ def _install(
         }
         renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
-            run(capture.touch_everything(shape))
+            for statement in capture.LOSE:
+                run(statement)
             lost = (
-                f"The capture of {shape.table.name} was missing: all its rows are sent anew. Rows deleted"
-                " meanwhile are found by syncline verify FILE --repair on each device."
+                f"The capture of {shape.table.name} was missing: every device compares itself with the centre"
+                " at its next sync."
             )
             done.notes.append(lost)
             done.amiss.append(lost)
