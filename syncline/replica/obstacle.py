@@ -44,6 +44,12 @@ def reason_for(t: Statements, key: Key, named: str, error: SynclineError) -> Rea
     )
 
 
+def reason_behind(t: Statements, key: Key, other: Key, reason: Reason) -> Reason:
+    """The sentence about a row that wants a unique value of another one, which waits for this reason."""
+    wants = f"it wants a value of the row with the key {list(other)!r}, which waits ({reason.object})"
+    return Reason(reason.object, f"table {t.table.name}, key {list(key)!r}: {wants}")
+
+
 def text_of(error: SynclineError) -> str:
     """What SQLite itself said, without the path of the file."""
     return str(error.__cause__ or error.detail)

@@ -8,14 +8,14 @@ application's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from syncline.errors import SynclineError
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, halve, try_set, write_set
 from syncline.replica.gathered import can_gather, gather, is_gathering
-from syncline.replica.obstacle import reason_for, reason_of, text_of
+from syncline.replica.obstacle import reason_behind, reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
 from syncline.replica.owners import Rows, owners, wholes
 from syncline.replica.statements import Statements
@@ -173,31 +173,56 @@ def _write_held(work: Work, t: Statements, key: Key) -> None:
 
 def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
     """Note what of the application's refuses these rows, unless it is pending edits that stand in the way."""
-    known: dict[str, str] = {}
-    hidden = _behind_edits(work, t, [key for key, error in refused.items() if is_clash(error)])
-    for key, error in refused.items():
+    clashing = [key for key, error in refused.items() if is_clash(error)]
+    waits = owners(work, t, _wholes(work, t, clashing)) if clashing else {}
+    hidden = _behind_edits(work, t, waits, refused)
+    for key in refused:
         work.reasons.pop((t.n, key), None)
-        if key in hidden or (is_clash(error) and not work.complete):
-            continue
+    if not work.complete:
+        hidden |= set(clashing)
+    found = {key: error for key, error in refused.items() if key not in hidden}
+    behind = {key for key in found if not waits.get(key, set()).isdisjoint(found)}
+    _name(work, t, {key: error for key, error in found.items() if key not in behind})
+    _name_behind(work, t, {key: waits[key] for key in behind})
+    _name(work, t, {key: found[key] for key in behind if (t.n, key) not in work.reasons})
+
+
+def _name(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
+    """Note the objects that refuse these rows: one look at each kind of refusal."""
+    known: dict[str, str] = {}
+    for key, error in refused.items():
         said = text_of(error)
-        if said in known:  # one look at each kind of refusal
+        if said in known:
             work.reasons[t.n, key] = reason_for(t, key, known[said], error)
         else:
             work.reasons[t.n, key] = reason_of(work, t, key, error, partial(_write_held, work, t, key))
             known[said] = work.reasons[t.n, key].object
 
 
-def _behind_edits(work: Work, t: Statements, keys: Sequence[Key]) -> set[Key]:
-    """Those of the rows that want a value of one with pending edits, or of one that wants such a value
-    itself."""
-    if not keys:
-        return set()
-    waits = owners(work, t, _wholes(work, t, keys))
+def _name_behind(work: Work, t: Statements, waits: Mapping[Key, set[Key]]) -> None:
+    """Note of the rows that want a value of one which is refused that they wait with it, and so on."""
+    wanted_by: dict[Key, list[Key]] = {}
+    for key, others in waits.items():
+        for other in others:
+            wanted_by.setdefault(other, []).append(key)
+    agenda = [other for other in wanted_by if (t.n, other) in work.reasons]
+    while agenda:
+        other = agenda.pop()
+        for key in wanted_by.get(other, ()):
+            if (t.n, key) not in work.reasons:
+                work.reasons[t.n, key] = reason_behind(t, key, other, work.reasons[t.n, other])
+                agenda.append(key)
+
+
+def _behind_edits(
+    work: Work, t: Statements, waits: Mapping[Key, set[Key]], refused: Collection[Key]
+) -> set[Key]:
+    """Those of the refused rows that want a value of one with pending edits, or of one that wants such a
+    value itself. `waits`: whose values rows want."""
     others = list(set[Key]().union(*waits.values()))
     found = {others[i] for i in work.overlay.contested(t, others)}
-    asked = set(keys)
     for other in others:  # kept for the sake of an edit, as a parent is
-        if other not in asked and work.is_held(t, other) and (t.n, other) not in work.reasons:
+        if other not in refused and work.is_held(t, other) and (t.n, other) not in work.reasons:
             found.add(other)
     while fresh := {
         key for key, wanted in waits.items() if key not in found and not wanted.isdisjoint(found)

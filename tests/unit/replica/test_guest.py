@@ -227,6 +227,26 @@ def test_rows_that_point_at_one_that_waits_are_told_with_it_l12(tmp_path: Path) 
     bench.close()
 
 
+@pytest.mark.parametrize("chain", [1, 2])
+def test_rows_that_want_a_value_of_one_that_waits_are_told_with_it_l12(tmp_path: Path, chain: int) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, n INTEGER)")
+    bench.pull(bench.put("t", *([i, f"a{i}", 1] for i in range(1, 5))))
+    bench.app.execute(
+        "CREATE TRIGGER guard BEFORE UPDATE ON t WHEN NEW.n = 9 BEGIN SELECT RAISE (ABORT, 'no'); END"
+    )
+    first = [[1, None, 9], [5, "a1", 1]] if chain == 1 else [[1, None, 9], [2, "a1", 1], [5, "a2", 1]]
+    for watermark in ("w2", "w3"):  # as they come, and as they are tried again
+        bench.pull(
+            bench.put("t", *first) if watermark == "w2" else bench.put("t", [3, "c", 1]), watermark=watermark
+        )
+        assert waits(bench) == [(row[0], "trigger guard") for row in first]
+    assert "with the key [1], which waits" in waiting(bench.device)[1].detail
+    bench.app.execute("DROP TRIGGER guard")
+    bench.pull(watermark="w4")
+    assert waits(bench) == [] and set(map(tuple, first)) <= set(bench.all("t"))
+    bench.close()
+
+
 def test_what_waits_and_what_is_hidden_change_places(bench: Bench) -> None:
     bench.app.executescript("CREATE TABLE mark (t INTEGER REFERENCES t); INSERT INTO mark VALUES (2)")
     bench.pull(bench.gone("t", 2))
