@@ -73,6 +73,7 @@ def test_a_function_is_a_policy() -> None:
 def test_what_is_wrong_is_named(rules: Table, words: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(STOCK, rules)
+    assert caught.value.detail.startswith("table stock: ")
     for word in words:
         assert word in caught.value.detail
 
