@@ -80,26 +80,28 @@ def row_id(stage: Stage, row: int) -> RowId:
     return stage.table, tuple(stage.rows[row][: len(SCHEMA.by_number[stage.table].key)])
 
 
-def targets(stage: Stage, row: int) -> set[RowId]:
-    """The rows that a staged row will point at, as far as it says."""
+def targets(stage: Stage, row: int, of_the_key: bool = False) -> set[RowId]:
+    """The rows that a staged row will point at, as far as it says; `of_the_key`: those it has its key from."""
     schema = SCHEMA.by_number[stage.table]
     names = [*schema.key, *(schema.values[number].name for number in stage.columns)]
     values = dict(zip(names, stage.rows[row], strict=True))
     if stage.form == "delete":
         return set()
     found = [(table, own) for table, own in POINTS[stage.table] if values.keys() >= set(own)]
+    found = [(table, own) for table, own in found if not of_the_key or set(own) & set(schema.key)]
     return {(table, tuple(values[name] for name in own)) for table, own in found}
 
 
-def reached(stages: list[Stage], roots: Iterable[RowId]) -> set[tuple[int, int]]:
+def reached(stages: list[Stage], roots: Iterable[RowId], met: Iterable[Stage] = ()) -> set[tuple[int, int]]:
     """The staged rows that cannot be there where these are not, looked for until there are no more."""
+    own = {id(stage) for stage in met}
     absent, found = set(roots), set()
     while True:
         more = {
             (place, row)
             for place, stage in enumerate(stages)
             for row in range(len(stage.rows))
-            if row not in stage.discarded and targets(stage, row) & absent
+            if row not in stage.discarded and targets(stage, row, id(stage) in own) & absent
         }
         if more <= found:
             return found
@@ -135,15 +137,23 @@ def test_what_points_by_whatever_way_at_a_refused_insert_is_refused_and_nothing_
         assert refusal.detail == detail
 
 
+@st.composite
+def met(draw: st.DrawFn) -> list[Stage]:
+    """Inserts that met a row of their key, as they were sent."""
+    stages, _ = draw(pushes())
+    return [stage for stage in stages if stage.form == "insert"]
+
+
 @settings(max_examples=300, deadline=None)
-@given(pushes(), st.sets(st.tuples(st.just(SHOP), st.tuples(IDS)), max_size=2))
+@given(pushes(), st.sets(st.tuples(st.just(SHOP), st.tuples(IDS)), max_size=2), met())
 def test_rows_that_point_at_a_row_of_another_s_are_found_with_the_row_they_point_at(
-    push: tuple[list[Stage], list[Refusal]], taken: set[RowId]
+    push: tuple[list[Stage], list[Refusal]], taken: set[RowId], others: list[Stage]
 ) -> None:
-    stages, _ = push
-    found = pointing_at(SCHEMA, stages, taken)
+    """Of the inserts that met a row only those that have their key from what they point at."""
+    stages = [*push[0], *others]
+    found = pointing_at(SCHEMA, push[0], taken, others)
     places = places_of(stages, [(stage, row) for stage, row, _ in found])
-    assert sorted(places) == sorted(reached(stages, taken))
+    assert sorted(places) == sorted(reached(stages, taken, others))
     for stage, row, parent in found:
         assert parent in targets(stage, row)
         known = [row_id(one, number) for one, number, _ in found if one.form == "insert"]
