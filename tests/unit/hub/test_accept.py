@@ -223,12 +223,16 @@ def test_l7_cut_stamps_keep_their_order_and_are_remembered_as_they_were(
 
 
 def test_details_are_found_by_table_and_key() -> None:
-    found = details_by_row(
-        [Detail(0, [7], [2, 0], [5, "old"], ["new", 1, 6]), Detail(1, [1, "x"], [], [], [])], SCHEMA
-    )
+    given = [
+        Detail(0, [7], [2, 0], [5, "old"], ["new", 1, 6]),
+        Detail(0, [8], [0], ["old"], None),
+        Detail(1, [1, "x"], [], [], []),
+    ]
+    found = details_by_row(given, SCHEMA)
     assert found[0, (7,)].before == {2: 5, 0: "old"}
     assert found[0, (7,)].image == {0: "new", 1: 1, 2: 6}
-    assert found[1, (1, "x")].before == {}
+    assert found[0, (8,)].before == {0: "old"} and found[0, (8,)].image is None
+    assert found[1, (1, "x")].before == {} and found[1, (1, "x")].image == {}
 
 
 @pytest.mark.parametrize(
