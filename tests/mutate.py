@@ -122,8 +122,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("MUTANT_UNDER_TEST") == "":
         del items[1:]
 """
-"""For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first. All
-have passed when it was measured how long they take: they are not run a second time before anything changes."""
+"""For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first.
+All have passed when it was measured how long they take: they are not run again before the first change."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
 PATIENCE, GRACE = 3.0, 30.0
 """A change whose tests take so many times as long, some seconds for the start added, is an endless loop."""

@@ -81,7 +81,7 @@ def row_id(stage: Stage, row: int) -> RowId:
 
 
 def targets(stage: Stage, row: int, of_the_key: bool = False) -> set[RowId]:
-    """The rows that a staged row will point at, as far as it says; `of_the_key`: those it has its key from."""
+    """The rows that a staged row will point at, as far as it says; `of_the_key`: as far as its key does."""
     schema = SCHEMA.by_number[stage.table]
     names = [*schema.key, *(schema.values[number].name for number in stage.columns)]
     values = dict(zip(names, stage.rows[row], strict=True))
