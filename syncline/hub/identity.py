@@ -230,7 +230,8 @@ def reconcile(
     horizons: Sequence[Position | None],
     fresh: Client | None,
 ) -> Reconciliation:
-    """Answer a file of which something is amiss, and give it another id if it needs one.
+    """Answer a file of which something is amiss, and give it another id if it needs one. Raises PushOutOfStep
+    if another file has pushed under that id: one that was copied from this one while it asked for it.
 
     `horizons` are those of the request; None for one that cannot be read. `fresh`: the record of the id that
     it takes then, if it has asked before.
@@ -252,6 +253,11 @@ def reconcile(
         if root != record.root:
             transaction.ledger.save_client(replace(record, root=root))
         return Reconciliation(request.previous, taken, record.number, found, [], [])
+    number, chain = request.push + taken, request.outbox if taken else request.chain
+    if fresh is not None and (fresh.number, fresh.chain) not in ((0, ""), (number, chain)):
+        raise PushOutOfStep(
+            f"another file than this one goes on under the new id {request.replica}", code="replica_copied"
+        )
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
@@ -259,8 +265,8 @@ def reconcile(
     transaction.ledger.save_client(
         replace(
             made,
-            number=request.push + taken,
-            chain=request.outbox if taken else request.chain,
+            number=number,
+            chain=chain,
             root=root or request.previous,
             own=_own(transaction, request, record if is_alone else None),
             fingerprint=request.fingerprint or made.fingerprint,
@@ -268,8 +274,8 @@ def reconcile(
             last_seen="now",
         )
     )
-    number = -1 if record is None else record.number
-    return Reconciliation(request.replica, taken, number, found, lost, pruned)
+    pushed = -1 if record is None else record.number
+    return Reconciliation(request.replica, taken, pushed, found, lost, pruned)
 
 
 def _root(request: Reconcile, record: Client | None, strangers: Collection[str]) -> str:

@@ -19,7 +19,7 @@ import logging
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 
-from syncline.errors import SynclineError, WatermarkRefused
+from syncline.errors import PushOutOfStep, SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
@@ -143,7 +143,12 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
         yield from set_apart(store)
     with store.transaction():
         recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
-    learned = yield from reconcile(device, recovery.fresh)
+    try:
+        learned = yield from reconcile(device, recovery.fresh)
+    except PushOutOfStep:  # a copy of this file goes on under the id that this one was about to take
+        with store.transaction():
+            save(store, replace(recovery, fresh=""))
+        raise
     notes = yield from fetch(learned.conflicts)
     with store.transaction():
         take_in(store, notes)

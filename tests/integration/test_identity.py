@@ -12,7 +12,7 @@ import pytest
 
 import syncline
 from syncline.errors import TransportError
-from syncline.protocol.messages import Push, Request, Response, Snapshot
+from syncline.protocol.messages import Push, Reconcile, Request, Response, Snapshot
 from syncline.transports.local import LocalTransport
 
 RULES = {"t": syncline.Table(merge={"n": "sum"})}
@@ -31,10 +31,14 @@ def sql(file: Path, *statements: str, ahead: float = 0) -> list[tuple[Any, ...]]
 
 
 class CutOff(LocalTransport):
-    """A line that is dead as soon as a file begins to fill itself again."""
+    """A line that is dead as soon as a file begins to fill itself again, or asks what this says."""
+
+    def __init__(self, hub: syncline.Hub, at: type[Request] = Snapshot) -> None:
+        super().__init__(hub)
+        self.at = at
 
     def send(self, request: Request) -> Response:
-        if isinstance(request, Snapshot):
+        if isinstance(request, self.at):
             raise TransportError("the line is dead")
         return super().send(request)
 
@@ -574,6 +578,31 @@ def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(w
     for file in (b, twin, b):
         world.sync(file)
     assert world.agree(b, twin)[0][1] == 11
+
+
+@pytest.mark.parametrize("is_put_back", [False, True])
+def test_l3_a_file_that_was_copied_while_it_was_about_to_take_an_id_does_not_take_the_same_as_its_copy(
+    world: World, is_put_back: bool
+) -> None:
+    a, b, backup = world.device("a.db"), world.folder / "b.db", world.folder / "backup.db"
+    copy(world.centre, backup)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    world.restore(backup)
+    with pytest.raises(TransportError), syncline.connect(a, world.hub) as replica:
+        replica._open_transport = lambda: CutOff(world.hub, Reconcile)
+        replica.sync()
+    copy(a, b)
+    sql(a, "UPDATE t SET v = 'a'")
+    world.sync(a)
+    if is_put_back:  # the copy is the file itself, put back
+        copy(b, a)
+        b = a
+    sql(b, "UPDATE t SET n = n + 10")
+    for file in (b, a, b, a):
+        world.sync(file)
+    assert world.agree(a, b) == [(1, 11, "a")]
+    assert a == b or world.id(a) != world.id(b)
 
 
 def test_l3_what_a_centre_lost_is_offered_once_by_copies(world: World) -> None:
