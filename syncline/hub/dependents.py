@@ -5,14 +5,18 @@ The database would name them too, but a tree of rows only level by level, an att
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.model.schema import ForeignKey, Schema, TableSchema
+from syncline.model.values import Value
 
 RowId = tuple[int, Key]
 Place = tuple[Stage, int]
+Held = Mapping[str, Value]
+NOTHING: Held = {}
+ALONE: Mapping[RowId, Held] = {}
 
 
 def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Refusal]) -> list[Refusal]:
@@ -38,72 +42,97 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
 
 
 def pointing_at(
-    schema: Schema, stages: Sequence[Stage], rows: Iterable[RowId], met: Sequence[Stage] = ()
+    schema: Schema,
+    stages: Sequence[Stage],
+    rows: Iterable[RowId],
+    met: Sequence[Stage] = (),
+    held: Mapping[RowId, Held] = ALONE,
 ) -> list[tuple[Stage, int, RowId]]:
     """The staged rows that point, by whatever way, at one of these rows, each with the row it points at.
 
+    `held`: what rows among these hold, as `held_by` says.
     `met`: inserts that met a row of their key, as they were sent. One that has its key from a row that it
     points at is another thing than the row it met, whatever was decided, and so are those that point at it.
     """
     pointing, derived = _Pointing(schema, stages), _Pointing(schema, met, is_derived=True)
     found: list[tuple[Stage, int, RowId]] = []
     known: set[tuple[int, int]] = set()
-    waiting = list(rows)
+    waiting = [(row, held.get(row, NOTHING)) for row in rows]
     while waiting:
-        parent = waiting.pop()
-        for stage, row in [*pointing.at(parent), *derived.at(parent)]:
+        parent, also = waiting.pop()
+        for stage, row in [*pointing.at(parent, also), *derived.at(parent, also)]:
             if (id(stage), row) not in known:
                 known.add((id(stage), row))
                 found.append((stage, row, parent))
                 if stage.form == "insert":
-                    waiting.append(_row_id(schema, stage, row))
+                    place = _row_id(schema, stage, row)
+                    waiting.append((place, held_by(schema, stage, [row]).get(place, NOTHING)))
     return found
+
+
+def held_by(schema: Schema, stage: Stage, rows: Iterable[int]) -> dict[RowId, Held]:
+    """What staged rows hold by the names of columns; nothing of a table at which foreign keys point by its
+    primary key alone."""
+    table = schema.by_number[stage.table]
+    key = set(table.key)
+    towards = [fk for child in schema.tables for fk in child.foreign_keys if fk.parent == table.name]
+    if all(set(_targets(fk, table)) == key for fk in towards):
+        return {}
+    names = [*table.key, *(table.values[i].name for i in stage.columns)]
+    return {_row_id(schema, stage, row): dict(zip(names, stage.rows[row], strict=True)) for row in rows}
 
 
 @dataclass(slots=True)
 class _Pointing:
-    """Which staged rows point at a row, by foreign keys to its primary key. Indexed when first asked for."""
+    """Which staged rows point at a row, by its primary key or by what else is known of it. Indexed when first
+    asked for."""
 
     schema: Schema
     stages: Sequence[Stage]
     is_derived: bool
     """Whether only foreign keys count that have a column of the row's own key."""
-    _by_parent: dict[int, dict[Key, list[Place]]]
+    _by_parent: dict[int, dict[tuple[str, ...], dict[Key, list[Place]]]]
 
     def __init__(self, schema: Schema, stages: Sequence[Stage], *, is_derived: bool = False) -> None:
         self.schema, self.stages, self.is_derived, self._by_parent = schema, stages, is_derived, {}
 
-    def at(self, row: RowId) -> list[Place]:
+    def at(self, row: RowId, held: Held = NOTHING) -> list[Place]:
         table, key = row
+        parent = self.schema.by_number[table]
         if table not in self._by_parent:
-            self._by_parent[table] = self._index(self.schema.by_number[table])
-        return self._by_parent[table].get(key, [])
+            self._by_parent[table] = self._index(parent)
+        known, found = {**held, **dict(zip(parent.key, key, strict=True))}, list[Place]()
+        for targets, places in self._by_parent[table].items():
+            values = tuple(known.get(name) for name in targets)
+            if None not in values:
+                found += places.get(values, ())
+        return found
 
-    def _index(self, parent: TableSchema) -> dict[Key, list[Place]]:
-        found: dict[Key, list[Place]] = {}
+    def _index(self, parent: TableSchema) -> dict[tuple[str, ...], dict[Key, list[Place]]]:
+        found: dict[tuple[str, ...], dict[Key, list[Place]]] = {}
         for stage in self.stages:
             child = self.schema.by_number[stage.table]
-            for columns in _columns_of(child, parent, stage, self.is_derived):
+            for targets, columns in _columns_of(child, parent, stage, self.is_derived):
+                places = found.setdefault(targets, {})
                 for row, values in enumerate(stage.rows):
                     if row not in stage.discarded:
-                        found.setdefault(tuple(values[i] for i in columns), []).append((stage, row))
+                        places.setdefault(tuple(values[i] for i in columns), []).append((stage, row))
         return found
 
 
 def _columns_of(
     child: TableSchema, parent: TableSchema, stage: Stage, is_derived: bool
-) -> Iterator[list[int]]:
-    """For each foreign key of the child to the parent's key: where a staged row has the key's values."""
+) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+    """For each foreign key of the child to the parent: the parent's columns, and where a staged row has their
+    values."""
     if stage.form == "delete":
         return
     names = [*child.key, *(child.values[i].name for i in stage.columns)]
     for fk in child.foreign_keys:
         if is_derived and set(fk.columns).isdisjoint(child.key):
             continue
-        if fk.parent == parent.name and set(_targets(fk, parent)) == set(parent.key):
-            own = dict(zip(_targets(fk, parent), fk.columns, strict=True))
-            if set(fk.columns) <= set(names):
-                yield [names.index(own[name]) for name in parent.key]
+        if fk.parent == parent.name and set(fk.columns) <= set(names):
+            yield tuple(_targets(fk, parent)), [names.index(name) for name in fk.columns]
 
 
 def _targets(fk: ForeignKey, parent: TableSchema) -> tuple[str, ...]:

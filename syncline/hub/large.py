@@ -236,7 +236,7 @@ class LargeReceiver(Receiver):
         whole.newest = max(whole.newest, newest_of(unit.parts))
         settled.overrides |= dict.fromkeys(unit.defaulted)
         if whole.settled.taken and not settled.wanted:
-            reject_dependents(transaction, self.schema, settled, unit.stages, whole.settled.taken)
+            reject_dependents(transaction, self.schema, settled, unit.stages, whole.settled)
         _merge(whole.settled, settled)
         return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)
 
@@ -289,3 +289,4 @@ def _merge(whole: Settled, settled: Settled) -> None:
     whole.notes += settled.notes
     whole.rejected |= settled.rejected
     whole.parents |= settled.parents
+    whole.held |= settled.held

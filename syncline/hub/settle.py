@@ -14,7 +14,7 @@ from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, File, compared, not_own
 from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
-from syncline.hub.dependents import pointing_at
+from syncline.hub.dependents import Held, held_by, pointing_at
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.policies import Reject
 from syncline.merge.rules import TableRules
@@ -41,6 +41,8 @@ class Settled:
     rejected: dict[RowId, SynclineError] = field(default_factory=dict)
     parents: dict[RowId, RowId] = field(default_factory=dict)
     """Of rejected rows that point at a rejected one: which."""
+    held: dict[RowId, Held] = field(default_factory=dict)
+    """What rejected inserts hold, where foreign keys point at more than their keys."""
 
     @property
     def taken(self) -> list[RowId]:
@@ -125,7 +127,8 @@ def settle(
             transaction.rows.stage(stage)
             settled.stages.append(stage)
         if settled.taken:
-            reject_dependents(transaction, schema, settled, stages, settled.taken)
+            settled.held |= _held_by_taken(schema, settled, stages)
+            reject_dependents(transaction, schema, settled, stages, settled)
     return settled
 
 
@@ -156,12 +159,14 @@ def reject_dependents(
     schema: Schema,
     settled: Settled,
     sent: Sequence[Stage],
-    rows: Sequence[RowId],
+    among: Settled,
 ) -> None:
-    """Take the rows that point at these, which were rejected though their keys are in use, out of the stages:
-    nothing else would keep them from pointing at another's row. `sent`: the stages as they were sent."""
+    """Take the rows that point at those `taken` among what was settled, of these stages or before, out of the
+    stages: nothing else would keep them from pointing at another's row. `sent`: the stages as they were
+    sent."""
     below: set[RowId] = set()
-    for stage, row, parent in pointing_at(schema, settled.stages, rows, _met(sent)):
+    settled.held |= among.held
+    for stage, row, parent in pointing_at(schema, settled.stages, among.taken, _met(sent), settled.held):
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         why = Reject(detail, code=codes.PARENT_REJECTED, remedy=codes.remedy_of(codes.PARENT_REJECTED))
@@ -169,6 +174,7 @@ def reject_dependents(
         before = settled.rejected.get(place)
         if before is None or before.code not in (codes.KEY_TAKEN, codes.PARENT_REJECTED):
             settled.rejected[place], settled.parents[place] = why, parent
+            settled.held |= held_by(schema, stage, [row]) if stage.form == "insert" else {}
             settled.overrides[place] = None
             below.add(place)
     tables = {table for table, _ in below}
@@ -181,6 +187,15 @@ def reject_dependents(
         if numbers:
             stage.discarded.update(numbers)
             transaction.rows.discard(stage, numbers)
+
+
+def _held_by_taken(schema: Schema, settled: Settled, sent: Sequence[Stage]) -> dict[RowId, Held]:
+    found: dict[RowId, Held] = {}
+    for stage in sent:
+        if stage.form == "insert" and stage.discarded:
+            held = held_by(schema, stage, stage.discarded)
+            found |= {row: values for row, values in held.items() if row in settled.rejected}
+    return found
 
 
 def _met(sent: Sequence[Stage]) -> list[Stage]:

@@ -6,7 +6,7 @@ here where the row is another's, or holds what the edit had not seen (law L2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from syncline.replica.overlay import Key
 from syncline.replica.overruled import is_alike
 from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
-from syncline.replica.store import pack, unpack
+from syncline.replica.store import pack, quote, unpack
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 SYNC_FIRST = "Sync first, so that the other edits of the row are sent by themselves, then retry this one."
@@ -35,8 +35,10 @@ class Kept:
     edit: dict[str, Any]
     code: str
     push: int | None
-    orphan: tuple[str, Key] | None = None
-    """Table and key of the row that it was made for, if that was discarded and the key is another's."""
+    parent: tuple[str, Key] | None = None
+    """Table and key of the rejected row that it was made for."""
+    is_orphan: bool = False
+    """Whether that was discarded, and the key is another's."""
 
 
 def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
@@ -59,10 +61,10 @@ def check_parents(device: Device, kept: Kept) -> None:
     made for: it would be given to somebody else."""
     if kept.code not in (KEY_TAKEN, PARENT_REJECTED):
         return
-    for parent, key in parents(device, kept):
+    for parent, key, shown in parents(device, kept):
         taken, is_gone = made_for(device, kept, parent, key)
-        is_orphan = is_gone or kept.orphan == (parent.table.name, key)
-        if (taken is None and not is_orphan) or device.store.row(parent.select, key) is None:
+        is_orphan = is_gone or (kept.is_orphan and kept.parent == (parent.table.name, key))
+        if (taken is None and not is_orphan) or not _is_there(device, parent, shown):
             continue
         what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
         remedy = f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
@@ -124,8 +126,9 @@ def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
             yield column.name
 
 
-def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
-    """The rows that the edit points at by their keys."""
+def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mapping[str, Value]]]:
+    """The rows that the edit points at: table and key, and the columns by which it does. Of another way than
+    by the key only the one that it was rejected because of is known."""
     values = dict(zip(kept.t.table.key, kept.key, strict=True))
     for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):
         values[kept.t.table.values[i].name] = value
@@ -135,7 +138,15 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key]]:
             continue
         named = dict(zip(parents_key(fk, parent), (values[name] for name in fk.columns), strict=True))
         if named.keys() == set(parent.table.key):
-            yield parent, tuple(named[name] for name in parent.table.key)
+            yield parent, tuple(named[name] for name in parent.table.key), named
+        elif kept.parent is not None and kept.parent[0] == parent.table.name and None not in named.values():
+            yield parent, kept.parent[1], named
+
+
+def _is_there(device: Device, t: Statements, named: Mapping[str, Value]) -> bool:
+    """Whether the table has a row with these values of some columns."""
+    same = " AND ".join(f"{quote(name)} = ?" for name in named)
+    return device.store.row(f"SELECT 1 FROM {t.name} WHERE {same}", list(named.values())) is not None
 
 
 def _refused(kept: Kept, what: str, remedy: str) -> UsageError:

@@ -192,7 +192,8 @@ def _as_kept(device: Device, found: Found) -> Kept:
         edit=_present(t, found.op, edit),
         code=found.code,
         push=found.push,
-        orphan=(str(name), tuple(named)) if gone else None,
+        parent=None if name is None else (str(name), tuple(named)),
+        is_orphan=bool(gone),
     )
 
 
@@ -289,7 +290,7 @@ def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
     among = "SELECT id FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
     for (child,) in store.rows(among, (PARENT_REJECTED, KEY_TAKEN, push)):
         with suppress(UsageError):
-            for parent, named in parents(device, _kept(device, child)):
+            for parent, named, _ in parents(device, _kept(device, child)):
                 if parent.n == n and pack(list(named)) == key:
                     gone = pack([parent.table.name, list(named), True])
                     store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))

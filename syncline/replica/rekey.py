@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def _bring_in(device: Device, number: int) -> int:
         )
     new = _free(store, t)
     store.execute("UPDATE _sync_rejected SET key = ?, op = 'I' WHERE id = ?", (pack([new]), number))
-    waiting = _following(device, t, key, [new], found.push)
+    waiting = _following(device, _Moved(t, key, [new], _named(t, unpack(found.edit))), found.push)
     retry_now(device, number)
     for child in waiting:
         if store.row("SELECT 1 FROM _sync_rejected WHERE id = ?", (child.number,)) is None:
@@ -52,18 +52,31 @@ def _bring_in(device: Device, number: int) -> int:
     return new
 
 
-def _following(
-    device: Device, t: Statements, old: list[Value], new: list[Value], push: int | None
-) -> list[_Child]:
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A row that has another key. `held`: what else it holds, by the names of columns."""
+
+    t: Statements
+    old: list[Value]
+    new: list[Value]
+    held: Mapping[str, Value]
+
+
+def _named(t: Statements, edit: Mapping[str, Any]) -> dict[str, Value]:
+    pairs = zip(edit["columns"], edit["values"], strict=False)
+    return {t.table.values[i].name: value for i, value in pairs if i in t.table.values}
+
+
+def _following(device: Device, first: _Moved, push: int | None) -> list[_Child]:
     """`_pointing`, and what points at the rows that have another key by that, parents first."""
-    eligible = _eligible(device, t, old, push)
-    found, moved = dict[int, _Child](), [(t, old, new)]
-    for table, before, after in moved:  # which grows meanwhile
-        for child in _pointing(device, table, before, after, eligible):
+    eligible = _eligible(device, first.t, first.old, push)
+    found, moved = dict[int, _Child](), [first]
+    for row in moved:  # which grows meanwhile
+        for child in _pointing(device, row, eligible):
             found.pop(child.number, None)  # it has one more parent: it comes after that
             found[child.number] = child
             if child.op in "IR" and child.before != child.after:
-                moved.append((child.t, child.before, child.after))
+                moved.append(_Moved(child.t, child.before, child.after, child.held))
     return sorted(found.values(), key=lambda child: device.schema.rank[child.t.n])
 
 
@@ -78,19 +91,19 @@ def _free(store: Store, t: Statements) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A rejected edit that points at the row: the key that it had and has, and whether another has that."""
+    """A rejected edit that points at the row: the key that it had and has, what else it holds, and whether
+    another row has that key."""
 
     number: int
     t: Statements
     op: str
     before: list[Value]
     after: list[Value]
+    held: Mapping[str, Value]
     is_taken: bool
 
 
-def _pointing(
-    device: Device, t: Statements, old: list[Value], new: list[Value], eligible: list[int]
-) -> Iterator[_Child]:
+def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Child]:
     """Let those of the rejected edits that point at the row point at its new key."""
     store = device.store
     sql = "SELECT n, key, op, edit, code FROM _sync_rejected WHERE id = ?"
@@ -101,26 +114,19 @@ def _pointing(
             continue
         edit, before = unpack(kept), unpack(packed)
         after = list(before)
-        moves = [_moved(child, fk, t, old, new, after, edit) for fk in child.table.foreign_keys]
+        moves = [_moved(child, fk, row, after, edit) for fk in child.table.foreign_keys]
         if True in moves:
             changed = pack(after), pack(edit), number
             store.execute("UPDATE _sync_rejected SET key = ?, edit = ? WHERE id = ?", changed)
             is_taken = code == KEY_TAKEN or _is_taken_since(store, child, op, after)
-            yield _Child(number, child, op, before, after, is_taken)
+            yield _Child(number, child, op, before, after, _named(child, edit), is_taken)
 
 
-def _moved(
-    child: Statements,
-    fk: ForeignKey,
-    t: Statements,
-    old: list[Value],
-    new: list[Value],
-    key: list[Value],
-    edit: dict[str, Any],
-) -> bool:
-    """Write the new key into key and values of an edit whose foreign key has the old one; whether it has."""
-    target = parents_key(fk, t)
-    if fk.parent != t.table.name or set(target) != set(t.table.key):
+def _moved(child: Statements, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:
+    """Write the new key into key and values of an edit whose foreign key has the old one; whether it
+    points at the row. By other columns it does so as before."""
+    t, target = row.t, parents_key(fk, row.t)
+    if fk.parent != t.table.name:
         return False
     own = {column.name: i for i, column in child.table.values.items()}
     places: list[tuple[list[Value], int]] = []
@@ -129,11 +135,13 @@ def _moved(
             places.append((key, child.table.key.index(name)))
         elif own[name] in edit["columns"][: len(edit["values"])]:
             places.append((edit["values"], edit["columns"].index(own[name])))
-    wanted = [t.table.key.index(name) for name in target]
-    if [values[i] for values, i in places] != [old[i] for i in wanted]:
+    known = {**row.held, **dict(zip(t.table.key, row.old, strict=True))}
+    wanted = [known.get(name) for name in target]
+    if None in wanted or [values[i] for values, i in places] != wanted:
         return False
-    for (values, i), place in zip(places, wanted, strict=True):
-        values[i] = new[place]
+    for (values, i), name in zip(places, target, strict=True):
+        if name in t.table.key:
+            values[i] = row.new[t.table.key.index(name)]
     return True
 
 

@@ -350,3 +350,95 @@ def test_a_visit_whose_customer_and_site_were_discarded_is_not_given_to_the_othe
         for edit in b.rejected():
             with pytest.raises(UsageError):
                 b.retry(edit.id)
+
+
+CODED = (
+    "CREATE TABLE cust (id INTEGER PRIMARY KEY, code VARCHAR(9) UNIQUE, name VARCHAR(9))",
+    "CREATE TABLE site (id INTEGER PRIMARY KEY, cust VARCHAR(9) REFERENCES cust (code),"
+    " town VARCHAR(9) UNIQUE)",
+    "CREATE TABLE visit (id VARCHAR(9) NOT NULL PRIMARY KEY, cust VARCHAR(9) REFERENCES cust (code),"
+    " town VARCHAR(9) REFERENCES site (town))",
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql, in chunks"])
+def coded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[syncline.Replica, ...]]:
+    """Two devices of a centre whose tables point at unique columns that are not the key."""
+    if request.param == "sqlite":
+        sql(tmp_path / "central.db", *CODED)
+        url = f"sqlite:///{tmp_path}/central.db"
+    else:
+        url = request.getfixturevalue("postgres_url")
+        PostgresCentre(url).run(*CODED)
+    limits = Limits(push_rows=1) if "chunks" in request.param else None
+    with syncline.Hub(url, limits=limits) as hub:
+        hub.init()
+        a, b = (syncline.clone(hub, str(tmp_path / name)) for name in ("a.db", "b.db"))
+        with a, b:
+            yield a, b
+
+
+def put_coded(replica: syncline.Replica, who: str) -> None:
+    sql(
+        replica.file,
+        f"INSERT INTO cust VALUES (1, '{who[0]}', '{who}')",
+        f"INSERT INTO site VALUES (1, '{who[0]}', 'at {who[0]}')",
+        f"INSERT INTO visit VALUES ('{who}', '{who[0]}', 'at {who[0]}')",
+    )
+
+
+def test_what_points_at_another_unique_column_of_a_row_whose_key_is_taken_waits_and_follows(
+    coded: tuple[syncline.Replica, ...],
+) -> None:
+    a, b = coded
+    put_coded(a, "Anna")
+    put_coded(b, "Berta")
+    a.sync()
+    later = ["INSERT INTO visit VALUES ('later', 'B', NULL)"]
+
+    def meanwhile(stage: str, done: int, total: int | None) -> None:
+        while stage == "push" and later:
+            sql(b.file, later.pop())
+
+    b.sync(progress=meanwhile)
+    kept = {(edit.table, edit.key[0]): (edit.code, edit.parent) for edit in b.rejected()}
+    assert kept.pop(("visit", "Berta"))[0] == "parent_rejected"
+    assert kept.pop(("site", 1))[0] == "key_taken"
+    assert kept == {("cust", 1): ("key_taken", None), ("visit", "later"): ("parent_rejected", ("cust", (1,)))}
+    b.retry(next(edit.id for edit in b.rejected() if edit.table == "cust"), new_key=True)
+    b.sync()
+    a.sync()
+    assert codes(b) == []
+    assert b.verify().equal
+    for replica in (a, b):
+        assert sql(replica.file, "SELECT id, code, name FROM cust") == [(1, "A", "Anna"), (2, "B", "Berta")]
+        assert sql(replica.file, "SELECT * FROM site") == [(1, "A", "at A"), (2, "B", "at B")]
+        assert sql(replica.file, "SELECT * FROM visit ORDER BY 1") == [
+            ("Anna", "A", "at A"),
+            ("Berta", "B", "at B"),
+            ("later", "B", None),
+        ]
+
+
+def test_what_points_at_a_code_of_a_row_whose_key_is_taken_is_not_given_to_another_row_of_that_code(
+    coded: tuple[syncline.Replica, ...],
+) -> None:
+    a, b = coded
+    put_coded(a, "Anna")
+    sql(a.file, "INSERT INTO cust VALUES (2, 'B', 'Bruno')")
+    put_coded(b, "Berta")
+    sql(b.file, "UPDATE visit SET town = NULL", "INSERT INTO site VALUES (7, 'B', 'elsewhere')")
+    a.sync()
+    b.sync()
+    taken = next(edit.id for edit in b.rejected() if edit.table == "cust")
+    refused = {(edit.table, edit.key[0]) for edit in b.rejected()}
+    assert refused == {("cust", 1), ("site", 1), ("site", 7), ("visit", "Berta")}
+    for round_ in range(2):
+        for edit in b.rejected():
+            with pytest.raises(UsageError):
+                b.retry(edit.id)
+        if not round_:
+            b.discard(taken)
+    b.sync()
+    assert sql(b.file, "SELECT id FROM visit") == [("Anna",)]
+    assert b.verify().equal

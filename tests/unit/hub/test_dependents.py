@@ -32,7 +32,7 @@ SCHEMA = Schema(
             (
                 # In another order than the key's, and with a column that has another name.
                 ForeignKey(("place", "shop"), "shelf", ("place", "shop")),
-                ForeignKey(("label",), "shop", ("code",)),  # no key: rows are not found by it
+                ForeignKey(("label",), "shop", ("code",)),  # no key: known of some rows alone
                 ForeignKey(("twin",), "box", ("id",)),
             ),
         ),
@@ -80,6 +80,21 @@ def row_id(stage: Stage, row: int) -> RowId:
     return stage.table, tuple(stage.rows[row][: len(SCHEMA.by_number[stage.table].key)])
 
 
+def codes_at(stage: Stage, row: int) -> set[RowId]:
+    """The code of a shop that a staged row points at, in the form of a key."""
+    names = [SCHEMA.by_number[stage.table].values[number].name for number in stage.columns]
+    if stage.table != BOX or stage.form == "delete" or "label" not in names:
+        return set()
+    label = stage.rows[row][1 + names.index("label")]
+    return set() if label is None else {(SHOP, ("code", label))}
+
+
+def code_of(stage: Stage, row: int) -> set[RowId]:
+    """The code that an inserted shop has, in the form of a key."""
+    code = stage.rows[row][1] if stage.table == SHOP and stage.form == "insert" else None
+    return set() if code is None else {(SHOP, ("code", code))}
+
+
 def targets(stage: Stage, row: int, of_the_key: bool = False) -> set[RowId]:
     """The rows that a staged row will point at, as far as it says; `of_the_key`: as far as its key does."""
     schema = SCHEMA.by_number[stage.table]
@@ -92,7 +107,9 @@ def targets(stage: Stage, row: int, of_the_key: bool = False) -> set[RowId]:
     return {(table, tuple(values[name] for name in own)) for table, own in found}
 
 
-def reached(stages: list[Stage], roots: Iterable[RowId], met: Iterable[Stage] = ()) -> set[tuple[int, int]]:
+def reached(
+    stages: list[Stage], roots: Iterable[RowId], met: Iterable[Stage] = (), *, by_code: bool = False
+) -> set[tuple[int, int]]:
     """The staged rows that cannot be there where these are not, looked for until there are no more."""
     own = {id(stage) for stage in met}
     absent, found = set(roots), set()
@@ -101,12 +118,15 @@ def reached(stages: list[Stage], roots: Iterable[RowId], met: Iterable[Stage] = 
             (place, row)
             for place, stage in enumerate(stages)
             for row in range(len(stage.rows))
-            if row not in stage.discarded and targets(stage, row, id(stage) in own) & absent
+            if row not in stage.discarded
+            and absent & targets(stage, row, id(stage) in own)
+            | (absent & codes_at(stage, row) if by_code and id(stage) not in own else set())
         }
         if more <= found:
             return found
         found |= more
         absent |= {row_id(stages[place], row) for place, row in more if stages[place].form == "insert"}
+        absent |= {code for place, row in more for code in code_of(stages[place], row)}
 
 
 def places_of(stages: list[Stage], rows: Iterable[tuple[Stage, int]]) -> list[tuple[int, int]]:
@@ -145,16 +165,18 @@ def met(draw: st.DrawFn) -> list[Stage]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(pushes(), st.sets(st.tuples(st.just(SHOP), st.tuples(IDS)), max_size=2), met())
+@given(pushes(), st.dictionaries(st.tuples(st.just(SHOP), st.tuples(IDS)), POINTERS, max_size=2), met())
 def test_rows_that_point_at_a_row_of_another_s_are_found_with_the_row_they_point_at(
-    push: tuple[list[Stage], list[Refusal]], taken: set[RowId], others: list[Stage]
+    push: tuple[list[Stage], list[Refusal]], taken: dict[RowId, int | None], others: list[Stage]
 ) -> None:
-    """Of the inserts that met a row only those that have their key from what they point at."""
+    """By their keys, and by their codes. Of the inserts that met a row only those that have their key from
+    what they point at."""
     stages = [*push[0], *others]
-    found = pointing_at(SCHEMA, push[0], taken, others)
+    found = pointing_at(SCHEMA, push[0], taken, others, {row: {"code": code} for row, code in taken.items()})
     places = places_of(stages, [(stage, row) for stage, row, _ in found])
-    assert sorted(places) == sorted(reached(stages, taken, others))
+    told = {(SHOP, ("code", code)) for code in taken.values() if code is not None}
+    assert sorted(places) == sorted(reached(stages, {*taken, *told}, others, by_code=True))
     for stage, row, parent in found:
-        assert parent in targets(stage, row)
+        assert parent in targets(stage, row) or (codes_at(stage, row) and parent[0] == SHOP)
         known = [row_id(one, number) for one, number, _ in found if one.form == "insert"]
         assert parent in taken or parent in known
