@@ -18,6 +18,7 @@ import msgspec
 from syncline.errors import Conflict, DatabaseError, UnknownReplica
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, WriteTransaction
+from syncline.hub.lineages import claimed
 from syncline.model.actor import Actor, shown
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol.messages import Pull, Register
@@ -58,11 +59,13 @@ class Listed:
 
 
 def with_own_root(ledger: ReadLedger, actor: Actor, request: Register) -> Register:
-    """The registration without a first id that is somebody else's (law L10)."""
+    """The registration without a first id that is somebody else's (law L10), and with a name of its own for
+    one that is nobody's."""
     first = ledger.client(request.root) if request.root else None
-    if first is None or actor.may_use(first.actor):
+    if not request.root or (first is not None and actor.may_use(first.actor)):
         return request
-    return msgspec.structs.replace(request, root="")
+    root = claimed(request.root, actor.owner) if first is None else ""
+    return msgspec.structs.replace(request, root=root)
 
 
 def registered(client: Client | None, actor: Actor, request: Register, watermark: str) -> Client:
@@ -213,9 +216,16 @@ def _changed(central: Central, replica: str, change: Callable[[Client], Client])
 
 
 def forget_for_good(transaction: WriteTransaction, stale_seconds: float) -> int:
-    """Remove the records of those forgotten that were not seen for two stale periods; how many."""
-    limit = timedelta(seconds=2 * stale_seconds)
-    gone = [one for one in every_client(transaction.ledger) if one.forgotten and _unseen(one, limit)]
+    """Remove the records of those forgotten that were not seen for two stale periods; how many. An id from
+    which another goes on stays its owner's: nobody else shall register under it (law L10)."""
+    limit, roots = timedelta(seconds=2 * stale_seconds), set[str]()
+    gone: list[Client] = []
+    for client in every_client(transaction.ledger):
+        if client.forgotten and _unseen(client, limit):
+            gone.append(client)
+        else:
+            roots.add(client.root)
+    gone = [client for client in gone if client.replica not in roots]
     for client in gone:
         transaction.ledger.drop_client(client.replica)
     return len(gone)

@@ -22,6 +22,7 @@ import msgspec
 from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.log import refused_watermark
+from syncline.hub.lineages import claimed, lineages_of
 from syncline.model.actor import Actor
 from syncline.protocol.body import chained, each_stamp, imprint
 from syncline.protocol.messages import (
@@ -121,7 +122,7 @@ def admit(
         raise out_of_step(client, push.number - 1)
     if not push.carried:
         return
-    is_known = _is_known(transaction, lineage(client, push), push.stamps)
+    is_known = _is_known(transaction, lineages_of(transaction.ledger, client), push.stamps)
     if is_known or push.carried <= since(transaction.ledger, told.memory):
         raise out_of_step(client, client.number)
 
@@ -147,11 +148,11 @@ def remember(
     return replace(client, chain=chained(before, push.digest))
 
 
-def _is_known(transaction: ReadTransaction, name: str, stamps: bytes) -> bool:
-    """Whether one of the stamps is remembered of a lineage. There may be millions on either side, and nobody
-    else writes meanwhile."""
+def _is_known(transaction: ReadTransaction, names: Sequence[str], stamps: bytes) -> bool:
+    """Whether one of the stamps is remembered of some lineages. There may be millions on either side, and
+    nobody else writes meanwhile."""
     asked: frozenset[int] = frozenset()
-    for stamped in transaction.ledger.stamps_of([name] if stamps else ()):
+    for stamped in transaction.ledger.stamps_of(names if stamps else ()):
         asked = asked or frozenset(_numbers(stamps))
         if not asked.isdisjoint(_numbers(stamped.tails)):
             return True
@@ -241,7 +242,8 @@ def reconcile(
     names = dict.fromkeys([*request.former, request.previous, request.replica])
     strangers = transaction.ledger.known_clients(list(names)) - owned.keys()
     known = [name for name in names if name not in strangers]
-    root = _root(request, record, strangers)
+    root = _root(request, record, owned, strangers, actor.owner)
+    known += [claimed(name, actor.owner) for name in known]
     if root and root not in known:
         known.append(root)  # of a file that was handed over: its first id is still another's
     lost, pruned = _lost(transaction, request, horizons, known)
@@ -267,7 +269,7 @@ def reconcile(
             made,
             number=number,
             chain=chain,
-            root=root or request.previous,
+            root=root or (request.previous if record is not None else claimed(request.previous, actor.owner)),
             own=_own(transaction, request, record if is_alone else None),
             fingerprint=request.fingerprint or made.fingerprint,
             name=made.name or ("" if record is None else record.name),
@@ -278,12 +280,20 @@ def reconcile(
     return Reconciliation(request.replica, taken, pushed, found, lost, pruned)
 
 
-def _root(request: Reconcile, record: Client | None, strangers: Collection[str]) -> str:
-    """The first id that the file had, if it had another: as its record says, or as the file does. Never one
-    that is somebody else's by what the file says (law L10): its edits would be remembered among theirs."""
+def _root(
+    request: Reconcile,
+    record: Client | None,
+    owned: Collection[str],
+    strangers: Collection[str],
+    owner: str,
+) -> str:
+    """The lineage by the first id that the file had, if it had another: as its record says, or as the file
+    does. Never one that is somebody else's by what the file says (law L10): its edits would be remembered
+    among theirs."""
     if record is not None and record.root:
         return record.root
-    return next((name for name in request.former if name not in strangers), "")
+    name = next((name for name in request.former if name not in strangers), "")
+    return claimed(name, owner) if name and name not in owned else name
 
 
 def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:

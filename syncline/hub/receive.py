@@ -19,7 +19,8 @@ from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
-from syncline.hub.identity import Told, admit, is_repeat, lineage, own_of, remember
+from syncline.hub.identity import Told, admit, is_repeat, own_of, remember
+from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import rows_now
 from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
@@ -159,7 +160,7 @@ class Receiver:
         if not push.carried:
             return None
         own = own_of(transaction, client, self.told.position)
-        return File(own, frozenset([lineage(client, push)]), push.offered)
+        return File(own, frozenset(lineages_of(transaction.ledger, client)), push.offered)
 
     def _note_differing(
         self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled

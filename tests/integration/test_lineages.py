@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import pytest
 from msgspec import Raw
 
 import syncline
+from syncline.errors import PushOutOfStep, ReplicaOfAnother
+from syncline.hub.clients import forget_for_good
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
 from tests.support.application import sql
 from tests.support.postgres import PostgresCentre
 
+Claim = Callable[[syncline.Hub, str], str]
 ANN, BOB = Actor("ann"), Actor("bob")
 TABLE = "CREATE TABLE t (id integer PRIMARY KEY)"
 STAMPS = b"pending1pending2"
@@ -86,3 +89,66 @@ def test_without_an_authenticator_all_ids_are_of_one(hub: syncline.Hub) -> None:
     made = asked(hub, ANYONE, "any-3", "any-2", ["any-1"], 0, "another").replica
     push(hub, ANYONE, made, "another")
     assert asked(hub, ANYONE, "any-4", "any-1", [], 0, "put back").done == STAMPS
+
+
+def claim_by_reconcile(hub: syncline.Hub, name: str) -> str:
+    return asked(hub, BOB, "bob-2", "bob-1", [name], 0, "another").replica
+
+
+def claim_as_its_former(hub: syncline.Hub, name: str) -> str:
+    return asked(hub, BOB, "bob-2", name, [], 0, "another").replica
+
+
+def claim_by_register(hub: syncline.Hub, name: str) -> str:
+    hub.handle(BOB, m.Register("bob-2", root=name))
+    return "bob-2"
+
+
+CLAIMS = [claim_by_reconcile, claim_as_its_former, claim_by_register]
+
+
+@pytest.mark.parametrize("name", ["ann-1", "ann-0"], ids=["registered", "not registered"])
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_l10_an_id_is_at_the_root_of_nobody_else_s_edits_by_word_alone(
+    hub: syncline.Hub, claim: Claim, name: str
+) -> None:
+    """Ann's file has an id that the hub has no record of, since the centre was put back, or still has."""
+    if claim is claim_as_its_former and name == "ann-1":
+        with pytest.raises(ReplicaOfAnother):
+            claim(hub, name)
+        return
+    push(hub, BOB, claim(hub, name), "" if claim is claim_by_register else "another")
+    assert asked(hub, ANN, "ann-2", name, [], 0, "put back").done == b""
+
+
+def test_l10_the_id_at_the_root_of_a_file_stays_its_owner_s(hub: syncline.Hub) -> None:
+    """As long as the file is known, whether the record of its first id was forgotten or not."""
+    ann = asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica
+    hub.handle(ANN, m.Register("ann-9"))
+    hub.forget("ann-1")
+    hub.forget("ann-9")
+    assert hub._central.transact(lambda transaction: forget_for_good(transaction, 0.0)) == 1
+    with pytest.raises(ReplicaOfAnother):
+        hub.handle(BOB, m.Register("ann-1"))
+    assert hub._central.transact(lambda transaction: transaction.ledger.drop_unused_clients(0.0)) == 2
+    with pytest.raises(ReplicaOfAnother):
+        hub.handle(BOB, m.Register("ann-1"))
+    assert asked(hub, ANN, "ann-3", ann, ["ann-1"], 0, "put back").done == b""
+
+
+def test_l3_copies_of_a_file_of_which_the_hub_has_no_record_find_each_other_s_edits(
+    hub: syncline.Hub,
+) -> None:
+    push(hub, ANN, asked(hub, ANN, "ann-2", "ann-0", [], 0, "another").replica, "another")
+    assert asked(hub, ANN, "ann-3", "ann-0", [], 0, "put back").done == STAMPS
+
+
+def test_l3_a_file_that_registers_again_under_its_id_and_its_copy_find_each_other_s_edits(
+    hub: syncline.Hub,
+) -> None:
+    copy = asked(hub, ANN, "ann-2", "ann-0", [], 0, "another").replica
+    hub.handle(ANN, m.Register("ann-0"))
+    push(hub, ANN, "ann-0", "")
+    with pytest.raises(PushOutOfStep):
+        push(hub, ANN, copy, "another")
+    assert asked(hub, ANN, "ann-3", copy, ["ann-0"], 0, "put back").done == STAMPS

@@ -32,7 +32,9 @@ SELECT count(*),
   FROM {clients};
 
 -- name: drop unused
-DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?;
+-- But for ids from which another goes on.
+DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?
+   AND replica NOT IN (SELECT root FROM {clients});
 
 -- name: stamps
 -- Of lineages, a page at a time: after a lineage, a replica and a push.
