@@ -96,6 +96,7 @@ def discard(path: str) -> None:
 def finish(store: Store, file: str) -> None:
     """Close the complete file and move it to its place."""
     store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.check_place()
     store.close()
     refuse_existing(file)
     os.replace(store.path, file)

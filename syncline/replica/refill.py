@@ -103,6 +103,7 @@ def refill(device: Device, progress: Progress) -> Flow[Applied]:
         if after.fingerprint != before.fingerprint:
             raise StoreError("the hub's schema changed meanwhile", code="hydrate_stale", remedy="Try again.")
         _take_names(device, fresh)
+        fresh.check_place()
     finally:
         fresh.close()
     with store.attached(fresh_path(store), FRESH):

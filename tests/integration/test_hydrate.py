@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.errors import StoreError, TransportError
+from syncline.errors import StoreBusy, StoreError, TransportError
 from syncline.protocol.messages import Limits, Request, Response, Snapshot
 from syncline.replica.hydrate import building_path
 from syncline.transports.local import LocalTransport
@@ -119,6 +119,20 @@ def test_an_interrupted_clone_goes_on_from_the_chunk_it_had(centre: Centre, stop
     assert again.chunks == 14 - max(0, stop - 1)
     centre.agrees(file)
     assert not Path(building_path(str(file))).exists()
+
+
+def test_a_clone_whose_unfinished_file_is_taken_away_says_so_and_can_be_tried_again(centre: Centre) -> None:
+    file = centre.folder / "a.db"
+
+    def between(chunk: int) -> None:
+        if chunk == 5:
+            Path(building_path(str(file))).unlink()
+
+    with pytest.raises(StoreBusy, match="taken away"):
+        clone_over(Meddling(centre, between), file)
+    assert not file.exists()
+    clone_over(Meddling(centre, lambda chunk: None), file)
+    centre.agrees(file)
 
 
 def test_what_was_begun_with_another_schema_is_begun_anew(centre: Centre) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import syncline
-from syncline.errors import ProtocolError, TransportError, WatermarkRefused
+from syncline.errors import ProtocolError, StoreBusy, TransportError, WatermarkRefused
 from syncline.hub import watermark
 from syncline.hub.watermark import Watermark
 from syncline.model.actor import Actor
@@ -27,7 +28,9 @@ from syncline.protocol.messages import (
     Response,
     Snapshot,
 )
+from syncline.replica.refill import fresh_path
 from syncline.replica.replica import Replica
+from syncline.replica.store import Store
 from syncline.testing.faults import DAY, julianday
 from syncline.transports.local import Answers
 from tests.support.restored import keep, put_back
@@ -320,6 +323,29 @@ def test_a_unique_value_that_a_pending_row_took_is_settled_by_the_hub(world: Wor
     world.refuse("a.db", "watermark_pruned")
     report = world.sync("a.db")
     assert [edit.key for edit in report.push.rejected] == [("mine",)]
+    world.agree(a)
+
+
+@pytest.mark.parametrize("how", ["removed", "another"])
+def test_a_file_to_fill_from_that_is_taken_away_meanwhile_is_filled_again(world: World, how: str) -> None:
+    a = world.device("a.db")
+    behind(world, a)
+    before = content(a, "invoice")
+    with closing(Store.open(world.folder / "a.db")) as store:
+        fresh = Path(fresh_path(store))
+
+    def take_away() -> None:
+        if fresh.exists():
+            fresh.unlink()
+            if how == "another":
+                Store.open_private(fresh).close()
+
+    world.gate.between = take_away
+    with pytest.raises(StoreBusy, match="taken away"):
+        world.sync("a.db")
+    assert content(a, "invoice") == before
+    world.gate.between = lambda: None
+    world.sync("a.db")
     world.agree(a)
 
 

@@ -54,6 +54,8 @@ class Store:
         self._writes = False
         self._known: State | None = None
         """The state, while a write transaction keeps others from changing it."""
+        self._opened: os.stat_result | None = None
+        """Which file a private one was when it was opened."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
@@ -78,7 +80,19 @@ class Store:
     def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open or create a file that no other program knows yet (a clone being filled)."""
         name = os.fspath(path)
-        return cls(name, opening.open_private(name, busy_seconds))
+        store = cls(name, opening.open_private(name, busy_seconds))
+        store._opened = os.stat(name)
+        return store
+
+    def check_place(self) -> None:
+        """StoreBusy if a private file is no longer where it was opened: somebody has removed it, or another
+        process fills one of its own there."""
+        try:
+            is_there = self._opened is None or os.path.samestat(self._opened, os.stat(self.path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise StoreBusy(f"{self.path} was taken away while it was being filled", remedy="Try again.")
 
     @classmethod
     def open_reading(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
