@@ -222,6 +222,22 @@ def test_after_the_lock_nobody_else_changes_the_rows_and_rivals_sees_all_who_did
     assert world.rows("t") == [[1, 5]]
 
 
+@pytest.mark.parametrize("form", ["update", "delete"])
+def test_a_few_rows_are_written_without_reading_all_of_a_table(make: Make, form: Any) -> None:
+    world = make("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    world.run("INSERT INTO t SELECT n, repeat('a', 100) FROM generate_series(1, 5000) AS n", "ANALYZE t")
+    rows = [[n, "b"][: 1 if form == "delete" else 2] for n in range(0, 5000, 600)]
+    stage = world.stage(form, "t", rows)
+    with world.database.write(UNBOUNDED) as transaction:
+        transaction.rows.stage(stage)
+        assert transaction.rows.lock([stage]) == [[0]]
+        transaction.rows.discard(stage, [0])
+        assert transaction.rows.apply([stage], "r1") == []
+        session = transaction.rows._session  # type: ignore[attr-defined]
+        scans = "SELECT seq_scan, idx_scan > 0 FROM pg_stat_xact_user_tables WHERE relname = 't'"
+        assert session.run(scans) == [[0, True]]
+
+
 def wait_until_blocked(centre: PostgresCentre) -> None:
     with centre.connect() as session:
         blocked = (

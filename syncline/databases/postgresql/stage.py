@@ -33,6 +33,9 @@ from syncline.model.values import Value
 SMALL = 500
 """Rows up to which a JSON parameter is quicker than a temporary table (about 2 ms to make)."""
 
+FEW = 10
+"""Rows up to which a statement is planned for a few."""
+
 _numbers = itertools.count(1)
 
 
@@ -88,7 +91,7 @@ class Loaded(TypedRows[Shape]):
             return sql.table_source(self.table), ""
         if self.whole is None:
             self.whole = self._json(self.live)
-        return sql.json_source(self.codecs, self.shape.arity), self.whole
+        return self._json_source(self.live), self.whole
 
     @property
     def types(self) -> list[str]:
@@ -108,7 +111,10 @@ class Loaded(TypedRows[Shape]):
     def _some(self, rows: Sequence[int]) -> tuple[str, str]:
         if self.texts is None:
             return sql.range_source(self.table), f"{{{rows[0]},{rows[-1] + 1}}}"
-        return sql.json_source(self.codecs, self.shape.arity), self._json(rows)
+        return self._json_source(rows), self._json(rows)
+
+    def _json_source(self, rows: Sequence[int]) -> str:
+        return sql.json_source(self.codecs, self.shape.arity, FEW if len(rows) <= FEW else SMALL)
 
     def _json(self, rows: Sequence[int]) -> str:
         assert self.texts is not None

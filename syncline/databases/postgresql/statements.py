@@ -14,15 +14,17 @@ ROUNDED = frozenset(["decimal", "float", "interval", "time", "timetz", "timestam
 """Kinds whose values an INSERT brings to the digits of their column."""
 
 
-def json_source(codecs: Sequence[Codec], arity: int) -> str:
-    """Rows from `$1`, a JSON array of arrays of text: n, hlc, key, values."""
+def json_source(codecs: Sequence[Codec], arity: int, most: int) -> str:
+    """Rows from `$1`, a JSON array of arrays of text: n, hlc, key, values. There are `most` of them at most:
+    else the planner takes any number for a hundred, and to join so many it reads all of a table that has a
+    few thousand."""
     columns = ["(v->>0)::int AS n", "(v->>1)::bigint AS hlc"]
     for index, codec in enumerate(codecs):
         text = f"v->>{index + 2}"
         columns.append(
             f"{text if codec.is_text else f'({text})::{codec.stage}'} AS {staged_name(index, arity)}"
         )
-    return f"(SELECT {', '.join(columns)} FROM jsonb_array_elements($1::jsonb) AS e(v)) AS s"
+    return f"(SELECT {', '.join(columns)} FROM jsonb_array_elements($1::jsonb) AS e(v) LIMIT {most}) AS s"
 
 
 def table_source(name: str) -> str:
