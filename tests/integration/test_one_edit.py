@@ -13,16 +13,16 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 131, 54
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 129, 53
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
 
-PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 45, 12
+PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 36, 10
 """Statements in the centre, where that is SQLite."""
 
-PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 33, 12
+PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 30, 10
 """Waits for an answer of PostgreSQL."""
 
-ROUNDS = 4
+ROUNDS = 8
 """The fewest of so many: a hub looks every two seconds whether tables were altered."""
 
 TABLE = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT, n INTEGER)"

@@ -30,6 +30,8 @@ class BaseLog(ABC, Generic[P, N]):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._judged: dict[str, Standing] = {}
+        """What positions were worth that were asked about in this transaction."""
 
     @abstractmethod
     def leave_mark(self) -> None:
@@ -40,8 +42,9 @@ class BaseLog(ABC, Generic[P, N]):
         """A position that is one of this kind of database. WatermarkRefused for any other."""
 
     @abstractmethod
-    def instant(self) -> N:
-        """What is visible now."""
+    def instant(self, position: P | None = None) -> N:
+        """What is visible now; with a `position`, and what there is to know of that one, as far as the same
+        statement tells it."""
 
     @abstractmethod
     def worth(self, positions: Sequence[P], present: N) -> list[Standing]:
@@ -69,15 +72,23 @@ class BaseLog(ABC, Generic[P, N]):
 
     def entries(self, after: Position, without: str, limit: int) -> LogPage:
         """New log entries since `after`."""
-        seen, present = self.own(after), self.instant()
+        seen = self.own(after)
+        present = self.instant(seen)
         (standing,) = self.worth([seen], present)
         if standing != "sound":
             raise refused_watermark(standing)
         return self.page(seen, present, without, limit)
 
     def standings(self, positions: Sequence[Position]) -> list[Standing]:
-        """What each position is worth."""
-        return self.worth([self.own(position) for position in positions], self.instant())
+        """What each position is worth. A transaction asks once about each."""
+        tokens = [position.token() for position in positions]
+        pairs = zip(tokens, positions, strict=True)
+        asked = {token: self.own(position) for token, position in pairs if token not in self._judged}
+        if asked:
+            unknown = list(asked.values())
+            worth = self.worth(unknown, self.instant(unknown[0]))
+            self._judged.update(zip(asked, worth, strict=True))
+        return [self._judged[token] for token in tokens]
 
     def note_moment(self) -> None:
         """Remember how long the log is by now."""
@@ -85,6 +96,7 @@ class BaseLog(ABC, Generic[P, N]):
 
     def prune(self, held: Sequence[Position], keep: float, longest: float | None, limit: int) -> Removed:
         """One step of pruning."""
+        self._judged.clear()
         kept = self._older_than(keep)
         target = min([kept, *(self.seen_below(self.own(position)) for position in held)])
         if longest is not None:

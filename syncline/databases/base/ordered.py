@@ -11,7 +11,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from syncline.databases.base.log import BaseLog
 from syncline.errors import WatermarkRefused
@@ -53,6 +53,15 @@ def parse(token: str) -> Upto:
     return Upto(int(found[1]), int(found[2] or 0))
 
 
+class Bounds(NamedTuple):
+    """The entry at which a log begins, which every sound position has seen; the highest HLC before; and the
+    entry until which capture was missing somewhere, 0 if it never was."""
+
+    begin: int
+    hlc: int
+    lost: int
+
+
 class OrderedLog(BaseLog[Upto, Upto]):
     """The contract's `Log` over such a log. The entry at the floor stays: there is always a newest one."""
 
@@ -61,12 +70,8 @@ class OrderedLog(BaseLog[Upto, Upto]):
         """The position behind the newest entry, be it pruned or compacted away."""
 
     @abstractmethod
-    def begins(self) -> tuple[int, int]:
-        """The entry at which the log begins, which every sound position has seen; the highest HLC before."""
-
-    @abstractmethod
-    def lost(self) -> int:
-        """The entry until which capture was missing somewhere; 0 if it never was."""
+    def bounds(self) -> Bounds:
+        """What positions are held to."""
 
     @abstractmethod
     def mark_at(self, seq: int) -> int:
@@ -93,7 +98,7 @@ class OrderedLog(BaseLog[Upto, Upto]):
     def own(self, position: Position) -> Upto:
         return own(position)
 
-    def instant(self) -> Upto:
+    def instant(self, position: Upto | None = None) -> Upto:
         return self.now()
 
     def at(self, seq: int) -> Upto:
@@ -101,8 +106,8 @@ class OrderedLog(BaseLog[Upto, Upto]):
         return Upto(seq, self.mark_at(seq))
 
     def floor(self) -> Floor:
-        seq, hlc = self.begins()
-        return Floor(self.at(seq), hlc)
+        bounds = self.bounds()
+        return Floor(self.at(bounds.begin), bounds.hlc)
 
     def proved(self, position: Position) -> Upto:
         """What shows it is the entry itself."""
@@ -112,7 +117,7 @@ class OrderedLog(BaseLog[Upto, Upto]):
         return self.now().seq
 
     def begin(self) -> int:
-        return self.begins()[0]
+        return self.bounds().begin
 
     def seen_below(self, position: Upto) -> int:
         return position.seq
@@ -121,17 +126,17 @@ class OrderedLog(BaseLog[Upto, Upto]):
         """Those at the newest entry, nearly all, need no look at the log."""
         if all(position == present for position in positions):
             return ["sound"] * len(positions)
-        lowest, lost = self.begin(), self.lost()
-        known = {position: self._standing(position, present, lowest, lost) for position in set(positions)}
+        bounds = self.bounds()
+        known = {position: self._standing(position, present, bounds) for position in set(positions)}
         return [known[position] for position in positions]
 
-    def _standing(self, position: Upto, present: Upto, lowest: int, lost: int) -> Standing:
-        is_below = position.seq < lowest
+    def _standing(self, position: Upto, present: Upto, bounds: Bounds) -> Standing:
+        is_below = position.seq < bounds.begin
         if position.seq > present.seq:
             return "restored"
         if not is_below and position.mark and self.mark_at(position.seq) != position.mark:
             return "restored"
-        if position.seq < lost:
+        if position.seq < bounds.lost:
             return "lost"
         return "pruned" if is_below else "sound"
 

@@ -31,19 +31,26 @@ LEAVE = (
 """Leaves the mark $1 in this transaction. It proves what the statement sees, once that is committed."""
 _LEAVE = f"WITH made AS ({LEAVE}) SELECT xid::text::int8, mark, seen::text FROM made"
 
+EVERYTHING = SnapshotPosition("", Snapshot(f"{2**62}:{2**62}:"))
+"""Has seen whatever there is."""
+
 BITS = 62
 """Of a random number that is stored as a bigint and never 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """What one statement sees: the position, behind the newest entry and without a mark, and where the logs
-    begin."""
+    """What one statement sees: the position, behind the newest entry and without a mark, where the logs
+    begin, and what it was asked about a position."""
 
     now: SnapshotPosition
     floor: int
     lost: int
     """The transaction until which capture was missing somewhere; 0 if it never was."""
+    found: Mark | None
+    """That position's mark, if it is there."""
+    news: Sequence[int]
+    """The numbers of the tables whose log may hold something that it has not seen."""
 
 
 class PostgresLog(BaseLog[SnapshotPosition, Instant]):
@@ -61,18 +68,21 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
     def own(self, position: Position) -> SnapshotPosition:
         return snapshot_position(position)
 
-    def instant(self) -> Instant:
+    def instant(self, position: SnapshotPosition | None = None) -> Instant:
         """What is visible in this transaction (in this statement, when the transaction also writes)."""
-        statement = self._layout.statement(("instant",), lambda: _instant(self._layout))
-        present, self._newest = self._read(self._session.run(statement))
+        statement = self._layout.statement(("instant",), lambda: _asking(self._layout))
+        asked = position or EVERYTHING
+        rows = self._session.run(statement, *asked.mark, str(asked.seen.xmax), _running(asked.seen))
+        present, self._newest = self._read(rows, asked.mark)
         return present
 
-    def _read(self, rows: Rows) -> tuple[Instant, Proof | None]:
+    def _read(self, rows: Rows, mark: Mark = EVERYTHING.mark) -> tuple[Instant, Proof | None]:
         """What `_instant` tells."""
-        ((text, xid, floor, lost, *mark),) = rows
+        ((text, xid, floor, lost, is_there, news, *last),) = rows
         seen = Snapshot(text).up_to(max(floor, lost + 1, 0 if xid is None else xid + 1))
-        present = Instant(SnapshotPosition(self._cluster, seen), floor, lost)
-        return present, None if mark[0] is None else _proof(mark)
+        here = SnapshotPosition(self._cluster, seen)
+        present = Instant(here, floor, lost, mark if is_there else None, news)
+        return present, None if last[0] is None else _proof(last)
 
     def now(self) -> SnapshotPosition:
         """One that writes leaves a mark, so that who reads need not, in the statement that looks."""
@@ -97,7 +107,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         """One of which the numbers tell nothing is sound if its marks are there."""
         found = [_standing(position, present) for position in positions]
         pairs = list(zip(positions, found, strict=True))
-        known = {proof.mark for proof in (self._newest, self._left) if proof is not None}
+        known = {present.found, *(proof.mark for proof in (self._newest, self._left) if proof is not None)}
         asked = {mark for position, standing in pairs if standing != "restored" for mark in position.marks}
         unknown = _unknown(self._session, asked - known)
         return [
@@ -111,7 +121,8 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         A run of one page ends at `present`. A run of several ends at the instant of its first page; rows may
         have been read later than that, and what changed them is in the next run, so `more` stays true until
         a run of one page has covered everything: only then are the rows read a cut (law L5)."""
-        places = _tables_with_news(self._session, self._layout, after, after.target or present.now.seen)
+        target = after.target or present.now.seen
+        places = set() if after.seen == target else {n for n in present.news if n >= after.last[0]}
         now = self.proved(present.now) if places and after.target is None else present.now
         target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
         page = Page(self._layout.shapes, limit)
@@ -175,12 +186,20 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return compact(self._session, self._layout, self.instant().now.seen.xmax - 1, limit)
 
 
-def _instant(layout: Layout, leaving: str = "") -> str:
-    """With the mark that was left last, or one that it leaves."""
-    last = leaving or "SELECT * FROM syncline.marks ORDER BY xid DESC LIMIT 1"
+def _asking(layout: Layout) -> str:
+    """With the mark that was left last. And whether the mark $1, $2 is there, and which logs may hold
+    something that a position with the xmax $3 and the running transactions $4 has not seen."""
+    news = ["SELECT 0 WHERE $3::xid8 IS NULL AND $4::xid8[] IS NULL", *map(_news, layout.by_number)]
+    there = "SELECT FROM syncline.marks WHERE xid = $1::bigint::text::xid8 AND mark = $2::bigint"
+    asked = f"EXISTS ({there}), ARRAY({' UNION ALL '.join(news)})"
+    return _instant(layout, "SELECT * FROM syncline.marks ORDER BY xid DESC LIMIT 1", asked)
+
+
+def _instant(layout: Layout, last: str, asked: str = "false, '{}'::int[]") -> str:
+    """With the `last` mark, and what was `asked` about a position."""
     return (
-        f"WITH last AS ({last}) SELECT pg_current_snapshot()::text, n.xid::text::int8,"
-        " s.floor::text::int8, s.lost::text::int8, m.xid::text::int8, m.mark, m.seen::text"
+        f"WITH last AS ({last}) SELECT pg_current_snapshot()::text, n.xid::text::int8, s.floor::text::int8,"
+        f" s.lost::text::int8, {asked}, m.xid::text::int8, m.mark, m.seen::text"
         f" FROM syncline.state AS s LEFT JOIN LATERAL ({newest(layout, '')}) AS n ON true"
         " LEFT JOIN last AS m ON true"
     )
@@ -202,25 +221,14 @@ def _unproven(standing: Standing, position: SnapshotPosition, present: Instant) 
     return standing if is_below and position.end <= present.now.seen.xmax else "restored"
 
 
-def _tables_with_news(
-    session: Session, layout: Layout, after: SnapshotPosition, target: Snapshot
-) -> set[int]:
-    """The numbers of the tables whose log may hold something new, in one statement."""
-    if after.seen == target or not layout.shapes:
-        return set()
-    statement = layout.statement(("news",), lambda: " UNION ALL ".join(map(_news, layout.by_number)))
-    rows = session.run(statement, str(after.seen.xmax), _running(after.seen))
-    return {n for (n,) in rows if n >= after.last[0]}
-
-
 def _news(shape: Shape) -> str:
     """Looks at single ends of the index. EXISTS would say the same, but with values it does not know yet
     the planner expects many new entries and reads the whole log to find the first."""
     last = f"SELECT xid FROM {shape.log} ORDER BY xid DESC, seq DESC LIMIT 1"
     late = f"SELECT FROM {shape.log} WHERE xid = running.xid ORDER BY xid, seq LIMIT 1"
     return (
-        f"SELECT {shape.n} WHERE ({last}) >= $1::xid8"
-        f" OR EXISTS (SELECT FROM unnest($2::xid8[]) AS running(xid), LATERAL ({late}) AS found)"
+        f"SELECT {shape.n} WHERE ({last}) >= $3::xid8"
+        f" OR EXISTS (SELECT FROM unnest($4::xid8[]) AS running(xid), LATERAL ({late}) AS found)"
     )
 
 
@@ -314,12 +322,8 @@ def _proof(row: Sequence[Any]) -> Proof:
 
 def _unknown(session: Session, marks: Iterable[Mark]) -> set[Mark]:
     """Those that are not in the database."""
-    asked = sorted(set(marks))
-    if not asked:
+    if not (asked := sorted(marks)):
         return set()
-    if len(asked) == 1:
-        found = session.run(queries("retention.sql")["unknown mark"], *asked[0])
-    else:
-        xids, numbers = (array_of(column) for column in zip(*asked, strict=True))
-        found = session.run(queries("retention.sql")["unknown marks"], xids, numbers)
+    xids, numbers = (array_of(column) for column in zip(*asked, strict=True))
+    found = session.run(queries("retention.sql")["unknown marks"], xids, numbers)
     return {(xid, number) for xid, number in found}

@@ -40,19 +40,20 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
        coalesce(t.triggered, false) OR c.relhasrules OR f.nested AS triggered, f.nested, t.captured,
        coalesce((
            WITH RECURSIVE resolved AS (
-               SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier
-                 FROM pg_attribute a
+               SELECT a.attname, a.atttypmod AS modifier, t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod
+                 FROM pg_attribute a, LATERAL (SELECT * FROM pg_type WHERE oid = a.atttypid OFFSET 0) t
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                UNION ALL
-               SELECT r.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE r.modifier END
-                 FROM resolved r JOIN pg_type t ON t.oid = r.type
-                WHERE t.typtype = 'd')
-           SELECT json_object_agg(r.attname, json_build_array(t.typname, r.modifier, format_type(t.oid, r.modifier)))
-             FROM resolved r JOIN pg_type t ON t.oid = r.type
-            WHERE t.typtype = 'b'), '{}') AS types,
-       ARRAY(SELECT a.attname::text
-               FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
-              WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS loose,
+               SELECT r.attname, CASE WHEN r.typtypmod >= 0 THEN r.typtypmod ELSE r.modifier END,
+                      t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod
+                 FROM resolved r, LATERAL (SELECT * FROM pg_type WHERE oid = r.typbasetype OFFSET 0) t
+                WHERE r.typtype = 'd')
+           SELECT json_object_agg(attname, json_build_array(typname, modifier, format_type(oid, modifier)))
+             FROM resolved WHERE typtype = 'b'), '{}') AS types,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0
+                AND NOT (SELECT collisdeterministic FROM pg_collation WHERE oid = a.attcollation)
+              ORDER BY a.attnum) AS loose,
        coalesce((
            SELECT min(q.seqrelid::int8)
              FROM pg_index i
@@ -77,21 +78,20 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
  CROSS JOIN LATERAL (
        WITH RECURSIVE parts AS MATERIALIZED (
            SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid)
-       ), types AS (
+       ), types AS MATERIALIZED (
            SELECT a.atttypid AS oid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            UNION
-           SELECT d.typbasetype FROM types t JOIN pg_type d ON d.oid = t.oid AND d.typtype = 'd'
+           SELECT d.oid FROM types t, LATERAL (SELECT typbasetype AS oid FROM pg_type WHERE oid = t.oid AND typtype = 'd' OFFSET 0) d
        ), code AS (
-           SELECT 'pg_attrdef'::regclass AS class, oid FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM parts)
-           UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM parts)
-           UNION ALL SELECT 'pg_type'::regclass, oid FROM types
-           UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint
-                      WHERE conrelid IN (SELECT oid FROM parts) OR contypid IN (SELECT oid FROM types WHERE oid <> 0)
+           SELECT 'pg_attrdef'::regclass AS class, d.oid FROM parts p, LATERAL (SELECT oid FROM pg_attrdef WHERE adrelid = p.oid OFFSET 0) d
+           UNION ALL SELECT 'pg_class'::regclass, i.indexrelid FROM parts p, LATERAL (SELECT indexrelid FROM pg_index WHERE indrelid = p.oid OFFSET 0) i
+           UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM parts p, LATERAL (SELECT oid FROM pg_constraint WHERE conrelid = p.oid OFFSET 0) k
+           UNION ALL SELECT 'pg_type'::regclass, oid FROM types UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM types t, LATERAL (SELECT oid FROM pg_constraint WHERE contypid = t.oid AND t.oid <> 0 OFFSET 0) k
        )
-       SELECT EXISTS (SELECT FROM code JOIN pg_depend d ON d.classid = code.class AND d.objid = code.oid
-                                  AND d.refclassid = 'pg_proc'::regclass
-                        JOIN pg_proc p ON p.oid = d.refobjid AND p.provolatile <> 'i'
-                        JOIN pg_language l ON l.oid = p.prolang AND l.lanname NOT IN ('internal', 'c')) AS nested
+       SELECT EXISTS (SELECT FROM code, LATERAL (
+                  SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.refobjid AND p.provolatile <> 'i'
+                         JOIN pg_language l ON l.oid = p.prolang AND l.lanname NOT IN ('internal', 'c')
+                   WHERE d.classid = code.class AND d.objid = code.oid AND d.refclassid = 'pg_proc'::regclass OFFSET 0) found) AS nested
        ) f
  WHERE s.n = ANY ($2)
        ) AS facts ON true

@@ -11,11 +11,6 @@ SELECT floor::text, floor_hlc FROM syncline.state;
 SELECT e.xid, e.mark FROM unnest($1::bigint[], $2::bigint[]) AS e(xid, mark)
  WHERE NOT EXISTS (SELECT FROM syncline.marks AS m WHERE m.xid = e.xid::text::xid8 AND m.mark = e.mark);
 
--- name: unknown mark
--- The same of a single one: PostgreSQL keeps the plan, while it plans anew for every array.
-SELECT e.xid, e.mark FROM (VALUES ($1::bigint, $2::bigint)) AS e(xid, mark)
- WHERE NOT EXISTS (SELECT FROM syncline.marks AS m WHERE m.xid = e.xid::text::xid8 AND m.mark = e.mark);
-
 -- name: progress
 SELECT floor::text::int8, compacted::text::int8, compacted_seq FROM syncline.state;
 

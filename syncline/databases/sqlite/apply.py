@@ -62,14 +62,18 @@ class Application:
         for index, work in enumerate(self._works):
             foreign.remember(self._connection, self._writer.layout, work.staged)
             mark_changes(self._connection, work)
-            work.first = newest(self._connection)[0]
+            work.first = self._logged(work)
             stage.record(self._connection, work.staged, origin)
-            work.mark = newest(self._connection)[0]
+            work.mark = self._logged(work)
             if work.staged.live and work.statement is not None:
                 failures += isolated([Part(index, work.staged, work.staged.live)], self._attempt)
         self._park(failures)
         failures = self._again(failures)
         return [Refusal(part.loaded.stage, part.rows[0], *failure) for part, failure in failures]
+
+    def _logged(self, work: Work) -> int:
+        """The newest log entry, where entries are looked for afterwards."""
+        return newest(self._connection)[0] if work.careful else 0
 
     def clean(self) -> None:
         """Take away what only this call needed."""

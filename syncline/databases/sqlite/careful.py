@@ -28,7 +28,7 @@ class Work:
     statement: str | None
     careful: bool
     first: int = 0
-    """The newest log entry before the stage's own."""
+    """The newest log entry before the stage's own; 0 unless `careful`, as the next."""
     mark: int = 0
     """The newest of its own."""
 

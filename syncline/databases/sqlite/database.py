@@ -146,11 +146,11 @@ class SqliteCatalogue:
 
     def current(self, connection: sqlite3.Connection) -> Layout:
         """The layout, read again if any program changed a table since; this first read takes the snapshot."""
-        _, fingerprint = prepare.identity(connection)
         (version,) = connection.execute("PRAGMA schema_version").fetchone()
         known = self._layout
         if known is not None and known.version == version:
             return known
+        _, fingerprint = prepare.identity(connection)
         if known is not None and known.schema.fingerprint != fingerprint:
             self._layout = None
             raise Outdated("the central database was prepared anew by another process")

@@ -8,7 +8,7 @@ from typing import Any
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.log import formers
-from syncline.databases.base.ordered import OrderedLog, Upto
+from syncline.databases.base.ordered import Bounds, OrderedLog, Upto
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, add_removed
@@ -51,12 +51,8 @@ class SqliteLog(OrderedLog):
         run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", (seq,))
         run("DELETE FROM _sync_hub_log WHERE seq = ?", (seq,))
 
-    def begins(self) -> tuple[int, int]:
-        seq, hlc = self._connection.execute("SELECT floor, floor_hlc FROM _sync_hub").fetchone()
-        return seq, hlc
-
-    def lost(self) -> int:
-        return int(self._connection.execute("SELECT lost FROM _sync_hub").fetchone()[0])
+    def bounds(self) -> Bounds:
+        return Bounds(*self._connection.execute("SELECT floor, floor_hlc, lost FROM _sync_hub").fetchone())
 
     def mark_at(self, seq: int) -> int:
         row = self._connection.execute(
