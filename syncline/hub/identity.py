@@ -41,6 +41,12 @@ SHORTEST = 86_400
 CONFLICTS_PAGE = 500
 """Conflicts that are read at once."""
 
+FEW = 20_000
+"""So many stamps are compared while nobody else can write; more are before that."""
+
+Compared = frozenset[tuple[str, str, int, int]]
+"""Remembered pushes that have none of some stamps: lineage, id, number, and when they were decided."""
+
 _rejections = msgspec.msgpack.Decoder(list[Rejection])
 
 
@@ -60,11 +66,13 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a push tells of its file, besides what is in `Push`: its `horizon`, if it has one, and for how
-    many milliseconds the hub remembers stamps. `position` reads a position."""
+    many milliseconds the hub remembers stamps. `position` reads a position. `compared`: what need not be
+    compared with its stamps any more."""
 
     horizon: Position | None
     memory: int
     position: Callable[[str], Position]
+    compared: Compared = frozenset()
 
 
 def memory_of(limits: Limits) -> int:
@@ -122,7 +130,8 @@ def admit(
         raise out_of_step(client, push.number - 1)
     if not push.carried:
         return
-    is_known = _is_known(transaction, lineages_of(transaction.ledger, client), push.stamps)
+    names = lineages_of(transaction.ledger, client)
+    is_known = _is_known(transaction, names, push.stamps, told.compared)
     if is_known or push.carried <= since(transaction.ledger, told.memory):
         raise out_of_step(client, client.number)
 
@@ -148,11 +157,34 @@ def remember(
     return replace(client, chain=chained(before, push.digest))
 
 
-def _is_known(transaction: ReadTransaction, names: Sequence[str], stamps: bytes) -> bool:
+def carries_many(push: Push | PreparePush | CommitPush) -> bool:
+    """Whether its stamps are compared before it takes the lock."""
+    return push.carried > 0 and len(push.stamps) > FEW * STAMP_BYTES
+
+
+def compared_with(transaction: ReadTransaction, client: Client, stamps: bytes) -> Compared:
+    """Which of the pushes that are remembered by now have none of the stamps. It takes seconds for millions,
+    and others write meanwhile (law L13): what is remembered since is left to `admit`."""
+    asked = frozenset(_numbers(stamps))
+    names = lineages_of(transaction.ledger, client)
+    return frozenset(
+        _place(stamped)
+        for stamped in transaction.ledger.stamps_of(names)
+        if asked.isdisjoint(_numbers(stamped.tails))
+    )
+
+
+def _place(stamped: Stamped) -> tuple[str, str, int, int]:
+    return stamped.lineage, stamped.replica, stamped.push, stamped.made
+
+
+def _is_known(transaction: ReadTransaction, names: Sequence[str], stamps: bytes, compared: Compared) -> bool:
     """Whether one of the stamps is remembered of some lineages. There may be millions on either side, and
     nobody else writes meanwhile."""
     asked: frozenset[int] = frozenset()
     for stamped in transaction.ledger.stamps_of(names if stamps else ()):
+        if _place(stamped) in compared:
+            continue
         asked = asked or frozenset(_numbers(stamps))
         if not asked.isdisjoint(_numbers(stamped.tails)):
             return True

@@ -20,7 +20,18 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
-from syncline.hub.identity import Told, check_file, check_horizon, memory_of, noted, reconcile, since
+from syncline.hub.identity import (
+    Compared,
+    Told,
+    carries_many,
+    check_file,
+    check_horizon,
+    compared_with,
+    memory_of,
+    noted,
+    reconcile,
+    since,
+)
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -197,13 +208,17 @@ class Requests:
         judged as if what they had seen were pruned: refused, they would never leave their device (law L2)."""
         return [self._readable(token) for token in tokens]
 
-    def told(self, push: m.Push | m.PreparePush | m.CommitPush) -> Told:
+    def told(self, caller: Caller, push: m.Push | m.PreparePush | m.CommitPush) -> Told:
         """What a push is to be admitted by. The horizon is that of the pull that comes along, if it says
         none."""
         pull = None if isinstance(push, m.PreparePush) else push.pull
         token = push.horizon or ("" if pull is None else pull.after)
         horizon = self._readable(token) if token else None
-        return Told(horizon, memory_of(self._central.limits), self._central.database.position)
+        compared: Compared = frozenset()
+        if carries_many(push):
+            with caller.read() as (transaction, client):
+                compared = compared_with(transaction, client, push.stamps) if client else compared
+        return Told(horizon, memory_of(self._central.limits), self._central.database.position, compared)
 
     def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after.position:
@@ -217,7 +232,9 @@ class Requests:
         groups = open_push(request.groups, request.digest)
         bases = self.bases(request.bases)
         parts = accept(groups, sender.sent, len(bases), self._central.limits)
-        receiver = Receiver(sender, request, parts, bases, self._central.tolerance, self.told(request))
+        receiver = Receiver(
+            sender, request, parts, bases, self._central.tolerance, self.told(caller, request)
+        )
         return self.decided(caller, request, receiver)
 
     def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:

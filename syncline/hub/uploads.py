@@ -121,7 +121,7 @@ class Uploads:
         )
         chunks = Chunks(upload, sender, central.limits, central.tolerance)
         bases = self._requests.bases(upload.bases)
-        told = self._requests.told(request)
+        told = self._requests.told(caller, request)
         rows = central.limits.push_rows
         return LargeReceiver(sender, request, (), bases, central.tolerance, told, chunks, rows)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from msgspec import Raw
 
 import syncline
 from syncline.errors import PushOutOfStep, ReplicaOfAnother
+from syncline.hub import identity
 from syncline.hub.clients import forget_for_good
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
-from syncline.protocol.body import seal
+from syncline.protocol.body import chained, seal
 from tests.support.application import sql
 from tests.support.postgres import PostgresCentre
 
@@ -42,12 +45,12 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[syncline.Hub
         yield made
 
 
-def push(hub: syncline.Hub, actor: Actor, replica: str, chain: str) -> None:
+def push(hub: syncline.Hub, actor: Actor, replica: str, chain: str, stamps: bytes = STAMPS) -> None:
     """Have the hub remember these stamps as of edits that the file has carried along."""
     told: Any = hub.handle(actor, m.StateQuery(replica))
     body, digest = seal([])
     schema, carried = hub.schema.fingerprint, int(time.time() * 1000) - 1000
-    told_too: Any = {"before": chain, "stamps": STAMPS, "carried": carried}
+    told_too: Any = {"before": chain, "stamps": stamps, "carried": carried}
     hub.handle(actor, m.Push(replica, told.push + 1, schema, [told.watermark], digest, Raw(body), **told_too))
 
 
@@ -152,3 +155,31 @@ def test_l3_a_file_that_registers_again_under_its_id_and_its_copy_find_each_othe
     with pytest.raises(PushOutOfStep):
         push(hub, ANN, copy, "another")
     assert asked(hub, ANN, "ann-3", copy, ["ann-0"], 0, "put back").done == STAMPS
+
+
+def test_l13_nobody_waits_while_many_stamps_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that carries many is compared with what is remembered before it takes the lock."""
+    centre, compared = tmp_path / "centre.db", list[bool]()
+    sql(centre, TABLE, "CREATE TABLE others (i integer)")
+    with syncline.Hub(f"sqlite:///{centre}") as hub:
+        hub.init()
+        hub.handle(ANN, m.Register("ann-1"))
+        push(hub, ANN, asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica, "another")
+        copy = asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").replica
+        compare = identity._numbers
+
+        def seen(stamps: bytes) -> memoryview:
+            with closing(sqlite3.connect(centre, timeout=0)) as other, other:
+                other.execute("INSERT INTO others VALUES (1)")
+            compared.append(True)
+            return compare(stamps)
+
+        monkeypatch.setattr(identity, "_numbers", seen)
+        monkeypatch.setattr(identity, "FEW", 1)
+        push(hub, ANN, copy, "put back", b"others01others02")
+        assert len(compared) == 2
+        monkeypatch.undo()
+        with pytest.raises(PushOutOfStep):
+            push(hub, ANN, copy, chained("put back", seal([])[1]), b"others03" + STAMPS)
