@@ -280,6 +280,21 @@ def test_l7_a_cut_stamp_finds_its_place_however_often_the_push_is_tried(
     assert kept == [(highest + 1, hlc(2 * 86_400))]
 
 
+def test_l7_of_two_cut_stamps_the_lower_loses_also_where_it_arrives_later(desk: Desk) -> None:
+    desk.sql("INSERT INTO item VALUES (10, 'nut', 5, NULL)")
+    one, two = desk.device("one"), desk.device("two")
+    one.update("item", [10], {"name": "two days ahead"}, at=2 * 86_400)
+    one.push()
+    two.update("item", [10], {"name": "a day ahead"}, at=86_400)
+    two.detail("item", [10], {"name": "nut"}, ["a day ahead", 5, None])
+    verdict = two.push()
+    assert [conflict.outcome for conflict in verdict.conflicts] == ["hub"]
+    assert desk.sql("SELECT name FROM item") == [("two days ahead",)]
+    highest = hlc(0) + stamp(desk.hub._central.tolerance)
+    kept = desk.sql("SELECT hlc, claim FROM _sync_hub_claims WHERE origin = 'two'")
+    assert kept == [(highest - 1, hlc(86_400))]
+
+
 # Repeats
 
 
