@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from syncline.hub.contract import Refusal, Stage, codes
 from syncline.hub.dependents import RowId, pointing_at, with_dependents
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
+from tests.unit.hub.desk import Desk, overrides
 
 
 def columns(*names: str) -> tuple[ColumnSchema, ...]:
@@ -180,3 +181,41 @@ def test_rows_that_point_at_a_row_of_another_s_are_found_with_the_row_they_point
         assert parent in targets(stage, row) or (codes_at(stage, row) and parent[0] == SHOP)
         known = [row_id(one, number) for one, number, _ in found if one.form == "insert"]
         assert parent in taken or parent in known
+
+
+SHOPS = """
+CREATE TABLE shop (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE shelf (shop INTEGER REFERENCES shop, place TEXT, note TEXT, PRIMARY KEY (shop, place));
+CREATE TABLE box (
+    id INTEGER PRIMARY KEY, shop INTEGER, place TEXT, FOREIGN KEY (shop, place) REFERENCES shelf
+);
+"""
+
+
+def test_what_points_at_a_row_that_has_its_key_from_a_taken_one_goes_with_it() -> None:
+    """There is such a shelf, and it is newer, so that the device's changes nothing in the centre: it is
+    another one all the same, and its box belongs on no other."""
+    desk = Desk(SHOPS)
+    device, number = desk.device("one"), desk.hub.schema.number_of
+    desk.sql("INSERT INTO shop VALUES (1, 'theirs')", at=5)
+    desk.sql("INSERT INTO shelf VALUES (1, 'left', 'theirs')", at=5)
+    device.insert("shop", 1, "mine")
+    device.insert("shop", 2, "second")
+    device.insert("shelf", 1, "left", "mine")
+    device.insert("shelf", 2, "left", "mine")
+    device.insert("box", 7, 1, "left")
+    device.insert("box", 8, 2, "left")
+    verdict = device.push()
+    shop, shelf, box = (number(name) for name in ("shop", "shelf", "box"))
+    assert {(one.table, *one.key): (one.code, one.parent) for one in verdict.rejected} == {
+        (shop, 1): ("key_taken", None),
+        (shelf, 1, "left"): ("parent_rejected", [shop, [1]]),
+        (box, 7): ("parent_rejected", [shelf, [1, "left"]]),
+    }
+    assert verdict.conflicts == []
+    assert sorted((table, op, *rows) for table, op, rows in overrides(verdict)) == [
+        (shop, "U", [1, "theirs"]),
+        (shelf, "U", [1, "left", "theirs"]),
+        (box, "D", [7]),
+    ]
+    assert desk.sql("SELECT id FROM box") == [(8,)]
