@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
@@ -80,13 +81,15 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
 
 
 def _chunks(store: Store) -> Iterator[tuple[int, str, bytes]]:
-    """What is sealed; StoreBusy if another process has taken in the verdict meanwhile."""
-    chunks = sealed(store)
-    first = next(chunks, None)
+    """What is sealed; StoreBusy if another process has taken in the verdict meanwhile: another push may be in
+    flight by now."""
+    store.check_standing()
+    first = next(chunks := sealed(store), None)
     if first is None:
         raise store.overtaken()
-    yield first
-    yield from chunks
+    for chunk in chain((first,), chunks):
+        yield chunk
+        store.check_standing()
 
 
 def forget(device: Device, frozen: Frozen) -> Flow[None]:

@@ -148,6 +148,29 @@ def test_a_push_in_chunks_that_another_sync_has_finished_meanwhile(tmp_path: Pat
     world.hub.close()
 
 
+@pytest.mark.parametrize("requests", range(4))
+def test_a_push_in_chunks_after_which_another_one_is_in_flight_by_now(tmp_path: Path, requests: int) -> None:
+    world = World(tmp_path, Limits(push_rows=1))
+    sql(world.file, "INSERT INTO t (id) VALUES (2), (3)")
+    slow = Unlocked(world)
+    for _ in range(requests):
+        slow.take(slow.answered())
+    world.sync()
+    sql(world.file, "INSERT INTO t (id) VALUES (4), (5), (6)")
+    other = Unlocked(world)
+    other.take(other.answered())
+    with pytest.raises(StoreBusy):
+        while slow.request is not None:
+            slow.go_on()
+    slow.close()
+    while other.request is not None:
+        other.go_on()
+    other.close()
+    assert sql(world.centre, "SELECT id FROM t ORDER BY id") == [(number,) for number in range(1, 7)]
+    assert world.sync().pending == 0
+    world.hub.close()
+
+
 def test_a_push_that_the_hub_has_passed_meanwhile_makes_no_new_identity(world: World) -> None:
     world.edit()
     slow = Unlocked(world)

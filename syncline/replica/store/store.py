@@ -217,8 +217,7 @@ class Store:
             self.execute("BEGIN IMMEDIATE")
             self._writes = True
             try:
-                if self._is_watched:
-                    self._compare()
+                self.check_standing()
                 yield self
                 left = self.standing() if self._is_watched else None
                 self.execute("COMMIT")
@@ -321,8 +320,9 @@ class Store:
         row = self.row(self._queries["standing"])
         return None if row is None else Standing(*row)
 
-    def _compare(self) -> None:
-        if self.standing() != self._left:
+    def check_standing(self) -> None:
+        """Inside `watched`, after a wait: StoreBusy unless the file stands as it was left."""
+        if self._is_watched and self.standing() != self._left:
             raise self.overtaken()
 
     def overtaken(self) -> StoreBusy:
