@@ -124,11 +124,14 @@ class Central:
         loaded = self._loaded
         if loaded is None:
             schema = self.database.catalogue.load()
-            with self.database.ledger() as ledger:
+            with self.database.reading_ledger() as ledger:
                 self.learn(names.read(ledger))
                 noted = apart.read(ledger)
                 self.changed, self.apart = noted.reasons, tuple(noted.tables)
-                self._key = self._key or keys.read_or_make(ledger)
+                self._key = self._key or keys.read(ledger)
+            if self._key is None:
+                with self.database.ledger() as writing:
+                    self._key = keys.read_or_make(writing)
             loaded = self.with_rules(schema)
             self._give_out(loaded[0])
             self._loaded = loaded
@@ -141,7 +144,9 @@ class Central:
         if found is None:
             self._former, self._present = FormerNames(), None
             return
-        with self.database.ledger() as ledger:  # afterwards: names are noted before what has them is prepared
+        with (
+            self.database.reading_ledger() as ledger
+        ):  # afterwards: names are noted before what has them is prepared
             noted = names.read(ledger)
         self._former = noted.together(names.between(found.before, found.now))
         self._present = found.now
@@ -152,6 +157,9 @@ class Central:
 
     def _give_out(self, schema: Schema) -> None:
         """Keep the version of the schema that replicas are given from now on."""
+        with self.database.reading_ledger() as reading:
+            if reading.given(schema.fingerprint) is not None:
+                return
         try:
             with self.database.ledger() as ledger:
                 versions.give_out(ledger, schema)
@@ -253,7 +261,7 @@ class Central:
             schema, rules = self.known()
             if fingerprint == schema.fingerprint:
                 return Sender(schema, schema, rules)
-            with self.database.ledger() as ledger:
+            with self.database.reading_ledger() as ledger:
                 self._versions[fingerprint] = versions.kept(ledger, fingerprint)
         sent = self._versions[fingerprint]
         return Sender(sent, schema, versions.rules_for(rules, sent, schema), self.changed)

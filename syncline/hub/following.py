@@ -77,7 +77,7 @@ def plan(
     if prepared.before is None or prepared.schema is None:
         central.with_rules(tables)
         return Plan(tables, prepared, None)
-    with central.database.ledger() as ledger:
+    with central.database.reading_ledger() as ledger:
         noted = apart.read(ledger)
     known = apart.Apart({}, noted.reasons) if agreed else noted.without_mended(tables, catalogue.is_wider)
     broken = [one for one in _changes(central, prepared, known) if one.breaking]
@@ -117,7 +117,7 @@ def _changes(central: Central, prepared: Prepared, known: Apart) -> Sequence[Tab
 
 
 def _concerned(central: Central) -> tuple[Client, ...]:
-    with central.database.ledger() as ledger:
+    with central.database.reading_ledger() as ledger:
         return tuple(
             client
             for client in every_client(ledger)
@@ -156,7 +156,7 @@ def choose(central: Central) -> None:
 def in_force(central: Central) -> Sequence[str] | None:
     """The tables that take part, by the names they have now; None: all that can. `init` decides that, not a
     server, whose configuration may be a former one."""
-    with central.database.ledger() as ledger:
+    with central.database.reading_ledger() as ledger:
         said = ledger.setting(CHOSEN)
     if not json.loads(said or json.dumps(central.tables is not None)):
         return None
@@ -164,7 +164,7 @@ def in_force(central: Central) -> Sequence[str] | None:
     prepared = catalogue.prepare(arrange(catalogue.reflect(None, central.chosen_keys).tables), dry_run=True)
     if prepared.before is None or prepared.schema is None:
         return list(central.tables or ())
-    with central.database.ledger() as ledger:
+    with central.database.reading_ledger() as ledger:
         waiting = {*apart.read(ledger).tables, *absent.read(ledger)}
     found = prepared.schema.tables
     return [place_of(t) for t in found if t.number in prepared.before.by_number or place_of(t) in waiting]

@@ -9,11 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 
-from syncline.hub.contract import Ledger
+from syncline.hub.contract import Ledger, ReadLedger
 from syncline.hub.watermark import KEY_BYTES
 
 NAME = "secret"
 """Under which setting it is kept."""
+
+
+def read(ledger: ReadLedger) -> bytes | None:
+    """The secret; None if none was made yet."""
+    kept = ledger.setting(NAME)
+    return None if kept is None else bytes.fromhex(json.loads(kept))
 
 
 def read_or_make(ledger: Ledger) -> bytes:

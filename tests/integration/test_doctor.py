@@ -11,6 +11,7 @@ import pytest
 
 import syncline
 from syncline.errors import SchemaError
+from syncline.hub.contract import Tuning
 from tests.support.postgres import PostgresCentre
 
 
@@ -143,3 +144,25 @@ def test_a_mistyped_table_is_told_which_may_be_meant(place: Place) -> None:
             with pytest.raises(SchemaError, match=f"{written}: there is no such table.*{meant}") as caught:
                 hub.init()
             assert ("meant" in caught.value.detail) == bool(meant)
+
+
+def test_l13_a_sqlite_centre_is_examined_and_served_while_somebody_writes(tmp_path: Path) -> None:
+    """Who looks takes no write lock: neither waits for the other."""
+    path = tmp_path / "place.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+        with syncline.Hub(f"sqlite:///{path}") as hub:
+            hub.init()
+            syncline.clone(hub, tmp_path / "a.db").close()
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO t VALUES (1, 'x')")
+        with syncline.Hub(f"sqlite:///{path}", tuning=Tuning(lock_timeout=0.1)) as hub:
+            assert {finding.code for finding in hub.examine() if finding.level != "fact"} == set()
+            assert [one.behind for one in hub.replicas()] == [0]
+            with syncline.connect(tmp_path / "a.db", hub) as replica:
+                assert replica.pull().written == 0
+        other.execute("COMMIT")
+        with syncline.Hub(f"sqlite:///{path}") as hub:
+            assert troubles(hub) == set()
+            other.execute("DROP TRIGGER _sync_hub_0_insert")
+            assert troubles(hub) == {"not_current"}

@@ -220,6 +220,14 @@ class PostgresDatabase:
             yield preparation.ledger
 
     @contextmanager
+    def reading_ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone."""
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+            preparation = PostgresPreparation(session)
+            preparation.identity()
+            yield preparation.ledger
+
+    @contextmanager
     def write(self, scope: Scope) -> Iterator[WriteTransaction[PostgresLog, RowWriter]]:
         """A transaction that commits on success; every statement sees what was committed before it."""
         scope = only_unbounded(scope)

@@ -78,11 +78,28 @@ class SqliteCatalogue:
     ) -> Prepared:
         """Besides the contract: switches the file to WAL, where readers and the writer do not wait."""
         journal = self._to_wal(dry_run=dry_run)
-        with self._connections.writing(dry_run=dry_run) as connection:
-            done = prepare.prepare(connection, schema, before, anew)
+        done = self._nothing_to_do(schema, before, anew) if dry_run else None
+        if done is None:
+            with self._connections.writing(dry_run=dry_run) as connection:
+                done = prepare.prepare(connection, schema, before, anew)
         self._layout = None
         done.statements[:0] = journal
         return done
+
+    def _nothing_to_do(
+        self, schema: Schema, before: Declared | None, anew: Collection[int]
+    ) -> Prepared | None:
+        """What `prepare` does where it writes nothing, found without the write lock; None where it writes."""
+        with self._connections.reading() as connection:
+            connection.execute("PRAGMA query_only = ON")
+            try:
+                return prepare.prepare(connection, schema, before, anew)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+                    raise
+                return None
+            finally:
+                connection.execute("PRAGMA query_only = OFF")
 
     def remove(self, *, dry_run: bool = False) -> Prepared:
         """As the contract says. The file stays in WAL mode."""
@@ -93,11 +110,12 @@ class SqliteCatalogue:
 
     def _to_wal(self, *, dry_run: bool) -> list[str]:
         statement = "PRAGMA journal_mode = WAL"
-        with self._connections.queue(), self._connections.asking() as connection:
+        with self._connections.asking() as connection:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if self._connections.memory or mode == "wal":
-                return []
-            if not dry_run:
+        if self._connections.memory or mode == "wal":
+            return []
+        if not dry_run:
+            with self._connections.queue(), self._connections.asking() as connection:
                 connection.execute(statement)
         return [statement]
 
@@ -207,6 +225,13 @@ class SqliteDatabase:
     def ledger(self) -> Iterator[Ledger]:
         """Syncline's own tables alone, with the write lock."""
         with self.connections.writing() as connection:
+            prepare.identity(connection)
+            yield ledger_of(connection)
+
+    @contextmanager
+    def reading_ledger(self) -> Iterator[Ledger]:
+        """Syncline's own tables alone."""
+        with self.connections.reading() as connection:
             prepare.identity(connection)
             yield ledger_of(connection)
 

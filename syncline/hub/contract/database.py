@@ -112,6 +112,9 @@ class Database(Protocol):
         """A transaction that writes, of the ledger alone: it needs nothing of the user's tables, which may
         not be what was prepared. NotPrepared before the first `prepare`."""
 
+    def reading_ledger(self) -> AbstractContextManager[ReadLedger]:
+        """`ledger`, to be read alone: it waits for nobody who writes, and nobody for it. NotPrepared."""
+
     def position(self, token: str) -> Position:
         """Parse a position token; ValueError if it is not one of this kind of database.
 
