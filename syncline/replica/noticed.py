@@ -17,6 +17,7 @@ from syncline.replica.device import Device
 from syncline.replica.forms import in_forms
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.lost import lacked, note_lacked
+from syncline.replica.lost import notice as notice_lost
 from syncline.replica.names import (
     Names,
     Retired,
@@ -43,6 +44,15 @@ def notice(device: Device) -> None:
         store.set_state(names=written_names(_differing(device)), retired=written_retired(_left(device)))
         renumber(store, {n: name for n, (name, _) in _names(device).items()})
     device.reload()
+
+
+def notice_all(device: Device) -> None:
+    """What the application has done to its tables: new names are entered, and capture begins again where it
+    was lost. Before a verb, whatever it is. Opens its own transactions, only if something is."""
+    notice(device)
+    notice_lost(device)
+    capture.renew(device.store, device.tables.values())
+    device.schema_version = device.store.value("PRAGMA schema_version")
 
 
 def is_renamed(device: Device) -> bool:

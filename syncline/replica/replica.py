@@ -10,7 +10,6 @@ from syncline.model.forms import chosen
 from syncline.protocol.flows import Flow, Transport, run
 from syncline.protocol.messages import ConflictNote
 from syncline.replica import (
-    capture,
     conflicts,
     lost,
     preview,
@@ -25,7 +24,7 @@ from syncline.replica import (
 )
 from syncline.replica.device import Device
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tidy
-from syncline.replica.noticed import notice
+from syncline.replica.noticed import notice_all
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
 from syncline.replica.reports import (
@@ -206,10 +205,8 @@ class Replica:
             self._device = Device.load(self._store)
         self._device.refresh()
         if self._version != self._store.value("PRAGMA schema_version"):
-            notice(self._device)
-            lost.notice(self._device)
-            capture.renew(self._store, self._device.tables.values())
-            self._version = self._device.schema_version = self._store.value("PRAGMA schema_version")
+            notice_all(self._device)
+            self._version = self._device.schema_version
         return self._device
 
     def _fit(self) -> Device:

@@ -30,6 +30,7 @@ from syncline.replica import sync as verbs
 from syncline.replica.device import Device as Opened
 from syncline.replica.hydrate import building_path, fill, finish
 from syncline.replica.local import choose
+from syncline.replica.noticed import notice_all
 from syncline.replica.progress import silent
 from syncline.replica.recovery import REASONS
 from syncline.replica.replica import Replica
@@ -452,8 +453,10 @@ class Meeting:
         self.is_begun = self.is_over = False
 
     def _watched(self) -> Flow[Any]:
+        device = Opened.load(self.store)
+        notice_all(device)
         with self.store.watched():
-            return (yield from verbs.sync(Opened.load(self.store), silent))
+            return (yield from verbs.sync(device, silent))
 
     def turn(self, rng: random.Random) -> list[str]:
         """Send the request, or take the answer; what happened if it is over."""

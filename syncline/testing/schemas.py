@@ -396,8 +396,8 @@ class SchemaWorld(History):
             phone.replica = None
             return f"crashed before {str(crash)[:60]}"
         except UsageError as error:
-            is_known = phone.spoiled if error.code == "key_missing" else phone.has_own
-            if error.code not in ("name_taken", "key_missing") or not is_known:
+            known = {"key_missing": bool(phone.spoiled), "name_taken": phone.has_own or self.went_back}
+            if not known.get(error.code):
                 raise
             return error.detail
         finally:
