@@ -81,7 +81,7 @@ class Store:
         """Open or create a file that no other program knows yet (a clone being filled)."""
         name = os.fspath(path)
         store = cls(name, opening.open_private(name, busy_seconds))
-        store._opened = os.stat(name)
+        store._opened = None if name == opening.MEMORY else os.stat(name)
         return store
 
     def check_place(self) -> None:
