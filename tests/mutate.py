@@ -66,6 +66,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_apply_pending.py",
         "tests/unit/replica/test_apply_rows.py",
+        "tests/unit/replica/test_nothing_new.py",
         "tests/unit/replica/test_guest.py",
         "tests/property/test_freeze.py",
         "tests/integration/test_device_file.py",
@@ -82,6 +83,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     ),
     "syncline/replica/reconciled.py": (
         "tests/unit/replica/test_reconciled.py",
+        "tests/unit/replica/test_heard_later.py",
         "tests/integration/test_identity.py",
         "tests/integration/test_recovery.py",
     ),
@@ -90,7 +92,11 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_identity.py",
         "tests/integration/test_restored_schema.py",
     ),
-    "syncline/replica/rejected.py": ("tests/unit/replica/test_verdict.py", "tests/integration/test_retry.py"),
+    "syncline/replica/rejected.py": (
+        "tests/unit/replica/test_verdict.py",
+        "tests/integration/test_retry.py",
+        "tests/integration/test_key_taken.py",
+    ),
     "syncline/replica/shown.py": ("tests/unit/replica/test_apply_pending.py",),
     "syncline/replica/verdict.py": (
         "tests/unit/replica/test_verdict.py",
