@@ -88,6 +88,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_recovery.py",
     ),
     "syncline/replica/recovery.py": (
+        "tests/unit/replica/test_recovery_steps.py",
         "tests/integration/test_recovery.py",
         "tests/integration/test_identity.py",
         "tests/integration/test_restored_schema.py",

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from syncline import Table
 from syncline.errors import Conflict
 from syncline.hub.accept import Part
-from syncline.hub.settle import _still
+from syncline.hub.bases import Bases
+from syncline.hub.contract import Rival
+from syncline.hub.settle import _contested, _still
+from syncline.merge.rules import resolve
+from syncline.model.schema import ColumnSchema, TableSchema
 from tests.unit.hub.desk import Desk, overrides
 
 
@@ -37,6 +42,44 @@ def test_a_row_that_came_or_went_since_it_was_locked_makes_the_push_be_tried_aga
 
 def test_only_rows_that_are_decided_are_looked_at_again() -> None:
     _still(part("I"), [], [1], {(1,)})  # the first is written by the database as it is sent, or refused
+
+
+COUNTED = TableSchema(
+    "counted",
+    (
+        ColumnSchema("id", "integer", "INTEGER"),
+        ColumnSchema("name", "text", "TEXT"),
+        ColumnSchema("hits", "integer", "INTEGER"),
+    ),
+    ("id",),
+)
+NAME, HITS = 0, 1
+RIVAL = Rival(2, None, "U", 1, 5, "zed")
+
+
+@pytest.mark.parametrize(
+    ("op", "columns", "base", "rows"),
+    [
+        ("U", [NAME], [], [1, 2]),
+        ("U", [HITS], [], [0, 1, 2, 3]),  # the result of each depends on what is there
+        ("U", [NAME, HITS], [], [0, 1, 2, 3]),
+        ("I", [NAME, HITS], [], [1, 2]),
+        ("R", [NAME, HITS], [], [1, 2]),
+        ("D", [], [], [1, 2]),
+        ("-", [], [], [0, 1, 2, 3]),
+        ("U", [NAME], [1, 0, 0, 0], [0, 1, 2]),
+        ("I", [NAME, HITS], [1, 0, 0, 0], [1, 2]),
+    ],
+)
+def test_which_rows_are_decided_one_by_one_and_which_are_written_as_they_were_sent(
+    op: str, columns: list[int], base: list[int], rows: list[int]
+) -> None:
+    """Row 1 is not as the centre has it, of row 2 there is a rival, and what has base 1 has a lost one."""
+    keys = [(number,) for number in range(4)]
+    sent = Part(0, op, columns, [[number, *columns] for number in range(4)], [1] * 4, base, None, None, keys)
+    rules = resolve(COUNTED, Table(merge={"hits": "sum"}))
+    bases = Bases([None, None], frozenset({1}), 1)  # type: ignore[list-item]
+    assert _contested(sent, [1], {2: [RIVAL]}, rules, bases) == rows
 
 
 ITEM = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, gone INTEGER);"
