@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import msgspec
 
@@ -26,6 +27,7 @@ from syncline.hub.lineages import claimed, lineages_of
 from syncline.model.actor import Actor
 from syncline.protocol.body import chained, each_stamp, imprint
 from syncline.protocol.messages import (
+    COUNTED,
     STAMP_BYTES,
     CommitPush,
     Limits,
@@ -130,10 +132,19 @@ def admit(
         raise out_of_step(client, push.number - 1)
     if not push.carried:
         return
+    oldest = min(push.carried, _asked(client))
     names = lineages_of(transaction.ledger, client)
     is_known = _is_known(transaction, names, push.stamps, told.compared)
-    if is_known or push.carried <= since(transaction.ledger, told.memory):
+    if is_known or oldest <= since(transaction.ledger, told.memory):
         raise out_of_step(client, client.number)
+
+
+def _asked(client: Client) -> int:
+    """When a file last asked what became of its edits, milliseconds since 1970 UTC, by the hub's clock. What
+    a copy has brought since is remembered for as long from then on, whatever the clock of either says."""
+    if client.asked is None:
+        return COUNTED
+    return int(datetime.fromisoformat(client.asked).timestamp() * 1000)
 
 
 def lineage(client: Client, push: Push | PreparePush | CommitPush) -> str:
@@ -284,8 +295,7 @@ def reconcile(
     found = find(transaction, known, request.stamps)
     pruned = [] if same or taken else pruned  # what the record says of is here, and all before it
     if record is not None and (same or taken) and not record.departed and not lost:
-        if root != record.root:
-            transaction.ledger.save_client(replace(record, root=root))
+        transaction.ledger.save_client(replace(record, root=root, asked="now"))
         return Reconciliation(request.previous, taken, record.number, found, [], [])
     number, chain = request.push + taken, request.outbox if taken else request.chain
     if fresh is not None and (fresh.number, fresh.chain) not in ((0, ""), (number, chain)):
@@ -306,6 +316,7 @@ def reconcile(
             fingerprint=request.fingerprint or made.fingerprint,
             name=made.name or ("" if record is None else record.name),
             last_seen="now",
+            asked="now",
         )
     )
     pushed = -1 if record is None else record.number

@@ -13,9 +13,11 @@ import pytest
 from msgspec import Raw
 
 import syncline
+from syncline.databases.sqlite import open_database
 from syncline.errors import PushOutOfStep, ReplicaOfAnother
 from syncline.hub import identity
 from syncline.hub.clients import forget_for_good
+from syncline.hub.identity import memory_of
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
 from syncline.protocol.body import chained, seal
@@ -45,11 +47,18 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[syncline.Hub
         yield made
 
 
-def push(hub: syncline.Hub, actor: Actor, replica: str, chain: str, stamps: bytes = STAMPS) -> None:
+def push(
+    hub: syncline.Hub,
+    actor: Actor,
+    replica: str,
+    chain: str,
+    stamps: bytes = STAMPS,
+    carried: int = 0,
+) -> None:
     """Have the hub remember these stamps as of edits that the file has carried along."""
     told: Any = hub.handle(actor, m.StateQuery(replica))
     body, digest = seal([])
-    schema, carried = hub.schema.fingerprint, int(time.time() * 1000) - 1000
+    schema, carried = hub.schema.fingerprint, carried or int(time.time() * 1000) - 1000
     told_too: Any = {"before": chain, "stamps": stamps, "carried": carried}
     hub.handle(actor, m.Push(replica, told.push + 1, schema, [told.watermark], digest, Raw(body), **told_too))
 
@@ -183,3 +192,28 @@ def test_l13_nobody_waits_while_many_stamps_are_compared(
         monkeypatch.undo()
         with pytest.raises(PushOutOfStep):
             push(hub, ANN, copy, chained("put back", seal([])[1]), b"others03" + STAMPS)
+
+
+def test_l3_an_edit_counts_once_whatever_the_clock_of_a_copy_says(tmp_path: Path) -> None:
+    """It says that its edits are of next year. When it pushes them the hub has forgotten that a copy did,
+    after this one had asked: it has to ask again."""
+    sql(tmp_path / "centre.db", TABLE)
+    now, days, year = [int(time.time() * 1000)], 86_400_000, 31_536_000_000
+    with syncline.Hub(open_database(f"sqlite:///{tmp_path}/centre.db", None, lambda: now[0])) as hub:
+        hub.init()
+        hub.handle(ANN, m.Register("ann-1"))
+        ahead = asked(hub, ANN, "ann-2", "ann-1", [], 0, "put back").replica
+        copy = asked(hub, ANN, "ann-3", "ann-1", [], 0, "another").replica
+        memory = memory_of(m.Limits())
+        now[0] += days // 2
+        push(hub, ANN, copy, "another", carried=now[0] - days)
+        now[0] += memory + days
+        assert (
+            hub._central.transact(lambda transaction: transaction.ledger.forget_stamps(memory / 1000, 9)) == 1
+        )
+        with pytest.raises(PushOutOfStep):
+            push(hub, ANN, ahead, "put back", carried=now[0] + year)
+        told = asked(hub, ANN, "ann-4", ahead, ["ann-1"], 0, "put back")
+        assert (told.replica, told.done) == (ahead, b"")
+        assert told.since > now[0] - memory - days, "what is older the device sets aside"
+        push(hub, ANN, ahead, "put back", b"a younger one...", now[0] + year)

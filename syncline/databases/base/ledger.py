@@ -92,7 +92,7 @@ class Ledger:
         row += [_stored(client.last_push), _stored(client.last_pull), client.name, client.fingerprint]
         row += [_stored(client.registered), _stored(client.last_seen), client.watermark]
         row += [int(client.revoked), int(client.forgotten), client.actor, client.pending]
-        row += [client.chain, client.root, int(client.departed), client.own]
+        row += [client.chain, client.root, int(client.departed), client.own, _stored(client.asked)]
         self.session.upsert(CLIENTS, row)
 
     def drop_client(self, replica: str) -> None:
@@ -382,7 +382,20 @@ def _said(moment: int | None) -> str | None:
 
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
-    registered, last_seen, watermark, revoked, forgotten, actor, pending, chain, root, departed, own = rest
+    (
+        registered,
+        last_seen,
+        watermark,
+        revoked,
+        forgotten,
+        actor,
+        pending,
+        chain,
+        root,
+        departed,
+        own,
+        asked,
+    ) = rest
     return Client(
         replica=replica,
         number=int(push),
@@ -403,6 +416,7 @@ def _client(row: Sequence[Any]) -> Client:
         root=root or "",
         departed=bool(departed),
         own=own or "",
+        asked=_said(asked),
     )
 
 

@@ -6,13 +6,13 @@ SELECT layout, hub, fingerprint FROM {state};
 
 -- name: client
 SELECT replica, push, digest, verdict, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor, pending, chain, root, departed, own
+       revoked, forgotten, actor, pending, chain, root, departed, own, asked
   FROM {clients} WHERE replica = ?;
 
 -- name: clients
 -- Without the verdicts.
 SELECT replica, push, digest, NULL, last_push, last_pull, name, fingerprint, registered, last_seen, watermark,
-       revoked, forgotten, actor, pending, chain, root, departed, own
+       revoked, forgotten, actor, pending, chain, root, departed, own, asked
   FROM {clients} WHERE replica > ? ORDER BY replica {page};
 
 -- name: known clients

@@ -80,13 +80,15 @@ CLIENTS = Table(
         Column("root", "text"),
         Column("departed", "flag"),
         Column("own", "text"),
+        Column("asked", "time"),
     ),
     key=("replica",),
 )
 """The replicas, with the number of the last push and the hub's own record of its verdict. `watermark` is the
 position that the replica has confirmed: that of its last pull, true to the minute as `last_seen` is. `chain`
 is the chain's value after that push, `root` the first id that the file had, if this is not it, and
-`departed`: a file that had this id has taken another, `own` what the file did under the ids that it had."""
+`departed`: a file that had this id has taken another, `own` what the file did under the ids that it had,
+`asked` when it last asked what became of its edits."""
 
 STAMPS = Table(
     name="stamps",

@@ -16,8 +16,8 @@ class Client:
     position that it has confirmed: the `after` of its last noted pull, or of its registration. `fingerprint`
     is that of the schema it had then, `pending` how many edits waited on it. `chain` is the chain's value
     after push `number`, `root` the first id that the file had ('': this one), `departed`: a file has left
-    this id. `own`: the engine's own, what the file did under the ids that it had before (see
-    `hub.identity`)."""
+    this id, `asked`: when one last asked under it what became of its edits. `own`: the engine's own, what
+    the file did under the ids that it had before (see `hub.identity`)."""
 
     replica: str
     number: int = 0
@@ -38,6 +38,7 @@ class Client:
     root: str = ""
     departed: bool = False
     own: str = ""
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
