@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
+from syncline.errors import Malformed
+from syncline.protocol.body import seal
+from syncline.protocol.messages import Changes, Group
+from syncline.replica.apply import Answer, apply
 from syncline.replica.gathered import MANY as GATHERED
 from syncline.replica.store import unpack
 from syncline.replica.work import MANY
@@ -37,6 +42,27 @@ def test_whole_rows_are_inserted_or_updated_and_partial_ones_change_only_their_c
     bench.pull(bench.put("parent", [1, "a", "x"], [2, "b", "y"]))
     bench.pull(bench.put("parent", [2, "z"], columns=["note"]), bench.put("parent", [3, "c", None]))
     assert bench.all("parent") == [(1, "a", "x"), (2, "b", "z"), (3, "c", None)]
+
+
+def test_of_rows_of_another_schema_only_the_columns_that_the_file_has_are_taken(bench: Bench) -> None:
+    """A page may be of an older or a newer schema: what it has beyond the file's is passed over."""
+    bench.pull(bench.put("parent", [1, "a", "x"]), bench.put("pair", [1, "b", 5]))
+    parent, pair = bench.schema.number_of("parent"), bench.schema.number_of("pair")
+    name, note = (bench.schema.table("parent").column(name).number for name in ("name", "note"))
+    v = bench.schema.table("pair").column("v").number
+    groups = [
+        Group(parent, "U", [name, 98, note, 99], [[1, "b", "no", "y", "no"], [2, "c", "no", None, "no"]]),
+        Group(pair, "U", [97, v], [[1, "b", "no", 6], [2, "c", "no", 7]]),
+        Group(99, "U", [0], [[1, "of a table that the file has not got"]]),
+        Group(99, "D", [], [[1]]),
+        Group(parent, "U", [name, note], []),
+    ]
+    with pytest.raises(Malformed):
+        bench.pull(*groups)  # of the file's own schema
+    body, digest = seal(groups)
+    apply(bench.device, Answer(last=Changes("w2", False, 0, digest, Raw(body), schema="another")))
+    assert bench.all("parent") == [(1, "b", "y"), (2, "c", None)]
+    assert bench.all("pair") == [(1, "b", 6), (2, "c", 7)]
 
 
 def test_an_update_does_not_delete_the_children_of_its_row(bench: Bench) -> None:
