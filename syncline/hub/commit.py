@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from syncline.hub.contract import Refusal, Stage, WriteTransaction
-from syncline.hub.contract.codes import PARENT_REJECTED, remedy_of
+from syncline.hub.contract import Refusal, Stage, WriteTransaction, codes
 from syncline.hub.dependents import with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
@@ -57,12 +56,10 @@ def _attempt(
     writes.sort(key=lambda stage: (schema.rank[stage.table], stage.form))
     deletes.sort(key=lambda stage: -schema.rank[stage.table])
     found = transaction.rows.apply([*writes, *deletes], origin)
-    if not found or not deletes or not writes:
-        return found
-    if not any(refusal.code == "unique_violation" for refusal in found):
-        return found
-    other = transaction.rows.apply([*deletes, *writes], origin)
-    return other if len(other) < len(found) else found
+    if deletes and writes and any(refusal.code == codes.UNIQUE for refusal in found):
+        other = transaction.rows.apply([*deletes, *writes], origin)
+        return min(found, other, key=len)
+    return found
 
 
 def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:
@@ -82,5 +79,5 @@ def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
     if parent is not None and parent in rejected:
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
-        return Refused(PARENT_REJECTED, detail, remedy_of(PARENT_REJECTED), parent)
-    return Refused(refusal.code, refusal.detail, remedy_of(refusal.code))
+        return Refused(codes.PARENT_REJECTED, detail, codes.remedy_of(codes.PARENT_REJECTED), parent)
+    return Refused(refusal.code, refusal.detail, codes.remedy_of(refusal.code))
