@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from syncline.errors import ConfigurationError
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client, forget_for_good, held_by, listing
-from syncline.hub.contract import Removed, WriteTransaction
+from syncline.hub.contract import Coverable, Removed, WriteTransaction
 from syncline.hub.identity import memory_of
 from syncline.hub.quotas import Quotas
 from syncline.model.clock import milliseconds
@@ -90,7 +91,7 @@ def prune(
 ) -> Pruned:
     """Do all there is to do now, step by step, or until `stop` says so between two steps."""
     unused = (quotas or Quotas()).unused_seconds
-    compacted = _repeat(central, lambda transaction: transaction.log.compact(COMPACTED), stop)
+    compacted = _compact(central, stop)
     pruned = _repeat(central, lambda transaction: _prune(central, transaction, retention, BATCH), stop)
     conflicts = _repeat(central, lambda transaction: _drop(transaction, retention), stop)
     _repeat(central, lambda transaction: _forget_stamps(transaction, memory_of(central.limits) / 1000), stop)
@@ -121,7 +122,7 @@ def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -
     """What `prune` would do, up to `at_most` entries: the same steps, rolled back."""
 
     def compact(transaction: WriteTransaction) -> Removed:
-        raise _Undo(transaction.log.compact(COMPACTED))
+        raise _Undo(_take_out(None, transaction))
 
     def remove(transaction: WriteTransaction) -> Removed:
         raise _Undo(_prune(central, transaction, retention, at_most))
@@ -129,7 +130,10 @@ def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -
     def drop(transaction: WriteTransaction) -> Removed:
         raise _Undo(_drop(transaction, retention))
 
-    compacted, removed, dropped = (_undone(central, work) for work in (compact, remove, drop))
+    with central.database.read(UNBOUNDED) as transaction:
+        found = transaction.log.coverable(COMPACTED)
+    compacted = _undone(central, compact) if found is None else Removed(len(found.gone), found.more)
+    removed, dropped = _undone(central, remove), _undone(central, drop)
     more = compacted.more or removed.more or dropped.more
     return _report(
         central, retention, compacted.entries, removed.entries, dropped.entries, 0, dry_run=True, more=more
@@ -167,6 +171,24 @@ def _repeat(central: Central, step: Callable[[WriteTransaction], Removed], stop:
         removed = central.transact(step)
         gone, more = gone + removed.entries, removed.more
     return gone
+
+
+def _compact(central: Central, stop: Callable[[], bool]) -> int:
+    """What can be looked for while others write is: SQLite's write lock is held to take it out alone."""
+    gone, more = 0, True
+    while more and not stop():
+        with central.database.read(UNBOUNDED) as transaction:
+            found = transaction.log.coverable(COMPACTED)
+        for part in [None] if found is None else found.parts(COMPACTED):
+            removed = central.transact(partial(_take_out, part))
+            gone, more = gone + removed.entries, removed.more
+            if stop():
+                break
+    return gone
+
+
+def _take_out(found: Coverable | None, transaction: WriteTransaction) -> Removed:
+    return transaction.log.compact(COMPACTED, found)
 
 
 def _undone(central: Central, work: Callable[[WriteTransaction], Removed]) -> Removed:

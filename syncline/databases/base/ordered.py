@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from syncline.databases.base.log import BaseLog
 from syncline.errors import WatermarkRefused
-from syncline.hub.contract import Floor, Key, LogPage, Position, Removed, Standing
-from syncline.hub.contract.compaction import LogEntry, covered
+from syncline.hub.contract import Floor, Key, LogPage, Position, Standing
 
 _TOKEN = re.compile(r"s([0-9]{1,18})(?:\.([0-9]{1,19}))?", re.ASCII)
 
@@ -86,15 +85,6 @@ class OrderedLog(BaseLog[Upto, Upto]):
     def coalesced(self, entries: Sequence[Any]) -> dict[int, list[tuple[Key, int]]]:
         """By table: the key of every row that these entries touched, and the mask of its columns."""
 
-    @abstractmethod
-    def uncompacted(self, newest: int, limit: int) -> Sequence[LogEntry]:
-        """Up to `limit` entries that were not looked through, below the newest, which is never looked at, and
-        above the floor."""
-
-    @abstractmethod
-    def take_out(self, gone: Sequence[int], upto: int) -> None:
-        """These entries go, but for what tells them apart. Up to `upto` all were looked through."""
-
     def own(self, position: Position) -> Upto:
         return own(position)
 
@@ -148,12 +138,3 @@ class OrderedLog(BaseLog[Upto, Upto]):
             found.pop()
         end = self.at(found[-1][0]) if more else present
         return LogPage(self.coalesced(found), end, more, max((entry[2] for entry in found), default=0))
-
-    def compact(self, limit: int) -> Removed:
-        """See the contract."""
-        entries = self.uncompacted(self.end(), limit)
-        if not entries:
-            return Removed(0, False)
-        gone = covered(entries)
-        self.take_out(gone, entries[-1].place)
-        return Removed(len(gone), len(entries) == limit)

@@ -21,7 +21,7 @@ from syncline.databases.postgresql.position import Mark, Proof, Snapshot, Snapsh
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, newest, prune
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, literal, queries
-from syncline.hub.contract import Floor, Former, Key, LogPage, Position, Removed, Standing, Told
+from syncline.hub.contract import Coverable, Floor, Former, Key, LogPage, Position, Removed, Standing, Told
 from syncline.model.masks import join_mask
 
 LEAVE = (
@@ -182,7 +182,10 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
     def cut(self, target: int, limit: int) -> Removed:
         return prune(self._session, self._layout, target, limit)
 
-    def compact(self, limit: int) -> Removed:
+    def coverable(self, limit: int) -> Coverable | None:
+        return None
+
+    def compact(self, limit: int, found: Coverable | None = None) -> Removed:
         return compact(self._session, self._layout, self.instant().now.seen.xmax - 1, limit)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from syncline.databases.base import Ledger
 from syncline.databases.base.log import formers
 from syncline.databases.base.ordered import Bounds, OrderedLog, Upto
+from syncline.databases.sqlite import compact
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, add_removed
 from syncline.databases.sqlite.rows import decoded
-from syncline.hub.contract import Former, Key, Position, Removed, Told, present_columns
-from syncline.hub.contract.compaction import LogEntry
+from syncline.hub.contract import Coverable, Former, Key, Position, Removed, Told, present_columns
 from syncline.model.masks import join_mask, mask_columns
 from syncline.sqlitekit.sql import commas, numbered
 
@@ -80,25 +80,17 @@ class SqliteLog(OrderedLog):
         run("DELETE FROM _sync_hub_mark WHERE seq < ?", (new,))
         return Removed(len(found) - 1, len(found) > limit)
 
-    def uncompacted(self, newest: int, limit: int) -> list[LogEntry]:
-        start, lowest = self._connection.execute("SELECT compacted, floor FROM _sync_hub").fetchone()
-        keys, masks = numbered("k", self._layout.keys), mask_columns(self._layout.words)
-        columns = ["seq", "op", "hlc", "origin", "old IS NOT NULL", "tbl", *keys, *masks]
-        rows = self._connection.execute(
-            f"SELECT {commas(columns)} FROM _sync_hub_log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
-            (max(start, lowest), newest, limit),
-        )
-        width = 1 + len(keys)
-        return [
-            LogEntry(seq, _typed(more[:width]), op, join_mask(more[width:]), hlc, origin, bool(keeps))
-            for seq, op, hlc, origin, keeps, *more in rows
-        ]
+    def coverable(self, limit: int) -> Coverable | None:
+        """Of a few steps at once: the entries that follow are gone through for all of them."""
+        return self._find(limit * compact.STEPS, limit * compact.AHEAD)
 
-    def take_out(self, gone: Sequence[int], upto: int) -> None:
-        run, numbers = self._connection.executemany, [(seq,) for seq in gone]
-        run("INSERT INTO _sync_hub_mark SELECT seq, nonce FROM _sync_hub_log WHERE seq = ?", numbers)
-        run("DELETE FROM _sync_hub_log WHERE seq = ?", numbers)
-        self._connection.execute("UPDATE _sync_hub SET compacted = ?", (upto,))
+    def compact(self, limit: int, found: Coverable | None = None) -> Removed:
+        found = found or self._find(limit, limit * compact.AHEAD)
+        compact.take_out(self._connection, found)
+        return Removed(len(found.gone), found.more)
+
+    def _find(self, limit: int, ahead: int) -> Coverable:
+        return compact.find(self._connection, self._layout, self.end(), limit, ahead)
 
     def behind(self, position: Position, at_most: int) -> int:
         ((count,),) = self._connection.execute(
@@ -155,8 +147,3 @@ def _told(shape: Shape, op: str, mask: int, old: str | None) -> Told:
     kept = {} if old is None else decoded(old)
     values = {n: kept[n] for n in shape.before if n in kept}
     return Told(op, mask, values if old is not None and len(values) == len(shape.before) else None)
-
-
-def _typed(key: Sequence[object]) -> tuple[object, ...]:
-    """A key that 1 and 1.0 do not share."""
-    return tuple((type(value), value) for value in key)

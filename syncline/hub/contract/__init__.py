@@ -36,6 +36,7 @@ from syncline.hub.contract.ledger import (
     UploadedChunk,
 )
 from syncline.hub.contract.log import (
+    Coverable,
     Floor,
     Former,
     Log,
@@ -59,6 +60,7 @@ __all__ = [
     "Client",
     "ConflictRow",
     "Counted",
+    "Coverable",
     "Database",
     "Declared",
     "Floor",

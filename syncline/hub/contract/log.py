@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -43,6 +43,22 @@ class Removed:
 
     entries: int
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Coverable:
+    """What compacting may take away next, as the adapter names it, in the order of the log. Up to `upto` all
+    was looked through; `more`: there is more to look through."""
+
+    gone: Sequence[Any]
+    upto: Any
+    more: bool
+
+    def parts(self, limit: int) -> Iterator[Coverable]:
+        """The same in parts of so many entries; one at least."""
+        for start in range(0, max(1, len(self.gone)), limit):
+            some, is_last = self.gone[start : start + limit], start + limit >= len(self.gone)
+            yield Coverable(some, self.upto if is_last else some[-1][0], self.more or not is_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,10 @@ class ReadLog(Protocol):
     def behind(self, position: Position, at_most: int) -> int:
         """How many log entries a sound position has not seen, counted up to `at_most`."""
 
+    def coverable(self, limit: int) -> Coverable | None:
+        """What `compact` removes next in steps of `limit`, where that can be looked for while others write;
+        None where `compact` looks by itself, without making anybody wait."""
+
 
 class Log(ReadLog, Protocol):
     """The log in a transaction that writes. What enters it is written by `Rows.apply`, and by capture."""
@@ -156,8 +176,9 @@ class Log(ReadLog, Protocol):
         stays what it was. Ages go by the moments noted: without an old enough one nothing goes; with `keep`
         0 the present is one. Positions stay good as `standings` says (laws L4, L11)."""
 
-    def compact(self, limit: int) -> Removed:
-        """Look through the next `limit` entries or so and remove those that `compaction.covered` names.
+    def compact(self, limit: int, found: Coverable | None = None) -> Removed:
+        """Look through the next `limit` entries or so and remove those that `compaction.covered` names; or
+        those that were found.
 
         What is removed can still be the end of somebody's position, which stays sound. At the end of the
         log `more` is False, and the next call goes on with what is new then."""
