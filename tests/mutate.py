@@ -101,6 +101,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/replica/shown.py": ("tests/unit/replica/test_apply_pending.py",),
     "syncline/replica/verdict.py": (
         "tests/unit/replica/test_verdict.py",
+        "tests/unit/replica/test_verdict_children.py",
         "tests/unit/replica/test_apply_pending.py",
         "tests/unit/replica/test_guest.py",
         "tests/integration/test_forms.py",
