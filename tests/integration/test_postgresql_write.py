@@ -238,6 +238,19 @@ def test_a_few_rows_are_written_without_reading_all_of_a_table(make: Make, form:
         assert session.run(scans) == [[0, True]]
 
 
+def test_looking_up_a_single_row_is_planned_once(make: Make) -> None:
+    world = make("CREATE TABLE t (id int PRIMARY KEY, a text)")
+    world.run("INSERT INTO t SELECT n, 'a' FROM generate_series(1, 5000) AS n", "ANALYZE t")
+    with world.database.read(UNBOUNDED) as transaction:
+        for n in range(1, 21):
+            assert transaction.rows.find(world.number("t"), [(n,)], []) == [[n]]
+        session = transaction.rows._session  # type: ignore[attr-defined]
+        plans = (
+            "SELECT generic_plans > custom_plans FROM pg_prepared_statements WHERE statement LIKE '%unnest%'"
+        )
+        assert session.run(plans) == [[True]]
+
+
 def wait_until_blocked(centre: PostgresCentre) -> None:
     with centre.connect() as session:
         blocked = (

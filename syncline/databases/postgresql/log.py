@@ -82,7 +82,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         seen = Snapshot(text).up_to(max(floor, lost + 1, 0 if xid is None else xid + 1))
         here = SnapshotPosition(self._cluster, seen)
         present = Instant(here, floor, lost, mark if is_there else None, news)
-        return present, None if last[0] is None else _proof(last)
+        return present, _proof(last) if last[0] else None
 
     def now(self) -> SnapshotPosition:
         """One that writes leaves a mark, so that who reads need not, in the statement that looks."""
@@ -100,7 +100,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         """The position with a mark that was left after all it has seen: the last one, or a new one."""
         found, bare = self._left or (None if self._writes else self._newest), self.own(position)
         if found is None or not found.covers(bare.seen):
-            found = self._left = _leave(self._session)
+            found = self._left = _proof(self._session.run(_LEAVE, _chosen())[0])
         return replace(bare, mark=found.mark)
 
     def worth(self, positions: Sequence[SnapshotPosition], present: Instant) -> list[Standing]:
@@ -305,11 +305,6 @@ def _built(shape: Shape, *, guarded: bool) -> str:
 
 
 # Marks
-
-
-def _leave(session: Session) -> Proof:
-    """Leave a mark in this transaction."""
-    return _proof(session.run(_LEAVE, _chosen())[0])
 
 
 def _chosen() -> int:

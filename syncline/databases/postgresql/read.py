@@ -30,7 +30,8 @@ class RowReader(TypedReader[Shape]):
         return as_they_are(self._session, tables, written)
 
     def rows_of(self, shape: Shape, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
-        statement = shape.statement(("rows", *columns), lambda: _rows(shape, columns))
+        count = len(keys)
+        statement = shape.statement(("rows", count == 1, *columns), lambda: _rows(shape, columns, count))
         return self._session.run(statement, *shape.arrays(keys))
 
     def misspelled(self, shape: Shape, keys: Sequence[Key]) -> set[int]:
@@ -60,9 +61,11 @@ class RowReader(TypedReader[Shape]):
         return large + sum(count for (count,) in self._session.run(small)) if small else large
 
 
-def _rows(shape: Shape, columns: Sequence[int]) -> str:
+def _rows(shape: Shape, columns: Sequence[int], count: int) -> str:
+    """For so many keys. Of a single one PostgreSQL keeps its plan, while it plans anew for every array."""
     chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
-    return f"SELECT {chosen} FROM {shape.given} JOIN {shape.name} AS t ON {shape.matches()}"
+    source = f"(SELECT * FROM {shape.given} LIMIT 1) AS s" if count == 1 else shape.given
+    return f"SELECT {chosen} FROM {source} JOIN {shape.name} AS t ON {shape.matches()}"
 
 
 def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
