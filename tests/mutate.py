@@ -95,6 +95,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     ),
     "syncline/replica/rejected.py": (
         "tests/unit/replica/test_verdict.py",
+        "tests/unit/replica/test_verdict_children.py",
         "tests/integration/test_retry.py",
         "tests/integration/test_key_taken.py",
     ),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import freeze
-from syncline.replica.rejected import rejected
+from syncline.replica.rejected import discard, rejected, retry
 from tests.support.device import Bench
 
 DDL = """
@@ -78,3 +79,38 @@ def test_where_no_key_is_taken_nothing_that_was_made_since_is_refused(bench: Ben
     bench.verdict(rejected=told)
     assert {edit.table for edit in rejected(bench.device)} == {"owner", "pet"}
     assert len(bench.all("toy")) == 5
+
+
+def told_of_all(bench: Bench) -> list[Rejection]:
+    return [
+        refusal(bench, "owner", 9, KEY_TAKEN),
+        refusal(bench, "owner", 10, PARENT_REJECTED, ("owner", 9)),
+        refusal(bench, "owner", 11, "check"),
+        refusal(bench, "pet", 5, PARENT_REJECTED, ("owner", 9)),
+        refusal(bench, "pet", 6, PARENT_REJECTED, ("owner", 10)),
+        refusal(bench, "pet", 7, PARENT_REJECTED, ("owner", 11)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "order", [[("owner", 9)], [("owner", 9), ("owner", 10)], [("owner", 10), ("owner", 9)]]
+)
+def test_what_hangs_on_a_discarded_row_whose_key_is_taken_is_not_given_to_the_other_s(
+    bench: Bench, order: list[tuple[str, int]]
+) -> None:
+    """Others have rows of these keys by now. Where what was discarded had a key of its own, the edit goes to
+    the row that it names."""
+    theirs = [bench.put("owner", [9, "theirs", None], [10, "theirs", None], [11, "theirs", None])]
+    bench.verdict(*theirs, rejected=told_of_all(bench))
+    ids = {(edit.table, edit.key[0]): edit.id for edit in rejected(bench.device)}
+    for place in [*order, ("owner", 11)]:
+        discard(bench.device, ids[place])
+    for key in (5, 6):
+        with pytest.raises(UsageError) as caught:
+            retry(bench.device, ids["pet", key])
+        assert caught.value.code == "retry_refused"
+        assert "is another's" in caught.value.detail
+    bench.app.execute("DELETE FROM toy WHERE pet = 7")
+    bench.app.execute("DELETE FROM pet WHERE id = 7")
+    retry(bench.device, ids["pet", 7])
+    assert bench.rows("SELECT owner FROM pet WHERE id = 7") == [(11,)]
