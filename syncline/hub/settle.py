@@ -15,6 +15,7 @@ from syncline.hub.bases import Bases, File, compared, not_own
 from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
 from syncline.hub.dependents import Held, held_by, pointing_at
+from syncline.hub.respelled import as_there
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.policies import Reject
 from syncline.merge.rules import TableRules
@@ -240,12 +241,13 @@ def _decide_rows(
     present = {tuple(row[:arity]): dict(zip(every, row[arity:], strict=True)) for row in found}
     _still(part, strange, contested, present.keys())
     lost = set(bases.lost_rows(part))
+    values = as_there(transaction, table, part, contested, present)
     for row, key in zip(contested, keys, strict=True):
         base = details.get((part.table, key))
         sent = Sent(
             part.op,
             part.columns,
-            part.rows[row][arity:],
+            values[row],
             part.hlc[row],
             part.column_hlc_of(row),
             replica,

@@ -209,6 +209,11 @@ MADE_TWICE = {
     "numeric(10,2)": ("1.5", "1.50"),
     "timestamptz": ("2024-02-29 11:00+01", "2024-02-29T10:00:00Z"),
     "uuid": (NEW, NEW.lower()),
+    "timetz": ("10:00+01", "10:00:00+01:00"),
+    "money": ("$5", "5.00"),
+    "time": ("24:00", "24:00:00"),
+    "interval": ("1 day 2 hours", "1 day 02:00:00"),
+    "inet": ("10.0.0.1/32", "10.0.0.1"),
 }
 """By type: one value in two spellings."""
 

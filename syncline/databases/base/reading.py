@@ -11,6 +11,7 @@ from syncline.databases.base.codec import Codec, mend_floats
 from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.typed import Present, T
 from syncline.hub.contract import Key, Outdated, Take
+from syncline.model.values import Value
 
 Rows = list[list[Any]]
 
@@ -46,6 +47,11 @@ class TypedReader(ABC, Generic[T]):
     def spelled(self, shape: T, keys: Sequence[Key]) -> Rows:
         """The keys that can be, each behind its number, counted from 1: that of the row which is there under
         an equal key, or else as it would be stored. Asked as `misspelled` is."""
+
+    @abstractmethod
+    def respelled(self, shape: T, column: int, values: Sequence[str]) -> Rows:
+        """Those of the texts that the column can hold, each behind its number, counted from 1, as it would be
+        stored; nothing of a column in which every text is its own spelling."""
 
     @abstractmethod
     def rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
@@ -88,6 +94,15 @@ class TypedReader(ABC, Generic[T]):
         found = self.spelled(shape, [keys[place] for place in places])
         for number, *key in found:
             result[places[number - 1]] = tuple(_mended(shape, (), [key])[0])
+        return result
+
+    def respell(self, table: int, column: int, values: Sequence[str]) -> list[Value]:
+        """Texts as a value column of this database would have them."""
+        shape, result = self.shape(table), list[Value](values)
+        codec: Codec = shape.values[column]
+        places = [i for i, value in enumerate(values) if not codec.fault(value)]
+        for number, value in self.respelled(shape, column, [values[place] for place in places]):
+            result[places[number - 1]] = value
         return result
 
     def chunk(self, table: int, after: Key | None, limit: int, columns: Sequence[int] | None = None) -> Rows:

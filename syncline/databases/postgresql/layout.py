@@ -81,6 +81,13 @@ class Shape(TypedShape[Codec]):
                 found[number] = f"({stored})::{whole}" if modifier >= 0 else stored
         return found
 
+    def assigned_value(self, column: int, staged: str) -> str:
+        """A staged text as a value column would store it."""
+        codec = self.values[column]
+        _, modifier, whole = self._type(self.table.values[column].name)
+        stored = codec.write(staged)
+        return f"({stored})::{whole}" if modifier >= 0 else stored
+
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was: JSON of texts, from which the types are read again."""
         pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)

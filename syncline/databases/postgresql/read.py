@@ -49,6 +49,13 @@ class RowReader(TypedReader[Shape]):
     def spelled(self, shape: Shape, keys: Sequence[Key]) -> Rows:
         return self._session.guarded(lambda guarded: sql.spelled(shape, guarded=guarded), *shape.arrays(keys))
 
+    def respelled(self, shape: Shape, column: int, values: Sequence[str]) -> Rows:
+        if not values or not shape.values[column].is_read_by_server:
+            return []
+        return self._session.guarded(
+            lambda guarded: sql.respelled(shape, column, guarded=guarded), array(list(values))
+        )
+
     def stream(self, shape: Shape, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
         return self._session.stream(*scan_statement(shape, after, upto))
 

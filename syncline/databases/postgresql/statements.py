@@ -88,6 +88,16 @@ def spelled(shape: Shape, *, guarded: bool) -> str:
     )
 
 
+def respelled(shape: Shape, column: int, *, guarded: bool) -> str:
+    """The numbers of those `$1` texts that a value column can hold, and how it would have them."""
+    codec, stored = shape.values[column], shape.assigned_value(column, "s.k0")
+    source = "unnest($1::text[]) WITH ORDINALITY AS s(k0, n)"
+    if guarded:
+        castable = f"syncline.castable(s.k0, {_over_text(stored, 0)})"
+        source = f"(SELECT * FROM {source} WHERE {castable} OFFSET 0) AS s"
+    return f"SELECT s.n::int4, {codec.read(stored)} FROM {source}"
+
+
 def _over_text(stored: str, number: int) -> str:
     return literal(stored.replace(f"s.k{number}", "$1::text"))
 

@@ -54,6 +54,11 @@ class Codec(PortableCodec):
         return self.central == "real" or (self.spelled and self.is_text and self.kind != "uuid")
 
     @property
+    def is_read_by_server(self) -> bool:
+        """Whether several texts may be one value of the type, be the column a key or not."""
+        return self.is_text and self.central not in _FREE_TEXT
+
+    @property
     def is_spelled_once(self) -> bool:
         """Whether a text is spelled in one way alone; the server certainly reads it, but for days that do not
         exist."""

@@ -69,6 +69,10 @@ class RowReader:
         """Values are carried as they are: a device has them as they are here."""
         return list(keys)
 
+    def respell(self, table: int, column: int, values: Sequence[str]) -> list[Value]:
+        """As `spell`."""
+        return list(values)
+
     @contextmanager
     def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
         sql, bound = scan_statement(self.layout.shapes[table], after, upto)

@@ -36,6 +36,10 @@ class ReadRows(Protocol):
         """Keys, in their order, as this database has them: that of the row which is there under a key that
         equals it, or else as it would be stored and read again. One that cannot be is given back as it is."""
 
+    def respell(self, table: int, column: int, values: Sequence[str]) -> list[Value]:
+        """Texts, in their order, as a value column would store and give them back; one that cannot be, or of
+        a column in which every text is its own spelling, as it is. Values alone are asked about, no rows."""
+
     def scan(self, table: int, after: Key | None, upto: Key | None) -> AbstractContextManager[Take]:
         """Whole rows with a key above `after` up to and with `upto`, in the canonical order of `model.order`
         (whatever the database's own), taken as many at a time as asked for: fewer only at the end. Bounds
