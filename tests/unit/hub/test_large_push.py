@@ -230,6 +230,35 @@ def test_rows_below_one_that_is_rejected_in_a_later_chunk_are_rejected_with_it(d
     assert ids(desk, "shelf") == [8]
 
 
+def test_what_points_at_a_unique_value_of_a_taken_row_in_an_earlier_chunk_goes_to_no_other() -> None:
+    """The centre has a shop of that code, too, which is another's."""
+    desk = Desk(
+        "CREATE TABLE shop (id INTEGER PRIMARY KEY, code TEXT UNIQUE);"
+        "CREATE TABLE desk (id INTEGER PRIMARY KEY, shop INTEGER REFERENCES shop);"
+        "CREATE TABLE box (id INTEGER PRIMARY KEY, code TEXT REFERENCES shop (code));"
+    )
+    device, number = desk.device("r1"), desk.hub.schema.number_of
+    desk.sql("INSERT INTO shop VALUES (1, 'theirs'), (5, 'mine')")
+
+    def first(device: Device) -> None:
+        device.insert("shop", 1, "mine")
+        device.insert("desk", 1, 1)
+
+    def second(device: Device) -> None:
+        device.insert("box", 1, "mine")
+        device.insert("box", 2, "theirs")
+
+    verdict = Large(device, first, second).upload().commit()
+    assert rejections(verdict) == sorted(
+        [
+            (number("shop"), [1], "key_taken"),
+            (number("desk"), [1], "parent_rejected"),
+            (number("box"), [1], "parent_rejected"),
+        ]
+    )
+    assert ids(desk, "box") == [2]
+
+
 def test_l9_a_long_chain_towards_a_later_chunk_waits_at_once(desk: Desk) -> None:
     def chain(first: int, last: int) -> Fill:
         def fill(device: Device) -> None:
