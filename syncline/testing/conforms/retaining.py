@@ -25,11 +25,15 @@ def prune(world: World, held: Sequence[Position], keep: float = 0, limit: int = 
 
 
 def compact(world: World, limit: int = 1000) -> int:
+    """As housekeeping does it: looked for while others write, if the database can."""
     gone, more = 0, True
     while more:
-        with world.database.write(UNBOUNDED) as transaction:
-            removed = transaction.log.compact(limit)
-        gone, more = gone + removed.entries, removed.more
+        found = world.read(lambda transaction: transaction.log.coverable(limit))
+        for part in [None] if found is None else found.parts(limit):
+            with world.database.write(UNBOUNDED) as transaction:
+                removed = transaction.log.compact(limit, part)
+            assert found is None or removed.entries <= limit
+            gone, more = gone + removed.entries, removed.more
     return gone
 
 

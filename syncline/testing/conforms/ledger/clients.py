@@ -73,11 +73,20 @@ class ClientConformance:
             ledger.save_client(Client("r3", registered=old, actor="ann", revoked=True))
             ledger.save_client(Client("r4", registered=old, last_pull=old, actor="ann"))
             ledger.save_client(Client("r5", 1, registered=old, actor="ann"))
-            ledger.save_client(Client("r6", registered="now", actor="bob"))
-            assert ledger.count_clients("ann", 60) == Counted(6, 3, 1)
-            assert ledger.count_clients("bob", 60) == Counted(6, 1, 1)
+            ledger.save_client(Client("r6", registered="now", actor="bob", root="r7"))
+            ledger.save_client(Client("r7", registered=old, actor="bob"))
+            assert ledger.count_clients("ann", 60) == Counted(7, 3, 1)
+            assert ledger.count_clients("bob", 60) == Counted(7, 2, 1)
             assert ledger.drop_unused_clients(3600) == 1
-            assert [client.replica for client in ledger.clients("", 10)] == ["r1", "r3", "r4", "r5", "r6"]
+            left = [client.replica for client in ledger.clients("", 10)]
+            assert left == ["r1", "r3", "r4", "r5", "r6", "r7"], "another id goes on from r7"
+
+    def test_the_ledger_is_read_alone_as_it_was_committed(self, world: World) -> None:
+        with world.database.ledger() as ledger:
+            ledger.save_client(Client("r1", registered="now", actor="ann"))
+        with world.database.reading_ledger() as reading:
+            assert [client.replica for client in reading.clients("", 10)] == ["r1"]
+            assert reading.setting("nothing") is None
 
     def test_every_field_of_a_replica_is_kept_as_it_is(self, world: World) -> None:
         full = Client(
@@ -95,6 +104,12 @@ class ClientConformance:
             revoked=True,
             forgotten=False,
             actor="somebody",
+            pending=3,
+            chain="c",
+            root="r0",
+            departed=True,
+            own="{}",
+            asked="2026-01-02T03:04:05.678Z",
         )
         empty = Client("r2")
         with world.database.write(UNBOUNDED) as transaction:
