@@ -36,7 +36,7 @@ _SHORTEST, _LONGEST = 0.002, 0.05
 """Seconds between two looks at a lock that is held."""
 
 _LENGTH = 1000
-"""Bytes that what the holder says takes at most."""
+"""Bytes that what the holder says takes."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -114,7 +114,7 @@ def one_at_a_time(file: str, verb: str, wait: float) -> Iterator[None]:
             _say(opened.handle, verb)
             yield
         finally:
-            os.ftruncate(opened.handle, 0)
+            _write(opened.handle, b"")
             _unlock(opened.handle)
     finally:
         _close(opened)
@@ -204,8 +204,14 @@ def _take(handle: int, path: str, file: str, end: float) -> None:
 def _say(handle: int, verb: str) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     told = {"pid": os.getpid(), "host": socket.gethostname(), "verb": verb, "since": since}
+    _write(handle, json.dumps(told).encode())
+
+
+def _write(handle: int, told: bytes) -> None:
+    """Say this, in a file that keeps its size: one that grows and shrinks makes the disk write more when the
+    device file is flushed."""
     os.lseek(handle, 0, os.SEEK_SET)
-    os.write(handle, json.dumps(told).encode()[:_LENGTH])
+    os.write(handle, told[:_LENGTH].ljust(_LENGTH))
 
 
 def _holder(path: str) -> str:

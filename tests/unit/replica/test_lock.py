@@ -104,7 +104,7 @@ def test_who_may_sync_the_file_may_lock_it(tmp_path: Path) -> None:
     with one_at_a_time(str(tmp_path / "d.db"), "sync", 0):
         pass
     assert (tmp_path / "d.db-sync").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "d.db-sync").read_bytes() == b""  # nobody is at work
+    assert (tmp_path / "d.db-sync").read_bytes().strip() == b""  # nobody is at work
 
 
 def test_no_lock_can_be_made_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -151,3 +151,13 @@ def test_a_lock_file_stays_as_long_as_somebody_is_at_work(tmp_path: Path) -> Non
             raise AssertionError("two are at work")
     tidy(file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_file_keeps_its_size(tmp_path: Path) -> None:
+    """One that grows and shrinks makes the disk write more when the device file is flushed."""
+    file, lock, sizes = tmp_path / "d.db", tmp_path / "d.db-sync", set()
+    for verb in ("sync", "preview", "pull"):
+        with one_at_a_time(str(file), verb, 0):
+            sizes.add(lock.stat().st_size)
+        sizes.add(lock.stat().st_size)
+    assert len(sizes) == 1
