@@ -74,15 +74,18 @@ def check_parents(device: Device, kept: Kept) -> None:
 
 
 def check_pending(device: Device, kept: Kept) -> None:
-    """UsageError (`retry_refused`) if the row has pending edits that are no retries. A push has one change a
-    row: if the centre refused it again, it would refuse those, too."""
-    present = device.store.row(kept.t.select, kept.key)
+    """UsageError (`retry_refused`) if the row has pending edits that are no retries, be it hidden for them. A
+    push has one change a row: if the centre refused it again, it would refuse those, too."""
+    store, present = device.store, device.store.row(kept.t.select, kept.key)
     check_row(kept, present)
+    hidden = "SELECT 1 FROM _sync_parked WHERE n = ? AND key = ?"
+    if present is None and store.row(hidden, (kept.t.n, pack(kept.key))) is None:
+        return
     same = " AND ".join(f"k{i} IS ?" for i in range(kept.t.arity))
     sql = (
         f"SELECT 1 FROM {kept.t.log} WHERE {same} AND stamp NOT IN (SELECT stamp FROM _sync_retried) LIMIT 1"
     )
-    if present is not None and device.store.row(sql, kept.key) is not None:
+    if store.row(sql, kept.key) is not None:
         raise _refused(kept, "the row has other edits that are pending", SYNC_FIRST)
 
 

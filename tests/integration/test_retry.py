@@ -9,6 +9,8 @@ import pytest
 
 import syncline
 from syncline.errors import UsageError
+from syncline.protocol.messages import Push, Request, Response
+from syncline.transports.local import LocalTransport
 from tests.support.application import sql
 
 DDL = (
@@ -225,3 +227,27 @@ def test_several_rejected_edits_of_a_row_can_be_put_back_together(two: Two) -> N
         two.b.retry(edit.id)
     two.b.sync()
     assert sql(two.centre, "SELECT amount FROM stock") == [(480,)]
+
+
+def test_a_row_that_is_hidden_for_a_rejected_insert_is_not_put_back_over_its_pending_edits(two: Two) -> None:
+    """What was written while the insert was under way is the newer: it is sent by itself, with the row."""
+
+    class Between(LocalTransport):
+        def send(self, request: Request) -> Response:
+            answer = super().send(request)
+            if isinstance(request, Push):
+                sql(two.b.file, "UPDATE visit SET what = 'good' WHERE id = 9")
+            return answer
+
+    refuse = "BEGIN SELECT RAISE(ABORT, 'no'); END"
+    sql(two.centre, f"CREATE TRIGGER bad BEFORE INSERT ON visit WHEN new.what = 'bad' {refuse}")
+    sql(two.b.file, "INSERT INTO visit VALUES (9, 1, 'bad')")
+    with syncline.connect(two.b.file, two.hub) as replica:
+        replica._open_transport = lambda: Between(two.hub)
+        replica.push()
+    assert sql(two.b.file, "SELECT * FROM visit WHERE id = 9") == []
+    assert "sync" in refused(two.b, 1).lower()
+    two.b.sync()
+    for file in (two.centre, two.b.file):
+        assert sql(file, "SELECT * FROM visit WHERE id = 9") == [(9, 1, "good")]
+    assert "yourself" in refused(two.b, 1)
