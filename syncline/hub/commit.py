@@ -13,12 +13,14 @@ from syncline.model.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a row was rejected; `parent` is the rejected row it depends on."""
+    """Why a row was rejected; `parent` is the rejected row it depends on. `unread`: others hold its table, so
+    that what the centre has of it is not told."""
 
     code: str
     detail: str
     remedy: str
     parent: RowId | None = None
+    unread: bool = False
 
 
 def commit_stages(
@@ -80,4 +82,5 @@ def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         return Refused(codes.PARENT_REJECTED, detail, codes.remedy_of(codes.PARENT_REJECTED), parent)
-    return Refused(refusal.code, refusal.detail, codes.remedy_of(refusal.code))
+    remedy = codes.remedy_of(refusal.code)
+    return Refused(refusal.code, refusal.detail, remedy, unread=refusal.stage.held)

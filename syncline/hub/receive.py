@@ -103,7 +103,8 @@ class Receiver:
         settled, refused = outcome.settled, outcome.refused
         if settled.wanted:
             return Verdict(push.number, [[table, list(key)] for table, key in settled.wanted])
-        overrides = settled.overrides | dict.fromkeys(refused)
+        answered = settled.overrides | dict.fromkeys(refused)
+        overrides = dict.fromkeys(row for row in answered if row not in refused or not refused[row].unread)
         conflicts = self._keep_notes(transaction, settled, refused)
         kept = Kept(
             [(table, list(key)) for table, key in overrides],

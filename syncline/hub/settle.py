@@ -113,7 +113,7 @@ def settle(
     settled = Settled()
     decided = _Decided(settled)
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
-        contested = _contested(part, strange, others, rules[part.table], bases)
+        contested = [] if stage.held else _contested(part, strange, others, rules[part.table], bases)
         if contested:
             _decide_rows(
                 transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided

@@ -203,7 +203,7 @@ def decide_replaced(work: Work, answer: Answer) -> None:
 
 def take_overrides(work: Work, answer: Answer) -> None:
     if answer.verdict is not None:
-        for group in _overrides(work, answer.verdict):
+        for group in (*_overrides(work, answer.verdict), *work.unread):
             learn_group(work, group)
 
 

@@ -16,6 +16,7 @@ from itertools import count
 
 from syncline.errors import (
     BodyRefused,
+    Conflict,
     Forbidden,
     SchemaChanged,
     SynclineError,
@@ -106,6 +107,7 @@ def _recovering(
                 yield from verb()
         except SynclineError as error:
             if error.code not in REASONS or attempt == RECOVERIES:
+                wait(device, rejected(device, tally.before))
                 raise
             yield from ask_which_hub(device.store)  # of another hub nothing is noted (law L2)
             begin(device.store, REASONS[error.code])
@@ -188,9 +190,12 @@ def _push_one(
     for _ in range(ROUNDS):
         forget_stage(device)
         sent = yield from send(device, frozen, carried, progress, draft)
-        last = None
+        last, busy = None, None
         if carried is not None:
-            last = yield from _fetch(device, tally, progress, sent.verdict.changes)
+            try:
+                last = yield from _fetch(device, tally, progress, sent.verdict.changes)
+            except Conflict as error:  # what was decided is decided, and what is new is there later
+                busy = error
         try:
             tally.note((yield from take_in(device, Answer(sent.verdict, last), progress)))
         except Overtaken:  # asked again, the hub says the same of its present schema
@@ -201,6 +206,8 @@ def _push_one(
     yield from forget(device, frozen)
     tally.count(sent)
     progress("push", tally.sent, tally.sent)
+    if busy is not None:
+        raise busy
 
 
 def _pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:

@@ -6,8 +6,9 @@ has instead of what was sent (the overrides) is then learned like anything else 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value
@@ -21,7 +22,7 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import keep_rejected, written_edit
+from syncline.replica.rejected import HELD, keep_rejected, written_edit
 from syncline.replica.retried import forget_retried
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
@@ -54,7 +55,8 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     """Clear the push in flight. The caller learns the overrides afterwards."""
     cuts: Cuts = dict(work.store.rows("SELECT n, seq FROM _sync_outbox_cut"))
     hidden = _hidden(work, cuts)
-    refused = _keep_rejected(work, verdict, cuts)
+    answered = {(g.table, tuple(row[: work.device.arity(g.table)])) for g in overrides for row in g.rows}
+    refused = _keep_rejected(work, verdict, cuts, answered)
     keep_conflicts(work.store, verdict.conflicts)
     flying = in_flight(work.store)
     kept = told(work.device, flying)
@@ -167,21 +169,27 @@ def _supersede(work: Work, row: Hidden) -> None:
             work.hold(row.t, row.pending.key, rest)
 
 
-def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> set[bytes]:
+def _keep_rejected(
+    work: Work, verdict: Verdict, cuts: Cuts, answered: Collection[tuple[int, Key]]
+) -> set[bytes]:
     """Keep every refused edit as it was sent, with what the row held before and the reason. Returns the
-    stamps of those of which nothing was accepted."""
+    stamps of those of which nothing was accepted. `answered`: the rows of which the hub says how they are."""
     found: set[bytes] = set()
     rejected = [as_here(work.device, rejection) for rejection in verdict.rejected]
     refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in rejected}
     if not refused:
         return found
     sent = _sent(work, refused.keys())
+    unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
         keys = [tuple(rejection.key) for rejection in rejections]
         for key, rejection, base in zip(keys, rejections, _bases(work, n, keys, cuts), strict=True):
             op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
                 columns = _columns_of(work, n)
+            if rejection.code == HELD and n in cuts and (n, key) not in answered:
+                before = _as_before(key, op, base)
+                unread.setdefault((n, *before[:2]), []).extend(before[2])
             if rejection.columns:
                 op, columns, values = _picked(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns]
@@ -190,7 +198,22 @@ def _keep_rejected(work: Work, verdict: Verdict, cuts: Cuts) -> set[bytes]:
                 stamps = _stamps(work, n, key, cuts)
                 keep_rejected(work.device, n, key, op, edit, reason, number, stamps)
                 found.update(() if rejection.columns else each_stamp(stamps))
+    parents_first = sorted(unread, key=lambda group: list(work.device.tables).index(group[0]))
+    work.unread = [
+        Group(n, form, list(columns), unread[n, form, columns]) for n, form, columns in parents_first
+    ]
     return found
+
+
+def _as_before(
+    key: Key, op: str, base: Mapping[int, Value]
+) -> tuple[Literal["U", "D"], tuple[int, ...], list[list[Value]]]:
+    """A row whose table others hold, as it was before the edit that came to nothing because of that, in the
+    form of a group: form, columns, rows. What the hub has of it comes with a pull."""
+    if base:
+        columns = tuple(sorted(base))
+        return "U", columns, [[*key, *(base[i] for i in columns)]]
+    return "D", (), [] if op == "U" else [list(key)]
 
 
 def _stamps(work: Work, n: int, key: Key, cuts: Cuts) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.model.values import Value
+from syncline.protocol.messages import Group
 from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.gathering import Gathering
@@ -62,6 +63,8 @@ class Work:
     """Whether the news lead to one instant of the centre. After a verdict alone, a unique value may be
     taken by a row whose own news come with the next pull."""
     triggers: Sequence[Trigger] = ()
+    unread: list[Group] = field(default_factory=list)
+    """Rows of refused edits that the hub could not read, as they were before these."""
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""
     gathered: dict[tuple[int, tuple[int, ...]], Gathering] = field(default_factory=dict)

@@ -112,6 +112,11 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
         """The rows that exist, but for the `locked`, each with who holds it, in words, if that is told."""
 
     @abstractmethod
+    def barred(self, loaded: R) -> Mapping[int, str]:
+        """The rows that cannot be written since others hold a table that they point at, or one whose rows
+        may point at them: each with which table, and who holds it, in words."""
+
+    @abstractmethod
     def table_holders(self, loaded: R) -> Sequence[str]:
         """Who holds the table, in words."""
 
@@ -188,10 +193,13 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
             for row, who in left.items():
                 item.refused[row] = held(item, row, who)
                 yield index, row
+            for row, why in self.barred(item).items():
+                item.refused.setdefault(row, waiting(item, row, why))
 
     def _refuse_all(self, loaded: Sequence[R]) -> Iterator[tuple[int, int]]:
         who = self.table_holders(loaded[0])
         for index, item in enumerate(loaded):
+            item.stage.held = True
             for row in item.live:
                 item.refused[row] = held(item, row, who)
                 if item.stage.form != "insert":
@@ -200,7 +208,11 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
 
 def held(loaded: R, row: int, who: Sequence[str]) -> Refusal:
     """A row that is not to be had: who holds it is said in words, as far as it is known."""
+    return waiting(loaded, row, f"is held by {who[0] if who else 'another transaction'}")
+
+
+def waiting(loaded: R, row: int, why: str) -> Refusal:
+    """A row that cannot be written now, `why` in words."""
     shape = loaded.shape
     key = list(loaded.stage.rows[row][: shape.arity])
-    detail = f"{shape.table.name} {key!r} is held by {who[0] if who else 'another transaction'}"
-    return Refusal(loaded.stage, row, codes.LOCKED, detail)
+    return Refusal(loaded.stage, row, codes.LOCKED, f"{shape.table.name} {key!r} {why}")

@@ -160,7 +160,7 @@ class Application(StepwiseApplication[Loaded]):
         return Constraint(*rows[0]) if rows else None
 
     def holders(self, part: Part[Loaded]) -> Sequence[str]:
-        """Whoever holds the row, or else whoever has written to its table."""
+        """Whoever holds the row, or else its table, or has written to it."""
         found = holders.of_rows(self._session, part.loaded, part.rows)
         return next(filter(None, found.values()), None) or holders.of_shape(self._session, part.loaded.shape)
 

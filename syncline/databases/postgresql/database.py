@@ -32,7 +32,7 @@ from syncline.databases.postgresql.types import is_wider
 from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.write import RowWriter
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import NO_KEYS, Keys, Outdated, Tuning
+from syncline.hub.contract import NO_KEYS, Keys, Locked, Outdated, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -204,7 +204,10 @@ class PostgresDatabase:
         writes by default, and writes nothing else."""
         scope = only_unbounded(scope)
         known = self.catalogue.known()
-        with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session:
+        with (
+            self._naming(holders.AGAINST_READERS),
+            self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session,
+        ):
             self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"])[-1])
             ledger, rows = ledger_of(session), RowReader(session, known)
             log = PostgresLog(session, known, self.catalogue.cluster, ledger)
@@ -232,7 +235,10 @@ class PostgresDatabase:
         """A transaction that commits on success; every statement sees what was committed before it."""
         scope = only_unbounded(scope)
         known, sql = self.catalogue.known(), queries("prepare.sql")
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
+        with (
+            self._naming(holders.AGAINST_WRITERS),
+            self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session,
+        ):
             self.catalogue.verify(known, session.values(sql["hold"], sql["revision"])[-1])
             ledger, rows = ledger_of(session), RowWriter(session, known, self.lock_timeout)
             log = PostgresLog(session, known, self.catalogue.cluster, ledger, writes=True)
@@ -271,6 +277,18 @@ class PostgresDatabase:
         """Close all connections."""
         self._instants.close()
         self._pool.close()
+
+    @contextmanager
+    def _naming(self, modes: Sequence[str]) -> Iterator[None]:
+        """Say which tables others hold by locks of these modes, and who, where a wait was in vain."""
+        try:
+            yield
+        except Locked as error:
+            with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+                held = holders.held_tables(session, modes)
+            if not held:
+                raise
+            raise Locked("; ".join(held), remedy=f"{Locked.remedy} {holders.REMEDY}") from error
 
     @contextmanager
     def _transaction(

@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import statements
 from syncline.databases.base.findings import Holder
+from syncline.databases.base.parents import places_of
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.session import Session
+from syncline.databases.postgresql.session import BRIEF, Session
 from syncline.databases.postgresql.sql import array, qualified, queries, quote
 from syncline.databases.postgresql.stage import Loaded
 from syncline.model.finding import Finding
@@ -22,6 +24,22 @@ from syncline.model.schema import Schema
 
 FEW = 3
 """Keys that are named of one table."""
+
+WRITING = (
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
+"""The locks of whoever does more to a table than to read it."""
+
+READING = ("AccessShareLock", *WRITING)
+
+AGAINST_READERS = ("AccessExclusiveLock",)
+AGAINST_WRITERS = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 
 REMEDY = "Ask whose it is, or end it: SELECT pg_terminate_backend(session), or ROLLBACK PREPARED."
 
@@ -60,14 +78,62 @@ def of_rows(
 
 
 def of_shape(session: Session, shape: Shape) -> list[str]:
-    """Who has written to a tracked table, or locked rows of it."""
-    return of_table(session, session.value(queries("prepare.sql")["relids"], shape.n))
+    """Who holds a tracked table against others, or else who has written to it, or locked rows of it."""
+    relids = session.value(queries("prepare.sql")["relids"], shape.n)
+    return of_held(session, relids) or of_table(session, relids)
 
 
 def of_table(session: Session, relids: Sequence[int], *, reading: bool = False) -> list[str]:
     """Who has written to one of these tables, or locked rows of it; with `reading`, who has read it, too."""
-    rows = session.run(queries("holders.sql")["of relations"], list(relids), 0.0, reading)
+    return _by_mode(session, relids, READING if reading else WRITING)
+
+
+def of_held(session: Session, relids: Sequence[int]) -> list[str]:
+    """Who holds one of these tables against those who write to it. Where somebody waits for such a lock, and
+    everybody who comes behind waits with him: who keeps him waiting."""
+    return _by_mode(session, relids, AGAINST_WRITERS)
+
+
+def _by_mode(session: Session, relids: Sequence[int], modes: Sequence[str]) -> list[str]:
+    rows = session.run(queries("holders.sql")["of relations"], list(relids), 0.0, list(modes))
     return list(dict.fromkeys(str(Holder(*row[1:-1])) for row in rows))
+
+
+def held_tables(session: Session, modes: Sequence[str]) -> list[str]:
+    """A clause for each table that takes part and is held, or waited for, by such locks: by whom."""
+    found = []
+    for relid, name in session.run(queries("holders.sql")["held"], list(modes)):
+        who = of_held(session, [relid]) or of_table(session, [relid], reading=True)
+        found.append(f"table {name} is held by {who[0] if who else 'another transaction'}")
+    return found
+
+
+def barred(session: Session, loaded: Loaded) -> dict[int, str]:
+    """The rows that may point at a table which others hold, or that such a table may point at: why they wait.
+    PostgreSQL opens the table for every new row, also for one that points nowhere."""
+    stage, found = loaded.stage, dict[int, str]()
+    own = session.value(queries("holders.sql")["oids"], [loaded.shape.name])[0]
+    for outward, columns, other, name in session.run(queries("holders.sql")["barred"], own):
+        who = of_held(session, [other]) or of_table(session, [other], reading=True)
+        said = f"by {who[0] if who else 'another transaction'}"
+        if outward and stage.form != "delete":
+            places = places_of(loaded.shape.table, stage, columns) or ()
+            why = f"may point at table {name}, which is held {said}"
+            rows: Sequence[int] = loaded.live
+            if stage.form == "update":
+                rows = [n for n in rows if any(stage.rows[n][i] is not None for i in places)]
+        elif not outward and (stage.form == "delete" or _alters(loaded, columns)):
+            rows, why = loaded.live, f"may be pointed at by table {name}, which is held {said}"
+        else:
+            continue
+        found |= dict.fromkeys(rows, why)
+    return found
+
+
+def _alters(loaded: Loaded, columns: Sequence[str]) -> bool:
+    """Whether these rows are updates that set one of the columns."""
+    values = loaded.shape.table.values
+    return loaded.stage.form == "update" and any(values[i].name in columns for i in loaded.stage.columns)
 
 
 def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
@@ -75,7 +141,7 @@ def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
     sql = queries("holders.sql")
     tables = {relid: (qualified(*place), n) for relid, *place, n in session.run(sql["tracked"])}
     found = []
-    for relid, *who, xids in session.run(sql["of relations"], list(tables), seconds, False):
+    for relid, *who, xids in session.run(sql["of relations"], list(tables), seconds, list(WRITING)):
         name, n = tables[relid]
         keys = schema.by_number[n].keys if n in schema.by_number else ()
         rows = _held(session, name, [quote(column.name) for column in keys], xids)
@@ -84,10 +150,15 @@ def examine(session: Session, schema: Schema, seconds: float) -> list[Finding]:
 
 
 def _held(session: Session, name: str, keys: Sequence[str], xids: Sequence[str]) -> list[str]:
-    """Some keys of rows that these transactions hold, as JSON."""
+    """Some keys of rows that these transactions hold, as JSON; none of a table that nobody can read now."""
     if not keys or not xids:
         return []
     row = f"json_build_array({', '.join(keys)})::text"
     statement = f"SELECT {row} FROM ONLY {name} WHERE xmax::text = ANY ($1::text[]) LIMIT {FEW + 1}"
-    rows = [key for (key,) in session.run(statement, array(list(xids)))]
+    try:
+        with session.savepoint():
+            session.wait_for_locks(BRIEF)
+            rows = [key for (key,) in session.run(statement, array(list(xids)))]
+    except LockNotAvailable:
+        return []
     return rows if len(rows) <= FEW else [*rows[:FEW], "..."]

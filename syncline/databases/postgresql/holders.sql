@@ -15,8 +15,8 @@ SELECT x.xid, l.pid, a.usename::text, a.application_name, host(a.client_addr), a
 SELECT xid::text FROM pg_get_multixact_members($1::xid);
 
 -- name: of relations
--- $1: oids. Transactions that are open for more than $2 seconds and have written to one of these tables, or locked rows
--- of it (or read it, with $3): the table, who it is as above, and the numbers by which they hold rows.
+-- $1: oids. Transactions that are open for more than $2 seconds and hold one of these tables by a lock of the modes $3:
+-- the table, who it is as above, and the numbers by which they hold rows.
 SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.client_addr), a.state,
        extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8, p.gid,
        ARRAY(SELECT t.transactionid::text FROM pg_locks t
@@ -27,11 +27,37 @@ SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.clie
                       AND o.virtualtransaction = l.virtualtransaction AND o.granted
   LEFT JOIN pg_prepared_xacts p ON p.transaction::text = o.transactionid::text
  WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.relation = ANY ($1::int8[]::oid[]) AND l.granted AND ($3::bool OR l.mode <> 'AccessShareLock')
+   AND l.relation = ANY ($1::int8[]::oid[]) AND l.granted AND l.mode = ANY ($3::text[])
    AND l.pid IS DISTINCT FROM pg_backend_pid()
    AND clock_timestamp() - coalesce(a.xact_start, p.prepared) > make_interval(secs => $2)
  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, l.virtualtransaction
  ORDER BY 7 DESC NULLS LAST;
+
+-- name: held
+-- Tables that take part, and partitions of them, that others hold or wait for by a lock of the modes $1: oid, name.
+SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname)
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid IN (SELECT l.relation FROM pg_locks l
+                  WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND l.mode = ANY ($1::text[]) AND l.pid IS DISTINCT FROM pg_backend_pid())
+   AND (c.relispartition OR c.oid IN (SELECT relid::oid FROM syncline.tables))
+ ORDER BY 2;
+
+-- name: barred
+-- The foreign keys between the table with the oid $1 and another one that others hold or wait for, so that they cannot be
+-- looked after: whether the table points there, its own columns, the other's oid and name.
+SELECT DISTINCT k.outward, k.columns, k.other::int8, format('%I.%I', n.nspname, c.relname)
+  FROM (SELECT true AS outward, x.confrelid AS other, x.conrelid AS own, x.conkey AS numbers, ARRAY['ExclusiveLock', 'AccessExclusiveLock'] AS modes
+          FROM pg_constraint x WHERE x.contype = 'f' AND x.conrelid = $1::int8::oid AND x.confrelid <> x.conrelid
+        UNION ALL
+        SELECT false, x.conrelid, x.confrelid, x.confkey,
+               ARRAY['ExclusiveLock', 'AccessExclusiveLock'] || CASE WHEN x.confdeltype IN ('a', 'r') THEN '{}' ELSE ARRAY['ShareLock', 'ShareRowExclusiveLock'] END
+          FROM pg_constraint x WHERE x.contype = 'f' AND x.confrelid = $1::int8::oid AND x.confrelid <> x.conrelid) p
+ CROSS JOIN LATERAL (SELECT p.*, ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = p.own AND a.attnum = ANY (p.numbers)) AS columns) k
+  JOIN pg_class c ON c.oid = k.other JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE EXISTS (SELECT FROM pg_locks l
+                WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND l.relation = k.other AND l.mode = ANY (k.modes) AND l.pid IS DISTINCT FROM pg_backend_pid());
 
 -- name: tracked
 -- The tables that take part, by oid, with the names of their keys' columns, and their partitions.

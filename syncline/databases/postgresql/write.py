@@ -101,9 +101,12 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         drop(self._session, [item.table for item in loaded if item.table])
 
     def lock_rows(self, loaded: Sequence[Loaded]) -> list[tuple[int, int]]:
-        """What is to be deleted is also held against new children."""
+        """What is to be deleted is also held against new children. A table that would be waited for later is
+        found now."""
         for item in loaded:
             place(self._session, item)
+        if not self.tries.waits:
+            self._session.script(f"LOCK TABLE {loaded[0].shape.name} IN ROW EXCLUSIVE MODE")
         shape, pieces, parameters = loaded[0].shape, [], []
         for number, item in enumerate(loaded):
             piece, parameter = item.over(sql.numbered(shape, number))
@@ -116,6 +119,9 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     def present_rows(self, loaded: Loaded, locked: AbstractSet[int]) -> dict[int, list[str]]:
         return holders.of_rows(self._session, loaded, but=locked)
+
+    def barred(self, loaded: Loaded) -> dict[int, str]:
+        return holders.barred(self._session, loaded)
 
     def table_holders(self, loaded: Loaded) -> list[str]:
         return holders.of_shape(self._session, loaded.shape)

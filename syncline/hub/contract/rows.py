@@ -72,7 +72,8 @@ class Rows(ReadRows, Protocol):
         stage the unexpected: for insert the rows that exist, for update and delete those that do not.
 
         After it, no other transaction can change these rows, and `rivals` sees all who did. `hopeful`: rows
-        to insert, which hardly ever exist, need not be looked for; `apply` raises Conflict if one does."""
+        to insert, which hardly ever exist, need not be looked for; `apply` raises Conflict if one does. Of a
+        table that others hold for longer than is waited nothing is known: its stages are `held`."""
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str

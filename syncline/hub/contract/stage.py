@@ -19,7 +19,8 @@ class Stage:
     columns: they get what the database gives a row that names none.
     `op` and `hlc[i]` go to the log, with the mask of `columns` (insert, delete and op R: every column).
     `entries` replaces that where one row needs several log entries: (i, mask, hlc).
-    `handle` belongs to the adapter; `discarded` are the rows that the engine has taken out.
+    `handle` belongs to the adapter; `discarded` are the rows that the engine has taken out. `held`: others
+    hold the table, which cannot be read now; nothing is decided of these rows, and `apply` refuses them.
     """
 
     table: int
@@ -31,6 +32,7 @@ class Stage:
     entries: list[tuple[int, int, int]] | None = None
     handle: Any = None
     discarded: set[int] = field(default_factory=set)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

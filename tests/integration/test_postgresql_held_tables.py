@@ -1,0 +1,247 @@
+"""A table that another program holds exclusively (an open migration) delays its own edits alone, once, and
+everybody says who holds it (laws L12, L13)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+import syncline
+from syncline.hub.contract import Tuning
+from tests.support.postgres import PostgresCentre
+
+PATIENCE = 1.2
+Session = psycopg.Connection[tuple[object, ...]]
+TABLES = (
+    "CREATE TABLE a (id int PRIMARY KEY, n text)",
+    "CREATE TABLE b (id int PRIMARY KEY, n text)",
+    "CREATE TABLE child (id int PRIMARY KEY, a int REFERENCES a, n text)",
+    "INSERT INTO a SELECT i, 'x' FROM generate_series(1, 5) i",
+    "INSERT INTO b SELECT i, 'x' FROM generate_series(1, 5) i",
+)
+HOLDING = (
+    "ALTER TABLE a ADD z int",
+    "DROP TABLE a CASCADE",
+    "TRUNCATE a CASCADE",
+    "LOCK TABLE a IN ACCESS EXCLUSIVE MODE",
+    "CREATE INDEX ON a (n)",
+    "LOCK TABLE a IN EXCLUSIVE MODE",
+)
+
+
+@pytest.fixture
+def hub(postgres_url: str) -> Iterator[syncline.Hub]:
+    PostgresCentre(postgres_url).run(*TABLES)
+    with syncline.Hub(postgres_url, tuning=Tuning(lock_timeout=PATIENCE)) as hub:
+        hub.init()
+        yield hub
+
+
+@pytest.fixture
+def device(tmp_path: Path, hub: syncline.Hub) -> syncline.Replica:
+    return syncline.clone(hub, tmp_path / "a.db")
+
+
+@pytest.fixture
+def other(postgres_url: str) -> Iterator[Session]:
+    with psycopg.connect(postgres_url, application_name="migration") as connection:
+        yield connection
+
+
+def run(device: syncline.Replica, *statements: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(device.file)) as connection, connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows
+
+
+def centre(url: str, select: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(select.encode()).fetchall()
+
+
+@pytest.mark.parametrize("holding", HOLDING)
+def test_edits_of_a_table_that_is_held_wait_and_the_others_go(
+    postgres_url: str, device: syncline.Replica, other: Session, holding: str
+) -> None:
+    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    run(device, "INSERT INTO a VALUES (9, 'new')", "DELETE FROM a WHERE id = 3")
+    other.execute(holding.encode())
+    begun = time.monotonic()
+    done = device.sync()
+    assert PATIENCE <= time.monotonic() - begun < PATIENCE + 8
+    assert {(edit.code, edit.table, edit.key) for edit in done.push.rejected} == {
+        ("row_locked", "a", (1,)),
+        ("row_locked", "a", (3,)),
+        ("row_locked", "a", (9,)),
+    }
+    assert all(f"session {other.info.backend_pid}" in edit.detail for edit in done.push.rejected)
+    assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
+    assert run(device, "SELECT id, n FROM a ORDER BY id") == [
+        (1, "mine"),
+        (2, "x"),
+        (4, "x"),
+        (5, "x"),
+        (9, "new"),
+    ]
+    assert (device.status().pending, device.rejected()) == ({"a": 3}, [])
+    other.rollback()
+    assert device.sync().push.rejected == ()
+    assert centre(postgres_url, "SELECT id, n FROM a WHERE id IN (1, 3, 9) ORDER BY 1") == [
+        (1, "mine"),
+        (9, "new"),
+    ]
+
+
+def test_rows_that_point_at_a_table_that_is_held_wait_and_what_needs_no_look_at_it_goes(
+    postgres_url: str, device: syncline.Replica, other: Session
+) -> None:
+    run(device, "INSERT INTO child VALUES (1, 2, 'c'), (2, 3, 'c')")
+    device.push()
+    run(device, "INSERT INTO child VALUES (3, 2, 'c'), (4, NULL, 'c')", "UPDATE child SET a = 4 WHERE id = 1")
+    run(device, "UPDATE child SET n = 'mine' WHERE id = 2")
+    other.execute("ALTER TABLE a ADD z int")
+    done = device.push().rejected
+    assert {(edit.code, edit.table, edit.key) for edit in done} == {
+        ("row_locked", "child", (1,)),
+        ("row_locked", "child", (3,)),
+        ("row_locked", "child", (4,)),
+    }
+    said = f"may point at table public.a, which is held by session {other.info.backend_pid}"
+    assert all(said in edit.detail for edit in done)
+    assert centre(postgres_url, "SELECT id, n FROM child ORDER BY 1") == [(1, "c"), (2, "mine")]
+    other.rollback()
+    assert device.push().rejected == ()
+    assert centre(postgres_url, "SELECT a FROM child ORDER BY id") == [(4,), (3,), (2,), (None,)]
+
+
+def test_a_delete_waits_while_the_table_that_may_point_at_it_is_held(
+    postgres_url: str, device: syncline.Replica, other: Session
+) -> None:
+    run(device, "DELETE FROM a WHERE id = 2", "UPDATE a SET n = 'mine' WHERE id = 1")
+    other.execute("ALTER TABLE child ADD z int")
+    (edit,) = device.push().rejected
+    assert (edit.code, edit.table, edit.key) == ("row_locked", "a", (2,))
+    assert (
+        f"may be pointed at by table public.child, which is held by session {other.info.backend_pid}"
+        in edit.detail
+    )
+    assert centre(postgres_url, "SELECT n FROM a WHERE id < 3 ORDER BY id") == [("mine",), ("x",)]
+    assert run(device, "SELECT id FROM a ORDER BY id") == [(1,), (3,), (4,), (5,)]
+
+
+@pytest.mark.parametrize("holding", ["ALTER TABLE a ADD z int", "LOCK TABLE a IN SHARE MODE"])
+def test_of_a_large_push_the_rows_of_the_table_that_is_held_wait(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, other: Session, holding: str
+) -> None:
+    hub.limits = msgspec.structs.replace(hub.limits, push_rows=300)
+    device = syncline.clone(hub, tmp_path / "large.db")
+    many = "WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
+    run(device, *(f"INSERT INTO {t} {many} SELECT i, 'new' FROM n" for t in ("a", "b")))
+    run(device, f"INSERT INTO child {many} SELECT i, i, 'new' FROM n WHERE i < 700")
+    other.execute(holding.encode())
+    done = device.push().rejected
+    assert Counter(edit.table for edit in done) == {"a": 1491, "child": 690}
+    assert {edit.code for edit in done} <= {"row_locked", "parent_rejected"}
+    assert centre(postgres_url, "SELECT count(*) FROM b") == [(1496,)]
+    assert device.status().pending == {"a": 1491, "child": 690}
+    other.rollback()
+    assert device.push().rejected == ()
+    assert centre(postgres_url, "SELECT count(*) FROM child JOIN a ON a.id = child.a") == [(690,)]
+
+
+def test_edits_that_others_have_met_wait_undecided(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, device: syncline.Replica, other: Session
+) -> None:
+    """What is contested is decided once the row can be read, and nothing of either edit is lost (law L2)."""
+    second = syncline.clone(hub, tmp_path / "b.db")
+    run(second, "UPDATE a SET n = 'theirs' WHERE id IN (1, 2)", "DELETE FROM a WHERE id = 4")
+    second.sync()
+    run(device, "UPDATE a SET n = 'mine' WHERE id IN (1, 4)", "DELETE FROM a WHERE id = 2")
+    other.execute("ALTER TABLE a ADD z int")
+    assert {edit.code for edit in device.push().rejected} == {"row_locked"}
+    assert device.status().pending == {"a": 3}
+    other.rollback()
+    done = device.sync()
+    assert done.push.rejected == ()
+    assert len(device.conflicts()) == 3 or done.push.conflicts
+    assert run(device, "SELECT id, n FROM a ORDER BY id") == centre(
+        postgres_url, "SELECT * FROM a ORDER BY id"
+    )
+
+
+def test_two_devices_that_push_at_once_both_get_their_answer(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, other: Session
+) -> None:
+    devices = [syncline.clone(hub, tmp_path / f"{n}.db") for n in range(2)]
+    for n, device in enumerate(devices, 1):
+        run(device, f"UPDATE a SET n = 'd{n}' WHERE id = {n}", f"UPDATE b SET n = 'd{n}' WHERE id = {n}")
+    other.execute("ALTER TABLE a ADD z int")
+    with ThreadPoolExecutor() as threads:
+        done = list(threads.map(lambda device: device.push(), devices))
+    assert [[edit.code for edit in one.rejected] for one in done] == [["row_locked"]] * 2
+    assert centre(postgres_url, "SELECT n FROM b WHERE id < 3 ORDER BY id") == [("d1",), ("d2",)]
+
+
+def test_what_needs_the_rows_of_a_held_table_is_busy_and_names_it_and_the_session(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, device: syncline.Replica, other: Session
+) -> None:
+    """A pull with nothing new of the table goes on (laws L5, L12)."""
+    PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 1")
+    other.execute("ALTER TABLE a ADD z int")
+    device.pull()
+    assert run(device, "SELECT n FROM b WHERE id = 1") == [("theirs",)]
+    other.rollback()
+    PostgresCentre(postgres_url).run("UPDATE a SET n = 'theirs' WHERE id = 1")
+    PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 2")
+    other.execute("ALTER TABLE a ADD z int")
+    said = f"table public.a is held by session {other.info.backend_pid}"
+    for ask in (device.pull, device.verify, lambda: syncline.clone(hub, tmp_path / "b.db")):
+        with pytest.raises(syncline.SynclineError, match=said) as caught:
+            ask()
+        assert caught.value.code == "busy"
+    assert run(device, "SELECT n FROM b WHERE id = 2") == [("x",)]
+    other.rollback()
+    device.pull()
+    assert run(device, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
+    assert device.verify().equal
+
+
+def test_what_waits_stays_pending_though_the_pull_behind_it_is_busy(
+    postgres_url: str, device: syncline.Replica, other: Session
+) -> None:
+    PostgresCentre(postgres_url).run("UPDATE a SET n = 'theirs' WHERE id = 2")
+    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    other.execute("ALTER TABLE a ADD z int")
+    with pytest.raises(syncline.SynclineError, match=r"table public\.a is held by session"):
+        device.sync()
+    assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
+    assert (device.status().pending, device.rejected()) == ({"a": 1}, [])
+    other.rollback()
+    device.sync()
+    assert centre(postgres_url, "SELECT n FROM a WHERE id = 1") == [("mine",)]
+
+
+def test_doctor_and_init_answer_though_a_table_is_held(
+    postgres_url: str, hub: syncline.Hub, other: Session
+) -> None:
+    other.execute("ALTER TABLE a ADD z int")
+    other.execute("UPDATE b SET n = 'held' WHERE id = 1")
+    pause = f"SELECT pg_sleep({PATIENCE})"
+    centre(postgres_url, pause)
+    found = [one.sentence for one in hub.examine() if one.code == "rows_held"]
+    pid = other.info.backend_pid
+    assert any(f"session {pid}" in one and '"public"."a"' in one for one in found)
+    assert any(f"session {pid}" in one and '"public"."b" with the keys [1]' in one for one in found)
+    PostgresCentre(postgres_url).run("CREATE TABLE late (id int PRIMARY KEY, a int)")
+    hub.init()
+    assert "late" in [table.name for table in hub.schema.tables]
