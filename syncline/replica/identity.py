@@ -181,6 +181,7 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
 
 
 def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[Reconciled]:
+    store.check_standing()  # another sync may have been through with it since the last answer
     state, flying = store.state(), in_flight(store)
     request = Reconcile(
         fresh,
