@@ -502,7 +502,8 @@ class SchemaWorld(History):
         for phone in self.phones:
             for n, edit in phone.store.rows("SELECT n, edit FROM _sync_rejected WHERE op = 'U'"):
                 plain = unpack(edit)
-                for number, value in zip(plain["columns"], plain["values"], strict=True):
+                numbers = plain["columns"] if plain["values"] else ()  # `value_lost`: nowhere any more
+                for number, value in zip(numbers, plain["values"], strict=True):
                     if (n, number) in self.book.totals:
                         kept[n, number] = kept.get((n, number), 0) + value
         for place, added in self.book.added.items():
