@@ -11,15 +11,20 @@ Noted in the central database, so that all servers say the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.contract import Ledger, ReadLedger
 from syncline.hub.names import place_of
-from syncline.model.evolution import IsWider, TableChange, compare
+from syncline.model.evolution import IsWider, TableChange, table_change
 from syncline.model.numbering import renumbered
-from syncline.model.schema import ForeignKey, Schema, TableSchema, from_plain, to_plain
-from syncline.sqlitekit.definition import without_foreign_key
+from syncline.model.schema import ForeignKey, Schema, TableSchema, arrange, from_plain, to_plain
+from syncline.sqlitekit.definition import (
+    names_column,
+    without_column,
+    without_foreign_key,
+    without_not_null,
+)
 
 KEY = "tables_apart"
 
@@ -37,17 +42,27 @@ class Apart:
         tables, reasons = dict(self.tables), dict(self.reasons)
         for change in changes:
             tables[place_of(change.after)] = change.before
-            reasons[change.before.number] = "; ".join(change.breaking)
+            reasons[change.before.number] = "; ".join(change.breaking or change.demands)
         return Apart(tables, reasons)
 
     def without_mended(self, found: Schema, is_wider: IsWider) -> Apart:
-        """Without those that are gone, or are as devices know them again."""
+        """Without those that are gone, and those that devices can follow, if need be without a column."""
         left = {}
         for table in found.tables:
             place = place_of(table)
-            if place in self.tables and breaking(self.tables[place], table, is_wider):
+            if place in self.tables and since(self.tables[place], table, is_wider).breaking:
                 left[place] = self.tables[place]
         return Apart(left, self.reasons)
+
+    def demanding(self, found: Schema, is_wider: IsWider) -> Iterator[TableChange]:
+        """What has changed of tables that are out of service and could take part again but for columns that
+        must have a value of which devices do not know."""
+        for table in found.tables:
+            former = self.tables.get(place_of(table))
+            if former is not None:
+                change = since(former, table, is_wider)
+                if change.demanding and not change.breaking:
+                    yield change
 
     def sentences(self) -> list[str]:
         """What is out of service, and why."""
@@ -59,11 +74,57 @@ def without_parents(table: TableSchema, gone: Collection[str]) -> TableSchema:
     return _with_keys(table, [key for key in table.foreign_keys if key.parent not in gone])
 
 
-def as_before(change: TableChange) -> TableSchema:
-    """The table as it was, with the foreign keys that it has now: its parents may have other names. `change`
-    is harmless."""
-    names = {column.name for column in change.before.columns}
-    return _with_keys(change.before, [k for k in change.after.foreign_keys if names.issuperset(k.columns)])
+def undemanding(table: TableSchema, change: TableChange) -> TableSchema:
+    """The table without what devices do not know of: a new column that must have a value is left out, one
+    that they have need not have one. What is said of columns that are left out goes with them."""
+    numbers = {column.name: column.number for column in change.after.columns}
+    known = {column.number for column in change.before.columns}
+    demanding = [column.name for column in table.columns if numbers[column.name] in change.demanding]
+    left_out = frozenset(name for name in demanding if numbers[name] not in known)
+    columns = (
+        replace(column, nullable=True) if column.name in demanding else column
+        for column in table.columns
+        if column.name not in left_out
+    )
+    served = replace(
+        _with_keys(table, [key for key in table.foreign_keys if left_out.isdisjoint(key.columns)]),
+        columns=tuple(columns),
+        uniques=tuple(unique for unique in table.uniques if left_out.isdisjoint(unique)),
+        indexes=tuple(sql for sql in table.indexes if not any(names_column(sql, one) for one in left_out)),
+    )
+    return replace(served, ddl=_undemanding_ddl(served.ddl, demanding, left_out))
+
+
+def _undemanding_ddl(ddl: str | None, demanding: Iterable[str], left_out: Collection[str]) -> str | None:
+    """None where the words cannot be told apart: devices then make the table of its columns."""
+    for name in demanding:
+        if ddl is not None:
+            ddl = without_column(ddl, name) if name in left_out else without_not_null(ddl, name)
+    return ddl
+
+
+def served(tables: Schema, apart: Apart, partly: Iterable[TableChange]) -> Schema:
+    """The tables without those that are out of service; and of those that devices can follow in part
+    (`partly`) that part."""
+    gone = {one.name for one in tables.tables if place_of(one) in apart.tables}
+    changes = {place_of(one.after): one for one in partly}
+    rest = [without_parents(one, gone) for one in tables.tables if one.name not in gone]
+    rest = [undemanding(one, changes[place_of(one)]) if place_of(one) in changes else one for one in rest]
+    found = {one.name: one for one in rest}
+    return arrange(_without_lost_parents(one, found) for one in rest)
+
+
+def _without_lost_parents(table: TableSchema, served: Mapping[str, TableSchema]) -> TableSchema:
+    """The table without its foreign keys to columns that its parents are served without."""
+    columns = {name: {column.name for column in one.columns} for name, one in served.items()}
+    return _with_keys(
+        table,
+        [
+            key
+            for key in table.foreign_keys
+            if key.parent not in columns or columns[key.parent].issuperset(key.parent_columns)
+        ],
+    )
 
 
 def _with_keys(table: TableSchema, keys: Sequence[ForeignKey]) -> TableSchema:
@@ -75,13 +136,13 @@ def _with_keys(table: TableSchema, keys: Sequence[ForeignKey]) -> TableSchema:
     return replace(table, foreign_keys=tuple(keys), ddl=ddl)
 
 
-def breaking(former: TableSchema, table: TableSchema, is_wider: IsWider) -> tuple[str, ...]:
-    """What devices that have the former could not follow."""
+def since(former: TableSchema, table: TableSchema, is_wider: IsWider) -> TableChange:
+    """What has changed for devices that have the former; foreign keys are none of it."""
     before = Schema((replace(former, foreign_keys=()),))
     alone = replace(table, name=former.name, foreign_keys=())
     place = former.central_schema, former.central_name
     alone = replace(alone, central_schema=place[0], central_name=place[1])
-    return compare(before, renumbered(Schema((alone,)), before), is_wider).breaking
+    return table_change(before.tables[0], renumbered(Schema((alone,)), before).tables[0], is_wider)
 
 
 def read(ledger: ReadLedger) -> Apart:

@@ -35,8 +35,8 @@ class Plan:
     """What `prepare` would do for these tables, and what that means for devices; `change` is None the first
     time.
 
-    Of the tables that devices cannot follow those `apart` are left out, and those that are captured and
-    served as before all the same are there as they were. `breaking` says, in sentences, what it is about;
+    Of the tables that devices cannot follow those `apart` are left out, and those that they could follow but
+    for a column are there without it. `breaking` says, in sentences, what it is about;
     `concerned` are the replicas that have the tables."""
 
     tables: Schema
@@ -70,7 +70,7 @@ def plan(
     SchemaError, ConfigurationError.
 
     `agreed`: tables that were set apart take part again as they are. `without`: all that devices cannot
-    follow are set apart, also those that could be served as before."""
+    follow are set apart, also those that could be served without a column."""
     catalogue = central.database.catalogue
     tables = arrange(catalogue.reflect(chosen, central.chosen_keys).tables)
     prepared = catalogue.prepare(tables, dry_run=True)
@@ -80,15 +80,14 @@ def plan(
     with central.database.reading_ledger() as ledger:
         noted = apart.read(ledger)
     known = apart.Apart({}, noted.reasons) if agreed else noted.without_mended(tables, catalogue.is_wider)
-    broken = [one for one in _changes(central, prepared, known) if one.breaking]
-    left = known.with_changes(one for one in broken if without or not one.is_harmless)
-    staying = (one for one in broken if place_of(one.after) not in left.tables)
-    served = {place_of(one.after): apart.as_before(one) for one in staying}
-    sentences = (*known.sentences(), *(sentence for one in broken for sentence in one.breaking))
-    if left.tables or served:
-        gone = {one.name for one in tables.tables if place_of(one) in left.tables}
-        rest = (served.get(place_of(one), one) for one in tables.tables if one.name not in gone)
-        tables = arrange(apart.without_parents(one, gone) for one in rest)
+    broken = [one for one in _changes(central, prepared, known) if one.trouble]
+    if not agreed:
+        broken += noted.demanding(tables, catalogue.is_wider)
+    left = known.with_changes(one for one in broken if without or one.breaking)
+    partly = [one for one in broken if place_of(one.after) not in left.tables]
+    sentences = (*known.sentences(), *(sentence for one in broken for sentence in one.trouble))
+    if left.tables or partly:
+        tables = apart.served(tables, left, partly)
         prepared = catalogue.prepare(tables, dry_run=True)
     assert prepared.before is not None and prepared.schema is not None, "it was prepared before"
     central.learn_names()  # another server may have prepared what was renamed
@@ -105,7 +104,7 @@ def agreed_to(central: Central, chosen: Sequence[str] | None) -> Prepared:
     catalogue = central.database.catalogue
     tables = arrange(catalogue.reflect(chosen, central.chosen_keys).tables)
     prepared = catalogue.prepare(tables, dry_run=True)
-    ending = [one.before.number for one in _changes(central, prepared, apart.Apart()) if one.breaking]
+    ending = [one.before.number for one in _changes(central, prepared, apart.Apart()) if one.trouble]
     return catalogue.prepare(tables, dry_run=True, anew=ending)
 
 

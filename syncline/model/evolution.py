@@ -6,7 +6,7 @@ centre that was restored to before some of them may give them out once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -21,8 +21,10 @@ class TableChange:
     """One table that is there before and after, by numbers of columns.
 
     `added` and `gone` are columns outside the key; `renamed` have another name, key columns included;
-    `retyped` have another central type, so that their values may be spelled otherwise. `breaking` says, in
-    sentences, what devices of the older version cannot follow.
+    `retyped` have another central type, so that their values may be spelled otherwise. `demanding` are
+    columns that must have a value now of which devices do not know, and that have no default: without them
+    the table can be followed. `breaking` says, in sentences, what devices of the older version cannot follow
+    of the rest; `demands` the same of the demanding columns.
     """
 
     before: TableSchema
@@ -31,7 +33,14 @@ class TableChange:
     gone: tuple[int, ...]
     renamed: tuple[int, ...]
     retyped: tuple[int, ...]
+    demanding: tuple[int, ...]
     breaking: tuple[str, ...]
+    demands: tuple[str, ...]
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """Everything that devices of the older version cannot follow."""
+        return (*self.breaking, *self.demands)
 
     @property
     def is_harmless(self) -> bool:
@@ -81,15 +90,17 @@ def compare(
     return SchemaChange(
         added=tuple(table for table in after.tables if table.number not in staying),
         gone=tuple(table for table in before.tables if table.number not in staying),
-        tables=(tables := tuple(_table(old, new, is_wider) for old, new in pairs)),
-        breaking=tuple(sentence for table in tables for sentence in table.breaking),
+        tables=(tables := tuple(table_change(old, new, is_wider) for old, new in pairs)),
+        breaking=tuple(sentence for table in tables for sentence in table.trouble),
     )
 
 
-def _table(before: TableSchema, after: TableSchema, is_wider: IsWider) -> TableChange:
+def table_change(before: TableSchema, after: TableSchema, is_wider: IsWider) -> TableChange:
+    """What leads from a table to the same one as it is now."""
     old = {column.number: column for column in before.columns}
     new = {column.number: column for column in after.columns}
     kept = [number for number in new if number in old and old[number].origin == new[number].origin]
+    demands = dict(_demands(before, after))
     return TableChange(
         before=before,
         after=after,
@@ -97,7 +108,9 @@ def _table(before: TableSchema, after: TableSchema, is_wider: IsWider) -> TableC
         gone=tuple(number for number in before.values if number not in kept),
         renamed=tuple(number for number in kept if old[number].name != new[number].name),
         retyped=tuple(number for number in kept if _type(old[number]) != _type(new[number])),
+        demanding=tuple(demands),
         breaking=tuple(_breaking(before, after, is_wider)),
+        demands=tuple(demands.values()),
     )
 
 
@@ -117,6 +130,20 @@ def _type(column: ColumnSchema) -> tuple[object, ...]:
     return column.type, column.declared, column.central, column.modifier
 
 
+def _demands(before: TableSchema, after: TableSchema) -> Iterator[tuple[int, str]]:
+    """The columns that must have a value of which devices do not know, by number, each with a sentence."""
+    old = {column.number: column for column in before.columns}
+    for column in after.columns:
+        where = f"table {after.name}: column {column.name}"
+        former = old.get(column.number)
+        if column.nullable or column.computed or column.defaulted:
+            continue
+        if former is None and column.name not in after.key:
+            yield column.number, f"{where} is new, must have a value, and has no default"
+        elif former is not None and former.nullable:
+            yield column.number, f"{where} must have a value now, and has no default"
+
+
 def _breaking(before: TableSchema, after: TableSchema, is_wider: IsWider) -> list[str]:
     old = {column.number: column for column in before.columns}
     found = []
@@ -125,11 +152,6 @@ def _breaking(before: TableSchema, after: TableSchema, is_wider: IsWider) -> lis
     for column in after.columns:
         where = f"table {after.name}: column {column.name}"
         former = old.get(column.number)
-        required = not (column.nullable or column.computed or column.defaulted)
-        if former is None and required and column.name not in after.key:
-            found.append(f"{where} is new, must have a value, and has no default")
-        elif former is not None and former.nullable and required:
-            found.append(f"{where} must have a value now, and has no default")
         if former is not None and _type(former) != _type(column) and not is_wider(former, column):
             same = _spelled(former) == _spelled(column)
             how = (

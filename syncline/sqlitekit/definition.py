@@ -109,6 +109,32 @@ def without_not_null(sql: str, column: str) -> str:
     return sql
 
 
+def without_column(sql: str, column: str) -> str | None:
+    """The CREATE TABLE without this column and the constraints of the table that name it; None where
+    something else names it, or constraints stand behind it without a comma."""
+    item = _column(sql, column)
+    words = [token.word for token in item[1:] if token.depth == 1]
+    following = any(one.text == "(" and item[place].word == "UNIQUE" for place, one in enumerate(item[1:]))
+    if following or {"PRIMARY", "FOREIGN"}.intersection(words):
+        return None
+    while item:
+        sql = _cut(sql, item, 0, len(item) - 1)
+        found = (one for one in _items(sql) if one and one[0].word in _CONSTRAINTS)
+        item = next((one for one in found if _name(one, column)), [])
+    return None if any(_name(one, column) for one in _items(sql)) else sql
+
+
+def names_column(sql: str, column: str) -> bool:
+    """Whether a CREATE INDEX may name this column."""
+    tokens = _tokens(sql)
+    on = next(place for place, token in enumerate(tokens) if token.word == "ON")
+    return _name(tokens[on + 2 :], column)
+
+
+def _name(tokens: Sequence[_Token], column: str) -> bool:
+    return any(token.name.lower() == column.lower() for token in tokens)
+
+
 def with_unique(sql: str, columns: Sequence[str]) -> str:
     """The CREATE TABLE with one more constraint: these columns are unique."""
     return with_constraint(sql, f"UNIQUE ({', '.join(map(quote, columns))})")
@@ -206,6 +232,8 @@ def _cut(sql: str, item: Sequence[_Token], first: int, last: int) -> str:
     start, end = item[first].start, item[last].end
     before = sql[:start].rstrip()
     if first == 0 and last == len(item) - 1:
+        if before.endswith("("):
+            return before + sql[end:].lstrip().removeprefix(",").lstrip()
         return before.removesuffix(",") + sql[end:]
     if first == 0:
         return sql[:start] + sql[end:].lstrip()

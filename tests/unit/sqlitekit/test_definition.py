@@ -9,9 +9,11 @@ import pytest
 
 from syncline.sqlitekit.definition import (
     index_name,
+    names_column,
     renamed_index,
     waits_for_commit,
     with_type,
+    without_column,
     without_foreign_key,
     without_not_null,
 )
@@ -47,6 +49,26 @@ def test_not_null_leaves_one_column_alone(column: str) -> None:
     columns, keys = facts(without_not_null(TABLE, column.upper()))
     assert keys == ALL[1]
     assert columns == ALL[0] | {column: (ALL[0][column][0], 0)}
+
+
+def test_a_column_goes_with_what_the_table_says_of_it() -> None:
+    sql = (
+        "CREATE TABLE t (a INT NOT NULL CHECK (a > 0), b TEXT, c TEXT, CHECK (a < 9), UNIQUE (b),"
+        " UNIQUE (c, a))"
+    )
+    left = without_column(sql, "A")
+    assert left == "CREATE TABLE t (b TEXT, c TEXT, UNIQUE (b))"
+    assert without_column(left, "c") == "CREATE TABLE t (b TEXT, UNIQUE (b))"
+    assert without_column("CREATE TABLE t (a, b INT CHECK (b > c), c INT)", "c") is None
+    assert without_column("CREATE TABLE t (a, b INT UNIQUE (a))", "b") is None
+    assert without_column("CREATE TABLE t (a, b INT PRIMARY KEY (a))", "b") is None
+    assert without_column("CREATE TABLE t (a, b INT UNIQUE)", "b") == "CREATE TABLE t (a)"
+
+
+def test_an_index_names_columns() -> None:
+    assert names_column('CREATE INDEX i ON t (a, lower("B c"))', "b C")
+    assert names_column("CREATE INDEX i ON t (a) WHERE b > 1", "b")
+    assert not names_column("CREATE INDEX b ON b (a)", "b")
 
 
 @pytest.mark.parametrize("column", ["id", "f", "no such column"])
