@@ -206,6 +206,16 @@ class Central:
         found = ((name, meant[name]) for name in self.tables)
         return list(dict.fromkeys(names.place_of(t) if t and name in former else name for name, t in found))
 
+    @property
+    def was_prepared(self) -> bool:
+        """Whether there was an `init` before; see `learn_names`."""
+        return self._present is not None
+
+    def has_taken_part(self, name: str) -> bool:
+        """Whether a table takes part that the configuration calls so, or did when it was looked at last; see
+        `learn_names`."""
+        return self._present is not None and self._former.table(name, self._present) is not None
+
     def outdated_names(self, schema: Schema) -> list[str]:
         """A sentence for each former name in the configuration."""
         return list(self._former.outdated(schema, self.tables or {}))

@@ -21,7 +21,7 @@ from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
-from syncline.hub.following import Follower, Plan, agreed_to, carry_out, choose, in_force, plan
+from syncline.hub.following import Follower, Plan, agreed_to, carry_out, choose, in_force, plan, startable
 from syncline.hub.gate import Gate
 from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
@@ -202,9 +202,10 @@ class Hub:
     def check(self) -> None:
         """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. Names
         may be former ones, also of what was renamed while no server ran, and rights that only `init` needs
-        may be missing."""
+        may be missing. What has taken part and cannot any more keeps no server from starting, as it keeps
+        none from going on: devices go on without it, and `examine` says so."""
         with suppress(GrantsMissing):
-            plan(self._central, self._central.configured())
+            plan(self._central, startable(self._central))
         self._follower.look()
         self._central.known()
 

@@ -169,6 +169,19 @@ def in_force(central: Central) -> Sequence[str] | None:
     return [place_of(t) for t in found if t.number in prepared.before.by_number or place_of(t) in waiting]
 
 
+def startable(central: Central) -> Sequence[str] | None:
+    """The tables that a server which starts has to find: those that take part, and what the configuration
+    names besides, but for what has taken part before; None: all that can."""
+    chosen = central.configured()
+    if chosen is None or not central.was_prepared:
+        return chosen
+    with central.database.reading_ledger() as ledger:
+        left = absent.read(ledger)
+    known = left | {place.rpartition(".")[2] for place in left}
+    fresh = [name for name in chosen if name not in known and not central.has_taken_part(name)]
+    return list(dict.fromkeys([*fresh, *(in_force(central) or ())]))
+
+
 def _is_news(found: Plan) -> bool:
     """Whether there is something to prepare; another process may have done it."""
     return bool(found.prepared.statements) or found.prepared.before != found.prepared.schema

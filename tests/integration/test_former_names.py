@@ -14,6 +14,7 @@ import pytest
 import syncline
 from syncline import Hub, Table
 from syncline.cli import run
+from syncline.errors import SchemaError
 from syncline.protocol.messages import Limits
 from syncline.replica.device import Device
 from syncline.replica.store import Store
@@ -140,6 +141,38 @@ def test_a_policy_of_a_dropped_column_is_let_go_and_said(centre: Centre) -> None
             seen(server)
             assert [column.name for column in server.schema.table("line").columns] == ["id", "customer"]
         assert "line.amount: the column is gone; take it out of syncline.toml" in one.init().notes
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("DROP TABLE line", "line: there is no such table"),
+        ("DROP TABLE line; CREATE TABLE line (id INTEGER, amount INTEGER)", "line: has no primary key"),
+    ],
+)
+def test_a_table_that_cannot_take_part_any_more_keeps_no_server_from_starting(
+    centre: Centre, change: str, said: str, is_served: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that starts does what one that runs does; a name that no table ever had is a mistake."""
+    toml = str(centre.toml())
+    assert run(["init", toml]) == 0
+    with centre.hub() as running:
+        seen(running)
+        centre.run(change)
+        if is_served:
+            seen(running)
+    with centre.hub() as started:
+        started.check()
+        assert [table.name for table in started.schema.tables] == ["customer"]
+    capsys.readouterr()
+    assert run(["doctor", toml]) == 3
+    assert said in "".join(capsys.readouterr())
+    with (
+        centre.hub({"customer": Table(), "lnie": Table()}) as wrong,
+        pytest.raises(SchemaError, match="no such table"),
+    ):
+        wrong.check()
 
 
 @pytest.mark.parametrize("is_served", [True, False])
