@@ -226,6 +226,44 @@ def test_l13_preparing_anew_gives_way_to_others_and_makes_nobody_wait(world: Wor
     assert app.execute("SELECT count(extra) FROM person").fetchone() == (0,)
 
 
+WIDER = [
+    ("char(3)", "char(9)", "a", "bcd"),
+    ("char(3)", "varchar(3)", "a", "bcd"),
+    ("char(3)", "text", "a", "bcd"),
+    ("bpchar", "text", "a", "bcd"),
+    ("varchar(3)", "varchar(9)", "a ", "bcd"),
+    ("varchar(3)", "text", "a ", "bcd"),
+    ("varbit(3)", "varbit(6)", "1", "011"),
+    ("varbit(3)", "varbit", "1", "011"),
+    ("bit(3)", "varbit(6)", "100", "011"),
+    ("char(3)[]", "char(9)[]", "{a}", '["b"]'),
+    ("numeric(5,2)", "numeric(8,3)", "1.5", "2.250"),
+    ("timestamp(0)", "timestamp(3)", "2024-02-29 10:00", "2024-02-29T10:00:00"),
+]
+"""A type, a wider one, what the centre writes and what a device writes."""
+
+
+def test_l12_every_wider_type_is_followed_and_what_waits_is_sent(world: World) -> None:
+    names = [f"c{place}" for place in range(len(WIDER))]
+    columns = ", ".join(f"{name} {one[0]}" for name, one in zip(names, WIDER, strict=True))
+    world.alter(f"CREATE TABLE wide (k char(3) PRIMARY KEY, {columns})")
+    texts = ", ".join(f"'{one[2]}'" for one in WIDER)
+    world.run(f"INSERT INTO wide VALUES ('k1', {texts}), ('k2', {texts})")
+    one, app = world.device("a.db")
+    sets = ", ".join(f"{name} = '{pair[3]}'" for name, pair in zip(names, WIDER, strict=True))
+    app.execute(f"UPDATE wide SET {sets} WHERE k = 'k2'")
+    alters = ", ".join(f"ALTER {name} TYPE {pair[1]}" for name, pair in zip(names, WIDER, strict=True))
+    world.alter(f"ALTER TABLE wide {alters}, ALTER k TYPE varchar(8)")
+    app.execute("INSERT INTO wide (k) VALUES ('longer')")
+    report = one.sync()
+    assert report.push is not None and report.push.rejected == () and report.pending == 0
+    assert not one.status().changed and one.verify().equal
+    assert world.there("SELECT k, c0, c1, c2, c6, c10::text FROM wide ORDER BY k") == [
+        ("k1", "a" + 8 * " ", "a", "a", "1", "1.500"), ("k2", "bcd" + 6 * " ", "bcd", "bcd", "011", "2.250"),
+        ("longer", None, None, None, None, None),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("alteration", ["size TYPE bigint", "name TYPE text"])
 def test_a_wider_type_reaches_devices_of_a_hub_that_has_prepared_its_statements(
     world: World, alteration: str

@@ -14,7 +14,7 @@ from syncline.databases.postgresql.types import codec_of, portable
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import ColumnSchema
 
-_EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "oid", "money"])
+_EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", '"bit"', "bit varying", "oid", "money"])
 """Types of PostgreSQL's own whose equal values are spelled alike."""
 
 

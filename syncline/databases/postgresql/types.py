@@ -175,12 +175,17 @@ _WIDER = {
     "smallint": {"integer", "bigint"},
     "integer": {"bigint"},
     "real": {"double precision"},
-    "character": {"character varying", "text"},
+    "bpchar": {"character varying", "text"},
     "character varying": {"text"},
     "text": {"character varying"},
     "name": {"text", "character varying"},
+    '"bit"': {"bit varying"},
 }
-"""To which each may change besides itself. Where one is there both ways, the modifier decides."""
+"""To which each may change besides itself. Where one is there both ways, the modifier decides. `character(n)`
+and `bit(n)` are called so where their length stands beside their name."""
+
+_GROWING = ("character varying", "bpchar", "bit varying", "time")
+"""What these types begin with grows with its length or precision."""
 
 
 def is_wider(before: ColumnSchema, after: ColumnSchema) -> bool:
@@ -191,7 +196,7 @@ def is_wider(before: ColumnSchema, after: ColumnSchema) -> bool:
 def _grows(central: str) -> Callable[[int, int], bool]:
     if central == "numeric":
         return _more_digits
-    return int.__le__ if central.startswith(("character", "time")) else int.__eq__
+    return int.__le__ if central.startswith(_GROWING) else int.__eq__
 
 
 def _more_digits(before: int, after: int) -> bool:

@@ -9,12 +9,13 @@ from syncline.model.schema import ColumnSchema
 
 NAMES = {
     "smallint": "int2", "integer": "int4", "bigint": "int8", "real": "float4", "double precision": "float8",
-    "numeric": "numeric", "text": "text", "character varying": "varchar", "character": "bpchar",
+    "numeric": "numeric", "text": "text", "character varying": "varchar", "bpchar": "bpchar",
+    '"char"': "char", '"bit"': "bit",
     "timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz",
     "time without time zone": "time", "uuid": "uuid", "bytea": "bytea", "jsonb": "jsonb", "json": "json",
     "bit varying": "varbit",
 }  # fmt: skip
-"""`pg_type.typname` by `format_type`."""
+"""`pg_type.typname` by `format_type` without a modifier, as the hub reads it: `bpchar` is `character`."""
 
 
 def column(spelled: str) -> ColumnSchema:
@@ -40,9 +41,14 @@ WIDER = [
     ("character varying(5)", "text"),
     ("character varying", "text"),
     ("text", "character varying"),
-    ("character(5)", "text"),
-    ("character(5)", "character(9)"),
-    ("character(5)", "character varying(5)"),
+    ("bpchar(5)", "text"),
+    ("bpchar(5)", "bpchar(9)"),
+    ("bpchar(5)", "character varying(5)"),
+    ("bpchar(5)", "character varying"),
+    ("bit varying(3)", "bit varying(6)"),
+    ("bit varying(3)", "bit varying"),
+    ('"bit"(3)', "bit varying(3)"),
+    ('"bit"(3)', "bit varying"),
     ("numeric(8,2)", "numeric(10,2)"),
     ("numeric(8,2)", "numeric(10,4)"),
     ("numeric(8,2)", "numeric"),
@@ -72,7 +78,11 @@ def test_the_wider_type_is_wider(before: str, after: str) -> None:
         ("text", "bytea"),
         ("json", "jsonb"),
         ("text", "character varying(1000)"),
-        ("character varying(5)", "character(9)"),
+        ("character varying(5)", "bpchar(9)"),
+        ("bpchar(5)", "character varying(4)"),
+        ('"bit"(3)', '"bit"(6)'),  # bits are filled up: other values
+        ('"bit"(3)', "bit varying(2)"),
+        ("bpchar(5)", '"char"'),
         ("timestamp without time zone", "timestamp with time zone"),
     ],
 )
