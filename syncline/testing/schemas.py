@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from syncline.errors import StoreConstraint, SynclineError, TransportError, UsageError
+from syncline.errors import StoreConstraint, StoreObstacle, SynclineError, TransportError, UsageError
 from syncline.hub.clients import held_by
 from syncline.hub.contract import Position, ReadTransaction
 from syncline.hub.engine import Hub
@@ -57,7 +57,7 @@ MERGES = ("lww", "lww", "review", "hub_wins", "replica_wins")
 DEVICES = 6
 PASSING = ("busy", "schema_changed", "hydrate_stale", "schema_unknown")
 """Codes of errors that another exchange would not meet: something was altered while it was under way."""
-BEGIN_ANEW = ("hydrate_stale", "watermark_pruned", "centre_restored", "schema_unknown")
+BEGIN_ANEW = ("hydrate_stale", "watermark_pruned", "watermark_lost", "centre_restored", "schema_unknown")
 """Codes of errors after which a file that is not filled yet is begun anew, as `clone` does."""
 Step = tuple[str, int]
 """What is done, and the seed of what is random in it."""
@@ -357,6 +357,10 @@ class SchemaWorld(History):
             with phone.store.transaction() as store:
                 changed = store.execute(made.sql, made.parameters)
         except StoreConstraint as error:
+            return f"{made.sql} {made.parameters}: {error.detail}"
+        except StoreObstacle as error:  # what it refers to has lost its key to the application itself
+            if not phone.spoiled:
+                raise
             return f"{made.sql} {made.parameters}: {error.detail}"
         after = phone.keys(tables)
         for n, keys in before.items():
