@@ -25,6 +25,7 @@
     ├── TransportError        the network; the same bytes may be sent again
     │   └── BodyRefused          a proxy takes no request of this size
     └── Conflict              internal: this transaction must be run again
+        └── CentreHeld           not this time: who holds the whole database was waited for already
 
 A code is part of the interface and never changes its meaning. `retry` says whether a machine may try
 the same thing again without a person. The protocol module owns the table from code to HTTP status.
@@ -339,3 +340,11 @@ class Conflict(SynclineError):
     code, title = "busy", "Too many concurrent changes to the same rows"
     remedy = "Sync again in a moment."
     retry = True
+
+
+class CentreHeld(Conflict):
+    """Another program holds the whole central database, a SQLite file, for longer than is waited. Nothing has
+    changed."""
+
+    code, title = "centre_held", "Another program holds the central database"
+    remedy = "Sync again when it has ended its transaction; until then edits wait on the device."

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from syncline.errors import (
+    CentreHeld,
     ConfigurationError,
     Conflict,
     DatabaseError,
@@ -298,7 +299,7 @@ class Central:
                     if attempt:
                         transaction.wait_longer(attempt, patience)
                     return work(transaction)
-            except Outdated:
+            except (Outdated, CentreHeld):
                 raise
             except Conflict as conflict:
                 now = time.monotonic()

@@ -65,11 +65,13 @@ STATUS: Mapping[str, int] = {
     "hub_unreachable": 502,
     "body_refused": 413,
     "busy": 503,
+    "centre_held": 503,
 }
 """An error's own code is looked up first, then the code of its class and of the classes above it."""
 
 RETRY_AFTER: Mapping[str, int] = {
     "busy": 1,
+    "centre_held": 5,
     "store_busy": 1,
     "snapshot_building": 1,
     "database_unavailable": 5,

@@ -58,6 +58,7 @@ CODES = {
     "hub_unreachable": True,
     "body_refused": False,
     "busy": True,
+    "centre_held": True,
 }
 """Code -> may a machine try again. A published code is never renamed; a line here is never changed."""
 

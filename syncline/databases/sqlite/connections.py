@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from syncline.databases.base import Driver, Pool
 from syncline.databases.sqlite.errors import mapped
-from syncline.errors import ConfigurationError, Conflict, DatabaseUnavailable
+from syncline.errors import CentreHeld, ConfigurationError, DatabaseUnavailable
 
 Clock = Callable[[], int]
 MEMORY = ":memory:"
@@ -86,7 +86,7 @@ class Connections:
     def queue(self) -> Iterator[None]:
         """Writers of this process queue here, which is quicker and fairer than SQLite's busy handler."""
         if not self._writer.acquire(timeout=self._timeout * 3):
-            raise Conflict(f"{self.path}: other transactions of this process kept the write lock")
+            raise CentreHeld(f"{self.path}: other transactions of this process kept the file to themselves")
         try:
             yield
         finally:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from syncline.errors import Conflict, DatabaseError, DatabaseUnavailable, SynclineError
+from syncline.errors import CentreHeld, DatabaseError, DatabaseUnavailable, SynclineError
 from syncline.hub.contract import codes
 from syncline.sqlitekit.errors import BUSY, Constraint, constraint_of, primary_of
 
@@ -58,7 +58,7 @@ def translated(error: sqlite3.Error, place: str) -> SynclineError:
     """What to raise instead of a driver error."""
     number = primary_of(error)
     if number in BUSY:
-        return Conflict(f"{place}: another program holds the write lock")
+        return CentreHeld(f"{place}: another program holds the file, and did so for as long as is waited")
     if number in _UNREACHABLE:
         return DatabaseUnavailable(f"{place}: {_UNREACHABLE[number]} ({error})")
     return DatabaseError(f"{place}: {error}")

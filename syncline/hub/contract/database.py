@@ -18,9 +18,9 @@ from syncline.model.scope import Scope
 class Tuning:
     """How a process uses the central database: at most `pool` connections; timeouts in seconds.
 
-    `lock_timeout` is the longest wait for a row that others hold, `statement_timeout` for any one statement
-    (0: no limit). `direct` is a URL that leads to the database itself where the usual one leads to a pooler;
-    news are waited for there."""
+    `lock_timeout` is the longest wait for a row that others hold (SQLite: for the file), `statement_timeout`
+    for any one statement (0: no limit). `direct` is a URL that leads to the database itself where the usual
+    one leads to a pooler; news are waited for there."""
 
     pool: int = 10
     statement_timeout: float = 0.0
