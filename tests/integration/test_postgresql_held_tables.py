@@ -245,3 +245,38 @@ def test_doctor_and_init_answer_though_a_table_is_held(
     PostgresCentre(postgres_url).run("CREATE TABLE late (id int PRIMARY KEY, a int)")
     hub.init()
     assert "late" in [table.name for table in hub.schema.tables]
+
+
+PARTED = (
+    "CREATE TABLE p (id int, year int, n text, PRIMARY KEY (id, year)) PARTITION BY LIST (year)",
+    "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+    "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)",
+    "INSERT INTO p VALUES (1, 1, 'x'), (2, 2, 'x')",
+)
+
+
+@pytest.mark.parametrize("holding", ["TRUNCATE p1", "ALTER TABLE p DETACH PARTITION p1", "DROP TABLE p1"])
+def test_a_partition_that_is_held_delays_edits_of_its_table_alone(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, other: Session, holding: str
+) -> None:
+    """Whoever looks at the catalogue for what was altered needs no table."""
+    PostgresCentre(postgres_url).run(*PARTED)
+    hub.init()
+    device = syncline.clone(hub, tmp_path / "p.db")
+    run(device, "UPDATE p SET n = 'mine'", "UPDATE b SET n = 'mine' WHERE id = 1")
+    PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 2")
+    other.execute(holding.encode())
+    PostgresCentre(postgres_url).run("ALTER TABLE b ADD z int")
+    hub.look()
+    done = device.sync().push.rejected
+    assert {(edit.code, edit.table) for edit in done} == {("row_locked", "p")}
+    assert all(f"session {other.info.backend_pid}" in edit.detail for edit in done)
+    assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
+    assert run(device, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
+    with pytest.raises(syncline.SynclineError, match=r"table public\.p\d? is held by session") as caught:
+        device.verify()
+    assert caught.value.code == "busy"
+    hub.examine()
+    other.rollback()
+    assert device.sync().push.rejected == ()
+    assert centre(postgres_url, "SELECT DISTINCT n FROM p") == [("mine",)]

@@ -19,7 +19,7 @@ WITH asked AS (
 ), parts AS (
     SELECT oid, relowner, nspname, relname FROM asked
     UNION
-    SELECT p.oid, p.relowner, n.nspname, p.relname FROM asked, pg_partition_tree(asked.oid) x
+    SELECT p.oid, p.relowner, n.nspname, p.relname FROM asked, LATERAL {{partitions asked.oid}} x
       JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
 )
 SELECT statement FROM (

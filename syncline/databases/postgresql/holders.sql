@@ -40,7 +40,7 @@ SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname)
  WHERE c.oid IN (SELECT l.relation FROM pg_locks l
                   WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                     AND l.mode = ANY ($1::text[]) AND l.pid IS DISTINCT FROM pg_backend_pid())
-   AND (c.relispartition OR c.oid IN (SELECT relid::oid FROM syncline.tables))
+   AND c.relkind IN ('r', 'p') AND (c.relispartition OR c.oid IN (SELECT relid::oid FROM syncline.tables))
  ORDER BY 2;
 
 -- name: barred
@@ -63,7 +63,7 @@ SELECT DISTINCT k.outward, k.columns, k.other::int8, format('%I.%I', n.nspname, 
 -- The tables that take part, by oid, with the names of their keys' columns, and their partitions.
 SELECT x.relid::int8, n.nspname::text, c.relname::text, s.n
   FROM syncline.tables s
- CROSS JOIN LATERAL (SELECT s.relid::oid UNION SELECT p.relid FROM pg_partition_tree(s.relid::oid) p) x
+ CROSS JOIN LATERAL (SELECT s.relid::oid UNION SELECT p.relid FROM {{partitions s.relid::oid}} p) x
   JOIN pg_class c ON c.oid = x.relid JOIN pg_namespace n ON n.oid = c.relnamespace;
 
 -- name: oids

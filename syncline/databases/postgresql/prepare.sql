@@ -73,11 +73,11 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
               bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered,
               count(*) FILTER (WHERE t.tgrelid = c.oid AND t.tgname LIKE 'syncline\_%' AND t.tgenabled = 'A') >= 5 AS captured
          FROM pg_trigger t
-        WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))) AND t.tgenabled <> 'D'
+        WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM {{partitions c.oid}} AS below)) AND t.tgenabled <> 'D'
        ) t
  CROSS JOIN LATERAL (
        WITH RECURSIVE parts AS MATERIALIZED (
-           SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid)
+           SELECT c.oid UNION SELECT relid FROM {{partitions c.oid}} AS below
        ), types AS MATERIALIZED (
            SELECT a.atttypid AS oid FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
            UNION
@@ -109,10 +109,10 @@ SELECT c.oid::int8,
           JOIN pg_enum e ON e.enumtypid IN (t.oid, t.typelem, t.typbasetype)
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        c.relkind = 'p' OR EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = c.oid),
-       ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM pg_partition_tree(c.oid) x
+       ARRAY(SELECT n.nspname::text || E'\n' || p.relname::text FROM {{partitions c.oid}} x
                JOIN pg_class p ON p.oid = x.relid JOIN pg_namespace n ON n.oid = p.relnamespace
               WHERE x.level > 0 ORDER BY 1),
-       ARRAY(SELECT i.inhrelid || ' since ' || i.xmin FROM pg_partition_tree(c.oid) x JOIN pg_inherits i ON i.inhrelid = x.relid
+       ARRAY(SELECT i.inhrelid || ' since ' || i.xmin FROM {{partitions c.oid}} x JOIN pg_inherits i ON i.inhrelid = x.relid
               WHERE x.level > 0 ORDER BY 1)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2;
@@ -130,7 +130,7 @@ SELECT s.central_schema || '.' || s.central_name
 -- name: relids
 -- The oids of a tracked table and its partitions.
 SELECT ARRAY(SELECT relid FROM syncline.tables WHERE n = $1 UNION
-             SELECT p.relid::int8 FROM syncline.tables t, pg_partition_tree(t.relid::oid) p WHERE t.n = $1);
+             SELECT p.relid::int8 FROM syncline.tables t, LATERAL {{partitions t.relid::oid}} p WHERE t.n = $1);
 
 -- name: astray
 SELECT DISTINCT n FROM syncline.strays;

@@ -22,11 +22,20 @@ SELECT pg_is_in_recovery();
 
 -- name: estimate
 -- Rows of each table as last counted by (auto)vacuum or ANALYZE; if it never was, as many as its size
--- suggests, and whether it is so small that it can be counted.
-SELECT u.name, sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples::int8
-                        ELSE pg_relation_size(c.oid) / 100 END)::int8,
-       bool_and(pg_relation_size(c.oid) <= 1048576)
-  FROM unnest($1::text[]) AS u(name)
-  LEFT JOIN LATERAL pg_partition_tree(u.name::regclass) x ON x.isleaf
-  JOIN pg_class c ON c.oid = coalesce(x.relid, u.name::regclass)
+-- suggests, and whether it is so small that it can be counted. Whoever asks for the size of a table that somebody holds
+-- exclusively waits for him: such a one is left out.
+WITH held AS MATERIALIZED (
+    SELECT relation FROM pg_locks
+     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+), parts AS MATERIALIZED (
+    SELECT u.name, c.relkind = 'p' AS is_whole, c.reltuples, c.relpages, c.oid IN (SELECT relation FROM held) AS is_held,
+           CASE WHEN c.oid NOT IN (SELECT relation FROM held) THEN pg_relation_size(c.oid) ELSE 0 END AS size
+      FROM unnest($1::text[]) AS u(name)
+      LEFT JOIN LATERAL {{partitions u.name::regclass}} x ON true
+      JOIN pg_class c ON c.oid = coalesce(x.relid, u.name::regclass)
+)
+SELECT name, coalesce(sum(CASE WHEN reltuples >= 0 AND relpages > 0 THEN reltuples::int8 ELSE size / 100 END) FILTER (WHERE NOT is_whole), 0)::int8,
+       bool_and(size <= 1048576 AND NOT is_held)
+  FROM parts
  GROUP BY 1;

@@ -20,7 +20,7 @@ WITH spaces AS MATERIALIZED (
     SELECT relid FROM chosen
     UNION
     SELECT x.relid FROM chosen t
-      JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'p', pg_partition_tree(c.oid) x
+      JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'p', LATERAL {{partitions c.oid}} x
 ), others AS MATERIALIZED (
     SELECT oid FROM present WHERE relkind IN ('r', 'p') AND NOT relispartition AND oid NOT IN (SELECT relid FROM tracked)
 ), altered AS (
