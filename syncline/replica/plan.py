@@ -225,7 +225,15 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
 
 
 def _is_fit(device: Device, own: Column, table: TableSchema, column: ColumnSchema) -> bool:
-    return not own.generated and _fits(own.declared, _as_here(device, table, column))
+    here = _as_here(device, table, column)
+    return not own.generated and carries(here.type, here.declared, own.declared, here.form)
+
+
+def _fits(declared: str, column: ColumnSchema) -> bool:
+    """Whether a column is declared alike, so that its table takes part again without being asked for."""
+    if column.type in KINDS:
+        return carries(column.type, column.declared, declared, column.form)
+    return affinity(declared) == affinity(column.declared)
 
 
 def lost_columns(before: TableSchema, after: TableSchema) -> set[int]:
@@ -237,12 +245,6 @@ def lost_columns(before: TableSchema, after: TableSchema) -> set[int]:
         for number, column in before.values.items()
         if origins.get(number, column.origin if number < after.used else "") != column.origin
     }
-
-
-def _fits(declared: str, column: ColumnSchema) -> bool:
-    if column.type in KINDS:
-        return carries(column.type, column.declared, declared, column.form)
-    return affinity(declared) == affinity(column.declared)
 
 
 def _as_here(device: Device, table: TableSchema, column: ColumnSchema) -> ColumnSchema:

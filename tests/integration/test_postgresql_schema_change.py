@@ -226,6 +226,43 @@ def test_l13_preparing_anew_gives_way_to_others_and_makes_nobody_wait(world: Wor
     assert app.execute("SELECT count(extra) FROM person").fetchone() == (0,)
 
 
+DECLARED = [
+    ("date", "date NULL", "2024-02-29", "2024-03-01"),
+    ("double precision", "real NULL", 0.25, 1.5),
+    ("timestamptz", "datetime NULL", "2024-02-29T10:00:00Z", "2024-03-01T10:00:00Z"),
+    ("time", "TIME", "10:00:00", "11:00:00"),
+    ("boolean", "bool NULL", 1, 0),
+    ("uuid", "UUID", "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"),
+    ("bytea", "BINARY", b"a", b"b"),
+    ("integer", "NUMERIC", 7, 8),
+    ("varchar(9)", "", "a", "b"),
+]
+"""A type of the centre, what a device's program declares for it, a value of the centre and one of the
+device."""
+
+
+def test_l12_the_same_migration_on_a_device_first_is_one_as_programs_declare_it(world: World) -> None:
+    one, app = world.device("a.db")
+    for place, (_, declared, _, mine) in enumerate(DECLARED):
+        app.execute(f"ALTER TABLE team ADD COLUMN c{place} {declared}")
+        app.execute(f"UPDATE team SET c{place} = ? WHERE id = 2", (mine,))
+    columns = ", ".join(f"ADD COLUMN c{place} {kind[0]}" for place, kind in enumerate(DECLARED))
+    world.alter(f"ALTER TABLE team {columns}")
+    with psycopg.connect(world.url) as connection:
+        sets = ", ".join(f"c{place} = %s" for place in range(len(DECLARED)))
+        values = [bool(kind[2]) if kind[0] == "boolean" else kind[2] for kind in DECLARED]
+        connection.execute(f"UPDATE team SET {sets} WHERE id = 1".encode(), values)
+    one.sync()
+    names = ", ".join(f"c{place}" for place in range(len(DECLARED)))
+    assert app.execute(f"SELECT {names} FROM team WHERE id = 1").fetchone() == tuple(k[2] for k in DECLARED)
+    assert len(app.execute("PRAGMA table_info(team)").fetchall()) == 3 + len(DECLARED)
+    sets = ", ".join(f"c{place} = ?" for place in range(len(DECLARED)))
+    app.execute(f"UPDATE team SET {sets} WHERE id = 2", [kind[3] for kind in DECLARED])
+    report = one.sync()
+    assert report.push is not None and report.push.rejected == ()
+    assert one.verify().equal
+
+
 WIDER = [
     ("char(3)", "char(9)", "a", "bcd"),
     ("char(3)", "varchar(3)", "a", "bcd"),
