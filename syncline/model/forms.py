@@ -152,6 +152,8 @@ _PRECISION = re.compile(r"\((\d+),(-?\d+)\)")
 def spelling_of(column: ColumnSchema) -> Spelling | None:
     """The spelling of a column in its form; None if it has no other than the centre's, or none that can be
     told without it."""
+    if column.type == "json":
+        return _NUMBERS if column.form == _AS_NUMBERS else None
     found = _PRECISION.search(column.declared) if column.type == "decimal" else None
     precision, scale = (None, None) if found is None else (int(found[1]), int(found[2]))
     return _spelling(column.type, column.form or default_form(column.type), precision, scale)
@@ -180,6 +182,46 @@ def _spelling(kind: str, form: str, precision: int | None, scale: int | None) ->
     if form.startswith("space") and kind == "timestamptz":
         return Spelling(outward, _zoneless(inward), fits, converts=True)
     return Spelling(outward, inward, fits, converts=True)
+
+
+_JSON_NUMBER = re.compile(r"[ \t\n\r]*(-?(?:0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?)[ \t\n\r]*", re.ASCII)
+
+
+def _number_kept(value: Value) -> Value:
+    """A JSON text as SQLite keeps it in a column declared `JSON`, whose affinity is NUMERIC: a bare number
+    becomes one (sqlite.org/datatype3.html, section 3)."""
+    found = _JSON_NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    if found[2] is None and found[3] is None and abs(int(found[1])) <= INTEGER_MAX:
+        return int(found[1])
+    near = float(found[1])
+    return int(near) if near.is_integer() and abs(near) < INTEGER_MAX else near
+
+
+def _number_meant(value: Value) -> Value:
+    """The JSON text that a number in such a column is, as `jsonb` writes it."""
+    if isinstance(value, int):
+        return str(value)
+    number = number_in(value) if isinstance(value, float) else None
+    return value if number is None else f"{number:f}"
+
+
+_NUMBERS = Spelling(
+    _number_meant,
+    _number_kept,
+    lambda values: {int, float, str, type(None)}.issuperset(map(type, values)),
+    converts=True,
+    is_lossy=True,
+)
+
+
+def in_numbers(column: ColumnSchema) -> ColumnSchema:
+    """A column of JSON as a file has it that keeps bare numbers as numbers, because it is declared so."""
+    return replace(column, form=_AS_NUMBERS)
+
+
+_AS_NUMBERS = "number"
 
 
 def certain_of(column: ColumnSchema) -> Callable[[Sequence[Value]], bool]:

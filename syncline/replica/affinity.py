@@ -54,7 +54,8 @@ _CARRIED: dict[str, tuple[Affinity, ...]] = {
     "json": ("TEXT", "NUMERIC"),
 }
 """The affinities that leave values of a portable type as they travel. NUMERIC (DATETIME, DATE, UUID, JSON and
-whatever else SQLite has no name for) makes a number of text that looks like one, which these do not."""
+whatever else SQLite has no name for) makes a number of text that looks like one, which these do not, but for
+a bare number of JSON, which is read as what it means (`model.forms.in_numbers`)."""
 
 
 _CARRIED_AS: dict[str, tuple[Affinity, ...]] = {

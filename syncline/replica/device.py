@@ -12,7 +12,7 @@ import msgspec
 from syncline.errors import StoreBusy, StoreError
 from syncline.model.schema import Schema, TableSchema, from_plain
 from syncline.protocol.messages import Limits
-from syncline.replica.forms import Forms, in_forms, read_forms
+from syncline.replica.forms import Forms, as_declared, in_forms, read_forms
 from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
@@ -59,6 +59,7 @@ class Device:
         hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
         forms = read_forms(state.forms)
         schema = in_forms(localized(hub, read_names(state.names)), forms)
+        schema = as_declared(store, schema, store.numbers().keys())
         tracked = set(store.numbers().values())
         tables = {
             n: Statements(schema.by_number[n], rank, retired.constants(n))

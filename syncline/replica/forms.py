@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncline.errors import UsageError
-from syncline.model.forms import KINDS, Choice, default_form, form_of, formed, spelling_of
+from syncline.model.forms import KINDS, Choice, default_form, form_of, formed, in_numbers, spelling_of
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
+from syncline.replica.affinity import affinity
+from syncline.replica.indexes import columns_of
+from syncline.replica.store import Store
 
 logger = logging.getLogger("syncline.replica")
 
@@ -94,8 +97,23 @@ def check_typed(schema: Schema, choice: Choice) -> None:
 
 def lossy(table: TableSchema) -> list[str]:
     """The columns of a table, as this file has it, that cannot hold every digit of the centre's decimals."""
-    found = ((column.name, spelling_of(column)) for column in table.columns)
+    found = ((column.name, spelling_of(column)) for column in table.columns if column.type in KINDS)
     return [f"{table.name}.{name}" for name, spelling in found if spelling is not None and spelling.is_lossy]
+
+
+def as_declared(store: Store, schema: Schema, names: Collection[str]) -> Schema:
+    """A schema with the columns of these tables as the file declares them: JSON whose bare numbers SQLite
+    keeps as numbers (SQLAlchemy declares it so) is spelled in them."""
+    tables = []
+    for table in schema.tables:
+        if table.name in names and any(column.type == "json" for column in table.columns):
+            here = columns_of(store, table.name)
+            numeric = {name for name, one in here.items() if affinity(one.declared) == "NUMERIC"}
+            columns = (in_numbers(c) if c.type == "json" and c.name in numeric else c for c in table.columns)
+            if numeric:
+                table = replace(table, columns=tuple(columns))
+        tables.append(table)
+    return schema if tuple(tables) == schema.tables else Schema(tuple(tables), schema.used)
 
 
 LOSSY = "hold decimals as real: digits beyond the fifteenth are rounded in this file, not in the centre"

@@ -487,3 +487,53 @@ def test_a_table_that_was_altered_while_it_took_no_part_is_told_what_does_not_fi
     app.execute("ALTER TABLE goods RENAME COLUMN held TO stock")
     device.sync()
     assert device.status().left_out == () and device.verify().equal
+
+
+SCALARS = ["5", "-7.25", "1000", "100000000000000000000", "5.0", "0.1234567890123456789", "true", "null"]
+DOCUMENTS = [*SCALARS, '"5"', '{"a": 5.0}', "[1, 2.50]"]
+
+
+@pytest.mark.parametrize("when", ["tracked", "made anew", "cloned"])
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+def test_l8_json_in_a_column_that_makes_numbers_of_bare_numbers_is_what_it_means(
+    postgres_url: str, tmp_path: Path, kind: str, when: str
+) -> None:
+    """SQLAlchemy declares JSON, whose affinity in SQLite is NUMERIC."""
+    path = tmp_path / "a.db"
+    with psycopg.connect(postgres_url, autocommit=True) as centre, Hub(postgres_url) as hub:
+        centre.execute(f"CREATE TABLE doc (id int PRIMARY KEY, n text, j {kind})".encode())
+        centre.cursor().executemany("INSERT INTO doc VALUES (%s, '', %s)", enumerate(DOCUMENTS))
+        hub.init()
+        made = "CREATE TABLE {} (id INTEGER NOT NULL PRIMARY KEY, n TEXT, j JSON)"
+        if when == "tracked":
+            with closing(sqlite3.connect(path)) as app:
+                app.execute(made.format("doc"))
+            replica = syncline.connect(path, hub=hub)
+            replica.track("doc", forms="sqlalchemy")
+        else:
+            replica = syncline.clone(hub, path)
+        with replica, closing(sqlite3.connect(path, isolation_level=None)) as app:
+            if when == "made anew":
+                app.executescript(
+                    f"{made.format('fresh')}; INSERT INTO fresh SELECT * FROM doc; DROP TABLE doc;"
+                    " ALTER TABLE fresh RENAME TO doc"
+                )
+            replica.sync()
+            assert not replica.status().pending and replica.verify().equal
+            before = centre.execute("SELECT id, j::text FROM doc ORDER BY id").fetchall()
+            app.execute("UPDATE doc SET n = 'mine'")
+            app.execute("UPDATE doc SET j = '8' WHERE id = 9")
+            app.execute("UPDATE doc SET j = '2.5' WHERE id = 10")
+            app.execute("INSERT INTO doc VALUES (90, 'new', '6'), (91, 'new', '[6]')")
+            centre.execute("UPDATE doc SET j = '77' WHERE id = 0")
+            report = replica.sync()
+            assert report.push is not None and report.push.rejected == () and report.pending == 0
+            after = centre.execute("SELECT id, j::text FROM doc ORDER BY id").fetchall()
+            changed = {0: "77", 9: "8", 10: "2.5"}
+            assert after == [(n, changed.get(n, j)) for n, j in before] + [(90, "6"), (91, "[6]")]
+            assert app.execute("SELECT j FROM doc WHERE id IN (0, 90)").fetchall() == (
+                [("77",), ("6",)] if when == "cloned" else [(77,), (6,)]
+            )
+            assert not replica.conflicts() and replica.verify().equal
+            replica.sync()
+            assert not replica.status().pending

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -10,7 +12,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncline.errors import ConfigurationError
-from syncline.model.forms import FORMS, KINDS, PRESETS, Spelling, chosen, form_of, formed, spelling_of
+from syncline.model.forms import (
+    FORMS,
+    KINDS,
+    PRESETS,
+    Spelling,
+    chosen,
+    form_of,
+    formed,
+    in_numbers,
+    spelling_of,
+)
 from syncline.model.schema import ColumnSchema
 from syncline.model.spelling import iso
 from syncline.model.values import Value, identical
@@ -172,3 +184,29 @@ def test_a_form_is_declared_so_that_sqlite_compares_right() -> None:
         formed(ColumnSchema("x", "uuid", "TEXT", default="lower(x)"), "hex").default
         == "replace(lower(x), '-', '')"
     )
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**66), 2**66).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr).filter(lambda text: "inf" not in text),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?", fullmatch=True),
+)
+
+
+@given(NUMBERS)
+@example("-0")
+@example("9223372036854775807")
+@example("9223372036854775808")
+@example("1e18")
+@example("5.0")
+def test_a_bare_number_of_json_is_what_sqlite_makes_of_it(text: str) -> None:
+    one = spelling_of(in_numbers(ColumnSchema("x", "json", "TEXT")))
+    assert one is not None
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.execute("CREATE TABLE t (j JSON)")
+        file.execute("INSERT INTO t VALUES (?), ('true'), ('[5]'), ('\"5\"')", (text,))
+        kept = [value for (value,) in file.execute("SELECT j FROM t")]
+        there = [one.inward(value) for value in (text, "true", "[5]", '"5"')]
+        assert kept == there and list(map(type, kept)) == list(map(type, there))
+        assert one.fits(kept)
+        assert one.inward(one.outward(kept[0])) == kept[0], "it comes back as what it is"
