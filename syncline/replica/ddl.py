@@ -37,7 +37,7 @@ def local_table(table: TableSchema, hub: Schema, local: Schema) -> str:
 
 def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:
     """The ALTER TABLE for a new column, as much of it as SQLite allows there: a default that is a constant,
-    and NOT NULL only with one."""
+    and NOT NULL only with one. (`replica.defining` gives it any other default afterwards.)"""
     text = f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {column.declared}".rstrip()
     default = constant(column.default)
     if default is not None:

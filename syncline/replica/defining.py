@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from syncline.errors import Malformed, StoreError, StoreObstacle
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import carries
 from syncline.replica.answers import REMEDY
-from syncline.replica.ddl import Index, add_column, local_table
+from syncline.replica.ddl import Index, add_column, constant, local_table
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.redefine import redefine
 from syncline.replica.store import Store, warden
+from syncline.sqlitekit.definition import with_default
 
 
 def make_table(store: Store, table: TableSchema, hub: Schema, local: Schema) -> None:
@@ -39,15 +42,27 @@ def _check_made(store: Store, table: TableSchema) -> None:
 
 
 def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: Schema) -> None:
-    """Add a column to a table. Inside a transaction."""
+    """Add a column to a table. Inside a transaction. A default that is no constant, which ADD COLUMN does not
+    take, is written into the definition: rows that are there have NULL until their values come."""
     with _blamed(f"table {table.name}, column {column.name}"), store.held_to(warden.only_column(table.name)):
         store.execute(add_column(table, column, schema))
+    if column.default is not None and constant(column.default) is None:
+        with _blamed(f"table {table.name}, the default of column {column.name}"):
+            _give_default(store, table.name, column.name, column.default)
     here = columns_of(store, table.name)[column.name]
     if not carries(column.type, column.declared, here.declared, column.form):
         raise Malformed(
             f"the hub's schema cannot be: table {table.name}: {column.name} cannot hold its values",
             remedy=REMEDY,
         )
+
+
+def _give_default(store: Store, table: str, column: str, default: str) -> None:
+    others = {name: one for name, one in columns_of(store, table).items() if name != column}
+    redefine(store, table, partial(with_default, column=column, default=default))
+    here = columns_of(store, table)
+    if here.pop(column).default is None or here != others:
+        raise Malformed(f"the hub's schema cannot be: the default of column {column} is none", remedy=REMEDY)
 
 
 def make_index(store: Store, index: Index, name: str) -> None:

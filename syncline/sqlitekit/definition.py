@@ -164,6 +164,17 @@ def with_type(sql: str, column: str, declared: str) -> str:
     return f"{sql[: item[0].end]} {declared}{'' if rest is None else ' '}{sql[end:]}"
 
 
+def with_default(sql: str, column: str, default: str) -> str:
+    """The CREATE TABLE with a default, an expression, of this column, which has none."""
+    item = _column(sql, column)
+    if not item:
+        return sql
+    rest = next((one for one in item[1:] if one.depth == 1 and one.word in _AFTER_TYPE), None)
+    end = item[-1].end if rest is None else rest.start
+    before, after = sql[:end].rstrip(), sql[end:]
+    return f"{before} DEFAULT ({default}){'' if rest is None else ' '}{after}"
+
+
 def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
     """The CREATE TABLE without any foreign key of exactly these columns, in this order."""
     wanted = [name.lower() for name in columns]

@@ -226,6 +226,50 @@ def test_l13_preparing_anew_gives_way_to_others_and_makes_nobody_wait(world: Wor
     assert app.execute("SELECT count(extra) FROM person").fetchone() == (0,)
 
 
+COMPUTED = {
+    "made": "timestamptz DEFAULT now()",
+    "sure": "timestamptz NOT NULL DEFAULT now()",
+    "day": "date DEFAULT CURRENT_DATE",
+    "mark": "uuid DEFAULT gen_random_uuid()",
+    "local": "timestamp DEFAULT LOCALTIMESTAMP",
+}
+"""Columns whose defaults SQLite computes, but does not take in ADD COLUMN."""
+
+
+@pytest.mark.parametrize("forms", [None, "django"])
+def test_l8_a_new_column_has_a_computed_default_on_a_device_that_followed_as_on_a_new_one(
+    world: World, forms: str | None
+) -> None:
+    made = syncline.clone(world.hub, world.folder / "a.db", forms=forms)
+    app = sqlite3.connect(world.folder / "a.db", isolation_level=None)
+    app.execute("INSERT INTO team (id, name, size) VALUES (8, 'waits', 1)")
+    columns = ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in COMPUTED.items())
+    world.alter(f"ALTER TABLE team {columns}")
+    made.sync()
+    fresh = syncline.clone(world.hub, world.folder / "b.db", forms=forms)
+    new = sqlite3.connect(world.folder / "b.db", isolation_level=None)
+    names = ", ".join(COMPUTED)
+    texts = ", ".join(f"{name}::text" for name in COMPUTED)
+    for n, (file, replica) in enumerate([(app, made), (new, fresh)], 10):
+        file.execute(f"INSERT INTO team (id, name, size) VALUES ({n}, 'n{n}', 1)")
+        here = file.execute(f"SELECT {names} FROM team WHERE id = {n}").fetchone()
+        assert None not in here, file
+        report = replica.sync()
+        assert report.push is not None and report.push.rejected == ()
+        assert None not in world.there(f"SELECT {texts} FROM team WHERE id = {n}")[0]
+    made.sync()
+    fresh.sync()
+    declared = [
+        {row[1]: row[4] for row in file.execute("PRAGMA table_info(team)").fetchall()} for file in (app, new)
+    ]
+    assert declared[0] == declared[1]
+    assert app.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert made.verify().equal and fresh.verify().equal
+    assert app.execute("SELECT * FROM team ORDER BY id").fetchall() == (
+        new.execute("SELECT * FROM team ORDER BY id").fetchall()
+    )
+
+
 DECLARED = [
     ("date", "date NULL", "2024-02-29", "2024-03-01"),
     ("double precision", "real NULL", 0.25, 1.5),

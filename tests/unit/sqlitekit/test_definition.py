@@ -12,6 +12,7 @@ from syncline.sqlitekit.definition import (
     names_column,
     renamed_index,
     waits_for_commit,
+    with_default,
     with_type,
     without_column,
     without_foreign_key,
@@ -63,6 +64,16 @@ def test_a_column_goes_with_what_the_table_says_of_it() -> None:
     assert without_column("CREATE TABLE t (a, b INT UNIQUE (a))", "b") is None
     assert without_column("CREATE TABLE t (a, b INT PRIMARY KEY (a))", "b") is None
     assert without_column("CREATE TABLE t (a, b INT UNIQUE)", "b") == "CREATE TABLE t (a)"
+
+
+def test_a_default_comes_behind_the_type() -> None:
+    assert with_default("CREATE TABLE t (a, b TEXT)", "B", "date('now')") == (
+        "CREATE TABLE t (a, b TEXT DEFAULT (date('now')))"
+    )
+    assert with_default("CREATE TABLE t (a DECIMAL(5, 2) REFERENCES p, b)", "a", "random()") == (
+        "CREATE TABLE t (a DECIMAL(5, 2) DEFAULT (random()) REFERENCES p, b)"
+    )
+    assert with_default("CREATE TABLE t (a)", "b", "1") == "CREATE TABLE t (a)"
 
 
 def test_an_index_names_columns() -> None:
