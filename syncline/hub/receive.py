@@ -179,7 +179,10 @@ class Receiver:
     def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
         """The verdict stands, but rows are answered as they are now (law L3)."""
         kept = msgspec.msgpack.decode(client.verdict, type=Kept)
-        rows: dict[RowId, None] = {(table, tuple(key)): None for table, key in kept.overrides}
+        present = self.schema.by_number
+        rows: dict[RowId, None] = {
+            (table, tuple(key)): None for table, key in kept.overrides if table in present
+        }
         rows |= dict.fromkeys(self._changed_since(transaction))
         conflicts: list[ConflictRow] = []
         if kept.first_conflict:

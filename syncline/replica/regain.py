@@ -295,6 +295,8 @@ def _end(store: Store, tables: Sequence[Statements], finders: Sequence[Finder]) 
 
 def _note_rows(store: Store, tables: dict[int, Statements]) -> None:
     for group in filling(store, tables):
+        if group.table not in tables:  # another sync has been through with it, and fetches other tables
+            raise store.overtaken()
         join.note_rows(store, tables[group.table], group)
 
 

@@ -8,7 +8,7 @@ from syncline import Table
 from syncline.errors import BreakingChange, Malformed, SchemaChanged, WatermarkRefused
 from syncline.model.actor import ANYONE
 from syncline.protocol import messages as m
-from tests.unit.hub.desk import Desk
+from tests.unit.hub.desk import Desk, overrides
 
 SCRIPT = """
 CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT, size INTEGER, note TEXT);
@@ -125,6 +125,21 @@ def test_edits_of_a_table_that_is_gone_are_refused(desk: Desk) -> None:
     verdict = phone.push()
     assert [(found.key, found.code) for found in verdict.rejected] == [([1], "table_dropped")]
     assert desk.sql("SELECT size FROM farm") == [(9,)]
+
+
+def test_a_repeat_is_answered_without_rows_of_a_table_that_went_meanwhile(desk: Desk) -> None:
+    changed(desk, "CREATE TABLE barn (id INTEGER PRIMARY KEY, paint TEXT NOT NULL DEFAULT 'red')")
+    phone = desk.device("phone")
+    phone.insert("barn", 1, None)
+    phone.insert("farm", 2, "Dale", 5, None)
+    request = phone.message()
+    first = phone.send(request)
+    assert isinstance(first, m.Verdict) and overrides(first) == [(1, "U", [[1, "red"]])]
+    changed(desk, "DROP TABLE barn")
+    again = phone.send(request)
+    assert isinstance(again, m.Verdict) and again.repeat
+    assert overrides(again) == []
+    assert desk.sql("SELECT count(*) FROM farm") == [(2,)]
 
 
 @pytest.mark.parametrize(
