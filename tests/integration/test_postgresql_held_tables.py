@@ -17,6 +17,7 @@ import pytest
 
 import syncline
 from syncline.hub.contract import Tuning
+from syncline.server import create_app, serving
 from tests.support.postgres import PostgresCentre
 
 PATIENCE = 1.2
@@ -280,3 +281,60 @@ def test_a_partition_that_is_held_delays_edits_of_its_table_alone(
     other.rollback()
     assert device.sync().push.rejected == ()
     assert centre(postgres_url, "SELECT DISTINCT n FROM p") == [("mine",)]
+
+
+def test_a_table_that_a_trigger_writes_to_is_named_and_the_others_go(
+    tmp_path: Path, postgres_url: str, hub: syncline.Hub, other: Session
+) -> None:
+    PostgresCentre(postgres_url).run(
+        "CREATE TABLE audit (b int)",
+        "CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NULL; END $$",
+        "CREATE TRIGGER audited AFTER UPDATE ON b FOR EACH ROW EXECUTE FUNCTION audited()",
+    )
+    hub.init()
+    device = syncline.clone(hub, tmp_path / "audit.db")
+    run(device, "UPDATE b SET n = 'mine'", "UPDATE a SET n = 'mine' WHERE id = 1")
+    other.execute("ALTER TABLE audit ADD z int")
+    done = device.sync().push.rejected
+    assert {(edit.code, edit.table) for edit in done} == {("row_locked", "b")}
+    said = f"waits: table public.audit is held by session {other.info.backend_pid}"
+    assert [said in edit.detail for edit in done] == [True] * 5
+    assert centre(postgres_url, "SELECT n FROM a WHERE id = 1") == [("mine",)]
+    other.rollback()
+    assert device.sync().push.rejected == ()
+    assert centre(postgres_url, "SELECT count(*) FROM audit") == [(5,)]
+
+
+def test_whoever_keeps_a_migration_waiting_is_named(
+    postgres_url: str, device: syncline.Replica, other: Session
+) -> None:
+    """Behind one that waits for the table everybody waits."""
+    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    other.execute("SELECT * FROM a")
+    with psycopg.connect(postgres_url) as migration, ThreadPoolExecutor() as threads:
+        altering = threads.submit(migration.execute, "ALTER TABLE a ADD z int")
+        waits = f"SELECT count(*) FROM pg_locks WHERE pid = {migration.info.backend_pid} AND NOT granted"
+        while centre(postgres_url, waits) == [(0,)]:
+            pass
+        try:
+            rejected = device.push().rejected
+        finally:
+            other.rollback()
+        altering.result()
+        migration.rollback()
+    assert [edit.table for edit in rejected] == ["a"]
+    assert f"a [1] is held by session {other.info.backend_pid}" in rejected[0].detail
+    assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
+
+
+def test_a_clone_over_the_network_is_told_which_table_is_held(
+    tmp_path: Path, hub: syncline.Hub, other: Session
+) -> None:
+    other.execute("ALTER TABLE a ADD z int")
+    with serving(create_app(hub)) as url:
+        with pytest.raises(syncline.SynclineError, match=r"table public\.a is held by session") as caught:
+            syncline.clone(url, tmp_path / "b.db")
+        assert caught.value.code == "busy"
+        other.rollback()
+        syncline.clone(url, tmp_path / "b.db").close()

@@ -17,6 +17,7 @@ from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.statements import over
 from syncline.databases.base.steps import Fault, StepwiseApplication, Write
+from syncline.databases.base.writing import waiting
 from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import (
@@ -33,7 +34,7 @@ from syncline.databases.postgresql.parking import parked, unique_columns
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
 from syncline.databases.postgresql.stage import Loaded, place, settle_down
-from syncline.hub.contract import Refusal
+from syncline.hub.contract import Refusal, codes
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
 
@@ -133,6 +134,18 @@ class Application(StepwiseApplication[Loaded]):
         self._session.script(queries("write.sql")["make troubles"])
 
     # When they fail
+
+    def explained(self, failure: Exception) -> list[Refusal]:
+        return self._kept_waiting(failure) or super().explained(failure)
+
+    def _kept_waiting(self, failure: Exception) -> list[Refusal]:
+        """If a trigger writes to a table that others hold: all rows of tables with triggers. To try them one
+        by one would be to wait for each."""
+        if self._tries.waits or not isinstance(failure, TROUBLE) or refusal_code(failure) != codes.LOCKED:
+            return []
+        held = holders.held_in(self._session, failure.diag.context or "")
+        parts = [part for part in self.parts if part.loaded.shape.facts.triggered] if held else []
+        return [waiting(part.loaded, row, f"waits: {held[0]}") for part in parts for row in part.rows]
 
     def of_rows(self, error: Exception) -> Exception:
         self._digits = ""

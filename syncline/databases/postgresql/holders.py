@@ -78,9 +78,10 @@ def of_rows(
 
 
 def of_shape(session: Session, shape: Shape) -> list[str]:
-    """Who holds a tracked table against others, or else who has written to it, or locked rows of it."""
+    """Who holds a tracked table against others, or else who has written to it, or locked rows of it, or reads
+    it: whoever wants the table waits for that one, and everybody else behind."""
     relids = session.value(queries("prepare.sql")["relids"], shape.n)
-    return of_held(session, relids) or of_table(session, relids)
+    return of_held(session, relids) or of_table(session, relids) or of_table(session, relids, reading=True)
 
 
 def of_table(session: Session, relids: Sequence[int], *, reading: bool = False) -> list[str]:
@@ -101,11 +102,22 @@ def _by_mode(session: Session, relids: Sequence[int], modes: Sequence[str]) -> l
 
 def held_tables(session: Session, modes: Sequence[str]) -> list[str]:
     """A clause for each table that takes part and is held, or waited for, by such locks: by whom."""
-    found = []
-    for relid, name in session.run(queries("holders.sql")["held"], list(modes)):
-        who = of_held(session, [relid]) or of_table(session, [relid], reading=True)
-        found.append(f"table {name} is held by {who[0] if who else 'another transaction'}")
-    return found
+    return [
+        _held_by(session, *held)
+        for *held, _ in session.run(queries("holders.sql")["held"], list(modes), False)
+    ]
+
+
+def held_in(session: Session, context: str) -> list[str]:
+    """The same of those tables of the user's, whether they take part or not, that are named where his code
+    has failed."""
+    found = session.run(queries("holders.sql")["held"], list(AGAINST_WRITERS), True)
+    return [_held_by(session, *held) for *held, name in found if name in context]
+
+
+def _held_by(session: Session, relid: int, name: str) -> str:
+    who = of_held(session, [relid]) or of_table(session, [relid], reading=True)
+    return f"table {name} is held by {who[0] if who else 'another transaction'}"
 
 
 def barred(session: Session, loaded: Loaded) -> dict[int, str]:

@@ -34,13 +34,15 @@ SELECT l.relation::int8, l.pid, a.usename::text, a.application_name, host(a.clie
  ORDER BY 7 DESC NULLS LAST;
 
 -- name: held
--- Tables that take part, and partitions of them, that others hold or wait for by a lock of the modes $1: oid, name.
-SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname)
+-- Tables that take part, and partitions of them (with $2: all of the user's), that others hold or wait for by a lock of the
+-- modes $1: oid, name with and without its schema.
+SELECT c.oid::int8, format('%I.%I', n.nspname, c.relname), c.relname::text
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid IN (SELECT l.relation FROM pg_locks l
                   WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                     AND l.mode = ANY ($1::text[]) AND l.pid IS DISTINCT FROM pg_backend_pid())
-   AND c.relkind IN ('r', 'p') AND (c.relispartition OR c.oid IN (SELECT relid::oid FROM syncline.tables))
+   AND c.relkind IN ('r', 'p') AND (c.relispartition OR c.oid IN (SELECT relid::oid FROM syncline.tables)
+        OR $2::bool AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'syncline'))
  ORDER BY 2;
 
 -- name: barred
