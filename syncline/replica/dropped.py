@@ -22,6 +22,12 @@ BATCH = 5_000
 LAST = 1 << 62
 """Beyond every entry of a log."""
 
+NOWHERE = (
+    "The column went from this file too, and the value with it. Write into another column what is still"
+    " needed, then discard the edit."
+)
+"""What to do about an edit of a column whose value is nowhere any more."""
+
 COLUMN_DROPPED, TABLE_DROPPED, TABLE_CHANGED = "column_dropped", "table_dropped", "table_changed"
 
 
@@ -70,20 +76,41 @@ def drop_unseen(work: Work, t: Statements, gone: Sequence[int] | None) -> None:
             columns = indices_of(row.touched & touched) if kind == "U" else wanted
             if kind not in ("U", "I", "R", "D") or (gone is not None and (kind == "D" or not columns)):
                 continue
-            if set(columns) - set(there):
-                row.present = None  # not all of the values are there
-            elif gone is not None and row.present is not None and kind != "U":
-                columns = [i for i in columns if row.present[t.table.places[i]] is not None]
             if gone is None:
+                if set(columns) - set(there):
+                    row.present = None  # not all of the values are there
                 _keep(work, t, row, (kind, columns), base, _reason_of(work, t))
-            elif columns:
-                _keep(work, t, row, ("U", columns), base, Reason(COLUMN_DROPPED, *_column(t, columns)))
+            else:
+                _keep_columns(work, t, row, kind, columns, base, there)
             if kind == "U" and not row.touched & ~touched:
                 work.overlay.unpark(t, [row.key])
     if gone is None:
         _forget_all(work, t)
     else:
         _clear(work, t, touched)
+
+
+def _keep_columns(
+    work: Work,
+    t: Statements,
+    row: Pending,
+    kind: str,
+    columns: Sequence[int],
+    base: dict[int, Value],
+    there: Sequence[int],
+) -> None:
+    """What an edit has of columns that are gone: with its values, and without those that are nowhere."""
+    image = row.present if row.present is not None else row.image
+    nowhere = [i for i in columns if row.image is None and (image is None or i not in there)]
+    left = [i for i in columns if i not in nowhere]
+    if image is not None and kind != "U":
+        left = [i for i in left if image[t.table.places[i]] is not None]
+    if left:
+        _keep(work, t, row, ("U", left), base, Reason(COLUMN_DROPPED, *_column(t, left)))
+    if nowhere:
+        row.present = None
+        detail, _ = _column(t, nowhere)
+        _keep(work, t, row, ("U", nowhere), base, Reason(COLUMN_DROPPED, detail, NOWHERE))
 
 
 def _forget_all(work: Work, t: Statements) -> None:
