@@ -54,7 +54,9 @@ def misfits(store: Store, table: TableSchema) -> list[str]:
         )
     for column in table.columns:
         here = present.get(column.name)
-        if here is not None and not carries(column.type, column.declared, here.declared, column.form):
+        if here is not None and here.generated:
+            wrong.append(f"table {table.name}: the column {column.name} is generated in this file")
+        elif here is not None and not carries(column.type, column.declared, here.declared, column.form):
             wrong.append(
                 f"table {table.name}: the column {column.name} is"
                 f" {column.central or column.declared or 'without a type'} at the hub and"

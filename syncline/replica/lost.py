@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from syncline.errors import SchemaError, StoreBusy
+from syncline.model.schema import ColumnSchema
 from syncline.replica import capture
 from syncline.replica.defining import make_column
 from syncline.replica.device import Device
@@ -67,14 +68,7 @@ def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection
     that nothing is held for them meanwhile."""
     store = device.store
     for n in unfit - device.aside.keys():
-        if n not in _noted(store):
-            _note(store, n, store.value(f"SELECT max(seq) FROM {ours[n].log}") or 0, CAPTURED)
-        store.execute(
-            "UPDATE _sync_lost SET aside = 1, since = coalesce(since, (SELECT watermark FROM _sync_state))"
-            " WHERE n = ?",
-            (n,),
-        )
-        store.execute("DELETE FROM _sync_held WHERE n = ?", (n,))
+        set_aside(store, ours[n])
     for n in device.aside.keys() - unfit:
         store.execute(
             "UPDATE _sync_lost SET aside = CASE WHEN since IS (SELECT watermark FROM _sync_state) THEN 0"
@@ -84,6 +78,18 @@ def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection
         store.execute("DELETE FROM _sync_lost WHERE n = ? AND aside = 0 AND replaced = ?", (n, CAPTURED))
         if _has_carried(store, ours[n]):
             _ask_again(store)
+
+
+def set_aside(store: Store, t: Statements) -> None:
+    """Note that a table cannot take part now. Inside a transaction."""
+    if t.n not in _noted(store):
+        _note(store, t.n, store.value(f"SELECT max(seq) FROM {t.log}") or 0, CAPTURED)
+    store.execute(
+        "UPDATE _sync_lost SET aside = 1, since = coalesce(since, (SELECT watermark FROM _sync_state))"
+        " WHERE n = ?",
+        (t.n,),
+    )
+    store.execute("DELETE FROM _sync_held WHERE n = ?", (t.n,))
 
 
 def _ask_again(store: Store) -> None:
@@ -157,9 +163,14 @@ def follow_unfit(store: Store, n: int, due: Iterable[int], found: Iterable[int])
     """The centre has changed a table that does not fit: it has got the columns `due`, which this file makes
     when the table fits otherwise; columns `found` are here under another name. Inside a transaction."""
     store.execute("UPDATE _sync_lost SET replaced = 0 WHERE n = ?", (n,))
-    known = set(json.loads(store.value("SELECT due FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
+    known = _due(store, n)
     store.execute("UPDATE _sync_lost SET due = ? WHERE n = ?", (json.dumps(sorted(known | {*due})), n))
     note_lacked(store, n, lacked(store, n) - {*found})
+
+
+def _due(store: Store, n: int) -> set[int]:
+    """The columns that the centre has got while a table did not fit."""
+    return set(json.loads(store.value("SELECT due FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
 
 
 def _make_due(device: Device) -> None:
@@ -291,12 +302,27 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
             remedy=f"Give it one, with: CREATE UNIQUE INDEX {index} ON {t.name} ({keys}); then sync: what was"
             " changed meanwhile is found by comparing with the centre.",
         )
+    present = columns_of(store, name)
+    taken = [t.table.values[i].name for i in _due(store, t.n) if i in t.values]
+    taken = [column for column in taken if column in present]
+    if taken and not misfits(store, replace(t.table, columns=_without(t, taken))):
+        return SchemaError(
+            f"{'; '.join(wrong)}: the centre has got {', '.join(taken)}, and this file had a column of its"
+            f" own of that name{waiting}",
+            code="column_taken",
+            remedy="Rename the column of this file (ALTER TABLE ... RENAME COLUMN), then sync: the centre's"
+            " is made, and what was changed meanwhile is found by comparing.",
+        )
     return SchemaError(
         f"{'; '.join(wrong)}{waiting}",
         code="table_altered",
         remedy="Alter it so that it fits, then sync: what was changed meanwhile is found by comparing with"
         " the centre, whose values come back in a column that is added again.",
     )
+
+
+def _without(t: Statements, names: Collection[str]) -> tuple[ColumnSchema, ...]:
+    return tuple(column for column in t.table.columns if column.name not in names)
 
 
 def has_log(store: Store, t: Statements) -> bool:

@@ -42,7 +42,7 @@ from syncline.replica.dropped import drop_edits, drop_edits_of, drop_unseen
 from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
-from syncline.replica.lost import follow_unfit
+from syncline.replica.lost import follow_unfit, set_aside
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
 from syncline.replica.own import note_own_values
@@ -109,6 +109,8 @@ class _Steps:
         for n in self.readopted:
             _number(work, made.schema, n)
         for change in made.changes:
+            if change.after.number in made.taken:
+                set_aside(work.store, device.tracked[change.after.number])
             if change.after.number in made.unfit:
                 _follow_unfit(work, made, change)
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from syncline.errors import SchemaError
 from syncline.model.evolution import TableChange, compare, has_same_key
 from syncline.model.forms import KINDS, formed
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -25,7 +24,8 @@ class Plan:
     `schema` is `hub` with them.
 
     `unfit` are tables that stay and that nothing can be done to, for they are aside and do not fit: what is
-    noted of them follows all the same, and what is here under the hub's new names is taken for theirs.
+    noted of them follows all the same, and what is here under the hub's new names is taken for theirs. Those
+    of them that are set aside now, for a column of the application's own is in the way, are `taken`.
     `created` are the tables to make, by number, parents first; `readopted` those that took part before, are
     in the file still and fit; `gone` those that take part no longer;
     `changes` what is to be done to tables that stay. `adopted` are new columns, by their table's number, that
@@ -40,15 +40,17 @@ class Plan:
     readopted: tuple[int, ...]
     gone: tuple[int, ...]
     unfit: frozenset[int]
+    taken: frozenset[int]
     changes: tuple[TableChange, ...]
     adopted: Mapping[int, tuple[int, ...]]
     fetched: Mapping[int, tuple[int, ...]]
 
 
 def plan(device: Device, hub: Schema) -> Plan:
-    """What is to be done. SchemaError `column_taken` if a column of the application's own is in the way."""
+    """What is to be done."""
     change = compare(device.hub, hub, lambda *_: True, has_same_key)
-    unfit = frozenset(n for n, t in device.aside.items() if misfits(device.store, t.table))
+    unfit = {n for n, t in device.aside.items() if misfits(device.store, t.table)}
+    taken = set[int]()
     changes = tuple(one for one in change.tables if one.after.number in device.tracked)
     created, own = _creatable(device, hub), dict(_readoptable(device, hub))
     adopted: dict[int, tuple[int, ...]] = {}
@@ -58,15 +60,19 @@ def plan(device: Device, hub: Schema) -> Plan:
         n = table.number
         if not is_staying(device, hub, n):
             continue
-        if n in unfit:
-            tables[n], columns[n] = as_the_centre_calls(device, table)
+        called = None if n in unfit else _column_names(device, table)
+        if called is not None:
+            columns[n], adopted[n] = called
         else:
-            columns[n], adopted[n] = _column_names(device, table)
+            tables[n], columns[n] = as_the_centre_calls(device, table)
+            taken |= {n} - unfit
+    unfit |= taken
     names = differing(hub, tables, columns)
     forms = _forms(device, change.tables, created)
     for n, name in own.items():
         forms = forms.again(hub.by_number[n], _former(device, name))
-    fetched = {one.after.number: _to_fetch(one) for one in changes if one.after.number in device.tables}
+    here = device.tables.keys() - taken
+    fetched = {one.after.number: _to_fetch(one) for one in changes if one.after.number in here}
     return Plan(
         hub=hub,
         names=names,
@@ -75,7 +81,8 @@ def plan(device: Device, hub: Schema) -> Plan:
         created=tuple(table.number for table in created),
         readopted=tuple(own),
         gone=tuple(table.number for table in change.gone if table.number in device.tracked),
-        unfit=unfit,
+        unfit=frozenset(unfit),
+        taken=frozenset(taken),
         changes=changes,
         adopted={n: found for n, found in adopted.items() if found},
         fetched=dict.fromkeys((*(table.number for table in created), *own), ())
@@ -191,8 +198,9 @@ def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) ->
     return names
 
 
-def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], tuple[int, ...]]:
-    """The names of a table's columns in this file, and which new ones the application has made already."""
+def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], tuple[int, ...]] | None:
+    """The names of a table's columns in this file, and which new ones the application has made already; None
+    if it has made one that does not fit."""
     local, former = device.tracked[table.number].table, device.hub.by_number[table.number]
     present = columns_of(device.store, local.name)
     lost = lost_columns(former, table)
@@ -216,7 +224,7 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         if own is None:
             names[column.number] = free_name(column.name, taken)
         elif not _is_fit(device, own, table, column):
-            raise _taken(local.name, own.name, own.declared, column)
+            return None
         else:
             names[column.number] = own.name
             adopted.append(column.number)
@@ -251,12 +259,3 @@ def _as_here(device: Device, table: TableSchema, column: ColumnSchema) -> Column
     """A new column of a table in the form that it gets in this file."""
     forms = device.forms.without({table.number: [column.number]}).having([table])
     return formed(column, forms.of(table, column)) if column.type in KINDS else column
-
-
-def _taken(table: str, name: str, declared: str, column: ColumnSchema) -> SchemaError:
-    return SchemaError(
-        f"table {table}: the centre has a new column {column.name} ({column.declared or 'no type'}), and this"
-        f" file has a column {name} of its own ({declared or 'no type'}) that cannot hold its values",
-        code="column_taken",
-        remedy="Rename the column of this file (ALTER TABLE ... RENAME COLUMN), then sync again.",
-    )

@@ -14,7 +14,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from syncline.errors import StoreConstraint, StoreObstacle, SynclineError, TransportError, UsageError
+from syncline.errors import (
+    SchemaError,
+    StoreConstraint,
+    StoreObstacle,
+    SynclineError,
+    TransportError,
+    UsageError,
+)
 from syncline.hub.clients import held_by
 from syncline.hub.contract import Position, ReadTransaction
 from syncline.hub.engine import Hub
@@ -317,6 +324,9 @@ class SchemaWorld(History):
             phone.replica = None
         getattr(phone.opened, verb)()
         phone.moved.clear()
+        for one in phone.opened.status().unable:
+            if one.code == "column_taken":  # that table alone waits: its user does what is said of it
+                raise SchemaError(one.detail, code=one.code)
 
     def _is_helped(self, phone: Phone, error: SynclineError) -> bool:
         """Do what the error says, if it is one that a user can do something about."""

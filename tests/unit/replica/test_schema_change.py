@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from syncline.errors import SchemaError, TransportError, UsageError
+from syncline.errors import TransportError, UsageError
 from syncline.protocol.body import seal
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Group, Pull, Rejection, Request, SchemaQuery, Snapshot, Verdict
@@ -16,6 +16,7 @@ from syncline.replica import plan, sync, track
 from syncline.replica.conflicts import conflicts
 from syncline.replica.examine import examine
 from syncline.replica.made import missing
+from syncline.replica.noticed import notice_all
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import silent
 from syncline.replica.rejected import rejected, retry
@@ -271,14 +272,26 @@ def test_a_column_that_the_application_had_before_the_centre_is_adopted(world: W
 def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(world: World) -> None:
     world.app.execute("ALTER TABLE thing ADD COLUMN size TEXT")
     world.app.execute("UPDATE thing SET size = 'L', note = 'mine' WHERE id = 1")
-    world.alter("ALTER TABLE thing ADD COLUMN size INTEGER")
-    with pytest.raises(SchemaError) as caught:
-        world.pull()
-    assert caught.value.code == "column_taken"
-    assert world.all("thing")[0]["size"] == "L" and pending_edits(world.device) == {"thing": 1}
+    world.alter(
+        "ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = 7;"
+        "CREATE TABLE crop (id INTEGER PRIMARY KEY); INSERT INTO crop VALUES (1)"
+    )
+    world.sync()
+    assert world.all("crop") == [{"id": 1}], "all others go on"
+    (waits,) = status(world.store).unable
+    assert (waits.table, waits.code) == ("thing", "column_taken") and "RENAME COLUMN" in waits.remedy
+    assert [one.code for one in examine(world.store.path) if one.level == "trouble"] == ["column_taken"]
+    assert world.all("thing")[0]["size"] == "L" and world.all("thing")[0]["note"] == "mine"
+    world.app.execute("UPDATE thing SET note = 'later' WHERE id = 2")
+    world.sync()
     world.app.execute("ALTER TABLE thing RENAME COLUMN size TO size_here")
-    world.pull()
-    assert (world.all("thing")[0]["size_here"], world.all("thing")[0]["size"]) == ("L", None)
+    for _ in range(2):
+        notice_all(world.device)
+        world.sync()
+    assert not status(world.store).unable and not status(world.store).pending
+    assert [(row["size_here"], row["size"], row["note"]) for row in world.all("thing")] == [
+        ("L", 7, "mine"), (None, 7, "later"), (None, 7, "n3"),
+    ]  # fmt: skip
 
 
 def test_a_table_of_the_application_keeps_its_name_and_the_sync_goes_on(world: World) -> None:
