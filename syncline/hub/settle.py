@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from syncline.errors import Conflict, SynclineError
 from syncline.hub.accept import Part
@@ -16,9 +17,11 @@ from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
 from syncline.hub.dependents import Held, held_by, pointing_at
 from syncline.hub.respelled import as_there
+from syncline.merge.again import decide_again
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.policies import Reject
 from syncline.merge.rules import TableRules
+from syncline.model.operations import GONE, RETURNED
 from syncline.model.schema import Schema
 from syncline.model.values import Value, mask_of
 
@@ -80,12 +83,14 @@ def rivals_of(
     bases: Bases,
     replica: str,
 ) -> list[dict[int, list[Rival]]]:
-    """Per part: the log entries that each row's base had not seen, by row number."""
-    result = []
+    """Per part: the log entries that each row's base had not seen, by row number. Of an insert that is
+    offered again also those of the replica itself: they tell whose row it meets."""
+    offered, result = bases.file is not None and bases.file.offered, []
     for stage, part in zip(stages, parts, strict=True):
         by_row: dict[int, list[Rival]] = {}
         if part.rows:
-            for rival in transaction.rows.rivals(stage, bases.positions, part.base, replica):
+            without = "" if offered and part.op == "I" else replica
+            for rival in transaction.rows.rivals(stage, bases.positions, part.base, without):
                 by_row.setdefault(rival.row, []).append(rival)
         result.append(by_row)
     return result
@@ -108,6 +113,7 @@ def settle(
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
     rivals = rivals_of(transaction, stages, parts, bases, replica)
     if bases.file is not None:
+        _mark(stages, bases.file)
         rivals, bases = _of_others(transaction, rivals, bases, bases.file)
     keep_order(transaction, parts, rivals)
     settled = Settled()
@@ -131,6 +137,15 @@ def settle(
             settled.held |= _held_by_taken(schema, settled, stages)
             reject_dependents(transaction, schema, settled, stages, settled)
     return settled
+
+
+def _mark(stages: Sequence[Stage], file: File) -> None:
+    """Let the log say what belongs to a past that the centre has lost, or may have."""
+    for stage in stages:
+        if stage.op == "I" and file.offered:
+            stage.op = RETURNED
+        elif stage.op == "D":
+            stage.op = GONE
 
 
 def _of_others(
@@ -252,6 +267,7 @@ def _decide_rows(
             part.column_hlc_of(row),
             replica,
             base,
+            _past(bases, row in lost),
         )
         entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
         if row in lost:
@@ -266,7 +282,8 @@ def _decide_rows(
                 continue
             if base is not None and not bases.file.offered:
                 entries = not_own(entries, base, present.get(key), bases.file.lineage)
-        decision = decide(table, rules[part.table], sent, present.get(key), entries)
+        settle_row = decide_again if sent.past == "offered" else decide
+        decision = settle_row(table, rules[part.table], sent, present.get(key), entries)
         decided.add((part.table, key), part.hlc[row], decision)
 
 
@@ -285,10 +302,19 @@ def _entry(rival: Rival, part: Part, row: int, bases: Bases) -> Entry:
     for position, column in enumerate(part.columns):
         if not part.column_base or not bases.positions[part.column_base_of(row, position)].sees(rival.place):
             unseen |= 1 << column
-    op = rival.op
-    if op == "I" and bases.file is not None and (bases.file.offered or rival.origin in bases.file.lineage):
-        op = "R"  # the file's own, or what it had seen in a past that is gone: no other thing of this key
+    op, file = rival.op, bases.file
+    if op == "I" and file is not None and rival.origin in file.lineage:
+        op = RETURNED  # the file's own: no other thing of this key
+    elif op == "I" and file is not None and file.offered and part.op != "I":
+        op = "R"  # what it had seen in a past that is gone
     return Entry(op, rival.mask, (rival.hlc, rival.origin), unseen)
+
+
+def _past(bases: Bases, lost: bool) -> Literal["no", "perhaps", "offered"]:
+    """Whether an edit was made in a past that the centre has lost; `lost`: its base is."""
+    if bases.file is not None and bases.file.offered:
+        return "offered"
+    return "perhaps" if lost or bases.file is not None else "no"
 
 
 class _Decided:

@@ -26,6 +26,7 @@ from syncline.merge.policies import (
     Settled,
 )
 from syncline.merge.rules import TableRules
+from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
 from syncline.model.values import EVERYTHING, Value, identical
@@ -63,7 +64,8 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One change as a replica sent it. `values[j]` belongs to column `columns[j]`."""
+    """One change as a replica sent it. `values[j]` belongs to column `columns[j]`. `past`: whether it was
+    made in a past that the centre has lost: not at all, perhaps, or certainly, as it is `offered` again."""
 
     op: str
     columns: Sequence[int]
@@ -72,6 +74,7 @@ class Sent:
     column_hlc: Sequence[int]
     replica: str
     base: Base | None
+    past: Literal["no", "perhaps", "offered"] = "no"
 
     @property
     def stamp(self) -> Stamp:
@@ -143,8 +146,8 @@ def _key_taken(
     not. What the replica did to a row of its own before it knew of the other is no edit of the other."""
     if sent.op == "I":
         if present is None:
-            return _write_row(sent.columns, sent.values, sent.hlc, None, [])
-        if _is_there(table, sent, present):
+            return write_row(sent, None, [])
+        if is_there(table, sent, present):
             return None
     elif present is None or not rivals or rivals[0].op != "I":
         return None
@@ -219,7 +222,7 @@ def _row_outcome(rules: TableRules, stamp: Stamp, rivals: Sequence[Entry]) -> Ou
     return rules.row.settle(_is_newest(stamp, rivals)) if rivals else "replica"
 
 
-def _row_note(
+def row_note(
     table: TableSchema,
     policy: RowPolicy | DeletePolicy,
     sent: Sent,
@@ -227,6 +230,7 @@ def _row_note(
     rivals: Sequence[Entry],
     outcome: Outcome,
 ) -> Note:
+    """The note of a change that competed as a whole row."""
     base = sent.base
     before: Image | None = None
     if base is not None and sent.op != "I":
@@ -249,20 +253,23 @@ def _delete(
     table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
     if present is None:
-        return Decision(override=True)
+        if sent.past == "no":
+            return Decision(override=True)
+        return Decision("delete", GONE, entries=[(EVERYTHING, sent.hlc)], override=True)
     policy = rules.row if rules.row.whole else rules.deletes
     if rules.row.whole:
         outcome = _row_outcome(rules, sent.stamp, rivals)
     else:
-        updated = any(entry.op != "D" for entry in rivals)
+        updated = any(entry.op not in DELETES for entry in rivals)
         stands = rules.deletes.delete_stands(_is_newest(sent.stamp, rivals), updated)
         outcome = "replica" if stands else "hub"
     if rivals and sent.base is None:
         return Decision(wanted=True)
-    notes = [_row_note(table, policy, sent, present, rivals, outcome)] if rivals else []
+    notes = [row_note(table, policy, sent, present, rivals, outcome)] if rivals else []
     if outcome != "replica":
         return Decision(override=True, notes=notes)
-    return Decision("delete", "D", entries=[(EVERYTHING, sent.hlc)], notes=notes)
+    op = "D" if sent.past == "no" else GONE
+    return Decision("delete", op, entries=[(EVERYTHING, sent.hlc)], notes=notes)
 
 
 def _whole(
@@ -270,33 +277,30 @@ def _whole(
 ) -> Decision:
     """An insert, or removed and created again: the row competes as a whole."""
     outcome = _row_outcome(rules, sent.stamp, rivals)
-    same = present is not None and _is_there(table, sent, present)
+    same = present is not None and is_there(table, sent, present)
     if rivals and not same and sent.op == "R" and sent.base is None:
         return Decision(wanted=True)
     notes = []
     if rivals and not same and (outcome != "replica" or present is not None):
-        notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
+        notes = [row_note(table, rules.row, sent, present, rivals, outcome)]
     if outcome != "replica":
         return Decision(override=True, notes=notes)
-    return _write_row(sent.columns, sent.values, sent.hlc, present, notes)
+    return write_row(sent, present, notes)
 
 
-def _is_there(table: TableSchema, sent: Sent, present: Image) -> bool:
+def is_there(table: TableSchema, sent: Sent, present: Image) -> bool:
     """Whether the row that is there is the one that was sent, however its values are spelled."""
     pairs = zip(sent.columns, sent.values, strict=True)
     return all(is_same(table.values[column], present[column], value) for column, value in pairs)
 
 
-def _write_row(
-    columns: Sequence[int],
-    values: Sequence[Value],
-    hlc: int,
-    present: Image | None,
-    notes: list[Note],
-) -> Decision:
-    form: Literal["insert", "update"] = "insert" if present is None else "update"
-    op = "I" if present is None else "R"
-    return Decision(form, op, list(columns), list(values), [(EVERYTHING, hlc)], notes=notes)
+def write_row(sent: Sent, present: Image | None, notes: list[Note]) -> Decision:
+    """What was sent is the row."""
+    columns, values = list(sent.columns), list(sent.values)
+    if present is not None:
+        return Decision("update", "R", columns, values, [(EVERYTHING, sent.hlc)], notes=notes)
+    op = "I" if sent.op == "I" and sent.past != "offered" else RETURNED
+    return Decision("insert", op, columns, values, [(EVERYTHING, sent.hlc)], notes=notes)
 
 
 def _pushed(table: TableSchema, image: Image) -> tuple[list[int], list[Value]]:
@@ -319,13 +323,24 @@ def _update_of_deleted(
         stands = rules.deletes.update_stands(_is_newest(sent.newest, rivals))
         outcome = "replica" if stands else "hub"
     lost = outcome != "replica"  # without a rival too: the insert before it may have been rejected (law L2)
-    notes = [_row_note(table, policy, sent, None, rivals, outcome)] if rivals or lost else []
+    notes = [row_note(table, policy, sent, None, rivals, outcome)] if rivals or lost else []
     if lost:
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    decision = _write_row(columns, values, sent.newest[0], None, notes)
-    decision.override = True
-    return decision
+    entries = [(EVERYTHING, sent.newest[0])]
+    if (
+        sent.past != "no" and not rules.row.whole
+    ):  # others may be offered whose clocks are older than this one
+        entries = [(EVERYTHING, 0), *_edited(sent)]
+    return Decision("insert", RETURNED, columns, values, entries, override=True, notes=notes)
+
+
+def _edited(sent: Sent) -> list[tuple[int, int]]:
+    """The log entries of an update: the masks of columns that were edited at the same time."""
+    masks: dict[int, int] = {}
+    for column, hlc in zip(sent.columns, sent.column_hlc, strict=True):
+        masks[hlc] = masks.get(hlc, 0) | 1 << column
+    return [(mask, hlc) for hlc, mask in sorted(masks.items())]
 
 
 def _row_update(
@@ -335,13 +350,12 @@ def _row_update(
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
     outcome = _row_outcome(rules, sent.newest, rivals)
-    notes = [_row_note(table, rules.row, sent, present, rivals, outcome)]
+    notes = [row_note(table, rules.row, sent, present, rivals, outcome)]
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    decision = _write_row(columns, values, sent.newest[0], present, notes)
-    decision.override = True
-    return decision
+    entries = [(EVERYTHING, sent.newest[0])]
+    return Decision("update", "R", columns, values, entries, override=True, notes=notes)
 
 
 def _update(

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from syncline.protocol.messages import CommitPush, Push, Request, Response
 from syncline.replica.replica import Replica
 from syncline.replica.store import Store
 from syncline.transports.local import LocalTransport
-from tests.support.dump import dump, load
-from tests.support.restored import keep, put_back
+from tests.support.restored import Centre, PostgresCentre, SqliteCentre
 
 DDL = """
 CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cows INTEGER DEFAULT 0, note TEXT);
@@ -32,51 +30,6 @@ INSERT INTO farm VALUES (1, 'Hill', 3, 'steep'), (2, 'Dale', 5, 'wet');
 INSERT INTO visit VALUES ('v1', 1, 'first')
 """
 RULES = {"farm": {"cows": "sum"}}
-
-
-class SqliteCentre:
-    """A file, and its backup."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path, self.backup = folder / "centre.db", folder / "backup.db"
-        self.url = f"sqlite:///{self.path}"
-
-    def run(self, script: str) -> list[Any]:
-        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=20)) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            found = [connection.execute(sql).fetchall() for sql in script.split(";") if sql.strip()]
-        return found[-1]
-
-    def keep(self) -> None:
-        keep(self.path, self.backup)
-
-    def restore(self) -> None:
-        put_back(self.backup, self.path)
-
-
-class PostgresCentre:
-    """A database, and its dump: restored, every table is another relation."""
-
-    def __init__(self, make: Callable[[], str]) -> None:
-        self._make = make
-        self.url, self.kept = make(), ""
-
-    def run(self, script: str) -> list[Any]:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(script)
-            while cursor.nextset():
-                pass
-            return cursor.fetchall() if cursor.description else []
-
-    def keep(self) -> None:
-        self.kept = dump(self.url)
-
-    def restore(self) -> None:
-        self.url = self._make()
-        load(self.kept, self.url)
-
-
-Centre = SqliteCentre | PostgresCentre
 
 
 class Servers:

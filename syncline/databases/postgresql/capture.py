@@ -106,7 +106,8 @@ class _Functions:
             return self._by_row("delete", "D", "OLD")
         shape = self._shape
         same = _same(shape, "l", shape.log_keys, "removed", shape.key_names)
-        logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND l.xid = pg_current_xact_id() AND l.op = 'D'"
+        own = "l.xid = pg_current_xact_id() AND l.op IN ('D', 'd')"
+        logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND {own}"
         theirs = f"({_is_other(shape.n, 'delete', '')} OR NOT EXISTS ({logged}))"
         entries = [
             self._entry("D", self._whole, self._columns("removed"), old) for old in self._olds("removed")

@@ -139,10 +139,10 @@ def _compact(shape: Shape) -> str:
             SELECT xid, seq, hlc, origin COLLATE "C" AS origin, {keys}, {words} FROM {shape.log}
              WHERE {where.format(3, 4)} AND op = 'U' AND old IS NULL
         ), later AS (
-            SELECT {keys}, {words}, op <> 'U' AS whole, origin COLLATE "C" AS origin,
+            SELECT {keys}, {words}, op NOT IN ('U', 'i') AS whole, origin COLLATE "C" AS origin,
                    max(ARRAY[seq, hlc]) AS last
               FROM {shape.log} JOIN (SELECT DISTINCT {keys} FROM old) AS o USING ({keys})
-             WHERE {where.format(5, 6)} GROUP BY {keys}, {words}, op <> 'U', origin
+             WHERE {where.format(5, 6)} GROUP BY {keys}, {words}, op NOT IN ('U', 'i'), origin
         ), covered AS (
             SELECT DISTINCT o.xid, o.seq FROM old AS o JOIN later AS n ON {same}
              WHERE n.last[1] > o.seq AND (n.whole OR {wide}) AND n.origin IN (o.origin, 'hub')

@@ -42,7 +42,7 @@ def find(connection: sqlite3.Connection, layout: Layout, newest: int, limit: int
     wide = " AND ".join(
         f"coalesce(n.{word}, 0) & coalesce(o.{word}, 0) = coalesce(o.{word}, 0)" for word in words
     )
-    kinds = commas([row, *(f"typeof({key})" for key in keys), *words, "op <> 'U'", "origin"])
+    kinds = commas([row, *(f"typeof({key})" for key in keys), *words, "op NOT IN ('U', 'i')", "origin"])
     for table in (OLD, LATER, DOUBT):
         run(f"DROP TABLE IF EXISTS {table}")
     run(
@@ -53,8 +53,8 @@ def find(connection: sqlite3.Connection, layout: Layout, newest: int, limit: int
     run(f"CREATE INDEX temp._sync_old_row ON _sync_old ({row})")
     of_these = f"EXISTS (SELECT 1 FROM {OLD} AS o WHERE {same})"
     run(
-        f"CREATE TEMP TABLE _sync_later AS SELECT max(seq) AS seq, hlc, origin, op <> 'U' AS whole, {row},"
-        f" {commas(words)} FROM _sync_hub_log AS n"
+        "CREATE TEMP TABLE _sync_later AS SELECT max(seq) AS seq, hlc, origin,"
+        f" op NOT IN ('U', 'i') AS whole, {row}, {commas(words)} FROM _sync_hub_log AS n"
         f" WHERE seq > ? AND seq <= ? AND op <> 'M' AND {of_these} GROUP BY {kinds}",
         (start, horizon),
     )

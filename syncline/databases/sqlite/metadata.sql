@@ -22,7 +22,8 @@ CREATE TABLE _sync_hub (
 );
 
 -- name: log
--- The change log. op: I, U, D, R, or M (perhaps removed by a REPLACE: look whether the row is there).
+-- The change log. op: I, U, D, R, i and d (see model/operations.py), or M (perhaps removed by a REPLACE: look
+-- whether the row is there).
 -- `old` holds old values of U, D and M, see rows.py, of the columns that `before` declares. Numbers are never used again, so a position stays true.
 -- `nonce`, a random number, tells an entry from any other that has its number in another past of this file: a clock
 -- does not, which may have been ahead, and the same push may come again.

@@ -13,6 +13,7 @@ from syncline.databases.sqlite.capture import TICK, has_key, log, trigger, trigg
 from syncline.databases.sqlite.layout import Shape
 from syncline.databases.sqlite.read import RowReader
 from syncline.hub.contract import Key
+from syncline.model.operations import INSERTS
 from syncline.sqlitekit.indexes import Term, moved, same, shifted, taken
 
 PERHAPS = "M"
@@ -78,6 +79,6 @@ def without_idle(found: Sequence[tuple[Any, ...]], present: Collection[int]) -> 
         following[row] = op
         if op != PERHAPS:
             kept.append(entry)
-        elif after == "I":
+        elif after in INSERTS:
             kept.append((*entry[:2], "D", *entry[3:]))
     return kept[::-1]

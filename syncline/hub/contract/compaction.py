@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-WHOLE = frozenset("IRD")
+WHOLE = frozenset("IRDd")
 LATER = 8
 """Of one row so many later entries are compared; more distinct origins or masks than that are rare."""
 

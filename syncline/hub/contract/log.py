@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract.stage import Key
+from syncline.model.operations import DELETES, RETURNED
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, mask_of
 
@@ -114,7 +115,7 @@ def former_of(entries: Iterable[Told], columns: Sequence[int]) -> Former:
             break
         if entry.old is not None:
             return Former(True, entry.old)
-        if entry.op == "D" or entry.mask & kept:
+        if entry.op in (*DELETES, RETURNED) or entry.mask & kept:
             return Former(True, None)
     return Former(True, {})
 

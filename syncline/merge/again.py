@@ -1,0 +1,111 @@
+"""An insert or a delete that is offered again, because the centre has lost it, and meets what others have
+offered before.
+
+What was accepted in one past was done there one after the other: by who knew the row, whatever clock it had.
+So nothing of it is another thing of the same key, nor a rival in the sense of the policies, and clocks alone
+decide (law L7). What the log has of a lost past says so by its operation (`model.operations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from syncline.merge.decide import (
+    Decision,
+    Entry,
+    Image,
+    Note,
+    Sent,
+    Stamp,
+    decide,
+    is_there,
+    row_note,
+    write_row,
+)
+from syncline.merge.rules import TableRules
+from syncline.model.operations import DELETES, GONE, RETURNED
+from syncline.model.schema import TableSchema
+from syncline.model.values import identical, mask_of
+
+
+def decide_again(
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
+) -> Decision:
+    """Settle a contested row that is offered again. For an insert, `rivals` are also what its own replica
+    has done to the row since it came back."""
+    if sent.op == "I" and _is_same_thing(rivals):
+        return _insert(table, rules, sent, present, rivals)
+    rivals = [entry for entry in rivals if entry.stamp[1] != sent.replica]
+    if sent.op == "D" and present is not None:
+        if any(_is_whole(table, entry) and entry.stamp > sent.stamp for entry in rivals):
+            return Decision(override=True)  # the row was made anew after it
+        rivals = [entry for entry in rivals if not _is_whole(table, entry)]
+    return decide(table, rules, sent, present, rivals)
+
+
+def _is_same_thing(rivals: Sequence[Entry]) -> bool:
+    """Whether the row that is there, or was there last, is of the lost past. Else, or if the log does not
+    tell any more, the key may have been taken since by another."""
+    same = False
+    for entry in rivals:
+        if entry.op in (RETURNED, GONE):
+            same = True
+        elif entry.op == "I":
+            same = False
+    return same
+
+
+def _is_whole(table: TableSchema, entry: Entry) -> bool:
+    """Whether it made the row, as an insert or an image."""
+    return entry.op == RETURNED and entry.mask & table.all_mask == table.all_mask
+
+
+def _insert(
+    table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
+) -> Decision:
+    """What is newer was done to the row that was inserted, by who knew it: no conflict. What is older was
+    done to one that had its key before."""
+    if present is None:
+        if any(entry.op in DELETES and entry.stamp > sent.stamp for entry in rivals):
+            return Decision(override=True)
+        return write_row(sent, None, [])
+    newest = _newest_of_columns(table, sent, rivals)
+    won = [j for j, stamp in enumerate(newest) if stamp <= sent.stamp]
+    if len(won) == len(sent.columns):
+        same = is_there(table, sent, present)
+        notes = [] if same else [row_note(table, rules.row, sent, present, rivals, "replica")]
+        return replace(write_row(sent, present, notes), op=RETURNED)
+    if rules.row.whole or not won:
+        return Decision(override=True)
+    columns, values = [sent.columns[j] for j in won], [sent.values[j] for j in won]
+    notes = [
+        Note(column, "replica", rules.columns[column].name, newest[j], None, value, present[column])
+        for j, column, value in zip(won, columns, values, strict=True)
+        if not identical(value, present[column])
+    ]
+    mask = mask_of(columns)
+    return Decision("update", "U", columns, values, [(mask, sent.hlc)], override=True, notes=notes)
+
+
+def _newest_of_columns(table: TableSchema, sent: Sent, rivals: Sequence[Entry]) -> list[Stamp]:
+    """The stamp of the newest edit of each column that was sent. An image is as new as the edits that it came
+    with."""
+    told: list[tuple[int, Stamp]] = []
+    for place, entry in enumerate(rivals):
+        stamp = entry.stamp
+        if _is_whole(table, entry) and not stamp[0]:
+            stamp = max([stamp, *_came_with(rivals[place + 1 :], stamp[1])])
+        told.append((entry.mask, stamp))
+    return [
+        max([stamp for mask, stamp in told if mask >> column & 1], default=(0, "")) for column in sent.columns
+    ]
+
+
+def _came_with(rivals: Sequence[Entry], origin: str) -> list[Stamp]:
+    found: list[Stamp] = []
+    for entry in rivals:
+        if entry.op != RETURNED or entry.stamp[1] != origin or not entry.stamp[0]:
+            break
+        found.append(entry.stamp)
+    return found
