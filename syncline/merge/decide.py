@@ -299,8 +299,13 @@ def write_row(sent: Sent, present: Image | None, notes: list[Note]) -> Decision:
     columns, values = list(sent.columns), list(sent.values)
     if present is not None:
         return Decision("update", "R", columns, values, [(EVERYTHING, sent.hlc)], notes=notes)
-    op = "I" if sent.op == "I" and sent.past != "offered" else RETURNED
-    return Decision("insert", op, columns, values, [(EVERYTHING, sent.hlc)], notes=notes)
+    return Decision("insert", _made_by(sent), columns, values, [(EVERYTHING, sent.hlc)], notes=notes)
+
+
+def _made_by(sent: Sent) -> str:
+    """The operation of the log of a row that was not there. What the centre may have lost was there once."""
+    is_anew = sent.past == "no" or (sent.past == "perhaps" and sent.op == "I")
+    return "I" if is_anew else RETURNED
 
 
 def _pushed(table: TableSchema, image: Image) -> tuple[list[int], list[Value]]:
@@ -332,7 +337,7 @@ def _update_of_deleted(
         sent.past != "no" and not rules.row.whole
     ):  # others may be offered whose clocks are older than this one
         entries = [(EVERYTHING, 0), *_edited(sent)]
-    return Decision("insert", RETURNED, columns, values, entries, override=True, notes=notes)
+    return Decision("insert", _made_by(sent), columns, values, entries, override=True, notes=notes)
 
 
 def _edited(sent: Sent) -> list[tuple[int, int]]:

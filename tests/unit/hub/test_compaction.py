@@ -26,6 +26,9 @@ def log(*entries: tuple[str, str, int, int, str]) -> list[Any]:
         (("x", "U", 3, 4, "r1"), False),
         (("x", "U", 3, 5, "hub"), False),
         (("y", "U", 3, 9, "r1"), False),
+        (("x", "d", 0, 9, "r1"), True),
+        (("x", "i", 7, 9, "r1"), True),
+        (("x", "i", 1, 9, "r1"), False),
         (("x", "M", 7, 9, "hub"), False),
     ],
 )

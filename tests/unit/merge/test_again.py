@@ -1,0 +1,138 @@
+"""An insert or a delete that is offered again, and what others have offered before it (law L7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from syncline import Table
+from syncline.merge.again import decide_again
+from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.rules import resolve
+from syncline.model.operations import GONE, RETURNED
+from syncline.model.schema import ColumnSchema, TableSchema
+from syncline.model.values import EVERYTHING, Value
+
+NOTES = TableSchema(
+    "notes",
+    (
+        ColumnSchema("id", "integer", "INTEGER"),
+        ColumnSchema("a", "any", "ANY"),
+        ColumnSchema("b", "any", "ANY"),
+    ),
+    ("id",),
+)
+A, B, ALL = 1, 2, 3
+
+
+def entry(op: str, hlc: int, mask: int = ALL, origin: str = "other") -> Entry:
+    return Entry(op, mask, (hlc, origin), ALL)
+
+
+IMAGE = [entry(RETURNED, 0), entry(RETURNED, 20, B)]
+"""The row came back from the image of an update of b at 20."""
+
+
+def settle(
+    op: str, hlc: int, present: list[Value] | None, rivals: Sequence[Entry], rules: Table | None = None
+) -> Decision:
+    sent = Sent(op, [0, 1] if op == "I" else [], ["a", "b"] if op == "I" else [], hlc, [hlc, hlc], "me", None)
+    there = None if present is None else dict(enumerate(present))
+    return decide_again(NOTES, resolve(NOTES, rules or Table()), replace(sent, past="offered"), there, rivals)
+
+
+def test_an_insert_that_an_image_knew_is_in_it() -> None:
+    found = settle("I", 10, ["changed", "b2"], IMAGE)
+    assert (found.form, found.override, found.rejected, found.notes) == (None, True, None, [])
+
+
+def test_an_insert_that_is_newer_than_an_image_is_the_row() -> None:
+    found = settle("I", 30, ["old", "b2"], IMAGE)
+    assert (found.form, found.op, found.values) == ("update", RETURNED, ["a", "b"])
+    assert found.entries == [(EVERYTHING, 30)]
+    assert [(note.column, note.outcome, note.hub) for note in found.notes] == [
+        (None, "replica", ["old", "b2"])
+    ]
+
+
+def test_columns_that_were_edited_later_stay() -> None:
+    """The update of a landed on a row that had the key before; the insert was made between the two."""
+    found = settle("I", 30, ["a3", "b2"], [*IMAGE, entry("U", 40, A)])
+    assert (found.form, found.op, found.columns, found.values) == ("update", "U", [1], ["b"])
+    assert found.entries == [(B, 30)]
+    assert [(note.column, note.sent, note.hub) for note in found.notes] == [(1, "b", "b2")]
+
+
+def test_a_row_that_competes_as_a_whole_stays_if_it_is_newer() -> None:
+    found = settle("I", 30, ["a3", "b2"], [*IMAGE, entry("U", 40, A)], Table(merge="row"))
+    assert (found.form, found.override) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "rivals",
+    [[], [entry("U", 20)], [entry("D", 5), entry("I", 20)], [*IMAGE, entry("D", 25), entry("I", 30)]],
+)
+def test_a_row_of_which_the_log_does_not_say_that_it_came_back_is_another(rivals: list[Entry]) -> None:
+    rejected = settle("I", 10, ["other", "b"], rivals).rejected
+    assert rejected is not None
+    assert rejected.code == "key_taken"
+
+
+def test_the_replica_s_own_row_is_no_other() -> None:
+    """It was deleted by another in between, who is still to come."""
+    found = settle("I", 10, ["first", "b"], [entry(RETURNED, 5, origin="me")])
+    assert (found.form, found.op, found.rejected) == ("update", RETURNED, None)
+
+
+@pytest.mark.parametrize(
+    ("rivals", "form"),
+    [
+        ([entry(GONE, 20)], None),
+        ([entry(GONE, 5)], "insert"),
+        ([*IMAGE, entry("D", 25)], None),
+        ([entry("D", 20)], "insert"),
+        ([entry("I", 15), entry("D", 20)], "insert"),
+        ([entry(GONE, 5), entry(RETURNED, 7), entry(GONE, 8)], "insert"),
+    ],
+)
+def test_an_insert_that_meets_no_row_comes_in_unless_its_row_was_deleted_later(
+    rivals: list[Entry], form: str | None
+) -> None:
+    found = settle("I", 10, None, rivals)
+    assert found.form == form
+    assert form is None or (found.op, found.entries) == (RETURNED, [(EVERYTHING, 10)])
+
+
+@pytest.mark.parametrize("deletes", ["newer_wins", "delete_wins", "update_wins"])
+def test_a_delete_goes_by_clocks_where_the_row_was_made_again(deletes: str) -> None:
+    rules = Table(deletes=deletes)
+    newer, older = (settle("D", 10, ["a", "b"], [entry(RETURNED, hlc)], rules) for hlc in (20, 5))
+    assert (newer.form, newer.override, newer.notes) == (None, True, [])
+    assert (older.form, older.op, older.notes) == ("delete", GONE, [])
+
+
+def test_an_update_of_a_row_that_came_back_is_a_rival_of_a_delete() -> None:
+    assert settle("D", 30, ["a", "b"], IMAGE, Table(deletes="update_wins")).wanted
+
+
+@pytest.mark.parametrize(("past", "op"), [("no", None), ("perhaps", GONE), ("offered", GONE)])
+def test_a_delete_of_what_the_centre_may_have_lost_is_logged_though_there_is_no_row(
+    past: Literal["no", "perhaps", "offered"], op: str | None
+) -> None:
+    sent = Sent("D", [], [], 10, [], "me", None, past)
+    found = decide(NOTES, resolve(NOTES, Table()), sent, None, [])
+    assert (found.op or None, found.entries) == (op, [(EVERYTHING, 10)] if op else [])
+
+
+@pytest.mark.parametrize("past", ["perhaps", "offered"])
+def test_what_comes_back_from_an_image_is_as_old_as_can_be_but_for_what_was_edited(
+    past: Literal["perhaps", "offered"],
+) -> None:
+    base = Base({1: "b"}, {0: "a", 1: "b2"})
+    sent = Sent("U", [1], ["b2"], 20, [20], "me", base, past)
+    found = decide(NOTES, resolve(NOTES, Table()), sent, None, [])
+    assert (found.form, found.op, found.values) == ("insert", RETURNED, ["a", "b2"])
+    assert found.entries == [(EVERYTHING, 0), (B, 20)]
