@@ -283,6 +283,9 @@ FUNCTION_TEXT = """
 From Python, a policy may also be a function of `(base, ours, theirs)`: what the replica had seen, what the
 centre has, what was sent. It is called only for a conflict and returns the new value; it must be pure.
 Raising `syncline.Reject` refuses the edit, which the device then keeps as rejected.
+
+After the centre was put back to a backup a `sum` may count increments of rows twice that are newer than the
+backup: [retention](retention.md) says when, and what to do.
 """
 
 TABLE_HEAD = """

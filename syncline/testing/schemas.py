@@ -27,6 +27,7 @@ from syncline.hub.contract import Position, ReadTransaction
 from syncline.hub.engine import Hub
 from syncline.merge.rules import Table
 from syncline.model.actor import Actor
+from syncline.model.operations import GONE
 from syncline.model.schema import TableSchema
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol.flows import run
@@ -498,7 +499,7 @@ class SchemaWorld(History):
 
     def _gone(self) -> set[tuple[int, Any]]:
         """The rows whose end is in the hub's log: what was accepted may have gone in the same transaction."""
-        return {(n, key) for op, n, key in self.office.logged() if op == "D"}
+        return {(n, key) for op, n, key in self.office.logged() if op in ("D", GONE)}
 
     def _check_reason(self, phone: Phone, code: str, values: dict[str, Any]) -> None:
         """What is said to be dropped is dropped."""
