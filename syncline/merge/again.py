@@ -25,8 +25,9 @@ from syncline.merge.decide import (
 )
 from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
+from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
-from syncline.model.values import identical, mask_of
+from syncline.model.values import mask_of
 
 
 def decide_again(
@@ -82,7 +83,7 @@ def _insert(
     notes = [
         Note(column, "replica", rules.columns[column].name, newest[j], None, value, present[column])
         for j, column, value in zip(won, columns, values, strict=True)
-        if not identical(value, present[column])
+        if not is_same(table.values[column], present[column], value)
     ]
     mask = mask_of(columns)
     return Decision("update", "U", columns, values, [(mask, sent.hlc)], override=True, notes=notes)
