@@ -164,6 +164,11 @@ def retry_now(device: Device, number: int) -> None:
         store.execute(sql, (rest, number))
 
 
+def check_points(device: Device, number: int) -> None:
+    """UsageError (`retry_refused`) if a kept edit would point at a row that is somebody else's."""
+    check_parents(device, _kept(device, number))
+
+
 def _kept(device: Device, number: int) -> Kept:
     """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
     return _as_kept(device, find(device.store, number))

@@ -11,7 +11,7 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.device import Device
-from syncline.replica.rejected import find, putting_back, retry_now
+from syncline.replica.rejected import check_points, find, putting_back, retry_now
 from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -21,10 +21,11 @@ def retry_with_new_key(device: Device, number: int) -> int:
     """Put a rejected insert into its table under a number that is free here; that number.
 
     The rejected edits that point at it go with it, each under a new number itself if its own was taken, or is
-    by now. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, or
-    cannot be put back.
+    by now. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, would
+    point at somebody else's row, or cannot be put back.
     """
     with putting_back(device):
+        check_points(device, number)
         return _bring_in(device, number)
 
 

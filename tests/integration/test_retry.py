@@ -81,6 +81,30 @@ def test_a_child_is_not_given_to_the_row_that_has_its_parents_key(two: Two) -> N
     assert sql(two.centre, "SELECT v.what, p.name FROM visit v JOIN p ON p.id = v.p") == [("of Bo", "Bo")]
 
 
+@pytest.mark.parametrize("is_discarded", [False, True])
+def test_a_child_whose_own_key_is_taken_too_gets_no_new_one_before_its_parent(
+    two: Two, is_discarded: bool
+) -> None:
+    """Under a new key of its own it would hang on the row that has its parent's key."""
+    for replica, name in ((two.a, "Ana"), (two.b, "Bo")):
+        sql(
+            replica.file,
+            f"INSERT INTO p VALUES (5, '{name}', NULL)",
+            f"INSERT INTO visit VALUES (7, 5, 'of {name}')",
+        )
+    two.a.sync()
+    two.b.sync()
+    assert [edit.code for edit in two.b.rejected()] == ["key_taken", "key_taken"]
+    if is_discarded:
+        two.b.discard(1)
+    assert ("again" if is_discarded else "retry edit 1 with --new-key") in refused(two.b, 2, new_key=True)
+    if not is_discarded:
+        two.b.retry(1, new_key=True)
+        two.b.sync()
+        found = sql(two.centre, "SELECT v.what, p.name FROM visit v JOIN p ON p.id = v.p ORDER BY v.id")
+        assert found == [("of Ana", "Ana"), ("of Bo", "Bo")]
+
+
 def test_a_child_of_a_discarded_parent_is_not_given_to_the_row_that_has_its_key(two: Two) -> None:
     taken(two)
     two.b.discard(1)
