@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.contract import Refusal, Stage, WriteTransaction, codes
-from syncline.hub.dependents import with_dependents
+from syncline.hub.dependents import going_with, with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
 
@@ -37,8 +37,9 @@ def commit_stages(
     value moves from a deleted row to a new one, deleting first is what works, so that order is tried too.
     """
     refused: dict[RowId, Refused] = {}
+    found = going_with(schema, stages)
     while True:
-        found = _attempt(transaction, schema, stages, origin)
+        found = found or _attempt(transaction, schema, stages, origin)
         if not found:
             return refused
         found = with_dependents(schema, stages, found)
@@ -48,6 +49,7 @@ def commit_stages(
             stage.discarded.update(rows)
         rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
+        found = []
 
 
 def _attempt(

@@ -5,8 +5,8 @@ The database would name them too, but a tree of rows only level by level, an att
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.model.schema import ForeignKey, Schema, TableSchema
@@ -33,12 +33,35 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
         for stage, row in pointing.at(parent):
             if (id(stage), row) not in refused:
                 refused.add((id(stage), row))
-                name = schema.by_number[parent[0]].name
-                detail = f"the row of {name} with key {list(parent[1])!r} that it points at is not there"
-                result.append(Refusal(stage, row, codes.FOREIGN_KEY, detail, parent))
+                result.append(_without_parent(schema, stage, row, parent))
                 if stage.form == "insert":
                     waiting.append(_row_id(schema, stage, row))
     return result
+
+
+def going_with(schema: Schema, stages: Sequence[Stage]) -> list[Refusal]:
+    """Refusals of the staged writes that would go again, or lose what they point at, with a row that the same
+    push deletes: it was written after that row had been deleted, and shown again for another's sake."""
+    deleted = {
+        _row_id(schema, stage, row)
+        for stage in stages
+        if stage.form == "delete"
+        for row in range(len(stage.rows))
+        if row not in stage.discarded
+    }
+    pointing = _Pointing(schema, stages, _follows_deletes)
+    return [
+        _without_parent(schema, stage, row, parent)
+        for parent in sorted(deleted, key=repr)
+        for stage, row in pointing.at(parent)
+        if _row_id(schema, stage, row) not in deleted
+    ]
+
+
+def _without_parent(schema: Schema, stage: Stage, row: int, parent: RowId) -> Refusal:
+    name = schema.by_number[parent[0]].name
+    detail = f"the row of {name} with key {list(parent[1])!r} that it points at is not there"
+    return Refusal(stage, row, codes.FOREIGN_KEY, detail, parent)
 
 
 def pointing_at(
@@ -54,7 +77,7 @@ def pointing_at(
     `met`: inserts that met a row of their key, as they were sent. One that has its key from a row that it
     points at is another thing than the row it met, whatever was decided, and so are those that point at it.
     """
-    pointing, derived = _Pointing(schema, stages), _Pointing(schema, met, is_derived=True)
+    pointing, derived = _Pointing(schema, stages), _Pointing(schema, met, _is_derived)
     found: list[tuple[Stage, int, RowId]] = []
     known: set[tuple[int, int]] = set()
     waiting = [(row, held.get(row, NOTHING)) for row in rows]
@@ -89,12 +112,9 @@ class _Pointing:
 
     schema: Schema
     stages: Sequence[Stage]
-    is_derived: bool
-    """Whether only foreign keys count that have a column of the row's own key."""
-    _by_parent: dict[int, dict[tuple[str, ...], dict[Key, list[Place]]]]
-
-    def __init__(self, schema: Schema, stages: Sequence[Stage], *, is_derived: bool = False) -> None:
-        self.schema, self.stages, self.is_derived, self._by_parent = schema, stages, is_derived, {}
+    counts: Callable[[ForeignKey, TableSchema], bool] = lambda fk, child: True
+    """Which foreign keys count, of a child."""
+    _by_parent: dict[int, dict[tuple[str, ...], dict[Key, list[Place]]]] = field(default_factory=dict)
 
     def at(self, row: RowId, held: Held = NOTHING) -> list[Place]:
         table, key = row
@@ -112,7 +132,7 @@ class _Pointing:
         found: dict[tuple[str, ...], dict[Key, list[Place]]] = {}
         for stage in self.stages:
             child = self.schema.by_number[stage.table]
-            for targets, columns in _columns_of(child, parent, stage, self.is_derived):
+            for targets, columns in _columns_of(child, parent, stage, self.counts):
                 places = found.setdefault(targets, {})
                 for row, values in enumerate(stage.rows):
                     if row not in stage.discarded:
@@ -121,7 +141,10 @@ class _Pointing:
 
 
 def _columns_of(
-    child: TableSchema, parent: TableSchema, stage: Stage, is_derived: bool
+    child: TableSchema,
+    parent: TableSchema,
+    stage: Stage,
+    counts: Callable[[ForeignKey, TableSchema], bool],
 ) -> Iterator[tuple[tuple[str, ...], list[int]]]:
     """For each foreign key of the child to the parent: the parent's columns, and where a staged row has their
     values."""
@@ -129,10 +152,18 @@ def _columns_of(
         return
     names = [*child.key, *(child.values[i].name for i in stage.columns)]
     for fk in child.foreign_keys:
-        if is_derived and set(fk.columns).isdisjoint(child.key):
-            continue
-        if fk.parent == parent.name and set(fk.columns) <= set(names):
+        if fk.parent == parent.name and counts(fk, child) and set(fk.columns) <= set(names):
             yield tuple(_targets(fk, parent)), [names.index(name) for name in fk.columns]
+
+
+def _is_derived(fk: ForeignKey, child: TableSchema) -> bool:
+    """Whether a column of the row's own key is its."""
+    return not set(fk.columns).isdisjoint(child.key)
+
+
+def _follows_deletes(fk: ForeignKey, child: TableSchema) -> bool:
+    """Whether a deleted parent changes or takes its children, and does not stay for their sake."""
+    return fk.on_delete in ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
 def _targets(fk: ForeignKey, parent: TableSchema) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -219,3 +220,26 @@ def test_what_points_at_a_row_that_has_its_key_from_a_taken_one_goes_with_it() -
         (box, "D", [7]),
     ]
     assert desk.sql("SELECT id FROM box") == [(8,)]
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL"])
+def test_l2_what_is_written_below_a_row_that_the_same_push_deletes_is_kept(action: str) -> None:
+    """The device deleted the visit's farm, was shown it again for another's sake, and wrote below it."""
+    desk = Desk(
+        "CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT);"
+        f"CREATE TABLE visit (id INTEGER PRIMARY KEY, farm INTEGER REFERENCES farm (id) ON DELETE {action},"
+        " note TEXT);"
+        "INSERT INTO farm VALUES (1, 'Hill'), (2, 'Dale');"
+        "INSERT INTO visit VALUES (10, 1, 'old'), (11, 2, 'moved')"
+    )
+    device, visit = desk.device("one"), desk.hub.schema.number_of("visit")
+    device.delete("farm", 1)
+    device.insert("visit", 12, 1, "new", at=2)
+    device.update("visit", [11], {"farm": 1}, at=2)
+    device.insert("visit", 13, 2, "elsewhere", at=2)
+    verdict = device.push()
+    refused = [(one.table, one.key, one.code) for one in verdict.rejected]
+    assert sorted(refused) == [(visit, [key], "foreign_key_violation") for key in (11, 12)]
+    left = [] if action == "CASCADE" else [(10, None, "old")]
+    assert desk.sql("SELECT * FROM farm") == [(2, "Dale")]
+    assert desk.sql("SELECT * FROM visit") == [*left, (11, 2, "moved"), (13, 2, "elsewhere")]
