@@ -9,8 +9,8 @@ nobody has anything remembered among the edits of another, and copies of one fil
 from __future__ import annotations
 
 from syncline.hub.contract import Client, ReadLedger
+from syncline.hub.ids import LONGEST
 
-_LONGEST_ID = 100
 _DIGITS = 3
 _END = "\x1f"
 
@@ -18,7 +18,7 @@ _END = "\x1f"
 def claimed(name: str, owner: str) -> str:
     """The lineage of files of this owner that say that they had an id first which is nobody's. It is longer
     than any id, so that nobody can register under it."""
-    return f"{len(name):0{_DIGITS}}{name}{_END}{owner}".ljust(_LONGEST_ID + 1, _END)
+    return f"{len(name):0{_DIGITS}}{name}{_END}{owner}".ljust(LONGEST + 1, _END)
 
 
 def lineages_of(ledger: ReadLedger, client: Client) -> list[str]:
@@ -26,9 +26,19 @@ def lineages_of(ledger: ReadLedger, client: Client) -> list[str]:
 
     A copy of it may have found a record of the id when this one did not, or the other way round."""
     found = client.root or client.replica
-    if len(found) <= _LONGEST_ID:
+    if len(found) <= LONGEST:
         return [found, claimed(found, client.actor)]
-    end = _DIGITS + int(found[:_DIGITS])
-    name = found[_DIGITS:end]
+    name = _name_in(found)
+    if name is None:
+        return [found]
     record = ledger.client(name)
     return [found, name] if record is None or record.actor == client.actor else [found]
+
+
+def _name_in(lineage: str) -> str | None:
+    """The id of which `claimed` made this lineage; None if it is none of those."""
+    digits = lineage[:_DIGITS]
+    if not digits.isdecimal():
+        return None
+    name, end, _ = lineage[_DIGITS:].partition(_END)
+    return name if end and len(name) == int(digits) else None

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from syncline.errors import Malformed, SynclineError, WatermarkRefused
-from syncline.hub import clients, watermark
+from syncline.hub import clients, ids, watermark
 from syncline.hub.accept import accept
 from syncline.hub.central import Central
 from syncline.hub.clocks import sane
@@ -44,8 +44,6 @@ from syncline.protocol import messages as m
 from syncline.protocol.body import open_push, seal
 
 logger = logging.getLogger("syncline.hub")
-BUILT = "snapshot-"
-"""Ids of files that the hub builds for devices to copy begin so; see `replica.copying`."""
 
 
 class Requests:
@@ -70,10 +68,8 @@ class Requests:
         }
 
     def register(self, caller: Caller, request: m.Register) -> m.Registered:
-        if not request.replica or len(request.replica) > 100 or request.replica == "hub":
-            raise Malformed("a replica id is 1 to 100 characters and not 'hub'")
-        if request.replica.startswith(BUILT) and not caller.actor.operator:
-            raise Malformed(f"ids that begin with {BUILT} are the hub's own")
+        ids.check_new(request.replica, caller.actor)
+        ids.check_former([request.previous or "", request.root])
         schema, _ = self._central.known()
 
         def work(
@@ -110,7 +106,9 @@ class Requests:
         )
 
     def reconcile(self, caller: Caller, request: m.Reconcile) -> m.Reconciled:
-        if request.replica.startswith(BUILT) or request.replica in ("", "hub", request.previous):
+        ids.check_new(request.replica, caller.actor)
+        ids.check_former([request.previous, *request.former])
+        if request.replica == request.previous:
             raise Malformed("a file takes a new id of its own")
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from msgspec import Raw
 
 import syncline
 from syncline.databases.sqlite import open_database
-from syncline.errors import PushOutOfStep, ReplicaOfAnother
+from syncline.errors import Malformed, PushOutOfStep, ReplicaOfAnother
 from syncline.hub import identity
 from syncline.hub.clients import forget_for_good
+from syncline.hub.contract import Client, WriteTransaction
 from syncline.hub.identity import memory_of
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
@@ -164,6 +166,45 @@ def test_l3_a_file_that_registers_again_under_its_id_and_its_copy_find_each_othe
     with pytest.raises(PushOutOfStep):
         push(hub, ANN, copy, "another")
     assert asked(hub, ANN, "ann-3", copy, ["ann-0"], 0, "put back").done == STAMPS
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "", "hub", "snapshot-1"])
+def test_l10_no_request_makes_an_id_known_that_cannot_be_registered(hub: syncline.Hub, name: str) -> None:
+    for request in (m.Register(name), m.Reconcile(name, "bob-1", [], 0, "another")):
+        with pytest.raises(Malformed):
+            hub.handle(BOB, request)
+    assert {one.client.replica for one in hub.replicas()} == {"ann-1", "bob-1"}
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda name: m.Register("bob-2", root=name),
+        lambda name: m.Register("bob-2", previous=name),
+        lambda name: m.Reconcile("bob-2", name, [], 0, ""),
+        lambda name: m.Reconcile("bob-2", "bob-1", ["bob-0", name], 0, ""),
+    ],
+    ids=["root", "previous of one that registers", "previous", "former"],
+)
+def test_l10_no_file_has_had_an_id_that_is_none(
+    hub: syncline.Hub, request_of: Callable[[str], m.Request]
+) -> None:
+    with pytest.raises(Malformed):
+        hub.handle(BOB, request_of("x" * 101))
+    hub.handle(BOB, request_of("x" * 100))
+
+
+@pytest.mark.parametrize("name", ["x" * 150, "005" * 50, "999" + "\x1f" * 150])
+def test_l10_a_record_with_a_name_that_is_too_long_is_used_as_it_is(hub: syncline.Hub, name: str) -> None:
+    """A hub of a former release has kept it."""
+
+    def keep(transaction: WriteTransaction) -> None:
+        transaction.ledger.save_client(replace(Client("bob-2", registered="now", actor="bob"), root=name))
+
+    hub._central.transact(keep)
+    push(hub, BOB, "bob-2", "")
+    with pytest.raises(PushOutOfStep):
+        push(hub, BOB, "bob-2", chained("", seal([])[1]))
 
 
 def test_l13_nobody_waits_while_many_stamps_are_compared(
