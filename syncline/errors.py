@@ -328,8 +328,9 @@ class BodyRefused(TransportError):
 
     code, title = "body_refused", "Something between here and the hub takes no request of this size"
     remedy = (
-        "Let the proxy in between take larger requests (nginx: client_max_body_size 8m), then sync again;"
-        " see docs/proxies.md."
+        "Let the proxy in between take larger requests (nginx: client_max_body_size 64m), then sync again;"
+        " syncline pull fetches meanwhile. To do without the row: delete it, and run"
+        " syncline push FILE --reopen; see docs/proxies.md."
     )
     retry = False
 

@@ -129,10 +129,8 @@ def _pull_alone(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     if frozen is not None:
         try:
             yield from _push_one(device, tally, progress, frozen, None)
-        except (TransportError, Unauthenticated, Forbidden):  # nothing could be fetched either
-            raise
         except SynclineError as error:
-            if error.code in REASONS:
+            if error.code in REASONS or _stops_all(error):
                 raise
             tally.push_failed = f"{error.detail} [{error.code}]"
             if not (yield from has_arrived(device, frozen)):
@@ -141,6 +139,12 @@ def _pull_alone(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         yield from _pull(device, tally, progress)
     finally:
         device.lacking = 0
+
+
+def _stops_all(error: SynclineError) -> bool:
+    """Whether nothing could be fetched either."""
+    cut_off = isinstance(error, TransportError) and not isinstance(error, BodyRefused)
+    return cut_off or isinstance(error, Unauthenticated | Forbidden)
 
 
 def _nothing(device: Device) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.errors import DatabaseError, SynclineError
+from syncline.errors import BodyRefused, DatabaseError, SynclineError
 from syncline.model.actor import Actor
 from syncline.protocol.messages import Push, Request, Response
 from tests.support.application import sql
@@ -18,10 +18,11 @@ class Ailing(syncline.Hub):
     """A hub whose central database fails while it handles a push: before it, or after it was committed."""
 
     ailing = ""
+    error: type[SynclineError] = DatabaseError
 
     def handle(self, actor: Actor, request: Request) -> Response:
         if isinstance(request, Push) and self.ailing == "before":
-            raise DatabaseError("it always does")
+            raise self.error("it always does")
         answer = super().handle(actor, request)
         if isinstance(request, Push) and self.ailing == "after":
             raise DatabaseError("the answer is lost")
@@ -41,7 +42,10 @@ def hub(tmp_path: Path) -> Iterator[Ailing]:
         yield made
 
 
-def test_a_pull_works_while_the_push_fails(hub: Ailing, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [DatabaseError, BodyRefused])
+def test_a_pull_works_while_the_push_fails(hub: Ailing, tmp_path: Path, error: type[SynclineError]) -> None:
+    """Also where a proxy takes no request of its size."""
+    hub.error = error
     with syncline.clone(hub, str(tmp_path / "d.db")) as device:
         sql(device.file, "UPDATE t SET n = 6")
         hub.ailing = "before"
@@ -49,7 +53,7 @@ def test_a_pull_works_while_the_push_fails(hub: Ailing, tmp_path: Path) -> None:
             device.sync()
         sql(tmp_path / "central.db", "INSERT INTO t VALUES (2, 2)")
         report = device.pull()
-        assert (report.written, report.push_failed) == (1, "it always does [database]")
+        assert (report.written, report.push_failed) == (1, f"it always does [{error.code}]")
         assert sql(device.file, "SELECT * FROM t") == [(1, 6), (2, 2)]
 
 
