@@ -16,6 +16,7 @@ from syncline.errors import ProtocolError
 from syncline.protocol.body import chained, each_stamp
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import (
+    COUNTED,
     STAMP_BYTES,
     STAMPS_ASKED,
     STAMPS_TOLD,
@@ -74,13 +75,15 @@ def told(device: Device, flying: Frozen | None) -> Provenance:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)
     oldest: list[int] = []
     retried = bool(json.loads(state.former)) and any_retried(store)
+    # A retry is as old as its edit, whenever it was made: its stamp alone tells whether a copy made it, too.
+    made = f"CASE WHEN stamp IN (SELECT stamp FROM _sync_retried) THEN {COUNTED} ELSE {MILLISECONDS} END"
     for log, cut in _covered(device):
         if state.carried or retried:
             sql = (
-                f"SELECT min({MILLISECONDS}) FROM {log} WHERE seq <= ? AND (checkpoint <= ?"
+                f"SELECT min({made}) FROM {log} WHERE seq <= ? AND (checkpoint <= ?"
                 " OR stamp IN (SELECT stamp FROM _sync_retried))"
             )
-            oldest += [made for (made,) in store.rows(sql, (cut, state.carried)) if made is not None]
+            oldest += [at for (at,) in store.rows(sql, (cut, state.carried)) if at is not None]
     carried = max(1, min(oldest)) if oldest else 0
     noted = _noted(device, flying)
     stamps = _stamps(device) if noted is None else noted

@@ -201,6 +201,28 @@ def test_l3_a_pending_edit_of_a_device_whose_clock_is_ahead(world: World) -> Non
     assert (world.counted(), world.kept(a)) == (5, UNTOLD)
 
 
+def test_a_retried_edit_of_a_device_whose_clock_is_far_behind_is_sent(world: World) -> None:
+    """What was set aside, for the clock said that it was old, does not keep the file from going on when
+    somebody wants it all the same; and a retry that two copies make counts once."""
+    a, backup, twin = world.device("a.db"), world.folder / "backup.db", world.folder / "twin.db"
+    copy(world.centre, backup)
+    world.sql(a, "INSERT INTO t VALUES (2, 0)")
+    world.sync(a)
+    world.restore(backup)
+    world.ahead = -30
+    world.sql(a, "UPDATE t SET n = n + 5 WHERE id = 1")
+    world.sync(a)
+    assert (world.counted(), world.kept(a)) == (0, UNTOLD)
+    copy(a, twin)
+    for file in (a, twin):
+        with syncline.connect(file, world.hub) as replica:
+            replica._store.define("julianday", 1, julianday(world.on_device))
+            replica.retry(replica.rejected()[0].id)
+        for _ in range(2):
+            world.sync(file)
+    assert (world.counted(), world.kept(a), world.kept(twin)) == (5, [], [])
+
+
 def test_l3_a_carried_edit_that_was_forgotten_before_the_memory_was_made_longer(world: World) -> None:
     """It was found to be pending still, and had not been sent when a copy of the file sent it."""
     a, late, twin = world.device("a.db"), world.folder / "late.db", world.folder / "twin.db"
