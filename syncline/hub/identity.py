@@ -14,18 +14,19 @@ The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
 from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
+from syncline.hub.compared import Compared, Found, Sought, is_known
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.log import refused_watermark
 from syncline.hub.lineages import claimed, lineages_of
 from syncline.model.actor import Actor
-from syncline.protocol.body import chained, each_stamp, imprint
+from syncline.protocol.body import chained, each_stamp
 from syncline.protocol.messages import (
     COUNTED,
     STAMP_BYTES,
@@ -42,27 +43,6 @@ SHORTEST = 86_400
 
 CONFLICTS_PAGE = 500
 """Conflicts that are read at once."""
-
-FEW = 20_000
-"""So many stamps are compared while nobody else can write; more are before that."""
-
-Compared = frozenset[tuple[str, str, int, int]]
-"""Remembered pushes that have none of some stamps: lineage, id, number, and when they were decided."""
-
-_rejections = msgspec.msgpack.Decoder(list[Rejection])
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Which of the stamps asked for were decided, in their order; of each of their pushes of which something
-    was rejected those of them that it brought, and what it was; and which pushes these were: id and
-    number."""
-
-    done: list[bytes]
-    rejected: list[tuple[bytes, list[Rejection]]]
-    pushes: set[tuple[str, int]] = field(default_factory=set)
-    first: int = 0
-    """When the first of them was decided, milliseconds since 1970 UTC; 0 if none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +114,8 @@ def admit(
         return
     oldest = min(push.carried, _asked(client))
     names = lineages_of(transaction.ledger, client)
-    is_known = _is_known(transaction, names, push.stamps, told.compared)
-    if is_known or oldest <= since(transaction.ledger, told.memory):
+    known = is_known(transaction.ledger, names, push.stamps, told.compared)
+    if known or oldest <= since(transaction.ledger, told.memory):
         raise out_of_step(client, client.number)
 
 
@@ -166,67 +146,6 @@ def remember(
         transaction.log.leave_mark()  # an answer that tells nothing new is to be missed, too, if this is lost
     before = client.chain if push.before is None else push.before
     return replace(client, chain=chained(before, push.digest))
-
-
-def carries_many(push: Push | PreparePush | CommitPush) -> bool:
-    """Whether its stamps are compared before it takes the lock."""
-    return push.carried > 0 and len(push.stamps) > FEW * STAMP_BYTES
-
-
-def compared_with(transaction: ReadTransaction, client: Client, stamps: bytes) -> Compared:
-    """Which of the pushes that are remembered by now have none of the stamps. It takes seconds for millions,
-    and others write meanwhile (law L13): what is remembered since is left to `admit`."""
-    asked = frozenset(_numbers(stamps))
-    names = lineages_of(transaction.ledger, client)
-    return frozenset(
-        _place(stamped)
-        for stamped in transaction.ledger.stamps_of(names)
-        if asked.isdisjoint(_numbers(stamped.tails))
-    )
-
-
-def _place(stamped: Stamped) -> tuple[str, str, int, int]:
-    return stamped.lineage, stamped.replica, stamped.push, stamped.made
-
-
-def _is_known(transaction: ReadTransaction, names: Sequence[str], stamps: bytes, compared: Compared) -> bool:
-    """Whether one of the stamps is remembered of some lineages. There may be millions on either side, and
-    nobody else writes meanwhile."""
-    asked: frozenset[int] = frozenset()
-    for stamped in transaction.ledger.stamps_of(names if stamps else ()):
-        if _place(stamped) in compared:
-            continue
-        asked = asked or frozenset(_numbers(stamps))
-        if not asked.isdisjoint(_numbers(stamped.tails)):
-            return True
-    return False
-
-
-def _numbers(stamps: bytes) -> memoryview:
-    """Each whole stamp as a number: millions are compared as such."""
-    return memoryview(stamps)[: len(stamps) // STAMP_BYTES * STAMP_BYTES].cast("Q")
-
-
-def find(transaction: ReadTransaction, lineages: Iterable[str], stamps: bytes) -> Found:
-    """Look stamps up in what is remembered of some lineages."""
-    asked = dict(zip(_numbers(stamps), each_stamp(stamps), strict=True))
-    numbers = frozenset(asked)
-    rejected: list[tuple[bytes, list[Rejection]]] = []
-    done: set[bytes] = set()
-    pushes: set[tuple[str, int]] = set()
-    times: list[int] = []
-    for stamped in transaction.ledger.stamps_of(list(lineages) if asked else ()):
-        hits = [asked[number] for number in numbers.intersection(_numbers(stamped.tails))]
-        if not hits:
-            continue
-        done.update(hits)
-        pushes.add((stamped.replica, stamped.push))
-        times.append(stamped.made)
-        if stamped.rejected:
-            rejected.append((b"".join(hits), _rejections.decode(stamped.rejected)))
-    return Found(
-        [stamp for stamp in asked.values() if stamp in done], rejected, pushes, min(times, default=0)
-    )
 
 
 def noted(
@@ -267,32 +186,36 @@ class Reconciliation:
     pruned: list[int]
 
 
+def sought(transaction: ReadTransaction, actor: Actor, request: Reconcile) -> Sought:
+    """What is remembered by now of what a file asks for, for `reconcile`."""
+    found = Sought(request)
+    owned = _records(transaction.ledger, transaction.ledger.client, actor, request)
+    found.compare(transaction.ledger, _lineages(transaction.ledger, actor, request, owned)[0])
+    return found
+
+
 def reconcile(
     transaction: WriteTransaction,
     actor: Actor,
     request: Reconcile,
     horizons: Sequence[Position | None],
+    before: Sought,
     fresh: Client | None,
 ) -> Reconciliation:
     """Answer a file of which something is amiss, and give it another id if it needs one. Raises PushOutOfStep
     if another file has pushed under that id: one that was copied from this one while it asked for it.
 
-    `horizons` are those of the request; None for one that cannot be read. `fresh`: the record of the id that
-    it takes then, if it has asked before.
+    `horizons` are those of the request; None for one that cannot be read. `before`: what `sought` has found.
+    `fresh`: the record of the id that it takes then, if it has asked before.
     """
-    owned = _records(transaction, actor, request)
+    owned = _records(transaction.ledger, transaction.ledger.lock_client, actor, request)
     record = owned.get(request.previous)
-    names = dict.fromkeys([*request.former, request.previous, request.replica])
-    strangers = transaction.ledger.known_clients(list(names)) - owned.keys()
-    known = [name for name in names if name not in strangers]
-    root = _root(request, record, owned, strangers, actor.owner)
-    known += [claimed(name, actor.owner) for name in known]
-    if root and root not in known:
-        known.append(root)  # of a file that was handed over: its first id is still another's
-    lost, pruned = _lost(transaction, request, horizons, known)
+    known, root = _lineages(transaction.ledger, actor, request, owned)
+    remembered = before.up_to_now(transaction.ledger, known)
+    lost, pruned = _lost(transaction, request, horizons, remembered)
     taken = record is not None and bool(request.outbox) and record.chain == request.outbox
     same = record is not None and (record.number, record.chain) == (request.push, request.chain)
-    found = find(transaction, known, request.stamps)
+    found = remembered.found()
     pruned = [] if same or taken else pruned  # what the record says of is here, and all before it
     if record is not None and (same or taken) and not record.departed and not lost:
         transaction.ledger.save_client(replace(record, root=root, asked="now"))
@@ -305,7 +228,7 @@ def reconcile(
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
-    is_alone = same or taken or (record is not None and _is_own(transaction, request, record))
+    is_alone = same or taken or (record is not None and _is_own(record, remembered))
     transaction.ledger.save_client(
         replace(
             made,
@@ -321,6 +244,21 @@ def reconcile(
     )
     pushed = -1 if record is None else record.number
     return Reconciliation(request.replica, taken, pushed, found, lost, pruned)
+
+
+def _lineages(
+    ledger: ReadLedger, actor: Actor, request: Reconcile, owned: Mapping[str, Client]
+) -> tuple[list[str], str]:
+    """Where the file's edits may be remembered; and the lineage by its first id, if it had another."""
+    record = owned.get(request.previous)
+    names = dict.fromkeys([*request.former, request.previous, request.replica])
+    strangers = ledger.known_clients(list(names)) - owned.keys()
+    known = [name for name in names if name not in strangers]
+    root = _root(request, record, owned, strangers, actor.owner)
+    known += [claimed(name, actor.owner) for name in known]
+    if root and root not in known:
+        known.append(root)  # of a file that was handed over: its first id is still another's
+    return known, root
 
 
 def _root(
@@ -339,12 +277,14 @@ def _root(
     return claimed(name, owner) if name and name not in owned else name
 
 
-def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) -> dict[str, Client]:
-    """The records of the ids that the file has and had, as far as they are the actor's own, locked."""
+def _records(
+    ledger: ReadLedger, record_of: Callable[[str], Client | None], actor: Actor, request: Reconcile
+) -> dict[str, Client]:
+    """The records of the ids that the file has and had, as far as they are the actor's own."""
     owned = {}
     names = {*request.former, request.previous} - {request.replica}
-    for name in sorted(transaction.ledger.known_clients(names)):
-        client = transaction.ledger.lock_client(name)
+    for name in sorted(ledger.known_clients(names)):
+        client = record_of(name)
         if client is None or not actor.may_use(client.actor):
             continue
         if client.revoked:
@@ -353,14 +293,10 @@ def _records(transaction: WriteTransaction, actor: Actor, request: Reconcile) ->
     return owned
 
 
-def _is_own(transaction: WriteTransaction, request: Reconcile, record: Client) -> bool:
+def _is_own(record: Client, remembered: Sought) -> bool:
     """Whether the last push that the hub has of the file's id is one that the file still keeps: then it made
     all of them, and a centre that went back in time has lost the later ones."""
-    if record.number == 0:
-        return True
-    kept = set(each_stamp(request.sent))
-    last = [one for one in transaction.ledger.stamps_of([record.replica]) if one.push == record.number]
-    return any(one.replica == record.replica and imprint(one.tails) in kept for one in last)
+    return record.number == 0 or record.number in remembered.own
 
 
 def _own(transaction: WriteTransaction, request: Reconcile, record: Client | None) -> str:
@@ -384,7 +320,10 @@ def own_of(
 
 
 def _lost(
-    transaction: WriteTransaction, request: Reconcile, horizons: Sequence[Position | None], known: list[str]
+    transaction: WriteTransaction,
+    request: Reconcile,
+    horizons: Sequence[Position | None],
+    remembered: Sought,
 ) -> tuple[list[int], list[int]]:
     """Which of the kept pushes the centre has lost: their answers came from a past that it has gone back
     from, and no push of just their edits is remembered that was taken as a whole. And those of which that is
@@ -398,7 +337,5 @@ def _lost(
     if not unsure:
         return [], []
     sent = list(each_stamp(request.sent))
-    remembered = transaction.ledger.stamps_of(known)
-    there = {imprint(one.tails) for one in remembered if not one.rejected}
-    lost = [(place, standing) for place, standing in unsure if sent[place] not in there]
+    lost = [(place, standing) for place, standing in unsure if sent[place] not in remembered.whole]
     return [p for p, s in lost if s == "restored"], [p for p, s in lost if s == "pruned"]

@@ -16,22 +16,22 @@ from syncline.hub import clients, ids, watermark
 from syncline.hub.accept import accept
 from syncline.hub.central import Central
 from syncline.hub.clocks import sane
+from syncline.hub.compared import Compared, compared_with
 from syncline.hub.conflicts import note_of
 from syncline.hub.conflicts import resolve as resolve_conflict
 from syncline.hub.contract import Client, Key, LogPage, Position, ReadTransaction, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
 from syncline.hub.identity import (
-    Compared,
     Told,
-    carries_many,
     check_file,
     check_horizon,
-    compared_with,
     memory_of,
     noted,
     reconcile,
     since,
+    sought,
 )
+from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration
 from syncline.hub.receive import Receiver, Undone
@@ -113,11 +113,13 @@ class Requests:
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
         places = list(self._within(request.seen, caller.scope))
+        with caller.read() as (reading, _):
+            before = sought(reading, caller.actor, request)
         # not within the transaction: these are asked for on a connection of their own
         hub, key = self._central.id, self._central.key
 
         def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
-            made = reconcile(transaction, caller.actor, request, horizons, fresh)
+            made = reconcile(transaction, caller.actor, request, horizons, before, fresh)
             if fresh is None and made.replica == request.replica:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             known_from = since(transaction.ledger, memory)
@@ -213,9 +215,10 @@ class Requests:
         token = push.horizon or ("" if pull is None else pull.after)
         horizon = self._readable(token) if token else None
         compared: Compared = frozenset()
-        if carries_many(push):
+        if push.carried and push.stamps:
             with caller.read() as (transaction, client):
-                compared = compared_with(transaction, client, push.stamps) if client else compared
+                names = lineages_of(transaction.ledger, client) if client else []
+                compared = compared_with(transaction.ledger, names, push.stamps)
         return Told(horizon, memory_of(self._central.limits), self._central.database.position, compared)
 
     def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:

@@ -14,11 +14,13 @@ import pytest
 from msgspec import Raw
 
 import syncline
+from syncline.databases.base import ledger
 from syncline.databases.sqlite import open_database
 from syncline.errors import Malformed, PushOutOfStep, ReplicaOfAnother
-from syncline.hub import identity
+from syncline.hub import compared as comparing
+from syncline.hub import requests
 from syncline.hub.clients import forget_for_good
-from syncline.hub.contract import Client, WriteTransaction
+from syncline.hub.contract import Client, Stamped, WriteTransaction
 from syncline.hub.identity import memory_of
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
@@ -27,6 +29,7 @@ from tests.support.application import sql
 from tests.support.postgres import PostgresCentre
 
 Claim = Callable[[syncline.Hub, str], str]
+Watched = tuple[str, Callable[[], list[bool]]]
 ANN, BOB = Actor("ann"), Actor("bob")
 TABLE = "CREATE TABLE t (id integer PRIMARY KEY)"
 STAMPS = b"pending1pending2"
@@ -207,32 +210,103 @@ def test_l10_a_record_with_a_name_that_is_too_long_is_used_as_it_is(hub: synclin
         push(hub, BOB, "bob-2", chained("", seal([])[1]))
 
 
-def test_l13_nobody_waits_while_many_stamps_are_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A push that carries many is compared with what is remembered before it takes the lock."""
-    centre, compared = tmp_path / "centre.db", list[bool]()
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A central file to which another program writes whenever stamps are compared, and how often that was.
+    It does not wait."""
+    centre, compared = tmp_path / "watched.db", list[bool]()
     sql(centre, TABLE, "CREATE TABLE others (i integer)")
-    with syncline.Hub(f"sqlite:///{centre}") as hub:
+    compare = comparing._numbers
+
+    def seen(stamps: bytes) -> memoryview:
+        with closing(sqlite3.connect(centre, timeout=0)) as other, other:
+            other.execute("INSERT INTO others VALUES (1)")
+        compared.append(True)
+        return compare(stamps)
+
+    def watch() -> list[bool]:
+        monkeypatch.setattr(comparing, "_numbers", seen)
+        return compared
+
+    return f"sqlite:///{centre}", watch
+
+
+def test_l13_nobody_waits_while_a_push_is_compared(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file carries is compared with what is remembered before it takes the lock."""
+    url, watch = watched
+    with syncline.Hub(url) as hub:
         hub.init()
         hub.handle(ANN, m.Register("ann-1"))
         push(hub, ANN, asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica, "another")
         copy = asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").replica
-        compare = identity._numbers
-
-        def seen(stamps: bytes) -> memoryview:
-            with closing(sqlite3.connect(centre, timeout=0)) as other, other:
-                other.execute("INSERT INTO others VALUES (1)")
-            compared.append(True)
-            return compare(stamps)
-
-        monkeypatch.setattr(identity, "_numbers", seen)
-        monkeypatch.setattr(identity, "FEW", 1)
+        compared = watch()
         push(hub, ANN, copy, "put back", b"others01others02")
         assert len(compared) == 2
         monkeypatch.undo()
         with pytest.raises(PushOutOfStep):
             push(hub, ANN, copy, chained("put back", seal([])[1]), b"others03" + STAMPS)
+
+
+def test_l13_nobody_waits_while_a_file_is_told_what_became_of_its_edits(watched: Watched) -> None:
+    url, watch = watched
+    with syncline.Hub(url) as hub:
+        hub.init()
+        hub.handle(ANN, m.Register("ann-1"))
+        push(hub, ANN, asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica, "another")
+        compared = watch()
+        assert asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").done == STAMPS
+        assert len(compared) == 2
+
+
+def test_stamps_are_read_a_bounded_number_of_bytes_at_a_time(
+    hub: syncline.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [Stamped("ann-1", "ann-1", number, bytes(8 * number), b"") for number in range(1, 9)]
+    hub._central.transact(lambda transaction: list(map(transaction.ledger.remember, kept)))
+    monkeypatch.setattr(ledger, "STAMPS_BYTES", 50)
+    run, most = ledger.Ledger._run, list[int]()
+
+    def counted(self: ledger.Ledger, name: str, *values: Any) -> Any:
+        rows = run(self, name, *values)
+        most.extend([sum(len(row[3]) for row in rows)] if name == "stamps" else [])
+        return rows
+
+    monkeypatch.setattr(ledger.Ledger, "_run", counted)
+    found = hub._central.transact(lambda transaction: list(transaction.ledger.stamps_of(["ann-1", "bob-1"])))
+    assert [replace(one, made=0) for one in found] == kept
+    assert most == [48, 32, 40, 48, 56, 64]
+
+
+def test_l3_a_file_is_told_what_a_copy_has_pushed_while_it_asked(
+    hub: syncline.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica
+    push(hub, ANN, copy, "another", b"others01")
+    found = requests.sought
+
+    def meanwhile(*asking: Any) -> comparing.Sought:
+        before = found(*asking)
+        push(hub, ANN, copy, chained("another", seal([])[1]))
+        return before
+
+    monkeypatch.setattr(requests, "sought", meanwhile)
+    assert asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").done == STAMPS
+
+
+def test_l3_a_file_is_not_told_what_the_centre_has_lost_while_it_asked(
+    hub: syncline.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(hub, ANN, asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica, "another")
+    found = requests.sought
+
+    def meanwhile(*asking: Any) -> comparing.Sought:
+        before = found(*asking)
+        assert before.found().done == [STAMPS[:8], STAMPS[8:]]
+        assert hub._central.transact(lambda transaction: transaction.ledger.forget_stamps(-1, 9)) == 1
+        return before
+
+    monkeypatch.setattr(requests, "sought", meanwhile)
+    assert asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").done == b""
 
 
 def test_l3_an_edit_counts_once_whatever_the_clock_of_a_copy_says(tmp_path: Path) -> None:

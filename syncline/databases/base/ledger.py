@@ -5,6 +5,7 @@ Replicas, conflicts, large pushes on their way, the clock, turns at pruning, mom
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,16 @@ from syncline.databases.base.tables import (
     VERSIONS,
 )
 from syncline.errors import NotPrepared
-from syncline.hub.contract import Claim, Client, ConflictRow, Counted, Stamped, Upload, UploadedChunk
+from syncline.hub.contract import (
+    Claim,
+    Client,
+    ConflictRow,
+    Counted,
+    Remembered,
+    Stamped,
+    Upload,
+    UploadedChunk,
+)
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
@@ -35,7 +45,10 @@ SLACK = 60_000
 """Milliseconds that the clock may be ahead besides what replicas may: a push takes its time."""
 
 STAMPS_PAGE = 500
-"""Pushes whose stamps are read at once."""
+"""Pushes whose stamps are read at once, at most."""
+
+STAMPS_BYTES = 32 * 1024 * 1024
+"""Bytes of stamps that are read at once, but for a push that alone has more."""
 
 FORGOTTEN = "forgotten"
 """The setting that says up to when stamps are forgotten."""
@@ -111,14 +124,36 @@ class Ledger:
     # Stamps
 
     def stamps_of(self, lineages: Collection[str]) -> Iterator[Stamped]:
-        """What is remembered of lineages, a page at a time."""
-        asked, lineage, replica, push, more = json.dumps(list(lineages)), "", "", 0, bool(lineages)
-        while more:
-            rows = self._run("stamps", asked, lineage, replica, push, STAMPS_PAGE)
+        """What is remembered of lineages, a bounded number of pushes and bytes at a time."""
+        asked, after = json.dumps(list(lineages)), ("", "", 0)
+        while count := self._fitting(asked, after) if lineages else 0:
+            rows = self._run("stamps", asked, *after, count)
             for lineage, replica, push, tails, rejected, made in rows:
                 packed = bytes(tails or b""), bytes(rejected or b"")
                 yield Stamped(lineage, replica, int(push), *packed, int(made))
+                after = lineage, replica, int(push)
+
+    def _fitting(self, asked: str, after: tuple[str, str, int]) -> int:
+        """How many of the next pushes are read at once; at least one, if there is one."""
+        sizes = [int(size) for *_, size in self._run("remembered", asked, *after, STAMPS_PAGE)]
+        return max(sum(total <= STAMPS_BYTES for total in itertools.accumulate(sizes)), min(len(sizes), 1))
+
+    def pushes_of(self, lineages: Collection[str]) -> Iterator[Remembered]:
+        """Of which pushes something is remembered, without it."""
+        asked, after, more = json.dumps(list(lineages)), ("", "", 0), bool(lineages)
+        while more:
+            rows = self._run("remembered", asked, *after, STAMPS_PAGE)
+            for lineage, replica, push, made, _ in rows:
+                after = lineage, replica, int(push)
+                yield Remembered(*after, int(made))
             more = len(rows) == STAMPS_PAGE
+
+    def stamps(self, of: Remembered) -> Stamped | None:
+        """What is remembered of one push."""
+        place = of.lineage, of.replica, of.push
+        for tails, rejected, made in self._run("stamps of a push", *place):
+            return Stamped(*place, bytes(tails or b""), bytes(rejected or b""), int(made))
+        return None
 
     def remember(self, stamped: Stamped) -> None:
         """Keep the stamps of one push, as of now."""

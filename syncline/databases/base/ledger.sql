@@ -41,6 +41,14 @@ DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND r
 SELECT lineage, replica, push, tails, rejected, made FROM {stamps}
  WHERE lineage IN {texts} AND (lineage, replica, push) > (?, ?, ?) ORDER BY lineage, replica, push {page};
 
+-- name: remembered
+-- Of which pushes there are stamps: of lineages, a page at a time, and how many bytes each takes. No stamp is read.
+SELECT lineage, replica, push, made, coalesce(length(tails), 0) + coalesce(length(rejected), 0) FROM {stamps}
+ WHERE lineage IN {texts} AND (lineage, replica, push) > (?, ?, ?) ORDER BY lineage, replica, push {page};
+
+-- name: stamps of a push
+SELECT tails, rejected, made FROM {stamps} WHERE lineage = ? AND replica = ? AND push = ?;
+
 -- name: old stamps
 SELECT made FROM {stamps} WHERE made < {now} - ? ORDER BY made {page};
 

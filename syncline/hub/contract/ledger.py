@@ -64,6 +64,17 @@ class Stamped:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """A push of which stamps are remembered; the fields are those of `Stamped`. What is remembered of it does
+    not change."""
+
+    lineage: str
+    replica: str
+    push: int
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """How many replicas there are: `all` of them; those of one owner that never pulled nor pushed (`unused`),
     and that were registered a short while ago (`recent`)."""
@@ -119,8 +130,14 @@ class ReadLedger(Protocol):
         """Those of these ids that have a record; thousands may be asked for at once."""
 
     def stamps_of(self, lineages: Collection[str]) -> Iterator[Stamped]:
-        """The stamps that are remembered of these lineages, thousands maybe, a bounded number of pushes at a
-        time."""
+        """The stamps that are remembered of these lineages, millions maybe, a bounded number of pushes and
+        bytes at a time."""
+
+    def pushes_of(self, lineages: Collection[str]) -> Iterator[Remembered]:
+        """Of which pushes `stamps_of` would tell now. It takes no longer if these have millions of stamps."""
+
+    def stamps(self, of: Remembered) -> Stamped | None:
+        """What is remembered of that push; None if nothing is."""
 
     def forgotten(self) -> int:
         """When the newest push was made whose stamps are forgotten, milliseconds since 1970 UTC; 0 if none

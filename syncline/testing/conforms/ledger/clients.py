@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from syncline.hub.contract import Client, Counted, Stamped
+from syncline.hub.contract import Client, Counted, Remembered, Stamped
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
 
@@ -173,5 +174,9 @@ class ClientConformance:
             assert ledger.known_clients([*many, *odd]) == set(odd[:3])
             assert ledger.known_clients([]) == set() and not list(ledger.stamps_of([]))
             found = list(ledger.stamps_of([*many, *odd[:2], odd[0]]))
+            places = list(ledger.pushes_of([*many, *odd[:2], odd[0]]))
+            assert places == [Remembered(one.lineage, one.replica, one.push, one.made) for one in found]
+            assert [ledger.stamps(one) for one in places[::97]] == found[::97]
+            assert ledger.stamps(replace(places[0], push=301)) is None and not list(ledger.pushes_of([]))
         assert len(found) == 600 and {one.lineage for one in found} == set(odd[:2])
         assert {(one.lineage, one.push) for one in found} == {(one.lineage, one.push) for one in stamps[:600]}
