@@ -119,10 +119,13 @@ def settle(
     settled = Settled()
     decided = _Decided(settled)
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
-        contested = [] if stage.held else _contested(part, strange, others, rules[part.table], bases)
+        never, left = _unfit(transaction, part, stage)
+        absent = sorted({*strange, *never})
+        contested = never if stage.held else _contested(part, absent, others, rules[part.table], bases)
+        contested = [row for row in contested if row not in left]
         if contested:
             _decide_rows(
-                transaction, schema, rules, part, strange, contested, others, bases, replica, details, decided
+                transaction, schema, rules, part, absent, contested, others, bases, replica, details, decided
             )
             transaction.rows.discard(stage, contested)
             stage.discarded.update(contested)
@@ -225,6 +228,17 @@ def _met(sent: Sequence[Stage]) -> list[Stage]:
 
 def _row_id(schema: Schema, stage: Stage, row: int) -> RowId:
     return stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
+
+
+def _unfit(transaction: WriteTransaction, part: Part, stage: Stage) -> tuple[list[int], Set[int]]:
+    """Of the rows with a key that no row has as it is spelled: those that are to be deleted, which are not
+    there, and those that `apply` is to refuse."""
+    cannot, misspelled = transaction.rows.unfit(stage)
+    if part.op == "-":
+        return sorted([*cannot, *misspelled]), frozenset()
+    if part.op == "D":
+        return cannot, frozenset(misspelled)
+    return [], {*cannot, *misspelled}
 
 
 def _contested(

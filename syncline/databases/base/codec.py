@@ -69,6 +69,8 @@ class Codec:
         if self.bounds is not None and isinstance(value, int):
             low, high = self.bounds
             return None if low <= value <= high else f"{value} is outside {low} to {high}"
+        if key and self.is_float and isinstance(value, int):
+            return None if _is_float(value) else f"{value} is no float"
         if self.is_float and isinstance(value, str):
             return None if value == "NaN" else f"the text {value[:50]!r} where float belongs"
         if isinstance(value, str):
@@ -82,6 +84,8 @@ class Codec:
         kinds = set(map(type, values))
         if not kinds <= self.kinds or (self.is_float and str in kinds):
             return False
+        if key and self.is_float and int in kinds:
+            return all(_is_float(value) for value in values if isinstance(value, int))
         if self.bounds is not None:
             numbers: Any = values if NoneType not in kinds else [v for v in values if v is not None]
             return not numbers or (self.bounds[0] <= min(numbers) and max(numbers) <= self.bounds[1])
@@ -90,6 +94,11 @@ class Codec:
         if key and self.kind == "uuid":
             return all(map(is_uuid, values))  # type: ignore[arg-type]
         return _text_fault("".join(filter(None, values))) is None  # type: ignore[arg-type]
+
+
+def _is_float(value: int) -> bool:
+    """Whether a float is exactly this number; the server would round any other."""
+    return float(value) == value
 
 
 def _text_fault(value: str) -> str | None:

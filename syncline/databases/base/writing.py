@@ -49,6 +49,10 @@ class BaseWriter(ABC, Generic[L]):
     def stored_otherwise(self, loaded: L) -> Iterable[int]:
         """The rows, one or more, of an insert or update that are not as they were staged."""
 
+    @abstractmethod
+    def keyless(self, stage: Stage, rows: Sequence[int]) -> AbstractSet[int]:
+        """Which of the rows, whose keys were refused, have a key that is no spelling of any."""
+
     def ready(self, stage: Stage) -> None:
         """Do what can be done before the transaction writes; nothing, unless an adapter has something."""
 
@@ -79,6 +83,15 @@ class BaseWriter(ABC, Generic[L]):
             [row for row in self.loaded(stage).live if (row in there) == (stage.form == "insert")]
             for stage, there in zip(stages, found, strict=True)
         ]
+
+    def unfit(self, stage: Stage) -> tuple[list[int], list[int]]:
+        """The rows that were refused for their key: of no row, of a row in another spelling."""
+        live = self.loaded(stage).live
+        if len(live) == len(stage.rows):
+            return [], []
+        gone = sorted(set(range(len(stage.rows))).difference(live))
+        keyless = self.keyless(stage, gone)
+        return [row for row in gone if row in keyless], [row for row in gone if row not in keyless]
 
     def differing(self, stage: Stage) -> list[int]:
         """Applied rows that are not stored as they were staged. A row that was deleted and is there was

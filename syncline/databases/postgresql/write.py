@@ -97,6 +97,11 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
             self.ready(stage)
         load(self._session, self.loaded(stage))
 
+    def keyless(self, stage: Stage, rows: Sequence[int]) -> set[int]:
+        keys = [tuple(stage.rows[row][: self.loaded(stage).shape.arity]) for row in rows]
+        spelled = self.spell(stage.table, keys)
+        return {row for row, key, there in zip(rows, keys, spelled, strict=True) if key == there}
+
     def drop(self, loaded: Sequence[Loaded]) -> None:
         drop(self._session, [item.table for item in loaded if item.table])
 

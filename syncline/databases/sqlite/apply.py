@@ -35,6 +35,9 @@ Failure = tuple[str, str]
 def apply(writer: RowReader, stages: Sequence[Staged], origin: str, undone: Undone) -> list[Refusal]:
     """The contract of `Rows.apply`."""
     connection = writer.connection
+    misspelled = [refusal for staged in stages for refusal in staged.refused.values()]
+    if misspelled:
+        return misspelled
     connection.execute("SAVEPOINT _sync_apply")
     application = Application(writer, stages, undone)
     refusals = application.write(origin)

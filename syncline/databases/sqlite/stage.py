@@ -11,14 +11,14 @@ temporary table has SQLite prepare every statement of the connection anew.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from syncline.databases.base import statements
 from syncline.databases.base.statements import over
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import ValueRefused
-from syncline.hub.contract import Stage
+from syncline.hub.contract import Refusal, Stage, codes
 from syncline.model.masks import mask_columns, split_mask
 from syncline.model.values import Row
 from syncline.sqlitekit.sql import commas, numbered
@@ -44,6 +44,8 @@ class Staged:
     indexed: bool = False
     stays: bool = False
     """Whether the table is emptied and kept for others."""
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    """Rows whose key is not as it would be stored; they are not in the tables."""
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, tuple[int, ...]]:
         """A statement over all rows, or those from the first to the last of these; what to bind."""
@@ -72,7 +74,31 @@ def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: i
         staged.entries = f"{staged.table}_entry_{words}"
         entries = [(row, hlc, *split_mask(mask, words)) for row, mask, hlc in stage.entries]
         _fill(connection, staged.entries, ["n", "hlc", *mask_columns(words)], entries)
+    _refuse_keys(connection, staged, affinities)
     return staged
+
+
+def _refuse_keys(connection: sqlite3.Connection, staged: Staged, affinities: Sequence[str]) -> None:
+    """Refuse keys that are stored as another value: `2` where text belongs, `'1'` where a number does."""
+    arity, rows = staged.shape.arity, staged.stage.rows
+    turned = (_TURNED.get(name, frozenset()) for name in affinities)
+    if all(kinds.isdisjoint({type(row[place]) for row in rows}) for place, kinds in enumerate(turned)):
+        return
+    stored = connection.execute(f"SELECT n, {commas(numbered('k', arity))} FROM {staged.table}").fetchall()
+    wrong = {n: rows[n][:arity] for n, *key in stored if key != rows[n][:arity]}
+    discard(connection, staged, list(wrong))
+    for n, key in wrong.items():
+        detail = f"the key {key!r} is not as SQLite writes its types"
+        staged.refused[n] = Refusal(staged.stage, n, codes.INVALID, detail)
+
+
+_TURNED: Mapping[str, frozenset[type]] = {
+    "TEXT": frozenset([int, float]),
+    "INTEGER": frozenset([str]),
+    "NUMERIC": frozenset([str]),
+    "REAL": frozenset([str, int]),
+}
+"""By affinity: the classes of values of which some are stored as another value."""
 
 
 def _fill(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -89,6 +115,7 @@ def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int])
     for table in filter(None, (staged.table, staged.entries)):
         connection.executemany(f"DELETE FROM {table} WHERE n = ?", [(row,) for row in gone])
     staged.live = [row for row in staged.live if row not in gone]
+    staged.refused = {row: why for row, why in staged.refused.items() if row not in gone}
 
 
 def drop(connection: sqlite3.Connection, staged: Staged) -> None:

@@ -40,6 +40,10 @@ class RowWriter(RowReader, BaseWriter[Staged]):
     def load(self, stage_: Stage) -> None:
         stage_.handle = stage.load(self.connection, self.layout, stage_, len(self._staged))
 
+    def keyless(self, stage_: Stage, rows: Sequence[int]) -> frozenset[int]:
+        """None: SQLite makes another value of a key only where that is a key, too."""
+        return frozenset()
+
     def present(self, stages: Sequence[Stage], *, hopeful: bool) -> list[set[int]]:
         return [self.there(self.loaded(stage_)) for stage_ in stages]
 

@@ -69,11 +69,16 @@ class Rows(ReadRows, Protocol):
 
     def lock(self, stages: Sequence[Stage], *, hopeful: bool = False) -> list[list[int]]:
         """Lock the staged rows that exist (in table order, then key order: no deadlocks) and return per
-        stage the unexpected: for insert the rows that exist, for update and delete those that do not.
+        stage the unexpected: for insert the rows that exist, for update and delete those that do not, but
+        for the `unfit`.
 
         After it, no other transaction can change these rows, and `rivals` sees all who did. `hopeful`: rows
         to insert, which hardly ever exist, need not be looked for; `apply` raises Conflict if one does. Of a
         table that others hold for longer than is waited nothing is known: its stages are `held`."""
+
+    def unfit(self, stage: Stage) -> tuple[list[int], list[int]]:
+        """Rows of a locked stage, of which nothing was discarded, that `apply` refuses for their key: those
+        whose key no row can have, and those whose key is another spelling of one that a row can have."""
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str

@@ -45,14 +45,14 @@ class Desk:
             return connection.execute(statement, values).fetchall()
 
     def device(self, name: str) -> Device:
-        return Device(self, name)
+        return Device(self.hub, name)
 
 
 class Device:
     """Builds pushes: `device.update("item", {"qty": 5}, [1], at=3)` adds a row, `device.push()` sends."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
-        self.hub, self.name, self.number = desk.hub, name, 0
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.hub, self.name, self.number = hub, name, 0
         self.schema = self.hub.schema
         answer = self.send(m.Register(name, self.schema.fingerprint))
         assert isinstance(answer, m.Registered)

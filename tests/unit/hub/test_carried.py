@@ -49,7 +49,7 @@ def renamed(
     """The file under its new id, as the hub answers it; it has seen what it had."""
     answer = file.send(m.Reconcile(name, file.name, list(former), number, chain))
     assert isinstance(answer, m.Reconciled) and answer.replica == name
-    after = Carrying(desk, name)
+    after = Carrying(desk.hub, name)
     placed = file.send(
         m.Register(name, file.schema.fingerprint, previous=file.name, watermark=file.bases[-1])
     )
