@@ -55,7 +55,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +62,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
+from syncline.cli import toml
 from syncline.errors import ConfigurationError
 from syncline.hub.contract import Tuning
 from syncline.hub.quotas import Quotas
@@ -238,14 +238,14 @@ def _check_ages(configuration: Configuration, path: Path) -> None:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml.parsed(path)
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"there is no file {path}", remedy='Write one: [hub] with database = "..."'
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
 
 

@@ -133,7 +133,7 @@ def read_value(text: str, note: ConflictNote) -> Any:
     held = [value for value in (note.hub, note.sent, note.base) if value is not None]
     try:
         plain = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     value = _read_cell(plain, text)
     if value is not None and held and all(isinstance(v, str) for v in held):
@@ -144,7 +144,7 @@ def read_value(text: str, note: ConflictNote) -> Any:
 def _read_row(text: str, note: ConflictNote) -> list[Any] | None:
     try:
         plain = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         plain = text
     if plain is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 
 import syncline
-from syncline.cli import output
+from syncline.cli import output, toml
 from syncline.cli.options import json_option
 from syncline.errors import DatabaseError, SchemaError
 from syncline.model.finding import Finding
@@ -53,8 +52,8 @@ def is_device_file(path: Path) -> bool:
 
 def _is_toml(path: Path) -> bool:
     try:
-        tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        toml.parsed(path)
+    except (OSError, ValueError):
         return False
     return True
 

@@ -36,7 +36,7 @@ def _token(context: click.Context, parameter: click.Parameter, given: str | None
         return None
     if given.startswith("@"):
         try:
-            return Path(given[1:]).read_text("utf-8").strip()
+            return Path(given[1:]).read_text("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise click.BadParameter(f"{given[1:]} cannot be read: {type(error).__name__}") from None
     if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:

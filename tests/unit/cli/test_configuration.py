@@ -37,6 +37,17 @@ def test_the_documented_example_is_read_as_it_says(tmp_path: Path) -> None:
     }
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    """Some editors begin every file with one."""
+    assert read(tmp_path, "\ufeff" + EXAMPLE) == read(tmp_path, EXAMPLE)
+
+
+def test_brackets_in_brackets_without_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, "x=" + "[" * 50_000)
+    assert (caught.value.code, "nested" in caught.value.detail) == ("configuration", True)
+
+
 def test_a_word_holds_for_whole_rows(tmp_path: Path) -> None:
     settings = read(tmp_path, '[hub]\ndatabase = "sqlite:////x.db"\n[tables.a]\nmerge = "review"\n')
     assert settings.rules() == {"a": Table(merge="review")}

@@ -45,7 +45,9 @@ def note(column: str | None = "note", **given: Any) -> ConflictNote:
         ("[1, 2]", "[1, 2]"),
         ('{"$blob": "AAE="}', b"\x00\x01"),
         ("true", 1),
+        ("[" * 50_000, "[" * 50_000),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_value_is_json_or_text_and_json_that_is_no_value_is_text(text: str, value: Any) -> None:
     assert read_value(text, note(hub=3)) == value

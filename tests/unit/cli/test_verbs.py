@@ -42,6 +42,7 @@ def test_every_exit_code_is_described_where_the_command_ends() -> None:
         (["--token", "@{folder}/token"], {}, "token_in_clear", False),
         ([], {"SYNCLINE_TOKEN": "abc"}, "token_in_clear", False),
         (["--token", "@{folder}/token", "--insecure"], {}, "hub_unreachable", False),
+        (["--token", "@{folder}/marked"], {}, "token_in_clear", False),
         (["--token", "@{folder}/nowhere"], {}, "usage", False),
         ([], {}, "hub_unreachable", False),
     ],
@@ -56,6 +57,7 @@ def test_a_token_is_read_from_where_no_list_of_processes_shows_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "token").write_text("abc\n")
+    (tmp_path / "marked").write_text("\ufeffabc\n", "utf-8")  # as some editors save it
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     said = [word.format(folder=tmp_path) for word in words]
