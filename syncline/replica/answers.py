@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from msgspec import Raw, structs
 
-from syncline.errors import Malformed, TooLarge
+from syncline.errors import DigestMismatch, Malformed, ProtocolError
 from syncline.model.schema import Schema, TableSchema
 from syncline.protocol.body import open_groups
 from syncline.protocol.messages import (
@@ -44,6 +44,9 @@ from syncline.protocol.messages import (
 from syncline.protocol.packing import check_cells
 
 REMEDY = "Ask whoever runs the hub; it, or what answers in its place, is broken. Nothing was changed here."
+DAMAGED = (
+    "Sync again; if it stays so, ask whoever runs the hub: its answers are damaged. Nothing was changed here."
+)
 NOTHING = (b"\x90", b"")
 """Groups without any, as they travel."""
 
@@ -139,12 +142,14 @@ _CHECKS: Mapping[type, Callable[[Any, Any], None]] = {
 
 @contextmanager
 def from_hub() -> Iterator[None]:
-    """What is malformed in here came from the hub: its remedy is not one for who wrote a request."""
+    """What cannot be read in here came from the hub: its remedy is not one for who wrote a request."""
     try:
         yield
-    except (Malformed, TooLarge) as error:
-        if error.remedy in (Malformed.remedy, TooLarge.remedy):
-            error.remedy = REMEDY
+    except DigestMismatch as error:
+        error.remedy = DAMAGED
+        raise
+    except ProtocolError as error:
+        error.remedy = REMEDY
         raise
 
 

@@ -191,7 +191,8 @@ class HttpTransport:
             pace.note(len(chunk))
             size += len(chunk)
             if size > limit:
-                raise compression.too_large(limit)
+                with from_hub():
+                    raise compression.too_large(limit)
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -199,10 +200,9 @@ class HttpTransport:
         media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         limit = ANSWER_LIMIT if answer.status_code == 200 else PROBLEM_LIMIT
         if media == PROBLEM:
-            raise _problem_in(
-                compression.decompress(body, answer.headers.get("content-encoding"), limit),
-                answer.status_code,
-            )
+            with from_hub():
+                told = compression.decompress(body, answer.headers.get("content-encoding"), limit)
+            raise _problem_in(told, answer.status_code)
         if answer.status_code in GATEWAY:
             raise TransportError(
                 f"{self.url} answered {answer.status_code}: a proxy in between does not reach the hub",

@@ -386,8 +386,9 @@ def test_a_verdict_that_cannot_be_leaves_the_edit_pending(
     with closing(sqlite3.connect(file)) as device, device:
         device.execute("UPDATE t SET v = 'mine' WHERE id = 1")
     with closing(Store.open(file)) as store:
-        with pytest.raises((Malformed, DigestMismatch)):
+        with pytest.raises((Malformed, DigestMismatch)) as caught:
             run(sync.sync(Device.load(store), silent), Evil(hub, VERDICTS[case]))
+        assert "whoever runs the hub" in caught.value.remedy
         report = run(sync.sync(Device.load(store), silent), LocalTransport(hub))
     assert (report.push.sent, report.push.rejected) == (1, ())
     assert hub.conflicts() == []

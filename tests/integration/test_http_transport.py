@@ -200,6 +200,30 @@ def test_a_proxy_that_takes_no_such_body_is_told_from_a_hub_that_does_not() -> N
     assert (caught.value.code, caught.value.retry, len(heard)) == ("body_refused", False, 1)
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    ("coding", "body", "code"),
+    [
+        ("gzip", bomb_of(b"x" * 1_100_000, "gzip"), "unfolds_too_far"),
+        ("br", b"rows", "coding_unsupported"),
+        ("identity", b"x" * 200_000, "too_large"),
+    ],
+    ids=["unfolds too far", "coding", "large"],
+)
+def test_an_answer_that_the_device_does_not_take_is_said_to_be_the_hub_s(
+    monkeypatch: pytest.MonkeyPatch, coding: str, body: bytes, code: str, status: int
+) -> None:
+    """Who reads the remedy cannot send anything in another way."""
+    limit = 100_000 if coding == "identity" else 2_000_000
+    for name in ("ANSWER_LIMIT", "PROBLEM_LIMIT"):
+        monkeypatch.setattr(f"syncline.transports.http.{name}", limit)
+    media = Form.MSGPACK.value if status == 200 else PROBLEM
+    said = answer(body, media, status, more=f"content-encoding: {coding}\r\n")
+    with network([said]) as (url, _), pytest.raises(errors.ProtocolError) as caught:
+        send(url, PULL)
+    assert (caught.value.code, "whoever runs the hub" in caught.value.remedy) == (code, True)
+
+
 @pytest.mark.parametrize("version", ["0", "2"])
 def test_an_answer_of_another_version_is_refused(version: str) -> None:
     with network([answer(CHANGES, protocol=version)]) as (url, _), pytest.raises(VersionUnsupported):
