@@ -28,8 +28,11 @@ def number_of(error: sqlite3.Error) -> int:
 
 
 def primary_of(error: sqlite3.Error) -> int:
-    """The primary result code; -1 for errors of the Python module itself."""
+    """The primary result code; -1 for errors of the Python module itself. SQLITE_FULL also where the file
+    beside the database that its users share (`-shm`) cannot grow."""
     number = number_of(error)
+    if number == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return sqlite3.SQLITE_FULL
     return number if number < 0 else number & 0xFF
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -365,6 +367,30 @@ def test_a_full_disk_is_said_and_nothing_is_changed(store: Store) -> None:
         store.execute("INSERT INTO t VALUES (zeroblob(100000))")
     assert caught.value.retry
     assert store.state().push == 0
+
+
+OPENED = """
+import resource, signal, sys
+from pathlib import Path
+from syncline.errors import SynclineError
+from syncline.replica.store import Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+try:
+    Store.open(Path(sys.argv[1])).state()
+except SynclineError as error:
+    print(error.code, "IOERR_SHMSIZE" in error.detail)
+"""
+
+
+def test_a_disk_without_room_for_what_the_users_of_a_file_share_is_full(store: Store, path: Path) -> None:
+    """SQLite makes a file of 32 KiB beside the database, even to read it. Here no file grows beyond 8."""
+    store.set_state(push=1)
+    store.close()
+    ran = subprocess.run(
+        [sys.executable, "-c", OPENED, str(path)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["store_full", "True"]
 
 
 @pytest.mark.parametrize(
