@@ -171,14 +171,18 @@ def in_force(central: Central) -> Sequence[str] | None:
 
 def startable(central: Central) -> Sequence[str] | None:
     """The tables that a server which starts has to find: those that take part, and what the configuration
-    names besides, but for what has taken part before; None: all that can."""
+    names besides, but for what has taken part before without a key of the configuration's; None: all that
+    can."""
     chosen = central.configured()
     if chosen is None or not central.was_prepared:
         return chosen
     with central.database.reading_ledger() as ledger:
         left = absent.read(ledger)
     known = left | {place.rpartition(".")[2] for place in left}
-    fresh = [name for name in chosen if name not in known and not central.has_taken_part(name)]
+    keyed = {name for name, rules in (central.tables or {}).items() if rules.key}
+    fresh = [
+        name for name in chosen if name in keyed or (name not in known and not central.has_taken_part(name))
+    ]
     return list(dict.fromkeys([*fresh, *(in_force(central) or ())]))
 
 
