@@ -145,10 +145,8 @@ class Central:
         if found is None:
             self._former, self._present = FormerNames(), None
             return
-        with (
-            self.database.reading_ledger() as ledger
-        ):  # afterwards: names are noted before what has them is prepared
-            noted = names.read(ledger)
+        with self.database.reading_ledger() as ledger:
+            noted = names.read(ledger)  # afterwards: names are noted before what has them is prepared
         self._former = noted.together(names.between(found.before, found.now))
         self._present = found.now
 

@@ -37,11 +37,8 @@ def commit_stages(
     value moves from a deleted row to a new one, deleting first is what works, so that order is tried too.
     """
     refused: dict[RowId, Refused] = {}
-    found = going_with(schema, stages)
-    while True:
-        found = found or _attempt(transaction, schema, stages, origin)
-        if not found:
-            return refused
+    found = going_with(schema, stages) or _attempt(transaction, schema, stages, origin)
+    while found:
         found = with_dependents(schema, stages, found)
         for stage, refusals in _by_stage(found):
             rows = [refusal.row for refusal in refusals]
@@ -49,7 +46,8 @@ def commit_stages(
             stage.discarded.update(rows)
         rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
-        found = []
+        found = _attempt(transaction, schema, stages, origin)
+    return refused
 
 
 def _attempt(

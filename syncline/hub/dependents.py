@@ -42,17 +42,17 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
 def going_with(schema: Schema, stages: Sequence[Stage]) -> list[Refusal]:
     """Refusals of the staged writes that would go again, or lose what they point at, with a row that the same
     push deletes: it was written after that row had been deleted, and shown again for another's sake."""
-    deleted = {
+    deleted = dict.fromkeys(
         _row_id(schema, stage, row)
         for stage in stages
         if stage.form == "delete"
         for row in range(len(stage.rows))
         if row not in stage.discarded
-    }
+    )
     pointing = _Pointing(schema, stages, _follows_deletes)
     return [
         _without_parent(schema, stage, row, parent)
-        for parent in sorted(deleted, key=repr)
+        for parent in deleted
         for stage, row in pointing.at(parent)
         if _row_id(schema, stage, row) not in deleted
     ]
@@ -121,6 +121,8 @@ class _Pointing:
         parent = self.schema.by_number[table]
         if table not in self._by_parent:
             self._by_parent[table] = self._index(parent)
+        if not self._by_parent[table]:
+            return []
         known, found = {**held, **dict(zip(parent.key, key, strict=True))}, list[Place]()
         for targets, places in self._by_parent[table].items():
             values = tuple(known.get(name) for name in targets)

@@ -18,16 +18,19 @@ NAME = "secret"
 
 def read(ledger: ReadLedger) -> bytes | None:
     """The secret; None if none was made yet."""
-    kept = ledger.setting(NAME)
-    return None if kept is None else bytes.fromhex(json.loads(kept))
+    return _secret(ledger.setting(NAME))
 
 
 def read_or_make(ledger: Ledger) -> bytes:
     """The secret. Of two servers that would make it at the same time the second waits and finds it."""
-    kept = ledger.setting(NAME)
-    if kept is None:
-        kept = ledger.lock_new_setting(NAME)
-    if kept is None:
-        kept = json.dumps(secrets.token_hex(KEY_BYTES))
-        ledger.set(NAME, kept)
-    return bytes.fromhex(json.loads(kept))
+    found = read(ledger)
+    if found is None:
+        found = _secret(ledger.lock_new_setting(NAME))
+    if found is None:
+        found = secrets.token_bytes(KEY_BYTES)
+        ledger.set(NAME, json.dumps(found.hex()))
+    return found
+
+
+def _secret(kept: str | None) -> bytes | None:
+    return None if kept is None else bytes.fromhex(json.loads(kept))

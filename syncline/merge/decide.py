@@ -333,9 +333,8 @@ def _update_of_deleted(
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
     entries = [(EVERYTHING, sent.newest[0])]
-    if (
-        sent.past != "no" and not rules.row.whole
-    ):  # others may be offered whose clocks are older than this one
+    if sent.past != "no" and not rules.row.whole:
+        # Others may be offered whose clocks are older than this one.
         entries = [(EVERYTHING, 0), *_edited(sent)]
     return Decision("insert", _made_by(sent), columns, values, entries, override=True, notes=notes)
 

@@ -2,7 +2,7 @@
 
 Besides these the log has I, U, D and R (removed and created again) as devices send them. What is written in
 lower case belongs to a past that the centre has lost, or may have: it is the row of that past, and no other
-thing of its key ([ADR 12](../../docs/adr/0012-recovery.md)).
+thing of its key ([ADR 12](../../docs/adr/0012-recovery.md)). A tuple of them is a list in SQL.
 """
 
 RETURNED = "i"
@@ -15,3 +15,6 @@ GONE = "d"
 
 INSERTS = ("I", RETURNED)
 DELETES = ("D", GONE)
+
+PARTIAL = ("U", RETURNED)
+"""What may touch some columns of a row alone, as its mask says. Whatever else there is touches all."""

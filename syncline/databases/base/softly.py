@@ -11,8 +11,6 @@ from syncline.databases.base.statements import joined
 from syncline.databases.base.typed import TypedShape
 from syncline.model.operations import DELETES
 
-_DELETES = f"({', '.join(map(repr, DELETES))})"
-
 
 def held_back(shape: TypedShape[Any]) -> str:
     """The numbers of rows that are there although deleted, unless that was turned into an update."""
@@ -23,7 +21,7 @@ def unlog(shape: TypedShape[Any]) -> str:
     """Take out the log entries of deletes that were turned into updates."""
     there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
     return (
-        f"DELETE FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {_DELETES}"
+        f"DELETE FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {DELETES}"
         f" AND EXISTS (SELECT 1 FROM {joined(shape)} WHERE {there})"
     )
 
@@ -32,7 +30,7 @@ def _updated_instead(shape: TypedShape[Any]) -> str:
     update, deletion = (f"{_same_key(shape, 't', entry)} AND {shape.is_own(entry)}" for entry in "ud")
     return (
         f"SELECT 1 FROM {shape.log} AS u WHERE {update} AND u.op = 'U' AND u.origin = 'hub'"
-        f" AND u.seq > (SELECT max(d.seq) FROM {shape.log} AS d WHERE {deletion} AND d.op IN {_DELETES})"
+        f" AND u.seq > (SELECT max(d.seq) FROM {shape.log} AS d WHERE {deletion} AND d.op IN {DELETES})"
     )
 
 

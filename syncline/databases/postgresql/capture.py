@@ -26,6 +26,7 @@ from syncline.databases.base.planning import Capture, Ground
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.sql import dollar, qualified, quote
 from syncline.model.masks import split_mask
+from syncline.model.operations import DELETES
 from syncline.model.values import EVERYTHING
 
 EVENTS = ("insert", "update", "inner_update", "delete", "truncate")
@@ -106,7 +107,7 @@ class _Functions:
             return self._by_row("delete", "D", "OLD")
         shape = self._shape
         same = _same(shape, "l", shape.log_keys, "removed", shape.key_names)
-        own = "l.xid = pg_current_xact_id() AND l.op IN ('D', 'd')"
+        own = f"l.xid = pg_current_xact_id() AND l.op IN {DELETES}"
         logged = f"SELECT FROM {shape.log} AS l WHERE {same} AND {own}"
         theirs = f"({_is_other(shape.n, 'delete', '')} OR NOT EXISTS ({logged}))"
         entries = [

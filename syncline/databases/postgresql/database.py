@@ -214,18 +214,17 @@ class PostgresDatabase:
             yield ReadTransaction(log, rows, ledger, scope)
             rows.still_known()
 
-    @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
+    def ledger(self) -> AbstractContextManager[Ledger]:
         """Syncline's own tables alone."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session:
-            preparation = PostgresPreparation(session)
-            preparation.identity()
-            yield preparation.ledger
+        return self._ledger(read_only=False)
+
+    def reading_ledger(self) -> AbstractContextManager[Ledger]:
+        """Syncline's own tables alone."""
+        return self._ledger(read_only=True)
 
     @contextmanager
-    def reading_ledger(self) -> Iterator[Ledger]:
-        """Syncline's own tables alone."""
-        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
+    def _ledger(self, *, read_only: bool) -> Iterator[Ledger]:
+        with self._transaction(IsolationLevel.READ_COMMITTED, read_only=read_only) as session:
             preparation = PostgresPreparation(session)
             preparation.identity()
             yield preparation.ledger

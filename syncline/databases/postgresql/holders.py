@@ -116,8 +116,13 @@ def held_in(session: Session, context: str) -> list[str]:
 
 
 def _held_by(session: Session, relid: int, name: str) -> str:
-    who = of_held(session, [relid]) or of_table(session, [relid], reading=True)
-    return f"table {name} is held by {who[0] if who else 'another transaction'}"
+    return f"table {name} is held by {_who(session, relid)}"
+
+
+def _who(session: Session, relid: int) -> str:
+    """Who holds a table, or keeps those waiting who want it, in words."""
+    found = of_held(session, [relid]) or of_table(session, [relid], reading=True)
+    return found[0] if found else "another transaction"
 
 
 def barred(session: Session, loaded: Loaded) -> dict[int, str]:
@@ -126,16 +131,15 @@ def barred(session: Session, loaded: Loaded) -> dict[int, str]:
     stage, found = loaded.stage, dict[int, str]()
     own = session.value(queries("holders.sql")["oids"], [loaded.shape.name])[0]
     for outward, columns, other, name in session.run(queries("holders.sql")["barred"], own):
-        who = of_held(session, [other]) or of_table(session, [other], reading=True)
-        said = f"by {who[0] if who else 'another transaction'}"
+        said = f"table {name}, which is held by {_who(session, other)}"
         if outward and stage.form != "delete":
             places = places_of(loaded.shape.table, stage, columns) or ()
-            why = f"may point at table {name}, which is held {said}"
+            why = f"may point at {said}"
             rows: Sequence[int] = loaded.live
             if stage.form == "update":
                 rows = [n for n in rows if any(stage.rows[n][i] is not None for i in places)]
         elif not outward and (stage.form == "delete" or _alters(loaded, columns)):
-            rows, why = loaded.live, f"may be pointed at by table {name}, which is held {said}"
+            rows, why = loaded.live, f"may be pointed at by {said}"
         else:
             continue
         found |= dict.fromkeys(rows, why)

@@ -120,9 +120,11 @@ class Layout(BaseLayout[Shape]):
 
 def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
     """Tracked tables by number, with their facts those that are `written`; not in it: those that are gone."""
-    asked = list(tables), list(written)
-    name = "as they are" if asked[1] else "as they are named"
-    rows = _asked(session, name, *asked[: 2 if asked[1] else 1])
+    asked, with_facts = list(tables), list(written)
+    if with_facts:
+        rows = _asked(session, "as they are", asked, with_facts)
+    else:
+        rows = _asked(session, "as they are named", asked)
     return {
         n: Present((schema, name), numbers, names, Facts(*facts) if facts and facts[0] is not None else None)
         for n, schema, name, numbers, names, *facts in rows

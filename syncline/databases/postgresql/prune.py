@@ -16,6 +16,7 @@ from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.hub.contract import Removed
+from syncline.model.operations import PARTIAL
 
 logger = logging.getLogger("syncline.databases.postgresql")
 
@@ -139,10 +140,10 @@ def _compact(shape: Shape) -> str:
             SELECT xid, seq, hlc, origin COLLATE "C" AS origin, {keys}, {words} FROM {shape.log}
              WHERE {where.format(3, 4)} AND op = 'U' AND old IS NULL
         ), later AS (
-            SELECT {keys}, {words}, op NOT IN ('U', 'i') AS whole, origin COLLATE "C" AS origin,
+            SELECT {keys}, {words}, op NOT IN {PARTIAL} AS whole, origin COLLATE "C" AS origin,
                    max(ARRAY[seq, hlc]) AS last
               FROM {shape.log} JOIN (SELECT DISTINCT {keys} FROM old) AS o USING ({keys})
-             WHERE {where.format(5, 6)} GROUP BY {keys}, {words}, op NOT IN ('U', 'i'), origin
+             WHERE {where.format(5, 6)} GROUP BY {keys}, {words}, op NOT IN {PARTIAL}, origin
         ), covered AS (
             SELECT DISTINCT o.xid, o.seq FROM old AS o JOIN later AS n ON {same}
              WHERE n.last[1] > o.seq AND (n.whole OR {wide}) AND n.origin IN (o.origin, 'hub')

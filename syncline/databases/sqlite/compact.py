@@ -13,6 +13,7 @@ import sqlite3
 from syncline.databases.sqlite.layout import Layout
 from syncline.hub.contract import Coverable
 from syncline.model.masks import mask_columns
+from syncline.model.operations import PARTIAL
 from syncline.sqlitekit.sql import commas, numbered
 
 AHEAD = 50
@@ -42,7 +43,7 @@ def find(connection: sqlite3.Connection, layout: Layout, newest: int, limit: int
     wide = " AND ".join(
         f"coalesce(n.{word}, 0) & coalesce(o.{word}, 0) = coalesce(o.{word}, 0)" for word in words
     )
-    kinds = commas([row, *(f"typeof({key})" for key in keys), *words, "op NOT IN ('U', 'i')", "origin"])
+    kinds = commas([row, *(f"typeof({key})" for key in keys), *words, f"op NOT IN {PARTIAL}", "origin"])
     for table in (OLD, LATER, DOUBT):
         run(f"DROP TABLE IF EXISTS {table}")
     run(
@@ -54,7 +55,7 @@ def find(connection: sqlite3.Connection, layout: Layout, newest: int, limit: int
     of_these = f"EXISTS (SELECT 1 FROM {OLD} AS o WHERE {same})"
     run(
         "CREATE TEMP TABLE _sync_later AS SELECT max(seq) AS seq, hlc, origin,"
-        f" op NOT IN ('U', 'i') AS whole, {row}, {commas(words)} FROM _sync_hub_log AS n"
+        f" op NOT IN {PARTIAL} AS whole, {row}, {commas(words)} FROM _sync_hub_log AS n"
         f" WHERE seq > ? AND seq <= ? AND op <> 'M' AND {of_these} GROUP BY {kinds}",
         (start, horizon),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
 from syncline.databases.base.findings import examined
@@ -221,19 +221,13 @@ class SqliteDatabase:
             rows = RowReader(connection, layout)
             yield ReadTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
 
-    @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
+    def ledger(self) -> AbstractContextManager[Ledger]:
         """Syncline's own tables alone, with the write lock."""
-        with self.connections.writing() as connection:
-            prepare.identity(connection)
-            yield ledger_of(connection)
+        return _ledger(self.connections.writing())
 
-    @contextmanager
-    def reading_ledger(self) -> Iterator[Ledger]:
+    def reading_ledger(self) -> AbstractContextManager[Ledger]:
         """Syncline's own tables alone."""
-        with self.connections.reading() as connection:
-            prepare.identity(connection)
-            yield ledger_of(connection)
+        return _ledger(self.connections.reading())
 
     def position(self, token: str) -> Position:
         return ordered.parse(token)
@@ -260,3 +254,10 @@ class SqliteDatabase:
     def close(self) -> None:
         self._instants.close()
         self.connections.close()
+
+
+@contextmanager
+def _ledger(connecting: AbstractContextManager[sqlite3.Connection]) -> Iterator[Ledger]:
+    with connecting as connection:
+        prepare.identity(connection)
+        yield ledger_of(connection)

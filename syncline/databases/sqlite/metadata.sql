@@ -5,7 +5,8 @@
 -- One row: the hub's identity, the HLC floor of direct writes, and whether capture is suppressed: the number
 -- of one table, set and reset inside the transaction that applies a push, invisible to everybody else. Log
 -- entries below `floor` are gone, none with an HLC above `floor_hlc`; up to `compacted` the log was looked
--- through for covered ones; until the entry `lost` capture was missing somewhere: who has not seen it may lack more than the log tells. `pruned`: when that was last done, milliseconds since 1970 UTC.
+-- through for covered ones; until the entry `lost` capture was missing somewhere: who has not seen it may lack more
+-- than the log tells. `pruned`: when that was last done, milliseconds since 1970 UTC.
 CREATE TABLE _sync_hub (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     layout INTEGER NOT NULL,

@@ -21,7 +21,7 @@ from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Position, Refusal, Rival, Stage
 from syncline.model.masks import join_mask
-from syncline.model.operations import RETURNED
+from syncline.model.operations import PARTIAL
 from syncline.sqlitekit.sql import commas
 
 
@@ -68,7 +68,7 @@ class RowWriter(RowReader, BaseWriter[Staged]):
             found = without_idle(found, self.there(staged))
         whole = shape.table.all_mask
         return [
-            Rival(row, seq, op, join_mask(words) & whole if op in ("U", RETURNED) else whole, hlc, origin)
+            Rival(row, seq, op, join_mask(words) & whole if op in PARTIAL else whole, hlc, origin)
             for row, seq, op, hlc, origin, *words in found
             if origin != replica and seq > (floors[base[row]] if base else floor)
         ]

@@ -17,7 +17,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-WHOLE = frozenset("IRDd")
+from syncline.model.operations import PARTIAL
+
 LATER = 8
 """Of one row so many later entries are compared; more distinct origins or masks than that are rare."""
 
@@ -60,5 +61,5 @@ def _covers(later: LogEntry, entry: LogEntry) -> bool:
     return (
         later.origin in (entry.origin, "hub")
         and (later.hlc, later.origin) >= (entry.hlc, entry.origin)
-        and (later.op in WHOLE or later.mask & entry.mask == entry.mask)
+        and (later.op not in PARTIAL or later.mask & entry.mask == entry.mask)
     )
