@@ -27,7 +27,7 @@ from syncline.protocol.messages import (
 from syncline.replica.clocks import NOW, milliseconds
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
-from syncline.replica.retried import any_retried
+from syncline.replica.retried import IS_RETRIED, any_retried
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
 from syncline.replica.store import State, Store, queries
@@ -76,13 +76,10 @@ def told(device: Device, flying: Frozen | None) -> Provenance:
     oldest: list[int] = []
     retried = bool(json.loads(state.former)) and any_retried(store)
     # A retry is as old as its edit, whenever it was made: its stamp alone tells whether a copy made it, too.
-    made = f"CASE WHEN stamp IN (SELECT stamp FROM _sync_retried) THEN {COUNTED} ELSE {MILLISECONDS} END"
+    made = f"CASE WHEN {IS_RETRIED} THEN {COUNTED} ELSE {MILLISECONDS} END"
     for log, cut in _covered(device):
         if state.carried or retried:
-            sql = (
-                f"SELECT min({made}) FROM {log} WHERE seq <= ? AND (checkpoint <= ?"
-                " OR stamp IN (SELECT stamp FROM _sync_retried))"
-            )
+            sql = f"SELECT min({made}) FROM {log} WHERE seq <= ? AND (checkpoint <= ? OR {IS_RETRIED})"
             oldest += [at for (at,) in store.rows(sql, (cut, state.carried)) if at is not None]
     carried = max(1, min(oldest)) if oldest else 0
     noted = _noted(device, flying)

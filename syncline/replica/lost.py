@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from syncline.errors import SchemaError, StoreBusy
-from syncline.model.schema import ColumnSchema
+from syncline.model.schema import TableSchema
 from syncline.replica import capture
 from syncline.replica.defining import make_column
 from syncline.replica.device import Device
@@ -182,8 +182,7 @@ def _make_due(device: Device) -> None:
             continue
         due = [number for number in json.loads(kept) if number in t.values]
         missing = [t.table.values[i] for i in due if t.table.values[i].name not in present]
-        rest = tuple(column for column in t.table.columns if column not in missing)
-        if misfits(device.store, replace(t.table, columns=rest)):
+        if misfits(device.store, _without(t, [column.name for column in missing])):
             continue
         with device.store.transaction() as store:
             device.check()
@@ -305,7 +304,7 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
     present = columns_of(store, name)
     taken = [t.table.values[i].name for i in _due(store, t.n) if i in t.values]
     taken = [column for column in taken if column in present]
-    if taken and not misfits(store, replace(t.table, columns=_without(t, taken))):
+    if taken and not misfits(store, _without(t, taken)):
         return SchemaError(
             f"{'; '.join(wrong)}: the centre has got {', '.join(taken)}, and this file had a column of its"
             f" own of that name{waiting}",
@@ -321,8 +320,9 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
     )
 
 
-def _without(t: Statements, names: Collection[str]) -> tuple[ColumnSchema, ...]:
-    return tuple(column for column in t.table.columns if column.name not in names)
+def _without(t: Statements, names: Collection[str]) -> TableSchema:
+    """The table without these columns."""
+    return replace(t.table, columns=tuple(one for one in t.table.columns if one.name not in names))
 
 
 def has_log(store: Store, t: Statements) -> bool:

@@ -14,9 +14,10 @@ from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.values import Value
 from syncline.replica.device import Device
-from syncline.replica.overlay import Key
+from syncline.replica.overlay import Key, Overlay
 from syncline.replica.overruled import is_alike
 from syncline.replica.removal import parents_key
+from syncline.replica.retried import IS_RETRIED
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote, unpack
 
@@ -78,13 +79,10 @@ def check_pending(device: Device, kept: Kept) -> None:
     push has one change a row: if the centre refused it again, it would refuse those, too."""
     store, present = device.store, device.store.row(kept.t.select, kept.key)
     check_row(kept, present)
-    hidden = "SELECT 1 FROM _sync_parked WHERE n = ? AND key = ?"
-    if present is None and store.row(hidden, (kept.t.n, pack(kept.key))) is None:
+    if present is None and Overlay(store).parked(kept.t, kept.key) is None:
         return
     same = " AND ".join(f"k{i} IS ?" for i in range(kept.t.arity))
-    sql = (
-        f"SELECT 1 FROM {kept.t.log} WHERE {same} AND stamp NOT IN (SELECT stamp FROM _sync_retried) LIMIT 1"
-    )
+    sql = f"SELECT 1 FROM {kept.t.log} WHERE {same} AND NOT {IS_RETRIED} LIMIT 1"
     if store.row(sql, kept.key) is not None:
         raise _refused(kept, "the row has other edits that are pending", SYNC_FIRST)
 

@@ -3,6 +3,8 @@ indexes."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED
 from syncline.replica.overlay import Key
@@ -44,6 +46,23 @@ def owners(work: Work, t: Statements, rows: Rows) -> dict[Key, set[Key]]:
             found.setdefault(keys[i], set()).add(tuple(owner))
     work.store.execute("DROP TABLE temp._sync_wanted")
     return found
+
+
+def following(stay: Collection[Key], waits: Mapping[Key, Collection[Key]]) -> Iterator[tuple[Key, Key]]:
+    """The rows that want a value of one of those that `stay` as they are, and so stay themselves, and so on:
+    each once, behind the row whose value it wants. `waits`: what `owners` has found."""
+    wanted_by: dict[Key, list[Key]] = {}
+    for key, others in waits.items() if stay else ():
+        for other in others:
+            wanted_by.setdefault(other, []).append(key)
+    known, agenda = set(stay), list(stay)
+    while agenda:
+        owner = agenda.pop()
+        for key in wanted_by.get(owner, ()):
+            if key not in known:
+                known.add(key)
+                agenda.append(key)
+                yield key, owner
 
 
 def wholes(work: Work, t: Statements, states: dict[Key, dict[int, Value]]) -> Rows:

@@ -16,6 +16,9 @@ from syncline.replica.device import Device
 from syncline.replica.pending import of_logs
 from syncline.replica.store import Store, pack
 
+IS_RETRIED = "stamp IN (SELECT stamp FROM _sync_retried)"
+"""Whether an entry of a change log is of a retry, as SQL."""
+
 
 class Retry:
     """One retry: made before its first statement. `stamps`: of the rejected edit. Inside a transaction."""

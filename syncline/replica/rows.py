@@ -17,7 +17,7 @@ from syncline.replica.attempt import REFUSED, Refusals, attempt, halve, try_set,
 from syncline.replica.gathered import can_gather, gather, is_gathering
 from syncline.replica.obstacle import reason_behind, reason_for, reason_of, text_of
 from syncline.replica.overlay import Key
-from syncline.replica.owners import Rows, owners, wholes
+from syncline.replica.owners import Rows, following, owners, wholes
 from syncline.replica.statements import Statements
 from syncline.replica.trade import is_clash, is_traded, trade
 from syncline.replica.work import Work
@@ -201,17 +201,9 @@ def _name(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
 
 def _name_behind(work: Work, t: Statements, waits: Mapping[Key, set[Key]]) -> None:
     """Note of the rows that want a value of one which is refused that they wait with it, and so on."""
-    wanted_by: dict[Key, list[Key]] = {}
-    for key, others in waits.items():
-        for other in others:
-            wanted_by.setdefault(other, []).append(key)
-    agenda = [other for other in wanted_by if (t.n, other) in work.reasons]
-    while agenda:
-        other = agenda.pop()
-        for key in wanted_by.get(other, ()):
-            if (t.n, key) not in work.reasons:
-                work.reasons[t.n, key] = reason_behind(t, key, other, work.reasons[t.n, other])
-                agenda.append(key)
+    named = {other for others in waits.values() for other in others if (t.n, other) in work.reasons}
+    for key, owner in following(named, waits):
+        work.reasons[t.n, key] = reason_behind(t, key, owner, work.reasons[t.n, owner])
 
 
 def _behind_edits(
@@ -224,11 +216,7 @@ def _behind_edits(
     for other in others:  # kept for the sake of an edit, as a parent is
         if other not in refused and work.is_held(t, other) and (t.n, other) not in work.reasons:
             found.add(other)
-    while fresh := {
-        key for key, wanted in waits.items() if key not in found and not wanted.isdisjoint(found)
-    }:
-        found |= fresh
-    return found
+    return found.union(key for key, _ in following(found, waits))
 
 
 def show_row(work: Work, t: Statements, key: Key, image: Sequence[Value]) -> bool:

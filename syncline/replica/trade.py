@@ -15,7 +15,7 @@ from syncline.errors import StoreConstraint, SynclineError
 from syncline.model.values import INTEGER_MIN, Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, try_set, write_set
 from syncline.replica.overlay import Key
-from syncline.replica.owners import Rows, owners
+from syncline.replica.owners import Rows, following, owners
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote
 from syncline.replica.work import Work
@@ -62,17 +62,8 @@ def _with_followers(
 ) -> dict[Key, SynclineError]:
     """Also those that want the value of one that stays, and so on."""
     found = dict(failed)
-    wanted_by: dict[Key, list[Key]] = {}
-    for key, others in waits.items() if failed else ():
-        for other in others:
-            wanted_by.setdefault(other, []).append(key)
-    agenda = list(failed)
-    while agenda:
-        key = agenda.pop()
-        for other in wanted_by.get(key, ()):
-            if other not in found:
-                found[other] = found[key]
-                agenda.append(other)
+    for key, owner in following(failed, waits):
+        found[key] = found[owner]
     return found
 
 

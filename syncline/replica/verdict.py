@@ -198,7 +198,7 @@ def _keep_rejected(
                 stamps = _stamps(work, n, key, cuts)
                 keep_rejected(work.device, n, key, op, edit, reason, number, stamps)
                 found.update(() if rejection.columns else each_stamp(stamps))
-    parents_first = sorted(unread, key=lambda group: list(work.device.tables).index(group[0]))
+    parents_first = sorted(unread, key=lambda group: work.device.schema.rank[group[0]])
     work.unread = [
         Group(n, form, list(columns), unread[n, form, columns]) for n, form, columns in parents_first
     ]

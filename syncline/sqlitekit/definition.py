@@ -159,9 +159,8 @@ def with_type(sql: str, column: str, declared: str) -> str:
     item = _column(sql, column)
     if not item:
         return sql
-    rest = next((one for one in item[1:] if one.depth == 1 and one.word in _AFTER_TYPE), None)
-    end = item[-1].end if rest is None else rest.start
-    return f"{sql[: item[0].end]} {declared}{'' if rest is None else ' '}{sql[end:]}"
+    end, space = _end_of_type(item)
+    return f"{sql[: item[0].end]} {declared}{space}{sql[end:]}"
 
 
 def with_default(sql: str, column: str, default: str) -> str:
@@ -169,10 +168,14 @@ def with_default(sql: str, column: str, default: str) -> str:
     item = _column(sql, column)
     if not item:
         return sql
+    end, space = _end_of_type(item)
+    return f"{sql[:end].rstrip()} DEFAULT ({default}){space}{sql[end:]}"
+
+
+def _end_of_type(item: Sequence[_Token]) -> tuple[int, str]:
+    """Where what follows the name and the type of a column begins, and what separates it from them."""
     rest = next((one for one in item[1:] if one.depth == 1 and one.word in _AFTER_TYPE), None)
-    end = item[-1].end if rest is None else rest.start
-    before, after = sql[:end].rstrip(), sql[end:]
-    return f"{before} DEFAULT ({default}){'' if rest is None else ' '}{after}"
+    return (item[-1].end, "") if rest is None else (rest.start, " ")
 
 
 def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
