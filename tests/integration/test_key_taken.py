@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -261,21 +262,30 @@ SITES = (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql, in chunks"])
-def chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[syncline.Replica, ...]]:
-    """Two devices of a centre whose tables hang together by composite keys."""
+@contextmanager
+def two_devices(
+    request: pytest.FixtureRequest, folder: Path, tables: Sequence[str]
+) -> Iterator[tuple[syncline.Replica, ...]]:
+    """Two devices of a centre of this kind with these tables."""
     if request.param == "sqlite":
-        sql(tmp_path / "central.db", *SITES)
-        url = f"sqlite:///{tmp_path}/central.db"
+        sql(folder / "central.db", *tables)
+        url = f"sqlite:///{folder}/central.db"
     else:
         url = request.getfixturevalue("postgres_url")
-        PostgresCentre(url).run(*SITES)
+        PostgresCentre(url).run(*tables)
     limits = Limits(push_rows=1) if "chunks" in request.param else None
     with syncline.Hub(url, limits=limits) as hub:
         hub.init()
-        a, b = (syncline.clone(hub, str(tmp_path / name)) for name in ("a.db", "b.db"))
+        a, b = (syncline.clone(hub, str(folder / name)) for name in ("a.db", "b.db"))
         with a, b:
             yield a, b
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql, in chunks"])
+def chain(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[syncline.Replica, ...]]:
+    """Two devices of a centre whose tables hang together by composite keys."""
+    with two_devices(request, tmp_path, SITES) as devices:
+        yield devices
 
 
 def put_chain(replica: syncline.Replica, who: str, city: str) -> None:
@@ -364,18 +374,8 @@ CODED = (
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql, in chunks"])
 def coded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[syncline.Replica, ...]]:
     """Two devices of a centre whose tables point at unique columns that are not the key."""
-    if request.param == "sqlite":
-        sql(tmp_path / "central.db", *CODED)
-        url = f"sqlite:///{tmp_path}/central.db"
-    else:
-        url = request.getfixturevalue("postgres_url")
-        PostgresCentre(url).run(*CODED)
-    limits = Limits(push_rows=1) if "chunks" in request.param else None
-    with syncline.Hub(url, limits=limits) as hub:
-        hub.init()
-        a, b = (syncline.clone(hub, str(tmp_path / name)) for name in ("a.db", "b.db"))
-        with a, b:
-            yield a, b
+    with two_devices(request, tmp_path, CODED) as devices:
+        yield devices
 
 
 def put_coded(replica: syncline.Replica, who: str) -> None:

@@ -3,12 +3,10 @@ everybody says who holds it (laws L12, L13)."""
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -16,12 +14,11 @@ import psycopg
 import pytest
 
 import syncline
-from syncline.hub.contract import Tuning
 from syncline.server import create_app, serving
+from tests.support.application import sql
+from tests.support.held import PATIENCE, Session, centre, patient_hub
 from tests.support.postgres import PostgresCentre
 
-PATIENCE = 1.2
-Session = psycopg.Connection[tuple[object, ...]]
 TABLES = (
     "CREATE TABLE a (id int PRIMARY KEY, n text)",
     "CREATE TABLE b (id int PRIMARY KEY, n text)",
@@ -41,9 +38,7 @@ HOLDING = (
 
 @pytest.fixture
 def hub(postgres_url: str) -> Iterator[syncline.Hub]:
-    PostgresCentre(postgres_url).run(*TABLES)
-    with syncline.Hub(postgres_url, tuning=Tuning(lock_timeout=PATIENCE)) as hub:
-        hub.init()
+    with patient_hub(postgres_url, *TABLES) as hub:
         yield hub
 
 
@@ -58,24 +53,12 @@ def other(postgres_url: str) -> Iterator[Session]:
         yield connection
 
 
-def run(device: syncline.Replica, *statements: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(device.file)) as connection, connection:
-        for statement in statements:
-            rows = connection.execute(statement).fetchall()
-    return rows
-
-
-def centre(url: str, select: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(select.encode()).fetchall()
-
-
 @pytest.mark.parametrize("holding", HOLDING)
 def test_edits_of_a_table_that_is_held_wait_and_the_others_go(
     postgres_url: str, device: syncline.Replica, other: Session, holding: str
 ) -> None:
-    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
-    run(device, "INSERT INTO a VALUES (9, 'new')", "DELETE FROM a WHERE id = 3")
+    sql(device.file, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    sql(device.file, "INSERT INTO a VALUES (9, 'new')", "DELETE FROM a WHERE id = 3")
     other.execute(holding.encode())
     begun = time.monotonic()
     done = device.sync()
@@ -87,7 +70,7 @@ def test_edits_of_a_table_that_is_held_wait_and_the_others_go(
     }
     assert all(f"session {other.info.backend_pid}" in edit.detail for edit in done.push.rejected)
     assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
-    assert run(device, "SELECT id, n FROM a ORDER BY id") == [
+    assert sql(device.file, "SELECT id, n FROM a ORDER BY id") == [
         (1, "mine"),
         (2, "x"),
         (4, "x"),
@@ -106,10 +89,14 @@ def test_edits_of_a_table_that_is_held_wait_and_the_others_go(
 def test_rows_that_point_at_a_table_that_is_held_wait_and_what_needs_no_look_at_it_goes(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
-    run(device, "INSERT INTO child VALUES (1, 2, 'c'), (2, 3, 'c')")
+    sql(device.file, "INSERT INTO child VALUES (1, 2, 'c'), (2, 3, 'c')")
     device.push()
-    run(device, "INSERT INTO child VALUES (3, 2, 'c'), (4, NULL, 'c')", "UPDATE child SET a = 4 WHERE id = 1")
-    run(device, "UPDATE child SET n = 'mine' WHERE id = 2")
+    sql(
+        device.file,
+        "INSERT INTO child VALUES (3, 2, 'c'), (4, NULL, 'c')",
+        "UPDATE child SET a = 4 WHERE id = 1",
+    )
+    sql(device.file, "UPDATE child SET n = 'mine' WHERE id = 2")
     other.execute("ALTER TABLE a ADD z int")
     done = device.push().rejected
     assert {(edit.code, edit.table, edit.key) for edit in done} == {
@@ -128,7 +115,7 @@ def test_rows_that_point_at_a_table_that_is_held_wait_and_what_needs_no_look_at_
 def test_a_delete_waits_while_the_table_that_may_point_at_it_is_held(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
-    run(device, "DELETE FROM a WHERE id = 2", "UPDATE a SET n = 'mine' WHERE id = 1")
+    sql(device.file, "DELETE FROM a WHERE id = 2", "UPDATE a SET n = 'mine' WHERE id = 1")
     other.execute("ALTER TABLE child ADD z int")
     (edit,) = device.push().rejected
     assert (edit.code, edit.table, edit.key) == ("row_locked", "a", (2,))
@@ -137,7 +124,7 @@ def test_a_delete_waits_while_the_table_that_may_point_at_it_is_held(
         in edit.detail
     )
     assert centre(postgres_url, "SELECT n FROM a WHERE id < 3 ORDER BY id") == [("mine",), ("x",)]
-    assert run(device, "SELECT id FROM a ORDER BY id") == [(1,), (3,), (4,), (5,)]
+    assert sql(device.file, "SELECT id FROM a ORDER BY id") == [(1,), (3,), (4,), (5,)]
 
 
 @pytest.mark.parametrize("holding", ["ALTER TABLE a ADD z int", "LOCK TABLE a IN SHARE MODE"])
@@ -147,8 +134,8 @@ def test_of_a_large_push_the_rows_of_the_table_that_is_held_wait(
     hub.limits = msgspec.structs.replace(hub.limits, push_rows=300)
     device = syncline.clone(hub, tmp_path / "large.db")
     many = "WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
-    run(device, *(f"INSERT INTO {t} {many} SELECT i, 'new' FROM n" for t in ("a", "b")))
-    run(device, f"INSERT INTO child {many} SELECT i, i, 'new' FROM n WHERE i < 700")
+    sql(device.file, *(f"INSERT INTO {t} {many} SELECT i, 'new' FROM n" for t in ("a", "b")))
+    sql(device.file, f"INSERT INTO child {many} SELECT i, i, 'new' FROM n WHERE i < 700")
     other.execute(holding.encode())
     done = device.push().rejected
     assert Counter(edit.table for edit in done) == {"a": 1491, "child": 690}
@@ -165,9 +152,9 @@ def test_edits_that_others_have_met_wait_undecided(
 ) -> None:
     """What is contested is decided once the row can be read, and nothing of either edit is lost (law L2)."""
     second = syncline.clone(hub, tmp_path / "b.db")
-    run(second, "UPDATE a SET n = 'theirs' WHERE id IN (1, 2)", "DELETE FROM a WHERE id = 4")
+    sql(second.file, "UPDATE a SET n = 'theirs' WHERE id IN (1, 2)", "DELETE FROM a WHERE id = 4")
     second.sync()
-    run(device, "UPDATE a SET n = 'mine' WHERE id IN (1, 4)", "DELETE FROM a WHERE id = 2")
+    sql(device.file, "UPDATE a SET n = 'mine' WHERE id IN (1, 4)", "DELETE FROM a WHERE id = 2")
     other.execute("ALTER TABLE a ADD z int")
     assert {edit.code for edit in device.push().rejected} == {"row_locked"}
     assert device.status().pending == {"a": 3}
@@ -175,7 +162,7 @@ def test_edits_that_others_have_met_wait_undecided(
     done = device.sync()
     assert done.push.rejected == ()
     assert len(device.conflicts()) == 3 or done.push.conflicts
-    assert run(device, "SELECT id, n FROM a ORDER BY id") == centre(
+    assert sql(device.file, "SELECT id, n FROM a ORDER BY id") == centre(
         postgres_url, "SELECT * FROM a ORDER BY id"
     )
 
@@ -185,7 +172,7 @@ def test_two_devices_that_push_at_once_both_get_their_answer(
 ) -> None:
     devices = [syncline.clone(hub, tmp_path / f"{n}.db") for n in range(2)]
     for n, device in enumerate(devices, 1):
-        run(device, f"UPDATE a SET n = 'd{n}' WHERE id = {n}", f"UPDATE b SET n = 'd{n}' WHERE id = {n}")
+        sql(device.file, f"UPDATE a SET n = 'd{n}' WHERE id = {n}", f"UPDATE b SET n = 'd{n}' WHERE id = {n}")
     other.execute("ALTER TABLE a ADD z int")
     with ThreadPoolExecutor() as threads:
         done = list(threads.map(lambda device: device.push(), devices))
@@ -200,7 +187,7 @@ def test_what_needs_the_rows_of_a_held_table_is_busy_and_names_it_and_the_sessio
     PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 1")
     other.execute("ALTER TABLE a ADD z int")
     device.pull()
-    assert run(device, "SELECT n FROM b WHERE id = 1") == [("theirs",)]
+    assert sql(device.file, "SELECT n FROM b WHERE id = 1") == [("theirs",)]
     other.rollback()
     PostgresCentre(postgres_url).run("UPDATE a SET n = 'theirs' WHERE id = 1")
     PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 2")
@@ -210,10 +197,10 @@ def test_what_needs_the_rows_of_a_held_table_is_busy_and_names_it_and_the_sessio
         with pytest.raises(syncline.SynclineError, match=said) as caught:
             ask()
         assert caught.value.code == "busy"
-    assert run(device, "SELECT n FROM b WHERE id = 2") == [("x",)]
+    assert sql(device.file, "SELECT n FROM b WHERE id = 2") == [("x",)]
     other.rollback()
     device.pull()
-    assert run(device, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
+    assert sql(device.file, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
     assert device.verify().equal
 
 
@@ -221,7 +208,7 @@ def test_what_waits_stays_pending_though_the_pull_behind_it_is_busy(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
     PostgresCentre(postgres_url).run("UPDATE a SET n = 'theirs' WHERE id = 2")
-    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    sql(device.file, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
     other.execute("ALTER TABLE a ADD z int")
     with pytest.raises(syncline.SynclineError, match=r"table public\.a is held by session"):
         device.sync()
@@ -264,7 +251,7 @@ def test_a_partition_that_is_held_delays_edits_of_its_table_alone(
     PostgresCentre(postgres_url).run(*PARTED)
     hub.init()
     device = syncline.clone(hub, tmp_path / "p.db")
-    run(device, "UPDATE p SET n = 'mine'", "UPDATE b SET n = 'mine' WHERE id = 1")
+    sql(device.file, "UPDATE p SET n = 'mine'", "UPDATE b SET n = 'mine' WHERE id = 1")
     PostgresCentre(postgres_url).run("UPDATE b SET n = 'theirs' WHERE id = 2")
     other.execute(holding.encode())
     PostgresCentre(postgres_url).run("ALTER TABLE b ADD z int")
@@ -273,7 +260,7 @@ def test_a_partition_that_is_held_delays_edits_of_its_table_alone(
     assert {(edit.code, edit.table) for edit in done} == {("row_locked", "p")}
     assert all(f"session {other.info.backend_pid}" in edit.detail for edit in done)
     assert centre(postgres_url, "SELECT n FROM b WHERE id = 1") == [("mine",)]
-    assert run(device, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
+    assert sql(device.file, "SELECT n FROM b WHERE id = 2") == [("theirs",)]
     with pytest.raises(syncline.SynclineError, match=r"table public\.p\d? is held by session") as caught:
         device.verify()
     assert caught.value.code == "busy"
@@ -294,7 +281,7 @@ def test_a_table_that_a_trigger_writes_to_is_named_and_the_others_go(
     )
     hub.init()
     device = syncline.clone(hub, tmp_path / "audit.db")
-    run(device, "UPDATE b SET n = 'mine'", "UPDATE a SET n = 'mine' WHERE id = 1")
+    sql(device.file, "UPDATE b SET n = 'mine'", "UPDATE a SET n = 'mine' WHERE id = 1")
     other.execute("ALTER TABLE audit ADD z int")
     done = device.sync().push.rejected
     assert {(edit.code, edit.table) for edit in done} == {("row_locked", "b")}
@@ -310,7 +297,7 @@ def test_whoever_keeps_a_migration_waiting_is_named(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
     """Behind one that waits for the table everybody waits."""
-    run(device, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
+    sql(device.file, "UPDATE a SET n = 'mine' WHERE id = 1", "UPDATE b SET n = 'mine' WHERE id = 1")
     other.execute("SELECT * FROM a")
     with psycopg.connect(postgres_url) as migration, ThreadPoolExecutor() as threads:
         altering = threads.submit(migration.execute, "ALTER TABLE a ADD z int")

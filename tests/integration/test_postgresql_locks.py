@@ -3,22 +3,18 @@ L12, L13)."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
 import syncline
-from syncline.hub.contract import Tuning
-from tests.support.postgres import PostgresCentre
+from tests.support.application import sql
+from tests.support.held import PATIENCE, Session, centre, patient_hub
 
-PATIENCE = 1.2
-Session = psycopg.Connection[tuple[object, ...]]
 ITEM = (
     "CREATE TABLE item (id int PRIMARY KEY, qty int)",
     "CREATE TABLE part (id int PRIMARY KEY, item int REFERENCES item, qty int)",
@@ -28,9 +24,7 @@ ITEM = (
 
 @pytest.fixture
 def hub(postgres_url: str) -> Iterator[syncline.Hub]:
-    PostgresCentre(postgres_url).run(*ITEM)
-    with syncline.Hub(postgres_url, tuning=Tuning(lock_timeout=PATIENCE)) as hub:
-        hub.init()
+    with patient_hub(postgres_url, *ITEM) as hub:
         yield hub
 
 
@@ -45,18 +39,6 @@ def other(postgres_url: str) -> Iterator[Session]:
         yield connection
 
 
-def run(device: syncline.Replica, *statements: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(device.file)) as connection, connection:
-        for statement in statements:
-            rows = connection.execute(statement).fetchall()
-    return rows
-
-
-def centre(url: str, select: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(select.encode()).fetchall()
-
-
 def warnings(hub: syncline.Hub) -> list[str]:
     return [found.sentence for found in hub.examine() if found.level != "fact"]
 
@@ -68,7 +50,7 @@ def test_a_held_row_waits_the_others_go_and_who_holds_it_is_said(
     other: Session,
 ) -> None:
     other.execute("UPDATE item SET qty = 1 WHERE id = 1")
-    run(device, "UPDATE item SET qty = 9 WHERE id IN (1, 5)")
+    sql(device.file, "UPDATE item SET qty = 9 WHERE id IN (1, 5)")
     begun = time.monotonic()
     done = device.sync()
     assert PATIENCE <= time.monotonic() - begun < PATIENCE + 8
@@ -79,7 +61,7 @@ def test_a_held_row_waits_the_others_go_and_who_holds_it_is_said(
     (warning,) = warnings(hub)
     assert f"session {other.info.backend_pid}" in warning
     assert '"public"."item" with the keys [1]' in warning
-    assert run(device, "SELECT qty FROM item WHERE id = 1") == [(9,)]
+    assert sql(device.file, "SELECT qty FROM item WHERE id = 1") == [(9,)]
     assert (device.status().pending, device.rejected()) == ({"item": 1}, [])
     other.rollback()
     assert device.sync().push.rejected == ()
@@ -99,7 +81,7 @@ def test_a_forgotten_prepared_transaction_is_named(
     other.commit()
     other.autocommit = True
     try:
-        run(device, "UPDATE item SET qty = 9 WHERE id IN (1, 5)")
+        sql(device.file, "UPDATE item SET qty = 9 WHERE id IN (1, 5)")
         (edit,) = device.sync().push.rejected
         assert f"the prepared transaction {gid!r}" in edit.detail
         assert any(gid in warning and "[1]" in warning for warning in warnings(hub))
@@ -115,8 +97,8 @@ def test_what_cannot_be_locked_beforehand_is_isolated_too(
     of a row that waits waits with it."""
     other.execute("INSERT INTO item VALUES (5001, 1)")
     other.execute("DELETE FROM item WHERE id = 7")
-    run(device, "INSERT INTO item VALUES (5001, 9), (5002, 9)")
-    run(device, "INSERT INTO part VALUES (1, 5001, 1), (2, 7, 1), (3, 8, 1)")
+    sql(device.file, "INSERT INTO item VALUES (5001, 9), (5002, 9)")
+    sql(device.file, "INSERT INTO part VALUES (1, 5001, 1), (2, 7, 1), (3, 8, 1)")
     done = device.sync().push.rejected
     codes = {(edit.table, edit.key): edit.code for edit in done}
     assert codes == {
@@ -136,7 +118,7 @@ def test_of_a_large_push_only_the_held_rows_wait(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
     other.execute("SELECT FROM item WHERE id IN (3, 1500) FOR UPDATE")
-    run(device, "UPDATE item SET qty = 9")
+    sql(device.file, "UPDATE item SET qty = 9")
     assert {edit.key for edit in device.sync().push.rejected} == {(3,), (1500,)}
     assert centre(postgres_url, "SELECT count(*) FROM item WHERE qty = 9") == [(1998,)]
 
@@ -144,7 +126,7 @@ def test_of_a_large_push_only_the_held_rows_wait(
 def test_a_table_that_somebody_holds_does_not_hold_up_the_others(
     postgres_url: str, device: syncline.Replica, other: Session
 ) -> None:
-    run(device, "UPDATE item SET qty = 9 WHERE id = 1", "INSERT INTO part VALUES (1, NULL, 1)")
+    sql(device.file, "UPDATE item SET qty = 9 WHERE id = 1", "INSERT INTO part VALUES (1, NULL, 1)")
     other.execute("LOCK TABLE item IN SHARE MODE")
     (edit,) = device.push().rejected
     assert (edit.code, edit.table) == ("row_locked", "item")
@@ -157,7 +139,7 @@ def test_nobody_waits_long_behind_a_push_that_waits(
 ) -> None:
     """Law L13: it gives back what it holds between two tries."""
     other.execute("UPDATE item SET qty = 1 WHERE id = 900")
-    run(device, "UPDATE item SET qty = 9 WHERE id IN (1, 900)")
+    sql(device.file, "UPDATE item SET qty = 9 WHERE id IN (1, 900)")
     with psycopg.connect(postgres_url, autocommit=True) as third:
         waits, stop = [], []
 

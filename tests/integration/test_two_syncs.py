@@ -108,6 +108,13 @@ class Unlocked:
             while True:
                 request = self.flow.send(self.transport.send(request))
 
+    def is_overtaken(self) -> None:
+        """It goes on, and is told that another sync has been through."""
+        with pytest.raises(StoreBusy):
+            while self.request is not None:
+                self.go_on()
+        self.close()
+
     def close(self) -> None:
         self.flow.close()
         self.store.close()
@@ -139,10 +146,7 @@ def test_a_push_in_chunks_that_another_sync_has_finished_meanwhile(tmp_path: Pat
     for _ in range(requests):
         slow.take(slow.answered())
     world.sync()
-    with pytest.raises(StoreBusy):
-        while slow.request is not None:
-            slow.go_on()
-    slow.close()
+    slow.is_overtaken()
     assert sql(world.centre, "SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,), (4,)]
     assert world.sync().pending == 0
     world.hub.close()
@@ -159,10 +163,7 @@ def test_a_push_in_chunks_after_which_another_one_is_in_flight_by_now(tmp_path: 
     sql(world.file, "INSERT INTO t (id) VALUES (4), (5), (6)")
     other = Unlocked(world)
     other.take(other.answered())
-    with pytest.raises(StoreBusy):
-        while slow.request is not None:
-            slow.go_on()
-    slow.close()
+    slow.is_overtaken()
     while other.request is not None:
         other.go_on()
     other.close()

@@ -16,6 +16,8 @@ from syncline.replica import capture
 from syncline.replica.apply import Answer, Applied, apply
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
+from syncline.replica.identity import Learned
+from syncline.replica.reconciled import enter
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from tests.support.numbering import numbered
@@ -77,6 +79,13 @@ class Bench:
         return apply(self.device, Answer(verdict))
 
     # What the device sends ----------------------------------------------------------------------------
+
+    def entered(self, **learned: Any) -> bool:
+        """Take in what the hub has said of the file's edits; see `replica.reconciled.enter`."""
+        state = self.store.state()
+        plain: dict[str, Any] = {"replica": state.replica, "taken": False, "push": state.push, "since": 0}
+        with self.store.transaction():
+            return enter(self.device, Learned(**(plain | learned)))
 
     def chunks(self) -> list[list[PushGroup]]:
         """The push in flight, chunk by chunk; a small one is a single chunk."""

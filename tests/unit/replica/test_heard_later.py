@@ -12,8 +12,6 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.protocol.body import each_stamp
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import freeze
-from syncline.replica.identity import Learned
-from syncline.replica.reconciled import enter
 from syncline.replica.rejected import rejected
 from syncline.replica.sent import kept_pushes, kept_stamps, parts_of, read_part, waiting
 from tests.support.device import Bench
@@ -31,13 +29,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.pull(made.put("owner", [1, "old", 10, None]), made.put("pet", [1, 1], [2, 1]))
     yield made
     made.close()
-
-
-def entered(bench: Bench, **learned: Any) -> bool:
-    state = bench.store.state()
-    plain: dict[str, Any] = {"replica": state.replica, "taken": False, "push": state.push, "since": 0}
-    with bench.store.transaction():
-        return enter(bench.device, Learned(**(plain | learned)))
 
 
 def refusal(bench: Bench, table: str, key: int, code: str, **fields: Any) -> Rejection:
@@ -64,7 +55,7 @@ def test_what_was_made_since_and_points_at_a_row_whose_key_is_taken_is_kept_with
         bench.app.execute(statement)
     done = stamps_of(bench, "owner", 9) | stamps_of(bench, "owner", 8)
     told = [refusal(bench, "owner", 9, KEY_TAKEN), refusal(bench, "owner", 8, "check")]
-    assert not entered(bench, done=set(done), rejected=[(done, told)])
+    assert not bench.entered(done=set(done), rejected=[(done, told)])
     kept = {(edit.table, edit.key[0]): (edit.op, edit.code, edit.parent) for edit in rejected(bench.device)}
     assert kept == {
         ("owner", 9): ("I", KEY_TAKEN, None),
@@ -88,7 +79,7 @@ def test_rows_that_point_at_each_other_are_kept_once(bench: Bench) -> None:
     done = stamps_of(bench, "owner", 9) | stamps_of(bench, "owner", 10)
     bench.app.execute("UPDATE owner SET boss = 10 WHERE id = 9")
     told = [refusal(bench, "owner", 9, KEY_TAKEN), refusal(bench, "owner", 10, KEY_TAKEN)]
-    assert not entered(bench, done=set(done), rejected=[(done, told)])
+    assert not bench.entered(done=set(done), rejected=[(done, told)])
     kept = [(edit.key, edit.op, edit.code) for edit in rejected(bench.device)]
     assert kept == [((9,), "I", KEY_TAKEN), ((10,), "I", KEY_TAKEN)]
 
@@ -98,7 +89,7 @@ def test_of_an_edit_that_was_refused_in_some_columns_only_these_are_kept(bench: 
     numbers = {column.name: number for number, column in bench.table("owner").table.values.items()}
     done = stamps_of(bench, "owner", 1)
     gone = refusal(bench, "owner", 1, "column_dropped", columns=[numbers["name"], numbers["n"]])
-    assert not entered(bench, done=set(done), rejected=[(done, [gone])])
+    assert not bench.entered(done=set(done), rejected=[(done, [gone])])
     (edit,) = rejected(bench.device)
     assert (edit.op, edit.code) == ("U", "column_dropped")
     assert (edit.values, edit.base) == ({"name": "mine", "n": 5}, {"name": "old", "n": 10})
@@ -126,7 +117,7 @@ def test_what_was_refused_of_a_push_that_came_to_the_centre_by_a_copy_is_kept_wi
     ]
     others = [refusal(bench, "pet", 6, "of another push")]
     heard = [(frozenset(list(stamps)[:1]), told), (frozenset({b"another's"}), others)]
-    assert not entered(bench, lost=[kept], done=set(stamps), rejected=heard, horizon="later")
+    assert not bench.entered(lost=[kept], done=set(stamps), rejected=heard, horizon="later")
     found = [(edit.table, edit.key, edit.op, edit.code, edit.values) for edit in rejected(bench.device)]
     assert found == [
         ("pet", (5,), "I", "check", {"owner": 1}),
@@ -141,5 +132,5 @@ def test_what_was_refused_of_a_push_that_came_to_the_centre_by_a_copy_is_kept_wi
     owner, pet = bench.schema.number_of("owner"), bench.schema.number_of("pet")
     assert sorted(refused) == sorted([[pet, [5]], [owner, [1]], [pet, [2]]])
     # Whoever hears it once more keeps it once.
-    assert not entered(bench, lost=[again], done=set(stamps), rejected=heard, horizon="later")
+    assert not bench.entered(lost=[again], done=set(stamps), rejected=heard, horizon="later")
     assert len(rejected(bench.device)) == 3

@@ -11,9 +11,8 @@ import pytest
 from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
-from syncline.replica.identity import Learned
 from syncline.replica.overlay import Overlay
-from syncline.replica.reconciled import UNTOLD, _keep_edit, enter
+from syncline.replica.reconciled import UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, parts_of, read_part, waiting
 from tests.support.device import Bench
@@ -141,7 +140,7 @@ def test_l2_edits_that_another_push_has_brought_are_kept_as_they_would_have_been
         clear_outbox(bench.store)
         bench.store.set_state(push=number)
     run(bench, [(key, edit) for key, (edits, told) in keyed.items() for edit in edits[told:]])
-    assert not entered(bench, done=stamps, horizon="seen")
+    assert not bench.entered(done=stamps, horizon="seen")
     (kept,) = kept_pushes(bench.store)
     (place,) = parts_of(bench.store, kept.number)
     part = read_part(bench.store, place)
@@ -200,26 +199,19 @@ def sent(tmp_path: Path) -> Iterator[tuple[Bench, Kept, list[bytes]]]:
     made.close()
 
 
-def entered(bench: Bench, **learned: Any) -> bool:
-    state = bench.store.state()
-    plain: dict[str, Any] = {"replica": state.replica, "taken": False, "push": state.push, "since": 0}
-    with bench.store.transaction():
-        return enter(bench.device, Learned(**(plain | learned)))
-
-
 Sent = tuple[Bench, Kept, list[bytes]]
 
 
 def test_a_push_that_the_centre_has_lost_waits_to_be_offered_again(sent: Sent) -> None:
     bench, kept, stamps = sent
-    assert entered(bench, lost=[kept], done={b"another's"}, horizon="now")
+    assert bench.entered(lost=[kept], done={b"another's"}, horizon="now")
     assert len(waiting(bench.store)) == 1
     assert [edit.code for edit in rejected(bench.device)] == ["check"]
     assert bench.store.state().horizon == "now"
     # One that waits already is not lost a second time.
-    assert not entered(bench) and len(waiting(bench.store)) == 1
+    assert not bench.entered() and len(waiting(bench.store)) == 1
     # Until all of it is there: it came from a copy of this file.
-    assert not entered(bench, done=set(stamps), horizon="later")
+    assert not bench.entered(done=set(stamps), horizon="later")
     assert waiting(bench.store) == []
     assert [(one.horizon, one.imprint) for one in kept_pushes(bench.store)] == [("later", kept.imprint)]
 
@@ -228,7 +220,7 @@ def test_a_push_that_the_centre_has_got_another_way_is_kept_with_the_position_th
     sent: Sent,
 ) -> None:
     bench, kept, stamps = sent
-    assert not entered(bench, lost=[kept], done=set(stamps), horizon="later")
+    assert not bench.entered(lost=[kept], done=set(stamps), horizon="later")
     assert waiting(bench.store) == []
     assert [(one.horizon, one.imprint) for one in kept_pushes(bench.store)] == [("later", kept.imprint)]
     assert [edit.code for edit in rejected(bench.device)] == ["check"]
@@ -240,7 +232,7 @@ def test_l2_a_lost_push_of_which_a_part_may_be_there_is_kept_for_a_person_change
 ) -> None:
     bench, kept, stamps = sent
     before, old = bench.all("owner"), why == "it is too old to tell"
-    assert not entered(bench, lost=[kept], done=set() if old else {stamps[0]}, since=2**60 if old else 0)
+    assert not bench.entered(lost=[kept], done=set() if old else {stamps[0]}, since=2**60 if old else 0)
     assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
     refused, *found = rejected(bench.device)
     assert (refused.key, refused.code) == ((2,), "check")  # that is known
@@ -260,7 +252,7 @@ def test_l3_edits_that_are_done_are_pending_no_longer_and_the_others_are(sent: S
     bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
     log = bench.log("owner")
     done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
-    assert not entered(bench, done=done)
+    assert not bench.entered(done=done)
     assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
     assert [edit.code for edit in rejected(bench.device)] == ["check"]
     assert bench.all("owner")[0][2] == "one"  # shown until the file is filled again
@@ -276,15 +268,15 @@ def test_a_push_in_flight_is_taken_apart_if_something_of_it_is_decided_or_the_fi
     frozen, log = freeze(bench.device), bench.log("owner")
     assert frozen is not None
     me = bench.store.state()
-    assert not entered(bench) and in_flight(bench.store) == frozen  # nothing is known of it
+    assert not bench.entered() and in_flight(bench.store) == frozen  # nothing is known of it
     if is_new:
-        assert not entered(bench, replica="replica-2")
+        assert not bench.entered(replica="replica-2")
         assert bench.rows(f"SELECT k0 FROM {log} ORDER BY 1") == [(1,), (5,)]
         state = bench.store.state()
         assert (state.replica, state.former, state.carried) == ("replica-2", '["replica-1"]', me.checkpoint)
     else:
         done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
-        assert not entered(bench, done=done)
+        assert not bench.entered(done=done)
         assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
         assert bench.store.state().replica == me.replica
     assert in_flight(bench.store) is None
@@ -300,8 +292,8 @@ def test_l3_a_push_in_flight_that_the_hub_has_taken_waits_for_its_verdict_or_is_
     assert frozen is not None
     bench.app.execute("UPDATE owner SET note = 'later' WHERE id = 5")
     chain = bench.store.state().chain or ""
-    assert not entered(bench, taken=True) and in_flight(bench.store) == frozen
-    assert not entered(bench, taken=True, replica="replica-2")
+    assert not bench.entered(taken=True) and in_flight(bench.store) == frozen
+    assert not bench.entered(taken=True, replica="replica-2")
     assert in_flight(bench.store) is None
     assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
     state = bench.store.state()
@@ -315,7 +307,7 @@ def test_a_hidden_row_whose_edits_are_all_done_is_the_devices_no_longer(sent: Se
     bench.pull(bench.gone("owner", 1, 5))
     log = bench.log("owner")
     done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
-    assert not entered(bench, done=done)
+    assert not bench.entered(done=done)
     assert bench.rows("SELECT count(*) FROM _sync_parked") == [(1,)]
     assert bench.rows(f"SELECT k0 FROM {log}") == [(5,)]
 
@@ -327,7 +319,7 @@ def test_l2_a_done_edit_that_was_rejected_is_kept_with_the_reason_the_hub_rememb
     log, number = bench.log("owner"), bench.schema.number_of("owner")
     done = {stamp for (stamp,) in bench.rows(f"SELECT stamp FROM {log} WHERE k0 = 1")}
     told = [Rejection(number, [key], "unique", f"row {key}", "Mend it.") for key in (1, 5)]
-    assert not entered(bench, done=done, rejected=[(frozenset(done), told)])
+    assert not bench.entered(done=done, rejected=[(frozenset(done), told)])
     _, edit = rejected(bench.device)  # of row 5 nothing was sent
     assert (edit.key, edit.op, edit.code, edit.detail, edit.remedy) == (
         (1,),
@@ -345,7 +337,7 @@ def test_l2_edits_older_than_what_the_hub_remembers_are_set_aside_by_a_file_that
     bench, _, _ = sent
     bench.app.execute("UPDATE owner SET note = 'one', n = n + 2 WHERE id = 1")
     bench.app.execute("DELETE FROM owner WHERE id = 5")
-    assert not entered(bench, replica="replica-2", since=2**60)
+    assert not bench.entered(replica="replica-2", since=2**60)
     assert bench.rows(f"SELECT * FROM {bench.log('owner')}") == []
     _, *found = rejected(bench.device)
     assert [(edit.key, edit.op, edit.code, edit.values) for edit in found] == [
