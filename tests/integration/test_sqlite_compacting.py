@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.databases.sqlite import compact, open_database
+from syncline.databases.base.compacting import Compaction
+from syncline.databases.sqlite import open_database
 from syncline.databases.sqlite.database import SqliteDatabase
 from syncline.hub import retention
 from syncline.hub.contract import Coverable
@@ -76,7 +77,7 @@ def test_l13_nobody_waits_while_covered_entries_are_looked_for(
     centre: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sql(centre, "UPDATE t SET n = 1", "UPDATE t SET n = 2")
-    looked, find = list[int](), compact.find
+    looked, find = list[int](), Compaction.find
 
     def written(*given: object) -> Coverable:
         found = find(*given)  # type: ignore[arg-type]
@@ -85,7 +86,7 @@ def test_l13_nobody_waits_while_covered_entries_are_looked_for(
         looked.append(len(found.gone))
         return found
 
-    monkeypatch.setattr(compact, "find", written)
+    monkeypatch.setattr(Compaction, "find", written)
     monkeypatch.setattr(retention, "COMPACTED", 20)
     with syncline.Hub(f"sqlite:///{centre}") as hub:
         assert hub.prune(dry_run=True).compacted == looked[0] > 0

@@ -31,6 +31,10 @@ ALIKE: Mapping[Kind, Kind] = {"key": "text", "packed": "bytes", "flag": "integer
 """Kinds of columns that have the type of another one in most databases."""
 
 
+_NAMED = ("state", "log", "mark", LINES.name, *(table.name for table in TABLES))
+"""The tables that statements name. Those of `log` and `mark` only a log in one table has (see `logtable`)."""
+
+
 class Dialect(ABC):
     """How one kind of database spells the ledger's tables and statements. It has no state but a cache."""
 
@@ -78,18 +82,21 @@ class Dialect(ABC):
         """The type of a kind of column."""
         return self.types[kind] if kind in self.types else self.types[ALIKE[kind]]
 
-    def statement(self, name: str) -> str:
-        """A statement of `ledger.sql` in this database's words."""
-        text = self._texts.get(name)
+    def statement(self, name: str, file: str = "ledger.sql") -> str:
+        """A statement of a file beside this module in this database's words."""
+        text = self._texts.get((file, name))
         if text is None:
-            tables = {
-                table: self.table(table) for table in ("state", LINES.name, *(table.name for table in TABLES))
-            }
-            template = statements("syncline.databases.base", "ledger.sql")[name]
-            pieces = template.format(now=self.now, page=self.page, texts=self.texts, **tables).split("?")
-            marks = [self.mark(number + 1) for number in range(len(pieces) - 1)]
-            text = self._texts[name] = "".join(map("".join, zip(pieces, [*marks, ""], strict=True)))
+            tables = {table: self.table(table) for table in _NAMED}
+            template = statements("syncline.databases.base", file)[name]
+            text = template.format(now=self.now, page=self.page, texts=self.texts, **tables)
+            text = self._texts[file, name] = self.marked(text)
         return text
+
+    def marked(self, text: str) -> str:
+        """A statement with the places of its values, each of which is written as ?."""
+        pieces = text.split("?")
+        marks = [self.mark(number + 1) for number in range(len(pieces) - 1)]
+        return "".join(map("".join, zip(pieces, [*marks, ""], strict=True)))
 
     def upsert(self, table: Table, values: tuple[str, ...]) -> str:
         """A statement that inserts a row of these expressions or puts it in place of the one with its key."""
@@ -182,7 +189,32 @@ class LedgerSession(ABC):
         for row in rows:
             self.upsert(table, row)
 
+    def each(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Execute a statement with each of these rows of values; one by one, unless the driver knows
+        better."""
+        for row in rows:
+            self.count(statement, *row)
+
     def lock_row(self, table: Table, *key: Value) -> Sequence[Any] | None:
         """Every column of the row with this key, locked until the end; None if there is none."""
         rows = self.run(self.dialect.lock_row(table), *key)
         return rows[0] if rows else None
+
+
+class Statements:
+    """The statements of one file, by their names, over a session."""
+
+    def __init__(self, session: LedgerSession, file: str) -> None:
+        self._session, self._file = session, file
+
+    def run(self, name: str, *values: Value) -> Sequence[Sequence[Any]]:
+        """Execute a query and fetch everything."""
+        return self._session.run(self._session.dialect.statement(name, self._file), *values)
+
+    def count(self, name: str, *values: Value) -> int:
+        """Execute; how many rows were written."""
+        return self._session.count(self._session.dialect.statement(name, self._file), *values)
+
+    def each(self, name: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Execute with each of these rows of values."""
+        self._session.each(self._session.dialect.statement(name, self._file), rows)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from syncline.databases.base.ledger import Ledger
 
@@ -31,7 +32,7 @@ class Newest:
     upto: int = 0
     tables: dict[int, Last] = field(default_factory=dict)
 
-    def add(self, found: Iterable[tuple[int, str, int]]) -> None:
+    def add(self, found: Iterable[Sequence[Any]]) -> None:
         """Table, origin and number of newer entries, the newest of each table and origin."""
         for table, origin, seq in found:
             last = dict(self.tables.get(table, ()))
@@ -59,7 +60,7 @@ class OtherWriters(ABC):
         """Whether one of the entries above `floor`, which are few, is of the table and not the replica's."""
 
     @abstractmethod
-    def last_by(self, above: int) -> Iterable[tuple[int, str, int]]:
+    def last_by(self, above: int) -> Iterable[Sequence[Any]]:
         """Of all entries above: each table and origin, and the number of their newest one."""
 
     def has_others(self, table: int, replica: str, floor: int) -> bool:

@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 
 from syncline.databases.base import statements
 from syncline.databases.base.isolation import Failures, Part, isolated, retried
+from syncline.databases.base.logtable import newest
 from syncline.databases.sqlite import foreign, parking, stage
 from syncline.databases.sqlite.careful import Work, clean, is_careful, mark_changes, updated_instead
+from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.errors import refusal_code
-from syncline.databases.sqlite.log import newest
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
@@ -76,7 +77,7 @@ class Application:
 
     def _logged(self, work: Work) -> int:
         """The newest log entry, where entries are looked for afterwards."""
-        return newest(self._connection)[0] if work.careful else 0
+        return newest(SqliteLedgerSession(self._connection)).seq if work.careful else 0
 
     def clean(self) -> None:
         """Take away what only this call needed."""

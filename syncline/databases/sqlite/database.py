@@ -9,13 +9,14 @@ from contextlib import AbstractContextManager, contextmanager
 from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
 from syncline.databases.base.findings import examined
 from syncline.databases.base.instant import Instants
+from syncline.databases.base.logtable import newest
 from syncline.databases.base.watch import Bell, BellWatch
 from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of
 from syncline.databases.sqlite.dialect import ledger_of
 from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.log import SqliteLog, newest
+from syncline.databases.sqlite.log import SqliteLog
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.undone import Undone
 from syncline.databases.sqlite.write import RowWriter
@@ -207,7 +208,7 @@ class SqliteDatabase:
                     careful.renew_order(connection, shape)
             ledger = ledger_of(connection)
             rows = RowWriter(connection, layout, self._undone)
-            log = SqliteLog(rows, ledger, newest(connection))
+            log = SqliteLog(rows, ledger, newest(ledger.session))
             yield WriteTransaction(log, rows, ledger, scope)
             rows.unstage()
             self._undone.forget()

@@ -55,6 +55,9 @@ class SqliteLedgerSession(LedgerSession):
     def count(self, statement: str, *values: Value) -> int:
         return self._connection.execute(statement, values).rowcount
 
+    def each(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(statement, rows)
+
     def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
         """A statement a row, which in SQLite costs no more."""
         names = [column.name for column in table.given]

@@ -10,18 +10,16 @@ import sqlite3
 from collections.abc import Sequence
 
 from syncline.databases.base import statements
-from syncline.databases.base.ordered import own
+from syncline.databases.base.logtable import Bases, Others
 from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
+from syncline.databases.sqlite.dialect import ledger_of
 from syncline.databases.sqlite.layout import Layout
-from syncline.databases.sqlite.others import Others
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Position, Refusal, Rival, Stage
-from syncline.model.masks import join_mask
-from syncline.model.operations import PARTIAL
 from syncline.sqlitekit.sql import commas
 
 
@@ -50,11 +48,9 @@ class RowWriter(RowReader, BaseWriter[Staged]):
     def rivals(
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
     ) -> list[Rival]:
-        staged = self.loaded(stage_)
-        floors = [own(position).seq for position in bases]
-        floor = min((floors[number] for number in set(base)), default=floors[0])
-        shape = staged.shape
-        if not Others(self.connection).has_others(shape.n, replica, floor):
+        staged, bases_of = self.loaded(stage_), Bases(bases, base, replica)
+        shape, floor = staged.shape, bases_of.floor
+        if not Others(ledger_of(self.connection)).has_others(shape.n, replica, floor):
             return []
         stage.index(self.connection, staged)
         masks = commas(f"l.{name}" for name in shape.words)
@@ -66,12 +62,7 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         ).fetchall()
         if any(op == PERHAPS for _, _, op, *_ in found):
             found = without_idle(found, self.there(staged))
-        whole = shape.table.all_mask
-        return [
-            Rival(row, seq, op, join_mask(words) & whole if op in PARTIAL else whole, hlc, origin)
-            for row, seq, op, hlc, origin, *words in found
-            if origin != replica and seq > (floors[base[row]] if base else floor)
-        ]
+        return bases_of.rivals(shape, found)
 
     def there(self, staged: Staged) -> set[int]:
         return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from syncline.databases.base import others
-from syncline.databases.sqlite.others import Others
+from syncline.databases.base.logtable import Others
+from syncline.databases.sqlite.dialect import ledger_of
 from syncline.model.scope import UNBOUNDED
 from tests.unit.hub.desk import Desk
 
@@ -42,7 +43,7 @@ def test_it_is_what_a_look_at_the_whole_log_says(seed: int, monkeypatch: pytest.
             "SELECT count(*) FROM _sync_hub_log WHERE tbl = ? AND origin <> ? AND seq > ?",
             (table, origin, floor),
         ).fetchone()[0]
-        assert Others(connection).has_others(table, origin, floor) == bool(found)
+        assert Others(ledger_of(connection)).has_others(table, origin, floor) == bool(found)
         connection.execute(dice.choice(["COMMIT", "COMMIT", "ROLLBACK"]))
 
 
