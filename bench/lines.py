@@ -18,7 +18,8 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
     "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
-    " metadata planning prepare preparing reflect reflection removal remove shape signature strays wider",
+    " metadata planning prepare preparing recorded reflect reflection removal remove shape signature strays"
+    " wider",
     "log": "compact compacting log logtable ordered others page position prune retention",
     "rows": "application apply bounds codec counters holders isolation order parents parking read"
     " reading rows screen softly spelling stage staged statements steps typed types write writing",

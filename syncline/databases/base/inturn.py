@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import random
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
 from syncline.databases.base.preparing import Preparation
+from syncline.databases.base.recorded import BaseCatalogue
 from syncline.databases.base.shape import BaseLayout
 from syncline.errors import Conflict
-from syncline.hub.contract import Declared, Locked, Outdated, Prepared, Renaming
+from syncline.hub.contract import Declared, Locked, Prepared
 from syncline.model.schema import Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
@@ -106,7 +107,7 @@ class InTurn:
 Y = TypeVar("Y", bound=BaseLayout[Any])
 
 
-class PatientCatalogue(ABC, Generic[Y]):
+class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
     """The part of the contract's `Catalogue` that makes ready and takes away, where others use the tables and
     altering one waits for all of them; and what is kept in memory of what is prepared."""
 
@@ -118,17 +119,6 @@ class PatientCatalogue(ABC, Generic[Y]):
 
     notes: tuple[str, ...] = ()
     """Sentences of the last `reflect`."""
-
-    kept: Y | None = None
-    """The layout, if it was looked up and nothing is known to have changed since."""
-
-    @abstractmethod
-    def load(self) -> Schema:
-        """The schema as last prepared, looked up anew, and its layout kept. NotPrepared if there is none."""
-
-    @abstractmethod
-    def looking(self) -> AbstractContextManager[Preparation]:
-        """What is prepared, in a transaction that reads one instant."""
 
     @abstractmethod
     def changing(self) -> AbstractContextManager[Preparation]:
@@ -155,12 +145,6 @@ class PatientCatalogue(ABC, Generic[Y]):
         assert self.kept is not None, "it was loaded"
         return self.kept
 
-    def verify(self, known: Y, revision: object) -> None:
-        """Any number of processes work on one database; each finds out here what another has prepared."""
-        if revision != known.revision:
-            self.kept = None
-            raise Outdated("the central database was prepared anew by another process")
-
     def prepare(
         self,
         schema: Schema,
@@ -184,17 +168,6 @@ class PatientCatalogue(ABC, Generic[Y]):
         with self.looking() as preparation:
             former = preparation.in_force()
         return [] if former is None else [table.name for table in former.tables]
-
-    def renamed(self) -> Renaming | None:
-        """By what the database itself knows tables and columns by."""
-        with self.looking() as preparation:
-            return preparation.renamed()
-
-    def version(self, fingerprint: str) -> Schema | None:
-        """A version of the schema that is kept."""
-        with self.looking() as preparation:
-            preparation.identity()
-            return preparation.ledger.version(fingerprint)
 
     def _attempt(self, schema: Schema, before: Declared | None) -> Prepared:
         """One try, in one transaction."""

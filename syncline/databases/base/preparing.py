@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
 
 from syncline.databases.base.dialect import Dialect
-from syncline.databases.base.layouts import other_layout
-from syncline.databases.base.ledger import Ledger, body_of
+from syncline.databases.base.ledger import body_of
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Plan
+from syncline.databases.base.recorded import Recorded
 from syncline.databases.base.tables import LINES, VERSIONS
-from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema
@@ -30,16 +29,8 @@ BATCH = 24
 """As many statements are run in one round trip: about what a new table takes."""
 
 
-class Preparation(ABC):
+class Preparation(Recorded):
     """What is prepared in a database, and preparing it."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    @abstractmethod
-    def is_ours(self) -> bool | None:
-        """Whether Syncline's own tables are of a layout that keeps the versions of the schema; None if there
-        are none."""
 
     @abstractmethod
     def is_here(self) -> bool:
@@ -78,27 +69,9 @@ class Preparation(ABC):
     def run(self, statements: Sequence[str]) -> None:
         """Execute statements of a plan, in one round trip: others may wait meanwhile."""
 
-    def identity(self) -> str:
-        """The hub's id. Raises NotPrepared."""
-        hub = self._known()
-        if hub is None:
-            raise NotPrepared("the central database holds no tables of Syncline")
-        return hub
-
-    def _known(self) -> str | None:
-        """The hub's id, None where nothing was prepared. NotPrepared for another layout."""
-        is_ours = self.is_ours()
-        if is_ours is False:
-            raise other_layout(None)
-        return None if is_ours is None else self.ledger.identity()[0]
-
-    def in_force(self) -> Schema | None:
-        """The schema that was prepared last, None where nothing was. NotPrepared for another layout."""
-        return None if self._known() is None else self.ledger.in_force()
-
     def former(self) -> Former:
         """What was prepared before. NotPrepared for another layout."""
-        if self._known() is None:
+        if self.found() is None:
             return Former()
         schema, lines = self.ledger.in_force(), tuple(self.ledger.lines())
         return Former(True, schema, lines, self.ledger.before(), self.is_here(), frozenset(self.astray()))

@@ -12,9 +12,10 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
-from syncline.databases.base import Driver, Ledger, Pool, ReadTransaction, WriteTransaction, only_unbounded
+from syncline.databases.base import Driver, Pool, ReadTransaction, WriteTransaction, only_unbounded
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
+from syncline.databases.base.recorded import BaseDatabase
 from syncline.databases.postgresql import holders
 from syncline.databases.postgresql.dialect import ledger_of
 from syncline.databases.postgresql.errors import translating
@@ -152,7 +153,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
         return known.schema
 
 
-class PostgresDatabase:
+class PostgresDatabase(BaseDatabase):
     """A PostgreSQL central database. Safe to use from several threads."""
 
     def __init__(self, url: str, tuning: Tuning | None = None) -> None:
@@ -214,20 +215,10 @@ class PostgresDatabase:
             yield ReadTransaction(log, rows, ledger, scope)
             rows.still_known()
 
-    def ledger(self) -> AbstractContextManager[Ledger]:
-        """Syncline's own tables alone."""
-        return self._ledger(read_only=False)
-
-    def reading_ledger(self) -> AbstractContextManager[Ledger]:
-        """Syncline's own tables alone."""
-        return self._ledger(read_only=True)
-
     @contextmanager
-    def _ledger(self, *, read_only: bool) -> Iterator[Ledger]:
+    def recorded(self, *, read_only: bool) -> Iterator[PostgresPreparation]:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=read_only) as session:
-            preparation = PostgresPreparation(session)
-            preparation.identity()
-            yield preparation.ledger
+            yield PostgresPreparation(session)
 
     @contextmanager
     def write(self, scope: Scope) -> Iterator[WriteTransaction[PostgresLog, RowWriter]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from syncline.databases.base import TABLES, present
+from syncline.databases.base import TABLES
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Ground, Plan
 from syncline.databases.base.preparing import Preparation
@@ -23,7 +23,6 @@ from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import qualified, queries, quote, spelled
 from syncline.databases.postgresql.types import is_wider
-from syncline.errors import NotPrepared
 from syncline.hub.contract import Prepared
 from syncline.model.masks import split_mask
 from syncline.model.numbering import Renamed
@@ -51,11 +50,8 @@ class PostgresPreparation(Preparation):
 
     def layout(self) -> Layout:
         """The layout as last prepared. Raises NotPrepared."""
-        hub, revision = self.identity(), self._session.value(queries("prepare.sql")["revision"])
-        schema = self.ledger.in_force()
-        if schema is None:
-            raise NotPrepared("the central database was never prepared to the end")
-        before = present(schema, self.ledger.before())
+        hub, schema, before = self.last()
+        revision = self._session.value(queries("prepare.sql")["revision"])
         now = as_they_are(self._session, schema.by_number, schema.by_number)
         facts = {n: found.facts for n, found in now.items() if found.facts is not None}
         return Layout(schema, facts, before, hub, revision)
@@ -86,13 +82,11 @@ class PostgresPreparation(Preparation):
         """The schema `syncline` goes, and with its functions the triggers. What else depends on it was looked
         for before."""
         sql, run = queries("remove.sql"), self._session.run
-        found = self.is_ours()
-        if found is None:
+        if self.is_ours() is None:
             return Prepared()
-        is_ours = found and self.ledger.is_of_this_layout()
         dependents = [name for (name,) in run(sql["dependents"])]
         tables = [qualified(*place) for place in run(sql["tables"])]
-        return removal(["DROP SCHEMA syncline CASCADE"], dependents, self.ledger if is_ours else None, tables)
+        return removal(["DROP SCHEMA syncline CASCADE"], dependents, self.ledger_here(), tables)
 
 
 class Planner(BasePlanner[Shape]):

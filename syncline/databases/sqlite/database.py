@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
-from syncline.databases.base import Ledger, ReadTransaction, WriteTransaction, only_unbounded, ordered
+from syncline.databases.base import ReadTransaction, WriteTransaction, only_unbounded, ordered
 from syncline.databases.base.findings import examined
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.logtable import newest
+from syncline.databases.base.recorded import BaseCatalogue, BaseDatabase
 from syncline.databases.base.watch import Bell, BellWatch
 from syncline.databases.sqlite import careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of
@@ -17,11 +18,12 @@ from syncline.databases.sqlite.dialect import ledger_of
 from syncline.databases.sqlite.errors import mapped
 from syncline.databases.sqlite.layout import Layout
 from syncline.databases.sqlite.log import SqliteLog
+from syncline.databases.sqlite.prepare import SqlitePreparation
 from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.undone import Undone
 from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import ConfigurationError
-from syncline.hub.contract import NO_KEYS, Declared, Keys, Outdated, Position, Prepared, Renaming, Tuning
+from syncline.hub.contract import NO_KEYS, Declared, Keys, Position, Prepared, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import ColumnSchema, Schema
 from syncline.model.scope import Scope
@@ -50,20 +52,18 @@ def open_database(url: str, tuning: Tuning | None = None, clock: Clock | None = 
     return SqliteDatabase(Connections(path_of(url), tuning.pool, tuning.lock_timeout, clock))
 
 
-class SqliteCatalogue:
+class SqliteCatalogue(BaseCatalogue[Layout, SqlitePreparation]):
     """The contract's `Catalogue` over a SQLite file, and what is kept in memory of it."""
 
     look_seconds = 0.0
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._layout: Layout | None = None
 
-    @property
-    def hub_id(self) -> str:
-        """The uuid made at the first `prepare`; NotPrepared if there is none."""
+    @contextmanager
+    def looking(self) -> Iterator[SqlitePreparation]:
         with self._connections.asking() as connection:
-            return prepare.identity(connection)[0]
+            yield SqlitePreparation(connection)
 
     def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         with self._connections.asking() as connection:
@@ -83,7 +83,7 @@ class SqliteCatalogue:
         if done is None:
             with self._connections.writing(dry_run=dry_run) as connection:
                 done = prepare.prepare(connection, schema, before, anew)
-        self._layout = None
+        self.kept = None
         done.statements[:0] = journal
         return done
 
@@ -106,7 +106,7 @@ class SqliteCatalogue:
         """As the contract says. The file stays in WAL mode."""
         with self._connections.writing(dry_run=dry_run) as connection:
             done = remove.remove(connection)
-        self._layout = None
+        self.kept = None
         return done
 
     def _to_wal(self, *, dry_run: bool) -> list[str]:
@@ -123,7 +123,7 @@ class SqliteCatalogue:
     def examine(self, schema: Schema) -> list[Finding]:
         """As the contract says; and rows without a key."""
         with self._connections.asking() as connection:
-            prepare.identity(connection)
+            SqlitePreparation(connection).identity()
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         planned = self.prepare(schema, dry_run=True)
         found = examined(f"SQLite {sqlite3.sqlite_version}", schema, planned)
@@ -132,16 +132,6 @@ class SqliteCatalogue:
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))
         keyless = [note for note in planned.notes if note.endswith(prepare.KEYLESS)]
         return found + [Finding("warning", "key_null", note) for note in keyless]
-
-    def renamed(self) -> Renaming | None:
-        """SQLite writes the new names into the triggers itself."""
-        with self._connections.asking() as connection:
-            return prepare.renamed(connection)
-
-    def version(self, fingerprint: str) -> Schema | None:
-        with self._connections.asking() as connection:
-            prepare.identity(connection)
-            return ledger_of(connection).version(fingerprint)
 
     def signature(self, besides: Collection[str] = ()) -> str:
         """SQLite counts every change of the schema itself. One that another process makes while it renews
@@ -166,23 +156,22 @@ class SqliteCatalogue:
     def current(self, connection: sqlite3.Connection) -> Layout:
         """The layout, read again if any program changed a table since; this first read takes the snapshot."""
         (version,) = connection.execute("PRAGMA schema_version").fetchone()
-        known = self._layout
+        known = self.kept
         if known is not None and known.version == version:
             return known
-        _, fingerprint = prepare.identity(connection)
-        if known is not None and known.schema.fingerprint != fingerprint:
-            self._layout = None
-            raise Outdated("the central database was prepared anew by another process")
+        _, fingerprint = SqlitePreparation(connection).identity()
+        if known is not None:
+            self.verify(known, fingerprint)
         return self._loaded(connection)
 
     def _loaded(self, connection: sqlite3.Connection) -> Layout:
         layout = prepare.load_layout(connection)
         prepare.check_capture(connection, layout)
-        self._layout = layout
+        self.kept = layout
         return layout
 
 
-class SqliteDatabase:
+class SqliteDatabase(BaseDatabase):
     """A SQLite file (or memory) as central database. Safe to use from several threads."""
 
     lock_timeout = 0.0
@@ -222,13 +211,10 @@ class SqliteDatabase:
             rows = RowReader(connection, layout)
             yield ReadTransaction(SqliteLog(rows, ledger), rows, ledger, scope)
 
-    def ledger(self) -> AbstractContextManager[Ledger]:
-        """Syncline's own tables alone, with the write lock."""
-        return _ledger(self.connections.writing())
-
-    def reading_ledger(self) -> AbstractContextManager[Ledger]:
-        """Syncline's own tables alone."""
-        return _ledger(self.connections.reading())
+    @contextmanager
+    def recorded(self, *, read_only: bool) -> Iterator[SqlitePreparation]:
+        with self.connections.reading() if read_only else self.connections.writing() as connection:
+            yield SqlitePreparation(connection)
 
     def position(self, token: str) -> Position:
         return ordered.parse(token)
@@ -255,10 +241,3 @@ class SqliteDatabase:
     def close(self) -> None:
         self._instants.close()
         self.connections.close()
-
-
-@contextmanager
-def _ledger(connecting: AbstractContextManager[sqlite3.Connection]) -> Iterator[Ledger]:
-    with connecting as connection:
-        prepare.identity(connection)
-        yield ledger_of(connection)

@@ -82,3 +82,8 @@ class Layout:
     version: int
     refers: bool
     """Whether any foreign key is looked at before the commit, unless it is asked not to be."""
+
+    @property
+    def revision(self) -> str:
+        """What a hub that prepares anew changes."""
+        return self.schema.fingerprint

@@ -9,7 +9,8 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from syncline.databases.base import LAYOUT, numbers_of, other_layout, present, to_keep
+from syncline.databases.base import LAYOUT, numbers_of, to_keep
+from syncline.databases.base.recorded import Recorded
 from syncline.databases.base.text import statements
 from syncline.databases.sqlite import capture, careful, replaced
 from syncline.databases.sqlite.dialect import DIALECT, ledger_of
@@ -23,6 +24,30 @@ from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import numbered, quote
 from syncline.sqlitekit.tables import Table, read_tables
+
+
+class SqlitePreparation(Recorded):
+    """What is recorded in a file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(ledger_of(connection))
+        self._connection = connection
+
+    def is_ours(self) -> bool | None:
+        try:
+            self._connection.execute("SELECT 1 FROM _sync_hub_versions LIMIT 1")
+            return True
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
+                raise
+            return False if _columns_of(self._connection, "_sync_hub") else None
+
+    def renamed(self) -> Renaming | None:
+        """SQLite writes the new names into the triggers itself."""
+        before = self.in_force()
+        if before is None:
+            return None
+        return Renaming(before, named_now(before, known_again(self._connection, before)))
 
 
 def prepare(
@@ -55,8 +80,7 @@ def prepare(
 
 
 def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
-    if _columns_of(connection, "_sync_hub"):
-        identity(connection)  # refuses another layout
+    if SqlitePreparation(connection).found() is not None:
         return
     for statement in [*statements("syncline.databases.sqlite", "metadata.sql").values(), *DIALECT.create()]:
         run(statement)
@@ -91,20 +115,9 @@ def known_again(connection: sqlite3.Connection, before: Schema | None) -> Rename
     return Renamed(tables, columns)
 
 
-def renamed(connection: sqlite3.Connection) -> Renaming | None:
-    """As the contract says."""
-    if not _columns_of(connection, "_sync_hub"):
-        return None
-    identity(connection)  # refuses another layout
-    before = ledger_of(connection).in_force()
-    if before is None:
-        return None
-    return Renaming(before, named_now(before, known_again(connection, before)))
-
-
 def kept_keys(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
     """What tables that take part were prepared with for a key, by the names that all have now."""
-    found = renamed(connection)
+    found = SqlitePreparation(connection).renamed()
     return {} if found is None else {table.central_name: table.key for table in found.now.tables}
 
 
@@ -189,14 +202,9 @@ def _keyless(connection: sqlite3.Connection, layout: Layout) -> Iterator[str]:
 
 def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
-    hub, _ = identity(connection)
-    ledger = ledger_of(connection)
-    schema = ledger.in_force()
-    if schema is None:
-        raise NotPrepared("the central database holds Syncline's tables but no schema")
+    hub, schema, before = SqlitePreparation(connection).last()
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = read_tables(connection.execute)
-    before = present(schema, ledger.before())
     shape = {
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables
@@ -227,19 +235,6 @@ def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
             remedy="Make it again, then run: syncline init syncline.toml.",
         )
     return keyed
-
-
-def identity(connection: sqlite3.Connection) -> tuple[str, str]:
-    """(hub id, fingerprint of the schema in force); NotPrepared if there is none of this layout."""
-    try:
-        connection.execute("SELECT 1 FROM _sync_hub_versions LIMIT 1")
-        return ledger_of(connection).identity()
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
-            raise
-        if _columns_of(connection, "_sync_hub"):
-            raise other_layout(None) from error
-        raise NotPrepared("the central database holds no tables of Syncline") from error
 
 
 def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from syncline.databases.base.removal import removal
-from syncline.databases.sqlite.dialect import ledger_of
+from syncline.databases.sqlite.prepare import SqlitePreparation
 from syncline.hub.contract import Prepared
 from syncline.sqlitekit.sql import quote
 
@@ -20,7 +20,7 @@ def remove(connection: sqlite3.Connection) -> Prepared:
         return Prepared()
     statements = [f"DROP {kind.upper()} {quote(name)}" for kind, found in names.items() for name in found]
     tables = sorted({table for kind, _, table in ours if kind == "trigger"})
-    ledger = ledger_of(connection) if _is_of_this_layout(connection) else None
+    ledger = SqlitePreparation(connection).ledger_here()
     done = removal(statements, _dependents(connection), ledger, tables)
     for statement in statements:
         connection.execute(statement)
@@ -37,8 +37,3 @@ def _dependents(connection: sqlite3.Connection) -> list[str]:
         " AND type IN ('view', 'trigger') AND sql LIKE '%\\_sync\\_hub%' ESCAPE '\\' ORDER BY 1"
     )
     return [name for (name,) in found]
-
-
-def _is_of_this_layout(connection: sqlite3.Connection) -> bool:
-    versioned = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sync_hub_versions'").fetchone()
-    return bool(versioned) and ledger_of(connection).is_of_this_layout()
