@@ -13,6 +13,10 @@ from syncline.model.schema import Schema
 AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
+FEW = 3
+"""Keys that are named of one table."""
+
+
 class Holder(NamedTuple):
     """A session with an open transaction, or a transaction `prepared` under a name that somebody forgot.
     What is not known is None. `age` is in seconds."""
@@ -36,7 +40,8 @@ class Holder(NamedTuple):
 
     def finding(self, table: str, keys: Sequence[str], remedy: str) -> Finding:
         """What `doctor` says of it: it holds rows of a table, some of them with these keys."""
-        what = f"rows of {table}" + (f" with the keys {', '.join(keys)}" if keys else "")
+        named = [*keys[:FEW], "..."] if len(keys) > FEW else keys
+        what = f"rows of {table}" + (f" with the keys {', '.join(named)}" if keys else "")
         return Finding("warning", "rows_held", f"{self} holds {what}: edits of them wait", remedy)
 
 

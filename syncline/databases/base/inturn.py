@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
+from syncline.databases.base.holders import ANOTHER, BaseHolders
 from syncline.databases.base.preparing import Preparation
 from syncline.databases.base.recorded import BaseCatalogue
 from syncline.databases.base.shape import BaseLayout
@@ -114,9 +115,6 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
     patience: ClassVar[float]
     """For how many seconds it is tried."""
 
-    remedy: ClassVar[str]
-    """How a person makes those end who hold a table."""
-
     notes: tuple[str, ...] = ()
     """Sentences of the last `reflect`."""
 
@@ -130,8 +128,8 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
         """A table as statements name it."""
 
     @abstractmethod
-    def who_holds(self, tables: Sequence[TableSchema], *, reading: bool) -> Sequence[str]:
-        """Who has written to one of these tables, in words; with `reading`, who has read it, too."""
+    def holders(self) -> AbstractContextManager[BaseHolders[Any]]:
+        """Who holds what, asked in a transaction."""
 
     @property
     def hub_id(self) -> str:
@@ -189,11 +187,13 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
     def _held(self, tables: Sequence[TableSchema], *, some: bool) -> Conflict:
         """What is said of tables that were not to be had: `some`, or all that take part."""
         names = [self.named(table) for table in tables]
-        who = ", ".join(self.who_holds(tables, reading=not some)) or "another transaction"
+        with self.holders() as holders:
+            found = holders.first(holders.known_as(names), "written" if some else "read")
+        who = ", ".join(found) or ANOTHER
         rest = "; all other tables are prepared" if some else ""
         return Conflict(
             f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}: in use by {who}{rest}",
-            remedy=f"Try again when it has ended; it goes on where it stopped. {self.remedy}",
+            remedy=f"Try again when it has ended; it goes on where it stopped. {holders.remedy}",
         )
 
     def remove(self, *, dry_run: bool = False) -> Prepared:

@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Generic
 
 from syncline.databases.base import softly, statements
 from syncline.databases.base.application import BaseApplication, Unwritten
+from syncline.databases.base.holders import BaseHolders
 from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint, Parents
 from syncline.databases.base.shape import BaseShape
-from syncline.databases.base.staged import R, Verbs
-from syncline.databases.base.writing import held
+from syncline.databases.base.staged import R, Tries, Verbs
+from syncline.databases.base.writing import held, waiting
 from syncline.errors import Conflict
 from syncline.hub.contract import Key, Refusal, codes
 from syncline.model.schema import TableSchema
@@ -57,10 +58,17 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
     unreadable: ClassVar[type[Exception]]
     """The error of a statement that finds a staged value which is none of its column's type."""
 
-    def __init__(self, session: Verbs, tables: Sequence[TableSchema], loaded: Sequence[R]) -> None:
+    def __init__(
+        self,
+        session: Verbs,
+        tables: Sequence[TableSchema],
+        loaded: Sequence[R],
+        holders: BaseHolders[R],
+        tries: Tries,
+    ) -> None:
         """`tables` are all that take part."""
         super().__init__([item.shape.table for item in loaded], loaded)
-        self._verbs = session
+        self._verbs, self._holders, self._tries = session, holders, tries
         self._parents = Parents(session, tables, loaded, self.unreadable)
         self._refused = [refusal for item in loaded for refusal in item.refused.values()]
 
@@ -111,8 +119,8 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         """The foreign key that has failed, if it is one of this table's own."""
 
     @abstractmethod
-    def holders(self, part: Part[R]) -> Sequence[str]:
-        """Who holds the row of a part, in words, as far as that is told."""
+    def where(self, failure: Exception) -> str:
+        """Which code of the user's has failed, with its statement, as far as the server says."""
 
     # Steps
 
@@ -223,6 +231,9 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
 
     def explained(self, failure: Exception) -> list[Refusal]:
         """Afterwards rows that `isolated` needs are at hand."""
+        kept_waiting = self._kept_waiting(failure)
+        if kept_waiting:
+            return kept_waiting
         for part in self.parts:
             self.place(part)
         self._look_for_others(failure)
@@ -233,6 +244,15 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         if not found:
             self.place_singly()
         return found
+
+    def _kept_waiting(self, failure: Exception) -> list[Refusal]:
+        """If a trigger writes to a table that others hold: all rows of tables with triggers. To try them one
+        by one would be to wait for each."""
+        if self._tries.waits or isinstance(failure, Unwritten) or self.code(failure) != codes.LOCKED:
+            return []
+        held = self._holders.named_in(self.where(failure))
+        parts = [part for part in self.parts if part.loaded.shape.facts.triggered] if held else []
+        return [waiting(part.loaded, row, f"waits: {held[0]}") for part in parts for row in part.rows]
 
     def _look_for_others(self, failure: Exception) -> None:
         """Raise Conflict if rows came or went between the lock and the write. Everything is undone."""
@@ -250,7 +270,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
             return Refusal(stage, row, codes.TRIGGER, HELD_BACK)
         code = self.code(failure)
         if code == codes.LOCKED:
-            return held(part.loaded, row, self.holders(part))
+            return held(part.loaded, row, self._holders.of_row(part.loaded, part.rows))
         return Refusal(stage, row, code, self.message(failure), self._parent(part, failure, code))
 
     def _parent(self, part: Part[R], failure: Exception, code: str) -> tuple[int, Key] | None:

@@ -6,12 +6,13 @@ An adapter loads stages, locks their rows and compares them; what follows from t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import ClassVar, Generic, cast
 
 from syncline.databases.base import statements
 from syncline.databases.base.counters import Counting
+from syncline.databases.base.holders import ANOTHER, BaseHolders
 from syncline.databases.base.isolation import L
 from syncline.databases.base.staged import R, Tries, Verbs
 from syncline.errors import Conflict
@@ -111,27 +112,14 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
     patience_over: ClassVar[type[Exception]]
     """The error of a statement that has waited for a lock in vain."""
 
-    def __init__(self, session: Verbs) -> None:
+    def __init__(self, session: Verbs, holders: BaseHolders[R]) -> None:
         super().__init__()
-        self._verbs, self.tries = session, Tries()
+        self._verbs, self._holders, self.tries = session, holders, Tries()
 
     @abstractmethod
     def lock_rows(self, loaded: Sequence[R]) -> Iterable[tuple[int, int]]:
         """Lock the rows of all stages of one table in one statement: which stage, and their numbers in it. If
         `tries` says that nothing is waited for, rows that others hold are left out."""
-
-    @abstractmethod
-    def present_rows(self, loaded: R, locked: AbstractSet[int]) -> Mapping[int, Sequence[str]]:
-        """The rows that exist, but for the `locked`, each with who holds it, in words, if that is told."""
-
-    @abstractmethod
-    def barred(self, loaded: R) -> Mapping[int, str]:
-        """The rows that cannot be written since others hold a table that they point at, or one whose rows
-        may point at them: each with which table, and who holds it, in words."""
-
-    @abstractmethod
-    def table_holders(self, loaded: R) -> Sequence[str]:
-        """Who holds the table, in words."""
 
     def present(self, stages: Sequence[Stage], *, hopeful: bool) -> Sequence[AbstractSet[int]]:
         found: list[set[int]] = [set() for _ in stages]
@@ -202,15 +190,15 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
             return
         yield from rows
         for index, item in enumerate(loaded):
-            left = self.present_rows(item, {row for of, row in rows if of == index})
+            left = self._holders.of_rows(item, but={row for of, row in rows if of == index})
             for row, who in left.items():
                 item.refused[row] = held(item, row, who)
                 yield index, row
-            for row, why in self.barred(item).items():
+            for row, why in self._holders.barred(item).items():
                 item.refused.setdefault(row, waiting(item, row, why))
 
     def _refuse_all(self, loaded: Sequence[R]) -> Iterator[tuple[int, int]]:
-        who = self.table_holders(loaded[0])
+        who = self._holders.of_shape(loaded[0].shape)
         for index, item in enumerate(loaded):
             item.stage.held = True
             for row in item.live:
@@ -221,7 +209,7 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
 
 def held(loaded: R, row: int, who: Sequence[str]) -> Refusal:
     """A row that is not to be had: who holds it is said in words, as far as it is known."""
-    return waiting(loaded, row, f"is held by {who[0] if who else 'another transaction'}")
+    return waiting(loaded, row, f"is held by {who[0] if who else ANOTHER}")
 
 
 def waiting(loaded: R, row: int, why: str) -> Refusal:

@@ -17,8 +17,6 @@ from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.statements import over
 from syncline.databases.base.steps import Fault, StepwiseApplication, Write
-from syncline.databases.base.writing import waiting
-from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.errors import (
     NOT_SINGLY,
@@ -29,12 +27,13 @@ from syncline.databases.postgresql.errors import (
     message_of,
     refusal_code,
 )
+from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parking import parked, unique_columns
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
 from syncline.databases.postgresql.stage import Loaded, place, settle_down
-from syncline.hub.contract import Refusal, codes
+from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
 
@@ -51,8 +50,8 @@ class Application(StepwiseApplication[Loaded]):
     def __init__(
         self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str, tries: Tries
     ) -> None:
-        super().__init__(session, layout.schema.tables, loaded)
-        self._session, self._origin, self._tries = session, origin, tries
+        super().__init__(session, layout.schema.tables, loaded, Holders(session), tries)
+        self._session, self._origin = session, origin
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
         self._uniques: dict[int, Rows] = {}
         self._digits = ""
@@ -135,18 +134,6 @@ class Application(StepwiseApplication[Loaded]):
 
     # When they fail
 
-    def explained(self, failure: Exception) -> list[Refusal]:
-        return self._kept_waiting(failure) or super().explained(failure)
-
-    def _kept_waiting(self, failure: Exception) -> list[Refusal]:
-        """If a trigger writes to a table that others hold: all rows of tables with triggers. To try them one
-        by one would be to wait for each."""
-        if self._tries.waits or not isinstance(failure, TROUBLE) or refusal_code(failure) != codes.LOCKED:
-            return []
-        held = holders.held_in(self._session, failure.diag.context or "")
-        parts = [part for part in self.parts if part.loaded.shape.facts.triggered] if held else []
-        return [waiting(part.loaded, row, f"waits: {held[0]}") for part in parts for row in part.rows]
-
     def of_rows(self, error: Exception) -> Exception:
         self._digits = ""
         return super().of_rows(error)
@@ -172,10 +159,8 @@ class Application(StepwiseApplication[Loaded]):
         )
         return Constraint(*rows[0]) if rows else None
 
-    def holders(self, part: Part[Loaded]) -> Sequence[str]:
-        """Whoever holds the row, or else its table, or has written to it."""
-        found = holders.of_rows(self._session, part.loaded, part.rows)
-        return next(filter(None, found.values()), None) or holders.of_shape(self._session, part.loaded.shape)
+    def where(self, failure: Exception) -> str:
+        return _trouble(failure).diag.context or ""
 
 
 def _trouble(failure: Exception) -> Trouble:

@@ -13,13 +13,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base import Driver, Pool, ReadTransaction, WriteTransaction, only_unbounded
+from syncline.databases.base.holders import naming
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.base.recorded import BaseDatabase
-from syncline.databases.postgresql import holders
 from syncline.databases.postgresql.dialect import ledger_of
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine, unfollowed
+from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
 from syncline.databases.postgresql.position import SnapshotPosition, parse
@@ -33,7 +34,7 @@ from syncline.databases.postgresql.types import is_wider
 from syncline.databases.postgresql.watch import PostgresWatch
 from syncline.databases.postgresql.write import RowWriter
 from syncline.errors import ConfigurationError, Conflict, DatabaseError, DatabaseReadOnly
-from syncline.hub.contract import NO_KEYS, Keys, Locked, Outdated, Tuning
+from syncline.hub.contract import NO_KEYS, Keys, Outdated, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.scope import UNBOUNDED, Scope
@@ -69,7 +70,6 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
 
     look_seconds = 2.0
     patience = DDL_SECONDS
-    remedy = holders.REMEDY
     is_wider = staticmethod(is_wider)
 
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
@@ -113,11 +113,10 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
     def named(self, table: TableSchema) -> str:
         return qualified(table.central_schema, table.central_name)
 
-    def who_holds(self, tables: Sequence[TableSchema], *, reading: bool) -> list[str]:
-        places = [self.named(table) for table in tables]
+    @contextmanager
+    def holders(self) -> Iterator[Holders]:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            relids = session.value(queries("holders.sql")["oids"], places)
-            return holders.of_table(session, [relid for relid in relids if relid], reading=reading)
+            yield Holders(session)
 
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""
@@ -126,7 +125,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
             preparation.identity()
             plan = preparation.plan(schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)
-            held = holders.examine(session, plan.schema or schema, seconds)
+            held = Holders(session).examine(plan.schema or schema, seconds)
             return examine(session, schema, plan, self.notes) + held
 
     def signature(self, besides: Collection[str] = ()) -> str:
@@ -206,7 +205,7 @@ class PostgresDatabase(BaseDatabase):
         scope = only_unbounded(scope)
         known = self.catalogue.known()
         with (
-            self._naming(holders.AGAINST_READERS),
+            naming(self.catalogue.holders, "closed"),
             self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session,
         ):
             self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"])[-1])
@@ -226,7 +225,7 @@ class PostgresDatabase(BaseDatabase):
         scope = only_unbounded(scope)
         known, sql = self.catalogue.known(), queries("prepare.sql")
         with (
-            self._naming(holders.AGAINST_WRITERS),
+            naming(self.catalogue.holders, "held"),
             self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session,
         ):
             self.catalogue.verify(known, session.values(sql["hold"], sql["revision"])[-1])
@@ -267,18 +266,6 @@ class PostgresDatabase(BaseDatabase):
         """Close all connections."""
         self._instants.close()
         self._pool.close()
-
-    @contextmanager
-    def _naming(self, modes: Sequence[str]) -> Iterator[None]:
-        """Say which tables others hold by locks of these modes, and who, where a wait was in vain."""
-        try:
-            yield
-        except Locked as error:
-            with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-                held = holders.held_tables(session, modes)
-            if not held:
-                raise
-            raise Locked("; ".join(held), remedy=f"{Locked.remedy} {holders.REMEDY}") from error
 
     @contextmanager
     def _transaction(

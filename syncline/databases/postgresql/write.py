@@ -9,16 +9,15 @@ does not outlive the server's past: one that goes back in time has closed it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.writing import LockingWriter
-from syncline.databases.postgresql import holders
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
+from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Snapshot, SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.read import RowReader
@@ -84,7 +83,7 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     def __init__(self, session: Session, layout: Layout, lock_timeout: float) -> None:
         RowReader.__init__(self, session, layout)
-        LockingWriter.__init__(self, session)
+        LockingWriter.__init__(self, session, Holders(session))
         self._looked: Memory = {}
         self._lock_timeout = lock_timeout
 
@@ -121,15 +120,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         strength = "UPDATE {}" if deletes else "NO KEY UPDATE {}"
         strength += "" if self.tries.waits else " SKIP LOCKED"
         return [(i, n) for i, n in self._session.run(sql.lock(shape, pieces, strength), *parameters)]
-
-    def present_rows(self, loaded: Loaded, locked: AbstractSet[int]) -> dict[int, list[str]]:
-        return holders.of_rows(self._session, loaded, but=locked)
-
-    def barred(self, loaded: Loaded) -> dict[int, str]:
-        return holders.barred(self._session, loaded)
-
-    def table_holders(self, loaded: Loaded) -> list[str]:
-        return holders.of_shape(self._session, loaded.shape)
 
     def rivals(
         self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
