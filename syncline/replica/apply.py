@@ -35,7 +35,7 @@ from syncline.replica.removal import remove_gone
 from syncline.replica.respell import has_strange_keys, respell_now
 from syncline.replica.rows import explain_edited, show_row, show_rows, write_row, write_rows
 from syncline.replica.sent import place
-from syncline.replica.shown import stand_on_shown
+from syncline.replica.shown import look_at_hidden
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
 from syncline.replica.verdict import settle
@@ -182,7 +182,7 @@ def defer_all_foreign_keys(work: Work, answer: Answer) -> None:
 
 def take_held(work: Work, answer: Answer) -> None:
     """What could not be shown before comes first: all news about it are newer."""
-    stand_on_shown(work.store, work.device.tables)
+    look_at_hidden(work.device)
     load_held(work)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
-from syncline.model.values import Value, indices_of
+from syncline.model.values import Value, indices_of, subtract
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -62,3 +63,13 @@ def first_value(t: Statements, entries: Iterable[Entry], column: int, otherwise:
         if entry.op != "I" and entry.mask >> column & 1:
             return entry.old[t.table.places[column]]
     return otherwise
+
+
+def as_sent(t: Statements, column: int, value: Value, base: Value) -> Value:
+    """A counter's change travels, not its value."""
+    if not t.increments >> column & 1:
+        return value
+    try:
+        return subtract(value, base)
+    except ValueRefused:  # not a number
+        return value

@@ -24,7 +24,7 @@ from syncline.replica.pending import is_anything_pending, of_logs, pending_table
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.respell import respell
 from syncline.replica.selection import select
-from syncline.replica.shown import stand_on_shown
+from syncline.replica.shown import look_at_hidden
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
 
@@ -102,7 +102,7 @@ def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
 def freeze_now(device: Device, listener: Listener | None = None) -> Frozen | None:
     """`freeze`, inside a write transaction and while no push is in flight."""
     store = device.store
-    stand_on_shown(store, device.tables)
+    look_at_hidden(device)
     settle(store, device.tables.values())
     for t in pending_tables(device):
         _refuse(device, t, unkeyed(device, t))

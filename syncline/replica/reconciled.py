@@ -10,15 +10,14 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from syncline.errors import ValueRefused
 from syncline.merge.policies import KEY_TAKEN
-from syncline.model.values import Value, subtract
+from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import PushOp
 from syncline.replica.brought import Brought
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_rows
-from syncline.replica.entries import entries_of, first_value, touched
+from syncline.replica.entries import as_sent, entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, provenance
 from syncline.replica.offer import is_offered, offered_made, take_apart
@@ -40,7 +39,7 @@ from syncline.replica.sent import (
     read_part,
     waiting,
 )
-from syncline.replica.shown import stand_on_shown
+from syncline.replica.shown import look_at_hidden
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
 
@@ -133,7 +132,7 @@ class _Left:
             store.execute(f"DROP TABLE {_DONE}")
             _uncover(self.device)
             return
-        stand_on_shown(store, self.device.tables)
+        look_at_hidden(self.device)
         settle(store, self.device.tables.values())
         with store.undecoded():  # nobody has looked yet whether all that was made since is text
             self._take_out()
@@ -227,21 +226,11 @@ def _keep_edit(
     values = [first_value(t, later, column, now.get(column)) for column in columns] if is_known else []
     values = [] if op == "D" else values
     if op == "U" and is_known:
-        values = [_sent(t, *one) for one in zip(columns, values, base, strict=True)]
+        values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
     edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
     stamps = b"".join(entry.stamp for entry in mine)
     keep_rejected(device, t.n, key, op, edit, reason, None, stamps)
     return True
-
-
-def _sent(t: Statements, column: int, value: Value, base: Value) -> Value:
-    """A counter's change travels, not its value."""
-    if not t.increments >> column & 1:
-        return value
-    try:
-        return subtract(value, base)
-    except ValueRefused:  # not a number
-        return value
 
 
 def _uncover(device: Device) -> None:

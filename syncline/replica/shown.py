@@ -6,20 +6,28 @@ made without having seen the newer one, and must meet it as a conflict (law L2),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from syncline.model.masks import split_mask
 from syncline.model.values import mask_of
+from syncline.replica.device import Device
+from syncline.replica.displaced import keep_displaced
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
 
+_UNSEEN = "SELECT DISTINCT n, 1 FROM _sync_held UNION ALL SELECT DISTINCT n, 0 FROM _sync_parked"
+"""The tables that have rows which are held back, and those that have hidden ones."""
 
-def stand_on_shown(store: Store, tables: Mapping[int, Statements]) -> None:
-    """Give captured edits of what is held back the checkpoint that the shown values are of. Inside a
-    transaction, before they are frozen and before what is held changes."""
-    for (n,) in store.rows("SELECT DISTINCT n FROM _sync_held"):
+
+def look_at_hidden(device: Device) -> None:
+    """Give captured edits of what is held back the checkpoint that the shown values are of, and keep those of
+    hidden rows whose keys are others' now. Inside a transaction, before edits are frozen and before what is
+    held or hidden changes."""
+    store, tables = device.store, device.tables
+    for n, is_held in store.rows(_UNSEEN):
         if n in tables and store.row(f"SELECT 1 FROM {tables[n].log} LIMIT 1") is not None:
-            _stand_on_shown(store, tables[n])
+            if is_held:
+                _stand_on_shown(store, tables[n])
+            else:
+                keep_displaced(device, tables[n])
 
 
 def _stand_on_shown(store: Store, t: Statements) -> None:

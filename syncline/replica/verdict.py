@@ -15,6 +15,7 @@ from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
+from syncline.replica.displaced import keep_uncovered
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import clear_outbox, in_flight
@@ -120,6 +121,7 @@ def _hidden(work: Work, cuts: Cuts) -> list[Hidden]:
     found = []
     for n in keys.keys() & cuts.keys() & work.device.tables.keys():
         t = work.device.tables[n]
+        keep_uncovered(work.device, t, keys[n], cuts[n])
         rows = work.overlay.pending(t, list(keys[n]))
         work.overlay.unpark(t, [row.key for row in rows if row.present is not None])
         for pending in rows:

@@ -1,0 +1,76 @@
+"""Edits of a hidden row whose key the application has given to another: kept, for they travel no more.
+
+A row with pending edits is hidden while the centre has it no more, or not what it points at. The application
+sees that the key is free, and may take it. What travels then is the row that is there, as one that replaces
+the other (law L6); what was written into the hidden one would be nowhere (law L2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY
+from syncline.replica.device import Device
+from syncline.replica.entries import Entry, as_sent, entries_of, first_value, touched
+from syncline.replica.overlay import Key, Overlay, kind_of
+from syncline.replica.refusal import as_kept
+from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.statements import Statements
+from syncline.replica.store import unpack
+
+_DETAIL = (
+    "the row was hidden, for the centre has it no more, or not what it points at, and the application has"
+    " given its key to another"
+)
+_REMEDY = "Write into the row yourself what it should hold, then discard the edit."
+
+
+def keep_displaced(device: Device, t: Statements) -> None:
+    """Keep those of a table that no push in flight covers. Inside a transaction, before it is settled what a
+    REPLACE has deleted."""
+    store = device.store
+    cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
+    for (packed,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,)):
+        key = tuple(unpack(packed))
+        chain = _chain(device, t, key, cut)
+        if all(entry.is_meant for entry in chain):  # else its verdict comes first
+            _keep(device, t, key, chain)
+
+
+def keep_uncovered(device: Device, t: Statements, keys: Iterable[Key], cut: int) -> None:
+    """The same of some rows, whose edits have their verdict up to entry `cut`."""
+    for key in keys:
+        _keep(device, t, key, _chain(device, t, key, cut))
+
+
+def _chain(device: Device, t: Statements, key: Key, cut: int) -> list[Entry]:
+    with device.store.undecoded():  # nobody has looked yet whether all of it is text
+        return entries_of(device.store, t, key, f"l.seq > {cut}")
+
+
+def _displacing(chain: Sequence[Entry]) -> int | None:
+    """The place of the insert by which the application took the key of the hidden row: where one was."""
+    return next(
+        (i for i, (one, two) in enumerate(pairwise(chain), 1) if two.op == "I" and one.op != "D"), None
+    )
+
+
+def _keep(device: Device, t: Statements, key: Key, chain: Sequence[Entry]) -> None:
+    place, overlay = _displacing(chain), Overlay(device.store)
+    image = None if place is None else overlay.parked(t, key)
+    if image is None:
+        return
+    edits = [entry for entry in chain[:place] if entry.is_meant]
+    if edits:
+        op = kind_of([entry.op for entry in edits], absent=False) or "U"
+        columns, now = touched(t, edits) if op == "U" else list(t.table.pushed), t.state_of(image)
+        base = [] if op == "I" else [first_value(t, edits, column, None) for column in columns]
+        values = [now.get(column) for column in columns]
+        if op == "U":
+            values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
+        edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
+        reason = Reason(KEY_TAKEN, _DETAIL, _REMEDY if op == "U" else f"{KEY_TAKEN_REMEDY} Or discard it.")
+        stamps = b"".join(entry.stamp for entry in edits)
+        keep_rejected(device, t.n, key, op, edit, reason, None, stamps)
+    overlay.unpark(t, [key])
