@@ -51,7 +51,8 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     SYNCLINE_DATABASE in the environment overrides the database.
 
     Where tables were changed in a way that devices cannot follow (a narrower type, a new column that must
-    have a value, another key), it says how many replicas that concerns, and wants --yes.
+    have a value, another key), it says how many replicas that concerns, and wants --yes. For such a column
+    a default is the better way: nothing is out of service meanwhile, and it then comes by itself.
 
     --dry-run begins with a summary; its statements are all that would be run, with their values. Exit code 3:
     they would be run with --yes alone.

@@ -21,7 +21,18 @@ from syncline.hub import clients
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
-from syncline.hub.following import Follower, Plan, agreed_to, carry_out, choose, in_force, plan, startable
+from syncline.hub.following import (
+    DEMANDED,
+    DEMANDED_REMEDY,
+    Follower,
+    Plan,
+    agreed_to,
+    carry_out,
+    choose,
+    in_force,
+    plan,
+    startable,
+)
 from syncline.hub.gate import Gate
 from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
@@ -94,18 +105,18 @@ class Hub:
         that do not fit.
         """
         found = plan(self._central, self._central.configured())
-        notes = self._outdated_names(found)
+        notes = [*found.dropped(), *self._outdated_names(found)]
         if dry_run:
             done = found.prepared
-            if found.breaking:
+            if found.wants_agreement:
                 done = agreed_to(self._central, self._central.configured())
             warnings = list(found.warnings())
             asks = bool(found.concerned)
             return replace(done, notes=[*done.notes, *notes], warnings=warnings, asks=asks)
         if found.concerned and not yes:
-            raise BreakingChange("; ".join(found.warnings()))
-        warnings = list(found.warnings())
-        if found.breaking:  # in two steps: what comes is another table than the one that goes
+            raise BreakingChange("; ".join(found.warnings()), remedy=found.remedy)
+        warnings = list(found.warnings(agreed=True))
+        if found.wants_agreement:  # in two steps: what comes is another table than the one that goes
             self._when_free(plan(self._central, self._central.configured(), without=True))
             found = plan(self._central, self._central.configured(), agreed=True)
         prepared = self._when_free(found)
@@ -135,6 +146,8 @@ class Hub:
         found += self._examine_tables(planned, {finding.sentence for finding in found})
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
+        for sentence in planned.demands:
+            found.append(Finding("trouble", DEMANDED, sentence, DEMANDED_REMEDY))
         for sentence in self._outdated_names(planned):
             found.append(Finding("warning", "former_name", sentence))
         return [*found, *self._examine_clock()]
@@ -142,6 +155,8 @@ class Hub:
     def _examine_tables(self, planned: Plan, told: Collection[str]) -> Iterator[Finding]:
         """What was altered since `init` or a server last looked: what the servers follow by themselves, and
         what only `init` does. `told`: the sentences of the catalogue."""
+        for sentence in planned.dropped():
+            yield Finding("fact", "not_followed_yet", sentence)
         if not planned.prepared.statements:
             return
         theirs = plan(self._central, in_force(self._central)).prepared

@@ -15,17 +15,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from syncline.errors import CaptureLost, ConfigurationError, SchemaError, SynclineError
+from syncline.errors import BreakingChange, CaptureLost, ConfigurationError, SchemaError, SynclineError
 from syncline.hub import absent, apart, names
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
 from syncline.hub.contract import Client, Ledger, Prepared
+from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED
 from syncline.hub.names import place_of
 from syncline.model.evolution import SchemaChange, TableChange, compare
 from syncline.model.schema import Schema, arrange
 
 logger = logging.getLogger("syncline.hub")
+DEMANDED = "value_demanded"
+"""The code of a column that must have a value of which devices do not know: its table goes on without it."""
+DEMANDED_REMEDY = (
+    "Nothing is out of service. Give the column a default (ALTER TABLE ... ALTER COLUMN ... SET DEFAULT ...):"
+    " it then reaches devices by itself, and rejected rows can be retried. Or, where the application is to"
+    " give the value: let an upgrade of it add the column on devices (ALTER TABLE ... ADD COLUMN ...), have"
+    " them sync, and only then run syncline init syncline.toml --yes; where a device has not the column yet,"
+    " that leaves the table out, and edits of it that wait are kept as rejected ones."
+)
 CHOSEN = "tables_chosen"
 """The setting that says whether `init` was told which tables take part."""
 
@@ -36,14 +46,15 @@ class Plan:
     time.
 
     Of the tables that devices cannot follow those `apart` are left out, and those that they could follow but
-    for a column are there without it. `breaking` says, in sentences, what it is about;
-    `concerned` are the replicas that have the tables."""
+    for a column are there without it. `breaking` says, in sentences, what it is about with the former,
+    `demands` with the latter; `concerned` are the replicas that may have the tables."""
 
     tables: Schema
     prepared: Prepared
     change: SchemaChange | None
     concerned: tuple[Client, ...] = ()
     breaking: tuple[str, ...] = ()
+    demands: tuple[str, ...] = ()
     apart: Apart = field(default_factory=Apart)
 
     @property
@@ -52,15 +63,49 @@ class Plan:
         change = self.change
         return change is not None and not change.gone and all(one.is_harmless for one in change.tables)
 
-    def warnings(self) -> Iterator[str]:
-        """What an operator should know before, in sentences."""
-        yield from self.breaking
-        if self.breaking:
-            pending = sum(client.pending for client in self.concerned)
+    @property
+    def wants_agreement(self) -> bool:
+        """Whether there is anything that devices cannot follow."""
+        return bool(self.breaking or self.demands)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, the harmless way first."""
+        return BreakingChange.remedy if self.breaking else DEMANDED_REMEDY
+
+    def warnings(self, *, agreed: bool = False) -> Iterator[str]:
+        """What an operator should know before, in sentences; `agreed`, what it has come to with `--yes`."""
+        yield from (*self.breaking, *self.demands)
+        devices = len(self.concerned)
+        pending = sum(client.pending for client in self.concerned)
+        waited = f"edits of any table that waited on them when they last synced: {pending}"
+        if agreed and self.wants_agreement:
+            yield f"devices to which these tables are other ones from now on: {devices}; {waited}"
+        elif self.breaking:
+            yield f"devices that cannot go on with these tables: {devices}; {waited}"
+        if self.demands and not agreed:
+            which = "tables with a column that must have a value" if self.breaking else "these tables"
             yield (
-                f"devices that cannot go on with these tables: {len(self.concerned)};"
-                f" edits of any table that waited on them when they last synced: {pending}"
+                f"devices that go on with {which}, but for rows of theirs that lack the value, which are"
+                f" rejected one by one until it has a default: {devices}; {waited}"
             )
+
+    def dropped(self) -> Iterator[str]:
+        """What devices keep and the centre has no more, in sentences."""
+        if self.change is None:
+            return
+        for table in self.change.gone:
+            if table.number not in self.apart.reasons:
+                yield (
+                    f"table {table.name} takes part no longer: devices keep it, edits of it that wait there"
+                    f" are kept as rejected ones ({TABLE_DROPPED})"
+                )
+        for one in self.change.tables:
+            for number in one.gone:
+                yield (
+                    f"table {one.after.name}: column {one.before.values[number].name} is gone: devices keep"
+                    f" it, edits of it that wait there are kept as rejected ones ({COLUMN_DROPPED})"
+                )
 
 
 def plan(
@@ -85,7 +130,11 @@ def plan(
         broken += noted.demanding(tables, catalogue.is_wider)
     left = known.with_changes(one for one in broken if without or one.breaking)
     partly = [one for one in broken if place_of(one.after) not in left.tables]
-    sentences = (*known.sentences(), *(sentence for one in broken for sentence in one.trouble))
+    breaking = (
+        *known.sentences(),
+        *(sentence for one in broken if one not in partly for sentence in one.trouble),
+    )
+    demands = tuple(sentence for one in partly for sentence in one.demands)
     if left.tables or partly:
         tables = apart.served(tables, left, partly)
         prepared = catalogue.prepare(tables, dry_run=True)
@@ -94,8 +143,8 @@ def plan(
     central.learn(names.between(prepared.before, prepared.schema))
     before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
     change = compare(before, after, catalogue.is_wider)
-    concerned = _concerned(central) if sentences else ()
-    return Plan(tables, prepared, change, concerned, sentences, left)
+    concerned = _concerned(central) if breaking or demands else ()
+    return Plan(tables, prepared, change, concerned, breaking, demands, left)
 
 
 def agreed_to(central: Central, chosen: Sequence[str] | None) -> Prepared:
@@ -257,10 +306,16 @@ class Follower:
         if found.breaking:
             logger.warning(
                 "tables were changed in a way that devices cannot follow: %s; everything else goes on;"
-                " undo it (a required column may get a default), or agree to it with:"
-                " syncline init FILE.toml --yes",
+                " undo it, or agree to it with: syncline init FILE.toml --yes",
                 "; ".join(found.warnings()),
                 extra={"action": "schema_breaking"},
+            )
+        elif found.demands:
+            logger.warning(
+                "devices cannot give what a column must have: %s; everything else goes on; %s",
+                "; ".join(found.warnings()),
+                found.remedy,
+                extra={"action": "schema_demanding"},
             )
         if not _is_news(found):
             self._central.look_again()

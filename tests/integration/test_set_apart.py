@@ -625,6 +625,102 @@ def test_a_table_that_can_be_served_as_before_is_and_changes_of_others_are_follo
     assert a.replica.verify().equal
 
 
+@pytest.mark.parametrize("looked", [False, True])
+def test_l12_what_is_said_of_a_column_without_a_default_begins_with_the_harmless_way(
+    all_world: World, caplog: pytest.LogCaptureFixture, looked: bool
+) -> None:
+    """An operator who was told of devices that cannot go on took a table down that went on."""
+    world = all_world
+    for name in ("a.db", "b.db"):
+        world.device(name)
+    world.centre.run(requires(world.centre, "crop", CROP))
+    with caplog.at_level(logging.WARNING, "syncline.hub"):
+        if looked:
+            world.look_now()
+    with world.server() as hub:
+        examined = {one.code: one for one in hub.examine()}
+        found = examined["value_demanded"]
+        assert "breaking_change" not in examined and "column kind" in found.sentence
+        with pytest.raises(BreakingChange) as refused:
+            hub.init()
+        said = [found.remedy, refused.value.remedy, *(record.getMessage() for record in caplog.records)]
+        assert len(said) == 2 + 2 * looked
+        for words in said:
+            assert "Nothing is out of service" in words
+            assert words.index("SET DEFAULT") < words.index("--yes")
+        for words in (refused.value.detail, *hub.init(dry_run=True).warnings[-1:]):
+            assert "cannot go on" not in words and "that go on with these tables" in words
+            assert "has a default: 2;" in words
+        done = hub.init(yes=True)
+        assert "other ones from now on: 2;" in done.warnings[-1] and "crop" in done.warnings[0]
+
+
+def test_a_column_that_an_upgrade_of_the_application_brings_first_is_agreed_to_without_loss(
+    all_world: World,
+) -> None:
+    """The other way that is named: nothing is set aside where devices have the column and have synced."""
+    world = all_world
+    a = world.device("a.db")
+    world.change(requires(world.centre, "crop", CROP))
+    a.run("ALTER TABLE crop ADD COLUMN kind TEXT", "UPDATE crop SET kind = 'old', name = 'mine' WHERE id = 1")
+    a.sync()
+    with world.server() as hub:
+        hub.init(yes=True)
+    world.look_now()
+    a.run("INSERT INTO crop VALUES (7, 'oats', 'new')")
+    for _ in range(2):
+        a.sync()
+    assert not a.replica.rejected() and not a.replica.conflicts() and not a.replica.status().left_out
+    assert [tuple(row) for row in world.centre.run("SELECT id, name, kind FROM crop ORDER BY id")] == [
+        (1, "mine", "old"), (7, "oats", "new"),
+    ]  # fmt: skip
+    assert a.replica.verify().equal
+
+
+def test_l12_a_table_that_is_narrower_and_has_a_column_without_a_default_is_out_of_service(
+    world: World,
+) -> None:
+    """The others go on in part, and the sentences tell the two apart."""
+    world.device("a.db")
+    if isinstance(world.centre, SqliteCentre):
+        farm = "id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BLOB, note TEXT"
+        world.centre.run(f"{requires(world.centre, 'crop', CROP)}; {requires(world.centre, 'farm', farm)}")
+    else:
+        world.centre.run(
+            f"{requires(world.centre, 'crop', '')}; {requires(world.centre, 'farm', '')};"
+            f" {world.changes['type'][0]}"
+        )
+    with world.server() as hub, pytest.raises(BreakingChange) as refused:
+        hub.init()
+    detail = refused.value.detail
+    assert refused.value.remedy == BreakingChange.remedy
+    assert "devices that cannot go on with these tables: 1;" in detail
+    assert "devices that go on with tables with a column that must have a value" in detail
+    assert detail.index("farm: column kind") < detail.index("crop: column kind")
+
+
+def test_l12_init_and_doctor_say_what_becomes_of_edits_of_what_was_dropped(all_world: World) -> None:
+    world = all_world
+    a = world.device("a.db")
+    a.run("UPDATE farm SET note = 'flat' WHERE id = 1", "UPDATE crop SET name = 'oats'")
+    if isinstance(world.centre, SqliteCentre):
+        world.centre.run(made_anew("farm", "id BIGINT PRIMARY KEY, name TEXT NOT NULL, size BIGINT"))
+    else:
+        world.centre.run("ALTER TABLE farm DROP COLUMN note")
+    world.centre.run("DROP TABLE crop")
+    with world.server() as hub:
+        foreseen = {one.sentence for one in hub.examine() if one.code == "not_followed_yet"}
+        done = hub.init()
+    said = [note for note in done.notes if "kept as rejected ones" in note]
+    assert set(said) < foreseen
+    assert [words.split(":")[0] for words in said] == ["table crop takes part no longer", "table farm"]
+    assert "column note is gone" in said[1]
+    world.look_now()
+    a.sync()
+    assert sorted(one.code for one in a.replica.rejected()) == ["column_dropped", "table_dropped"]
+    assert all(any(f"({one.code})" in words for words in said) for one in a.replica.rejected())
+
+
 @pytest.mark.parametrize("remedy", ["track", "rename"])
 def test_l12_rows_whose_parent_is_in_a_table_left_out_wait_and_stop_nothing(
     world: World, remedy: str
