@@ -163,12 +163,12 @@ def follow_unfit(store: Store, n: int, due: Iterable[int], found: Iterable[int])
     """The centre has changed a table that does not fit: it has got the columns `due`, which this file makes
     when the table fits otherwise; columns `found` are here under another name. Inside a transaction."""
     store.execute("UPDATE _sync_lost SET replaced = 0 WHERE n = ?", (n,))
-    known = _due(store, n)
+    known = due_of(store, n)
     store.execute("UPDATE _sync_lost SET due = ? WHERE n = ?", (json.dumps(sorted(known | {*due})), n))
     note_lacked(store, n, lacked(store, n) - {*found})
 
 
-def _due(store: Store, n: int) -> set[int]:
+def due_of(store: Store, n: int) -> set[int]:
     """The columns that the centre has got while a table did not fit."""
     return set(json.loads(store.value("SELECT due FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
 
@@ -284,14 +284,15 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
     waiting = ""
     if has_log(store, t) and (count := store.value(f"SELECT count(*) FROM {t.log}")):
         waiting = f"; captured edits of it wait: {count:,}"
-    if not columns_of(store, name):
+    present = columns_of(store, name)
+    if not present:
         return SchemaError(
             f"table {name} takes part and is not in {store.path} any more{waiting}",
             code="table_missing",
             remedy=f"Make it again as it was, then sync: its rows come back from the centre. Or run: syncline"
             f" track {store.path} {name}, which makes it.",
         )
-    if not has_key(store, t.table):
+    if not has_key(store, t.table) and all(column in present for column in t.table.key):
         keys = ", ".join(t.keys)
         index = quote(f"{name}_key")
         return SchemaError(
@@ -301,8 +302,7 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
             remedy=f"Give it one, with: CREATE UNIQUE INDEX {index} ON {t.name} ({keys}); then sync: what was"
             " changed meanwhile is found by comparing with the centre.",
         )
-    present = columns_of(store, name)
-    taken = [t.table.values[i].name for i in _due(store, t.n) if i in t.values]
+    taken = [t.table.values[i].name for i in due_of(store, t.n) if i in t.values]
     taken = [column for column in taken if column in present]
     if taken and not misfits(store, _without(t, taken)):
         return SchemaError(

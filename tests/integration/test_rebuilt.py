@@ -490,6 +490,21 @@ def test_l12_a_table_without_its_key_says_so_and_goes_on_with_a_unique_index(wor
     world.agree()
 
 
+def test_l12_a_key_column_that_was_renamed_unseen_is_named_and_comes_back_by_its_name(world: World) -> None:
+    world.app.executescript(
+        """PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON; ALTER TABLE customer RENAME TO old;
+        CREATE TABLE customer (id INTEGER, name TEXT, city TEXT, visits INTEGER);
+        INSERT INTO customer SELECT id, 'pandas', city, visits FROM old; DROP TABLE old;
+        CREATE UNIQUE INDEX customer_key ON customer (id); ALTER TABLE customer RENAME COLUMN id TO number;"""
+    )
+    with world.open() as replica, pytest.raises(SchemaError, match="lacks the hub's columns id") as caught:
+        replica.sync()
+    assert caught.value.code == "table_altered" and "CREATE UNIQUE INDEX" not in caught.value.remedy
+    world.app.execute("ALTER TABLE customer RENAME COLUMN number TO id")
+    assert world.sync().regained[0].updated == 5
+    world.agree()
+
+
 @pytest.mark.parametrize(
     ("columns", "code"),
     [
