@@ -6,7 +6,7 @@ centre at any moment, in a kept conflict, or in a rejected edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,9 @@ class Book:
     """What takes part no longer."""
     added: dict[ColumnPlace, int] = field(default_factory=dict)
     """What devices have added to counters."""
+    unseen: list[tuple[Place, int, int]] = field(default_factory=list)
+    """What of it was added while nothing was captured, with the column's number: it may be found by
+    comparing, or be kept as a conflict where nobody can tell who did what."""
     totals: dict[ColumnPlace, int] = field(default_factory=dict)
     """What counters held when they were last seen in the centre."""
 
@@ -60,10 +63,22 @@ class Book:
         self.replace(place)
         self.deleted.add(place)
 
-    def count(self, table: int, amounts: dict[int, int]) -> None:
+    def count(self, place: Place, amounts: dict[int, int], *, captured: bool) -> None:
         """A device added these amounts to counters, by the column's number."""
         for number, amount in amounts.items():
-            self.added[table, number] = self.added.get((table, number), 0) + amount
+            column = place[1], number
+            self.added[column] = self.added.get(column, 0) + amount
+            if not captured:
+                self.unseen.append((place, number, amount))
+
+    def unseen_sums(self, column: ColumnPlace, disputed: Collection[tuple[Place, int]]) -> set[int]:
+        """All that may be missing from a counter, of what was added unseen to rows that a device keeps its
+        own value of as a conflict: `disputed`, with the column's number."""
+        sums = {0}
+        for place, number, amount in self.unseen:
+            if (place[1], number) == column and (place, number) in disputed:
+                sums |= {one + amount for one in sums}
+        return sums
 
     def put_back(self, numbers: dict[int, int], known: set[ColumnPlace]) -> None:
         """The centre is what it was when it had these: it may give other numbers out again."""

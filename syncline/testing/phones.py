@@ -11,6 +11,7 @@ from syncline.model.actor import Actor
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.protocol.messages import Request, Response
 from syncline.replica.device import Device
+from syncline.replica.lost import due_of
 from syncline.replica.replica import Replica
 from syncline.testing.faults import CrashingStore, FaultyTransport
 
@@ -38,6 +39,8 @@ class Phone:
     """Whether the application has altered a table."""
     spoiled: dict[str, list[str]] = field(default_factory=dict)
     """Tables that have no key, with the columns of the key that they had."""
+    unseen: list[str] = field(default_factory=list)
+    """What takes back the new names that the application gave where nobody could see it, last first."""
 
     def send(self, request: Request) -> Response:
         """Over the line of this exchange."""
@@ -61,6 +64,18 @@ class Phone:
             store.execute(f"INSERT INTO spoiling SELECT * FROM {table}")
             store.execute(f"DROP TABLE {table}")
             store.execute(f"ALTER TABLE spoiling RENAME TO {table}")
+
+    def is_captured(self, table: TableSchema) -> bool:
+        """Whether what is written to a table is captured: its triggers have not gone with its former self."""
+        sql = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = ? AND lower(tbl_name) = ?"
+        return self.store.row(sql, (f"_sync_{table.number}_insert", table.name.lower())) is not None
+
+    def name_again(self) -> None:
+        """Give tables and columns back the names that they had when they were captured last."""
+        for sql in self.unseen:
+            self.store.execute(sql)
+        self.unseen.clear()
+        self.moved.clear()
 
     @property
     def opened(self) -> Replica:
@@ -198,19 +213,25 @@ class Application:
         if dice < 0.8:
             column = rng.choice(table.columns).name
             sql = f"ALTER TABLE {table.name} RENAME COLUMN {column} TO {name}"
-            phone.store.execute(sql)
-            self._move(table, table.name, {column: name})
+            back = f"ALTER TABLE {table.name} RENAME COLUMN {name} TO {column}"
+            moved = table.name, {column: name}
         else:
             sql = f"ALTER TABLE {table.name} RENAME TO mine{self._serial}"
-            phone.store.execute(sql)
-            self._move(table, f"mine{self._serial}", {})
+            back = f"ALTER TABLE mine{self._serial} RENAME TO {table.name}"
+            moved = f"mine{self._serial}", dict[str, str]()
+        if not phone.is_captured(table):
+            phone.unseen.insert(0, back)
+        phone.store.execute(sql)
+        self._move(table, *moved)
         return sql
 
     def give_way(self) -> None:
         """Rename the application's own columns that new ones of the centre might clash with."""
         device, store = Device.load(self._phone.store), self._phone.store
-        for n, t in device.tables.items():
-            ours = {c.name for c in t.table.columns} | {one.name for one in device.retired.columns.get(n, ())}
+        for n, t in device.tracked.items():
+            due = due_of(store, n)
+            ours = {c.name for c in t.table.columns if c.number not in due}
+            ours |= {one.name for one in device.retired.columns.get(n, ())}
             for _, name, *_ in store.rows(f"PRAGMA table_info({t.table.name})"):
                 if name not in ours and name in OWN:
                     store.execute(f"ALTER TABLE {t.table.name} RENAME COLUMN {name} TO {name}_{self._serial}")
