@@ -5,7 +5,7 @@ The database would name them too, but a tree of rows only level by level, an att
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
@@ -56,6 +56,31 @@ def going_with(schema: Schema, stages: Sequence[Stage]) -> list[Refusal]:
         for stage, row in pointing.at(parent)
         if _row_id(schema, stage, row) not in deleted
     ]
+
+
+def followed(schema: Schema) -> dict[int, list[TableSchema]]:
+    """By the number of a table: those where deleting a row takes or changes what in this one points at it."""
+    tables = {table.name: table for table in schema.tables}
+    return {
+        child.number: [tables[name] for name in dict.fromkeys(names) if name in tables]
+        for child in schema.tables
+        if (names := [fk.parent for fk in child.foreign_keys if _follows_deletes(fk, child)])
+    }
+
+
+def below(
+    stage: Stage, child: TableSchema, parents: Sequence[TableSchema], leaving: Container[RowId]
+) -> list[int]:
+    """The staged writes that point by its key at a row of these tables which is among the leaving, so that
+    they would go or change with it."""
+    found: set[int] = set()
+    for parent in parents:
+        for targets, columns in _columns_of(child, parent, stage, _follows_deletes):
+            if set(targets) == set(parent.key):
+                ordered = [columns[targets.index(name)] for name in parent.key]
+                keys = ((row, tuple(values[i] for i in ordered)) for row, values in enumerate(stage.rows))
+                found.update(row for row, key in keys if (parent.number, key) in leaving)
+    return sorted(found - stage.discarded)
 
 
 def _without_parent(schema: Schema, stage: Stage, row: int, parent: RowId) -> Refusal:

@@ -4,6 +4,7 @@ One chunk at a time is settled, applied, freed, while the next one is opened. Wh
 
     a foreign key to a row of a later chunk     done after the last chunk with writes
     a delete that others still stand in the way of, a unique value not free yet     after the last chunk
+    a write that would go or change with a row that a later chunk deletes           after the last chunk
 
 A row that is refused then is rejected, with those that depend on it.
 """
@@ -11,22 +12,24 @@ A row that is refused then is rejected, with those that depend on it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.bases import File
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped
-from syncline.hub.commit import Refused, commit_stages
+from syncline.hub.commit import commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
+from syncline.hub.putoff import Late, PutOff, late_of
 from syncline.hub.receive import Outcome, Receiver, newest_of
 from syncline.hub.settle import RowId, Settled, reject_dependents, stages_of
 from syncline.hub.versions import brought, brought_details
 from syncline.merge.decide import Base
-from syncline.model.schema import Schema
 from syncline.protocol.body import open_details, open_push, whole_digest
 from syncline.protocol.messages import Limits, Rejection
 
@@ -65,12 +68,26 @@ class Keys:
 
     def __init__(self) -> None:
         self._buckets: list[array[int]] = [array("q") for _ in range(BUCKETS)]
+        self._are_sorted = False
 
     def add(self, parts: Iterable[Part]) -> None:
         for part in parts:
             for key in part.keys:
                 number = hash((part.table, key))
                 self._buckets[number % BUCKETS].append(number)
+
+    def __bool__(self) -> bool:
+        return any(self._buckets)
+
+    def __contains__(self, row: object) -> bool:
+        """Whether a row was named, or by chance one with the same number; once all are named."""
+        number = hash(row)
+        if not self._are_sorted:
+            self._buckets = [array("q", sorted(bucket)) for bucket in self._buckets]
+            self._are_sorted = True
+        bucket = self._buckets[number % BUCKETS]
+        place = bisect_left(bucket, number)
+        return place < len(bucket) and bucket[place] == number
 
     def suspects(self) -> set[int]:
         """Numbers that occur twice: the same row, or two rows with one number by chance."""
@@ -142,6 +159,17 @@ class Chunks:
                 current.units.clear()
             yield ahead.result()
 
+    def deleted(self, transaction: WriteTransaction, tables: Container[int]) -> Keys | None:
+        """The rows of these tables that are deleted at the end of the push; None if there are none."""
+        found = Keys()
+        for number in range(self.upload.chunks, 0, -1):
+            parts = self._accepted(self._read(transaction, number))[0]
+            deletes = [part for part in parts if part.op in DELETES]
+            found.add(part for part in deletes if part.table in tables)
+            if len(deletes) < len(parts):
+                break
+        return found if found else None
+
     def _check_complete(self, transaction: WriteTransaction) -> None:
         """Raise unless every chunk is there and all together are what was announced."""
         kept = transaction.ledger.chunks_kept(self.upload.replica)
@@ -179,14 +207,6 @@ class Chunks:
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
-    """Rows that were refused and are tried again, and why they were."""
-
-    stage: Stage
-    refused: dict[RowId, Refused]
-
-
-@dataclass(frozen=True, slots=True)
 class LargeReceiver(Receiver):
     """A `Receiver` whose parts come chunk by chunk; `parts` is empty. `wanted` bounds how many rows are asked
     for at once."""
@@ -203,15 +223,17 @@ class LargeReceiver(Receiver):
     ) -> Outcome:
         whole, deleting = Outcome(), False
         late: list[Late] = []
+        put_off = PutOff(self.schema, transaction.rows, partial(self.chunks.deleted, transaction))
         for unit in self.chunks.units(transaction, whole.unplaced, now):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole)
-            late += self._do(transaction, replace(unit, details=details | unit.details), file, whole)
+            late += self._do(transaction, replace(unit, details=details | unit.details), file, whole, put_off)
             self._let_go(transaction, unit)
             if len(whole.settled.wanted) >= self.wanted:
                 break
         if not whole.settled.wanted:
+            late += put_off.due(whole.refused)
             for item in self._again(transaction, late, whole):
                 whole.refused |= item.refused
         return whole
@@ -230,7 +252,14 @@ class LargeReceiver(Receiver):
         unit.parts.clear()
         unit.stages.clear()
 
-    def _do(self, transaction: WriteTransaction, unit: Unit, file: File | None, whole: Outcome) -> list[Late]:
+    def _do(
+        self,
+        transaction: WriteTransaction,
+        unit: Unit,
+        file: File | None,
+        whole: Outcome,
+        put_off: PutOff,
+    ) -> list[Late]:
         """Settle and apply one unit; return what must wait. Once rows are wanted nothing is applied."""
         settled = self._settled(transaction, unit.parts, unit.stages, unit.details, file)
         whole.newest = max(whole.newest, newest_of(unit.parts))
@@ -238,7 +267,10 @@ class LargeReceiver(Receiver):
         if whole.settled.taken and not settled.wanted:
             reject_dependents(transaction, self.schema, settled, unit.stages, whole.settled)
         _merge(whole.settled, settled)
-        return [] if whole.settled.wanted else self._apply(transaction, settled.stages, whole)
+        if whole.settled.wanted:
+            return []
+        put_off.take(settled.stages)
+        return self._apply(transaction, settled.stages, whole)
 
     def _again(self, transaction: WriteTransaction, late: list[Late], whole: Outcome) -> list[Late]:
         """Try what waits, all together; return what is refused still."""
@@ -262,24 +294,8 @@ class LargeReceiver(Receiver):
         return [
             item
             for stage, others in pairs
-            if (item := _late(self.schema, stage, stage.discarded - others, waiting)) is not None
+            if (item := late_of(self.schema, stage, stage.discarded - others, waiting)) is not None
         ]
-
-
-def _late(schema: Schema, stage: Stage, refused: set[int], waiting: dict[RowId, Refused]) -> Late | None:
-    """The refused rows of a stage that must wait, as a stage of their own."""
-    arity = len(schema.by_number[stage.table].key)
-    places = {number: (stage.table, tuple(stage.rows[number][:arity])) for number in refused}
-    chosen = [number for number in sorted(refused) if places[number] in waiting]
-    if not chosen:
-        return None
-    entries = None
-    if stage.entries is not None:
-        renumbered = {number: new for new, number in enumerate(chosen)}
-        entries = [(renumbered[n], mask, hlc) for n, mask, hlc in stage.entries if n in renumbered]
-    rows, hlc = [stage.rows[n] for n in chosen], [stage.hlc[n] for n in chosen]
-    rest = replace(stage, rows=rows, hlc=hlc, entries=entries, handle=None, discarded=set())
-    return Late(rest, {places[n]: waiting[places[n]] for n in chosen})
 
 
 def _merge(whole: Settled, settled: Settled) -> None:

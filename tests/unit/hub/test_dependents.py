@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from syncline.hub.contract import Refusal, Stage, codes
 from syncline.hub.dependents import RowId, pointing_at, with_dependents
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
-from tests.unit.hub.desk import Desk, overrides
+from syncline.protocol import messages as m
+from tests.unit.hub.desk import Desk, Device, overrides
+from tests.unit.hub.test_large_push import Large
 
 
 def columns(*names: str) -> tuple[ColumnSchema, ...]:
@@ -243,3 +245,83 @@ def test_l2_what_is_written_below_a_row_that_the_same_push_deletes_is_kept(actio
     left = [] if action == "CASCADE" else [(10, None, "old")]
     assert desk.sql("SELECT * FROM farm") == [(2, "Dale")]
     assert desk.sql("SELECT * FROM visit") == [*left, (11, 2, "moved"), (13, 2, "elsewhere")]
+
+
+class Farms:
+    """A device that has deleted farms 1 and 3, was shown 1 again for another's sake, and wrote below it."""
+
+    def __init__(self, action: str, *, hold: bool = False) -> None:
+        self.desk = Desk(
+            "CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT);"
+            "CREATE TABLE visit (id INTEGER PRIMARY KEY, farm INTEGER REFERENCES farm (id)"
+            f" ON DELETE {action}, note TEXT, code TEXT UNIQUE);"
+            "CREATE TABLE remark (id INTEGER PRIMARY KEY, visit INTEGER REFERENCES visit (id), text TEXT);"
+            "INSERT INTO farm VALUES (1, 'Hill'), (2, 'Dale'), (3, 'Moor');"
+            "INSERT INTO visit VALUES (10, 1, 'old', NULL), (11, 2, 'moved', NULL), (14, 3, 'low', NULL)"
+        )
+        self.device = self.desk.device("one")
+        if hold:
+            self.desk.sql("UPDATE farm SET name = 'newer' WHERE id = 1", at=9)
+            self.device.detail("farm", [1], {"name": "Hill"}, None)
+
+    def moved(self, device: Device) -> None:
+        device.update("visit", [11], {"farm": 1, "note": "mine"}, at=2)
+        device.update("visit", [14], {"farm": 1}, at=2)
+
+    def made(self, device: Device) -> None:
+        device.insert("visit", 12, 1, "new", "k", at=2)
+        device.insert("visit", 13, 2, "elsewhere", None, at=2)
+        device.insert("remark", 21, 12, "below", at=2)
+        device.insert("remark", 22, 13, "elsewhere", at=2)
+
+    def deleted(self, device: Device) -> None:
+        device.delete("farm", 1)
+
+    def deleted_too(self, device: Device) -> None:
+        device.delete("farm", 3)
+
+    def push(self) -> m.Verdict:
+        return Large(self.device, self.moved, self.made, self.deleted, self.deleted_too).upload().commit()
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
+def test_l2_what_is_written_below_a_row_that_a_later_chunk_deletes_is_kept(action: str) -> None:
+    farms = Farms(action)
+    verdict, number = farms.push(), farms.desk.hub.schema.number_of
+    visit, remark = number("visit"), number("remark")
+    assert {(one.table, *one.key): one.code for one in verdict.rejected} == {
+        (visit, 11): "foreign_key_violation",
+        (visit, 12): "foreign_key_violation",
+        (visit, 14): "foreign_key_violation",
+        (remark, 21): "parent_rejected",
+    }
+    assert farms.desk.sql("SELECT id FROM farm") == [(2,)]
+    gone = action == "CASCADE"
+    assert farms.desk.sql("SELECT id, farm, note FROM visit") == [
+        *([] if gone else [(10, None, "old")]),
+        (11, 2, "moved"),
+        (13, 2, "elsewhere"),
+        *([] if gone else [(14, None, "low")]),
+    ]
+    assert farms.desk.sql("SELECT id FROM remark") == [(22,)]
+
+
+def test_it_is_written_where_the_delete_loses() -> None:
+    """Nobody can know before the last chunk."""
+    farms = Farms("CASCADE", hold=True)
+    verdict = farms.push()
+    visit = farms.desk.hub.schema.number_of("visit")
+    assert {(one.table, *one.key) for one in verdict.rejected} == {(visit, 14)}  # went with farm 3 before
+    assert farms.desk.sql("SELECT id FROM farm") == [(1,), (2,)]
+    assert farms.desk.sql("SELECT id, farm, note FROM visit") == [
+        (10, 1, "old"),
+        (11, 1, "mine"),
+        (12, 1, "new"),
+        (13, 2, "elsewhere"),
+    ]
+    assert farms.desk.sql("SELECT id FROM remark") == [(21,), (22,)]
+
+
+def test_where_nothing_follows_a_delete_a_child_keeps_its_parent() -> None:
+    verdict = Farms("NO ACTION").push()
+    assert {one.code for one in verdict.rejected} == {"foreign_key_violation"}
