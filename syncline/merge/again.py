@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from syncline.merge.decide import (
     Decision,
@@ -66,27 +67,45 @@ def _insert(
     table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
     """What is newer was done to the row that was inserted, by who knew it: no conflict. What is older was
-    done to one that had its key before."""
+    done to one that had its key before. But where another inserted it as well, that may have been in another
+    past, which the centre has lost too, and what loses is kept (law L2)."""
+    is_twice = _is_made_by_another(table, sent, rivals)
     if present is None:
         if any(entry.op in DELETES and entry.stamp > sent.stamp for entry in rivals):
-            return Decision(override=True)
+            notes = [row_note(table, rules.deletes, sent, None, rivals, "hub")] if is_twice else []
+            return Decision(override=True, notes=notes)
         return write_row(sent, None, [])
+    same = is_there(table, sent, present)
     newest = _newest_of_columns(table, sent, rivals)
     won = [j for j, stamp in enumerate(newest) if stamp <= sent.stamp]
     if len(won) == len(sent.columns):
-        same = is_there(table, sent, present)
         notes = [] if same else [row_note(table, rules.row, sent, present, rivals, "replica")]
         return replace(write_row(sent, present, notes), op=RETURNED)
     if rules.row.whole or not won:
-        return Decision(override=True)
-    columns, values = [sent.columns[j] for j in won], [sent.values[j] for j in won]
+        notes = [row_note(table, rules.row, sent, present, rivals, "hub")] if is_twice and not same else []
+        return Decision(override=True, notes=notes)
     notes = [
-        Note(column, "replica", rules.columns[column].name, newest[j], None, value, present[column])
-        for j, column, value in zip(won, columns, values, strict=True)
-        if not is_same(table.values[column], present[column], value)
+        Note(column, outcome, rules.columns[column].name, newest[j], None, value, present[column])
+        for j, (column, value) in enumerate(zip(sent.columns, sent.values, strict=True))
+        if (outcome := _outcome(j in won, is_twice)) is not None
+        and not is_same(table.values[column], present[column], value)
     ]
-    mask = mask_of(columns)
-    return Decision("update", "U", columns, values, [(mask, sent.hlc)], override=True, notes=notes)
+    columns, values = [sent.columns[j] for j in won], [sent.values[j] for j in won]
+    return Decision(
+        "update", "U", columns, values, [(mask_of(columns), sent.hlc)], override=True, notes=notes
+    )
+
+
+def _outcome(has_won: bool, is_twice: bool) -> Literal["replica", "hub"] | None:
+    """Whose value it is, where that is to be noted."""
+    return "replica" if has_won else "hub" if is_twice else None
+
+
+def _is_made_by_another(table: TableSchema, sent: Sent, rivals: Sequence[Entry]) -> bool:
+    """Whether the row came back by an insert of another, and not from an image alone."""
+    return any(
+        _is_whole(table, entry) and entry.stamp[0] != 0 and entry.stamp[1] != sent.replica for entry in rivals
+    )
 
 
 def _newest_of_columns(table: TableSchema, sent: Sent, rivals: Sequence[Entry]) -> list[Stamp]:

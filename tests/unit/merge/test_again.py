@@ -66,6 +66,37 @@ def test_columns_that_were_edited_later_stay() -> None:
     assert [(note.column, note.sent, note.hub) for note in found.notes] == [(1, "b", "b2")]
 
 
+TWICE = [entry(RETURNED, 40)]
+"""Another has inserted a row of this key as well: maybe in another past, which was lost before or after."""
+
+
+@pytest.mark.parametrize("rules", [Table(), Table(merge="row"), Table(inserts="same_row")])
+def test_l2_an_insert_that_loses_to_another_s_is_kept(rules: Table) -> None:
+    found = settle("I", 10, ["theirs", "b2"], TWICE, rules)
+    assert (found.form, found.override, found.rejected) == (None, True, None)
+    assert [(note.column, note.outcome, note.sent, note.hub) for note in found.notes] == [
+        (None, "hub", ["a", "b"], ["theirs", "b2"])
+    ]
+    assert settle("I", 10, ["a", "b"], TWICE, rules).notes == []  # it is the same row
+
+
+def test_l2_columns_of_an_insert_that_lose_to_another_s_are_kept() -> None:
+    found = settle("I", 30, ["a3", "b2"], [entry(RETURNED, 20), entry("U", 40, A)])
+    assert (found.form, found.columns, found.values) == ("update", [1], ["b"])
+    assert [(note.column, note.outcome, note.sent, note.hub) for note in found.notes] == [
+        (0, "hub", "a", "a3"),
+        (1, "replica", "b", "b2"),
+    ]
+
+
+def test_l2_an_insert_is_kept_that_loses_to_the_delete_of_another_s() -> None:
+    """Which of the two was deleted nobody knows any more."""
+    found = settle("I", 10, None, [*TWICE, entry(GONE, 50)])
+    assert (found.form, found.override) == (None, True)
+    assert [(note.outcome, note.sent, note.hub) for note in found.notes] == [("hub", ["a", "b"], None)]
+    assert settle("I", 10, None, [entry(RETURNED, 5, origin="me"), entry(GONE, 50)]).notes == []
+
+
 def test_a_row_that_competes_as_a_whole_stays_if_it_is_newer() -> None:
     found = settle("I", 30, ["a3", "b2"], [*IMAGE, entry("U", 40, A)], Table(merge="row"))
     assert (found.form, found.override) == (None, True)
