@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from syncline.hub.contract import Refusal, Stage, WriteTransaction, codes
-from syncline.hub.dependents import going_with, with_dependents
+from syncline.hub.contract import Key, Refusal, Rows, Stage, WriteTransaction, codes
+from syncline.hub.dependents import going_with, taken_along, with_dependents
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema
 
@@ -21,6 +21,14 @@ class Refused:
     remedy: str
     parent: RowId | None = None
     unread: bool = False
+
+
+GONE_WITH = Refused(
+    codes.FOREIGN_KEY,
+    "the row went with another that the same push deletes",
+    codes.remedy_of(codes.FOREIGN_KEY),
+)
+NONE: Set[int] = frozenset()
 
 
 def commit_stages(
@@ -47,7 +55,30 @@ def commit_stages(
         rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
         refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
         found = _attempt(transaction, schema, stages, origin)
-    return refused
+    return refused | _gone_with(transaction.rows, schema, stages)
+
+
+def _gone_with(rows: Rows, schema: Schema, stages: Sequence[Stage]) -> dict[RowId, Refused]:
+    """The written rows that are there no more, for what was deleted has taken them along. The device had
+    deleted that before it wrote them, and was shown it again for another's sake."""
+    deleted = {stage.table for stage in stages if stage.form == "delete" and _live(stage)}
+    above = taken_along(schema) if deleted else {}
+    found: dict[RowId, Refused] = {}
+    for stage in stages:
+        if stage.form != "delete" and above.get(stage.table, NONE) & deleted:
+            arity = len(schema.by_number[stage.table].key)
+            found |= gone(rows, stage.table, [tuple(stage.rows[row][:arity]) for row in _live(stage)])
+    return found
+
+
+def _live(stage: Stage) -> list[int]:
+    return [row for row in range(len(stage.rows)) if row not in stage.discarded]
+
+
+def gone(rows: Rows, table: int, keys: Sequence[Key]) -> dict[RowId, Refused]:
+    """Those of these rows that are not there, refused because they went with others."""
+    there = {tuple(key) for key in rows.find(table, keys, [])} if keys else set()
+    return {(table, key): GONE_WITH for key in keys if key not in there}
 
 
 def _attempt(

@@ -68,6 +68,22 @@ def followed(schema: Schema) -> dict[int, list[TableSchema]]:
     }
 
 
+def taken_along(schema: Schema) -> dict[int, set[int]]:
+    """By the number of a table: those from which a delete takes rows of this one along, by whatever way."""
+    numbers = {table.name: table.number for table in schema.tables}
+    found: dict[int, set[int]] = {table.number: set() for table in schema.tables}
+    pairs = [
+        (child.number, numbers[fk.parent])
+        for child in schema.tables
+        for fk in child.foreign_keys
+        if fk.on_delete == "CASCADE" and fk.parent in numbers
+    ]
+    for _ in schema.tables:
+        for child, parent in pairs:
+            found[child] |= {parent} | found[parent]
+    return found
+
+
 def below(
     stage: Stage, child: TableSchema, parents: Sequence[TableSchema], leaving: Container[RowId]
 ) -> list[int]:

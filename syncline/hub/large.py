@@ -11,9 +11,7 @@ A row that is refused then is rejected, with those that depend on it.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +23,7 @@ from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped
 from syncline.hub.commit import commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
+from syncline.hub.named import Keys
 from syncline.hub.putoff import Late, PutOff, late_of
 from syncline.hub.receive import Outcome, Receiver, newest_of
 from syncline.hub.settle import RowId, Settled, reject_dependents, stages_of
@@ -36,8 +35,6 @@ from syncline.protocol.messages import Limits, Rejection
 DELETES = ("D", "-")
 WAITING = (codes.FOREIGN_KEY, codes.UNIQUE, codes.CONSTRAINT)
 """Why a row may be refused that other rows of the same push make possible."""
-
-BUCKETS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +58,6 @@ class Opened:
     units: list[Unit]
     rows: int
     unplaced: list[Rejection]
-
-
-class Keys:
-    """Which rows a push has named, at 8 bytes each: a row must stand in it once."""
-
-    def __init__(self) -> None:
-        self._buckets: list[array[int]] = [array("q") for _ in range(BUCKETS)]
-        self._are_sorted = False
-
-    def add(self, parts: Iterable[Part]) -> None:
-        for part in parts:
-            for key in part.keys:
-                number = hash((part.table, key))
-                self._buckets[number % BUCKETS].append(number)
-
-    def __bool__(self) -> bool:
-        return any(self._buckets)
-
-    def __contains__(self, row: object) -> bool:
-        """Whether a row was named, or by chance one with the same number; once all are named."""
-        number = hash(row)
-        if not self._are_sorted:
-            self._buckets = [array("q", sorted(bucket)) for bucket in self._buckets]
-            self._are_sorted = True
-        bucket = self._buckets[number % BUCKETS]
-        place = bisect_left(bucket, number)
-        return place < len(bucket) and bucket[place] == number
-
-    def suspects(self) -> set[int]:
-        """Numbers that occur twice: the same row, or two rows with one number by chance."""
-        found: set[int] = set()
-        for bucket in self._buckets:
-            seen: set[int] = set()
-            if len(seen.union(bucket)) < len(bucket):
-                for number in bucket:
-                    (found if number in seen else seen).add(number)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +130,16 @@ class Chunks:
                 break
         return found if found else None
 
+    def written(self, transaction: WriteTransaction) -> Iterator[Part]:
+        """What the push writes, and does not delete, as it was sent."""
+        for number in range(1, self.upload.chunks + 1):
+            writes = [
+                part for part in self._accepted(self._read(transaction, number))[0] if part.op not in DELETES
+            ]
+            yield from writes
+            if not writes:
+                break
+
     def _check_complete(self, transaction: WriteTransaction) -> None:
         """Raise unless every chunk is there and all together are what was announced."""
         kept = transaction.ledger.chunks_kept(self.upload.replica)
@@ -236,6 +206,8 @@ class LargeReceiver(Receiver):
             late += put_off.due(whole.refused)
             for item in self._again(transaction, late, whole):
                 whole.refused |= item.refused
+            before = whole.refused.keys() | whole.settled.rejected.keys()
+            whole.refused |= put_off.gone(self.chunks.written(transaction), before)
         return whole
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:

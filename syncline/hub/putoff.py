@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from syncline.hub.commit import Refused
-from syncline.hub.contract import Rows, Stage, codes
-from syncline.hub.dependents import below, followed
+from syncline.hub.accept import Part
+from syncline.hub.commit import GONE_WITH, Refused, gone
+from syncline.hub.contract import Rows, Stage
+from syncline.hub.dependents import below, followed, taken_along
+from syncline.hub.named import Keys
 from syncline.hub.settle import RowId
 from syncline.model.schema import Schema, TableSchema
-
-_GOES_WITH = "the row that it points at is deleted by the same push"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class PutOff:
     these had been deleted on the device, and shown again for another's sake. Done before, they would go or
     change with them in silence (law L2); done after, the database says what it thinks of them.
 
+    Those that go by another way, as they point at a row that goes, are found when all is done.
+
     `deleted`: which rows of some tables are deleted at the end; None if none are."""
 
     schema: Schema
@@ -51,11 +53,13 @@ class PutOff:
     deleted: Callable[[Set[int]], Container[RowId] | None]
     _waiting: list[Late] = field(default_factory=list)
     _followed: dict[int, list[TableSchema]] = field(init=False)
+    _above: dict[int, set[int]] = field(init=False)
+    _written: Keys = field(default_factory=Keys)
     _leaving: Container[RowId] | None = None
     _is_known: bool = False
 
     def __post_init__(self) -> None:
-        self._followed = followed(self.schema)
+        self._followed, self._above = followed(self.schema), taken_along(self.schema)
 
     def take(self, stages: Sequence[Stage]) -> None:
         """Take such writes out of these stages."""
@@ -68,6 +72,10 @@ class PutOff:
                     self._waiting.append(late)
                     self.rows.discard(stage, found)
                     stage.discarded.update(found)
+            if leaving is not None and self._above[stage.table]:
+                arity, rows = len(self._table(stage).key), enumerate(stage.rows)
+                live = (tuple(values[:arity]) for row, values in rows if row not in stage.discarded)
+                self._written.note((stage.table, key) for key in live)
 
     def due(self, refused: dict[RowId, Refused]) -> Iterator[Late]:
         """They are to be tried. Updates of rows that went with others meanwhile are put into `refused`."""
@@ -84,6 +92,16 @@ class PutOff:
             if (late := self._late(stage, left)) is not None:
                 yield late
 
+    def gone(self, written: Iterable[Part], before: Set[RowId]) -> dict[RowId, Refused]:
+        """What was done of these parts and is there no more, for what was deleted has taken it along.
+        `before`: what was rejected already."""
+        found: dict[RowId, Refused] = {}
+        for part in written if self._written else ():
+            named = ((part.table, key) for key in part.keys if self._above.get(part.table))
+            keys = [row[1] for row in named if row in self._written and row not in before]
+            found |= gone(self.rows, part.table, keys)
+        return found
+
     def _known(self) -> Container[RowId] | None:
         if not self._is_known:
             tables = {parent.number for parents in self._followed.values() for parent in parents}
@@ -94,7 +112,6 @@ class PutOff:
         return self.schema.by_number[stage.table]
 
     def _late(self, stage: Stage, rows: Iterable[int]) -> Late | None:
-        why = Refused(codes.FOREIGN_KEY, _GOES_WITH, codes.remedy_of(codes.FOREIGN_KEY))
         arity, chosen = len(self._table(stage).key), set(rows)
         places = [(stage.table, tuple(stage.rows[row][:arity])) for row in chosen]
-        return late_of(self.schema, stage, chosen, dict.fromkeys(places, why))
+        return late_of(self.schema, stage, chosen, dict.fromkeys(places, GONE_WITH))

@@ -325,3 +325,63 @@ def test_it_is_written_where_the_delete_loses() -> None:
 def test_where_nothing_follows_a_delete_a_child_keeps_its_parent() -> None:
     verdict = Farms("NO ACTION").push()
     assert {one.code for one in verdict.rejected} == {"foreign_key_violation"}
+
+
+class Deep:
+    """A device that has deleted farm 1, and was shown it again for the sake of visit 10 and what is below."""
+
+    def __init__(self, action: str) -> None:
+        self.desk = Desk(
+            "CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT);"
+            "CREATE TABLE visit (id INTEGER PRIMARY KEY, farm INTEGER REFERENCES farm (id) ON DELETE CASCADE,"
+            " note TEXT);"
+            "CREATE TABLE remark (id INTEGER PRIMARY KEY, visit INTEGER REFERENCES visit (id)"
+            f" ON DELETE {action}, text TEXT);"
+            "INSERT INTO farm VALUES (1, 'Hill'), (2, 'Dale');"
+            "INSERT INTO visit VALUES (10, 1, 'of another'), (11, 2, 'stays');"
+            "INSERT INTO remark VALUES (20, 10, 'of another'), (21, 11, 'stays')"
+        )
+        self.device = self.desk.device("one")
+
+    def written(self, device: Device) -> None:
+        device.update("visit", [10], {"note": "mine"}, at=2)
+        device.update("visit", [11], {"note": "mine"}, at=2)
+
+    def below(self, device: Device) -> None:
+        device.insert("remark", 22, 10, "mine", at=2)
+        device.update("remark", [20], {"text": "mine"}, at=2)
+        device.update("remark", [21], {"text": "mine"}, at=2)
+
+    def deleted(self, device: Device) -> None:
+        device.delete("farm", 1)
+
+    def push(self, is_large: bool) -> m.Verdict:
+        fills = (self.written, self.below, self.deleted)
+        if is_large:
+            return Large(self.device, *fills).upload().commit()
+        for fill in fills:
+            fill(self.device)
+        return self.device.push()
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_l2_what_is_written_into_a_row_that_goes_with_another_is_kept(is_large: bool) -> None:
+    """By whatever way it goes, and though nothing that was sent says so."""
+    deep = Deep("CASCADE")
+    verdict, number = deep.push(is_large), deep.desk.hub.schema.number_of
+    visit, remark = number("visit"), number("remark")
+    assert {(one.table, *one.key): one.code for one in verdict.rejected} == dict.fromkeys(
+        [(visit, 10), (remark, 20), (remark, 22)], "foreign_key_violation"
+    )
+    assert deep.desk.sql("SELECT * FROM visit") == [(11, 2, "mine")]
+    assert deep.desk.sql("SELECT * FROM remark") == [(21, 11, "mine")]
+    found = {(table, op, *row) for table, op, rows in overrides(verdict) for row in rows}
+    assert found >= {(visit, "D", 10), (remark, "D", 20), (remark, "D", 22)}
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_what_stays_when_its_parent_goes_is_accepted(is_large: bool) -> None:
+    deep = Deep("SET NULL")
+    verdict, visit = deep.push(is_large), deep.desk.hub.schema.number_of("visit")
+    assert [(one.table, one.key) for one in verdict.rejected] == [(visit, [10])]
+    assert deep.desk.sql("SELECT id, text FROM remark") == [(20, "mine"), (21, "mine"), (22, "mine")]

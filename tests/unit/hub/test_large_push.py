@@ -18,7 +18,7 @@ from syncline.errors import (
     UnknownReplica,
     UnknownUpload,
 )
-from syncline.hub.large import Keys
+from syncline.hub.named import Keys
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal, whole_digest
 from tests.unit.hub.desk import Desk, Device, overrides
