@@ -13,6 +13,7 @@ from itertools import pairwise
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY
 from syncline.replica.device import Device
 from syncline.replica.entries import Entry, as_sent, entries_of, first_value, touched
+from syncline.replica.lost import lost
 from syncline.replica.overlay import Key, Overlay, kind_of
 from syncline.replica.refusal import as_kept
 from syncline.replica.rejected import Reason, keep_rejected
@@ -29,12 +30,16 @@ _REMEDY = "Write into the row yourself what it should hold, then discard the edi
 def keep_displaced(device: Device, t: Statements) -> None:
     """Keep those of a table that no push in flight covers. Inside a transaction, before it is settled what a
     REPLACE has deleted."""
-    store = device.store
+    store, unseen = device.store, lost(device.store).get(t.n)
     cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
     for (packed,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,)):
         key = tuple(unpack(packed))
         chain = _chain(device, t, key, cut)
-        if all(entry.is_meant for entry in chain):  # else its verdict comes first
+        if not all(entry.is_meant for entry in chain):
+            continue  # its verdict comes first
+        if unseen is not None and _displacing(chain) is None and store.row(t.select, key) is not None:
+            _keep_unseen(device, t, key, unseen)
+        else:
             _keep(device, t, key, chain)
 
 
@@ -57,12 +62,23 @@ def _displacing(chain: Sequence[Entry]) -> int | None:
 
 
 def _keep(device: Device, t: Statements, key: Key, chain: Sequence[Entry]) -> None:
-    place, overlay = _displacing(chain), Overlay(device.store)
-    image = None if place is None else overlay.parked(t, key)
-    if image is None:
-        return
-    edits = [entry for entry in chain[:place] if entry.is_meant]
-    if edits:
+    place = _displacing(chain)
+    if place is not None:
+        _keep_edits(device, t, key, [entry for entry in chain[:place] if entry.is_meant])
+
+
+def _keep_unseen(device: Device, t: Statements, key: Key, end: int) -> None:
+    """The same where the key was taken while the table was not captured, after entry `end`: the row that is
+    there is found when the table is compared, as one that was never edited."""
+    _keep_edits(device, t, key, [entry for entry in _chain(device, t, key, end) if not entry.is_meant])
+    same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
+    device.store.execute(f"DELETE FROM {t.log} WHERE {same}", key)
+
+
+def _keep_edits(device: Device, t: Statements, key: Key, edits: Sequence[Entry]) -> None:
+    overlay = Overlay(device.store)
+    image = overlay.parked(t, key)
+    if image is not None and edits:
         op = kind_of([entry.op for entry in edits], absent=False) or "U"
         columns, now = touched(t, edits) if op == "U" else list(t.table.pushed), t.state_of(image)
         base = [] if op == "I" else [first_value(t, edits, column, None) for column in columns]
