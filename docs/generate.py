@@ -68,6 +68,107 @@ whether it came there before; one that was pending in a table that a program mad
 |---|---|
 """
 
+FOUND_HEAD = """
+## Codes of what `doctor` finds
+
+`syncline doctor syncline.toml` examines the centre, `syncline doctor FILE` a device file. A finding is a
+fact, a warning or trouble (exit code 3: it needs a person). What an error of the tables above would say is
+found under the error's code: the centre cannot be reached, a table does not fit. Nothing is changed by looking.
+
+| code | level | of | what it says | what to do |
+|---|---|---|---|---|
+"""
+
+FOUND = {
+    "breaking_change": "The tables named were changed in a way that devices cannot follow; they alone"
+    " are out of service ([schema-change.md](schema-change.md)).",
+    "capture_altered": "The capture triggers of a table are not those that Syncline made: changes may"
+    " have gone uncaptured.",
+    "capture_missing": "A table was made anew by a program, or its capture triggers are gone: what was"
+    " written meanwhile was not captured.",
+    "capture_not_newest": "Triggers of the application are younger than those of capture: entries of the"
+    " change log stand in the wrong order.",
+    "capture_outdated": "The unique indexes of a table were changed: a `REPLACE` by them is not captured"
+    " whole.",
+    "capture_suppressed": "Capture is switched off, by another program: what is written is not sent.",
+    "check_local": "The CHECK constraints of a table may not be those of the centre: rows that one"
+    " refuses wait.",
+    "clock_ahead": "A stamp is far ahead of the clock of this side: that was wrong once, or is wrong now.",
+    "clone_unfinished": "The clone was cut off.",
+    "cluster": "Cluster, timeline and database of a PostgreSQL centre.",
+    "column_local": "A column of the application's own: what it holds is not sent.",
+    "column_required": "A column of the application's own must have a value and has no default: rows of"
+    " the centre cannot be added.",
+    "columns_held": "SQLite drops no column that is captured.",
+    "damaged": "The file of an SQLite centre is damaged.",
+    "database_read_only": "The central database takes no writes at present.",
+    "device_constraint": "An object of the file refuses rows of the centre (they wait, all else goes on),"
+    " or will refuse all of a table.",
+    "former_name": "`syncline.toml` names a table or column by a former name.",
+    "forms_lossy": "Columns hold decimals as `real`: digits beyond the fifteenth are rounded in this file.",
+    "grants_missing": "The hub's role lacks rights.",
+    "guard_local": "A trigger of the application can refuse rows: those wait.",
+    "hydrate_unfinished": "The file has not been filled from the hub yet: that was cut off.",
+    "in_flight": "A push was sent and not answered.",
+    "index_missing": "A unique index of the centre could not be made: rows of this file have equal values.",
+    "kept_pushes": "How many pushes are kept in case the centre goes back in time.",
+    "key_null": "Rows of the centre have NULL for a key: no device gets them.",
+    "log_missing": "The change log of a table is gone.",
+    "log_size": "The room that the log takes.",
+    "moved": "The database was moved here from another cluster.",
+    "not_a_replica": "The file is not a replica.",
+    "not_current": "The tables are not as `init` left them, or those that take part are not those of"
+    " the configuration.",
+    "not_followed_yet": "Tables were altered; what a server that looks, within a minute, does by itself,"
+    " and what becomes of edits then.",
+    "not_taking_part": "A table of the centre takes no part, and why; or what of it is not followed.",
+    "not_wal": "The file is not in the journal mode `wal`: readers and writers block each other.",
+    "open_conflicts": "Conflicts wait to be decided.",
+    "parent_missing": "Rows refer to rows that are not there: a program writes with `foreign_keys = OFF`.",
+    "pending": "How many edits wait to be sent, and since when.",
+    "promoted": "A standby was promoted, or a backup restored.",
+    "recovery_unfinished": "The centre went back in time or was pruned, and the recovery from that was cut"
+    " off.",
+    "rejected": "Edits that the centre refused are kept.",
+    "replica": "The id of the file and the URL of its hub.",
+    "rows_held": "A session holds rows of a table: edits of them wait.",
+    "rows_local": "A table of the application refers to one that takes part; what becomes of its"
+    " rows (`local_rows`).",
+    "state_missing": "The replica has lost its state.",
+    "store_damaged": "The file, or what Syncline keeps in it, is damaged.",
+    "subscription": "A table is filled by a subscription.",
+    "table_changed": "A table was changed in the centre in a way that this file cannot follow: it is"
+    " not synced.",
+    "table_not_made": "The centre has a table that takes no part here, since the file has its own of"
+    " that name.",
+    "table_waits": "The next sync brings the table.",
+    "tables": "How many tables take part.",
+    "tables_left": "Tables of the file that take no part in the centre any more.",
+    "trigger_disabled": "A capture trigger is disabled, or does not fire for replicated writes.",
+    "unique_local": "A unique index is in this file alone: rows that it refuses wait.",
+    "upgrade_waits": "Names that the centre has changed, or columns that it has dropped, are here as"
+    " they were.",
+    "value_demanded": "A column must have a value of which devices do not know, and has no default:"
+    " devices go on without it ([schema-change.md](schema-change.md)).",
+    "version": "The version of the database.",
+    "wal_large": "The write-ahead log has grown: some program keeps a read transaction open.",
+    "wal_reset": "The SQLite library is older than 3.51.3, and can lose writes when one connection"
+    " writes while another checkpoints.",
+}
+"""What a finding says, by its code. A test compares these with the codes that the program gives."""
+
+FOUND_REMEDIES = {
+    "former_name": "Write the new name into `syncline.toml`.",
+    "grants_missing": "Run the statements that it names.",
+    "key_null": "Give them a key.",
+    "not_taking_part": "Nothing, if that is meant; else what the sentence names.",
+    "rows_held": "Ask whose the session is, or end it.",
+    "subscription": "Nothing once `syncline init syncline.toml` has run.",
+    "column_local": "Nothing, if that is meant.",
+    "upgrade_waits": "Run: syncline upgrade FILE",
+}
+"""What to do where no call says it in words of its own."""
+
 
 def below(kind: type[SynclineError], depth: int = 0) -> Iterator[tuple[int, type[SynclineError]]]:
     """The classes of `syncline.errors` from `kind` downwards, in the order of the module."""
@@ -173,6 +274,68 @@ def device_reasons() -> dict[str, str]:
     return found
 
 
+def _assigned(function: ast.AST, line: int, names: Mapping[str, str]) -> dict[str, list[str]]:
+    """The texts that a function gives a name to, as they stand before a line of it."""
+    found: dict[str, list[str]] = {}
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Assign) and node.lineno < line]
+    for node in sorted(nodes, key=lambda one: one.lineno):
+        if len(node.targets) == 1:
+            targets = getattr(node.targets[0], "elts", [node.targets[0]])
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for target, value in zip(targets, values, strict=False):
+                if isinstance(target, ast.Name):
+                    found[target.id] = _texts_of(value, names, {})
+    return found
+
+
+def _texts_of(node: ast.expr, names: Mapping[str, str], local: Mapping[str, list[str]]) -> list[str]:
+    """As `texts`, and a name that the function gives, and the code or remedy of a class of errors."""
+    if isinstance(node, ast.Name) and node.id in local:
+        return local[node.id]
+    if isinstance(node, ast.Attribute) and node.attr in ("code", "remedy"):
+        kinds = [kind for _, kind in below(SynclineError) if kind.__name__ == ast.unparse(node.value)]
+        return [getattr(kind, node.attr) for kind in kinds]
+    return texts(node, names)
+
+
+def findings() -> Iterator[tuple[str, str, list[str], list[str], list[str]]]:
+    """Of every `Finding(level, code, sentence, remedy)` of the program: where it is said, the code as it is
+    written there, the codes and levels that this may be, and what to do."""
+    for path in sorted((HERE.parent / "syncline").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "model.finding import" not in text:
+            continue
+        module = ast.parse(text)
+        side = "device" if "replica" in path.parts else "centre"
+        for function in ast.walk(module):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            names = shared() | named(module)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+                    local = _assigned(function, node.lineno, names)
+                    level, code, _, *rest = node.args
+                    remedy = _texts_of(rest[0], names, local) if rest else []
+                    codes = _texts_of(code, names, local)
+                    yield side, ast.unparse(code), codes, texts(level, names), list(filter(None, remedy))
+
+
+def findings_table() -> Iterator[str]:
+    """A line for each code that `doctor` may print and no error has, and for those that it says otherwise."""
+    sides: dict[str, set[str]] = {}
+    levels: dict[str, list[str]] = {}
+    remedies: dict[str, list[str]] = {}
+    for side, _, codes, given, remedy in findings():
+        for code in codes:
+            sides.setdefault(code, set()).add(side)
+            levels[code] = list(dict.fromkeys([*levels.get(code, []), *given]))
+            remedies[code] = list(dict.fromkeys([*remedies.get(code, []), *remedy]))
+    for code in sorted(sides):
+        to_do = " Or: ".join(remedies[code]).replace("|", "\\|") or FOUND_REMEDIES.get(code, "Nothing.")
+        where = " and ".join(sorted(sides[code]))
+        yield f"| `{code}` | {', '.join(levels[code])} | {where} | {FOUND[code]} | {to_do} |\n"
+
+
 def precise_codes() -> list[tuple[str, str, str]]:
     """Code, exception and remedy wherever an error is raised with a code of its own, `code="..."`, and of
     the classes outside `syncline.errors`.
@@ -215,7 +378,9 @@ def errors_page() -> str:
     ]
     reasons = {**REMEDIES, **{code: text for code, text in device_reasons().items() if code not in REMEDIES}}
     refused = [f"| `{code}` | {remedy} |\n" for code, remedy in reasons.items()]
-    return "".join([ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused])
+    return "".join(
+        [ERRORS_HEAD, *rows, PRECISE_HEAD, *precise, ROWS_HEAD, *refused, FOUND_HEAD, *findings_table()]
+    )
 
 
 CLI_HEAD = """\

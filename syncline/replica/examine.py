@@ -296,11 +296,13 @@ def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
         yield Finding("trouble", error.code, error.detail, error.remedy)
         return
     gone = [kind for kind in drift.altered if kind not in _OF_REPLACE]
-    for kinds, state in ((drift.missing, "missing"), (gone, "altered")):
+    for kinds in (drift.missing, gone):
         if kinds:
             listed = ", ".join(f"_sync_{t.n}_{kind}" for kind in kinds)
+            state = "missing" if kinds is drift.missing else "altered"
             sentence = f"table {name}: triggers are {state}, changes may not have been captured: {listed}"
-            yield Finding("trouble", f"capture_{state}", sentence, COMPARE)
+            code = "capture_missing" if kinds is drift.missing else "capture_altered"
+            yield Finding("trouble", code, sentence, COMPARE)
     if len(gone) < len(drift.altered):
         sentence = f"table {name}: its unique indexes were changed; a REPLACE by them is not captured whole"
         yield Finding("warning", "capture_outdated", sentence, OPEN_ONCE)

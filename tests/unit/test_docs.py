@@ -6,6 +6,7 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
@@ -31,13 +32,17 @@ from syncline.protocol.status import RETRY_AFTER, STATUS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def generated() -> dict[Path, str]:
+def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    pages: dict[Path, str] = module.pages()
+    return module
+
+
+def generated() -> dict[Path, str]:
+    pages: dict[Path, str] = generator().pages()
     return pages
 
 
@@ -73,6 +78,34 @@ def test_a_code_has_one_remedy_wherever_the_page_of_errors_names_it() -> None:
         code: refused[code] for code in raised.keys() & refused
     }
     assert [code for code, remedy in raised.items() if remedy == SynclineError.remedy] == []
+
+
+def test_every_code_that_doctor_can_print_is_in_the_table_of_what_it_finds() -> None:
+    """Law L12: a code has a meaning and a remedy. What is told by the code of an error is in its tables."""
+    module = generator()
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    part = page.split("## Codes of what `doctor` finds\n")[1]
+    listed = {
+        cells[0].strip("`"): cells
+        for cells in (line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `"))
+    }
+    found = list(module.findings())
+    assert {written for _, written, codes, _, _ in found if not codes} == {
+        "error.code",
+        "one.code",
+        "row.code",
+    }
+    assert {code for _, _, codes, _, _ in found for code in codes} == set(listed) == set(module.FOUND)
+    assert all(len(cells) == 5 and all(cells) for cells in listed.values())
+    for _, _, codes, levels, _ in found:
+        for code in codes:
+            assert set(levels) <= set(listed[code][1].split(", "))
+            if "fact" not in levels:
+                assert listed[code][4] != "Nothing.", "what is no fact has a remedy"
+    said = (ROOT / "syncline").rglob("*.py")
+    assert sum(
+        text.count("Finding(") for text in map(Path.read_text, said) if "model.finding import" in text
+    ) == (len(found))
 
 
 def test_a_limit_with_the_name_of_a_key_is_one() -> None:

@@ -10,7 +10,7 @@ from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
-AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
+INIT_AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
 FEW = 3
@@ -51,4 +51,4 @@ def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
     found = [Finding("fact", "version", database)]
     found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
     said = "the tables are not as init left them; run again, it would say: "
-    return found + [Finding("trouble", "not_current", f"{said}{note}", AGAIN) for note in planned.amiss]
+    return found + [Finding("trouble", "not_current", f"{said}{note}", INIT_AGAIN) for note in planned.amiss]

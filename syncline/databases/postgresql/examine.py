@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.databases.base.findings import AGAIN, examined
+from syncline.databases.base.findings import INIT_AGAIN, examined
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.errors import DatabaseReadOnly, GrantsMissing
@@ -23,7 +23,7 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     found += [Finding("warning", "not_taking_part", note) for note in notes]
     for name, state in session.run(sql["triggers"]):
         what = "is disabled" if state == "D" else "does not fire for replicated writes"
-        found.append(Finding("trouble", "trigger_disabled", f"the trigger {name} {what}", AGAIN))
+        found.append(Finding("trouble", "trigger_disabled", f"the trigger {name} {what}", INIT_AGAIN))
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
