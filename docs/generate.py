@@ -60,6 +60,7 @@ ROWS_HEAD = """
 A row that the central database cannot hold raises nothing. It is rejected alone, the rest goes on, and the
 device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
 row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
+So is `body_refused`: a proxy lets no request through that has but this row ([proxies.md](proxies.md)).
 An edit of a file that was copied or put back is `edit_untold` where the hub does not remember any more
 whether it came there before; one that was pending in a table that a program made anew without its rows is
 `row_lost`, without one of its columns `value_lost`.
@@ -73,7 +74,7 @@ FOUND_HEAD = """
 
 `syncline doctor syncline.toml` examines the centre, `syncline doctor FILE` a device file. A finding is a
 fact, a warning or trouble (exit code 3: it needs a person). What an error of the tables above would say is
-found under the error's code: the centre cannot be reached, a table does not fit. Nothing is changed by looking.
+found under the error's code: the centre cannot be reached, a table does not fit. Looking changes nothing.
 
 | code | level | of | what it says | what to do |
 |---|---|---|---|---|

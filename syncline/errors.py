@@ -324,15 +324,16 @@ class TransportError(SynclineError):
 
 
 class BodyRefused(TransportError):
-    """413, and not by a hub: a proxy takes no body of this size. Devices make their chunks smaller."""
+    """413, and not by a hub: a proxy takes no body of this size. Devices make their chunks smaller, and set a
+    row aside that is refused alone. `chunks`: of a push, those that were refused; none if it has none."""
 
     code, title = "body_refused", "Something between here and the hub takes no request of this size"
     remedy = (
         "Let the proxy in between take larger requests (nginx: client_max_body_size 64m), then sync again;"
-        " syncline pull fetches meanwhile. To do without the row: delete it, and run"
-        " syncline push FILE --reopen; see docs/proxies.md."
+        " syncline pull fetches meanwhile; see docs/proxies.md."
     )
     retry = False
+    chunks: tuple[int, ...] = ()
 
 
 class Conflict(SynclineError):

@@ -62,6 +62,20 @@ def chained(before: str, digest: str) -> str:
     return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
 
 
+class _Counted(msgspec.Struct, array_like=True):
+    """As much of a `PushGroup` as its rows can be counted by, without taking them apart."""
+
+    table: int
+    op: str
+    columns: list[int]
+    rows: list[Raw]
+
+
+def count_rows(body: bytes) -> int:
+    """How many rows the groups of a push have."""
+    return sum(len(group.rows) for group in msgspec.msgpack.decode(body, type=list[_Counted]))
+
+
 def each_stamp(stamps: bytes) -> Iterator[bytes]:
     """The stamps one by one. Half of one at the end is none: requests are held to whole ones
     (`protocol.limits`), and what was kept of an earlier one stands in nobody's way."""

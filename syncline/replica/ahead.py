@@ -16,7 +16,7 @@ from queue import Empty, Full, Queue
 
 from msgspec import Raw
 
-from syncline.errors import SynclineError, TransportError
+from syncline.errors import BodyRefused, SynclineError, TransportError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import BeginPush, ChunkKept, PushBegun, PushChunk
 from syncline.replica.device import Device
@@ -110,8 +110,8 @@ class Sender:
 def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
     """`freeze`; of a large push some chunks may be at the hub already, under the name that is returned.
 
-    TransportError if the hub cannot be reached; the push is in flight then. Everything else that the hub
-    objects to it will say again.
+    TransportError if the hub cannot be reached; the push is in flight then. Everything else that the hub, or
+    a proxy, objects to it will say again.
     """
     if not is_large(device):
         return freeze(device), ""
@@ -134,7 +134,7 @@ def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
                 except SynclineError as error:
                     refusal = error
         frozen = freezing.result()
-    if isinstance(refusal, TransportError):
+    if isinstance(refusal, TransportError) and not isinstance(refusal, BodyRefused):
         raise refusal
     return frozen, sender.begun if refusal is None and sender.begun == ahead.draft else ""
 

@@ -364,9 +364,11 @@ def _in_flight(store: Store) -> Iterator[Finding]:
 
 
 def _for_a_person(store: Store) -> Iterator[Finding]:
-    rejected = store.value("SELECT count(*) FROM _sync_rejected")
-    if rejected:
-        sentence = f"edits that the centre refused: {rejected:,}"
+    refused = store.rows("SELECT code, count(*) FROM _sync_rejected GROUP BY code ORDER BY code")
+    if refused:
+        count = sum(number for _, number in refused)
+        listed = ", ".join(f"{code} {number:,}" for code, number in refused)
+        sentence = f"edits that were refused and are kept: {count:,} ({listed})"
         yield Finding("trouble", "rejected", sentence, "Run: syncline rejected FILE")
     undecided = len(conflicts(store, open_only=True))
     if undecided:

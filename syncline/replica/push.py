@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-import msgspec
-
 from syncline.errors import ProtocolError
-from syncline.protocol.body import open_push
+from syncline.protocol.body import count_rows, open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Detail, Pull, Push, Verdict
 from syncline.replica.answers import check_places
@@ -115,20 +113,9 @@ def _send_small(device: Device, frozen: Frozen, pull: Pull | None) -> Flow[Verdi
     raise ProtocolError("the hub asks for the same details again and again")
 
 
-class _Counted(msgspec.Struct, array_like=True):
-    """As much of a `PushGroup` as its rows can be counted by, without taking them apart."""
-
-    table: int
-    op: str
-    columns: list[int]
-    rows: list[msgspec.Raw]
-
-
 def rows_of(frozen: Frozen) -> int:
     """How many rows a push has."""
-    if frozen.chunks:
-        return frozen.rows
-    return sum(len(group.rows) for group in msgspec.msgpack.decode(frozen.body, type=list[_Counted]))
+    return frozen.rows if frozen.chunks else count_rows(frozen.body)
 
 
 def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Push:

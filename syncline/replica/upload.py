@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from syncline.errors import DigestMismatch, ProtocolError, SynclineError, UnknownUpload
-from syncline.protocol.body import open_push
+from syncline.errors import BodyRefused, DigestMismatch, ProtocolError, SynclineError, UnknownUpload
+from syncline.protocol.body import count_rows, open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import (
     BeginPush,
@@ -154,15 +154,33 @@ class Upload:
             )
             have = set(begun.have)
             try:
-                for number, digest, body in self.chunks():
-                    if number not in have:
-                        yield from self._put(number, digest, body, [])
-                        have.add(number)
-                    self.put(len(have))
+                yield from self._put_missing(have)
                 return
             except UnknownUpload:  # forgotten while it went up: begin again
                 continue
         raise ProtocolError("the hub forgets the upload again and again")
+
+    def _put_missing(self, have: set[int]) -> Flow[None]:
+        """Send the chunks that the hub has not got. BodyRefused if some are not let through: at once of one
+        with several rows, which can be made smaller; else at the end, of all that are of a single row."""
+        alone: list[int] = []
+        refused: BodyRefused | None = None
+        for number, digest, body in self.chunks():
+            if number not in have:
+                try:
+                    yield from self._put(number, digest, body, [])
+                except BodyRefused as error:
+                    refused = error
+                    alone.append(number)
+                    if count_rows(body) > 1:
+                        alone = [number]
+                        break
+                    continue
+                have.add(number)
+            self.put(len(have))
+        if refused is not None:
+            refused.chunks = tuple(alone)
+            raise refused
 
     def _put(self, number: int, digest: str, body: bytes, known: list[Detail]) -> Flow[ChunkKept]:
         request = PushChunk(self.replica, self.number, number, self.digest, digest, Raw(body), known)

@@ -100,19 +100,35 @@ def documented(url: str, port: int) -> str:
     return re.sub(r"^\s*ssl_.*\n", "", block, flags=re.MULTILINE)
 
 
-def test_a_row_that_no_chunk_makes_small_enough_waits_and_is_named(world: World, tmp_path: Path) -> None:
-    """L2, L12: and as soon as the proxy lets it through it travels."""
+def test_a_row_that_no_chunk_makes_small_enough_is_set_aside_and_named_and_others_pass_it(
+    world: World, tmp_path: Path
+) -> None:
+    """L2, L12: a bad row never blocks the others; as soon as the proxy lets it through a retry takes it."""
+    large = "".join(body for _, body in rows(2500))
     with serving(create_app(world.hub)) as url:
         front = proxied(world.plainly(url), world.port, tmp_path / "nginx")
         with front as proxy, syncline.clone(proxy, world.file) as replica:
-            world.write((1, "".join(body for _, body in rows(2500))))
-            with pytest.raises(BodyRefused) as caught:
-                replica.sync()
-            assert "client_max_body_size" in caught.value.remedy
-            assert sum(replica.status().pending.values()) == 1
+            world.write((1, large), *rows(3, 2), (9, large))
+            report = replica.sync()
+            assert (report.push.sent, report.pending, world.count()) == (3, 0, 3)
+            assert sorted((one.table, one.key, one.code) for one in report.push.rejected) == [
+                ("item", (1,), "body_refused"),
+                ("item", (9,), "body_refused"),
+            ]
+            one = report.push.rejected[0]
+            assert "bytes" in one.detail and "413" in one.detail and "client_max_body_size" in one.remedy
+            assert one.values == {"body": large}
+            replica.retry(one.id)
+            world.write((10, "later"))
+            again = replica.sync()
+            assert [one.code for one in again.push.rejected] == ["body_refused"], "the proxy is as it was"
+            assert (world.count(), replica.status().rejected) == (4, 2)
         with syncline.connect(world.file, hub=url) as replica:
-            assert replica.sync().push.sent == 1
-    assert world.count() == 1
+            for one in replica.rejected():
+                replica.retry(one.id)
+            assert replica.sync().push.sent == 2
+            assert replica.verify().equal
+    assert world.count() == 6
 
 
 def test_a_hub_that_is_down_behind_the_proxy_is_unreachable_for_now(world: World, tmp_path: Path) -> None:
@@ -165,6 +181,50 @@ def test_chunks_shrink_until_they_fit_and_stay_so(world: World) -> None:
         assert run(sync.sync(Device.load(store), silent), narrow).push.sent == 2000
     assert narrow.refused == refused
     assert world.count() == 4000
+
+
+def test_l11_many_rows_that_are_not_let_through_are_set_aside_at_once(world: World) -> None:
+    """Chunks that go through are not drafted anew for each of them."""
+    clone_over(LocalTransport(world.hub), world.file)
+    world.write(*((number, text * (300 if number % 3 == 0 else 1)) for number, text in rows(60)))
+    narrow = Narrow(world.hub, 200_000)
+    with closing(Store.open(world.file)) as store:
+        report = run(sync.sync(Device.load(store), silent), narrow)
+    assert (report.push.sent, len(report.push.rejected), report.pending) == (40, 20, 0)
+    assert narrow.refused < 60 and report.requests < 250
+    assert world.count() == 40
+
+
+def test_l9_what_points_at_a_row_that_is_not_let_through_is_set_aside_with_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "centre.db")) as centre:
+        centre.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body TEXT)")
+        centre.execute(
+            "CREATE TABLE part (id INTEGER PRIMARY KEY, item INTEGER REFERENCES item (id), t TEXT)"
+        )
+        centre.execute("INSERT INTO item VALUES (5, 'there')")
+        centre.commit()
+    with syncline.Hub(f"sqlite:///{tmp_path / 'centre.db'}") as hub:
+        hub.init()
+        clone_over(LocalTransport(hub), tmp_path / "a.db")
+        with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as device:
+            device.execute("PRAGMA foreign_keys = ON")
+            device.execute("INSERT INTO item VALUES (1, ?), (2, 'small')", ("x" * 200_000,))
+            device.execute("INSERT INTO part VALUES (1, 1, 'of the large one'), (2, 2, 'of the small one')")
+            device.execute("UPDATE item SET body = ? WHERE id = 5", ("y" * 200_000,))
+        with closing(Store.open(tmp_path / "a.db")) as store:
+            device_file = Device.load(store)
+            report = run(sync.sync(device_file, silent), Narrow(hub, 100_000))
+            assert sorted((one.table, one.key, one.code) for one in report.push.rejected) == [
+                ("item", (1,), "body_refused"),
+                ("item", (5,), "body_refused"),
+                ("part", (1,), "parent_rejected"),
+            ]
+            assert store.rows("SELECT id FROM item ORDER BY 1") == [(2,), (5,)]
+            assert store.value("SELECT body FROM item WHERE id = 5") == "there"
+        with syncline.connect(tmp_path / "a.db", hub=hub) as replica:
+            for one in replica.rejected():
+                replica.retry(one.id)
+            assert replica.sync().push.sent == 3 and replica.verify().equal
 
 
 def test_l3_a_push_that_the_hub_has_is_not_taken_apart(world: World) -> None:
