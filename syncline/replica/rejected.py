@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value, add
+from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.meanwhile import Kept, check_parents, check_pending, check_row, made_for, parents
-from syncline.replica.overlay import Key
+from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.retried import Retry
 from syncline.replica.statements import Statements
@@ -336,6 +337,8 @@ def _redo(store: Store, kept: Kept) -> None:
         store.execute(t.delete, key)
         return
     if op in "IR" and present is None:
+        image = _take_hidden(store, t, key)
+        values = values if image is None else [image[t.table.places[i]] for i in columns]
         store.execute(t.insert(columns), (*key, *values))
         return
     if present is None:
@@ -351,6 +354,18 @@ def _redo(store: Store, kept: Kept) -> None:
         ]
     if columns:
         store.execute(t.update(columns), (*key, *values))
+
+
+def _take_hidden(store: Store, t: Statements, key: Key) -> list[Value] | None:
+    """The row as it is hidden with what was written into it since, which goes with the insert from now on: it
+    would be another row otherwise, that takes its key. None if it is not, or a push in flight covers that."""
+    overlay = Overlay(store)
+    image = overlay.parked(t, key)
+    if image is None or not all(map(is_sound, image)) or store.row("SELECT 1 FROM _sync_outbox") is not None:
+        return None
+    store.execute(f"DELETE FROM {t.log} WHERE {' AND '.join(f'k{i} = ?' for i in range(t.arity))}", key)
+    overlay.unpark(t, [key])
+    return image
 
 
 def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:

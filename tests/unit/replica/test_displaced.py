@@ -13,7 +13,7 @@ from syncline.errors import UsageError
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import freeze
 from syncline.replica.offer import take_apart
-from syncline.replica.rejected import rejected, retry
+from syncline.replica.rejected import rejected, retry, wait
 from syncline.replica.reports import RejectedEdit
 from tests.support.device import Bench
 
@@ -175,3 +175,20 @@ def test_a_row_that_comes_back_before_its_key_is_taken_is_edited_as_ever(bench: 
     edit(bench, "DELETE FROM job WHERE id = 2", *TAKES["insert"])
     assert sent(bench) == [("R", [2, "other", None, 7])]
     assert kept(bench) == []
+
+
+def test_an_insert_that_a_lock_refused_is_put_back_with_what_was_written_into_its_row_since(
+    bench: Bench,
+) -> None:
+    edit(bench, "INSERT INTO job VALUES (5, 'n', 'first', 1)")
+    assert freeze(bench.device) is not None
+    edit(bench, "UPDATE job SET note = 'later', n = n + 1 WHERE id = 5")
+    number = bench.schema.number_of("job")
+    bench.verdict(rejected=[Rejection(number, [5], "row_locked", "held", "wait")])
+    assert [row[0] for row in bench.all("job")] == [1, 2]
+    wait(bench.device, rejected(bench.device))
+    assert bench.all("job")[2] == (5, "n", "later", 2)
+    assert sent(bench) == [("I", [5, "n", "later", 2])]
+    assert kept(bench) == []
+    bench.verdict()
+    assert bench.all("job")[2] == (5, "n", "later", 2)
