@@ -29,7 +29,7 @@ from syncline.hub.receive import Outcome, Receiver, newest_of
 from syncline.hub.settle import RowId, Settled, reject_dependents, stages_of
 from syncline.hub.versions import brought, brought_details
 from syncline.merge.decide import Base
-from syncline.protocol.body import open_details, open_push, whole_digest
+from syncline.protocol.body import open_details, open_push, ops_of, whole_digest
 from syncline.protocol.messages import Limits, Rejection
 
 DELETES = ("D", "-")
@@ -123,10 +123,13 @@ class Chunks:
         """The rows of these tables that are deleted at the end of the push; None if there are none."""
         found = Keys()
         for number in range(self.upload.chunks, 0, -1):
-            parts = self._accepted(self._read(transaction, number))[0]
-            deletes = [part for part in parts if part.op in DELETES]
+            chunk = self._read(transaction, number)
+            ops = ops_of(chunk.body)
+            if ops.isdisjoint(DELETES):
+                break
+            deletes = [part for part in self._accepted(chunk)[0] if part.op in DELETES]
             found.add(part for part in deletes if part.table in tables)
-            if len(deletes) < len(parts):
+            if not ops.issubset(DELETES):
                 break
         return found if found else None
 

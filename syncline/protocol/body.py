@@ -22,6 +22,16 @@ _encoder = msgspec.msgpack.Encoder()
 _details = msgspec.msgpack.Decoder(list[Detail])
 
 
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """The first fields of a group."""
+
+    table: int
+    op: str
+
+
+_heads = msgspec.msgpack.Decoder(list[_Head])
+
+
 def seal(groups: list[Group] | list[PushGroup]) -> tuple[bytes, str]:
     """Return the canonical bytes of groups and their SHA-256 in hex."""
     return _sealed(len(groups), chain.from_iterable(map(_encoded, groups)))
@@ -117,6 +127,14 @@ def open_push(body: Raw | bytes, digest: str) -> list[PushGroup]:
     _check(bytes(body), digest)
     try:
         return read_push_groups(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Malformed(f"rows of the push cannot be read: {error}") from error
+
+
+def ops_of(body: bytes) -> set[str]:
+    """The operations of a push, without its rows being read: nothing else of it is looked at."""
+    try:
+        return {head.op for head in _heads.decode(body)}
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Malformed(f"rows of the push cannot be read: {error}") from error
 
