@@ -1,0 +1,71 @@
+"""A device has deleted a row, is shown it again for the sake of another's row below it, and writes there:
+what goes with the row when it is deleted in the centre is kept (law L2), in one piece and in chunks."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import syncline
+from syncline.protocol.messages import Limits
+from tests.support.application import sql
+
+DDL = (
+    "CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE visit (id INTEGER PRIMARY KEY, farm INTEGER REFERENCES farm (id) ON DELETE CASCADE,"
+    " note TEXT)",
+    "CREATE TABLE remark (id INTEGER PRIMARY KEY, visit INTEGER REFERENCES visit (id) ON DELETE CASCADE,"
+    " text TEXT)",
+    "INSERT INTO farm VALUES (1, 'Hill'), (2, 'Dale')",
+    "INSERT INTO visit VALUES (11, 2, 'stays')",
+)
+
+
+@pytest.mark.parametrize("rows", [1000, 1])
+@pytest.mark.parametrize("centre", ["sqlite", "postgresql"])
+def test_l2_what_goes_with_a_deleted_row_is_kept(
+    request: pytest.FixtureRequest, tmp_path: Path, centre: str, rows: int
+) -> None:
+    if centre == "sqlite":
+        url = f"sqlite:///{tmp_path / 'central.db'}"
+        sql(tmp_path / "central.db", *DDL)
+    else:
+        url = request.getfixturevalue("postgres_url")
+        with psycopg.connect(url) as connection:
+            for statement in DDL:
+                connection.execute(statement.encode())
+    with syncline.Hub(url, limits=Limits(push_rows=rows)) as hub:
+        hub.init()
+        one, two = (syncline.clone(hub, str(tmp_path / f"{name}.db")) for name in ("one", "two"))
+        with one, two, closing(sqlite3.connect(one.file, isolation_level=None)) as app:
+            app.execute("PRAGMA foreign_keys = ON")
+            app.execute("DELETE FROM farm WHERE id = 1")
+            sql(two.file, "INSERT INTO visit VALUES (10, 1, 'of two')")
+            sql(two.file, "INSERT INTO remark VALUES (20, 10, 'of two')")
+            two.sync()
+            one.pull()
+            assert app.execute("SELECT name FROM farm WHERE id = 1").fetchall() == [("Hill",)]
+            app.execute("UPDATE visit SET note = 'changed' WHERE id = 10")
+            app.execute("UPDATE visit SET note = 'changed' WHERE id = 11")
+            app.execute("INSERT INTO visit VALUES (12, 1, 'made')")
+            app.execute("UPDATE remark SET text = 'changed' WHERE id = 20")
+            app.execute("INSERT INTO remark VALUES (21, 10, 'made')")
+            one.sync()
+            two.sync()
+            kept = {(edit.table, *edit.key): (edit.op, *edit.values.values()) for edit in one.rejected()}
+            assert kept == {
+                ("visit", 10): ("U", "changed"),
+                ("visit", 12): ("I", 1, "made"),
+                ("remark", 20): ("U", "changed"),
+                ("remark", 21): ("I", 10, "made"),
+            }
+            assert {edit.code for edit in one.rejected()} == {"foreign_key_violation"}
+            for file in (one.file, two.file):
+                assert sql(file, "SELECT id FROM farm") == [(2,)]
+                assert sql(file, "SELECT * FROM visit") == [(11, 2, "changed")]
+                assert sql(file, "SELECT * FROM remark") == []
+            assert one.verify().equal
