@@ -302,9 +302,9 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
             remedy=f"Give it one, with: CREATE UNIQUE INDEX {index} ON {t.name} ({keys}); then sync: what was"
             " changed meanwhile is found by comparing with the centre.",
         )
-    taken = [t.table.values[i].name for i in due_of(store, t.n) if i in t.values]
-    taken = [column for column in taken if column in present]
-    if taken and not misfits(store, _without(t, taken)):
+    due = [t.table.values[i].name for i in due_of(store, t.n) if i in t.values]
+    taken = [column for column in due if column in present]
+    if taken and not misfits(store, _without(t, due)):
         return SchemaError(
             f"{'; '.join(wrong)}: the centre has got {', '.join(taken)}, and this file had a column of its"
             f" own of that name{waiting}",

@@ -269,11 +269,14 @@ def test_a_column_that_the_application_had_before_the_centre_is_adopted(world: W
     assert note.columns == [world.peer.schema.table("thing").column("size").number]
 
 
-def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(world: World) -> None:
+@pytest.mark.parametrize("more", ["", "ALTER TABLE thing ADD COLUMN more TEXT DEFAULT 'm';"])
+def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(
+    world: World, more: str
+) -> None:
     world.app.execute("ALTER TABLE thing ADD COLUMN size TEXT")
     world.app.execute("UPDATE thing SET size = 'L', note = 'mine' WHERE id = 1")
     world.alter(
-        "ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = 7;"
+        f"ALTER TABLE thing ADD COLUMN size INTEGER; UPDATE thing SET size = 7; {more}"
         "CREATE TABLE crop (id INTEGER PRIMARY KEY); INSERT INTO crop VALUES (1)"
     )
     world.sync()
@@ -292,6 +295,7 @@ def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lo
     assert [(row["size_here"], row["size"], row["note"]) for row in world.all("thing")] == [
         ("L", 7, "mine"), (None, 7, "later"), (None, 7, "n3"),
     ]  # fmt: skip
+    assert not more or {row["more"] for row in world.all("thing")} == {"m"}
 
 
 def test_a_table_of_the_application_keeps_its_name_and_the_sync_goes_on(world: World) -> None:
