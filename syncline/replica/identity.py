@@ -149,6 +149,9 @@ class Learned:
     """When the first of `done` were decided, by the hub's clock: milliseconds since 1970 UTC."""
     ahead: int = 0
     """Milliseconds that the clock of this device is ahead of the hub's; 0 if it is behind."""
+    behind: int = 0
+    """Milliseconds that it is behind; 0 if it is ahead. An edit is not taken to be younger for it: the clock
+    may have been right when the edit was made."""
     seen: str = ""
     """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
     none."""
@@ -162,7 +165,8 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
     stamps = b"".join(_pending(store))
     answer = yield from _ask(store, fresh, stamps[: ASKED * STAMP_BYTES], kept)
     learned = _learned(answer, kept)
-    learned.ahead = max(0, store.value(f"SELECT {NOW}") - answer.now)
+    ahead = store.value(f"SELECT {NOW}") - answer.now
+    learned.ahead, learned.behind = max(0, ahead), max(0, -ahead)
     asked = stamps[ASKED * STAMP_BYTES :] + b"".join(kept_stamps(store, push.number) for push in learned.lost)
     for start in range(0, len(asked), ASKED * STAMP_BYTES):
         answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)

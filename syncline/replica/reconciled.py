@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from syncline.merge.policies import KEY_TAKEN
 from syncline.model.values import Value
@@ -45,10 +46,21 @@ from syncline.replica.store import Store, unpack
 
 UNTOLD = Reason(
     "edit_untold",
-    "the file was copied or put back, and whether the centre has this edit is forgotten there",
+    "this edit is older than the centre remembers edits, and the file was copied, or it or the centre put"
+    " back: whether the centre has the edit already, by a copy of the file, is not known",
     "Compare the row with the centre; then retry the edit, or discard it.",
 )
 """Why an edit is set aside that may count twice, or not at all."""
+
+IN_PART = replace(
+    UNTOLD,
+    detail="the centre has lost the push that this edit was in, and a copy of the file has brought a part of"
+    " it again: whether this edit is in that part is not known",
+)
+"""Why one is set aside of which the centre remembers enough, but not which edits of the push it has."""
+
+BEHIND = 60_000
+"""Milliseconds that a clock may be behind without being the reason."""
 
 _DONE = "temp._sync_done"
 _REFUSED = "temp._sync_refused_of"
@@ -167,8 +179,22 @@ class _Left:
                     self.device.store.execute(f"DELETE FROM {t.log} WHERE {_IS_REFUSED} AND {same}", key)
         untold = f"NOT {is_done} AND {self._untold}"
         for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
-            _keep_edit(self.device, t, key, untold, UNTOLD)
+            _keep_edit(self.device, t, key, untold, _untold(self.learned))
         return taken
+
+
+def _untold(learned: Learned) -> Reason:
+    """Why an edit is set aside that is too old by this device's clock, which may be what is wrong: whether it
+    was so when the edit was made, nobody knows."""
+    if learned.behind <= BEHIND:
+        return UNTOLD
+    behind = timedelta(seconds=learned.behind // 1000)
+    return replace(
+        UNTOLD,
+        detail=f"{UNTOLD.detail}; it is that old by this device's clock, which is {behind} behind the hub's",
+        remedy="Set the device's clock right. Retry the edit if it is younger than it says and no copy of"
+        f" this file has synced since it was made. Else: {UNTOLD.remedy}",
+    )
 
 
 def _fill(store: Store, table: str, stamps: Iterable[bytes]) -> None:
@@ -261,7 +287,7 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> bool:
             _keep_refused(device, number, stamps, learned)
             found_again(store, number, learned.horizon, learned.decided)
         elif known or made(store, number) <= learned.since:
-            _set_aside(device, number)
+            _set_aside(device, number, IN_PART if made(store, number) > learned.since else UNTOLD)
         elif number in lost:
             again.append(number)
     lose(store, again)
@@ -291,10 +317,10 @@ def _keep_change(device: Device, change: Change, reason: Reason, stamps: bytes) 
     keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, None, stamps)
 
 
-def _set_aside(device: Device, number: int) -> None:
+def _set_aside(device: Device, number: int, reason: Reason) -> None:
     for place in parts_of(device.store, number):
         for change in _changes(device, read_part(device.store, place)):
-            _keep_change(device, change, UNTOLD, kept_stamps(device.store, number))
+            _keep_change(device, change, reason, kept_stamps(device.store, number))
     forget_sent(device.store, number)
 
 

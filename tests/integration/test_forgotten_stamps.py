@@ -117,6 +117,10 @@ class World:
         ((count,),) = self.sql(self.centre, "SELECT n FROM t WHERE id = 1")
         return int(count)
 
+    def why(self, file: Path) -> list[str]:
+        with syncline.connect(file, self.hub) as replica:
+            return [edit.detail for edit in replica.rejected()]
+
     def kept(self, file: Path) -> list[tuple[str, dict[str, Any]]]:
         with syncline.connect(file, self.hub) as replica:
             return [(edit.code, dict(edit.values)) for edit in replica.rejected()]
@@ -186,6 +190,7 @@ def test_l3_a_pending_edit_that_was_forgotten_before_the_memory_was_made_longer(
     world.reopen(memory=7)
     assert world.sync(a).recovered is not None
     assert (world.counted(), world.kept(a)) == (5, UNTOLD)
+    assert [("older than" in why, "clock" in why) for why in world.why(a)] == [(True, False)]
 
 
 def test_l3_a_pending_edit_of_a_device_whose_clock_is_ahead(world: World) -> None:
@@ -213,6 +218,11 @@ def test_a_retried_edit_of_a_device_whose_clock_is_far_behind_is_sent(world: Wor
     world.sql(a, "UPDATE t SET n = n + 5 WHERE id = 1")
     world.sync(a)
     assert (world.counted(), world.kept(a)) == (0, UNTOLD)
+    with syncline.connect(a, world.hub) as replica:
+        (told,) = replica.rejected()
+        assert "30 days, 0:00:0" in told.detail and "behind the hub's" in told.detail
+        assert "the file was copied, or it or the centre put back" in told.detail
+        assert told.remedy.startswith("Set the device's clock right.")
     copy(a, twin)
     for file in (a, twin):
         with syncline.connect(file, world.hub) as replica:

@@ -432,6 +432,7 @@ def test_l2_a_lost_push_of_which_a_copy_has_brought_the_first_edit_is_kept(world
     assert world.agree(a, twin)[0][1] == 1
     with syncline.connect(a, world.hub) as replica:
         assert [(edit.code, edit.values) for edit in replica.rejected()] == [("edit_untold", {"n": 11})]
+        assert "has brought a part of it again" in replica.rejected()[0].detail
 
 
 def test_l2_a_push_whose_place_is_pruned_is_offered_again_if_the_centre_had_lost_it(world: World) -> None:
