@@ -482,6 +482,9 @@ What points at a rejected insert is rejected with it, by whatever way. A new row
 its parent in it, (1, 'HQ') of customer 1, is another thing than the row of that key which the centre has: it
 waits with its parent, and so does what points at it. With the parent's new number it gets a new key.
 
+`syncline track` of a file that has rows of its own treats a row under a counted key that differs from the
+centre's in the same way, whatever `inserts` says, unless the table took part in the file before.
+
 A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
 free number and lets the rejected rows that point at it follow; the next sync sends them. What the device

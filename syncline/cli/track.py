@@ -40,10 +40,15 @@ def track(
     """Make existing tables of an existing FILE take part.
 
     Rows that are only in FILE become pending inserts, rows that are only at the hub are added. Where
-    both have a row and they differ, the hub's stays and the other is kept as a conflict. --forms says how
-    the application spells values in these tables.
+    both have a row and they differ, the hub's stays and the other is kept as a conflict. With a single
+    integer key these are two things, as two inserts are: the other is kept as rejected (key_taken), with
+    what points at it, and syncline rejected FILE retry ID --new-key brings it in under a free number. It is
+    a conflict there, too, if the table took part in FILE before. --forms says how the application spells
+    values in these tables.
 
-    JSON: file, hub, replica, tables, pending.
+    Exit code 3: done, but rejected edits wait for you.
+
+    JSON: file, hub, replica, tables, pending, rejected.
     """
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -56,7 +61,10 @@ def track(
             "tables": list(tables),
         }
     if as_json:
-        output.document({**document, "pending": status["pending"]})
+        output.document({**document, "pending": status["pending"], "rejected": status["rejected"]})
     else:
         output.line(f"{', '.join(tables)} of {file} take part now; `syncline sync {file}` sends what is new")
-    return output.DONE
+        if status["rejected"]:
+            kept = output.counted(status["rejected"], "rejected edit")
+            output.message(f"{kept}: see `syncline rejected {file}`")
+    return output.PERSON_NEEDED if status["rejected"] else output.DONE

@@ -2,7 +2,8 @@
 part again (`replica.migrate`).
 
 A row that both have alike stays, one that only the hub has is added, one that only the file has becomes a
-pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict.
+pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict; where a key
+means two things, as a rejected insert.
 
     begin -> note_rows of every group -> compare          takes no lock on the file
     log_own_rows -> lay_over -> end                       inside the transaction that joins
@@ -23,7 +24,8 @@ from syncline.replica.apply import learn_group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.edge import same_value
 from syncline.replica.indexes import columns_of
-from syncline.replica.overlay import Pending
+from syncline.replica.overlay import Key, Pending
+from syncline.replica.refusal import give_up
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
@@ -155,12 +157,16 @@ def add_edited(work: Work, t: Statements) -> None:
         )
 
 
-def lay_over(work: Work, t: Statements, first: int = 1, last: int | None = None) -> None:
+def lay_over(
+    work: Work, t: Statements, first: int = 1, last: int | None = None, *, are_others: bool = False
+) -> None:
     """Write the rows that differ or are new, and keep what differing ones held here: all, or those with these
-    numbers."""
-    end = work.store.value(f"SELECT max(i) FROM temp._sync_unlike_{t.n}") or 0
+    numbers. `are_others`: what has the key of a row of the hub's, and is not equal, is another thing."""
+    end = count_unlike(work.store, t)
     for start in range(first, min(end, last or end) + 1, BATCH):
-        _lay_over(work, t, unlike(work.store, t, start, min(start + BATCH - 1, last or end)))
+        rows = unlike(work.store, t, start, min(start + BATCH - 1, last or end))
+        keep = _keep_taken if are_others else _keep_tracked
+        learn_group(work, Group(t.n, "U", list(t.values), keep(work, t, rows)))
 
 
 def count_unlike(store: Store, t: Statements) -> int:
@@ -179,9 +185,24 @@ def unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Valu
     return [list(row) for row in rows]
 
 
-def _lay_over(work: Work, t: Statements, rows: Sequence[list[Value]]) -> None:
-    changed = _keep_differing(work, t, rows, "track")
-    learn_group(work, Group(t.n, "U", list(t.values), changed))
+def _keep_tracked(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:
+    return _keep_differing(work, t, rows, "track")
+
+
+def _keep_taken(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:
+    """As `_keep_differing`, where what differs here is kept as an insert whose key is taken, with what points
+    at it (law L2)."""
+    changed: list[list[Value]] = []
+    taken: dict[Key, Sequence[Value]] = {}
+    mine = work.overlay.pending(t, [tuple(row[: t.arity]) for row in rows])
+    for own, row in zip(mine, rows, strict=True):
+        if own.present is not None and _differs(t, own, row[t.arity :], _never):
+            taken[tuple(row[: t.arity])] = own.present
+        elif own.present is not None and not own.entries:
+            continue
+        changed.append(row)
+    give_up(work, t, taken)
+    return changed
 
 
 def keep_differing(work: Work, t: Statements, policy: str, is_none: IsNone = _never) -> None:

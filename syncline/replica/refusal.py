@@ -6,10 +6,10 @@ rows that were inserted under a row that goes are refused with it (law L2: kept,
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncline.merge.policies import PARENT_REJECTED
+from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.masks import join_mask
 from syncline.model.order import as_bytes
 from syncline.model.schema import ForeignKey
@@ -177,6 +177,44 @@ def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequen
     for column in unreadable:
         work.store.execute(t.update((column,)), (*key, stand_in(work, t, key, column)))
     return bool(unreadable)
+
+
+def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> None:
+    """Keep rows of this file, whole ones by their keys, as inserts whose keys are other rows' in the centre,
+    which are about to be written in their place; and refuse what points at them."""
+    if not rows:
+        return
+    refuse_children(work, t, list(rows))
+    columns = list(t.table.pushed)
+    reason = Reason(
+        KEY_TAKEN, f"table {t.table.name}: another row has this key in the centre", KEY_TAKEN_REMEDY
+    )
+    for key, row in rows.items():
+        values = [as_kept(row[t.table.places[i]]) for i in columns]
+        keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason, None)
+    same = " AND ".join(f"k{i} = ?" for i in range(t.arity))
+    work.store.executemany(f"DELETE FROM {t.log} WHERE {same}", list(rows))
+    work.overlay.forget()
+
+
+def refuse_strangers(work: Work, tables: Collection[Statements]) -> None:
+    """Refuse the new rows of these tables that point at a row of another one whose key was taken before: they
+    mean the row that has been kept, not the other's."""
+    for child in tables:
+        found: dict[Key, Reason] = {}
+        for fk in child.table.foreign_keys:
+            parent = work.device.named(fk.parent)
+            if parent is not None and parent not in tables:
+                keys = _taken_here(work.store, parent)
+                for place, key in children(work.store, parent, keys, child, fk) if keys else ():
+                    found.setdefault(key, depends_on(parent, keys[place]))
+        _refuse(work, child, found)
+
+
+def _taken_here(store: Store, t: Statements) -> list[Key]:
+    """The keys of inserts that this file has kept by itself, since they were taken."""
+    sql = "SELECT key FROM _sync_rejected WHERE n = ? AND code = ? AND op = 'I' AND push IS NULL"
+    return [tuple(unpack(key)) for (key,) in store.rows(sql, (t.n, KEY_TAKEN))]
 
 
 def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:

@@ -3,7 +3,8 @@
     the hub's rows are fetched and staged -> capture begins -> compare -> write what differs -> done
 
 A row that both have alike stays, one that only the hub has is added, one that only the file has becomes a
-pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict. Nothing is
+pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict, or as an
+insert whose key is taken where both count integer keys up: two things, as with any two inserts. Nothing is
 locked while the hub is waited for, nor while the rows are compared (law L1); where very many differ they are
 written in several transactions. Until it is done the file does not sync.
 """
@@ -19,6 +20,7 @@ from functools import partial
 import msgspec
 
 from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
+from syncline.merge.rules import is_counted_up
 from syncline.model.forms import KINDS, Choice
 from syncline.model.schema import Schema
 from syncline.protocol.body import open_groups
@@ -39,6 +41,7 @@ from syncline.replica.made import make_new
 from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
 from syncline.replica.progress import Progress
+from syncline.replica.refusal import refuse_strangers
 from syncline.replica.rejoined import rejoin
 from syncline.replica.respell import respell_all
 from syncline.replica.session import ask, fetch_schema
@@ -248,11 +251,16 @@ def _note_rows(store: Store, tables: Mapping[int, Statements]) -> None:
 def _join(device: Device, tables: Sequence[Statements]) -> None:
     """Log what only the file has, then write what differs; the last transaction says that all is done."""
 
+    before = read_retired(device.store.state().retired).tables
+    counted = {t.n for t in tables if is_counted_up(t.table) and latest(before, t.table.name) is None}
+
     def log_own(work: Work, answer: Answer) -> None:
         for t in tables:
             join.add_edited(work, t)
             join.log_own_rows(work, t)
             rejoin(device, t)
+        work.overlay.forget()
+        refuse_strangers(work, tables)
 
     def finish(work: Work, answer: Answer) -> None:
         clear_stage(work.store)
@@ -263,10 +271,11 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
         for first in range(1, join.count_unlike(device.store, t) + 1, join.CHUNK):
             if first > 1:
                 time.sleep(PAUSE)
-            steps = (take_held, partial(_lay_over, t, first), show_held, keep_held)
+            lay_over = partial(_lay_over, t, first, t.n in counted)
+            steps = (take_held, lay_over, show_held, keep_held)
             run_steps(device, Answer(), steps)
     run_steps(device, Answer(), (take_held, show_held, keep_held, finish))
 
 
-def _lay_over(t: Statements, first: int, work: Work, answer: Answer) -> None:
-    join.lay_over(work, t, first, first + join.CHUNK - 1)
+def _lay_over(t: Statements, first: int, are_others: bool, work: Work, answer: Answer) -> None:
+    join.lay_over(work, t, first, first + join.CHUNK - 1, are_others=are_others)

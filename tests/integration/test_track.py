@@ -83,7 +83,9 @@ def test_l2_a_track_that_is_killed_goes_on_and_keeps_what_was_edited_in_between(
         with pytest.raises(StoreError, match="has not been filled"):
             replica.sync()
         replica.track("item")
-        assert [(note.key, note.sent) for note in replica.conflicts()] == [([2], ["mine", "2"])]
+        assert replica.conflicts() == []
+        (kept,) = replica.rejected()
+        assert (kept.code, kept.key, kept.values) == ("key_taken", (2,), {"name": "mine", "price": "2"})
         replica.sync()
         assert replica.verify().equal
     rows = world.centre.execute("SELECT * FROM item ORDER BY id").fetchall()
@@ -126,3 +128,65 @@ def test_a_unique_index_will_do_for_a_key(world: World) -> None:
         assert replica.verify().equal
     rows = world.centre.execute("SELECT id, name FROM item ORDER BY id").fetchall()
     assert rows == [(1, "replaced"), (2, "theirs"), (3, "later"), (9, "own")]
+
+
+FAMILY = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT);"
+    " CREATE TABLE visit (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), what TEXT);"
+    " CREATE TABLE tag (name TEXT PRIMARY KEY NOT NULL, colour TEXT);"
+)
+
+
+@pytest.fixture
+def families(tmp_path: Path) -> Iterator[tuple[syncline.Hub, sqlite3.Connection, sqlite3.Connection]]:
+    """A centre and a file, of one application that has counted keys up in both."""
+    centre = sqlite3.connect(tmp_path / "central.db", isolation_level=None)
+    app = sqlite3.connect(tmp_path / "own.db", isolation_level=None)
+    centre.executescript(
+        f"{FAMILY} INSERT INTO p VALUES (1, 'Bert'), (2, 'both'); INSERT INTO tag VALUES ('x', 'red');"
+        " INSERT INTO visit VALUES (1, 1, 'of Bert'), (2, 2, 'both')"
+    )
+    app.executescript(
+        f"{FAMILY} INSERT INTO p VALUES (1, 'Anna'), (2, 'both'), (3, 'only here');"
+        " INSERT INTO visit VALUES (1, 1, 'of Anna'), (2, 2, 'both'), (3, 1, 'again of Anna'), (4, 3, 'x');"
+        " INSERT INTO tag VALUES ('x', 'blue')"
+    )
+    with syncline.Hub(f"sqlite:///{tmp_path}/central.db") as hub:
+        hub.init()
+        yield hub, centre, app
+    centre.close()
+    app.close()
+
+
+@pytest.mark.parametrize("calls", [("p", "visit", "tag"), ("p visit tag",), ("visit p", "tag")])
+def test_l2_a_row_under_another_s_integer_key_is_another_thing_and_comes_in_under_a_free_number(
+    families: tuple[syncline.Hub, sqlite3.Connection, sqlite3.Connection],
+    calls: Sequence[str],
+    tmp_path: Path,
+) -> None:
+    """Its children are never given to the other's row, and go with it; text keys name one row."""
+    hub, centre, app = families
+    with syncline.connect(tmp_path / "own.db", hub=hub) as replica:
+        for call in calls:
+            replica.track(*call.split())
+        assert [(note.table, note.key) for note in replica.conflicts()] == [("tag", ["x"])]
+        kept = sorted((one.table, one.key[0], one.code) for one in replica.rejected())
+        assert kept == [("p", 1, "key_taken"), ("visit", 1, "key_taken"), ("visit", 3, "parent_rejected")]
+        report = replica.sync()
+        assert report.push.rejected == () and replica.verify().equal
+        assert centre.execute("SELECT * FROM visit").fetchall() == [
+            (1, 1, "of Bert"),
+            (2, 2, "both"),
+            (4, 3, "x"),
+        ]
+        (anna,) = [one for one in replica.rejected() if one.table == "p"]
+        replica.retry(anna.id, new_key=True)
+        assert replica.rejected() == []
+        replica.sync()
+        assert replica.verify().equal
+    assert centre.execute("SELECT * FROM p").fetchall() == [
+        (1, "Bert"), (2, "both"), (3, "only here"), (4, "Anna"),
+    ]  # fmt: skip
+    visits = {(p, what) for _, p, what in centre.execute("SELECT * FROM visit")}
+    assert visits == {(1, "of Bert"), (2, "both"), (3, "x"), (4, "of Anna"), (4, "again of Anna")}
+    assert app.execute("SELECT count(*) FROM visit").fetchone() == (5,)

@@ -223,8 +223,9 @@ def test_tracking_an_existing_file_joins_its_rows_with_those_of_the_hub(world: W
     replica.track("customer", "invoice")
     assert [row[0] for row in content(b, "customer")] == [1, 2, 8, 9]
     assert replica.status().pending == {"customer": 1}
-    (note,) = replica.conflicts()
-    assert (note.key, note.sent, note.hub) == ([1], ["Ada", "Wien", 0], ["Ada", "London", 0])
+    (kept,) = replica.rejected()
+    assert (kept.code, kept.key) == ("key_taken", (1,)) and replica.conflicts() == []
+    assert list(kept.values.values())[:2] == ["Ada", "Wien"]
     replica.sync()
     world.agree(b)
 
