@@ -18,11 +18,11 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
     "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
-    " metadata planning prepare preparing recorded reflect reflection removal remove shape signature strays"
-    " wider",
+    " metadata pieces planning prepare preparing recorded reflect reflection removal remove"
+    " shape signature strays wider",
     "log": "compact compacting log logtable ordered others page position prune retention",
     "rows": "application apply bounds codec counters holders isolation order parents parking read"
-    " reading rows screen softly spelling stage staged statements steps typed types write writing",
+    " reading respelling rows screen softly spelling stage staged statements steps typed types write writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",
     "its own": "careful replaced undone",

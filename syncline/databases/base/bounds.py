@@ -7,8 +7,9 @@ therefore a prefix of values and whether the rows equal to it lie before it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from syncline.databases.base.codec import Codec
 from syncline.hub.contract import Key
@@ -21,6 +22,28 @@ class Bound:
 
     values: tuple[Value, ...]
     behind_equals: bool
+
+
+Side = Callable[[int, Value, int], tuple[str, str, Any]]
+"""Of a column of the key by its place, a value to compare it with, and the number that this value has among
+those that are bound: the column as it is ordered, the place of the value in the statement, what is bound."""
+
+
+def between(after: Bound | None, upto: Bound | None, side: Side) -> tuple[list[str], list[Any]]:
+    """The conditions that a row lies behind one point and not behind another one, and what to bind."""
+    tests, bound = list[str](), list[Any]()
+    for point, beyond in ((after, True), (upto, False)):
+        if point is None:
+            continue
+        if not point.values:
+            tests.append("1 = 1" if beyond != point.behind_equals else "1 = 0")
+            continue
+        sides = [side(place, value, len(bound) + place + 1) for place, value in enumerate(point.values)]
+        columns, marks, values = zip(*sides, strict=True)
+        compare = (">" if point.behind_equals else ">=") if beyond else ("<=" if point.behind_equals else "<")
+        tests.append(f"({', '.join(columns)}) {compare} ({', '.join(marks)})")
+        bound += values
+    return tests, bound
 
 
 def bound_of(codecs: Sequence[Codec], key: Key) -> Bound:

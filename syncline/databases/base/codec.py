@@ -23,6 +23,9 @@ UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 is_uuid = re.compile(UUID).fullmatch
 
+_COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
+"""Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
+
 
 def kinds_of(*kinds: type) -> frozenset[type]:
     """The classes of a column's values, NULL among them."""
@@ -61,6 +64,21 @@ class Codec:
     def asks_server(self) -> bool:
         """Whether only the server can tell a good key value, in its one spelling, from another."""
         return self.spelled and self.is_text and self.kind != "uuid"
+
+    @property
+    def is_read_by_server(self) -> bool:
+        """Whether several texts may be one value of the type, be the column a key or not."""
+        return self.is_text
+
+    def alike(self, left: str, right: str) -> str:
+        """The condition that two values in portable form are the same to the letter, whatever more the
+        database takes for equal."""
+        return f"({left}) = {right}"
+
+    def identical(self, central: str, staged: str) -> str:
+        """The condition that a column holds exactly the staged value, where equality is not enough."""
+        is_coarse = self.is_float or (self.spelled and self.kind in _COARSE)
+        return self.alike(self.read(central), staged) if is_coarse else ""
 
     def fault(self, value: Value, *, key: bool = False) -> str | None:
         """Why this value cannot be written, as far as it shows without the server; None if it does not."""
@@ -116,8 +134,8 @@ def _class_name(value: Value) -> str:
     return names.get(type(value), "NULL")
 
 
-def mend_floats(rows: list[list[Any]], columns: Sequence[int]) -> None:
-    """Turn the NaNs of float columns into the text 'NaN', in place."""
+def mend_floats(rows: Sequence[Any], columns: Sequence[int]) -> None:
+    """Turn the NaNs of float columns into the text 'NaN', in place: rows are lists."""
     for column in columns:
         for row in rows:
             value = row[column]

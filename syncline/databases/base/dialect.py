@@ -63,6 +63,9 @@ class Dialect(ABC):
     one_writer: ClassVar[bool] = False
     """Whether write transactions follow each other: then nobody waits for a row that everybody writes."""
 
+    role: ClassVar[str] = "CURRENT_USER"
+    """An expression: who is connected, where a database knows roles."""
+
     def __init__(self) -> None:
         self._texts: dict[object, str] = {}
 
@@ -173,6 +176,10 @@ class LedgerSession(ABC):
     def now(self) -> int:
         """The database's wall clock, milliseconds since 1970 UTC. It goes on within a transaction."""
         return int(self.run(f"SELECT {self.dialect.now}")[0][0])
+
+    def role(self) -> str:
+        """Who is connected, as the database calls him."""
+        return str(self.run(f"SELECT {self.dialect.role}")[0][0])
 
     def upsert(self, table: Table, row: Sequence[Value]) -> None:
         """Insert a row of all columns, or put it in the place of the one with its key."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from syncline.errors import DatabaseReadOnly, GrantsMissing
 from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
@@ -52,3 +53,40 @@ def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
     found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
     said = "the tables are not as init left them; run again, it would say: "
     return found + [Finding("trouble", "not_current", f"{said}{note}", INIT_AGAIN) for note in planned.amiss]
+
+
+def log_size(size: str) -> Finding:
+    """How much the log takes, in words."""
+    return Finding("fact", "log_size", f"the log takes {size}")
+
+
+def left_out(notes: Sequence[str]) -> list[Finding]:
+    """Sentences on what does not take part, or not in all."""
+    return [Finding("warning", "not_taking_part", note) for note in notes]
+
+
+def disabled(trigger: str, what: str) -> Finding:
+    """A trigger of the capture that does not do what it should."""
+    return Finding("trouble", "trigger_disabled", f"the trigger {trigger} {what}", INIT_AGAIN)
+
+
+def takes_no_writes() -> Finding:
+    """The database can only be read."""
+    sentence = "the central database takes no writes at present"
+    return Finding("trouble", DatabaseReadOnly.code, sentence, DatabaseReadOnly.remedy)
+
+
+def rights(lacking: Sequence[str]) -> list[Finding]:
+    """`lacking`: statements that would give the hub's role what it lacks."""
+    if not lacking:
+        return []
+    sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
+    return [Finding("trouble", "grants_missing", sentence, f"{'; '.join(lacking)};")]
+
+
+def rights_missing(role: str, lacking: Sequence[str]) -> GrantsMissing:
+    """The error with every statement that is needed."""
+    return GrantsMissing(
+        f"the role {role} lacks {len(lacking)} right{'s'[: len(lacking) != 1]} that Syncline needs",
+        remedy="As an owner or superuser run: " + "; ".join(lacking) + ";",
+    )

@@ -13,6 +13,7 @@ from dataclasses import astuple
 from typing import Any
 
 from syncline.databases.base.dialect import Dialect
+from syncline.databases.base.findings import rights_missing
 from syncline.databases.base.ledger import body_of
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Plan
@@ -62,12 +63,18 @@ class Preparation(Recorded):
         """What removing would do."""
 
     @abstractmethod
-    def allow(self, schema: Schema) -> None:
-        """Raise GrantsMissing, unless all that these tables need is allowed."""
+    def lacking(self, schema: Schema) -> Sequence[str]:
+        """Statements that would give the hub's role what it lacks for these tables: all at once."""
 
     @abstractmethod
     def run(self, statements: Sequence[str]) -> None:
         """Execute statements of a plan, in one round trip: others may wait meanwhile."""
+
+    def allow(self, schema: Schema) -> None:
+        """Raise GrantsMissing, unless all that these tables need is allowed."""
+        lacking = self.lacking(schema)
+        if lacking:
+            raise rights_missing(self.ledger.session.role(), lacking)
 
     def former(self) -> Former:
         """What was prepared before. NotPrepared for another layout."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Generic
+from functools import partial
+from typing import Any, ClassVar, Generic
 
+from syncline.databases.base import respelling
 from syncline.databases.base.codec import Codec, mend_floats
 from syncline.databases.base.shape import BaseLayout
+from syncline.databases.base.staged import Verbs
+from syncline.databases.base.statements import over
 from syncline.databases.base.typed import Present, T
 from syncline.hub.contract import Key, Outdated, Take
 from syncline.model.values import Value
@@ -22,8 +26,11 @@ Fetch = Callable[[int], Rows]
 class TypedReader(ABC, Generic[T]):
     """The contract's `ReadRows`, but for the estimate. What comes from the server has NaN as a float."""
 
-    def __init__(self, layout: BaseLayout[T]) -> None:
-        self._shapes = layout.shapes
+    unreadable: ClassVar[type[Exception]]
+    """The error of a query that finds a text which is none of its column's type."""
+
+    def __init__(self, session: Verbs, layout: BaseLayout[T]) -> None:
+        self._asked, self._shapes = session, layout.shapes
         self._used: set[int] = set()
         """The numbers of the tables whose rows were read or written by their names."""
         self._written: set[int] = set()
@@ -37,21 +44,6 @@ class TypedReader(ABC, Generic[T]):
     @abstractmethod
     def rows_of(self, shape: T, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
         """Key and columns of the rows that exist; the keys are such as the table can have, one or more."""
-
-    @abstractmethod
-    def misspelled(self, shape: T, keys: Sequence[Key]) -> set[int]:
-        """The keys, counted from 0, that the server would not write, or in another spelling. Asked only of a
-        table whose key columns only the server can judge."""
-
-    @abstractmethod
-    def spelled(self, shape: T, keys: Sequence[Key]) -> Rows:
-        """The keys that can be, each behind its number, counted from 1: that of the row which is there under
-        an equal key, or else as it would be stored. Asked as `misspelled` is."""
-
-    @abstractmethod
-    def respelled(self, shape: T, column: int, values: Sequence[str]) -> Rows:
-        """Those of the texts that the column can hold, each behind its number, counted from 1, as it would be
-        stored; nothing of a column in which every text is its own spelling."""
 
     @abstractmethod
     def rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
@@ -91,8 +83,8 @@ class TypedReader(ABC, Generic[T]):
         places = [i for i, key in enumerate(keys) if None not in key and not _has_fault(codecs, key)]
         if not places or not shape.asked_keys:
             return result
-        found = self.spelled(shape, [keys[place] for place in places])
-        for number, *key in found:
+        asked = [keys[place] for place in places]
+        for number, *key in self._guarded(partial(respelling.spelled, shape), *shape.arrays(asked)):
             result[places[number - 1]] = tuple(_mended(shape, (), [key])[0])
         return result
 
@@ -101,7 +93,10 @@ class TypedReader(ABC, Generic[T]):
         shape, result = self.shape(table), list[Value](values)
         codec: Codec = shape.values[column]
         places = [i for i, value in enumerate(values) if not codec.fault(value)]
-        for number, value in self.respelled(shape, column, [values[place] for place in places]):
+        if not places or not codec.is_read_by_server:
+            return result
+        source, bound = shape.given_texts([values[place] for place in places])
+        for number, value in self._guarded(partial(respelling.respelled, shape, column, source), bound):
             result[places[number - 1]] = value
         return result
 
@@ -127,8 +122,15 @@ class TypedReader(ABC, Generic[T]):
             keys = [key for key in keys if not _has_fault(codecs, key)]
         if not keys or not shape.asked_keys:
             return keys
-        wrong = self.misspelled(shape, keys)
-        return [key for number, key in enumerate(keys) if number not in wrong]
+        template = partial(respelling.misspelled, shape)
+        wrong = {n for (n,) in self._guarded(template, *shape.arrays(keys), source=shape.given)}
+        return [key for number, key in enumerate(keys, 1) if number not in wrong]
+
+    def _guarded(self, build: Callable[..., str], *values: Any, source: str = "") -> Sequence[Sequence[Any]]:
+        """What a query tells that only the server can answer."""
+        return respelling.guarded(
+            self._asked, self.unreadable, lambda guarded: over(build(guarded=guarded), source), *values
+        )
 
 
 def _has_fault(codecs: Sequence[Codec], key: Key) -> bool:

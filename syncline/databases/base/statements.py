@@ -5,7 +5,7 @@ Where the staged rows `s` come from is put in by `over`: a temporary table, some
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from syncline.databases.base.shape import BaseShape
 
@@ -31,6 +31,14 @@ def present(shape: BaseShape) -> str:
 def left(shape: BaseShape) -> str:
     """How many of the rows exist."""
     return f"SELECT count(*) FROM {joined(shape)}"
+
+
+def listed(
+    shape: BaseShape, chosen: Iterable[str], tests: Sequence[str], order: Iterable[str], end: str = ""
+) -> str:
+    """The rows of the table for which the tests hold, in this order."""
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    return f"SELECT {', '.join(chosen)} FROM {shape.name} AS t{where} ORDER BY {', '.join(order)}{end}"
 
 
 def insert(shape: BaseShape, columns: Sequence[int], postponed: Sequence[int] = ()) -> str:

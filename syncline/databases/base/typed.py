@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from syncline.databases.base.codec import Codec
 from syncline.databases.base.screen import Certain, Screen, StagedColumn
 from syncline.databases.base.shape import BaseShape
-from syncline.hub.contract import Refusal, Stage, codes
+from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.model.schema import ColumnSchema, TableSchema
 
 C = TypeVar("C", bound=Codec)
@@ -96,14 +96,63 @@ class TypedShape(BaseShape, Generic[C]):
         """Which values of a column certainly come back as they were sent; None if that is not known."""
 
     @abstractmethod
-    def identical(self, number: int, stored: str, staged: str, *, in_log: bool) -> Sequence[str]:
-        """What makes equal values of a key column the same to the letter, where equality is not enough."""
+    def brought(self, column: str, stored: str) -> str:
+        """A value of a column's type as the length or precision of the column lets it be."""
+
+    @abstractmethod
+    def bytewise(self, text: str) -> str:
+        """A text to be compared by its characters alone."""
+
+    @property
+    @abstractmethod
+    def given(self) -> str:
+        """An item of FROM: keys that are bound, as rows `s` with their number `n`, counted from 1."""
+
+    @abstractmethod
+    def arrays(self, keys: Sequence[Key]) -> Sequence[Any]:
+        """What to bind for `given`."""
+
+    @abstractmethod
+    def given_texts(self, texts: Sequence[str]) -> tuple[str, Any]:
+        """An item of FROM likewise, of texts `k0`; and the one value to bind for it."""
+
+    @abstractmethod
+    def computable(self, expression: str, text: str) -> str:
+        """The condition that an expression over a text can be computed, without an error if it cannot."""
+
+    @abstractmethod
+    def sifted(self, source: str, tests: Sequence[str]) -> str:
+        """An item of FROM: the rows `s` of another one for which the tests hold. Nothing else is computed
+        for rows of which they do not."""
 
     @cached_property
-    @abstractmethod
+    def assigned(self) -> Mapping[int, str]:
+        """The key columns that `asked_keys` is about, by their place in the key, as they would be stored."""
+        pairs = enumerate(zip(self.table.keys, self.keys, strict=True))
+        return {
+            place: self.brought(column.name, codec.write(f"s.k{place}"))
+            for place, (column, codec) in pairs
+            if codec.asks_server
+        }
+
+    @cached_property
     def asked_keys(self) -> Mapping[str, str]:
         """What of a staged key only the server can tell: for each such column the key as it would be stored
         and read again. A key that is rounded or cut off then is another one."""
+        return {f"s.k{place}": self.keys[place].read(stored) for place, stored in self.assigned.items()}
+
+    def identical(self, number: int, stored: str, staged: str, *, in_log: bool) -> list[str]:
+        """What makes equal values of a key column the same to the letter, where equality is not enough."""
+        codec = self.keys[number]
+        conditions = [condition] if (condition := codec.identical(stored, staged)) else []
+        if not in_log:
+            conditions += self.exactly(number, stored, codec.write(staged))
+        return conditions
+
+    def exactly(self, number: int, stored: str, key: str) -> list[str]:
+        """The same of a column by whose collation different texts are equal."""
+        is_loose = self.table.keys[number].name in self.facts.loose
+        return [f"{self.bytewise(stored)} = {self.bytewise(key)}"] if is_loose else []
 
     def staged_columns(self, columns: Iterable[int]) -> list[StagedColumn]:
         """The columns of a stage: the key's, then those of these numbers."""

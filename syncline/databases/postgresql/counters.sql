@@ -17,15 +17,7 @@ SELECT n.nspname::text, c.relname::text, q.seqrelid::regclass::text, q.seqincrem
   JOIN pg_namespace n ON n.nspname = w.place
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
   JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1
-  JOIN LATERAL (
-       SELECT d.objid AS oid FROM pg_depend d
-        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = i.indkey[0]
-          AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-       UNION
-       SELECT d.refobjid FROM pg_attrdef a JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass
-          AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
-        WHERE a.adrelid = c.oid AND a.adnum = i.indkey[0]
-       ) behind ON true
+  JOIN LATERAL {{sequences c.oid, i.indkey[0]}} behind ON true
   JOIN pg_sequence q ON q.seqrelid = behind.oid
  WHERE q.seqincrement <> 1 OR NOT has_sequence_privilege(q.seqrelid, 'USAGE')
  ORDER BY 1, 2, 3;

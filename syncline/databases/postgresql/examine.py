@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.databases.base.findings import INIT_AGAIN, examined
+from syncline.databases.base.findings import disabled, examined, left_out, log_size, rights, takes_no_writes
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
-from syncline.errors import DatabaseReadOnly, GrantsMissing
 from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
@@ -19,19 +18,13 @@ def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence
     sql = queries("examine.sql")
     found = examined(f"PostgreSQL {session.value(sql['version'])}", schema, planned)
     found += _place(session)
-    found.append(Finding("fact", "log_size", f"the log takes {session.value(sql['log size'])}"))
-    found += [Finding("warning", "not_taking_part", note) for note in notes]
+    found += [log_size(session.value(sql["log size"])), *left_out(notes)]
     for name, state in session.run(sql["triggers"]):
-        what = "is disabled" if state == "D" else "does not fire for replicated writes"
-        found.append(Finding("trouble", "trigger_disabled", f"the trigger {name} {what}", INIT_AGAIN))
+        found.append(disabled(name, "is disabled" if state == "D" else "does not fire for replicated writes"))
     for (name,) in session.run(sql["subscriptions"]):
         sentence = f"{name} is filled by a subscription; it is captured row by row once init knows"
         found.append(Finding("warning", "subscription", sentence))
-    lacking = missing_rights(session, schema)
-    if lacking:
-        sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
-        found.append(Finding("trouble", "grants_missing", sentence, f"{'; '.join(lacking)};"))
-    return found
+    return found + rights(missing_rights(session, schema))
 
 
 def _place(session: Session) -> list[Finding]:
@@ -49,8 +42,7 @@ def _place(session: Session) -> list[Finding]:
         remedy = "Nothing needs to be done: each device recovers with its next sync what was lost."
         found.append(Finding("warning", "promoted", sentence, remedy))
     if session.value(queries("examine.sql")["read only"]):
-        sentence, remedy = "the central database takes no writes at present", DatabaseReadOnly.remedy
-        found.append(Finding("trouble", DatabaseReadOnly.code, sentence, remedy))
+        found.append(takes_no_writes())
     return found
 
 
@@ -70,17 +62,6 @@ def missing_rights(session: Session, schema: Schema) -> list[str]:
 def _places(schema: Schema) -> tuple[list[str], list[str]]:
     """Schemas and names of the tables, as a statement takes them."""
     return [one.central_schema for one in schema.tables], [one.central_name for one in schema.tables]
-
-
-def require_rights(session: Session, schema: Schema) -> None:
-    """Raise GrantsMissing with every statement that is needed."""
-    statements = missing_rights(session, schema)
-    if statements:
-        role = session.value("SELECT current_user::text")
-        raise GrantsMissing(
-            f"the role {role} lacks {len(statements)} right{'s'[: len(statements) != 1]} that Syncline needs",
-            remedy="As an owner or superuser run: " + "; ".join(statements) + ";",
-        )
 
 
 def unfollowed(session: Session, schema: Schema) -> list[str]:

@@ -12,7 +12,7 @@ from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
 from syncline.databases.base.typed import Facts, Present, TypedShape
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import array, array_of, qualified, queries
+from syncline.databases.postgresql.sql import array, array_of, literal, qualified, queries
 from syncline.databases.postgresql.types import HEADER, Codec, codec_of, digits_of
 from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, Schema
@@ -66,39 +66,26 @@ class Shape(TypedShape[Codec]):
         columns = ", ".join(f"${i + 1}::{codec.stage}[]" for i, codec in enumerate(self.keys))
         return f"unnest({columns}) WITH ORDINALITY AS s({', '.join(self.log_keys)}, n)"
 
-    @cached_property
-    def asked_keys(self) -> Mapping[str, str]:
-        return {f"s.k{n}": self.keys[n].read(stored) for n, stored in self.assigned.items()}
+    def given_texts(self, texts: Sequence[str]) -> tuple[str, str]:
+        return "unnest($1::text[]) WITH ORDINALITY AS s(k0, n)", array(list(texts))
 
-    @cached_property
-    def assigned(self) -> Mapping[int, str]:
-        """The same key columns, by their place in the key, as they would be stored."""
-        found = {}
-        for number, (column, codec) in enumerate(zip(self.table.keys, self.keys, strict=True)):
-            _, modifier, whole = self._type(column.name)
-            if codec.asks_server:
-                stored = codec.write(f"s.k{number}")
-                found[number] = f"({stored})::{whole}" if modifier >= 0 else stored
-        return found
-
-    def assigned_value(self, column: int, staged: str) -> str:
-        """A staged text as a value column would store it."""
-        codec = self.values[column]
-        _, modifier, whole = self._type(self.table.values[column].name)
-        stored = codec.write(staged)
+    def brought(self, column: str, stored: str) -> str:
+        _, modifier, whole = self._type(column)
         return f"({stored})::{whole}" if modifier >= 0 else stored
+
+    def bytewise(self, text: str) -> str:
+        return f'{text} COLLATE "C"'
+
+    def computable(self, expression: str, text: str) -> str:
+        return f"syncline.castable(({text})::text, {literal(expression.replace(text, '$1::text'))})"
+
+    def sifted(self, source: str, tests: Sequence[str]) -> str:
+        return f"(SELECT * FROM {source} WHERE {' AND '.join(tests)} OFFSET 0) AS s"
 
     def old_values(self, row: str) -> str:
         """What an entry keeps of a row as it was: JSON of texts, from which the types are read again."""
         pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)
         return f"json_build_object({', '.join(pairs)})"
-
-    def identical(self, number: int, stored: str, staged: str, *, in_log: bool) -> list[str]:
-        codec = self.keys[number]
-        conditions = [condition] if (condition := codec.identical(stored, staged)) else []
-        if not in_log and self.table.keys[number].name in self.facts.loose:
-            conditions.append(f'{stored} COLLATE "C" = {codec.write(staged)} COLLATE "C"')
-        return conditions
 
 
 class Layout(BaseLayout[Shape]):

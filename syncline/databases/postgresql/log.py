@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psycopg
+
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
 from syncline.databases.base.log import BaseLog, formers
 from syncline.databases.base.page import Page
+from syncline.databases.base.respelling import guarded
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Mark, Proof, Snapshot, SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, newest, prune
@@ -146,7 +149,7 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
             return {}
         shape, seen = self._layout.shapes[table], self.own(after).seen
         bound = [*shape.arrays(keys), _running(seen), str(seen.xmax)]
-        rows = self._session.guarded(lambda guarded: _former(shape, guarded=guarded), *bound)
+        rows = guarded(self._session, psycopg.DataError, lambda ask: _former(shape, guarded=ask), *bound)
         first, found = 3 + len(shape.words), []
         mend_floats(rows, [first + i for i, n in enumerate(shape.before) if shape.values[n].is_float])
         for number, op, is_kept, *rest in rows:

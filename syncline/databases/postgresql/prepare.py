@@ -17,7 +17,7 @@ from syncline.databases.base.tables import LINES
 from syncline.databases.postgresql import strays
 from syncline.databases.postgresql.capture import capture_of
 from syncline.databases.postgresql.dialect import DIALECT, ledger_of
-from syncline.databases.postgresql.examine import require_rights
+from syncline.databases.postgresql.examine import missing_rights
 from syncline.databases.postgresql.layout import Layout, Shape, as_they_are
 from syncline.databases.postgresql.position import same_place
 from syncline.databases.postgresql.session import Session
@@ -75,8 +75,8 @@ class PostgresPreparation(Preparation):
     def run(self, statements: Sequence[str]) -> None:
         self._session.scripts(statements)
 
-    def allow(self, schema: Schema) -> None:
-        require_rights(self._session, schema)
+    def lacking(self, schema: Schema) -> list[str]:
+        return missing_rights(self._session, schema)
 
     def removal(self) -> Prepared:
         """The schema `syncline` goes, and with its functions the triggers. What else depends on it was looked

@@ -57,15 +57,7 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
        coalesce((
            SELECT min(q.seqrelid::int8)
              FROM pg_index i
-             JOIN LATERAL (
-                  SELECT d.objid AS oid FROM pg_depend d
-                   WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = i.indkey[0]
-                     AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-                  UNION
-                  SELECT d.refobjid FROM pg_attrdef a JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass
-                     AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
-                   WHERE a.adrelid = c.oid AND a.adnum = i.indkey[0]
-                  ) behind ON true
+             JOIN LATERAL {{sequences c.oid, i.indkey[0]}} behind ON true
              JOIN pg_sequence q ON q.seqrelid = behind.oid AND q.seqincrement = 1
             WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1), 0) AS counter
   FROM (

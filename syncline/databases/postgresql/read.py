@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from syncline.databases.base.bounds import Bound, bound_of
+import psycopg
+
+from syncline.databases.base.bounds import between, bound_of
 from syncline.databases.base.codec import is_uuid
 from syncline.databases.base.reading import Fetch, TypedReader
-from syncline.databases.base.statements import over
+from syncline.databases.base.statements import listed
 from syncline.databases.base.typed import Present
-from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.layout import Layout, Shape, as_they_are
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, queries
 from syncline.databases.postgresql.types import Codec
 from syncline.hub.contract import Key
+from syncline.model.values import Value
 
 
 class RowReader(TypedReader[Shape]):
     """The contract's `ReadRows`."""
 
+    unreadable = psycopg.DataError
+
     def __init__(self, session: Session, layout: Layout) -> None:
-        super().__init__(layout)
+        super().__init__(session, layout)
         self._session = session
         self._layout = layout
 
@@ -34,27 +38,11 @@ class RowReader(TypedReader[Shape]):
         statement = shape.statement(("rows", count == 1, *columns), lambda: _rows(shape, columns, count))
         return self._session.run(statement, *shape.arrays(keys))
 
-    def misspelled(self, shape: Shape, keys: Sequence[Key]) -> set[int]:
-        def build(guarded: bool) -> str:
-            return over(sql.misspelled(shape, guarded=guarded), shape.given)
-
-        return {number - 1 for (number,) in self._session.guarded(build, *shape.arrays(keys))}
-
     def rows_behind(self, shape: Shape, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
         bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=after is not None)]
         name, first = ("chunk", after is None, *columns), after is None
         statement = shape.statement(name, lambda: _chunk(shape, columns, first=first))
         return self._session.run(statement, *bound, limit)
-
-    def spelled(self, shape: Shape, keys: Sequence[Key]) -> Rows:
-        return self._session.guarded(lambda guarded: sql.spelled(shape, guarded=guarded), *shape.arrays(keys))
-
-    def respelled(self, shape: Shape, column: int, values: Sequence[str]) -> Rows:
-        if not values or not shape.values[column].is_read_by_server:
-            return []
-        return self._session.guarded(
-            lambda guarded: sql.respelled(shape, column, guarded=guarded), array(list(values))
-        )
 
     def stream(self, shape: Shape, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
         return self._session.stream(*scan_statement(shape, after, upto))
@@ -76,45 +64,30 @@ def _rows(shape: Shape, columns: Sequence[int], count: int) -> str:
 
 
 def _chunk(shape: Shape, columns: Sequence[int], *, first: bool) -> str:
-    chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
-    keys = ", ".join(shape.key_of("t"))
+    keys, limit = shape.key_of("t"), 1 if first else shape.arity + 1
     bounds = ", ".join(codec.write(f"${i + 1}::{codec.stage}") for i, codec in enumerate(shape.keys))
-    condition = "" if first else f" WHERE ({keys}) > ({bounds})"
-    limit = 1 if first else shape.arity + 1
-    return f"SELECT {chosen} FROM {shape.name} AS t{condition} ORDER BY {keys} LIMIT ${limit}::bigint"
+    tests = [] if first else [f"({', '.join(keys)}) > ({bounds})"]
+    chosen = shape.read_keys("t") + shape.read_values(columns)
+    return listed(shape, chosen, tests, keys, f" LIMIT ${limit}::bigint")
 
 
 def scan_statement(shape: Shape, after: Key | None, upto: Key | None) -> tuple[str, list[str | None]]:
     """Whole rows with a key above `after` up to and with `upto`, and what to bind; in canonical order,
     whatever collation the database has. Integers, floats, booleans, bytea and uuid have that order by
     themselves, so that the primary key's index serves; all else is ordered by the bytes of its text."""
-    tests: list[str] = []
-    bound: list[str | None] = []
-    for limit, beyond in ((after, True), (upto, False)):
-        if limit is not None:
-            point = bound_of(shape.keys, limit)
-            tests.append(_test(shape, point, beyond, len(bound)))
-            bound += [codec.spell([value])[0] for codec, value in zip(shape.keys, point.values, strict=False)]
-    chosen = ", ".join(shape.read_keys("t") + shape.read_values(shape.values))
-    order = ", ".join(_ordered(codec, f"t.{name}") for codec, name in _keys(shape))
-    where = f" WHERE {' AND '.join(tests)}" if tests else ""
-    return f"SELECT {chosen} FROM {shape.name} AS t{where} ORDER BY {order}", bound
 
-
-def _test(shape: Shape, point: Bound, beyond: bool, given: int) -> str:
-    if not point.values:
-        return "true" if beyond != point.behind_equals else "false"
-    sides, marks = [], []
-    for number, ((codec, name), value) in enumerate(zip(_keys(shape), point.values, strict=False), given + 1):
+    def side(place: int, value: Value, number: int) -> tuple[str, str, str | None]:
+        codec, name = shape.keys[place], f"t.{shape.key_names[place]}"
         native = codec.kind != "uuid" or is_uuid(str(value)) is not None
-        sides.append(_ordered(codec, f"t.{name}") if native else _bytewise(codec, f"t.{name}"))
-        marks.append(f"${number}::{'uuid' if codec.kind == 'uuid' and native else codec.stage}")
-    compare = (">" if point.behind_equals else ">=") if beyond else ("<=" if point.behind_equals else "<")
-    return f"({', '.join(sides)}) {compare} ({', '.join(marks)})"
+        type_ = "uuid" if codec.kind == "uuid" and native else codec.stage
+        column = _ordered(codec, name) if native else _bytewise(codec, name)
+        return column, f"${number}::{type_}", codec.spell([value])[0]
 
-
-def _keys(shape: Shape) -> list[tuple[Codec, str]]:
-    return list(zip(shape.keys, shape.key_names, strict=True))
+    points = [None if key is None else bound_of(shape.keys, key) for key in (after, upto)]
+    tests, bound = between(points[0], points[1], side)
+    chosen = shape.read_keys("t") + shape.read_values(shape.values)
+    order = (_ordered(codec, name) for codec, name in zip(shape.keys, shape.key_of("t"), strict=True))
+    return listed(shape, chosen, tests, order), bound
 
 
 def _ordered(codec: Codec, column: str) -> str:

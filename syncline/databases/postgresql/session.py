@@ -133,14 +133,6 @@ class Session:
         """Execute and fetch everything."""
         return self._execute(statement, values or None).fetchall()
 
-    def guarded(self, build: Callable[[bool], str], *values: Any) -> Rows:
-        """Run a query that casts text; if some of it cannot be cast, the one that asks first."""
-        try:
-            with self.savepoint():
-                return self.run(build(False), *values)
-        except psycopg.DataError:
-            return self.run(build(True), *values)
-
     def value(self, statement: str, *values: Any) -> Any:
         """Execute and return the first column of the only row, None if there is no row."""
         row = self._execute(statement, values or None).fetchone()

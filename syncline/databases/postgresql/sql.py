@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 
-from syncline.databases.base.text import statements
+from syncline.databases.base.text import pieced
 
 
 def quote(name: str) -> str:
@@ -66,23 +65,6 @@ def spelled(statement: str, *values: object) -> str:
     return re.sub(r"\$(\d+)", value, statement)
 
 
-_PARTITIONS = """(WITH RECURSIVE tree (relid, level) AS (
-    SELECT root.oid, 0 FROM pg_class root WHERE root.oid = {} AND root.relkind = 'p'
-    UNION ALL
-    SELECT i.inhrelid, t.level + 1 FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid
-     WHERE (to_jsonb(i) ->> 'inhdetachpending') IS DISTINCT FROM 'true')
-    SELECT t.relid, t.level FROM tree t)"""
-"""A partitioned table and all partitions below it. `pg_partition_tree` says the same, but it locks each
-of them, and waits for whoever holds one. (Which are being detached is told since PostgreSQL 14.)"""
-
-
-@cache
 def queries(file: str) -> dict[str, str]:
-    """The statements of a `.sql` file beside this module, by the names in its `-- name:` lines, in order. In
-    them `{{partitions x}}` is a query of the columns relid and level, by the oid of a table."""
-
-    def built(match: re.Match[str]) -> str:
-        return _PARTITIONS.format(match.group(1))
-
-    found = statements("syncline.databases.postgresql", file)
-    return {name: re.sub(r"\{\{partitions ([^}]+)\}\}", built, text) for name, text in found.items()}
+    """The statements of a `.sql` file beside this module, by the names in its `-- name:` lines, in order."""
+    return pieced("syncline.databases.postgresql", file)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from syncline.databases.base.respelling import guarded, misspelled
 from syncline.databases.base.statements import over
 from syncline.databases.base.typed import TypedRows
 from syncline.databases.postgresql import statements as sql
@@ -232,9 +233,10 @@ def _refuse_foreign_keys(session: Session, loaded: Loaded) -> None:
     """Refuse keys that PostgreSQL would not write, or would write in another spelling."""
 
     def build(guarded: bool) -> str:
-        return loaded.over(sql.misspelled(loaded.shape, guarded=guarded))[0]
+        return loaded.over(misspelled(loaded.shape, guarded=guarded))[0]
 
-    wrong = {number for (number,) in session.guarded(build, loaded.source()[1])}
+    found = guarded(session, psycopg.DataError, build, loaded.source()[1])
+    wrong = {number for (number,) in found}
     loaded.refuse_keys(wrong, "PostgreSQL")
     _take_out(session, loaded, wrong)
 

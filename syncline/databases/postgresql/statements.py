@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 from syncline.databases.base import statements as base
 from syncline.databases.base.statements import SOURCE
 from syncline.databases.postgresql.layout import Shape
-from syncline.databases.postgresql.sql import literal
 from syncline.databases.postgresql.types import Codec
-
-ROUNDED = frozenset(["decimal", "float", "interval", "time", "timetz", "timestamp", "timestamptz"])
-"""Kinds whose values an INSERT brings to the digits of their column."""
 
 
 def json_source(codecs: Sequence[Codec], arity: int, most: int) -> str:
@@ -45,61 +41,6 @@ def temporary_table(name: str, types: Sequence[str], arity: int) -> str:
 
 def staged_name(index: int, arity: int) -> str:
     return f"k{index}" if index < arity else f"c{index - arity}"
-
-
-def misspelled(shape: Shape, *, guarded: bool) -> str:
-    """The numbers of rows whose key is not spelled as the server spells it."""
-    tests, castable = [], []
-    for key, stored in shape.asked_keys.items():
-        is_float = shape.keys[int(key[3:])].is_float
-        same = f"float8send({stored}) = float8send({key})" if is_float else f'({stored}) = {key} COLLATE "C"'
-        tests.append(same)
-        castable.append(f"syncline.castable(({key})::text, {_over_text(stored, int(key[3:]))})")
-    condition = f"NOT ({' AND '.join(tests)})"
-    if guarded:
-        condition = f"CASE WHEN {' AND '.join(castable)} THEN {condition} ELSE true END"
-    return f"SELECT s.n FROM {SOURCE} WHERE {condition}"
-
-
-def spelled(shape: Shape, *, guarded: bool) -> str:
-    """The numbers of those `given` keys that can be, and how the table has them, or would.
-
-    A cast to `char(4)` or `bit(4)` cuts off unsaid what an INSERT would refuse: such a key is left out."""
-    staged, castable, kept, shown = shape.staged_keys(), [], [], []
-    for number, (codec, key) in enumerate(zip(shape.keys, staged, strict=True)):
-        asked = shape.assigned.get(number)
-        if asked is not None:
-            castable.append(f"syncline.castable((s.k{number})::text, {_over_text(asked, number)})")
-            if codec.kind not in ROUNDED:
-                kept.append(f"({asked}) = ({key})")
-        shown.append(codec.read(f"coalesce(t.{shape.key_names[number]}, {asked or key})"))
-    same = [f"t.{name} = {key}" for name, key in zip(shape.key_names, staged, strict=True)]
-    same += [
-        f't.{name} COLLATE "C" = {key} COLLATE "C"'
-        for column, name, key in zip(shape.table.keys, shape.key_names, staged, strict=True)
-        if column.name in shape.facts.loose
-    ]
-    keys = shape.given
-    source = f"(SELECT * FROM {keys} WHERE {' AND '.join(castable)} OFFSET 0) AS s" if guarded else keys
-    where = f" WHERE {' AND '.join(kept)}" if kept else ""
-    return (
-        f"SELECT s.n::int4, {', '.join(shown)} FROM {source} LEFT JOIN {shape.name} AS t"
-        f" ON {' AND '.join(same)}{where}"
-    )
-
-
-def respelled(shape: Shape, column: int, *, guarded: bool) -> str:
-    """The numbers of those `$1` texts that a value column can hold, and how it would have them."""
-    codec, stored = shape.values[column], shape.assigned_value(column, "s.k0")
-    source = "unnest($1::text[]) WITH ORDINALITY AS s(k0, n)"
-    if guarded:
-        castable = f"syncline.castable(s.k0, {_over_text(stored, 0)})"
-        source = f"(SELECT * FROM {source} WHERE {castable} OFFSET 0) AS s"
-    return f"SELECT s.n::int4, {codec.read(stored)} FROM {source}"
-
-
-def _over_text(stored: str, number: int) -> str:
-    return literal(stored.replace(f"s.k{number}", "$1::text"))
 
 
 def numbered(shape: Shape, number: int) -> str:
@@ -186,15 +127,3 @@ def log(shape: Shape, *, old: bool, listed: bool) -> str:
         given |= {name: f"(e.v ->> {1 + i})::bigint" for i, name in enumerate(["hlc", *shape.words])}
         order = " ORDER BY e.place"
     return base.entries(shape, shape.log, given, source, old=old, order=order)
-
-
-def differing(shape: Shape, columns: Sequence[int], read: Set[int]) -> str:
-    """The numbers of rows that are gone, or hold something else than what was staged. The columns at the
-    positions in `read` are staged in their central type."""
-    tests = []
-    for position, number in enumerate(columns):
-        codec, name = shape.values[number], shape.value_names[number]
-        collation = ' COLLATE "C"' if codec.is_text else ""
-        staged = codec.read(f"s.c{position}") if position in read else f"s.c{position}"
-        tests.append(f"({codec.read(f't.{name}')}){collation} IS DISTINCT FROM {staged}")
-    return base.differing(shape, tests)

@@ -28,9 +28,6 @@ _RANGES = {
     "boolean": (0, 1),
 }
 _STAGES: dict[Storage, str] = {"integer": "bigint", "float": "float8", "text": "text", "blob": "bytea"}
-_COARSE = frozenset(["decimal", "interval", "timetz", "json", "text", "other"])
-"""Kinds of which some types hold equal values of different spelling, such as 1.0 and 1.00."""
-
 _NAMES_OF_OBJECTS = frozenset(
     f"reg{what}" for what in "class type proc procedure oper operator config dictionary collation".split()
 )
@@ -55,7 +52,6 @@ class Codec(PortableCodec):
 
     @property
     def is_read_by_server(self) -> bool:
-        """Whether several texts may be one value of the type, be the column a key or not."""
         return self.is_text and self.central not in _FREE_TEXT
 
     @property
@@ -64,13 +60,11 @@ class Codec(PortableCodec):
         exist."""
         return self.kind in SPELLINGS and self.central != "money"
 
-    def identical(self, central: str, staged: str) -> str:
-        """The condition that a column holds exactly the staged value, where equality is not enough."""
+    def alike(self, left: str, right: str) -> str:
+        """Of floats -0.0 and 0.0 are two."""
         if self.is_float:
-            return f"float8send({self.read(central)}) = float8send({staged})"
-        if self.spelled and self.kind in _COARSE:
-            return f'({self.read(central)}) = {staged} COLLATE "C"'
-        return ""
+            return f"float8send({left}) = float8send({right})"
+        return f'({left}) = {right} COLLATE "C"'
 
     def spell(self, values: Sequence[Value]) -> list[str | None]:
         """The texts that PostgreSQL reads as these values."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
 
+from syncline.databases.base.respelling import differing
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.writing import LockingWriter
 from syncline.databases.postgresql import statements as sql
@@ -186,7 +187,7 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         place(self._session, loaded)
         read = loaded.read if loaded.table else frozenset()
         name = ("differing", *columns, -1, *sorted(read))
-        template = shape.statement(name, lambda: sql.differing(shape, columns, read))
+        template = shape.statement(name, lambda: differing(shape, columns, read))
         return [n for (n,) in self._session.run(*loaded.over(template))]
 
     def wait_longer(self, attempt: int, patience: float) -> None:

@@ -6,10 +6,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from syncline.databases.base.bounds import Bound, between
+from syncline.databases.base.statements import listed
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.hub.contract import Key, Take
 from syncline.model.values import Value
-from syncline.sqlitekit.sql import commas, quote
+from syncline.sqlitekit.sql import commas
 
 _DIRECT = 200
 """Up to so many keys are bound straight into the statement; more go through a temporary table."""
@@ -53,17 +55,11 @@ class RowReader:
     ) -> list[list[Value]]:
         """Rows whose key is NULL have no identity and are left out."""
         shape = self.layout.shapes[table]
-        key = shape.key_of("t")
-        tests = [f"t.{quote(c.name)} IS NOT NULL" for c in shape.table.keys if c.nullable]
+        key, tests = shape.key_of("t"), _whole(shape)
         if after is not None:
-            marks = commas("?" * shape.arity)
-            tests.append(f"({commas(key)}) > ({marks})" if shape.arity > 1 else f"{key[0]} > ?")
-        found = self.connection.execute(
-            f"SELECT {commas(key + shape.values_of('t', columns))} FROM {shape.name} AS t"
-            f" WHERE {' AND '.join(tests) or '1'} ORDER BY {commas(key)} LIMIT ?",
-            (*(after or ()), limit),
-        )
-        return list(map(list, found))
+            tests.append(f"({commas(key)}) > ({commas('?' * shape.arity)})")
+        statement = listed(shape, key + shape.values_of("t", columns), tests, key, " LIMIT ?")
+        return list(map(list, self.connection.execute(statement, (*(after or ()), limit))))
 
     def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
         """Values are carried as they are: a device has them as they are here."""
@@ -90,22 +86,27 @@ class RowReader:
 def scan_statement(shape: Shape, after: Key | None, upto: Key | None) -> tuple[str, list[Value]]:
     """Whole rows with a key above `after` up to and with `upto`, and what to bind. Canonical order is that
     of SQLite under the collation BINARY, compared by storage class."""
-    names = shape.key_of("t")
-    tests = [f"{name} IS NOT NULL" for name, c in zip(names, shape.table.keys, strict=True) if c.nullable]
-    bound: list[Value] = []
-    for limit, compare, whole in ((after, ">", "1"), (upto, "<=", "0")):
-        if limit is None:
-            continue
-        known = limit.index(None) if None in limit else len(limit)
-        if known < len(limit):  # nothing in the table is as low as NULL
-            compare = {">": ">=", "<=": "<"}[compare]
-        sides = [_side(shape, index, value) for index, value in enumerate(limit[:known])]
-        tests.append(f"({commas(sides)}) {compare} ({commas('?' * known)})" if known else whole)
-        bound += limit[:known]
-    order = commas(_ordered(shape, index) for index in range(shape.arity))
-    where = " AND ".join(tests) or "1"
-    chosen = commas(names + shape.values_of("t"))
-    return f"SELECT {chosen} FROM {shape.name} AS t WHERE {where} ORDER BY {order}", bound
+
+    def side(place: int, value: Value, _: int) -> tuple[str, str, Value]:
+        return _side(shape, place, value), "?", value
+
+    tests, bound = between(_point(after), _point(upto), side)
+    chosen = shape.key_of("t") + shape.values_of("t")
+    order = (_ordered(shape, place) for place in range(shape.arity))
+    return listed(shape, chosen, [*_whole(shape), *tests], order), bound
+
+
+def _whole(shape: Shape) -> list[str]:
+    """Conditions: the key of a row has no NULL."""
+    pairs = zip(shape.key_of("t"), shape.table.keys, strict=True)
+    return [f"{name} IS NOT NULL" for name, column in pairs if column.nullable]
+
+
+def _point(key: Key | None) -> Bound | None:
+    """The point behind the rows up to and with a key. Nothing in the table is as low as NULL."""
+    if key is None or None not in key:
+        return None if key is None else Bound(key, behind_equals=True)
+    return Bound(key[: key.index(None)], behind_equals=False)
 
 
 def _ordered(shape: Shape, index: int) -> str:
