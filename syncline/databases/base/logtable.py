@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
 
+from syncline.databases.base.bases import Bases
 from syncline.databases.base.compacting import Compaction
 from syncline.databases.base.dialect import LedgerSession, Statements
 from syncline.databases.base.ledger import Ledger
@@ -20,9 +21,8 @@ from syncline.databases.base.ordered import Bounds, OrderedLog, Upto, own
 from syncline.databases.base.others import OtherWriters
 from syncline.databases.base.shape import BaseShape, S
 from syncline.databases.base.tables import Column, Table
-from syncline.hub.contract import Coverable, Key, Position, Removed, Rival, present_columns
+from syncline.hub.contract import Coverable, Key, Position, Removed, present_columns
 from syncline.model.masks import join_mask
-from syncline.model.operations import PARTIAL
 
 LOG = Table(
     name="log",
@@ -164,21 +164,16 @@ class Others(OtherWriters):
         return self._log.run("last of each", above)
 
 
-class Bases:
-    """What the rows of one push were made on: places in the log, and of each row which of them."""
+def floor_of(bases: Bases) -> int:
+    """The entry up to which every row has seen everything."""
+    return min(own(position).seq for position in bases.used)
 
-    def __init__(self, bases: Sequence[Position], base: Sequence[int], replica: str) -> None:
-        self._floors = [own(position).seq for position in bases]
-        self._base, self._replica = base, replica
-        self.floor = min((self._floors[number] for number in set(base)), default=self._floors[0])
-        """The entry up to which every row has seen everything."""
 
-    def rivals(self, shape: BaseShape, found: Iterable[Sequence[Any]]) -> list[Rival]:
-        """Of the entries of staged rows (number of the row, seq, op, HLC, origin, words of the mask) those by
-        others that the row's own base had not seen."""
-        whole, floors, base = shape.table.all_mask, self._floors, self._base
-        return [
-            Rival(row, seq, op, join_mask(words) & whole if op in PARTIAL else whole, hlc, origin)
-            for row, seq, op, hlc, origin, *words in found
-            if origin != self._replica and seq > (floors[base[row]] if base else self.floor)
-        ]
+def since(shape: BaseShape, log: str, source: str) -> str:
+    """A query for the entries above a number, of a table with that number, of the rows `s` of a source, in
+    the order of the log; as `Bases.rivals` takes them."""
+    words = "".join(f", l.{name}" for name in shape.words)
+    return (
+        f"SELECT s.n, l.seq, l.op, l.hlc, l.origin{words} FROM {log} AS l {shape.JOIN} {source}"
+        f" ON {shape.matches('l')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq"
+    )

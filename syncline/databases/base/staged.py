@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from syncline.databases.base.bases import Bases
 from syncline.databases.base.isolation import Loaded
 from syncline.databases.base.typed import TypedShape
 from syncline.hub.contract import Refusal
@@ -48,6 +49,9 @@ class StagedRows(Loaded, Protocol):
 
     unlooked: bool
     """Whether nobody has looked if the rows, which are to be inserted, exist."""
+
+    asked: Bases | None
+    """What rivals of the rows were asked for, if they were."""
 
     @property
     def refused(self) -> dict[int, Refusal]:

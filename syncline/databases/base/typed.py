@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from syncline.databases.base.bases import Bases
 from syncline.databases.base.codec import Codec
 from syncline.databases.base.screen import Certain, Screen, StagedColumn
 from syncline.databases.base.shape import BaseShape
@@ -209,6 +210,8 @@ class TypedRows(ABC, Generic[T]):
     """Rows with an integer in a float column: stored as a float, so not as it was sent."""
     certain: bool = True
     """Whether every other row is certainly stored as it was sent, unless a trigger changes it."""
+    asked: Bases | None = None
+    """What rivals of the rows were asked for, if they were."""
 
     def __post_init__(self) -> None:
         self.live = list(range(len(self.stage.rows)))

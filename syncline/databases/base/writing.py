@@ -11,12 +11,13 @@ from collections.abc import Set as AbstractSet
 from typing import ClassVar, Generic, cast
 
 from syncline.databases.base import statements
+from syncline.databases.base.bases import Bases
 from syncline.databases.base.counters import Counting
 from syncline.databases.base.holders import ANOTHER, BaseHolders
 from syncline.databases.base.isolation import L
 from syncline.databases.base.staged import R, Tries, Verbs
 from syncline.errors import Conflict
-from syncline.hub.contract import Refusal, Stage, codes
+from syncline.hub.contract import Key, Position, Refusal, Rival, Stage, codes
 
 
 class BaseWriter(ABC, Generic[L]):
@@ -144,8 +145,33 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
         """Write the staged rows and their log entries, or nothing if any row is refused."""
 
     @abstractmethod
-    def has_rivals(self, loaded: R) -> bool:
-        """Whether there are any by now, for rows of which others were asked for before."""
+    def rivals_of(self, loaded: R, bases: Bases, *, again: bool) -> list[Rival]:
+        """What others did to rows since their bases. `again`: once more, after this transaction has written
+        them; what triggers have done in it is left out."""
+
+    def rivals(
+        self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
+    ) -> list[Rival]:
+        """What others did to the rows since their bases."""
+        loaded = self.loaded(stage)
+        loaded.asked = Bases(bases, base, replica)
+        return self._rivals(loaded, again=False)
+
+    def _rivals(self, loaded: R, *, again: bool) -> list[Rival]:
+        bases = loaded.asked
+        if bases is None or not bases.used or not loaded.live:
+            return []
+        return self.rivals_of(loaded, bases, again=again)
+
+    @abstractmethod
+    def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
+        """As the contract says."""
+
+    def keyless(self, stage: Stage, rows: Sequence[int]) -> AbstractSet[int]:
+        """Of a key that no row can have there is no other spelling."""
+        keys = [tuple(stage.rows[row][: self.loaded(stage).shape.arity]) for row in rows]
+        spelled = self.spell(stage.table, keys)
+        return {row for row, key, there in zip(rows, keys, spelled, strict=True) if key == there}
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, or nothing if any row is refused. Raise Conflict if
@@ -155,7 +181,7 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
         if not refusals:
             inserted = [self.loaded(stage) for stage in stages if stage.form == "insert"]
             for item in inserted:
-                if self.has_rivals(item):
+                if self._rivals(item, again=True):
                     raise Conflict(f"rows of {item.shape.table.name} were deleted by others meanwhile")
             self.follow(inserted)
         return refusals

@@ -28,7 +28,7 @@ from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.types import Codec
-from syncline.hub.contract import Position, Stage
+from syncline.hub.contract import Stage
 from syncline.model.values import Value
 
 SMALL = 500
@@ -72,8 +72,6 @@ class Loaded(TypedRows[Shape]):
     indexed: bool = False
     whole: str | None = None
     """The parameter of all rows, once it was made."""
-    asked: tuple[Sequence[Position], Sequence[int], str] | None = None
-    """The bases and the replica that rivals were asked for."""
 
     def __post_init__(self) -> None:
         TypedRows.__post_init__(self)

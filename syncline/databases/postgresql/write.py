@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from psycopg.errors import LockNotAvailable
 
+from syncline.databases.base.bases import Bases
 from syncline.databases.base.respelling import differing
 from syncline.databases.base.staged import Tries
 from syncline.databases.base.writing import LockingWriter
@@ -20,13 +21,12 @@ from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout, Shape
-from syncline.databases.postgresql.position import Snapshot, SnapshotPosition, snapshot_position
+from syncline.databases.postgresql.position import Snapshot, snapshot_position
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session
 from syncline.databases.postgresql.sql import array_of, queries
 from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
-from syncline.hub.contract import Position, Refusal, Rival, Stage
-from syncline.model.masks import join_mask
+from syncline.hub.contract import Refusal, Rival, Stage
 
 MANY = 1000
 """Transactions of others that are remembered of one base, and bases that are remembered of one connection."""
@@ -97,11 +97,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
             self.ready(stage)
         load(self._session, self.loaded(stage))
 
-    def keyless(self, stage: Stage, rows: Sequence[int]) -> set[int]:
-        keys = [tuple(stage.rows[row][: self.loaded(stage).shape.arity]) for row in rows]
-        spelled = self.spell(stage.table, keys)
-        return {row for row, key, there in zip(rows, keys, spelled, strict=True) if key == there}
-
     def drop(self, loaded: Sequence[Loaded]) -> None:
         drop(self._session, [item.table for item in loaded if item.table])
 
@@ -122,39 +117,21 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         strength += "" if self.tries.waits else " SKIP LOCKED"
         return [(i, n) for i, n in self._session.run(sql.lock(shape, pieces, strength), *parameters)]
 
-    def rivals(
-        self, stage: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
-    ) -> list[Rival]:
-        """What others did to the rows since their bases. SQL narrows it down by what the oldest base has
-        not seen; what a row's own base has seen is left out here."""
-        self.loaded(stage).asked = bases, base, replica
-        return self._rivals(self.loaded(stage), triggers=self._layout.triggered)
-
-    def _rivals(self, loaded: Loaded, *, triggers: bool) -> list[Rival]:
-        """With `triggers`, those that have fired in this transaction are among the others."""
-        if loaded.asked is None:
-            return []
-        bases, base, replica = loaded.asked
-        shape, seen = loaded.shape, _snapshots(bases, base)
-        if not loaded.live or not seen:
-            return []
-        base_unseen = Unseen(
-            min(position.seen.xmax for position in seen),
-            frozenset().union(*(position.seen.running for position in seen)),
-        )
-        left = self._unseen(loaded, replica, base_unseen)
-        if not left.others and left != base_unseen and not triggers:
+    def rivals_of(self, loaded: Loaded, bases: Bases, *, again: bool) -> list[Rival]:
+        """SQL narrows it down by what the oldest base has not seen. Unless it is asked `again`, triggers that
+        have fired in this transaction are among the others."""
+        shape, triggers = loaded.shape, self._layout.triggered and not again
+        seen = [snapshot_position(position).seen for position in bases.used]
+        running = frozenset[int]().union(*(one.running for one in seen))
+        base = Unseen(min(one.xmax for one in seen), running)
+        left = self._unseen(loaded, bases.replica, base)
+        if not left.others and left != base and not triggers:
             return []
         name = ("rivals", triggers)
         template = shape.statement(name, lambda: sql.rivals(shape, triggers=triggers))
         place(self._session, loaded)
-        rows = self._session.run(*loaded.over(template), replica, *left.bound())
-        whole = shape.table.all_mask
-        return [
-            Rival(n, at, op, join_mask(words) & whole, hlc, origin)
-            for n, xid, seq, op, hlc, origin, *words in rows
-            if not bases[base[n] if base else 0].sees(at := (shape.n, xid, seq))
-        ]
+        rows = self._session.run(*loaded.over(template), bases.replica, *left.bound())
+        return bases.rivals(shape, ([n, (shape.n, xid, seq), *rest] for n, xid, seq, *rest in rows))
 
     def _unseen(self, loaded: Loaded, replica: str, base: Unseen) -> Unseen:
         """What is looked through. The first time a small stage asks, that is all: nearly every push has
@@ -171,9 +148,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
     def write(self, loaded: Sequence[Loaded], origin: str) -> list[Refusal]:
         self._written.update(item.stage.table for item in loaded if item.stage.form != "delete")
         return Application(self._session, self._layout, loaded, origin, self.tries).run()
-
-    def has_rivals(self, loaded: Loaded) -> bool:
-        return bool(self._rivals(loaded, triggers=False))
 
     def last_number(self, counter: int) -> int | None:
         found: int | None = self._session.value(queries("counters.sql")["last"], counter)
@@ -199,9 +173,3 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
             self._session.wait_for_locks(self._lock_timeout)
             self._session.value(queries("write.sql")["queue"])
         self._session.wait_for_locks(min(FIRST_PATIENCE, patience) if patience > 0 else BRIEF)
-
-
-def _snapshots(bases: Sequence[Position], base: Sequence[int]) -> list[SnapshotPosition]:
-    """The bases that are used."""
-    used = [bases[index] for index in set(base)] if base else bases[:1]
-    return [snapshot_position(position) for position in used]

@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from syncline.databases.base import statements
-from syncline.databases.base.logtable import Bases, Others
+from syncline.databases.base.bases import Bases
+from syncline.databases.base.logtable import Others, floor_of, since
 from syncline.databases.base.writing import BaseWriter
 from syncline.databases.sqlite import apply, stage
 from syncline.databases.sqlite.dialect import ledger_of
@@ -20,7 +21,6 @@ from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Position, Refusal, Rival, Stage
-from syncline.sqlitekit.sql import commas
 
 
 class RowWriter(RowReader, BaseWriter[Staged]):
@@ -48,21 +48,16 @@ class RowWriter(RowReader, BaseWriter[Staged]):
     def rivals(
         self, stage_: Stage, bases: Sequence[Position], base: Sequence[int], replica: str
     ) -> list[Rival]:
-        staged, bases_of = self.loaded(stage_), Bases(bases, base, replica)
-        shape, floor = staged.shape, bases_of.floor
+        staged, known = self.loaded(stage_), Bases(bases, base, replica)
+        shape, floor = staged.shape, floor_of(known)
         if not Others(ledger_of(self.connection)).has_others(shape.n, replica, floor):
             return []
         stage.index(self.connection, staged)
-        masks = commas(f"l.{name}" for name in shape.words)
-        found = self.connection.execute(
-            f"SELECT s.n, l.seq, l.op, l.hlc, l.origin, {masks}"
-            f" FROM _sync_hub_log AS l CROSS JOIN {staged.table} AS s"
-            f" WHERE l.seq > ? AND l.tbl = ? AND {shape.matches('l')} ORDER BY l.seq",
-            (floor, shape.n),
-        ).fetchall()
+        statement = since(shape, stage.LOG, f"{staged.table} AS s")
+        found = self.connection.execute(statement, (floor, shape.n)).fetchall()
         if any(op == PERHAPS for _, _, op, *_ in found):
             found = without_idle(found, self.there(staged))
-        return bases_of.rivals(shape, found)
+        return known.rivals(shape, found)
 
     def there(self, staged: Staged) -> set[int]:
         return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}
