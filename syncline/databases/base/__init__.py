@@ -1,11 +1,12 @@
 """What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
     ledger      ledger, tables, dialect, text
-    catalogue   reflection, defaults, foreign, preparing, planning, lines, before, wider, removal, layouts
-                inturn, findings
-    rows        shape, typed, statements, codec, screen, spelling, bounds, reading, isolation, staged, writing
-                application, order, steps, parents, parking, softly, counters
-    log         log, ordered, others, page
+    catalogue   recorded, reflection, defaults, foreign, preparing, planning, lines, before, wider, removal
+                layouts, inturn, findings
+    rows        shape, typed, statements, codec, screen, spelling, respelling, bounds, reading, isolation
+                loading, staged, bases, writing, holders, application, order, steps, parents, parking, softly
+                counters
+    log         log, ordered, logtable, compacting, others, page
     connection  pool, instant, watch, transaction
 
 Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have

@@ -14,7 +14,6 @@ from typing import ClassVar
 
 from syncline.databases.base.dialect import LedgerSession, Statements, Value
 from syncline.hub.contract import Coverable
-from syncline.model.masks import mask_columns
 from syncline.model.operations import PARTIAL
 
 _WHOLE = f"CASE WHEN op IN {PARTIAL} THEN 0 ELSE 1 END"
@@ -26,11 +25,10 @@ class Compaction(ABC):
     last: ClassVar[str]
     """Of a group of entries: the highest `seq`, called so, and the `hlc` of that entry."""
 
-    def __init__(self, session: LedgerSession, keys: int, words: int) -> None:
-        """The log has so many columns for keys and words of masks."""
+    def __init__(self, session: LedgerSession, keys: Sequence[str], words: Sequence[str]) -> None:
+        """The log has these columns for keys and words of masks."""
         self._session, self._log = session, Statements(session, "ordered.sql")
-        self.keys = [f"k{number}" for number in range(keys)]
-        self.words = mask_columns(words)
+        self._keys, self._words = keys, words
 
     @abstractmethod
     def set_aside(self, name: str, query: str, row: Sequence[str], *values: Value) -> str:
@@ -61,8 +59,8 @@ class Compaction(ABC):
         upto, horizon = (self._place(start, newest, count) for count in (limit, ahead))
         if upto <= start:
             return Coverable([], start, False)
-        row, log = ["tbl", *self.keys], self._session.dialect.table("log")
-        named, words = ", ".join(row), ", ".join(self.words)
+        row, log = ["tbl", *self._keys], self._session.dialect.table("log")
+        named, words = ", ".join(row), ", ".join(self._words)
         given = f"FROM {log} AS n WHERE seq > ? AND seq <= ?"
         old = self.set_aside(
             "old",
@@ -93,7 +91,7 @@ class Compaction(ABC):
     def _covered(self, old: str, later: str, doubt: str) -> str:
         pairs = zip(self._apart("n."), self._apart("o."), strict=True)
         alike = [f"{one} = {other}" for one, other in pairs]
-        wide = " AND ".join(self.covers(f"n.{word}", f"o.{word}") for word in self.words)
+        wide = " AND ".join(self.covers(f"n.{word}", f"o.{word}") for word in self._words)
         tests = [
             self._same(),
             *alike,
@@ -110,7 +108,7 @@ class Compaction(ABC):
 
     def _same(self) -> str:
         """The condition that two entries are of one row."""
-        return " AND ".join(self.is_same(f"n.{name}", f"o.{name}") for name in ("tbl", *self.keys))
+        return " AND ".join(self.is_same(f"n.{name}", f"o.{name}") for name in ("tbl", *self._keys))
 
     def _apart(self, alias: str) -> list[str]:
-        return [test for key in self.keys for test in self.told_apart(f"{alias}{key}")]
+        return [test for key in self._keys for test in self.told_apart(f"{alias}{key}")]

@@ -10,6 +10,7 @@ which the log was looked through, and `lost`, the entry until which capture was 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
 
@@ -22,7 +23,8 @@ from syncline.databases.base.others import OtherWriters
 from syncline.databases.base.shape import BaseShape, S
 from syncline.databases.base.tables import Column, Table
 from syncline.hub.contract import Coverable, Key, Position, Removed, present_columns
-from syncline.model.masks import join_mask
+from syncline.model.masks import join_mask, mask_columns, words_for
+from syncline.model.schema import Schema
 
 LOG = Table(
     name="log",
@@ -55,22 +57,35 @@ def newest(session: LedgerSession) -> Upto:
     return Upto(*rows[0]) if rows else Upto(0)
 
 
+def columns_of(schema: Schema) -> list[str]:
+    """The key and mask columns that the log needs for these tables: as many as the widest one has."""
+    keys = max((len(table.key) for table in schema.tables), default=1)
+    words = max((words_for(table.bits) for table in schema.tables), default=1)
+    return [*(f"k{number}" for number in range(keys)), *mask_columns(words)]
+
+
+def widths(columns: Iterable[str]) -> tuple[int, int]:
+    """How many columns for keys, and for words of masks, a log of these columns has."""
+    found = list(columns)
+    keys = sum(1 for name in found if name[0] == "k" and name[1:].isdigit())
+    return keys, sum(1 for name in found if name.startswith("mask"))
+
+
 class LogTable(OrderedLog, Generic[S]):
     """The contract's `Log` over such a table, but for what rows were like before."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        shapes: Mapping[int, S],
-        compaction: Compaction,
-        begun: Upto | None = None,
+        self, ledger: Ledger, shapes: Mapping[int, S], widths: tuple[int, int], begun: Upto | None = None
     ) -> None:
-        """`shapes` are the tracked tables by their numbers; `begun` is the newest entry when the transaction
-        began, of one that writes."""
+        """`shapes` are the tracked tables by their numbers; the log has so many columns for keys and words of
+        masks; `begun` is the newest entry when the transaction began, of one that writes."""
         super().__init__(ledger)
-        self.shapes = shapes
         self._session, self._log = ledger.session, statements_of(ledger.session)
-        self._compaction, self._begun = compaction, begun
+        self.shapes, self._widths, self._begun = shapes, widths, begun
+
+    @abstractmethod
+    def compaction(self, keys: Sequence[str], words: Sequence[str]) -> Compaction:
+        """What looks for covered entries; the columns of the log."""
 
     def now(self) -> Upto:
         return newest(self._session)
@@ -107,8 +122,8 @@ class LogTable(OrderedLog, Generic[S]):
         return int(count)
 
     def newer(self, after: int, without: str, limit: int) -> list[Sequence[Any]]:
-        dialect, row = self._session.dialect, self._compaction
-        columns = ", ".join(["seq", "tbl", "hlc", "op", *row.keys, *row.words])
+        dialect, (keys, words) = self._session.dialect, self._columns()
+        columns = ", ".join(["seq", "tbl", "hlc", "op", *keys, *words])
         where = f"seq > ? AND origin <> ? ORDER BY seq {dialect.page}"
         statement = dialect.marked(f"SELECT {columns} FROM {dialect.table('log')} WHERE {where}")
         return list(self._session.run(statement, after, without, limit))
@@ -123,7 +138,7 @@ class LogTable(OrderedLog, Generic[S]):
     def touched_by(self, entries: Sequence[Any]) -> dict[int, dict[Key, int]]:
         """By table: the keys of all rows that entries touched, with their masks."""
         masks: dict[int, dict[Key, int]] = {}
-        shapes, first = self.shapes, 4 + len(self._compaction.keys)
+        shapes, first = self.shapes, 4 + self._widths[0]
         for entry in entries:
             shape = shapes.get(entry[1])
             if shape is not None:
@@ -136,15 +151,23 @@ class LogTable(OrderedLog, Generic[S]):
 
     def coverable(self, limit: int) -> Coverable | None:
         """Of a few steps at once: the entries that follow are gone through for all of them."""
-        return self._compaction.find(self.end(), limit * STEPS, limit * AHEAD)
+        return self._find(limit * STEPS, limit * AHEAD)
 
     def compact(self, limit: int, found: Coverable | None = None) -> Removed:
         """These entries go, but for what tells them apart. Up to `upto` all were looked through."""
-        found = found or self._compaction.find(self.end(), limit, limit * AHEAD)
+        found = found or self._find(limit, limit * AHEAD)
         self._log.each("keep mark of one", found.gone)
         self._log.each("drop one", found.gone)
         self._log.count("compacted", found.upto, found.upto)
         return Removed(len(found.gone), found.more)
+
+    def _find(self, limit: int, ahead: int) -> Coverable:
+        return self.compaction(*self._columns()).find(self.end(), limit, ahead)
+
+    def _columns(self) -> tuple[list[str], list[str]]:
+        """Those for keys, those for words of masks."""
+        keys, words = self._widths
+        return [f"k{number}" for number in range(keys)], mask_columns(words)
 
 
 class Others(OtherWriters):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from syncline.databases.base.bases import Bases
 from syncline.databases.base.codec import Codec
+from syncline.databases.base.loading import LoadedRows
 from syncline.databases.base.screen import Certain, Screen, StagedColumn
 from syncline.databases.base.shape import BaseShape
-from syncline.hub.contract import Key, Refusal, Stage, codes
+from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, TableSchema
 
 C = TypeVar("C", bound=Codec)
@@ -194,14 +195,9 @@ T = TypeVar("T", bound=TypedShape[Any])
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class TypedRows(ABC, Generic[T]):
-    """A stage on its way into the database: what is known of its rows without it, and which are left."""
+class TypedRows(LoadedRows[T], Generic[T]):
+    """What is known of the rows without the database."""
 
-    stage: Stage
-    shape: T
-    live: list[int] = field(init=False)
-    """The numbers of the rows still in it, ascending."""
-    refused: dict[int, Refusal] = field(default_factory=dict)
     unlooked: bool = False
     """Whether nobody has looked if the rows, which are to be inserted, exist."""
     keyless: set[int] = field(default_factory=set)
@@ -213,23 +209,9 @@ class TypedRows(ABC, Generic[T]):
     asked: Bases | None = None
     """What rivals of the rows were asked for, if they were."""
 
-    def __post_init__(self) -> None:
-        self.live = list(range(len(self.stage.rows)))
-
-    @abstractmethod
-    def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, Any]:
-        """A statement over all of these rows, or over some that follow each other; and what it is given."""
-
     def screened(self) -> Screen:
         """Look the rows through: what is wrong with them, and what is certain."""
         screen = Screen.of(self.stage, self.shape.staged_columns(self.stage.columns))
         self.refused, self.keyless, self.respelled = screen.refused, screen.keyless, screen.respelled
         self.certain = len(screen.certain) == len(self.stage.columns)
         return screen
-
-    def refuse_keys(self, rows: Collection[int], database: str) -> None:
-        """Refuse keys that the database would not write, or would write in another spelling."""
-        for row in sorted(rows):
-            key = self.stage.rows[row][: self.shape.arity]
-            detail = f"the key {key!r} is not as {database} writes its types"
-            self.refused[row] = Refusal(self.stage, row, codes.INVALID, detail)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from syncline.databases.base.loading import LoadedRows
 from syncline.databases.base.respelling import guarded, misspelled
 from syncline.databases.base.statements import over
 from syncline.databases.base.typed import TypedRows
@@ -74,7 +75,7 @@ class Loaded(TypedRows[Shape]):
     """The parameter of all rows, once it was made."""
 
     def __post_init__(self) -> None:
-        TypedRows.__post_init__(self)
+        LoadedRows.__post_init__(self)
         self.codecs = [*self.shape.keys, *(self.shape.values[i] for i in self.stage.columns)]
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, str]:
@@ -198,8 +199,7 @@ def discard(session: Session, loaded: Loaded, rows: Sequence[int]) -> None:
     gone = set(rows)
     if gone:
         place(session, loaded)
-    for row in gone:
-        loaded.refused.pop(row, None)
+    loaded.forget(gone)
     _take_out(session, loaded, gone)
 
 
@@ -212,7 +212,7 @@ def drop(session: Session, tables: Sequence[str]) -> None:
 
 
 def _take_out(session: Session, loaded: Loaded, gone: set[int]) -> None:
-    loaded.live = [row for row in loaded.live if row not in gone]
+    loaded.leave_out(gone)
     loaded.whole = None
     if loaded.table and gone:
         session.count(f"DELETE FROM {loaded.table} WHERE n = ANY ($1::int[])", sorted(gone))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from syncline.databases.base import compacting
 from syncline.databases.base.dialect import Value
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
-from syncline.databases.sqlite.layout import Layout
 from syncline.sqlitekit.sql import commas
 
 
@@ -17,8 +16,8 @@ class Compaction(compacting.Compaction):
 
     last = "max(seq) AS seq, hlc"
 
-    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
-        super().__init__(SqliteLedgerSession(connection), layout.keys, layout.words)
+    def __init__(self, connection: sqlite3.Connection, keys: Sequence[str], words: Sequence[str]) -> None:
+        super().__init__(SqliteLedgerSession(connection), keys, words)
         self._execute = connection.execute
 
     def set_aside(self, name: str, query: str, row: Sequence[str], *values: Value) -> str:

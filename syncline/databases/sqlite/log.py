@@ -24,7 +24,7 @@ class SqliteLog(LogTable[Shape]):
 
     def __init__(self, rows: RowReader, ledger: Ledger, begun: Upto | None = None) -> None:
         layout = rows.layout
-        super().__init__(ledger, layout.shapes, Compaction(rows.connection, layout), begun)
+        super().__init__(ledger, layout.shapes, (layout.keys, layout.words), begun)
         self._rows, self._connection = rows, rows.connection
 
     def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
@@ -41,6 +41,9 @@ class SqliteLog(LogTable[Shape]):
         )
         told = ((n, _told(shape, op, join_mask(words), old)) for n, op, old, *words in rows)
         return formers(keys, told, shape.before)
+
+    def compaction(self, keys: Sequence[str], words: Sequence[str]) -> Compaction:
+        return Compaction(self._connection, keys, words)
 
     def touched_by(self, entries: Sequence[Sequence[Any]]) -> dict[int, dict[Key, int]]:
         """With those of which there is an M alone, if they are gone."""

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from syncline.databases.base import LAYOUT, numbers_of, to_keep
+from syncline.databases.base.logtable import columns_of, widths
 from syncline.databases.base.recorded import Recorded
 from syncline.databases.base.text import statements
 from syncline.databases.sqlite import capture, careful, replaced
@@ -17,12 +18,11 @@ from syncline.databases.sqlite.dialect import DIALECT, ledger_of
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import NotPrepared
 from syncline.hub.contract import Declared, Prepared, Renaming
-from syncline.model.masks import mask_columns, words_for
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.renames import renamed_columns
-from syncline.sqlitekit.sql import numbered, quote
+from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table, read_tables
 
 
@@ -89,10 +89,8 @@ def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> Non
 
 def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
     """The log has as many key and mask columns as the widest table needs; they have no type on purpose."""
-    keys = max((len(table.key) for table in schema.tables), default=1)
-    words = max((words_for(table.bits) for table in schema.tables), default=1)
     have = _columns_of(connection, "_sync_hub_log")
-    for name in [*numbered("k", keys), *mask_columns(words)]:
+    for name in columns_of(schema):
         if name not in have:
             run(f"ALTER TABLE _sync_hub_log ADD COLUMN {name}")
 
@@ -209,9 +207,7 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables
     }
-    have = _columns_of(connection, "_sync_hub_log")
-    keys = sum(1 for name in have if name[0] == "k" and name[1:].isdigit())
-    words = sum(1 for name in have if name.startswith("mask"))
+    keys, words = widths(_columns_of(connection, "_sync_hub_log"))
     refers = not all(waits_for_commit(table.ddl) for table in everything.values())
     return Layout(hub, schema, shape, everything, keys, words, version, refers)
 

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.databases.base import statements
+from syncline.databases.base.loading import LoadedRows
 from syncline.databases.base.statements import over
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.errors import ValueRefused
-from syncline.hub.contract import Refusal, Stage, codes
+from syncline.hub.contract import Stage
 from syncline.model.masks import mask_columns, split_mask
 from syncline.model.values import Row
 from syncline.sqlitekit.sql import commas, numbered
@@ -32,20 +33,15 @@ KEPT = 4
 """Stages of one push whose tables may stay: one table for each number of columns and types of keys."""
 
 
-@dataclass(slots=True)
-class Staged:
-    """The adapter's handle of a stage: names of its temporary tables, and the rows still in it, ascending."""
+@dataclass(slots=True, eq=False, repr=False)
+class Staged(LoadedRows[Shape]):
+    """With the names of its temporary tables. Refused rows are not in them."""
 
-    stage: Stage
-    shape: Shape
-    table: str
-    live: list[int]
+    table: str = field(kw_only=True)
     entries: str | None = None
     indexed: bool = False
     stays: bool = False
     """Whether the table is emptied and kept for others."""
-    refused: dict[int, Refusal] = field(default_factory=dict)
-    """Rows whose key is not as it would be stored; they are not in the tables."""
 
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, tuple[int, ...]]:
         """A statement over all rows, or those from the first to the last of these; what to bind."""
@@ -58,13 +54,12 @@ class Staged:
 def load(connection: sqlite3.Connection, layout: Layout, stage: Stage, number: int) -> Staged:
     """Make the temporary tables of one stage and fill them: two executemany at most."""
     shape = layout.shapes[stage.table]
-    live = list(range(len(stage.rows)))
     affinities = [shape.affinity(name) for name in shape.table.key]
-    if number < KEPT and len(live) <= FEW:
+    if number < KEPT and len(stage.rows) <= FEW:
         kind = "_".join([str(number), *(name or "any" for name in affinities), str(len(stage.columns))])
-        staged = Staged(stage, shape, f"temp._sync_small_{kind}", live, stays=True)
+        staged = Staged(stage, shape, table=f"temp._sync_small_{kind}", stays=True)
     else:
-        staged = Staged(stage, shape, f"temp._sync_stage_{number}", live)
+        staged = Staged(stage, shape, table=f"temp._sync_stage_{number}")
     keys = [f"k{i} {affinity}" for i, affinity in enumerate(affinities)]
     columns = ["n INTEGER PRIMARY KEY", *keys, *numbered("c", len(stage.columns)), "hlc"]
     rows = zip(staged.live, stage.rows, stage.hlc, strict=True)
@@ -85,11 +80,9 @@ def _refuse_keys(connection: sqlite3.Connection, staged: Staged, affinities: Seq
     if all(kinds.isdisjoint({type(row[place]) for row in rows}) for place, kinds in enumerate(turned)):
         return
     stored = connection.execute(f"SELECT n, {commas(numbered('k', arity))} FROM {staged.table}").fetchall()
-    wrong = {n: rows[n][:arity] for n, *key in stored if key != rows[n][:arity]}
-    discard(connection, staged, list(wrong))
-    for n, key in wrong.items():
-        detail = f"the key {key!r} is not as SQLite writes its types"
-        staged.refused[n] = Refusal(staged.stage, n, codes.INVALID, detail)
+    wrong = [n for n, *key in stored if key != rows[n][:arity]]
+    discard(connection, staged, wrong)
+    staged.refuse_keys(wrong, "SQLite")
 
 
 _TURNED: Mapping[str, frozenset[type]] = {
@@ -114,8 +107,8 @@ def discard(connection: sqlite3.Connection, staged: Staged, rows: Sequence[int])
     gone = set(rows)
     for table in filter(None, (staged.table, staged.entries)):
         connection.executemany(f"DELETE FROM {table} WHERE n = ?", [(row,) for row in gone])
-    staged.live = [row for row in staged.live if row not in gone]
-    staged.refused = {row: why for row, why in staged.refused.items() if row not in gone}
+    staged.leave_out(gone)
+    staged.forget(gone)
 
 
 def drop(connection: sqlite3.Connection, staged: Staged) -> None:
