@@ -128,7 +128,9 @@ def test_a_file_with_rows_of_its_own_keeps_what_only_it_has_and_notes_what_diffe
     assert empty.all("thing") == [*THINGS, {"id": 9, "owner": "c", "title": "nine", "note": None}]
     frozen = freeze(empty.device)
     assert frozen is not None
-    assert empty.app.execute("SELECT count(*) FROM _sync_conflict").fetchone() == (1,)
+    assert empty.app.execute("SELECT count(*) FROM _sync_conflict").fetchone() == (0,)
+    kept = empty.app.execute("SELECT code FROM _sync_rejected").fetchall()
+    assert kept == [("key_taken",)]  # an integer key that differs is another thing
 
 
 def test_what_differs_is_named_by_its_columns_and_repaired(world: World) -> None:
