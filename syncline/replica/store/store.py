@@ -289,7 +289,12 @@ class Store:
     @contextmanager
     def attached(self, path: str, name: str) -> Iterator[None]:
         """Inside the block the tables of another file go by `name`. Outside any transaction: `close` the
-        other one's own store before, and begin transactions inside."""
+        other one's own store before, and begin transactions inside.
+
+        What an interrupted block has left attached goes first.
+        """
+        if self.row("SELECT 1 FROM pragma_database_list WHERE name = ?", (name,)) is not None:
+            self.execute(f"DETACH {quote(name)}")
         self.execute(f"ATTACH ? AS {quote(name)}", (os.path.abspath(path),))
         try:
             yield

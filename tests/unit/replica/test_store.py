@@ -344,6 +344,21 @@ def test_a_locked_file_is_busy_and_may_be_tried_again(store: Store, path: Path) 
         assert caught.value.retry
 
 
+def test_a_file_that_an_interrupted_block_has_left_attached_is_attached_anew(store: Store, path: Path) -> None:
+    for name in ("one.db", "two.db"):
+        with closing(sqlite3.connect(path.parent / name)) as other:
+            other.execute("CREATE TABLE t AS SELECT ? AS name", (name,))
+            other.commit()
+    with pytest.raises(StoreError, match="is locked"), store.attached(str(path.parent / "one.db"), "beside"):
+        store.execute("BEGIN")
+        store.row("SELECT name FROM beside.t")  # within a transaction SQLite detaches nothing
+    store.execute("ROLLBACK")
+    with store.attached(str(path.parent / "two.db"), "beside"):
+        assert store.value("SELECT name FROM beside.t") == "two.db"
+    with pytest.raises(StoreError, match="no such table"):
+        store.value("SELECT name FROM beside.t")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write any file")
 def test_a_read_only_file_is_said(store: Store, path: Path) -> None:
     store.close()
