@@ -17,7 +17,7 @@ tables stay noted in `_sync_lost`: a kill, and the next verb begins again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -62,6 +62,7 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
 from syncline.replica.unseen import POLICY, Finder
+from syncline.replica.verdict import SentRow, sent_rows
 from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
@@ -98,6 +99,10 @@ def _said(device: Device, found: list[Regained]) -> list[Regained]:
                    "returned": done.returned, "kept": done.kept},
         )  # fmt: skip
     return found
+
+
+Sent = Mapping[tuple[int, Key], SentRow]
+NONE_SENT: Sent = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +168,10 @@ def _keep_answered(device: Device, verdict: Verdict, kept: set[tuple[int, Key]])
         fresh.append(msgspec.structs.replace(group, rows=rows))
 
     def keep(work: Work, answer: Answer) -> None:
+        places = {(group.table, key) for group in fresh for key in _keys(device, group)}
+        sent = sent_rows(device, places)
         for group in fresh:
-            _keep_unlike(work, group)
+            _keep_unlike(work, group, sent)
 
     run_steps(device, Answer(), (keep, keep_held))
 
@@ -300,33 +307,55 @@ def _note_rows(store: Store, tables: dict[int, Statements]) -> None:
         join.note_rows(store, tables[group.table], group)
 
 
-def _keep_unlike(work: Work, group: Group) -> None:
-    """Keep what rows of a table that was not captured hold in columns that are about to be overwritten."""
+def _keys(device: Device, group: Group) -> list[Key]:
+    return [tuple(row[: device.arity(group.table)]) for row in group.rows]
+
+
+def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> None:
+    """Keep what rows of a table that was not captured hold in columns that are about to be overwritten.
+    `sent`: what of them has its verdict now. What was written over that was not captured either."""
     t = work.device.tables.get(group.table)
     if t is None or t.n not in lost(work.store):
         return
     columns = [i for i in group.columns if i in t.values]
     blank, drained = join.own_note(work, t, POLICY), drained_already(work.store, t)
     notes = []
-    for own, row in zip(
-        work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows]), group.rows, strict=True
-    ):
-        if own.present is None or (own.entries and group.op == "D"):
+    for own, row in zip(work.overlay.pending(t, _keys(work.device, group)), group.rows, strict=True):
+        if own.present is None:
+            continue
+        mine = t.state_of(own.present)
+        over = _written_over(work, t, own, sent)
+        if group.op == "D":
+            if not own.entries or over is not None:
+                notes.append(_note(blank, own, None))
             continue
         given = dict(zip(group.columns, row[t.arity :], strict=True))
-        mine = t.state_of(own.present)
         unlike = [
             i
             for i in columns
-            if not own.touched >> i & 1
+            if (not own.touched >> i & 1 or i in (over or ()))
             and not drained.fills(i, mine[i])
             and not same_value(t, i, mine[i], given[i])
         ]
-        if unlike or group.op == "D":
-            notes.append(
-                _note(blank, own, None if group.op == "D" else {**mine, **{i: given[i] for i in unlike}})
-            )
+        if unlike:
+            notes.append(_note(blank, own, {**mine, **{i: given[i] for i in unlike}}))
     keep_own(work.store, notes)
+
+
+def _written_over(work: Work, t: Statements, own: Pending, sent: Sent) -> list[int] | None:
+    """The columns in which a row holds something else than was sent of it, where nothing of it is pending
+    besides; None if there are none, and the whole of it was sent."""
+    cut = work.store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
+    if (t.n, own.key) not in sent or any(entry.seq > cut for entry in own.entries):
+        return None
+    op, columns, values = sent[t.n, own.key]
+    mine = t.state_of(own.present or ())
+    counted = t.increments if op == "U" else 0
+    pairs = [
+        (i, value) for i, value in zip(columns, values, strict=False) if i in mine and not counted >> i & 1
+    ]
+    over = [i for i, value in pairs if not same_value(t, i, mine[i], value)]
+    return over if over or op not in "IR" else None
 
 
 def _note(blank: ConflictNote, own: Pending, theirs: dict[int, Value] | None) -> ConflictNote:

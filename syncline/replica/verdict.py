@@ -15,6 +15,7 @@ from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
+from syncline.replica.device import Device
 from syncline.replica.displaced import keep_uncovered
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
@@ -33,6 +34,9 @@ from syncline.replica.work import Work
 
 MANY = 1_000
 """Entries worth a look whether they are all."""
+
+SentRow = tuple[str, list[int], list[Value]]
+"""Operation, columns and values."""
 
 Cuts = dict[int, int]
 """By table number: the last log entry that the push in flight covers."""
@@ -181,7 +185,7 @@ def _keep_rejected(
     refused = {(rejection.table, tuple(rejection.key)): rejection for rejection in rejected}
     if not refused:
         return found
-    sent = _sent(work, refused.keys())
+    sent = sent_rows(work.device, refused.keys())
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
         keys = [tuple(rejection.key) for rejection in rejections]
@@ -267,14 +271,12 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
     return found
 
 
-def _sent(
-    work: Work, wanted: Collection[tuple[int, Key]]
-) -> dict[tuple[int, Key], tuple[str, list[int], list[Value]]]:
-    """Operation, columns and values of some rows of the push in flight."""
-    found: dict[tuple[int, Key], tuple[str, list[int], list[Value]]] = {}
-    for _, digest, body in sealed(work.store):
+def sent_rows(device: Device, wanted: Collection[tuple[int, Key]]) -> dict[tuple[int, Key], SentRow]:
+    """Some rows of the push in flight."""
+    found: dict[tuple[int, Key], SentRow] = {}
+    for _, digest, body in sealed(device.store) if wanted else ():
         for group in open_push(body, digest):
-            arity, t = work.device.arity(group.table), work.device.tables.get(group.table)
+            arity, t = device.arity(group.table), device.tables.get(group.table)
             for values in inward_rows(t, group.columns, group.rows):
                 place = group.table, tuple(values[:arity])
                 if place in wanted:

@@ -614,6 +614,36 @@ def test_l3_a_rebuild_while_a_push_is_in_flight(world: World) -> None:
     world.agree()
 
 
+@pytest.mark.parametrize("edit", ["insert", "update"])
+def test_l2_what_was_written_unseen_over_a_refused_edit_in_flight_is_kept(world: World, edit: str) -> None:
+    for event in ("INSERT", "UPDATE"):
+        world.centre.execute(
+            f"CREATE TRIGGER refuse_{event} BEFORE {event} ON customer WHEN NEW.city = '!'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    world.hub.init()
+    key = 6 if edit == "insert" else 2
+    if edit == "insert":
+        world.app.execute("INSERT INTO customer VALUES (6, 'sent', '!', 0), (7, 'sent', '!', 0)")
+    else:
+        world.app.execute("UPDATE customer SET name = 'sent', city = '!' WHERE id IN (1, 2)")
+
+    def rebuild() -> None:
+        by_copy(world.app)
+        world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = ?", (key,))
+
+    with through(world, Push, rebuild, loses=True) as replica, pytest.raises(TransportError):
+        replica.sync()
+    world.sync()
+    with world.open() as replica:
+        refused = {one.key[0]: one.values["name"] for one in replica.rejected()}
+        kept = [(note.key[0], note.sent[0]) for note in replica.conflicts()]
+    assert refused == dict.fromkeys((6, 7) if edit == "insert" else (1, 2), "sent")
+    assert kept == [(key, "unseen")]
+    assert rows(world.centre)[1] == (2, "b", "y", 0)
+    world.agree()
+
+
 def test_l3_the_centre_changes_again_while_the_verdict_of_before_a_rebuild_is_taken_in(world: World) -> None:
     world.app.execute("UPDATE customer SET visits = visits + 1 WHERE id = 2")
     world.centre.execute("UPDATE customer SET visits = visits + 5 WHERE id = 2")
