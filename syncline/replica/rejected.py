@@ -129,9 +129,19 @@ def retry(device: Device, number: int) -> None:
 
 @contextmanager
 def putting_back(device: Device) -> Iterator[None]:
-    """A transaction that puts edits back; a foreign key that is broken at its end refuses them."""
+    """A transaction that puts edits back; a foreign key that is broken at its end refuses them.
+
+    While the file is being recovered its rows show what was rejected, up to its end: to write that once more
+    would change nothing, and so be no edit (law L2)."""
     try:
-        with device.store.transaction():
+        with device.store.transaction() as store:
+            if store.state().recovery is not None:
+                raise UsageError(
+                    "the edit cannot be put back: the file is finding its place at the hub again, and until"
+                    " then its rows show what was rejected",
+                    code="retry_refused",
+                    remedy="Sync first, then retry the edit.",
+                )
             yield
     except StoreConstraint as error:
         raise UsageError(

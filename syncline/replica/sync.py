@@ -114,7 +114,7 @@ def _recovering(
         else:
             break
     tally.rejected = rejected(device, tally.before)
-    wait(device, tally.rejected)
+    wait(device, rejected(device) if tally.recovered else tally.rejected)
     tally.waiting = tuple(waiting(device, TOLD))
 
 

@@ -10,6 +10,9 @@ import pytest
 import syncline
 from syncline.errors import UsageError
 from syncline.protocol.messages import Push, Request, Response
+from syncline.replica.device import Device
+from syncline.replica.recovery import begin
+from syncline.replica.rejected import Reason, keep_rejected
 from syncline.transports.local import LocalTransport
 from tests.support.application import sql
 
@@ -275,3 +278,22 @@ def test_a_row_that_is_hidden_for_a_rejected_insert_is_not_put_back_over_its_pen
     for file in (two.centre, two.b.file):
         assert sql(file, "SELECT * FROM visit WHERE id = 9") == [(9, 1, "good")]
     assert "yourself" in refused(two.b, 1)
+
+
+def test_what_a_lock_refused_is_tried_again_when_the_file_has_found_its_place_again(two: Two) -> None:
+    """Not before: its row may show it still, and to write it again would be no edit."""
+    with syncline.connect(two.b.file, two.hub) as replica:
+        store = replica._store
+        device = Device.load(store)
+        t = device.named("p")
+        assert t is not None
+        (note,) = (i for i, column in t.table.values.items() if column.name == "note")
+        with store.transaction():
+            reason = Reason("row_locked", "held", "wait")
+            keep_rejected(device, t.n, [1], "U", ([note], ["again"], [None]), reason, None)
+        begin(store, "copied")
+        refused(replica, 1)
+        assert replica.sync().recovered is not None
+        assert replica.rejected() == []
+        replica.sync()
+    assert sql(two.centre, "SELECT note FROM p WHERE id = 1") == [("again",)]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncline.errors import UsageError
 from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit
-from syncline.replica.rejected import newest_rejected, rejected
+from syncline.replica.rejected import newest_rejected, rejected, retry, wait
+from syncline.replica.rekey import retry_with_new_key
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, parts_of, read_part, waiting
 from tests.support.device import Bench
 
@@ -42,6 +46,27 @@ def test_l2_an_edit_of_a_row_that_is_not_in_its_table_is_kept_with_its_values_or
         _keep_edit(bench.device, t, (1,), "1", UNTOLD)
     (kept,) = rejected(bench.device)
     assert (kept.op, kept.values, kept.base) == ("U", values, {"name": "before"})
+
+
+def test_l2_an_edit_is_not_retried_while_its_row_shows_it_still(bench: Bench) -> None:
+    """To write it once more would change nothing, until the file is filled again; then it does."""
+    with bench.store.transaction() as store:
+        store.set_state(recovery=json.dumps({"reason": "copied", "step": "fill"}))
+    bench.entered(replica="replica-2", since=2**60)
+    (kept,) = rejected(bench.device)
+    assert bench.all("person") == [(1, "mine")]
+    for new_key in (False, True):
+        with pytest.raises(UsageError, match="finding its place") as refused:
+            (retry_with_new_key if new_key else retry)(bench.device, kept.id)
+        assert (refused.value.code, refused.value.remedy[:10]) == ("retry_refused", "Sync first")
+    wait(bench.device, [replace(kept, code="row_locked")])
+    assert rejected(bench.device) == [kept]
+    with bench.store.transaction() as store:
+        store.set_state(recovery=None)
+    bench.pull(bench.put("person", (1, "before")))
+    retry(bench.device, kept.id)
+    assert bench.all("person") == [(1, "mine")]
+    assert bench.rows(f"SELECT op FROM {bench.log('person')}") == [("U",)]
 
 
 STATEMENTS = {
