@@ -77,6 +77,18 @@ class Phone:
         self.unseen.clear()
         self.moved.clear()
 
+    def in_the_way(self) -> list[str]:
+        """Tables that took part before, under the name of one that the centre has now and that is another."""
+        device = Device.load(self.store)
+        wanted = {table.name: table for table in device.hub.tables}
+        found = []
+        for name in self.opened.status().left_out:
+            columns = {(column.name, column.declared) for column in wanted[name].columns}
+            present = {(own, kind) for _, own, kind, *_ in self.store.rows(f"PRAGMA table_info({name})")}
+            if present and present != columns:
+                found.append(name)
+        return found
+
     @property
     def opened(self) -> Replica:
         """The file as the application has it open."""

@@ -72,6 +72,8 @@ BEGIN_ANEW = ("hydrate_stale", "watermark_pruned", "watermark_lost", "centre_res
 """Codes of errors after which a file that is not filled yet is begun anew, as `clone` does."""
 ALTERED = ("table_altered", "table_missing")
 """Codes of a table that lacks names which the application has changed where nobody could see it."""
+COMPARED = ("capture", "track")
+"""Policies of the conflicts that a device finds by comparing."""
 Step = tuple[str, int]
 """What is done, and the seed of what is random in it."""
 
@@ -338,6 +340,8 @@ class SchemaWorld(History):
         for one in unable:
             if one.code in ("column_taken", *ALTERED):  # that table alone waits: its user does what is said
                 raise SchemaError(one.detail, code=one.code)
+        if phone.in_the_way():
+            raise SchemaError("a former table has the name of another one", code="table_not_made")
 
     def _is_helped(self, phone: Phone, error: SynclineError) -> bool:
         """Do what the error says, if it is one that a user can do something about."""
@@ -350,6 +354,9 @@ class SchemaWorld(History):
             self.mend(phone)
         elif error.code in ALTERED and phone.unseen:
             phone.name_again()
+        elif error.code == "table_not_made":
+            for name in phone.in_the_way():
+                phone.store.execute(f"ALTER TABLE {name} RENAME TO old{self.serial}{name}")
         else:
             return False
         self.serial += 1
@@ -548,9 +555,10 @@ class SchemaWorld(History):
 
 
 def _disputed(phone: Phone) -> Iterator[tuple[Place, int]]:
-    """The columns of rows that a device keeps another value of than the centre had, as its own conflict."""
+    """The columns of rows of which a device keeps another value than the centre had when it compared them."""
     for note in phone.opened.conflicts():
-        if note.id < 0 and note.sent is not None and note.hub is not None:
+        is_row = note.column is None and note.sent is not None and note.hub is not None
+        if is_row and note.policy in COMPARED:
             for number, here, there in zip(note.columns, note.sent, note.hub, strict=True):
                 if here != there:
                     yield (phone.name, note.table_number, tuple(note.key)), number
