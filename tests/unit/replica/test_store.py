@@ -344,7 +344,9 @@ def test_a_locked_file_is_busy_and_may_be_tried_again(store: Store, path: Path) 
         assert caught.value.retry
 
 
-def test_a_file_that_an_interrupted_block_has_left_attached_is_attached_anew(store: Store, path: Path) -> None:
+def test_a_file_that_an_interrupted_block_has_left_attached_is_attached_anew(
+    store: Store, path: Path
+) -> None:
     for name in ("one.db", "two.db"):
         with closing(sqlite3.connect(path.parent / name)) as other:
             other.execute("CREATE TABLE t AS SELECT ? AS name", (name,))
