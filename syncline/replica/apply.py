@@ -32,6 +32,7 @@ from syncline.replica.overlay import Overlay, merge
 from syncline.replica.parents import has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
+from syncline.replica.reports import Regained
 from syncline.replica.respell import has_strange_keys, respell_now
 from syncline.replica.rows import explain_edited, show_row, show_rows, write_row, write_rows
 from syncline.replica.sent import place
@@ -55,10 +56,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Rows written and removed, by table name."""
+    """Rows written and removed, by table name; and what was found of tables that were not captured."""
 
     written: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    regained: tuple[Regained, ...] = ()
 
 
 NOTED_SECONDS = 60

@@ -1,4 +1,5 @@
 """A table that could not take part for a while, and can again: it is compared with the centre, as by `track`.
+So is one that was not captured for a while, where the file's place is lost as well (`replica.refill`).
 
 News of it were passed over meanwhile, so that nothing says what others have done and what was done here. What
 was captured stays what it is. A column that was emptied meanwhile has no values of its own: what else
@@ -37,9 +38,12 @@ BATCH = 5_000
 
 @dataclass(slots=True)
 class Comer:
-    """The work on one table, inside the transaction: find, then show. What `join.compare` found is there."""
+    """The work on one table, inside the transaction: find, then show. What `join.compare` found is there.
+
+    `fills_again`: nothing is shown, for the whole file is filled again after that."""
 
     t: Statements
+    fills_again: bool = False
     _drained: Drained = field(default_factory=Drained)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -58,17 +62,21 @@ class Comer:
         self.counts.clear()  # of a transaction that was rolled back
         join.add_edited(work, t)
         if t.n in replaced(work.store):
-            self._take_out(work)
+            if not self.fills_again:
+                self._take_out(work)
             return
         give_up_missing(work, t)
         self._drained = find_drained(work, t)
         lost_edits = give_up_values(work, t, self._drained)
-        self._log_written(work)
+        if not self.fills_again:
+            self._log_written(work)
         before = self._notes(work)
         join.log_own_rows(work, t)
         self.counts["inserted"] = work.store.value(f"SELECT count(*) FROM temp._sync_own_{t.n}")
         join.keep_differing(work, t, POLICY, self._drained.fills)
         self.counts["kept"] = lost_edits + self._notes(work) - before
+        if self.fills_again:
+            self._count_returned(work)
 
     def _log_written(self, work: Work) -> None:
         """What stands in a column that was emptied, and is not what ADD COLUMN gives, was written since: an
@@ -115,6 +123,14 @@ class Comer:
     def show(self, work: Work) -> None:
         """Write the hub's rows that differ or are not here, under what is pending."""
         t = self.t
+        self._count_returned(work)
+        for start in range(1, join.count_unlike(work.store, t) + 1, BATCH):
+            rows = join.unlike(work.store, t, start, start + BATCH - 1)
+            learn_group(work, Group(t.n, "U", list(t.values), rows))
+
+    def _count_returned(self, work: Work) -> None:
+        """How many rows come back, or values of a column. What was made to tell these goes."""
+        t = self.t
         here = f"SELECT 1 FROM main.{t.name} t WHERE {t.row_key('t', 'u')}"
         self.counts["returned"] = work.store.value(
             f"SELECT count(*) FROM temp._sync_unlike_{t.n} u WHERE NOT EXISTS ({here})"
@@ -125,6 +141,3 @@ class Comer:
                 f"SELECT count(*) {drained_rows(t)} AND ({chained('OR', list(filled))})"
             )
         forget_fillers(work.store, t)
-        for start in range(1, join.count_unlike(work.store, t) + 1, BATCH):
-            rows = join.unlike(work.store, t, start, start + BATCH - 1)
-            learn_group(work, Group(t.n, "U", list(t.values), rows))

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Group
 from syncline.replica import join
-from syncline.replica.anew import give_up_missing
 from syncline.replica.apply import (
     Answer,
     Applied,
@@ -36,8 +35,8 @@ from syncline.replica.apply import (
     take_out_gone,
 )
 from syncline.replica.capture import differs
+from syncline.replica.comeback import Comer
 from syncline.replica.device import Device
-from syncline.replica.drained import find_drained, forget_fillers, give_up_values
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
@@ -45,7 +44,7 @@ from syncline.replica.lost import forget_lost, lost
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.progress import Progress
-from syncline.replica.regain import make_indexes_again
+from syncline.replica.regain import make_indexes_again, said
 from syncline.replica.session import register, root_of
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
@@ -132,12 +131,12 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         for t in unseen:
             _note_rows(store, t)
             join.compare(store, t)
-    switch = _Switch(tables, before, after)
+    switch, comers = _Switch(tables, before, after), [Comer(t, fills_again=True) for t in unseen]
     steps = (
         switch.check,
         take_held,
         decide_replaced,
-        partial(_keep_unseen, unseen),
+        partial(_keep_unseen, comers),
         switch.add_edited,
         switch.learn,
         take_out_gone,
@@ -147,7 +146,9 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         switch.advance,
     )
     try:
-        return run_steps(device, Answer(), steps)
+        applied = run_steps(device, Answer(), steps)
+        found = [comer.report() for comer in comers if comer.counts]
+        return replace(applied, regained=tuple(said(device, found)))
     finally:
         for t in tables:
             for name in (_differ(t), _left(t)):
@@ -163,18 +164,12 @@ def _note_rows(store: Store, t: Statements) -> None:
     store.execute(f"INSERT INTO temp._sync_hub_{t.n} SELECT {chosen} FROM {FRESH}.{t.name}")
 
 
-def _keep_unseen(tables: Sequence[Statements], work: Work, answer: Answer) -> None:
+def _keep_unseen(comers: Sequence[Comer], work: Work, answer: Answer) -> None:
     """Tables that were not captured for a while: rows only here are pending inserts, what differs is kept.
     Where the replica had got to is not known, and so neither which of the two is the newer. Rows that are
     missing come back; what was captured of them is named."""
-    for t in tables:
-        give_up_missing(work, t)
-        join.add_edited(work, t)
-        drained = find_drained(work, t)
-        give_up_values(work, t, drained)
-        join.log_own_rows(work, t)
-        join.keep_differing(work, t, "capture", drained.fills)
-        forget_fillers(work.store, t)
+    for comer in comers:
+        comer.find(work)
     work.overlay.forget()
     forget_lost(work.store)
 

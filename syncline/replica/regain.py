@@ -83,13 +83,14 @@ def regain(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
             last = None
         if last is not None and not _is_of_another_schema(device, last):
             yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-            tally.regained += _said(device, _compare(device, last, tally))
+            tally.regained += said(device, _compare(device, last, tally))
             return
         yield from _follow(device, last, tally, progress)
     raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
 
 
-def _said(device: Device, found: list[Regained]) -> list[Regained]:
+def said(device: Device, found: list[Regained]) -> list[Regained]:
+    """What was found is in the log, too."""
     for done in found:
         logger.info(
             "table %s was not captured for a while: found %d inserts, %d updates, %d deletes",
@@ -132,7 +133,7 @@ def find_out(device: Device, start: Start, tally: Tally, progress: Progress) -> 
     if _is_of_another_schema(device, last):
         return
     yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-    tally.regained += _said(device, _judge(device, last, start.is_past_lost))
+    tally.regained += said(device, _judge(device, last, start.is_past_lost))
 
 
 def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:

@@ -33,6 +33,7 @@ class Tally:
         for mine, theirs in ((self.written, applied.written), (self.removed, applied.removed)):
             for name, rows in theirs.items():
                 mine[name] = mine.get(name, 0) + rows
+        self.regained += applied.regained
 
     def count_request(self) -> None:
         self.requests += 1

@@ -320,3 +320,30 @@ def test_l2_l12_a_sync_that_failed_brings_it_back_all_the_same(world: World) -> 
     ]
     assert world.centre.execute("SELECT remark FROM visit WHERE id = 'v1'").fetchone() == ("mine",)
     assert a.replica.verify().equal
+
+
+def test_l5_a_table_that_only_waited_has_what_others_deleted_no_more_though_the_file_is_filled_again(
+    world: World,
+) -> None:
+    """And what was not captured of the other is said, where nobody can tell who did what."""
+    a, b = world.device("a.db"), world.device("b.db")
+    spoil(a, "farm", "keyless")
+    a.sync()
+    b.run("DELETE FROM step", "UPDATE visit SET remark = 'seen' WHERE id = 'v2'")
+    b.sync()
+    a.sync()
+    world.centre.executescript(
+        "CREATE TABLE made (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO made SELECT * FROM crop;"
+        "DROP TABLE crop; ALTER TABLE made RENAME TO crop"
+    )
+    world.servers.hubs[0].init()
+    mend(a, "farm", "keyless")
+    a.run("UPDATE farm SET cows = cows + 1 WHERE id = 2", "INSERT INTO farm VALUES (8, 'here', 1)")
+    report = a.sync()
+    assert report.recovered is not None and report.recovered.reason == "lost"
+    assert [(one.table, one.inserted, one.kept) for one in report.regained] == [("farm", 1, 1)]
+    b.sync()
+    world.agree(a, b)
+    assert a.rows("step", "id") == [] and a.rows("visit", "remark") == [("first",), ("seen",)]
+    (note,) = a.replica.conflicts()
+    assert (note.table, note.key, note.sent, note.hub) == ("farm", [2], ["Dale", 6], ["Dale", 5])
