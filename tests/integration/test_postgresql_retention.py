@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+import pytest
 
 import syncline
 from syncline.databases.postgresql.position import SnapshotPosition
@@ -115,6 +116,62 @@ def test_a_device_that_only_pushes_looks_at_its_own_entries_once(make: Make) -> 
     assert [others for _, others in found] == [0, 1, 2, 3]
     assert [seen for seen, _ in found] == sorted({seen for seen, _ in found})
     assert found[0][0] > 0
+
+
+READ = (
+    "SELECT (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int4"
+    " FROM pg_stat_xact_user_tables WHERE relid = 'syncline.log_0'::regclass"
+)
+"""How many entries of the log this session has read lately; of which what a transaction reads is the rest."""
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("triggers", [False, True])
+def test_a_small_push_reads_none_of_a_long_log_but_what_is_new(
+    make: Make, *, analyzed: bool, triggers: bool
+) -> None:
+    world = make(*T)
+    if triggers:
+        world.run(
+            "CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'",
+            "CREATE TRIGGER same BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION same()",
+        )
+        world.renew()
+    world.run("INSERT INTO t SELECT i FROM generate_series(1001, 6000) i", "UPDATE t SET n = 0")
+    if analyzed:
+        world.run("ANALYZE syncline.log_0")
+    base = world.now()
+    found = []
+    for n in range(12):  # the server plans the first ones anew, and the later ones once
+        with world.database.write(UNBOUNDED) as transaction:
+            session, stage = transaction.rows._session, world.stage("update", "t", [[1, n]], ["n"])
+            before = session.value(READ)
+            transaction.rows.stage(stage)
+            assert transaction.rows.rivals(stage, [base], [], "r1") == []
+            assert transaction.rows.lock([stage]) == [[]]
+            assert transaction.rows.apply([stage], "r1") == []
+            found.append(session.value(READ) - before)
+    assert max(found) <= 12, found
+
+
+def test_a_push_in_chunks_reads_none_of_its_own_entries_and_those_of_the_one_before_once(make: Make) -> None:
+    world = make(*T)
+    base = world.now()
+    found = []
+    for push in range(4):  # the first one finds a log that is empty, and may be read as the server likes
+        with world.database.write(UNBOUNDED) as transaction:
+            session = transaction.rows._session
+            before = session.value(READ)
+            for chunk in range(3):
+                start = ROWS + 1 + (push * 3 + chunk) * 1000
+                stage = world.stage("insert", "t", [[key, 1] for key in range(start, start + 1000)], ["n"])
+                transaction.rows.stage(stage)
+                assert transaction.rows.rivals(stage, [base], [], "r1") == []
+                assert transaction.rows.lock([stage]) == [[]]
+                assert transaction.rows.apply([stage], "r1") == []
+                transaction.rows.unstage()
+            found.append(session.value(READ) - before)
+    assert found[1:] == [3000] * 3
 
 
 def test_a_push_finds_rivals_behind_what_was_looked_through(make: Make) -> None:

@@ -87,14 +87,16 @@ def others(shape: Shape) -> str:
 
 def _others(shape: Shape, columns: Sequence[str], first: int, *, triggers: bool) -> str:
     """Entries by others; without `triggers` in ranges that leave out what this transaction has written, which
-    may be much. The parameters begin with the `first`."""
-    since, ran = f"xid >= ${first + 1}::xid8", f"xid = ANY (${first + 2}::xid8[])"
-    ranges = [since, ran]
+    may be much. The parameters begin with the `first`. Each range has an end: one without is taken for a third
+    of the log by the planner, which reads all of it then."""
+    own, end = "pg_current_xact_id()", "pg_snapshot_xmax(pg_current_snapshot())"
+    since, ran = f"xid >= ${first + 1}::xid8", f"${first + 2}::xid8[]"
+    ranges = [f"{since} AND xid <= greatest({end}, {own})", f"xid = ANY ({ran})"]
     if not triggers:
         ranges = [
-            f"{since} AND xid < pg_current_xact_id()",
-            f"{since} AND xid > pg_current_xact_id()",
-            f"{ran} AND xid <> pg_current_xact_id()",
+            f"{since} AND xid < {own}",
+            f"{since} AND xid > {own} AND xid < {end}",
+            f"xid = ANY (array_remove({ran}, {own}))",
         ]
     entries = f"SELECT {', '.join(columns)} FROM {shape.log} WHERE origin <> ${first} AND "
     return " UNION ALL ".join(entries + each for each in ranges)

@@ -73,7 +73,8 @@ def look(session: Session, memory: Memory, shape: Shape, replica: str, base: Uns
     if len(known) > MANY:
         return since
     now = Snapshot(text)
-    left = memory[asked] = Unseen(now.xmax, now.running | {own}, known)
+    below = {own} if own < now.xmax else set()  # what was begun later is looked through anyway
+    left = memory[asked] = Unseen(now.xmax, now.running | below, known)
     return left
 
 
