@@ -203,7 +203,7 @@ def _bytes_of(column: Sequence[str]) -> bytes | None:
 def _without(rows: Sequence[Sequence[Value]], places: Sequence[int]) -> Iterator[bytes]:
     """The rows' bytes one after the other, null in some places."""
     for start in range(0, len(rows), _STEP):
-        some = [list(row) for row in rows[start : start + _STEP]]
+        some: list[list[Value]] = list(map(list, rows[start : start + _STEP]))
         for place in places:
             for row in some:
                 row[place] = None

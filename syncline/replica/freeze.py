@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from syncline.errors import TooLarge, ValueRefused
+from syncline.model.collector import resting
 from syncline.model.values import Value
 from syncline.protocol.messages import Limits
 from syncline.replica.bodies import drop_chunks
@@ -173,8 +174,9 @@ def _add_table(draft: Draft, device: Device, t: Statements, cut: int, fit: Fit) 
     coalescing = Coalescing(device.store, t, cut, fit)
     unread: ValueRefused | None = None
     try:
-        for batch in coalescing.batches():
-            draft.add(t, batch)
+        with resting():
+            for batch in coalescing.batches():
+                draft.add(t, batch)
     except ValueRefused as error:
         unread = error.with_traceback(None)
     if unread is None:

@@ -145,6 +145,20 @@ def test_a_column_with_a_moment_of_several_lines_or_none_does_not_fit(strange: s
         assert not fits(column)
 
 
+@pytest.mark.parametrize("digit", ["\uff14", "\u0664"])
+def test_a_digit_of_another_script_is_none(digit: str) -> None:
+    for fits, plain in (
+        (spelling("timestamptz", "iso").fits, "2024-02-14T10:00:00.4Z"),
+        (spelling("timestamp", "space6").fits, "2024-02-14 14:44:04.444444"),
+        (spelling("decimal", "text", "_TEXT(9,2)").fits, "14.44"),
+        (spelling("decimal", "text").fits, "14.4"),
+    ):
+        assert fits([plain])
+        for place, character in enumerate(plain):
+            if character == "4":
+                assert not fits([plain, plain[:place] + digit + plain[place + 1 :]])
+
+
 @given(
     st.timedeltas(timedelta(days=-(10**8)), timedelta(days=10**8)), st.sampled_from(["microseconds", "epoch"])
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -392,3 +393,23 @@ def test_what_is_in_the_outbox_survives_a_new_connection(bench: Bench) -> None:
         ).fetchone()
     other.close()
     assert (number, digest, body, json.loads(bases)) == (1, frozen.digest, frozen.body, frozen.bases)
+
+
+def test_the_cycle_collector_rests_while_a_backlog_is_frozen(bench: Bench) -> None:
+    """It would walk over every row that is alive, again and again."""
+    rows = [(f"p{n}", f"n{n}", n) for n in range(5_000)]
+    bench.app.executemany("INSERT INTO parent VALUES (?, ?, ?)", rows)
+    collected: list[str] = []
+
+    def note(phase: str, _: object) -> None:
+        collected.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        frozen = freeze(bench.device)
+    finally:
+        gc.callbacks.remove(note)
+    assert sum(len(group.rows) for group in groups(frozen)) == len(rows)
+    assert collected.count("start") <= 2
+    assert gc.isenabled()
