@@ -87,8 +87,8 @@ def others(shape: Shape) -> str:
 
 def _others(shape: Shape, columns: Sequence[str], first: int, *, triggers: bool) -> str:
     """Entries by others; without `triggers` in ranges that leave out what this transaction has written, which
-    may be much. The parameters begin with the `first`. Each range has an end: one without is taken for a third
-    of the log by the planner, which reads all of it then."""
+    may be much. The parameters begin with the `first`. Each range has an end: the planner takes one without
+    for a third of the log, and reads all of it then."""
     own, end = "pg_current_xact_id()", "pg_snapshot_xmax(pg_current_snapshot())"
     since, ran = f"xid >= ${first + 1}::xid8", f"${first + 2}::xid8[]"
     ranges = [f"{since} AND xid <= greatest({end}, {own})", f"xid = ANY ({ran})"]
