@@ -135,13 +135,7 @@ def putting_back(device: Device) -> Iterator[None]:
     would change nothing, and so be no edit (law L2)."""
     try:
         with device.store.transaction() as store:
-            if store.state().recovery is not None:
-                raise UsageError(
-                    "the edit cannot be put back: the file is finding its place at the hub again, and until"
-                    " then its rows show what was rejected",
-                    code="retry_refused",
-                    remedy="Sync first, then retry the edit.",
-                )
+            _refuse_recovering(store)
             yield
     except StoreConstraint as error:
         raise UsageError(
@@ -376,6 +370,16 @@ def _take_hidden(store: Store, t: Statements, key: Key) -> list[Value] | None:
     store.execute(f"DELETE FROM {t.log} WHERE {' AND '.join(f'k{i} = ?' for i in range(t.arity))}", key)
     overlay.unpark(t, [key])
     return image
+
+
+def _refuse_recovering(store: Store) -> None:
+    if store.state().recovery is not None:
+        raise UsageError(
+            "the edit cannot be put back: the file is finding its place at the hub again, and until then its"
+            " rows show what was rejected",
+            code="retry_refused",
+            remedy="Sync first, then retry the edit.",
+        )
 
 
 def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
