@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SURVIVE = 0.05
 """The share of changes that may survive."""
 CORE = (
+    "syncline/merge/again.py",
     "syncline/merge/decide.py",
     "syncline/merge/policies.py",
     "syncline/merge/rules.py",
@@ -38,6 +39,8 @@ CORE = (
     "syncline/hub/clocks.py",
     "syncline/hub/commit.py",
     "syncline/hub/dependents.py",
+    "syncline/hub/identity.py",
+    "syncline/hub/large.py",
     "syncline/hub/receive.py",
     "syncline/hub/settle.py",
     "syncline/replica/verdict.py",
@@ -53,6 +56,11 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/merge": ("tests/unit/merge",),
     "syncline/hub": ("tests/unit/hub",),
     "syncline/hub/accept.py": ("tests/unit/hub/test_accept.py",),
+    "syncline/hub/identity.py": (
+        "tests/unit/hub/test_identity.py",
+        "tests/unit/hub/test_carried.py",
+        "tests/unit/hub/test_push.py",
+    ),
     "syncline/replica": (
         "tests/unit/replica",
         "tests/property",
@@ -124,7 +132,15 @@ settings.register_profile("mutate", phases=[Phase.explicit, Phase.generate], dat
 settings.load_profile("mutate")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def is_slow(item: pytest.Item) -> bool:
+    chosen = list(item.callspec.params.values()) if hasattr(item, "callspec") else []
+    server = any(name.startswith("postgres") for name in [*item.fixturenames, *map(str, chosen)])
+    return server or "dense" in chosen
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
+    items[:] = [item for item in items if not is_slow(item)]
     known = Path(__file__).resolve().parents[1] / "mutmut-stats.json"
     took = json.loads(known.read_text())["duration_by_test"] if known.exists() else {}
     items.sort(key=lambda item: took.get(item.nodeid, 0.0))
@@ -132,7 +148,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         del items[1:]
 """
 """For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first.
-All have passed when it was measured how long they take: they are not run again before the first change."""
+Those that need a server are left out, and of those under two numberings the plainer one. All have passed when
+it was measured how long they take: they are not run again before the first change."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
 PATIENCE, GRACE = 3.0, 30.0
 """A change whose tests take so many times as long, some seconds for the start added, is an endless loop."""
