@@ -41,8 +41,7 @@ def commit_stages(
     """Apply all stages; return the rejected rows. The rest is written (law L2, poison does not block).
     `before`: rows of the same push that were rejected already.
 
-    Parents are written before children and children deleted before parents (law L9). Where a unique
-    value moves from a deleted row to a new one, deleting first is what works, so that order is tried too.
+    Parents are written before children and children deleted before parents (law L9).
     """
     refused: dict[RowId, Refused] = {}
     found = going_with(schema, stages) or _attempt(transaction, schema, stages, origin)
@@ -88,11 +87,7 @@ def _attempt(
     deletes = [stage for stage in stages if stage.form == "delete"]
     writes.sort(key=lambda stage: (schema.rank[stage.table], stage.form))
     deletes.sort(key=lambda stage: -schema.rank[stage.table])
-    found = transaction.rows.apply([*writes, *deletes], origin)
-    if deletes and writes and any(refusal.code == codes.UNIQUE for refusal in found):
-        other = transaction.rows.apply([*deletes, *writes], origin)
-        return min(found, other, key=len)
-    return found
+    return transaction.rows.apply([*writes, *deletes], origin)
 
 
 def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:

@@ -92,7 +92,7 @@ class Rows(ReadRows, Protocol):
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
         """Write the staged rows and their log entries, in the order given (law L9: the engine gives
         parents first for inserts and updates, children first for deletes; the adapter sees to
-        self-references and cycles).
+        self-references and cycles, and to unique values that a later row of the call gives up).
 
         Immediate and deferred constraints are both checked before it returns. If anything is refused,
         NOTHING of this call stays written (a savepoint), and every row found refused is returned; the

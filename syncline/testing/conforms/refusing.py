@@ -65,6 +65,17 @@ class RefusalConformance:
         )
         assert world.rows("customer") == []
 
+    def test_unique_values_that_later_rows_give_up_are_free(self, world: World) -> None:
+        cities = ("Rome", "Oslo", "Bern")
+        world.run(*(f"INSERT INTO customer (id, city) VALUES ('{city[0]}', '{city}')" for city in cities))
+        found = world.push(
+            world.stage("insert", "customer", [["new", "N", "Rome", 1]]),
+            world.stage("update", "customer", [["O", "Bern"]], ["city"]),
+            world.stage("delete", "customer", [["B"], ["R"]]),
+        )
+        assert found == []
+        assert [[key, city] for key, _, city, _ in world.rows("customer")] == [["O", "Bern"], ["new", "Rome"]]
+
     def test_if_a_row_is_refused_nothing_of_the_call_stays(self, world: World) -> None:
         start = world.now()
         found = world.push(

@@ -77,8 +77,8 @@ def test_where_a_unique_value_moves_what_is_deleted_goes_first(desk: Desk) -> No
     assert seen(desk) == ["delete customer 1", "insert customer 2"]
 
 
-def test_of_a_push_that_can_be_written_in_neither_order_what_can_is(desk: Desk) -> None:
-    """The delete is refused either way, and so is the new row whose unique value it was to set free."""
+def test_of_a_unique_value_that_does_not_become_free_what_can_be_written_is(desk: Desk) -> None:
+    """The delete is refused, and so is the new row whose unique value it was to set free."""
     desk.sql("CREATE UNIQUE INDEX named ON customer (name)")
     device = desk.device("one")
     device.insert("customer", 1, "Ann")
