@@ -83,7 +83,7 @@ def is_complete(device: Device) -> bool:
     """Whether the push in flight covers everything that is pending now."""
     cuts = dict(device.store.rows(_QUERIES["cuts"]))
     lasts = of_logs(device.store, device.tables.values(), "SELECT max(seq) FROM {log}")
-    return all((last or 0) <= cuts.get(n, 0) for n, last in lasts.items())
+    return all(last is None or last <= cuts.get(n, 0) for n, last in lasts.items())
 
 
 def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from syncline.protocol.messages import ConflictNote, Rejection
+from syncline.replica.compare import Finding, Span
 from syncline.replica.freeze import freeze
 from syncline.replica.rejected import discard, rejected, retry
+from syncline.replica.repair import repair
 from tests.support.device import Bench
 
 DDL = """
@@ -251,6 +253,15 @@ def test_what_a_replace_did_is_decided_before_the_tables_change(bench: Bench) ->
     bench.verdict(bench.put("parent", [2, "b", "y", 20]), bench.gone("parent", 3))
     assert [row[0] for row in bench.all("parent")] == [1, 2]
     assert bench.all("plain") == [(7, 2, "theirs")]
+
+
+def test_a_row_is_repaired_although_a_replace_that_came_to_nothing_is_in_its_log(bench: Bench) -> None:
+    bench.app.execute("INSERT OR IGNORE INTO parent VALUES (1, 'other', NULL, 0)")
+    assert log_of(bench, "parent") == [("M", 1)]
+    t, rows = bench.table("parent"), bench.put("parent", [1, "a", "x", 10], [1, "A", "theirs", 70]).rows
+    finding = Finding(t, Span(t.n, None, None, 0), (1,), here=tuple(rows[0]), centre=tuple(rows[1]))
+    repair(bench.device, [finding], lambda work, answer: None)
+    assert bench.all("parent") == [(1, "A", "theirs", 70), (2, "b", "y", 20)]
 
 
 def test_an_edit_of_a_value_that_is_held_back_stands_on_what_was_shown_l2(bench: Bench) -> None:

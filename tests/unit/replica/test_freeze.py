@@ -161,6 +161,38 @@ def test_a_backlog_that_does_not_fit_a_request_is_one_push_in_chunks(bench: Benc
     assert bench.rows("SELECT * FROM _sync_outbox_chunk") == []
 
 
+class Heard:
+    """Who hears of chunks: of the draft that is kept, and how many drafts were begun."""
+
+    def __init__(self) -> None:
+        self.begun, self.chunks = 0, list[tuple[int, str, bytes]]()
+
+    def start(self) -> None:
+        self.begun += 1
+        self.chunks.clear()
+
+    def offer(self, number: int, digest: str, body: bytes) -> None:
+        self.chunks.append((number, digest, body))
+
+
+def test_who_listens_hears_of_each_chunk_as_it_is_drafted_and_of_each_draft_that_begins(bench: Bench) -> None:
+    backlog(bench)
+    bench.app.execute("INSERT INTO parent VALUES ('zz', ?, 0)", ("x" * 9000,))
+    limit(bench, push_rows=3, bytes=8192)
+    heard = Heard()
+    assert freeze(bench.device, heard) is not None
+    assert heard.begun > 1 and heard.chunks == list(sealed(bench.store))[: len(heard.chunks)]
+    assert len(heard.chunks) > 1
+
+
+def test_a_push_is_complete_until_something_is_edited_that_it_does_not_cover(bench: Bench) -> None:
+    bench.app.execute("INSERT INTO parent VALUES ('a', 'x', 1)")
+    freeze(bench.device)
+    assert is_complete(bench.device)
+    bench.app.execute("INSERT INTO child VALUES (1, 'a', NULL)")
+    assert not is_complete(bench.device)
+
+
 def test_l9_deletes_beyond_a_chunk_go_last_children_first(bench: Bench) -> None:
     rows = [(str(i),) for i in range(20)]
     bench.app.executemany("INSERT INTO parent VALUES (?1, ?1, 1)", rows)

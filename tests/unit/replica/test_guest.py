@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from syncline.errors import StoreError
 from syncline.replica.freeze import freeze
 from syncline.replica.standing import status
 from syncline.replica.waiting import waiting
@@ -447,3 +448,21 @@ def test_a_virtual_table_out_of_step_is_its_triggers_trouble(bench: Bench) -> No
     bench.pull(bench.put("t", [3, "c", 3], [4, "d", 4]))
     assert [row[0] for row in bench.all("t")] == [1, 2, 4]
     assert waits(bench) == [(3, "trigger i")]
+
+
+def test_l12_where_a_trigger_of_the_application_leaves_a_row_without_a_parent_it_is_said(
+    bench: Bench,
+) -> None:
+    bench.app.executescript(
+        "CREATE TABLE shop (id INTEGER PRIMARY KEY);"
+        "CREATE TABLE sold (shop INTEGER REFERENCES shop (id) DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE TRIGGER sells AFTER INSERT ON t BEGIN INSERT INTO sold VALUES (NEW.id); END;"
+    )
+    before, watermark = bench.all("t"), bench.store.state().watermark
+    with pytest.raises(StoreError, match="what the hub sent does not hold together here: ") as caught:
+        bench.pull(bench.put("t", [3, "c", 3]), watermark="w2")
+    assert caught.value.code == "orphans" and str(bench.store.path) in caught.value.detail
+    assert (bench.all("t"), bench.store.state().watermark) == (before, watermark)
+    bench.app.execute("INSERT INTO shop VALUES (3)")
+    bench.pull(bench.put("t", [3, "c", 3]), watermark="w2")
+    assert bench.all("sold") == [(3,)]

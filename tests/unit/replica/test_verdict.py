@@ -13,6 +13,7 @@ from syncline.protocol.body import chained
 from syncline.protocol.messages import Group, Rejection
 from syncline.replica.freeze import Frozen, freeze, in_flight
 from syncline.replica.rejected import (
+    HELD,
     SLICE,
     Reason,
     discard,
@@ -139,6 +140,32 @@ def test_what_is_refused_of_a_table_that_takes_part_no_longer_is_kept_without_wh
     (edit,) = rejected(bench.device)
     assert (edit.table, edit.key, list(edit.values.values())) == ("owner", (1,), ["mine"])
     assert list(edit.base.values()) == [None]
+
+
+def test_rows_that_the_hub_could_not_read_are_shown_as_they_were_before_what_it_refused(bench: Bench) -> None:
+    sql = bench.app.execute
+    sql("INSERT INTO owner VALUES (4, 'd', 'new', 1)")
+    sql("UPDATE owner SET note = 'mine', n = n + 5 WHERE id = 1")
+    sql("DELETE FROM owner WHERE id = 2")
+    sql("UPDATE owner SET note = 'mine' WHERE id = 3")
+    sql("UPDATE pet SET word = 'mine'")
+    sql("INSERT INTO pet VALUES ('q', 'here', 4, 'below')")
+    frozen(bench)
+    sql("UPDATE pet SET owner = 3 WHERE id = 'p'")  # no part of what was refused
+    keys = [
+        ("owner", 1),
+        ("owner", 2),
+        ("owner", 3),
+        ("owner", 4),
+        ("pet", "p", "here"),
+        ("pet", "q", "here"),
+    ]
+    refused = [refusal(bench, *key, code=HELD) for key in keys]
+    bench.verdict(bench.put("owner", [3, "c", "theirs", 30]), rejected=refused)
+    assert bench.all("owner") == [(1, "a", "x", 10), (2, "b", "y", 20), (3, "c", "theirs", 30)]
+    assert bench.all("pet") == [("p", "here", 3, "k")]
+    assert {(edit.table, *edit.key) for edit in rejected(bench.device)} == set(keys)
+    assert (logged(bench, "owner"), logged(bench, "pet")) == ([], ["U"])
 
 
 def test_what_was_made_since_under_a_row_whose_key_is_taken_is_refused_with_it(bench: Bench) -> None:
