@@ -63,8 +63,9 @@ row could not even be sent. A merge function that raises `syncline.Reject` gives
 So is `body_refused`: a proxy lets no request through that has but this row ([proxies.md](proxies.md)).
 An edit of a file that was copied or put back, or whose centre was, is `edit_untold` where the hub does not
 remember any more whether it came there before (if the device's clock is behind, that may be why, and the
-detail says so); one that was pending in a table that a program made anew without its rows is `row_lost`,
-without one of its columns `value_lost`.
+detail says so), and `edit_brought` where it was rejected and a copy has brought it since; one that was
+pending in a table that a program made anew without its rows is `row_lost`, without one of its columns
+`value_lost`.
 
 | code | what to do |
 |---|---|

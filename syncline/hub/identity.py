@@ -228,13 +228,15 @@ def reconcile(
     for client in owned.values():
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
+    first = root or (request.previous if record is not None else claimed(request.previous, actor.owner))
+    _remember_refused(transaction, request, first, found)
     is_alone = same or taken or (record is not None and _is_own(record, remembered))
     transaction.ledger.save_client(
         replace(
             made,
             number=number,
             chain=chain,
-            root=root or (request.previous if record is not None else claimed(request.previous, actor.owner)),
+            root=first,
             own=_own(transaction, request, record if is_alone else None),
             fingerprint=request.fingerprint or made.fingerprint,
             name=made.name or ("" if record is None else record.name),
@@ -244,6 +246,23 @@ def reconcile(
     )
     pushed = -1 if record is None else record.number
     return Reconciliation(request.replica, taken, pushed, found, lost, pruned)
+
+
+def _remember_refused(transaction: WriteTransaction, request: Reconcile, lineage: str, found: Found) -> None:
+    """Keep what the file knows to be rejected and the hub does not, like the stamps of a push: the centre has
+    gone back to before it was, and a copy of the file would bring it as if nothing had been."""
+    known, stamps, rejected = set(found.done), bytearray(), list[Rejection]()
+    for one in request.refused:
+        unknown = b"".join(stamp for stamp in each_stamp(one.stamps) if stamp not in known)
+        if unknown:
+            stamps += unknown
+            rejected.append(Rejection(one.table, one.key, one.code, one.detail, one.remedy))
+    if not stamps:
+        return
+    before = [one.push for one in transaction.ledger.pushes_of([lineage]) if one.replica == request.replica]
+    number = min([0, *before]) - 1  # below those of all pushes
+    packed = msgspec.msgpack.encode(rejected)
+    transaction.ledger.remember(Stamped(lineage, request.replica, number, bytes(stamps), packed))
 
 
 def _lineages(

@@ -22,6 +22,7 @@ from syncline.protocol.messages import (
     PreparePush,
     Push,
     PushChunk,
+    Reconcile,
     Record,
     Resolve,
     Spell,
@@ -59,6 +60,10 @@ def check_fields(message: Record, limits: Limits) -> None:
             check_cells((detail.key, detail.base, detail.image or []))
     if isinstance(message, (Push, CommitPush)) and message.pull is not None:
         check(message.pull, limits)
+    if isinstance(message, Reconcile):
+        for refusal in message.refused:
+            check_fields(refusal, limits)
+        check_cells([refusal.key for refusal in message.refused])
     if isinstance(message, Spell):
         check_cells(message.keys)
     if isinstance(message, Resolve):

@@ -431,6 +431,17 @@ class Registered(Record, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
+class Refusal(Record, frozen=True):
+    """An edit that a file knows to be rejected: its stamps, its row, and why."""
+
+    stamps: Asked
+    table: Index
+    key: Cells
+    code: Name
+    detail: Token
+    remedy: Token
+
+
 class Reconcile(Record, frozen=True):
     """Find out what became of a file's edits: the hub and the file disagree about its pushes, or what the
     file has seen is no place to go on from.
@@ -441,7 +452,8 @@ class Reconcile(Record, frozen=True):
     `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has the
     imprint (`body.imprint`) of the stamps of each of these pushes. `schemas` are the fingerprints of the
     schema that the file has, and of those that its pushes were made with. `seen` are positions that its rows
-    have seen, the newest first."""
+    have seen, the newest first. `refused` are edits that it knows to be rejected, with stamps that are among
+    `stamps`: the hub remembers as rejected what it does not know of these, if the file takes a new id."""
 
     replica: Name
     previous: Name
@@ -455,6 +467,7 @@ class Reconcile(Record, frozen=True):
     fingerprint: Name | None = None
     schemas: Annotated[list[Name], Meta(max_length=10_000)] = []
     seen: Annotated[list[Token], Meta(max_length=1_000)] = []
+    refused: Annotated[list[Refusal], Meta(max_length=1_000)] = []
     version: Version = PROTOCOL_VERSION
 
 

@@ -82,7 +82,7 @@ def give_up(work: Work, t: Statements, own: Pending) -> int:
         store.executemany(f"DELETE FROM {table} WHERE seq = ?", [(entry.seq,) for entry in own.entries])
     if op == "-":
         return 0
-    keep_rejected(work.device, t.n, own.key, op, (columns, [], before), _LOST, None)
+    keep_rejected(work.device, t.n, own.key, op, (columns, [], before), _LOST)
     return 1
 
 

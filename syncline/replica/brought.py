@@ -22,6 +22,7 @@ from syncline.replica.freeze import clear_outbox
 from syncline.replica.overlay import Key, Overlay, kind_of
 from syncline.replica.refusal import are_sound
 from syncline.replica.respell import respell
+from syncline.replica.retried import told_by
 from syncline.replica.sent import keep_pushed
 from syncline.replica.statements import Statements
 
@@ -45,7 +46,7 @@ class Brought:
             for batch in self._batches(t):
                 draft.add(t, batch)
             found = store.rows(f"SELECT stamp FROM {t.log} WHERE op <> 'M' AND {self._condition}")
-            stamps += [stamp for (stamp,) in found]
+            stamps.append(told_by(store, (stamp for (stamp,) in found)))
         if draft.keep():
             keep_pushed(store, b"".join(stamps), horizon, made)
         clear_outbox(store)

@@ -208,7 +208,7 @@ def _give_up(
     )
     kept: tuple[list[int], list[Value], list[Value]]
     kept = list(columns), [], before if len(before) == len(columns) else []
-    keep_rejected(work.device, t.n, own.key, "U", kept, reason, None)
+    keep_rejected(work.device, t.n, own.key, "U", kept, reason)
     parts = split_mask(mask_of(columns), len(t.masks))
     changes = ", ".join(f"{name} = {name} & ~{part}" for name, part in zip(t.masks, parts, strict=True))
     empty = " AND ".join(f"coalesce({name}, 0) = 0" for name in t.masks)

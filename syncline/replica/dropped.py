@@ -207,7 +207,7 @@ def _keep(
     image = row.present if row.present is not None else row.image
     values = [] if image is None else [_sent(t, row, i, image, base) for i in columns]
     kept = columns, values, [base.get(i) for i in columns]
-    keep_rejected(work.device, t.n, row.key, op, kept, reason, None)
+    keep_rejected(work.device, t.n, row.key, op, kept, reason)
 
 
 def _sent(t: Statements, row: Pending, column: int, image: Sequence[Value], base: dict[int, Value]) -> Value:

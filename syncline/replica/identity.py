@@ -9,7 +9,7 @@ stamps, takes a new id, and fills itself again with the rest on top (`replica.re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ProtocolError
@@ -22,14 +22,17 @@ from syncline.protocol.messages import (
     STAMPS_TOLD,
     Reconcile,
     Reconciled,
+    Refusal,
     Rejection,
 )
 from syncline.replica.clocks import NOW, milliseconds
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
-from syncline.replica.retried import IS_RETRIED, any_retried
+from syncline.replica.refused import as_here
+from syncline.replica.retried import IS_RETRIED, TOLD, any_retried
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, sent_bases, sent_schemas, waiting
 from syncline.replica.session import ask, check_hub
+from syncline.replica.settled import Known, known_refused
 from syncline.replica.store import State, Store, queries
 
 MOST = STAMPS_TOLD
@@ -40,6 +43,9 @@ ASKED = STAMPS_ASKED
 
 MILLISECONDS = f"CASE typeof(at) WHEN 'integer' THEN at >> 16 ELSE {milliseconds('at')} END"
 """When an entry of a change log was made, since 1970 UTC."""
+
+REFUSED = 500
+"""Rejected edits that the hub is told of in one request."""
 
 MARKS = 200
 """Positions that are told at most."""
@@ -75,12 +81,17 @@ def told(device: Device, flying: Frozen | None) -> Provenance:
         return Provenance(state.chain or "", row[0], row[1] if json.loads(state.former) else 0, horizon, True)
     oldest: list[int] = []
     retried = bool(json.loads(state.former)) and any_retried(store)
-    # A retry is as old as its edit, whenever it was made: its stamp alone tells whether a copy made it, too.
+    # A copy may have made a retry since the edit was rejected, whenever it is made here.
     made = f"CASE WHEN {IS_RETRIED} THEN {COUNTED} ELSE {MILLISECONDS} END"
     for log, cut in _covered(device):
         if state.carried or retried:
             sql = f"SELECT min({made}) FROM {log} WHERE seq <= ? AND (checkpoint <= ? OR {IS_RETRIED})"
             oldest += [at for (at,) in store.rows(sql, (cut, state.carried)) if at is not None]
+        if retried:
+            sql = (
+                f"SELECT min(made) FROM _sync_retried WHERE stamp IN (SELECT stamp FROM {log} WHERE seq <= ?)"
+            )
+            oldest += [at for (at,) in store.rows(sql, (cut,)) if at is not None]
     carried = max(1, min(oldest)) if oldest else 0
     noted = _noted(device, flying)
     stamps = _stamps(device) if noted is None else noted
@@ -95,8 +106,9 @@ def _noted(device: Device, flying: Frozen | None) -> bytes | None:
 
 
 def _stamps(device: Device) -> bytes:
-    sql = "SELECT stamp FROM {log} WHERE seq <= ? ORDER BY seq LIMIT ?"
-    parts = (device.store.joined(sql.format(log=log), (cut, MOST)) for log, cut in _covered(device))
+    sql = "SELECT {told} FROM {log} l WHERE seq <= ? ORDER BY seq LIMIT ?"
+    logs = ((sql.format(told=TOLD, log=log), cut) for log, cut in _covered(device))
+    parts = (device.store.joined(text, (cut, MOST)) for text, cut in logs)
     return b"".join(parts)[: MOST * STAMP_BYTES]
 
 
@@ -155,6 +167,8 @@ class Learned:
     seen: str = ""
     """A watermark that the file's rows have seen and that the log still goes on from; empty if there is
     none."""
+    brought: set[bytes] = field(default_factory=set)
+    """Stamps of edits that were rejected here, and of retries of them, which the centre has taken."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -181,10 +195,42 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
         learned.conflicts |= more.conflicts
     if learned.replica not in (fresh, state.replica):
         raise ProtocolError("the hub gives an id that nobody asked for", code="not_a_hub")
+    yield from _tell_refused(device, fresh, kept, learned)
     return learned
 
 
-def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[Reconciled]:
+def _tell_refused(device: Device, fresh: str, kept: Sequence[Kept], learned: Learned) -> Flow[None]:
+    """Tell what is known to be rejected, and learn what of it the centre has taken."""
+    for some in _together_asked(known_refused(device)):
+        asked = b"".join(known.asked for known in some)
+        told = [known.refusal for known in some if known.refusal is not None]
+        answer = yield from _ask(device.store, fresh, asked, kept, told)
+        more = _learned(answer, kept)
+        learned.lost, learned.horizon = more.lost, more.horizon
+        said = [(stamps, [as_here(device, one) for one in refused]) for stamps, refused in more.rejected]
+        for known in some:
+            place = known.n, list(known.key)
+            those = [stamps for stamps, refused in said if place in [(one.table, one.key) for one in refused]]
+            learned.brought |= more.done.intersection(each_stamp(known.asked)).difference(*those)
+
+
+def _together_asked(edits: Iterable[Known]) -> Iterator[list[Known]]:
+    """As many as are asked about in one request."""
+    some: list[Known] = []
+    size = 0
+    for known in edits:
+        if len(some) == REFUSED or size + len(known.asked) > ASKED * STAMP_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(known)
+        size += len(known.asked)
+    if some:
+        yield some
+
+
+def _ask(
+    store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept], refused: Sequence[Refusal] = ()
+) -> Flow[Reconciled]:
     store.check_standing()  # another sync may have been through with it since the last answer
     state, flying = store.state(), in_flight(store)
     request = Reconcile(
@@ -200,6 +246,7 @@ def _ask(store: Store, fresh: str, stamps: bytes, kept: Sequence[Kept]) -> Flow[
         state.fingerprint,
         _schemas(store, state, flying),
         _seen(store, state),
+        list(refused),
     )
     answer = yield from ask(request, Reconciled)
     check_hub(store, answer.hub)
@@ -256,6 +303,8 @@ def _pending(store: Store) -> Iterator[bytes]:
     for log in store.logs():
         for batch in store.batches(f"SELECT stamp FROM {log}"):
             yield b"".join(stamp for (stamp,) in batch)
+    for (told,) in store.rows("SELECT told FROM _sync_retried WHERE length(told) > ?", (STAMP_BYTES,)):
+        yield told
     for number in waiting(store):
         yield kept_stamps(store, number)
     row = store.row(_FREEZE["offered"])

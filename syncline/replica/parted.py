@@ -43,7 +43,8 @@ def without_lost(store: Store, device: Device, made: Plan, retired: Retired) -> 
         table = tables.pop(n)
         own = Retired(tables).label(n)
         tables[own] = replace(table, number=own)
-        store.execute("UPDATE _sync_rejected SET n = ? WHERE n = ?", (own, n))
+        for kept in ("_sync_rejected", "_sync_settled"):
+            store.execute(f"UPDATE {kept} SET n = ? WHERE n = ?", (own, n))
         store.execute("DELETE FROM _sync_index WHERE n = ?", (n,))
         if n in columns:
             columns[own] = columns.pop(n)
@@ -228,7 +229,7 @@ def _refuse_rows(
         if (group.table, tuple(row[:arity])) in refused or group.op == "-":
             continue
         op = "I" if group.op == "R" else group.op
-        keep_rejected(device, number, row[:arity], op, (group.columns, row[arity:], []), reason, None)
+        keep_rejected(device, number, row[:arity], op, (group.columns, row[arity:], []), reason)
 
 
 def _refuse_columns(
@@ -259,4 +260,4 @@ def _refuse_columns(
             [values[k] for k in held],
             [],
         )
-        keep_rejected(device, group.table, key, "U", kept, reason, None)
+        keep_rejected(device, group.table, key, "U", kept, reason)

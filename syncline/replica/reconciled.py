@@ -26,8 +26,8 @@ from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, as_kept, children, depends_on
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import Reason, keep_rejected
-from syncline.replica.retried import forget_retried
+from syncline.replica.rejected import Made, Reason, keep_rejected
+from syncline.replica.retried import Again, forget_retried, retried_of, told_by
 from syncline.replica.sent import (
     Part,
     forget_sent,
@@ -40,9 +40,11 @@ from syncline.replica.sent import (
     read_part,
     waiting,
 )
+from syncline.replica.settled import COLUMNS, PUSH
 from syncline.replica.shown import look_at_hidden
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
+from syncline.replica.taken import note_taken
 
 UNTOLD = Reason(
     "edit_untold",
@@ -63,6 +65,7 @@ BEHIND = 60_000
 """Milliseconds that a clock may be behind without being the reason."""
 
 _DONE = "temp._sync_done"
+_IN_PART = "temp._sync_in_part"
 _REFUSED = "temp._sync_refused_of"
 _IS_REFUSED = f"stamp IN (SELECT stamp FROM {_REFUSED})"
 
@@ -85,12 +88,15 @@ def enter(device: Device, learned: Learned) -> bool:
     if flying is not None and learned.taken:
         done.update(each_stamp(provenance(device).stamps))
         number, chain = number + 1, chained(chain, flying.digest)
-    left = _Left(device, done, learned, state.carried if is_same else None)
+    again = retried_of(store, learned.brought)
+    done |= again.done
+    left = _Left(device, done, learned, state.carried if is_same else None, again)
     if flying is not None and (not is_same or unreadable or left.concerns_any()):
         take_apart(store)
         store.set_state(push=number, chain=chain)
-    lost = _lose(device, learned, done)
+    lost = _lose(device, learned, done, again)
     left.remove()
+    note_taken(store, learned.brought, None if is_same else learned.since + learned.ahead)
     if not is_same:
         former = json.dumps([*json.loads(state.former), state.replica])
         store.set_state(replica=learned.replica, former=former, carried=state.checkpoint)
@@ -101,17 +107,24 @@ def enter(device: Device, learned: Learned) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Left:
     """The captured edits that are pending no longer: those that are done, and those of which the hub cannot
-    tell. `carried`: of a file that keeps its id, these are only among those up to that checkpoint."""
+    tell. `carried`: of a file that keeps its id, these are only among those up to that checkpoint. `again`:
+    what is known of retries."""
 
     device: Device
     done: set[bytes]
     learned: Learned
     carried: int | None
+    again: Again
 
     @property
     def _untold(self) -> str:
-        old = f"{MILLISECONDS} <= {int(self.learned.since + self.learned.ahead)}"
-        return old if self.carried is None else f"{old} AND checkpoint <= {int(self.carried)}"
+        since = int(self.learned.since + self.learned.ahead)
+        old = f"{MILLISECONDS} <= {since}"
+        if self.carried is not None:
+            old = f"{old} AND checkpoint <= {int(self.carried)}"
+        if self.carried is None or json.loads(self.device.store.state().former):
+            old = f"({old} OR stamp IN (SELECT stamp FROM _sync_retried WHERE made <= {since}))"
+        return f"({old} OR stamp IN (SELECT stamp FROM {_IN_PART}))"
 
     @property
     def _any(self) -> str:
@@ -134,21 +147,38 @@ class _Left:
         return [t.log for t in self.device.tables.values()]
 
     def _fill(self) -> None:
-        _fill(self.device.store, _DONE, self.done)
+        in_part = self._in_part()
+        _fill(self.device.store, _DONE, self.done - in_part)
+        _fill(self.device.store, _IN_PART, in_part)
+
+    def _in_part(self) -> set[bytes]:
+        """The entries of retries of which the hub has a part, or has refused one."""
+        found = set[bytes]()
+        for stamp, told in self.device.store.rows("SELECT stamp, told FROM _sync_retried"):
+            parts = set(each_stamp(told))
+            some = [self.done, self.again.in_part, *(stamps for stamps, _ in self.learned.rejected)]
+            if not parts.isdisjoint(self.again.in_part) or any(
+                0 < len(parts & one) < len(parts) for one in some
+            ):
+                found.add(stamp)
+        return found
 
     def remove(self) -> None:
         """They leave the change logs. What was rejected, or cannot be told, is kept with its reason, and what
         was taken as a push: the centre may lose it."""
         store = self.device.store
         if not self.concerns_any():
-            store.execute(f"DROP TABLE {_DONE}")
-            _uncover(self.device)
+            self._drop()
             return
         look_at_hidden(self.device)
         settle(store, self.device.tables.values())
         with store.undecoded():  # nobody has looked yet whether all that was made since is text
             self._take_out()
-        store.execute(f"DROP TABLE {_DONE}")
+        self._drop()
+
+    def _drop(self) -> None:
+        for table in (_DONE, _IN_PART):
+            self.device.store.execute(f"DROP TABLE {table}")
         _uncover(self.device)
 
     def _take_out(self) -> None:
@@ -254,8 +284,8 @@ def _keep_edit(
     if op == "U" and is_known:
         values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
     edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
-    stamps = b"".join(entry.stamp for entry in mine)
-    keep_rejected(device, t.n, key, op, edit, reason, None, stamps)
+    stamps = told_by(store, [entry.stamp for entry in mine])
+    keep_rejected(device, t.n, key, op, edit, reason, Made(None, stamps, COLUMNS if only else None))
     return True
 
 
@@ -274,7 +304,7 @@ def _uncover(device: Device) -> None:
 # Kept pushes -------------------------------------------------------------------------------------------
 
 
-def _lose(device: Device, learned: Learned, done: set[bytes]) -> bool:
+def _lose(device: Device, learned: Learned, done: set[bytes], retries: Again) -> bool:
     """What the centre has lost waits to be offered again, but for what has come there otherwise, or may have:
     of a push of which that holds in part, each change is kept for a person. Returns whether any is to be
     offered."""
@@ -283,7 +313,9 @@ def _lose(device: Device, learned: Learned, done: set[bytes]) -> bool:
     for number in [*lost, *waiting(store)]:
         stamps = set(each_stamp(kept_stamps(store, number)))
         known = done & stamps
-        if stamps and known == stamps:
+        if not retries.in_part.isdisjoint(stamps):
+            _set_aside(device, number, IN_PART)
+        elif stamps and known == stamps:
             _keep_refused(device, number, stamps, learned)
             found_again(store, number, learned.horizon, learned.decided)
         elif known or made(store, number) <= learned.since:
@@ -310,17 +342,24 @@ def _changes(device: Device, part: Part) -> Iterator[Change]:
                 yield group.table, sent[:arity], op, group.columns, row
 
 
-def _keep_change(device: Device, change: Change, reason: Reason, stamps: bytes) -> None:
-    """`stamps`: of the whole push. Which of them are of this change is not known."""
+def _keep_change(device: Device, change: Change, reason: Reason, made: Made) -> None:
     n, _, op, columns, row = change
     arity = device.arity(n)
-    keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, None, stamps)
+    keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, made)
+
+
+def _made(device: Device, number: int) -> Made:
+    """The stamps of a kept push. Which of them are of a change is known if it has no other."""
+    parts = (read_part(device.store, place) for place in parts_of(device.store, number))
+    changes = sum(1 for part in parts for _ in _changes(device, part))
+    return Made(None, kept_stamps(device.store, number), PUSH if changes > 1 else None)
 
 
 def _set_aside(device: Device, number: int, reason: Reason) -> None:
+    made = _made(device, number)
     for place in parts_of(device.store, number):
         for change in _changes(device, read_part(device.store, place)):
-            _keep_change(device, change, reason, kept_stamps(device.store, number))
+            _keep_change(device, change, reason, made)
     forget_sent(device.store, number)
 
 
@@ -333,6 +372,7 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
         for one in rejected
         if not stamps.isdisjoint(those) and not one.columns
     }
+    made = _made(device, number) if told else Made()
     for place in parts_of(device.store, number) if told else ():
         part = read_part(device.store, place)
         refused = list(part.refused)
@@ -340,7 +380,7 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
             rejection = told.get((change[0], tuple(change[1])))
             if rejection is not None:
                 reason = reason_of(device, as_here(device, rejection))
-                _keep_change(device, change, reason, kept_stamps(device.store, number))
+                _keep_change(device, change, reason, made)
                 refused.append([change[0], change[1]])
         if len(refused) > len(part.refused):
             note_refused(device.store, place, refused)

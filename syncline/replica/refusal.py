@@ -165,7 +165,7 @@ def _keep(
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [as_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
     base = [as_kept(edits.base.get(i)) for i in columns]
-    keep_rejected(device, t.n, [as_kept(value) for value in key], kind, (columns, values, base), reason, None)
+    keep_rejected(device, t.n, [as_kept(value) for value in key], kind, (columns, values, base), reason)
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -191,7 +191,7 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     )
     for key, row in rows.items():
         values = [as_kept(row[t.table.places[i]]) for i in columns]
-        keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason, None)
+        keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
     same = " AND ".join(f"k{i} = ?" for i in range(t.arity))
     work.store.executemany(f"DELETE FROM {t.log} WHERE {same}", list(rows))
     work.overlay.forget()

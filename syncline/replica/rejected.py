@@ -16,6 +16,7 @@ from syncline.replica.meanwhile import Kept, check_parents, check_pending, check
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reports import RejectedEdit
 from syncline.replica.retried import Retry
+from syncline.replica.settled import BROUGHT, COLUMNS, keep_settled, rejected_at, what_of
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
@@ -49,6 +50,20 @@ class Reason:
     parent: tuple[str, Key] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """By which push a refused edit came to the hub, if that is known, and the stamps of the log entries that
+    it is made of. `part`: what of these is not of the edit alone, `COLUMNS` or `PUSH`; see
+    `replica.settled`."""
+
+    push: int | None = None
+    stamps: bytes = b""
+    part: str | None = None
+
+
+_HERE = Made()
+
+
 def keep_rejected(
     device: Device,
     n: int,
@@ -56,11 +71,10 @@ def keep_rejected(
     op: str,
     edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]],
     reason: Reason,
-    push: int | None,
-    stamps: bytes = b"",
+    made: Made = _HERE,
 ) -> int:
     """Keep one refused edit of table `n`; return its id. `edit`: value columns, what was sent, what they held
-    before. `stamps`: of the log entries that it is made of.
+    before.
 
     For a delete nothing was sent: the second is empty. So it is where the values went with their row and are
     nowhere any more. Inside a transaction.
@@ -68,8 +82,8 @@ def keep_rejected(
     store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
     store.execute(
-        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push, stamps)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push, stamps, part)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             n,
             pack(list(key)),
@@ -80,8 +94,9 @@ def keep_rejected(
             reason.remedy,
             parent,
             store.utc(),
-            push,
-            stamps or None,
+            made.push,
+            made.stamps or None,
+            made.part,
         ),
     )
     number: int = store.value("SELECT max(id) FROM _sync_rejected")
@@ -117,13 +132,15 @@ def newest_rejected(store: Store) -> int:
 def retry(device: Device, number: int) -> None:
     """Put a kept edit into its table again, as a fresh edit that the next sync sends.
 
-    UsageError if it cannot be (the row is gone, is another's, was changed since or has other pending edits; a
+    One that the centre has taken from a copy of the file meanwhile is forgotten. UsageError if it cannot be
+    put back (the row is gone, is another's, was changed since or has other pending edits; a
     constraint of the table refuses): it is then still kept.
     """
     with putting_back(device):
-        kept = _kept(device, number)
-        check_parents(device, kept)
-        check_pending(device, kept)
+        if find(device.store, number).code != BROUGHT:
+            kept = _kept(device, number)
+            check_parents(device, kept)
+            check_pending(device, kept)
         retry_now(device, number)
 
 
@@ -149,8 +166,12 @@ def retry_now(device: Device, number: int) -> None:
     """`retry`, inside a transaction, of an edit whose parents are looked after."""
     store = device.store
     found = find(store, number)
+    if found.code == BROUGHT:
+        store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
+        return
     kept, whole = _as_kept(device, found), unpack(found.edit)
-    t, again = kept.t, None if found.stamps is None else Retry(device, found.stamps)
+    t, stamps = kept.t, found.stamps
+    again = None if stamps is None else Retry(device, stamps, rejected_at(store, number))
     try:
         _redo(store, kept)
     except StoreConstraint as error:
@@ -160,13 +181,14 @@ def retry_now(device: Device, number: int) -> None:
             remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
         ) from error
     if again is not None:
-        again.mark([t.n, list(kept.key), kept.op, kept.edit["columns"]])
+        what = what_of(t.n, kept.key, found.part, kept.edit["columns"])
+        keep_settled(store, number, again.mark(what))
     if len(kept.edit["columns"]) == len(whole["columns"]) or kept.op == "D":
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
     else:
         rest = pack(_picked(whole, lambda i: i not in t.table.values))
-        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', edit = ? WHERE id = ?"
-        store.execute(sql, (rest, number))
+        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', part = ?, edit = ? WHERE id = ?"
+        store.execute(sql, (COLUMNS, rest, number))
 
 
 def check_points(device: Device, number: int) -> None:
@@ -282,6 +304,7 @@ def discard(device: Device, number: int) -> None:
         found = find(store, number)
         if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
+        keep_settled(store, number)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
 
@@ -317,11 +340,12 @@ class Found(NamedTuple):
     push: int | None
     parent: bytes | None
     stamps: bytes | None
+    part: str | None
 
 
 def find(store: Store, number: int) -> Found:
     """The kept edit with this id; UsageError if there is none."""
-    sql = "SELECT n, key, op, edit, code, push, parent, stamps FROM _sync_rejected WHERE id = ?"
+    sql = "SELECT n, key, op, edit, code, push, parent, stamps, part FROM _sync_rejected WHERE id = ?"
     row = store.row(sql, (number,))
     if row is None:
         raise UsageError(

@@ -40,7 +40,8 @@ def _bring_in(device: Device, number: int) -> int:
             remedy="Retry it without a new key, or discard it.",
         )
     new = _free(store, t)
-    store.execute("UPDATE _sync_rejected SET key = ?, op = 'I' WHERE id = ?", (pack([new]), number))
+    sql = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, op = 'I' WHERE id = ?"
+    store.execute(sql, (pack([new]), number))
     waiting = _following(device, _Moved(t, key, [new], _named(t, unpack(found.edit))), found.push)
     retry_now(device, number)
     for child in waiting:
@@ -118,7 +119,8 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
         moves = [_moved(child, fk, row, after, edit) for fk in child.table.foreign_keys]
         if True in moves:
             changed = pack(after), pack(edit), number
-            store.execute("UPDATE _sync_rejected SET key = ?, edit = ? WHERE id = ?", changed)
+            moved = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, edit = ? WHERE id = ?"
+            store.execute(moved, changed)
             is_taken = code == KEY_TAKEN or _is_taken_since(store, child, op, after)
             yield _Child(number, child, op, before, after, _named(child, edit), is_taken)
 

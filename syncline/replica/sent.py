@@ -14,6 +14,7 @@ from typing import Any
 from syncline.protocol.body import each_stamp, imprint
 from syncline.protocol.messages import Verdict
 from syncline.replica.bodies import sweep_bodies
+from syncline.replica.settled import sweep_settled
 from syncline.replica.store import Store, pack, queries, unpack
 
 LARGEST = 64 * 1024 * 1024
@@ -97,6 +98,7 @@ def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
     store.execute(_QUERIES["drop_old"], (seconds,))
     store.execute(_QUERIES["drop_large"], (largest,))
     sweep_bodies(store)
+    sweep_settled(store, seconds)
 
 
 def place(store: Store, horizon: str) -> None:

@@ -24,10 +24,11 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import HELD, keep_rejected, written_edit
-from syncline.replica.retried import forget_retried
+from syncline.replica.rejected import HELD, Made, keep_rejected, written_edit
+from syncline.replica.retried import forget_retried, told_by
 from syncline.replica.rows import write_row
 from syncline.replica.sent import keep_sent
+from syncline.replica.settled import COLUMNS, PUSH
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 from syncline.replica.work import Work
@@ -186,6 +187,7 @@ def _keep_rejected(
     if not refused:
         return found
     sent = sent_rows(work.device, refused.keys())
+    is_among = not cuts and _is_among(work)
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
         keys = [tuple(rejection.key) for rejection in rejections]
@@ -202,7 +204,8 @@ def _keep_rejected(
             if not rejection.columns or not _is_kept(work, rejection, edit):
                 reason, number = reason_of(work.device, rejection), verdict.number
                 stamps = _stamps(work, n, key, cuts)
-                keep_rejected(work.device, n, key, op, edit, reason, number, stamps)
+                part = COLUMNS if rejection.columns else PUSH if is_among else None
+                keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part))
                 found.update(() if rejection.columns else each_stamp(stamps))
     parents_first = sorted(unread, key=lambda group: work.device.schema.rank[group[0]])
     work.unread = [
@@ -233,7 +236,7 @@ def _stamps(work: Work, n: int, key: Key, cuts: Cuts) -> bytes:
     (own,) = work.overlay.pending(t, [key])
     covered = [entry.seq for entry in own.entries if entry.seq <= cuts.get(n, 0)]
     sql = f"SELECT stamp FROM {t.log} WHERE seq = ?"
-    return b"".join(work.store.value(sql, (seq,)) for seq in covered)
+    return told_by(work.store, [work.store.value(sql, (seq,)) for seq in covered])
 
 
 def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:
@@ -269,6 +272,12 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
     for rejection in rejections:
         found.setdefault(rejection.table, []).append(rejection)
     return found
+
+
+def _is_among(work: Work) -> bool:
+    """Whether the push in flight has more than one row."""
+    rows = (len(group.rows) for _, digest, body in sealed(work.store) for group in open_push(body, digest))
+    return sum(rows) > 1
 
 
 def sent_rows(device: Device, wanted: Collection[tuple[int, Key]]) -> dict[tuple[int, Key], SentRow]:

@@ -492,9 +492,12 @@ def test_l2_a_push_that_is_offered_again_does_not_vouch_for_what_was_rejected_of
     world.sync(a)
     world.restore(backup)
     world.sync(a)
-    copy(before, a)
+    copy(before, a)  # what was rejected is pending in it
     for _ in range(2):
         world.sync(a)
+    assert world.agree(a) == [(1, 1, "x"), (2, 0, "two")]
+    retry(world, a)
+    world.sync(a)
     assert world.agree(a) == [(1, 1, "x"), (2, 10, "two")]
 
 
@@ -544,6 +547,111 @@ def test_l3_a_retry_that_is_made_once_more_counts_once(
     assert world.agree(again, a)[0][1] == 105
     with syncline.connect(again, world.hub) as replica:
         assert replica.rejected() == []
+
+
+def codes(world: World, *files: Path) -> list[str]:
+    """Why edits are kept in these files."""
+    found: list[str] = []
+    for file in files:
+        with syncline.connect(file, world.hub) as replica:
+            found += [edit.code for edit in replica.rejected()]
+    return found
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+@pytest.mark.parametrize("is_copy_first", [False, True])
+def test_l3_an_edit_that_was_rejected_in_a_lost_past_and_is_pending_in_a_copy_counts_once(
+    world: World, is_retried: bool, is_copy_first: bool
+) -> None:
+    """The centre does not know any more that it was rejected; the file does, and has retried it then, or does
+    so at last."""
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5")
+    copy(a, twin)
+    copy(world.centre, backup)
+    sql(world.centre, SHUT)
+    world.sync(a)
+    if is_retried:
+        retry(world, a)
+    world.restore(backup)
+    for file in (twin, a) if is_copy_first else (a, twin):
+        world.sync(file)
+    if is_copy_first:
+        assert codes(world, a, twin) == ([] if is_retried else ["edit_brought"])
+    else:
+        assert codes(world, twin) == ["rejected_by_trigger"], "it gets the same verdict"
+        retry(world, twin)
+    if not is_retried:
+        retry(world, a)
+    for _ in range(2):
+        world.sync(a)
+        world.sync(twin)
+    assert world.agree(a, twin)[0][1] == 5
+    assert codes(world, a, twin) == []
+
+
+def test_l3_what_a_person_has_discarded_does_not_come_after_the_centre_was_put_back(world: World) -> None:
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5")
+    copy(a, twin)
+    copy(world.centre, backup)
+    sql(world.centre, SHUT)
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        replica.discard(replica.rejected()[0].id)
+    world.restore(backup)
+    world.sync(a)
+    world.sync(twin)
+    assert world.agree(a, twin)[0][1] == 0
+    assert codes(world, a, twin) == ["rejected_by_trigger"]
+
+
+@pytest.mark.parametrize("is_copy_first", [False, True])
+def test_l3_of_two_retries_that_have_an_edit_in_common_it_counts_once(
+    world: World, is_copy_first: bool
+) -> None:
+    """The copy was rejected the first edit of the row alone, the file both as one."""
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 10")
+    sql(world.centre, SHUT)
+    for file in (a, twin, a):
+        world.sync(file)
+    sql(world.centre, "DROP TRIGGER shut")
+    first, second = (twin, a) if is_copy_first else (a, twin)
+    retry(world, first)
+    retry(world, second)
+    for _ in range(2):
+        world.sync(first)
+        world.sync(second)
+    assert world.agree(a, twin)[0][1] == (1 if is_copy_first else 11)
+    assert codes(world, a, twin) == (["edit_untold"] if is_copy_first else [])
+
+
+def test_l3_a_retry_that_a_copy_has_made_as_well_counts_once_when_the_hub_has_forgotten_it(
+    world: World,
+) -> None:
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    sql(world.centre, SHUT)
+    sql(a, "UPDATE t SET n = n + 5")
+    world.sync(a)
+    copy(a, twin)
+    sql(world.centre, "DROP TRIGGER shut")
+    for text in ("one", "two"):  # both have other ids by then
+        sql(a, f"UPDATE t SET v = '{text}'")
+        sql(twin, f"UPDATE t SET v = '{text}'")
+        world.sync(a)
+        world.sync(twin)
+    retry(world, twin)
+    world.sync(twin)
+    sql(world.centre, "DELETE FROM _sync_hub_stamps", "UPDATE _sync_hub_clients SET asked = 1")
+    sql(a, "UPDATE _sync_rejected SET at = '2020-01-01T00:00:00.000Z'")
+    retry(world, a)
+    for _ in range(2):
+        world.sync(a)
+    assert world.agree(a, twin)[0][1] == 5
+    assert codes(world, a) == ["edit_untold"]
 
 
 def test_l3_a_retry_with_a_new_key_that_is_made_once_more_makes_one_row(world: World) -> None:

@@ -35,8 +35,15 @@ The rules are those of ADR 25:
               gone back from. Where the log is pruned to behind that, a record that is the file's own says
               that nothing is; else it is if it would still be remembered.
   mark        every push that is taken leaves one, though nothing of it is written.
-  retry       has a stamp derived from that of the edit that was refused. Once the file has a former id it
-              counts as carried.
+  retry       is one edit of all that was refused of a row by one push. It has a stamp derived from that of
+              each of these edits; so two retries that have one of them in common know each other. Once the
+              file has a former id it counts as carried, and is as old as the refusal: since then a copy may
+              have retried it.
+  verdict     a file keeps what it knows to be refused, also when that was retried or discarded, and tells the
+              hub when it reconciles, which remembers as refused what it does not know. So no copy brings it
+              as if nothing had been. What of it the hub has taken from a copy that came before counts for
+              what it was retried as, too.
+  in part     a retry, or what is refused, of which the hub has a part is set aside.
   compare     whatever follows a wait for the network first looks whether the file is as it was.
 
 Rows are counters here: they show best what counts twice.
@@ -46,6 +53,15 @@ import random
 import sys
 import traceback
 from copy import deepcopy as copy
+
+
+def stamps_of(edits):
+    return [stamp for e in edits for stamp in e[0]]
+
+
+def derived(stamps):
+    """The stamps of a retry: one of each of those that it is made of."""
+    return tuple(hash((stamp, "again")) for stamp in stamps)
 
 
 def chained(before, body):
@@ -116,18 +132,19 @@ class Hub:
         carried = [e for e in edits if e[2] is not None]
         label = root if carried else replica
         if carried and (
-            any(self.memory.get(e[0], (0, None, False))[1] == label for e in edits)
+            any(self.memory.get(stamp, (0, None, None))[1] == label for stamp in stamps_of(edits))
             or any(e[2] <= self.since() for e in carried)
         ):
             return "mismatch", None
         refused = set()
         for pk, some in body:
-            is_refused = self.shut and pk == 2
-            self.memory |= {stamp: (self.now, label, is_refused) for stamp, _, _ in some}
-            if is_refused:
-                refused |= {stamp for stamp, _, _ in some}
+            told = stamps_of(some)
+            refusal = self.rng.random() if self.shut and pk == 2 else None
+            self.memory |= dict.fromkeys(told, (self.now, label, refusal))
+            if refusal is not None:
+                refused |= set(told)
                 continue
-            for stamp, _, _ in some:
+            for stamp in told:
                 edit = self.firsts.get(stamp, stamp)
                 self.accepted[edit] = self.accepted.get(edit, 0) + 1
             self.write(pk, sum(delta for _, delta, _ in some), replica)
@@ -145,34 +162,39 @@ class Hub:
         touched = {pk for _, pk, origin in self.log[token[0] :] if pk and origin != replica}
         return "rows", ({pk: self.rows[pk] for pk in touched}, self.here())
 
-    def reconcile(self, new, former, number, chain, outbox, pending, sent):
+    def reconcile(self, new, former, number, chain, outbox, pending, sent, verdicts, retries):
         known = {stamp for stamp, (_, label, _) in self.memory.items() if label in former}
-        refused = {stamp for stamp in known if self.memory[stamp][2]}
+        refused = {stamp: self.memory[stamp][2] for stamp in known if self.memory[stamp][2] is not None}
+        taken = {stamp for stamp in [*verdicts, *retries] if stamp in known and stamp not in refused}
         done = {stamp for stamp in pending if stamp in known}
         record = self.clients.get(former[-1])
         alone = record is not None and not record[3] and record[:2] == [number, chain]
         if record is not None and outbox is not None and record[:2] == [outbox[0], chained(*outbox[1:])]:
-            done |= {e[0] for _, edits in outbox[2] for e in edits}
+            done |= {stamp for _, edits in outbox[2] for stamp in stamps_of(edits)}
             alone, number, chain = not record[3], *record[:2]
-            refused |= record[4]
+            refused = dict.fromkeys(record[4], record[5]) | refused
         since = self.since()
         made = min([self.memory[stamp][0] if stamp in self.memory else 0 for stamp in done], default=0)
         done |= {
             stamp
-            for stamp, told, made in sent
+            for stamps, told, made in sent
+            for stamp in stamps
             if stamp in known or self.sound(told) or (self.is_pruned(told) and (alone or made <= since))
         }
-        found = done, refused & done
+        found = done, refused, taken
         if alone and all(
-            stamp in done for stamp, _, _ in sent
+            stamp in done for stamps, _, _ in sent for stamp in stamps
         ):  # nothing is wrong with the file: it keeps its id
             return "known", (*found, True, since, copy(self.rows), self.here(), number, chain, made)
+        for stamp in verdicts:
+            if stamp not in known:
+                self.memory[stamp] = (self.now, former[0], verdicts[stamp])
         for replica in former:
             if replica in self.clients:
                 self.clients[replica][3] = (
                     True  # one that is unknown here has to reconcile itself when it comes
                 )
-        self.clients[new] = [number, chain, former[0], False, refused, made]
+        self.clients[new] = [number, chain, former[0], False, set(refused), made]
         return "known", (*found, False, since, copy(self.rows), self.here(), number, chain, made)
 
     def register(self, new):
@@ -195,7 +217,8 @@ def new_file(hub, rng):
         "outbox": None,
         "sent": [],
         "refused": [],
-        "aside": set(),
+        "settled": [],
+        "aside": [],
         "history": {},
     }
 
@@ -222,8 +245,8 @@ def sync(file, rng):
     """A flow: yields requests, receives answers. Between two yields it is one transaction of the file."""
     if file["outbox"] is None and file["pending"]:
         body = {}
-        for stamp, pk, delta, when, carried in file["pending"]:
-            body.setdefault(pk, []).append((stamp, delta, when if carried else None))
+        for stamps, pk, delta, when, carried in file["pending"]:
+            body.setdefault(pk, []).append((stamps, delta, when if carried else None))
         file["outbox"] = (file["number"] + 1, file["chain"], list(body.items()))
     if file["outbox"] is not None:
         seen = state(file)
@@ -235,8 +258,9 @@ def sync(file, rng):
             yield from reconcile(file, rng)
             return
         done = {e[0] for _, edits in body for e in edits}
-        file["refused"] += [e for e in file["pending"] if e[0] in result[2]]
-        file["sent"] += [(*e, result[1], result[3]) for e in file["pending"] if e[0] in done - result[2]]
+        mine = [e for e in file["pending"] if e[0] in done]
+        keep_refused(file, [e for e in mine if e[0][0] in result[2]], result[3], lambda stamp: result[3])
+        file["sent"] += [(*e, result[1], result[3]) for e in mine if e[0][0] not in result[2]]
         file["pending"] = [e for e in file["pending"] if e[0] not in done]
         file["base"].update(result[0])
         file["horizon"] = result[1]
@@ -252,11 +276,24 @@ def sync(file, rng):
     file["token"] = file["horizon"] = result[1]
 
 
+def keep_refused(file, edits, made, push_of):
+    """What was refused of a row by one push is kept as one edit."""
+    found = {}
+    for stamps, pk, delta, *_ in edits:
+        found.setdefault((pk, push_of(stamps[0])), []).append((stamps, delta))
+    for (pk, _), some in found.items():
+        file["refused"].append((tuple(stamps_of(some)), pk, sum(delta for _, delta in some), made))
+
+
 def reconcile(file, rng):
     seen = state(file)
     new = rng.random()
-    asked = {e[0] for e in file["pending"]}
-    _, (done, refused, alone, since, rows, token, number, chain, made) = yield (
+    verdicts = {
+        stamp: number
+        for number, (stamps, *_) in enumerate([*file["settled"], *file["refused"]])
+        for stamp in stamps
+    }
+    _, (done, refused, taken, alone, since, rows, token, number, chain, made) = yield (
         "reconcile",
         (
             new,
@@ -264,23 +301,50 @@ def reconcile(file, rng):
             file["number"],
             file["chain"],
             file["outbox"],
-            asked,
+            set(stamps_of(file["pending"])),
             [(e[0], e[5], e[6]) for e in file["sent"]],
+            verdicts,
+            [stamp for stamps, *_ in file["refused"] for stamp in derived(stamps)],
         ),
     )
     if not same(file, *seen):
         return
-    again = [(*e[:3], e[6], True) for e in file["sent"] if e[0] not in done]
-    file["refused"] += [e[:5] for e in [*file["sent"], *file["pending"]] if e[0] in refused]
-    kept = [*file["sent"], *((*e[:5], token, made) for e in file["pending"])]
-    file["sent"] = [(*e[:5], token, e[6]) for e in kept if e[0] in done - refused]
-    old = {
-        e[0] for e in [*file["pending"], *again] if e[0] not in done and (e[4] or not alone) and e[3] <= since
-    }
-    file["aside"] |= old
-    file["pending"] = [e for e in again if e[0] not in old] + [
-        (*e[:4], e[4] or not alone) for e in file["pending"] if e[0] not in done | old
+    done, in_part = set(done), set()
+    for stamps, again in file["settled"]:  # what was refused here, and a copy has brought
+        if again and not taken.isdisjoint(stamps):
+            done.update(again)
+            taken |= set(again)
+            in_part |= set() if taken.issuperset(stamps) else set(again)
+
+    def standing(stamps):
+        known = [stamp in refused for stamp in stamps if stamp in done]
+        if not known:
+            return "unknown"
+        if len(known) < len(stamps) or len(set(known)) > 1 or not in_part.isdisjoint(stamps):
+            return "in part"
+        return "refused" if known[0] else "taken"
+
+    edits = [*file["sent"], *((*e[:5], token, made) for e in file["pending"])]
+    found = {"unknown": [], "in part": [], "refused": [], "taken": []}
+    for e in edits:
+        found[standing(e[0])].append(e)
+    file["sent"] = [(*e[:5], token, e[6]) for e in found["taken"]]
+    pending = {e[0] for e in file["pending"]}
+    again = [(*e[:3], e[6], True) for e in found["unknown"] if e[0] not in pending]
+    left = [e[:5] for e in found["unknown"] if e[0] in pending]
+    old = [e for e in [*left, *again] if (e[4] or not alone) and e[3] <= since]
+    file["aside"] += [*found["in part"], *old]
+    file["pending"] = [e for e in again if e not in old] + [
+        (*e[:4], e[4] or not alone) for e in left if e not in old
     ]
+    kept, file["refused"] = file["refused"], []
+    for e in kept:
+        there = [{stamp, *derived([stamp])} & taken for stamp in e[0]]
+        if any(there) or (e[3] <= since and not alone):
+            file["aside"].append(e)  # a copy has brought it, or a part of it, or may have
+        else:
+            file["refused"].append(e)
+    keep_refused(file, found["refused"], made, refused.get)
     if not alone:
         file["former"] = [*file["former"], file["id"]]
         file["id"] = new
@@ -289,10 +353,19 @@ def reconcile(file, rng):
 
 def retry(file, rng, hub):
     """What was refused is tried again."""
-    stamp, pk, delta, *_ = file["refused"].pop(rng.randrange(len(file["refused"])))
-    again = hash((stamp, "again"))
-    hub.firsts[again] = hub.firsts.get(stamp, stamp)
-    file["pending"].append((again, pk, delta, hub.now, bool(file["former"])))
+    stamps, pk, delta, made = file["refused"].pop(rng.randrange(len(file["refused"])))
+    again = derived(stamps)
+    for stamp, first in zip(again, stamps, strict=True):
+        hub.firsts[stamp] = hub.firsts.get(first, first)
+    file["settled"].append((stamps, again))
+    file["pending"].append((again, pk, delta, made, bool(file["former"])))
+
+
+def discard(file, rng, hub):
+    """What was refused is given up."""
+    stamps, *_ = file["refused"].pop(rng.randrange(len(file["refused"])))
+    file["settled"].append((stamps, ()))
+    return {hub.firsts.get(stamp, stamp) for stamp in stamps}
 
 
 STORED = ("rows", "log", "clients", "accepted", "memory", "floor", "forgotten")
@@ -303,11 +376,12 @@ def history(seed):
     rng = random.Random(seed)
     keeps = rng.choice(((15,), (40,), (1000,), (15, 40), (15, 1000)))
     hub = Hub(rng, rng.choice(keeps))
-    restored = files_were_copied = False
-    is_gated = rng.random() < 0.5
+    restored = files_were_copied = strayed = False
+    is_gated, given_up = rng.random() < 0.5, set()
     hub.shut = is_gated and rng.random() < 0.5
     files = [new_file(hub, rng) for _ in range(rng.randint(1, 3))]
     flows, copies, backups = [], [], []  # flows: (file, generator, answer that waits for it)
+    past = frozenset()  # the backups that the centre has gone on from
 
     def ask(kind, arguments):
         return getattr(hub, kind)(*arguments)
@@ -334,15 +408,18 @@ def history(seed):
         file = rng.choice(files)
         if is_gated and rng.random() < 0.2:
             if file["refused"] and rng.random() < 0.7:
-                retry(file, rng, hub)
+                if rng.random() < 0.9:
+                    retry(file, rng, hub)
+                else:
+                    given_up |= discard(file, rng, hub)
             else:
                 hub.shut = not hub.shut
             continue
         dice = rng.random()
         if dice < 0.25:
-            edit = (rng.random(), rng.randint(1, 3), rng.choice((1, 10, 100)), hub.now, False)
+            edit = ((rng.random(),), rng.randint(1, 3), rng.choice((1, 10, 100)), hub.now, False)
             file["pending"].append(edit)
-            file["history"][edit[0]] = hub.now
+            file["history"][edit[0][0]] = hub.now
         elif dice < 0.35:
             flows.append((file, sync(file, rng), None))
         elif dice < 0.75 and flows:
@@ -362,9 +439,13 @@ def history(seed):
             flows[:] = [f for f in flows if f[0] is not files[index]]
             files[index] = copy(saved)
         elif dice < 0.96:
-            backups.append(copy([getattr(hub, name) for name in STORED]))
+            past = past | {len(backups)}
+            backups.append((past, copy([getattr(hub, name) for name in STORED])))
         elif backups:
-            for name, value in zip(STORED, copy(rng.choice(backups)), strict=True):
+            place = rng.randrange(len(backups))
+            strayed |= place not in past
+            past, kept = backups[place]
+            for name, value in zip(STORED, copy(kept), strict=True):
                 setattr(hub, name, value)
             hub.lengths = [min(length, len(hub.log)) for length in hub.lengths]
             restored = True
@@ -376,17 +457,13 @@ def history(seed):
                     answer = ask(*flow.send(answer))
                 except StopIteration:
                     break
-    # The centre may have lost that an edit was refused; a copy that has it pending still brings it, and it is
-    # tried again: that it is one edit can be told by neither.
-    uncertain = set(hub.firsts.values()) if restored and files_were_copied else set()
     for number, file in enumerate(files):
         assert not file["pending"] and file["outbox"] is None, (
             f"file {number} still has {file['pending']} {file['outbox']}"
         )
         assert shown(file) == hub.rows, f"file {number} shows {shown(file)}, the centre has {hub.rows}"
-        kept = {hub.firsts.get(e[0], e[0]) for e in file["refused"]}
-        kept |= {hub.firsts.get(stamp, stamp) for stamp in file["aside"]}
-        for stamp in set(file["history"]) - kept - uncertain:
+        kept = {hub.firsts.get(stamp, stamp) for stamp in stamps_of([*file["refused"], *file["aside"]])}
+        for stamp in set(file["history"]) - kept - given_up:
             times = hub.accepted.get(stamp, 0)
             if not (restored and min(keeps) < 1000):  # a lost past that is forgotten, too, is lost
                 assert times == 1, f"an edit of file {number} is in the centre {times} times"
@@ -394,7 +471,9 @@ def history(seed):
             assert not file["aside"], (
                 f"file {number} was never copied, the centre never put back, and edits were set aside"
             )
-    twice = [edit for edit, times in hub.accepted.items() if times > 1 and edit not in uncertain]
+    twice = [edit for edit, times in hub.accepted.items() if times > 1]
+    # A centre put back to a past that it had gone back from, and has forgotten who brought what to that one.
+    twice = [] if strayed and min(keeps) < 1000 else twice
     assert not twice, f"{len(twice)} edits count twice"
 
 

@@ -118,7 +118,9 @@ CREATE TABLE _sync_held (
 ) WITHOUT ROWID;
 
 -- Edits that the centre cannot hold. edit: columns, values and base; what their columns were called, too, and
--- the table; parent: table and key, or NULL; stamps: of the log entries that it is made of, NULL if not known.
+-- the table; parent: table and key, or NULL; stamps: of the log entries that it is made of, NULL if not known; part:
+-- 'push' if others' are among them, 'columns' if more columns were edited; first: the key that it was rejected under,
+-- where it has another by now.
 CREATE TABLE _sync_rejected (
     id     INTEGER PRIMARY KEY,
     n      INTEGER NOT NULL,
@@ -131,14 +133,34 @@ CREATE TABLE _sync_rejected (
     parent BLOB,
     at     TEXT NOT NULL,
     push   INTEGER,
-    stamps BLOB
+    stamps BLOB,
+    part   TEXT,
+    first  BLOB
 );
 
 -- The stamps of log entries that a retry has made. They are derived from those of the rejected edit: a copy of the
--- file may make the same retry.
+-- file may make the same retry. told: all that the entry is told by, one of each of those; made: when the edit was
+-- rejected, in milliseconds since 1970 UTC, NULL if a person has looked whether the centre has it.
 CREATE TABLE _sync_retried (
-    stamp BLOB PRIMARY KEY
+    stamp BLOB PRIMARY KEY,
+    told  BLOB NOT NULL,
+    made  INTEGER
 ) WITHOUT ROWID;
+
+-- What became of rejected edits that were retried or discarded, kept for a while: a centre that goes back in time is
+-- told again that they were rejected. again: the stamps of the retry; the others as in _sync_rejected.
+CREATE TABLE _sync_settled (
+    id     INTEGER PRIMARY KEY,
+    n      INTEGER NOT NULL,
+    key    BLOB NOT NULL,
+    code   TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    remedy TEXT NOT NULL,
+    at     TEXT NOT NULL,
+    stamps BLOB NOT NULL,
+    part   TEXT,
+    again  BLOB
+);
 
 -- Is the edit of a row kept already? A file of this layout that has no such index is read slower.
 CREATE INDEX _sync_rejected_row ON _sync_rejected (n, key);
