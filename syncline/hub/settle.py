@@ -17,6 +17,7 @@ from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
 from syncline.hub.dependents import Held, held_by, pointing_at
 from syncline.hub.respelled import as_there
+from syncline.hub.returned import ReturnedRows
 from syncline.merge.again import decide_again
 from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
 from syncline.merge.policies import Reject
@@ -117,7 +118,7 @@ def settle(
         rivals, bases = _of_others(transaction, rivals, bases, bases.file)
     keep_order(transaction, parts, rivals)
     settled = Settled()
-    decided = _Decided(settled)
+    decided = _Decided(settled, ReturnedRows(transaction))
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
         never, left = _unfit(transaction, part, stage)
         absent = sorted({*strange, *never})
@@ -132,6 +133,7 @@ def settle(
         if len(contested) < len(part.rows):
             settled.stages.append(stage)
     if not settled.wanted:
+        decided.returned.save()
         note_claims(transaction, parts, replica)
         for stage in decided.stages():
             transaction.rows.stage(stage)
@@ -282,6 +284,7 @@ def _decide_rows(
             replica,
             base,
             _past(bases, row in lost),
+            decided.returned.of(part.table, key) if bases.file is not None and part.op == "I" else {},
         )
         entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
         if row in lost:
@@ -298,6 +301,8 @@ def _decide_rows(
                 entries = not_own(entries, base, present.get(key), bases.file.lineage)
         settle_row = decide_again if sent.past == "offered" else decide
         decision = settle_row(table, rules[part.table], sent, present.get(key), entries)
+        if decision.returned or (sent.returned and not decision.wanted):
+            decided.returned.note(part.table, key, decision.returned)
         decided.add((part.table, key), part.hlc[row], decision)
 
 
@@ -334,8 +339,8 @@ def _past(bases: Bases, lost: bool) -> Literal["no", "perhaps", "offered"]:
 class _Decided:
     """Collects decisions and turns them into stages, one per table, form, operation and column set."""
 
-    def __init__(self, settled: Settled) -> None:
-        self._settled = settled
+    def __init__(self, settled: Settled, returned: ReturnedRows) -> None:
+        self._settled, self.returned = settled, returned
         self._groups: dict[tuple[int, Form, str, tuple[int, ...]], list[tuple[Key, Decision]]] = {}
 
     def want(self, row: RowId) -> None:

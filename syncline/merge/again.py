@@ -9,9 +9,11 @@ decide (law L7). What the log has of a lost past says so by its operation (`mode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
+from syncline.errors import ValueRefused
 from syncline.merge.decide import (
     Decision,
     Entry,
@@ -28,7 +30,7 @@ from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
-from syncline.model.values import mask_of
+from syncline.model.values import add, mask_of, subtract
 
 
 def decide_again(
@@ -37,7 +39,8 @@ def decide_again(
     """Settle a contested row that is offered again. For an insert, `rivals` are also what its own replica
     has done to the row since it came back."""
     if sent.op == "I" and _is_same_thing(rivals):
-        return _insert(table, rules, sent, present, rivals)
+        decided = _insert(table, rules, sent, present, rivals)
+        return _counted(sent, present, decided) if present is not None and sent.returned else decided
     rivals = [entry for entry in rivals if entry.stamp[1] != sent.replica]
     if sent.op == "D" and present is not None:
         if any(_is_whole(table, entry) and entry.stamp > sent.stamp for entry in rivals):
@@ -105,6 +108,30 @@ def _is_made_by_another(table: TableSchema, sent: Sent, rivals: Sequence[Entry])
     """Whether the row came back by an insert of another, and not from an image alone."""
     return any(
         _is_whole(table, entry) and entry.stamp[0] != 0 and entry.stamp[1] != sent.replica for entry in rivals
+    )
+
+
+def _counted(sent: Sent, present: Image, decided: Decision) -> Decision:
+    """With the counters of a row that another has brought back: they are what is inserted now, and what was
+    offered since the row is back."""
+    written, is_counted = dict(zip(decided.columns, decided.values, strict=True)), False
+    for column, value in zip(sent.columns, sent.values, strict=True):
+        if column in sent.returned:
+            with suppress(ValueRefused):  # not a number: nothing was added to it
+                written[column] = add(value, subtract(present[column], sent.returned[column]))
+                is_counted = True
+    if not is_counted:
+        return decided
+    columns = sorted(written)
+    op = decided.op or "U"
+    return replace(
+        decided,
+        form="update",
+        op=op,
+        columns=columns,
+        values=[written[column] for column in columns],
+        entries=[(mask_of(columns), sent.hlc)] if op == "U" else decided.entries,
+        override=True,
     )
 
 

@@ -11,6 +11,7 @@ beyond it. Stamps are compared as (HLC, origin).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,7 +30,7 @@ from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
-from syncline.model.values import EVERYTHING, Value, identical
+from syncline.model.values import EVERYTHING, Value, identical, subtract
 
 Stamp = tuple[int, str]
 Image = Mapping[int, Value]
@@ -65,7 +66,8 @@ class Base:
 @dataclass(frozen=True, slots=True)
 class Sent:
     """One change as a replica sent it. `values[j]` belongs to column `columns[j]`. `past`: whether it was
-    made in a past that the centre has lost: not at all, perhaps, or certainly, as it is `offered` again."""
+    made in a past that the centre has lost: not at all, perhaps, or certainly, as it is `offered` again.
+    `returned`: what counters had of others when the row was brought back by one who did not make it."""
 
     op: str
     columns: Sequence[int]
@@ -75,6 +77,7 @@ class Sent:
     replica: str
     base: Base | None
     past: Literal["no", "perhaps", "offered"] = "no"
+    returned: Mapping[int, Value] = field(default_factory=dict)
 
     @property
     def stamp(self) -> Stamp:
@@ -114,6 +117,8 @@ class Decision:
     notes: list[Note] = field(default_factory=list)
     wanted: bool = False
     rejected: SynclineError | None = None
+    returned: Mapping[int, Value] = field(default_factory=dict)
+    """As `Sent.returned`, from now on."""
 
 
 def decide(
@@ -336,7 +341,20 @@ def _update_of_deleted(
     if sent.past != "no" and not rules.row.whole:
         # Others may be offered whose clocks are older than this one.
         entries = [(EVERYTHING, 0), *_edited(sent)]
-    return Decision("insert", _made_by(sent), columns, values, entries, override=True, notes=notes)
+    found = Decision("insert", _made_by(sent), columns, values, entries, override=True, notes=notes)
+    if sent.past != "no" and not rules.row.whole:
+        found.returned = _of_others(rules, sent, dict(zip(columns, values, strict=True)))
+    return found
+
+
+def _of_others(rules: TableRules, sent: Sent, image: Image) -> dict[int, Value]:
+    """What the counters of an image have besides what is sent."""
+    added, found = dict(zip(sent.columns, sent.values, strict=True)), dict[int, Value]()
+    for column, value in image.items():
+        if rules.columns[column].travels == "difference":
+            with suppress(ValueRefused):  # not a number: nothing was added to it
+                found[column] = subtract(value, added.get(column))
+    return found
 
 
 def _edited(sent: Sent) -> list[tuple[int, int]]:
