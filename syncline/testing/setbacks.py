@@ -1,7 +1,8 @@
 """The simulated world of `testing.world` with a centre that goes back in time, or prunes its log.
 
 What must hold besides: nothing pending is lost, and what was pushed and lost comes again, once. Counters
-tell, of the rows that every backup has, and of those that devices have made: all come in the end.
+tell, of the rows that every backup has, and of those that devices have made: all come in the end. In every
+second history nothing is deleted, so that they can tell.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Setbacks(World):
     def __init__(self, seed: int, office: MakeOffice = SqliteOffice) -> None:
         super().__init__(seed, office)
         self.counted = dict.fromkeys(ALWAYS, 0)
+        self.spares = self.rng.random() < 0.5
         self.keep()
 
     def keep(self) -> None:
@@ -44,6 +46,17 @@ class Setbacks(World):
                 self.counted[str(parameters[0])] = 0
             if "cows = cows +" in sql and changed and parameters[1] in self.counted:
                 self.counted[parameters[1]] += parameters[0]
+
+    def _remove(self, phone: Phone) -> list[tuple[str, Row]]:
+        return self._change(phone) if self.spares else super()._remove(phone)
+
+    def edit_centre(self) -> None:
+        if not self.spares:
+            super().edit_centre()
+            return
+        self.serial += 1
+        self.trace.append(f"centre: note c{self.serial}")
+        self.office.run("UPDATE farm SET note = ? WHERE id = 'home'", f"c{self.serial}")
 
     def _step(self) -> None:
         phone, dice = self.rng.choice(self.phones), self.rng.random()
@@ -84,7 +97,9 @@ class Setbacks(World):
     def _check_counters(self, centre: dict[str, list[Row]]) -> None:
         """L2 and L3."""
         edits = [edit for phone in self.phones for edit in rejected(phone.device) if edit.table == "farm"]
-        if self.deleted or edits:
+        notes = self.hub.conflicts(open_only=False)
+        overruled = any(note.table == "farm" and note.column is None for note in notes)
+        if self.deleted or edits or overruled:  # kept there, not counted
             return
         cows = {row[0]: row[2] for row in centre["farm"]}
         assert {farm: cows.get(farm) for farm in self.counted} == self.counted
