@@ -108,6 +108,18 @@ def drained_already(store: Store, t: Statements) -> Drained:
     return Drained({i: value for i, value in _fillers(store, t).items() if i in missed} if missed else {})
 
 
+def defaults_here(store: Store, t: Statements, columns: Collection[int]) -> dict[int, Value]:
+    """What rows of this file have in columns into which nobody wrote: their literal defaults, by number."""
+    own = {name: rest for _, name, *rest in store.rows(f"PRAGMA table_info({t.name})")}
+    found: dict[int, Value] = {}
+    for i in columns:
+        declared, _, default, *_ = own[t.table.values[i].name]
+        literal = constant(default)
+        if literal is not None:
+            found[i] = _as_kept(store, declared, literal)
+    return found
+
+
 def _as_kept(store: Store, declared: str, literal: str) -> Value:
     """A default as the column keeps it."""
     kind = affinity(declared)

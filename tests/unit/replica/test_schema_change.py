@@ -269,6 +269,27 @@ def test_a_column_that_the_application_had_before_the_centre_is_adopted(world: W
     assert note.columns == [world.peer.schema.table("thing").column("size").number]
 
 
+@pytest.mark.parametrize(
+    ("here", "centre", "theirs"),
+    [
+        ("TEXT DEFAULT 'new'", "TEXT DEFAULT 'new'", "'done'"),
+        ("TEXT NOT NULL DEFAULT ''", "TEXT", "'done'"),
+        ("INTEGER DEFAULT '0'", "INT", "1"),
+    ],
+)
+def test_what_a_column_of_the_application_has_by_default_is_no_conflict(
+    world: World, here: str, centre: str, theirs: str
+) -> None:
+    """Nobody wrote it. What somebody wrote is kept, as it is where there is no default."""
+    world.app.execute(f"ALTER TABLE thing ADD COLUMN state {here}")
+    world.app.execute("UPDATE thing SET state = 7 WHERE id = 2")
+    world.alter(f"ALTER TABLE thing ADD COLUMN state {centre}; UPDATE thing SET state = {theirs}")
+    world.sync()
+    assert len({row["state"] for row in world.all("thing")}) == 1
+    (note,) = conflicts(world.store, open_only=False)
+    assert (note.key, note.column, str(note.sent)) == ([2], "state", "7")
+
+
 @pytest.mark.parametrize("more", ["", "ALTER TABLE thing ADD COLUMN more TEXT DEFAULT 'm';"])
 def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lost(
     world: World, more: str
