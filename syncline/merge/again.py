@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Literal
 
 from syncline.errors import ValueRefused
@@ -26,11 +28,15 @@ from syncline.merge.decide import (
     row_note,
     write_row,
 )
+from syncline.merge.policies import COLUMN_POLICIES, ROW_POLICIES
 from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
 from syncline.model.values import add, mask_of, subtract
+
+ALWAYS = "replica_wins"
+"""The policy by which the last to arrive wins."""
 
 
 def decide_again(
@@ -38,6 +44,7 @@ def decide_again(
 ) -> Decision:
     """Settle a contested row that is offered again. For an insert, `rivals` are also what its own replica
     has done to the row since it came back."""
+    rules = _by_clocks(rules, sent, rivals)
     if sent.op == "I" and _is_same_thing(rivals):
         decided = _insert(table, rules, sent, present, rivals)
         return _counted(sent, present, decided) if present is not None and sent.returned else decided
@@ -47,6 +54,22 @@ def decide_again(
             return Decision(override=True)  # the row was made anew after it
         rivals = [entry for entry in rivals if not _is_whole(table, entry)]
     return decide(table, rules, sent, present, rivals)
+
+
+def _by_clocks(rules: TableRules, sent: Sent, rivals: Sequence[Entry]) -> TableRules:
+    """The rules without `replica_wins` where another device has sent what is newer: it sent that later in the
+    lost past, whoever offers first now, and won. What programs wrote in the centre loses to both."""
+    newer = [entry for entry in rivals if entry.stamp[1] not in ("hub", sent.replica)]
+    newer = [entry for entry in newer if entry.stamp > (sent.newest if sent.column_hlc else sent.stamp)]
+    if not newer:
+        return rules
+    mask = reduce(or_, (entry.mask for entry in newer))
+    columns = {
+        i: COLUMN_POLICIES["lww"] if policy.name == ALWAYS and mask >> i & 1 else policy
+        for i, policy in rules.columns.items()
+    }
+    row = ROW_POLICIES["lww"] if rules.row.name == ALWAYS else rules.row  # each had seen the one before
+    return replace(rules, columns=columns, row=row)
 
 
 def _is_same_thing(rivals: Sequence[Entry]) -> bool:

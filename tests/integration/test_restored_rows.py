@@ -300,3 +300,36 @@ def test_l2_a_row_that_was_made_and_deleted_since_under_the_key_is_another_thing
     world.run("z", "DELETE FROM item WHERE id = 1")
     world.sync("zxyz")
     world.check(wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "how"),
+    [*itertools.product(["sqlite"], ["xyz", "zyx"], ["column", "row"]), ("postgresql", "yxz", "row")],
+)
+def test_l7_under_replica_wins_too_the_last_that_a_device_had_sent_comes_back_whoever_offers_first(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, order: str, how: str
+) -> None:
+    merge = "replica_wins" if how == "row" else {"name": "replica_wins", "code": "replica_wins"}
+    postgres = kind == "postgresql"
+    centre = (
+        PostgresCentre(request.getfixturevalue("postgres_database")) if postgres else SqliteCentre(tmp_path)
+    )
+    names = {"item": {"merge": merge}, "part": {}, "note": {"merge": merge}}
+    world = World(tmp_path, centre)
+    world.hub.close()
+    world.rules = {name: syncline.Table(**rules) for name, rules in names.items()}
+    world.hub = syncline.Hub(centre.url, tables=world.rules)
+    world.hub.init()
+    centre.keep()
+    for device, value in (("x", "first"), ("y", "second"), ("z", "third")):
+        world.did(
+            device,
+            f"UPDATE item SET name = '{value}' WHERE id = 101",
+            f"UPDATE note SET name = '{value}', code = '{value}' WHERE id = '102'",
+        )
+    world.did("x", "UPDATE item SET code = 'x' WHERE id = 101")
+    wanted = world.rows()
+    world.put_back()
+    world.sync(order + "xyz")
+    world.check(wanted)
+    world.hub.close()

@@ -167,3 +167,29 @@ def test_what_comes_back_from_an_image_is_as_old_as_can_be_but_for_what_was_edit
     found = decide(NOTES, resolve(NOTES, Table()), sent, None, [])
     assert (found.form, found.op, found.values) == ("insert", RETURNED, ["a", "b2"])
     assert found.entries == [(EVERYTHING, 0), (B, 20)]
+
+
+@pytest.mark.parametrize("merge", ["replica_wins", {"a": "replica_wins"}])
+@pytest.mark.parametrize(
+    ("rivals", "wins"),
+    [
+        ([entry("U", 20, A)], False),
+        ([entry("U", 5, A)], True),
+        ([entry("U", 20, B)], True),
+        ([entry("U", 20, A, "hub")], True),
+        ([entry("U", 5, A), entry("U", 20, A, "hub")], True),
+        ([entry("U", 20, A), entry("U", 30, A, "hub")], False),
+    ],
+)
+def test_an_update_loses_under_replica_wins_to_what_a_device_had_sent_later(
+    merge: str | dict[str, str], rivals: list[Entry], wins: bool
+) -> None:
+    """Whichever is offered first; what the centre wrote loses to both."""
+    base = Base({0: "old"}, {0: "mine", 1: "b"})
+    sent = Sent("U", [0], ["mine"], 10, [10], "me", base, past="offered")
+    found = decide_again(NOTES, resolve(NOTES, Table(merge=merge)), sent, {0: "there", 1: "b"}, rivals)
+    assert ("mine" in found.values) is wins
+    fresh = decide(
+        NOTES, resolve(NOTES, Table(merge=merge)), replace(sent, past="no"), {0: "there", 1: "b"}, rivals
+    )
+    assert "mine" in fresh.values, "an edit of now wins always"
