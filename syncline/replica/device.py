@@ -15,7 +15,7 @@ from syncline.protocol.messages import Limits
 from syncline.replica.forms import Forms, as_declared, in_forms, read_forms
 from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, quote
+from syncline.replica.store import State, Store, legible, quote
 
 
 @dataclass(slots=True)
@@ -56,9 +56,11 @@ class Device:
                 code="not_a_replica",
                 remedy="Make it a replica with: syncline track FILE TABLE --hub URL",
             )
-        hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
-        forms = read_forms(state.forms)
-        schema = in_forms(localized(hub, read_names(state.names)), forms)
+        with legible(store.path, "the state"):
+            _check_noted(state)
+            hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
+            forms = read_forms(state.forms)
+            schema = in_forms(localized(hub, read_names(state.names)), forms)
         schema = as_declared(store, schema, store.numbers().keys())
         tracked = set(store.numbers().values())
         tables = {
@@ -132,7 +134,8 @@ class Device:
     def limits(self) -> Limits:
         """The hub's limits as last registered."""
         kept = self.store.state().limits
-        return Limits() if kept is None else msgspec.json.decode(kept, type=Limits)
+        with legible(self.store.path, "the limits"):
+            return Limits() if kept is None else msgspec.json.decode(kept, type=Limits)
 
     def local_rows(self, t: Statements) -> str:
         """What becomes of rows of the application's tables that refer to one of this table which the centre
@@ -158,6 +161,18 @@ _NOTED = (
     " ORDER BY 1, 2"
 )
 """The numbers and names of the tracked tables, and the numbers of those that are aside."""
+
+
+def _check_noted(state: State) -> None:
+    """Raise what `legible` knows unless what is read elsewhere, and not here, is as it is written."""
+    for kept in (state.hydrate, state.recovery, state.former):
+        if kept is not None:
+            json.loads(kept)
+    if state.limits is not None:
+        msgspec.json.decode(state.limits, type=Limits)
+    for name in ("suppressed", "checkpoint", "hlc", "push", "carried", "chosen"):
+        if not isinstance(getattr(state, name), int):
+            raise TypeError(f"{name} is no whole number")
 
 
 def _version(store: Store) -> tuple[object, ...]:

@@ -12,7 +12,8 @@ import pytest
 
 import syncline
 from syncline import Replica, SyncReport
-from syncline.errors import StoreError, SynclineError
+from syncline.errors import StoreDamaged, StoreError, SynclineError
+from syncline.replica.examine import examine
 from tests.support.application import sql
 
 
@@ -234,3 +235,40 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "-sync" not in caught.value.detail
     assert str(tmp_path / "nope") in caught.value.detail
     assert "folder" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "_sync_state SET schema = '{'",
+        "_sync_state SET schema = 'null'",
+        '_sync_state SET schema = \'{"tables": [7], "used": 0}\'',
+        "_sync_state SET names = '[]'",
+        "_sync_state SET retired = '{}'",
+        "_sync_state SET forms = '7'",
+        "_sync_state SET limits = 'nonsense'",
+        '_sync_state SET limits = \'{"bytes": "many"}\'',
+        "_sync_state SET former = '['",
+        "_sync_state SET recovery = '{'",
+        "_sync_rejected SET edit = x'c1'",
+        "_sync_rejected SET key = x'92'",
+    ],
+)
+def test_l12_what_somebody_altered_in_syncline_s_own_tables_is_said_and_is_no_traceback(
+    tmp_path: Path, altered: str
+) -> None:
+    place = Place(tmp_path, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n < 10))")
+    place.run("INSERT INTO t VALUES (1, 1)")
+    place.app("INSERT INTO t VALUES (1, 2)")
+    place.sync()
+    with place.open() as replica:
+        assert [one.code for one in replica.rejected()] == ["key_taken"]
+    place.app(f"UPDATE {altered}")
+    with pytest.raises(StoreDamaged) as caught, place.open() as replica:
+        replica.status()
+        replica.rejected()
+        replica.sync()
+    assert "clone again" in caught.value.remedy and str(caught.value.detail)
+    if "rejected" not in altered:
+        assert "store_damaged" in {one.code for one in examine(place.file) if one.level == "trouble"}
+    place.hub.close()

@@ -5,6 +5,7 @@ own tables, say every failure as a StoreError. Must not know what is synced, why
 """
 
 from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAFE_CHECKPOINTS
+from syncline.replica.store.errors import legible
 from syncline.replica.store.packed import pack, unpack
 from syncline.replica.store.state import Checkpoint, State
 from syncline.replica.store.store import LAYOUT, Store, log_name
@@ -22,6 +23,7 @@ __all__ = [
     "Checkpoint",
     "State",
     "Store",
+    "legible",
     "literal",
     "log_name",
     "pack",

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from syncline.errors import (
     StoreBusy,
     StoreConstraint,
@@ -48,6 +50,17 @@ def translate(error: sqlite3.Error, path: str) -> SynclineError:
     if number_of(error) == sqlite3.SQLITE_CORRUPT_VTAB:  # the index of a virtual table, not the file
         primary = sqlite3.SQLITE_ERROR
     return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")
+
+
+@contextmanager
+def legible(path: str, what: str) -> Iterator[None]:
+    """Inside, what Syncline has noted in the file is read: StoreDamaged if it is not as Syncline writes it,
+    since somebody has altered it by hand."""
+    try:
+        yield
+    except (msgspec.MsgspecError, LookupError, ValueError, TypeError, AttributeError) as error:
+        detail = f"{path}: {what} that Syncline has noted in it cannot be read, it was altered: {error}"
+        raise StoreDamaged(detail) from error
 
 
 @contextmanager

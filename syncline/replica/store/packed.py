@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from syncline.errors import StoreDamaged
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 
@@ -17,5 +19,8 @@ def pack(values: Sequence[Any] | dict[str, Any]) -> bytes:
 
 
 def unpack(body: bytes) -> Any:
-    """The inverse of `pack`; sequences come back as lists."""
-    return _decoder.decode(body)
+    """The inverse of `pack`; sequences come back as lists. StoreDamaged for what it has not made."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise StoreDamaged(f"a key or row that Syncline keeps in the file cannot be read: {error}") from error
