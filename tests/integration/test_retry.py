@@ -290,7 +290,7 @@ def test_what_a_lock_refused_is_tried_again_when_the_file_has_found_its_place_ag
         (note,) = (i for i, column in t.table.values.items() if column.name == "note")
         with store.transaction():
             reason = Reason("row_locked", "held", "wait")
-            keep_rejected(device, t.n, [1], "U", ([note], ["again"], [None]), reason, None)
+            keep_rejected(device, t.n, [1], "U", ([note], ["again"], [None]), reason)
         begin(store, "copied")
         refused(replica, 1)
         assert replica.sync().recovered is not None

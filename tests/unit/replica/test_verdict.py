@@ -15,6 +15,7 @@ from syncline.replica.freeze import Frozen, freeze, in_flight
 from syncline.replica.rejected import (
     HELD,
     SLICE,
+    Made,
     Reason,
     discard,
     keep_rejected,
@@ -445,9 +446,9 @@ def test_of_an_edit_whose_column_is_gone_the_rest_is_put_back_and_that_value_sta
     reason = Reason("check", "no", "Mend it.")
     with bench.store.transaction():
         edit = [note, gone], ["mine", "lost"], ["x", "old"]
-        number = keep_rejected(bench.device, t.n, (1,), "U", edit, reason, 4)
+        number = keep_rejected(bench.device, t.n, (1,), "U", edit, reason, Made(4))
         whole = [gone], ["lost"], ["old"]
-        other = keep_rejected(bench.device, t.n, (2,), "U", whole, reason, 4)
+        other = keep_rejected(bench.device, t.n, (2,), "U", whole, reason, Made(4))
     retry(bench.device, number)
     assert bench.all("owner")[0] == (1, "a", "mine", 10)
     kept = {edit.id: edit for edit in rejected(bench.device)}
@@ -468,7 +469,7 @@ def test_an_edit_whose_values_are_nowhere_any_more_cannot_be_put_back(
     t = bench.table("owner")
     numbers = [number for number, column in t.table.values.items() if column.name in columns]
     with bench.store.transaction():
-        number = keep_rejected(bench.device, t.n, (1,), op, (numbers, [], []), Reason("c", "d", "r"), None)
+        number = keep_rejected(bench.device, t.n, (1,), op, (numbers, [], []), Reason("c", "d", "r"))
     with pytest.raises(UsageError) as caught:
         retry(bench.device, number)
     assert caught.value.code == "values_gone" and "table owner" in caught.value.detail
@@ -602,7 +603,7 @@ def test_a_delete_is_put_back_also_where_a_column_of_its_row_is_gone(bench: Benc
     note = next(number for number, column in t.table.values.items() if column.name == "note")
     with bench.store.transaction():
         edit = [note, gone], [], ["y", "old"]
-        number = keep_rejected(bench.device, t.n, (2,), "D", edit, Reason("check", "no", "Mend it."), 4)
+        number = keep_rejected(bench.device, t.n, (2,), "D", edit, Reason("check", "no", "Mend it."), Made(4))
     retry(bench.device, number)
     assert [row[0] for row in bench.all("owner")] == [1, 3] and rejected(bench.device) == []
 
