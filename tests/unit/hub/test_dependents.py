@@ -224,6 +224,26 @@ def test_what_points_at_a_row_that_has_its_key_from_a_taken_one_goes_with_it() -
     assert desk.sql("SELECT id FROM box") == [(8,)]
 
 
+def test_what_points_at_a_unique_value_of_any_taken_row_goes_to_no_other() -> None:
+    desk = Desk(
+        "CREATE TABLE shop (id INTEGER PRIMARY KEY, code TEXT UNIQUE);"
+        "CREATE TABLE box (id INTEGER PRIMARY KEY, code TEXT REFERENCES shop (code));"
+    )
+    device, number = desk.device("one"), desk.hub.schema.number_of
+    desk.sql("INSERT INTO shop VALUES (1, 'theirs'), (2, 'theirs, too'), (5, 'mine'), (6, 'mine, too')")
+    device.insert("shop", 1, "mine")
+    device.insert("shop", 2, "mine, too")
+    for key, code in enumerate(["mine", "mine, too", "theirs", "theirs, too"]):
+        device.insert("box", key, code)
+    refused = {(one.table, *one.key, one.code) for one in device.push().rejected}
+    shop, box = number("shop"), number("box")
+    assert refused == {
+        *((shop, key, "key_taken") for key in (1, 2)),
+        *((box, key, "parent_rejected") for key in (0, 1)),
+    }
+    assert desk.sql("SELECT * FROM box") == [(2, "theirs"), (3, "theirs, too")]
+
+
 @pytest.mark.parametrize("action", ["CASCADE", "SET NULL"])
 def test_l2_what_is_written_below_a_row_that_the_same_push_deletes_is_kept(action: str) -> None:
     """The device deleted the visit's farm, was shown it again for another's sake, and wrote below it."""

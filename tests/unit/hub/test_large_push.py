@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -21,7 +22,7 @@ from syncline.errors import (
 from syncline.hub.named import Keys
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal, whole_digest
-from tests.unit.hub.desk import Desk, Device, overrides
+from tests.unit.hub.desk import Desk, Device, hlc, overrides
 
 SCRIPT = """
 CREATE TABLE shelf (id INTEGER PRIMARY KEY, name TEXT UNIQUE, above INTEGER REFERENCES shelf (id),
@@ -293,6 +294,38 @@ def test_a_contested_row_that_must_wait_is_written_as_it_was_decided(desk: Desk)
     assert desk.sql("SELECT above, height FROM shelf WHERE id = 1") == [(9, 50)]
 
 
+def test_l7_a_row_that_must_wait_keeps_the_clocks_of_its_columns(desk: Desk) -> None:
+    desk.sql("INSERT INTO shelf VALUES (1, 'a', NULL, 1)")
+    device, other = desk.device("r1"), desk.device("r2")
+
+    def change(device: Device) -> None:
+        device.update("shelf", [1], {"above": 9, "height": 2}, at=5)
+        device.insert("shelf", 2, "b", 9, 1)
+        changed, inserted = device.groups
+        own = [[hlc(1), hlc(5)]]
+        device.groups = [msgspec.structs.replace(changed, column_hlc=own, column_base=[[0, 0]]), inserted]
+
+    assert Large(device, change, shelves(9)).upload().commit().rejected == []
+    other.update("shelf", [1], {"above": None, "height": 3}, at=3)
+    other.detail("shelf", [1], {"above": None, "height": 1}, ["a", None, 3])
+    assert not other.push().wanted
+    assert desk.sql("SELECT above, height FROM shelf WHERE id = 1") == [(None, 2)]
+
+
+def test_rows_that_the_centre_changed_on_their_way_are_told_whatever_chunk_they_were_in() -> None:
+    desk = Desk(
+        SCRIPT + "CREATE TRIGGER neat AFTER INSERT ON shelf WHEN new.height > 50"
+        " BEGIN UPDATE shelf SET height = 50 WHERE id = new.id; END;"
+    )
+    first, last = shelves(1, height=70), shelves(3, above=2, height=60)
+    verdict = Large(desk.device("r1"), first, shelves(4), last, shelves(2)).upload().commit()
+    assert verdict.rejected == []
+    assert sorted(row for _, _, rows in overrides(verdict) for row in rows) == [
+        [1, "s1", None, 50],
+        [3, "s3", 2, 50],
+    ]
+
+
 def test_l9_deletes_wait_for_each_other_and_writes_come_before_them(desk: Desk) -> None:
     desk.sql("INSERT INTO shelf (id, above) VALUES (1, NULL), (2, 1), (3, 2)")
     desk.sql("INSERT INTO book VALUES (1, 3, 'x')")
@@ -340,14 +373,27 @@ def test_l2_a_chunk_that_is_missing_leaves_everything_as_it_was(desk: Desk) -> N
     assert ids(desk, "shelf") == []
 
 
+TWICE = "table shelf: a row stands twice in the push"
+
+
 @pytest.mark.parametrize(
-    "fills",
-    [(shelves(1), shelves(1)), (gone("shelf", 1), shelves(2)), (shelves(1), gone("shelf", 1))],
-    ids=["the same row twice", "a write after a delete", "a row written and deleted"],
+    ("fills", "announced", "words"),
+    [
+        ((shelves(1), shelves(1)), 2, TWICE),
+        ((gone("shelf", 1), shelves(2)), 2, "push 1: a write follows a delete"),
+        ((shelves(1), gone("shelf", 1)), 2, TWICE),
+        ((shelves(1), shelves(2)), 3, "push 1: 2 rows, announced were 3"),
+    ],
+    ids=["the same row twice", "a write after a delete", "a row written and deleted", "less than announced"],
 )
-def test_what_cannot_be_one_push_is_refused_as_a_whole(desk: Desk, fills: tuple[Fill, ...]) -> None:
-    push = Large(desk.device("r1"), *fills).upload()
-    with pytest.raises(Malformed):
+def test_what_cannot_be_one_push_is_refused_as_a_whole(
+    desk: Desk, fills: tuple[Fill, ...], announced: int, words: str
+) -> None:
+    push = Large(desk.device("r1"), *fills)
+    push.begin(rows=announced)
+    for chunk in (1, 2):
+        push.put(chunk)
+    with pytest.raises(Malformed, match=words):
         push.commit()
     assert ids(desk, "shelf") == []
 

@@ -137,6 +137,17 @@ def test_a_delete_of_a_row_that_somebody_changed(desk: Desk, at: float, there: b
     assert bool(overrides(verdict)) is there
 
 
+def test_an_edit_that_is_offered_again_is_not_compared(desk: Desk) -> None:
+    """What it started from was a past that the centre has lost."""
+    device = synced(desk)
+    lose_base(desk, "UPDATE item SET name = 'other', qty = 11 WHERE id = 1", at=1)
+    device.update("item", [1], {"qty": 12}, at=3)
+    verdict = device.send(device.message(offered=True))
+    assert isinstance(verdict, m.Verdict)
+    assert (verdict.wanted, verdict.conflicts, verdict.rejected) == ([], [], [])
+    assert item(desk) == [["other", 12, 5]]
+
+
 def test_an_insert_needs_no_comparison(desk: Desk) -> None:
     device = synced(desk)
     lose_base(desk)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from syncline import Reject, Table
+from syncline.databases.sqlite.write import RowWriter
 from syncline.errors import Conflict, DigestMismatch, Malformed, PushOutOfStep, SchemaChanged, UnknownReplica
 from syncline.hub import receive
 from syncline.hub.commit import commit_stages
@@ -280,6 +281,26 @@ def test_l7_a_cut_stamp_finds_its_place_however_often_the_push_is_tried(
     assert kept == [(highest + 1, hlc(2 * 86_400))]
 
 
+def test_only_the_first_attempt_at_a_push_hopes_that_new_rows_are_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each later one looks: where a row of the same key is there, it would meet it again."""
+    hopes: list[bool] = []
+    look = RowWriter.present
+
+    def present(rows: RowWriter, stages: Any, *, hopeful: bool) -> Any:
+        hopes.append(hopeful)
+        if len(hopes) < 3:
+            raise Conflict("another was quicker")
+        return look(rows, stages, hopeful=hopeful)
+
+    monkeypatch.setattr(RowWriter, "present", present)
+    device = desk.device("one")
+    device.insert("customer", 1, "Ann", None, None)
+    device.push()
+    assert hopes == [True, False, False] and desk.sql("SELECT name FROM customer") == [("Ann",)]
+
+
 def test_l7_of_two_cut_stamps_the_lower_loses_also_where_it_arrives_later(desk: Desk) -> None:
     desk.sql("INSERT INTO item VALUES (10, 'nut', 5, NULL)")
     one, two = desk.device("one"), desk.device("two")
@@ -293,6 +314,34 @@ def test_l7_of_two_cut_stamps_the_lower_loses_also_where_it_arrives_later(desk: 
     highest = hlc(0) + stamp(desk.hub._central.tolerance)
     kept = desk.sql("SELECT hlc, claim FROM _sync_hub_claims WHERE origin = 'two'")
     assert kept == [(highest - 1, hlc(86_400))]
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_l7_of_two_stamps_that_are_equal_before_they_are_cut_the_origin_decides_whichever_arrives_first(
+    desk: Desk, order: tuple[str, str]
+) -> None:
+    desk.sql("INSERT INTO item VALUES (10, 'nut', 5, NULL)")
+    devices = {name: desk.device(name) for name in order}
+    for name, device in devices.items():
+        device.update("item", [10], {"name": name}, at=86_400)
+        device.detail("item", [10], {"name": "nut"}, [name, 5, None])
+        assert not device.push().wanted
+    assert desk.sql("SELECT name FROM item") == [("two",)]
+
+
+@pytest.mark.parametrize("order", ["one two", "two one"])
+def test_l7_of_a_row_each_column_has_its_own_cut_stamp_and_the_later_one_wins(desk: Desk, order: str) -> None:
+    desk.sql("INSERT INTO customer VALUES (1, 'Ann', 'a@x', NULL)")
+    devices = {name: desk.device(name) for name in order.split()}
+    for name, device in devices.items():
+        days = [2, 1] if name == "one" else [1, 2]
+        device.update("customer", [1], {"name": name, "email": name}, at=2 * 86_400)
+        (group,) = device.groups
+        own = [[hlc(day * 86_400) for day in days]]
+        device.groups = [msgspec.structs.replace(group, column_hlc=own, column_base=[[0, 0]])]
+        device.detail("customer", [1], {"name": "Ann", "email": "a@x"}, [name, name, None])
+        assert not device.push().wanted
+    assert desk.sql("SELECT name, email FROM customer") == [("one", "two")]
 
 
 # Repeats
@@ -399,3 +448,29 @@ def test_l7_columns_of_one_push_that_were_edited_at_different_times_are_logged_a
     second.detail("two", [1], {"a": 0, "b": 0}, [2, 2])
     assert not second.push().wanted
     assert desk.sql("SELECT a, b FROM two") == [(2, 1)]
+
+
+def test_columns_that_were_edited_on_either_side_of_a_pull_meet_what_was_unseen_then(desk: Desk) -> None:
+    desk.sql("INSERT INTO customer VALUES (1, 'Ann', 'a@x', NULL)")
+    device = desk.device("one")
+    desk.sql("UPDATE customer SET name = 'Eve', email = 'e@x'", at=5)
+    device.pull()
+    device.update("customer", [1], {"name": "Bea", "email": "b@x"}, at=4)
+    (group,) = device.groups
+    own = [[hlc(4), hlc(3)]]  # the name since the pull, the email before it
+    device.groups = [msgspec.structs.replace(group, base=[0], column_hlc=own, column_base=[[1, 0]])]
+    device.detail("customer", [1], {"name": "Eve", "email": "a@x"}, ["Bea", "b@x", None])
+    verdict = device.push()
+    assert desk.sql("SELECT name, email FROM customer") == [("Bea", "e@x")]
+    assert [(one.column, one.outcome) for one in verdict.conflicts] == [("email", "hub")]
+
+
+def test_what_is_deleted_twice_is_told_once(desk: Desk) -> None:
+    desk.sql("INSERT INTO customer VALUES (1, 'Ann', NULL, NULL)")
+    one, two = desk.device("one"), desk.device("two")
+    desk.sql("DELETE FROM customer", at=1)
+    assert [group.op for group in two.pull()] == ["D"]
+    one.delete("customer", 1, at=2)
+    verdict = one.push()
+    assert (verdict.wanted, verdict.rejected, verdict.conflicts) == ([], [], [])
+    assert two.pull() == []

@@ -97,6 +97,11 @@ def test_l2_an_insert_is_kept_that_loses_to_the_delete_of_another_s() -> None:
     assert settle("I", 10, None, [entry(RETURNED, 5, origin="me"), entry(GONE, 50)]).notes == []
 
 
+def test_of_a_column_that_has_the_value_already_nothing_is_noted() -> None:
+    found = settle("I", 30, ["a3", "b"], [*IMAGE, entry("U", 40, A)])
+    assert (found.columns, found.values, found.override, found.notes) == ([1], ["b"], True, [])
+
+
 def test_a_row_that_competes_as_a_whole_stays_if_it_is_newer() -> None:
     found = settle("I", 30, ["a3", "b2"], [*IMAGE, entry("U", 40, A)], Table(merge="row"))
     assert (found.form, found.override) == (None, True)
