@@ -63,7 +63,11 @@ def test_a_function_is_a_policy() -> None:
     [
         (Table(merge="rows"), ["table stock: merge 'rows'", "did you mean 'row'"]),
         (Table(merge={"qty": "summ"}), ["merge.qty", "'summ'", "did you mean 'sum'"]),
-        (Table(merge={"quantity": "sum"}), ["quantity", "does not exist", "name, qty, price, seen"]),
+        (
+            Table(merge={"quantity": "sum"}),
+            ["merge.quantity (it does not exist): column 'quantity' is none of name, qty, price, seen"],
+        ),
+        (Table(merge={"nmae": "lww"}), ["column 'nmae' is none of", "did you mean 'name'"]),
         (Table(merge={"id": "lww"}), ["id", "part of the key"]),
         (Table(merge={"name": "sum"}), ["name is text", "only numbers add up"]),
         (Table(merge={"seen": "sum"}), ["seen is timestamp"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from syncline.errors import UsageError
 from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
+from syncline.replica.offer import offer_next
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
@@ -323,6 +325,60 @@ def test_l3_a_push_in_flight_that_the_hub_has_taken_waits_for_its_verdict_or_is_
     assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
     state = bench.store.state()
     assert (state.push, state.chain) == (frozen.number, chained(chain, frozen.digest))
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_push_in_flight_of_a_schema_that_the_hub_has_lost_is_taken_apart(
+    sent: Sent, is_taken: bool
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    frozen, before = freeze(bench.device), bench.store.state().push
+    assert frozen is not None
+    assert not bench.entered(taken=is_taken, unknown=frozenset({"another", frozen.fingerprint}))
+    assert in_flight(bench.store) is None
+    assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == ([] if is_taken else [(1,)])
+    assert bench.store.state().push == (before if is_taken else frozen.number - 1)
+
+
+@pytest.mark.parametrize("why", ["nothing", "a part is there", "it is too old to tell"])
+def test_a_push_that_is_offered_again_is_taken_apart_if_a_part_of_it_may_be_there(
+    sent: Sent, why: str
+) -> None:
+    bench, kept, stamps = sent
+    assert bench.entered(lost=[kept])
+    with bench.store.transaction():
+        assert offer_next(bench.device, "w0")
+    done, since = {stamps[0]} if why == "a part is there" else set(), 2**60 if "old" in why else 0
+    bench.entered(done=done, since=since)
+    assert (in_flight(bench.store) is None) == (why != "nothing")
+    assert {edit.code for edit in rejected(bench.device)} == {"check"} | (
+        set() if why == "nothing" else {UNTOLD.code}
+    )
+
+
+def test_of_a_file_that_keeps_its_id_what_it_had_under_a_former_one_alone_is_too_old_to_tell(
+    sent: Sent,
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    assert not bench.entered(replica="replica-2")
+    bench.store.advance("later", 0)
+    bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
+    assert not bench.entered(since=2**60)
+    assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
+    assert [(edit.key, edit.code) for edit in rejected(bench.device)[1:]] == [((1,), UNTOLD.code)]
+
+
+@pytest.mark.parametrize(("ahead", "is_old"), [(0, False), (120_000, True)])
+def test_edits_of_a_clock_that_is_ahead_are_older_than_they_look(
+    sent: Sent, ahead: int, is_old: bool
+) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    bench.entered(replica="replica-2", since=int(time.time() * 1000) - 60_000, ahead=ahead)
+    assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == ([] if is_old else [(1,)])
+    assert [edit.code for edit in rejected(bench.device)[1:]] == ([UNTOLD.code] if is_old else [])
 
 
 def test_a_hidden_row_whose_edits_are_all_done_is_the_devices_no_longer(sent: Sent) -> None:
