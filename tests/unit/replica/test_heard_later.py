@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
-from syncline.protocol.body import each_stamp
+from syncline.protocol.body import each_stamp, open_push
 from syncline.protocol.messages import Rejection
 from syncline.replica.freeze import freeze
 from syncline.replica.rejected import rejected
@@ -89,11 +89,28 @@ def test_of_an_edit_that_was_refused_in_some_columns_only_these_are_kept(bench: 
     numbers = {column.name: number for number, column in bench.table("owner").table.values.items()}
     done = stamps_of(bench, "owner", 1)
     gone = refusal(bench, "owner", 1, "column_dropped", columns=[numbers["name"], numbers["n"]])
-    assert not bench.entered(done=set(done), rejected=[(done, [gone])])
+    assert not bench.entered(done=set(done), rejected=[(done, [gone])], horizon="later")
     (edit,) = rejected(bench.device)
     assert (edit.op, edit.code) == ("U", "column_dropped")
     assert (edit.values, edit.base) == ({"name": "mine", "n": 5}, {"name": "old", "n": 10})
     assert pending(bench, "owner") == []
+    (kept,) = kept_pushes(bench.store)  # what was taken of it: the centre may lose it
+    (place,) = parts_of(bench.store, kept.number)
+    part = read_part(bench.store, place)
+    (group,) = open_push(part.body, part.digest)
+    assert numbers["boss"] in group.columns and group.rows[0][0] == 1
+
+
+def test_what_points_at_a_row_of_which_nothing_was_sent_stays_whatever_is_said_of_its_key(
+    bench: Bench,
+) -> None:
+    bench.app.execute("INSERT INTO owner VALUES (9, 'mine', 1, NULL)")
+    bench.app.execute("UPDATE pet SET owner = NULL WHERE id = 1")
+    bench.app.execute("UPDATE pet SET owner = 1 WHERE id = 1")
+    done = stamps_of(bench, "owner", 9)
+    told = [refusal(bench, "owner", 1, KEY_TAKEN)]
+    assert not bench.entered(done=set(done), rejected=[(done, told)])
+    assert (rejected(bench.device), pending(bench, "pet")) == ([], [1])
 
 
 def test_what_was_refused_of_a_push_that_came_to_the_centre_by_a_copy_is_kept_with_its_reason(

@@ -347,11 +347,13 @@ def test_a_push_that_is_offered_again_is_taken_apart_if_a_part_of_it_may_be_ther
 ) -> None:
     bench, kept, stamps = sent
     assert bench.entered(lost=[kept])
+    before = bench.store.state().push
     with bench.store.transaction():
         assert offer_next(bench.device, "w0")
     done, since = {stamps[0]} if why == "a part is there" else set(), 2**60 if "old" in why else 0
     bench.entered(done=done, since=since)
     assert (in_flight(bench.store) is None) == (why != "nothing")
+    assert bench.store.state().push == before + (why == "nothing")
     assert {edit.code for edit in rejected(bench.device)} == {"check"} | (
         set() if why == "nothing" else {UNTOLD.code}
     )
@@ -368,6 +370,17 @@ def test_of_a_file_that_keeps_its_id_what_it_had_under_a_former_one_alone_is_too
     assert not bench.entered(since=2**60)
     assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == [(5,)]
     assert [(edit.key, edit.code) for edit in rejected(bench.device)[1:]] == [((1,), UNTOLD.code)]
+
+
+def test_l12_edits_of_text_that_is_not_utf_8_are_set_aside_like_others(sent: Sent) -> None:
+    bench, _, _ = sent
+    bench.app.execute("UPDATE owner SET note = CAST(x'ff61' AS TEXT) WHERE id = 1")
+    bench.app.execute("UPDATE owner SET note = 'five' WHERE id = 5")
+    assert not bench.entered(replica="replica-2", since=2**60)
+    assert [(edit.key, edit.code) for edit in rejected(bench.device)[1:]] == [
+        ((1,), UNTOLD.code),
+        ((5,), UNTOLD.code),
+    ]
 
 
 @pytest.mark.parametrize(("ahead", "is_old"), [(0, False), (120_000, True)])

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from syncline.protocol.messages import Limits, Reconcile, Reconciled, Register, Registered
 from syncline.replica.freeze import freeze
 from syncline.replica.identity import Learned
-from syncline.replica.recovery import LOST, PRUNED, RESTORED, Recovery, _entered, begin, load, save
+from syncline.replica.recovery import LOST, PRUNED, RESTORED, Recovery, _entered, begin, load, recover, save
 from syncline.replica.sent import kept_pushes
+from syncline.replica.tally import Tally
 from tests.support.device import Bench
 
 
@@ -93,3 +95,37 @@ def test_an_id_that_the_file_has_taken_is_not_taken_a_second_time(bench: Bench, 
         found = _entered(bench.device, Recovery(PRUNED, fresh="fresh"), heard)
     assert found.fresh == ("" if taken else "fresh")
     assert bench.store.state().replica == ("fresh" if taken else "replica-1")
+
+
+@pytest.mark.parametrize("seen", ["", "w5"])
+def test_what_the_hub_has_answered_stands_in_the_file_before_anything_else_is_asked(
+    bench: Bench, seen: str
+) -> None:
+    begin(bench.store, PRUNED)
+    flow = recover(bench.device, Tally(), lambda stage, done, total: None)
+    asked = next(flow)
+    assert isinstance(asked, Reconcile)
+    found = load(bench.store)
+    assert found is not None and (found.step, found.fresh) == ("ask", asked.replica)
+    unknown = [bench.device.hub.fingerprint]
+    answer = Reconciled("hub-1", asked.previous, False, 3, b"", [], [], 0, unknown=unknown, seen=seen)
+    assert isinstance(flow.send(answer), Register)
+    found = load(bench.store)
+    assert found is not None and (found.step, found.seen, list(found.past)) == ("ask", seen, unknown)
+    flow.close()
+
+
+@pytest.mark.parametrize(("floor", "base"), [("floor", "floor"), ("", "now")])
+def test_what_is_offered_again_stands_on_where_the_log_begins_or_on_now(
+    bench: Bench, floor: str, base: str
+) -> None:
+    begin(bench.store, PRUNED)
+    flow = recover(bench.device, Tally(), lambda stage, done, total: None)
+    asked = next(flow)
+    assert isinstance(asked, Reconcile)
+    flow.send(Reconciled("hub-1", asked.previous, False, 3, b"", [], [], 0))
+    schema = bench.device.hub.fingerprint
+    flow.send(Registered("hub-1", schema, "", [], Limits(), "now", 3, 0, floor))
+    found = load(bench.store)
+    assert found is not None and (found.step, found.base) == ("fill", base)
+    flow.close()
