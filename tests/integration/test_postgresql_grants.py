@@ -30,6 +30,7 @@ def test_l12_all_missing_rights_are_said_at_once_and_are_enough(postgres_url: st
             for dry_run in (True, False):
                 with pytest.raises(GrantsMissing) as caught:
                     hub.init(dry_run=dry_run)
+            assert "alter and drop it" in caught.value.detail, "what it means to hand them over"
             needed = caught.value.remedy.partition("run: ")[2]
             assert needed.rstrip(";").split("; ") == [
                 f"GRANT CREATE ON DATABASE {name} TO poor",
@@ -64,9 +65,52 @@ def test_l12_to_be_a_member_of_the_owner_is_one_statement_for_all_tables(postgre
                     hub.init()
                 needed = caught.value.remedy.partition("run: ")[2]
                 assert needed == f"GRANT {app} TO {role};"
+                assert "alter and drop" not in caught.value.detail
                 admin.execute(needed.encode())
                 hub.init()
                 assert len(hub.schema.tables) == 3
+                hub.remove()
+        finally:
+            for one in (role, app):
+                admin.execute(f"DROP OWNED BY {one} CASCADE")
+                admin.execute(f"DROP ROLE {one}")
+
+
+@pytest.mark.parametrize("owner", ["superuser", "other"])
+def test_l12_a_role_without_rights_on_what_another_prepared_is_told_the_statements(
+    postgres_url: str, owner: str
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        name = postgres_url.rpartition("/")[2]
+        app, role = f"app_{name}", f"hub_{name}"
+        admin.execute(f"CREATE ROLE {app} LOGIN")
+        admin.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}, {app}")
+            admin.execute("CREATE TABLE one (id int PRIMARY KEY)")
+            admin.execute(f"ALTER TABLE one OWNER TO {app}")
+            url = postgres_url if owner == "superuser" else postgres_url.replace("postgres@", f"{app}@")
+            with syncline.Hub(url) as hub:
+                hub.init()
+            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+                for verb in (hub.init, hub.check, hub.examine):
+                    with pytest.raises(GrantsMissing) as caught:
+                        verb()
+                needed = caught.value.remedy.partition("run: ")[2]
+                assert ("alter and drop it" in caught.value.detail) == (owner == "superuser")
+                if owner == "superuser":
+                    assert needed.startswith(f"ALTER SCHEMA syncline OWNER TO {role}; ALTER ")
+                    needed += f"GRANT {app} TO {role};"  # what the tables need, it can find out afterwards
+                else:
+                    assert needed == f"GRANT {app} TO {role};"
+                admin.execute(needed.encode())
+                assert not any(finding.level == "trouble" for finding in hub.examine())
+                hub.init()
+                admin.execute("ALTER TABLE one ADD COLUMN more text")
+                hub.init()
+                with psycopg.connect(postgres_url) as writer:
+                    writer.execute("INSERT INTO one VALUES (1)")
+                hub.check()
                 hub.remove()
         finally:
             for one in (role, app):

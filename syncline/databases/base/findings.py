@@ -14,6 +14,13 @@ from syncline.model.schema import Schema
 INIT_AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
+HANDED_OVER = (
+    "; nobody is made a member of a superuser, so what one owns is handed over by OWNER TO: the role may"
+    " then alter and drop it, too, and rights that others were granted stay; to keep it apart, give it to a"
+    " role that cannot log in, and make this one a member of that"
+)
+"""What it means to become the owner of tables, where nobody can be a member of the role that owns them."""
+
 FEW = 3
 """Keys that are named of one table."""
 
@@ -81,12 +88,18 @@ def rights(lacking: Sequence[str]) -> list[Finding]:
     if not lacking:
         return []
     sentence = f"the hub's role lacks rights: {len(lacking)} statement{'s'[: len(lacking) != 1]} would do"
-    return [Finding("trouble", "grants_missing", sentence, f"{'; '.join(lacking)};")]
+    return [Finding("trouble", "grants_missing", f"{sentence}{_handed(lacking)}", f"{'; '.join(lacking)};")]
 
 
 def rights_missing(role: str, lacking: Sequence[str]) -> GrantsMissing:
     """The error with every statement that is needed."""
     return GrantsMissing(
-        f"the role {role} lacks {len(lacking)} right{'s'[: len(lacking) != 1]} that Syncline needs",
+        f"the role {role} lacks {len(lacking)} right{'s'[: len(lacking) != 1]} that Syncline needs"
+        f"{_handed(lacking)}",
         remedy="As an owner or superuser run: " + "; ".join(lacking) + ";",
     )
+
+
+def _handed(lacking: Sequence[str]) -> str:
+    """What it means where the statements hand something over."""
+    return HANDED_OVER if any(" OWNER TO " in statement for statement in lacking) else ""

@@ -10,16 +10,17 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from syncline.databases.base import Driver, Pool, ReadTransaction, WriteTransaction, only_unbounded
+from syncline.databases.base.findings import rights_missing
 from syncline.databases.base.holders import naming
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
 from syncline.databases.base.recorded import BaseDatabase
 from syncline.databases.postgresql.dialect import ledger_of
 from syncline.databases.postgresql.errors import translating
-from syncline.databases.postgresql.examine import examine, unfollowed
+from syncline.databases.postgresql.examine import examine, missing_rights, unfollowed
 from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.log import PostgresLog
@@ -268,10 +269,25 @@ class PostgresDatabase(BaseDatabase):
         self._pool.close()
 
     @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """What the role may not do with Syncline's own schema is said with the statements that allow it."""
+        try:
+            yield
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, InsufficientPrivilege):
+                raise
+            with translating(), self._pool.connection() as connection, connection.transaction():
+                session = Session(connection)
+                lacking, role = missing_rights(session, Schema(())), ledger_of(session).session.role()
+            if not lacking:
+                raise
+            raise rights_missing(role, lacking) from error
+
+    @contextmanager
     def _transaction(
         self, level: IsolationLevel, *, read_only: bool, marking: bool = False
     ) -> Iterator[Session]:
-        with translating(), self._pool.connection() as connection:
+        with self._explaining(), translating(), self._pool.connection() as connection:
             connection.isolation_level = level
             # None: an operator may have forbidden writes
             connection.read_only = True if read_only else False if marking else None

@@ -55,8 +55,9 @@ def _parts(cluster: str) -> tuple[str, int, str]:
 def missing_rights(session: Session, schema: Schema) -> list[str]:
     """The statements that would give the connected role what it lacks."""
     sql = queries("grants.sql")
-    found = session.run(sql["database"]) + session.run(sql["tables"], *_places(schema))
-    return [statement for (statement,) in found]
+    found = session.run(sql["database"]) + session.run(sql["own"])
+    found += session.run(sql["tables"], *_places(schema))
+    return list(dict.fromkeys(statement for (statement,) in found))
 
 
 def _places(schema: Schema) -> tuple[list[str], list[str]]:

@@ -4,10 +4,26 @@
 SELECT format('GRANT %s ON DATABASE %I TO %I', w.word, current_database(), current_user)
   FROM (VALUES ('TEMPORARY', true), ('CREATE', to_regnamespace('syncline') IS NULL)) AS w(word, needed)
  WHERE w.needed AND NOT has_database_privilege(current_database(), w.word)
-UNION ALL
-SELECT format('ALTER SCHEMA syncline OWNER TO %I', current_user) FROM pg_namespace
- WHERE nspname = 'syncline' AND NOT pg_has_role(nspowner, 'USAGE')
  ORDER BY 1;
+
+-- name: own
+-- Who owns the schema, and what is in it, need not be who prepares it later.
+WITH own AS (
+    SELECT 0 AS rank, 'SCHEMA syncline' AS what, nspowner AS owner FROM pg_namespace WHERE nspname = 'syncline'
+    UNION ALL
+    SELECT 1, CASE WHEN c.relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END || format(' syncline.%I', c.relname), c.relowner
+      FROM pg_class c WHERE c.relnamespace = to_regnamespace('syncline') AND c.relkind IN ('r', 'p', 'v', 'S')
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'S'
+                          AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))
+    UNION ALL
+    SELECT 2, 'FUNCTION ' || p.oid::regprocedure, p.proowner FROM pg_proc p WHERE p.pronamespace = to_regnamespace('syncline')
+)
+SELECT statement FROM (
+SELECT DISTINCT CASE WHEN r.rolsuper THEN own.rank ELSE -1 END,
+       CASE WHEN r.rolsuper THEN format('ALTER %s OWNER TO %I', own.what, current_user)
+            ELSE format('GRANT %I TO %I', r.rolname, current_user) END
+  FROM own JOIN pg_roles r ON r.oid = own.owner WHERE NOT pg_has_role(own.owner, 'USAGE')
+) AS s(rank, statement) ORDER BY rank, statement;
 
 -- name: tables
 -- $1, $2: the schemas and names of the tables. Triggers that always fire, also on partitions, take an owner; an
