@@ -175,9 +175,8 @@ class Hub:
     def _examine_clock(self) -> Iterator[Finding]:
         """A clock that is ahead of the database's wall clock: either that is behind now, or it was ahead."""
         try:
-            with self.database.read(UNBOUNDED) as transaction:
-                now = transaction.ledger.milliseconds()
-                ahead = milliseconds(transaction.ledger.clock()) - now
+            with self.database.reading_ledger() as ledger:  # to read rows would settle in where it moved to
+                ahead = milliseconds(ledger.clock()) - ledger.milliseconds()
         except NotPrepared:  # why is among the other findings
             return
         if ahead > self._central.tolerance + 60_000:

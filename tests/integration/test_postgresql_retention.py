@@ -4,6 +4,7 @@ of others stands in the way; who only ever pushes does not pay for what it has p
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from syncline.hub.contract import Removed
 from syncline.hub.retention import DAY, Retention
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.centre import World
+from tests.support.dump import dump, load
 from tests.support.postgres import Make, PostgresCentre
 
 ROWS = 40
@@ -198,3 +200,25 @@ def test_a_report_leaves_no_mark_in_the_centre(make: Make, postgres_url: str) ->
             look()
             (after,) = centre.execute("SELECT count(*) FROM syncline.marks").fetchall()
             assert before == after, look
+
+
+def test_l12_doctor_says_of_a_dump_loaded_elsewhere_what_is_true_and_leaves_it_to_a_server(
+    postgres_database: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = postgres_database(), postgres_database()
+    PostgresCentre(first).run("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+    with syncline.Hub(first) as hub:
+        hub.init()
+    with psycopg.connect(first) as connection:
+        ((number,),) = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
+    load(dump(first), second)
+    with syncline.Hub(second) as hub:
+        for _ in range(2):
+            (said,) = [finding for finding in hub.examine() if finding.level != "fact"]
+            assert said.sentence == f"the database was moved here from database {number} of the same cluster"
+            assert (said.level, said.code) == ("warning", "moved") and "Nothing needs" in said.remedy
+    assert "began anew" not in caplog.text
+    with syncline.Hub(second) as server:
+        server.check()
+        assert [one.levelname for one in caplog.records if "began anew" in one.getMessage()] == ["WARNING"]
+        assert [finding for finding in server.examine() if finding.level != "fact"] == []

@@ -4,6 +4,7 @@ missing at once. No superuser is needed for any. Changes nothing."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from syncline.databases.base.findings import disabled, examined, left_out, log_size, rights, takes_no_writes
 from syncline.databases.postgresql.session import Session
@@ -12,12 +13,17 @@ from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
+MOVED = "moved"
+"""The code of a database that is elsewhere than where a server last used it."""
+
 
 def examine(session: Session, schema: Schema, planned: Prepared, notes: Sequence[str]) -> list[Finding]:
     """The findings. `planned` is what another `prepare` would do, `notes` what was left out and why."""
     sql = queries("examine.sql")
-    found = examined(f"PostgreSQL {session.value(sql['version'])}", schema, planned)
-    found += _place(session)
+    place = _place(session)
+    if any(finding.code == MOVED for finding in place):  # every device fills itself again anyhow
+        planned = replace(planned, amiss=[])
+    found = examined(f"PostgreSQL {session.value(sql['version'])}", schema, planned) + place
     found += [log_size(session.value(sql["log size"])), *left_out(notes)]
     for name, state in session.run(sql["triggers"]):
         found.append(disabled(name, "is disabled" if state == "D" else "does not fire for replicated writes"))
@@ -34,9 +40,11 @@ def _place(session: Session) -> list[Finding]:
     found = [Finding("fact", "cluster", f"cluster {data}, timeline {timeline}, database {database}")]
     recorded: str = session.value(queries("retention.sql")["cluster"])
     if recorded and _parts(recorded)[::2] != (data, database):
-        sentence = f"the database was moved here from cluster {_parts(recorded)[0]}"
+        former = _parts(recorded)
+        where = f"cluster {former[0]}" if former[0] != data else f"database {former[2]} of the same cluster"
+        sentence = f"the database was moved here from {where}"
         remedy = "Nothing needs to be done: every device fills itself again with its next sync."
-        found.append(Finding("warning", "moved", sentence, remedy))
+        found.append(Finding("warning", MOVED, sentence, remedy))
     elif recorded and recorded != here:
         sentence = f"a standby was promoted, or a backup restored: the timeline was {_parts(recorded)[1]}"
         remedy = "Nothing needs to be done: each device recovers with its next sync what was lost."

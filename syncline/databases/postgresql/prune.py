@@ -168,8 +168,10 @@ def settle_in(session: Session, layout: Layout, cluster: str) -> None:
         session.script("TRUNCATE syncline.marks, syncline.moments, syncline.strays")
         session.count(sql["begin anew"], max((hlc for hlc in stamps if hlc), default=0))
         logger.warning(
-            "the central database was moved to another cluster: its change log began anew, every replica will"
-            " fill itself again",
+            "the central database was moved, from %s to %s (cluster/timeline/database): its change log began"
+            " anew, every replica will fill itself again",
+            recorded,
+            cluster,
             extra={"action": "begin_anew"},
         )
     if recorded != cluster:
