@@ -3,7 +3,8 @@
 One chunk at a time is settled, applied, freed, while the next one is opened. What one cannot do yet waits:
 
     a foreign key to a row of a later chunk     done after the last chunk with writes
-    a delete that others still stand in the way of, a unique value not free yet     after the last chunk
+    a delete that others still stand in the way of     after the last chunk
+    a unique value that is not free yet     with the deletes, and after the last chunk
     a write that would go or change with a row that a later chunk deletes           after the last chunk
 
 A row that is refused then is rejected, with those that depend on it.
@@ -45,6 +46,8 @@ class Unit:
     stages: list[Stage]
     details: dict[RowId, Base]
     defaulted: list[RowId]
+    again: Sequence[Stage] = ()
+    """What waited for deletes, and is tried with these."""
 
     @property
     def deletes(self) -> bool:
@@ -201,7 +204,10 @@ class LargeReceiver(Receiver):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole)
-            late += self._do(transaction, replace(unit, details=details | unit.details), file, whole, put_off)
+            again = late if unit.deletes and _wait_for_deletes(late) else []
+            late = [] if again else late
+            unit = replace(unit, details=details | unit.details, again=[item.stage for item in again])
+            late += self._do(transaction, unit, file, whole, put_off)
             self._let_go(transaction, unit)
             if len(whole.settled.wanted) >= self.wanted:
                 break
@@ -245,7 +251,9 @@ class LargeReceiver(Receiver):
         if whole.settled.wanted:
             return []
         put_off.take(settled.stages)
-        return self._apply(transaction, settled.stages, whole)
+        for stage in unit.again:
+            transaction.rows.stage(stage)
+        return self._apply(transaction, [*unit.again, *settled.stages], whole)
 
     def _again(self, transaction: WriteTransaction, late: list[Late], whole: Outcome) -> list[Late]:
         """Try what waits, all together; return what is refused still."""
@@ -271,6 +279,12 @@ class LargeReceiver(Receiver):
             for stage, others in pairs
             if (item := late_of(self.schema, stage, stage.discarded - others, waiting)) is not None
         ]
+
+
+def _wait_for_deletes(late: Sequence[Late]) -> bool:
+    """Whether unique values are what some of these wait for. They are tried together with deletes then, for
+    what is moved to a new row has to be so before its former parent goes."""
+    return any(why.code == codes.UNIQUE for item in late for why in item.refused.values())
 
 
 def _merge(whole: Settled, settled: Settled) -> None:

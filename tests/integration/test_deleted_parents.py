@@ -1,5 +1,6 @@
 """A device has deleted a row, is shown it again for the sake of another's row below it, and writes there:
-what goes with the row when it is deleted in the centre is kept (law L2), in one piece and in chunks."""
+what goes with the row when it is deleted in the centre is kept (law L2), in one piece and in chunks. What was
+moved to another row before does not go."""
 
 from __future__ import annotations
 
@@ -69,3 +70,63 @@ def test_l2_what_goes_with_a_deleted_row_is_kept(
                 assert sql(file, "SELECT * FROM visit") == [(11, 2, "changed")]
                 assert sql(file, "SELECT * FROM remark") == []
             assert one.verify().equal
+
+
+PARENTS = (
+    "CREATE TABLE par (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE)",
+    "CREATE TABLE grand (id INTEGER PRIMARY KEY, chi INTEGER NOT NULL REFERENCES chi (id) ON DELETE CASCADE)",
+    "INSERT INTO par VALUES (1, 'p1'), (3, 'p3'), (4, 'p4')",
+    "INSERT INTO chi VALUES (1, 1, 'keep'), (2, 1, 'too'), (3, 3, 'goes')",
+    "INSERT INTO grand VALUES (1, 1), (2, 2), (3, 3)",
+)
+MERGED = (
+    "INSERT INTO par VALUES (2, 'new')",
+    "UPDATE chi SET par = 2 WHERE par = 1",
+    "DELETE FROM par WHERE id IN (1, 3)",
+    "UPDATE par SET name = 'p1' WHERE id = 2",
+)
+"""A new row takes over the unique name of one that it replaces, and what hangs on that."""
+
+
+@pytest.mark.parametrize("rows", [1000, 1])
+@pytest.mark.parametrize("is_refused", [False, True])
+@pytest.mark.parametrize("on_delete", ["CASCADE", "NO ACTION"])
+@pytest.mark.parametrize("centre", ["sqlite", "postgresql"])
+def test_l2_rows_that_were_moved_to_a_new_parent_do_not_go_with_the_former_one(
+    request: pytest.FixtureRequest, tmp_path: Path, centre: str, on_delete: str, is_refused: bool, rows: int
+) -> None:
+    child = (
+        "CREATE TABLE chi (id INTEGER PRIMARY KEY, par INTEGER NOT NULL REFERENCES par (id)"
+        f" ON DELETE {on_delete}, v VARCHAR(20) CHECK (v <> 'never'))"
+    )
+    ddl = [PARENTS[0], child, *PARENTS[1:]]
+    if centre == "sqlite":
+        url = f"sqlite:///{tmp_path / 'central.db'}"
+        sql(tmp_path / "central.db", *ddl)
+    else:
+        url = request.getfixturevalue("postgres_url")
+        with psycopg.connect(url) as connection:
+            for statement in ddl:
+                connection.execute(statement.encode())
+    with syncline.Hub(url, limits=Limits(push_rows=rows)) as hub:
+        hub.init()
+        one, two = (syncline.clone(hub, str(tmp_path / f"{name}.db")) for name in ("one", "two"))
+        with one, two, closing(sqlite3.connect(one.file, isolation_level=None)) as app:
+            app.execute("PRAGMA foreign_keys = ON")
+            app.execute("BEGIN")
+            app.execute("DELETE FROM grand WHERE id = 3")
+            app.execute("DELETE FROM chi WHERE id = 3")
+            for statement in MERGED:
+                app.execute(statement)
+            if is_refused:
+                app.execute("PRAGMA ignore_check_constraints = ON")
+                app.execute("INSERT INTO chi VALUES (9, 4, 'never')")
+            app.execute("COMMIT")
+            one.sync()
+            two.sync()
+            assert [(edit.table, edit.key) for edit in one.rejected()] == [("chi", (9,))] * is_refused
+            for file in (one.file, two.file):
+                assert sql(file, "SELECT * FROM par ORDER BY id") == [(2, "p1"), (4, "p4")]
+                assert sql(file, "SELECT * FROM chi ORDER BY id") == [(1, 2, "keep"), (2, 2, "too")]
+                assert sql(file, "SELECT * FROM grand ORDER BY id") == [(1, 1), (2, 2)]
+            assert one.verify().equal and two.verify().equal

@@ -143,7 +143,8 @@ class BaseApplication(ABC, Generic[L]):
 
     @abstractmethod
     def park(self, part: Part[L], first: int, round_: int, prepare: Callable[[], None]) -> bool:
-        """Let updated rows hold third values, numbered from `first`, where they change what must differ.
+        """Let rows hold third values, numbered from `first`, in what must differ: updated ones where they
+        change it, and those that are deleted later.
 
         Whether there is such a column; `prepare` is called before. `round_` says which kind of values."""
 
@@ -175,7 +176,8 @@ class BaseApplication(ABC, Generic[L]):
         early = self.order.early_deletes([part.index for part in parts])
         for part in parts:
             if part.index in early:
-                self.log(part)
+                if part.index not in self._ahead:
+                    self.log(part)
                 if early[part.index]:
                     self.release(part, early[part.index])
         for part in parts:
@@ -184,7 +186,7 @@ class BaseApplication(ABC, Generic[L]):
             elif part.form == "update":
                 self._update_logged(part)
             else:
-                if part.index not in early:
+                if part.index not in early and part.index not in self._ahead:
                     self.log(part)
                 self.delete(part)
 
@@ -229,7 +231,7 @@ class BaseApplication(ABC, Generic[L]):
     def _park(self, round_: int) -> bool:
         first, found = 1, False
         for part in self.parts:
-            if part.form == "update":
+            if part.form != "insert":
                 found = self.park(part, first, round_, partial(self._log_ahead, part)) or found
             first += len(part.loaded.stage.rows)
         return found
@@ -264,6 +266,8 @@ class BaseApplication(ABC, Generic[L]):
             self._ahead.clear()
         if self._parked is not None:
             self._park(self._parked)
+        elif any(part.form == "delete" for part in self.parts):
+            self._part_ways()
         found = isolated(self.parts, self._attempt(self._write), self._one_by_one)
         failures = [one for one in found if not self.depends_on_others(one[1])]
         failures += retried([one for one in found if self.depends_on_others(one[1])], self._once_more)
@@ -276,6 +280,17 @@ class BaseApplication(ABC, Generic[L]):
             raise _DeferredTrouble from trouble
         self._check_doubtful(failures)
         return [self.refusal(part, failure) for part, failure in failures]
+
+    def _part_ways(self) -> None:
+        """What is deleted at the end gives up its unique values before, if it can: a row that needs one is
+        there then in time for those that are moved to it, which else would go with their former parent."""
+        ahead = set(self._ahead)
+
+        def work(_: Sequence[Part[L]]) -> None:
+            self._park(0)
+
+        if self._attempt(work)(self.parts) is not None:
+            self._ahead = ahead
 
     def _one_by_one(self, parts: Sequence[Part[L]]) -> Failures[L, Exception]:
         """Try every row of these, and log them all: if one stays refused, everything is undone."""

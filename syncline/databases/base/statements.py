@@ -95,9 +95,12 @@ def entries(
 
 
 def park(shape: BaseShape, columns: Sequence[int], values: Mapping[int, str]) -> str:
-    """Let rows whose values are about to change hold these meanwhile: expressions, by numbers of columns."""
+    """Let rows whose values are about to change hold these meanwhile: expressions, by numbers of columns.
+    Rows of which no columns are given are about to go."""
     own = dict(zip(columns, shape.staged_values(columns), strict=True))
     sets = [f"{shape.value_names[number]} = {value}" for number, value in values.items()]
+    if not columns:
+        return assign(shape, sets)
     changing = " OR ".join(shape.distinct(f"t.{shape.value_names[number]}", own[number]) for number in values)
     return f"{assign(shape, sets)} AND ({changing})"
 

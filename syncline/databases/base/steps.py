@@ -161,7 +161,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         if values:
             prepare()
             columns = part.loaded.stage.columns
-            self.announce(part, "update", columns)
+            self.announce(part, "update", columns or list(values))
             self.count(part, statements.park(part.loaded.shape, columns, values))
         return bool(values)
 

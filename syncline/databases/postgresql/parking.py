@@ -38,7 +38,8 @@ def parked(loaded: Loaded, uniques: Rows, first: int, round_: int) -> Mapping[in
     """Which staged columns are to hold what meanwhile, as SQL, by their numbers. Rows get different values,
     numbered from `first`."""
     shape, columns = loaded.shape, []
-    numbers = {shape.table.values[n].name: n for n in loaded.stage.columns}
+    given = loaded.stage.columns if loaded.stage.form == "update" else shape.table.values
+    numbers = {shape.table.values[n].name: n for n in given}
     for index, name, type_, modifier, nullable, foreign in uniques:
         if name in numbers:
             values = _values(shape.name, quote(name), type_, modifier, f"({first} + s.n)")
