@@ -18,7 +18,18 @@ TAKES = ("hub", "sent", "base", "value")
 
 
 def keep_conflicts(store: Store, notes: Iterable[ConflictNote]) -> None:
-    """Enter the hub's notes, the newest state of each. Inside a transaction."""
+    """Enter the hub's notes, the newest state of each. A note of another conflict that has such a number (the
+    centre was put back, and counts anew) becomes this replica's own (law L2). Inside a transaction."""
+    told = list(notes)
+    highest = (store.value("SELECT max(id) FROM _sync_conflict") or 0) if told else 0
+    for note in told:
+        former = _kept(store, note.id) if note.id <= highest else None
+        if former is not None and _what(former) != _what(note):
+            _make_own(store, former)
+    _enter(store, told)
+
+
+def _enter(store: Store, notes: Iterable[ConflictNote]) -> None:
     store.executemany(
         "INSERT INTO _sync_conflict (id, note) VALUES (?, ?)"
         " ON CONFLICT (id) DO UPDATE SET note = excluded.note",
@@ -26,11 +37,15 @@ def keep_conflicts(store: Store, notes: Iterable[ConflictNote]) -> None:
     )
 
 
+def _kept(store: Store, number: int) -> ConflictNote | None:
+    row = store.row("SELECT note FROM _sync_conflict WHERE id = ?", (number,))
+    return None if row is None else msgspec.msgpack.decode(row[0], type=ConflictNote)
+
+
 def keep_own(store: Store, notes: Iterable[ConflictNote]) -> None:
     """Enter conflicts that the replica itself met (tracking a file with rows of its own): negative ids."""
     lowest = store.value("SELECT min(id) FROM _sync_conflict WHERE id < 0") or 0
-    numbered = (msgspec.structs.replace(note, id=lowest - i) for i, note in enumerate(notes, 1))
-    keep_conflicts(store, numbered)
+    _enter(store, (msgspec.structs.replace(note, id=lowest - i) for i, note in enumerate(notes, 1)))
 
 
 def conflicts(store: Store, *, open_only: bool) -> list[ConflictNote]:
@@ -85,17 +100,6 @@ def _what(note: ConflictNote) -> tuple[Any, ...]:
     return note.table, note.key, note.column, note.replica, note.hlc, note.rival, note.rival_hlc
 
 
-def take_in(store: Store, notes: Iterable[ConflictNote]) -> None:
-    """Enter notes of edits that the file has no verdict of. A note of another conflict that has such a number
-    becomes this replica's own. Inside a transaction."""
-    kept = {note.id: note for note in conflicts(store, open_only=False)}
-    for note in notes:
-        former = kept.get(note.id)
-        if former is not None and _what(former) != _what(note):
-            _make_own(store, former)
-        keep_conflicts(store, [note])
-
-
 def fetch(wanted: Collection[tuple[str, int]]) -> Flow[list[ConflictNote]]:
     """The hub's notes of these, by the id that pushed the edit and the number, as far as it has them. A file
     may have had several ids. Nothing is sent for none."""
@@ -123,8 +127,7 @@ def _of_one(replica: str, numbers: Collection[int]) -> Flow[list[ConflictNote]]:
 
 def _maker(store: Store, number: int) -> str | None:
     """The id under which the edit was pushed that a conflict is of: a file may have had several."""
-    row = store.row("SELECT note FROM _sync_conflict WHERE id = ?", (number,))
-    note = None if row is None else msgspec.msgpack.decode(row[0], type=ConflictNote)
+    note = _kept(store, number)
     return store.state().replica if note is None else note.replica
 
 

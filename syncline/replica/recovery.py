@@ -23,7 +23,7 @@ from syncline.errors import PushOutOfStep, SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
-from syncline.replica.conflicts import fetch, set_apart, take_in
+from syncline.replica.conflicts import fetch, keep_conflicts, set_apart
 from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.freeze import in_flight
@@ -139,8 +139,6 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     The id that the file takes if it needs a new one is in the file before it is told to the hub: it is the
     same in every repeat."""
     store = device.store
-    if recovery.reason in (RESTORED, SCHEMA):
-        yield from set_apart(store)
     with store.transaction():
         recovery = save(store, replace(recovery, fresh=recovery.fresh or str(uuid.uuid4())))
     try:
@@ -151,9 +149,11 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
         raise
     notes = yield from fetch(learned.conflicts)
     with store.transaction():
-        take_in(store, notes)
+        keep_conflicts(store, notes)
         past = Past.read(recovery.past).with_unknown(learned.unknown, device.hub).written()
         recovery = save(store, replace(_entered(device, recovery, learned), past=past, seen=learned.seen))
+    if recovery.reason in (RESTORED, SCHEMA):
+        yield from set_apart(store)
     sweep_sent(store, device.limits().keep_sent)
     frozen = in_flight(store)
     if frozen is not None and (learned.taken or not is_offered(store)):

@@ -838,3 +838,43 @@ def test_l2_an_edit_of_a_table_that_is_aside_while_the_file_reconciles_waits_for
     assert sql(two.centre, "SELECT v FROM t") == [("x" if fate in codes else "mine",)]
     assert sorted(sql(f, "SELECT v, n FROM t")) == sql(two.centre, "SELECT v, n FROM t")
     assert sql(f, "SELECT count(*) FROM _sync_log_0, _sync_log_1") == [(0,)]
+
+
+def test_l2_a_conflict_that_a_centre_has_lost_is_kept_though_another_one_has_its_number(world: World) -> None:
+    """The centre was put back to before it knew the device, and counts its conflicts anew."""
+    backup = world.folder / "backup.db"
+    copy(world.centre, backup)
+    a, b = world.device("a.db"), world.device("b.db")
+    sql(a, "UPDATE t SET v = 'of a'")
+    sql(b, "UPDATE t SET v = 'of b'", ahead=100_000)
+    world.sync(b)
+    world.sync(a)
+    sql(b, "DELETE FROM t", ahead=200_000)
+    world.sync(b)
+    world.restore(backup)
+    world.sync(b)
+    report = world.sync(a)
+    assert report.recovered is not None
+    with syncline.connect(a, world.hub) as replica:
+        known = {note.id: note.sent for note in replica.conflicts()}
+    assert [note.sent for note in world.hub.conflicts()] == [known[1]] != ["of a"]
+    assert known[-1] == "of a"
+
+
+def test_l12_a_conflict_that_a_centre_has_lost_waits_for_nobody(world: World) -> None:
+    """Put back to before it knew the device: what was noted of the lost past can be resolved no longer."""
+    world.hub.close()
+    world.rules = {"t": syncline.Table(merge={"v": "review"})}
+    world.open()
+    backup = world.folder / "backup.db"
+    copy(world.centre, backup)
+    a, b = world.device("a.db"), world.device("b.db")
+    for file, text in ((a, "of a"), (b, "of b")):
+        sql(file, f"UPDATE t SET v = '{text}'")
+    world.sync(b)
+    world.sync(a)
+    world.restore(backup)
+    sql(a, "INSERT INTO t (id) VALUES (2)")
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        assert [(note.id, note.outcome, note.sent) for note in replica.conflicts()] == [(-1, "hub", "of a")]
