@@ -12,6 +12,7 @@ from functools import partial
 from syncline.model.schema import ForeignKey
 from syncline.replica.attempt import REFUSED, attempt_removal, remove_one
 from syncline.replica.local import keep_referred
+from syncline.replica.lost import lost
 from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.statements import Statements
@@ -101,11 +102,18 @@ def _keep_parents(work: Work) -> None:
     """A parent stays while a row with pending edits points at it, and so do its own parents.
 
     Deleting it would take the edited child along, or empty its column, without the hub's word. The
-    delete is held; the child's verdict decides. A row stays, too, that the application's own tables keep.
+    delete is held; the child's verdict decides. Any row of a table that was not captured may have been
+    edited, until it is compared. A row stays, too, that the application's own tables keep.
     """
-    fresh = keep_referred(work)
-    for child, parent, fk in _edges(work):
-        if work.overlay.any(child):
+    fresh, edges = keep_referred(work), list(_edges(work))
+    unseen = lost(work.store) if edges else {}
+    for child, parent, fk in edges:
+        if child.n in unseen:
+            every = (
+                f"SELECT {', '.join(f'{key} AS k{i}' for i, key in enumerate(child.keys))} FROM {child.name}"
+            )
+            _note(fresh, parent, _keep_for(work, child, parent, fk, every, ()))
+        elif work.overlay.any(child):
             pending = f"SELECT DISTINCT {child.key_columns} FROM temp._sync_pending_{child.n}"
             _note(fresh, parent, _keep_for(work, child, parent, fk, pending, ()))
     while fresh:

@@ -16,6 +16,7 @@ from syncline.errors import SchemaError, StoreBusy, TransportError, UsageError
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol.messages import Pull, Push, Request, Response, Snapshot
 from syncline.replica.replica import Replica
+from syncline.replica.store import Store
 from syncline.transports.local import LocalTransport
 
 COLUMNS = "id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER"
@@ -595,8 +596,6 @@ class Lossy(LocalTransport):
 
 
 def through(world: World, kind: type[Request], action: Callable[[], None], *, loses: bool) -> Replica:
-    from syncline.replica.store import Store
-
     return Replica(Store.open(world.file), lambda: Lossy(world.hub, kind, action, loses=loses))
 
 
@@ -641,6 +640,52 @@ def test_l2_what_was_written_unseen_over_a_refused_edit_in_flight_is_kept(world:
     assert refused == dict.fromkeys((6, 7) if edit == "insert" else (1, 2), "sent")
     assert kept == [(key, "unseen")]
     assert rows(world.centre)[1] == (2, "b", "y", 0)
+    world.agree()
+
+
+class Dead(LocalTransport):
+    """No push comes to the hub."""
+
+    def send(self, request: Request) -> Response:
+        if isinstance(request, Push):
+            raise TransportError("the request was lost")
+        return super().send(request)
+
+
+@pytest.mark.parametrize("others", ["cascade", "keep"])
+def test_l2_what_was_written_unseen_below_a_row_that_a_verdict_deletes_is_kept(
+    world: World, others: str
+) -> None:
+    """The table below was made anew: which of its rows have been edited is not known yet. `others`: what was
+    done in the centre with the row that was there."""
+    world.app.execute("UPDATE customer SET name = 'sent' WHERE id = 2")
+
+    with Replica(Store.open(world.file), lambda: Dead(world.hub)) as replica, pytest.raises(TransportError):
+        replica.sync()
+    world.app.executescript(
+        """PRAGMA foreign_keys = OFF; BEGIN;
+        CREATE TABLE fresh (id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customer (id), note TEXT);
+        INSERT INTO fresh SELECT * FROM visit; DROP TABLE visit; ALTER TABLE fresh RENAME TO visit;
+        COMMIT; PRAGMA foreign_keys = ON;"""
+    )
+    world.app.execute("INSERT INTO visit VALUES (9, 2, 'made unseen')")
+    world.app.execute("UPDATE visit SET note = 'unseen' WHERE id = 2")
+    how = "DELETE FROM visit" if others == "cascade" else "UPDATE visit SET customer = NULL"
+    world.centre.execute(f"{how} WHERE customer = 2")
+    world.centre.execute("DELETE FROM customer WHERE id = 2")
+    world.sync()
+    world.sync()
+    with world.open() as replica:
+        refused = {(one.table, one.key[0]): one.values.get("note") for one in replica.rejected()}
+        kept = {(note.table, note.key[0]): note.sent for note in replica.conflicts()}
+    assert refused == {("visit", 9): "made unseen"}
+    visits = "SELECT * FROM visit ORDER BY id"
+    found = world.centre.execute(visits).fetchall()
+    if others == "cascade":
+        assert kept["visit", 2] == [2, "unseen"] and found == [(1, 1, "first")]
+    else:
+        assert found == [(1, 1, "first"), (2, None, "unseen")]
+    assert world.app.execute(visits).fetchall() == found
     world.agree()
 
 
