@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -159,10 +160,11 @@ class Device:
         rows = self.app.execute("SELECT name FROM sqlite_master WHERE name GLOB 'own_*' ORDER BY rowid")
         return [name for (name,) in rows]
 
-    def texts(self) -> set[str]:
-        """All texts in synced tables."""
+    def texts(self) -> Counter[str]:
+        """All texts in synced tables, and how often each is there: a rejected insert that is brought in under
+        another key is shown under its former one, too, as long as something points at that."""
         found = self.contents(own=False).values()
-        return {value for rows in found for row in rows for value in row if isinstance(value, str)}
+        return Counter(value for rows in found for row in rows for value in row if isinstance(value, str))
 
     # What the application does
 
