@@ -183,12 +183,32 @@ def retry_now(device: Device, number: int) -> None:
     if again is not None:
         what = what_of(t.n, kept.key, found.part, kept.edit["columns"])
         keep_settled(store, number, again.mark(what))
-    if len(kept.edit["columns"]) == len(whole["columns"]) or kept.op == "D":
+    rest = _picked(whole, lambda i: i not in t.table.values)
+    if kept.op in "IR":  # nobody wrote what is NULL in a new row
+        written = {i for i, value in zip(rest["columns"], rest["values"], strict=True) if value is not None}
+        rest = _picked(rest, lambda i: i in written)
+    if kept.op == "D" or not rest["columns"]:
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
     else:
-        rest = pack(_picked(whole, lambda i: i not in t.table.values))
-        sql = "UPDATE _sync_rejected SET op = 'U', code = 'column_dropped', part = ?, edit = ? WHERE id = ?"
-        store.execute(sql, (COLUMNS, rest, number))
+        _keep_rest(store, number, t.table.name, rest)
+
+
+def _keep_rest(store: Store, number: int, table: str, rest: dict[str, Any]) -> None:
+    """Of an edit that was put back, keep what it holds of columns that the centre has no more."""
+    why = _columns_gone(table, rest["names"])
+    sql = (
+        "UPDATE _sync_rejected SET op = 'U', part = ?, edit = ?, code = ?, detail = ?, remedy = ?,"
+        " parent = NULL WHERE id = ?"
+    )
+    store.execute(sql, (COLUMNS, pack(rest), why.code, why.detail, why.remedy, number))
+
+
+def _columns_gone(table: str, names: Sequence[str]) -> Reason:
+    return Reason(
+        "column_dropped",
+        f"table {table}: the centre has no column {', '.join(names)} any more",
+        "Put the value elsewhere if it is still needed, then discard the edit.",
+    )
 
 
 def check_points(device: Device, number: int) -> None:
@@ -280,11 +300,8 @@ def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
         )
     there = _picked(edit, lambda i: i in t.table.values)
     if edit["columns"] and not there["columns"] and op == "U":
-        raise UsageError(
-            f"table {t.table.name}: the centre has no column {', '.join(edit['names'])} any more",
-            code="column_dropped",
-            remedy="Put the value elsewhere if it is still needed, then discard the edit.",
-        )
+        why = _columns_gone(t.table.name, edit["names"])
+        raise UsageError(why.detail, code=why.code, remedy=why.remedy)
     return there
 
 

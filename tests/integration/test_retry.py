@@ -297,3 +297,33 @@ def test_what_a_lock_refused_is_tried_again_when_the_file_has_found_its_place_ag
         assert replica.rejected() == []
         replica.sync()
     assert sql(two.centre, "SELECT note FROM p WHERE id = 1") == [("again",)]
+
+
+def test_of_a_retried_insert_what_was_written_into_a_column_that_is_gone_is_kept_with_that_reason(
+    tmp_path: Path,
+) -> None:
+    """Nothing is left over where nothing was written there."""
+    centre = tmp_path / "central.db"
+    sql(
+        centre,
+        "CREATE TABLE visit (id INTEGER PRIMARY KEY, note TEXT, fee REAL)",
+        "CREATE TRIGGER closed BEFORE INSERT ON visit BEGIN SELECT RAISE(ABORT, 'closed'); END",
+    )
+    with syncline.Hub(f"sqlite:///{centre}") as hub:
+        hub.init()
+        with syncline.clone(hub, str(tmp_path / "a.db")) as a:
+            sql(a.file, "INSERT INTO visit VALUES (1, 'x', NULL), (2, 'y', 7.5)")
+            a.sync()
+            assert {edit.code for edit in a.rejected()} == {"rejected_by_trigger"}
+            sql(centre, "CREATE TABLE fresh (id INTEGER PRIMARY KEY, note TEXT)", "DROP TABLE visit")
+            sql(centre, "ALTER TABLE fresh RENAME TO visit")
+            a.sync()
+            for edit in a.rejected():
+                a.retry(edit.id)
+            (rest,) = a.rejected()
+            assert (rest.key, rest.op, rest.code, rest.values) == ((2,), "U", "column_dropped", {"fee": 7.5})
+            assert rest.detail == "table visit: the centre has no column fee any more"
+            assert "closed" not in rest.remedy and "discard" in rest.remedy
+            a.sync()
+            assert len(a.rejected()) == 1
+    assert sql(centre, "SELECT * FROM visit ORDER BY id") == [(1, "x"), (2, "y")]
