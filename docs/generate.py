@@ -147,6 +147,7 @@ FOUND = {
     "table_waits": "The next sync brings the table.",
     "tables": "How many tables take part.",
     "tables_left": "Tables of the file that take no part in the centre any more.",
+    "track_unfinished": "A track of further tables was cut off; all others are synced.",
     "trigger_disabled": "A capture trigger is disabled, or does not fire for replicated writes.",
     "unique_local": "A unique index is in this file alone: rows that it refuses wait.",
     "upgrade_waits": "Names that the centre has changed, or columns that it has dropped, are here as"

@@ -169,13 +169,16 @@ def _kind(store: Store) -> Iterator[Finding]:
 def _identity(store: Store) -> Iterator[Finding]:
     state = store.state()
     yield Finding("fact", "replica", f"replica {state.replica} of {state.hub_url or 'a hub without a URL'}")
-    if state.schema is None or state.hydrate is not None:
+    if not store.is_filled:
         yield Finding(
             "trouble",
             "hydrate_unfinished",
             "the file has not been filled from the hub yet: that was cut off",
             "Run the same syncline clone or track again; it goes on where it was cut off.",
         )
+    elif state.hydrate is not None:
+        sentence = "a track of further tables was cut off; what takes part is synced all the same"
+        yield Finding("warning", "track_unfinished", sentence, "Run the same syncline track again.")
     if state.suppressed:
         sentence = "capture is switched off, by another program: what is written is not sent"
         yield Finding("trouble", "capture_suppressed", sentence, VERIFY)
@@ -183,8 +186,7 @@ def _identity(store: Store) -> Iterator[Finding]:
 
 def _tables(store: Store) -> Iterator[Finding]:
     """The columns, references and triggers of every tracked table."""
-    state = store.state()
-    if state.schema is None or state.hydrate is not None:
+    if not store.is_filled:
         return
     device = as_called(Device.load(store))
     yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
@@ -332,8 +334,7 @@ def _references(store: Store, t: Statements) -> Iterator[Finding]:
 
 
 def _pending(store: Store) -> Iterator[Finding]:
-    state = store.state()
-    if state.schema is None or state.hydrate is not None:
+    if not store.is_filled:
         return
     device = Device.load(store)
     count = sum(pending_edits(device).values())
@@ -344,8 +345,7 @@ def _pending(store: Store) -> Iterator[Finding]:
 
 def _waiting(store: Store) -> Iterator[Finding]:
     """The rows of the centre that this file does not take."""
-    state = store.state()
-    if state.schema is None or state.hydrate is not None or not count_waiting(store):
+    if not store.is_filled or not count_waiting(store):
         return
     for row in waiting(Device.load(store), WAITING):
         yield Finding("trouble", row.code, row.detail, row.remedy)
@@ -402,8 +402,7 @@ def _clock(store: Store) -> Iterator[Finding]:
 
 def _forms(store: Store) -> Iterator[Finding]:
     """Columns that cannot hold what the centre has, as somebody has chosen."""
-    state = store.state()
-    if state.schema is None or state.hydrate is not None:
+    if not store.is_filled:
         return
     for t in as_called(Device.load(store)).tables.values():
         columns = lossy(t.table)

@@ -292,6 +292,11 @@ class Overlay:
         body = self._store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
         return None if body is None else read_image(t, body)
 
+    def move_parked(self, t: Statements, key: Key, to: Key) -> None:
+        """The hidden row has this key from now on."""
+        sql = "UPDATE _sync_parked SET key = ? WHERE n = ? AND key = ?"
+        self._store.execute(sql, (pack(to), t.n, pack(key)))
+
     def park(self, t: Statements, rows: Sequence[Pending]) -> None:
         """Keep the images of rows that are about to leave their table."""
         self._store.executemany(

@@ -69,7 +69,7 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
-        if store.is_replica and self._filled:
+        if store.is_replica and store.is_filled:
             self._ready()
 
     def __enter__(self) -> Replica:
@@ -193,11 +193,6 @@ class Replica:
 
     # Inside -------------------------------------------------------------------------------------------
 
-    @property
-    def _filled(self) -> bool:
-        state = self._store.state()
-        return state.schema is not None and state.hydrate is None
-
     def _ready(self) -> Device:
         if self._device is None:
             self._store.check()
@@ -221,6 +216,9 @@ class Replica:
         if self._transport is None:
             self._transport = self._open_transport()
         with one_at_a_time(self._store.path, verb, self._wait):
+            if verb != "track":
+                with self._store.watched():
+                    run(track.go_on(self._store), self._transport)
             flow = begun()
             with self._store.watched():
                 result = run(flow, self._transport)

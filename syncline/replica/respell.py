@@ -21,6 +21,7 @@ from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.edge import Key
 from syncline.replica.local import references
+from syncline.replica.overlay import Overlay
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
@@ -70,7 +71,8 @@ def respell_all(device: Device, tables: Sequence[Statements]) -> None:
     """Respell every row of tables that begin to take part. What cannot be respelled stays as it is.
 
     They are looked through without a lock on the file, and those to change are changed at once: keys and what
-    points at them. SchemaError `forms_misfit` if rows of a table that takes no part point at such keys.
+    points at them. SchemaError `forms_misfit` if that would part rows from those of a table that takes no
+    part: they point at such keys, or are what such values point at.
     """
     store = device.store
     with store.aside():
@@ -86,9 +88,10 @@ def respell_all(device: Device, tables: Sequence[Statements]) -> None:
                 raise
             raise SchemaError(
                 f"keys in {store.path} are spelled otherwise than in the form asked for, and rows of a table"
-                " that takes no part point at them",
+                " that takes no part point at them, or are what they point at",
                 code="forms_misfit",
-                remedy="Ask for the forms that the file has: syncline track FILE TABLE --forms uuids=hex.",
+                remedy="Track that table with them; or ask for the forms that the file has: syncline track"
+                " FILE TABLE --forms uuids=hex.",
             ) from error
 
 
@@ -109,6 +112,12 @@ def has_strange_keys(store: Store, t: Statements) -> bool:
     return not t.fit((), rows)
 
 
+def _of_another(key: Key, right: Key) -> Refused:
+    return Refused(
+        key, f"this is the key {list(right)!r}, spelled otherwise, of a row that is in the table already"
+    )
+
+
 class Respelling:
     """The rows of one table that are to be respelled, noted in a temporary table, and the doing of it.
 
@@ -123,6 +132,7 @@ class Respelling:
         sets = ", ".join(f"{name} = ?{place}" for place, name in enumerate(names, t.arity + 1))
         self._update = f"UPDATE OR ABORT {t.name} SET {sets} WHERE {t.by_key}"
         self._refused: list[Refused] = []
+        self._gone: list[Key] = []
 
     def note_keys(self, keys: str) -> None:
         """Which rows to look at: a query for k0, k1, ..."""
@@ -182,6 +192,7 @@ class Respelling:
         """Do all, and have the change log follow. Returns the rows that must stay as they are."""
         last = self._store.value(f"SELECT max(i) FROM {self._noted}") or 0
         moved = sum([self._respell(first) for first in range(1, last + 1, RANGE)])
+        self._forget_gone()
         if moved and self._leads:
             self._lead()
         if moved and self._store.row(f"SELECT 1 FROM {self.t.log} LIMIT 1") is not None:
@@ -211,6 +222,8 @@ class Respelling:
                 settled[: t.arity] = spelled
             if not all(map(identical, values, settled)) and all(map(is_sound, values)):
                 changed.append((number, bool(absent), tuple(values[: t.arity]), settled))
+        if changed and self._store.row("SELECT 1 FROM _sync_parked WHERE n = ? LIMIT 1", (t.n,)) is not None:
+            changed = [one for one in changed if one[1] or not self._meets_hidden(one[2], one[3])]
         present = [(*key, *settled) for _, absent, key, settled in changed if not absent]
         try:
             all_written = self._store.executemany(self._update, present) == len(present)
@@ -219,6 +232,7 @@ class Respelling:
         if not all_written:
             stay = {key for _, absent, key, settled in changed if not absent and self._stays(key, settled)}
             changed = [one for one in changed if one[2] not in stay]
+        changed = [one for one in changed if not (one[1] and self._stays_hidden(one[2], one[3]))]
         self._store.executemany(
             f"UPDATE {self._noted} SET moved = 1, ({self._new_columns}) = ({t.key_marks}) WHERE i = ?",
             ((*settled[: t.arity], number) for number, _, _, settled in changed),
@@ -238,11 +252,32 @@ class Respelling:
         except StoreConstraint:
             pass
         if is_there:
-            detail = (
-                f"this is the key {list(right)!r}, spelled otherwise, of a row that is in the table already"
-            )
-            self._refused.append(Refused(key, detail))
+            self._refused.append(_of_another(key, right))
         return True
+
+    def _meets_hidden(self, key: tuple[Value, ...], settled: Sequence[Value]) -> bool:
+        """The same where the row that has its key is hidden."""
+        right = tuple(settled[: self.t.arity])
+        if right == key or Overlay(self._store).parked(self.t, right) is None:
+            return False
+        self._refused.append(_of_another(key, right))
+        return True
+
+    def _stays_hidden(self, key: tuple[Value, ...], settled: Sequence[Value]) -> bool:
+        """The same of a row that is not in the table. The image of a hidden one gets its key. What was
+        written into one that is gone amounts to nothing where another row has its key."""
+        t, right, overlay = self.t, tuple(settled[: self.t.arity]), Overlay(self._store)
+        if right == key:
+            return False
+        is_hidden = overlay.parked(t, key) is not None
+        is_there = self._store.row(t.select, right) is not None or overlay.parked(t, right) is not None
+        if is_there and is_hidden:
+            self._refused.append(_of_another(key, right))
+        elif is_there:
+            self._gone.append(key)
+        elif is_hidden:
+            overlay.move_parked(t, key, right)
+        return is_there
 
     def _lead(self) -> None:
         """What points at rows that have another key now follows them, in any table. Where a row of a tracked
@@ -277,6 +312,11 @@ class Respelling:
                 yield quote(one.child), one.foreign, ()
 
     # The change log -----------------------------------------------------------------------------------
+
+    def _forget_gone(self) -> None:
+        """What amounts to nothing leaves the log."""
+        same = " AND ".join(f"k{i} = ?" for i in range(self.t.arity))
+        self._store.executemany(f"DELETE FROM {self.t.log} WHERE {same}", self._gone)
 
     def _follow(self) -> None:
         """The log has the keys that the rows have now, and no edit that did nothing but respell."""

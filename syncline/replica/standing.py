@@ -18,9 +18,8 @@ def status(store: Store) -> Status:
         return Status(None, store.path, None, None, (), {}, None, None, None, None, 0, 0, 0, 0)
     with store.read():
         state = store.state()
-        filled = state.schema is not None and state.hydrate is None
         notes = conflicts(store, open_only=False)
-        device = Device.load(store) if filled else None
+        device = Device.load(store) if store.is_filled else None
         return Status(
             id=state.replica,
             file=store.path,

@@ -6,20 +6,33 @@ A row that both have alike stays, one that only the hub has is added, one that o
 pending insert. Where they differ the hub's row stays and the file's own is kept as a conflict, or as an
 insert whose key is taken where both count integer keys up: two things, as with any two inserts. Nothing is
 locked while the hub is waited for, nor while the rows are compared (law L1); where very many differ they are
-written in several transactions. Until it is done the file does not sync.
+written in several transactions.
+
+Until the first tables are done the file does not sync. What took part before goes on: a `track` that is
+refused takes back what it has begun, and one that was cut off is ended by the next verb with the hub
+(`go_on`).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
-from syncline.errors import SchemaChanged, SchemaError, StoreError, UsageError
+from syncline.errors import (
+    Forbidden,
+    SchemaChanged,
+    SchemaError,
+    StoreError,
+    SynclineError,
+    Unauthenticated,
+    UsageError,
+)
 from syncline.merge.rules import is_counted_up
 from syncline.model.forms import KINDS, Choice
 from syncline.model.schema import Schema
@@ -50,6 +63,8 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
 
+logger = logging.getLogger("syncline.replica")
+
 PAUSE = 0.1
 """Seconds between two transactions that write many rows: whoever waits for the lock looks that often."""
 
@@ -57,10 +72,10 @@ PAUSE = 0.1
 def track(
     store: Store, names: Sequence[str], hub_url: str | None, progress: Progress, choice: Choice | None = None
 ) -> Flow[None]:
-    """Make the tables take part. SchemaError, before anything is changed, if one of them does not fit.
+    """Make the tables take part. SchemaError, and nothing is changed, if one of them does not fit.
 
     `choice`: how these tables spell values; None: as was chosen for the file, or as the hub asks for.
-    Resumable: after a kill the same call goes on. Until it is done the file cannot sync.
+    Resumable: after a kill the same call goes on.
     """
     if not names:
         raise UsageError("no table is named", remedy="Name the tables that are to take part.")
@@ -75,9 +90,82 @@ def track(
         notes = yield from copy_chunks(device, _stage_chunk, progress)
     except SchemaChanged as error:
         raise SchemaChanged(error.detail, remedy="Run the same syncline track again.") from error
-    joining = _start_capture(device, names, notes)
+    fresh = _start_capture(device, names, notes)
     device.reload()
-    tables = [t for t in device.tables.values() if t.table.name in joining]
+    try:
+        yield from _join_begun(device)
+    except SynclineError as error:
+        if not _is_cut_off(error):
+            _take_back(device, fresh)
+        raise
+
+
+def go_on(store: Store) -> Flow[None]:
+    """End a `track` that was cut off, before another verb with the hub.
+
+    Tables that are captured by now become one with the hub's; if that is refused they take part no longer,
+    as after a `track` that is refused. Rows that were fetched for tables that are not are forgotten: the
+    same call fetches them again. Nothing is done to a file that was never filled.
+    """
+    if not store.is_replica or store.state().hydrate is None or not store.is_filled:
+        return
+    device = Device.load(store)
+    begun = _joining(device)
+    if not begun:
+        _take_back(device, ())
+        return
+    try:
+        yield from _join_begun(device)
+    except SynclineError as error:
+        if _is_cut_off(error):
+            raise
+        names = ", ".join(device.tracked[n].table.name for n in begun)
+        text = "%s: track was cut off, and is refused now: %s"
+        logger.warning(text, names, error, extra={"action": "track"})
+        _take_back(device, begun)
+
+
+def _is_cut_off(error: SynclineError) -> bool:
+    """Whether the same may well succeed at another time."""
+    return error.retry or isinstance(error, Unauthenticated | Forbidden)
+
+
+def _joining(device: Device) -> list[int]:
+    """The tables that are captured, and have not become one with the hub's yet."""
+    listed = json.loads(device.store.state().hydrate or "{}").get("joining", ())
+    return [n for n, t in device.tracked.items() if n in listed or t.table.name in listed]
+
+
+def _take_back(device: Device, begun: Collection[int]) -> None:
+    """These tables take part no longer, what was fetched for them is forgotten. A file in which no others do
+    is as before its first `track`, but that it keeps its id."""
+    with device.store.transaction() as store:
+        left = [n for n in _joining(device) if n not in begun]
+        for n in begun:
+            capture.remove(store, device.tracked[n])
+            for name in ("_sync_lost", "_sync_held", "_sync_parked"):
+                store.execute(f"DELETE FROM {name} WHERE n = ?", (n,))
+        if left:
+            notes = json.loads(store.state().hydrate or "{}")
+            store.set_state(hydrate=json.dumps({**notes, "joining": left}))
+        else:
+            clear_stage(store)
+            store.set_state(hydrate=None)
+        if not store.numbers():
+            store.set_state(**dict.fromkeys(_OF_HUB))
+
+
+_OF_HUB = ("hub_url", "hub", "schema", "fingerprint", "watermark", "limits", "forms")
+"""What the state of a file has of its hub."""
+
+
+def _join_begun(device: Device) -> Flow[None]:
+    """Tables that are captured become one with the hub's, whose rows are staged."""
+    store, joining = device.store, _joining(device)
+    for n in joining:
+        if n in device.aside:
+            raise SchemaError("; ".join(misfits(store, device.aside[n].table)) or "its parent does not fit")
+    tables = [device.tables[n] for n in joining]
     warn_of_loss(t.table for t in tables)
     respell_all(device, tables)
     yield from spell_all(device, tables)
@@ -116,8 +204,8 @@ def make_missing(device: Device, names: Sequence[str]) -> None:
 
 
 def refuse_unfinished(store: Store) -> None:
-    """StoreError while a `track` was cut off: the file has not got its first rows from the hub."""
-    if store.state().hydrate is not None:
+    """StoreError while the first `track` was cut off: the file has not got its first rows from the hub."""
+    if store.state().hydrate is not None and not store.is_filled:
         raise StoreError(
             f"{store.path} has not been filled from the hub yet",
             code="hydrate_unfinished",
@@ -137,6 +225,9 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choi
         )
     schema = yield from fetch_schema(replica, answer.schema)
     check_typed(schema, choice or {})
+    if state is not None and state.fingerprint not in (None, answer.schema) and not store.is_filled:
+        device = Device.load(store)
+        _take_back(device, _joining(device))  # what was fetched for a first track is of another schema
     forms = _forms(store, schema, names, choice)
     here = in_forms(schema, forms)
     _check_fit(store, here, names)
@@ -147,6 +238,8 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choi
             remedy=f"Run: syncline sync {store.path}; then track again.",
         )
     if state is not None and state.fingerprint == answer.schema and state.hydrate is not None:
+        with store.transaction():
+            store.set_state(forms=written_forms(forms))
         return
     with store.transaction():
         store.prepare(replica)
@@ -217,24 +310,23 @@ def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
     return notes
 
 
-def _start_capture(device: Device, names: Sequence[str], notes: Notes) -> list[str]:
-    """From now on the tables are captured, on the watermark that their first edits stand on.
-
-    Returns those that are still to be joined, also those of a call that was cut off."""
+def _start_capture(device: Device, names: Sequence[str], notes: Notes) -> list[int]:
+    """From now on the tables are captured, on the watermark that their first edits stand on. Returns those
+    that were not before: not those of a call that was cut off."""
     with device.store.transaction() as store:
         state = store.state()
         numbers = store.numbers()
         fresh = [name for name in names if name not in numbers or not _captured(store, name)]
-        joining = [*notes.get("joining", ()), *fresh]
+        begun = [device.schema.number_of(name) for name in fresh]
         if state.watermark is None:
             store.advance(notes["watermark"], state.hlc)
-        for name in fresh:
-            store.number(device.schema.number_of(name), name)
+        for n, name in zip(begun, fresh, strict=True):
+            store.number(n, name)
         for t in Device.load(store).tables.values():
-            if t.table.name in fresh:
+            if t.n in begun:
                 capture.install(store, t)
-        store.set_state(hydrate=json.dumps({**notes, "joining": joining}))
-    return joining
+        store.set_state(hydrate=json.dumps({**notes, "joining": [*notes.get("joining", ()), *begun]}))
+    return [n for n, name in zip(begun, fresh, strict=True) if name not in numbers]
 
 
 def _note_rows(store: Store, tables: Mapping[int, Statements]) -> None:

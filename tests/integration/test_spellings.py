@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,3 +242,92 @@ def test_two_devices_that_write_one_value_are_in_no_conflict_however_it_is_spell
                 assert (report.push.overruled, report.push.conflicts, report.push.rejected) == (0, 0, ())
             assert (hub.conflicts(), a.conflicts(), b.conflicts()) == ([], [], [])
             assert a.verify().equal and b.verify().equal
+
+
+# A hidden row and the spelling of its key ------------------------------------------------------------------
+
+INVOICES = """
+CREATE TABLE invoice (id uuid PRIMARY KEY, who text);
+CREATE TABLE line (invoice uuid REFERENCES invoice, n int, qty int, PRIMARY KEY (invoice, n));
+"""
+SAME = "b1eebc99-9c0b-4ef8-bb6d-6bb9bd380a22"
+"""`NEW`, spelled as the centre does."""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"('{NEW}', 1, 5), ('{SAME}', 1, 6)",
+        f"('{SAME}', 1, 6), ('{NEW}', 1, 5)",
+        f"('{NEW}', 1, 5), ('{SAME}', 1, 6), ('{NEW.replace('-', '')}', 1, 7)",
+    ],
+)
+@pytest.mark.parametrize("tracked", [True, False], ids=["in the file before", "written later"])
+def test_l2_one_key_in_two_spellings_beside_a_row_without_a_key_stops_no_push(
+    postgres_url: str, tmp_path: Path, lines: str, tracked: bool
+) -> None:
+    rows = f"""INSERT INTO invoice VALUES ('{NEW}', 'ana'), (NULL, 'no key');
+        INSERT INTO line VALUES {lines}"""
+    with _invoices(postgres_url, tmp_path, rows if tracked else "") as (replica, app, run):
+        app.executescript("" if tracked else rows)
+        replica.sync()
+        kept = [edit for edit in replica.rejected() if edit.table == "line"]
+        assert {edit.code for edit in kept} == {"value_refused"} and len(kept) == lines.count("(") - 1
+        app.executescript("DELETE FROM invoice WHERE id IS NULL; INSERT INTO other VALUES (1)")
+        replica.sync()
+        assert run("SELECT count(*) FROM line") == [(1,)] and run("SELECT id FROM other") == [(1,)]
+        assert {edit.values["qty"] for edit in kept} | {run("SELECT qty FROM line")[0][0]} == {
+            int(line.rsplit(" ", 1)[1]) for line in lines.replace(")", "").split(", (")
+        }
+        assert replica.verify().equal and replica.status().hidden == 0
+
+
+def test_l2_a_row_that_was_hidden_under_another_spelling_of_its_key_is_sent(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with _invoices(postgres_url, tmp_path, f"INSERT INTO invoice VALUES ('{SAME}', 'ana')") as world:
+        replica, app, run = world
+        replica.sync()
+        app.executescript(
+            f"INSERT INTO line VALUES ('{NEW}', 1, 5); INSERT INTO invoice VALUES (NULL, 'no key')"
+        )
+        replica.sync()
+        assert run("SELECT n, qty FROM line") == [(1, 5)]
+        assert [edit.table for edit in replica.rejected()] == ["invoice"]
+        assert replica.verify().equal and replica.status().hidden == 0
+
+
+def test_l2_what_is_under_another_spelling_of_a_hidden_row_s_key_is_kept(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    lone = "c1eebc99-9c0b-4ef8-bb6d-6bb9bd380a33"
+    with _invoices(postgres_url, tmp_path, "") as (replica, app, run):
+        app.executescript(
+            f"INSERT INTO line VALUES ('{lone}', 1, 5); INSERT INTO invoice VALUES (NULL, 'no key')"
+        )
+        replica.pull()
+        hub_says = replica.preview()
+        assert hub_says.rows == 1
+        app.executescript(f"INSERT INTO line VALUES ('{lone.upper()}', 1, 6)")
+        replica.sync()
+        kept = {edit.values["qty"] for edit in replica.rejected() if edit.table == "line"}
+        assert kept == {5, 6} and run("SELECT * FROM line") == []
+        assert replica.verify().equal and replica.status().hidden == 0
+
+
+@contextmanager
+def _invoices(url: str, folder: Path, rows: str) -> Iterator[tuple[Any, Any, Any]]:
+    """A replica of these rows, with a connection to its file and one that asks the centre."""
+    with psycopg.connect(url, autocommit=True) as centre, Hub(url) as hub:
+        centre.execute(f"{INVOICES}; CREATE TABLE other (id int PRIMARY KEY)".encode())
+        hub.init()
+        with closing(sqlite3.connect(folder / "device.db", isolation_level=None)) as app:
+            app.executescript(
+                f"""CREATE TABLE invoice (id TEXT PRIMARY KEY, who TEXT);
+                CREATE TABLE line (
+                    invoice TEXT REFERENCES invoice (id), n INTEGER, qty INTEGER, PRIMARY KEY (invoice, n));
+                CREATE TABLE other (id INTEGER PRIMARY KEY); {rows}"""
+            )
+            with syncline.connect(folder / "device.db", hub=hub) as replica:
+                replica.track("invoice", "line", "other")
+                yield replica, app, lambda sql: centre.execute(sql.encode()).fetchall()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import syncline
@@ -190,3 +191,164 @@ def test_l2_a_row_under_another_s_integer_key_is_another_thing_and_comes_in_unde
     visits = {(p, what) for _, p, what in centre.execute("SELECT * FROM visit")}
     assert visits == {(1, "of Bert"), (2, "both"), (3, "x"), (4, "of Anna"), (4, "again of Anna")}
     assert app.execute("SELECT count(*) FROM visit").fetchone() == (5,)
+
+
+# A file of which other tables take part already -----------------------------------------------------------
+
+CLINIC = """
+CREATE TABLE patient (id uuid PRIMARY KEY, name text);
+CREATE TABLE allergy (patient uuid REFERENCES patient, code text, PRIMARY KEY (patient, code));
+CREATE TABLE drug (code text PRIMARY KEY, stock int);
+INSERT INTO drug VALUES ('A', 1), ('B', 1), ('C', 1), ('D', 1)
+"""
+ID = "A0EEBC999C0B4EF8BB6D6BB9BD380A11"
+
+
+class Clinic:
+    """A PostgreSQL centre, and a file with keys in a spelling that is not the centre's."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.url = url
+        self.run(CLINIC)
+        self.hub = syncline.Hub(url)
+        self.hub.init()
+        self.file = folder / "device.db"
+        self.app = sqlite3.connect(self.file, isolation_level=None)
+        self.app.executescript(
+            f"""CREATE TABLE drug (code TEXT PRIMARY KEY, stock INTEGER);
+            CREATE TABLE patient (id CHAR(32) PRIMARY KEY, name TEXT, local TEXT);
+            CREATE TABLE allergy (
+                patient CHAR(32) REFERENCES patient, code TEXT, PRIMARY KEY (patient, code));
+            INSERT INTO patient (id) VALUES ('{ID}'); INSERT INTO allergy VALUES ('{ID}', 'nut')"""
+        )
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def open(self) -> Any:
+        return syncline.connect(self.file, hub=self.hub)
+
+    def edit(self, updated: str, deleted: str) -> None:
+        self.app.execute("UPDATE drug SET stock = 2 WHERE code = ?", (updated,))
+        self.app.execute("DELETE FROM drug WHERE code = ?", (deleted,))
+
+    def objects(self) -> set[tuple[str, str]]:
+        """What there is in the file."""
+        return set(self.app.execute("SELECT type, name FROM sqlite_master"))
+
+    def close(self) -> None:
+        self.app.close()
+        self.hub.close()
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, postgres_url: str) -> Iterator[Clinic]:
+    clinic = Clinic(tmp_path, postgres_url)
+    yield clinic
+    clinic.close()
+
+
+def test_l12_a_track_that_is_refused_changes_nothing_and_what_takes_part_goes_on(clinic: Clinic) -> None:
+    with clinic.open() as replica:
+        replica.track("drug", forms="sqlalchemy")
+        clinic.edit("A", "B")
+        before = clinic.objects()
+        for _ in range(2):
+            with pytest.raises(SchemaError, match="takes no part point at them, or are what") as refused:
+                replica.track("allergy")
+            assert refused.value.code == "forms_misfit" and clinic.objects() == before
+    clinic.edit("C", "D")
+    with clinic.open() as replica:
+        assert len(replica.log()) == 4 and replica.status().tables == ("drug",)
+        assert replica.rejected() == []
+        replica.sync()
+        assert replica.verify().equal
+        assert clinic.run("SELECT * FROM drug ORDER BY code") == [("A", 2), ("C", 2)]
+        replica.track("allergy", "patient")  # as the remedy says
+        replica.sync()
+        assert replica.verify().equal
+    assert clinic.run("SELECT code FROM allergy") == [("nut",)]
+
+
+def test_l12_after_a_first_track_that_is_refused_the_file_is_as_before(clinic: Clinic) -> None:
+    with clinic.open() as replica:
+        for _ in range(2):
+            with pytest.raises(SchemaError):
+                replica.track("allergy", forms="sqlalchemy")
+    assert not [name for kind, name in clinic.objects() if kind == "trigger" or "_log_" in name]
+    with clinic.open() as replica:
+        with pytest.raises(StoreError, match="tracks no tables"):
+            replica.sync()
+        replica.track("drug")
+        clinic.edit("A", "B")
+        replica.sync()
+        assert replica.verify().equal and replica.status().tables == ("drug",)
+    assert clinic.run("SELECT stock FROM drug WHERE code = 'A'") == [(2,)]
+    assert len(clinic.hub.replicas()) == 1
+
+
+def test_l2_a_track_that_was_cut_off_and_is_refused_then_keeps_nothing_from_syncing(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with clinic.open() as replica:
+        replica.track("drug", forms="sqlalchemy")
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(track, "respell_all", _killed)
+            replica.track("allergy")
+    clinic.edit("A", "B")
+    with clinic.open() as replica:
+        replica.push()
+        assert replica.status().tables == ("drug",) and "forms_misfit" in caplog.text
+    assert clinic.run("SELECT * FROM drug ORDER BY code") == [("A", 2), ("C", 1), ("D", 1)]
+
+
+def _killed(*_: Any) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("killed", ["fetched", "staged", 0, 1, 2, 3])
+def test_l2_while_a_track_is_cut_off_what_took_part_before_goes_on(
+    tmp_path: Path, killed: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.centre.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)")
+    with syncline.Hub(f"sqlite:///{tmp_path}/centre.db") as world.hub:
+        world.hub.init()
+        world.fill()
+        world.app.executescript(
+            "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO note VALUES (1, 'first')"
+        )
+        monkeypatch.setattr(join, "CHUNK", 1)
+        monkeypatch.setattr(track, "PAUSE", 0)
+        done = 0
+
+        def until(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+            nonlocal done
+            if done == killed:
+                raise Killed
+            done += 1
+            return run_steps(device, answer, steps)
+
+        with world.open() as replica:
+            replica.track("note")
+            replica.sync()
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                place = {"fetched": "copy_chunks", "staged": "_start_capture"}.get(str(killed), "run_steps")
+                patch.setattr(track, place, _killed if isinstance(killed, str) else until)
+                replica.track("item")
+        world.app.execute("UPDATE note SET text = 'second'")
+        world.app.execute("INSERT INTO item VALUES (8, 'meanwhile', NULL)")
+        world.app.execute("DELETE FROM item WHERE id = 1")
+        with world.open() as replica:
+            assert [entry.table for entry in replica.log("note")] == ["note"]
+            replica.sync()
+            assert world.centre.execute("SELECT text FROM note").fetchall() == [("second",)]
+            replica.track("item")
+            replica.sync()
+            assert replica.verify().equal
+        kept = [1, 2, 3, 8, 9] if isinstance(killed, str) else [2, 3, 8, 9]
+        assert [number for (number,) in world.centre.execute("SELECT id FROM item ORDER BY id")] == kept
+    world.app.close()
+    world.centre.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -343,6 +344,16 @@ class Store:
     def is_replica(self) -> bool:
         """Whether Syncline's tables are in the file."""
         return self.row(self._queries["is_replica"]) is not None
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the replica has been filled from the hub. It stays so while further tables are about to
+        take part, also when that was cut off."""
+        state = self.state()
+        if state.schema is None or state.hydrate is None or state.watermark is None:
+            return state.schema is not None and state.hydrate is None
+        joining = json.loads(state.hydrate).get("joining", ())
+        return any(n not in joining and name not in joining for name, n in self.numbers().items())
 
     def prepare(self, replica: str) -> None:
         """Create Syncline's tables for a new replica id unless they are there. Inside a transaction."""
