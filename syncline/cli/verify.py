@@ -46,14 +46,16 @@ def verify(
 
     What is pending is sent first; rows edited meanwhile are set aside. Other programs may go on writing on
     both sides. With --repair only the rows listed are changed, to what the centre has. Exit code 3: the file
-    and the centre still differ, or a table could not be compared, as it cannot take part as it is.
+    and the centre still differ, or a table could not be compared, as it cannot take part as it is, or takes
+    none.
 
     JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre,
     held}] (kind: missing_here, not_in_centre, differs; held: the file has the centre's row and holds it back
     behind edits that are pending, or because an object of the file refuses it), repaired, left (as
     differences), complete, pending, unable [{table, code, detail, remedy}: tables that could not be
     compared], changed {table: how the centre changed it, so that it takes part no longer and is not
-    compared}, watermark, requests, seconds.
+    compared}, watermark, requests, seconds, left_out [tables of the centre that take no part here and could
+    not be compared, since the file has its own of these names].
     """
     with (
         open_replica(file, hub, token, wait) as replica,
@@ -87,8 +89,14 @@ def say(found: VerifyReport) -> None:
         output.line(f"  to do: {one.remedy}")
     for name, why in found.changed.items():
         output.line(f"{name} takes part no longer and was not compared: {why}")
+    for name in found.left_out:
+        output.line(
+            f"{name} takes no part here and was not compared: the file has its own table of that name"
+        )
+        output.line("  to do: see syncline doctor FILE")
     if not found.differences:
-        text = "all others are equal" if found.unable or found.changed else "equal"
+        others = found.unable or found.changed or found.left_out
+        text = "all others are equal" if others else "equal"
         output.line(f"{text} ({requests})")
         return
     text = output.counted(len(found.differences), "row differs", "rows differ")

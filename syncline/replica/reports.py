@@ -328,3 +328,6 @@ class VerifyReport(Report):
     watermark: str | None
     requests: int
     seconds: float
+    left_out: tuple[str, ...] = ()
+    """Tables of the centre that take no part here, since the file has tables of these names that are not
+    synced. They could not be compared, and the file is not equal; `doctor` says what to do."""

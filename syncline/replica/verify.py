@@ -26,6 +26,7 @@ from syncline.replica.device import Device
 from syncline.replica.lost import lost, unable
 from syncline.replica.overlay import Key
 from syncline.replica.pending import is_anything_pending, pending_edits
+from syncline.replica.plan import left_out
 from syncline.replica.progress import Progress, silent
 from syncline.replica.recovery import REASONS
 from syncline.replica.repair import repair as mend
@@ -140,8 +141,9 @@ def _report(
         for n, t in device.tables.items()
     )
     now, uncompared = found if left is None else left, tuple(unable(device))
+    absent = tuple(table.name for table in left_out(device, device.hub))
     return VerifyReport(
-        equal=survey.complete and not now and not uncompared,
+        equal=survey.complete and not now and not uncompared and not absent,
         tables=tables,
         differences=tuple(finding.described() for finding in found),
         repaired=0 if left is None else len(found),
@@ -153,6 +155,7 @@ def _report(
         watermark=device.store.state().watermark,
         requests=survey.requests,
         seconds=round(time.monotonic() - started, 3),
+        left_out=absent,
     )
 
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 import syncline
-from syncline import Difference, Hub
+from syncline import Difference, Hub, Table
 from syncline.errors import StoreBusy
 from syncline.protocol.flows import run
 from syncline.protocol.messages import Request, Response, Verify
@@ -423,3 +423,30 @@ def test_keys_of_any_class_and_collation_are_told_apart_and_repaired(
         assert connection.execute("SELECT k, w FROM child ORDER BY id").fetchall() == [
             (1, "ada"), ("1", "BOB"), (2.5, None),
         ]  # fmt: skip
+
+
+def test_l12_a_table_that_is_left_out_of_the_file_is_named_and_the_file_is_not_equal(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/centre.db"
+
+    def served(*names: str) -> Hub:
+        hub = Hub(url, tables={name: Table() for name in names})
+        hub.init()
+        return hub
+
+    with closing(sqlite3.connect(tmp_path / "centre.db", isolation_level=None)) as centre:
+        centre.executescript(
+            "CREATE TABLE visit (id TEXT PRIMARY KEY NOT NULL, note TEXT);"
+            "CREATE TABLE drug (code TEXT PRIMARY KEY NOT NULL)"
+        )
+        with served("visit", "drug") as hub:
+            syncline.clone(hub, tmp_path / "device.db").close()
+        with served("drug") as hub, syncline.connect(tmp_path / "device.db", hub=hub) as replica:
+            replica.sync()
+            assert replica.verify().equal and replica.verify().left_out == ()  # it was taken out on purpose
+        centre.execute("ALTER TABLE visit RENAME COLUMN note TO remark")
+        with served("visit", "drug") as hub, syncline.connect(tmp_path / "device.db", hub=hub) as replica:
+            replica.sync()
+            centre.execute("INSERT INTO visit VALUES ('1', 'only in the centre')")
+            for found in (replica.verify(), replica.verify(repair=True)):
+                assert found.left_out == ("visit",) and not found.equal
+                assert [table.name for table in found.tables] == ["drug"] and found.tables[0].equal

@@ -172,9 +172,10 @@ def test_l12_each_reason_for_a_recovery_has_a_sentence_of_its_own() -> None:
 
 
 def test_l12_verify_calls_equal_no_more_than_it_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    def said(changed: dict[str, str]) -> str:
-        say(VerifyReport(True, (), (), 0, (), True, 0, (), changed, None, 1, 0.1))
+    def said(changed: dict[str, str], *left_out: str) -> str:
+        say(VerifyReport(not left_out, (), (), 0, (), True, 0, (), changed, None, 1, 0.1, left_out))
         return capsys.readouterr().out.splitlines()[-1]
 
     assert said({}) == "equal (1 request)"
     assert said({"farm": "its key is another one"}) == "all others are equal (1 request)"
+    assert said({}, "visit") == "all others are equal (1 request)"
