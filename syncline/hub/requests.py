@@ -113,6 +113,7 @@ class Requests:
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
         places = list(self._within(request.seen, caller.scope))
+        newest = self._readable(request.seen[0]) if request.seen else None
         with caller.read() as (reading, _):
             before = sought(reading, caller.actor, request)
         # not within the transaction: these are asked for on a connection of their own
@@ -148,6 +149,7 @@ class Requests:
                 pruned=made.pruned,
                 decided=made.found.first,
                 now=transaction.ledger.milliseconds(),
+                gone_back=newest is not None and transaction.log.standings([newest]) == ["restored"],
             )
 
         answer = caller.write(work)

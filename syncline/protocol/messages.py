@@ -484,9 +484,10 @@ class Reconciled(Record, frozen=True):
     are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits,
     and of pushes that the file does not know it has made: the id that pushed them, and the number of the
     conflict. `seen` is a watermark of the first of the positions told that the log still goes on from, for
-    the id to go on with. `decided` is when the first of `done` were decided (milliseconds since 1970 UTC, by
-    the hub's clock), 0 if none are. `now` is the hub's clock: by it a device tells how far its own is ahead,
-    by which edits look younger than they are."""
+    the id to go on with; `gone_back` whether the centre has gone back from the newest of them. `decided` is
+    when the first of `done` were decided (milliseconds since 1970 UTC, by the hub's clock), 0 if none are.
+    `now` is the hub's clock: by it a device tells how far its own is ahead, by which edits look younger than
+    they are."""
 
     hub: Name
     replica: Name
@@ -503,6 +504,7 @@ class Reconciled(Record, frozen=True):
     pruned: list[Count] = []
     decided: Whole = 0
     now: Whole = 0
+    gone_back: bool = False
     version: int = PROTOCOL_VERSION
 
 

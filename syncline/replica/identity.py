@@ -169,6 +169,8 @@ class Learned:
     none."""
     brought: set[bytes] = field(default_factory=set)
     """Stamps of edits that were rejected here, and of retries of them, which the centre has taken."""
+    gone_back: bool = False
+    """Whether the centre has gone back from the newest that they have seen."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -283,7 +285,8 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     unknown, conflicts = frozenset(answer.unknown), set(answer.conflicts)
     place = answer.replica, answer.taken, answer.push, answer.since
     known = answer.horizon, answer.decided
-    return Learned(*place, done, rejected, lost, unknown, conflicts, *known, seen=answer.seen)
+    seen, back = answer.seen, answer.gone_back
+    return Learned(*place, done, rejected, lost, unknown, conflicts, *known, seen=seen, gone_back=back)
 
 
 def _together(some: Sequence[Refused], more: Sequence[Refused]) -> list[Refused]:

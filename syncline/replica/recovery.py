@@ -178,7 +178,7 @@ def _entered(device: Device, recovery: Recovery, learned: Learned) -> Recovery:
             missing,
             extra={"action": "lose", "replica": store.state().replica, "missing": missing},
         )
-    reason = RESTORED if has_lost or missing > 0 else recovery.reason
+    reason = RESTORED if has_lost or missing > 0 or learned.gone_back else recovery.reason
     fresh = recovery.fresh if learned.replica != recovery.fresh else ""
     return replace(recovery, reason=reason, missing=recovery.missing + max(0, missing), fresh=fresh)
 

@@ -127,6 +127,35 @@ def test_l2_what_was_not_captured_is_found_where_the_file_is_filled_again_as_wel
     world.agree()
 
 
+def test_l3_what_another_has_counted_counts_once_where_a_centre_put_back_does_not_know_the_file(
+    world: World,
+) -> None:
+    """The hub says that it does not know it, before it looks at where the file is."""
+    kept, late = sqlite3.connect(world.folder / "kept.db"), world.folder / "late.db"
+    world.centre.backup(kept)
+    syncline.clone(world.hub, late).close()
+    world.app.execute("UPDATE customer SET visits = visits + 2 WHERE id = 2")
+    world.sync()
+    with syncline.connect(late, hub=world.hub) as replica:
+        replica.sync()
+    world.hub.close()
+    kept.backup(world.centre)
+    kept.close()
+    world.hub = syncline.Hub(f"sqlite:///{world.folder}/centre.db", tables=RULES)
+    app = sqlite3.connect(late, isolation_level=None)
+    by_copy(app)
+    with syncline.connect(late, hub=world.hub) as replica:
+        done = replica.sync()
+        assert done.recovered is not None and done.recovered.reason == "restored"
+        assert [(note.key, note.sent) for note in replica.conflicts()] == [([2], ["b", "y", 2])]
+    world.sync()
+    with syncline.connect(late, hub=world.hub) as replica:
+        replica.sync()
+    assert rows(world.centre)[1] == rows(app)[1] == (2, "b", "y", 2)
+    app.close()
+    world.agree()
+
+
 def run(file: Path, *statements: str) -> None:
     app = sqlite3.connect(file, isolation_level=None)
     for statement in statements:
