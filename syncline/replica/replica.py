@@ -69,6 +69,7 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
+        self._is_joining = False
         if store.is_replica and store.is_filled:
             self._ready()
 
@@ -202,6 +203,7 @@ class Replica:
         if self._version != self._store.value("PRAGMA schema_version"):
             notice_all(self._device)
             self._version = self._device.schema_version
+            self._is_joining = self._store.state().hydrate is not None
         return self._device
 
     def _fit(self) -> Device:
@@ -216,10 +218,13 @@ class Replica:
         if self._transport is None:
             self._transport = self._open_transport()
         with one_at_a_time(self._store.path, verb, self._wait):
-            if verb != "track":
+            flow = begun()
+            if self._is_joining and verb != "track":  # a track was cut off
+                flow.close()
                 with self._store.watched():
                     run(track.go_on(self._store), self._transport)
-            flow = begun()
+                self._is_joining = False
+                flow = begun()
             with self._store.watched():
                 result = run(flow, self._transport)
             if self._hub_url is not None and self._store.state().hub_url != self._hub_url:

@@ -94,7 +94,8 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ("DROP TABLE _sync_outbox", "store_obstacle", "trouble"),
         ("DROP TABLE person", "table_missing", "trouble"),
         ("ALTER TABLE person ADD COLUMN colour TEXT", "column_local", "warning"),
-        ("UPDATE _sync_state SET hydrate = '{}'", "hydrate_unfinished", "trouble"),
+        ("UPDATE _sync_state SET hydrate = '{}'", "track_unfinished", "warning"),
+        ("UPDATE _sync_state SET hydrate = '{}', watermark = NULL", "hydrate_unfinished", "trouble"),
         ("UPDATE _sync_state SET recovery = '{}'", "recovery_unfinished", "warning"),
         (
             "INSERT INTO _sync_sent (number, at, made, bases, digest, body)"
