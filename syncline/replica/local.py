@@ -3,7 +3,9 @@ a row.
 
 What the foreign key itself says (ON DELETE CASCADE, SET NULL, SET DEFAULT) SQLite does. Where it says
 nothing, `local_rows` decides: `refuse`, the row stays and is said to wait; `cascade`, the local rows go
-with it; `null`, they refer to nothing from then on. Where that is not possible the row stays.
+with it; `null`, they refer to nothing from then on. Where that is not possible the row stays. It also stays
+where a table refers to it that is aside (`replica.lost`), whatever is said: nobody could tell which rows were
+edited there, and what goes with it would be kept nowhere (law L2).
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ def keep_referred(work: Work) -> dict[int, list[Key]]:
     """Do with the local rows that refer to leaving ones what the setting says; keep and hold those rows that
     must stay, and return their keys by table."""
     every = references(work.store, [t.table.name for t in work.device.tables.values()])
+    aside = {t.table.name.lower() for t in work.device.aside.values()}
     kept: dict[int, list[Key]] = {}
     for t in work.device.tables.values():
         if t.n not in work.gone:
@@ -72,16 +75,15 @@ def keep_referred(work: Work) -> dict[int, list[Key]]:
         for one in every:
             if one.foreign.parent.lower() != t.table.name.lower():
                 continue
-            if one.foreign.on_delete.upper() not in _BY_ITSELF:
+            if one.child.lower() in aside:
+                kept.setdefault(t.n, []).extend(_refuse(work, t, one, _points(t, one)))
+            elif one.foreign.on_delete.upper() not in _BY_ITSELF:
                 kept.setdefault(t.n, []).extend(_settle(work, t, one, every))
     return kept
 
 
 def _settle(work: Work, t: Statements, one: Reference, every: Sequence[Reference]) -> list[Key]:
-    mode = work.local_rows(t)
-    theirs = _theirs(t, one)
-    leaving = f"temp._sync_gone_{t.n} g CROSS JOIN {t.name} p ON {t.row_key('p', 'g')}"
-    points = f"({one.own}) IN (SELECT {', '.join(f'p.{name}' for name in theirs)} FROM {leaving})"
+    mode, points = work.local_rows(t), _points(t, one)
     if mode != "refuse":
         try:
             with work.store.savepoint():
@@ -94,6 +96,13 @@ def _settle(work: Work, t: Statements, one: Reference, every: Sequence[Reference
         else:
             return []
     return list(_refuse(work, t, one, points))
+
+
+def _points(t: Statements, one: Reference) -> str:
+    """A condition: the local row `c` refers to one that leaves."""
+    theirs = ", ".join(f"p.{name}" for name in _theirs(t, one))
+    leaving = f"temp._sync_gone_{t.n} g CROSS JOIN {t.name} p ON {t.row_key('p', 'g')}"
+    return f"({one.own}) IN (SELECT {theirs} FROM {leaving})"
 
 
 def _theirs(t: Statements, one: Reference) -> list[str]:
