@@ -113,8 +113,9 @@ class _Steps:
                 set_aside(work.store, device.tracked[change.after.number])
             if change.after.number in made.unfit:
                 _follow_unfit(work, made, change)
-                continue
-            _add_columns(work, made, change)
+            else:
+                _add_columns(work, made, change)
+                _retype(work, made, change)
             _loosen(work, made, change)
         device.store.set_state(
             schema=json.dumps(to_plain(made.hub)),
@@ -321,11 +322,23 @@ def _widen_parked(work: Work, t: Statements, defaults: dict[int, Value]) -> None
         work.store.execute("UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?", (packed, t.n, key))
 
 
+def _retype(work: Work, made: Plan, change: TableChange) -> None:
+    """Columns have room for wider values."""
+    table = made.schema.by_number[change.after.number]
+    for column in table.columns:
+        if column.number in change.retyped and column.name not in table.key:
+            retype(work.store, table.name, column.name, column.declared)
+
+
 def _loosen(work: Work, made: Plan, change: TableChange) -> None:
-    """What the centre no longer asks of a row this file does not ask either: NOT NULL, foreign keys; and
-    columns have room for wider values."""
+    """What the centre no longer asks of a row this file does not ask either: NOT NULL, foreign keys. Nor does
+    a table that does not fit now, as far as it is here: when it fits again nothing says what the centre asked
+    of it once."""
     store, n = work.store, change.after.number
     before, table = work.device.schema.by_number[n], made.schema.by_number[n]
+    present = columns_of(store, table.name)
+    if not present:
+        return
     former = {column.number: column for column in before.columns}
     for column in table.columns:
         old = former.get(column.number)
@@ -333,9 +346,16 @@ def _loosen(work: Work, made: Plan, change: TableChange) -> None:
             continue
         if not (old.nullable or old.computed) and (column.nullable or column.computed):
             redefine(store, table.name, partial(without_not_null, column=column.name))
-        if column.number in change.retyped:
-            retype(store, table.name, column.name, column.declared)
+    called = {c.number: c.name for c in table.columns}
+    names = {c.name: called.get(c.number, c.name) for c in before.columns if c.name not in present}
+    parents = {t.table.name: made.schema.by_number[t.n].name for t in _staying(work.device, made)}
     kept = {(key.columns, key.parent) for key in carried(table, made.schema)}
     for key in before.foreign_keys:
-        if (key.columns, key.parent) not in kept:
-            redefine(store, table.name, partial(without_foreign_key, columns=key.columns))
+        columns = tuple(names.get(name, name) for name in key.columns)
+        if (columns, parents.get(key.parent, key.parent)) not in kept:
+            redefine(store, table.name, partial(without_foreign_key, columns=columns))
+
+
+def _staying(device: Device, made: Plan) -> Iterator[Statements]:
+    """The tables of the file that the hub still has."""
+    return (t for n, t in device.tracked.items() if n not in made.gone)

@@ -238,6 +238,82 @@ def test_l12_the_centre_changes_a_table_that_is_aside(world: World, synced: bool
     assert a.replica.verify().equal and not a.replica.rejected()
 
 
+LINE = "CREATE TABLE line (id INTEGER PRIMARY KEY, item INTEGER NOT NULL REFERENCES item (id), qty INTEGER)"
+COPY = (
+    "CREATE TABLE made ({}); INSERT INTO made SELECT {} FROM line; DROP TABLE line;"
+    " ALTER TABLE made RENAME TO line"
+)
+REFERS = "INTEGER NOT NULL REFERENCES item (id)"
+UNFIT = {
+    "column taken": ("ALTER TABLE line ADD COLUMN crop TEXT", "ALTER TABLE line RENAME COLUMN crop TO own"),
+    "no key": (
+        COPY.format(f"id INTEGER, item {REFERS}, qty INTEGER", "*"),
+        "CREATE UNIQUE INDEX line_key ON line (id)",
+    ),
+    "lacks a column": (
+        COPY.format(f"id INTEGER PRIMARY KEY, item {REFERS}", "id, item"),
+        "ALTER TABLE line ADD COLUMN qty INTEGER",
+    ),
+    "renamed, no key": (
+        COPY.format(f"id INTEGER, thing {REFERS}, qty INTEGER", "*"),
+        "CREATE UNIQUE INDEX line_key ON line (id)",
+    ),
+}
+"""What makes a table wait, and what has it take part again."""
+
+
+def loosen(world: World, column: str) -> None:
+    """The centre asks less of `line`, and has rows that use it; and it gets a column."""
+    if isinstance(world.centre, SqliteCentre):
+        world.alter(
+            f"CREATE TABLE made (id INTEGER PRIMARY KEY, {column} INTEGER, qty INTEGER);"
+            " INSERT INTO made SELECT * FROM line; DROP TABLE line; ALTER TABLE made RENAME TO line"
+        )
+    else:
+        world.alter(f"ALTER TABLE line DROP CONSTRAINT line_item_fkey, ALTER {column} DROP NOT NULL")
+    world.alter(
+        "ALTER TABLE line ADD COLUMN crop INTEGER; INSERT INTO line VALUES (5, 77, 5, 1), (6, NULL, 6, 1)"
+    )
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_l12_what_the_centre_no_longer_asks_of_a_table_that_waits_the_file_does_not_ask_either(
+    world: World, what: str
+) -> None:
+    """NOT NULL, foreign keys: rows that use it come when the table takes part again, and no sync fails."""
+    world.alter(f"{LINE}; INSERT INTO line VALUES (1, 1, 1)")
+    a = world.device("a.db")
+    before, after = UNFIT[what]
+    column = "thing" if "renamed" in what else "item"
+    a.app.executescript(before)
+    a.sync()
+    if column == "thing":
+        world.alter("ALTER TABLE line RENAME COLUMN item TO thing")
+    loosen(world, column)
+    assert [one.table for one in a.sync().unable] == ["line"]
+    a.app.executescript(after)
+    for _ in range(3):
+        a.sync()
+    assert a.rows("line", f"id, {column}, qty, crop") == world.rows("line")
+    assert not a.replica.status().unable and not a.replica.rejected() and a.replica.verify().equal
+
+
+def test_what_the_centre_still_asks_of_a_table_that_waits_the_file_asks_too(world: World) -> None:
+    """Though it calls it otherwise: a foreign key whose column, and whose parent, was renamed."""
+    world.alter(f"{LINE}; INSERT INTO line VALUES (1, 1, 1)")
+    a = world.device("a.db")
+    before, after = UNFIT["renamed, no key"]
+    a.app.executescript(f"ALTER TABLE item RENAME TO part; {before.replace('item (id)', 'part (id)')}")
+    a.sync()
+    world.alter("ALTER TABLE item RENAME TO part; ALTER TABLE line RENAME COLUMN item TO thing")
+    a.sync()
+    a.app.executescript(after)
+    a.sync()
+    (key,) = a.app.execute("PRAGMA foreign_key_list(line)").fetchall()
+    assert key[2:4] == ("part", "thing")
+    assert not a.replica.status().unable and a.replica.verify().equal
+
+
 def test_a_file_with_that_table_alone_comes_back(world: World) -> None:
     path = world.folder / "one.db"
     change = CHANGES["renamed column"]
