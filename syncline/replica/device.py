@@ -39,6 +39,8 @@ class Device:
     """The number of the push in flight, if the hub has just said that it has not got it."""
     told: tuple[int, str, bytes] | None = field(default=None, init=False)
     """Number and digest of the push that was sent last, and the stamps that it told."""
+    is_joining: bool = False
+    """Whether a `track` of further tables was under way, or cut off, when this was looked at."""
     came_back: bool = False
     """Whether a table that was aside has come to fit during the verb, by what the centre has now."""
     aside: dict[int, Statements] = field(default_factory=dict)
@@ -72,7 +74,10 @@ class Device:
         unable = _aside(store)
         fit = {n: t for n, t in tables.items() if n not in unable}
         aside = {n: t for n, t in tables.items() if n in unable}
-        return cls(store, hub, schema, fit, retired, forms, _version(store), seen, aside=aside)
+        begun = state.hydrate is not None
+        return cls(
+            store, hub, schema, fit, retired, forms, _version(store), seen, is_joining=begun, aside=aside
+        )
 
     @property
     def tracked(self) -> dict[int, Statements]:
@@ -87,7 +92,9 @@ class Device:
 
     def refresh(self) -> None:
         """`reload`, if it is no longer what this was read from."""
-        if _version(self.store) != self.version:
+        state = self.store.state()
+        self.is_joining = state.hydrate is not None
+        if _version(self.store, state) != self.version:
             self.reload()
 
     def check(self) -> None:
@@ -175,8 +182,9 @@ def _check_noted(state: State) -> None:
             raise TypeError(f"{name} is no whole number")
 
 
-def _version(store: Store) -> tuple[object, ...]:
-    state = store.state()
+def _version(store: Store, state: State | None = None) -> tuple[object, ...]:
+    """`state`: if it has just been read."""
+    state = state or store.state()
     noted = state.fingerprint, state.names, state.retired, state.forms
     return *noted, *store.rows(_NOTED)
 

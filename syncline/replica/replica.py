@@ -69,7 +69,6 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
-        self._is_joining = False
         if store.is_replica and store.is_filled:
             self._ready()
 
@@ -203,7 +202,6 @@ class Replica:
         if self._version != self._store.value("PRAGMA schema_version"):
             notice_all(self._device)
             self._version = self._device.schema_version
-            self._is_joining = self._store.state().hydrate is not None
         return self._device
 
     def _fit(self) -> Device:
@@ -219,11 +217,10 @@ class Replica:
             self._transport = self._open_transport()
         with one_at_a_time(self._store.path, verb, self._wait):
             flow = begun()
-            if self._is_joining and verb != "track":  # a track was cut off
+            if verb != "track" and self._device is not None and self._device.is_joining:  # it was cut off
                 flow.close()
                 with self._store.watched():
                     run(track.go_on(self._store), self._transport)
-                self._is_joining = False
                 flow = begun()
             with self._store.watched():
                 result = run(flow, self._transport)

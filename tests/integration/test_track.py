@@ -352,3 +352,33 @@ def test_l2_while_a_track_is_cut_off_what_took_part_before_goes_on(
         assert [number for (number,) in world.centre.execute("SELECT id FROM item ORDER BY id")] == kept
     world.app.close()
     world.centre.close()
+
+
+@pytest.mark.parametrize("place", ["copy_chunks", "_start_capture", "respell_all"])
+def test_l2_a_file_that_is_open_while_a_track_is_cut_off_goes_on(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.centre.execute("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)")
+    with syncline.Hub(f"sqlite:///{tmp_path}/centre.db") as world.hub, world.open() as other:
+        world.hub.init()
+        world.fill()
+        world.app.executescript(
+            "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO note VALUES (1, 'first')"
+        )
+        with world.open() as replica:
+            replica.track("note")
+            replica.sync()
+            other.sync()
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                patch.setattr(track, place, _killed)
+                replica.track("item")
+            world.centre.execute("INSERT INTO note VALUES (2, 'theirs')")
+            world.app.execute("UPDATE note SET text = 'second' WHERE id = 1")
+            (other if place == "_start_capture" else replica).sync()
+            replica.track("item")
+            replica.sync()
+            assert replica.verify().equal and other.verify().equal
+        assert world.centre.execute("SELECT * FROM note").fetchall() == [(1, "second"), (2, "theirs")]
+    world.app.close()
+    world.centre.close()
