@@ -35,6 +35,9 @@ AGAIN = (
 )
 """What to do about an edit of a table that was out of service, or taken out, and takes part again."""
 
+ELSEWHERE = "Put the value elsewhere if it is still needed, then discard the edit."
+"""What to do about a value of a column that the centre has no more."""
+
 SEE_IDS = "See the ids with: syncline rejected FILE"
 
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
@@ -207,7 +210,7 @@ def _columns_gone(table: str, names: Sequence[str]) -> Reason:
     return Reason(
         "column_dropped",
         f"table {table}: the centre has no column {', '.join(names)} any more",
-        "Put the value elsewhere if it is still needed, then discard the edit.",
+        ELSEWHERE,
     )
 
 
@@ -301,7 +304,7 @@ def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
     there = _picked(edit, lambda i: i in t.table.values)
     if edit["columns"] and not there["columns"] and op == "U":
         why = _columns_gone(t.table.name, edit["names"])
-        raise UsageError(why.detail, code=why.code, remedy=why.remedy)
+        raise UsageError(why.detail, code="column_dropped", remedy=ELSEWHERE)
     return there
 
 
