@@ -31,10 +31,13 @@ NAME_LENGTH = 200
 """Characters of a replica id, a name, a digest or a schema fingerprint."""
 STAMP_BYTES = 8
 """Bytes of an edit's stamp."""
+WORDS_LENGTH = 1_000
+"""Characters of a reason, and of what to do, of an edit that a file tells to be rejected."""
 TOKEN_LENGTH = 32_768
 """Characters of a watermark, a cursor, or a key as text."""
 
 Name = Annotated[str, Meta(max_length=NAME_LENGTH, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
+Words = Annotated[str, Meta(max_length=WORDS_LENGTH)]
 Token = Annotated[str, Meta(extra={"longest": TOKEN_LENGTH}, extra_json_schema={"maxLength": TOKEN_LENGTH})]
 Mark = Annotated[
     str,
@@ -438,8 +441,8 @@ class Refusal(Record, frozen=True):
     table: Index
     key: Cells
     code: Name
-    detail: Token
-    remedy: Token
+    detail: Words
+    remedy: Words
 
 
 class Reconcile(Record, frozen=True):

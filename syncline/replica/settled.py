@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from syncline.protocol.messages import STAMP_BYTES, Refusal
+from syncline.protocol.messages import NAME_LENGTH, STAMP_BYTES, WORDS_LENGTH, Refusal
 from syncline.replica.clocks import milliseconds
 from syncline.replica.device import Device
 from syncline.replica.edge import outward_key
@@ -29,11 +29,10 @@ BROUGHT = "edit_brought"
 COLUMNS, PUSH = "columns", "push"
 """Why stamps of a rejected edit are not its own alone: more columns of the row were edited, or other rows."""
 
-LONGEST = 1_000
-"""Characters of a reason that are told."""
-
 MOST = MOST_PARTS * STAMP_BYTES
 """Bytes of stamps of an edit that is kept here at most."""
+_TOLD = f"length(stamps) BETWEEN {STAMP_BYTES} AND {MOST} AND length(stamps) % {STAMP_BYTES} = 0"
+"""Of which edits it is kept and told, as SQL: those with stamps, whole ones."""
 _KEPT = "n, coalesce(first, key), code, detail, remedy, at, stamps, part"
 EDIT = f"CASE part WHEN '{COLUMNS}' THEN edit END"
 """What tells of which columns an edit is, where that matters, as SQL."""
@@ -57,8 +56,8 @@ def keep_settled(store: Store, number: int, again: bytes = b"") -> None:
     transaction."""
     store.execute(
         "INSERT INTO _sync_settled (n, key, code, detail, remedy, at, stamps, part, again)"
-        f" SELECT {_KEPT}, ? FROM _sync_rejected WHERE id = ? AND length(stamps) BETWEEN 8 AND ?",
-        (again, number, MOST),
+        f" SELECT {_KEPT}, ? FROM _sync_rejected WHERE id = ? AND {_TOLD}",
+        (again, number),
     )
 
 
@@ -95,12 +94,13 @@ def known_refused(device: Device) -> Iterator[Known]:
     """Those that were retried or discarded, and those that a person has not decided about. Asked for are the
     stamps of the edit, and of the retry that a copy may have made."""
     store = device.store
-    among = f"SELECT {_KEPT}, 0, {EDIT} FROM _sync_rejected WHERE length(stamps) BETWEEN 8 AND {MOST}"
+    among = f"SELECT {_KEPT}, 0, {EDIT} FROM _sync_rejected WHERE {_TOLD}"
     settled = "SELECT n, key, code, detail, remedy, at, stamps, part, 1, NULL FROM _sync_settled"
+    settled = f"{settled} WHERE {_TOLD}"
     for row in store.rows(f"{settled} UNION ALL {among}"):
         n, packed, code, detail, remedy, _, stamps, part, is_settled, edit = row
         t, key = device.tables.get(n), unpack(packed)
-        if t is None:
+        if t is None or len(key) != t.arity:
             continue
         asked = stamps
         if not is_settled:
@@ -108,5 +108,11 @@ def known_refused(device: Device) -> Iterator[Known]:
         told = None
         if part is None and code not in (UNTOLD, BROUGHT):
             outward = list(outward_key(t, key))
-            told = Refusal(stamps, n, outward, code, detail[:LONGEST], remedy[:LONGEST])
+            words = detail[:WORDS_LENGTH], remedy[:WORDS_LENGTH]
+            told = Refusal(stamps, n, outward, _as_name(code), *words)
         yield Known(n, tuple(key), asked, told)
+
+
+def _as_name(code: str) -> str:
+    """A code as it can be told, whatever a rule or a hub has called it."""
+    return "".join(character for character in code if character >= " " and character != "\x7f")[:NAME_LENGTH]

@@ -13,6 +13,7 @@ import pytest
 import syncline
 from syncline.errors import TransportError
 from syncline.protocol.messages import Push, Reconcile, Request, Response, Snapshot
+from syncline.server import create_app, serving
 from syncline.transports.local import LocalTransport
 
 RULES = {"t": syncline.Table(merge={"n": "sum"})}
@@ -878,3 +879,36 @@ def test_l12_a_conflict_that_a_centre_has_lost_waits_for_nobody(world: World) ->
     world.sync(a)
     with syncline.connect(a, world.hub) as replica:
         assert [(note.id, note.outcome, note.sent) for note in replica.conflicts()] == [(-1, "hub", "of a")]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE _sync_rejected SET code = 'a' || char(27) || printf('%.300c', 'b')",
+        "UPDATE _sync_rejected SET detail = printf('%.5000c', 'b'), remedy = printf('%.5000c', 'b')",
+        "UPDATE _sync_rejected SET stamps = CAST(stamps || x'01020304' AS BLOB)",
+        "UPDATE _sync_rejected SET key = x'93010203'",
+    ],
+)
+@pytest.mark.parametrize("is_discarded", [False, True])
+def test_l12_what_a_rejected_edit_is_called_keeps_no_copied_file_from_finding_its_place(
+    world: World, damage: str, is_discarded: bool
+) -> None:
+    """A rule of the user's, or a hub that lies, may have called it anything."""
+    a, b = world.device("a.db"), world.folder / "b.db"
+    connection = sqlite3.connect(a, isolation_level=None)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute("UPDATE t SET v = 'bad'")
+    connection.close()
+    world.sync(a)
+    copy(a, b)
+    sql(b, "INSERT INTO t VALUES (2, 2, 'of b')")
+    world.sync(b)
+    sql(a, damage, "UPDATE t SET n = n + 1 WHERE id = 1")
+    if is_discarded:
+        with syncline.connect(a, world.hub) as replica:
+            replica.discard(replica.rejected()[0].id)
+    with serving(create_app(world.hub)) as url, syncline.connect(a, url) as replica:
+        assert replica.sync().recovered is not None
+    world.sync(b)
+    assert world.agree(a, b) == [(1, 1, "x"), (2, 2, "of b")]
