@@ -466,6 +466,18 @@ TABLE_HEAD = """
 |---|---|
 """
 
+CASCADES_TEXT = """
+## A delete that takes rows along: `ON DELETE CASCADE`
+
+A device deletes, row by row, what it had below a row that it deletes. What others have put there since,
+or moved there, it has never seen; a foreign key of the centre with ON DELETE CASCADE takes it all the
+same, whatever `deletes` says: the row that it refers to is gone. So it is where a device changes the key
+of a row, which travels as a delete and an insert. Each such row, however deep, is kept as a conflict of
+whoever deleted, with the values that the centre had and who had edited it last. Its outcome is `replica`,
+its policy `cascade`, and a delete of the row itself that had lost says so, too. To have it back, bring
+back what it referred to, or decide for a value that refers to something else (`syncline conflicts FILE
+resolve ID --take value`). A foreign key without CASCADE lets the device's delete be rejected instead.
+"""
 INSERTS_TEXT = """
 ## An insert that meets another insert of the same key: `inserts`
 
@@ -511,7 +523,8 @@ def policies_page() -> str:
     return "".join(
         [
             *(POLICIES_HEAD, COLUMNS_HEAD, *columns, FUNCTION_TEXT),
-            *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES), INSERTS_TEXT),
+            *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES)),
+            *(CASCADES_TEXT, INSERTS_TEXT),
         ]
     )
 

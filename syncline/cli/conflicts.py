@@ -21,7 +21,7 @@ from syncline.cli.options import (
     wait_option,
 )
 from syncline.errors import Malformed, UnknownConflict, UsageError
-from syncline.merge.policies import column_summary, row_summary
+from syncline.merge.policies import CASCADE, column_summary, row_summary
 from syncline.model import clock
 from syncline.model.plain import from_plain
 
@@ -181,11 +181,13 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
     """
     who, rival = _name(note.replica, names), _name(note.rival, names)
     what = f"column {note.column}" if note.column else "the row"
-    how = f" and by {rival}, and neither had seen the other's edit."
-    if note.rival_hlc <= 0:
-        how = ", and what was there already stays."
+    how = f"was edited by {who} and by {rival}, and neither had seen the other's edit."
+    if note.policy == CASCADE:
+        how = f"went with a row that it refers to; {who} deleted that, and had not seen it as it was."
+    elif note.rival_hlc <= 0:
+        how = f"was edited by {who}, and what was there already stays."
     return [
-        f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} was edited by {who}{how}",
+        f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} {how}",
         f"  before      {output.spelled(note.base)}",
         f"  sent        {output.spelled(note.sent)}  {_when(note.hlc, note)}by {who}",
         f"  at the hub  {output.spelled(note.hub)}  {_when(note.rival_hlc)}by {rival}",

@@ -269,7 +269,10 @@ class LargeReceiver(Receiver):
     def _apply(self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome) -> list[Late]:
         before = whole.refused.keys() | whole.settled.rejected.keys()
         contested = [frozenset(stage.discarded) for stage in stages]
+        cascades = replace(self._cascades(transaction), later=partial(self.chunks.deleted, transaction))
+        falling = cascades.look(stages)
         refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
+        cascades.tell(falling, whole.settled)
         self._note_differing(transaction, stages, whole.settled)
         waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT_REJECTED)}
         whole.refused |= {row: why for row, why in refused.items() if row not in waiting}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import File, bases_of
+from syncline.hub.cascades import Cascades
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
@@ -135,7 +137,10 @@ class Receiver:
         settled = self._settled(transaction, found.parts, stages_of(found.parts), details, file)
         if settled.wanted:
             return Outcome(settled)
+        cascades = self._cascades(transaction)
+        falling = cascades.look(settled.stages)
         refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
+        cascades.tell(falling, settled)
         self._note_differing(transaction, settled.stages, settled)
         settled.overrides |= dict.fromkeys(found.defaulted)
         return Outcome(settled, refused, newest_of(parts), found.unplaced)
@@ -154,6 +159,10 @@ class Receiver:
         replica = self.push.replica
         bases = replace(bases_of(transaction, self.bases, offered=self.push.offered), file=file)
         return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
+
+    def _cascades(self, transaction: WriteTransaction) -> Cascades:
+        bases = partial(bases_of, transaction, self.bases, offered=self.push.offered)
+        return Cascades(transaction, self.schema, self.push.replica, bases)
 
     def _file(self, transaction: WriteTransaction, client: Client) -> File | None:
         """What is known of a file whose edits were made under a former id of it."""

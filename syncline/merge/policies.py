@@ -212,6 +212,10 @@ DELETE_POLICIES: Mapping[str, DeletePolicy] = _table(
 )
 """By name; the first is the default."""
 
+CASCADE = "cascade"
+"""What decided, where a row went in the centre with one that it refers to: no policy that can be chosen."""
+CASCADE_SUMMARY = "a foreign key of the centre deletes a row with the one that it refers to"
+
 FUNCTION_SUMMARY = "a Python function makes a new value of the base and both edits"
 
 
@@ -253,10 +257,12 @@ def column_summary(name: str) -> str:
 
 
 def row_summary(name: str) -> str:
-    """What a policy of whole rows or of deletes does; empty for a name that is not known here."""
+    """What a policy of whole rows or of deletes does, or a cascade; empty for a name that is not known."""
     if name in DELETE_POLICIES:
         return DELETE_POLICIES[name].summary
-    return ROW_POLICIES[name].summary if name in ROW_POLICIES else ""
+    if name in ROW_POLICIES:
+        return ROW_POLICIES[name].summary
+    return CASCADE_SUMMARY if name == CASCADE else ""
 
 
 def listed(policies: Mapping[str, Policy]) -> list[str]:

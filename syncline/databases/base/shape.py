@@ -125,6 +125,10 @@ class BaseShape(ABC):
         """The key columns of the table, qualified."""
         return [f"{alias}.{name}" for name in self.key_names]
 
+    def read_keys(self, alias: str) -> list[str]:
+        """The key in portable form, from the table itself."""
+        return self.key_of(alias)
+
     def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
         """Value columns (all, or those of these numbers), qualified."""
         return [f"{alias}.{self.value_names[n]}" for n in (self.table.values if columns is None else columns)]

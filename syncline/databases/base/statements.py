@@ -28,6 +28,14 @@ def present(shape: BaseShape) -> str:
     return f"SELECT s.n FROM {joined(shape)}"
 
 
+def children(shape: BaseShape, child: BaseShape, pairs: Sequence[tuple[str, str]]) -> str:
+    """The numbers of the rows with the keys of the rows of another table, or of the same, that point at them.
+    `pairs`: (column of the other table, column that it refers to), whose collation counts."""
+    same = " AND ".join(f"t.{shape.quote(theirs)} = c.{shape.quote(own)}" for own, theirs in pairs)
+    keys = ", ".join(child.read_keys("c"))
+    return f"SELECT s.n, {keys} FROM {joined(shape)} {shape.JOIN} {child.name} AS c ON {same}"
+
+
 def left(shape: BaseShape) -> str:
     """How many of the rows exist."""
     return f"SELECT count(*) FROM {joined(shape)}"

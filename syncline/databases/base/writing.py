@@ -8,14 +8,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import ClassVar, Generic, cast
+from contextlib import nullcontext
+from typing import Any, ClassVar, Generic, cast
 
 from syncline.databases.base import statements
 from syncline.databases.base.bases import Bases
+from syncline.databases.base.codec import mend_floats
 from syncline.databases.base.counters import Counting
 from syncline.databases.base.holders import ANOTHER, BaseHolders
 from syncline.databases.base.isolation import L
 from syncline.databases.base.staged import R, Tries, Verbs
+from syncline.databases.base.typed import TypedShape
 from syncline.errors import Conflict
 from syncline.hub.contract import Key, Position, Refusal, Rival, Stage, codes
 
@@ -139,6 +142,29 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
 
     def there(self, loaded: R) -> list[int]:
         return [n for (n,) in self._verbs.run(*loaded.over(statements.present(loaded.shape)))]
+
+    @abstractmethod
+    def shape(self, table: int) -> TypedShape[Any]:
+        """The table, which is used from now on."""
+
+    def children(self, stage: Stage, child: int, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Key]]:
+        """The rows that point at those with the staged keys. If `tries` says that nothing is waited for, and
+        others hold the table of the children, the staged rows are refused."""
+        loaded, shape = self.loaded(stage), self.shape(child)
+        query = loaded.over(statements.children(loaded.shape, shape, pairs))
+        try:
+            with nullcontext() if self.tries.waits else self._verbs.savepoint():
+                found = [list(row) for row in self._verbs.run(*query)]
+        except self.patience_over:
+            if self.tries.waits:
+                raise
+            who = next(iter(self._holders.of_shape(shape)), ANOTHER)
+            why = f"cannot go: {shape.table.name}, of which rows would go with it, is held by {who}"
+            for row in loaded.live:
+                loaded.refused.setdefault(row, waiting(loaded, row, why))
+            return []
+        mend_floats(found, [place for place, codec in enumerate(shape.keys, 1) if codec.is_float])
+        return [(n, tuple(key)) for n, *key in found]
 
     @abstractmethod
     def write(self, loaded: Sequence[R], origin: str) -> list[Refusal]:

@@ -20,7 +20,7 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.replaced import PERHAPS, without_idle
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
-from syncline.hub.contract import Position, Refusal, Rival, Stage
+from syncline.hub.contract import Key, Position, Refusal, Rival, Stage
 
 
 class RowWriter(RowReader, BaseWriter[Staged]):
@@ -61,6 +61,11 @@ class RowWriter(RowReader, BaseWriter[Staged]):
 
     def there(self, staged: Staged) -> set[int]:
         return {row for (row,) in self.connection.execute(*staged.over(statements.present(staged.shape)))}
+
+    def children(self, stage_: Stage, child: int, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Key]]:
+        staged = self.loaded(stage_)
+        statement = statements.children(staged.shape, self.layout.shapes[child], pairs)
+        return [(n, tuple(key)) for n, *key in self.connection.execute(*staged.over(statement))]
 
     def discard(self, stage_: Stage, rows: Sequence[int]) -> None:
         stage.discard(self.connection, self.loaded(stage_), rows)

@@ -86,6 +86,11 @@ class Rows(ReadRows, Protocol):
         """Log entries of the staged rows, by origins other than `replica`, that the row's base
         (`bases[base[i]]`; an empty `base` means `bases[0]`) had not seen, in log order."""
 
+    def children(self, stage: Stage, child: int, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, Key]]:
+        """The rows of a table that point at the staged rows, by what these hold in the centre: the number of
+        the staged row and the key. `pairs`: a column of the table, and the one of the staged rows' table that
+        it refers to."""
+
     def discard(self, stage: Stage, rows: Sequence[int]) -> None:
         """Take rows out of a stage; the numbers of the others do not change."""
 

@@ -188,6 +188,30 @@ class WriteConformance:
         assert set(world.since(start, "r1")["tree"]) == {(2,), (3,)}
         assert set(world.since(start, "r2")["tree"]) == {(1,), (2,), (3,)}
 
+    def test_the_rows_that_point_at_staged_ones_are_found_by_what_those_hold(self, world: World) -> None:
+        world.run(
+            "INSERT INTO customer VALUES ('a', 'Ada', '1', 0), ('b', 'Bob', '2', 0), ('1', 'Cy', '3', 0)",
+            "INSERT INTO invoice VALUES (1, 'a', 5, ''), (2, '1', 5, ''), (3, 'a', 5, '')",
+            "INSERT INTO line VALUES (1, 1, 1), (2, 7, 1)",
+            "INSERT INTO tree VALUES (1, NULL), (2, 1), (3, 2), (4, 1)",
+        )
+        invoice, line, tree = (world.schema.number_of(name) for name in ("invoice", "line", "tree"))
+        with world.database.write(UNBOUNDED) as transaction:
+            for table, keys, child, pair, expected in (
+                ("customer", ["b", "a"], invoice, ("customer_id", "id"), [(1, (1,)), (1, (3,))]),
+                ("customer", ["b", "a"], invoice, ("customer_id", "city"), [(1, (2,))]),
+                ("invoice", [3, 2, 9], line, ("invoice_id", "id"), [(1, (2, 7))]),
+                ("tree", [2, 1], tree, ("parent", "id"), [(0, (3,)), (1, (2,)), (1, (4,))]),
+                ("tree", [3], tree, ("parent", "id"), []),
+            ):
+                stage = world.stage("delete", table, [[key] for key in keys])
+                transaction.rows.stage(stage)
+                transaction.rows.lock([stage])
+                assert sorted(transaction.rows.children(stage, child, [pair])) == expected
+                transaction.rows.discard(stage, [len(keys) - 1])
+                left = [one for one in expected if one[0] < len(keys) - 1]
+                assert sorted(transaction.rows.children(stage, child, [pair])) == left
+
     def test_a_row_deleted_by_the_push_and_by_its_cascade_is_the_pushs(self, world: World) -> None:
         world.run("INSERT INTO tree VALUES (1, NULL), (2, 1)")
         start = world.now()

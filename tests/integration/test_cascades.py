@@ -1,0 +1,200 @@
+"""Rows that a device has never seen go in the centre with what it deletes: each is kept as a conflict of the
+push (laws L2, L12), in one piece and in chunks, over every centre."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import syncline
+from syncline.protocol.messages import Limits
+from tests.support.application import sql
+
+KEY, BELOW = "id TEXT NOT NULL PRIMARY KEY", "ON DELETE CASCADE ON UPDATE CASCADE"
+DDL = (
+    "CREATE TABLE farm (id TEXT NOT NULL PRIMARY KEY, code TEXT UNIQUE)",
+    f"CREATE TABLE visit ({KEY}, farm TEXT REFERENCES farm (id) {BELOW}, note TEXT)",
+    f"CREATE TABLE remark ({KEY}, visit TEXT REFERENCES visit (id) {BELOW}, note TEXT)",
+    f"CREATE TABLE badge ({KEY}, code TEXT REFERENCES farm (code) {BELOW})",
+    f"CREATE TABLE tree ({KEY}, above TEXT REFERENCES tree (id) {BELOW}, note TEXT)",
+    "CREATE TABLE loose (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id) ON DELETE SET NULL)",
+    "INSERT INTO farm VALUES ('f', 'F'), ('g', 'G')",
+    "INSERT INTO visit VALUES ('v', 'f', 'seen'), ('w', 'g', 'seen')",
+    "INSERT INTO remark VALUES ('r', 'v', 'seen')",
+    "INSERT INTO tree VALUES ('t', NULL, ''), ('u', 't', ''), ('s', 'u', '')",
+)
+TABLES = ("farm", "visit", "remark", "badge", "tree", "loose")
+
+
+def edit(file: str, *statements: str) -> None:
+    """As an application does that lets its foreign keys work."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+class Desk:
+    """A centre, the device `one` that deletes, and `two`, which writes what the other has not seen."""
+
+    def __init__(self, hub: syncline.Hub, folder: Path) -> None:
+        self.hub = hub
+        self.one, self.two = (syncline.clone(hub, folder / f"{name}.db") for name in ("one", "two"))
+
+    def meet(self, theirs: Sequence[str], mine: Sequence[str]) -> None:
+        """Both edit, unseen by the other; `one` is the last to push. What its preview said has come true."""
+        edit(self.one.file, *mine)
+        edit(self.two.file, *theirs)
+        assert self.two.sync().push.rejected == ()
+        preview = self.one.preview()
+        report = self.one.sync().push
+        assert len(preview.conflicts) == report.conflicts == len(self.kept())
+        self.two.sync()
+        assert self.one.verify().equal and self.two.verify().equal
+        assert self.two.conflicts() == []
+
+    def kept(self) -> dict[tuple[Any, ...], Any]:
+        """The conflicts, of which the operator is told the same: the centre's values, by table and key."""
+        mine = {(note.table, *note.key): note.hub for note in self.one.conflicts()}
+        assert mine == {(note.table, *note.key): note.hub for note in self.hub.conflicts()}
+        assert len(mine) == len(self.one.conflicts())
+        assert {(note.outcome, note.policy, note.column) for note in self.one.conflicts()} <= {
+            ("replica", "cascade", None)
+        }
+        return mine
+
+    def left(self, table: str) -> list[Any]:
+        return [key for (key,) in sql(self.two.file, f"SELECT id FROM {table} ORDER BY id")]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        sql(tmp_path / "central.db", *DDL)
+        return f"sqlite:///{tmp_path / 'central.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    with psycopg.connect(found) as connection:
+        for statement in DDL:
+            connection.execute(statement.encode())
+    return found
+
+
+@pytest.fixture(params=[1000, 1], ids=["in one piece", "in chunks"])
+def desk(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Iterator[Desk]:
+    with syncline.Hub(url, limits=Limits(push_rows=request.param)) as hub:
+        hub.init()
+        place = Desk(hub, tmp_path)
+        with closing(place.one), closing(place.two):
+            yield place
+
+
+def test_l2_what_others_put_below_a_deleted_row_is_kept_however_deep(desk: Desk) -> None:
+    desk.meet(
+        [
+            "INSERT INTO visit VALUES ('x', 'f', 'new')",
+            "INSERT INTO remark VALUES ('y', 'x', 'new'), ('z', 'v', 'new'), ('o', 'w', 'stays')",
+            "UPDATE visit SET farm = 'f', note = 'moved' WHERE id = 'w'",
+            "INSERT INTO badge VALUES ('b', 'F'), ('c', 'G')",
+            "INSERT INTO loose VALUES ('l', 'f')",
+        ],
+        ["DELETE FROM farm WHERE id = 'f'"],
+    )
+    assert desk.kept() == {
+        ("visit", "x"): ["f", "new"],
+        ("visit", "w"): ["f", "moved"],
+        ("remark", "y"): ["x", "new"],
+        ("remark", "z"): ["v", "new"],
+        ("remark", "o"): ["w", "stays"],
+        ("badge", "b"): ["F"],
+    }
+    two = str(desk.two.id)
+    assert {note.rival for note in desk.one.conflicts()} == {two}
+    assert [desk.left(name) for name in TABLES[:4]] == [["g"], [], [], ["c"]]
+    assert desk.left("loose") == ["l"]
+
+
+def test_l2_a_changed_key_leaves_what_others_put_under_the_old_one_to_a_conflict(desk: Desk) -> None:
+    desk.meet(
+        ["INSERT INTO visit VALUES ('x', 'f', 'new')"],
+        ["UPDATE farm SET id = 'h', code = 'H' WHERE id = 'f'"],
+    )
+    assert desk.kept() == {("visit", "x"): ["f", "new"]}
+    assert desk.left("visit") == ["v", "w"] and desk.left("remark") == ["r"]
+
+
+def test_l2_what_others_put_into_a_tree_goes_with_a_branch_and_is_kept(desk: Desk) -> None:
+    desk.meet(
+        ["INSERT INTO tree VALUES ('n', 's', 'new'), ('m', 'n', 'new')", "UPDATE visit SET note = 'other'"],
+        ["DELETE FROM tree WHERE id = 'u'"],
+    )
+    assert desk.kept() == {("tree", "n"): ["s", "new"], ("tree", "m"): ["n", "new"]}
+    assert desk.left("tree") == ["t"]
+
+
+def test_a_delete_of_what_was_seen_is_no_conflict(desk: Desk) -> None:
+    desk.meet(
+        ["UPDATE farm SET code = 'other' WHERE id = 'g'"],
+        ["DELETE FROM farm WHERE id = 'f'", "DELETE FROM tree WHERE id = 't'"],
+    )
+    assert desk.kept() == {}
+    assert [desk.left(name) for name in ("farm", "visit", "remark", "tree")] == [["g"], ["w"], [], []]
+
+
+def test_a_row_that_the_push_moves_away_first_is_no_conflict(desk: Desk) -> None:
+    desk.meet(
+        ["INSERT INTO remark VALUES ('y', 'v', 'new')"],
+        ["UPDATE visit SET farm = 'g' WHERE id = 'v'", "DELETE FROM farm WHERE id = 'f'"],
+    )
+    assert desk.kept() == {}
+    assert desk.left("visit") == ["v", "w"] and desk.left("remark") == ["r", "y"]
+
+
+@pytest.mark.parametrize("rows", [1000, 1])
+def test_l2_an_update_that_won_over_a_delete_and_goes_with_the_parent_is_not_said_to_stay(
+    url: str, tmp_path: Path, rows: int
+) -> None:
+    rule = syncline.Table(deletes="update_wins")
+    limits = Limits(push_rows=rows)
+    with syncline.Hub(url, tables=dict.fromkeys(TABLES, rule), limits=limits) as hub:
+        hub.init()
+        desk = Desk(hub, tmp_path)
+        with closing(desk.one), closing(desk.two):
+            desk.meet(
+                [
+                    "UPDATE visit SET note = 'theirs' WHERE id = 'v'",
+                    "UPDATE tree SET note = 't' WHERE id = 's'",
+                ],
+                ["DELETE FROM farm WHERE id = 'f'", "DELETE FROM tree WHERE id = 't'"],
+            )
+            assert desk.kept() == {("visit", "v"): ["f", "theirs"], ("tree", "s"): ["u", "t"]}
+            assert desk.left("visit") == ["w"] and desk.left("tree") == []
+
+
+def test_l2_a_delete_that_is_refused_takes_nothing_and_notes_nothing(url: str, tmp_path: Path) -> None:
+    lock = "CREATE TABLE seal (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id))"
+    if url.startswith("sqlite"):
+        sql(tmp_path / "central.db", lock)
+    else:
+        with psycopg.connect(url) as connection:
+            connection.execute(lock.encode())
+    with syncline.Hub(url) as hub:
+        hub.init()
+        desk = Desk(hub, tmp_path)
+        with closing(desk.one), closing(desk.two):
+            sql(
+                desk.two.file,
+                "INSERT INTO visit VALUES ('x', 'f', 'new')",
+                "INSERT INTO seal VALUES ('k', 'f')",
+            )
+            edit(desk.one.file, "DELETE FROM farm WHERE id = 'f'")
+            desk.two.sync()
+            assert [edit.key for edit in desk.one.sync().push.rejected] == [("f",)]
+            assert list(hub.conflicts()) == []
+            assert "x" in desk.left("visit")
