@@ -220,10 +220,12 @@ class BaseApplication(ABC, Generic[L]):
                     self.defer()
                     self._let_go()
                     if not self._park(round_):
-                        return False
+                        raise _Undo
                     self._parked = round_
                     self._finish()
                 return True
+            except _Undo:
+                return False
             except self._refusals as error:
                 self.of_rows(error)
         return False

@@ -86,6 +86,21 @@ class RefusalConformance:
         assert world.rows("customer") == world.rows("invoice") == []
         assert world.since(start) == {}
 
+    def test_l2_beside_a_refused_unique_value_rows_that_would_move_stay(self, world: World) -> None:
+        world.run("INSERT INTO customer VALUES ('a', 'Ada', 'Rome', 1)")
+        world.run("INSERT INTO employee VALUES (1, 'Ada', NULL), (2, 'Bob', 1), (3, 'Cy', NULL)")
+        start = world.now()
+        refusal = self.only(
+            world.push(
+                world.stage("delete", "employee", [[1]]),
+                world.stage("update", "employee", [[2, 3]], ["boss"]),
+                world.stage("insert", "customer", [["b", "Bob", "Rome", 1]]),
+            )
+        )
+        assert (world.row_of(refusal), refusal.code) == (("customer", ("b",)), codes.UNIQUE)
+        assert world.rows("employee") == [[1, "Ada", None], [2, "Bob", 1], [3, "Cy", None]]
+        assert world.since(start) == {}
+
     def test_a_few_bad_rows_among_hundreds_are_isolated(self, world: World) -> None:
         world.run("INSERT INTO customer (id) VALUES ('a')")
         rows: list[list[Value]] = [[number, "a", number, ""] for number in range(400)]
