@@ -17,8 +17,8 @@ savepoint is undone then.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Generic
@@ -41,7 +41,7 @@ class _DeferredTrouble(Exception):
     """A deferred constraint fails on what was kept row by row."""
 
 
-Work = Callable[[Sequence[Part[L]]], None]
+Work = Callable[[Sequence[Part[L]]], object]
 
 ROUNDS = 4
 """So many kinds of third values are tried."""
@@ -58,15 +58,15 @@ class BaseApplication(ABC, Generic[L]):
         self.parts = [Part(i, item, tuple(item.live)) for i, item in enumerate(loaded) if item.live]
         self.order = Order(tables, [item.stage for item in loaded])
         self._refusals: tuple[type[Exception], ...] = (*self.errors, Unwritten)
-        self._ahead: set[int] = set()
-        """Updates whose log entries were written before everything else."""
+        self._ahead: frozenset[int] = frozenset()
+        """Stages whose log entries were written before everything else, unless that was undone."""
         self._parked: int | None = None
         """The last round of third values that rows could hold."""
 
     def run(self) -> list[Refusal]:
         """Write all, or nothing and say which rows are to blame."""
         try:
-            with self.savepoint():
+            with self._undoable():
                 self.defer()
                 self._let_go()
                 self._finish()
@@ -176,8 +176,7 @@ class BaseApplication(ABC, Generic[L]):
         early = self.order.early_deletes([part.index for part in parts])
         for part in parts:
             if part.index in early:
-                if part.index not in self._ahead:
-                    self.log(part)
+                self._log_once(part)
                 if early[part.index]:
                     self.release(part, early[part.index])
         for part in parts:
@@ -186,18 +185,23 @@ class BaseApplication(ABC, Generic[L]):
             elif part.form == "update":
                 self._update_logged(part)
             else:
-                if part.index not in early and part.index not in self._ahead:
-                    self.log(part)
+                if part.index not in early:
+                    self._log_once(part)
                 self.delete(part)
 
     def _update_logged(self, part: Part[L]) -> None:
-        """Old values are kept before they go, which may have been ahead of everything."""
-        ahead = self.keeps_old(part)
-        if ahead and part.index not in self._ahead:
-            self.log(part)
+        """Old values are kept before they go."""
+        before = self.keeps_old(part)
+        if before:
+            self._log_once(part)
         waiting = self.order.postponed.get(part.index, ())
         self.update(part, [i for i in range(len(part.loaded.stage.columns)) if i not in waiting])
-        if not ahead:
+        if not before:
+            self.log(part)
+
+    def _log_once(self, part: Part[L]) -> None:
+        """Log the rows, unless that was done ahead of everything."""
+        if part.index not in self._ahead:
             self.log(part)
 
     def _complete(self, parts: Sequence[Part[L]]) -> None:
@@ -215,8 +219,7 @@ class BaseApplication(ABC, Generic[L]):
         """Whether everything can be written by way of third values, where rows are in each other's way."""
         for round_ in range(ROUNDS if self.is_in_the_way(failure) else 0):
             try:
-                with self.savepoint():
-                    self._ahead.clear()
+                with self._undoable():
                     self.defer()
                     self._let_go()
                     if not self._park(round_):
@@ -240,9 +243,9 @@ class BaseApplication(ABC, Generic[L]):
 
     def _log_ahead(self, part: Part[L]) -> None:
         """Old values are kept before others are put in their place."""
-        if self.keeps_old(part) and part.index not in self._ahead:
-            self.log(part)
-            self._ahead.add(part.index)
+        if self.keeps_old(part):
+            self._log_once(part)
+            self._ahead |= {part.index}
 
     def _isolated(self) -> list[Refusal]:
         """Keep what can be kept, row by row where need be; undo it unless that was everything."""
@@ -250,8 +253,7 @@ class BaseApplication(ABC, Generic[L]):
         for begin in (self.defer, self.check):
             refused: list[Refusal] = []
             try:
-                with self.savepoint():
-                    self._ahead.clear()
+                with self._undoable():
                     begin()
                     refused = self._kept()
                     if refused:
@@ -264,8 +266,7 @@ class BaseApplication(ABC, Generic[L]):
         raise trouble
 
     def _kept(self) -> list[Refusal]:
-        if self._attempt(lambda _: self._let_go())(self.parts) is not None:  # a check does not allow NULL
-            self._ahead.clear()
+        self._attempt(lambda _: self._let_go())(self.parts)  # unless a check does not allow NULL
         if self._parked is not None:
             self._park(self._parked)
         elif any(part.form == "delete" for part in self.parts):
@@ -286,13 +287,7 @@ class BaseApplication(ABC, Generic[L]):
     def _part_ways(self) -> None:
         """What is deleted at the end gives up its unique values before, if it can: a row that needs one is
         there then in time for those that are moved to it, which else would go with their former parent."""
-        ahead = set(self._ahead)
-
-        def work(_: Sequence[Part[L]]) -> None:
-            self._park(0)
-
-        if self._attempt(work)(self.parts) is not None:
-            self._ahead = ahead
+        self._attempt(lambda _: self._park(0))(self.parts)
 
     def _one_by_one(self, parts: Sequence[Part[L]]) -> Failures[L, Exception]:
         """Try every row of these, and log them all: if one stays refused, everything is undone."""
@@ -302,8 +297,8 @@ class BaseApplication(ABC, Generic[L]):
         def work(parts: Sequence[Part[L]]) -> None:
             for part in parts:
                 before = part.form == "delete" or self.keeps_old(part)
-                if before and part.index not in self._ahead:
-                    self.log(part)
+                if before:
+                    self._log_once(part)
                 if early.get(part.index):
                     self.release(part, early[part.index])
                 found.extend(self._by_itself(part, part.rows))
@@ -343,12 +338,23 @@ class BaseApplication(ABC, Generic[L]):
             if not left[part.kind] and self.is_doubtful(failure):
                 raise failure
 
+    @contextmanager
+    def _undoable(self) -> Iterator[None]:
+        """A savepoint. What is undone with it was not logged ahead either."""
+        ahead = self._ahead
+        try:
+            with self.savepoint():
+                yield
+        except BaseException:
+            self._ahead = ahead
+            raise
+
     def _attempt(self, work: Work[L]) -> Attempt[L, Exception]:
         """The work within a savepoint; why it failed, if it did."""
 
         def attempt(parts: Sequence[Part[L]]) -> Exception | None:
             try:
-                with self.savepoint():
+                with self._undoable():
                     work(parts)
                 return None
             except self._refusals as error:
