@@ -185,7 +185,7 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
 
     def _rivals(self, loaded: R, *, again: bool) -> list[Rival]:
         bases = loaded.asked
-        if bases is None or not bases.used or not loaded.live:
+        if bases is None or not bases.positions or not loaded.live:
             return []
         return self.rivals_of(loaded, bases, again=again)
 
