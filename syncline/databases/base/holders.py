@@ -144,9 +144,10 @@ def _pointing(loaded: R, columns: Sequence[str]) -> Sequence[int]:
     stage = loaded.stage
     if stage.form == "insert":
         return loaded.live
+    if stage.form == "delete":
+        return []
     places = places_of(loaded.shape.table, stage, columns) or ()
-    is_set = stage.form == "update"
-    return [n for n in loaded.live if is_set and any(stage.rows[n][i] is not None for i in places)]
+    return [n for n in loaded.live if any(stage.rows[n][i] is not None for i in places)]
 
 
 def _pointed_at(loaded: R, columns: Sequence[str]) -> Sequence[int]:
