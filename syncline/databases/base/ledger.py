@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from syncline.databases.base.dialect import NOW, LedgerSession, Value
+from syncline.databases.base.dialect import NOW, LedgerSession, Statements, Value
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.lines import Line
 from syncline.databases.base.tables import (
@@ -60,7 +60,8 @@ class Ledger:
     """The ledger within one open transaction. Where that only reads, what writes or locks is not called."""
 
     def __init__(self, session: LedgerSession) -> None:
-        self.session = session
+        self.session, statements = session, Statements(session, "ledger.sql")
+        self._run, self._count = statements.run, statements.count
 
     def identity(self) -> tuple[str, str]:
         """The hub's id, and the fingerprint of the schema in force. NotPrepared for another layout."""
@@ -381,12 +382,6 @@ class Ledger:
         if conflicts:
             said.append(f"{conflicts} kept conflicts are forgotten, {int(still_open)} of them open")
         return said
-
-    def _run(self, name: str, *values: Value) -> Sequence[Sequence[Any]]:
-        return self.session.run(self.session.dialect.statement(name), *values)
-
-    def _count(self, name: str, *values: Value) -> int:
-        return self.session.count(self.session.dialect.statement(name), *values)
 
 
 def body_of(schema: Schema) -> str:
