@@ -249,6 +249,14 @@ def calls() -> Iterator[tuple[str, dict[str | None, list[str]]]]:
                 )
 
 
+def assigned(node: ast.Assign) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What is given a value, and the value, one by one; nothing where two names get the same."""
+    if len(node.targets) == 1:
+        targets = getattr(node.targets[0], "elts", [node.targets[0]])
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        yield from zip(targets, values, strict=False)
+
+
 def class_codes() -> Iterator[tuple[str, str, str]]:
     """Code, class and remedy of the classes that give themselves a code, in every module."""
     for module in modules():
@@ -256,12 +264,8 @@ def class_codes() -> Iterator[tuple[str, str, str]]:
             if isinstance(node, ast.ClassDef):
                 given = {}
                 for line in node.body:
-                    if isinstance(line, ast.Assign) and len(line.targets) == 1:
-                        names = getattr(line.targets[0], "elts", [line.targets[0]])
-                        values = getattr(line.value, "elts", [line.value])
-                        given |= {
-                            getattr(n, "id", ""): texts(v, {}) for n, v in zip(names, values, strict=False)
-                        }
+                    if isinstance(line, ast.Assign):
+                        given |= {getattr(name, "id", ""): texts(value, {}) for name, value in assigned(line)}
                 if given.get("code") and given.get("title"):
                     yield given["code"][0], node.name, "".join(given.get("remedy", []))
 
@@ -283,12 +287,9 @@ def _assigned(function: ast.AST, line: int, names: Mapping[str, str]) -> dict[st
     found: dict[str, list[str]] = {}
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.Assign) and node.lineno < line]
     for node in sorted(nodes, key=lambda one: one.lineno):
-        if len(node.targets) == 1:
-            targets = getattr(node.targets[0], "elts", [node.targets[0]])
-            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
-            for target, value in zip(targets, values, strict=False):
-                if isinstance(target, ast.Name):
-                    found[target.id] = _texts_of(value, names, {})
+        for target, value in assigned(node):
+            if isinstance(target, ast.Name):
+                found[target.id] = _texts_of(value, names, {})
     return found
 
 
@@ -310,11 +311,11 @@ def findings() -> Iterator[tuple[str, str, list[str], list[str], list[str]]]:
         if "model.finding import" not in text:
             continue
         module = ast.parse(text)
+        names = shared() | named(module)
         side = "device" if "replica" in path.parts else "centre"
         for function in ast.walk(module):
             if not isinstance(function, ast.FunctionDef):
                 continue
-            names = shared() | named(module)
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
                     local = _assigned(function, node.lineno, names)
