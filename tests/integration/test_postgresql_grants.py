@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 import pytest
 
@@ -49,37 +52,9 @@ def test_l12_all_missing_rights_are_said_at_once_and_are_enough(postgres_url: st
         owner.execute("DROP ROLE poor")
 
 
-def test_l12_to_be_a_member_of_the_owner_is_one_statement_for_all_tables(postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        name = postgres_url.rpartition("/")[2]
-        app, role = f"app_{name}", f"hub_{name}"
-        admin.execute(f"CREATE ROLE {app}")
-        admin.execute(f"CREATE ROLE {role} LOGIN")
-        try:
-            admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}")
-            for table in ("one", "two", "three"):
-                admin.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
-                admin.execute(f"ALTER TABLE {table} OWNER TO {app}")
-            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
-                with pytest.raises(GrantsMissing) as caught:
-                    hub.init()
-                needed = caught.value.remedy.partition("run: ")[2]
-                assert needed == f"GRANT {app} TO {role};"
-                assert "alter and drop" not in caught.value.detail
-                admin.execute(needed.encode())
-                hub.init()
-                assert len(hub.schema.tables) == 3
-                hub.remove()
-        finally:
-            for one in (role, app):
-                admin.execute(f"DROP OWNED BY {one} CASCADE")
-                admin.execute(f"DROP ROLE {one}")
-
-
-@pytest.mark.parametrize("owner", ["superuser", "other"])
-def test_l12_a_role_without_rights_on_what_another_prepared_is_told_the_statements(
-    postgres_url: str, owner: str
-) -> None:
+@contextmanager
+def roles(postgres_url: str) -> Iterator[tuple[psycopg.Connection, str, str]]:
+    """A superuser's connection, the role of an application, and that of a hub, which may create schemas."""
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         name = postgres_url.rpartition("/")[2]
         app, role = f"app_{name}", f"hub_{name}"
@@ -87,32 +62,57 @@ def test_l12_a_role_without_rights_on_what_another_prepared_is_told_the_statemen
         admin.execute(f"CREATE ROLE {role} LOGIN")
         try:
             admin.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO {role}, {app}")
-            admin.execute("CREATE TABLE one (id int PRIMARY KEY)")
-            admin.execute(f"ALTER TABLE one OWNER TO {app}")
-            url = postgres_url if owner == "superuser" else postgres_url.replace("postgres@", f"{app}@")
-            with syncline.Hub(url) as hub:
-                hub.init()
-            with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
-                for verb in (hub.init, hub.check, hub.examine):
-                    with pytest.raises(GrantsMissing) as caught:
-                        verb()
-                needed = caught.value.remedy.partition("run: ")[2]
-                assert ("alter and drop it" in caught.value.detail) == (owner == "superuser")
-                if owner == "superuser":
-                    assert needed.startswith(f"ALTER SCHEMA syncline OWNER TO {role}; ALTER ")
-                    needed += f"GRANT {app} TO {role};"  # what the tables need, it can find out afterwards
-                else:
-                    assert needed == f"GRANT {app} TO {role};"
-                admin.execute(needed.encode())
-                assert not any(finding.level == "trouble" for finding in hub.examine())
-                hub.init()
-                admin.execute("ALTER TABLE one ADD COLUMN more text")
-                hub.init()
-                with psycopg.connect(postgres_url) as writer:
-                    writer.execute("INSERT INTO one VALUES (1)")
-                hub.check()
-                hub.remove()
+            yield admin, app, role
         finally:
             for one in (role, app):
                 admin.execute(f"DROP OWNED BY {one} CASCADE")
                 admin.execute(f"DROP ROLE {one}")
+
+
+def test_l12_to_be_a_member_of_the_owner_is_one_statement_for_all_tables(postgres_url: str) -> None:
+    with roles(postgres_url) as (admin, app, role):
+        for table in ("one", "two", "three"):
+            admin.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
+            admin.execute(f"ALTER TABLE {table} OWNER TO {app}")
+        with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+            with pytest.raises(GrantsMissing) as caught:
+                hub.init()
+            needed = caught.value.remedy.partition("run: ")[2]
+            assert needed == f"GRANT {app} TO {role};"
+            assert "alter and drop" not in caught.value.detail
+            admin.execute(needed.encode())
+            hub.init()
+            assert len(hub.schema.tables) == 3
+            hub.remove()
+
+
+@pytest.mark.parametrize("owner", ["superuser", "other"])
+def test_l12_a_role_without_rights_on_what_another_prepared_is_told_the_statements(
+    postgres_url: str, owner: str
+) -> None:
+    with roles(postgres_url) as (admin, app, role):
+        admin.execute("CREATE TABLE one (id int PRIMARY KEY)")
+        admin.execute(f"ALTER TABLE one OWNER TO {app}")
+        url = postgres_url if owner == "superuser" else postgres_url.replace("postgres@", f"{app}@")
+        with syncline.Hub(url) as hub:
+            hub.init()
+        with syncline.Hub(postgres_url.replace("postgres@", f"{role}@")) as hub:
+            for verb in (hub.init, hub.check, hub.examine):
+                with pytest.raises(GrantsMissing) as caught:
+                    verb()
+            needed = caught.value.remedy.partition("run: ")[2]
+            assert ("alter and drop it" in caught.value.detail) == (owner == "superuser")
+            if owner == "superuser":
+                assert needed.startswith(f"ALTER SCHEMA syncline OWNER TO {role}; ALTER ")
+                needed += f"GRANT {app} TO {role};"  # what the tables need, it can find out afterwards
+            else:
+                assert needed == f"GRANT {app} TO {role};"
+            admin.execute(needed.encode())
+            assert not any(finding.level == "trouble" for finding in hub.examine())
+            hub.init()
+            admin.execute("ALTER TABLE one ADD COLUMN more text")
+            hub.init()
+            with psycopg.connect(postgres_url) as writer:
+                writer.execute("INSERT INTO one VALUES (1)")
+            hub.check()
+            hub.remove()
