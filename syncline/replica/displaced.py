@@ -7,12 +7,13 @@ the other (law L6); what was written into the hidden one would be nowhere (law L
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY
 from syncline.replica.device import Device
 from syncline.replica.entries import Entry, as_sent, entries_of, first_value, touched
+from syncline.replica.keyset import Keyset
 from syncline.replica.lost import lost
 from syncline.replica.overlay import Key, Overlay, kind_of
 from syncline.replica.refusal import as_kept
@@ -20,7 +21,7 @@ from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.retried import told_by
 from syncline.replica.settled import PUSH
 from syncline.replica.statements import Statements
-from syncline.replica.store import unpack
+from syncline.replica.store import Store, unpack
 
 _DETAIL = (
     "the row was hidden, for the centre has it no more, or not what it points at, and the application has"
@@ -34,21 +35,41 @@ def keep_displaced(device: Device, t: Statements) -> None:
     REPLACE has deleted."""
     store, unseen = device.store, lost(device.store).get(t.n)
     cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
-    for (packed,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,)):
-        key = tuple(unpack(packed))
+    hidden = store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
+    keys = [tuple(unpack(packed)) for (packed,) in hidden]
+    inserted = _inserted(store, t, keys)
+    for key in keys:
+        is_there = unseen is not None and store.row(t.select, key) is not None
+        if not is_there and key not in inserted:
+            continue
         chain = _chain(device, t, key, cut)
         if not all(entry.is_meant for entry in chain):
             continue  # its verdict comes first
-        if unseen is not None and _displacing(chain) is None and store.row(t.select, key) is not None:
+        if unseen is not None and is_there and _displacing(chain) is None:
             _keep_unseen(device, t, key, unseen)
         else:
             _keep(device, t, key, chain)
 
 
-def keep_uncovered(device: Device, t: Statements, keys: Iterable[Key], cut: int) -> None:
+def keep_uncovered(device: Device, t: Statements, keys: Collection[Key], cut: int) -> None:
     """The same of some rows, whose edits have their verdict up to entry `cut`."""
+    inserted = _inserted(device.store, t, keys)
     for key in keys:
-        _keep(device, t, key, _chain(device, t, key, cut))
+        if key in inserted:
+            _keep(device, t, key, _chain(device, t, key, cut))
+
+
+def _inserted(store: Store, t: Statements, keys: Collection[Key]) -> set[Key]:
+    """Those of the rows of which an insert was captured behind another entry: no others can be displaced. The
+    log has no index by the key, and so is read once for all of them."""
+    among = Keyset(store, t, "hidden")
+    among.put(keys)
+    found = store.rows(
+        f"SELECT {t.key_columns} FROM {t.log} l WHERE op <> 'M' AND {among.has('l')}"
+        f" GROUP BY {t.key_columns} HAVING max(CASE op WHEN 'I' THEN seq END) > min(seq)"
+    )
+    among.drop()
+    return set(found)
 
 
 def _chain(device: Device, t: Statements, key: Key, cut: int) -> list[Entry]:

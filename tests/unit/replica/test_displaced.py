@@ -11,6 +11,7 @@ import pytest
 
 from syncline.errors import UsageError
 from syncline.protocol.messages import Rejection
+from syncline.replica.displaced import keep_displaced, keep_uncovered
 from syncline.replica.freeze import freeze
 from syncline.replica.offer import take_apart
 from syncline.replica.rejected import rejected, retry, wait
@@ -101,6 +102,38 @@ def test_a_replace_that_takes_the_other_row_away_again_does_not_bring_the_hidden
     edit(bench, *TAKES["insert"], "REPLACE INTO job VALUES (3, 'other', NULL, 0)")
     assert sorted(sent(bench)) == [("D", [2]), ("I", [3, "other", None, 0])]
     assert [one.values for one in kept(bench)] == [{"note": "mine"}]
+
+
+@pytest.mark.parametrize("is_in_flight", [False, True])
+def test_the_log_is_not_read_again_for_each_of_many_hidden_rows(bench: Bench, is_in_flight: bool) -> None:
+    """It has no index by the key."""
+    asked: list[str] = []
+
+    def readings() -> int:
+        found = sum(bench.log("job") in sql for sql in asked)
+        asked.clear()
+        return found
+
+    many = range(10, 40)
+    bench.pull(bench.put("job", *([i, f"m{i}", "y", 0] for i in many)), watermark="w2")
+    edit(bench, "UPDATE job SET note = 'mine' WHERE id = 2")
+    hide(bench)
+    bench.store._connection.set_trace_callback(asked.append)
+    with bench.store.transaction():
+        keep_displaced(bench.device, bench.table("job"))
+        keep_uncovered(bench.device, bench.table("job"), [(2,)], 0)
+    before = readings()
+    edit(bench, "UPDATE job SET note = 'mine' WHERE id >= 10")
+    if is_in_flight:
+        assert freeze(bench.device) is not None
+    bench.pull(bench.gone("job", *many), watermark="w3")
+    asked.clear()
+    with bench.store.transaction():
+        keep_displaced(bench.device, bench.table("job"))
+        keep_uncovered(bench.device, bench.table("job"), [(i,) for i in many], 0)
+    assert readings() == before
+    assert bench.rows("SELECT count(*) FROM _sync_parked") == [(31,)]
+    assert rejected(bench.device) == []
 
 
 @pytest.mark.parametrize("is_there", [True, False])
