@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from syncline.errors import ValueRefused
 from syncline.model.masks import split_mask
-from syncline.model.values import Value, indices_of, mask_of, subtract
+from syncline.model.values import Value, indices_of, mask_of
+from syncline.replica.entries import as_sent
 from syncline.replica.indexes import columns_of
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.rejected import Reason, keep_rejected
@@ -211,14 +211,9 @@ def _keep(
 
 
 def _sent(t: Statements, row: Pending, column: int, image: Sequence[Value], base: dict[int, Value]) -> Value:
-    """As it would have been sent: of an increment, the difference."""
+    """As it would have been sent."""
     value = image[t.table.places[column]]
-    if row.kind == "U" and t.increments >> column & 1:
-        try:
-            return subtract(value, base.get(column))
-        except ValueRefused:  # not numbers: kept as it is
-            return value
-    return value
+    return as_sent(t, column, value, base.get(column)) if row.kind == "U" else value
 
 
 def _clear(work: Work, t: Statements, gone: int) -> None:
