@@ -12,7 +12,7 @@ from typing import Literal
 
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value
-from syncline.protocol.body import chained, each_stamp, open_push
+from syncline.protocol.body import chained, count_rows, each_stamp, open_push
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.device import Device
@@ -276,8 +276,7 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
 
 def _is_among(work: Work) -> bool:
     """Whether the push in flight has more than one row."""
-    rows = (len(group.rows) for _, digest, body in sealed(work.store) for group in open_push(body, digest))
-    return sum(rows) > 1
+    return sum(count_rows(body) for _, _, body in sealed(work.store)) > 1
 
 
 def sent_rows(device: Device, wanted: Collection[tuple[int, Key]]) -> dict[tuple[int, Key], SentRow]:
