@@ -41,14 +41,16 @@ MADE = milliseconds("julianday(at)")
 """When an edit was rejected, as SQL, in milliseconds since 1970 UTC."""
 
 
-def columns_of(edit: bytes | None) -> list[int]:
-    """Those of what `EDIT` has read."""
-    return [] if edit is None else list(unpack(edit)["columns"])
-
-
 def what_of(n: int, key: Sequence[object], part: str | None, columns: Sequence[int]) -> list[object]:
     """What tells the retry of a rejected edit from others of the same stamps; see `Retry.mark`."""
     return [n, list(key), *([list(columns)] if part == COLUMNS else [])]
+
+
+def retry_of(n: int, key: Sequence[object], part: str | None, edit: bytes | None, stamps: bytes) -> bytes:
+    """The stamps that a retry of a rejected edit has, in whichever copy of the file. `edit`: what `EDIT` has
+    read."""
+    columns = [] if edit is None else unpack(edit)["columns"]
+    return of_row(stamps, what_of(n, key, part, columns))
 
 
 def keep_settled(store: Store, number: int, again: bytes = b"") -> None:
@@ -104,7 +106,7 @@ def known_refused(device: Device) -> Iterator[Known]:
             continue
         asked = stamps
         if not is_settled:
-            asked += of_row(stamps, what_of(n, key, part, columns_of(edit)))
+            asked += retry_of(n, key, part, edit, stamps)
         told = None
         if part is None and code not in (UNTOLD, BROUGHT):
             outward = list(outward_key(t, key))

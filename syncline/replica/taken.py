@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from syncline.protocol.body import each_stamp
 from syncline.replica.rejected import Reason
-from syncline.replica.retried import of_row
-from syncline.replica.settled import BROUGHT, EDIT, MADE, MOST, UNTOLD, columns_of, what_of
+from syncline.replica.settled import BROUGHT, EDIT, MADE, MOST, UNTOLD, retry_of
 from syncline.replica.store import Store, unpack
 
 UNTOLD_SINCE = Reason(
@@ -29,7 +28,7 @@ def note_taken(store: Store, taken: Collection[bytes], since: int | None) -> Non
     columns = f"id, n, key, code, detail, stamps, part, {EDIT}, {MADE}"
     sql = f"SELECT {columns} FROM _sync_rejected WHERE length(stamps) BETWEEN 8 AND {MOST}"
     for number, n, key, code, detail, stamps, part, edit, made in store.rows(sql):
-        again = of_row(stamps, what_of(n, unpack(key), part, columns_of(edit)))
+        again = retry_of(n, unpack(key), part, edit, stamps)
         pairs = zip(each_stamp(stamps), each_stamp(again), strict=True)
         there = [stamp in taken or retry in taken for stamp, retry in pairs]
         if all(there) and part is None:
