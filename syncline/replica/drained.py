@@ -82,14 +82,10 @@ def find_drained(work: Work, t: Statements, news: str = "0") -> Drained:
 def _fillers(store: Store, t: Statements) -> dict[int, Value]:
     """What ADD COLUMN gives every row, by column: the default, NULL without one. Where neither can be, the
     program that copied the table has given a value: the one that most rows have."""
-    own = {name: rest for _, name, *rest in store.rows(f"PRAGMA table_info({t.name})")}
-    found: dict[int, Value] = {}
-    for i, column in t.table.values.items():
-        declared, not_null, default, *_ = own[column.name]
-        literal = constant(default)
-        if literal is not None:
-            found[i] = _as_kept(store, declared, literal)
-        elif not not_null and default is None:
+    own, found = _declared(store, t), defaults_here(store, t, t.table.values)
+    for i in t.table.values.keys() - found.keys():
+        _, not_null, default = own[t.table.values[i].name]
+        if not not_null and default is None:
             found[i] = None
         else:
             name = t.values[i]
@@ -110,14 +106,19 @@ def drained_already(store: Store, t: Statements) -> Drained:
 
 def defaults_here(store: Store, t: Statements, columns: Collection[int]) -> dict[int, Value]:
     """What rows of this file have in columns into which nobody wrote: their literal defaults, by number."""
-    own = {name: rest for _, name, *rest in store.rows(f"PRAGMA table_info({t.name})")}
-    found: dict[int, Value] = {}
+    own, found = _declared(store, t), dict[int, Value]()
     for i in columns:
-        declared, _, default, *_ = own[t.table.values[i].name]
+        declared, _, default = own[t.table.values[i].name]
         literal = constant(default)
         if literal is not None:
             found[i] = _as_kept(store, declared, literal)
     return found
+
+
+def _declared(store: Store, t: Statements) -> dict[str, tuple[str, int, str | None]]:
+    """Type, NOT NULL and default of the columns as they are in this file, by name."""
+    rows = store.rows(f"PRAGMA table_info({t.name})")
+    return {name: (declared, not_null, default) for _, name, declared, not_null, default, _ in rows}
 
 
 def _as_kept(store: Store, declared: str, literal: str) -> Value:
