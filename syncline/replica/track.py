@@ -133,7 +133,7 @@ def _is_cut_off(error: SynclineError) -> bool:
 def _joining(device: Device) -> list[int]:
     """The tables that are captured, and have not become one with the hub's yet."""
     listed = json.loads(device.store.state().hydrate or "{}").get("joining", ())
-    return [n for n, t in device.tracked.items() if n in listed or t.table.name in listed]
+    return [n for n in device.tracked if n in listed]
 
 
 def _take_back(device: Device, begun: Collection[int]) -> None:

@@ -350,10 +350,12 @@ class Store:
         """Whether the replica has been filled from the hub. It stays so while further tables are about to
         take part, also when that was cut off."""
         state = self.state()
-        if state.schema is None or state.hydrate is None or state.watermark is None:
-            return state.schema is not None and state.hydrate is None
+        if state.hydrate is None:
+            return state.schema is not None
+        if state.schema is None or state.watermark is None:
+            return False
         joining = json.loads(state.hydrate).get("joining", ())
-        return any(n not in joining and name not in joining for name, n in self.numbers().items())
+        return any(n not in joining for n in self.numbers().values())
 
     def prepare(self, replica: str) -> None:
         """Create Syncline's tables for a new replica id unless they are there. Inside a transaction."""
