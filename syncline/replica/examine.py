@@ -301,9 +301,9 @@ def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
     for kinds in (drift.missing, gone):
         if kinds:
             listed = ", ".join(f"_sync_{t.n}_{kind}" for kind in kinds)
-            state = "missing" if kinds is drift.missing else "altered"
-            sentence = f"table {name}: triggers are {state}, changes may not have been captured: {listed}"
             code = "capture_missing" if kinds is drift.missing else "capture_altered"
+            state = code.removeprefix("capture_")
+            sentence = f"table {name}: triggers are {state}, changes may not have been captured: {listed}"
             yield Finding("trouble", code, sentence, COMPARE)
     if len(gone) < len(drift.altered):
         sentence = f"table {name}: its unique indexes were changed; a REPLACE by them is not captured whole"
