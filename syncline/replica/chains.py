@@ -127,11 +127,10 @@ class Chains:
         keys = [
             unpack(key) for (key,) in self._store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
         ]
-        same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
         self._store.executemany(
             f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
-            f" WHERE seq <= {self._cut} AND {same}"
-            f" AND NOT EXISTS (SELECT 1 FROM temp.{self._name} WHERE {same}) LIMIT 1",
+            f" WHERE seq <= {self._cut} AND {t.key_given}"
+            f" AND NOT EXISTS (SELECT 1 FROM temp.{self._name} WHERE {t.key_given}) LIMIT 1",
             keys,
         )
 

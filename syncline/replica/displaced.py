@@ -94,8 +94,7 @@ def _keep_unseen(device: Device, t: Statements, key: Key, end: int) -> None:
     """The same where the key was taken while the table was not captured, after entry `end`: the row that is
     there is found when the table is compared, as one that was never edited."""
     _keep_edits(device, t, key, [entry for entry in _chain(device, t, key, end) if not entry.is_meant])
-    same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
-    device.store.execute(f"DELETE FROM {t.log} WHERE {same}", key)
+    device.store.execute(t.forget, key)
 
 
 def _keep_edits(device: Device, t: Statements, key: Key, edits: Sequence[Entry]) -> None:

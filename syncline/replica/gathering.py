@@ -52,11 +52,11 @@ class Gathering:
         )
 
     def forget(self, keys: Sequence[Values]) -> None:
-        self.store.executemany(f"DELETE FROM temp.{self.name} WHERE {self._match}", map(self._key, keys))
+        self.store.executemany(f"DELETE FROM temp.{self.name} WHERE {self.t.key_given}", map(self._key, keys))
 
     def has_any(self, rows: Sequence[Values]) -> bool:
         """Whether something is gathered of one of these rows: their first values are the key."""
-        one = f"SELECT 1 FROM temp.{self.name} WHERE {self._match}"
+        one = f"SELECT 1 FROM temp.{self.name} WHERE {self.t.key_given}"
         return any(self.store.row(one, self._key(row)) is not None for row in rows)
 
     def count(self) -> int:
@@ -71,7 +71,3 @@ class Gathering:
 
     def _key(self, row: Values) -> Values:
         return tuple(row[: self.t.arity])
-
-    @property
-    def _match(self) -> str:
-        return " AND ".join(f"k{i} = ?" for i in range(self.t.arity))

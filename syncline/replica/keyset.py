@@ -47,8 +47,7 @@ class Keyset:
 
     def take_out(self, keys: Iterable[Sequence[Value]]) -> None:
         """Take out some keys."""
-        same = " AND ".join(f"k{i} = ?" for i in range(self._t.arity))
-        self._store.executemany(f"DELETE FROM {self.table} WHERE {same}", keys)
+        self._store.executemany(f"DELETE FROM {self.table} WHERE {self._t.key_given}", keys)
 
     def has(self, other: str) -> str:
         """A condition: the key of `other`, which has columns k0, k1, ..., is in the set."""

@@ -205,8 +205,8 @@ class _Left:
                 if is_kept and rejection.code == KEY_TAKEN:
                     taken.append(key)
                 if is_kept and not rejection.columns:
-                    same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
-                    self.device.store.execute(f"DELETE FROM {t.log} WHERE {_IS_REFUSED} AND {same}", key)
+                    refused = f"DELETE FROM {t.log} WHERE {_IS_REFUSED} AND {t.key_given}"
+                    self.device.store.execute(refused, key)
         untold = f"NOT {is_done} AND {self._untold}"
         for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
             _keep_edit(self.device, t, key, untold, _untold(self.learned))
@@ -238,7 +238,7 @@ def _keep_children(device: Device, t: Statements, keys: Sequence[Key]) -> None:
     it: it would point at the other's rows from now on."""
     parents = set(keys)
     for child in device.tables.values():
-        same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(child.arity))
+        is_made = f"SELECT 1 FROM {child.log} WHERE {child.key_given} AND op IN ('I', 'R')"
         for fk in child.table.foreign_keys:
             if fk.parent != t.table.name:
                 continue
@@ -246,11 +246,10 @@ def _keep_children(device: Device, t: Statements, keys: Sequence[Key]) -> None:
             for place, row in children(device.store, t, keys, child, fk):
                 if not are_sound(row):
                     continue  # it cannot travel: the next push says so
-                is_made = f"SELECT 1 FROM {child.log} WHERE {same} AND op IN ('I', 'R')"
                 made += [row] if device.store.row(is_made, row) else []
                 if child is not t or row not in parents:
                     _keep_edit(device, child, row, "1", depends_on(t, keys[place]))
-                    device.store.execute(f"DELETE FROM {child.log} WHERE {same}", row)
+                    device.store.execute(child.forget, row)
             made = [row for row in made if child is not t or row not in parents]
             if made:
                 _keep_children(device, child, made)
@@ -296,8 +295,7 @@ def _uncover(device: Device) -> None:
         t = device.tables.get(n)
         if t is None:
             continue
-        same = " AND ".join(f"k{i} = ?{i + 1}" for i in range(t.arity))
-        if store.row(f"SELECT 1 FROM {t.log} WHERE {same} LIMIT 1", tuple(unpack(packed))) is None:
+        if store.row(f"SELECT 1 FROM {t.log} WHERE {t.key_given} LIMIT 1", tuple(unpack(packed))) is None:
             store.execute("DELETE FROM _sync_parked WHERE n = ? AND key = ?", (n, packed))
 
 

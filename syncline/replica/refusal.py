@@ -192,8 +192,7 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     for key, row in rows.items():
         values = [as_kept(row[t.table.places[i]]) for i in columns]
         keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
-    same = " AND ".join(f"k{i} = ?" for i in range(t.arity))
-    work.store.executemany(f"DELETE FROM {t.log} WHERE {same}", list(rows))
+    work.store.executemany(t.forget, list(rows))
     work.overlay.forget()
 
 

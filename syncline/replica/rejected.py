@@ -411,7 +411,7 @@ def _take_hidden(store: Store, t: Statements, key: Key) -> list[Value] | None:
     image = overlay.parked(t, key)
     if image is None or not all(map(is_sound, image)) or store.row("SELECT 1 FROM _sync_outbox") is not None:
         return None
-    store.execute(f"DELETE FROM {t.log} WHERE {' AND '.join(f'k{i} = ?' for i in range(t.arity))}", key)
+    store.execute(t.forget, key)
     overlay.unpark(t, [key])
     return image
 

@@ -70,5 +70,4 @@ def _kept(device: Device, n: int) -> Iterator[tuple[int, bytes, str, bytes, str]
 
 def _is_pending(device: Device, t: Statements, key: list[Any]) -> bool:
     """Whether the row is one that only the file has."""
-    same = " AND ".join(f"k{i} = ?" for i in range(t.arity))
-    return device.store.row(f"SELECT 1 FROM temp._sync_own_{t.n} WHERE {same}", key) is not None
+    return device.store.row(f"SELECT 1 FROM temp._sync_own_{t.n} WHERE {t.key_given}", key) is not None

@@ -192,7 +192,7 @@ class Respelling:
         """Do all, and have the change log follow. Returns the rows that must stay as they are."""
         last = self._store.value(f"SELECT max(i) FROM {self._noted}") or 0
         moved = sum([self._respell(first) for first in range(1, last + 1, RANGE)])
-        self._forget_gone()
+        self._store.executemany(self.t.forget, self._gone)
         if moved and self._leads:
             self._lead()
         if moved and self._store.row(f"SELECT 1 FROM {self.t.log} LIMIT 1") is not None:
@@ -312,11 +312,6 @@ class Respelling:
                 yield quote(one.child), one.foreign, ()
 
     # The change log -----------------------------------------------------------------------------------
-
-    def _forget_gone(self) -> None:
-        """What amounts to nothing leaves the log."""
-        same = " AND ".join(f"k{i} = ?" for i in range(self.t.arity))
-        self._store.executemany(f"DELETE FROM {self.t.log} WHERE {same}", self._gone)
 
     def _follow(self) -> None:
         """The log has the keys that the rows have now, and no edit that did nothing but respell."""

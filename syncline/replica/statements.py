@@ -149,6 +149,11 @@ class Statements:
     def key_marks(self) -> str:
         return ", ".join("?" * self.arity)
 
+    @cached_property
+    def key_given(self) -> str:
+        """A condition: columns k0, k1, ... are the key that is bound."""
+        return " AND ".join(f"k{i} = ?{i + 1}" for i in range(self.arity))
+
     def same_key(self, left: str, right: str) -> str:
         """A condition between two tables with columns k0, k1, ..."""
         return " AND ".join(f"{left}.k{i} = {right}.k{i}" for i in range(self.arity))
@@ -175,6 +180,11 @@ class Statements:
     def masks(self) -> list[str]:
         """The log's mask columns, one for 62 value columns: mask1, mask2, ..."""
         return [f"mask{i + 1}" for i in range(words_for(self.table.bits))]
+
+    @cached_property
+    def forget(self) -> str:
+        """All entries of a row leave the log."""
+        return f"DELETE FROM {self.log} WHERE {self.key_given}"
 
     def old_columns(self, mask: int) -> list[str]:
         """The log's columns with the former values of these value columns."""

@@ -177,16 +177,14 @@ class Work:
         """Whether the row leaves its table at the end."""
         if t.n not in self.gone:
             return False
-        match = " AND ".join(f"k{i} = ?" for i in range(t.arity))
-        return self.store.row(f"SELECT 1 FROM temp._sync_gone_{t.n} WHERE {match}", tuple(key)) is not None
+        sql = f"SELECT 1 FROM temp._sync_gone_{t.n} WHERE {t.key_given}"
+        return self.store.row(sql, tuple(key)) is not None
 
     def keep(self, t: Statements, keys: Sequence[Sequence[Value]]) -> None:
         """These rows stay after all."""
         if t.n in self.gone and keys:
-            match = " AND ".join(f"k{i} = ?" for i in range(t.arity))
-            self.store.executemany(
-                f"DELETE FROM temp._sync_gone_{t.n} WHERE {match}", (tuple(key[: t.arity]) for key in keys)
-            )
+            sql = f"DELETE FROM temp._sync_gone_{t.n} WHERE {t.key_given}"
+            self.store.executemany(sql, (tuple(key[: t.arity]) for key in keys))
 
 
 def combined(old: Held, new: Held) -> Held:
