@@ -505,6 +505,17 @@ def test_l2_a_push_that_is_offered_again_does_not_vouch_for_what_was_rejected_of
 SHUT = "CREATE TRIGGER shut BEFORE UPDATE ON t BEGIN SELECT RAISE(ABORT, 'shut'); END"
 
 
+def rejected_and_copied(world: World) -> tuple[Path, Path, Path]:
+    """A file whose edit was rejected, its copy in which that is pending, and the centre before all this."""
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5")
+    copy(a, twin)
+    copy(world.centre, backup)
+    sql(world.centre, SHUT)
+    world.sync(a)
+    return a, twin, backup
+
+
 def retry(world: World, file: Path, *, new_key: bool = False) -> None:
     with syncline.connect(file, world.hub) as replica:
         (kept,) = replica.rejected()
@@ -566,12 +577,7 @@ def test_l3_an_edit_that_was_rejected_in_a_lost_past_and_is_pending_in_a_copy_co
 ) -> None:
     """The centre does not know any more that it was rejected; the file does, and has retried it then, or does
     so at last."""
-    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
-    sql(a, "UPDATE t SET n = n + 5")
-    copy(a, twin)
-    copy(world.centre, backup)
-    sql(world.centre, SHUT)
-    world.sync(a)
+    a, twin, backup = rejected_and_copied(world)
     if is_retried:
         retry(world, a)
     world.restore(backup)
@@ -592,12 +598,7 @@ def test_l3_an_edit_that_was_rejected_in_a_lost_past_and_is_pending_in_a_copy_co
 
 
 def test_l3_what_a_person_has_discarded_does_not_come_after_the_centre_was_put_back(world: World) -> None:
-    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
-    sql(a, "UPDATE t SET n = n + 5")
-    copy(a, twin)
-    copy(world.centre, backup)
-    sql(world.centre, SHUT)
-    world.sync(a)
+    a, twin, backup = rejected_and_copied(world)
     with syncline.connect(a, world.hub) as replica:
         replica.discard(replica.rejected()[0].id)
     world.restore(backup)

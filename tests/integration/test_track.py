@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,24 +59,32 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
+def one_row_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs is written in a transaction a row."""
+    monkeypatch.setattr(join, "CHUNK", 1)
+    monkeypatch.setattr(track, "PAUSE", 0)
+
+
+def killed_after(most: int) -> Callable[[Device, Answer, Sequence[Step]], Applied]:
+    """`run_steps` of a process that is killed after so many transactions."""
+    left = iter(range(most))
+
+    def until(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
+        if next(left, None) is None:
+            raise Killed
+        return run_steps(device, answer, steps)
+
+    return until
+
+
 @pytest.mark.parametrize("killed", range(4))
 def test_l2_a_track_that_is_killed_goes_on_and_keeps_what_was_edited_in_between(
     world: World, killed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.fill()
-    monkeypatch.setattr(join, "CHUNK", 1)
-    monkeypatch.setattr(track, "PAUSE", 0)
-    done = 0
-
-    def until(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
-        nonlocal done
-        if done == killed:
-            raise Killed
-        done += 1
-        return run_steps(device, answer, steps)
-
+    one_row_at_a_time(monkeypatch)
     with monkeypatch.context() as patch, world.open() as replica, pytest.raises(Killed):
-        patch.setattr(track, "run_steps", until)
+        patch.setattr(track, "run_steps", killed_after(killed))
         replica.track("item")
     world.app.execute("INSERT INTO item VALUES (8, 'meanwhile', NULL)")
     world.app.execute("UPDATE item SET price = 'edited' WHERE id = 1")
@@ -320,23 +328,13 @@ def test_l2_while_a_track_is_cut_off_what_took_part_before_goes_on(
         world.app.executescript(
             "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO note VALUES (1, 'first')"
         )
-        monkeypatch.setattr(join, "CHUNK", 1)
-        monkeypatch.setattr(track, "PAUSE", 0)
-        done = 0
-
-        def until(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied:
-            nonlocal done
-            if done == killed:
-                raise Killed
-            done += 1
-            return run_steps(device, answer, steps)
-
+        one_row_at_a_time(monkeypatch)
         with world.open() as replica:
             replica.track("note")
             replica.sync()
             with monkeypatch.context() as patch, pytest.raises(Killed):
                 place = {"fetched": "copy_chunks", "staged": "_start_capture"}.get(str(killed), "run_steps")
-                patch.setattr(track, place, _killed if isinstance(killed, str) else until)
+                patch.setattr(track, place, _killed if isinstance(killed, str) else killed_after(killed))
                 replica.track("item")
         world.app.execute("UPDATE note SET text = 'second'")
         world.app.execute("INSERT INTO item VALUES (8, 'meanwhile', NULL)")
