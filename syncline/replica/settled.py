@@ -31,7 +31,7 @@ COLUMNS, PUSH = "columns", "push"
 
 MOST = MOST_PARTS * STAMP_BYTES
 """Bytes of stamps of an edit that is kept here at most."""
-_TOLD = f"length(stamps) BETWEEN {STAMP_BYTES} AND {MOST} AND length(stamps) % {STAMP_BYTES} = 0"
+TOLD = f"length(stamps) BETWEEN {STAMP_BYTES} AND {MOST} AND length(stamps) % {STAMP_BYTES} = 0"
 """Of which edits it is kept and told, as SQL: those with stamps, whole ones."""
 _KEPT = "n, coalesce(first, key), code, detail, remedy, at, stamps, part"
 EDIT = f"CASE part WHEN '{COLUMNS}' THEN edit END"
@@ -58,7 +58,7 @@ def keep_settled(store: Store, number: int, again: bytes = b"") -> None:
     transaction."""
     store.execute(
         "INSERT INTO _sync_settled (n, key, code, detail, remedy, at, stamps, part, again)"
-        f" SELECT {_KEPT}, ? FROM _sync_rejected WHERE id = ? AND {_TOLD}",
+        f" SELECT {_KEPT}, ? FROM _sync_rejected WHERE id = ? AND {TOLD}",
         (again, number),
     )
 
@@ -96,9 +96,9 @@ def known_refused(device: Device) -> Iterator[Known]:
     """Those that were retried or discarded, and those that a person has not decided about. Asked for are the
     stamps of the edit, and of the retry that a copy may have made."""
     store = device.store
-    among = f"SELECT {_KEPT}, 0, {EDIT} FROM _sync_rejected WHERE {_TOLD}"
+    among = f"SELECT {_KEPT}, 0, {EDIT} FROM _sync_rejected WHERE {TOLD}"
     settled = "SELECT n, key, code, detail, remedy, at, stamps, part, 1, NULL FROM _sync_settled"
-    settled = f"{settled} WHERE {_TOLD}"
+    settled = f"{settled} WHERE {TOLD}"
     for row in store.rows(f"{settled} UNION ALL {among}"):
         n, packed, code, detail, remedy, _, stamps, part, is_settled, edit = row
         t, key = device.tables.get(n), unpack(packed)

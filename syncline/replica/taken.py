@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from syncline.protocol.body import each_stamp
 from syncline.replica.rejected import Reason
-from syncline.replica.settled import BROUGHT, EDIT, MADE, MOST, UNTOLD, retry_of
+from syncline.replica.settled import BROUGHT, EDIT, MADE, TOLD, UNTOLD, retry_of
 from syncline.replica.store import Store, unpack
 
 UNTOLD_SINCE = Reason(
@@ -26,7 +26,7 @@ def note_taken(store: Store, taken: Collection[bytes], since: int | None) -> Non
     of edits and of retries; `since`: what was rejected before may have come by what the hub has forgotten;
     None: none has, as no other file has gone on. Inside a transaction."""
     columns = f"id, n, key, code, detail, stamps, part, {EDIT}, {MADE}"
-    sql = f"SELECT {columns} FROM _sync_rejected WHERE length(stamps) BETWEEN 8 AND {MOST}"
+    sql = f"SELECT {columns} FROM _sync_rejected WHERE {TOLD}"
     for number, n, key, code, detail, stamps, part, edit, made in store.rows(sql):
         again = retry_of(n, unpack(key), part, edit, stamps)
         pairs = zip(each_stamp(stamps), each_stamp(again), strict=True)
