@@ -7,19 +7,20 @@ seen: that goes in the centre all the same, and is kept as a conflict of the pus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from syncline.hub.bases import Bases
+from syncline.hub.commit import gone
 from syncline.hub.contract import Key, Stage, WriteTransaction
-from syncline.hub.dependents import RowId
+from syncline.hub.dependents import Cascading, RowId, cascading, live_rows
 from syncline.hub.settle import Settled
 from syncline.merge.decide import THERE, Note, Stamp
 from syncline.merge.policies import CASCADE
-from syncline.model.schema import Schema, TableSchema
+from syncline.model.schema import Schema
 
-Later = Callable[[Set[int]], Container[RowId] | None]
-"""Which rows of some tables the push deletes otherwise than by the stages at hand; None if there are none."""
+Later = Callable[[], Mapping[int, Container[RowId]]]
+"""Which rows the push deletes otherwise than by the stages at hand, by the number of the table."""
 
 
 @dataclass(slots=True)
@@ -31,45 +32,45 @@ class Cascades:
     schema: Schema
     replica: str
     bases: Callable[[], Bases]
-    later: Later = lambda tables: None
-    _below: Mapping[int, Sequence[tuple[TableSchema, list[tuple[str, str]]]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._below = _below(self.schema)
+    later: Later = dict
 
     def look(self, stages: Sequence[Stage]) -> list[tuple[RowId, int, Note]]:
         """The rows that would go, with the clock of the delete that would take them."""
-        deletes = [stage for stage in stages if stage.form == "delete" and not stage.held]
-        level = [stage for stage in deletes if stage.table in self._below and any(self._live(stage))]
         found: list[tuple[RowId, int, Note]] = []
+        deletes = [stage for stage in stages if stage.form == "delete" and not stage.held]
+        if not deletes:
+            return found
+        below = cascading(self.schema)
+        level = [stage for stage in deletes if stage.table in below and any(live_rows(self.schema, stage))]
         if not level:
             return found
-        leaving = {row for stage in deletes for row in self._live(stage)}
-        written = {row for stage in stages if stage.form != "delete" for row in self._live(stage)}
-        while level := self._next(level, leaving):
+        leaving = {row for stage in deletes for row in live_rows(self.schema, stage)}
+        writes = [stage for stage in stages if stage.form != "delete"]
+        written = {row for stage in writes for row in live_rows(self.schema, stage)}
+        while level := self._next(level, below, leaving):
             for stage in level:
                 found += self._notes(stage, written)
         return found
 
     def tell(self, found: Sequence[tuple[RowId, int, Note]], settled: Settled) -> None:
         """Note those that are gone. A delete that had lost to what others did to the row has come about."""
-        gone = self._gone(row for row, _, _ in found)
-        if not gone:
+        went = self._gone(row for row, _, _ in found)
+        if not went:
             return
         told: set[RowId] = set()
         for place, (row, hlc, note) in enumerate(settled.notes):
-            if row in gone and note.column is None and note.sent is None:
+            if row in went and note.column is None and note.sent is None:
                 told.add(row)
                 if note.outcome == "hub":
                     settled.notes[place] = row, hlc, replace(note, outcome="replica", policy=CASCADE)
-        settled.notes += [one for one in found if one[0] in gone and one[0] not in told]
+        settled.notes += [one for one in found if one[0] in went and one[0] not in told]
 
-    def _next(self, level: Sequence[Stage], leaving: set[RowId]) -> list[Stage]:
+    def _next(self, level: Sequence[Stage], below: Cascading, leaving: set[RowId]) -> list[Stage]:
         """The rows, besides the leaving, that point at those of the level; locked, so that nobody puts rows
         below them any more. They are among the leaving from now on."""
         found: dict[int, dict[Key, int]] = {}
         for stage in level:
-            for child, pairs in self._below.get(stage.table, ()):
+            for child, pairs in below.get(stage.table, ()):
                 for n, key in self.transaction.rows.children(stage, child.number, pairs):
                     if (child.number, key) not in leaving:
                         leaving.add((child.number, key))
@@ -89,14 +90,14 @@ class Cascades:
         keys = [tuple(row) for row in stage.rows if (stage.table, tuple(row)) not in written]
         if not keys:
             return
-        rivals, later = self._rivals(stage), self.later({stage.table})
+        rivals = self._rivals(stage)
         images = {
             tuple(row[:arity]): row[arity:]
             for row in self.transaction.rows.find(stage.table, keys, list(table.values))
         }
         for n, values in enumerate(stage.rows):
             row, key = (stage.table, tuple(values)), tuple(values)
-            is_seen = n not in rivals and later is not None and row in later
+            is_seen = n not in rivals and row in self.later().get(stage.table, ())
             if key in images and not is_seen:
                 note = Note(None, "replica", CASCADE, rivals.get(n, THERE), None, None, images[key])
                 yield row, stage.hlc[n], note
@@ -114,25 +115,5 @@ class Cascades:
             by_table.setdefault(table, []).append(key)
         found: set[RowId] = set()
         for table, keys in by_table.items():
-            there = {tuple(key) for key in self.transaction.rows.find(table, keys, [])}
-            found |= {(table, key) for key in keys if key not in there}
+            found |= gone(self.transaction.rows, table, keys).keys()
         return found
-
-    def _live(self, stage: Stage) -> Iterator[RowId]:
-        arity = len(self.schema.by_number[stage.table].key)
-        for row, values in enumerate(stage.rows):
-            if row not in stage.discarded:
-                yield stage.table, tuple(values[:arity])
-
-
-def _below(schema: Schema) -> Mapping[int, Sequence[tuple[TableSchema, list[tuple[str, str]]]]]:
-    """By the number of a table: those of which a delete in it takes rows, and by which columns."""
-    numbers = {table.name: table for table in schema.tables}
-    found: dict[int, list[tuple[TableSchema, list[tuple[str, str]]]]] = {}
-    for child in schema.tables:
-        for fk in child.foreign_keys:
-            parent = numbers.get(fk.parent)
-            if fk.on_delete == "CASCADE" and parent is not None:
-                pairs = zip(fk.columns, fk.parent_columns or parent.key, strict=True)
-                found.setdefault(parent.number, []).append((child, list(pairs)))
-    return found

@@ -6,8 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.contract import Key, Refusal, Rows, Stage, WriteTransaction, codes
-from syncline.hub.dependents import going_with, taken_along, with_dependents
-from syncline.hub.settle import RowId
+from syncline.hub.dependents import RowId, going_with, live_rows, row_id, taken_along, with_dependents
 from syncline.model.schema import Schema
 
 
@@ -28,7 +27,6 @@ GONE_WITH = Refused(
     "the row went with another that the same push deletes",
     codes.remedy_of(codes.FOREIGN_KEY),
 )
-NONE: Set[int] = frozenset()
 
 
 def commit_stages(
@@ -51,8 +49,9 @@ def commit_stages(
             rows = [refusal.row for refusal in refusals]
             transaction.rows.discard(stage, rows)
             stage.discarded.update(rows)
-        rejected = before | refused.keys() | {_row_id(schema, refusal) for refusal in found}
-        refused |= {_row_id(schema, refusal): _why(schema, refusal, rejected) for refusal in found}
+        rows_refused = {row_id(schema, one.stage, one.row): one for one in found}
+        rejected = before | refused.keys() | rows_refused.keys()
+        refused |= {row: _why(schema, refusal, rejected) for row, refusal in rows_refused.items()}
         found = _attempt(transaction, schema, stages, origin)
     return refused | _gone_with(transaction.rows, schema, stages)
 
@@ -60,18 +59,15 @@ def commit_stages(
 def _gone_with(rows: Rows, schema: Schema, stages: Sequence[Stage]) -> dict[RowId, Refused]:
     """The written rows that are there no more, for what was deleted has taken them along. The device had
     deleted that before it wrote them, and was shown it again for another's sake."""
-    deleted = {stage.table for stage in stages if stage.form == "delete" and _live(stage)}
-    above = taken_along(schema) if deleted else {}
     found: dict[RowId, Refused] = {}
+    deleted = {stage.table for stage in stages if stage.form == "delete" and any(live_rows(schema, stage))}
+    if not deleted:
+        return found
+    taken = taken_along(schema, deleted)
     for stage in stages:
-        if stage.form != "delete" and above.get(stage.table, NONE) & deleted:
-            arity = len(schema.by_number[stage.table].key)
-            found |= gone(rows, stage.table, [tuple(stage.rows[row][:arity]) for row in _live(stage)])
+        if stage.form != "delete" and stage.table in taken:
+            found |= gone(rows, stage.table, [key for _, key in live_rows(schema, stage)])
     return found
-
-
-def _live(stage: Stage) -> list[int]:
-    return [row for row in range(len(stage.rows)) if row not in stage.discarded]
 
 
 def gone(rows: Rows, table: int, keys: Sequence[Key]) -> dict[RowId, Refused]:
@@ -95,11 +91,6 @@ def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:
     for refusal in found:
         groups.setdefault(id(refusal.stage), (refusal.stage, []))[1].append(refusal)
     return list(groups.values())
-
-
-def _row_id(schema: Schema, refusal: Refusal) -> RowId:
-    arity = len(schema.by_number[refusal.stage.table].key)
-    return refusal.stage.table, tuple(refusal.stage.rows[refusal.row][:arity])
 
 
 def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:

@@ -9,7 +9,7 @@ import msgspec
 
 from syncline.errors import Conflict, ConflictGone, Malformed, ResolutionRefused, UnknownConflict
 from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
-from syncline.hub.settle import RowId
+from syncline.hub.dependents import RowId
 from syncline.merge.decide import Note
 from syncline.model.clock import clamp, tick
 from syncline.model.plain import from_plain, to_plain

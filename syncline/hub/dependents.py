@@ -17,6 +17,8 @@ Place = tuple[Stage, int]
 Held = Mapping[str, Value]
 NOTHING: Held = {}
 ALONE: Mapping[RowId, Held] = {}
+Cascading = Mapping[int, Sequence[tuple[TableSchema, list[tuple[str, str]]]]]
+"""By the number of a table: those of which a delete in it takes rows, and by which pairs of columns."""
 
 
 def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Refusal]) -> list[Refusal]:
@@ -27,7 +29,7 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
         return result
     pointing = _Pointing(schema, stages)
     refused = {(id(refusal.stage), refusal.row) for refusal in found}
-    waiting = [_row_id(schema, refusal.stage, refusal.row) for refusal in roots]
+    waiting = [row_id(schema, refusal.stage, refusal.row) for refusal in roots]
     while waiting:
         parent = waiting.pop()
         for stage, row in pointing.at(parent):
@@ -35,7 +37,7 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
                 refused.add((id(stage), row))
                 result.append(_without_parent(schema, stage, row, parent))
                 if stage.form == "insert":
-                    waiting.append(_row_id(schema, stage, row))
+                    waiting.append(row_id(schema, stage, row))
     return result
 
 
@@ -43,18 +45,14 @@ def going_with(schema: Schema, stages: Sequence[Stage]) -> list[Refusal]:
     """Refusals of the staged writes that would go again, or lose what they point at, with a row that the same
     push deletes: it was written after that row had been deleted, and shown again for another's sake."""
     deleted = dict.fromkeys(
-        _row_id(schema, stage, row)
-        for stage in stages
-        if stage.form == "delete"
-        for row in range(len(stage.rows))
-        if row not in stage.discarded
+        row for stage in stages if stage.form == "delete" for row in live_rows(schema, stage)
     )
     pointing = _Pointing(schema, stages, _follows_deletes)
     return [
         _without_parent(schema, stage, row, parent)
         for parent in deleted
         for stage, row in pointing.at(parent)
-        if _row_id(schema, stage, row) not in deleted
+        if row_id(schema, stage, row) not in deleted
     ]
 
 
@@ -68,34 +66,47 @@ def followed(schema: Schema) -> dict[int, list[TableSchema]]:
     }
 
 
-def taken_along(schema: Schema) -> dict[int, set[int]]:
-    """By the number of a table: those from which a delete takes rows of this one along, by whatever way."""
-    numbers = {table.name: table.number for table in schema.tables}
-    found: dict[int, set[int]] = {table.number: set() for table in schema.tables}
-    pairs = [
-        (child.number, numbers[fk.parent])
-        for child in schema.tables
-        for fk in child.foreign_keys
-        if fk.on_delete == "CASCADE" and fk.parent in numbers
-    ]
-    for _ in schema.tables:
-        for child, parent in pairs:
-            found[child] |= {parent} | found[parent]
+def cascading(schema: Schema) -> Cascading:
+    """Which tables lose rows by a delete in another."""
+    parents = {table.name: table for table in schema.tables}
+    found: dict[int, list[tuple[TableSchema, list[tuple[str, str]]]]] = {}
+    for child in schema.tables:
+        for fk in child.foreign_keys:
+            parent = parents.get(fk.parent)
+            if fk.on_delete == "CASCADE" and parent is not None:
+                pairs = zip(fk.columns, _targets(fk, parent), strict=True)
+                found.setdefault(parent.number, []).append((child, list(pairs)))
+    return found
+
+
+def taken_along(schema: Schema, deleted: Iterable[int]) -> set[int]:
+    """The tables of which deletes in these take rows along, by whatever way."""
+    below, found, waiting = cascading(schema), set[int](), list(deleted)
+    while waiting:
+        children = {child.number for child, _ in below.get(waiting.pop(), ())} - found
+        found |= children
+        waiting += children
     return found
 
 
 def below(
-    stage: Stage, child: TableSchema, parents: Sequence[TableSchema], leaving: Container[RowId]
+    stage: Stage,
+    child: TableSchema,
+    parents: Sequence[TableSchema],
+    leaving: Mapping[int, Container[RowId]],
 ) -> list[int]:
     """The staged writes that point by its key at a row of these tables which is among the leaving, so that
     they would go or change with it."""
     found: set[int] = set()
     for parent in parents:
+        if parent.number not in leaving:
+            continue
+        going = leaving[parent.number]
         for targets, columns in _columns_of(child, parent, stage, _follows_deletes):
             if set(targets) == set(parent.key):
                 ordered = [columns[targets.index(name)] for name in parent.key]
                 keys = ((row, tuple(values[i] for i in ordered)) for row, values in enumerate(stage.rows))
-                found.update(row for row, key in keys if (parent.number, key) in leaving)
+                found.update(row for row, key in keys if (parent.number, key) in going)
     return sorted(found - stage.discarded)
 
 
@@ -129,7 +140,7 @@ def pointing_at(
                 known.add((id(stage), row))
                 found.append((stage, row, parent))
                 if stage.form == "insert":
-                    place = _row_id(schema, stage, row)
+                    place = row_id(schema, stage, row)
                     waiting.append((place, held_by(schema, stage, [row]).get(place, NOTHING)))
     return found
 
@@ -143,7 +154,7 @@ def held_by(schema: Schema, stage: Stage, rows: Iterable[int]) -> dict[RowId, He
     if all(set(_targets(fk, table)) == key for fk in towards):
         return {}
     names = [*table.key, *(table.values[i].name for i in stage.columns)]
-    return {_row_id(schema, stage, row): dict(zip(names, stage.rows[row], strict=True)) for row in rows}
+    return {row_id(schema, stage, row): dict(zip(names, stage.rows[row], strict=True)) for row in rows}
 
 
 @dataclass(slots=True)
@@ -213,5 +224,14 @@ def _targets(fk: ForeignKey, parent: TableSchema) -> tuple[str, ...]:
     return fk.parent_columns or parent.key
 
 
-def _row_id(schema: Schema, stage: Stage, row: int) -> RowId:
+def live_rows(schema: Schema, stage: Stage) -> Iterator[RowId]:
+    """The staged rows that were not taken out."""
+    arity = len(schema.by_number[stage.table].key)
+    for row, values in enumerate(stage.rows):
+        if row not in stage.discarded:
+            yield stage.table, tuple(values[:arity])
+
+
+def row_id(schema: Schema, stage: Stage, row: int) -> RowId:
+    """Which row a staged one is."""
     return stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])

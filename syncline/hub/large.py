@@ -12,7 +12,8 @@ A row that is refused then is rejected, with those that depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,12 +23,12 @@ from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.bases import File
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped
-from syncline.hub.commit import commit_stages
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
+from syncline.hub.dependents import RowId
 from syncline.hub.named import Keys
 from syncline.hub.putoff import Late, PutOff, late_of
 from syncline.hub.receive import Outcome, Receiver, newest_of
-from syncline.hub.settle import RowId, Settled, reject_dependents, stages_of
+from syncline.hub.settle import Settled, reject_dependents, stages_of
 from syncline.hub.versions import brought, brought_details
 from syncline.merge.decide import Base
 from syncline.protocol.body import open_details, open_push, ops_of, whole_digest
@@ -96,7 +97,8 @@ class Chunks:
 
         def opened(chunk: UploadedChunk) -> Opened:
             parts, details = self._accepted(chunk)
-            keys.add(parts)
+            for part in parts:
+                keys.add(part.table, part.keys)
             found = brought(
                 clamped(parts, now, self.tolerance),
                 self.sender.sent,
@@ -122,19 +124,21 @@ class Chunks:
                 current.units.clear()
             yield ahead.result()
 
-    def deleted(self, transaction: WriteTransaction, tables: Container[int]) -> Keys | None:
-        """The rows of these tables that are deleted at the end of the push; None if there are none."""
-        found = Keys()
+    def deleted(self, transaction: WriteTransaction, tables: Container[int]) -> Mapping[int, Keys]:
+        """The rows that are deleted at the end of the push, by the number of the table: of those of these
+        tables that have any."""
+        found = defaultdict[int, Keys](Keys)
         for number in range(self.upload.chunks, 0, -1):
             chunk = self._read(transaction, number)
             ops = ops_of(chunk.body)
             if ops.isdisjoint(DELETES):
                 break
-            deletes = [part for part in self._accepted(chunk)[0] if part.op in DELETES]
-            found.add(part for part in deletes if part.table in tables)
+            for part in self._accepted(chunk)[0]:
+                if part.op in DELETES and part.table in tables:
+                    found[part.table].add(part.table, part.keys)
             if not ops.issubset(DELETES):
                 break
-        return found if found else None
+        return found
 
     def written(self, transaction: WriteTransaction) -> Iterator[Part]:
         """What the push writes, and does not delete, as it was sent."""
@@ -203,7 +207,7 @@ class LargeReceiver(Receiver):
         for unit in self.chunks.units(transaction, whole.unplaced, now):
             if unit.deletes and not deleting:
                 deleting = True
-                late = self._again(transaction, late, whole)
+                late = self._again(transaction, late, whole, put_off)
             again = late if unit.deletes and _wait_for_deletes(late) else []
             late = [] if again else late
             unit = replace(unit, details=details | unit.details, again=[item.stage for item in again])
@@ -213,7 +217,7 @@ class LargeReceiver(Receiver):
                 break
         if not whole.settled.wanted:
             late += put_off.due(whole.refused)
-            for item in self._again(transaction, late, whole):
+            for item in self._again(transaction, late, whole, put_off):
                 whole.refused |= item.refused
             before = whole.refused.keys() | whole.settled.rejected.keys()
             whole.refused |= put_off.gone(self.chunks.written(transaction), before)
@@ -253,27 +257,27 @@ class LargeReceiver(Receiver):
         put_off.take(settled.stages)
         for stage in unit.again:
             transaction.rows.stage(stage)
-        return self._apply(transaction, [*unit.again, *settled.stages], whole)
+        return self._apply(transaction, [*unit.again, *settled.stages], whole, put_off)
 
-    def _again(self, transaction: WriteTransaction, late: list[Late], whole: Outcome) -> list[Late]:
+    def _again(
+        self, transaction: WriteTransaction, late: list[Late], whole: Outcome, put_off: PutOff
+    ) -> list[Late]:
         """Try what waits, all together; return what is refused still."""
         if not late or whole.settled.wanted:
             return late
         stages = [item.stage for item in late]
         for stage in stages:
             transaction.rows.stage(stage)
-        left = self._apply(transaction, stages, whole)
+        left = self._apply(transaction, stages, whole, put_off)
         transaction.rows.unstage()
         return left
 
-    def _apply(self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome) -> list[Late]:
+    def _apply(
+        self, transaction: WriteTransaction, stages: Sequence[Stage], whole: Outcome, put_off: PutOff
+    ) -> list[Late]:
         before = whole.refused.keys() | whole.settled.rejected.keys()
         contested = [frozenset(stage.discarded) for stage in stages]
-        cascades = replace(self._cascades(transaction), later=partial(self.chunks.deleted, transaction))
-        falling = cascades.look(stages)
-        refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
-        cascades.tell(falling, whole.settled)
-        self._note_differing(transaction, stages, whole.settled)
+        refused = self._commit(transaction, stages, whole.settled, before, put_off.leaving)
         waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT_REJECTED)}
         whole.refused |= {row: why for row, why in refused.items() if row not in waiting}
         pairs = zip(stages, contested, strict=True)

@@ -6,8 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from syncline.hub.accept import Part
-from syncline.hub.dependents import RowId
+from syncline.hub.contract import Key
 
 BUCKETS = 64
 
@@ -19,15 +18,9 @@ class Keys:
         self._buckets: list[array[int]] = [array("q") for _ in range(BUCKETS)]
         self._are_sorted = False
 
-    def add(self, parts: Iterable[Part]) -> None:
-        for part in parts:
-            for key in part.keys:
-                number = hash((part.table, key))
-                self._buckets[number % BUCKETS].append(number)
-
-    def note(self, rows: Iterable[RowId]) -> None:
-        for row in rows:
-            number = hash(row)
+    def add(self, table: int, keys: Iterable[Key]) -> None:
+        for key in keys:
+            number = hash((table, key))
             self._buckets[number % BUCKETS].append(number)
 
     def __bool__(self) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.accept import Part
 from syncline.hub.commit import GONE_WITH, Refused, gone
 from syncline.hub.contract import Rows, Stage
-from syncline.hub.dependents import below, followed, taken_along
+from syncline.hub.dependents import RowId, below, followed, live_rows, row_id, taken_along
 from syncline.hub.named import Keys
-from syncline.hub.settle import RowId
 from syncline.model.schema import Schema, TableSchema
 
 
@@ -22,10 +21,9 @@ class Late:
     refused: dict[RowId, Refused]
 
 
-def late_of(schema: Schema, stage: Stage, refused: set[int], waiting: dict[RowId, Refused]) -> Late | None:
+def late_of(schema: Schema, stage: Stage, refused: Set[int], waiting: dict[RowId, Refused]) -> Late | None:
     """The refused rows of a stage that must wait, as a stage of their own."""
-    arity = len(schema.by_number[stage.table].key)
-    places = {number: (stage.table, tuple(stage.rows[number][:arity])) for number in refused}
+    places = {number: row_id(schema, stage, number) for number in refused}
     chosen = [number for number in sorted(refused) if places[number] in waiting]
     if not chosen:
         return None
@@ -46,36 +44,43 @@ class PutOff:
 
     Those that go by another way, as they point at a row that goes, are found when all is done.
 
-    `deleted`: which rows of some tables are deleted at the end; None if none are."""
+    `deleted`: which rows of some tables are deleted at the end, by the number of the table."""
 
     schema: Schema
     rows: Rows
-    deleted: Callable[[Set[int]], Container[RowId] | None]
+    deleted: Callable[[Set[int]], Mapping[int, Container[RowId]]]
     _waiting: list[Late] = field(default_factory=list)
     _followed: dict[int, list[TableSchema]] = field(init=False)
-    _above: dict[int, set[int]] = field(init=False)
     _written: Keys = field(default_factory=Keys)
-    _leaving: Container[RowId] | None = None
-    _is_known: bool = False
+    _leaving: Mapping[int, Container[RowId]] | None = None
+    _falling: Set[int] = frozenset()
+    """The tables of which that takes rows along."""
 
     def __post_init__(self) -> None:
-        self._followed, self._above = followed(self.schema), taken_along(self.schema)
+        self._followed = followed(self.schema)
+
+    def leaving(self) -> Mapping[int, Container[RowId]]:
+        """The rows that are deleted at the end, by the number of the table, where that is of consequence to
+        rows of others, or may come about by theirs. Read once."""
+        if self._leaving is None:
+            parents = {parent.number for above in self._followed.values() for parent in above}
+            self._leaving = self.deleted(parents | self._followed.keys())
+            self._falling = taken_along(self.schema, self._leaving)
+        return self._leaving
 
     def take(self, stages: Sequence[Stage]) -> None:
         """Take such writes out of these stages."""
         for stage in stages:
-            parents = self._followed.get(stage.table) if stage.form != "delete" else None
-            leaving = self._known() if parents else None
-            if parents and leaving is not None:
-                found = below(stage, self._table(stage), parents, leaving)
-                if (late := self._late(stage, found)) is not None:
-                    self._waiting.append(late)
-                    self.rows.discard(stage, found)
-                    stage.discarded.update(found)
-            if leaving is not None and self._above[stage.table]:
-                arity, rows = len(self._table(stage).key), enumerate(stage.rows)
-                live = (tuple(values[:arity]) for row, values in rows if row not in stage.discarded)
-                self._written.note((stage.table, key) for key in live)
+            parents = self._followed.get(stage.table)
+            if stage.form == "delete" or not parents:
+                continue
+            found = below(stage, self._table(stage), parents, self.leaving())
+            if (late := self._late(stage, found)) is not None:
+                self._waiting.append(late)
+                self.rows.discard(stage, found)
+                stage.discarded.update(found)
+            if stage.table in self._falling:
+                self._written.add(stage.table, (key for _, key in live_rows(self.schema, stage)))
 
     def due(self, refused: dict[RowId, Refused]) -> Iterator[Late]:
         """They are to be tried. Updates of rows that went with others meanwhile are put into `refused`."""
@@ -84,11 +89,10 @@ class PutOff:
             if stage.form != "update":
                 yield item
                 continue
-            arity = len(self._table(stage).key)
-            keys = [tuple(row[:arity]) for row in stage.rows]
-            there = {tuple(key) for key in self.rows.find(stage.table, keys, [])}
-            left = [row for row, key in enumerate(keys) if key in there]
-            refused |= {row: why for row, why in item.refused.items() if row[1] not in there}
+            rows = [row_id(self.schema, stage, row) for row in range(len(stage.rows))]
+            lost = gone(self.rows, stage.table, [key for _, key in rows])
+            refused |= lost
+            left = [number for number, row in enumerate(rows) if row not in lost]
             if (late := self._late(stage, left)) is not None:
                 yield late
 
@@ -97,21 +101,15 @@ class PutOff:
         `before`: what was rejected already."""
         found: dict[RowId, Refused] = {}
         for part in written if self._written else ():
-            named = ((part.table, key) for key in part.keys if self._above.get(part.table))
-            keys = [row[1] for row in named if row in self._written and row not in before]
-            found |= gone(self.rows, part.table, keys)
+            if part.table in self._falling:
+                named = ((part.table, key) for key in part.keys)
+                keys = [row[1] for row in named if row in self._written and row not in before]
+                found |= gone(self.rows, part.table, keys)
         return found
-
-    def _known(self) -> Container[RowId] | None:
-        if not self._is_known:
-            tables = {parent.number for parents in self._followed.values() for parent in parents}
-            self._leaving, self._is_known = self.deleted(tables), True
-        return self._leaving
 
     def _table(self, stage: Stage) -> TableSchema:
         return self.schema.by_number[stage.table]
 
     def _late(self, stage: Stage, rows: Iterable[int]) -> Late | None:
-        arity, chosen = len(self._table(stage).key), set(rows)
-        places = [(stage.table, tuple(stage.rows[row][:arity])) for row in chosen]
-        return late_of(self.schema, stage, chosen, dict.fromkeys(places, GONE_WITH))
+        places = {row: row_id(self.schema, stage, row) for row in rows}
+        return late_of(self.schema, stage, places.keys(), dict.fromkeys(places.values(), GONE_WITH))

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -15,16 +15,17 @@ import msgspec
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import File, bases_of
-from syncline.hub.cascades import Cascades
+from syncline.hub.cascades import Cascades, Later
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.dependents import RowId, row_id
 from syncline.hub.identity import Told, admit, is_repeat, own_of, remember
 from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import rows_now
-from syncline.hub.settle import RowId, Settled, reason, rivals_of, settle, stages_of
+from syncline.hub.settle import Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
@@ -137,11 +138,7 @@ class Receiver:
         settled = self._settled(transaction, found.parts, stages_of(found.parts), details, file)
         if settled.wanted:
             return Outcome(settled)
-        cascades = self._cascades(transaction)
-        falling = cascades.look(settled.stages)
-        refused = commit_stages(transaction, self.schema, settled.stages, self.push.replica)
-        cascades.tell(falling, settled)
-        self._note_differing(transaction, settled.stages, settled)
+        refused = self._commit(transaction, settled.stages, settled)
         settled.overrides |= dict.fromkeys(found.defaulted)
         return Outcome(settled, refused, newest_of(parts), found.unplaced)
 
@@ -160,9 +157,25 @@ class Receiver:
         bases = replace(bases_of(transaction, self.bases, offered=self.push.offered), file=file)
         return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
 
-    def _cascades(self, transaction: WriteTransaction) -> Cascades:
-        bases = partial(bases_of, transaction, self.bases, offered=self.push.offered)
-        return Cascades(transaction, self.schema, self.push.replica, bases)
+    def _commit(
+        self,
+        transaction: WriteTransaction,
+        stages: Sequence[Stage],
+        settled: Settled,
+        before: Set[RowId] = frozenset(),
+        later: Later = dict,
+    ) -> dict[RowId, Refused]:
+        """Write the stages; what goes with that, and what is stored otherwise than sent, is added to what was
+        settled. `before`: rows of the push that were rejected already; `later`: those that it deletes
+        otherwise."""
+        bases = cache(partial(bases_of, transaction, self.bases, offered=self.push.offered))
+        cascades = Cascades(transaction, self.schema, self.push.replica, bases, later)
+        falling = cascades.look(stages)
+        refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
+        cascades.tell(falling, settled)
+        for stage in stages:
+            settled.overrides |= dict.fromkeys(self._differing(transaction, stage))
+        return refused
 
     def _file(self, transaction: WriteTransaction, client: Client) -> File | None:
         """What is known of a file whose edits were made under a former id of it."""
@@ -172,18 +185,11 @@ class Receiver:
         own = own_of(transaction, client, self.told.position)
         return File(own, frozenset(lineages_of(transaction.ledger, client)), push.offered)
 
-    def _note_differing(
-        self, transaction: WriteTransaction, stages: Sequence[Stage], settled: Settled
-    ) -> None:
-        for stage in stages:
-            settled.overrides |= dict.fromkeys(self._differing(transaction, stage))
-
     def _differing(self, transaction: WriteTransaction, stage: Stage) -> list[RowId]:
         table = self.schema.by_number[stage.table]
         if table.exact:  # no trigger either that would turn a delete into an update
             return []
-        arity = len(table.key)
-        return [(stage.table, tuple(stage.rows[row][:arity])) for row in transaction.rows.differing(stage)]
+        return [row_id(self.schema, stage, row) for row in transaction.rows.differing(stage)]
 
     def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
         """The verdict stands, but rows are answered as they are now (law L3)."""

@@ -15,7 +15,7 @@ from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, File, compared, not_own
 from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
-from syncline.hub.dependents import Held, held_by, pointing_at
+from syncline.hub.dependents import Held, RowId, held_by, pointing_at, row_id
 from syncline.hub.respelled import as_there
 from syncline.hub.returned import ReturnedRows
 from syncline.merge.again import decide_again
@@ -27,7 +27,6 @@ from syncline.model.schema import Schema
 from syncline.model.values import Value, mask_of
 
 FORMS: dict[str, Form] = {"I": "insert", "R": "update", "U": "update", "D": "delete", "-": "delete"}
-RowId = tuple[int, Key]
 
 
 @dataclass(slots=True)
@@ -191,7 +190,7 @@ def reject_dependents(
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         why = Reject(detail, code=codes.PARENT_REJECTED, remedy=codes.remedy_of(codes.PARENT_REJECTED))
-        place = _row_id(schema, stage, row)
+        place = row_id(schema, stage, row)
         before = settled.rejected.get(place)
         if before is None or before.code not in (codes.KEY_TAKEN, codes.PARENT_REJECTED):
             settled.rejected[place], settled.parents[place] = why, parent
@@ -203,7 +202,7 @@ def reject_dependents(
         numbers = [
             row
             for row in range(len(stage.rows))
-            if row not in stage.discarded and _row_id(schema, stage, row) in below
+            if row not in stage.discarded and row_id(schema, stage, row) in below
         ]
         if numbers:
             stage.discarded.update(numbers)
@@ -226,10 +225,6 @@ def _met(sent: Sequence[Stage]) -> list[Stage]:
         for stage in sent
         if stage.form == "insert" and stage.discarded
     ]
-
-
-def _row_id(schema: Schema, stage: Stage, row: int) -> RowId:
-    return stage.table, tuple(stage.rows[row][: len(schema.by_number[stage.table].key)])
 
 
 def _unfit(transaction: WriteTransaction, part: Part, stage: Stage) -> tuple[list[int], Set[int]]:

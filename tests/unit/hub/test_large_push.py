@@ -19,6 +19,8 @@ from syncline.errors import (
     UnknownReplica,
     UnknownUpload,
 )
+from syncline.hub.contract import UploadedChunk, WriteTransaction
+from syncline.hub.large import Chunks
 from syncline.hub.named import Keys
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal, whole_digest
@@ -362,6 +364,29 @@ def test_details_come_with_the_commit_or_with_a_chunk(desk: Desk) -> None:
     push.put(2, [m.Detail(0, [2], [0], [1], [1, "a"])])
     assert not push.commit().wanted
     assert desk.sql("SELECT qty FROM item") == [(7,), (7,)]
+
+
+def test_what_a_push_deletes_is_read_once_more_however_many_rows_go_with_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[int] = []
+    read = Chunks._read
+
+    def counted(chunks: Chunks, transaction: WriteTransaction, number: int) -> UploadedChunk:
+        reads.append(number)
+        return read(chunks, transaction, number)
+
+    desk = Desk(SCRIPT.replace("REFERENCES shelf (id)", "REFERENCES shelf (id) ON DELETE CASCADE"))
+    desk.sql("INSERT INTO shelf (id, above) VALUES (1, NULL), (2, 1), (3, 2), (4, 3), (5, 4)")
+    desk.sql("INSERT INTO book VALUES (1, 4, 'x')")
+    device = desk.device("r1")
+    device.pull()
+    monkeypatch.setattr(Chunks, "_read", counted)
+    verdict = (
+        Large(device, gone("book", 1), *(gone("shelf", number) for number in range(1, 6))).upload().commit()
+    )
+    assert (verdict.rejected, verdict.conflicts, ids(desk, "shelf"), ids(desk, "book")) == ([], [], [], [])
+    assert sorted(reads) == sorted([1, 2, 3, 4, 5, 6] * 2)
 
 
 def test_l2_a_chunk_that_is_missing_leaves_everything_as_it_was(desk: Desk) -> None:
