@@ -337,12 +337,11 @@ def _update_of_deleted(
     if lost:
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent.base.image)
-    entries = [(EVERYTHING, sent.newest[0])]
-    if sent.past != "no" and not rules.row.whole:
-        # Others may be offered whose clocks are older than this one.
-        entries = [(EVERYTHING, 0), *_edited(sent)]
-    found = Decision("insert", _made_by(sent), columns, values, entries, override=True, notes=notes)
-    if sent.past != "no" and not rules.row.whole:
+    found = Decision("insert", _made_by(sent), columns, values, override=True, notes=notes)
+    if sent.past == "no" or rules.row.whole:
+        found.entries = [(EVERYTHING, sent.newest[0])]
+    else:  # others may be offered whose clocks are older than this one
+        found.entries = [(EVERYTHING, 0), *_edited(sent)]
         found.returned = _of_others(rules, sent, dict(zip(columns, values, strict=True)))
     return found
 
