@@ -29,7 +29,15 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     op: str
 
 
+class _Counted(_Head, frozen=True):
+    """As much of a `PushGroup` as its rows can be counted by, without taking them apart."""
+
+    columns: list[int]
+    rows: list[Raw]
+
+
 _heads = msgspec.msgpack.Decoder(list[_Head])
+_counted = msgspec.msgpack.Decoder(list[_Counted])
 
 
 def seal(groups: list[Group] | list[PushGroup]) -> tuple[bytes, str]:
@@ -72,18 +80,9 @@ def chained(before: str, digest: str) -> str:
     return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
 
 
-class _Counted(msgspec.Struct, array_like=True):
-    """As much of a `PushGroup` as its rows can be counted by, without taking them apart."""
-
-    table: int
-    op: str
-    columns: list[int]
-    rows: list[Raw]
-
-
 def count_rows(body: bytes) -> int:
     """How many rows the groups of a push have."""
-    return sum(len(group.rows) for group in msgspec.msgpack.decode(body, type=list[_Counted]))
+    return sum(len(group.rows) for group in _counted.decode(body))
 
 
 def each_stamp(stamps: bytes) -> Iterator[bytes]:
