@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 import syncline
 from syncline.protocol.messages import Limits
 from tests.support.application import sql
+from tests.support.either import centre_with, run
 
 KEY, BELOW = "id TEXT NOT NULL PRIMARY KEY", "ON DELETE CASCADE ON UPDATE CASCADE"
 DDL = (
@@ -76,14 +76,7 @@ class Desk:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        sql(tmp_path / "central.db", *DDL)
-        return f"sqlite:///{tmp_path / 'central.db'}"
-    found: str = request.getfixturevalue("postgres_url")
-    with psycopg.connect(found) as connection:
-        for statement in DDL:
-            connection.execute(statement.encode())
-    return found
+    return centre_with(request, request.param, tmp_path, *DDL)
 
 
 @pytest.fixture(params=[1000, 1], ids=["in one piece", "in chunks"])
@@ -178,12 +171,7 @@ def test_l2_an_update_that_won_over_a_delete_and_goes_with_the_parent_is_not_sai
 
 
 def test_l2_a_delete_that_is_refused_takes_nothing_and_notes_nothing(url: str, tmp_path: Path) -> None:
-    lock = "CREATE TABLE seal (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id))"
-    if url.startswith("sqlite"):
-        sql(tmp_path / "central.db", lock)
-    else:
-        with psycopg.connect(url) as connection:
-            connection.execute(lock.encode())
+    run(url, "CREATE TABLE seal (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id))")
     with syncline.Hub(url) as hub:
         hub.init()
         desk = Desk(hub, tmp_path)

@@ -8,12 +8,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 
 import syncline
 from syncline.protocol.messages import Limits
 from tests.support.application import sql
+from tests.support.either import centre_with
 
 DDL = (
     "CREATE TABLE farm (id INTEGER PRIMARY KEY, name TEXT)",
@@ -31,14 +31,7 @@ DDL = (
 def test_l2_what_goes_with_a_deleted_row_is_kept(
     request: pytest.FixtureRequest, tmp_path: Path, centre: str, rows: int
 ) -> None:
-    if centre == "sqlite":
-        url = f"sqlite:///{tmp_path / 'central.db'}"
-        sql(tmp_path / "central.db", *DDL)
-    else:
-        url = request.getfixturevalue("postgres_url")
-        with psycopg.connect(url) as connection:
-            for statement in DDL:
-                connection.execute(statement.encode())
+    url = centre_with(request, centre, tmp_path, *DDL)
     with syncline.Hub(url, limits=Limits(push_rows=rows)) as hub:
         hub.init()
         one, two = (syncline.clone(hub, str(tmp_path / f"{name}.db")) for name in ("one", "two"))
@@ -99,15 +92,7 @@ def test_l2_rows_that_were_moved_to_a_new_parent_do_not_go_with_the_former_one(
         "CREATE TABLE chi (id INTEGER PRIMARY KEY, par INTEGER NOT NULL REFERENCES par (id)"
         f" ON DELETE {on_delete}, v VARCHAR(20) CHECK (v <> 'never'))"
     )
-    ddl = [PARENTS[0], child, *PARENTS[1:]]
-    if centre == "sqlite":
-        url = f"sqlite:///{tmp_path / 'central.db'}"
-        sql(tmp_path / "central.db", *ddl)
-    else:
-        url = request.getfixturevalue("postgres_url")
-        with psycopg.connect(url) as connection:
-            for statement in ddl:
-                connection.execute(statement.encode())
+    url = centre_with(request, centre, tmp_path, PARENTS[0], child, *PARENTS[1:])
     with syncline.Hub(url, limits=Limits(push_rows=rows)) as hub:
         hub.init()
         one, two = (syncline.clone(hub, str(tmp_path / f"{name}.db")) for name in ("one", "two"))
