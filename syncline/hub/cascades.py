@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from syncline.hub.bases import Bases
 from syncline.hub.commit import gone
 from syncline.hub.contract import Key, Stage, WriteTransaction
-from syncline.hub.dependents import Cascading, RowId, cascading, live_rows
+from syncline.hub.dependents import Cascading, RowId, cascading, live_rows, row_id
 from syncline.hub.settle import Settled
 from syncline.merge.decide import THERE, Note, Stamp
 from syncline.merge.policies import CASCADE
@@ -86,20 +86,22 @@ class Cascades:
         return stages
 
     def _notes(self, stage: Stage, written: Container[RowId]) -> Iterator[tuple[RowId, int, Note]]:
+        """Of those that the push neither writes nor deletes otherwise as the device had seen them."""
         table, arity = self.schema.by_number[stage.table], len(self.schema.by_number[stage.table].key)
-        keys = [tuple(row) for row in stage.rows if (stage.table, tuple(row)) not in written]
-        if not keys:
+        places = {n: row_id(self.schema, stage, n) for n in range(len(stage.rows))}
+        rows = {n: row for n, row in places.items() if row not in written}
+        if not rows:
             return
-        rivals = self._rivals(stage)
-        images = {
-            tuple(row[:arity]): row[arity:]
-            for row in self.transaction.rows.find(stage.table, keys, list(table.values))
-        }
-        for n, values in enumerate(stage.rows):
-            row, key = (stage.table, tuple(values)), tuple(values)
-            is_seen = n not in rivals and row in self.later().get(stage.table, ())
-            if key in images and not is_seen:
-                note = Note(None, "replica", CASCADE, rivals.get(n, THERE), None, None, images[key])
+        rivals, later = self._rivals(stage), self.later().get(stage.table, ())
+        unseen = {n: row for n, row in rows.items() if n in rivals or row not in later}
+        if not unseen:
+            return
+        keys = [key for _, key in unseen.values()]
+        found = self.transaction.rows.find(stage.table, keys, list(table.values))
+        images = {tuple(row[:arity]): row[arity:] for row in found}
+        for n, row in unseen.items():
+            if row[1] in images:
+                note = Note(None, "replica", CASCADE, rivals.get(n, THERE), None, None, images[row[1]])
                 yield row, stage.hlc[n], note
 
     def _rivals(self, stage: Stage) -> dict[int, Stamp]:

@@ -369,12 +369,19 @@ def test_details_come_with_the_commit_or_with_a_chunk(desk: Desk) -> None:
 def test_what_a_push_deletes_is_read_once_more_however_many_rows_go_with_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And no values of rows that the push deletes as the device had seen them."""
     reads: list[int] = []
-    read = Chunks._read
+    images: list[Any] = []
+    read, find = Chunks._read, RowWriter.find
 
     def counted(chunks: Chunks, transaction: WriteTransaction, number: int) -> UploadedChunk:
         reads.append(number)
         return read(chunks, transaction, number)
+
+    def found(rows: RowWriter, table: int, keys: Any, columns: Sequence[int]) -> Any:
+        result = find(rows, table, keys, columns)
+        images.extend(result if columns else [])
+        return result
 
     desk = Desk(SCRIPT.replace("REFERENCES shelf (id)", "REFERENCES shelf (id) ON DELETE CASCADE"))
     desk.sql("INSERT INTO shelf (id, above) VALUES (1, NULL), (2, 1), (3, 2), (4, 3), (5, 4)")
@@ -382,11 +389,12 @@ def test_what_a_push_deletes_is_read_once_more_however_many_rows_go_with_others(
     device = desk.device("r1")
     device.pull()
     monkeypatch.setattr(Chunks, "_read", counted)
+    monkeypatch.setattr(RowWriter, "find", found)
     verdict = (
         Large(device, gone("book", 1), *(gone("shelf", number) for number in range(1, 6))).upload().commit()
     )
     assert (verdict.rejected, verdict.conflicts, ids(desk, "shelf"), ids(desk, "book")) == ([], [], [], [])
-    assert sorted(reads) == sorted([1, 2, 3, 4, 5, 6] * 2)
+    assert (sorted(reads), images) == (sorted([1, 2, 3, 4, 5, 6] * 2), [])
 
 
 def test_l2_a_chunk_that_is_missing_leaves_everything_as_it_was(desk: Desk) -> None:
