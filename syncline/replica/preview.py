@@ -7,7 +7,7 @@ without a name. A push that is in flight is shown as it is.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -46,11 +46,12 @@ class Drafted:
     cuts: list[tuple[int, int]]
     refused: tuple[RejectedRow, ...]
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The chunks, one at a time."""
+    def chunks(self, but: Container[int] = ()) -> Iterator[Chunk]:
+        """The chunks, one at a time, without those with the numbers `but`."""
         for number, digest, offset, length in self.places:
-            self.kept.seek(offset)
-            yield number, digest, self.kept.read(length)
+            if number not in but:
+                self.kept.seek(offset)
+                yield number, digest, self.kept.read(length)
 
 
 def preview(device: Device, progress: Progress) -> Flow[PushPreview]:

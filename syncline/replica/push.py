@@ -6,9 +6,8 @@ answer, the same push is sent again until there is a verdict (law L3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from syncline.errors import ProtocolError
 from syncline.protocol.body import count_rows, open_push
@@ -70,7 +69,7 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
         frozen.bases,
         count,
         rows_of(frozen),
-        lambda: _chunks(device.store),
+        lambda but: _chunks(device.store, but),
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
         draft,
@@ -78,14 +77,13 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
     )
 
 
-def _chunks(store: Store) -> Iterator[tuple[int, str, bytes]]:
-    """What is sealed; StoreBusy if another process has taken in the verdict meanwhile: another push may be in
-    flight by now."""
+def _chunks(store: Store, but: Container[int]) -> Iterator[tuple[int, str, bytes]]:
+    """What is sealed, without the chunks `but`; StoreBusy if another process has taken in the verdict
+    meanwhile: another push may be in flight by now."""
     store.check_standing()
-    first = next(chunks := sealed(store), None)
-    if first is None:
+    if store.row("SELECT 1 FROM _sync_outbox") is None:
         raise store.overtaken()
-    for chunk in chain((first,), chunks):
+    for chunk in sealed(store, but):
         yield chunk
         store.check_standing()
 

@@ -7,7 +7,7 @@ push, one number, one digest). A hub that has forgotten the upload is given it a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,8 +52,9 @@ Chunk = tuple[int, str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A push in chunks. `chunks` reads them anew at every call, one at a time; `lookup` finds details;
-    `put` is told how many chunks the hub has; `draft` is the name under which it may have some already."""
+    """A push in chunks. `chunks` reads them anew at every call, one at a time, but for those whose numbers it
+    is given; `lookup` finds details; `put` is told how many chunks the hub has; `draft` is the name under
+    which it may have some already."""
 
     device: Device
     number: int
@@ -62,7 +63,7 @@ class Upload:
     bases: list[str]
     count: int
     rows: int
-    chunks: Callable[[], Iterator[Chunk]]
+    chunks: Callable[[Container[int]], Iterator[Chunk]]
     lookup: Callable[[Sequence[RowId]], list[Detail]]
     put: Callable[[int], None]
     draft: str = ""
@@ -165,18 +166,19 @@ class Upload:
         with several rows, which can be made smaller; else at the end, of all that are of a single row."""
         alone: list[int] = []
         refused: BodyRefused | None = None
-        for number, digest, body in self.chunks():
-            if number not in have:
-                try:
-                    yield from self._put(number, digest, body, [])
-                except BodyRefused as error:
-                    refused = error
-                    alone.append(number)
-                    if count_rows(body) > 1:
-                        alone = [number]
-                        break
-                    continue
-                have.add(number)
+        if have:
+            self.put(len(have))
+        for number, digest, body in self.chunks(frozenset(have)):
+            try:
+                yield from self._put(number, digest, body, [])
+            except BodyRefused as error:
+                refused = error
+                alone.append(number)
+                if count_rows(body) > 1:
+                    alone = [number]
+                    break
+                continue
+            have.add(number)
             self.put(len(have))
         if refused is not None:
             refused.chunks = tuple(alone)
@@ -188,7 +190,7 @@ class Upload:
 
     def _put_details(self, known: dict[tuple[int, str], Detail]) -> Flow[None]:
         """Send the chunks that have these rows again, with the details."""
-        for number, digest, body in self.chunks():
+        for number, digest, body in self.chunks(()):
             places = (
                 (group.table, repr(row[: self.device.tables[group.table].arity]))
                 for group in open_push(body, digest)

@@ -96,6 +96,20 @@ def test_chunks_that_went_ahead_are_not_sent_again(world: World) -> None:
     assert world.books() == [(i, 0) for i in range(BOOKS)]
 
 
+def test_l11_of_chunks_that_went_ahead_the_bodies_are_not_read_again(world: World) -> None:
+    asked: list[str] = []
+    world.replica._store._connection.set_trace_callback(asked.append)
+    world.replica.push()
+    whole = world.network.of(m.BeginPush)[-1]
+    assert isinstance(whole, m.BeginPush)
+    later = [
+        r for r in world.network.of(m.PushChunk) if isinstance(r, m.PushChunk) and r.push == whole.digest
+    ]
+    read = [sql for sql in asked if "b.body FROM _sync_outbox_chunk" in sql]
+    assert len(later) < whole.chunks
+    assert [int(sql.rpartition("=")[2]) for sql in read] == [request.chunk for request in later]
+
+
 def test_a_chunk_that_is_ready_while_another_travels_goes_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
