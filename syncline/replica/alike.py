@@ -12,10 +12,10 @@ from operator import itemgetter
 from typing import Any
 
 from syncline.model.values import indices_of
-from syncline.protocol.messages import PushOp
-from syncline.replica.chains import Batch
+from syncline.replica.chains import Batch, Shape
 from syncline.replica.clocks import Stamps
 from syncline.replica.indexes import rowid_of
+from syncline.replica.runs import Clocks, Runs
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
@@ -42,40 +42,52 @@ def picked(t: Statements, op: str, mask: int) -> tuple[list[int], list[str]]:
 
 
 class Alike:
-    """The edits of one table up to log entry `cut`: one a row, all of this operation and mask, none with a
-    clock of its own. `absent` counts those whose row is not in the table, once `batches` has been read."""
+    """The edits of one table up to log entry `cut`: one a row, all of this shape, none with a clock of its
+    own. `runs`: those of the log, where they have been found. `absent` counts the edits whose row is not in
+    the table, once `batches` has been read."""
 
-    def __init__(self, store: Store, t: Statements, cut: int, op: PushOp, mask: int) -> None:
-        self._store, self._t, self._cut, self._op = store, t, cut, op
-        self._columns, self._names = picked(t, op, mask)
+    def __init__(self, store: Store, t: Statements, cut: int, shape: Shape, runs: Runs | None) -> None:
+        self._store, self._t, self._cut, self._op = store, t, cut, shape[0]
+        self._columns, self._names = picked(t, *shape)
+        self._stamps = Stamps(store)
+        self._clocks = None if runs is None else Clocks(store, runs.all, cut)
+        self._next = 0 if runs is None else runs.all[0].first
         self._rowid: str | None = None
         self.absent = 0
 
     def batches(self) -> Iterator[Batch]:
         """Rows as `picked` names them, in the order of the log."""
-        stamps = Stamps(self._store)
-        for rows in self._rows():
-            checkpoints = list(map(_CHECKPOINT, rows))
-            clocks = stamps.of(list(map(_SEQ, rows)), list(map(_AT, rows)), checkpoints)
-            batch = Batch(self._op, self._columns, list(map(_BODY, rows)), clocks, checkpoints)
+        yield from map(self._batch, self._numbered())
+        span = {"first": self._next, "last": self._cut}
+        for rows in self._store.batches(self._by_key(), span, BATCH):
+            batch = self._batch(rows)
             yield self._present(batch) if None in map(_KEY, rows) else batch
 
-    def _rows(self) -> Iterator[list[Row]]:
-        """Every entry, without values where its row is not in the table.
+    def _batch(self, rows: list[Row]) -> Batch:
+        """Rows of the entries from the next one on."""
+        if self._clocks is not None:
+            self._next += len(rows)
+            return Batch(self._op, self._columns, list(rows), *self._clocks.of(len(rows)))
+        seqs, checkpoints = list(map(_SEQ, rows)), list(map(_CHECKPOINT, rows))
+        clocks = self._stamps.of(seqs, list(map(_AT, rows)), checkpoints)
+        self._next = seqs[-1] + 1
+        return Batch(self._op, self._columns, list(map(_BODY, rows)), clocks, checkpoints)
+
+    def _numbered(self) -> Iterator[list[Row]]:
+        """The entries whose rows are found by their numbers: all, or the first ones.
 
         The rows of a bulk insert have numbers (SQLite's rowid) in the order of the log, and stand in that
         order: they are read by the number that follows from the first one's, if the key agrees. From a batch
-        on in which one does not agree (other rows came between; VACUUM) they are read by key.
+        on in which one does not agree (other rows came between; VACUUM) they are to be read by key.
         """
-        first, distance = 0, self._distance()
-        if distance is not None:
-            values = {"first": first, "last": self._cut, "distance": distance}
-            for rows in self._store.batches(self._by_number(), values, BATCH):
-                if None in map(_KEY, rows):
-                    break
-                first = _SEQ(rows[-1]) + 1
-                yield rows
-        yield from self._store.batches(self._by_key(), {"first": first, "last": self._cut}, BATCH)
+        distance = self._distance()
+        if distance is None:
+            return
+        values = {"first": self._next, "last": self._cut, "distance": distance}
+        for rows in self._store.batches(self._by_number(), values, BATCH):
+            if None in map(_KEY, rows):
+                return
+            yield rows
 
     def _distance(self) -> int | None:
         """From the number of the first entry to that of its row. None if there is no such row, rows have no
@@ -100,8 +112,10 @@ class Alike:
         return self._select(f" LEFT JOIN {self._t.name} t NOT INDEXED ON {same}")
 
     def _select(self, row: str) -> str:
+        """Every entry, without values where its row is not in the table."""
+        each = "" if self._clocks is not None else ", l.at, l.seq, l.checkpoint"
         return (
-            f"SELECT {', '.join(self._names)}, l.at, l.seq, l.checkpoint FROM {self._t.log} l{row}"
+            f"SELECT {', '.join(self._names)}{each} FROM {self._t.log} l{row}"
             " WHERE l.seq BETWEEN :first AND :last ORDER BY l.seq"
         )
 

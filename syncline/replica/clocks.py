@@ -68,16 +68,20 @@ class Stamps:
 
         Entries with the same wall clock and checkpoint go on from the first of them.
         """
-        floors = {checkpoint: (self._floors.get(checkpoint) or 0) + 1 for checkpoint in set(checkpoints)}
         found: list[int] = []
         first = 0
         for last in _ends(at, checkpoints):
-            start = max(_wall((at[first] - EPOCH) * DAY), floors[checkpoints[first]])
-            self._ahead = max(self._ahead, start - seqs[first])
-            ahead = self._ahead
+            ahead = self.ahead(seqs[first], at[first], checkpoints[first])
             found += [ahead + seq for seq in seqs[first:last]]
             first = last
         return found
+
+    def ahead(self, seq: int, at: float, checkpoint: int) -> int:
+        """How far the clocks of entries that have the same wall clock and checkpoint are ahead of their
+        numbers: `seq` is that of the first."""
+        start = max(_wall((at - EPOCH) * DAY), (self._floors.get(checkpoint) or 0) + 1)
+        self._ahead = max(self._ahead, start - seq)
+        return self._ahead
 
 
 def _ends(at: Sequence[float], checkpoints: Sequence[int]) -> Iterator[int]:

@@ -16,6 +16,7 @@ from syncline.protocol.messages import PushOp
 from syncline.replica.alike import BATCH, Alike, picked
 from syncline.replica.chains import ENTRY, MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape
 from syncline.replica.clocks import make_clock
+from syncline.replica.runs import Runs, find_runs
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
@@ -42,10 +43,11 @@ class Coalescing:
 
     def batches(self) -> Iterator[Batch]:
         """Every change once; rows with a single edit first, in the order of the edits."""
-        shapes, has_clocks = self._shapes()
+        runs = find_runs(self._store, self._t, self._cut)
+        shapes, has_clocks = self._shapes() if runs is None else ({runs.shape}, False)
         self._chains.find(shapes)
         if len(shapes) == 1 and not self._chains.count and not has_clocks:
-            yield from self._alike(*shapes.pop())
+            yield from self._alike(shapes.pop(), runs)
         else:
             yield from self._mixed(shapes)
         yield from self._chains.batches()
@@ -58,8 +60,8 @@ class Coalescing:
         shapes = {(op, join_mask([part or 0 for part in parts])) for op, _, *parts in found}
         return shapes, any(kind == "integer" for _, kind, *_ in found)
 
-    def _alike(self, op: PushOp, mask: int) -> Iterator[Batch]:
-        alike = Alike(self._store, self._t, self._cut, op, mask)
+    def _alike(self, shape: Shape, runs: Runs | None) -> Iterator[Batch]:
+        alike = Alike(self._store, self._t, self._cut, shape, runs)
         yield from map(self._differences, map(self._checked, alike.batches()))
         if alike.absent:
             make_clock(self._store, self._t, self._cut)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from syncline.model.values import Value
 from syncline.protocol.body import open_push, undelta
 from syncline.protocol.messages import Limits
-from syncline.replica import alike, verdict
+from syncline.replica import alike, runs, verdict
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen, freeze, is_complete
 from syncline.replica.store import Store
@@ -168,6 +168,8 @@ def assert_same(ours: dict[int, Change], theirs: dict[int, Change]) -> None:
 def _as_with_large_backlogs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alike, "FEW", 0)
+        patch.setattr(runs, "FEW", 0)
+        patch.setattr(runs, "LENGTH", 1)
         patch.setattr(verdict, "MANY", 0)
         yield
 

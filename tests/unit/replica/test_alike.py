@@ -9,7 +9,7 @@ import pytest
 
 from syncline.model.values import Value
 from syncline.protocol.body import undelta
-from syncline.replica import alike
+from syncline.replica import alike, runs
 from syncline.replica.freeze import freeze
 from syncline.replica.indexes import rowid_of
 from tests.support.device import Bench
@@ -26,9 +26,11 @@ CREATE TABLE no_name (id TEXT PRIMARY KEY, rowid INTEGER, oid INTEGER, _rowid_ I
 """
 
 
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+@pytest.fixture(params=[1, 1_000], ids=["by the run", "by the entry"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(alike, "FEW", 1)
+    monkeypatch.setattr(runs, "FEW", request.param)
+    monkeypatch.setattr(runs, "LENGTH", 1)
     made = Bench(tmp_path / "device.db", DDL)
     yield made
     made.close()
