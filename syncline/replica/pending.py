@@ -14,6 +14,7 @@ from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
 from syncline.model.masks import WORD_BITS, join_mask
 from syncline.model.values import Value, indices_of
+from syncline.replica.capture import WHOLE
 from syncline.replica.device import Device
 from syncline.replica.reports import LogEntry
 from syncline.replica.statements import Statements
@@ -27,8 +28,9 @@ _AT = (
 COMPOUND = 400
 """Tables that are asked about by one statement: SQLite joins 500 queries with UNION ALL at most."""
 
-_MAYBE = "EXISTS (SELECT 1 FROM {log} WHERE op = 'M')"
-"""Whether a log has entries M."""
+_MAYBE = f"EXISTS (SELECT 1 FROM {{log}} WHERE {WHOLE})"
+"""Whether a log has entries M. One that is not whole has a whole one of its row before it: these are looked
+for, since an index finds them without the log being read."""
 
 
 def of_logs(store: Store, tables: Iterable[Statements], select: str) -> dict[int, Any]:

@@ -16,6 +16,7 @@ from syncline.protocol.body import undelta
 from syncline.replica import runs
 from syncline.replica.clocks import make_clock
 from syncline.replica.freeze import freeze
+from syncline.replica.pending import settle
 from syncline.replica.runs import Clocks, Run, find_runs
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -178,6 +179,18 @@ def bulk(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
+def steps(store: Store) -> Counter[str]:
+    """Counts hundreds of instructions from now on."""
+    counted: Counter[str] = Counter()
+
+    def count() -> int:
+        counted["steps"] += 100
+        return 0
+
+    store._connection.set_progress_handler(count, 100)
+    return counted
+
+
 def test_nothing_but_the_rows_of_a_bulk_insert_is_read_one_by_one(
     bulk: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,3 +212,17 @@ def test_nothing_but_the_rows_of_a_bulk_insert_is_read_one_by_one(
     assert freeze(bulk.device) is not None
     assert len(bulk.chunks()[0][0].rows) == ROWS
     assert 3 * ROWS <= read["values"] < 3 * ROWS + 200
+
+
+def test_whether_a_replace_may_have_deleted_rows_is_seen_without_the_log_being_read(bulk: Bench) -> None:
+    counted = steps(bulk.store)
+    with bulk.store.transaction() as store:
+        settle(store, bulk.device.tables.values())
+    assert counted["steps"] < ROWS / 10
+    bulk.app.execute("REPLACE INTO t VALUES ('7', 1, 3)")
+    bulk.app.execute("INSERT OR IGNORE INTO t VALUES ('8', 1, 2)")
+    bulk.app.execute("INSERT OR IGNORE INTO t VALUES ('7', 1, 2)")
+    with bulk.store.transaction() as store:
+        settle(store, bulk.device.tables.values())
+    later = bulk.rows(f"SELECT op, k0, o1 FROM {bulk.log('t')} WHERE seq > {ROWS}")
+    assert [entry[:2] for entry in later] == [("D", "7"), ("I", "7")]
