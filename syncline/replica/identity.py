@@ -106,10 +106,19 @@ def _noted(device: Device, flying: Frozen | None) -> bytes | None:
 
 
 def _stamps(device: Device) -> bytes:
-    sql = "SELECT {told} FROM {log} l WHERE seq <= ? ORDER BY seq LIMIT ?"
-    logs = ((sql.format(told=TOLD, log=log), cut) for log, cut in _covered(device))
-    parts = (device.store.joined(text, (cut, MOST)) for text, cut in logs)
+    store = device.store
+    ends = ((log, _last_told(store, log, cut)) for log, cut in _covered(device))
+    parts = (store.joined(TOLD, f"{log} l NOT INDEXED WHERE seq <= ?", (end,)) for log, end in ends)
     return b"".join(parts)[: MOST * STAMP_BYTES]
+
+
+def _last_told(store: Store, log: str, cut: int) -> int:
+    """How far the stamps of a log are read: its entries have numbers from 1 on."""
+    if cut <= MOST:
+        return cut
+    sql = f"SELECT seq FROM {log} WHERE seq <= ? ORDER BY seq LIMIT 1 OFFSET ?"
+    found: int | None = store.value(sql, (cut, MOST - 1))
+    return cut if found is None else found
 
 
 def _covered(device: Device) -> Iterator[tuple[str, int]]:

@@ -157,12 +157,13 @@ class Store:
                     return
                 yield batch
 
-    def joined(self, sql: str, parameters: Parameters = ()) -> bytes:
-        """The blobs of a query of one column, one after the other, in its order."""
+    def joined(self, value: str, source: str, parameters: Parameters = ()) -> bytes:
+        """The blobs that `value` is of the rows of `source`, one after the other, in the order in which these
+        are read: that of their numbers for `table NOT INDEXED`, its own for a query in parentheses."""
         if self.value("PRAGMA encoding") != "UTF-8":  # there a blob is no text that keeps its bytes
-            return b"".join(blob for (blob,) in self.rows(sql, parameters))
+            return b"".join(blob for (blob,) in self.rows(f"SELECT {value} FROM {source}", parameters))
         found: bytes | None = self.value(
-            f"WITH part (blob) AS ({sql}) SELECT CAST(group_concat(blob, '') AS BLOB) FROM part", parameters
+            f"SELECT CAST(group_concat({value}, '') AS BLOB) FROM {source}", parameters
         )
         return found or b""
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.protocol.body import undelta
-from syncline.replica import runs
+from syncline.replica import identity, runs
 from syncline.replica.clocks import make_clock
 from syncline.replica.freeze import freeze
+from syncline.replica.identity import provenance
 from syncline.replica.pending import settle
 from syncline.replica.runs import Clocks, Run, find_runs
 from syncline.replica.statements import Statements
@@ -167,6 +168,9 @@ def test_a_bulk_insert_is_frozen_alike_by_the_run_and_by_the_entry(
 
 ROWS = 5_000
 
+STEPS_OF_STAMPS = 12
+"""Instructions of SQLite's machine for each entry, at most, to tell who it is."""
+
 
 @pytest.fixture
 def bulk(tmp_path: Path) -> Iterator[Bench]:
@@ -226,3 +230,17 @@ def test_whether_a_replace_may_have_deleted_rows_is_seen_without_the_log_being_r
         settle(store, bulk.device.tables.values())
     later = bulk.rows(f"SELECT op, k0, o1 FROM {bulk.log('t')} WHERE seq > {ROWS}")
     assert [entry[:2] for entry in later] == [("D", "7"), ("I", "7")]
+
+
+def test_the_stamps_of_a_large_push_are_read_in_one_pass_in_the_order_of_its_edits(
+    bulk: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk.app.execute(f"DELETE FROM {bulk.log('t')} WHERE seq IN (2, 3, 5)")
+    stamps = [stamp for (stamp,) in bulk.rows(f"SELECT stamp FROM {bulk.log('t')} ORDER BY seq")]
+    assert freeze(bulk.device) is not None
+    counted = steps(bulk.store)
+    assert provenance(bulk.device).stamps == b"".join(stamps)
+    assert counted["steps"] / ROWS <= STEPS_OF_STAMPS
+    for most in (1, 3, len(stamps) - 1, len(stamps), ROWS):
+        monkeypatch.setattr(identity, "MOST", most)
+        assert provenance(bulk.device).stamps == b"".join(stamps[:most])

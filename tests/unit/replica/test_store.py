@@ -152,13 +152,17 @@ def test_blobs_are_joined_byte_for_byte_and_in_order(path: Path, encoding: str) 
     with closing(sqlite3.connect(other)) as connection:
         connection.execute(f"PRAGMA encoding = '{encoding}'")
         connection.execute("CREATE TABLE stamp (id INTEGER PRIMARY KEY, body)")
+        connection.execute("CREATE INDEX by_body ON stamp (body)")
         connection.executemany("INSERT INTO stamp (body) VALUES (?)", [(blob,) for blob in blobs])
         connection.commit()
     with closing(Store.open_file(other)) as store:
-        query = "SELECT body FROM stamp WHERE id <= ? ORDER BY id {}"
-        assert store.joined(query.format(""), (100,)) == b"".join(blobs)
-        assert store.joined(query.format("DESC"), (3,)) == b"".join(reversed(blobs[:3]))
-        assert store.joined(query.format(""), (0,)) == b""
+        plain, turned = (
+            "stamp NOT INDEXED WHERE id <= ?",
+            "SELECT * FROM stamp WHERE id <= ? ORDER BY id DESC",
+        )
+        assert store.joined("body", plain, (100,)) == b"".join(blobs)
+        assert store.joined("body", f"({turned})", (3,)) == b"".join(reversed(blobs[:3]))
+        assert store.joined("body", plain, (0,)) == b""
 
 
 def test_no_checkpoint_is_begun_while_another_program_writes(path: Path, reader: sqlite3.Connection) -> None:
