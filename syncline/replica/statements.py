@@ -18,6 +18,9 @@ from syncline.replica.store import log_name, quote
 
 NOTHING: Mapping[str, str] = {}
 
+STEP = 1_000
+"""Rows whose columns are looked at one after the other: they stay in the processor's cache meanwhile."""
+
 
 class Statements:
     """Names and statements of a table: `n` is its number, `rank` its place in the foreign-key order."""
@@ -73,7 +76,8 @@ class Statements:
         if place not in self._fits:
             found = [*self.key_spellings, *(self.spellings.get(column) for column in columns)]
             self._fits[place] = [(i, one.fits) for i, one in enumerate(found) if one is not None]
-        return all(fits(list(map(itemgetter(i), rows))) for i, fits in self._fits[place])
+        some = (rows[start : start + STEP] for start in range(0, len(rows), STEP))
+        return all(fits(list(map(itemgetter(i), part))) for part in some for i, fits in self._fits[place])
 
     @property
     def arity(self) -> int:

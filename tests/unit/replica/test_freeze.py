@@ -16,6 +16,7 @@ from syncline.errors import UsageError
 from syncline.model.clock import milliseconds, stamp
 from syncline.protocol.body import open_push, undelta, whole_digest
 from syncline.protocol.messages import Limits, PushGroup
+from syncline.replica import statements
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen, freeze, in_flight, is_complete
 from syncline.replica.pending import log_entries, pending_edits
@@ -385,6 +386,20 @@ def test_values_are_respelled_before_they_go_and_what_nobody_here_can_read_is_fo
     assert (edit.key, edit.op, edit.values) == ((one.upper(),), "I", {"v": 3})
     assert "spelled otherwise" in edit.detail
     assert bench.rows("SELECT suppressed FROM _sync_state") == [(0,)]
+    bench.close()
+
+
+@pytest.mark.parametrize("place", [0, 2, 3, 5, 6, 7])
+def test_a_value_that_is_spelled_otherwise_is_found_wherever_it_stands_in_a_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setattr(statements, "STEP", 3)
+    ddl = "CREATE TABLE weight (id INTEGER PRIMARY KEY, v, w)"
+    bench = Bench(tmp_path / "device.db", ddl, types={"v": "float", "w": "float"})
+    rows = [[i, 1.5, " 2 " if i == place else 2.5] for i in range(8)]
+    bench.app.executemany("INSERT INTO weight VALUES (?, ?, ?)", rows)
+    (group,) = groups(freeze(bench.device))
+    assert bench.declared(group) == [[i, 1.5, 2.0 if i == place else 2.5] for i in range(8)]
     bench.close()
 
 
