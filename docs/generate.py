@@ -137,11 +137,14 @@ FOUND = {
     "rows_held": "A session holds rows of a table: edits of them wait.",
     "rows_local": "A table of the application refers to one that takes part; what becomes of its"
     " rows (`local_rows`).",
+    "schema_refused": "A table that `syncline.toml` names is gone, or cannot take part; the others go on.",
     "state_missing": "The replica has lost its state.",
     "store_damaged": "The file, or what Syncline keeps in it, is damaged.",
     "subscription": "A table is filled by a subscription.",
     "table_changed": "A table was changed in the centre in a way that this file cannot follow: it is"
     " not synced.",
+    "table_left_out": "`syncline.toml` names tables, but not those that the sentence names: `init` takes them"
+    " out of service.",
     "table_not_made": "The centre has a table that takes no part here, since the file has its own of"
     " that name.",
     "table_waits": "The next sync brings the table.",
@@ -167,8 +170,11 @@ FOUND_REMEDIES = {
     "key_null": "Give them a key.",
     "not_taking_part": "Nothing, if that is meant; else what the sentence names.",
     "rows_held": "Ask whose the session is, or end it.",
+    "schema_refused": "Take its section out of `syncline.toml`, or put the table right, or create it again.",
     "subscription": "Nothing once `syncline init syncline.toml` has run.",
     "column_local": "Nothing, if that is meant.",
+    "table_left_out": "To keep them, add their sections, `[tables.NAME]`, to `syncline.toml`, and run:"
+    " syncline init syncline.toml",
     "upgrade_waits": "Run: syncline upgrade FILE",
 }
 """What to do where no call says it in words of its own."""

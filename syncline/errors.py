@@ -33,6 +33,9 @@ the same thing again without a person. The protocol module owns the table from c
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
 
 class SynclineError(Exception):
     """What happened (`detail`), under which stable `code`, and what to do (`remedy`)."""
@@ -73,8 +76,23 @@ class ScopeUnsupported(ConfigurationError):
 
 
 class SchemaError(UsageError):
+    """`unfit`: sentences on the tables that cannot take part, by the names that they were asked for by; none
+    where it is about all of them."""
+
     code, title = "schema_refused", "This table cannot take part"
     remedy = "Change the table, or leave it out."
+
+    unfit: Mapping[str, str] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, reasons: Iterable[tuple[str, str]]) -> SchemaError:
+        """With what is said of each name."""
+        unfit: dict[str, str] = {}
+        for name, why in reasons:
+            unfit[name] = f"{unfit[name]}; {why}" if name in unfit else why
+        error = cls("; ".join(unfit.values()))
+        error.unfit = unfit
+        return error
 
 
 class ValueRefused(UsageError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,10 +56,14 @@ def init(toml: Path, dry_run: bool, remove: bool, yes: bool, as_json: bool) -> i
     have a value, another key), it says how many replicas that concerns, and wants --yes. For such a column
     a default is the better way: nothing is out of service meanwhile, and it then comes by itself.
 
+    Where tables go out of service because syncline.toml names others (a first [tables...] leaves out all that
+    it does not name), it warns of that, and says how to keep them.
+
     --dry-run begins with a summary; its statements are all that would be run, with their values. Exit code 3:
     they would be run with --yes alone.
 
-    JSON: database, dry_run, removed, tables, warnings, notes, statements.
+    JSON: database, dry_run, removed, tables, warnings, findings [{level, code, sentence, remedy}], notes,
+    statements; findings are those of the warnings that have a code and a remedy.
     """
     from syncline.cli import configuration
 
@@ -90,6 +96,7 @@ def _print_document(
             "removed": removed,
             "tables": tables,
             "warnings": done.warnings,
+            "findings": [asdict(finding) for finding in done.findings],
             "notes": done.notes,
             "statements": done.statements,
         }
@@ -103,12 +110,22 @@ def _say_plan(prepared: Prepared, option: str) -> None:
         output.message("nothing is to be done")
     if prepared.statements and option != "--remove":
         output.line(f"-- {_summary(prepared)}")
-    for warning in prepared.warnings:
-        output.line(f"-- WARNING: {warning}")
+    for warning in _warnings(prepared):
+        output.line(f"-- {warning}")
     for note in prepared.notes:
         output.line(f"-- {note}")
     for statement in prepared.statements:
         output.line(statement.rstrip().rstrip(";") + ";")
+
+
+def _warnings(prepared: Prepared) -> Iterator[str]:
+    """A line for each warning, and one for what to do about it where it has a code."""
+    found = {finding.sentence: finding for finding in prepared.findings}
+    for warning in prepared.warnings:
+        finding = found.get(warning)
+        yield f"WARNING: {warning}" + (f" [{finding.code}]" if finding else "")
+        if finding:
+            yield f"try: {finding.remedy}"
 
 
 def _names_of(prepared: Prepared) -> list[str]:
@@ -126,7 +143,7 @@ def _summary(prepared: Prepared) -> str:
 
 
 def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, removed: bool) -> None:
-    for warning in done.warnings:
+    for warning in _warnings(done):
         output.message(warning)
     for note in done.notes:
         output.line(note)

@@ -206,14 +206,20 @@ class Central:
         return list(dict.fromkeys(names.place_of(t) if t and name in former else name for name, t in found))
 
     @property
+    def present(self) -> Schema:
+        """The tables that took part, by the names that they have now; see `learn_names`."""
+        return self._present or Schema(())
+
+    @property
     def was_prepared(self) -> bool:
         """Whether there was an `init` before; see `learn_names`."""
         return self._present is not None
 
     def has_taken_part(self, name: str) -> bool:
-        """Whether a table takes part that the configuration calls so, or did when it was looked at last; see
-        `learn_names`."""
-        return self._present is not None and self._former.table(name, self._present) is not None
+        """Whether a table takes part that the configuration calls so, did when it was looked at last, or had
+        this name before; see `learn_names`."""
+        known = name in self._former.tables or self._former.table(name, self.present) is not None
+        return self._present is not None and known
 
     def outdated_names(self, schema: Schema) -> list[str]:
         """A sentence for each former name in the configuration."""

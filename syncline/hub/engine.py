@@ -15,6 +15,7 @@ from syncline.errors import (
     Conflict,
     GrantsMissing,
     NotPrepared,
+    SchemaError,
     VersionUnsupported,
 )
 from syncline.hub import clients
@@ -29,7 +30,9 @@ from syncline.hub.following import (
     agreed_to,
     carry_out,
     choose,
+    configured_plan,
     in_force,
+    missing,
     plan,
     startable,
 )
@@ -99,30 +102,47 @@ class Hub:
         """Prepare the central database: Syncline's own tables and the capture triggers. Idempotent.
 
         Returns the SQL that was run, or with `dry_run` would be, were it agreed to; `warnings` says what
-        devices cannot follow, and how many it concerns, `asks` whether it must be agreed to. Raises
+        devices cannot follow, and how many it concerns, and which tables go out of service because the
+        configuration names others (`findings`: how to keep them), `asks` whether it must be agreed to. Raises
         SchemaError naming every table that cannot take part, BreakingChange where devices cannot follow and
         it was not agreed to (`yes`): these tables are other ones for them then, ConfigurationError for rules
         that do not fit.
         """
-        found = plan(self._central, self._central.configured())
+        found, unfit = configured_plan(self._central)
+        if unfit:
+            raise self._refused(found, unfit)
         notes = [*found.dropped(), *self._outdated_names(found)]
         if dry_run:
             done = found.prepared
             if found.wants_agreement:
                 done = agreed_to(self._central, self._central.configured())
-            warnings = list(found.warnings())
-            asks = bool(found.concerned)
-            return replace(done, notes=[*done.notes, *notes], warnings=warnings, asks=asks)
-        if found.concerned and not yes:
+            return replace(
+                done,
+                notes=[*done.notes, *notes],
+                warnings=list(found.warnings()),
+                findings=list(found.left_out()),
+                asks=found.wants_agreement and bool(found.concerned),
+            )
+        if found.wants_agreement and found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()), remedy=found.remedy)
-        warnings = list(found.warnings(agreed=True))
+        warnings, findings = list(found.warnings(agreed=True)), list(found.left_out())
         if found.wants_agreement:  # in two steps: what comes is another table than the one that goes
             self._when_free(plan(self._central, self._central.configured(), without=True))
             found = plan(self._central, self._central.configured(), agreed=True)
         prepared = self._when_free(found)
         choose(self._central)
         self._central.known()
-        return replace(prepared, notes=[*prepared.notes, *notes], warnings=warnings)
+        return replace(prepared, notes=[*prepared.notes, *notes], warnings=warnings, findings=findings)
+
+    def _refused(self, found: Plan, unfit: Mapping[str, str]) -> SchemaError:
+        """What is said of tables of the configuration that cannot take part, and what else a person must know
+        of the others."""
+        said = (*missing(self._central, unfit), *found.left_out())
+        remedies = dict.fromkeys(finding.remedy for finding in said)
+        rest = [*found.warnings(), *self._outdated_names(found)]
+        besides = f"; besides: {'; '.join(rest)}" if rest else ""
+        detail = f"{'; '.join(unfit.values())}{besides}"
+        return SchemaError(detail, remedy=" ".join(remedies))
 
     def _outdated_names(self, found: Plan) -> list[str]:
         """A sentence for each name of the configuration that is a former one."""
@@ -140,9 +160,11 @@ class Hub:
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
-        names = self._central.configured()
-        planned = plan(self._central, names)
+        planned, unfit = configured_plan(self._central)
+        if unfit and not self._central.was_prepared:
+            raise self._refused(planned, unfit)
         found = self.database.catalogue.examine(planned.tables)
+        found += missing(self._central, unfit)
         found += self._examine_tables(planned, {finding.sentence for finding in found})
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
@@ -157,6 +179,7 @@ class Hub:
         what only `init` does. `told`: the sentences of the catalogue."""
         for sentence in planned.dropped():
             yield Finding("fact", "not_followed_yet", sentence)
+        yield from planned.left_out()
         if not planned.prepared.statements:
             return
         theirs = plan(self._central, in_force(self._central)).prepared

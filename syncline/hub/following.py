@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from syncline.errors import BreakingChange, CaptureLost, ConfigurationError, SchemaError, SynclineError
@@ -24,6 +24,7 @@ from syncline.hub.contract import Client, Ledger, Prepared
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED
 from syncline.hub.names import place_of
 from syncline.model.evolution import SchemaChange, TableChange, compare
+from syncline.model.finding import Finding
 from syncline.model.schema import Schema, arrange
 
 logger = logging.getLogger("syncline.hub")
@@ -36,6 +37,9 @@ DEMANDED_REMEDY = (
     " them sync, and only then run syncline init syncline.toml --yes; where a device has not the column yet,"
     " that leaves the table out, and edits of it that wait are kept as rejected ones."
 )
+KEPT = "devices keep it, edits of it that wait there are kept as rejected ones"
+LEFT_OUT = "table_left_out"
+"""The code of tables that could go on, but are not among those that the configuration names any more."""
 CHOSEN = "tables_chosen"
 """The setting that says whether `init` was told which tables take part."""
 
@@ -47,7 +51,8 @@ class Plan:
 
     Of the tables that devices cannot follow those `apart` are left out, and those that they could follow but
     for a column are there without it. `breaking` says, in sentences, what it is about with the former,
-    `demands` with the latter; `concerned` are the replicas that may have the tables."""
+    `demands` with the latter; `concerned` are the replicas that may have the tables. `outside` are tables
+    that could go on, but are not among those of the configuration any more: their names, by number."""
 
     tables: Schema
     prepared: Prepared
@@ -56,6 +61,7 @@ class Plan:
     breaking: tuple[str, ...] = ()
     demands: tuple[str, ...] = ()
     apart: Apart = field(default_factory=Apart)
+    outside: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def is_harmless(self) -> bool:
@@ -73,12 +79,16 @@ class Plan:
         """What to do about it, the harmless way first."""
         return BreakingChange.remedy if self.breaking else DEMANDED_REMEDY
 
+    @property
+    def _waited(self) -> str:
+        pending = sum(client.pending for client in self.concerned)
+        return f"edits of any table that waited on them when they last synced: {pending}"
+
     def warnings(self, *, agreed: bool = False) -> Iterator[str]:
         """What an operator should know before, in sentences; `agreed`, what it has come to with `--yes`."""
         yield from (*self.breaking, *self.demands)
         devices = len(self.concerned)
-        pending = sum(client.pending for client in self.concerned)
-        waited = f"edits of any table that waited on them when they last synced: {pending}"
+        waited = self._waited
         if agreed and self.wants_agreement:
             yield f"devices to which these tables are other ones from now on: {devices}; {waited}"
         elif self.breaking:
@@ -89,23 +99,83 @@ class Plan:
                 f"devices that go on with {which}, but for rows of theirs that lack the value, which are"
                 f" rejected one by one until it has a default: {devices}; {waited}"
             )
+        yield from (finding.sentence for finding in self.left_out())
+
+    def left_out(self) -> Iterator[Finding]:
+        """Of `warnings`, what is about the tables that the configuration leaves out, and how to keep them."""
+        if not self.outside:
+            return
+        several = len(self.outside) > 1
+        named = ", ".join(self.outside.values())
+        sentence = (
+            f"table{'s' * several} {named} take{'s' * (not several)} part no longer, as syncline.toml names"
+            f" tables, but not {'these' if several else 'this one'}: {KEPT} ({TABLE_DROPPED}); devices:"
+            f" {len(self.concerned)}; {self._waited}"
+        )
+        remedy = (
+            f"To keep {'them' if several else 'it'}, add"
+            f" {' '.join(map(names.section, self.outside.values()))} to syncline.toml, and run: syncline init"
+            " syncline.toml"
+        )
+        yield Finding("warning", LEFT_OUT, sentence, remedy)
 
     def dropped(self) -> Iterator[str]:
         """What devices keep and the centre has no more, in sentences."""
         if self.change is None:
             return
         for table in self.change.gone:
-            if table.number not in self.apart.reasons:
-                yield (
-                    f"table {table.name} takes part no longer: devices keep it, edits of it that wait there"
-                    f" are kept as rejected ones ({TABLE_DROPPED})"
-                )
+            if table.number not in self.apart.reasons and table.number not in self.outside:
+                yield f"table {table.name} takes part no longer: {KEPT} ({TABLE_DROPPED})"
         for one in self.change.tables:
             for number in one.gone:
                 yield (
                     f"table {one.after.name}: column {one.before.values[number].name} is gone: devices keep"
                     f" it, edits of it that wait there are kept as rejected ones ({COLUMN_DROPPED})"
                 )
+
+
+def configured_plan(central: Central) -> tuple[Plan, Mapping[str, str]]:
+    """The plan for the tables of the configuration, without those that cannot take part; and sentences on
+    these, by name. Changes nothing. SchemaError, ConfigurationError."""
+    chosen, unfit = central.configured(), dict[str, str]()
+    able = central.database.catalogue.reflect(None, central.chosen_keys).tables if chosen is not None else ()
+    while True:
+        try:
+            return _with_outside(central, plan(central, chosen), map(place_of, able)), unfit
+        except SchemaError as error:
+            if chosen is None or not error.unfit:
+                raise
+            unfit |= error.unfit
+            chosen = [name for name in chosen if name not in unfit]
+
+
+def _with_outside(central: Central, found: Plan, able: Iterable[str]) -> Plan:
+    """The plan, with what the configuration alone keeps from going on, among tables that are `able` to."""
+    left = set(able) - {*map(place_of, found.tables.tables), *found.apart.tables}
+    now = central.present.by_number
+    ended = () if found.change is None else found.change.gone
+    gone = [now[one.number] for one in ended if one.number in now]
+    outside = {one.number: names.configured(one) for one in gone if place_of(one) in left}
+    return replace(found, outside=outside, concerned=_concerned(central)) if outside else found
+
+
+def missing(central: Central, unfit: Mapping[str, str]) -> list[Finding]:
+    """What is to be done about tables of the configuration that cannot take part."""
+    left = frozenset[str]()
+    if unfit and central.was_prepared:
+        with central.database.reading_ledger() as ledger:
+            left = absent.read(ledger)
+    known = left | {place.rpartition(".")[2] for place in left}
+    found = []
+    for name, sentence in unfit.items():
+        remedy = SchemaError.remedy
+        if name in known or central.has_taken_part(name):
+            remedy = (
+                f"Take {names.section(name)} out of syncline.toml; or create the table again where it is"
+                " gone, and put it right where it is there."
+            )
+        found.append(Finding("trouble", SchemaError.code, sentence, remedy))
+    return found
 
 
 def plan(

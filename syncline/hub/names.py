@@ -6,6 +6,7 @@ Kept in the ledger as JSON, so that every server of a hub, also one that starts 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,6 +94,16 @@ def place_of(table: TableSchema) -> str:
     """The table's name as a configuration says it without doubt."""
     schema, name = table.central_schema, table.central_name
     return f"{schema}.{name}" if schema else name
+
+
+def configured(table: TableSchema) -> str:
+    """The table's name as a configuration says it: the plain one where that will do."""
+    return table.name if table.name == table.central_name else place_of(table)
+
+
+def section(name: str) -> str:
+    """The head of the section of syncline.toml that is about the table of this name."""
+    return f"[tables.{name if re.fullmatch('[A-Za-z0-9_-]+', name) else json.dumps(name)}]"
 
 
 def _names(table: TableSchema) -> tuple[str, ...]:

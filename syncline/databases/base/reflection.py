@@ -25,6 +25,12 @@ MOST_COLUMNS = 1_590
 """A table with more cannot take part: PostgreSQL's have 1,600 at most, and that in which the rows of a push
 are staged has some of its own."""
 
+OTHER_KEY = (
+    'name the columns of a unique index as key = ["..."] in [tables.x]: where syncline.toml names a table, it'
+    " must name every table that is to take part ([tables.y] for each)"
+)
+"""What to do about a table without a primary key, beside giving it one."""
+
 
 @dataclass(slots=True)
 class FoundTable:
@@ -91,10 +97,11 @@ class Selection:
         """`keys` are chosen by the configuration; those `kept`, by full names, are what tables without a
         primary key were prepared with."""
         self._wanted, self._keys, self._kept = wanted is not None, keys, kept
-        self._trouble: list[str] = []
-        chosen = [] if wanted is None else [self._named(everything, name) for name in wanted]
-        found = everything if wanted is None else [table for table in chosen if table is not None]
+        self._trouble: list[tuple[str, str]] = []
+        chosen = {name: self._named(everything, name) for name in wanted or ()}
+        found = everything if wanted is None else [table for table in chosen.values() if table is not None]
         self.tables = {table.id: table for table in found}
+        self._asked = {table.id: name for name, table in chosen.items() if table is not None}
 
     def _named(self, everything: Sequence[FoundTable], name: str) -> FoundTable | None:
         matches = [table for table in everything if name in (table.name, table.full)]
@@ -104,11 +111,11 @@ class Selection:
             return matches[0]
         if matches:
             places = ", ".join(table.full for table in matches)
-            self._trouble.append(f"{name}: is in several schemas; say which: {places}")
+            self._trouble.append((name, f"{name}: is in several schemas; say which: {places}"))
         else:
             known = {t.full.lower(): t.full for t in everything}
             known |= {t.name.lower(): t.full for t in everything}
-            self._trouble.append(f"{name}: there is no such table{meant(name, known)}")
+            self._trouble.append((name, f"{name}: there is no such table{meant(name, known)}"))
         return None
 
     def reflection(self, keys: Iterable[FoundKey], is_exact: IsExact) -> Reflection:
@@ -122,9 +129,10 @@ class Selection:
             if chosen_key:
                 table.why_not = table.why_not or _chosen_key(table, chosen_key)
             table.why_not = table.why_not or _obstacle(table)
-        out = [f"{table.full}: {table.why_not}" for table in self.tables.values() if table.why_not]
+        out = [table for table in self.tables.values() if table.why_not]
         if self._wanted and (self._trouble or out):
-            raise SchemaError("; ".join(self._trouble + out))
+            reasons = ((self._asked[table.id], f"{table.full}: {table.why_not}") for table in out)
+            raise SchemaError.of((*self._trouble, *reasons))
         chosen = {table.id: table for table in self.tables.values() if not table.why_not}
         refuse_wide({table.full: len(table.columns) for table in chosen.values()}, MOST_COLUMNS)
         names = _device_names(list(chosen.values()))
@@ -166,10 +174,7 @@ def refuse_wide(widths: Mapping[str, int], most: int) -> None:
 def _obstacle(table: FoundTable) -> str | None:
     """Why a table cannot take part, or None."""
     if not table.key:
-        return (
-            "has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...), or name the columns of a unique index"
-            ' as key = ["..."] in [tables.x]'
-        )
+        return f"has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...), or {OTHER_KEY}"
     folded = [column.name.lower() for column in table.columns.values()]
     twice = sorted({name for name in folded if folded.count(name) > 1})
     if twice:

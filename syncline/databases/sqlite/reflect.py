@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from syncline.databases.base.reflection import meant, refuse_wide
+from syncline.databases.base.reflection import OTHER_KEY, meant, refuse_wide
 from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
@@ -31,19 +31,19 @@ def reflect(
         _refuse_wide(found)
         return _everything({name: table for name, table in found.items() if name not in unkeyed})
     chosen: dict[str, Table] = {}
-    trouble = []
-    for name in wanted:
-        table = found.get(name.lower())
+    trouble, asked = [], {name.lower(): name for name in wanted}
+    for low, name in asked.items():
+        table = found.get(low)
         if table is None:
-            trouble.append(f"{name}: {_absence(connection, name)}")
+            trouble.append((name, f"{name}: {_absence(connection, name)}"))
         else:
-            chosen[name.lower()] = table
-    for table in chosen.values():
-        why_not = unkeyed.get(table.name.lower())
+            chosen[low] = table
+    for low, table in chosen.items():
+        why_not = unkeyed.get(low)
         obstacles = [why_not] if why_not else _obstacles(table, chosen, found)
-        trouble.extend(f"{table.name}: {why}" for why in obstacles)
+        trouble.extend((asked[low], f"{table.name}: {why}") for why in obstacles)
     if trouble:
-        raise SchemaError("; ".join(trouble))
+        raise SchemaError.of(trouble)
     _refuse_wide(chosen)
     return arrange(map(_portable, chosen.values()))
 
@@ -118,10 +118,7 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
     """Why a table cannot take part together with the chosen ones."""
     why = []
     if not table.key:
-        why.append(
-            "has no primary key; create it anew with one, or name the columns of a unique index"
-            ' as key = ["..."] in [tables.x]'
-        )
+        why.append(f"has no primary key; create it anew with one, or {OTHER_KEY}")
     for name, sql in table.triggers:
         if _RAISE_ROLLBACK.search(sql):
             why.append(

@@ -23,8 +23,9 @@ class Prepared:
     """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
 
     `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `amiss` are
-    those of the notes that say of changes that they may not have been captured. `warnings` and `asks` are
-    the engine's: what devices cannot follow, and whether there are devices, so that it must be agreed to."""
+    those of the notes that say of changes that they may not have been captured. `warnings`, `findings` and
+    `asks` are the engine's: what devices cannot follow or lose, those of the warnings that have a code and a
+    remedy, and whether there are devices, so that it must be agreed to."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -32,6 +33,7 @@ class Prepared:
     before: Schema | None = None
     amiss: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     asks: bool = False
 
 
