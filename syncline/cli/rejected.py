@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from syncline.cli import output
 from syncline.cli.options import confirm, file_argument, json_option, open_replica, yes_option
 from syncline.errors import UsageError
 from syncline.replica.rejected import SEE_IDS
+from syncline.replica.reports import RetriedEdit
 
 if TYPE_CHECKING:
     from syncline import RejectedEdit, Replica
@@ -38,8 +40,9 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     A retry that would overwrite what others wrote since is refused; the edit is kept then. So is one
     of a row with other edits that are pending: sync first.
 
-    JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}. An edit: id, table, key,
-    op, values, base, code, detail, remedy, parent, at, push.
+    JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}; retry also retried [...], what
+    is in its table again, this edit first, then those that went along with --new-key: id, table, key, op,
+    new_key. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push.
     """
     if new_key and action != "retry":
         raise click.UsageError("--new-key goes with retry")
@@ -47,21 +50,40 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
         if action == "list":
             return _list(file, replica.rejected(), as_json=as_json)
         edit = _find(replica, file, number)
-        done = f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}"
+        done, retried = _named(edit), tuple[RetriedEdit, ...]()
         if action == "retry":
-            replica.retry(edit.id, new_key=new_key)
-            done = f"{done}: in the table again; `syncline sync {file}` sends it"
+            retried = replica.retry(edit.id, new_key=new_key)
+            done = "\n".join(_retried(file, edit, retried))
         elif action == "discard":
             confirm(f"Discard the {done}?", yes=yes)
             replica.discard(edit.id)
             done = f"{done}: discarded"
     if as_json:
-        output.document({"rejected": edit, "action": action})
+        also = {"retried": retried} if action == "retry" else {}
+        output.document({"rejected": edit, "action": action, **also})
     elif action == "show":
         _show(edit)
     else:
         output.line(done)
     return output.DONE
+
+
+def _named(edit: RejectedEdit | RetriedEdit) -> str:
+    return f"{OPERATIONS[edit.op]} of {edit.table} {output.key_text(edit.key)}"
+
+
+def _retried(file: Path, edit: RejectedEdit, retried: Sequence[RetriedEdit]) -> Iterator[str]:
+    """What a retry has put back, a line for each edit, with its new key."""
+    if not retried:
+        yield f"{_named(edit)}: the centre has it already, from a copy of this file; it is forgotten"
+    for one in retried:
+        place = "in the table again"
+        if one.new_key is not None:
+            place = f"{place} as {one.table} {output.key_text(one.new_key)}"
+        sends = (
+            f"`syncline sync {file}` sends it" if len(retried) == 1 else f"`syncline sync {file}` sends them"
+        )
+        yield f"{_named(one)}: {place}" if one.id != edit.id else f"{_named(one)}: {place}; {sends}"
 
 
 def _list(file: Path, edits: list[RejectedEdit], *, as_json: bool) -> int:

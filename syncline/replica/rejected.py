@@ -14,7 +14,7 @@ from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.meanwhile import Kept, check_parents, check_pending, check_row, made_for, parents
 from syncline.replica.overlay import Key, Overlay
-from syncline.replica.reports import RejectedEdit
+from syncline.replica.reports import RejectedEdit, RetriedEdit
 from syncline.replica.retried import Retry
 from syncline.replica.settled import BROUGHT, COLUMNS, keep_settled, rejected_at, what_of
 from syncline.replica.statements import Statements
@@ -132,7 +132,7 @@ def newest_rejected(store: Store) -> int:
     return number
 
 
-def retry(device: Device, number: int) -> None:
+def retry(device: Device, number: int) -> tuple[RetriedEdit, ...]:
     """Put a kept edit into its table again, as a fresh edit that the next sync sends.
 
     One that the centre has taken from a copy of the file meanwhile is forgotten. UsageError if it cannot be
@@ -140,11 +140,15 @@ def retry(device: Device, number: int) -> None:
     constraint of the table refuses): it is then still kept.
     """
     with putting_back(device):
-        if find(device.store, number).code != BROUGHT:
-            kept = _kept(device, number)
-            check_parents(device, kept)
-            check_pending(device, kept)
+        found = find(device.store, number)
+        if found.code == BROUGHT:
+            retry_now(device, number)
+            return ()
+        kept = _kept(device, number)
+        check_parents(device, kept)
+        check_pending(device, kept)
         retry_now(device, number)
+        return (RetriedEdit(number, kept.t.table.name, kept.key, kept.op),)
 
 
 @contextmanager

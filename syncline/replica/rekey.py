@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syncline.errors import UsageError
@@ -13,23 +13,32 @@ from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.rejected import check_points, find, putting_back, retry_now
 from syncline.replica.removal import parents_key
+from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 
 
-def retry_with_new_key(device: Device, number: int) -> int:
-    """Put a rejected insert into its table under a number that is free here; that number.
+def retry_with_new_key(device: Device, number: int) -> tuple[RetriedEdit, ...]:
+    """Put a rejected insert into its table under a number that is free here; what was put back, it first.
 
     The rejected edits that point at it go with it, each under a new number itself if its own was taken, or is
     by now. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, would
     point at somebody else's row, or cannot be put back.
     """
+    done: dict[int, RetriedEdit] = {}
     with putting_back(device):
         check_points(device, number)
-        return _bring_in(device, number)
+        packed = dict(device.store.rows("SELECT id, key FROM _sync_rejected"))
+        _bring_in(device, number, done)
+    return tuple(_told(one, tuple(unpack(packed[one.id]))) for one in done.values())
 
 
-def _bring_in(device: Device, number: int) -> int:
+def _told(one: RetriedEdit, former: tuple[Value, ...]) -> RetriedEdit:
+    return one if one.key == former else replace(one, key=former, new_key=one.key)
+
+
+def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit]) -> None:
+    """`done`: what was put back is added to it, under the key that it has now."""
     store = device.store
     found = find(store, number)
     t, key = device.tables.get(found.n), unpack(found.key)
@@ -44,14 +53,15 @@ def _bring_in(device: Device, number: int) -> int:
     store.execute(sql, (pack([new]), number))
     waiting = _following(device, _Moved(t, key, [new], _named(t, unpack(found.edit))), found.push)
     retry_now(device, number)
+    done[number] = RetriedEdit(number, t.table.name, (new,), "I")
     for child in waiting:
-        if store.row("SELECT 1 FROM _sync_rejected WHERE id = ?", (child.number,)) is None:
+        if child.number in done:
             continue  # it went with another of them
         if child.is_taken:
-            _bring_in(device, child.number)
+            _bring_in(device, child.number, done)
         else:
             retry_now(device, child.number)
-    return new
+            done[child.number] = RetriedEdit(child.number, child.t.table.name, tuple(child.after), child.op)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from syncline.replica.reports import (
     PushReport,
     RejectedEdit,
     Reopened,
+    RetriedEdit,
     Status,
     SyncReport,
     UpgradeReport,
@@ -163,12 +164,14 @@ class Replica:
         """The edits that the centre could not hold, with their reasons."""
         return rejected.rejected(self._ready())
 
-    def retry(self, number: int, *, new_key: bool = False) -> None:
+    def retry(self, number: int, *, new_key: bool = False) -> tuple[RetriedEdit, ...]:
         """Put a rejected edit into its table again; the next sync sends it.
 
-        With `new_key` a rejected insert gets a free number for its key; what points at it here follows."""
+        With `new_key` a rejected insert gets a free number for its key; what points at it here follows.
+        Returns what was put back, this edit first, each with its new key; nothing where the centre has taken
+        the edit from a copy of the file meanwhile: it is forgotten then."""
         retried = rekey.retry_with_new_key if new_key else rejected.retry
-        retried(self._fit(), number)
+        return retried(self._fit(), number)
 
     def discard(self, number: int) -> None:
         """Forget a rejected edit for ever."""

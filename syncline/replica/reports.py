@@ -68,6 +68,18 @@ class RejectedEdit(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class RetriedEdit(Report):
+    """An edit that a retry has put back into its table. `key` is that under which it was rejected, `new_key`
+    that under which its row is in the table now, if that is another one."""
+
+    id: int
+    table: str
+    key: KeyValues
+    op: str
+    new_key: KeyValues | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PushReport(Report):
     """`sent` counts rows; `overruled` those that came back in another state than sent, without an error."""
 

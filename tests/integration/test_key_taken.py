@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import syncline
+from syncline import RetriedEdit
+from syncline.cli import run
 from syncline.errors import UsageError
 from syncline.protocol.messages import Limits
 from syncline.replica.store import log_name
@@ -60,7 +63,11 @@ def test_the_later_of_two_new_rows_is_rejected_with_its_child_and_brought_in_und
     assert a.rejected()[1].parent == ("p", (2,))
     assert sql(a.file, "SELECT * FROM p") == [(1, "x"), (2, "Bert")]
     assert sql(a.file, "SELECT * FROM visit") == []
-    a.retry(a.rejected()[0].id, new_key=True)
+    first, second = a.rejected()
+    assert a.retry(first.id, new_key=True) == (
+        RetriedEdit(first.id, "p", (2,), "I", (3,)),
+        RetriedEdit(second.id, "visit", (1,), "I"),
+    )
     a.sync()
     b.sync()
     for file in (a.file, b.file, tmp_path / "central.db"):
@@ -84,6 +91,31 @@ def test_a_child_whose_own_key_is_taken_too_follows_under_a_new_one(world: World
     a.sync()
     assert sql(tmp_path / "central.db", "SELECT * FROM visit") == [(1, 2, "Bert"), (2, 3, "Anna")]
     assert a.verify().equal
+
+
+def test_l12_a_retry_with_a_new_key_says_which_and_what_went_along(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, a, b = world()
+    for replica, name in ((b, "Bert"), (a, "Anna"), (a, "Ada")):
+        sql(replica.file, f"INSERT INTO p (name) VALUES ('{name}')")
+        sql(replica.file, f"INSERT INTO visit (p, what) SELECT max(id), '{name}' FROM p")
+    sql(b.file, "INSERT INTO p (name) VALUES ('Boris')")
+    b.sync()
+    a.sync()
+    numbers = {(edit.table, *edit.key): edit.id for edit in a.rejected()}
+    file = str(a.file)
+    a.close()
+    assert run(["rejected", file, "retry", str(numbers["p", 2]), "--new-key"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"insert of p 2: in the table again as p 4; `syncline sync {file}` sends them",
+        "insert of visit 1: in the table again as visit 3",
+    ]
+    assert run(["rejected", file, "retry", str(numbers["p", 3]), "--new-key", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["retried"] == [
+        {"id": numbers["p", 3], "table": "p", "key": [3], "op": "I", "new_key": [5]},
+        {"id": numbers["visit", 2], "table": "visit", "key": [2], "op": "I", "new_key": None},
+    ]
 
 
 def test_a_row_that_is_equal_in_every_column_is_the_same_row(world: World) -> None:

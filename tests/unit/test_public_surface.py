@@ -23,6 +23,7 @@ PUBLIC = [
     "RejectedEdit",
     "Reopened",
     "Replica",
+    "RetriedEdit",
     "Status",
     "SyncReport",
     "SynclineError",
