@@ -68,8 +68,8 @@ def conflicts(
 
     JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id (negative:
     noted by this file, the hub does not know it), table, key, column, outcome, replica, hlc, rival,
-    rival_hlc, base, sent, hub, at, policy, resolution, table_number, columns (numbers of those that the
-    values belong to).
+    rival_hlc, base, sent, hub, at, policy, resolution (the new value: what was merged, or what a person
+    decided), table_number, columns (numbers of those that the values belong to).
     """
     with open_replica(file, hub, token, wait) as replica:
         if action == "list":
@@ -94,7 +94,7 @@ def _list(file: Path, notes: list[ConflictNote], *, as_json: bool) -> int:
         output.message("no conflicts")
     else:
         output.table(
-            ["id", "row", "column", "outcome", "base", "sent", "hub"], [_row(note) for note in notes]
+            ["id", "row", "column", "outcome", "base", "sent", "hub", "new"], [_row(note) for note in notes]
         )
     return output.DONE
 
@@ -102,7 +102,8 @@ def _list(file: Path, notes: list[ConflictNote], *, as_json: bool) -> int:
 def _row(note: ConflictNote) -> list[str]:
     values = [output.spelled(value) for value in (note.base, note.sent, note.hub)]
     where = f"{note.table} {output.key_text(note.key)}"
-    return [str(note.id), where, note.column or "(row)", note.outcome, *values]
+    new = output.spelled(note.resolution) if note.outcome in ("merged", "resolved") else ""
+    return [str(note.id), where, note.column or "(row)", note.outcome, *values, new]
 
 
 def _find(replica: Replica, file: Path, number: int | None) -> ConflictNote:
@@ -203,7 +204,7 @@ def _outcome(note: ConflictNote, who: str, rival: str) -> str:
     won = {
         "hub": f"the value of {rival} stays; that of {who} is kept in this note",
         "replica": f"the value of {who} won; that of {rival} is kept in this note",
-        "merged": "both were merged into a new value",
+        "merged": f"both were merged into a new value, {output.spelled(note.resolution)}",
     }.get(note.outcome, note.outcome)
     reason = row_summary(note.policy) if note.column is None else column_summary(note.policy)
     return f"Policy {note.policy}{f' ({reason})' if reason else ''}: {won}."

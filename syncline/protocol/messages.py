@@ -305,8 +305,9 @@ class ConflictNote(Record, frozen=True):
     """One conflict as kept by the hub. `column` is None where the row competed as a whole.
 
     `outcome`: replica (the pushed edit won), hub (what was there won), open (a person must decide),
-    merged (a function made a new value), and resolved later. Values are the column's, or whole rows as
-    lists (all value columns in order; None where there was no row).
+    merged (a function made a new value), and resolved later; `resolution` is that new value, or what a
+    person chose. Values are the column's, or whole rows as lists (all value columns in order; None where
+    there was no row).
     """
 
     id: Whole

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncline.cli.conflicts import explained, read_value
+from syncline.cli.conflicts import _row, explained, read_value
 from syncline.errors import UsageError
 from syncline.protocol.messages import ConflictNote
 
@@ -82,3 +82,10 @@ def test_a_conflict_that_the_file_noted_says_when_and_not_1970() -> None:
     assert "at the hub  6  by the central database" in said
     said = "\n".join(explained(note(sent=5, hub=6), {}))
     assert said.count("at 2024-01-01 12:00:00.000Z by") == 2
+
+
+def test_l12_what_was_merged_is_shown_with_the_new_value() -> None:
+    met = note(outcome="merged", policy="function", base="a", sent="ab", hub="ac", resolution="abc")
+    assert "'abc'" in explained(met, {})[-1]
+    assert _row(met)[-4:] == ["'a'", "'ab'", "'ac'", "'abc'"]
+    assert _row(note(sent="ab"))[-1] == ""
