@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ def replicas(toml: Path, as_json: bool) -> int:
     seen for [retention] stale_days is stale and holds nothing back; nor does a revoked one. `-`, null in
     JSON: it is not live, or the log no longer reaches back to where it stands and it fills itself anew.
 
-    `actor` is whoever registered it, or to whom it was assigned; anyone: the hub was open.
+    `actor` is whoever registered it, or to whom it was assigned; anyone: the hub was open. `log`: whether
+    it is this one that the log is held back for. `name` is what a replica calls itself; devices of this
+    version call themselves nothing, and the table leaves it out then.
 
     JSON: replicas [...]: replica, name, actor, state (live, stale, revoked), registered, last_seen,
     last_push, push, behind, holds.
@@ -39,17 +42,25 @@ def replicas(toml: Path, as_json: bool) -> int:
     elif not found:
         output.message("no replica has registered yet")
     else:
-        output.table(
-            ["replica", "name", "actor", "state", "last seen", "push", "behind", ""], map(_row, found)
-        )
+        output.table(*_table(found))
     return output.DONE
+
+
+def _table(found: Sequence[Listed]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows; names stand in it if any replica has said one."""
+    heads = ["replica", "name", "actor", "state", "last seen", "push", "behind", "log"]
+    rows = [_row(one) for one in found]
+    if not any(one.client.name for one in found):
+        place = heads.index("name")
+        heads, *rows = ([*row[:place], *row[place + 1 :]] for row in (heads, *rows))
+    return heads, rows
 
 
 def _row(one: Listed) -> list[str]:
     client = one.client
     seen = (client.last_seen or "never")[:19].replace("T", " ")
     behind = "-" if one.behind is None else f"{one.behind:,}"
-    holds = "holds the log back" if one.holds else ""
+    holds = "held back" if one.holds else "-"
     whose = shown(client.actor)
     return [client.replica, client.name, whose, one.state, seen, str(client.number), behind, holds]
 

@@ -76,7 +76,7 @@ def verify(
 def say(found: VerifyReport) -> None:
     """Print what was found, for people."""
     output.table(
-        ["table", "rows here", "in the centre", ""],
+        ["table", "rows here", "in the centre", "verdict"],
         [
             [table.name, f"{table.rows:,}", f"{table.centre_rows:,}", "equal" if table.equal else "differs"]
             for table in found.tables

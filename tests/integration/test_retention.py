@@ -315,7 +315,9 @@ def test_an_operator_lists_forgets_revokes_and_prunes(
         ("two", 0, False),
     ]
     assert run(["replicas", str(toml)]) == 0
-    assert "one's" in capsys.readouterr().out
+    heads, *rows = capsys.readouterr().out.splitlines()
+    assert "one's" in rows[1] and rows[1].endswith("held back") and not rows[2].endswith("held back")
+    assert heads.split() == "replica name actor state last seen push behind log".split()
     assert said("prune", str(toml), "--dry-run")["held_by"] == ["one"]
     assert said("forget", str(toml), "one", "--yes") == {"replica": "one", "forgotten": True}
     done = said("prune", str(toml))

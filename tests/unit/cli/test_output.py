@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 
 from syncline import Recovered, VerifyReport
 from syncline.cli import output, progress, run
+from syncline.cli.replicas import _table
 from syncline.cli.sync import recovery_told
 from syncline.cli.verify import say
 from syncline.errors import StoreBusy
+from syncline.hub.clients import Listed
+from syncline.hub.contract import Client
 from syncline.replica.recovery import REASONS
 
 
@@ -179,3 +183,25 @@ def test_l12_verify_calls_equal_no_more_than_it_compared(capsys: pytest.CaptureF
     assert said({}) == "equal (1 request)"
     assert said({"farm": "its key is another one"}) == "all others are equal (1 request)"
     assert said({}, "visit") == "all others are equal (1 request)"
+
+
+def test_every_column_of_every_table_has_a_heading() -> None:
+    heads = [
+        (path.name, node.args[0].elts)
+        for path in Path(output.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "output.table"
+        if isinstance(node.args[0], ast.List)
+    ]
+    assert len(heads) > 5
+    assert [name for name, columns in heads for one in columns if ast.literal_eval(one) == ""] == []
+
+
+def test_names_of_replicas_are_shown_where_any_has_one() -> None:
+    def listed(name: str) -> Listed:
+        return Listed(Client("r", name=name), "live", None, holds=False)
+
+    heads, rows = _table([listed(""), listed("")])
+    assert "name" not in heads and all(heads) and {len(row) for row in rows} == {len(heads)}
+    heads, rows = _table([listed(""), listed("van")])
+    assert [row[heads.index("name")] for row in rows] == ["", "van"]
