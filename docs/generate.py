@@ -108,7 +108,8 @@ FOUND = {
     "device_constraint": "An object of the file refuses rows of the centre (they wait, all else goes on),"
     " or will refuse all of a table.",
     "former_name": "`syncline.toml` names a table or column by a former name.",
-    "forms_lossy": "Columns hold decimals as `real`: digits beyond the fifteenth are rounded in this file.",
+    "forms_lossy": "Columns hold decimals as `real`, so that digits beyond the fifteenth are rounded in this"
+    " file; or intervals as `microseconds` or `epoch`, where a day is 24 hours.",
     "grants_missing": "The hub's role lacks rights.",
     "guard_local": "A trigger of the application can refuse rows: those wait.",
     "hydrate_unfinished": "The file has not been filled from the hub yet: that was cut off.",

@@ -17,7 +17,7 @@ from syncline.replica import capture
 from syncline.replica.clocks import NOW
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
-from syncline.replica.forms import LOSSY, lossy
+from syncline.replica.forms import loss, lossy
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
 from syncline.replica.lost import lost, unable, unfit
@@ -52,6 +52,7 @@ VERIFY = "Run: syncline sync FILE, then: syncline verify FILE --repair"
 ANEW = "Keep a copy of the file; sync it if that still goes, then clone a new one: syncline clone URL FILE"
 
 KEEP_DIGITS = "To keep every digit clone a new file with --forms decimals=text."
+KEEP_DAYS = "To keep days apart from hours clone a new file with --forms intervals=iso."
 
 Step = Callable[[Store], Iterator[Finding]]
 
@@ -405,9 +406,10 @@ def _forms(store: Store) -> Iterator[Finding]:
     if not store.is_filled:
         return
     for t in as_called(Device.load(store)).tables.values():
-        columns = lossy(t.table)
-        if columns:
-            yield Finding("warning", "forms_lossy", f"{', '.join(columns)} {LOSSY}", KEEP_DIGITS)
+        for (kind, form), columns in lossy([t.table]).items():
+            sentence = loss(kind, form, columns)
+            remedy = KEEP_DIGITS if kind == "decimals" else KEEP_DAYS
+            yield Finding("warning", "forms_lossy", sentence, remedy)
 
 
 _STEPS: tuple[Step, ...] = (

@@ -95,10 +95,21 @@ def check_typed(schema: Schema, choice: Choice) -> None:
         )
 
 
-def lossy(table: TableSchema) -> list[str]:
-    """The columns of a table, as this file has it, that cannot hold every digit of the centre's decimals."""
-    found = ((column.name, spelling_of(column)) for column in table.columns if column.type in KINDS)
-    return [f"{table.name}.{name}" for name, spelling in found if spelling is not None and spelling.is_lossy]
+def lossy(tables: Iterable[TableSchema]) -> dict[tuple[str, str], list[str]]:
+    """The columns of tables, as this file has them, that cannot hold all that the centre's can, by the kind
+    of value and the form."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for table in tables:
+        for column in table.columns:
+            spelling = spelling_of(column) if column.type in KINDS else None
+            if spelling is not None and spelling.is_lossy:
+                found.setdefault((KINDS[column.type], column.form), []).append(f"{table.name}.{column.name}")
+    return found
+
+
+def loss(kind: str, form: str, columns: Iterable[str]) -> str:
+    """What such columns lose, in a sentence."""
+    return f"{', '.join(columns)} hold {kind} as {form}: {LOSSY[kind]}"
 
 
 def as_declared(store: Store, schema: Schema, names: Collection[str]) -> Schema:
@@ -116,14 +127,18 @@ def as_declared(store: Store, schema: Schema, names: Collection[str]) -> Schema:
     return schema if tuple(tables) == schema.tables else Schema(tuple(tables), schema.used)
 
 
-LOSSY = "hold decimals as real: digits beyond the fifteenth are rounded in this file, not in the centre"
+LOSSY = {
+    "decimals": "digits beyond the fifteenth are rounded in this file, not in the centre",
+    "intervals": "a day is 24 hours in this file, and is written back so",
+}
+"""What is lost of values by their kind."""
 
 
 def warn_of_loss(tables: Iterable[TableSchema]) -> None:
-    """Log a warning that names the columns, of tables as this file has them, that `lossy` names."""
-    columns = [name for table in tables for name in lossy(table)]
-    if columns:
-        logger.warning("%s %s", ", ".join(columns), LOSSY, extra={"action": "forms", "columns": columns})
+    """Log a warning of each kind of value that names the columns, of tables as this file has them, that
+    `lossy` names."""
+    for (kind, form), columns in lossy(tables).items():
+        logger.warning(loss(kind, form, columns), extra={"action": "forms", "columns": columns})
 
 
 def in_forms(schema: Schema, forms: Forms) -> Schema:

@@ -352,6 +352,23 @@ def test_rounded_digits_are_warned_of_and_equal_as_far_as_the_file_can_hold_them
     assert kept == [("12345678901234567892.0123456789",), ("0.1000000000",)]
 
 
+def test_l12_what_is_warned_of_names_the_kind_of_value_that_loses_something(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run("CREATE TABLE shift (id int PRIMARY KEY, length interval)")
+    world.hub.init()
+    device, _ = world.clone("django")
+    said = [one.getMessage() for one in caplog.records if getattr(one, "action", "") == "forms"]
+    assert sorted(text.partition(":")[0] for text in said) == [
+        "book.exact hold decimals as real",
+        "shift.length hold intervals as microseconds",
+    ]
+    found = {one.sentence: one.remedy for one in examine(device.file) if one.code == "forms_lossy"}
+    assert set(found) == set(said)
+    (remedy,) = [text for sentence, text in found.items() if "shift" in sentence]
+    assert "intervals=iso" in remedy and "decimals" not in remedy
+
+
 def test_what_cannot_be_chosen_is_said(world: World, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         syncline.clone(world.hub, tmp_path / "x.db", forms={"uuids": "braces"})
