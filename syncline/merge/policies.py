@@ -31,6 +31,10 @@ NUMBERS = frozenset({"any", "integer", "float", "decimal"})
 KEY_TAKEN, PARENT_REJECTED = "key_taken", "parent_rejected"
 """Codes of an insert whose key another row has, and of an edit that depends on a rejected one."""
 KEY_TAKEN_REMEDY = "Bring it in under a free number: syncline rejected FILE retry ID --new-key."
+TABLE_CHANGED_REMEDY = (
+    "The table stays in the file. See what it is in the centre now with: syncline doctor FILE; if it comes to"
+    " be as it was, retry the edit; else make the row there again if it is needed, and discard it."
+)
 FUNCTION_REMEDY = "Correct the function in the hub's configuration, then retry the edit."
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from syncline.errors import StoreConstraint, UsageError
-from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
+from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_REMEDY
 from syncline.model.values import Value, add
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
@@ -236,6 +236,12 @@ def _as_kept(device: Device, found: Found) -> Kept:
                 f"table {edit['table']} takes part again, as another table than the one that the edit is of",
                 code="table_again",
                 remedy=AGAIN,
+            )
+        if found.n in device.retired.changed:
+            raise UsageError(
+                f"table {edit['table']} takes no part: {device.retired.changed[found.n]}",
+                code="table_changed",
+                remedy=TABLE_CHANGED_REMEDY,
             )
         raise UsageError(
             f"the centre has no table {edit['table']} any more",

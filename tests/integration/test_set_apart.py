@@ -13,6 +13,7 @@ import pytest
 
 import syncline
 from syncline.errors import BreakingChange, TransportError, UsageError
+from syncline.hub.contract.codes import REMEDIES
 from syncline.hub.retention import Retention
 from syncline.replica.examine import examine
 from tests.integration.test_restored_schema import Centre, Device, Line, PostgresCentre, Servers, SqliteCentre
@@ -153,6 +154,11 @@ def test_l12_a_table_that_devices_cannot_follow_stops_no_other(
         assert f"table {table}" in kept.detail and kept.remedy
         assert f"table {table}" in device.replica.status().changed[table]
         assert device.rows(table, "id")[-1] == (n,)  # what it has stays
+        with pytest.raises(UsageError, match=f"table {table} takes no part: table {table}") as refused:
+            device.replica.retry(kept.id)
+        assert (refused.value.code, refused.value.remedy) == ("table_changed", REMEDIES["table_changed"])
+        found = device.replica.verify()  # it is named, and does not count
+        assert found.equal and set(found.changed) == {table}
     with world.server() as hub:
         (finding,) = [one for one in hub.examine() if one.code == "breaking_change"]
     assert f"table {table}" in finding.sentence

@@ -41,9 +41,7 @@ REMEDIES: dict[str, str] = {
     KEY_TAKEN: policies.KEY_TAKEN_REMEDY,
     PARENT_REJECTED: "Settle the rejected row it depends on first, then retry this one.",
     COLUMN_DROPPED: "Put the value elsewhere if it is still needed, then discard the edit.",
-    TABLE_CHANGED: "The table stays in the file. See what it is in the centre now with: syncline doctor FILE;"
-    " if it comes to be as it was, retry the edit; else make the row there again if it is needed,"
-    " and discard it.",
+    TABLE_CHANGED: policies.TABLE_CHANGED_REMEDY,
     TABLE_DROPPED: "If the table takes part again, retry the edit; else put the row elsewhere if it is"
     " needed, and discard the edit.",
 }
