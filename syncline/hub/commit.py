@@ -6,7 +6,15 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.contract import Key, Refusal, Rows, Stage, WriteTransaction, codes
-from syncline.hub.dependents import RowId, going_with, live_rows, row_id, taken_along, with_dependents
+from syncline.hub.dependents import (
+    RowId,
+    cascading,
+    going_with,
+    live_rows,
+    row_id,
+    taken_along,
+    with_dependents,
+)
 from syncline.model.schema import Schema
 
 
@@ -51,7 +59,9 @@ def commit_stages(
             stage.discarded.update(rows)
         rows_refused = {row_id(schema, one.stage, one.row): one for one in found}
         rejected = before | refused.keys() | rows_refused.keys()
-        refused |= {row: _why(schema, refusal, rejected) for row, refusal in rows_refused.items()}
+        also = _taking(transaction.rows, schema, found, rejected)
+        for row, refusal in rows_refused.items():
+            refused[row] = _why(schema, refusal, rejected, also.get(row, ""))
         found = _attempt(transaction, schema, stages, origin)
     return refused | _gone_with(transaction.rows, schema, stages)
 
@@ -93,11 +103,33 @@ def _by_stage(found: Sequence[Refusal]) -> list[tuple[Stage, list[Refusal]]]:
     return list(groups.values())
 
 
-def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId]) -> Refused:
+def _taking(rows: Rows, schema: Schema, found: Sequence[Refusal], rejected: Set[RowId]) -> dict[RowId, str]:
+    """Of refused deletes that would take rejected rows along: which. What a trigger said then is of such a
+    row, and maybe none is on the table of the delete."""
+    below, also = cascading(schema), dict[RowId, str]()
+    for stage, refusals in _by_stage(found):
+        those = [one.row for one in refusals if one.code != codes.LOCKED]
+        if stage.form != "delete" or stage.table not in below or not those:
+            continue
+        keys, hlc = [stage.rows[row] for row in those], [stage.hlc[row] for row in those]
+        alone = Stage(stage.table, "delete", "D", [], keys, hlc)
+        rows.stage(alone)
+        for child, pairs in below[stage.table]:
+            for n, key in rows.children(alone, child.number, pairs):
+                if (child.number, key) in rejected:
+                    what = (
+                        f"; it would take along the row of {child.name} with key {list(key)!r}, rejected too"
+                    )
+                    also.setdefault(row_id(schema, alone, n), what)
+    return also
+
+
+def _why(schema: Schema, refusal: Refusal, rejected: Set[RowId], also: str) -> Refused:
+    """`also`: what is to be said besides what the database said."""
     parent = refusal.parent
     if parent is not None and parent in rejected:
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         return Refused(codes.PARENT_REJECTED, detail, codes.remedy_of(codes.PARENT_REJECTED), parent)
     remedy = codes.remedy_of(refusal.code)
-    return Refused(refusal.code, refusal.detail, remedy, unread=refusal.stage.held)
+    return Refused(refusal.code, f"{refusal.detail}{also}", remedy, unread=refusal.stage.held)
