@@ -45,9 +45,10 @@ def verify(
     """Compare every row with the centre, by digests, and list those that differ.
 
     What is pending is sent first; rows edited meanwhile are set aside. Other programs may go on writing on
-    both sides. With --repair only the rows listed are changed, to what the centre has. Exit code 3: the file
-    and the centre still differ, or a table could not be compared, as it cannot take part as it is, or takes
-    none.
+    both sides. With --repair only the rows listed are changed, to what the centre has.
+
+    A table of `unable` or `left_out` could not be compared, and the file is not equal. One of `changed` takes
+    part no longer: it is named, and does not count. Exit code 3: not equal.
 
     JSON: equal, tables [{name, rows, centre_rows, equal}], differences [{table, key, kind, here, centre,
     held}] (kind: missing_here, not_in_centre, differs; held: the file has the centre's row and holds it back

@@ -319,8 +319,10 @@ class Difference(Report):
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport(Report):
-    """What a verify found. `equal` is how things stand at its end, also after a repair: of all tables of the
-    file that are the centre's. A table that takes no part now could not be compared, and is not equal."""
+    """What a verify found. `equal` is how things stand at its end, also after a repair.
+
+    A table of `unable` or `left_out` could not be compared, and the file is not equal. One of `changed` takes
+    part no longer: it is named, and does not count."""
 
     equal: bool
     tables: tuple[ComparedTable, ...]
@@ -335,11 +337,10 @@ class VerifyReport(Report):
     unable: tuple[Unable, ...]
     """The tables that could not be compared, for they cannot take part as they are in this file."""
     changed: dict[str, str]
-    """Tables that the centre has changed in a way the file cannot follow, and how. They are tracked no
-    longer, and neither compared nor counted in `equal`."""
+    """Tables that the centre has changed in a way the file cannot follow, and how."""
     watermark: str | None
     requests: int
     seconds: float
     left_out: tuple[str, ...] = ()
     """Tables of the centre that take no part here, since the file has tables of these names that are not
-    synced. They could not be compared, and the file is not equal; `doctor` says what to do."""
+    synced; `doctor` says what to do."""
