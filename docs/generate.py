@@ -22,6 +22,10 @@ from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import (
     COLUMN_POLICIES,
     DELETE_POLICIES,
+    FUNCTION,
+    FUNCTION_SUMMARY,
+    NOTED,
+    OUTCOMES,
     ROW_POLICIES,
     DeletePolicy,
     RowPolicy,
@@ -59,7 +63,8 @@ ROWS_HEAD = """
 
 A row that the central database cannot hold raises nothing. It is rejected alone, the rest goes on, and the
 device keeps the edit with one of these codes (`syncline rejected FILE`). `value_refused` is one too: the
-row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`.
+row could not even be sent. A merge function that raises `syncline.Reject` gives `rejected_by_rule`. Of
+several reasons a database tells the first that it meets: a retry may be told the next.
 So is `body_refused`: a proxy lets no request through that has but this row ([proxies.md](proxies.md)).
 An edit of a file that was copied or put back, or whose centre was, is `edit_untold` where the hub does not
 remember any more whether it came there before (if the device's clock is behind, that may be why, and the
@@ -512,7 +517,22 @@ A rejected insert is kept on its device, as an edit: its row leaves the table un
 free number and lets the rejected rows that point at it follow; the next sync sends them. What the device
 did to its row before it heard of the other is rejected like the insert, and never touches the other's
 row. A retry without `--new-key` is refused while the other's row is there. Better still: give tables
-that devices insert into a uuid for a key."""
+that devices insert into a uuid for a key.
+"""
+NOTED_HEAD = """
+## What else a conflict may say
+
+A conflict (`syncline conflicts FILE`) says by which policy it was settled. These cannot be chosen by name:
+
+| policy | what it says |
+|---|---|
+"""
+OUTCOMES_HEAD = """
+Its outcome is one of these:
+
+| outcome | what it says |
+|---|---|
+"""
 
 
 def policies_page() -> str:
@@ -532,7 +552,9 @@ def policies_page() -> str:
         [
             *(POLICIES_HEAD, COLUMNS_HEAD, *columns, FUNCTION_TEXT),
             *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES)),
-            *(CASCADES_TEXT, INSERTS_TEXT),
+            *(CASCADES_TEXT, INSERTS_TEXT, NOTED_HEAD),
+            *(f"| `{name}` | {text} |\n" for name, text in {FUNCTION: FUNCTION_SUMMARY, **NOTED}.items()),
+            *(OUTCOMES_HEAD, *(f"| `{name}` | {text} |\n" for name, text in OUTCOMES.items())),
         ]
     )
 

@@ -218,8 +218,30 @@ DELETE_POLICIES: Mapping[str, DeletePolicy] = _table(
 
 CASCADE = "cascade"
 """What decided, where a row went in the centre with one that it refers to: no policy that can be chosen."""
-CASCADE_SUMMARY = "a foreign key of the centre deletes a row with the one that it refers to"
+TRACKED = "track"
+COMPARED = "capture"
+REPAIRED = "repair"
+"""What decided, where a device notes by itself what its file had: see `NOTED`."""
 
+NOTED: Mapping[str, str] = {
+    CASCADE: "a foreign key of the centre deletes a row with the one that it refers to",
+    TRACKED: "the file had a row, or a column, of its own when that began to take part: the centre's stays",
+    COMPARED: "what a table held that was not captured for a while, or took no part, is not what the centre"
+    " has: the centre's stays",
+    REPAIRED: "`syncline verify --repair` has put the centre's row in place of what the file had",
+}
+"""What a conflict may be noted under that is no policy which can be chosen, and what that says."""
+
+OUTCOMES: Mapping[str, str] = {
+    "replica": "what the device sent is the value now",
+    "hub": "what the centre had stays",
+    "open": "what the centre had stays until a person decides",
+    "merged": "a new value was made of both, and is shown as `new`",
+    "resolved": "a person has decided; the value is shown as `new`",
+}
+"""What became of a conflict, and what that says."""
+
+FUNCTION = "function"
 FUNCTION_SUMMARY = "a Python function makes a new value of the base and both edits"
 
 
@@ -234,7 +256,7 @@ def from_function(function: ColumnFunction) -> ColumnPolicy:
     def settle(contest: Contest) -> Settled:
         return Settled(_called(function, contest), "merged")
 
-    return ColumnPolicy(name="function", summary=FUNCTION_SUMMARY, settle=settle, reads_base=True)
+    return ColumnPolicy(name=FUNCTION, summary=FUNCTION_SUMMARY, settle=settle, reads_base=True)
 
 
 def _called(function: ColumnFunction, contest: Contest) -> Value:
@@ -254,19 +276,21 @@ def _called(function: ColumnFunction, contest: Contest) -> Value:
 
 
 def column_summary(name: str) -> str:
-    """What the policy of a column does, in a few words; empty for a name that is not known here."""
+    """What the policy of a column does, or what else its conflict is noted under, in a few words; empty for a
+    name that is not known here."""
     if name in COLUMN_POLICIES:
         return COLUMN_POLICIES[name].summary
-    return FUNCTION_SUMMARY if name == "function" else ""
+    return FUNCTION_SUMMARY if name == FUNCTION else NOTED.get(name, "")
 
 
 def row_summary(name: str) -> str:
-    """What a policy of whole rows or of deletes does, or a cascade; empty for a name that is not known."""
+    """What a policy of whole rows or of deletes does, or what else the conflict is noted under; empty for a
+    name that is not known."""
     if name in DELETE_POLICIES:
         return DELETE_POLICIES[name].summary
     if name in ROW_POLICIES:
         return ROW_POLICIES[name].summary
-    return CASCADE_SUMMARY if name == CASCADE else ""
+    return NOTED.get(name, "")
 
 
 def listed(policies: Mapping[str, Policy]) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from syncline.merge.policies import COMPARED
 from syncline.protocol.messages import Group
 from syncline.replica import join
 from syncline.replica.anew import give_up_missing
@@ -28,7 +29,7 @@ from syncline.replica.keyset import Keyset
 from syncline.replica.lost import replaced
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
-from syncline.replica.unseen import POLICY, EntryLog
+from syncline.replica.unseen import EntryLog
 from syncline.replica.work import Work
 from syncline.sqlitekit.sql import chained
 
@@ -73,7 +74,7 @@ class Comer:
         before = self._notes(work)
         join.log_own_rows(work, t)
         self.counts["inserted"] = work.store.value(f"SELECT count(*) FROM temp._sync_own_{t.n}")
-        join.keep_differing(work, t, POLICY, self._drained.fills)
+        join.keep_differing(work, t, COMPARED, self._drained.fills)
         self.counts["kept"] = lost_edits + self._notes(work) - before
         if self.fills_again:
             self._count_returned(work)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from syncline.merge.policies import TRACKED
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica.affinity import affinity
@@ -186,7 +187,7 @@ def unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Valu
 
 
 def _keep_tracked(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:
-    return _keep_differing(work, t, rows, "track")
+    return _keep_differing(work, t, rows, TRACKED)
 
 
 def _keep_taken(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from syncline.merge.policies import TRACKED
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica.conflicts import keep_own
 from syncline.replica.drained import Drained, defaults_here
@@ -47,7 +48,7 @@ def _note(work: Work, t: Statements, key: Key, column: int, values: tuple[object
         sent=values[0],
         hub=values[1],
         at=work.store.utc(),
-        policy="track",
+        policy=TRACKED,
         table_number=t.n,
         columns=[column],
     )

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import msgspec
 
 from syncline.errors import SchemaChanged
+from syncline.merge.policies import COMPARED
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Changes, ConflictNote, Group, Verdict
@@ -61,7 +62,7 @@ from syncline.replica.stage import clear_stage, is_staged_otherwise, staged
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
-from syncline.replica.unseen import POLICY, Finder
+from syncline.replica.unseen import Finder
 from syncline.replica.verdict import SentRow, sent_rows
 from syncline.replica.work import Work
 
@@ -319,7 +320,7 @@ def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> None:
     if t is None or t.n not in lost(work.store):
         return
     columns = [i for i in group.columns if i in t.values]
-    blank, drained = join.own_note(work, t, POLICY), drained_already(work.store, t)
+    blank, drained = join.own_note(work, t, COMPARED), drained_already(work.store, t)
     notes = []
     for own, row in zip(work.overlay.pending(t, _keys(work.device, group)), group.rows, strict=True):
         if own.present is None:

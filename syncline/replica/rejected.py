@@ -137,7 +137,7 @@ def retry(device: Device, number: int) -> tuple[RetriedEdit, ...]:
 
     One that the centre has taken from a copy of the file meanwhile is forgotten. UsageError if it cannot be
     put back (the row is gone, is another's, was changed since or has other pending edits; a
-    constraint of the table refuses): it is then still kept.
+    constraint of the table refuses): it is then still kept. Returns what was put back.
     """
     with putting_back(device):
         found = find(device.store, number)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from syncline.merge.policies import REPAIRED
 from syncline.model.order import as_bytes
 from syncline.model.values import identical
 from syncline.protocol.messages import Group
@@ -55,7 +56,7 @@ def _keep_own(work: Work, findings: Iterable[Finding]) -> None:
     for finding in findings:
         t, here, centre = finding.t, finding.here, finding.centre
         if here is not None and all(map(is_sound, here)):
-            blank = own_note(work, t, "repair")
+            blank = own_note(work, t, REPAIRED)
             hub = None if centre is None else list(centre[t.arity :])
             key = list(here[: t.arity])
             notes.append(msgspec.structs.replace(blank, key=key, sent=list(here[t.arity :]), hub=hub))

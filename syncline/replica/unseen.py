@@ -13,6 +13,7 @@ from itertools import chain
 
 import msgspec
 
+from syncline.merge.policies import COMPARED
 from syncline.model.masks import WORD_BITS, split_mask
 from syncline.model.values import Value, identical, indices_of, mask_of
 from syncline.protocol.messages import ConflictNote, Group
@@ -29,9 +30,6 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.replica.work import Work
 from syncline.sqlitekit.sql import chained
-
-POLICY = "capture"
-"""What conflicts are noted under that come from comparing."""
 
 KINDS = ("inserted", "updated", "deleted", "returned", "kept")
 """What is counted, in the order of a `Regained`."""
@@ -263,7 +261,7 @@ class Finder:
 
     def _judge(self, work: Work, keys: list[Key], rows: Sequence[Sequence[Value]]) -> None:
         t, found, news = self.t, EntryLog(self.t), self._news_of(work.store, keys)
-        blank, held = join.own_note(work, t, POLICY), work.held.get(t.n, {})
+        blank, held = join.own_note(work, t, COMPARED), work.held.get(t.n, {})
         for own, row in zip(work.overlay.pending(t, keys), rows, strict=True):
             if own.image is not None or held.get(own.key, ()) is None:
                 continue  # hidden, or shown for a child's sake: the verdict decides
@@ -361,7 +359,7 @@ class Finder:
         work.store.execute(f"DELETE FROM {own} AS o WHERE {alone.has('o')} OR {self._sets['odd'].has('o')}")
         self.counts["inserted"] += join.log_own(work, t)
         for pending in self._pending(work, alone):
-            found, blank = EntryLog(t), join.own_note(work, t, POLICY)
+            found, blank = EntryLog(t), join.own_note(work, t, COMPARED)
             for row in pending:
                 if row.present is None:
                     continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 
@@ -23,7 +26,15 @@ from syncline.cli.configuration import (
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
 from syncline.hub.contract.codes import REMEDIES
-from syncline.merge.policies import COLUMN_POLICIES
+from syncline.merge.policies import (
+    COLUMN_POLICIES,
+    DELETE_POLICIES,
+    FUNCTION,
+    NOTED,
+    OUTCOMES,
+    ROW_POLICIES,
+    Outcome,
+)
 from syncline.merge.rules import INSERTS
 from syncline.model.forms import FORMS
 from syncline.model.local import LOCAL_ROWS
@@ -106,6 +117,51 @@ def test_every_code_that_doctor_can_print_is_in_the_table_of_what_it_finds() -> 
     assert sum(
         text.count("Finding(") for text in map(Path.read_text, said) if "model.finding import" in text
     ) == (len(found))
+
+
+NOTES = {
+    "ConflictNote": None,
+    "Note": 2,
+    "own_note": 2,
+    "keep_differing": 2,
+    "_keep_differing": 3,
+    "replace": None,
+}
+"""What makes a conflict, and where among its arguments the policy stands; else it is a keyword."""
+
+
+def policies_given() -> Iterator[str]:
+    """Whatever conflicts are noted under, as texts; what the code reads from a record is in the tables."""
+    module = generator()
+    for tree in module.modules():
+        names = module.shared() | module.named(tree)
+        for node in ast.walk(tree):
+            called = ast.unparse(node.func).split(".")[-1] if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call) or called not in NOTES:
+                continue
+            place = NOTES[called]
+            given = [word.value for word in node.keywords if word.arg == "policy"]
+            given += node.args[place : place + 1] if place is not None else []
+            for one in given:
+                found = module.texts(one, names)
+                assert found or ast.unparse(one) in ("policy", "policy.name", "rules.columns[column].name")
+                yield from found
+
+
+def test_every_policy_that_a_conflict_may_say_is_on_the_page_of_policies() -> None:
+    given = set(policies_given())
+    assert len(given) > 3 and given == set(NOTED)
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    shown = {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES, *NOTED, FUNCTION, *OUTCOMES}
+    assert sorted(name for name in shown if f"| `{name}` |" not in page) == []
+    assert {*get_args(Outcome), "resolved"} == set(OUTCOMES)
+
+
+def test_the_pages_of_verify_agree_on_what_is_equal() -> None:
+    said = " ".join(str(syncline.VerifyReport.__doc__).split()).split("repair. ")[1]
+    assert said.startswith("A table of `unable` or `left_out` could not be compared")
+    for page in ("verify", "python", "cli"):
+        assert said in " ".join((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").split())
 
 
 def test_a_limit_with_the_name_of_a_key_is_one() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from syncline.cli.conflicts import _row, explained, read_value
 from syncline.errors import UsageError
+from syncline.merge.policies import NOTED
 from syncline.protocol.messages import ConflictNote
 
 NOON = (1_704_110_400_000 << 16) + 5
@@ -89,3 +90,11 @@ def test_l12_what_was_merged_is_shown_with_the_new_value() -> None:
     assert "'abc'" in explained(met, {})[-1]
     assert _row(met)[-4:] == ["'a'", "'ab'", "'ac'", "'abc'"]
     assert _row(note(sent="ab"))[-1] == ""
+
+
+@pytest.mark.parametrize("policy", NOTED)
+@pytest.mark.parametrize("column", ["note", None])
+def test_l12_what_a_conflict_is_noted_under_is_explained(policy: str, column: str | None) -> None:
+    assert (
+        f"Policy {policy} ({NOTED[policy]})" in explained(note(column, outcome="hub", policy=policy), {})[-1]
+    )
