@@ -14,6 +14,7 @@ The rules are `identity_rules.py` of the design, which plays them; see ADR 25.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,7 +27,7 @@ from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction,
 from syncline.hub.contract.log import refused_watermark
 from syncline.hub.lineages import claimed, lineages_of
 from syncline.model.actor import Actor
-from syncline.protocol.body import chained, each_stamp
+from syncline.protocol.body import chained, each_stamp, link_of, seal_of, sealed
 from syncline.protocol.messages import (
     COUNTED,
     STAMP_BYTES,
@@ -40,6 +41,9 @@ from syncline.protocol.messages import (
 
 SHORTEST = 86_400
 """Seconds for which stamps are remembered at least."""
+
+SEAL_BYTES = 8
+"""What a value of the chain is sealed with."""
 
 CONFLICTS_PAGE = 500
 """Conflicts that are read at once."""
@@ -73,7 +77,8 @@ def check_file(client: Client | None, number: int | None, chain: str) -> None:
     does not tell is believed."""
     if client is None or number is None:
         return
-    if client.departed or (client.number, client.chain) != (number, chain):
+    # Of a file that has not taken the verdict in yet the chain is not sealed.
+    if client.departed or client.number != number or chain not in (client.chain, link_of(client.chain)):
         raise out_of_step(client, number)
 
 
@@ -97,7 +102,7 @@ def check_horizon(transaction: ReadTransaction, horizon: Position | None) -> Non
 
 def is_repeat(client: Client, push: Push | PreparePush | CommitPush) -> bool:
     """Whether the push that has the number of the last one is that one. Its digest is the same."""
-    return push.before is None or chained(push.before, push.digest) == client.chain
+    return push.before is None or chained(push.before, push.digest) == link_of(client.chain)
 
 
 def admit(
@@ -145,7 +150,7 @@ def remember(
         transaction.ledger.remember(Stamped(name, client.replica, push.number, push.stamps, packed))
         transaction.log.leave_mark()  # an answer that tells nothing new is to be missed, too, if this is lost
     before = client.chain if push.before is None else push.before
-    return replace(client, chain=chained(before, push.digest))
+    return replace(client, chain=sealed(chained(before, push.digest), secrets.token_urlsafe(SEAL_BYTES)))
 
 
 def noted(
@@ -184,6 +189,7 @@ class Reconciliation:
     found: Found
     lost: list[int]
     pruned: list[int]
+    seal: str
 
 
 def sought(transaction: ReadTransaction, actor: Actor, request: Reconcile) -> Sought:
@@ -213,14 +219,16 @@ def reconcile(
     known, root = _lineages(transaction.ledger, actor, request, owned)
     remembered = before.up_to_now(transaction.ledger, known)
     lost, pruned = _lost(transaction, request, horizons, remembered)
-    taken = record is not None and bool(request.outbox) and record.chain == request.outbox
+    taken = record is not None and bool(request.outbox) and link_of(record.chain) == request.outbox
     same = record is not None and (record.number, record.chain) == (request.push, request.chain)
     found = remembered.found()
     pruned = [] if same or taken else pruned  # what the record says of is here, and all before it
     if record is not None and (same or taken) and not record.departed and not lost:
         transaction.ledger.save_client(replace(record, root=root, asked="now"))
-        return Reconciliation(request.previous, taken, record.number, found, [], [])
-    number, chain = request.push + taken, request.outbox if taken else request.chain
+        return Reconciliation(request.previous, taken, record.number, found, [], [], seal_of(record.chain))
+    number, chain = request.push + taken, request.chain
+    if record is not None and taken:
+        chain = record.chain
     if fresh is not None and (fresh.number, fresh.chain) not in ((0, ""), (number, chain)):
         raise PushOutOfStep(
             f"another file than this one goes on under the new id {request.replica}", code="replica_copied"
@@ -245,7 +253,7 @@ def reconcile(
         )
     )
     pushed = -1 if record is None else record.number
-    return Reconciliation(request.replica, taken, pushed, found, lost, pruned)
+    return Reconciliation(request.replica, taken, pushed, found, lost, pruned, seal_of(chain))
 
 
 def _remember_refused(transaction: WriteTransaction, request: Reconcile, lineage: str, found: Found) -> None:

@@ -29,7 +29,7 @@ from syncline.hub.settle import Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
-from syncline.protocol.body import seal
+from syncline.protocol.body import seal, seal_of
 from syncline.protocol.messages import BeginPush, CommitPush, PreparePush, Push, Rejection, Verdict
 
 
@@ -117,9 +117,10 @@ class Receiver:
             made,
         )
         transaction.ledger.raise_clock(outcome.newest, self.tolerance)
+        client = remember(transaction, client, push, kept.rejected)
         transaction.ledger.save_client(
             replace(
-                remember(transaction, client, push, kept.rejected),
+                client,
                 number=push.number,
                 digest=push.digest,
                 verdict=msgspec.msgpack.encode(kept),
@@ -127,7 +128,8 @@ class Receiver:
                 forgotten=False,
             )
         )
-        return self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
+        verdict = self._verdict(transaction, kept, dict(overrides), conflicts, repeat=False)
+        return msgspec.structs.replace(verdict, seal=seal_of(client.chain))
 
     def _outcome(
         self, transaction: WriteTransaction, details: dict[RowId, Base], file: File | None, now: int
@@ -203,7 +205,8 @@ class Receiver:
         if kept.first_conflict:
             found = transaction.ledger.conflicts(self.push.replica, False, kept.first_conflict - 1, 1_000_000)
             conflicts = [row for row in found if row.push == self.push.number]
-        return self._verdict(transaction, kept, rows, conflicts, repeat=True)
+        verdict = self._verdict(transaction, kept, rows, conflicts, repeat=True)
+        return msgspec.structs.replace(verdict, seal=seal_of(client.chain))
 
     def _changed_since(self, transaction: WriteTransaction) -> list[RowId]:
         """The rows of the push that others changed and the replica had not seen."""

@@ -150,6 +150,7 @@ class Requests:
                 decided=made.found.first,
                 now=transaction.ledger.milliseconds(),
                 gone_back=newest is not None and transaction.log.standings([newest]) == ["restored"],
+                seal=made.seal if made.taken else "",
             )
 
         answer = caller.write(work)

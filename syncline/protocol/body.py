@@ -75,9 +75,25 @@ def whole_digest(digests: Iterable[str]) -> str:
 
 
 def chained(before: str, digest: str) -> str:
-    """The chain's value after a push with this digest, given that before it ('' before the first). Two files
-    that have the same value have made the same pushes."""
+    """The chain's value after a push with this digest, given that before it ('' before the first), until it
+    is decided. Two files that have the same value have made the same pushes."""
     return hashlib.sha256(f"{before}|{digest}".encode()).hexdigest()[:32]
+
+
+def sealed(link: str, seal: str) -> str:
+    """The chain's value after a push, `chained`, that the hub has decided with this `seal`, something random:
+    in a past that the centre has gone back from the same push may have been decided otherwise."""
+    return f"{link}.{seal}" if seal else link
+
+
+def link_of(chain: str) -> str:
+    """What a value of the chain was before it was `sealed`."""
+    return chain.partition(".")[0]
+
+
+def seal_of(chain: str) -> str:
+    """What it was `sealed` with; nothing if it was not."""
+    return chain.partition(".")[2]
 
 
 def count_rows(body: bytes) -> int:

@@ -167,11 +167,11 @@ class Push(Record, frozen=True):
     Number, bases, groups and digest are frozen in the outbox: a repeat sends the same. `details` are no
     part of the digest. With `pull`, the hub answers the pull in the same round trip, after the commit.
 
-    Pushes are chained: `before` is the chain's value after the push before, '' at first, and the value after
-    this one is `body.chained(before, digest)`. None: not told. `stamps` are those of the captured edits in
-    it, 8 bytes each. `carried` is when the oldest of them was made (milliseconds since 1970 UTC) that the
-    file had before it took its present id; 0 if there is none. `horizon` as in `Pull`. `offered`: the centre
-    had taken it before, and has lost it."""
+    Pushes are chained: `before` is the chain's value after the push before, '' at first, and the value
+    after this one is `body.chained(before, digest)`, sealed with what the verdict says. None: not told.
+    `stamps` are those of the captured edits in it, 8 bytes each. `carried` is when the oldest of them was
+    made (milliseconds since 1970 UTC) that the file had before it took its present id; 0 if there is
+    none. `horizon` as in `Pull`. `offered`: the centre had taken it before, and has lost it."""
 
     replica: Name
     number: Number
@@ -373,6 +373,8 @@ class Verdict(Record, frozen=True):
     made: Whole = 0
     """When the push was decided first, by the hub's clock: milliseconds since 1970 UTC. A repeat is told the
     same."""
+    seal: Name = ""
+    """What the chain's value after the push is sealed with, see `body.sealed`. A repeat is told the same."""
 
 
 class Register(Record, frozen=True):
@@ -450,14 +452,15 @@ class Reconcile(Record, frozen=True):
     """Find out what became of a file's edits: the hub and the file disagree about its pushes, or what the
     file has seen is no place to go on from.
 
-    `replica` is the id that the file takes if it needs a new one, the same in every repeat; `previous` the
-    one it has, `former` those it had before, oldest first. `push` and `chain` as in `Pull`; `outbox` is the
-    chain's value after the push in flight, '' if there is none. `stamps` are those of its pending edits.
-    `horizons` are the positions of the answers that took the pushes which it still keeps, and `sent` has the
-    imprint (`body.imprint`) of the stamps of each of these pushes. `schemas` are the fingerprints of the
-    schema that the file has, and of those that its pushes were made with. `seen` are positions that its rows
-    have seen, the newest first. `refused` are edits that it knows to be rejected, with stamps that are among
-    `stamps`: the hub remembers as rejected what it does not know of these, if the file takes a new id."""
+    `replica` is the id that the file takes if it needs a new one, the same in every repeat; `previous`
+    the one it has, `former` those it had before, oldest first. `push` and `chain` as in `Pull`; `outbox`
+    is the chain's value after the push in flight, not sealed, '' if there is none. `stamps` are those of
+    its pending edits. `horizons` are the positions of the answers that took the pushes which it still
+    keeps, and `sent` has the imprint (`body.imprint`) of the stamps of each of these pushes. `schemas`
+    are the fingerprints of the schema that the file has, and of those that its pushes were made with.
+    `seen` are positions that its rows have seen, the newest first. `refused` are edits that it knows to
+    be rejected, with stamps that are among `stamps`: the hub remembers as rejected what it does not know
+    of these, if the file takes a new id."""
 
     replica: Name
     previous: Name
@@ -478,20 +481,20 @@ class Reconcile(Record, frozen=True):
 class Reconciled(Record, frozen=True):
     """`replica` is the id to go on with: `previous`, if nothing is wrong with the file itself.
 
-    `taken`: the push in flight is the last that the hub took from it; `push` is the number of that last one,
-    -1 if the hub does not know `previous`. `done` are those of the stamps whose edits the hub has decided, as
-    of the position `horizon`. `rejected` says of each push that brought some of them, and of which something
-    was rejected: those of the stamps that were in it, and what was rejected. `lost` numbers the `horizons`,
-    from 0, whose pushes the centre has lost, or has got by other pushes; `pruned` those of which that is
-    certain only as long as the hub would remember their stamps. Of edits made before `since` (milliseconds
-    since 1970 UTC) that are not done the hub cannot tell, unless nothing is wrong with the file. `unknown`
-    are those of the schemas that the hub cannot read pushes by. `conflicts` are those noted of these edits,
-    and of pushes that the file does not know it has made: the id that pushed them, and the number of the
-    conflict. `seen` is a watermark of the first of the positions told that the log still goes on from, for
-    the id to go on with; `gone_back` whether the centre has gone back from the newest of them. `decided` is
-    when the first of `done` were decided (milliseconds since 1970 UTC, by the hub's clock), 0 if none are.
-    `now` is the hub's clock: by it a device tells how far its own is ahead, by which edits look younger than
-    they are."""
+    `taken`: the push in flight is the last that the hub took from it, and sealed with `seal`; `push` is
+    the number of that last one, -1 if the hub does not know `previous`. `done` are those of the stamps
+    whose edits the hub has decided, as of the position `horizon`. `rejected` says of each push that
+    brought some of them, and of which something was rejected: those of the stamps that were in it, and
+    what was rejected. `lost` numbers the `horizons`, from 0, whose pushes the centre has lost, or has got
+    by other pushes; `pruned` those of which that is certain only as long as the hub would remember their
+    stamps. Of edits made before `since` (milliseconds since 1970 UTC) that are not done the hub cannot
+    tell, unless nothing is wrong with the file. `unknown` are those of the schemas that the hub cannot
+    read pushes by. `conflicts` are those noted of these edits, and of pushes that the file does not know
+    it has made: the id that pushed them, and the number of the conflict. `seen` is a watermark of the
+    first of the positions told that the log still goes on from, for the id to go on with; `gone_back`
+    whether the centre has gone back from the newest of them. `decided` is when the first of `done` were
+    decided (milliseconds since 1970 UTC, by the hub's clock), 0 if none are. `now` is the hub's clock: by
+    it a device tells how far its own is ahead, by which edits look younger than they are."""
 
     hub: Name
     replica: Name
@@ -509,6 +512,7 @@ class Reconciled(Record, frozen=True):
     decided: Whole = 0
     now: Whole = 0
     gone_back: bool = False
+    seal: Name = ""
     version: int = PROTOCOL_VERSION
 
 

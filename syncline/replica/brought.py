@@ -23,8 +23,9 @@ from syncline.replica.overlay import Key, Overlay, kind_of
 from syncline.replica.refusal import are_sound
 from syncline.replica.respell import respell
 from syncline.replica.retried import told_by
-from syncline.replica.sent import keep_pushed
+from syncline.replica.sent import Marked, keep_pushed
 from syncline.replica.statements import Statements
+from syncline.replica.whose import marks_of_log, needs_marks
 
 
 class Brought:
@@ -41,14 +42,20 @@ class Brought:
         if not tables:
             return
         push, draft = store.state().push, Draft(store, self._device.limits())
-        stamps: list[bytes] = []
         for t in sorted(tables, key=lambda t: t.rank):
             for batch in self._batches(t):
                 draft.add(t, batch)
-            found = store.rows(f"SELECT stamp FROM {t.log} WHERE op <> 'M' AND {self._condition}")
+        meant = f"op <> 'M' AND {self._condition}"
+        stamps: list[bytes] = []
+        for t in sorted(tables, key=lambda t: t.n):
+            found = store.rows(f"SELECT stamp FROM {t.log} WHERE {meant} ORDER BY seq")
             stamps.append(told_by(store, (stamp for (stamp,) in found)))
+        told, marks = b"".join(stamps), None
+        if needs_marks(told, draft.rows):
+            by_n = sorted(tables, key=lambda t: t.n)
+            marks = b"".join(mark for t in by_n for mark in marks_of_log(store, t, meant))
         if draft.keep():
-            keep_pushed(store, b"".join(stamps), horizon, made)
+            keep_pushed(store, Marked(told, marks), horizon, made)
         clear_outbox(store)
         store.set_state(push=push)
 

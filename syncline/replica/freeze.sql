@@ -26,6 +26,9 @@ SELECT n, seq FROM _sync_outbox_cut
 -- What a push that is offered again tells of itself.
 SELECT stamps, made FROM _sync_outbox
 
+-- name: offered_marks
+SELECT stamps, marks FROM _sync_outbox
+
 -- name: offered_made
 SELECT made FROM _sync_outbox
 
@@ -33,7 +36,7 @@ SELECT made FROM _sync_outbox
 INSERT INTO _sync_outbox (number, digest, body, bases, frozen, fingerprint) VALUES (?, ?, ?, ?, ?, ?)
 
 -- name: mark_offered
-UPDATE _sync_outbox SET stamps = ?, made = ?
+UPDATE _sync_outbox SET stamps = ?, marks = ?, made = ?
 
 -- name: add_cut
 INSERT INTO _sync_outbox_cut (n, seq) VALUES (?, ?)

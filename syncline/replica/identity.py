@@ -180,6 +180,8 @@ class Learned:
     """Stamps of edits that were rejected here, and of retries of them, which the centre has taken."""
     gone_back: bool = False
     """Whether the centre has gone back from the newest that they have seen."""
+    seal: str = ""
+    """What the chain's value after a push in flight is sealed with that the hub has taken."""
 
 
 def reconcile(device: Device, fresh: str) -> Flow[Learned]:
@@ -197,6 +199,7 @@ def reconcile(device: Device, fresh: str) -> Flow[Learned]:
         answer = yield from _ask(store, fresh, asked[start : start + ASKED * STAMP_BYTES], kept)
         more = _learned(answer, kept)
         learned.replica, learned.taken, learned.lost = more.replica, more.taken, more.lost
+        learned.seal = more.seal
         if more.done:
             learned.decided = min(learned.decided or more.decided, more.decided)
         learned.done |= more.done
@@ -295,7 +298,10 @@ def _learned(answer: Reconciled, kept: Sequence[Kept]) -> Learned:
     place = answer.replica, answer.taken, answer.push, answer.since
     known = answer.horizon, answer.decided
     seen, back = answer.seen, answer.gone_back
-    return Learned(*place, done, rejected, lost, unknown, conflicts, *known, seen=seen, gone_back=back)
+    seal = answer.seal
+    return Learned(
+        *place, done, rejected, lost, unknown, conflicts, *known, seen=seen, gone_back=back, seal=seal
+    )
 
 
 def _together(some: Sequence[Refused], more: Sequence[Refused]) -> list[Refused]:

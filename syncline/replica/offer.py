@@ -26,7 +26,7 @@ from syncline.replica.overlay import Key
 from syncline.replica.parted import Past, translated
 from syncline.replica.sent import (
     forget_sent,
-    kept_stamps,
+    kept_marks,
     lost_bodies,
     made,
     next_lost,
@@ -52,6 +52,12 @@ def offered_made(store: Store) -> int:
     return int(store.value(_OUTBOX["offered_made"]))
 
 
+def offered_marks(store: Store) -> tuple[bytes, bytes | None]:
+    """The stamps of the push in flight, which is offered again, and the marks beside them."""
+    row = store.row(_OUTBOX["offered_marks"])
+    return (b"", None) if row is None else (row[0] or b"", row[1])
+
+
 def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
     """Make the oldest push that the centre has lost the one in flight; False if there is none.
 
@@ -61,12 +67,12 @@ def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
     store = device.store
     while parts := next_lost(store):
         number = parts[0][0]
-        stamps, taken = kept_stamps(store, number), made(store, number)
+        (stamps, marks), taken = kept_marks(store, number), made(store, number)
         chunks = [chunk for place in parts if (chunk := _rewritten(device, place, past)) is not None]
         forget_sent(store, number)
         if chunks:
             _put_in_flight(store, chunks, base)
-            store.execute(_OUTBOX["mark_offered"], (stamps, max(1, taken)))
+            store.execute(_OUTBOX["mark_offered"], (stamps, marks, max(1, taken)))
             return True
     return False
 

@@ -7,13 +7,13 @@ One transaction. The rows stay as they are shown: the tables change once, when t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from syncline.merge.policies import KEY_TAKEN
 from syncline.model.values import Value
-from syncline.protocol.body import chained, each_stamp, open_push
+from syncline.protocol.body import chained, each_stamp, open_push, sealed
 from syncline.protocol.messages import PushOp
 from syncline.replica.brought import Brought
 from syncline.replica.device import Device
@@ -32,12 +32,15 @@ from syncline.replica.sent import (
     Part,
     forget_sent,
     found_again,
+    kept_marks,
     kept_stamps,
     lose,
     made,
     note_refused,
     parts_of,
     read_part,
+    split,
+    tell_less,
     waiting,
 )
 from syncline.replica.settled import COLUMNS, PUSH
@@ -45,6 +48,7 @@ from syncline.replica.shown import look_at_hidden
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
 from syncline.replica.taken import note_taken
+from syncline.replica.whose import Place, whose
 
 UNTOLD = Reason(
     "edit_untold",
@@ -87,7 +91,7 @@ def enter(device: Device, learned: Learned) -> bool:
     number, chain, done = answered(state, store), state.chain or "", set(learned.done)
     if flying is not None and learned.taken:
         done.update(each_stamp(provenance(device).stamps))
-        number, chain = number + 1, chained(chain, flying.digest)
+        number, chain = number + 1, sealed(chained(chain, flying.digest), learned.seal)
     again = retried_of(store, learned.brought)
     done |= again.done
     left = _Left(device, done, learned, state.carried if is_same else None, again)
@@ -310,18 +314,85 @@ def _lose(device: Device, learned: Learned, done: set[bytes], retries: Again) ->
     lost = [push.number for push in learned.lost]
     for number in [*lost, *waiting(store)]:
         stamps = set(each_stamp(kept_stamps(store, number)))
-        known = done & stamps
-        if not retries.in_part.isdisjoint(stamps):
-            _set_aside(device, number, IN_PART)
-        elif stamps and known == stamps:
-            _keep_refused(device, number, stamps, learned)
-            found_again(store, number, learned.horizon, learned.decided)
-        elif known or made(store, number) <= learned.since:
-            _set_aside(device, number, IN_PART if made(store, number) > learned.since else UNTOLD)
-        elif number in lost:
+        if done.isdisjoint(stamps) and retries.in_part.isdisjoint(stamps):
+            left = bool(stamps)
+        else:
+            left = _take_apart(device, number, learned, _Come(done, retries.in_part))
+        if left and made(store, number) <= learned.since:
+            _set_aside(device, number, UNTOLD)
+        elif left and number in lost:
             again.append(number)
     lose(store, again)
     return bool(again)
+
+
+@dataclass(frozen=True, slots=True)
+class _Come:
+    """What has come to the centre by pushes of others, and of which retries it has a part, or may have."""
+
+    done: set[bytes]
+    in_part: frozenset[bytes]
+
+    def has(self, stamps: bytes) -> bool | None:
+        """Whether it has the edits with these stamps; None: a part of them."""
+        own = set(each_stamp(stamps))
+        if self.done.isdisjoint(own) and self.in_part.isdisjoint(own):
+            return False
+        return True if own <= self.done and self.in_part.isdisjoint(own) else None
+
+
+def _take_apart(device: Device, number: int, learned: Learned, come: _Come) -> bool:
+    """Of a kept push that the centre has lost, some has come otherwise: that is kept as a push of its own,
+    as of now. Of a row of which a part has come, the change is kept for a person; of all of them, if nobody
+    knows which stamps are whose. Returns whether anything is left that is to be offered."""
+    store, stamps = device.store, kept_stamps(device.store, number)
+    rows = _whose(device, number)
+    if come.has(stamps) or rows is None:
+        if not come.has(stamps):
+            _set_aside(device, number, IN_PART)
+            return False
+        _keep_refused(device, number, set(each_stamp(stamps)), learned)
+        found_again(store, number, learned.horizon, learned.decided)
+        return False
+    there = {place for place, own in rows.items() if come.has(own)}
+    in_part = {place for place, own in rows.items() if come.has(own) is None}
+    if there:
+        other = split(store, number)
+        _leave_out(device, other, rows, rows.keys() - there)
+        _keep_refused(device, other, {stamp for place in there for stamp in each_stamp(rows[place])}, learned)
+        found_again(store, other, learned.horizon, learned.decided)
+    for place in parts_of(store, number) if in_part else ():
+        for change in _changes(device, read_part(store, place)):
+            where = change[0], tuple(change[1])
+            if where in in_part:
+                _keep_change(device, change, IN_PART, Made(None, rows[where]))
+    _leave_out(device, number, rows, there | in_part)
+    if len(rows) > len(there | in_part):
+        return True
+    forget_sent(store, number)
+    return False
+
+
+def _leave_out(device: Device, number: int, rows: Mapping[Place, bytes], without: Collection[Place]) -> None:
+    """These rows are in a kept push no more."""
+    for place in parts_of(device.store, number) if without else ():
+        refused = [*read_part(device.store, place).refused, *([n, list(key)] for n, key in without)]
+        note_refused(device.store, place, refused)
+    tell_less(device.store, number, {stamp for place in without for stamp in each_stamp(rows[place])})
+
+
+def _whose(device: Device, number: int) -> dict[Place, bytes] | None:
+    """The stamps of each row of a kept push that was not rejected, if they are known row by row."""
+    store = device.store
+    parts = parts_of(store, number)
+    refused = {(n, tuple(key)) for place in parts for n, key in read_part(store, place).refused}
+
+    def bodies() -> Iterator[tuple[str, bytes]]:
+        for place in parts:
+            part = read_part(store, place)
+            yield part.digest, part.body
+
+    return whose(*kept_marks(store, number), bodies, refused, None)
 
 
 Change = tuple[int, list[Value], PushOp, Sequence[int], list[Value]]
@@ -346,18 +417,17 @@ def _keep_change(device: Device, change: Change, reason: Reason, made: Made) -> 
     keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, made)
 
 
-def _made(device: Device, number: int) -> Made:
-    """The stamps of a kept push. Which of them are of a change is known if it has no other."""
-    parts = (read_part(device.store, place) for place in parts_of(device.store, number))
-    changes = sum(1 for part in parts for _ in _changes(device, part))
-    return Made(None, kept_stamps(device.store, number), PUSH if changes > 1 else None)
+def _made(stamps: bytes, rows: Mapping[Place, bytes] | None, change: Change) -> Made:
+    """The stamps of a change of a kept push; all of the push, if those are not known row by row."""
+    own = None if rows is None else rows.get((change[0], tuple(change[1])))
+    return Made(None, stamps, PUSH) if own is None else Made(None, own)
 
 
 def _set_aside(device: Device, number: int, reason: Reason) -> None:
-    made = _made(device, number)
+    stamps, rows = kept_stamps(device.store, number), _whose(device, number)
     for place in parts_of(device.store, number):
         for change in _changes(device, read_part(device.store, place)):
-            _keep_change(device, change, reason, made)
+            _keep_change(device, change, reason, _made(stamps, rows, change))
     forget_sent(device.store, number)
 
 
@@ -370,7 +440,8 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
         for one in rejected
         if not stamps.isdisjoint(those) and not one.columns
     }
-    made = _made(device, number) if told else Made()
+    sent, rows = kept_stamps(device.store, number), _whose(device, number) if told else None
+    gone = set[bytes]()
     for place in parts_of(device.store, number) if told else ():
         part = read_part(device.store, place)
         refused = list(part.refused)
@@ -378,7 +449,11 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
             rejection = told.get((change[0], tuple(change[1])))
             if rejection is not None:
                 reason = reason_of(device, as_here(device, rejection))
+                made = _made(sent, rows, change)
                 _keep_change(device, change, reason, made)
+                gone.update(each_stamp(made.stamps) if made.part is None else ())
                 refused.append([change[0], change[1]])
         if len(refused) > len(part.refused):
             note_refused(device.store, place, refused)
+    if gone:
+        tell_less(device.store, number, gone)

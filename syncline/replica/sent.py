@@ -7,15 +7,16 @@ how long; besides, the oldest go when all of them together are large.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syncline.protocol.body import each_stamp, imprint
+from syncline.protocol.body import imprint
 from syncline.protocol.messages import Verdict
 from syncline.replica.bodies import sweep_bodies
 from syncline.replica.settled import sweep_settled
 from syncline.replica.store import Store, pack, queries, unpack
+from syncline.replica.whose import without
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of all kept pushes together."""
@@ -59,38 +60,40 @@ class Kept:
     """When the hub decided it, by its own clock: milliseconds since 1970 UTC."""
 
 
-def keep_sent(
-    store: Store, verdict: Verdict, stamps: bytes, rejected: Container[bytes], seconds: int
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """All stamps that a push told, the marks beside them (`replica.whose`), and those of the stamps whose
+    edits were `rejected`. Offered again, it must not tell these: the hub would take them for accepted."""
+
+    stamps: bytes
+    marks: bytes | None = None
+    rejected: Collection[bytes] = ()
+
+
+def keep_sent(store: Store, verdict: Verdict, told: Marked, seconds: int) -> None:
     """Keep the push in flight, which the hub has taken, for `seconds`. Inside the transaction that clears it.
-    Where the verdict says no position, `place` will. `stamps`: all that it told; `rejected`: those of them
-    whose edits were. Offered again, it must not tell these: the hub would take them for accepted.
+    Where the verdict says no position, `place` will.
 
     The bodies of a large one stay where they are, that of a small one is copied inside the file: none is read
     into memory here (law L11).
     """
     refused = [[rejection.table, rejection.key] for rejection in verdict.rejected if not rejection.columns]
-    told = verdict.horizon or None, verdict.made
-    keep_pushed(store, stamps, *told, pack(refused) if refused else None, rejected)
+    keep_pushed(store, told, verdict.horizon or None, verdict.made, pack(refused) if refused else None)
     size = store.value(_QUERIES["size"])
     if verdict.number % SWEEP_EVERY == 0 or size > LARGE:
         sweep_sent(store, seconds)
 
 
 def keep_pushed(
-    store: Store,
-    stamps: bytes,
-    horizon: str | None,
-    made: int,
-    refused: bytes | None = None,
-    rejected: Container[bytes] = (),
+    store: Store, told: Marked, horizon: str | None, made: int, refused: bytes | None = None
 ) -> None:
     """Keep the push in flight, which the position `horizon` has seen. `made`: when the first of its edits
-    were decided, as `Kept.made`. `refused`: packed, what of it was rejected. The others as for `keep_sent`.
-    Inside the transaction that clears it."""
-    left = b"".join(stamp for stamp in each_stamp(stamps) if stamp not in rejected) if rejected else stamps
-    values = {"refused": refused, "largest": LARGEST, "stamps": left or None, "horizon": horizon}
-    store.execute(_QUERIES["keep"], values | {"imprint": imprint(stamps), "made": made})
+    were decided, as `Kept.made`. `refused`: packed, what of it was rejected. Inside the transaction that
+    clears it."""
+    stamps, marks = without(told.stamps, told.marks, told.rejected)
+    values = {"refused": refused, "largest": LARGEST, "stamps": stamps or None, "marks": marks}
+    more = {"horizon": horizon, "imprint": imprint(told.stamps), "made": made}
+    store.execute(_QUERIES["keep"], values | more)
 
 
 def sweep_sent(store: Store, seconds: int, largest: int = LARGEST) -> None:
@@ -114,6 +117,26 @@ def kept_pushes(store: Store) -> list[Kept]:
 def kept_stamps(store: Store, number: int) -> bytes:
     """The stamps of a kept push."""
     return b"".join(stamps for (stamps,) in store.rows(_QUERIES["stamps"], (number,)))
+
+
+def kept_marks(store: Store, number: int) -> tuple[bytes, bytes | None]:
+    """The stamps of a kept push, and the marks beside them."""
+    row = store.row(_QUERIES["marks"], (number,))
+    return (b"", None) if row is None else (row[0], row[1])
+
+
+def tell_less(store: Store, number: int, gone: Collection[bytes]) -> None:
+    """A kept push tells these stamps no more."""
+    stamps, marks = without(*kept_marks(store, number), gone)
+    store.execute(_QUERIES["tell"], (stamps or None, marks, number))
+
+
+def split(store: Store, number: int) -> int:
+    """A second kept push like this one; its number. Inside a transaction that says of both what of the rows
+    is not in them."""
+    store.execute(_QUERIES["split"], (number,))
+    made: int = store.value(_QUERIES["newest"])
+    return made
 
 
 def waiting(store: Store) -> list[int]:

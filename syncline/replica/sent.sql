@@ -8,9 +8,9 @@ WITH part (n, digest, body_id, body) AS (
     WHERE (SELECT sum(length(b.body)) FROM _sync_outbox_chunk c JOIN _sync_body b ON b.id = c.body_id) <= :largest
 )
 INSERT INTO _sync_sent
-    (number, part, at, made, fingerprint, refused, stamps, imprint, bases, horizon, digest, body_id, body)
+    (number, part, at, made, fingerprint, refused, stamps, marks, imprint, bases, horizon, digest, body_id, body)
 SELECT (SELECT max(0, coalesce(max(number), 0)) + 1 FROM _sync_sent), p.n, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now')), :made, o.fingerprint, :refused,
-    CASE WHEN p.n < 2 THEN :stamps END, CASE WHEN p.n < 2 THEN :imprint END, o.bases, :horizon, p.digest, p.body_id, p.body
+    CASE WHEN p.n < 2 THEN :stamps END, CASE WHEN p.n < 2 THEN :marks END, CASE WHEN p.n < 2 THEN :imprint END, o.bases, :horizon, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p
 
 -- name: size
@@ -44,8 +44,23 @@ WHERE again = 0 AND length(stamps) >= 8 AND horizon <> '' ORDER BY number DESC L
 -- name: stamps
 SELECT stamps FROM _sync_sent WHERE number = ? AND stamps IS NOT NULL
 
--- name: waiting_stamps
-SELECT stamps FROM _sync_sent WHERE again = 1 AND stamps IS NOT NULL
+-- name: marks
+SELECT stamps, marks FROM _sync_sent WHERE number = ? AND stamps IS NOT NULL
+
+-- name: tell
+-- These are the stamps that it tells, if it is offered again.
+UPDATE _sync_sent SET stamps = ?, marks = ? WHERE number = ? AND part < 2
+
+-- name: split
+-- A push of its own with some of its rows, as it will not tell the stamps of the others.
+INSERT INTO _sync_sent
+    (number, part, at, made, again, fingerprint, refused, stamps, marks, imprint, bases, horizon, digest, body_id, body)
+SELECT (SELECT max(0, max(number)) + 1 FROM _sync_sent), part, at, made, 0, fingerprint, refused, stamps, marks, imprint, bases,
+    horizon, digest, body_id, body
+FROM _sync_sent WHERE number = ?
+
+-- name: newest
+SELECT max(number) FROM _sync_sent
 
 -- name: schemas
 SELECT DISTINCT fingerprint FROM _sync_sent WHERE fingerprint IS NOT NULL LIMIT 9000
@@ -95,6 +110,7 @@ WITH part (n, digest, body_id, body) AS (
     UNION ALL
     SELECT chunk, digest, body_id, NULL FROM _sync_outbox_chunk
 )
-INSERT INTO _sync_sent (number, part, at, made, again, fingerprint, stamps, bases, digest, body_id, body)
-SELECT ?, p.n, o.frozen, o.made, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END, o.bases, p.digest, p.body_id, p.body
+INSERT INTO _sync_sent (number, part, at, made, again, fingerprint, stamps, marks, bases, digest, body_id, body)
+SELECT ?, p.n, o.frozen, o.made, 1, o.fingerprint, CASE WHEN p.n < 2 THEN o.stamps END,
+    CASE WHEN p.n < 2 THEN o.marks END, o.bases, p.digest, p.body_id, p.body
 FROM _sync_outbox o, part p

@@ -12,25 +12,28 @@ from typing import Literal
 
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.values import Value
-from syncline.protocol.body import chained, count_rows, each_stamp, open_push
+from syncline.protocol.body import chained, each_stamp, open_push
+from syncline.protocol.body import sealed as sealed_chain
 from syncline.protocol.messages import Group, Rejection, Verdict
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.device import Device
 from syncline.replica.displaced import keep_uncovered
 from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
-from syncline.replica.freeze import clear_outbox, in_flight
+from syncline.replica.freeze import Frozen, clear_outbox, in_flight
 from syncline.replica.identity import provenance, told
+from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import HELD, Made, keep_rejected, written_edit
 from syncline.replica.retried import forget_retried, told_by
 from syncline.replica.rows import write_row
-from syncline.replica.sent import keep_sent
+from syncline.replica.sent import Marked, keep_sent
 from syncline.replica.settled import COLUMNS, PUSH
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
+from syncline.replica.whose import marks_in_flight, whose
 from syncline.replica.work import Work
 
 MANY = 1_000
@@ -62,13 +65,15 @@ def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
     cuts: Cuts = dict(work.store.rows("SELECT n, seq FROM _sync_outbox_cut"))
     hidden = _hidden(work, cuts)
     answered = {(g.table, tuple(row[: work.device.arity(g.table)])) for g in overrides for row in g.rows}
-    refused = _keep_rejected(work, verdict, cuts, answered)
+    rejected = _keep_rejected(work, verdict, cuts, answered)
     keep_conflicts(work.store, verdict.conflicts)
     flying = in_flight(work.store)
     kept = told(work.device, flying)
-    keep_sent(work.store, verdict, kept.stamps, refused if cuts else (), work.device.limits().keep_sent)
     if flying is not None:
-        work.store.set_state(chain=chained(kept.before, flying.digest))
+        marks = _marks(work, flying, kept.stamps, cuts)
+        told_now = Marked(kept.stamps, marks, rejected)
+        keep_sent(work.store, verdict, told_now, work.device.limits().keep_sent)
+        work.store.set_state(chain=sealed_chain(chained(kept.before, flying.digest), verdict.seal))
     if verdict.horizon:
         work.store.set_state(horizon=verdict.horizon)
     ours = work.device.tracked
@@ -187,7 +192,7 @@ def _keep_rejected(
     if not refused:
         return found
     sent = sent_rows(work.device, refused.keys())
-    is_among = not cuts and _is_among(work)
+    of_rows = _known(work, verdict) if not cuts else None
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
         keys = [tuple(rejection.key) for rejection in rejections]
@@ -203,10 +208,12 @@ def _keep_rejected(
             edit = columns, values, [base.get(i) for i in columns]
             if not rejection.columns or not _is_kept(work, rejection, edit):
                 reason, number = reason_of(work.device, rejection), verdict.number
-                stamps = _stamps(work, n, key, cuts)
-                part = COLUMNS if rejection.columns else PUSH if is_among else None
+                stamps = _stamps(work, n, key, cuts) if of_rows is None else of_rows.get((n, key))
+                part = COLUMNS if rejection.columns else PUSH if stamps is None else None
+                if stamps is None:
+                    stamps = provenance(work.device).stamps
                 keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part))
-                found.update(() if rejection.columns else each_stamp(stamps))
+                found.update(() if part is not None else each_stamp(stamps))
     parents_first = sorted(unread, key=lambda group: work.device.schema.rank[group[0]])
     work.unread = [
         Group(n, form, list(columns), unread[n, form, columns]) for n, form, columns in parents_first
@@ -226,10 +233,7 @@ def _as_before(
 
 
 def _stamps(work: Work, n: int, key: Key, cuts: Cuts) -> bytes:
-    """Those of the edits of a row that the push covers. Of one that is offered again they are not known one
-    by one, and are those of the whole push."""
-    if not cuts:
-        return provenance(work.device).stamps
+    """Those of the edits of a row that the push covers."""
     t = work.device.tables.get(n)
     if t is None:
         return b""
@@ -237,6 +241,28 @@ def _stamps(work: Work, n: int, key: Key, cuts: Cuts) -> bytes:
     covered = [entry.seq for entry in own.entries if entry.seq <= cuts.get(n, 0)]
     sql = f"SELECT stamp FROM {t.log} WHERE seq = ?"
     return told_by(work.store, [work.store.value(sql, (seq,)) for seq in covered])
+
+
+def _known(work: Work, verdict: Verdict) -> dict[tuple[int, Key], bytes]:
+    """The stamps of the rejected rows of a push that is offered again, by table and key as the file has it,
+    as far as they are known row by row."""
+    stamps, marks = offered_marks(work.store)
+    sent = [(rejection.table, tuple(rejection.key)) for rejection in verdict.rejected]
+    known = whose(stamps, marks, lambda: (part[1:] for part in sealed(work.store)), (), set(sent))
+    found = {}
+    for (n, key), own in (known or {}).items():
+        t = work.device.tables.get(n)
+        found[n, key if t is None else inward_key(t, key)] = own
+    return found
+
+
+def _marks(work: Work, flying: Frozen, stamps: bytes, cuts: Cuts) -> bytes | None:
+    """What stands beside the stamps that the push in flight has told; see `replica.whose`."""
+    if not cuts:
+        return offered_marks(work.store)[1]
+    ours = {**work.device.tables, **work.device.aside}
+    covered = [(ours[n], cut) for n, cut in sorted(cuts.items()) if n in ours]
+    return marks_in_flight(work.store, flying, stamps, covered)
 
 
 def _bases(work: Work, n: int, keys: Sequence[Key], cuts: Cuts) -> list[dict[int, Value]]:
@@ -272,11 +298,6 @@ def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:
     for rejection in rejections:
         found.setdefault(rejection.table, []).append(rejection)
     return found
-
-
-def _is_among(work: Work) -> bool:
-    """Whether the push in flight has more than one row."""
-    return sum(count_rows(body) for _, _, body in sealed(work.store)) > 1
 
 
 def sent_rows(device: Device, wanted: Collection[tuple[int, Key]]) -> dict[tuple[int, Key], SentRow]:

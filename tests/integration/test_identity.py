@@ -516,6 +516,12 @@ def rejected_and_copied(world: World) -> tuple[Path, Path, Path]:
     return a, twin, backup
 
 
+def gate(world: World) -> None:
+    """From now on the rows whose ids are in `gate` take no update."""
+    sql(world.centre, "CREATE TABLE gate (id INTEGER PRIMARY KEY)")
+    sql(world.centre, SHUT.replace(" BEGIN", " WHEN NEW.id IN (SELECT id FROM gate) BEGIN"))
+
+
 def retry(world: World, file: Path, *, new_key: bool = False) -> None:
     with syncline.connect(file, world.hub) as replica:
         (kept,) = replica.rejected()
@@ -588,6 +594,106 @@ def test_l3_an_edit_that_was_rejected_in_a_lost_past_and_is_pending_in_a_copy_co
     else:
         assert codes(world, twin) == ["rejected_by_trigger"], "it gets the same verdict"
         retry(world, twin)
+    if not is_retried:
+        retry(world, a)
+    for _ in range(2):
+        world.sync(a)
+        world.sync(twin)
+    assert world.agree(a, twin)[0][1] == 5
+    assert codes(world, a, twin) == []
+
+
+@pytest.mark.parametrize("refused", [(1, 2), (2,)])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_l3_an_edit_that_was_rejected_when_it_was_offered_again_with_others_counts_once(
+    world: World, refused: tuple[int, ...], times: int, is_retried: bool
+) -> None:
+    """The centre is put back once more, and a copy has the edit pending."""
+    gate(world)
+    sql(world.centre, "INSERT INTO t VALUES (2, 0, 'two'), (3, 0, 'three')")
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    for _ in range(times):
+        sql(a, "UPDATE t SET n = n + id")
+    copy(a, twin)
+    copy(world.centre, backup)
+    world.sync(a)
+    world.restore(backup)
+    for number in (*refused, 3):
+        sql(world.centre, f"INSERT INTO gate VALUES ({number})")
+    world.sync(a)
+    assert codes(world, a) == ["rejected_by_trigger"] * (len(refused) + 1)
+    with syncline.connect(a, world.hub) as replica:
+        replica.discard(next(edit.id for edit in replica.rejected() if edit.key == (3,)))
+        for edit in replica.rejected() if is_retried else ():
+            replica.retry(edit.id)
+    world.restore(backup)
+    world.sync(a)
+    world.sync(twin)
+    for file in (a, twin):
+        with syncline.connect(file, world.hub) as replica:
+            for edit in replica.rejected():
+                if edit.key != (3,):
+                    replica.retry(edit.id)
+    for _ in range(2):
+        world.sync(a)
+        world.sync(twin)
+    assert world.agree(a, twin) == [(1, times, "x"), (2, 2 * times, "two"), (3, 0, "three")]
+    assert codes(world, a, twin) == ["rejected_by_trigger"], "what was discarded is seen where it was pending"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_l2_of_a_lost_push_of_which_a_copy_has_brought_a_row_the_others_are_offered(
+    world: World, times: int
+) -> None:
+    """Put back once more, the centre gets both again."""
+    sql(world.centre, "INSERT INTO t VALUES (2, 0, 'two')")
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    copy(world.centre, backup)
+    for _ in range(times):
+        sql(a, "UPDATE t SET n = n + 1 WHERE id = 1")
+    copy(a, twin)
+    for _ in range(times):
+        sql(a, "UPDATE t SET n = n + 10 WHERE id = 2")
+    world.sync(a)
+    world.restore(backup)
+    world.sync(twin)
+    world.sync(a)
+    for file in (a, twin):
+        world.sync(file)
+    assert world.agree(a, twin) == [(1, times, "x"), (2, 10 * times, "two")]
+    assert codes(world, a, twin) == []
+    world.restore(backup)
+    for file in (a, twin, a):
+        world.sync(file)
+    assert world.agree(a, twin) == [(1, times, "x"), (2, 10 * times, "two")]
+    assert codes(world, a, twin) == []
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_l3_of_one_push_in_two_copies_that_was_decided_in_two_pasts_the_edit_counts_once(
+    world: World, is_retried: bool
+) -> None:
+    """Rejected in the lost past, accepted now; number and digests are the same, and the log that would tell
+    is pruned."""
+    gate(world)
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 5")
+    with syncline.connect(a, world.hub) as replica:
+        replica._open_transport = lambda: CutOff(world.hub, Push)
+        with pytest.raises(TransportError):
+            replica.sync()
+    copy(a, twin)
+    copy(world.centre, backup)
+    sql(world.centre, "INSERT INTO gate VALUES (1)")
+    world.sync(a)
+    if is_retried:
+        retry(world, a)
+    world.restore(backup)
+    world.sync(twin)
+    sql(world.centre, "UPDATE t SET v = 'one'", "UPDATE t SET v = 'two'", "UPDATE t SET v = 'three'")
+    sql(world.centre, "UPDATE _sync_hub SET floor = (SELECT max(seq) FROM _sync_hub_log)")
+    sql(world.centre, "DELETE FROM _sync_hub_log WHERE seq < (SELECT floor FROM _sync_hub)")
     if not is_retried:
         retry(world, a)
     for _ in range(2):

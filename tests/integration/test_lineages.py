@@ -24,7 +24,7 @@ from syncline.hub.contract import Client, Stamped, WriteTransaction
 from syncline.hub.identity import memory_of
 from syncline.model.actor import ANYONE, Actor
 from syncline.protocol import messages as m
-from syncline.protocol.body import chained, seal
+from syncline.protocol.body import chained, seal, sealed
 from tests.support.application import sql
 from tests.support.postgres import PostgresCentre
 
@@ -59,13 +59,16 @@ def push(
     chain: str,
     stamps: bytes = STAMPS,
     carried: int = 0,
-) -> None:
-    """Have the hub remember these stamps as of edits that the file has carried along."""
+) -> str:
+    """Have the hub remember these stamps as of edits that the file has carried along; the chain's value after
+    it."""
     told: Any = hub.handle(actor, m.StateQuery(replica))
     body, digest = seal([])
     schema, carried = hub.schema.fingerprint, carried or int(time.time() * 1000) - 1000
     told_too: Any = {"before": chain, "stamps": stamps, "carried": carried}
-    hub.handle(actor, m.Push(replica, told.push + 1, schema, [told.watermark], digest, Raw(body), **told_too))
+    message = m.Push(replica, told.push + 1, schema, [told.watermark], digest, Raw(body), **told_too)
+    verdict: Any = hub.handle(actor, message)
+    return sealed(chained(chain, digest), verdict.seal)
 
 
 def asked(hub: syncline.Hub, actor: Actor, *place: Any) -> m.Reconciled:
@@ -205,9 +208,9 @@ def test_l10_a_record_with_a_name_that_is_too_long_is_used_as_it_is(hub: synclin
         transaction.ledger.save_client(replace(Client("bob-2", registered="now", actor="bob"), root=name))
 
     hub._central.transact(keep)
-    push(hub, BOB, "bob-2", "")
+    chain = push(hub, BOB, "bob-2", "")
     with pytest.raises(PushOutOfStep):
-        push(hub, BOB, "bob-2", chained("", seal([])[1]))
+        push(hub, BOB, "bob-2", chain)
 
 
 @pytest.fixture
@@ -240,11 +243,11 @@ def test_l13_nobody_waits_while_a_push_is_compared(watched: Watched, monkeypatch
         push(hub, ANN, asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica, "another")
         copy = asked(hub, ANN, "ann-3", "ann-1", [], 0, "put back").replica
         compared = watch()
-        push(hub, ANN, copy, "put back", b"others01others02")
+        chain = push(hub, ANN, copy, "put back", b"others01others02")
         assert len(compared) == 2
         monkeypatch.undo()
         with pytest.raises(PushOutOfStep):
-            push(hub, ANN, copy, chained("put back", seal([])[1]), b"others03" + STAMPS)
+            push(hub, ANN, copy, chain, b"others03" + STAMPS)
 
 
 def test_l13_nobody_waits_while_a_file_is_told_what_became_of_its_edits(watched: Watched) -> None:
@@ -281,12 +284,12 @@ def test_l3_a_file_is_told_what_a_copy_has_pushed_while_it_asked(
     hub: syncline.Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = asked(hub, ANN, "ann-2", "ann-1", [], 0, "another").replica
-    push(hub, ANN, copy, "another", b"others01")
+    chain = push(hub, ANN, copy, "another", b"others01")
     found = requests.sought
 
     def meanwhile(*asking: Any) -> comparing.Sought:
         before = found(*asking)
-        push(hub, ANN, copy, chained("another", seal([])[1]))
+        push(hub, ANN, copy, chain)
         return before
 
     monkeypatch.setattr(requests, "sought", meanwhile)

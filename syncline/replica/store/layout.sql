@@ -70,6 +70,7 @@ CREATE TABLE _sync_outbox (
     frozen TEXT NOT NULL,
     fingerprint TEXT,
     stamps BLOB,
+    marks  BLOB,
     made INTEGER NOT NULL DEFAULT 0
 );
 
@@ -195,7 +196,8 @@ CREATE TABLE _sync_index (
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:
--- of its edits, with the first part, but for those that were rejected; imprint: of all that were told. at: when
+-- of its edits, with the first part, but for those that were rejected; marks: of which rows they are, or NULL (see
+-- replica/whose.py); imprint: of all that were told. at: when
 -- it was kept, by the clock of this device; made: when the hub decided it, by its own, in milliseconds since 1970
 -- UTC, 0 if that is not known. bases: what its edits stand on. horizon: a position that has seen it. The body
 -- stands last: the others are read without it.
@@ -208,6 +210,7 @@ CREATE TABLE _sync_sent (
     fingerprint TEXT,
     refused     BLOB,
     stamps      BLOB,
+    marks       BLOB,
     imprint     BLOB,
     bases       TEXT NOT NULL,
     horizon     TEXT,

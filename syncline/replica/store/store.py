@@ -21,7 +21,7 @@ from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.sql import quote
 
-LAYOUT = 8
+LAYOUT = 9
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
 
 UNCOUNTED = 0

@@ -15,7 +15,7 @@ from syncline.errors import PushOutOfStep
 from syncline.hub.bases import not_own
 from syncline.merge.decide import Base, Entry
 from syncline.protocol import messages as m
-from syncline.protocol.body import chained
+from syncline.protocol.body import chained, sealed
 from tests.unit.hub.desk import NOW, Desk, Device, Row, overrides
 
 ITEM = """
@@ -39,7 +39,7 @@ class Carrying(Device):
         message = self.message()
         verdict = super().push()
         if not verdict.wanted:
-            self.chain = chained(self.chain, message.digest)
+            self.chain = sealed(chained(self.chain, message.digest), verdict.seal)
         return verdict
 
 
@@ -73,9 +73,9 @@ def two(desk: Desk) -> tuple[Carrying, Carrying]:
     file.update("item", [1], {"qty": 8}, at=5)
     file.insert("item", 7, "own", 1, at=5)
     pushed = file.message()
-    file.push()
+    seal = file.push().seal
     copy = renamed(desk, file, "copy", "", 0)
-    return copy, renamed(desk, file, "three", chained("", pushed.digest), 1)
+    return copy, renamed(desk, file, "three", sealed(chained("", pushed.digest), seal), 1)
 
 
 def test_l3_what_a_file_has_done_itself_under_its_former_id_is_no_rival_of_its_edits(

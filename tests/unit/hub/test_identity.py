@@ -12,7 +12,7 @@ import pytest
 from syncline.errors import Malformed, PushOutOfStep
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
-from syncline.protocol.body import chained, imprint
+from syncline.protocol.body import chained, imprint, link_of, sealed
 from syncline.testing.outside import outside
 from tests.unit.hub.desk import Desk, Device
 
@@ -30,7 +30,8 @@ class Chained(Device):
         message = self.message(before=self.chain, stamps=stamps)
         verdict = self.send(message)
         assert isinstance(verdict, m.Verdict)
-        self.number, self.chain, self.groups = self.number + 1, chained(self.chain, message.digest), []
+        chain = sealed(chained(self.chain, message.digest), verdict.seal)
+        self.number, self.chain, self.groups = self.number + 1, chain, []
         return verdict
 
     def copy(self) -> Chained:
@@ -111,8 +112,17 @@ def test_a_file_of_which_nothing_is_amiss_keeps_its_id(file: Chained) -> None:
 def test_a_push_whose_answer_was_lost_is_known_by_the_chain(file: Chained) -> None:
     before, flying = file.copy(), file.copy()
     flying.insert_and_push(3, "rod", THIRD)
-    answer = before.ask(outbox=flying.chain)
+    answer = before.ask(outbox=link_of(flying.chain))
     assert (answer.replica, answer.taken, answer.push) == ("one", True, 3)
+    assert answer.seal and answer.seal == flying.chain.partition(".")[2]
+    assert before.ask("other", outbox="another's").taken is False
+
+
+def test_a_file_pulls_that_has_not_taken_the_verdict_in_yet_and_none_that_had_another(file: Chained) -> None:
+    link = link_of(file.chain)
+    assert link != file.chain and isinstance(file.look(2, link), m.Changes)
+    with pytest.raises(PushOutOfStep):
+        file.look(2, sealed(link, "another past's"))
 
 
 def test_l3_of_two_files_of_one_id_both_take_another_and_hear_what_was_decided(file: Chained) -> None:
@@ -163,7 +173,7 @@ def test_a_file_hears_of_the_conflicts_of_its_edits_and_of_pushes_that_it_does_n
     expected = [("one", note.id) for note in verdict.conflicts]
     assert len(expected) == 1
     assert copy.ask().conflicts == copy.ask(stamps=THIRD).conflicts == expected
-    copy.number, copy.chain = 3, chained(copy.chain, message.digest)
+    copy.number, copy.chain = 3, sealed(chained(copy.chain, message.digest), verdict.seal)
     assert copy.ask("newer").conflicts == []  # it knows of the push, and asks for none of its edits
     assert copy.ask("newer", stamps=THIRD).conflicts == expected
 

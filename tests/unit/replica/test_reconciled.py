@@ -14,7 +14,9 @@ import pytest
 from syncline.errors import UsageError
 from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
+from syncline.replica.draft import sealed
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
+from syncline.replica.identity import provenance
 from syncline.replica.offer import offer_next
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit
@@ -257,7 +259,9 @@ def test_a_push_that_the_centre_has_got_another_way_is_kept_with_the_position_th
 def test_l2_a_lost_push_of_which_a_part_may_be_there_is_kept_for_a_person_change_by_change(
     sent: Sent, why: str
 ) -> None:
+    """Of a part: where nobody knows which stamps are of which row."""
     bench, kept, stamps = sent
+    bench.store.execute("UPDATE _sync_sent SET marks = NULL")
     before, old = bench.all("owner"), why == "it is too old to tell"
     assert not bench.entered(lost=[kept], done=set() if old else {stamps[0]}, since=2**60 if old else 0)
     assert waiting(bench.store) == [] and kept_pushes(bench.store) == []
@@ -271,6 +275,26 @@ def test_l2_a_lost_push_of_which_a_part_may_be_there_is_kept_for_a_person_change
         (6, "I", {"name": "new", "note": "new", "n": 6}, {}, None),
     ]
     assert bench.all("owner") == before
+
+
+def test_l2_of_a_lost_push_of_which_rows_are_there_those_are_kept_and_the_others_wait(sent: Sent) -> None:
+    """Of row 4, which was deleted and made anew, the delete alone has come: that is for a person."""
+    bench, kept, stamps = sent
+    one, three, deleted, again, six = stamps
+    assert bench.entered(lost=[kept], done={one, deleted}, horizon="later")
+    (place,) = waiting(bench.store)
+    assert kept_stamps(bench.store, place) == three + six
+    (there,) = kept_pushes(bench.store)
+    assert (kept_stamps(bench.store, there.number), there.horizon) == (one, "later")
+    refused, untold = rejected(bench.device)
+    assert (refused.key, refused.code) == ((2,), "check")
+    assert (untold.key, untold.code) == ((4,), "edit_untold")
+    assert bench.rows(f"SELECT stamps FROM _sync_rejected WHERE id = {untold.id}") == [(deleted + again,)]
+    with bench.store.transaction():
+        assert offer_next(bench.device, "w0")
+    ((_, digest, body),) = sealed(bench.store)
+    assert sorted(row[0] for group in open_push(body, digest) for row in group.rows) == [3, 6]
+    assert provenance(bench.device).stamps == three + six
 
 
 def test_l3_edits_that_are_done_are_pending_no_longer_and_the_others_are(sent: Sent) -> None:
@@ -346,6 +370,7 @@ def test_a_push_that_is_offered_again_is_taken_apart_if_a_part_of_it_may_be_ther
     sent: Sent, why: str
 ) -> None:
     bench, kept, stamps = sent
+    bench.store.execute("UPDATE _sync_sent SET marks = NULL")  # nobody knows which stamps are of which row
     assert bench.entered(lost=[kept])
     before = bench.store.state().push
     with bench.store.transaction():
