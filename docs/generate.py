@@ -467,7 +467,7 @@ centre has, what was sent. It is called only for a conflict and returns the new 
 Raising `syncline.Reject` refuses the edit, which the device then keeps as rejected.
 
 After the centre was put back to a backup a `sum` may count increments of rows twice that are newer than the
-backup: [retention](retention.md) says when, and what to do.
+backup. Each is kept as a conflict then: [retention](retention.md) says when, and what to do.
 """
 
 TABLE_HEAD = """

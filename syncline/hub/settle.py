@@ -279,7 +279,7 @@ def _decide_rows(
             replica,
             base,
             _past(bases, row in lost),
-            decided.returned.of(part.table, key) if bases.file is not None and part.op == "I" else {},
+            decided.returned.of(part.table, key) if bases.file is not None and part.op in "IU" else {},
         )
         entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
         if row in lost:
@@ -294,11 +294,21 @@ def _decide_rows(
                 continue
             if base is not None and not bases.file.offered:
                 entries = not_own(entries, base, present.get(key), bases.file.lineage)
+        if part.op == "U" and sent.returned and not _is_brought_by_another(entries, bases):
+            sent = replace(sent, returned={})
         settle_row = decide_again if sent.past == "offered" else decide
         decision = settle_row(table, rules[part.table], sent, present.get(key), entries)
-        if decision.returned or (sent.returned and not decision.wanted):
+        if decision.returned or (part.op == "I" and sent.returned and not decision.wanted):
             decided.returned.note(part.table, key, decision.returned)
         decided.add((part.table, key), part.hlc[row], decision)
+
+
+def _is_brought_by_another(entries: Sequence[Entry], bases: Bases) -> bool:
+    """Whether the row came back by the image of another file: its entry has no clock."""
+    lineage = frozenset[str]() if bases.file is None else bases.file.lineage
+    return any(
+        entry.op == RETURNED and not entry.stamp[0] and entry.stamp[1] not in lineage for entry in entries
+    )
 
 
 def _still(part: Part, strange: Sequence[int], contested: Sequence[int], present: Set[Key]) -> None:

@@ -35,6 +35,9 @@ from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
 from syncline.model.values import add, mask_of, subtract
 
+COUNTED = "sum"
+"""The policy of counters."""
+
 ALWAYS = "replica_wins"
 """The policy by which the last to arrive wins."""
 
@@ -53,7 +56,22 @@ def decide_again(
         if any(_is_whole(table, entry) and entry.stamp > sent.stamp for entry in rivals):
             return Decision(override=True)  # the row was made anew after it
         rivals = [entry for entry in rivals if not _is_whole(table, entry)]
-    return decide(table, rules, sent, present, rivals)
+    decided = decide(table, rules, sent, present, rivals)
+    if sent.op == "U" and sent.returned and present is not None:
+        decided.notes += _perhaps_twice(sent, present, rivals, decided)
+    return decided
+
+
+def _perhaps_twice(sent: Sent, present: Image, rivals: Sequence[Entry], decided: Decision) -> list[Note]:
+    """Of counters that are added to a row which another has brought back as it showed it: the increments may
+    be in them already, and only who made the row could tell. Both values are kept (law L12)."""
+    rival = max(entry.stamp for entry in rivals)
+    written = dict(zip(decided.columns, decided.values, strict=True))
+    return [
+        Note(column, "replica", COUNTED, rival, None, written[column], present[column])
+        for column in sent.columns
+        if column in sent.returned and column in written
+    ]
 
 
 def _by_clocks(rules: TableRules, sent: Sent, rivals: Sequence[Entry]) -> TableRules:

@@ -67,7 +67,8 @@ class Base:
 class Sent:
     """One change as a replica sent it. `values[j]` belongs to column `columns[j]`. `past`: whether it was
     made in a past that the centre has lost: not at all, perhaps, or certainly, as it is `offered` again.
-    `returned`: what counters had of others when the row was brought back by one who did not make it."""
+    `returned`: what counters had of others when the row was brought back by one who did not make it; of an
+    update only if that was another."""
 
     op: str
     columns: Sequence[int]

@@ -116,6 +116,28 @@ def test_l2_a_row_whose_maker_does_not_come_has_what_the_device_shows_that_bring
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
+def test_l12_an_increment_that_may_be_counted_twice_as_nobody_offers_the_row_is_kept_with_both_values(
+    world: World,
+) -> None:
+    """A program had made the row; y shows it with the increment of z, or without."""
+    world.centre.keep()
+    world.centre.run("INSERT INTO t VALUES (1, 100, 5, 'by a program')")
+    world.sync("xyz")
+    world.did("z", "UPDATE t SET n = n + 10")
+    world.did("y", "UPDATE t SET n = n + 1")
+    world.did("y", "UPDATE t SET n = n + 1000")
+    world.put_back()
+    world.sync("yzxy")
+    ((_, counted, *_),) = world.everywhere()
+    assert counted == 1121
+    found = [
+        (one.column, one.policy, one.outcome, one.sent, one.hub)
+        for one in world.hub.conflicts(open_only=False)
+    ]
+    assert found == [("n", "sum", "replica", 1121, 1111)], "and none of y's own"
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_l3_a_row_that_came_back_twice_counts_once(world: World) -> None:
     """The second time another device brings it back."""
     world.centre.keep()
