@@ -25,6 +25,8 @@
     push_total_rows = 10_000_000                 # of a large push
     push_total_bytes = 2_147_483_648
     uploads_bytes = 8_589_934_592                # of large pushes on their way, all replicas together
+    told_bytes = 67_108_864                      # of edits that a file tells to be rejected, with its copies
+    told_total_bytes = 4_294_967_296             # of those that all files tell
     replicas = 100_000                           # registered at all
     registrations = 1_000                        # new ones of one actor in a minute
     unused = 5_000                               # of one actor that never pulled; removed after unused_hours
@@ -128,6 +130,8 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     push_total_rows: _Amount = _PLAIN.push_total_rows
     push_total_bytes: _Amount = _PLAIN.push_total_bytes
     uploads_bytes: _Amount = _QUOTAS.uploads_bytes
+    told_bytes: _Amount = _QUOTAS.told_bytes
+    told_total_bytes: _Amount = _QUOTAS.told_total_bytes
     replicas: _Amount = _QUOTAS.replicas
     registrations: _Amount = _QUOTAS.registrations
     unused: _Amount = _QUOTAS.unused
@@ -153,6 +157,8 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             unused_seconds=self.unused_hours * HOUR,
             registrations=self.registrations,
             uploads_bytes=self.uploads_bytes,
+            told_bytes=self.told_bytes,
+            told_total_bytes=self.told_total_bytes,
             verifies=self.verifies,
         )
 

@@ -181,7 +181,8 @@ def noted(
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What became of a file's edits; see `messages.Reconciled`."""
+    """What became of a file's edits; see `messages.Reconciled`. `told`: bytes that are remembered anew of
+    edits which the file knows to be rejected, and of which lineage."""
 
     replica: str
     taken: bool
@@ -190,6 +191,7 @@ class Reconciliation:
     lost: list[int]
     pruned: list[int]
     seal: str
+    told: tuple[str, int] = ("", 0)
 
 
 def sought(transaction: ReadTransaction, actor: Actor, request: Reconcile) -> Sought:
@@ -237,7 +239,7 @@ def reconcile(
         transaction.ledger.save_client(replace(client, departed=True))
     made = fresh or Client(request.replica, registered="now", actor=actor.owner)
     first = root or (request.previous if record is not None else claimed(request.previous, actor.owner))
-    _remember_refused(transaction, request, first, found)
+    told = first, _remember_refused(transaction, request, first, found)
     is_alone = same or taken or (record is not None and _is_own(record, remembered))
     transaction.ledger.save_client(
         replace(
@@ -253,12 +255,13 @@ def reconcile(
         )
     )
     pushed = -1 if record is None else record.number
-    return Reconciliation(request.replica, taken, pushed, found, lost, pruned, seal_of(chain))
+    return Reconciliation(request.replica, taken, pushed, found, lost, pruned, seal_of(chain), told)
 
 
-def _remember_refused(transaction: WriteTransaction, request: Reconcile, lineage: str, found: Found) -> None:
+def _remember_refused(transaction: WriteTransaction, request: Reconcile, lineage: str, found: Found) -> int:
     """Keep what the file knows to be rejected and the hub does not, like the stamps of a push: the centre has
-    gone back to before it was, and a copy of the file would bring it as if nothing had been."""
+    gone back to before it was, and a copy of the file would bring it as if nothing had been. How many bytes
+    that is; whoever calls bounds them."""
     known, stamps, rejected = set(found.done), bytearray(), list[Rejection]()
     for one in request.refused:
         unknown = b"".join(stamp for stamp in each_stamp(one.stamps) if stamp not in known)
@@ -266,11 +269,12 @@ def _remember_refused(transaction: WriteTransaction, request: Reconcile, lineage
             stamps += unknown
             rejected.append(Rejection(one.table, one.key, one.code, one.detail, one.remedy))
     if not stamps:
-        return
+        return 0
     before = [one.push for one in transaction.ledger.pushes_of([lineage]) if one.replica == request.replica]
     number = min([0, *before]) - 1  # below those of all pushes
     packed = msgspec.msgpack.encode(rejected)
     transaction.ledger.remember(Stamped(lineage, request.replica, number, bytes(stamps), packed))
+    return len(stamps) + len(packed)
 
 
 def _lineages(

@@ -25,7 +25,9 @@ class Quotas:
     """`replicas`: registered at all. `unused`: registered by one actor and never heard of again, neither a
     pull nor a push; housekeeping removes them after `unused_seconds`. `registrations`: new replicas of one
     actor in a minute. `uploads_bytes`: chunks of large pushes that wait to be committed, all replicas
-    together, unfolded (of one replica: `Limits.push_total_bytes`). `verifies`: at once, in each process.
+    together, unfolded (of one replica: `Limits.push_total_bytes`). `told_bytes`: what files have told of
+    edits that they know to be rejected and the hub does not, of one file with its copies, as long as stamps
+    are remembered; `told_total_bytes`: of all together. `verifies`: at once, in each process.
     """
 
     replicas: int = 100_000
@@ -33,10 +35,13 @@ class Quotas:
     unused_seconds: float = 86_400.0
     registrations: int = 1_000
     uploads_bytes: int = 8 * 1024**3
+    told_bytes: int = 64 * 1024**2
+    told_total_bytes: int = 4 * 1024**3
     verifies: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.replicas, self.unused, self.registrations, self.uploads_bytes, self.verifies) < 1:
+        counts = self.replicas, self.unused, self.registrations, self.verifies
+        if min(*counts, self.uploads_bytes, self.told_bytes, self.told_total_bytes) < 1:
             raise ConfigurationError("a limit of a hub is 1 at least ([limits])")
 
 
@@ -69,6 +74,26 @@ def check_upload(ledger: Ledger, size: int, quotas: Quotas) -> None:
             f"the large pushes on their way here hold about {quotas.uploads_bytes} bytes, the limit",
             code="too_much_uploaded",
         )
+
+
+def check_told(ledger: Ledger, lineage: str, octets: int, quotas: Quotas) -> None:
+    """Raise QuotaReached if so many more bytes that a file tells of rejected edits are too many. In the
+    transaction that has remembered them. An honest file tells each of its rejected edits once, some hundred
+    bytes, and only to a centre that has lost it: 64 MiB are more than 100,000 of them."""
+    if not octets:
+        return
+    own, together = ledger.count_told(lineage, octets)
+    for who, found, limit, key in (
+        ("this file and its copies", own, quotas.told_bytes, "told_bytes"),
+        ("all files together", together, quotas.told_total_bytes, "told_total_bytes"),
+    ):
+        if found > limit:
+            raise QuotaReached(
+                f"{who} tell of rejected edits in {found} bytes; the limit is {limit}",
+                code="too_much_told",
+                remedy="Nothing is lost, all edits stay in the file. Let whoever runs the hub raise [limits]"
+                f" {key}, then sync again.",
+            )
 
 
 class Turns:

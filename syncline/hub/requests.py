@@ -33,7 +33,7 @@ from syncline.hub.identity import (
 )
 from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import chunk_groups, page_of, table_groups
-from syncline.hub.quotas import Quotas, Turns, check_registration
+from syncline.hub.quotas import Quotas, Turns, check_registration, check_told
 from syncline.hub.receive import Receiver, Undone
 from syncline.hub.verify import verify as compare
 from syncline.hub.watermark import Cursor, Watermark
@@ -123,6 +123,7 @@ class Requests:
             made = reconcile(transaction, caller.actor, request, horizons, before, fresh)
             if fresh is None and made.replica == request.replica:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
+            check_told(transaction.ledger, *made.told, self._quotas)
             known_from = since(transaction.ledger, memory)
             given = transaction.ledger.all_given() if request.schemas else frozenset()
             unknown = [name for name in dict.fromkeys(request.schemas) if name not in given]

@@ -82,6 +82,7 @@ RETRY_AFTER: Mapping[str, int] = {
     "quota_reached": 60,
     "too_many_registrations": 60,
     "too_much_uploaded": 60,
+    "too_much_told": 600,
 }
 """Seconds after which trying again makes sense."""
 

@@ -267,14 +267,14 @@ def test_stamps_are_read_a_bounded_number_of_bytes_at_a_time(
     kept = [Stamped("ann-1", "ann-1", number, bytes(8 * number), b"") for number in range(1, 9)]
     hub._central.transact(lambda transaction: list(map(transaction.ledger.remember, kept)))
     monkeypatch.setattr(ledger, "STAMPS_BYTES", 50)
-    run, most = ledger.Ledger._run, list[int]()
+    run, most = ledger.Statements.run, list[int]()
 
-    def counted(self: ledger.Ledger, name: str, *values: Any) -> Any:
+    def counted(self: ledger.Statements, name: str, *values: Any) -> Any:
         rows = run(self, name, *values)
         most.extend([sum(len(row[3]) for row in rows)] if name == "stamps" else [])
         return rows
 
-    monkeypatch.setattr(ledger.Ledger, "_run", counted)
+    monkeypatch.setattr(ledger.Statements, "run", counted)
     found = hub._central.transact(lambda transaction: list(transaction.ledger.stamps_of(["ann-1", "bob-1"])))
     assert [replace(one, made=0) for one in found] == kept
     assert most == [48, 32, 40, 48, 56, 64]

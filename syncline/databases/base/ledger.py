@@ -53,6 +53,9 @@ STAMPS_BYTES = 32 * 1024 * 1024
 FORGOTTEN = "forgotten"
 """The setting that says up to when stamps are forgotten."""
 
+TOLD = "told"
+"""The setting that says how many bytes files told of rejected edits."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -168,12 +171,28 @@ class Ledger:
             return 0
         newest = int(rows[-1][0])
         self.set(FORGOTTEN, json.dumps(max(newest, self.forgotten())))
+        ((told,),) = self._run("told until", newest)
+        if told:
+            self._count_told(-int(told))
         return self._count("forget stamps", newest)
 
     def forgotten(self) -> int:
         """Of when the newest were that are forgotten; 0 if none are."""
         kept = self.setting(FORGOTTEN)
         return 0 if kept is None else int(json.loads(kept))
+
+    def count_told(self, lineage: str, octets: int) -> tuple[int, int]:
+        """Count what was just told; what there is of it."""
+        together = self._count_told(octets)
+        ((own,),) = self._run("told of", lineage)
+        return int(own), together
+
+    def _count_told(self, octets: int) -> int:
+        """All together, with these. They are not added up each time: a hub has millions of pushes."""
+        kept = self.lock_new_setting(TOLD)
+        together = max(0, octets + (0 if kept is None else int(json.loads(kept))))
+        self.set(TOLD, json.dumps(together))
+        return together
 
     # Stamps that were cut
 

@@ -52,6 +52,15 @@ SELECT tails, rejected, made FROM {stamps} WHERE lineage = ? AND replica = ? AND
 -- name: old stamps
 SELECT made FROM {stamps} WHERE made < {now} - ? ORDER BY made {page};
 
+-- name: told until
+-- What files told of rejected edits has numbers below those of all pushes.
+SELECT coalesce(sum(coalesce(length(tails), 0) + coalesce(length(rejected), 0)), 0) FROM {stamps}
+ WHERE made <= ? AND push < 0;
+
+-- name: told of
+SELECT coalesce(sum(coalesce(length(tails), 0) + coalesce(length(rejected), 0)), 0) FROM {stamps}
+ WHERE lineage = ? AND push < 0;
+
 -- name: forget stamps
 DELETE FROM {stamps} WHERE made <= ?;
 

@@ -189,6 +189,11 @@ class Ledger(ReadLedger, Protocol):
     def remember(self, stamped: Stamped) -> None:
         """Keep the stamps of a push, as of now."""
 
+    def count_told(self, lineage: str, octets: int) -> tuple[int, int]:
+        """So many more bytes were just remembered that a file tells of rejected edits, under a number below
+        those of all pushes. How many there are of this lineage, and of all together. Of two who ask at the
+        same time the second waits until the end of the first."""
+
     def forget_stamps(self, seconds: float, limit: int) -> int:
         """Forget those of pushes that were made longer ago, about `limit` of them; how many went."""
 

@@ -165,6 +165,52 @@ def test_uploads_are_bounded_all_together_and_for_each_replica() -> None:
     hub.handle(ANN, chunk("b", 2, 1000))
 
 
+def telling(fresh: str, previous: str, number: int, octets: int = 900) -> m.Reconcile:
+    """A file that says of an edit that it is rejected, with that many bytes."""
+    stamp = number.to_bytes(8, "big")
+    refused = [m.Refusal(stamp, 0, [number], "check", "x" * octets, "")]
+    return m.Reconcile(fresh, previous, [], 5, "another chain", stamps=stamp, refused=refused)
+
+
+def remembered(hub: Hub, lineage: str) -> int:
+    with hub.database.read(UNBOUNDED) as transaction:
+        return sum(1 for one in transaction.ledger.stamps_of([lineage]) if one.push < 0)
+
+
+def test_l11_what_a_file_and_its_copies_tell_of_rejected_edits_is_bounded() -> None:
+    wall = Wall()
+    hub = hub_with(wall, told_bytes=2500)
+    registered(hub, "a")
+    for number in (1, 2):
+        hub.handle(ANN, telling(f"n{number}", "a", number))
+    assert code_of(hub, telling("n3", "a", 3)) == "too_much_told"
+    assert remembered(hub, "a") == 2
+    with hub.database.read(UNBOUNDED) as transaction:
+        assert transaction.ledger.client("n3") is None, "nothing is done by half"
+    again: Any = hub.handle(ANN, telling("n3", "a", 2))  # what is known is not remembered again
+    assert again.replica == "n3" and remembered(hub, "a") == 2
+    registered(hub, "b", BOB)
+    hub.handle(BOB, telling("n4", "b", 4))  # somebody else's file has room of its own
+    wall.now += (hub.limits.keep_sent + 1) * 1000
+    hub.prune()
+    hub.handle(ANN, telling("n5", "a", 3))
+
+
+def test_l11_what_all_files_tell_of_rejected_edits_is_bounded() -> None:
+    wall = Wall()
+    hub = hub_with(wall, told_total_bytes=2500)
+    for number, name in enumerate(("a", "b", "c"), 1):
+        registered(hub, name)
+        request = telling(f"n{number}", name, number)
+        if number < 3:
+            hub.handle(ANN, request)
+        else:
+            assert code_of(hub, request) == "too_much_told"
+    wall.now += (hub.limits.keep_sent + 1) * 1000
+    hub.prune()
+    hub.handle(ANN, telling("n3", "c", 3))
+
+
 def test_the_watermarks_that_are_kept_with_an_upload_are_bounded() -> None:
     hub = hub_with(Wall())
     known = registered(hub, "a")

@@ -160,6 +160,23 @@ class ClientConformance:
             assert transaction.ledger.forget_stamps(-1, 100) == 0
         assert world.read(lambda transaction: transaction.ledger.forgotten()) == kept.made
 
+    def test_l11_what_files_told_of_rejected_edits_is_counted_as_long_as_it_is_kept(
+        self, world: World
+    ) -> None:
+        with world.database.write(UNBOUNDED) as transaction:
+            ledger = transaction.ledger
+            ledger.remember(Stamped("r1", "r2", 3, bytes(800), bytes(8)))  # of a push: not told
+            counted = []
+            for lineage, number, octets in (("r1", -1, 20), ("r1", -2, 30), ("r3", -1, 100)):
+                ledger.remember(Stamped(lineage, "r2", number, bytes(8), bytes(octets)))
+                counted.append(ledger.count_told(lineage, 8 + octets))
+            assert counted == [(28, 28), (66, 66), (108, 174)]
+        with world.database.write(UNBOUNDED) as transaction:
+            assert transaction.ledger.forget_stamps(-1, 100) == 4
+        with world.database.write(UNBOUNDED) as transaction:
+            transaction.ledger.remember(Stamped("r3", "r2", -2, bytes(8), b""))
+            assert transaction.ledger.count_told("r3", 8) == (8, 8)
+
     def test_many_replicas_and_what_is_remembered_of_them_are_asked_for_at_once(self, world: World) -> None:
         odd = ["r1", "q\"'\\", "\u05e9 \u00e9", "R1"]
         stamps = [Stamped(name, "r", number, bytes(8), b"") for name in odd for number in range(1, 301)]
