@@ -10,7 +10,7 @@ import click
 
 import syncline
 from syncline.cli import output, toml
-from syncline.cli.options import json_option
+from syncline.cli.options import FilePath, json_option
 from syncline.errors import DatabaseError, SchemaError
 from syncline.model.finding import Finding
 
@@ -19,7 +19,7 @@ HEADER = b"SQLite format 3\0"
 
 
 @click.command()
-@click.argument("file", metavar="syncline.toml|FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="syncline.toml|FILE", type=FilePath())
 @json_option
 def doctor(file: Path, as_json: bool) -> int:
     """Examine the central database, or a device file, and say what is wrong and what to do.

@@ -24,10 +24,23 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."
 )
-file_argument: Decorator = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-configuration_argument: Decorator = click.argument(
-    "toml", metavar="syncline.toml", type=click.Path(dir_okay=False, path_type=Path)
-)
+
+
+class FilePath(click.Path):
+    """The path of a file. A usage error for what can be none."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except ValueError as error:
+            self.fail(f"there can be no file {value!r}: {error}", param, ctx)
+
+
+file_argument: Decorator = click.argument("file", type=FilePath())
+configuration_argument: Decorator = click.argument("toml", metavar="syncline.toml", type=FilePath())
 
 
 def _token(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
@@ -37,7 +50,7 @@ def _token(context: click.Context, parameter: click.Parameter, given: str | None
     if given.startswith("@"):
         try:
             return Path(given[1:]).read_text("utf-8-sig").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # not there, or no text, or no path
             raise click.BadParameter(f"{given[1:]} cannot be read: {type(error).__name__}") from None
     if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
         output.message(

@@ -63,8 +63,10 @@ class Device:
             hub, retired = from_plain(json.loads(state.schema)), read_retired(state.retired)
             forms = read_forms(state.forms)
             schema = in_forms(localized(hub, read_names(state.names)), forms)
-        schema = as_declared(store, schema, store.numbers().keys())
-        tracked = set(store.numbers().values())
+        noted = store.numbers()
+        store.check_logs(noted.values())
+        schema = as_declared(store, schema, noted.keys())
+        tracked = set(noted.values())
         tables = {
             n: Statements(schema.by_number[n], rank, retired.constants(n))
             for n, rank in schema.rank.items()
@@ -177,9 +179,6 @@ def _check_noted(state: State) -> None:
             json.loads(kept)
     if state.limits is not None:
         msgspec.json.decode(state.limits, type=Limits)
-    for name in ("suppressed", "checkpoint", "hlc", "push", "carried", "chosen"):
-        if not isinstance(getattr(state, name), int):
-            raise TypeError(f"{name} is no whole number")
 
 
 def _version(store: Store, state: State | None = None) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from syncline.errors import DeviceConstraint, SchemaError, StoreError
@@ -26,9 +27,19 @@ from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import coming, completable, left_out
+from syncline.replica.sound import looked_after, unsound
 from syncline.replica.standing import changed_tables
 from syncline.replica.statements import Statements
-from syncline.replica.store import BUSY_SECONDS, LAYOUT, LIBRARY, SAFE_CHECKPOINTS, WAL_BYTES, Store
+from syncline.replica.store import (
+    BUSY_SECONDS,
+    LAYOUT,
+    LIBRARY,
+    PUT_BACK,
+    SAFE_CHECKPOINTS,
+    WAL_BYTES,
+    Store,
+    checked_path,
+)
 from syncline.replica.upgrade import renamed
 from syncline.replica.waiting import count_waiting, waiting
 
@@ -62,7 +73,7 @@ _OF_REPLACE = {"replace", "displace"}
 
 def examine(path: str | os.PathLike[str], busy_seconds: float = BUSY_SECONDS) -> list[Finding]:
     """The findings on a device file. StoreError if there is no file, or another program has it locked."""
-    name = os.fspath(path)
+    name = checked_path(path)
     if not Path(name).is_file():
         return [_no_file(name)]
     found = list(_library())
@@ -77,7 +88,7 @@ def _ask(store: Store, steps: Sequence[Step], found: list[Finding]) -> None:
     """Add what the steps find, and what they cannot read."""
     for step in steps:
         try:
-            with store.read():
+            with store.read(), looked_after(store):
                 for finding in step(store):
                     found.append(finding)  # one by one: what was found before an error stays
         except StoreError as error:
@@ -97,7 +108,7 @@ def _is_legible(store: Store) -> bool:
 
 
 def _no_file(path: str) -> Finding:
-    if not Path(building_path(path)).is_file():
+    if not os.path.isfile(building_path(path)):  # also where that name is too long
         raise StoreError(f"there is no file {path}", code="store_missing", remedy="Check the path.")
     return Finding(
         "trouble",
@@ -137,6 +148,12 @@ def _damage(store: Store) -> Iterator[Finding]:
             f"the file is in journal mode {mode}: readers and writers block each other",
             "Any verb of Syncline sets it to wal; have no program set another mode.",
         )
+
+
+def _own_tables(store: Store) -> Iterator[Finding]:
+    """What somebody has altered in Syncline's own tables."""
+    for place in islice(unsound(store), DAMAGES):
+        yield Finding("trouble", "store_damaged", f"{store.path}: {place}", PUT_BACK)
 
 
 def _log_size(store: Store) -> Iterator[Finding]:
@@ -413,6 +430,7 @@ def _forms(store: Store) -> Iterator[Finding]:
 
 
 _STEPS: tuple[Step, ...] = (
+    _own_tables,
     _identity,
     _clock,
     _tables,

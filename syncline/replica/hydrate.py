@@ -36,7 +36,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.rows import write_rows
 from syncline.replica.session import ask, fetch_schema
-from syncline.replica.store import MEMORY, Store
+from syncline.replica.store import MEMORY, Store, checked_path
 from syncline.replica.work import Work, load_held, save_held
 from syncline.sqlitekit.files import write_private
 
@@ -51,9 +51,9 @@ def building_path(file: str) -> str:
     return file + SUFFIX
 
 
-def refuse_existing(file: str) -> None:
-    """StoreError if there is a file already."""
-    if Path(file).exists():
+def refuse_existing(file: str | os.PathLike[str]) -> None:
+    """StoreError if there is a file already, or can be none."""
+    if Path(checked_path(file, SUFFIX + _ID)).exists():
         raise StoreError(
             f"{file} exists already",
             code="file_exists",

@@ -41,6 +41,7 @@ from syncline.replica.reports import (
     VerifyReport,
     WaitingRow,
 )
+from syncline.replica.sound import in_file, looked_after
 from syncline.replica.standing import status
 from syncline.replica.store import Store
 
@@ -70,8 +71,9 @@ class Replica:
         self._transport: Transport | None = None
         self._device: Device | None = None
         self._version: int | None = None
-        if store.is_replica and store.is_filled:
-            self._ready()
+        with looked_after(store):
+            if store.is_replica and store.is_filled:
+                self._ready()
 
     def __enter__(self) -> Replica:
         return self
@@ -82,6 +84,7 @@ class Replica:
         self.close()
 
     @property
+    @in_file
     def id(self) -> str | None:
         """The replica's id; None before the first `track`."""
         return self._store.state().replica if self._store.is_replica else None
@@ -120,6 +123,7 @@ class Replica:
         wanted = verify.repair if repair else verify.verify
         return self._run("verify", lambda: wanted(self._fit(), progress or silent))
 
+    @in_file
     def track(
         self,
         *tables: str,
@@ -141,10 +145,12 @@ class Replica:
 
     # In the file --------------------------------------------------------------------------------------
 
+    @in_file
     def status(self) -> Status:
         """How the replica stands, without the network."""
         return status(self._store)
 
+    @in_file
     def log(self, table: str | None = None, key: Any = None) -> list[LogEntry]:
         """The captured edits that are not decided yet, oldest first in each table; of one table, of one
         key (a value, or a sequence of the key's values)."""
@@ -152,18 +158,22 @@ class Replica:
             key = (key,)
         return list(log_entries(self._ready(), table, key))
 
+    @in_file
     def conflicts(self, open_only: bool = False) -> list[ConflictNote]:
         """The conflicts that this replica's edits met, with the base and both values."""
         return conflicts.conflicts(self._store, open_only=open_only)
 
+    @in_file
     def waiting(self) -> list[WaitingRow]:
         """The rows of the centre that this file does not take, and which object of it refuses each."""
         return waiting.waiting(self._ready())
 
+    @in_file
     def rejected(self) -> list[RejectedEdit]:
         """The edits that the centre could not hold, with their reasons."""
         return rejected.rejected(self._ready())
 
+    @in_file
     def retry(self, number: int, *, new_key: bool = False) -> tuple[RetriedEdit, ...]:
         """Put a rejected edit into its table again; the next sync sends it.
 
@@ -173,15 +183,18 @@ class Replica:
         retried = rekey.retry_with_new_key if new_key else rejected.retry
         return retried(self._fit(), number)
 
+    @in_file
     def discard(self, number: int) -> None:
         """Forget a rejected edit for ever."""
         rejected.discard(self._ready(), number)
 
+    @in_file
     def upgrade(self) -> UpgradeReport:
         """Take on the names that tables and columns have in the centre now, and drop the columns that it has
         no more. Without the network; UsageError, and nothing is changed, if something stands in the way."""
         return upgrade.upgrade(self._fit())
 
+    @in_file
     def preview_upgrade(self) -> UpgradeReport:
         """What `upgrade` would do now. Nothing is changed."""
         return upgrade.planned_upgrade(self._fit())
@@ -196,6 +209,7 @@ class Replica:
 
     # Inside -------------------------------------------------------------------------------------------
 
+    @in_file
     def _ready(self) -> Device:
         if self._device is None:
             self._store.check()
@@ -214,6 +228,7 @@ class Replica:
         lost.refuse_unfit(device)
         return device
 
+    @in_file
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:
         """Drive the flow that `begun` makes, alone with the file."""
         if self._transport is None:

@@ -28,6 +28,7 @@ from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tid
 from syncline.replica.progress import Progress, silent
 from syncline.replica.replica import Replica
 from syncline.replica.session import fetch_schema
+from syncline.replica.sound import looked_after
 from syncline.replica.store import Store
 from syncline.transports.download import Download, FileSource
 from syncline.transports.local import LocalTransport
@@ -65,12 +66,12 @@ def connect(
     Raises StoreError if the file is not there, cannot be used, or is no replica; a file that is no replica
     yet can be opened when `hub` is given, to `track` its tables.
     """
-    path = os.fspath(file)
-    store = Store.open_file(path)
+    store = Store.open_file(file)
     try:
         if store.is_replica or hub is None:
             store.check()
-            choose(store, local_rows)
+            with looked_after(store):
+                choose(store, local_rows)
         url = hub if isinstance(hub, str) else None
         return Replica(store, lambda: open_transport(hub, store, token, insecure=insecure), url, wait)
     except BaseException:
@@ -100,7 +101,7 @@ def clone(
     """
     checked_wait(wait)
     wanted = Forms(chosen(forms))
-    refuse_existing(os.fspath(file))
+    refuse_existing(file)
     transport = _transport(hub, token, insecure=insecure)
     try:
         with one_at_a_time(os.fspath(file), "clone", wait):
@@ -123,8 +124,8 @@ def clone_over(
     forms: Forms = NONE,
 ) -> None:
     """`clone` over an open transport; leaves the file closed. What cannot be gone on with is begun anew."""
+    refuse_existing(file)
     path = os.fspath(file)
-    refuse_existing(path)
     download = Download(building_path(path), progress)
     try:
         if not forms.chosen:  # the hub's file is as the hub says
@@ -162,9 +163,10 @@ def _fill(path: str, url: str | None, transport: Transport, progress: Progress, 
     try:
         if store.is_replica:
             store.check()
-        run(adopt(store, url, building_id(path)), transport)
-        run(fill(store, url, progress, building_id(path), forms), transport)
-        finish(store, path)
+        with looked_after(store):
+            run(adopt(store, url, building_id(path)), transport)
+            run(fill(store, url, progress, building_id(path), forms), transport)
+            finish(store, path)
     finally:
         store.close()
 

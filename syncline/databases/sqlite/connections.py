@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ class Connections:
     def _connect(self) -> sqlite3.Connection:
         if self.memory:
             return sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
-        if not Path(self.path).exists():
+        if not os.path.exists(self.path):
             raise DatabaseUnavailable(
                 f"{self.path}: there is no such file",
                 remedy="Create the database with your application first, or correct [hub] database.",

@@ -4,11 +4,11 @@ Purpose: open the file safely beside the application, run statements and transac
 own tables, say every failure as a StoreError. Must not know what is synced, why, or with whom.
 """
 
-from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAFE_CHECKPOINTS
+from syncline.replica.store.connection import BUSY_SECONDS, LIBRARY, MEMORY, SAFE_CHECKPOINTS, checked_path
 from syncline.replica.store.errors import legible
 from syncline.replica.store.packed import pack, unpack
 from syncline.replica.store.state import Checkpoint, State
-from syncline.replica.store.store import LAYOUT, Store, log_name
+from syncline.replica.store.store import LAYOUT, PUT_BACK, Store, log_name
 from syncline.replica.store.text import queries
 from syncline.replica.store.wal import WAL_BYTES
 from syncline.sqlitekit.sql import literal, quote
@@ -18,11 +18,13 @@ __all__ = [
     "LAYOUT",
     "LIBRARY",
     "MEMORY",
+    "PUT_BACK",
     "SAFE_CHECKPOINTS",
     "WAL_BYTES",
     "Checkpoint",
     "State",
     "Store",
+    "checked_path",
     "legible",
     "literal",
     "log_name",

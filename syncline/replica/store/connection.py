@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from syncline.errors import StoreError, StoreReadOnly
@@ -27,9 +29,21 @@ STATEMENTS = 512
 by itself."""
 
 
+def checked_path(path: str | os.PathLike[str], beside: str = "") -> str:
+    """The path of a device file, as text. StoreError if there can be no file of that name, also with `beside`
+    at its end, or it cannot be looked at."""
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise StoreError(f"{name!r} is no path: it is no text", remedy="Give the path as text.")
+    if name != MEMORY:
+        with translated_files(name), suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(name + beside)
+    return name
+
+
 def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
     """Open a file that is there, shared with the application's own connections."""
-    if path != MEMORY and not Path(path).is_file():
+    if checked_path(path) != MEMORY and not Path(path).is_file():
         raise StoreError(
             f"there is no file {path}",
             code="store_missing",

@@ -65,9 +65,12 @@ def legible(path: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def translated_files(path: str) -> Iterator[None]:
-    """Raise every error of the file system inside the block as the StoreError that it means."""
+    """Raise every error of the file system inside the block as the StoreError that it means, also where there
+    can be no file of such a name."""
     try:
         yield
+    except ValueError as error:
+        raise StoreError(f"there can be no file {path!r}: {error}", remedy="Check the path.") from error
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
         raise kind(f"{path}: {error.strerror or error}") from error

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from msgspec import Meta, convert
+
+Amount = Annotated[int, Meta(ge=0)]
+Number = Annotated[int, Meta(ge=0, lt=2**62)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +29,10 @@ class State:
     replica: str
     hub_url: str | None
     hub: str | None
-    suppressed: int
-    checkpoint: int
-    hlc: int
-    push: int
+    suppressed: Amount
+    checkpoint: Amount
+    hlc: Amount
+    push: Number
     schema: str | None
     fingerprint: str | None
     watermark: str | None
@@ -37,12 +43,12 @@ class State:
     chain: str | None
     horizon: str | None
     former: str
-    carried: int
+    carried: Amount
     names: str | None
     retired: str | None
-    chosen: int
+    chosen: Amount
     local_rows: str | None
-    chunk_bytes: int | None
+    chunk_bytes: Amount | None
     forms: str | None
 
 
@@ -50,9 +56,25 @@ class State:
 class Checkpoint:
     """What the replica had seen of the hub, and the highest clock it knew, from some moment on."""
 
-    id: int
+    id: Amount
     watermark: str
-    hlc: int
+    hlc: Amount
+
+
+_FIELDS: dict[type, Any] = {
+    kind: tuple[*get_type_hints(kind, include_extras=True).values()]  # type: ignore[misc]
+    for kind in (State, Checkpoint)
+}
+
+
+def state_of(row: tuple[Any, ...]) -> State:
+    """The state in a row of its columns. What msgspec raises, if a column holds what it cannot."""
+    return State(*convert(row, _FIELDS[State]))
+
+
+def checkpoint_of(row: tuple[Any, ...]) -> Checkpoint:
+    """The checkpoint in a row, likewise."""
+    return Checkpoint(*convert(row, _FIELDS[Checkpoint]))
 
 
 @dataclass(frozen=True, slots=True)

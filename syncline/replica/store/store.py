@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Self
 
-from syncline.errors import StoreBusy, StoreError
+from syncline.errors import StoreBusy, StoreDamaged, StoreError
 from syncline.replica.store import connection as opening
-from syncline.replica.store.errors import translate, translated
-from syncline.replica.store.state import Checkpoint, Standing, State
+from syncline.replica.store.errors import legible, translate, translated
+from syncline.replica.store.state import Checkpoint, Standing, State, checkpoint_of, state_of
 from syncline.replica.store.text import queries, read_sql
 from syncline.replica.store.wal import Wal
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
@@ -29,6 +29,12 @@ UNCOUNTED = 0
 
 SPARE_CHECKPOINTS = 100
 """Checkpoints that no log entry names are removed once there are this many."""
+
+PUT_BACK = (
+    "Put back what was altered (a copy of the file, or the row named). Else keep a copy of the file, in which"
+    " what was pending stands, then clone again: syncline clone URL FILE"
+)
+"""The remedy where somebody has altered Syncline's own tables."""
 
 _waits_for_commit = lru_cache(512)(waits_for_commit)
 
@@ -72,7 +78,7 @@ class Store:
     @classmethod
     def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
-        name = os.fspath(path)
+        name = opening.checked_path(path)
         connection = opening.open_existing(name, busy_seconds)
         wal = None if name == opening.MEMORY else Wal(name, connection, busy_seconds)
         return cls(name, connection, wal)
@@ -377,7 +383,7 @@ class Store:
             )
         layout = self.layout()
         if layout is None:
-            raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
+            raise StoreError(f"{self.path} has lost its state", code="not_a_replica", remedy=PUT_BACK)
         if layout != LAYOUT:
             made = "was made by an earlier Syncline" if layout == UNCOUNTED else f"has layout {layout}"
             raise StoreError(
@@ -404,8 +410,9 @@ class Store:
             return self._known
         row = self.row(self._queries["state"])
         if row is None:
-            raise StoreError(f"{self.path} has lost its state", code="not_a_replica")
-        state = State(*row)
+            raise StoreError(f"{self.path} has lost its state", code="not_a_replica", remedy=PUT_BACK)
+        with legible(self.path, "the state"):
+            state = state_of(row)
         if self._writes:
             self._known = state
         return state
@@ -433,8 +440,12 @@ class Store:
     def checkpoint(self) -> Checkpoint:
         """The latest checkpoint."""
         row = self.row(self._queries["latest_checkpoint"])
-        assert row is not None, "the state always names a checkpoint"
-        return Checkpoint(*row)
+        if row is None:
+            raise StoreDamaged(
+                f"{self.path}: the state names a checkpoint that is not there", remedy=PUT_BACK
+            )
+        with legible(self.path, "a checkpoint"):
+            return checkpoint_of(row)
 
     def advance(self, watermark: str, hlc: int, horizon: str | None = None) -> None:
         """Note what has been seen of the hub and the highest clock: edits from now on carry it. `horizon` is
@@ -456,6 +467,19 @@ class Store:
     def logs(self) -> list[str]:
         """The change logs that exist, as SQL."""
         return [quote(name) for (name,) in self.rows(self._queries["logs"])]
+
+    def check_logs(self, known: Collection[int]) -> None:
+        """StoreDamaged if a change log has entries of a table that takes no part, whose number is not among
+        these: they would not be sent, and nobody would hear of it."""
+        for log in self.logs():
+            number = log.strip('"').removeprefix("_sync_log_")
+            is_stray = number.isdigit() and int(number) not in known
+            if is_stray and self.row(f"SELECT 1 FROM {log} LIMIT 1") is not None:
+                raise StoreDamaged(
+                    f"{self.path}: _sync_table was altered: it has no number {number}, and there are pending"
+                    f" edits of the table that had it, in {log}",
+                    remedy=PUT_BACK,
+                )
 
     def _sweep_checkpoints(self) -> None:
         if self.value(self._queries["count_checkpoints"]) < SPARE_CHECKPOINTS:

@@ -91,7 +91,7 @@ def test_an_examination_changes_nothing(bench: Bench, tmp_path: Path) -> None:
         ),
         ("UPDATE _sync_state SET suppressed = 1", "capture_suppressed", "trouble"),
         ("DROP TABLE _sync_log_<person>", "log_missing", "trouble"),
-        ("DROP TABLE _sync_outbox", "store_obstacle", "trouble"),
+        ("DROP TABLE _sync_outbox", "store_damaged", "trouble"),
         ("DROP TABLE person", "table_missing", "trouble"),
         ("ALTER TABLE person ADD COLUMN colour TEXT", "column_local", "warning"),
         ("UPDATE _sync_state SET hydrate = '{}'", "track_unfinished", "warning"),
