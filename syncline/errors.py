@@ -325,6 +325,14 @@ class NotPrepared(DatabaseError):
     remedy = "Run: syncline init syncline.toml"
 
 
+class LedgerDamaged(DatabaseError):
+    """What the hub keeps in the central database besides its rows is not as it wrote it: somebody has altered
+    Syncline's own tables there. Nothing was changed."""
+
+    code, title = "ledger_damaged", "What Syncline keeps in the central database was altered"
+    remedy = "Put back what was altered in Syncline's own tables, from a backup; the detail says what it is."
+
+
 class CaptureLost(DatabaseError):
     code, title = "capture_lost", "Changes of a table in the centre are not captured at present"
     remedy = "Run: syncline init syncline.toml; each device then compares itself with the centre."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from syncline.hub.contract import Ledger, Prepared, ReadLedger
+from syncline.hub.contract.kept import kept_json
 from syncline.hub.names import place_of
 
 KEY = "tables_absent"
@@ -16,7 +17,7 @@ KEY = "tables_absent"
 
 def read(ledger: ReadLedger) -> frozenset[str]:
     """Their names, with the schema where there is one."""
-    return frozenset(json.loads(ledger.setting(KEY) or "[]"))
+    return frozenset(kept_json("a setting", ledger.setting(KEY) or "[]"))
 
 
 def note(ledger: Ledger, prepared: Prepared) -> None:

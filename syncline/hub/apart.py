@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.contract import Ledger, ReadLedger
+from syncline.hub.contract.kept import kept_json
 from syncline.hub.names import place_of
 from syncline.model.evolution import IsWider, TableChange, table_change
 from syncline.model.numbering import renumbered
@@ -150,7 +151,7 @@ def read(ledger: ReadLedger) -> Apart:
     kept = ledger.setting(KEY)
     if kept is None:
         return Apart()
-    plain = json.loads(kept)
+    plain = kept_json("a setting", kept)
     tables = {name: from_plain(one).tables[0] for name, one in plain["tables"].items()}
     return Apart(tables, {int(number): why for number, why in plain["reasons"].items()})
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from syncline.hub.contract import ReadLedger, Remembered, Stamped
+from syncline.hub.contract.kept import as_kept
 from syncline.protocol.body import each_stamp, imprint
 from syncline.protocol.messages import STAMP_BYTES, Reconcile, Rejection
 
@@ -88,7 +89,8 @@ class Sought:
             self._found.pushes.add((stamped.replica, stamped.push))
             self._first = min(self._first or stamped.made, stamped.made)
         if hits and stamped.rejected:
-            told = b"".join(map(_stamp, hits)), _rejections.decode(stamped.rejected)
+            with as_kept("what was rejected"):
+                told = b"".join(map(_stamp, hits)), _rejections.decode(stamped.rejected)
             self._found.rejected.append(told)
         mark = imprint(stamped.tails) if self._sent else b""
         if mark in self._sent:

@@ -9,6 +9,7 @@ import msgspec
 
 from syncline.errors import Conflict, ConflictGone, Malformed, ResolutionRefused, UnknownConflict
 from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
+from syncline.hub.contract.kept import as_kept
 from syncline.hub.dependents import RowId
 from syncline.merge.decide import Note
 from syncline.model.clock import clamp, tick
@@ -54,6 +55,7 @@ def conflict_row(
     return ConflictRow(0, replica, push, note.outcome == "open", data)
 
 
+@as_kept("a conflict")
 def note_of(row: ConflictRow) -> ConflictNote:
     """The message form of a kept conflict."""
     data = dict(row.data)

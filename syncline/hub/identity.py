@@ -24,6 +24,7 @@ import msgspec
 from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
 from syncline.hub.compared import Compared, Found, Sought, is_known
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, Stamped, WriteTransaction
+from syncline.hub.contract.kept import kept_json
 from syncline.hub.contract.log import refused_watermark
 from syncline.hub.lineages import claimed, lineages_of
 from syncline.model.actor import Actor
@@ -335,7 +336,7 @@ def _own(transaction: WriteTransaction, request: Reconcile, record: Client | Non
     up to now, if `record` is of this file to its end. A copy of it has another record."""
     if record is None:
         return ""
-    found = json.loads(record.own) if record.own else {}
+    found = kept_json("the record of a replica", record.own) if record.own else {}
     return json.dumps(found | {request.previous: transaction.log.now().token()})
 
 
@@ -343,7 +344,7 @@ def own_of(
     transaction: ReadTransaction, client: Client, position: Callable[[str], Position]
 ) -> dict[str, Position]:
     """What `_own` has noted, as far as the centre has not gone back from it."""
-    noted: dict[str, str] = json.loads(client.own) if client.own else {}
+    noted: dict[str, str] = kept_json("the record of a replica", client.own) if client.own else {}
     found = {name: position(token) for name, token in noted.items()}
     standings = transaction.log.standings(list(found.values())) if found else []
     pairs = zip(found.items(), standings, strict=True)

@@ -10,6 +10,7 @@ import json
 import secrets
 
 from syncline.hub.contract import Ledger, ReadLedger
+from syncline.hub.contract.kept import kept_json
 from syncline.hub.watermark import KEY_BYTES
 
 NAME = "secret"
@@ -33,4 +34,4 @@ def read_or_make(ledger: Ledger) -> bytes:
 
 
 def _secret(kept: str | None) -> bytes | None:
-    return None if kept is None else bytes.fromhex(json.loads(kept))
+    return None if kept is None else bytes.fromhex(kept_json("a setting", kept))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncline.hub.contract import Ledger, ReadLedger
+from syncline.hub.contract.kept import kept_json
 from syncline.merge.policies import ColumnFunction
 from syncline.merge.rules import Table
 from syncline.model.schema import Schema, TableSchema
@@ -133,7 +134,7 @@ def between(before: Schema, after: Schema) -> FormerNames:
 
 def read(ledger: ReadLedger) -> FormerNames:
     """All that were ever noted."""
-    plain = json.loads(ledger.setting(SETTING) or '{"tables": {}, "columns": {}}')
+    plain = kept_json("a setting", ledger.setting(SETTING) or '{"tables": {}, "columns": {}}')
     return FormerNames(plain["tables"], {int(n): names for n, names in plain["columns"].items()})
 
 

@@ -21,6 +21,7 @@ from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
 from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.contract.kept import as_kept
 from syncline.hub.dependents import RowId, row_id
 from syncline.hub.identity import Told, admit, is_repeat, own_of, remember
 from syncline.hub.lineages import lineages_of
@@ -195,7 +196,8 @@ class Receiver:
 
     def _repeat(self, transaction: WriteTransaction, client: Client) -> Verdict:
         """The verdict stands, but rows are answered as they are now (law L3)."""
-        kept = msgspec.msgpack.decode(client.verdict, type=Kept)
+        with as_kept("the record of a replica"):
+            kept = msgspec.msgpack.decode(client.verdict, type=Kept)
         present = self.schema.by_number
         rows: dict[RowId, None] = {
             (table, tuple(key)): None for table, key in kept.overrides if table in present

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from syncline.hub.contract import Key, WriteTransaction
+from syncline.hub.contract.kept import as_kept
 from syncline.model.values import Value
 
 SETTING = "returned"
@@ -61,5 +62,6 @@ class ReturnedRows:
 
 
 def _read(content: str | None) -> dict[tuple[int, Key], Mapping[int, Value]]:
-    kept = _decoder.decode(base64.b64decode(content)) if content else []
+    with as_kept("a setting"):
+        kept = _decoder.decode(base64.b64decode(content)) if content else []
     return {(table, tuple(key)): amounts for table, key, amounts in kept}

@@ -15,6 +15,7 @@ from syncline.errors import SchemaChanged
 from syncline.hub.accept import Part
 from syncline.hub.contract import Key, Ledger, ReadLedger
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_CHANGED, TABLE_DROPPED, remedy_of
+from syncline.hub.contract.kept import as_kept
 from syncline.merge.decide import Base
 from syncline.merge.policies import COLUMN_POLICIES
 from syncline.merge.rules import TableRules
@@ -39,7 +40,8 @@ def kept(ledger: ReadLedger, fingerprint: str) -> Schema:
             "the replica has a schema that this hub never gave, or has forgotten",
             code="schema_unknown",
         )
-    return from_plain(json.loads(found))
+    with as_kept("a version of the schema"):
+        return from_plain(json.loads(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ CODES = {
     "database_unavailable": True,
     "database_read_only": True,
     "not_prepared": False,
+    "ledger_damaged": False,
     "capture_lost": False,
     "grants_missing": False,
     "hub_unreachable": True,

@@ -37,6 +37,7 @@ from syncline.hub.contract import (
     Upload,
     UploadedChunk,
 )
+from syncline.hub.contract.kept import as_kept, kept_json
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
@@ -179,7 +180,7 @@ class Ledger:
     def forgotten(self) -> int:
         """Of when the newest were that are forgotten; 0 if none are."""
         kept = self.setting(FORGOTTEN)
-        return 0 if kept is None else int(json.loads(kept))
+        return 0 if kept is None else int(kept_json("a setting", kept))
 
     def count_told(self, lineage: str, octets: int) -> tuple[int, int]:
         """Count what was just told; what there is of it."""
@@ -190,7 +191,7 @@ class Ledger:
     def _count_told(self, octets: int) -> int:
         """All together, with these. They are not added up each time: a hub has millions of pushes."""
         kept = self.lock_new_setting(TOLD)
-        together = max(0, octets + (0 if kept is None else int(json.loads(kept))))
+        together = max(0, octets + (0 if kept is None else int(kept_json("a setting", kept))))
         self.set(TOLD, json.dumps(together))
         return together
 
@@ -408,6 +409,7 @@ def body_of(schema: Schema) -> str:
     return json.dumps(to_plain(schema), sort_keys=True)
 
 
+@as_kept("a version of the schema")
 def _schema(rows: Sequence[Sequence[Any]]) -> Schema | None:
     return from_plain(json.loads(rows[0][0])) if rows else None
 
@@ -429,6 +431,7 @@ def _said(moment: int | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
+@as_kept("the record of a replica")
 def _client(row: Sequence[Any]) -> Client:
     replica, push, digest, verdict, last_push, last_pull, name, fingerprint, *rest = row
     (
@@ -469,6 +472,7 @@ def _client(row: Sequence[Any]) -> Client:
     )
 
 
+@as_kept("a conflict")
 def _conflict(row: Sequence[Any]) -> ConflictRow:
     number, replica, push, unresolved, _, data = row
     return ConflictRow(int(number), replica, int(push), bool(unresolved), json.loads(data))
