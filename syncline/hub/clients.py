@@ -71,8 +71,9 @@ def with_own_root(ledger: ReadLedger, actor: Actor, request: Register) -> Regist
 def registered(client: Client | None, actor: Actor, request: Register, watermark: str) -> Client:
     """The record after a registration. `watermark` is where a replica stands: that which it hands in, or that
     of now, from which it fills itself. One that is known keeps its owner and, unless it hands one in, the
-    older watermark it has confirmed."""
+    older watermark it has confirmed. A tentative one is forgotten again, unless it has ever been used."""
     known = client or Client(request.replica, registered="now", actor=actor.owner)
+    is_unused = known.last_pull is None and known.last_push is None
     stands = request.watermark is not None or known.forgotten or not known.watermark
     return replace(
         known,
@@ -81,7 +82,7 @@ def registered(client: Client | None, actor: Actor, request: Register, watermark
         fingerprint=request.fingerprint or known.fingerprint,
         watermark=watermark if stands else known.watermark,
         last_seen="now",
-        forgotten=False,
+        forgotten=request.tentative and (is_unused or known.forgotten),
     )
 
 

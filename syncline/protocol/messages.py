@@ -382,7 +382,9 @@ class Register(Record, frozen=True):
 
     A copied file takes a new id and hands in its `watermark` and the id it was given to (`previous`):
     the answer's watermark then stands for the same position, for the new id. `root` is the first id that the
-    file had, if this is not it: what its edits are remembered under.
+    file had, if this is not it: what its edits are remembered under. `tentative`: it is not certain yet that
+    the file will take part. One that has never pulled nor pushed does not count as a replica then, until it
+    registers without this.
     """
 
     replica: Name
@@ -392,6 +394,7 @@ class Register(Record, frozen=True):
     watermark: Token | None = None
     version: Version = PROTOCOL_VERSION
     root: Name = ""
+    tentative: bool = False
 
 
 class Limits(Record, frozen=True):

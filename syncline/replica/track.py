@@ -97,7 +97,18 @@ def track(
     except SynclineError as error:
         if not _is_cut_off(error):
             _take_back(device, fresh)
+            if not store.numbers():
+                yield from _withdraw(store.state().replica)
         raise
+
+
+def _withdraw(replica: str) -> Flow[None]:
+    """Tell the hub that this file takes no part after all. If that is not heard, the file is listed there
+    until it was unused for a while; the next `track` goes on under the same id."""
+    try:
+        yield from ask(Register(replica, tentative=True), Registered)
+    except SynclineError as error:
+        logger.warning("the hub was not told that track was refused: %s", error, extra={"action": "track"})
 
 
 def go_on(store: Store) -> Flow[None]:
@@ -216,7 +227,9 @@ def refuse_unfinished(store: Store) -> None:
 def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choice | None) -> Flow[None]:
     state = store.state() if store.is_replica else None
     replica = str(uuid.uuid4()) if state is None else state.replica
-    answer = yield from ask(Register(replica, None if state is None else state.fingerprint), Registered)
+    fingerprint = None if state is None else state.fingerprint
+    is_first = state is None or state.hub is None
+    answer = yield from ask(Register(replica, fingerprint, tentative=is_first), Registered)
     if state is not None and state.hub not in (None, answer.hub):
         raise StoreError(
             f"{store.path} belongs to another hub",
@@ -241,6 +254,12 @@ def _begin(store: Store, names: Sequence[str], hub_url: str | None, choice: Choi
         with store.transaction():
             store.set_state(forms=written_forms(forms))
         return
+    if is_first:  # nothing has refused it: from now on it counts as a replica
+        answer = yield from ask(Register(replica, fingerprint), Registered)
+        if answer.schema != schema.fingerprint:
+            raise SchemaChanged(
+                "the hub's schema changed meanwhile", remedy="Run the same syncline track again."
+            )
     with store.transaction():
         store.prepare(replica)
         clear_stage(store)

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 import syncline
-from syncline.errors import SchemaError, StoreError
+from syncline.errors import SchemaError, StoreError, TransportError
+from syncline.protocol.messages import Register
 from syncline.replica import join, track
 from syncline.replica.apply import Answer, Applied, Step, run_steps
 from syncline.replica.device import Device
@@ -75,6 +76,48 @@ def killed_after(most: int) -> Callable[[Device, Answer, Sequence[Step]], Applie
         return run_steps(device, answer, steps)
 
     return until
+
+
+def test_a_first_track_of_a_table_that_does_not_fit_leaves_no_replica_at_the_hub(world: World) -> None:
+    world.fill("id INTEGER PRIMARY KEY, name TEXT, cost TEXT")
+    for _ in range(2):
+        with world.open() as replica, pytest.raises(SchemaError, match="price"):
+            replica.track("item")
+        assert world.hub.replicas() == []
+    world.app.execute("ALTER TABLE item RENAME COLUMN cost TO price")
+    with world.open() as replica:
+        replica.track("item")
+        assert len(world.hub.replicas()) == 1
+        replica.sync()
+        assert replica.verify().equal
+
+
+def test_l12_a_refusal_that_the_hub_is_not_told_of_is_said_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network goes away in between: the file is as before, and is listed until another track goes on."""
+    world.fill()
+
+    def refused(device: Device, tables: object) -> None:
+        raise SchemaError("it does not fit")
+
+    def handle(actor: Any, request: Any) -> Any:
+        if isinstance(request, Register) and request.tentative and world.hub.replicas():
+            raise TransportError("the network is away")
+        return plain(actor, request)
+
+    plain = world.hub.handle
+    with monkeypatch.context() as patched:
+        patched.setattr(world.hub, "handle", handle)
+        patched.setattr(track, "respell_all", refused)
+        with world.open() as replica, pytest.raises(SchemaError, match="it does not fit"):
+            replica.track("item")
+    assert len(world.hub.replicas()) == 1
+    with world.open() as replica:
+        replica.track("item")
+        replica.sync()
+        assert replica.verify().equal
+    assert len(world.hub.replicas()) == 1
 
 
 @pytest.mark.parametrize("killed", range(4))
@@ -285,6 +328,7 @@ def test_l12_after_a_first_track_that_is_refused_the_file_is_as_before(clinic: C
         for _ in range(2):
             with pytest.raises(SchemaError):
                 replica.track("allergy", forms="sqlalchemy")
+            assert clinic.hub.replicas() == []
     assert not [name for kind, name in clinic.objects() if kind == "trigger" or "_log_" in name]
     with clinic.open() as replica:
         with pytest.raises(StoreError, match="tracks no tables"):
