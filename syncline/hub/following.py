@@ -25,7 +25,7 @@ from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED
 from syncline.hub.names import place_of
 from syncline.model.evolution import SchemaChange, TableChange, compare
 from syncline.model.finding import Finding
-from syncline.model.schema import Schema, arrange
+from syncline.model.schema import Schema, TableSchema, arrange, from_plain
 
 logger = logging.getLogger("syncline.hub")
 DEMANDED = "value_demanded"
@@ -51,17 +51,20 @@ class Plan:
 
     Of the tables that devices cannot follow those `apart` are left out, and those that they could follow but
     for a column are there without it. `breaking` says, in sentences, what it is about with the former,
-    `demands` with the latter; `concerned` are the replicas that may have the tables. `outside` are tables
-    that could go on, but are not among those of the configuration any more: their names, by number."""
+    `demands` with the latter; `cut_off` and `limited` are the replicas that may have these tables. `outside`
+    are tables that could go on, but are not among those of the configuration any more: their names, by
+    number; `leaving` are the replicas that may have them."""
 
     tables: Schema
     prepared: Prepared
     change: SchemaChange | None
-    concerned: tuple[Client, ...] = ()
+    cut_off: tuple[Client, ...] = ()
+    limited: tuple[Client, ...] = ()
     breaking: tuple[str, ...] = ()
     demands: tuple[str, ...] = ()
     apart: Apart = field(default_factory=Apart)
     outside: Mapping[int, str] = field(default_factory=dict)
+    leaving: tuple[Client, ...] = ()
 
     @property
     def is_harmless(self) -> bool:
@@ -75,29 +78,27 @@ class Plan:
         return bool(self.breaking or self.demands)
 
     @property
+    def concerned(self) -> tuple[Client, ...]:
+        """All replicas that may have one of these tables."""
+        return tuple({client.replica: client for client in (*self.cut_off, *self.limited)}.values())
+
+    @property
     def remedy(self) -> str:
         """What to do about it, the harmless way first."""
         return BreakingChange.remedy if self.breaking else DEMANDED_REMEDY
 
-    @property
-    def _waited(self) -> str:
-        pending = sum(client.pending for client in self.concerned)
-        return f"edits of any table that waited on them when they last synced: {pending}"
-
     def warnings(self, *, agreed: bool = False) -> Iterator[str]:
         """What an operator should know before, in sentences; `agreed`, what it has come to with `--yes`."""
         yield from (*self.breaking, *self.demands)
-        devices = len(self.concerned)
-        waited = self._waited
         if agreed and self.wants_agreement:
-            yield f"devices to which these tables are other ones from now on: {devices}; {waited}"
+            yield f"devices to which these tables are other ones from now on: {_counted(self.concerned)}"
         elif self.breaking:
-            yield f"devices that cannot go on with these tables: {devices}; {waited}"
+            yield f"devices that cannot go on with these tables: {_counted(self.cut_off)}"
         if self.demands and not agreed:
             which = "tables with a column that must have a value" if self.breaking else "these tables"
             yield (
                 f"devices that go on with {which}, but for rows of theirs that lack the value, which are"
-                f" rejected one by one until it has a default: {devices}; {waited}"
+                f" rejected one by one until it has a default: {_counted(self.limited)}"
             )
         yield from (finding.sentence for finding in self.left_out())
 
@@ -110,7 +111,7 @@ class Plan:
         sentence = (
             f"table{'s' * several} {named} take{'s' * (not several)} part no longer, as syncline.toml names"
             f" tables, but not {'these' if several else 'this one'}: {KEPT} ({TABLE_DROPPED}); devices:"
-            f" {len(self.concerned)}; {self._waited}"
+            f" {_counted(self.leaving)}"
         )
         remedy = (
             f"To keep {'them' if several else 'it'}, add"
@@ -156,7 +157,8 @@ def _with_outside(central: Central, found: Plan, able: Iterable[str]) -> Plan:
     ended = () if found.change is None else found.change.gone
     gone = [now[one.number] for one in ended if one.number in now]
     outside = {one.number: names.configured(one) for one in gone if place_of(one) in left}
-    return replace(found, outside=outside, concerned=_concerned(central)) if outside else found
+    leaving = _having(central, [one for one in gone if one.number in outside])
+    return replace(found, outside=outside, leaving=leaving) if outside else found
 
 
 def missing(central: Central, unfit: Mapping[str, str]) -> list[Finding]:
@@ -176,6 +178,15 @@ def missing(central: Central, unfit: Mapping[str, str]) -> list[Finding]:
             )
         found.append(Finding("trouble", SchemaError.code, sentence, remedy))
     return found
+
+
+def _counted(clients: Sequence[Client]) -> str:
+    """How many, and what is counted: the hub knows of a device what that said when it last synced."""
+    pending = sum(client.pending for client in clients)
+    return (
+        f"{len(clients)}; counted are all whose schema, when they last synced, was not older than such a"
+        f" table; edits of any table that waited on them then: {pending}"
+    )
 
 
 def plan(
@@ -213,8 +224,9 @@ def plan(
     central.learn(names.between(prepared.before, prepared.schema))
     before, after = central.marked(prepared.before), central.with_rules(prepared.schema)[0]
     change = compare(before, after, catalogue.is_wider)
-    concerned = _concerned(central) if breaking or demands else ()
-    return Plan(tables, prepared, change, concerned, breaking, demands, left)
+    ending = [*known.tables.values(), *(one.before for one in broken if one not in partly)]
+    cut_off, limited = _having(central, ending), _having(central, [one.before for one in partly])
+    return Plan(tables, prepared, change, cut_off, limited, breaking, demands, left)
 
 
 def agreed_to(central: Central, chosen: Sequence[str] | None) -> Prepared:
@@ -234,13 +246,27 @@ def _changes(central: Central, prepared: Prepared, known: Apart) -> Sequence[Tab
     return [one for one in found if place_of(one.after) not in known.tables]
 
 
-def _concerned(central: Central) -> tuple[Client, ...]:
+def _having(central: Central, tables: Sequence[TableSchema]) -> tuple[Client, ...]:
+    """The replicas that may have one of these tables: all but those whose schema, as it was when they last
+    synced, is older than each. A newer one without the table may be of a time when that was out of service,
+    and which tables of its schema a file tracks the file alone knows. Columns make no difference: the table
+    is out of service with all of them."""
+    if not tables:
+        return ()
     with central.database.reading_ledger() as ledger:
-        return tuple(
+        live = [
             client
             for client in every_client(ledger)
             if not (client.revoked or client.forgotten) and client.fingerprint
-        )
+        ]
+        versions = {client.fingerprint: ledger.given(client.fingerprint) for client in live}
+    first = min(table.number for table in tables)
+    older = {
+        name
+        for name, text in versions.items()
+        if text is not None and from_plain(json.loads(text)).used <= first
+    }
+    return tuple(client for client in live if client.fingerprint not in older)
 
 
 def carry_out(central: Central, found: Plan) -> Prepared:

@@ -182,6 +182,25 @@ def test_what_devices_cannot_follow_wants_yes_and_refuses_that_table(
     assert not tablet.push().rejected
 
 
+def test_a_device_whose_schema_is_older_than_a_table_is_not_concerned_by_what_becomes_of_it(
+    desk: Desk,
+) -> None:
+    desk.device("old").pull()
+    changed(desk, "CREATE TABLE barn (id INTEGER PRIMARY KEY, size INTEGER)")
+    desk.hub.init()
+    changed(desk, "DROP TABLE barn", "CREATE TABLE barn (id INTEGER PRIMARY KEY, size BLOB)")
+    assert not desk.hub.init(dry_run=True).asks
+    changed(desk, "DROP TABLE barn", "CREATE TABLE barn (id INTEGER PRIMARY KEY, size INTEGER)")
+    desk.hub.init()
+    desk.device("new").pull()
+    changed(desk, "DROP TABLE barn", "CREATE TABLE barn (id INTEGER PRIMARY KEY, size BLOB)")
+    for _ in range(2):  # it is out of service the second time, and the newer device does not have it then
+        with pytest.raises(BreakingChange, match=r"barn.*cannot go on with these tables: 1;"):
+            desk.hub.init()
+        desk.device("new").pull()
+    desk.hub.init(yes=True)
+
+
 def test_a_schema_that_was_never_given_is_refused(desk: Desk) -> None:
     phone = desk.device("phone")
     with pytest.raises(SchemaChanged) as error:
