@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from syncline.errors import StoreConstraint, StoreError
 from syncline.model.schema import Schema
@@ -191,7 +192,7 @@ def take_held(work: Work, answer: Answer) -> None:
 def enter_verdict(work: Work, answer: Answer) -> None:
     """The push in flight is over: its edits leave the log."""
     if answer.verdict is not None:
-        settle(work, answer.verdict, _overrides(work, answer.verdict))
+        settle(work, answer.verdict, partial(_overrides, work, answer.verdict))
 
 
 def decide_replaced(work: Work, answer: Answer) -> None:

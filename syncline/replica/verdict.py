@@ -6,7 +6,7 @@ has instead of what was sent (the overrides) is then learned like anything else 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,10 +60,12 @@ class Hidden:
     """Whether edits remain that the push did not cover."""
 
 
-def settle(work: Work, verdict: Verdict, overrides: Sequence[Group]) -> None:
-    """Clear the push in flight. The caller learns the overrides afterwards."""
+def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) -> None:
+    """Clear the push in flight. The caller learns the overrides afterwards: they are `read` here where what
+    becomes of another row depends on them."""
     cuts: Cuts = dict(work.store.rows("SELECT n, seq FROM _sync_outbox_cut"))
     hidden = _hidden(work, cuts)
+    overrides = read() if hidden or verdict.rejected else ()
     answered = {(g.table, tuple(row[: work.device.arity(g.table)])) for g in overrides for row in g.rows}
     rejected = _keep_rejected(work, verdict, cuts, answered)
     keep_conflicts(work.store, verdict.conflicts)

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from syncline.errors import UsageError
+from syncline.model.schema import Schema
 from syncline.protocol.body import chained
 from syncline.protocol.messages import Group, Rejection
+from syncline.replica import apply
+from syncline.replica.answers import groups_of
 from syncline.replica.freeze import Frozen, freeze, in_flight
 from syncline.replica.rejected import (
     HELD,
@@ -100,6 +103,24 @@ def test_every_kind_of_refused_edit_is_kept_as_it_was_sent(bench: Bench) -> None
     assert kept_pushes(bench.store) == []  # nothing of it is to be offered again
     (packed,) = bench.store.row("SELECT refused FROM _sync_sent") or (None,)
     assert sorted(map(repr, unpack(packed))) == sorted(repr([one.table, one.key]) for one in refused)
+
+
+def test_l13_the_rows_that_come_with_a_verdict_are_read_once_where_nothing_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be a million, and nobody else can write meanwhile."""
+    read: list[str] = []
+
+    def counted(body: bytes, digest: str, schema: Schema | None) -> list[Group]:
+        read.append(digest)
+        return groups_of(body, digest, schema)
+
+    monkeypatch.setattr(apply, "groups_of", counted)
+    bench.app.execute("UPDATE owner SET n = n + 5 WHERE id = 1")
+    frozen(bench)
+    bench.verdict(bench.put("owner", [1, 16], columns=["n"]))
+    assert len(read) == 1
+    assert bench.rows("SELECT n FROM owner WHERE id = 1") == [(16,)]
 
 
 def test_where_only_some_columns_are_refused_these_are_kept_once(bench: Bench) -> None:
