@@ -9,7 +9,7 @@ runs again. While the transaction is open capture is suppressed; nobody else can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,8 +29,8 @@ from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
 from syncline.replica.outside import outward, outward_orphans, waiting_for_parents
-from syncline.replica.overlay import Overlay, merge
-from syncline.replica.parents import has_parents, mend_parents
+from syncline.replica.overlay import Key, Overlay, merge
+from syncline.replica.parents import Lacking, has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.removal import remove_gone
 from syncline.replica.reports import Regained
@@ -41,7 +41,7 @@ from syncline.replica.shown import look_at_hidden
 from syncline.replica.stage import clear_stage, staged
 from syncline.replica.statements import Statements
 from syncline.replica.verdict import settle
-from syncline.replica.work import Pinned, Reason, Work, load_held, save_held
+from syncline.replica.work import Held, Pinned, Reason, Work, load_held, save_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,21 +238,7 @@ def show_held(work: Work, answer: Answer) -> None:
     settle_gathered(work, removing=False)
     for t in work.device.tables.values():
         rows = work.held.get(t.n, {})
-        outside = outward(work.device, t) if rows else []
-        before = len(rows) + 1
-        while rows and len(rows) < before:  # rows of one table may be each other's parents
-            before = len(rows)
-            ready = [
-                key
-                for key, state in rows.items()
-                if state is not None and (t.n, key) not in work.pinned and _can_show(work, t, key, state)
-                if not any(one.lacks(work.store, t, key, state) for one in outside)
-            ]
-            edited = {ready[i] for i in work.overlay.contested(t, ready)}
-            for key in edited:
-                state = rows[key] or {}
-                learn_rows(work, t, list(state), [[*key, *state.values()]])
-            show_rows(work, t, [key for key in ready if key not in edited])
+        edited = _show_in_turn(work, t, rows) if rows else ()
         if rows and any(fk.parent == t.table.name for fk in t.table.foreign_keys):
             _show_together(work, t)
         explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
@@ -260,6 +246,35 @@ def show_held(work: Work, answer: Answer) -> None:
         image = work.overlay.parked(t, key)
         if image is not None and show_row(work, t, key, image):
             work.overlay.unpark(t, [key])
+
+
+def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collection[Key]:
+    """Show what can be shown of one table, whose rows may be each other's parents: behind each that has come
+    those that lacked it, and all that are left once more, until nothing comes. Returns those that had their
+    parents the last time and have pending edits."""
+    outside, lacking = outward(work.device, t), Lacking(work, t)
+    todo, is_all = list(rows), True
+    edited = set[Key]()
+    while todo:
+        held = ((key, rows[key]) for key in todo if (t.n, key) not in work.pinned)
+        states = {
+            key: state
+            for key, state in held
+            if state is not None and (not t.is_whole(tuple(state)) or lacking.has_parents(key, state))
+            if not any(one.lacks(work.store, t, key, state) for one in outside)
+        }
+        ready = list(states)
+        edited = {ready[i] for i in work.overlay.contested(t, ready)}
+        for key in edited:
+            learn_rows(work, t, list(states[key]), [[*key, *states[key].values()]])
+        show_rows(work, t, [key for key in ready if key not in edited])
+        shown = {key: state for key, state in states.items() if key not in rows}
+        if not shown and is_all:
+            break
+        todo = [key for key in lacking.behind(shown) if key in rows]
+        is_all = not todo
+        todo = todo or list(rows)
+    return edited
 
 
 class _Apart(Exception):
@@ -292,10 +307,6 @@ def _show_together(work: Work, t: Statements) -> None:
         work.reasons.update(reasons)
         work.written.clear()
         work.written.update(written)
-
-
-def _can_show(work: Work, t: Statements, key: tuple[Value, ...], state: dict[int, Value]) -> bool:
-    return not t.is_whole(tuple(state)) or has_parents(work, t, key, state)
 
 
 def mend(work: Work, answer: Answer) -> None:

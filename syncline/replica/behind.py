@@ -8,11 +8,11 @@ of the hub would ever show them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from syncline.model.values import Value
 from syncline.replica.overlay import Key
-from syncline.replica.parents import missing_parents
+from syncline.replica.parents import folded, missing_parents
 from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
@@ -48,7 +48,7 @@ def _wanting(work: Work) -> Wanting:
             if lacking:
                 work.reasons.pop((t.n, key), None)
             for parent, theirs, points in lacking:
-                found[parent.n, theirs][_folded(parent, points)].append((t.n, key))
+                found[parent.n, theirs][folded(parent, points)].append((t.n, key))
     return found
 
 
@@ -61,7 +61,7 @@ def _children(work: Work, wanting: Wanting, place: Place) -> Iterator[tuple[Plac
     names = _named(t, key, state)
     for (n, theirs), rows in wanting.items():
         if n == t.n:
-            for child in rows.get(_folded(t, [names.get(name) for name in theirs]), ()):
+            for child in rows.get(folded(t, [names.get(name) for name in theirs]), ()):
                 said = f"it points at the row of {t.table.name} with the key {list(key)!r}, which waits"
                 yield child, _sentence(work, child, said, work.reasons[place])
 
@@ -98,8 +98,3 @@ def _sentence(work: Work, place: Place, said: str, reason: Reason) -> str:
 def _named(t: Statements, key: Key, state: dict[int, Value]) -> dict[str, Value]:
     names = dict(zip(t.table.key, key, strict=True))
     return names | {t.table.values[i].name: value for i, value in state.items() if i in t.table.values}
-
-
-def _folded(t: Statements, values: Sequence[Value]) -> tuple[Value, ...]:
-    """Values alike if the table may take them for equal."""
-    return tuple(v.casefold() if t.folds and isinstance(v, str) else v for v in values)

@@ -78,8 +78,9 @@ class Brought:
             f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE op <> 'M' AND {self._condition}"
         )
         groups: dict[tuple[PushOp, tuple[int, ...]], Batch] = {}
-        for key in keys:
-            row = _Row.read(self._device, t, key, self._condition)
+        overlay = Overlay(store)
+        for key, entries in entries_of(overlay, t, keys, self._condition, clocked=True):
+            row = _Row.read(overlay, t, key, entries)
             if row is not None and row.is_sound():
                 group = groups.setdefault((row.op, tuple(row.columns)), Batch(row.op, list(row.columns)))
                 row.add_to(group)
@@ -98,14 +99,13 @@ class _Row:
     now: Mapping[int, Value]
 
     @classmethod
-    def read(cls, device: Device, t: Statements, key: Key, condition: str) -> _Row | None:
+    def read(cls, overlay: Overlay, t: Statements, key: Key, entries: Sequence[Entry]) -> _Row | None:
         """None: they amount to nothing, or what they were is known no longer, as the row is gone."""
-        entries = entries_of(device.store, t, key, condition, clocked=True)
         mine = [entry for entry in entries if entry.is_meant]
         op = kind_of([entry.op for entry in mine], absent=False)
         if op in (None, "-"):
             return None
-        image = device.store.row(t.select, key) or Overlay(device.store).parked(t, key)
+        image = overlay.store.row(t.select, key) or overlay.parked(t, key)
         last = max(place for place, entry in enumerate(entries) if entry.is_meant)
         is_known = image is not None or any(entry.op == "D" for entry in entries[last + 1 :])
         if op != "D" and not is_known:

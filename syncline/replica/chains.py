@@ -13,6 +13,7 @@ from syncline.model.masks import join_mask
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.compare import is_sound
+from syncline.replica.keyset import Keyset
 from syncline.replica.overlay import Key, kind_of, read_image
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -123,16 +124,21 @@ class Chains:
         self._number()
 
     def _find_parked(self) -> None:
+        """Add the hidden rows that have entries. The log and the rows that are here have no index by the key,
+        and so are read once, however many are hidden."""
         t = self._t
-        keys = [
-            unpack(key) for (key,) in self._store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
-        ]
-        self._store.executemany(
-            f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT {t.key_columns} FROM {t.log}"
-            f" WHERE seq <= {self._cut} AND {t.key_given}"
-            f" AND NOT EXISTS (SELECT 1 FROM temp.{self._name} WHERE {t.key_given}) LIMIT 1",
-            keys,
+        keys = self._store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
+        if not keys:
+            return
+        hidden = Keyset(self._store, t, "hidden")
+        hidden.put(unpack(key) for (key,) in keys)
+        hidden.remove(f"SELECT {t.key_columns} FROM temp.{self._name}")
+        self._store.execute(
+            f"INSERT INTO temp.{self._name} ({t.key_columns}) SELECT DISTINCT {t.key_columns} FROM {t.log} l"
+            f" WHERE seq <= ? AND {hidden.has('l')}",
+            (self._cut,),
         )
+        hidden.drop()
 
     def find_missing(self) -> None:
         """Add the rows with one edit, I or U, that are not in their table."""

@@ -33,30 +33,34 @@ _REMEDY = "Write into the row yourself what it should hold, then discard the edi
 def keep_displaced(device: Device, t: Statements) -> None:
     """Keep those of a table that no push in flight covers. Inside a transaction, before it is settled what a
     REPLACE has deleted."""
-    store, unseen = device.store, lost(device.store).get(t.n)
+    store, unseen, overlay = device.store, lost(device.store).get(t.n), Overlay(device.store)
     cut = store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
     hidden = store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))
     keys = [tuple(unpack(packed)) for (packed,) in hidden]
     inserted = _inserted(store, t, keys)
-    for key in keys:
-        is_there = unseen is not None and store.row(t.select, key) is not None
-        if not is_there and key not in inserted:
-            continue
-        chain = _chain(device, t, key, cut)
-        if not all(entry.is_meant for entry in chain):
-            continue  # its verdict comes first
-        if unseen is not None and is_there and _displacing(chain) is None:
-            _keep_unseen(device, t, key, unseen)
-        else:
-            _keep(device, t, key, chain)
+    there = set[Key]() if unseen is None else {keys[i] for i in overlay.present(t, keys)}
+    taken = list[Key]()
+    with store.undecoded():  # nobody has looked yet whether all of it is text
+        some = [key for key in keys if key in there or key in inserted]
+        for key, chain in entries_of(overlay, t, some, f"l.seq > {cut}"):
+            if not all(entry.is_meant for entry in chain):
+                continue  # its verdict comes first
+            if unseen is not None and key in there and _displacing(chain) is None:
+                # The key was taken while the table was not captured: the row that is there is found when it
+                # is compared, as one that was never edited.
+                _keep_edits(device, t, key, [entry for entry in chain if entry.seq <= unseen])
+                taken.append(key)
+            else:
+                _keep(device, t, key, chain)
+    overlay.clear(t, taken)
 
 
 def keep_uncovered(device: Device, t: Statements, keys: Collection[Key], cut: int) -> None:
     """The same of some rows, whose edits have their verdict up to entry `cut`."""
-    inserted = _inserted(device.store, t, keys)
-    for key in keys:
-        if key in inserted:
-            _keep(device, t, key, _chain(device, t, key, cut))
+    inserted, overlay = _inserted(device.store, t, keys), Overlay(device.store)
+    with device.store.undecoded():
+        for key, chain in entries_of(overlay, t, list(inserted), f"l.seq > {cut}"):
+            _keep(device, t, key, chain)
 
 
 def _inserted(store: Store, t: Statements, keys: Collection[Key]) -> set[Key]:
@@ -72,11 +76,6 @@ def _inserted(store: Store, t: Statements, keys: Collection[Key]) -> set[Key]:
     return set(found)
 
 
-def _chain(device: Device, t: Statements, key: Key, cut: int) -> list[Entry]:
-    with device.store.undecoded():  # nobody has looked yet whether all of it is text
-        return entries_of(device.store, t, key, f"l.seq > {cut}")
-
-
 def _displacing(chain: Sequence[Entry]) -> int | None:
     """The place of the insert by which the application took the key of the hidden row: where one was."""
     return next(
@@ -88,13 +87,6 @@ def _keep(device: Device, t: Statements, key: Key, chain: Sequence[Entry]) -> No
     place = _displacing(chain)
     if place is not None:
         _keep_edits(device, t, key, [entry for entry in chain[:place] if entry.is_meant])
-
-
-def _keep_unseen(device: Device, t: Statements, key: Key, end: int) -> None:
-    """The same where the key was taken while the table was not captured, after entry `end`: the row that is
-    there is found when the table is compared, as one that was never edited."""
-    _keep_edits(device, t, key, [entry for entry in _chain(device, t, key, end) if not entry.is_meant])
-    device.store.execute(t.forget, key)
 
 
 def _keep_edits(device: Device, t: Statements, key: Key, edits: Sequence[Entry]) -> None:

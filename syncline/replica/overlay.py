@@ -135,7 +135,7 @@ class Overlay:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._indexed: dict[int, bool] = {}
 
     def forget(self) -> None:
@@ -149,15 +149,15 @@ class Overlay:
         return self._indexed[t.n]
 
     def _index(self, t: Statements) -> bool:
-        if self._store.row(f"SELECT 1 FROM {t.log} LIMIT 1") is None:
+        if self.store.row(f"SELECT 1 FROM {t.log} LIMIT 1") is None:
             return False
         known = " AND ".join(f"k{i} IS NOT NULL" for i in range(t.arity))
-        self._store.execute(
+        self.store.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS _sync_pending_{t.n}"
             f" ({t.key_columns}, seq INTEGER, PRIMARY KEY ({t.key_columns}, seq)) WITHOUT ROWID"
         )
-        self._store.execute(f"DELETE FROM temp._sync_pending_{t.n}")
-        self._store.execute(
+        self.store.execute(f"DELETE FROM temp._sync_pending_{t.n}")
+        self.store.execute(
             f"INSERT INTO temp._sync_pending_{t.n} SELECT {t.key_columns}, seq FROM {t.log} WHERE {known}"
         )
         return True
@@ -169,7 +169,7 @@ class Overlay:
         self.load_keys(t, [tuple(row[: t.arity]) for row in rows])
         return [
             number
-            for (number,) in self._store.rows(
+            for (number,) in self.store.rows(
                 f"SELECT k.i FROM temp._sync_keys_{t.n} k WHERE EXISTS (SELECT 1"
                 f" FROM temp._sync_pending_{t.n} p WHERE {t.same_key('p', 'k')}) ORDER BY k.i"
             )
@@ -179,7 +179,7 @@ class Overlay:
         """The numbers of those keys whose row is in its table."""
         self.load_keys(t, keys)
         sql = f"SELECT k.i FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t WHERE {t.row_key('t', 'k')}"
-        return [number for (number,) in self._store.rows(f"{sql} ORDER BY k.i")]
+        return [number for (number,) in self.store.rows(f"{sql} ORDER BY k.i")]
 
     def doubles(self, t: Statements, keys: Sequence[Key]) -> list[int]:
         """The numbers of those keys that the file takes for the key of another row, one with edits."""
@@ -188,10 +188,10 @@ class Overlay:
         self.load_keys(t, keys)
         return [
             number
-            for (number,) in self._store.rows(
+            for (number,) in self.store.rows(
                 f"SELECT k.i FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t ON {t.like_key('t', 'k')}"
                 f" WHERE NOT ({t.row_key('t', 'k')}) AND EXISTS (SELECT 1 FROM temp._sync_pending_{t.n} p"
-                f" WHERE {t.row_key('t', 'p')})"
+                f" WHERE {t.found_by('t', 'p')})"
             )
         ]
 
@@ -201,7 +201,7 @@ class Overlay:
     def pending(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
         """The rows with these keys, each with its edits in order; `entries` is empty where none are. Text in
         them that is not UTF-8 has escaped bytes: what was made since the last push may hold some."""
-        with self._store.undecoded():
+        with self.store.undecoded():
             return self._pending(t, keys)
 
     def _pending(self, t: Statements, keys: Sequence[Key]) -> list[Pending]:
@@ -212,7 +212,7 @@ class Overlay:
         if self.any(t):
             self._read_entries(t, rows)
         values = ", ".join(f"t.{name}" for name in t.value_names) or "1"
-        for number, *present in self._store.rows(
+        for number, *present in self.store.rows(
             f"SELECT k.i, {values} FROM temp._sync_keys_{t.n} k CROSS JOIN {t.name} t"
             f" WHERE {t.row_key('t', 'k')}"
         ):
@@ -233,7 +233,7 @@ class Overlay:
     def _read_entries(self, t: Statements, rows: Sequence[Pending]) -> None:
         old = t.old_columns(t.increments)
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *old])
-        for number, seq, op, *rest in self._store.rows(
+        for number, seq, op, *rest in self.store.rows(
             f"SELECT k.i, l.seq, l.op, {picked} FROM temp._sync_keys_{t.n} k"
             f" CROSS JOIN temp._sync_pending_{t.n} p CROSS JOIN {t.log} l"
             f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq ORDER BY k.i, l.seq"
@@ -244,11 +244,11 @@ class Overlay:
 
     def load_keys(self, t: Statements, keys: Sequence[Key]) -> None:
         """Fill the temporary table _sync_keys_<n> (i, k0, k1, ...) for joins."""
-        self._store.execute(
+        self.store.execute(
             f"CREATE TEMP TABLE IF NOT EXISTS _sync_keys_{t.n} (i INTEGER PRIMARY KEY, {t.key_columns})"
         )
-        self._store.execute(f"DELETE FROM temp._sync_keys_{t.n}")
-        self._store.executemany(
+        self.store.execute(f"DELETE FROM temp._sync_keys_{t.n}")
+        self.store.executemany(
             f"INSERT INTO temp._sync_keys_{t.n} VALUES (?, {t.key_marks})",
             ((number, *key) for number, key in enumerate(keys)),
         )
@@ -264,7 +264,7 @@ class Overlay:
         self.load_keys(t, keys)
         width, places = len(t.masks), t.table.places
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *t.old_columns(t.table.all_mask)])
-        for number, op, *rest in self._store.rows(
+        for number, op, *rest in self.store.rows(
             f"SELECT k.i, l.op, {picked} FROM temp._sync_keys_{t.n} k"
             f" CROSS JOIN temp._sync_pending_{t.n} p CROSS JOIN {t.log} l"
             f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq AND l.seq <= ? ORDER BY k.i, l.seq DESC",
@@ -280,38 +280,50 @@ class Overlay:
     def move(self, t: Statements, moved: Sequence[tuple[int, int, Value]]) -> None:
         """Write moved bases of increments back to the log."""
         for column in {column for column, _, _ in moved}:
-            self._store.executemany(
+            self.store.executemany(
                 f"UPDATE {t.log} SET o{column} = ? WHERE seq = ?",
                 ((value, seq) for other, seq, value in moved if other == column),
             )
+
+    def clear(self, t: Statements, keys: Sequence[Key]) -> None:
+        """All entries of these rows leave the log."""
+        if not keys or not self.any(t):
+            return
+        self.load_keys(t, keys)
+        pending = f"temp._sync_pending_{t.n}"
+        self.store.execute(
+            f"DELETE FROM {t.log} WHERE seq IN (SELECT p.seq FROM temp._sync_keys_{t.n} k"
+            f" CROSS JOIN {pending} p WHERE {t.same_key('p', 'k')})"
+        )
+        self.store.executemany(f"DELETE FROM {pending} WHERE {t.key_given}", keys)
 
     # Parked rows --------------------------------------------------------------------------------------
 
     def parked(self, t: Statements, key: Key) -> list[Value] | None:
         """The image of a hidden row, or None."""
-        body = self._store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
+        body = self.store.value("SELECT image FROM _sync_parked WHERE n = ? AND key = ?", (t.n, pack(key)))
         return None if body is None else read_image(t, body)
 
     def move_parked(self, t: Statements, key: Key, to: Key) -> None:
         """The hidden row has this key from now on."""
         sql = "UPDATE _sync_parked SET key = ? WHERE n = ? AND key = ?"
-        self._store.execute(sql, (pack(to), t.n, pack(key)))
+        self.store.execute(sql, (pack(to), t.n, pack(key)))
 
     def park(self, t: Statements, rows: Sequence[Pending]) -> None:
         """Keep the images of rows that are about to leave their table."""
-        self._store.executemany(
+        self.store.executemany(
             "INSERT OR REPLACE INTO _sync_parked (n, key, image) VALUES (?, ?, ?)",
             ((t.n, pack(row.key), written_image(t, row.present)) for row in rows if row.present is not None),
         )
 
     def repark(self, t: Statements, key: Key, image: Sequence[Value]) -> None:
         """Bring the image of a hidden row up to date."""
-        self._store.execute(
+        self.store.execute(
             "UPDATE _sync_parked SET image = ? WHERE n = ? AND key = ?",
             (written_image(t, image), t.n, pack(key)),
         )
 
     def unpark(self, t: Statements, keys: Sequence[Key]) -> None:
-        self._store.executemany(
+        self.store.executemany(
             "DELETE FROM _sync_parked WHERE n = ? AND key = ?", ((t.n, pack(key)) for key in keys)
         )

@@ -10,17 +10,21 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from syncline.merge.policies import KEY_TAKEN
+from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push, sealed
-from syncline.protocol.messages import PushOp
+from syncline.protocol.messages import PushOp, Rejection
 from syncline.replica.brought import Brought
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_rows
-from syncline.replica.entries import as_sent, entries_of, first_value, touched
+from syncline.replica.entries import Entry, as_sent, entries_of, first_value, touched
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import MILLISECONDS, Learned, answered, provenance
+from syncline.replica.keyset import Keyset
 from syncline.replica.offer import is_offered, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
@@ -199,21 +203,30 @@ class _Left:
     def _keep(self, t: Statements) -> list[Key]:
         """Keep what is decided of one table; returns the keys of this file's rows that are another's."""
         is_done, taken = f"stamp IN (SELECT stamp FROM {_DONE})", list[Key]()
+        overlay = Overlay(self.device.store)
         for stamps, rejected in self.learned.rejected:
-            mine = [told for told in rejected if told.table == t.n]
+            mine = [as_here(self.device, told) for told in rejected if told.table == t.n]
             if mine:
                 _fill(self.device.store, _REFUSED, stamps)
-            for rejection in (as_here(self.device, told) for told in mine):
-                key, reason = tuple(rejection.key), reason_of(self.device, rejection)
-                is_kept = _keep_edit(self.device, t, key, _IS_REFUSED, reason, rejection.columns)
-                if is_kept and rejection.code == KEY_TAKEN:
-                    taken.append(key)
-                if is_kept and not rejection.columns:
-                    refused = f"DELETE FROM {t.log} WHERE {_IS_REFUSED} AND {t.key_given}"
-                    self.device.store.execute(refused, key)
+                taken += self._keep_refused(overlay, t, mine)
         untold = f"NOT {is_done} AND {self._untold}"
-        for key in self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}"):
-            _keep_edit(self.device, t, key, untold, _untold(self.learned))
+        keys = self.device.store.rows(f"SELECT DISTINCT {t.key_columns} FROM {t.log} WHERE {untold}")
+        for key, entries in entries_of(overlay, t, keys, untold):
+            _keep_edit(self.device, t, key, entries, _untold(self.learned))
+        return taken
+
+    def _keep_refused(self, overlay: Overlay, t: Statements, told: Sequence[Rejection]) -> list[Key]:
+        """Keep what the hub has rejected of one push; returns the keys that are another's."""
+        device, taken, gone = self.device, list[Key](), set[int]()
+        found = entries_of(overlay, t, [tuple(rejection.key) for rejection in told], _IS_REFUSED)
+        for rejection, (key, entries) in zip(told, found, strict=True):
+            left = [entry for entry in entries if entry.seq not in gone]
+            is_kept = _keep_edit(device, t, key, left, reason_of(device, rejection), rejection.columns)
+            if is_kept and rejection.code == KEY_TAKEN:
+                taken.append(key)
+            if is_kept and not rejection.columns:
+                gone.update(entry.seq for entry in left if entry.is_meant)
+        device.store.executemany(f"DELETE FROM {t.log} WHERE seq = ?", ((seq,) for seq in gone))
         return taken
 
 
@@ -240,32 +253,48 @@ def _fill(store: Store, table: str, stamps: Iterable[bytes]) -> None:
 def _keep_children(device: Device, t: Statements, keys: Sequence[Key]) -> None:
     """What was made since and points at rows whose keys are another's is refused too, as when a verdict says
     it: it would point at the other's rows from now on."""
-    parents = set(keys)
-    for child in device.tables.values():
-        is_made = f"SELECT 1 FROM {child.log} WHERE {child.key_given} AND op IN ('I', 'R')"
-        for fk in child.table.foreign_keys:
-            if fk.parent != t.table.name:
-                continue
-            made: list[Key] = []
-            for place, row in children(device.store, t, keys, child, fk):
-                if not are_sound(row):
-                    continue  # it cannot travel: the next push says so
-                made += [row] if device.store.row(is_made, row) else []
-                if child is not t or row not in parents:
-                    _keep_edit(device, child, row, "1", depends_on(t, keys[place]))
-                    device.store.execute(child.forget, row)
-            made = [row for row in made if child is not t or row not in parents]
-            if made:
-                _keep_children(device, child, made)
+    overlay, taken = Overlay(device.store), [(t, keys)]
+    for parent, some in taken:  # which grows meanwhile
+        for child in device.tables.values():
+            for fk in child.table.foreign_keys:
+                if fk.parent == parent.table.name:
+                    made = _keep_pointing(overlay, device, (parent, some), (child, fk))
+                    taken += [(child, made)] if made else []
+
+
+def _keep_pointing(
+    overlay: Overlay,
+    device: Device,
+    taken: tuple[Statements, Sequence[Key]],
+    pointing: tuple[Statements, ForeignKey],
+) -> list[Key]:
+    """Keep what was written of rows that point at those `taken` by this foreign key; returns the keys of
+    those that were made since themselves."""
+    (t, keys), (child, fk), made = taken, pointing, list[Key]()
+    parents = set(keys) if child is t else set()
+    found = {
+        row: place
+        for place, row in children(device.store, t, keys, child, fk)
+        if are_sound(row) and row not in parents  # what is not sound cannot travel: the next push says so
+    }
+    for row, entries in entries_of(overlay, child, list(found), "1"):
+        made += [row] if any(entry.op in ("I", "R") for entry in entries) else []
+        _keep_edit(device, child, row, entries, depends_on(t, keys[found[row]]))
+    overlay.clear(child, list(found))
+    return made
 
 
 def _keep_edit(
-    device: Device, t: Statements, key: Key, condition: str, reason: Reason, only: Collection[int] = ()
+    device: Device,
+    t: Statements,
+    key: Key,
+    entries: Sequence[Entry],
+    reason: Reason,
+    only: Collection[int] = (),
 ) -> bool:
-    """Keep the edits of a row that fulfil the condition as one rejected edit, as they would have been
-    sent; whether there are any. `only`: of these columns alone, the others were accepted."""
+    """Keep those of the entries of a row that are meant as one rejected edit, as they would have been sent;
+    whether there are any. `only`: of these columns alone, the others were accepted."""
     store = device.store
-    entries = entries_of(store, t, key, condition)
     mine = [entry for entry in entries if entry.is_meant]
     if not mine:
         return False
@@ -294,13 +323,16 @@ def _keep_edit(
 
 def _uncover(device: Device) -> None:
     """A row that is hidden with nothing pending any more is no longer the device's."""
-    store = device.store
-    for n, packed in store.rows("SELECT n, key FROM _sync_parked"):
+    for n, rows in groupby(device.store.rows("SELECT n, key FROM _sync_parked ORDER BY n"), itemgetter(0)):
         t = device.tables.get(n)
         if t is None:
             continue
-        if store.row(f"SELECT 1 FROM {t.log} WHERE {t.key_given} LIMIT 1", tuple(unpack(packed))) is None:
-            store.execute("DELETE FROM _sync_parked WHERE n = ? AND key = ?", (n, packed))
+        done = Keyset(device.store, t, "hidden")
+        done.put(unpack(packed) for _, packed in rows)
+        done.remove(f"SELECT {t.key_columns} FROM {t.log}")
+        for keys in done.in_batches():
+            Overlay(device.store).unpark(t, keys)
+        done.drop()
 
 
 # Kept pushes -------------------------------------------------------------------------------------------

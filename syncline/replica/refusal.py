@@ -6,7 +6,7 @@ rows that were inserted under a row that goes are refused with it (law L2: kept,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
@@ -101,21 +101,29 @@ def refuse(device: Device, t: Statements, refused: Sequence[Refused], code: str,
 
 
 def _refuse(work: Work, t: Statements, reasons: Mapping[Key, Reason]) -> None:
-    """Refuse the edits of these rows, all of one table: its log is read once, whatever their number."""
-    edits = _edits(work.store, t, reasons) if reasons else {}
-    if not edits:
-        return
-    rows = [_keep_edits(work, t, key, found, reasons[key]) for key, found in edits.items()]
-    entries = [(seq,) for found in edits.values() for seq in found.entries]
-    work.store.executemany(f"DELETE FROM {t.log} WHERE seq = ?", entries)
+    """Refuse the edits of these rows, all of one table, and the new rows below those that go."""
+    _refuse_all(work, [(t, reasons)] if reasons else [])
+
+
+def _refuse_all(work: Work, todo: list[tuple[Statements, Mapping[Key, Reason]]]) -> None:
+    """Refuse edits table by table, and what hangs below them: what is below goes before what is above."""
+    kept: list[tuple[Statements, list[Taken]]] = []
     work.overlay.forget()
-    created = [row.key for row in rows if row.kind == "I"]
-    refuse_children(work, t, created)
-    for key in created:
-        work.store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, key)}", _bound(key))
-    for row in rows:
-        if row.kind in ("R", "D") or (row.kind == "U" and row.image is None):
-            _take_back(work, t, row)
+    for t, reasons in todo:  # which grows meanwhile
+        edits = _edits(work, t, reasons)
+        rows = [_keep_edits(work, t, key, found, reasons[key]) for key, found in edits.items()]
+        entries = [(seq,) for found in edits.values() for seq in found.entries]
+        work.store.executemany(f"DELETE FROM {t.log} WHERE seq = ?", entries)
+        kept.append((t, rows))
+        todo += _pointing(work, t, [row.key for row in rows if row.kind == "I"])
+    work.overlay.forget()
+    for t, rows in reversed(kept):
+        for row in rows:
+            if row.kind == "I":
+                work.store.execute(f"DELETE FROM {t.name} WHERE {_by_key(t, row.key)}", _bound(row.key))
+        for row in rows:
+            if row.kind in ("R", "D") or (row.kind == "U" and row.image is None):
+                _take_back(work, t, row)
 
 
 def _keep_edits(work: Work, t: Statements, key: Key, edits: Edits, reason: Reason) -> Taken:
@@ -141,11 +149,21 @@ def _take_back(work: Work, t: Statements, row: Taken) -> None:
         work.store.execute(t.delete, row.key)
 
 
-def _edits(store: Store, t: Statements, keys: Container[Key]) -> dict[Key, Edits]:
-    """The edits of those rows, found in one reading of the log."""
+def _edits(work: Work, t: Statements, keys: Collection[Key]) -> dict[Key, Edits]:
+    """The edits of those rows: looked up by the key, or found in one reading of the log if one of the keys
+    cannot be."""
     names = ["seq", *(f"k{i}" for i in range(t.arity)), "op", *t.masks, *t.old_columns(t.table.all_mask)]
+    picked, entries = ", ".join(f"l.{name}" for name in names), f"{t.log} l"
+    if all(None not in key and are_sound(key) for key in keys):
+        if not work.overlay.any(t):
+            return {}
+        work.overlay.load_keys(t, list(keys))
+        entries = (
+            f"temp._sync_keys_{t.n} k CROSS JOIN temp._sync_pending_{t.n} p ON {t.same_key('p', 'k')}"
+            f" CROSS JOIN {t.log} l ON l.seq = p.seq"
+        )
     found: dict[Key, Edits] = {}
-    for batch in store.batches(f"SELECT {', '.join(names)} FROM {t.log} ORDER BY seq"):
+    for batch in work.store.batches(f"SELECT {picked} FROM {entries} ORDER BY l.seq"):
         for seq, *row in batch:
             key, op = tuple(row[: t.arity]), row[t.arity]
             if key not in keys:
@@ -192,7 +210,7 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     for key, row in rows.items():
         values = [as_kept(row[t.table.places[i]]) for i in columns]
         keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
-    work.store.executemany(t.forget, list(rows))
+    work.overlay.clear(t, list(rows))
     work.overlay.forget()
 
 
@@ -218,19 +236,24 @@ def _taken_here(store: Store, t: Statements) -> list[Key]:
 
 def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
     """Refuse the pending rows that point at rows of `t` which are about to go, or to become another's."""
-    if not keys:
-        return
-    store, parents = work.store, set(keys)
+    _refuse_all(work, _pointing(work, t, keys))
+
+
+def _pointing(
+    work: Work, t: Statements, keys: Sequence[Key]
+) -> list[tuple[Statements, Mapping[Key, Reason]]]:
+    """The rows, table by table, that point at these, in tables where something is pending, and why each is
+    refused."""
     reasons: dict[int, dict[Key, Reason]] = {}
-    for child in work.device.tables.values():
+    store, parents = work.store, set(keys)
+    for child in work.device.tables.values() if keys else ():
         for fk in child.table.foreign_keys:
             if fk.parent == t.table.name and store.row(f"SELECT 1 FROM {child.log} LIMIT 1") is not None:
                 found = reasons.setdefault(child.n, {})
                 for place, key in children(store, t, keys, child, fk):
                     if child is not t or key not in parents:
                         found.setdefault(key, depends_on(t, keys[place]))
-    for n, found in reasons.items():
-        _refuse(work, work.device.tables[n], found)
+    return [(work.device.tables[n], found) for n, found in reasons.items() if found]
 
 
 def depends_on(t: Statements, key: Key) -> Reason:

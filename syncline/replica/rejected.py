@@ -265,19 +265,15 @@ def _as_kept(device: Device, found: Found) -> Kept:
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:
     """Make edits pending again that were refused because somebody in the centre held the row, or a parent of
     it: the next sync sends them. What cannot be put back (its row is gone) stays refused."""
-    waiting: dict[int, RejectedEdit] = {}
-    rows: set[tuple[str, Key]] = set()
-    for _ in refused:  # a child may have been refused before its parent
-        found = [
-            edit
-            for edit in refused
-            if edit.id not in waiting
-            and (edit.code == HELD or (edit.parent is not None and edit.parent in rows))
-        ]
-        if not found:
-            break
-        waiting |= {edit.id: edit for edit in found}
-        rows |= {(edit.table, edit.key) for edit in found}
+    below: dict[tuple[str, Key], list[RejectedEdit]] = {}
+    for edit in refused:
+        if edit.parent is not None and edit.code != HELD:
+            below.setdefault(edit.parent, []).append(edit)
+    waiting = {edit.id: edit for edit in refused if edit.code == HELD}
+    for edit in (todo := list(waiting.values())):  # which grows meanwhile
+        found = below.pop((edit.table, edit.key), ())
+        waiting |= {child.id: child for child in found}
+        todo += found
     numbers = list(waiting)
     for start in range(0, len(numbers), SLICE):
         _put_back(device, numbers[start : start + SLICE])

@@ -152,7 +152,7 @@ def _orphans_to_be(work: Work, child: Statements, parent: Statements, fk: Foreig
     theirs = ", ".join(f"p.{quote(name)}" for name in parents_key(fk, parent))
     staying = ""
     if child.n in work.gone:
-        gone = f"temp._sync_gone_{child.n} g WHERE {child.row_key('c', 'g')}"
+        gone = f"temp._sync_gone_{child.n} g WHERE {child.found_by('c', 'g')}"
         staying = f" AND NOT EXISTS (SELECT 1 FROM {gone})"
     leaving = f"temp._sync_gone_{parent.n} l CROSS JOIN {parent.name} p ON {parent.row_key('p', 'l')}"
     return work.store.rows(
@@ -189,7 +189,7 @@ def _keep_for(
         f"SELECT DISTINCT {parent.keys_of('p')} FROM ({children}) x"
         f" CROSS JOIN {child.name} c ON {child.row_key('c', 'x')}"
         f" CROSS JOIN {parent.name} p ON {points}"
-        f" CROSS JOIN temp._sync_gone_{parent.n} g ON {parent.row_key('p', 'g')}"
+        f" CROSS JOIN temp._sync_gone_{parent.n} g ON {parent.found_by('p', 'g')}"
         f" WHERE 1{leaving}",
         key,
     )
@@ -207,5 +207,5 @@ def parents_key(fk: ForeignKey, parent: Statements) -> tuple[str, ...]:
 
 def _is_gone(t: Statements) -> str:
     own, gone = ", ".join(t.keys), f"temp._sync_gone_{t.n}"
-    exactly = f" AND EXISTS (SELECT 1 FROM {gone} g WHERE {t.row_key(t.name, 'g')})" if t.folds else ""
+    exactly = f" AND EXISTS (SELECT 1 FROM {gone} g WHERE {t.found_by(t.name, 'g')})" if t.folds else ""
     return f"({own}) IN (SELECT {t.key_columns} FROM {gone}){exactly}"

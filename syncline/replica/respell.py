@@ -192,7 +192,7 @@ class Respelling:
         """Do all, and have the change log follow. Returns the rows that must stay as they are."""
         last = self._store.value(f"SELECT max(i) FROM {self._noted}") or 0
         moved = sum([self._respell(first) for first in range(1, last + 1, RANGE)])
-        self._store.executemany(self.t.forget, self._gone)
+        Overlay(self._store).clear(self.t, self._gone)
         if moved and self._leads:
             self._lead()
         if moved and self._store.row(f"SELECT 1 FROM {self.t.log} LIMIT 1") is not None:

@@ -166,6 +166,11 @@ class Statements:
         """A condition between this table, named `row`, and one with columns k0, k1, ..."""
         return " AND ".join(self._same(f"{row}.{name}", f"{keys}.k{i}") for i, name in enumerate(self.keys))
 
+    def found_by(self, row: str, keys: str) -> str:
+        """`row_key` where the keys are looked up for a row. The plus takes the affinity of a column away: for
+        its sake SQLite would convert each of the keys, and so read all of them for every row."""
+        return self.row_key(f"+{row}", keys)
+
     def like_key(self, row: str, keys: str) -> str:
         """`row_key` for keys that the file takes for the same: they cannot both be in the table."""
         return " AND ".join(f"{row}.{name} = {keys}.k{i}" for i, name in enumerate(self.keys))

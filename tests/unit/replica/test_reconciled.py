@@ -15,6 +15,7 @@ from syncline.errors import UsageError
 from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.draft import sealed
+from syncline.replica.entries import entries_of
 from syncline.replica.freeze import clear_outbox, freeze, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.offer import offer_next
@@ -47,7 +48,8 @@ def test_l2_an_edit_of_a_row_that_is_not_in_its_table_is_kept_with_its_values_or
             overlay.park(t, overlay.pending(t, [(1,)]))
         store.execute(t.delete, (1,))
         store.set_state(suppressed=0)
-        _keep_edit(bench.device, t, (1,), "1", UNTOLD)
+        for key, entries in entries_of(Overlay(store), t, [(1,)], "1"):
+            _keep_edit(bench.device, t, key, entries, UNTOLD)
     (kept,) = rejected(bench.device)
     assert (kept.op, kept.values, kept.base) == ("U", values, {"name": "before"})
 
