@@ -62,18 +62,21 @@ class _Measured:
             TABLE.format(name="other"),
             UNIQUE,
         )
+        self._hub = self._open()
+        self._hub.init()
+        self._file = self._folder / "device.db"
+
+    def _open(self) -> syncline.Hub:
         tables = {
             "item": syncline.Table(merge={"n": "sum"}),
             "other": syncline.Table(),
             "place": syncline.Table(),
         }
-        self._hub = syncline.Hub(f"sqlite:///{self._centre}", tables)
-        self._hub.init()
-        self._file = self._folder / "device.db"
+        return syncline.Hub(f"sqlite:///{self._centre}", tables)
 
     def figures(self) -> list[Figure]:
         found: list[Figure] = []
-        with self._hub:
+        try:
             for file, name, verb in self._verbs():
                 with _held() as held:
                     wait, seconds = _waited(file, verb)
@@ -90,6 +93,8 @@ class _Measured:
                 if name.startswith("track"):
                     goals = [most(TRACK_SECONDS[self._size])] if self._size in TRACK_SECONDS else []
                     found.append(Figure(SECTION, "sqlite", f"{what}, duration", "s", [seconds], (), goals))
+        finally:
+            self._hub.close()
         return found
 
     def _verbs(self) -> Iterator[tuple[Path, str, Verb]]:
@@ -134,6 +139,12 @@ class _Measured:
         self._hub.init()
         self._sync()
         yield device, "upgrade, a renamed column", self._upgrade
+        for name, file in (("file", device), ("centre", centre)):
+            before = self._copied(file)
+            self._run(device, "UPDATE item SET a = a || 'r'")
+            self._sync()
+            self._put_back(before, file)
+            yield device, f"recovery, the {name} put back", self._sync
         for name, text in (("equal rows", "a"), ("differing rows", "a || 'q'")):
             own = self._folder / f"own-{name[0]}.db"
             self._run(own, OWN, "PRAGMA journal_mode = WAL", TABLE.format(name="item"))
@@ -174,6 +185,22 @@ class _Measured:
     def _track(self, file: Path) -> None:
         with syncline.connect(file, hub=self._hub) as replica:
             replica.track("item")
+
+    @staticmethod
+    def _copied(file: Path) -> Path:
+        copy = file.with_suffix(".before")
+        copy.unlink(missing_ok=True)
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy
+
+    def _put_back(self, copy: Path, file: Path) -> None:
+        """While nobody has the file open."""
+        self._hub.close()
+        for part in ("-wal", "-shm"):
+            file.with_name(file.name + part).unlink(missing_ok=True)
+        copy.replace(file)
+        self._hub = self._open()
 
     def _rebuild(self) -> None:
         with closing(sqlite3.connect(self._file, timeout=60, isolation_level=None)) as connection:
