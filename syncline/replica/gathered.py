@@ -103,9 +103,11 @@ def _are_traded(work: Work, t: Statements, sets: Sequence[Gathering]) -> bool:
                 for one in sets:
                     _give_up(work, one)
             for one in sets:
-                sql = t.upsert(one.columns) if t.is_whole(one.columns) else t.update(one.columns)
-                with closing(one.rows()) as rows:
-                    store.executemany(sql, rows)
+                if t.is_whole(one.columns):
+                    with closing(one.rows()) as rows:
+                        store.executemany(t.upsert(one.columns), rows)
+                else:
+                    one.update()
     except REFUSED:
         return False
     return True

@@ -45,7 +45,13 @@ class Gathering:
     def empty(self, columns: Sequence[int]) -> None:
         """Those of the rows that are there have NULL in these columns, in one statement for all. The plus has
         SQLite look them up in their table: the other way round it would read all of that."""
-        changes = ", ".join(f"{self.t.values[i]} = NULL" for i in columns)
+        self._update(", ".join(f"{self.t.values[i]} = NULL" for i in columns))
+
+    def update(self) -> None:
+        """Write these columns of those of the rows that are there, in one statement too."""
+        self._update(", ".join(f"{self.t.values[i]} = g.c{i}" for i in self.columns))
+
+    def _update(self, changes: str) -> None:
         self.store.execute(
             f"UPDATE OR ABORT {self.t.name} AS t SET {changes} FROM temp.{self.name} AS g"
             f" WHERE {self.t.row_key('t', '+g')}"

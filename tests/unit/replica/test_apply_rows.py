@@ -269,7 +269,11 @@ def test_many_rows_give_up_unique_values_that_may_be_null_and_others_keep_theirs
     if whole:
         bench.pull(bench.put("g", *([*row, f"n{i}"] for i, row in enumerate(traded))))
     else:
+        asked: list[str] = []
+        bench.store._connection.set_trace_callback(asked.append)
         bench.pull(bench.put("g", *traded, columns=["g"]))
+        updates = {sql for sql in asked if sql.startswith("UPDATE OR ABORT")}
+        assert len(updates) == 3, "the one that meets a value, then one each that takes and gives"
     wanted = [(*row, f"n{i}") for i, row in enumerate(traded)]
     wanted += [(*key(i), i, f"n{i}") for i in range(count, count + 5)]
     assert bench.rows("SELECT * FROM g ORDER BY length(k0), k0") == wanted
