@@ -349,6 +349,44 @@ def test_a_file_to_fill_from_that_is_taken_away_meanwhile_is_filled_again(world:
     world.agree(a)
 
 
+def cut_off_filling(world: World) -> Path:
+    """A recovery of `a.db` is cut off while it fills the file; where the fresh file is."""
+    world.gate.lose = lambda request: isinstance(world.gate.requests[-2], Snapshot)
+    with pytest.raises(TransportError):
+        world.sync("a.db")
+    world.gate.lose = lambda request: False
+    return world.folder / "a.db.refilling"
+
+
+def test_a_recovery_that_was_cut_off_goes_on_with_the_file_that_it_had_begun(world: World) -> None:
+    a = world.device("a.db")
+    behind(world, a)
+    fresh = cut_off_filling(world)
+    with closing(sqlite3.connect(fresh)) as begun:
+        got = content(begun, "customer")
+    assert got
+    world.gate.requests.clear()
+    world.sync("a.db")
+    assert not any(
+        isinstance(request, Snapshot) and request.cursor is None for request in world.gate.requests
+    )
+    world.agree(a)
+
+
+@pytest.mark.parametrize("how", ["damaged", "of another schema"])
+def test_a_file_to_fill_from_that_cannot_be_gone_on_with_is_begun_anew(world: World, how: str) -> None:
+    a = world.device("a.db")
+    behind(world, a)
+    fresh = cut_off_filling(world)
+    if how == "damaged":
+        fresh.write_bytes(b"no database" * 1000)
+    else:
+        with closing(sqlite3.connect(fresh)) as begun, begun:
+            begun.execute("UPDATE _sync_state SET fingerprint = 'another'")
+    world.sync("a.db")
+    world.agree(a)
+
+
 def test_an_application_reads_the_old_state_or_the_new_one(world: World) -> None:
     """Law L5."""
     a = world.device("a.db")

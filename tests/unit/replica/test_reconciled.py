@@ -24,6 +24,7 @@ from syncline.replica.reconciled import UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
 from syncline.replica.rekey import retry_with_new_key
 from syncline.replica.sent import Kept, kept_pushes, kept_stamps, parts_of, read_part, waiting
+from syncline.replica.settled import PUSH
 from tests.support.device import Bench
 
 
@@ -277,6 +278,20 @@ def test_l2_a_lost_push_of_which_a_part_may_be_there_is_kept_for_a_person_change
         (6, "I", {"name": "new", "note": "new", "n": 6}, {}, None),
     ]
     assert bench.all("owner") == before
+    own = bench.rows(f"SELECT DISTINCT part, stamps FROM _sync_rejected WHERE code = '{UNTOLD.code}'")
+    assert own == [(PUSH, b"".join(stamps))]  # which of the stamps are of which change is not known
+
+
+def test_the_stamps_of_a_lost_push_of_one_change_are_that_changes_own(sent: Sent) -> None:
+    bench, *_ = sent
+    bench.app.execute("UPDATE owner SET note = 'one' WHERE id = 1")
+    assert freeze(bench.device) is not None
+    bench.verdict()
+    kept = max(kept_pushes(bench.store), key=lambda one: one.number)
+    stamps = kept_stamps(bench.store, kept.number)
+    assert not bench.entered(lost=[kept], since=2**60)
+    own = bench.rows(f"SELECT part, stamps FROM _sync_rejected WHERE code = '{UNTOLD.code}'")
+    assert own == [(None, stamps)]
 
 
 def test_l2_of_a_lost_push_of_which_rows_are_there_those_are_kept_and_the_others_wait(sent: Sent) -> None:
