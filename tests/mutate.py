@@ -50,6 +50,15 @@ CORE = (
     "syncline/replica/recovery.py",
     "syncline/replica/rejected.py",
     "syncline/replica/shown.py",
+    "syncline/replica/offer.py",
+    "syncline/replica/sent.py",
+    "syncline/replica/overruled.py",
+    "syncline/replica/removal.py",
+    "syncline/replica/parents.py",
+    "syncline/replica/overlay.py",
+    "syncline/replica/rows.py",
+    "syncline/replica/work.py",
+    "syncline/replica/refill.py",
 )
 """Where a mistake loses an edit: what is changed unless files are named."""
 CONCERNED: dict[str, tuple[str, ...]] = {
@@ -107,7 +116,42 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_retry.py",
         "tests/integration/test_key_taken.py",
     ),
-    "syncline/replica/shown.py": ("tests/unit/replica/test_apply_pending.py",),
+    **dict.fromkeys(
+        (
+            "syncline/replica/offer.py",
+            "syncline/replica/refill.py",
+            "syncline/replica/sent.py",
+        ),
+        (
+            "tests/unit/replica/test_bodies.py",
+            "tests/unit/replica/test_conversations.py",
+            "tests/unit/replica/test_heard_later.py",
+            "tests/unit/replica/test_reconciled.py",
+            "tests/unit/replica/test_verdict.py",
+            "tests/integration/test_recovery.py",
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            "syncline/replica/overlay.py",
+            "syncline/replica/overruled.py",
+            "syncline/replica/parents.py",
+            "syncline/replica/removal.py",
+            "syncline/replica/rows.py",
+            "syncline/replica/shown.py",
+            "syncline/replica/work.py",
+        ),
+        (
+            "tests/unit/replica/test_apply_pending.py",
+            "tests/unit/replica/test_apply_rows.py",
+            "tests/unit/replica/test_displaced.py",
+            "tests/unit/replica/test_guest.py",
+            "tests/unit/replica/test_join.py",
+            "tests/unit/replica/test_overruled.py",
+            "tests/unit/replica/test_verdict.py",
+            "tests/unit/replica/test_verdict_children.py",
+        ),
+    ),
     "syncline/replica/verdict.py": (
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_verdict_children.py",
@@ -155,6 +199,8 @@ PATIENCE, GRACE = 3.0, 30.0
 """A change whose tests take so many times as long, some seconds for the start added, is an endless loop."""
 UNTRIED = ("not checked", "check was interrupted by user", "skipped")
 MISSED = ("survived", "no tests")
+LATE = "timeout"
+"""Noticed if it is an endless loop. On a loaded machine it may be no more than slow tests: it is shown, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -179,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             said = mutmut(copied, "run", "--max-children", str(options.workers), *every)
             ended = dict(statuses(copied))
             results += [Result(name, Counter(ended[one] for one in chosen[name])) for name in files]
-            show(copied, [name for name in every if ended[name] in MISSED])
+            show(copied, [name for name in every if ended[name] in (*MISSED, LATE)])
             if not any(result.tried for result in results[-len(files) :]):
                 print(said, file=sys.stderr)
     return report(results)
@@ -202,7 +248,7 @@ class Result:
 
     @property
     def row(self) -> tuple[object, ...]:
-        late = self.ended["timeout"]
+        late = self.ended[LATE]
         ratio = f"{self.missed / self.tried:.1%}" if self.tried else "-"
         return self.file, self.tried, self.tried - self.missed - late, self.missed, late, ratio
 
