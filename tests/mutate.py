@@ -200,7 +200,7 @@ PATIENCE, GRACE = 3.0, 30.0
 UNTRIED = ("not checked", "check was interrupted by user", "skipped")
 MISSED = ("survived", "no tests")
 LATE = "timeout"
-"""Noticed if it is an endless loop. On a loaded machine it may be no more than slow tests: it is shown, too."""
+"""Noticed if it is an endless loop. On a loaded machine it may be slow tests: it is shown, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
