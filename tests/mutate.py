@@ -167,6 +167,7 @@ longest name holds; what has none has the unit tests of its package and those wi
 PROFILE = """
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,28 @@ from hypothesis import Phase, settings
 
 settings.register_profile("mutate", phases=[Phase.explicit, Phase.generate], database=None, derandomize=True)
 settings.load_profile("mutate")
+
+PLACE = Path(__file__).resolve().parents[1]
+KNOWN, NOTICED = PLACE / "mutmut-stats.json", PLACE / "noticed.txt"
+
+
+def under_test() -> str:
+    return os.environ.get("MUTANT_UNDER_TEST", "").rpartition("__mutmut_")[0]
+
+
+def noticed() -> Counter[str]:
+    function, found = under_test(), Counter()
+    for line in NOTICED.read_text().splitlines() if NOTICED.exists() else ():
+        changed, _, test = line.partition(" ")
+        is_near = changed.rpartition(".")[0] == function.rpartition(".")[0]
+        found[test] += 10 if changed == function else is_near
+    return found
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed and under_test():
+        with open(NOTICED, "a") as known:
+            print(under_test(), report.nodeid, file=known)
 
 
 def is_slow(item: pytest.Item) -> bool:
@@ -185,15 +208,16 @@ def is_slow(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
     items[:] = [item for item in items if not is_slow(item)]
-    known = Path(__file__).resolve().parents[1] / "mutmut-stats.json"
-    took = json.loads(known.read_text())["duration_by_test"] if known.exists() else {}
-    items.sort(key=lambda item: took.get(item.nodeid, 0.0))
+    took = json.loads(KNOWN.read_text())["duration_by_test"] if KNOWN.exists() else {}
+    often = noticed()
+    items.sort(key=lambda item: took.get(item.nodeid, 0.0) / (1 + often[item.nodeid]))
     if os.environ.get("MUTANT_UNDER_TEST") == "":
         del items[1:]
 """
-"""For the copy: the same inputs for every change, none made smaller where a test fails; quick tests first.
-Those that need a server are left out, and of those under two numberings the plainer one. All have passed when
-it was measured how long they take: they are not run again before the first change."""
+"""For the copy: the same inputs for every change, none made smaller where a test fails; first those tests
+that are quick, or have noticed other changes of the function or, less so, of the file. Those that need a
+server are left out, and of those under two numberings the plainer one. All have passed when it was measured
+how long they take: they are not run again before the first change."""
 STATUS = re.compile(r"^\s*(\S+): (.+)$")
 PATIENCE, GRACE = 3.0, 30.0
 """A change whose tests take so many times as long, some seconds for the start added, is an endless loop."""
