@@ -43,6 +43,20 @@ def x_say__mutmut_3(): say(None, code="bad_row")
     assert mutate.unchanged(source) == {"x_pairs__mutmut_1", "x_pairs__mutmut_2", "x_say__mutmut_1"}
 
 
+def test_a_test_that_has_noticed_other_changes_of_the_function_or_the_file_is_preferred() -> None:
+    noticed = """\
+syncline.merge.rules.x_wins tests/one.py::test[a b]
+syncline.merge.rules.x_wins tests/one.py::test[a b]
+syncline.merge.rules.xǁRuleǁask tests/one.py::other
+syncline.merge.again.x_wins tests/two.py::test
+"""
+    assert mutate.how_often(noticed, "syncline.merge.rules.x_wins") == {
+        "tests/one.py::test[a b]": 20,
+        "tests/one.py::other": 1,
+    }
+    assert mutate.how_often("", "syncline.merge.rules.x_wins") == {}
+
+
 def test_the_table_says_for_each_file_what_went_unnoticed(capsys: pytest.CaptureFixture[str]) -> None:
     good = mutate.Result("good.py", Counter({"killed": 37, "timeout": 1, "survived": 2, "not checked": 9}))
     bad = mutate.Result("bad.py", Counter({"killed": 8, "no tests": 1, "survived": 1}))
