@@ -129,6 +129,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
             "tests/unit/replica/test_reconciled.py",
             "tests/unit/replica/test_verdict.py",
             "tests/integration/test_recovery.py",
+            "tests/integration/test_restored_schema.py",
         ),
     ),
     **dict.fromkeys(

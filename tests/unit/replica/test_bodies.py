@@ -92,6 +92,18 @@ def test_l11_large_and_small_pushes_count_together(bench: Bench) -> None:
     assert len(bodies(bench)) == 3
 
 
+@pytest.mark.parametrize(("number", "largest"), [(98, 0), (98, 1 << 20), (99, 1 << 20)])
+def test_l11_old_pushes_are_forgotten_with_every_hundredth_push_and_with_a_large_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, largest: int
+) -> None:
+    push(bench, "a", 2)
+    bench.app.execute("UPDATE _sync_sent SET at = '2020'")
+    monkeypatch.setattr(sent, "LARGE", largest)
+    bench.store.set_state(push=number)
+    push(bench, "b", 2)
+    assert len(bench.rows("SELECT * FROM _sync_sent")) == (2 if number == 98 and largest else 1)
+
+
 def test_l11_a_push_too_large_to_keep_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sent, "LARGEST", 10)
     push(bench, "a")

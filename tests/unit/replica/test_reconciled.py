@@ -16,14 +16,26 @@ from syncline.protocol.body import chained, each_stamp, open_push, undelta
 from syncline.protocol.messages import Rejection
 from syncline.replica.draft import sealed
 from syncline.replica.entries import entries_of
-from syncline.replica.freeze import clear_outbox, freeze, in_flight
+from syncline.replica.freeze import Frozen, clear_outbox, freeze, in_flight
 from syncline.replica.identity import provenance
-from syncline.replica.offer import offer_next
+from syncline.replica.offer import is_offered, offer_next, offered_made, take_apart
 from syncline.replica.overlay import Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
 from syncline.replica.rekey import retry_with_new_key
-from syncline.replica.sent import Kept, kept_pushes, kept_stamps, parts_of, read_part, waiting
+from syncline.replica.sent import (
+    Kept,
+    forget_sent,
+    kept_pushes,
+    kept_stamps,
+    lose,
+    next_lost,
+    parts_of,
+    read_part,
+    sent_bases,
+    sent_schemas,
+    waiting,
+)
 from syncline.replica.settled import PUSH
 from tests.support.device import Bench
 
@@ -380,6 +392,77 @@ def test_a_push_in_flight_of_a_schema_that_the_hub_has_lost_is_taken_apart(
     assert in_flight(bench.store) is None
     assert bench.rows(f"SELECT k0 FROM {bench.log('owner')}") == ([] if is_taken else [(1,)])
     assert bench.store.state().push == (before if is_taken else frozen.number - 1)
+
+
+def test_l7_a_push_is_offered_again_as_it_was_sent_but_for_what_was_rejected(sent: Sent) -> None:
+    bench, kept, stamps = sent
+    part = read_part(bench.store, (kept.number, 0))
+    before = changes(bench, part.digest, part.body, part.bases)
+    assert before.pop(2)
+    assert bench.entered(lost=[kept])
+    for _ in range(2):  # the second time after it was taken apart
+        with bench.store.transaction():
+            frozen = offered(bench)
+            assert is_offered(bench.store)
+        assert (frozen.number, frozen.fingerprint) == (2, part.fingerprint)
+        assert changes(bench, frozen.digest, frozen.body, frozen.bases) == before
+        assert (frozen.bases, offered_made(bench.store)) == (part.bases, kept.made)
+        assert bench.rows("SELECT stamps FROM _sync_outbox") == [(b"".join(stamps),)]
+        assert kept_pushes(bench.store) == [] and waiting(bench.store) == []
+        with bench.store.transaction():
+            take_apart(bench.store)
+            bench.store.set_state(push=1)
+    assert len(waiting(bench.store)) == 1
+
+
+def offered(bench: Bench) -> Frozen:
+    """The push that is offered now."""
+    assert offer_next(bench.device, "now")
+    frozen = in_flight(bench.store)
+    assert frozen is not None
+    return frozen
+
+
+def test_a_push_of_which_nothing_is_left_is_not_offered_again_but_the_next_one(sent: Sent) -> None:
+    bench, first, _ = sent
+    for key in (1, 5):
+        bench.app.execute("UPDATE owner SET note = 'one' WHERE id = ?", (key,))
+        assert freeze(bench.device) is not None
+        number = bench.schema.number_of("owner")
+        bench.verdict(rejected=[Rejection(number, [1], "check", "no", "Mend it.")] if key == 1 else [])
+    with bench.store.transaction():
+        lose(bench.store, [2, 3])
+        frozen = offered(bench)
+    assert [*changes(bench, frozen.digest, frozen.body, frozen.bases)] == [5]
+    assert waiting(bench.store) == [] and [one.number for one in kept_pushes(bench.store)] == [first.number]
+
+
+@pytest.mark.parametrize("is_taken_apart", [False, True])
+def test_the_oldest_push_that_was_lost_is_offered_first_whenever_it_was_lost(
+    sent: Sent, is_taken_apart: bool
+) -> None:
+    bench, first, _ = sent
+    made = [read_part(bench.store, (first.number, 0)).digest]
+    for _ in range(3):
+        bench.app.execute("UPDATE owner SET note = note || '!' WHERE id = 1")
+        frozen = freeze(bench.device)
+        assert frozen is not None
+        made.append(frozen.digest)
+        bench.verdict()
+    bases = [read_part(bench.store, (number, 0)).bases for number in (4, 3, 2, 1)]
+    assert sent_bases(bench.store, 9) == bases and sent_bases(bench.store, 2) == bases[:2]
+    assert sent_schemas(bench.store) == [bench.schema.fingerprint]
+    with bench.store.transaction():
+        lose(bench.store, [4, 3])
+        lose(bench.store, [1, 2])
+        if is_taken_apart:
+            made[0] = offered(bench).digest
+            take_apart(bench.store)
+        order = []
+        while parts := next_lost(bench.store):
+            order.append(read_part(bench.store, parts[0]).digest)
+            forget_sent(bench.store, parts[0][0])
+        assert order == made and not offer_next(bench.device, "now")
 
 
 @pytest.mark.parametrize("why", ["nothing", "a part is there", "it is too old to tell"])
