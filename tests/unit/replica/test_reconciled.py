@@ -19,7 +19,7 @@ from syncline.replica.entries import entries_of
 from syncline.replica.freeze import Frozen, clear_outbox, freeze, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.offer import is_offered, offer_next, offered_made, take_apart
-from syncline.replica.overlay import Overlay
+from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reconciled import UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
 from syncline.replica.rekey import retry_with_new_key
@@ -37,6 +37,7 @@ from syncline.replica.sent import (
     waiting,
 )
 from syncline.replica.settled import PUSH
+from syncline.replica.statements import Statements
 from tests.support.device import Bench
 
 
@@ -47,6 +48,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.app.execute("UPDATE person SET name = 'mine' WHERE id = 1")
     yield made
     made.close()
+
+
+def keep(bench: Bench, t: Statements, key: Key, condition: str) -> None:
+    ((_, entries),) = entries_of(Overlay(bench.store), t, [key], condition)
+    _keep_edit(bench.device, t, key, entries, UNTOLD)
 
 
 @pytest.mark.parametrize(("is_parked", "values"), [(True, {"name": "mine"}), (False, {})])
@@ -61,8 +67,7 @@ def test_l2_an_edit_of_a_row_that_is_not_in_its_table_is_kept_with_its_values_or
             overlay.park(t, overlay.pending(t, [(1,)]))
         store.execute(t.delete, (1,))
         store.set_state(suppressed=0)
-        for key, entries in entries_of(Overlay(store), t, [(1,)], "1"):
-            _keep_edit(bench.device, t, key, entries, UNTOLD)
+        keep(bench, t, (1,), "1")
     (kept,) = rejected(bench.device)
     assert (kept.op, kept.values, kept.base) == ("U", values, {"name": "before"})
 
@@ -134,7 +139,7 @@ def test_l2_edits_that_nobody_can_tell_are_kept_as_they_would_have_been_sent_wha
     for key, (edits, told) in plans.items():
         number = newest_rejected(bench.store)
         with bench.store.transaction():
-            _keep_edit(bench.device, t, (key,), f"seq <= {last}", UNTOLD)
+            keep(bench, t, (key,), f"l.seq <= {last}")
         (kept,) = rejected(bench.device, number)
         assert (kept.table, kept.key, kept.code, kept.push) == ("owner", (key,), "edit_untold", None)
         first = edits[:told]
@@ -212,8 +217,8 @@ def changes(bench: Bench, digest: str, body: bytes, bases: list[str]) -> dict[An
 
 def test_edits_that_are_not_meant_are_not_kept(bench: Bench) -> None:
     with bench.store.transaction():
-        _keep_edit(bench.device, bench.table("person"), (1,), "seq < 0", UNTOLD)
-        _keep_edit(bench.device, bench.table("person"), (2,), "1", UNTOLD)
+        keep(bench, bench.table("person"), (1,), "l.seq < 0")
+        keep(bench, bench.table("person"), (2,), "1")
     assert rejected(bench.device) == []
 
 
