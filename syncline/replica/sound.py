@@ -206,7 +206,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "key": KEY,
         "state": Rule("blob", reads=_state),
         "since": SEEN,
-        "reason": Rule("blob null", reads=partial(_packed, 2)),
+        "reason": Rule("blob null", reads=lambda body: _packed(2, body=body)),
     },
     "_sync_rejected": {
         "id": ID,

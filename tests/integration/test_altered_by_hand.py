@@ -17,7 +17,7 @@ import syncline
 from syncline.errors import StoreDamaged, SynclineError
 from syncline.replica.examine import examine
 from syncline.replica.sound import RULES, unsound
-from syncline.replica.store import Store
+from syncline.replica.store import Store, pack
 from tests.support.application import sql
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER DEFAULT 0, v TEXT)"
@@ -197,6 +197,16 @@ def test_every_column_of_every_table_of_syncline_has_a_rule(altered: Altered) ->
     ruled = {(table, column) for table, rules in RULES.items() for column in rules}
     assert set(columns) - ruled == {("_sync_state", "format")}, "the layout is looked at by itself"
     assert not ruled - set(columns)
+
+
+def test_a_row_that_is_held_for_a_reason_is_sound(altered: Altered) -> None:
+    altered.renew()
+    held = [pack([1]), pack([[0], [5]]), pack(["trigger no", "it says no"])]
+    values = ", ".join(f"x'{one.hex()}'" for one in held[:2])
+    sql(altered.device, f"INSERT INTO _sync_held VALUES (0, {values}, 1, x'{held[2].hex()}')")
+    sql(altered.device, f"INSERT INTO _sync_parked VALUES (0, {values})")
+    with closing(Store.open_reading(altered.device)) as store:
+        assert not list(unsound(store))
 
 
 KNOWN = [
