@@ -489,7 +489,12 @@ of a row, which travels as a delete and an insert. Each such row, however deep, 
 whoever deleted, with the values that the centre had and who had edited it last. Its outcome is `replica`,
 its policy `cascade`, and a delete of the row itself that had lost says so, too. To have it back, bring
 back what it referred to, or decide for a value that refers to something else (`syncline conflicts FILE
-resolve ID --take value`). A foreign key without CASCADE lets the device's delete be rejected instead.
+resolve ID --take value`). A foreign key without an action lets the device's delete be rejected instead.
+
+With ON DELETE SET NULL or SET DEFAULT the row stays, and what it referred by goes. Where others had set that,
+and the device had not seen it, it is kept in the same way, as a conflict of the column: policy `set_null` or
+`set_default`, with the value that went. So it is with ON UPDATE SET NULL, where a device changes the value
+that is referred to. To have it back, bring back what it referred to, then decide for it (`--take value`).
 """
 INSERTS_TEXT = """
 ## An insert that meets another insert of the same key: `inserts`

@@ -21,7 +21,7 @@ from syncline.cli.options import (
     wait_option,
 )
 from syncline.errors import Malformed, UnknownConflict, UsageError
-from syncline.merge.policies import CASCADE, column_summary, row_summary
+from syncline.merge.policies import CASCADE, EMPTIED, column_summary, row_summary
 from syncline.model import clock
 from syncline.model.plain import from_plain
 
@@ -185,6 +185,8 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
     how = f"was edited by {who} and by {rival}, and neither had seen the other's edit."
     if note.policy == CASCADE:
         how = f"went with a row that it refers to; {who} deleted that, and had not seen it as it was."
+    elif note.policy in EMPTIED.values():
+        how = f"referred to what {who} deleted or changed, and had not seen to be referred to by it."
     elif note.rival_hlc <= 0:
         how = f"was edited by {who}, and what was there already stays."
     return [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
+from syncline.merge.policies import EMPTIED
 from syncline.model.schema import ForeignKey, Schema, TableSchema
 from syncline.model.values import Value
 
@@ -76,6 +77,32 @@ def cascading(schema: Schema) -> Cascading:
             if fk.on_delete == "CASCADE" and parent is not None:
                 pairs = zip(fk.columns, _targets(fk, parent), strict=True)
                 found.setdefault(parent.number, []).append((child, list(pairs)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Emptying:
+    """A foreign key that empties what points at a row: the columns, by number, and the policy that says
+    so."""
+
+    child: TableSchema
+    pairs: list[tuple[str, str]]
+    columns: list[int]
+    policy: str
+
+
+def emptying(schema: Schema, *, deletes: bool) -> Mapping[int, Sequence[Emptying]]:
+    """Which foreign keys empty columns, or give them their default, where a row of a table is deleted; or
+    where the value is updated that they refer to. By the number of that table."""
+    parents = {table.name: table for table in schema.tables}
+    found: dict[int, list[Emptying]] = {}
+    for child in schema.tables:
+        for fk in child.foreign_keys:
+            policy, parent = EMPTIED.get(fk.on_delete if deletes else fk.on_update), parents.get(fk.parent)
+            if policy is not None and parent is not None:
+                pairs = list(zip(fk.columns, _targets(fk, parent), strict=True))
+                columns = [n for n, column in child.values.items() if column.name in fk.columns]
+                found.setdefault(parent.number, []).append(Emptying(child, pairs, columns, policy))
     return found
 
 

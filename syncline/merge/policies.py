@@ -218,6 +218,10 @@ DELETE_POLICIES: Mapping[str, DeletePolicy] = _table(
 
 CASCADE = "cascade"
 """What decided, where a row went in the centre with one that it refers to: no policy that can be chosen."""
+SET_NULL = "set_null"
+SET_DEFAULT = "set_default"
+EMPTIED: Mapping[str, str] = {"SET NULL": SET_NULL, "SET DEFAULT": SET_DEFAULT}
+"""The same by what a foreign key does, where a reference went with what it referred to."""
 TRACKED = "track"
 COMPARED = "capture"
 REPAIRED = "repair"
@@ -225,6 +229,8 @@ REPAIRED = "repair"
 
 NOTED: Mapping[str, str] = {
     CASCADE: "a foreign key of the centre deletes a row with the one that it refers to",
+    SET_NULL: "a foreign key of the centre empties a reference when what it refers to goes",
+    SET_DEFAULT: "a foreign key of the centre gives a reference its default when what it refers to goes",
     TRACKED: "the file had a row, or a column, of its own when that began to take part: the centre's stays",
     COMPARED: "what a table held that was not captured for a while, or took no part, is not what the centre"
     " has: the centre's stays",

@@ -4,7 +4,7 @@ push (laws L2, L12), in one piece and in chunks, over every centre."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 import syncline
+from syncline.cli.conflicts import explained
 from syncline.protocol.messages import Limits
 from tests.support.application import sql
 from tests.support.either import centre_with, run
 
 KEY, BELOW = "id TEXT NOT NULL PRIMARY KEY", "ON DELETE CASCADE ON UPDATE CASCADE"
+DEFAULT = "ON DELETE SET DEFAULT ON UPDATE CASCADE"
 DDL = (
     "CREATE TABLE farm (id TEXT NOT NULL PRIMARY KEY, code TEXT UNIQUE)",
     f"CREATE TABLE visit ({KEY}, farm TEXT REFERENCES farm (id) {BELOW}, note TEXT)",
@@ -24,12 +26,27 @@ DDL = (
     f"CREATE TABLE badge ({KEY}, code TEXT REFERENCES farm (code) {BELOW})",
     f"CREATE TABLE tree ({KEY}, above TEXT REFERENCES tree (id) {BELOW}, note TEXT)",
     "CREATE TABLE loose (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id) ON DELETE SET NULL)",
+    f"CREATE TABLE pin ({KEY}, farm TEXT DEFAULT 'g' REFERENCES farm (id) {DEFAULT}, note TEXT)",
+    f"CREATE TABLE plate ({KEY}, code TEXT REFERENCES farm (code) ON DELETE SET NULL ON UPDATE SET NULL)",
+    "CREATE TABLE lot (a TEXT NOT NULL, b TEXT NOT NULL, PRIMARY KEY (a, b))",
+    f"CREATE TABLE bid ({KEY}, a TEXT, b TEXT, FOREIGN KEY (a, b) REFERENCES lot ON DELETE SET NULL)",
+    f"CREATE TABLE note ({KEY}, visit TEXT REFERENCES visit (id) ON DELETE SET NULL)",
     "INSERT INTO farm VALUES ('f', 'F'), ('g', 'G')",
+    "INSERT INTO lot VALUES ('1', '2')",
+    "INSERT INTO pin VALUES ('p', 'f', 'seen')",
+    "INSERT INTO plate VALUES ('p', 'F')",
     "INSERT INTO visit VALUES ('v', 'f', 'seen'), ('w', 'g', 'seen')",
     "INSERT INTO remark VALUES ('r', 'v', 'seen')",
     "INSERT INTO tree VALUES ('t', NULL, ''), ('u', 't', ''), ('s', 'u', '')",
 )
-TABLES = ("farm", "visit", "remark", "badge", "tree", "loose")
+TABLES = ("farm", "visit", "remark", "badge", "tree", "loose", "pin", "plate", "lot", "bid", "note")
+EMPTIED = {
+    "loose": "set_null",
+    "pin": "set_default",
+    "plate": "set_null",
+    "bid": "set_null",
+    "note": "set_null",
+}
 
 
 def edit(file: str, *statements: str) -> None:
@@ -61,14 +78,17 @@ class Desk:
         assert self.two.conflicts() == []
 
     def kept(self) -> dict[tuple[Any, ...], Any]:
-        """The conflicts, of which the operator is told the same: the centre's values, by table and key."""
-        mine = {(note.table, *note.key): note.hub for note in self.one.conflicts()}
-        assert mine == {(note.table, *note.key): note.hub for note in self.hub.conflicts()}
-        assert len(mine) == len(self.one.conflicts())
-        assert {(note.outcome, note.policy, note.column) for note in self.one.conflicts()} <= {
-            ("replica", "cascade", None)
-        }
+        """The conflicts, of which the operator is told the same: the values of the centre, by table and key,
+        and by column, if it is a reference that was emptied."""
+        mine, theirs = map(self._by_place, (self.one.conflicts(), self.hub.conflicts()))
+        assert mine == theirs and len(mine) == len(self.one.conflicts())
+        for note in self.one.conflicts():
+            policy = "cascade" if note.column is None else EMPTIED[note.table]
+            assert (note.outcome, note.policy) == ("replica", policy)
         return mine
+
+    def _by_place(self, notes: Iterable[Any]) -> dict[tuple[Any, ...], Any]:
+        return {(note.table, *note.key, *([note.column] if note.column else [])): note.hub for note in notes}
 
     def left(self, table: str) -> list[Any]:
         return [key for (key,) in sql(self.two.file, f"SELECT id FROM {table} ORDER BY id")]
@@ -106,6 +126,7 @@ def test_l2_what_others_put_below_a_deleted_row_is_kept_however_deep(desk: Desk)
         ("remark", "z"): ["v", "new"],
         ("remark", "o"): ["w", "stays"],
         ("badge", "b"): ["F"],
+        ("loose", "l", "farm"): "f",
     }
     two = str(desk.two.id)
     assert {note.rival for note in desk.one.conflicts()} == {two}
@@ -118,7 +139,10 @@ def test_l2_a_changed_key_leaves_what_others_put_under_the_old_one_to_a_conflict
         ["INSERT INTO visit VALUES ('x', 'f', 'new')"],
         ["UPDATE farm SET id = 'h' WHERE id = 'f'"],
     )
-    assert desk.kept() == {("visit", "x"): ["f", "new"]}
+    emptied: dict[tuple[Any, ...], Any] = {
+        ("plate", "p", "code"): "F"
+    }  # the device had left it, for the new row has the same code
+    assert desk.kept() == {("visit", "x"): ["f", "new"], **emptied}
     assert desk.left("visit") == ["v", "w"] and desk.left("remark") == ["r"]
 
 
@@ -186,3 +210,95 @@ def test_l2_a_delete_that_is_refused_takes_nothing_and_notes_nothing(url: str, t
             assert [edit.key for edit in desk.one.sync().push.rejected] == [("f",)]
             assert list(hub.conflicts()) == []
             assert "x" in desk.left("visit")
+
+
+def test_l12_references_that_others_set_and_a_delete_empties_are_kept(desk: Desk) -> None:
+    desk.meet(
+        [
+            "INSERT INTO loose VALUES ('l', 'f'), ('m', 'g'), ('n', NULL)",
+            "INSERT INTO pin VALUES ('q', 'f', 'new'), ('r', 'g', 'new')",
+            "INSERT INTO plate VALUES ('q', 'F')",
+            "INSERT INTO bid VALUES ('b', '1', '2'), ('c', '1', NULL)",
+            "INSERT INTO visit VALUES ('x', 'f', 'new')",
+            "INSERT INTO note VALUES ('n', 'x'), ('o', 'w')",
+        ],
+        ["DELETE FROM farm WHERE id = 'f'", "DELETE FROM lot"],
+    )
+    assert desk.kept() == {
+        ("loose", "l", "farm"): "f",
+        ("pin", "q", "farm"): "f",
+        ("plate", "q", "code"): "F",
+        ("bid", "b", "a"): "1",
+        ("bid", "b", "b"): "2",
+        ("visit", "x"): ["f", "new"],
+        ("note", "n", "visit"): "x",
+    }
+    two = str(desk.two.id)
+    assert {note.rival for note in desk.one.conflicts()} == {two}
+    assert {note.table: note.sent for note in desk.one.conflicts() if note.column} == {
+        "loose": None, "pin": "g", "plate": None, "bid": None, "note": None,
+    }  # fmt: skip
+    assert sql(desk.two.file, "SELECT id, farm FROM pin ORDER BY id") == [("p", "g"), ("q", "g"), ("r", "g")]
+
+
+def test_a_reference_that_the_deleting_device_had_seen_is_no_conflict(desk: Desk) -> None:
+    """It has emptied it itself; of others only another column was edited."""
+    desk.meet(
+        ["UPDATE pin SET note = 'theirs'"],
+        ["DELETE FROM farm WHERE id = 'f'", "INSERT INTO loose VALUES ('l', 'g')"],
+    )
+    assert desk.kept() == {}
+    assert sql(desk.two.file, "SELECT id, farm, note FROM pin") == [("p", "g", "theirs")]
+    assert sql(desk.two.file, "SELECT id, code FROM plate") == [("p", None)]
+
+
+def test_l12_an_edit_of_a_reference_that_had_won_is_said_to_be_lost(desk: Desk) -> None:
+    """The device empties it with its delete; the other set it later, away and back."""
+    edit(desk.one.file, "DELETE FROM farm WHERE id = 'f'")
+    desk.one.preview()  # notes nothing, and sends nothing
+    edit(
+        desk.two.file, "UPDATE pin SET farm = 'g' WHERE id = 'p'", "UPDATE pin SET farm = 'f' WHERE id = 'p'"
+    )
+    desk.two.sync()
+    desk.meet(["INSERT INTO loose VALUES ('l', 'f')"], [])
+    assert desk.kept() == {("pin", "p", "farm"): "f", ("loose", "l", "farm"): "f"}
+    assert sql(desk.two.file, "SELECT id, farm FROM pin") == [("p", "g")]
+
+
+def test_l12_what_a_changed_value_empties_is_kept_as_well(desk: Desk) -> None:
+    desk.meet(
+        ["INSERT INTO plate VALUES ('q', 'F'), ('r', 'G')", "INSERT INTO badge VALUES ('b', 'F')"],
+        ["UPDATE farm SET code = 'H' WHERE id = 'f'"],
+    )
+    assert desk.kept() == {("plate", "q", "code"): "F"}
+    assert sql(desk.two.file, "SELECT id, code FROM plate ORDER BY id") == [
+        ("p", None), ("q", None), ("r", "G"),
+    ]  # fmt: skip
+    assert sql(desk.two.file, "SELECT code FROM badge") == [("H",)]  # it follows, and refers to the same
+
+
+def test_l12_a_delete_that_is_refused_empties_nothing_and_notes_nothing(url: str, tmp_path: Path) -> None:
+    run(url, "CREATE TABLE seal (id TEXT NOT NULL PRIMARY KEY, farm TEXT REFERENCES farm (id))")
+    with syncline.Hub(url) as hub:
+        hub.init()
+        desk = Desk(hub, tmp_path)
+        with closing(desk.one), closing(desk.two):
+            sql(desk.two.file, "INSERT INTO loose VALUES ('l', 'f')", "INSERT INTO seal VALUES ('k', 'f')")
+            edit(desk.one.file, "DELETE FROM farm WHERE id = 'f'")
+            desk.two.sync()
+            assert ("f",) in [edit.key for edit in desk.one.sync().push.rejected]
+            assert list(hub.conflicts()) == []
+            assert sql(desk.two.file, "SELECT farm FROM loose") == [("f",)]
+
+
+def test_what_was_emptied_is_explained_and_given_back_when_its_row_is(desk: Desk) -> None:
+    desk.meet(["INSERT INTO loose VALUES ('l', 'f')"], ["DELETE FROM farm WHERE id = 'f'"])
+    (note,) = desk.one.conflicts()
+    said = " ".join(explained(note, {}))
+    assert "referred to what" in said and "Policy set_null (a foreign key of the centre empties" in said
+    edit(desk.two.file, "INSERT INTO farm VALUES ('f', 'F')")
+    desk.two.sync()
+    desk.one.resolve(note.id, "value", "f")
+    desk.one.sync()
+    desk.two.sync()
+    assert sql(desk.two.file, "SELECT farm FROM loose") == [("f",)]
