@@ -150,7 +150,7 @@ def policies_given() -> Iterator[str]:
 
 def test_every_policy_that_a_conflict_may_say_is_on_the_page_of_policies() -> None:
     given = set(policies_given())
-    assert len(given) > 3 and given == set(NOTED)
+    assert len(given) > 3 and given - {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES} == set(NOTED)
     page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
     shown = {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES, *NOTED, FUNCTION, *OUTCOMES}
     assert sorted(name for name in shown if f"| `{name}` |" not in page) == []
