@@ -91,7 +91,7 @@ def test_tables_that_the_configuration_alone_takes_out_are_named_with_what_keeps
             assert [left.sentence] == foreseen.warnings
             assert (left.level, left.code) == ("warning", "table_left_out")
             assert "tables visit, x take part no longer" in left.sentence
-            assert "devices: 1; edits of any" in left.sentence
+            assert "devices: 1; counted" in left.sentence
             assert "add [tables.visit] [tables.x] to syncline.toml" in left.remedy
             assert [one for one in keyed.examine() if "visit" in one.sentence and one.level == "warning"] == [
                 left
