@@ -255,7 +255,7 @@ def test_l2_rejected_edits_can_be_retried_when_their_table_takes_part_again(worl
         ("D", "table_changed"),
     ]
     for kept in a.replica.rejected():
-        with pytest.raises(UsageError, match="table farm takes no part: .*now: not every value"):
+        with pytest.raises(UsageError, match=r"table farm takes no part: .*now: not every value"):
             a.replica.retry(kept.id)
     world.change(world.changes["type"][1])
     a.sync()
