@@ -112,6 +112,8 @@ FOUND = {
     "database_read_only": "The central database takes no writes at present.",
     "device_constraint": "An object of the file refuses rows of the centre (they wait, all else goes on),"
     " or will refuse all of a table.",
+    "foreign_key_local": "A foreign key between synced tables is in this file alone: rows that it refuses"
+    " wait.",
     "former_name": "`syncline.toml` names a table or column by a former name.",
     "forms_lossy": "Columns hold decimals as `real`, so that digits beyond the fifteenth are rounded in this"
     " file; or intervals as `microseconds` or `epoch`, where a day is 24 hours.",

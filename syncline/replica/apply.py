@@ -9,7 +9,7 @@ runs again. While the transaction is open capture is suppressed; nobody else can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from syncline.replica.gathered import make_way
 from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
-from syncline.replica.outside import outward, outward_orphans, waiting_for_parents
+from syncline.replica.outside import Outward, Place, outward_orphans, unsure, waiting_for_parents
 from syncline.replica.overlay import Key, Overlay, merge
 from syncline.replica.parents import Lacking, has_parents, mend_parents
 from syncline.replica.quiet import quiet_triggers
@@ -75,6 +75,9 @@ Moved = tuple[int, int, Value]
 Step = Callable[[Work, Answer], None]
 NOTHING: Pinned = {}
 
+ROUNDS = 3
+"""How often more rows are looked for that have to stay as they are, because of those that do."""
+
 
 class _Undo(Exception):
     pass
@@ -119,9 +122,19 @@ def _run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied
         except StoreConstraint as error:
             if error.kind != "foreign_key":
                 raise
-    pinned = _referred(device, answer, _mending(steps))
+    pinned = NOTHING
+    for _ in range(ROUNDS):
+        found = {**pinned, **_referred(device, answer, _mending(steps), pinned)}
+        if found.keys() == pinned.keys():
+            break
+        pinned = found
+        try:
+            return _run(device, answer, _mending(steps), pinned)
+        except StoreConstraint as error:
+            if error.kind != "foreign_key":
+                raise
     try:
-        return _run(device, answer, _mending(steps), pinned)
+        return _run(device, answer, _mending(steps, mend_own), pinned)
     except StoreConstraint as error:
         raise StoreError(
             f"{device.store.path}: what the hub sent does not hold together here: {error.detail}",
@@ -130,28 +143,29 @@ def _run_steps(device: Device, answer: Answer, steps: Sequence[Step]) -> Applied
         ) from error
 
 
-def _mending(steps: Sequence[Step]) -> tuple[Step, ...]:
+def _mending(steps: Sequence[Step], mends: Step | None = None) -> tuple[Step, ...]:
     place = list(steps).index(keep_held)
-    return (*steps[:place], mend, *steps[place:])
+    return (*steps[:place], mends or mend, *steps[place:])
 
 
-def _referred(device: Device, answer: Answer, steps: Sequence[Step]) -> Pinned:
+def _referred(device: Device, answer: Answer, steps: Sequence[Step], stay: Pinned) -> Pinned:
     """The rows that must stay as they are, for rows of the application's own tables would refer to nothing,
     or they themselves would in such a table: found by looking at what they refer to when the steps are done,
-    which is then undone. What they referred to in vain before is no row that could stay."""
+    which is then undone. What they referred to in vain before is no row that could stay. `stay`: rows that do
+    already."""
     found: list[Orphan] = []
-    before, waiting = outward_orphans(device), dict[tuple[int, tuple[Value, ...]], Reason]()
+    before, after = outward_orphans(device), dict[Place, Reason]()
 
     def look(work: Work, answer: Answer) -> None:
         found.extend(orphans(work.device))
-        waiting.update(waiting_for_parents(before, outward_orphans(work.device)))
+        after.update(outward_orphans(work.device))
         raise _Undo
 
     try:
-        _run(device, answer, (*steps, look))
+        _run(device, answer, (*steps, look), stay)
     except _Undo:
         pass
-    return {**pinned(device, found), **waiting}
+    return {**pinned(device, found), **waiting_for_parents(device, before, after)}
 
 
 def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned = NOTHING) -> Applied:
@@ -234,25 +248,34 @@ def take_out_gone(work: Work, answer: Answer) -> None:
 
 
 def show_held(work: Work, answer: Answer) -> None:
-    """Try again to write what had no room, parents first; what has none now waits for the next apply."""
+    """Try again to write what had no room, parents first; what has none now waits for the next apply. By the
+    file's own foreign keys a parent may come after its child."""
     settle_gathered(work, removing=False)
-    for t in work.device.tables.values():
-        rows = work.held.get(t.n, {})
-        edited = _show_in_turn(work, t, rows) if rows else ()
-        if rows and any(fk.parent == t.table.name for fk in t.table.foreign_keys):
-            _show_together(work, t)
-        explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
+    many = None
+    while many != (many := sum(map(len, work.held.values()))):
+        _show_tables(work)
+        if not many or not work.device.own_edges:
+            break
     for t, key in work.unshown:
         image = work.overlay.parked(t, key)
         if image is not None and show_row(work, t, key, image):
             work.overlay.unpark(t, [key])
 
 
+def _show_tables(work: Work) -> None:
+    for t in work.device.tables.values():
+        rows = work.held.get(t.n, {})
+        edited = _show_in_turn(work, t, rows) if rows else ()
+        if rows and any(fk.parent == t.table.name for fk in t.table.foreign_keys):
+            _show_together(work, t)
+        explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
+
+
 def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collection[Key]:
     """Show what can be shown of one table, whose rows may be each other's parents: behind each that has come
     those that lacked it, and all that are left once more, until nothing comes. Returns those that had their
     parents the last time and have pending edits."""
-    outside, lacking = outward(work.device, t), Lacking(work, t)
+    outside, lacking = unsure(work.device, t), Lacking(work, t)
     todo, is_all = list(rows), True
     edited = set[Key]()
     while todo:
@@ -261,7 +284,7 @@ def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collectio
             key: state
             for key, state in held
             if state is not None and (not t.is_whole(tuple(state)) or lacking.has_parents(key, state))
-            if not any(one.lacks(work.store, t, key, state) for one in outside)
+            if not any(_lacks(work, lacking, one, key, state) for one in outside)
         }
         ready = list(states)
         edited = {ready[i] for i in work.overlay.contested(t, ready)}
@@ -275,6 +298,15 @@ def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collectio
         is_all = not todo
         todo = todo or list(rows)
     return edited
+
+
+def _lacks(work: Work, lacking: Lacking, one: Outward, key: Key, state: Mapping[int, Value]) -> bool:
+    """Whether a row of that table would refer to nothing by this foreign key. A row of its own table that it
+    lacks is noted."""
+    points = one.lacked(work.store, lacking.t, key, state)
+    if points is not None and one.edge is not None and one.edge.parent is lacking.t:
+        lacking.note(key, one.theirs, points)
+    return points is not None
 
 
 class _Apart(Exception):
@@ -312,6 +344,12 @@ def _show_together(work: Work, t: Statements) -> None:
 def mend(work: Work, answer: Answer) -> None:
     """Only when a commit has failed: see `replica.parents`."""
     mend_parents(work)
+
+
+def mend_own(work: Work, answer: Answer) -> None:
+    """Only when nothing else has helped: also by the foreign keys that the file alone has, what hangs on rows
+    that cannot stay as they are, however deep."""
+    mend_parents(work, work.device.own_edges)
 
 
 def keep_held(work: Work, answer: Answer) -> None:

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from syncline.model.values import Value
+from syncline.replica.edges import parent_columns
 from syncline.replica.overlay import Key
 from syncline.replica.parents import folded, missing_parents
-from syncline.replica.removal import parents_key
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
@@ -73,7 +73,7 @@ def _parents(work: Work, place: Place) -> Iterator[tuple[Place, str]]:
         parent = work.device.named(fk.parent)
         if t is None or parent is None or None not in work.held.get(parent.n, {}).values():
             continue
-        pairs = zip(fk.columns, parents_key(fk, parent), strict=True)
+        pairs = zip(fk.columns, parent_columns(fk, parent), strict=True)
         points = " AND ".join(f"p.{quote(theirs)} = c.{quote(own)}" for own, theirs in pairs)
         one = ", ".join(f"? AS k{i}" for i in range(t.arity))
         rows = work.store.rows(

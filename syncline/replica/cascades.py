@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
+from syncline.replica.edges import Edge
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
 from syncline.replica.work import Work
@@ -24,11 +25,9 @@ def children_kept(
 ) -> Iterator[None]:
     """Inside the block these columns of these rows (their first values are the key) are written; the
     children that point at them are afterwards as they were before."""
-    names = {t.table.values[i].name for i in columns}
     kept = [
-        (child, fk, _pointing(work, t, child, fk, rows))
-        for child, fk in _followers(work, t)
-        if names.intersection(fk.parent_columns)
+        (edge.child, edge.key, _pointing(work, t, edge.child, edge.key, rows))
+        for edge in _followers(work, t, columns)
     ]
     try:
         yield
@@ -39,8 +38,7 @@ def children_kept(
 
 def moves_children(work: Work, t: Statements, columns: Sequence[int]) -> bool:
     """Whether children change when these columns do."""
-    names = {t.table.values[i].name for i in columns}
-    return any(names.intersection(fk.parent_columns) for _, fk in _followers(work, t))
+    return any(_followers(work, t, columns))
 
 
 def _put_back(work: Work, child: Statements, fk: ForeignKey, children: Sequence[Sequence[Value]]) -> None:
@@ -48,13 +46,17 @@ def _put_back(work: Work, child: Statements, fk: ForeignKey, children: Sequence[
     work.store.executemany(f"UPDATE {child.name} SET {changes} WHERE {child.by_key}", children)
 
 
-def _followers(work: Work, t: Statements) -> Iterator[tuple[Statements, ForeignKey]]:
-    """Children that change with this table; those whose key would change are the hub's to rename."""
-    for child in work.device.tables.values():
-        for fk in child.table.foreign_keys:
-            follows = fk.parent == t.table.name and fk.on_update.upper() in _ACTIONS
-            if follows and not set(fk.columns) & set(child.table.key):
-                yield child, fk
+def _followers(work: Work, t: Statements, columns: Sequence[int]) -> Iterator[Edge]:
+    """The foreign keys of this file by which children change with these columns, whatever the centre has.
+    Children whose key would change are the hub's to rename."""
+    names = {t.table.values[i].name.lower() for i in columns}
+    for edge in work.device.edges:
+        if edge.parent is t and edge.key.on_update.upper() in _ACTIONS:
+            if not names.isdisjoint(name.lower() for name in edge.key.parent_columns):
+                if not {name.lower() for name in edge.key.columns} & {
+                    k.lower() for k in edge.child.table.key
+                }:
+                    yield edge
 
 
 def _pointing(

@@ -12,6 +12,7 @@ import msgspec
 from syncline.errors import StoreBusy, StoreError
 from syncline.model.schema import Schema, TableSchema, from_plain
 from syncline.protocol.messages import Limits
+from syncline.replica.edges import Edge, read_edges
 from syncline.replica.forms import Forms, as_declared, in_forms, read_forms
 from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
@@ -47,6 +48,7 @@ class Device:
     changed: dict[int, str] = field(default_factory=dict)
     """How tables were changed that are not in the hub's schema any more, by number, as it has just said."""
     _uniques: dict[int, tuple[int, list[tuple[str, ...]]]] = field(default_factory=dict, init=False)
+    _edges: tuple[int, tuple[Edge, ...]] | None = field(default=None, init=False)
 
     @classmethod
     def load(cls, store: Store) -> Device:
@@ -151,6 +153,19 @@ class Device:
         deleted: what this device was told, else what the hub says."""
         told = self.limits().local_rows
         return self.store.state().local_rows or told.get(str(t.n)) or told.get("*") or "refuse"
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The foreign keys that the file has between its tables, as they were when the triggers were last
+        found in order, or the tables read anew."""
+        if self._edges is None or self._edges[0] != self.schema_version:
+            self._edges = self.schema_version, read_edges(self.store, self.tables)
+        return self._edges[1]
+
+    @property
+    def own_edges(self) -> list[Edge]:
+        """Those of them that the centre has not."""
+        return [edge for edge in self.edges if edge.own]
 
     def uniques(self, t: Statements) -> list[tuple[str, ...]]:
         """The columns of each unique index (over plain columns, all rows) besides the key's own."""

@@ -91,6 +91,7 @@ def _end(work: Work, one: Gathering) -> None:
 def _may_be_orphaned(work: Work, t: Statements) -> bool:
     """Whether rows that leave may take rows of this table along, by what these hold now."""
     parents = {fk.parent for fk in t.table.foreign_keys}
+    parents |= {edge.parent.table.name for edge in work.device.own_edges if edge.child is t}
     return any(work.device.tables[n].table.name in parents for n in work.gone)
 
 

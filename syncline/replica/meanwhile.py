@@ -14,9 +14,9 @@ from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.values import Value
 from syncline.replica.device import Device
+from syncline.replica.edges import parent_columns
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.overruled import is_alike
-from syncline.replica.removal import parents_key
 from syncline.replica.retried import IS_RETRIED
 from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote, unpack
@@ -137,7 +137,7 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mappi
         parent = device.named(fk.parent)
         if parent is None or not values.keys() >= set(fk.columns):
             continue
-        named = dict(zip(parents_key(fk, parent), (values[name] for name in fk.columns), strict=True))
+        named = dict(zip(parent_columns(fk, parent), (values[name] for name in fk.columns), strict=True))
         if named.keys() == set(parent.table.key):
             yield parent, tuple(named[name] for name in parent.table.key), named
         elif kept.parent is not None and kept.parent[0] == parent.table.name and None not in named.values():

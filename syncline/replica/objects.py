@@ -27,6 +27,7 @@ def own_objects(device: Device, t: Statements) -> Iterator[Finding]:
     yield from _checks(device.store, t)
     yield from _guards(device, t)
     yield from _referring(device, t)
+    yield from _own_edges(device, t)
 
 
 def refuse_unable(store: Store, tables: Iterable[Statements]) -> None:
@@ -96,6 +97,19 @@ def _guards(device: Device, t: Statements) -> Iterator[Finding]:
                 f"table {t.table.name}: the trigger {trigger.name} can refuse rows; {WAITS}",
                 "Guard in the application, or in the centre.",
             )
+
+
+def _own_edges(device: Device, t: Statements) -> Iterator[Finding]:
+    """Foreign keys to tables that take part which the centre has not."""
+    for edge in device.own_edges:
+        if edge.child is t:
+            sentence = (
+                f"table {t.table.name}: its foreign key ({', '.join(edge.key.columns)}) to"
+                f" {edge.parent.table.name} is in this file alone; {WAITS}, and so will one that the centre"
+                " has deleted and that others refer to"
+            )
+            remedy = "Have the centre make it, too, or make the table anew without it."
+            yield Finding("warning", "foreign_key_local", sentence, remedy)
 
 
 def _referring(device: Device, t: Statements) -> Iterator[Finding]:

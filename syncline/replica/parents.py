@@ -7,31 +7,39 @@ failed, because it looks at whole tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
+from syncline.replica.edges import Edge, parent_columns
 from syncline.replica.overlay import Key
-from syncline.replica.removal import parents_key
 from syncline.replica.rows import show_row, write_row
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
-from syncline.replica.work import Work
+from syncline.replica.work import Reason, Work
 
 ROUNDS = 20
 
+Below = tuple[Edge, Key, Key]
+"""A foreign key of the file alone, a row of its parent, and one that points at that by it."""
 
-def mend_parents(work: Work) -> None:
+
+def mend_parents(work: Work, own: Sequence[Edge] = ()) -> None:
     """Give every orphan its parent back, or put the orphan aside until the hub says more (parked if it
-    has pending edits, else held), until nothing changes."""
+    has pending edits, else held), until nothing changes. `own`: foreign keys of the file that count, too."""
     for _ in range(ROUNDS):
         mended = 0
+        for edge in own:
+            orphans = _orphans(work, edge.child, edge.parent, edge.key)
+            if orphans:
+                _index_deleted(work, edge.parent, edge.key.parent_columns)
+                mended += sum(_mend_own(work, edge, row) for row in orphans)
         for child in work.device.tables.values():
             for fk in child.table.foreign_keys:
                 parent = work.device.named(fk.parent)
                 orphans = [] if parent is None else _orphans(work, child, parent, fk)
                 if parent is not None and orphans:
-                    _index_deleted(work, parent, parents_key(fk, parent))
+                    _index_deleted(work, parent, parent_columns(fk, parent))
                     mended += sum(_mend(work, child, parent, fk, row) for row in orphans)
         if not mended:
             return
@@ -39,7 +47,7 @@ def mend_parents(work: Work) -> None:
 
 def _orphans(work: Work, child: Statements, parent: Statements, fk: ForeignKey) -> list[tuple[Value, ...]]:
     """Key and foreign key values of the rows whose parent is not there."""
-    theirs = parents_key(fk, parent)
+    theirs = parent_columns(fk, parent)
     points = " AND ".join(
         f"p.{quote(name)} = c.{quote(own)}" for own, name in zip(fk.columns, theirs, strict=True)
     )
@@ -52,13 +60,36 @@ def _orphans(work: Work, child: Statements, parent: Statements, fk: ForeignKey) 
 
 
 def _mend(work: Work, child: Statements, parent: Statements, fk: ForeignKey, row: Sequence[Value]) -> bool:
-    key, points = (
-        tuple(row[: child.arity]),
-        dict(zip(parents_key(fk, parent), row[child.arity :], strict=True)),
-    )
+    key, points = _parted(child, parent, fk, row)
     if _is_there(work, parent, points):
         return False  # it has come back for another one's sake
-    return _bring_back(work, parent, points) or _put_aside(work, child, key)
+    return _bring_back(work, parent, points) or _put_aside(work, [(child, key)])
+
+
+def _mend_own(work: Work, edge: Edge, row: Sequence[Value]) -> bool:
+    key, points = _parted(edge.child, edge.parent, edge.key, row)
+    mended = _mend(work, edge.child, edge.parent, edge.key, row)
+    if work.is_held(edge.child, key) and not _is_there(work, edge.parent, points):
+        work.reasons[edge.child.n, key] = refers_to_nothing(edge, key, list(points.values()))
+    return mended
+
+
+def _parted(
+    child: Statements, parent: Statements, fk: ForeignKey, row: Sequence[Value]
+) -> tuple[Key, dict[str, Value]]:
+    """The key of an orphan, and what it refers to by the columns of its parent."""
+    points = zip(parent_columns(fk, parent), row[child.arity :], strict=True)
+    return tuple(row[: child.arity]), dict(points)
+
+
+def refers_to_nothing(edge: Edge, key: Key, points: Sequence[Value]) -> Reason:
+    """Why a row of the centre waits that refers to nothing by a foreign key of this file alone."""
+    sentence = (
+        f"table {edge.child.table.name}, key {list(key)!r}: the {edge.name} of this file refuses what the"
+        f" centre has: it has no such foreign key, and there is no row {list(points)!r};"
+        " see syncline doctor FILE"
+    )
+    return Reason(edge.name, sentence)
 
 
 def _is_there(work: Work, parent: Statements, points: Mapping[str, Value]) -> bool:
@@ -66,10 +97,21 @@ def _is_there(work: Work, parent: Statements, points: Mapping[str, Value]) -> bo
     return work.store.row(f"SELECT 1 FROM {parent.name} WHERE {match}", list(points.values())) is not None
 
 
-def _put_aside(work: Work, t: Statements, key: Key) -> bool:
-    """Take a row out of view, and before it whatever points at it, and so on: no foreign key may act on
-    those. Whether it was there."""
-    found, leaving = {(t.n, key): t}, list[tuple[Statements, Key]]()
+def put_aside_children(work: Work, below: Sequence[Below], going: Collection[tuple[int, Key]]) -> None:
+    """Take out of view what points by foreign keys of the file alone at rows that are about to go: `below`,
+    but for those of them that go, too."""
+    staying = [(edge, above, key) for edge, above, key in below if (edge.child.n, key) not in going]
+    _put_aside(work, [(edge.child, key) for edge, _, key in staying], going)
+    _explain_below(work, staying)
+
+
+def _put_aside(
+    work: Work, rows: Sequence[tuple[Statements, Key]], going: Collection[tuple[int, Key]] = ()
+) -> bool:
+    """Take rows out of view, and before them whatever points at them, and so on: no foreign key may act on
+    those. Whether one was there. `going`: rows that are about to go, of which others take care."""
+    found, leaving = {(t.n, key): t for t, key in rows}, list[tuple[Statements, Key]]()
+    own = list[Below]()
     for (_, row), here in (todo := list(found.items())):  # which grows meanwhile
         pending = work.overlay.pending(here, [row])[0]
         if pending.present is None:
@@ -79,19 +121,48 @@ def _put_aside(work: Work, t: Statements, key: Key) -> bool:
             work.put_aside(here, row, pending.present)
         elif pending.kind in ("I", "R", "U"):
             work.overlay.park(here, [pending])
-        for child in work.device.tables.values():
-            for fk in child.table.foreign_keys:
-                for below in _children(work, child, here, fk, row) if fk.parent == here.table.name else ():
-                    if (child.n, below) not in found:
-                        found[child.n, below] = child
-                        todo.append(((child.n, below), child))
+        for child, below, edge in _pointing(work, here, row):
+            if (child.n, below) in going or (child is here and below == row):
+                continue
+            if edge is not None:
+                own.append((edge, row, below))
+            if (child.n, below) not in found:
+                found[child.n, below] = child
+                todo.append(((child.n, below), child))
     for here, row in reversed(leaving):
         work.store.execute(here.delete, row)
+    _explain_below(work, own)
     return bool(leaving)
 
 
+def _explain_below(work: Work, below: Sequence[Below]) -> None:
+    """Why those of these rows wait that are put aside."""
+    for edge, above, key in below:
+        if work.is_held(edge.child, key):
+            sentence = (
+                f"table {edge.child.table.name}, key {list(key)!r}: the {edge.name}, which this file has"
+                f" and the centre has not, refers to the row {list(above)!r}, which is not here;"
+                " see syncline doctor FILE"
+            )
+            work.reasons[edge.child.n, key] = Reason(edge.name, sentence)
+
+
+def _pointing(work: Work, parent: Statements, key: Key) -> Iterator[tuple[Statements, Key, Edge | None]]:
+    """The rows that point at this one, each with the foreign key by which it does if the file alone has
+    that."""
+    for child in work.device.tables.values():
+        for fk in child.table.foreign_keys:
+            if fk.parent == parent.table.name:
+                for below in _children(work, child, parent, fk, key):
+                    yield child, below, None
+    for edge in work.device.own_edges:
+        if edge.parent is parent:
+            for below in _children(work, edge.child, parent, edge.key, key):
+                yield edge.child, below, edge
+
+
 def _children(work: Work, child: Statements, parent: Statements, fk: ForeignKey, key: Key) -> list[Key]:
-    pairs = zip(fk.columns, parents_key(fk, parent), strict=True)
+    pairs = zip(fk.columns, parent_columns(fk, parent), strict=True)
     points = " AND ".join(f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in pairs)
     one = ", ".join(f"? AS k{i}" for i in range(parent.arity))
     return work.store.rows(
@@ -117,7 +188,7 @@ def missing_parents(
         points = [names[name] for name in fk.columns]
         if parent is None or None in points:
             continue
-        theirs = parents_key(fk, parent)
+        theirs = parent_columns(fk, parent)
         if parent is t and [names[name] for name in theirs] == points:
             continue
         if not _is_there(work, parent, dict(zip(theirs, points, strict=True))):
@@ -128,20 +199,23 @@ class Lacking:
     """Rows of one table that lack a parent in that table, by what they refer to."""
 
     def __init__(self, work: Work, t: Statements) -> None:
-        self._work, self._t = work, t
+        self.t, self._work = t, work
         self._found: dict[tuple[tuple[str, ...], tuple[Value, ...]], list[Key]] = {}
 
     def has_parents(self, key: Key, state: dict[int, Value]) -> bool:
         """`has_parents` of one of them; what it lacks is noted."""
-        lacked = next(missing_parents(self._work, self._t, key, state), None)
-        if lacked is not None and lacked[0] is self._t:
-            _, theirs, points = lacked
-            self._found.setdefault((theirs, folded(self._t, points)), []).append(key)
+        lacked = next(missing_parents(self._work, self.t, key, state), None)
+        if lacked is not None and lacked[0] is self.t:
+            self.note(key, *lacked[1:])
         return lacked is None
+
+    def note(self, key: Key, theirs: tuple[str, ...], points: Sequence[Value]) -> None:
+        """One of them lacks a row of the table that has these values."""
+        self._found.setdefault((theirs, folded(self.t, points)), []).append(key)
 
     def behind(self, shown: Mapping[Key, Mapping[int, Value]]) -> list[Key]:
         """Those that lacked one of these rows, by what these states say. They are noted no longer."""
-        t, found = self._t, list[Key]()
+        t, found = self.t, list[Key]()
         columns = {theirs for theirs, _ in self._found}
         for key, state in shown.items():
             names = dict(zip(t.table.key, key, strict=True))

@@ -18,11 +18,11 @@ from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
+from syncline.replica.edges import parent_columns
 from syncline.replica.overlay import Key, Overlay, kind_of, read_image
-from syncline.replica.parents import mend_parents
+from syncline.replica.parents import Below, mend_parents, put_aside_children
 from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Reason, keep_rejected
-from syncline.replica.removal import parents_key
 from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote, unpack
@@ -117,6 +117,7 @@ def _refuse_all(work: Work, todo: list[tuple[Statements, Mapping[Key, Reason]]])
         kept.append((t, rows))
         todo += _pointing(work, t, [row.key for row in rows if row.kind == "I"])
     work.overlay.forget()
+    _put_aside_below(work, kept)
     for t, rows in reversed(kept):
         for row in rows:
             if row.kind == "I":
@@ -124,6 +125,20 @@ def _refuse_all(work: Work, todo: list[tuple[Statements, Mapping[Key, Reason]]])
         for row in rows:
             if row.kind in ("R", "D") or (row.kind == "U" and row.image is None):
                 _take_back(work, t, row)
+
+
+def _put_aside_below(work: Work, kept: Sequence[tuple[Statements, Sequence[Taken]]]) -> None:
+    """Take out of view what points at the new rows among these, which are about to go, by foreign keys of the
+    file alone: it is not refused."""
+    going: dict[int, dict[Key, None]] = {}
+    for t, rows in kept:
+        going.setdefault(t.n, {}).update({row.key: None for row in rows if row.kind == "I"})
+    below: list[Below] = []
+    for edge in work.device.own_edges:
+        keys = list(going.get(edge.parent.n, ()))
+        found = children(work.store, edge.parent, keys, edge.child, edge.key) if keys else ()
+        below += [(edge, keys[place], key) for place, key in found]
+    put_aside_children(work, below, {(n, key) for n, keys in going.items() for key in keys})
 
 
 def _keep_edits(work: Work, t: Statements, key: Key, edits: Edits, reason: Reason) -> Taken:
@@ -272,7 +287,8 @@ def children(
     """The keys of rows that point at one of these by a foreign key, each with the place of that one."""
     _load_keys(store, t, keys)
     points = " AND ".join(
-        f"c.{quote(own)} = p.{quote(name)}" for own, name in zip(fk.columns, parents_key(fk, t), strict=True)
+        f"c.{quote(own)} = p.{quote(name)}"
+        for own, name in zip(fk.columns, parent_columns(fk, t), strict=True)
     )
     same = " AND ".join(f"p.{name} IS k.k{i}" for i, name in enumerate(t.keys))
     rows = store.rows(

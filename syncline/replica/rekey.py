@@ -11,8 +11,8 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.device import Device
+from syncline.replica.edges import parent_columns
 from syncline.replica.rejected import check_points, find, putting_back, retry_now
-from syncline.replica.removal import parents_key
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -138,7 +138,7 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
 def _moved(child: Statements, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:
     """Write the new key into key and values of an edit whose foreign key has the old one; whether it
     points at the row. By other columns it does so as before."""
-    t, target = row.t, parents_key(fk, row.t)
+    t, target = row.t, parent_columns(fk, row.t)
     if fk.parent != t.table.name:
         return False
     own = {column.name: i for i, column in child.table.values.items()}

@@ -6,18 +6,20 @@ that the old parent is gone, and a cascade here would take it along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from syncline.model.schema import ForeignKey
+from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED, attempt_removal, remove_one
+from syncline.replica.edges import Edge, parent_columns
 from syncline.replica.local import keep_referred
 from syncline.replica.lost import lost
 from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
-from syncline.replica.work import Work
+from syncline.replica.work import Reason, Work
 
 BATCH = 5000
 
@@ -103,10 +105,13 @@ def _keep_parents(work: Work) -> None:
 
     Deleting it would take the edited child along, or empty its column, without the hub's word. The
     delete is held; the child's verdict decides. Any row of a table that was not captured may have been
-    edited, until it is compared. A row stays, too, that the application's own tables keep.
+    edited, until it is compared. A row stays, too, that the application's own tables keep, or a
+    foreign key of its own.
     """
     fresh, edges = keep_referred(work), list(_edges(work))
     unseen = lost(work.store) if edges else {}
+    for edge in _own_edges(work):
+        _note(fresh, edge.parent, _keep_own(work, edge))
     for child, parent, fk in edges:
         if child.n in unseen:
             every = (
@@ -122,7 +127,36 @@ def _keep_parents(work: Work) -> None:
             for key in fresh.get(child.n, ()):
                 one = "SELECT " + ", ".join(f"? AS k{i}" for i in range(child.arity))
                 _note(found, parent, _keep_for(work, child, parent, fk, one, key))
+        for edge in _own_edges(work):
+            if edge.child.n in fresh:
+                _note(found, edge.parent, _keep_own(work, edge))
         fresh = found
+
+
+def _keep_own(work: Work, edge: Edge) -> list[Key]:
+    """Keep the parents that rows which stay point at by a foreign key of the file alone: the centre has
+    deleted them and not the children, whatever the foreign key would do to these."""
+    child, parent = edge.child, edge.parent
+    pairs = zip(edge.key.columns, edge.key.parent_columns, strict=True)
+    points = " AND ".join(f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in pairs)
+    leaving = ""
+    if child.n in work.gone:
+        same = child.found_by("c", "l")
+        leaving = f" WHERE NOT EXISTS (SELECT 1 FROM temp._sync_gone_{child.n} l WHERE {same})"
+    rows = work.store.rows(
+        f"SELECT DISTINCT {parent.keys_of('p')} FROM temp._sync_gone_{parent.n} g"
+        f" CROSS JOIN {parent.name} p ON {parent.row_key('p', 'g')}"
+        f" CROSS JOIN {child.name} c ON {points}{leaving}"
+    )
+    kept = _keep(work, parent, rows)
+    for key in kept:
+        sentence = (
+            f"table {parent.table.name}, key {list(key)!r}: the centre has deleted the row, and the"
+            f" {edge.name}, which this file has and the centre has not, refers to it;"
+            " see syncline doctor FILE"
+        )
+        work.reasons[parent.n, key] = Reason(edge.name, sentence)
+    return kept
 
 
 def _hold_orphans(work: Work) -> None:
@@ -135,7 +169,8 @@ def _hold_orphans(work: Work) -> None:
     fresh = True
     while fresh:
         fresh = False
-        for child, parent, fk in _edges(work):
+        own = [(edge.child, edge.parent, edge.key) for edge in _own_edges(work)]
+        for child, parent, fk in (*_edges(work), *own):
             keys = _orphans_to_be(work, child, parent, fk)
             for start in range(0, len(keys), BATCH):
                 rows = work.overlay.pending(child, keys[start : start + BATCH])
@@ -149,7 +184,7 @@ def _hold_orphans(work: Work) -> None:
 
 def _orphans_to_be(work: Work, child: Statements, parent: Statements, fk: ForeignKey) -> list[Key]:
     own = ", ".join(f"c.{quote(name)}" for name in fk.columns)
-    theirs = ", ".join(f"p.{quote(name)}" for name in parents_key(fk, parent))
+    theirs = ", ".join(f"p.{quote(name)}" for name in parent_columns(fk, parent))
     staying = ""
     if child.n in work.gone:
         gone = f"temp._sync_gone_{child.n} g WHERE {child.found_by('c', 'g')}"
@@ -175,11 +210,16 @@ def _edges(work: Work) -> Iterator[tuple[Statements, Statements, ForeignKey]]:
                 yield child, parent, fk
 
 
+def _own_edges(work: Work) -> list[Edge]:
+    """The foreign keys of this file alone, where rows of the parent leave."""
+    return [edge for edge in work.device.own_edges if edge.parent.n in work.gone]
+
+
 def _keep_for(
     work: Work, child: Statements, parent: Statements, fk: ForeignKey, children: str, key: Key
 ) -> list[Key]:
     """Keep the parents that these children (a query for keys k0, k1, ...) point at; return their keys."""
-    pairs = zip(fk.columns, parents_key(fk, parent), strict=True)
+    pairs = zip(fk.columns, parent_columns(fk, parent), strict=True)
     points = " AND ".join(f"p.{quote(theirs)} = c.{quote(ours)}" for ours, theirs in pairs)
     leaving = ""
     if child.n in work.gone:
@@ -193,16 +233,16 @@ def _keep_for(
         f" WHERE 1{leaving}",
         key,
     )
+    return _keep(work, parent, rows)
+
+
+def _keep(work: Work, t: Statements, rows: Sequence[Sequence[Value]]) -> list[Key]:
+    """These rows stay, and are held as deleted; their keys."""
     keys: list[Key] = [tuple(row) for row in rows]
-    work.keep(parent, keys)
-    for found in keys:
-        work.hold(parent, found, None)
+    work.keep(t, keys)
+    for key in keys:
+        work.hold(t, key, None)
     return keys
-
-
-def parents_key(fk: ForeignKey, parent: Statements) -> tuple[str, ...]:
-    """The columns a foreign key points at; the parent's key if it names none."""
-    return fk.parent_columns or parent.table.key
 
 
 def _is_gone(t: Statements) -> str:
