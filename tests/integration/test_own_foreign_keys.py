@@ -186,10 +186,76 @@ def test_l2_what_cannot_travel_leaves_without_taking_rows_of_the_centre_along(
     assert world.waiting() == {} and world.device.verify().equal
 
 
+BAD = "CAST(x'ff' AS TEXT)"
+
+
+@pytest.mark.parametrize("rest", ["", " ON DELETE CASCADE", " ON DELETE SET NULL", " ON DELETE RESTRICT"])
+def test_l2_rows_that_cannot_travel_and_refer_to_each_other_leave_together(world: World, rest: str) -> None:
+    """A new row of another table, two of the same one; one that can travel is below them."""
+    world.rebuild(f"{FARMS}{rest}, FOREIGN KEY (above) REFERENCES visit (id){rest}")
+    world.device.sync()
+    world.edit(f"INSERT INTO farm VALUES (8, 'n', {BAD})")
+    world.edit(
+        f"INSERT INTO visit VALUES (21, 8, {BAD}, '', NULL, '')",
+        f"INSERT INTO visit VALUES (22, 8, '', {BAD}, 21, '')",
+        "INSERT INTO visit VALUES (23, 8, '', '', 22, '')",
+    )
+    world.device.sync()
+    assert sorted(edit.key for edit in world.device.rejected()) == [(8,), (21,), (22,)]
+    assert [row[0] for row in world.shown("farm")] == [1, 2, 3]
+    assert world.shown("visit") == [*sql(world.centre, "SELECT * FROM visit WHERE id < 4 ORDER BY id")]
+    assert sql(world.centre, "SELECT * FROM visit WHERE id > 3") == [(23, 8, "", "", 22, "")]
+    assert world.waiting() == {("visit", 23): world.waiting()["visit", 23]}
+    world.goes_on()
+
+
+def test_l2_rows_of_the_centre_that_new_ones_which_go_below_each_other_refer_to_stay(tmp_path: Path) -> None:
+    """Of two that go for one reason the upper one refers to the lower one by a foreign key of the file."""
+    tree = "id INTEGER PRIMARY KEY, up INTEGER REFERENCES tree, best INTEGER, name TEXT"
+    world = World(tmp_path, FARM, f"CREATE TABLE visit ({VISIT})", f"CREATE TABLE tree ({tree})")
+    with closing(world):
+        world.rebuild("FOREIGN KEY (best) REFERENCES tree (id) ON DELETE CASCADE", "tree", tree)
+        world.device.sync()
+        sql(world.centre, "INSERT INTO tree VALUES (1, NULL, NULL, 'one'), (5, 1, 3, 'of the centre')")
+        world.edit(
+            f"INSERT INTO tree VALUES (2, NULL, NULL, {BAD})",
+            "INSERT INTO tree VALUES (3, 2, NULL, 'below')",
+            "UPDATE tree SET best = 3 WHERE id = 2",
+        )
+        world.device.pull()
+        assert sql(world.device.file, "SELECT id FROM tree ORDER BY id") == [(1,), (2,), (3,), (5,)]
+        world.device.sync()
+        assert sorted(edit.key for edit in world.device.rejected()) == [(2,), (3,)]
+        assert world.shown("tree") == [(1, None, None, "one")]
+        assert world.waiting() == {("tree", 5): "foreign key of tree to tree"}
+        sql(world.centre, "INSERT INTO tree VALUES (3, 1, NULL, 'another one')")
+        world.device.sync()
+        assert world.waiting() == {} and world.device.verify().equal
+
+
+@pytest.mark.parametrize("rest", ["", " ON DELETE CASCADE", " ON DELETE RESTRICT"])
+def test_l12_what_the_file_refers_to_by_a_column_that_it_alone_has_stays(world: World, rest: str) -> None:
+    with closing(sqlite3.connect(world.device.file)) as app:
+        app.executescript(
+            "ALTER TABLE farm ADD COLUMN local TEXT; UPDATE farm SET local = code;"
+            "CREATE UNIQUE INDEX farm_local ON farm (local);"
+        )
+    world.rebuild(f"FOREIGN KEY (code) REFERENCES farm (LOCAL){rest}")
+    world.device.sync()
+    world.edit("DELETE FROM visit WHERE id = 3", "DELETE FROM farm WHERE id = 3")
+    sql(
+        world.centre,
+        "DELETE FROM farm WHERE id = 1",
+        "INSERT INTO visit VALUES (4, 3, 'c', '', NULL, ''), (5, 3, 'd', '', 4, '')",
+    )
+    world.device.sync()
+    assert world.waiting().keys() == {("farm", 1), ("visit", 4), ("visit", 5)}
+
+
 @pytest.mark.parametrize("many", [4, 30])
 @pytest.mark.parametrize("rest", ["", " ON DELETE CASCADE", " DEFERRABLE INITIALLY DEFERRED"])
 def test_l12_a_chain_of_rows_waits_for_its_first_one_however_long(world: World, many: int, rest: str) -> None:
-    world.rebuild(f"FOREIGN KEY (above) REFERENCES visit (id){rest}")
+    world.rebuild(f"FOREIGN KEY (ABOVE) REFERENCES visit (ID){rest}")
     world.device.sync()
     chain = ", ".join(f"({n}, NULL, '', '', {n - 1}, '')" for n in range(11, 11 + many))
     sql(world.centre, f"INSERT INTO visit VALUES {chain}", "INSERT INTO visit VALUES (5, 1, '', '', 5, 'me')")

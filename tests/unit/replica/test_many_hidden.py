@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from syncline.protocol.messages import Rejection
+from syncline.protocol.messages import Group, Rejection
+from syncline.replica import capture
+from syncline.replica.device import Device
 from syncline.replica.freeze import freeze
 from syncline.replica.rejected import rejected, wait
 from tests.support.device import Bench
@@ -21,6 +23,12 @@ CREATE TABLE task (id INTEGER PRIMARY KEY, job INTEGER REFERENCES job,
 CREATE INDEX task_job ON task (job);
 CREATE INDEX task_called ON task (called);
 CREATE INDEX task_up ON task (up);
+CREATE TABLE leaf (id INTEGER PRIMARY KEY, up INTEGER);
+"""
+OWN = """
+DROP TABLE leaf;
+CREATE TABLE leaf (id INTEGER PRIMARY KEY, up INTEGER REFERENCES leaf (ID) ON DELETE CASCADE);
+CREATE INDEX leaf_up ON leaf (up);
 """
 Verb = Callable[[], object]
 FEW, TIMES, MOST = 100, 4, 5.5
@@ -159,6 +167,28 @@ def a_chain_below_a_taken_key(folder: Path, rows: int) -> tuple[Bench, Verb]:
     return bench, lambda: bench.verdict(theirs, rejected=told)
 
 
+def leaves(bench: Bench, rows: int) -> Group:
+    """A chain, the last of which comes first by its key; the first refers to a row that is not there."""
+    return bench.put("leaf", *([i, i + 1] for i in range(1, rows + 1)))
+
+
+def a_chain_that_waits_by_a_foreign_key_of_the_file(folder: Path, rows: int) -> tuple[Bench, Verb]:
+    bench = empty(folder)
+    bench.app.executescript(OWN)
+    with bench.store.transaction() as store:
+        bench.device = Device.load(store)
+        capture.install(store, bench.table("leaf"))
+    return bench, lambda: bench.pull(leaves(bench, rows))
+
+
+def a_chain_that_has_waited_so(folder: Path, rows: int) -> tuple[Bench, Verb]:
+    bench, verb = a_chain_that_waits_by_a_foreign_key_of_the_file(folder, rows)
+    verb()
+    assert bench.rows("SELECT count(*) FROM _sync_held WHERE reason IS NOT NULL") == [(rows,)]
+    assert bench.all("leaf") == []
+    return bench, lambda: bench.pull(bench.put("leaf", [rows + 1, None]), watermark="w2")
+
+
 @pytest.mark.parametrize(
     "prepare",
     [
@@ -175,6 +205,8 @@ def a_chain_below_a_taken_key(folder: Path, rows: int) -> tuple[Bench, Verb]:
         children_of_rows_deleted_here,
         a_chain_that_waits_for_its_first,
         a_chain_below_a_taken_key,
+        a_chain_that_waits_by_a_foreign_key_of_the_file,
+        a_chain_that_has_waited_so,
     ],
 )
 def test_l13_it_takes_a_number_of_rows_as_many_steps_as_there_are_rows(
