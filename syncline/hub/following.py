@@ -277,11 +277,13 @@ def carry_out(central: Central, found: Plan) -> Prepared:
                 apart.note(ledger, found.apart)
             absent.note(ledger, found.prepared)
             _note_names(ledger, found.prepared)
-    prepared = central.database.catalogue.prepare(found.tables)
-    if (prepared.before, prepared.schema) != (found.prepared.before, found.prepared.schema):
-        with central.database.ledger() as ledger:
-            _note_names(ledger, prepared)
-    central.look_again()
+    try:
+        prepared = central.database.catalogue.prepare(found.tables)
+        if (prepared.before, prepared.schema) != (found.prepared.before, found.prepared.schema):
+            with central.database.ledger() as ledger:
+                _note_names(ledger, prepared)
+    finally:
+        central.look_again()  # also where some tables were held: others may be prepared
     return prepared
 
 

@@ -1,8 +1,11 @@
 """Step 0, preparing tables that are in use: each is taken when it is free, and nobody waits for all of them.
 
-The first try is for all that are new. If one of them is held, each half is tried, and so on: what is free
-takes part at once, and what is not is tried again for a while. A table never takes part without the new
-tables that its foreign keys point at."""
+The first try is for all that are new or changed. If one of them is held, or it takes too long, each half is
+tried, and so on: what is free is taken at once, and what is not is tried again for a while. A table that has
+to wait stays as it is recorded, which is what it was until it was altered: capture and hub know how to work
+with a table between that and its next preparation. So a version in which some tables are already as they are
+now, and others not yet, is one that would have been there if these had been altered a moment later. What
+would make it none, a name that two tables have, a foreign key that points nowhere, is taken together."""
 
 from __future__ import annotations
 
@@ -10,89 +13,158 @@ import math
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
-from syncline.databases.base.holders import ANOTHER, BaseHolders
-from syncline.databases.base.preparing import Preparation
+from syncline.databases.base.holders import ANOTHER, BaseHolders, Hold
+from syncline.databases.base.preparing import ALL, Changes, Preparation, Turn
 from syncline.databases.base.recorded import BaseCatalogue
 from syncline.databases.base.shape import BaseLayout
 from syncline.errors import Conflict
 from syncline.hub.contract import Declared, Locked, Prepared
-from syncline.model.schema import Schema, TableSchema, arrange
+from syncline.model.schema import ForeignKey, Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
 """About how long nobody is kept waiting between two tries."""
 
-Attempt = Callable[[Schema], Prepared]
+Attempt = Callable[[Schema, Turn], Prepared]
 """Prepares these tables in one transaction. Raises Locked if somebody holds one of them."""
+
+NOTHING = Changes(Schema(()), Schema(()), frozenset())
+
+
+class Needs:
+    """Which of the tables that change cannot do so without which others."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._was = {n: table for n, table in changes.before.by_number.items() if n in changes.numbers}
+        self._now = {n: table for n, table in changes.after.by_number.items() if n in changes.numbers}
+        self._former = {name: n for n, table in self._was.items() for name in _names(table)}
+        self._named = {table.name: n for n, table in self._now.items()}
+        self._children: dict[str, list[tuple[int, ForeignKey]]] = {}
+        for n, table in self._was.items():
+            for key in table.foreign_keys:
+                self._children.setdefault(key.parent, []).append((n, key))
+
+    def of(self, n: int) -> set[int]:
+        """All that a table needs, itself among them."""
+        found: set[int] = set()
+        ahead = [n]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead += self._next(one)
+        return found
+
+    def _next(self, n: int) -> Iterator[int]:
+        """Tables that cannot be recorded as they were beside this one as it is now."""
+        was, now = self._was.get(n), self._now.get(n)
+        if now is not None:
+            yield from (self._former[name] for name in _names(now) if name in self._former)
+            for key in now.foreign_keys:
+                parent = self._named.get(key.parent)
+                if parent is not None and not _is_target(self._was.get(parent), key):
+                    yield parent
+        if was is not None:
+            yield from (child for child, key in self._children.get(was.name, ()) if not _is_target(now, key))
+
+
+def _names(table: TableSchema) -> tuple[object, object]:
+    """What no other table may have: its name on a device, its place in the central database."""
+    return table.name.casefold(), (table.central_schema, table.central_name)
+
+
+def _is_target(table: TableSchema | None, key: ForeignKey) -> bool:
+    """Whether the foreign key can point at the table."""
+    if table is None or table.name != key.parent:
+        return False
+    return set(key.parent_columns) in (set(table.key), *map(set, table.uniques))
 
 
 class InTurn:
-    """One preparation of a schema, of which the tables named `known` take part already."""
+    """One preparation of a schema. `look` says what has to be done for it."""
 
-    def __init__(self, schema: Schema, known: Collection[str], attempt: Attempt) -> None:
-        self._schema, self._attempt = schema, attempt
-        self._taken = {table.name for table in schema.tables if table.name in known}
-        self._needs = {table.name: self._needed(table) for table in schema.tables}
+    def __init__(self, schema: Schema, attempt: Attempt, look: Callable[[], Changes]) -> None:
+        self._schema, self._attempt, self._look = schema, attempt, look
+        self._changes = NOTHING
+        self._needs: dict[int, set[int]] = {}
+        self._taken: set[int] = set()
         self._done: list[Prepared] = []
 
     def run(self, seconds: float) -> Prepared:
         """Take everything. Locked, if some table was held for so long; see `left` and the argument."""
-        waiting, end = self._groups(), time.monotonic() + seconds
-        while True:
-            waiting, held = self._take(waiting)
-            if held is None:
-                return self._merged()
+        end = time.monotonic() + seconds
+        try:
+            self._done.append(self._attempt(arrange(self._schema.tables), ALL))
+            return self._merged()
+        except Locked:
+            waiting = self._groups()
+        held: Locked | None
+        waiting, held = self._halved(waiting)
+        while held is not None:
             if time.monotonic() > end:
-                self.left = [name for group in waiting for name in group]
+                self.left = [self._table(n) for group in waiting for n in group]
                 raise held
             time.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
+            waiting, held = self._take(waiting)
+        return self._merged()
 
-    left: Sequence[str] = ()
-    """The names of the new tables that were not to be had."""
+    left: Sequence[TableSchema] = ()
+    """The new and changed tables that were not to be had."""
 
-    def _needed(self, table: TableSchema) -> set[str]:
-        """The new tables that the table needs, itself among them."""
-        tables = {one.name: one for one in self._schema.tables}
-        found: set[str] = set()
-        ahead = [table.name]
-        while ahead:
-            name = ahead.pop()
-            if name in tables and name not in found and name not in self._taken:
-                found.add(name)
-                ahead += [key.parent for key in tables[name].foreign_keys]
-        return found
+    @property
+    def is_new(self) -> bool:
+        """Whether all of these are new."""
+        former = self._changes.before.by_number
+        return bool(self.left) and not any(table.number in former for table in self.left)
 
-    def _groups(self) -> list[list[str]]:
-        """The new tables in the order of their foreign keys; those that need each other are one group."""
-        groups: list[list[str]] = []
-        for table in self._schema.tables:
-            if table.name not in self._taken and not any(table.name in group for group in groups):
-                needed = self._needs[table.name]
-                groups.append([name for name in needed if table.name in self._needs[name]])
-        return groups
+    def _table(self, n: int) -> TableSchema:
+        """As it is now, or was if it goes."""
+        return self._changes.after.by_number.get(n) or self._changes.before.by_number[n]
 
-    def _take(self, groups: list[list[str]]) -> tuple[list[list[str]], Locked | None]:
+    def _groups(self) -> list[list[int]]:
+        """The tables that change, those first that others need; those that need each other are one group."""
+        self._changes = self._look()
+        needs = Needs(self._changes)
+        self._needs = {n: needs.of(n) for n in sorted(self._changes.numbers)}
+        groups: dict[frozenset[int], list[int]] = {}
+        for n, needed in self._needs.items():
+            groups.setdefault(frozenset(needed), []).append(n)
+        return [groups[needed] for needed in sorted(groups, key=len)]
+
+    def _halved(self, groups: list[list[int]]) -> tuple[list[list[int]], Locked | None]:
+        """Take them in two tries."""
+        half = (len(groups) + 1) // 2
+        first, why = self._take(groups[:half])
+        second, also = self._take(groups[half:]) if groups[half:] else ([], None)
+        return first + second, why or also
+
+    def _turn(self, chosen: Collection[int], *, alone: bool) -> tuple[Schema, Turn]:
+        """A try for all but those that are not chosen."""
+        others = self._changes.numbers - set(chosen)
+        left = others & self._changes.before.by_number.keys()
+        new = {self._changes.after.by_number[n].name for n in others - left}
+        return arrange(t for t in self._schema.tables if t.name not in new), Turn(frozenset(left), alone)
+
+    def _take(self, groups: list[list[int]]) -> tuple[list[list[int]], Locked | None]:
         """Take these groups, or what can be had of them; what is left, and why."""
         wanted = self._taken.union(*groups)
         ready = [group for group in groups if self._needs[group[0]] <= wanted]
         left = [group for group in groups if group not in ready]
         if groups and not ready:
-            return left, Locked("a table that it points at is held")
+            return left, Locked("a table that it needs is held")
         chosen = self._taken.union(*ready)
         try:
-            self._done.append(self._attempt(arrange(t for t in self._schema.tables if t.name in chosen)))
+            self._done.append(self._attempt(*self._turn(chosen, alone=len(ready) < 2)))
         except Locked as held:
             if len(ready) < 2:
                 return groups, held
-            half = len(ready) // 2
-            first, why = self._take(ready[:half])
-            second, also = self._take(ready[half:])
-            return first + second + left, why or also
+            rest, why = self._halved(ready)
+            return rest + left, why
         self._taken = chosen
-        return left, Locked("a table that it points at is held") if left else None
+        return left, Locked("a table that it needs is held") if left else None
 
     def _merged(self) -> Prepared:
         """What all tries did, together."""
@@ -161,34 +233,36 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
         prepared.notes.extend(self.notes)
         return prepared
 
-    def taking_part(self) -> list[str]:
-        """The names of the tables that take part already."""
-        with self.looking() as preparation:
-            former = preparation.in_force()
-        return [] if former is None else [table.name for table in former.tables]
-
-    def _attempt(self, schema: Schema, before: Declared | None) -> Prepared:
+    def _attempt(self, schema: Schema, before: Declared | None, turn: Turn) -> Prepared:
         """One try, in one transaction."""
         with self.changing() as preparation:
             preparation.allow(schema)
-            return preparation.prepare(schema, before)
+            return preparation.prepare(schema, before, turn)
+
+    def _changes(self, schema: Schema, before: Declared | None) -> Changes:
+        """What has to be done."""
+        with self.looking() as preparation:
+            return preparation.changes(schema, before)
 
     def _in_turn(self, schema: Schema, before: Declared | None) -> Prepared:
         """Prepare, each table when it is to be had. Conflict says who holds the others."""
-        known = self.taking_part()
-        work = InTurn(schema, known, lambda part: self._attempt(part, before))
+        work = InTurn(
+            schema,
+            lambda part, turn: self._attempt(part, before, turn),
+            lambda: self._changes(schema, before),
+        )
         try:
             return work.run(self.patience)
         except Locked as held:
-            names = set(work.left or known)
-            tables = [table for table in schema.tables if table.name in names]
-            raise self._held(tables, some=bool(work.left)) from held
+            raise self._held(work.left or schema.tables, some=bool(work.left), new=work.is_new) from held
 
-    def _held(self, tables: Sequence[TableSchema], *, some: bool) -> Conflict:
-        """What is said of tables that were not to be had: `some`, or all that take part."""
+    def _held(self, tables: Sequence[TableSchema], *, some: bool, new: bool) -> Conflict:
+        """What is said of tables that were not to be had: `some`, or all. Who reads one is waited for only
+        where triggers are made anew."""
         names = [self.named(table) for table in tables]
+        hows: tuple[Hold, ...] = ("written",) if new else ("written", "read")
         with self.holders() as holders:
-            found = holders.first(holders.known_as(names), "written" if some else "read")
+            found = holders.first(holders.known_as(names), *hows)
         who = ", ".join(found) or ANOTHER
         rest = "; all other tables are prepared" if some else ""
         return Conflict(

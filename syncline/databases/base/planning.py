@@ -13,11 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
-from syncline.databases.base.before import numbers_of, to_keep
+from syncline.databases.base.before import Numbers, to_keep
 from syncline.databases.base.lines import Line
 from syncline.databases.base.shape import BaseShape, S
 from syncline.errors import SchemaError
-from syncline.hub.contract import Declared
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 
 
@@ -73,7 +72,8 @@ def code_in(digest: str) -> str:
 @dataclass(slots=True)
 class Plan:
     """What has to be done: statements, the lines to record, the numbers to forget, sentences, and which of
-    these say that changes may not have been captured."""
+    these say that changes may not have been captured. `starts` says where the statements of a table begin, by
+    its number; `long` are the numbers of tables of which all rows are read, or all of the log is written."""
 
     statements: list[str] = field(default_factory=list)
     records: list[Line] = field(default_factory=list)
@@ -81,6 +81,21 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     amiss: list[str] = field(default_factory=list)
     before: str = ""
+    starts: dict[int, int] = field(default_factory=dict)
+    long: set[int] = field(default_factory=set)
+
+    def of(self, n: int, statements: Sequence[str], *, long: bool = False) -> None:
+        """Statements that one table needs."""
+        if statements:
+            self.starts.setdefault(n, len(self.statements))
+            self.statements += statements
+            self.long |= {n} if long else set()
+
+    def first(self, statements: Sequence[str]) -> None:
+        """Statements that come before those of the tables, and after what is made in any case."""
+        place = min(self.starts.values(), default=len(self.statements))
+        self.statements[place:place] = statements
+        self.starts = {n: start + len(statements) for n, start in self.starts.items()}
 
     def note_amiss(self, note: str) -> None:
         """A sentence on what may not have been captured."""
@@ -184,18 +199,16 @@ class BasePlanner(ABC, Generic[S]):
 
     # What is decided
 
-    def tables(self, schema: Schema, before: Declared | None) -> None:
-        """Everything that `schema` needs, with these columns declared. Functions come first: making one
-        waits for nobody, and nobody waits for it."""
-        start = len(self._plan.statements)
-        declared = numbers_of(schema, before, self._former.before)
+    def tables(self, schema: Schema, declared: Numbers, left: Collection[int] = ()) -> None:
+        """Everything that `schema` needs, with these columns declared, but for the tables `left`, which stay
+        as they are recorded. Functions come first: making one waits for nobody, and nobody waits for it."""
         self._plan.before = to_keep(declared)
         gone = [line for line in self._former.lines if line.n not in schema.by_number]
         for line in gone:
-            self._plan.statements += self.forget(line)
+            self._plan.of(line.n, self.forget(line))
             self._plan.forgotten.append(line.n)
             self._plan.notes.append(f"stopped tracking {self.place(line.schema, line.name)}")
-        for number in sorted(schema.by_number):
+        for number in sorted(schema.by_number.keys() - set(left)):
             shape = self.shape(schema.by_number[number], declared.get(number, ()))
             ground = self.ground(shape.table)
             if ground is None:
@@ -203,19 +216,16 @@ class BasePlanner(ABC, Generic[S]):
                 raise SchemaError(f"{place}: there is no such table any more")
             self._table(shape, ground)
         for table in sorted(self._triggers):
-            self._release(table)
-        self._plan.statements[start:start] = self._functions
+            self._release(table, {*self._plan.forgotten, *left})
+        self._plan.first(self._functions)
 
-    def _release(self, table: str) -> None:
-        """A table that was swapped for another one, or a partition that was detached."""
-        forgotten = {f"_{n}" for n in self._plan.forgotten}  # with their functions
+    def _release(self, table: str, but: Collection[int]) -> None:
+        """A table that was swapped for another one, or a partition that was detached. Triggers with these
+        numbers go with their functions, or stay."""
         wanted = self._wanted.get(table, set())
-        others = [
-            name
-            for name in sorted(self._triggers[table] - wanted)
-            if name[name.rindex("_") :] not in forgotten
-        ]
-        self._plan.statements += [self.drop_trigger(trigger, table) for trigger in others]
+        others = [name for name in sorted(self._triggers[table] - wanted) if _number_in(name) not in but]
+        for trigger in others:
+            self._plan.of(_number_in(trigger), [self.drop_trigger(trigger, table)])
         if others and not wanted:
             self._plan.note_amiss(f"removed the capture of {table}, which takes part no longer")
         elif others:
@@ -244,19 +254,19 @@ class BasePlanner(ABC, Generic[S]):
         if line is None or missing or self._is_outdated(line, record):
             self._log(shape, line, capture)
             self._functions += capture.functions
-            self._plan.statements += self._triggers_of(shape, line, record, capture, missing)
+            self._plan.of(shape.n, self._triggers_of(shape, line, record, capture, missing))
             self._plan.notes.append(_sentence(shape, line))
             if line is not None and (missing or self._is_as_before(shape)):
                 self._plan.amiss.append(_sentence(shape, line))
             if line is not None:
                 self._make_good(shape, line, ground, missing)
         elif shape.n in self._former.astray:
-            self._plan.statements += self.settle(shape)
+            self._plan.of(shape.n, self.settle(shape))
             self._plan.note_amiss(f"settled changes of {shape.name} that were without a key")
         if line is not None and self._former.is_here:
             self._send_anew(shape, line, ground)
             if line.relid == ground.relid and set(json.loads(line.attached)) - set(ground.attached):
-                self._plan.statements += self.lose()
+                self._plan.of(shape.n, self.lose())
                 self._plan.note_amiss(
                     f"a partition of {shape.name} is gone, or was for a while: every device compares itself"
                     " with the centre at its next sync"
@@ -279,13 +289,13 @@ class BasePlanner(ABC, Generic[S]):
         """Rows whose entries do not say what changed in them, because names or labels did."""
         taken = self._names_taken(line, ground)
         if taken:
-            self._plan.statements.append(self.touch_since(shape, ground.relid, taken))
+            self._plan.of(shape.n, [self.touch_since(shape, ground.relid, taken)], long=True)
             self._plan.notes.append(
                 f"a name of a column of {shape.name} is another column's now: rows written since are sent"
                 " anew, because their changes were told apart by names"
             )
         if _is_relabelled(line, ground):
-            self._plan.statements.append(self.touch(shape, shape.name))
+            self._plan.of(shape.n, [self.touch(shape, shape.name)], long=True)
             self._plan.notes.append(f"labels of enums in {shape.name} were renamed: its rows are sent anew")
 
     def _names_taken(self, line: Line, ground: Ground) -> Sequence[int]:
@@ -311,11 +321,11 @@ class BasePlanner(ABC, Generic[S]):
         widened = None if line is None else self._widened(shape, line)
         if line is None or widened is None:
             if line is not None:
-                self._plan.statements += self.end_log(shape.n)
+                self._plan.of(shape.n, self.end_log(shape.n))
                 self._plan.notes.append(f"{shape.name} has another key than before: its log begins anew")
-            self._plan.statements += capture.log
+            self._plan.of(shape.n, capture.log)
         else:
-            self._plan.statements += widened
+            self._plan.of(shape.n, widened, long=True)
 
     def _widened(self, shape: S, line: Line) -> list[str] | None:
         """Statements by which the log takes other key types and more columns; None if it cannot."""
@@ -337,19 +347,24 @@ class BasePlanner(ABC, Generic[S]):
         triggers, whose making waits for everybody who writes."""
         replaced = self._former.is_here and line.relid != ground.relid
         if shape.name in missing or replaced:
-            self._plan.statements += self.lose()
+            self._plan.of(shape.n, self.lose())
             self._plan.note_amiss(
                 f"the capture of {shape.name} was missing: every device compares itself with the centre at"
                 " its next sync"
             )
         else:
-            self._plan.statements += [self.touch(shape, self.part(part)) for part in missing]
-        self._plan.statements += self.settle(shape)
+            self._plan.of(shape.n, [self.touch(shape, self.part(part)) for part in missing], long=True)
+        self._plan.of(shape.n, self.settle(shape))
 
 
 def _is_relabelled(line: Line, ground: Ground) -> bool:
     before: dict[str, str] = json.loads(line.labels)
     return any(ground.labels.get(known, label) != label for known, label in before.items())
+
+
+def _number_in(trigger: str) -> int:
+    """The number of the table in the name of a trigger of ours."""
+    return int(trigger[trigger.rindex("_") + 1 :])
 
 
 def _sentence(shape: BaseShape, line: Line | None) -> str:

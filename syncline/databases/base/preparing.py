@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import astuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
+from syncline.databases.base.before import numbers_of, present
 from syncline.databases.base.dialect import Dialect
 from syncline.databases.base.findings import rights_missing
 from syncline.databases.base.ledger import body_of
@@ -21,13 +22,39 @@ from syncline.databases.base.recorded import Recorded
 from syncline.databases.base.tables import LINES, VERSIONS
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
-from syncline.model.schema import Schema
+from syncline.model.schema import Schema, arrange
 
 HOLD_SECONDS = 0.6
-"""For so long new tables are held in one transaction, in which nobody can write to any of them."""
+"""For so long tables are held in one transaction, in which nobody can write to any of them."""
 
 BATCH = 24
 """As many statements are run in one round trip: about what a new table takes."""
+
+TABLES = 2
+"""As many tables are taken in one round trip: each may have to be waited for while the others are held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one of several tries is for: tables with the numbers in `left` stay as they are recorded, whatever
+    they are now. `alone`: the others are to be had together or not at all, however long it takes."""
+
+    left: frozenset[int] = frozenset()
+    alone: bool = False
+
+
+ALL = Turn()
+"""Everything, unless that would take long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The schema that is recorded, the one that is to be, and the numbers of tables that are new, gone, or
+    other ones than before, if they can be taken one after the other."""
+
+    before: Schema
+    after: Schema
+    numbers: frozenset[int]
 
 
 class Preparation(Recorded):
@@ -87,23 +114,30 @@ class Preparation(Recorded):
         """What `prepare` would do; `anew` as the contract says. It writes nothing, and needs no rights."""
         return self._planned(schema, before, self.former(), anew)[1]
 
-    def prepare(self, schema: Schema, before: Declared | None) -> Prepared:
-        """Do what is missing; `before` as the contract says. New tables are held no longer than others may
-        wait: of several, Locked after that."""
+    def changes(self, schema: Schema, before: Declared | None) -> Changes:
+        """What `prepare` has to do, by tables. In another database than before tables are known by their
+        names alone, and recorded anew all together."""
         former = self.former()
         plan, prepared = self._planned(schema, before, former)
-        several = len({line.n for line in plan.records} - {line.n for line in former.lines}) > 1
-        end, batch = math.inf, list[str]()
-        for place, statement in enumerate(prepared.statements):
-            if place < len(plan.statements) and time.monotonic() > end:  # what is recorded takes no time
+        was, now = former.schema or Schema(()), prepared.schema or Schema(())
+        altered = {n for n, table in now.by_number.items() if was.by_number.get(n) != table}
+        numbers = {*altered, *plan.forgotten, *plan.starts, *(line.n for line in plan.records)}
+        return Changes(was, now, frozenset(numbers if former.is_here else numbers - was.by_number.keys()))
+
+    def prepare(self, schema: Schema, before: Declared | None, turn: Turn = ALL) -> Prepared:
+        """Do what is missing; `before` as the contract says. Tables are held no longer than others may wait:
+        of several, Locked after that, or before if it is clear."""
+        former = self.former()
+        plan, prepared = self._planned(schema, before, former, left=turn.left)
+        several, end = not turn.alone and len(plan.starts) > 1, math.inf
+        if several and plan.long:
+            raise Locked("a table that takes long is taken by itself")
+        for batch, holds in _batches(plan, prepared.statements):
+            if several and holds and time.monotonic() > end:
                 raise Locked("too many tables would be held for too long at once")
-            if several and statement.startswith("CREATE TRIGGER") and end == math.inf:
+            if holds and end == math.inf:
                 end = time.monotonic() + HOLD_SECONDS
-            batch.append(statement)
-            if len(batch) == BATCH:
-                self.run(batch)
-                batch = []
-        self.run(batch)
+            self.run(batch)
         if _is_another_version(former, prepared.schema) and not prepared.notes:
             prepared.notes.append("recorded the changed schema")
         return prepared
@@ -123,7 +157,12 @@ class Preparation(Recorded):
         return Renaming(former.schema, named_now(former.schema, same))
 
     def _planned(
-        self, schema: Schema, before: Declared | None, former: Former, anew: Collection[int] = ()
+        self,
+        schema: Schema,
+        before: Declared | None,
+        former: Former,
+        anew: Collection[int] = (),
+        left: Collection[int] = (),
     ) -> tuple[Plan, Prepared]:
         plan = Plan()
         if not former.is_prepared:
@@ -131,7 +170,15 @@ class Preparation(Recorded):
             plan.notes.append("created Syncline's own tables")
         same = self.known_again(former.lines).without(anew) if former.is_here else None
         schema = renumbered(schema, beginning(former.schema, anew), same)
-        self.planner(former, plan).tables(schema, before)
+        declared = numbers_of(schema, before, former.before)
+        was = former.schema or Schema(())
+        stay = was.by_number.keys() & left
+        if stay:
+            schema = mixed(schema, was, stay)
+            kept = present(was, former.before)
+            declared = {n: some for n, some in declared.items() if n not in stay}
+            declared |= {n: kept[n] for n in stay if n in kept}
+        self.planner(former, plan).tables(schema, declared, stay)
         statements = [*plan.statements, *self._records(former, plan, schema)]
         return plan, Prepared(statements, plan.notes, schema, former.schema, plan.amiss)
 
@@ -149,6 +196,30 @@ class Preparation(Recorded):
             made.append(self.spelled(keep, schema.fingerprint, body_of(schema)))
             made.append(self.spelled(named("use version"), schema.fingerprint, schema.fingerprint))
         return made
+
+
+def mixed(schema: Schema, was: Schema, stay: Collection[int]) -> Schema:
+    """The schema with the tables that `stay` as they were. Locked, if a name would be that of two tables:
+    what was looked up is not so any more."""
+    tables = [table for table in schema.tables if table.number not in stay]
+    tables += [was.by_number[n] for n in sorted(stay)]
+    if len({table.name.casefold() for table in tables}) < len(tables):
+        raise Locked("tables were renamed meanwhile")
+    return arrange(tables, schema.used)
+
+
+def _batches(plan: Plan, statements: Sequence[str]) -> Iterator[tuple[Sequence[str], bool]]:
+    """What is run in one round trip, and whether others may have to wait for it. What is recorded in the end
+    takes no time."""
+    starts, own = set(plan.starts.values()), len(plan.statements)
+    first, begin, taken = min(starts, default=own), 0, 0
+    for place in range(len(statements)):
+        if place - begin == BATCH or (place in starts and taken == TABLES):
+            yield statements[begin:place], begin < own and place > first
+            begin, taken = place, 0
+        taken += place in starts
+    if begin < len(statements):
+        yield statements[begin:], begin < own and len(statements) > first
 
 
 def _marks(dialect: Dialect, count: int) -> tuple[str, ...]:
