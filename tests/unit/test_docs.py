@@ -24,7 +24,9 @@ from syncline.cli.configuration import (
     read,
 )
 from syncline.cli.verbs import application
+from syncline.databases.base.dialect import LedgerSession
 from syncline.errors import SynclineError
+from syncline.hub.contract import Catalogue, Database, Log, ReadTransaction, Rows, WriteTransaction
 from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import (
     COLUMN_POLICIES,
@@ -245,6 +247,15 @@ def test_the_page_of_python_has_every_public_name_and_verb() -> None:
     assert [name for name in verbs if not re.search(rf"^### `replica\.{name}\b", page, re.MULTILINE)] == []
     verbs = [name for name in dir(syncline.Hub) if not name.startswith("_")]
     assert [name for name in verbs if not re.search(rf"^### `hub\.{name}\b", page, re.MULTILINE)] == []
+
+
+def test_the_page_for_authors_of_databases_names_all_of_the_contract() -> None:
+    page = (ROOT / "docs" / "adding-a-database.md").read_text(encoding="utf-8")
+    protocols = (Catalogue, Database, ReadTransaction, WriteTransaction, Log, Rows)
+    members = {name for one in protocols for name in dir(one) if not name.startswith("_")}
+    members |= {name for name in (*vars(LedgerSession), "look_seconds") if not name.startswith("_")}
+    assert len(members) > 40
+    assert sorted(name for name in members if not re.search(rf"`{name}[`(]", page)) == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -75,3 +75,11 @@ def test_what_is_left_to_write_is_all_but_what_the_database_alone_needs(tmp_path
     for name in ("log.py", "novel.py", "undone.py", "foreign.py"):
         (folder / name).write_text("a = 1\n", encoding="utf-8")
     assert left_to_write(tmp_path) == 2
+
+
+def test_the_adapters_are_within_their_limits() -> None:
+    def code(name: str) -> int:
+        return sum(counted.code for counted in parts_of(DATABASES / name).values())
+
+    assert code("postgresql") < 3000 and code("sqlite") < 2000
+    assert left_to_write(DATABASES) < 1500

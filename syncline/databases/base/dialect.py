@@ -1,8 +1,8 @@
 """What a database spells for the ledger, and the verbs in which the ledger speaks to it.
 
 A new database writes a `Dialect` (names, kinds of columns, a few fragments) and a `LedgerSession` (`run`,
-`count`, `many`); `now`, `upsert`, `upsert_many` and `lock_row` come with them unless its SQL needs other
-words, or a set is quicker there than its rows.
+`count`, `many`); `now`, `role`, `upsert`, `upsert_many`, `each` and `lock_row` come with them unless its SQL
+needs other words, or a set is quicker there than its rows.
 """
 
 from __future__ import annotations
