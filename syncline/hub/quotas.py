@@ -45,24 +45,26 @@ class Quotas:
             raise ConfigurationError("a limit of a hub is 1 at least ([limits])")
 
 
-def check_registration(ledger: Ledger, owner: str, quotas: Quotas) -> None:
-    """Raise QuotaReached if one more replica of this owner is too many. In a transaction that writes."""
+def check_registration(ledger: Ledger, owner: str, quotas: Quotas, *, made: int = 0) -> None:
+    """Raise QuotaReached if one more replica of this owner is too many, or the one that this transaction has
+    `made` already. In a transaction that writes."""
     count = ledger.count_clients(owner, 60.0)
-    if count.all >= quotas.replicas:
+    everybody, unused, recent = count.all - made, count.unused - made, count.recent - made
+    if everybody >= quotas.replicas:
         raise QuotaReached(
-            f"{count.all} replicas are registered here; the limit is {quotas.replicas}",
+            f"{everybody} replicas are registered here; the limit is {quotas.replicas}",
             code="too_many_replicas",
             remedy="Let whoever runs the hub forget some (syncline replicas, syncline forget), or raise"
             " [limits] replicas.",
         )
-    if count.unused >= quotas.unused:
+    if unused >= quotas.unused:
         raise QuotaReached(
-            f"{count.unused} replicas are registered that never pulled; the limit is {quotas.unused}",
+            f"{unused} replicas are registered that never pulled; the limit is {quotas.unused}",
             code="too_many_unused",
         )
-    if count.recent >= quotas.registrations:
+    if recent >= quotas.registrations:
         raise QuotaReached(
-            f"{count.recent} replicas were registered within a minute; the limit is {quotas.registrations}",
+            f"{recent} replicas were registered within a minute; the limit is {quotas.registrations}",
             code="too_many_registrations",
         )
 

@@ -122,7 +122,7 @@ class Requests:
         def work(transaction: WriteTransaction, fresh: Client | None) -> m.Reconciled:
             made = reconcile(transaction, caller.actor, request, horizons, before, fresh)
             if fresh is None and made.replica == request.replica:
-                check_registration(transaction.ledger, caller.actor.owner, self._quotas)
+                check_registration(transaction.ledger, caller.actor.owner, self._quotas, made=1)
             check_told(transaction.ledger, *made.told, self._quotas)
             known_from = since(transaction.ledger, memory)
             given = transaction.ledger.all_given() if request.schemas else frozenset()

@@ -46,8 +46,8 @@ class Two:
         self.hubs[0].init()
         self._both, self._at_once = threading.Barrier(2), False
 
-    def check(self, ledger: Ledger, owner: str, quotas: Quotas) -> None:
-        check_registration(ledger, owner, quotas)
+    def check(self, ledger: Ledger, owner: str, quotas: Quotas, *, made: int = 0) -> None:
+        check_registration(ledger, owner, quotas, made=made)
         if self._at_once:
             with suppress(threading.BrokenBarrierError):  # if all is well the other has to wait
                 self._both.wait(SECONDS)

@@ -27,13 +27,13 @@ SELECT count(*) FROM {clients};
 -- name: count owned
 -- All; those of an owner that were never heard of again; those of an owner registered ? milliseconds ago or later.
 SELECT count(*),
-       coalesce(sum(CASE WHEN actor = ? AND push = 0 AND last_pull IS NULL THEN 1 ELSE 0 END), 0),
+       coalesce(sum(CASE WHEN actor = ? AND last_push IS NULL AND last_pull IS NULL THEN 1 ELSE 0 END), 0),
        coalesce(sum(CASE WHEN actor = ? AND registered >= {now} - ? THEN 1 ELSE 0 END), 0)
   FROM {clients};
 
 -- name: drop unused
--- But for ids from which another goes on.
-DELETE FROM {clients} WHERE push = 0 AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?
+-- But for ids from which another goes on. The number of the last push may be one that a file has brought along.
+DELETE FROM {clients} WHERE last_push IS NULL AND last_pull IS NULL AND revoked = 0 AND registered < {now} - ?
    AND replica NOT IN (SELECT root FROM {clients});
 
 -- name: stamps

@@ -84,7 +84,7 @@ def test_replicas_that_never_pulled_are_bounded_and_swept() -> None:
 
 
 def test_new_ids_of_files_that_were_copied_are_registrations_too() -> None:
-    hub = hub_with(Wall(), registrations=3)
+    hub = hub_with(Wall(), registrations=2)
     known = registered(hub, "a")
     hub.handle(ANN, m.Pull(known.watermark, 10, "a", known.schema))
     made = hub.handle(ANN, m.Reconcile("b", "a", [], 5, "another chain"))
@@ -94,6 +94,18 @@ def test_new_ids_of_files_that_were_copied_are_registrations_too() -> None:
         assert transaction.ledger.client("c") is None
     again = hub.handle(ANN, m.Reconcile("b", "a", [], 5, "another chain"))
     assert isinstance(again, m.Reconciled) and again.replica == "b"
+
+
+def test_l11_what_a_file_says_of_its_pushes_makes_no_replica_one_that_was_used() -> None:
+    wall = Wall()
+    hub = hub_with(wall, unused=3, unused_seconds=3600)
+    for number, replica in enumerate("abc"):
+        hub.handle(ANN, m.Reconcile(replica, f"former {replica}", [], number * 5, "a chain"))
+    assert code_of(hub, m.Reconcile("d", "former d", [], 5, "a chain")) == "too_many_unused"
+    assert code_of(hub, m.Register("d")) == "too_many_unused"
+    wall.now += 3_700_000
+    assert hub.prune().replicas == 3
+    registered(hub, "d")
 
 
 def test_a_file_with_many_schemas_is_answered_with_as_many_questions_as_one_with_one() -> None:

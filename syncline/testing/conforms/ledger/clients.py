@@ -73,12 +73,13 @@ class ClientConformance:
             ledger.save_client(Client("r2", registered=old, actor="ann"))
             ledger.save_client(Client("r3", registered=old, actor="ann", revoked=True))
             ledger.save_client(Client("r4", registered=old, last_pull=old, actor="ann"))
-            ledger.save_client(Client("r5", 1, registered=old, actor="ann"))
+            ledger.save_client(Client("r5", 1, registered=old, last_push=old, actor="ann"))
             ledger.save_client(Client("r6", registered="now", actor="bob", root="r7"))
             ledger.save_client(Client("r7", registered=old, actor="bob"))
-            assert ledger.count_clients("ann", 60) == Counted(7, 3, 1)
-            assert ledger.count_clients("bob", 60) == Counted(7, 2, 1)
-            assert ledger.drop_unused_clients(3600) == 1
+            ledger.save_client(Client("r8", 5, registered=old, actor="ann"))  # as it says of itself
+            assert ledger.count_clients("ann", 60) == Counted(8, 4, 1)
+            assert ledger.count_clients("bob", 60) == Counted(8, 2, 1)
+            assert ledger.drop_unused_clients(3600) == 2
             left = [client.replica for client in ledger.clients("", 10)]
             assert left == ["r1", "r3", "r4", "r5", "r6", "r7"], "another id goes on from r7"
 
