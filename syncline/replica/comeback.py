@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
+
 from syncline.merge.policies import COMPARED
-from syncline.protocol.messages import Group
+from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica import join
 from syncline.replica.anew import give_up_missing
 from syncline.replica.apply import learn_group
+from syncline.replica.conflicts import keep_own
 from syncline.replica.drained import (
     Drained,
     drained_rows,
@@ -29,7 +32,7 @@ from syncline.replica.keyset import Keyset
 from syncline.replica.lost import replaced
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
-from syncline.replica.unseen import EntryLog
+from syncline.replica.unseen import EntryLog, gone_but_shown, log_shown
 from syncline.replica.work import Work
 from syncline.sqlitekit.sql import chained
 
@@ -72,12 +75,31 @@ class Comer:
         if not self.fills_again:
             self._log_written(work)
         before = self._notes(work)
+        self._settle_shown(work)
         join.log_own_rows(work, t)
         self.counts["inserted"] = work.store.value(f"SELECT count(*) FROM temp._sync_own_{t.n}")
         join.keep_differing(work, t, COMPARED, self._drained.fills)
         self.counts["kept"] = lost_edits + self._notes(work) - before
         if self.fills_again:
             self._count_returned(work)
+
+    def _settle_shown(self, work: Work) -> None:
+        """A row that is gone and stays for the sake of what refers to it is none that only the file has,
+        unless something was written into it. Of one that was not deleted here nobody can tell that: it is
+        kept as it is."""
+        t, done = self.t, log_shown(work, self.t, self._drained)
+        self.counts["updated"] += sum(done.values())
+        others = [key for key in gone_but_shown(work, t) if key not in done]
+        blank, sql = join.own_note(work, t, COMPARED), f"temp._sync_own_{t.n} WHERE {t.key_given}"
+        for start in range(0, len(others), BATCH):
+            notes = list[ConflictNote]()
+            for own in work.overlay.pending(t, others[start : start + BATCH]):
+                if not own.entries and work.store.row(f"SELECT 1 FROM {sql}", own.key) is not None:
+                    notes.append(msgspec.structs.replace(blank, key=list(own.key), sent=own.present))
+                    done[own.key] = False
+            keep_own(work.store, notes)
+        same = [key for key, is_changed in done.items() if not is_changed]
+        work.store.executemany(f"DELETE FROM {sql}", same)
 
     def _log_written(self, work: Work) -> None:
         """What stands in a column that was emptied, and is not what ADD COLUMN gives, was written since: an

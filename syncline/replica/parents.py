@@ -241,7 +241,7 @@ def _bring_back(work: Work, parent: Statements, points: Mapping[str, Value]) -> 
                 continue
             work.overlay.unpark(parent, [key])
         else:
-            write_row(work, parent, key, _last_values(work, parent, pending.entries[-1].seq))
+            write_row(work, parent, key, last_values(work, parent, pending.entries[-1].seq))
             if work.is_held(parent, key):  # an edit has taken its unique value: it cannot be shown
                 work.release(parent, key)
                 continue
@@ -283,7 +283,7 @@ def _candidates(work: Work, parent: Statements, points: Mapping[str, Value]) -> 
     return deleted
 
 
-def _last_values(work: Work, t: Statements, seq: int) -> dict[int, Value]:
+def last_values(work: Work, t: Statements, seq: int) -> dict[int, Value]:
     """What a deleted row held, from the log entry of its delete."""
     columns = ", ".join(t.old_columns(t.table.all_mask)) or "1"
     row = work.store.row(f"SELECT {columns} FROM {t.log} WHERE seq = ?", (seq,))

@@ -25,6 +25,7 @@ from syncline.replica.drained import Drained, find_drained, forget_fillers, give
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
 from syncline.replica.overlay import Key, Pending
+from syncline.replica.parents import last_values
 from syncline.replica.reports import Regained
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -34,7 +35,7 @@ from syncline.sqlitekit.sql import chained
 KINDS = ("inserted", "updated", "deleted", "returned", "kept")
 """What is counted, in the order of a `Regained`."""
 
-SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent")
+SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent", "shown")
 """The sets of keys that a comparison keeps."""
 
 SOME = 200
@@ -149,6 +150,7 @@ class Finder:
         self._sets = {name: Keyset(store, t, name) for name in SETS}
         join.add_edited(work, t)
         self._drained = find_drained(work, t, self._changed("u"))
+        self.counts["updated"] += sum(log_shown(work, t, self._drained).values())
         self.counts["kept"] += give_up_values(work, t, self._drained)
         self._set_apart(work)
         self._anew = is_made_anew(work, t, self._sets["absent"])
@@ -263,8 +265,8 @@ class Finder:
         t, found, news = self.t, EntryLog(self.t), self._news_of(work.store, keys)
         blank, held = join.own_note(work, t, COMPARED), work.held.get(t.n, {})
         for own, row in zip(work.overlay.pending(t, keys), rows, strict=True):
-            if own.image is not None or held.get(own.key, ()) is None:
-                continue  # hidden, or shown for a child's sake: the verdict decides
+            if own.image is not None or (is_shown(work, t, own) and own.entries[-1].op == "D"):
+                continue  # hidden, or shown for a child's sake as it was deleted: the verdict decides
             if own.present is None and own.key in held:
                 continue  # it never was here: it waits
             theirs = dict(zip(t.values, row[t.arity :], strict=True))
@@ -287,14 +289,17 @@ class Finder:
     def _judge_columns(
         self, found: EntryLog, own: Pending, theirs: dict[int, Value], news: int, held: Mapping[int, Value]
     ) -> bool:
-        """Log the columns that differ. Whether there are some that others have changed, too."""
+        """Log the columns that differ. Whether there are some that others have changed, too: since the
+        watermark, or before, in a way that could not be shown (`held`)."""
         assert own.present is not None, "it is here"
         t, done, clashes = self.t, dict[int, Value](), False
         for i, here in zip(t.values, own.present, strict=True):
             if own.touched >> i & 1:
                 clashes |= self._is_uncertain(found, own, i, theirs[i], news)
-            elif i in held or same_value(t, i, here, theirs[i]):
+            elif same_value(t, i, here, theirs[i]):
                 continue
+            elif i in held:
+                clashes |= not (t.table.values[i].computed or self._drained.fills(i, here))
             elif self._drained.fills(i, here):
                 self._sets["drained"].put([own.key])
             elif t.table.values[i].computed:
@@ -355,7 +360,9 @@ class Finder:
     def _find_own(self, work: Work) -> None:
         """Rows that only the file has."""
         t, alone, own = self.t, self._sets["alone"], f"temp._sync_own_{self.t.n}"
-        alone.add(f"SELECT {t.key_columns} FROM {own} o WHERE {self._special(work, 'o')}")
+        self._sets["shown"].put(gone_but_shown(work, t))
+        tests = f"{self._special(work, 'o')} OR {self._sets['shown'].has('o')}"
+        alone.add(f"SELECT {t.key_columns} FROM {own} o WHERE {tests}")
         work.store.execute(f"DELETE FROM {own} AS o WHERE {alone.has('o')} OR {self._sets['odd'].has('o')}")
         self.counts["inserted"] += join.log_own(work, t)
         for pending in self._pending(work, alone):
@@ -365,7 +372,7 @@ class Finder:
                     continue
                 if not any(entry.op in "ID" for entry in row.entries):  # what was captured is sent alone
                     self._keep(found, blank, row, None)
-                elif row.entries[-1].op == "D":
+                elif row.entries[-1].op == "D" and not is_shown(work, t, row):
                     self._judge_whole(found, row)
             found.write(work)
 
@@ -389,6 +396,44 @@ class Finder:
     def _pending(self, work: Work, keys: Keyset) -> Iterator[list[Pending]]:
         for some in keys.in_batches():
             yield work.overlay.pending(self.t, some)
+
+
+def is_shown(work: Work, t: Statements, own: Pending) -> bool:
+    """Whether a row with edits stands in its table though it is gone, for the sake of what refers to it."""
+    return own.present is not None and bool(own.entries) and work.held.get(t.n, {}).get(own.key, ()) is None
+
+
+def gone_but_shown(work: Work, t: Statements) -> list[Key]:
+    """The rows that are gone and stay for the sake of what refers to them."""
+    return [key for key, state in work.held.get(t.n, {}).items() if state is None]
+
+
+def log_shown(work: Work, t: Statements, drained: Drained) -> dict[Key, bool]:
+    """Log what was done unseen to rows that were deleted here and are shown again for a child's sake, as
+    their delete found them. Returns their keys, and whether they were changed."""
+    done: dict[Key, bool] = {}
+    keys = gone_but_shown(work, t)
+    for start in range(0, len(keys), SOME):
+        found = EntryLog(t)
+        for own in work.overlay.pending(t, keys[start : start + SOME]):
+            if not is_shown(work, t, own) or own.entries[-1].op != "D":
+                continue
+            assert own.present is not None, "it is shown"
+            was = last_values(work, t, own.entries[-1].seq)
+            changed = {
+                i: was[i]
+                for i, here in zip(t.values, own.present, strict=True)
+                if not (
+                    t.table.values[i].computed or drained.fills(i, here) or same_value(t, i, here, was[i])
+                )
+            }
+            done[own.key] = bool(changed)
+            if changed:
+                found.log("U", own.key, changed)
+        found.write(work)
+    if any(done.values()):
+        work.overlay.forget()
+    return done
 
 
 def _mask(tests: Mapping[int, str], part: int) -> str:

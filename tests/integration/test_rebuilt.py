@@ -681,6 +681,113 @@ class Dead(LocalTransport):
         return super().send(request)
 
 
+def delete_a_parent(world: World) -> None:
+    """Customer 2 is deleted on the device, and shown again for the sake of a visit that others have added."""
+    world.app.execute("DELETE FROM visit WHERE customer = 2")
+    world.app.execute("DELETE FROM customer WHERE id = 2")
+    world.centre.execute("INSERT INTO visit VALUES (7, 2, 'theirs')")
+    with world.open() as replica:
+        replica.pull()
+    assert world.shown()[1] == (2, "b", "y", 0)
+
+
+@pytest.mark.parametrize("place", ["known", "lost"])
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_l2_what_was_written_unseen_into_a_deleted_row_that_is_shown_for_a_childs_sake_is_sent(
+    world: World, place: str, is_edited: bool
+) -> None:
+    """Without an edit the row stays deleted, which the centre refuses."""
+    delete_a_parent(world)
+    by_copy(world.app)
+    if is_edited:
+        world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 2")
+    if place == "lost":
+        forget_the_past(world)
+    done = world.sync()
+    assert (done.recovered is not None) == (place == "lost")
+    assert sum(found.updated for found in done.regained) == int(is_edited)
+    assert rows(world.centre)[1] == (2, "unseen" if is_edited else "b", "y", 0)
+    with world.open() as replica:
+        assert [(one.key, one.op) for one in replica.rejected()] == ([] if is_edited else [((2,), "D")])
+    world.agree()
+
+
+@pytest.mark.parametrize("place", ["known", "lost"])
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_l2_a_row_that_both_have_deleted_comes_back_only_with_what_was_written_unseen(
+    world: World, place: str, is_edited: bool
+) -> None:
+    delete_a_parent(world)
+    by_copy(world.app)
+    if is_edited:
+        world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 2")
+    world.centre.execute("DELETE FROM visit WHERE customer = 2")
+    world.centre.execute("DELETE FROM customer WHERE id = 2")
+    if place == "lost":
+        forget_the_past(world)
+    world.sync()
+    assert [row[:2] for row in rows(world.centre) if row[0] == 2] == ([(2, "unseen")] if is_edited else [])
+    world.agree()
+
+
+def test_l2_what_was_written_unseen_into_such_a_row_while_its_delete_was_in_flight_is_kept(
+    world: World,
+) -> None:
+    delete_a_parent(world)
+
+    def rebuild() -> None:
+        by_copy(world.app)
+        world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 2")
+
+    with through(world, Push, rebuild, loses=True) as replica, pytest.raises(TransportError):
+        replica.sync()
+    world.sync()
+    with world.open() as replica:
+        kept = [note.sent for note in replica.conflicts()]
+        assert [(one.key, one.op) for one in replica.rejected()] == [((2,), "D")]
+    assert kept == [["unseen", "y", 0]]
+    world.agree()
+
+
+@pytest.mark.parametrize("place", ["known", "lost"])
+def test_l2_what_was_written_unseen_into_a_row_that_the_centre_has_deleted_and_a_row_here_keeps_is_kept(
+    world: World, place: str
+) -> None:
+    world.app.execute("CREATE TABLE own (id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customer (id))")
+    world.app.execute("INSERT INTO own VALUES (1, 5)")
+    world.centre.execute("DELETE FROM customer WHERE id = 5")
+    world.sync()
+    with world.open() as replica:
+        assert [row.key for row in replica.waiting()] == [(5,)]
+    by_copy(world.app)
+    world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 5")
+    if place == "lost":
+        forget_the_past(world)
+    world.sync()
+    assert [row[0] for row in rows(world.centre)] == [1, 2, 3, 4]
+    world.app.execute("DELETE FROM own")
+    world.sync()
+    with world.open() as replica:
+        assert [note.sent for note in replica.conflicts() if note.key == [5]] == [["unseen", "z", 0]]
+    world.agree()
+
+
+def test_l2_what_was_written_unseen_into_a_row_whose_news_wait_is_kept(world: World) -> None:
+    guard = """CREATE TRIGGER guard BEFORE UPDATE ON customer WHEN NEW.city = 'no'
+        BEGIN SELECT RAISE(ABORT, 'no'); END"""
+    world.app.execute(guard)
+    world.centre.execute("UPDATE customer SET name = 'theirs', city = 'no' WHERE id = 5")
+    world.sync()
+    with world.open() as replica:
+        assert [row.key for row in replica.waiting()] == [(5,)]
+    by_copy(world.app)
+    world.app.execute("UPDATE customer SET name = 'unseen' WHERE id = 5")
+    world.sync()
+    with world.open() as replica:
+        assert [note.sent for note in replica.conflicts()] == [["unseen", "z", 0]]
+    world.agree()
+
+
 @pytest.mark.parametrize("others", ["cascade", "keep"])
 def test_l2_what_was_written_unseen_below_a_row_that_a_verdict_deletes_is_kept(
     world: World, others: str
