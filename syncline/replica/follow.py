@@ -10,6 +10,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -79,7 +80,7 @@ def _fetched(device: Device, last: Changes | None, progress: Progress) -> Flow[t
         present = made.hub.fingerprint
         _keep_pages(device, last, present)
         try:
-            yield from _fetch_new(device, made, progress)
+            made = replace(made, filled=(yield from _fetch_new(device, made, progress)))
             last = yield from fetch_rest(device, None, note, present)
         except SchemaChanged:
             last = None
@@ -111,6 +112,6 @@ def _keep_pages(device: Device, last: Changes | None, present: str) -> None:
         clear_filling(store)
 
 
-def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[None]:
+def _fetch_new(device: Device, made: Plan, progress: Progress) -> Flow[str]:
     wanted = {n: ",".join(map(str, columns)) for n, columns in made.fetched.items()}
-    yield from fetch_filling(device, made.hub, wanted, lambda pages: progress("migrate", pages, None))
+    return (yield from fetch_filling(device, made.hub, wanted, lambda n: progress("migrate", n, None)))

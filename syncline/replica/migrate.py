@@ -141,8 +141,8 @@ class _Steps:
     def fill(self, work: Work, answer: Answer) -> None:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
         own = [work.device.tables[n] for n in self.readopted]
-        _join(work, own)
-        for group in filling(work.store, work.device.tables):
+        _join(work, own, self.plan.filled)
+        for group in filling(work.store, work.device.tables, self.plan.filled):
             if group.table in self.readopted:
                 continue
             adopted = self.plan.adopted.get(group.table, ())
@@ -152,14 +152,14 @@ class _Steps:
         clear_filling(work.store)
 
 
-def _join(work: Work, tables: Sequence[Statements]) -> None:
+def _join(work: Work, tables: Sequence[Statements], filled: str) -> None:
     """Tables that take part again: rows that only the file has become pending inserts, the hub's are laid
     over the others."""
     if not tables:
         return
     for t in tables:
         join.begin(work.store, t)
-    for group in filling(work.store, work.device.tables):
+    for group in filling(work.store, work.device.tables, filled):
         for t in tables:
             if t.n == group.table:
                 join.note_rows(work.store, t, group)

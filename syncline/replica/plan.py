@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from syncline.model.evolution import TableChange, compare, has_same_key
 from syncline.model.forms import KINDS, formed
@@ -30,6 +30,7 @@ class Plan:
     in the file still and fit; `gone` those that take part no longer;
     `changes` what is to be done to tables that stay. `adopted` are new columns, by their table's number, that
     the application has made already. `fetched` are the columns to fetch, by the table's number; none: all.
+    `filled` names the pages that were fetched, see `filling`.
     """
 
     hub: Schema
@@ -44,6 +45,7 @@ class Plan:
     changes: tuple[TableChange, ...]
     adopted: Mapping[int, tuple[int, ...]]
     fetched: Mapping[int, tuple[int, ...]]
+    filled: str = field(default="", compare=False)
 
 
 def plan(device: Device, hub: Schema) -> Plan:

@@ -78,13 +78,13 @@ def regain(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         yield from _settle(device, tally, progress)
     for _ in range(ROUNDS):
         try:
-            yield from _fetch(device, progress)
+            fetched = yield from _fetch(device, progress)
             last = yield from fetch_rest(device, None, progress)
         except SchemaChanged:
             last = None
         if last is not None and not _is_of_another_schema(device, last):
             yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-            tally.regained += said(device, _compare(device, last, tally))
+            tally.regained += said(device, _compare(device, last, fetched, tally))
             return
         yield from _follow(device, last, tally, progress)
     raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
@@ -127,14 +127,14 @@ def find_out(device: Device, start: Start, tally: Tally, progress: Progress) -> 
         return
     forget_stage(device)
     try:
-        yield from _fetch(device, progress)
+        fetched = yield from _fetch(device, progress)
         last = yield from fetch_rest(device, None, progress, start=start.watermark)
     except SchemaChanged:
         return
     if _is_of_another_schema(device, last):
         return
     yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-    tally.regained += said(device, _judge(device, last, start.is_past_lost))
+    tally.regained += said(device, _judge(device, last, fetched, start.is_past_lost))
 
 
 def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
@@ -192,13 +192,13 @@ def _follow(device: Device, last: Changes | None, tally: Tally, progress: Progre
     tally.note((yield from take_in(device, Answer(last=last), progress)))
 
 
-def _fetch(device: Device, progress: Progress) -> Flow[None]:
-    """The tables, whole, page by page; those of an earlier attempt are fetched again."""
+def _fetch(device: Device, progress: Progress) -> Flow[str]:
+    """The tables, whole, page by page; those of an earlier attempt are fetched again. See `filling`."""
     with device.store.transaction() as store:
         clear_stage(store)
         clear_filling(store)
     wanted = {n: "" for n in lost(device.store) if n in device.tables}
-    yield from fetch_filling(device, device.hub, wanted, lambda pages: progress("regain", pages, None))
+    return (yield from fetch_filling(device, device.hub, wanted, lambda n: progress("regain", n, None)))
 
 
 def _is_of_another_schema(device: Device, last: Changes) -> bool:
@@ -215,7 +215,7 @@ def _pulled(device: Device, last: Changes) -> Iterator[Group]:
 # Comparing ------------------------------------------------------------------------------------------------
 
 
-def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
+def _compare(device: Device, last: Changes, fetched: str, tally: Tally) -> list[Regained]:
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
     back = returned(store)
@@ -223,7 +223,7 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
     comers = [Comer(t) for t in tables if t.n in back]
     respell_all(device, tables)
     try:
-        _prepare(device, last, tables, finders)
+        _prepare(device, last, fetched, tables, finders)
 
         def relog(work: Work, answer: Answer) -> None:
             for finder in finders:
@@ -249,14 +249,14 @@ def _compare(device: Device, last: Changes, tally: Tally) -> list[Regained]:
     return [*(finder.report() for finder in finders), *(comer.report() for comer in comers)]
 
 
-def _judge(device: Device, last: Changes, is_past_lost: bool) -> list[Regained]:
+def _judge(device: Device, last: Changes, fetched: str, is_past_lost: bool) -> list[Regained]:
     """The edits go into the change log; rows and watermark stay."""
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
     finders = [Finder(t, marks[t.n], is_past_lost) for t in tables]
     respell_all(device, tables)
     try:
-        _prepare(device, last, tables, finders)
+        _prepare(device, last, fetched, tables, finders)
 
         def relog(work: Work, answer: Answer) -> None:
             for finder in finders:
@@ -280,12 +280,18 @@ def make_indexes_again(device: Device, tables: Sequence[Statements]) -> None:
         renew_now(device.store, t)
 
 
-def _prepare(device: Device, last: Changes, tables: Sequence[Statements], finders: Sequence[Finder]) -> None:
+def _prepare(
+    device: Device,
+    last: Changes,
+    fetched: str,
+    tables: Sequence[Statements],
+    finders: Sequence[Finder],
+) -> None:
     store = device.store
     with store.aside():
         for t in tables:
             join.begin(store, t)
-        _note_rows(store, {t.n: t for t in tables})
+        _note_rows(store, {t.n: t for t in tables}, fetched)
         for finder in finders:
             finder.begin(store)
         for group in _pulled(device, last):
@@ -302,8 +308,8 @@ def _end(store: Store, tables: Sequence[Statements], finders: Sequence[Finder]) 
         finder.end(store)
 
 
-def _note_rows(store: Store, tables: dict[int, Statements]) -> None:
-    for group in filling(store, tables):
+def _note_rows(store: Store, tables: dict[int, Statements], fetched: str) -> None:
+    for group in filling(store, tables, fetched):
         if group.table not in tables:  # another sync has been through with it, and fetches other tables
             raise store.overtaken()
         join.note_rows(store, tables[group.table], group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import syncline
 from syncline.errors import StoreBusy
 from syncline.protocol.flows import Flow
-from syncline.protocol.messages import Limits, Push, Register, Request, Response
+from syncline.protocol.messages import Limits, Pull, Push, Register, Request, Response, Snapshot
 from syncline.replica import sync as verbs
 from syncline.replica.device import Device
 from syncline.replica.progress import silent
@@ -170,6 +171,36 @@ def test_a_push_in_chunks_after_which_another_one_is_in_flight_by_now(tmp_path: 
     assert sql(world.centre, "SELECT id FROM t ORDER BY id") == [(number,) for number in range(1, 7)]
     assert world.sync().pending == 0
     world.hub.close()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_l2_a_sync_that_compares_does_so_with_the_rows_that_it_has_fetched_itself(
+    world: World, later: bool
+) -> None:
+    """The tables as the centre has them are kept in the file, which another sync fetches anew meanwhile."""
+    sql(world.centre, "INSERT INTO t (id) VALUES (2), (4), (5), (6)")
+    world.sync()
+    script = "CREATE TABLE n (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0);"
+    script += "INSERT INTO n SELECT * FROM t WHERE id <> 2; DROP TABLE t; ALTER TABLE n RENAME TO t"
+    with closing(sqlite3.connect(world.file)) as program:
+        program.executescript(script)
+    with syncline.connect(world.file, world.hub) as replica:
+        replica.status()  # which notices it
+    slow = Unlocked(world)
+    while not isinstance(slow.request, Pull):
+        slow.go_on()
+    other = Unlocked(world)
+    assert isinstance(other.request, Snapshot)
+    if later:
+        sql(world.centre, "INSERT INTO t (id) VALUES (3)")
+        other.go_on()
+    slow.is_overtaken()
+    while other.request is not None:
+        other.go_on()
+    other.close()
+    world.sync()
+    left = [(1,), *([(3,)] if later else []), (4,), (5,), (6,)]
+    assert sql(world.centre, "SELECT id FROM t") == sql(world.file, "SELECT id FROM t") == left
 
 
 def test_a_push_that_the_hub_has_passed_meanwhile_makes_no_new_identity(world: World) -> None:
