@@ -57,7 +57,7 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
         elif action == "discard":
             confirm(f"Discard the {done}?", yes=yes)
             replica.discard(edit.id)
-            done = f"{done}: discarded"
+            done = "\n".join([f"{done}: discarded", *_staying(replica, file, edit)])
     if as_json:
         also = {"retried": retried} if action == "retry" else {}
         output.document({"rejected": edit, "action": action, **also})
@@ -84,6 +84,15 @@ def _retried(file: Path, edit: RejectedEdit, retried: Sequence[RetriedEdit]) -> 
             f"`syncline sync {file}` sends it" if len(retried) == 1 else f"`syncline sync {file}` sends them"
         )
         yield f"{_named(one)}: {place}" if one.id != edit.id else f"{_named(one)}: {place}; {sends}"
+
+
+def _staying(replica: Replica, file: Path, edit: RejectedEdit) -> Iterator[str]:
+    """What is said of a row that the file does not take as the centre has it."""
+    for row in replica.waiting():
+        if (row.table, row.key) == (edit.table, edit.key):
+            away = "the row does not come back into this file"
+            here = "the row stays in this file as it is, and what is written into it from now on is sent"
+            yield f"{away if edit.op == 'D' else here} ({row.object}): see `syncline status {file}`"
 
 
 def _list(file: Path, edits: list[RejectedEdit], *, as_json: bool) -> int:

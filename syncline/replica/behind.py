@@ -15,6 +15,7 @@ from syncline.replica.edges import parent_columns
 from syncline.replica.overlay import Key
 from syncline.replica.parents import folded, missing_parents
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import absence
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
 
@@ -84,7 +85,7 @@ def _parents(work: Work, place: Place) -> Iterator[tuple[Place, str]]:
         for row in map(tuple, rows):
             if work.is_held(parent, row) and work.held[parent.n][row] is None:
                 said = (
-                    "the centre has deleted the row, and the row of"
+                    f"{absence(work.store, parent, row)}, and the row of"
                     f" {t.table.name} with the key {list(key)!r}, which waits, points at it"
                 )
                 yield (parent.n, row), _sentence(work, (parent.n, row), said, work.reasons[place])

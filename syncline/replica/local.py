@@ -21,6 +21,7 @@ from syncline.replica.attempt import REFUSED
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import absence
 from syncline.replica.store import Store, quote
 from syncline.replica.work import Pinned, Reason, Work
 from syncline.sqlitekit.tables import read_foreign_keys, table_names
@@ -148,13 +149,13 @@ def _refuse(work: Work, t: Statements, one: Reference, points: str) -> Iterator[
         said.add(key)
         work.keep(t, [key])
         work.hold(t, key, None)
-        work.reasons[t.n, key] = Reason(f"foreign key of {one.child}", _sentence(t, key, one, child))
+        work.reasons[t.n, key] = Reason(f"foreign key of {one.child}", _sentence(work, t, key, one, child))
         yield key
 
 
-def _sentence(t: Statements, key: Sequence[Value], one: Reference, child: Sequence[Value]) -> str:
+def _sentence(work: Work, t: Statements, key: Key, one: Reference, child: Sequence[Value]) -> str:
     return (
-        f"table {t.table.name}, key {list(key)!r}: the centre has deleted the row, and the foreign key of"
+        f"table {t.table.name}, key {list(key)!r}: {absence(work.store, t, key)}, and the foreign key of"
         f" {one.child} of this file, key {list(child)!r}, refers to it; see local_rows"
     )
 

@@ -19,10 +19,14 @@ from syncline.replica.overlay import Key, Overlay
 from syncline.replica.overruled import is_alike
 from syncline.replica.retried import IS_RETRIED
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import State, held_back
 from syncline.replica.store import pack, quote, unpack
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 SYNC_FIRST = "Sync first, so that the other edits of the row are sent by themselves, then retry this one."
+TAKE_IN = (
+    "The centre has values that this file does not take: see syncline status FILE, and let it take them."
+)
 DISCARD = "Write into the row yourself what it should hold, then discard the edit."
 
 
@@ -42,19 +46,22 @@ class Kept:
     """Whether that was discarded, and the key is another's."""
 
 
-def check_row(kept: Kept, present: Sequence[Value] | None) -> None:
+def check_row(kept: Kept, present: Sequence[Value] | None, held: State | None) -> None:
     """UsageError (`retry_refused`) if the row of this key is another's, or holds by now what the edit had not
-    seen. `present`: the value columns as they are in the file; None: there is no such row."""
-    if present is None:
+    seen. `present`: the value columns as they are in the file; None: there is no such row. `held`: what is
+    `held_back` of it, which the edit has not seen either."""
+    if present is None and not (held and kept.t.is_whole(tuple(held))):
         return
     if kept.code == KEY_TAKEN:
         remedy = f"{KEY_TAKEN_REMEDY} Or discard it." if kept.op in "IR" else "Discard the edit."
         raise _refused(kept, "the key is another row's", remedy)
-    if kept.op == "I":
-        raise _refused(kept, "there is a row with this key by now", DISCARD)
-    names = ", ".join(_others(kept, present))
+    remedy = f"{TAKE_IN} {DISCARD}" if held else DISCARD
+    if kept.op == "I" and held is not None:
+        raise _refused(kept, "there is a row with this key by now", remedy)
+    row = {**({} if present is None else kept.t.state_of(present)), **(held or {})}
+    names = ", ".join(_others(kept, row))
     if names:
-        raise _refused(kept, f"the row was changed since, in {names}", DISCARD)
+        raise _refused(kept, f"the row was changed since, in {names}", remedy)
 
 
 def check_parents(device: Device, kept: Kept) -> None:
@@ -78,7 +85,7 @@ def check_pending(device: Device, kept: Kept) -> None:
     """UsageError (`retry_refused`) if the row has pending edits that are no retries, be it hidden for them. A
     push has one change a row: if the centre refused it again, it would refuse those, too."""
     store, present = device.store, device.store.row(kept.t.select, kept.key)
-    check_row(kept, present)
+    check_row(kept, present, held_back(store, kept.t, kept.key))
     if present is None and Overlay(store).parked(kept.t, kept.key) is None:
         return
     same = " AND ".join(f"k{i} IS ?" for i in range(kept.t.arity))
@@ -114,12 +121,12 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
         packed, n = pack(named), found.n
 
 
-def _others(kept: Kept, present: Sequence[Value]) -> Iterator[str]:
+def _others(kept: Kept, row: State) -> Iterator[str]:
     """The names of columns that hold neither what the edit had seen nor what it wants. An increment goes onto
     whatever there is."""
     t, edit = kept.t, kept.edit
     for place, i in enumerate(edit["columns"]):
-        column, there = t.table.values[i], present[t.table.places[i]]
+        column, there = t.table.values[i], row.get(i)
         known = edit["base"][place : place + 1] + edit["values"][place : place + 1]
         if column.computed or (kept.op == "U" and t.increments >> i & 1):
             continue

@@ -18,6 +18,7 @@ from syncline.replica.reports import RejectedEdit, RetriedEdit
 from syncline.replica.retried import Retry
 from syncline.replica.settled import BROUGHT, COLUMNS, keep_settled, rejected_at, what_of
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import held_back, insert_again, is_kept_out, put_in_log, update_again
 from syncline.replica.store import Store, pack, unpack
 
 HELD = "row_locked"
@@ -385,8 +386,11 @@ def find(store: Store, number: int) -> Found:
 def _redo(store: Store, kept: Kept) -> None:
     t, key, op = kept.t, kept.key, kept.op
     columns, values = kept.edit["columns"], kept.edit["values"]
-    present = store.row(t.select, key)
-    check_row(kept, present)
+    present, held = store.row(t.select, key), held_back(store, t, key)
+    check_row(kept, present, held)
+    if op == "D" and present is None and held is not None and is_kept_out(store, t, key):
+        put_in_log(store, t, "D", key, held)
+        return
     if op == "D":
         store.execute(t.delete, key)
         return
@@ -401,9 +405,14 @@ def _redo(store: Store, kept: Kept) -> None:
             code="row_gone",
             remedy="Insert the row again yourself, or discard the edit.",
         )
+    row = t.state_of(present)
+    if op in "IR" and held is None:
+        insert_again(store, t, key)
+    elif held is None or held:
+        row |= update_again(store, t, key, kept.edit, (row, held))
     if op == "U":
         values = [
-            add(present[t.table.places[i]], value) if t.increments >> i & 1 else value
+            add(row[i], value) if t.increments >> i & 1 else value
             for i, value in zip(columns, values, strict=True)
         ]
     if columns:

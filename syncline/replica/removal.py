@@ -18,6 +18,7 @@ from syncline.replica.lost import lost
 from syncline.replica.obstacle import reason_for, reason_of, text_of
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import absence
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
 
@@ -151,7 +152,7 @@ def _keep_own(work: Work, edge: Edge) -> list[Key]:
     kept = _keep(work, parent, rows)
     for key in kept:
         sentence = (
-            f"table {parent.table.name}, key {list(key)!r}: the centre has deleted the row, and the"
+            f"table {parent.table.name}, key {list(key)!r}: {absence(work.store, parent, key)}, and the"
             f" {edge.name}, which this file has and the centre has not, refers to it;"
             " see syncline doctor FILE"
         )
