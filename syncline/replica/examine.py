@@ -276,8 +276,9 @@ def _left_out(device: Device) -> Iterator[Finding]:
         remedy = f"Run: syncline track FILE {table.name}; or rename your own table, then sync: it is made."
         if wrong:
             remedy = (
-                "Alter your own table so that it fits (ALTER TABLE ... ADD COLUMN for what it lacks), then"
-                f" run: syncline track FILE {table.name}. Or rename yours, then sync: the centre's is made."
+                "Alter your own table so that it fits (ALTER TABLE ... RENAME COLUMN for what has another"
+                " name in the centre now, ADD COLUMN for what else it lacks), then run: syncline track FILE"
+                f" {table.name}. Or rename yours, then sync: the centre's is made."
             )
         yield Finding(
             "trouble",

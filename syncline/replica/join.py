@@ -159,15 +159,24 @@ def add_edited(work: Work, t: Statements) -> None:
 
 
 def lay_over(
-    work: Work, t: Statements, first: int = 1, last: int | None = None, *, are_others: bool = False
+    work: Work,
+    t: Statements,
+    first: int = 1,
+    last: int | None = None,
+    *,
+    are_others: bool = False,
+    is_none: IsNone = _never,
 ) -> None:
     """Write the rows that differ or are new, and keep what differing ones held here: all, or those with these
-    numbers. `are_others`: what has the key of a row of the hub's, and is not equal, is another thing."""
+    numbers. `are_others`: what has the key of a row of the hub's, and is not equal, is another thing;
+    `is_none`: otherwise, what is no value, as for `keep_differing`."""
     end = count_unlike(work.store, t)
     for start in range(first, min(end, last or end) + 1, BATCH):
         rows = unlike(work.store, t, start, min(start + BATCH - 1, last or end))
-        keep = _keep_taken if are_others else _keep_tracked
-        learn_group(work, Group(t.n, "U", list(t.values), keep(work, t, rows)))
+        changed = (
+            _keep_taken(work, t, rows) if are_others else _keep_differing(work, t, rows, TRACKED, is_none)
+        )
+        learn_group(work, Group(t.n, "U", list(t.values), changed))
 
 
 def count_unlike(store: Store, t: Statements) -> int:
@@ -184,10 +193,6 @@ def unlike(store: Store, t: Statements, first: int, last: int) -> list[list[Valu
         (first, last),
     )
     return [list(row) for row in rows]
-
-
-def _keep_tracked(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:
-    return _keep_differing(work, t, rows, TRACKED)
 
 
 def _keep_taken(work: Work, t: Statements, rows: Sequence[list[Value]]) -> list[list[Value]]:
@@ -225,7 +230,7 @@ def _keep_differing(
         key, theirs = row[: t.arity], row[t.arity :]
         if own.present is not None and _differs(t, own, theirs, is_none):
             notes.append(msgspec.structs.replace(blank, key=key, sent=own.present, hub=theirs))
-        elif own.present is not None and not own.entries:
+        elif own.present is not None and not own.entries and not _differs(t, own, theirs, _never):
             continue
         changed.append(row)
     keep_own(work.store, notes)

@@ -45,7 +45,7 @@ from syncline.replica.indexes import columns_of
 from syncline.replica.lost import follow_unfit, set_aside
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
-from syncline.replica.own import note_own_values
+from syncline.replica.own import note_own_values, unwritten_anew
 from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, plan
 from syncline.replica.redefine import redefine, retype
@@ -125,6 +125,8 @@ class _Steps:
             retired=written_retired(retired),
         )
         device.reload()
+        for n in self.created:
+            rejoin(device, device.tracked[n], compared=False)
         _drop_held(work, made)
         work.overlay.forget()
 
@@ -166,10 +168,10 @@ def _join(work: Work, tables: Sequence[Statements], filled: str) -> None:
     for t in tables:
         join.compare(work.store, t)
         join.log_own_rows(work, t)
-        rejoin(work.device, t)
+        rejoin(work.device, t, compared=True)
     work.overlay.forget()
     for t in tables:
-        join.lay_over(work, t)
+        join.lay_over(work, t, is_none=unwritten_anew(work.device, t))
         join.end(work.store, t)
 
 

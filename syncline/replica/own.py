@@ -1,4 +1,5 @@
-"""Columns that the application had made before the centre did: the hub's values come, its own are kept.
+"""Columns that the application had made before the centre did, or so that a table fits again: the hub's
+values come, its own are kept.
 
 What stands in a row because of the column's default nobody wrote: it is none of these."""
 
@@ -9,8 +10,11 @@ from collections.abc import Sequence
 from syncline.merge.policies import TRACKED
 from syncline.protocol.messages import ConflictNote, Group
 from syncline.replica.conflicts import keep_own
+from syncline.replica.device import Device
 from syncline.replica.drained import Drained, defaults_here
 from syncline.replica.edge import same_value
+from syncline.replica.join import IsNone
+from syncline.replica.names import latest
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.work import Work
@@ -21,16 +25,31 @@ def note_own_values(work: Work, group: Group, adopted: Sequence[int]) -> None:
     hub has."""
     t = work.device.tables[group.table]
     places = [(i, t.arity + group.columns.index(i)) for i in adopted if i in group.columns]
-    unwritten = Drained(defaults_here(work.store, t, [i for i, _ in places]))
+    is_none = _unwritten(work.device, t, [i for i, _ in places])
     rows = work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows])
     for mine, theirs in zip(rows, group.rows, strict=True):
         if mine.present is None:
             continue
         for column, place in places:
             here = mine.present[t.table.places[column]]
-            is_written = here is not None and not unwritten.fills(column, here)
-            if is_written and not same_value(t, column, here, theirs[place]):
+            if not (is_none(column, here) or same_value(t, column, here, theirs[place])):
                 keep_own(work.store, [_note(work, t, mine.key, column, (here, theirs[place]))])
+
+
+def unwritten_anew(device: Device, t: Statements) -> IsNone:
+    """Whether nobody wrote a value, of a table that takes part again: it is what ADD COLUMN gives every row,
+    in a column that the former table had not."""
+    former = latest({n: one for n, one in device.retired.tables.items() if n != t.n}, t.table.name)
+    if former is None:
+        return lambda column, value: False
+    known = {column.name for column in former.columns}
+    return _unwritten(device, t, [i for i, column in t.table.values.items() if column.name not in known])
+
+
+def _unwritten(device: Device, t: Statements, columns: Sequence[int]) -> IsNone:
+    """Whether a value of one of these columns is its default, or none."""
+    defaults = Drained(defaults_here(device.store, t, columns))
+    return lambda column, value: column in columns and (value is None or defaults.fills(column, value))
 
 
 def _note(work: Work, t: Statements, key: Key, column: int, values: tuple[object, object]) -> ConflictNote:

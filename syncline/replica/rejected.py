@@ -30,12 +30,6 @@ SLICE = 500
 ONCE_MORE = "Make the change again if it is still wanted, then discard this one."
 """What to do about an edit whose values are nowhere any more."""
 
-AGAIN = (
-    "The rows were compared when the table came back: see syncline conflicts FILE. Make the change again if"
-    " it is still wanted, then discard this one."
-)
-"""What to do about an edit of a table that was out of service, or taken out, and takes part again."""
-
 ELSEWHERE = "Put the value elsewhere if it is still needed, then discard the edit."
 """What to do about a value of a column that the centre has no more."""
 
@@ -191,19 +185,20 @@ def retry_now(device: Device, number: int) -> None:
     if again is not None:
         what = what_of(t.n, kept.key, found.part, kept.edit["columns"])
         keep_settled(store, number, again.mark(what))
+    keep_rest(store, number, t, kept.op, whole)
+
+
+def keep_rest(store: Store, number: int, t: Statements, op: str, whole: dict[str, Any]) -> None:
+    """Of an edit that is made in the table again, keep what it holds of columns that the centre has no more;
+    if that is nothing, forget it."""
     rest = _picked(whole, lambda i: i not in t.table.values)
-    if kept.op in "IR":  # nobody wrote what is NULL in a new row
+    if op in "IR" and rest["values"]:  # nobody wrote what is NULL in a new row
         written = {i for i, value in zip(rest["columns"], rest["values"], strict=True) if value is not None}
         rest = _picked(rest, lambda i: i in written)
-    if kept.op == "D" or not rest["columns"]:
+    if op == "D" or not rest["columns"]:
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
-    else:
-        _keep_rest(store, number, t.table.name, rest)
-
-
-def _keep_rest(store: Store, number: int, table: str, rest: dict[str, Any]) -> None:
-    """Of an edit that was put back, keep what it holds of columns that the centre has no more."""
-    why = _columns_gone(table, rest["names"])
+        return
+    why = _columns_gone(t.table.name, rest["names"])
     sql = (
         "UPDATE _sync_rejected SET op = 'U', part = ?, edit = ?, code = ?, detail = ?, remedy = ?,"
         " parent = NULL WHERE id = ?"
@@ -232,11 +227,13 @@ def _kept(device: Device, number: int) -> Kept:
 def _as_kept(device: Device, found: Found) -> Kept:
     t, edit = device.tables.get(found.n), unpack(found.edit)
     if t is None:
-        if device.named(edit["table"]) is not None:
+        now = device.named(edit["table"])
+        if now is not None:
             raise UsageError(
-                f"table {edit['table']} takes part again, as another table than the one that the edit is of",
+                f"table {edit['table']} takes part again, as another table than the one that the edit is of:"
+                f" its key is {', '.join(now.table.key)} now",
                 code="table_again",
-                remedy=AGAIN,
+                remedy=ONCE_MORE,
             )
         if found.n in device.retired.changed:
             raise UsageError(

@@ -53,6 +53,7 @@ from syncline.replica.lost import note_made_again
 from syncline.replica.made import make_new
 from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
+from syncline.replica.own import unwritten_anew
 from syncline.replica.progress import Progress
 from syncline.replica.refusal import refuse_strangers
 from syncline.replica.rejoined import rejoin
@@ -369,7 +370,7 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
         for t in tables:
             join.add_edited(work, t)
             join.log_own_rows(work, t)
-            rejoin(device, t)
+            rejoin(device, t, compared=True)
         work.overlay.forget()
         refuse_strangers(work, tables)
 
@@ -389,4 +390,5 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
 
 
 def _lay_over(t: Statements, first: int, are_others: bool, work: Work, answer: Answer) -> None:
-    join.lay_over(work, t, first, first + join.CHUNK - 1, are_others=are_others)
+    last, is_none = first + join.CHUNK - 1, unwritten_anew(work.device, t)
+    join.lay_over(work, t, first, last, are_others=are_others, is_none=is_none)

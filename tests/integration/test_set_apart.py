@@ -323,6 +323,103 @@ def test_a_retry_of_a_column_that_the_table_lacks_now_says_so(world: World) -> N
     assert [tuple(row) for row in world.centre.run("SELECT size FROM farm WHERE id = 1")] == [(30,)]
 
 
+@pytest.mark.parametrize("here", ["nothing", "add", "rename"])
+def test_l2_what_a_pending_insert_does_not_have_of_a_rejected_edit_stays_kept(
+    world: World, here: str
+) -> None:
+    """The table comes back without a column, or with another name of it, and the remedy of `doctor` is
+    followed: what nobody has written is no conflict, what was written and is not sent is not forgotten."""
+    a = world.device("a.db")
+    a.run(
+        "INSERT INTO farm VALUES (10, 'Fen', 7, 'mine')",
+        "INSERT INTO farm (id, name, size) VALUES (11, 'Moor', 9)",
+        "UPDATE farm SET note = NULL, size = 4 WHERE id = 2",
+    )
+    world.change(world.changes["type"][0])
+    a.sync()
+    assert [one.code for one in a.replica.rejected()] == ["table_changed"] * 3
+    lacks = "DROP COLUMN note" if here == "nothing" else "RENAME COLUMN note TO remark"
+    world.change(f"{world.changes['type'][1]}; DELETE FROM farm WHERE id = 2; ALTER TABLE farm {lacks}")
+    a.sync()
+    (finding,) = [one for one in examine(world.folder / "a.db") if one.code == "table_not_made"]
+    if here != "nothing":
+        assert "RENAME COLUMN" in finding.remedy and "ADD COLUMN" in finding.remedy
+    if here == "add":
+        a.run("ALTER TABLE farm ADD COLUMN remark TEXT DEFAULT 'none'")
+        world.centre.run("INSERT INTO farm VALUES (3, 'Low', 1, 'theirs')")
+        a.run("INSERT INTO farm (id, name, size, remark) VALUES (3, 'Low', 1, 'written')")
+        a.run("UPDATE farm SET remark = NULL WHERE id = 10")
+    elif here == "rename":
+        a.run("ALTER TABLE farm RENAME COLUMN note TO remark")
+    a.replica.track("farm")
+    a.sync()
+    left = [] if here == "rename" else [((2,), {"note": None}), ((10,), {"note": "mine"})]
+    kept = a.replica.rejected()
+    assert sorted((one.key, one.values) for one in kept) == left
+    assert {one.code for one in kept} <= {"column_dropped"}
+    assert [tuple(one.key) for one in a.replica.conflicts()] == ([(3,)] if here == "add" else [])
+    wanted = {"nothing": "id, size", "add": "id, size, remark", "rename": "id, size, remark"}[here]
+    assert [tuple(row) for row in world.centre.run(f"SELECT {wanted} FROM farm ORDER BY id")] == {
+        "nothing": [(1, 3), (2, 4), (10, 7), (11, 9)],
+        "add": [(1, 3, "steep"), (2, 4, "none"), (3, 1, "theirs"), (10, 7, None), (11, 9, "none")],
+        "rename": [(1, 3, "steep"), (2, 4, None), (10, 7, "mine"), (11, 9, None)],
+    }[here]
+    assert a.replica.verify().equal
+
+
+def test_l2_an_edit_of_a_table_that_was_made_again_under_its_name_can_be_retried(world: World) -> None:
+    """The other remedy of `doctor`: the application's table is renamed, and the centre's is made."""
+    a = world.device("a.db")
+    a.run(
+        "UPDATE farm SET size = 30, note = 'mine' WHERE id = 1",
+        "INSERT INTO farm VALUES (10, 'Fen', 7, 'new')",
+        "DELETE FROM farm WHERE id = 2",
+    )
+    world.change(world.changes["type"][0])
+    a.sync()
+    world.change(
+        f"{world.changes['type'][1]}; ALTER TABLE farm ADD COLUMN kind TEXT;"
+        " ALTER TABLE farm RENAME COLUMN size TO area"
+    )
+    a.sync()
+    assert a.replica.status().left_out == ("farm",)
+    a.run("ALTER TABLE farm RENAME TO farm_mine")
+    for _ in range(2):
+        a.sync()
+    assert sorted(one.op for one in a.replica.rejected()) == ["D", "I", "U"]
+    for kept in a.replica.rejected():
+        a.replica.retry(kept.id)
+    a.sync()
+    left = sorted(a.replica.rejected(), key=lambda one: one.key)
+    assert [(one.key, one.code, one.values) for one in left] == [
+        ((1,), "column_dropped", {"size": 30}),
+        ((10,), "column_dropped", {"size": 7}),
+    ]
+    assert [tuple(row) for row in world.centre.run("SELECT id, area, note FROM farm ORDER BY id")] == [
+        (1, 3, "mine"),
+        (10, None, "new"),
+    ]
+    assert a.replica.verify().equal
+
+
+def test_l12_an_edit_of_a_table_that_has_another_key_now_cannot_be_retried_and_says_so(world: World) -> None:
+    a = world.device("a.db")
+    a.run("UPDATE crop SET name = 'oats' WHERE id = 1")
+    world.change(world.changes["key"][0])
+    a.sync()
+    with world.server() as hub:
+        hub.init(yes=True)
+    world.look_now()
+    a.sync()
+    a.run("ALTER TABLE crop RENAME TO crop_mine")
+    a.sync()
+    (kept,) = a.replica.rejected()
+    with pytest.raises(UsageError, match=r"takes part again, .*: its key is name now") as refused:
+        a.replica.retry(kept.id)
+    assert refused.value.code == "table_again" and "compared" not in refused.value.remedy
+    assert a.replica.rejected() == [kept]
+
+
 def test_a_hub_whose_tables_are_all_out_of_service_goes_on_with_everything_else(
     centre: Centre, tmp_path: Path
 ) -> None:

@@ -504,6 +504,30 @@ def test_l2_a_kill_while_a_table_is_taken_back_leaves_it_out_and_the_next_sync_t
     raise AssertionError("it never ended")
 
 
+def test_l2_a_column_that_a_table_came_back_without_is_no_other_one_when_it_comes_back_again(
+    world: World,
+) -> None:
+    world.alter(
+        "CREATE TABLE tag (id INTEGER PRIMARY KEY, word TEXT, shade TEXT);"
+        " INSERT INTO tag VALUES (1, 'a', 'b')"
+    )
+    world.sync()
+    world.app.execute("UPDATE tag SET word = 'mine' WHERE id = 1")
+    for again in range(3):
+        world.alter("DROP TABLE tag")
+        world.pull()
+        if not again:
+            world.app.execute("ALTER TABLE tag DROP COLUMN word")
+        world.alter("CREATE TABLE tag (id INTEGER PRIMARY KEY, shade TEXT); INSERT INTO tag VALUES (1, 'b')")
+        world.sync()
+        assert "tag" in world.store.numbers()
+        (kept,) = rejected(world.device)
+        assert (kept.table, kept.values) == ("tag", {"word": "mine"})
+        with pytest.raises(UsageError, match="no column word any more"):
+            retry(world.device, kept.id)
+    assert world.all("tag") == [{"id": 1, "shade": "b"}]
+
+
 def test_a_table_that_fits_no_longer_is_left_out_said_and_made_one_by_track(world: World) -> None:
     with_tag(world)
     world.alter("DROP TABLE tag")
