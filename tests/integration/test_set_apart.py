@@ -420,6 +420,27 @@ def test_l12_an_edit_of_a_table_that_has_another_key_now_cannot_be_retried_and_s
     assert a.replica.rejected() == [kept]
 
 
+def test_l12_a_row_without_a_value_that_devices_cannot_give_says_who_can(all_world: World) -> None:
+    """Written once more it would be refused once more."""
+    world = all_world
+    a = world.device("a.db")
+    world.change(requires(world.centre, "crop", CROP))
+    a.run("INSERT INTO crop (id, name) VALUES (7, 'oats')")
+    a.sync()
+    (kept,) = a.replica.rejected()
+    assert kept.code == "not_null_violation" and "kind" in kept.detail
+    assert "whoever runs the hub" in kept.remedy and "value_demanded" in kept.remedy
+    if isinstance(world.centre, PostgresCentre):
+        world.change("ALTER TABLE crop ALTER COLUMN kind SET DEFAULT 'later'")
+    else:
+        world.change(respelled("crop", "kind TEXT NOT NULL", "kind TEXT NOT NULL DEFAULT ''later''"))
+    a.sync()
+    a.replica.retry(kept.id)
+    a.sync()
+    assert not a.replica.rejected() and a.replica.verify().equal
+    assert tuple(world.centre.run("SELECT name, kind FROM crop WHERE id = 7")[0]) == ("oats", "later")
+
+
 def test_a_hub_whose_tables_are_all_out_of_service_goes_on_with_everything_else(
     centre: Centre, tmp_path: Path
 ) -> None:
