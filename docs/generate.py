@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
 import click
+import msgspec
 
 import syncline
 from syncline import errors, server
 from syncline.cli.verbs import application
 from syncline.errors import SynclineError
+from syncline.hub.clients import Listed
+from syncline.hub.contract import Prepared
 from syncline.hub.contract.codes import REMEDIES
+from syncline.hub.retention import Pruned
 from syncline.merge.policies import (
     COLUMN_POLICIES,
     DELETE_POLICIES,
@@ -30,6 +35,7 @@ from syncline.merge.policies import (
     DeletePolicy,
     RowPolicy,
 )
+from syncline.model.finding import Finding
 from syncline.protocol.status import status_of
 from syncline.replica.reports import Report
 
@@ -590,8 +596,14 @@ with syncline.connect("field.db", hub="http://127.0.0.1:8080") as replica:
 
 Every failure is a `SynclineError` with a `code`, a `detail`, a `remedy` and `retry` ([errors.md](errors.md));
 its subclasses are in `syncline.errors`. Progress is a function of `(stage, done, total)`. The fields of a
-report are those that the verbs of the command line have with `--json` ([cli.md](cli.md)).
+report are those that the verbs of the command line have with `--json` ([cli.md](cli.md)). Three verbs have
+more, each from a call of its own: `sync` and `push` `person_needed` (`replica.status().person_needed`),
+`status` `waiting` (`replica.waiting()`). A `Value` is None, an int, a float, a str or bytes, `KeyValues` a
+tuple of them.
 """
+
+HUB_RECORDS = (Finding, Listed, Prepared, Pruned)
+"""What the methods of a hub return, and nobody makes."""
 
 
 def python_page() -> str:
@@ -609,6 +621,8 @@ def python_page() -> str:
             "\n## Hub\n",
             _called("syncline", syncline.Hub),
             *_methods(syncline.Hub, "hub"),
+            "\n## What a hub tells\n",
+            *map(_record, HUB_RECORDS),
             "\n## Rules, actors, errors\n",
             *map(_record, (syncline.Table, syncline.Actor)),
             *(f"\n### `{kind.__name__}`\n{_doc(kind)}" for kind in (syncline.Reject, SynclineError)),
@@ -622,7 +636,9 @@ def python_page() -> str:
 def _reports() -> list[type]:
     """The public records that a replica tells its application."""
     public = [getattr(syncline, name) for name in syncline.__all__]
-    return [one for one in public if isinstance(one, type) and issubclass(one, Report)]
+    return [
+        one for one in public if isinstance(one, type) and issubclass(one, (Report, syncline.ConflictNote))
+    ]
 
 
 def _doc(thing: object) -> str:
@@ -654,9 +670,19 @@ def _methods(kind: type, name: str) -> Iterator[str]:
 
 
 def _record(kind: type) -> str:
-    assert is_dataclass(kind), "records are dataclasses"
-    listed = "".join(f"- `{one.name}`: `{one.type}`\n" for one in fields(kind))
+    typed = {one.name: one.type for one in fields(kind)} if is_dataclass(kind) else _travelling(kind)
+    listed = "".join(f"- `{name}`: `{its}`\n" for name, its in typed.items())
     return f"\n### `{kind.__name__}`\n{_doc(kind)}\n{listed}"
+
+
+def _travelling(kind: type) -> dict[str, str]:
+    """The fields of a record that travels, as what they hold where it arrives."""
+    assert issubclass(kind, msgspec.Struct), "a record is a dataclass, or travels"
+    plain = {"Whole": "int", "Place": "int", "Name": "str"}
+    return {
+        name: re.sub(r"\w+", lambda word: plain.get(word[0], word[0]), inspect.get_annotations(kind)[name])
+        for name in kind.__struct_fields__
+    }
 
 
 def pages() -> dict[Path, str]:

@@ -20,20 +20,25 @@ if TYPE_CHECKING:
     from syncline.merge.policies import Reject
     from syncline.merge.rules import Table
     from syncline.model.actor import Actor
+    from syncline.protocol.messages import ConflictNote
     from syncline.replica.replica import Replica
     from syncline.replica.reports import (
+        ComparedTable,
         Difference,
         LogEntry,
+        OverruledRow,
         PullReport,
         PushPreview,
         PushReport,
         Recovered,
         Regained,
         RejectedEdit,
+        RejectedRow,
         Reopened,
         RetriedEdit,
         Status,
         SyncReport,
+        Unable,
         UpgradeReport,
         VerifyReport,
         WaitingRow,
@@ -44,9 +49,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Actor",
+    "ComparedTable",
+    "ConflictNote",
     "Difference",
     "Hub",
     "LogEntry",
+    "OverruledRow",
     "PullReport",
     "PushPreview",
     "PushReport",
@@ -54,6 +62,7 @@ __all__ = [
     "Regained",
     "Reject",
     "RejectedEdit",
+    "RejectedRow",
     "Reopened",
     "Replica",
     "RetriedEdit",
@@ -61,6 +70,7 @@ __all__ = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "Unable",
     "UpgradeReport",
     "VerifyReport",
     "WaitingRow",
@@ -70,9 +80,12 @@ __all__ = [
 
 _HOME = {
     "Actor": "syncline.model.actor",
+    "ComparedTable": "syncline.replica.reports",
+    "ConflictNote": "syncline.protocol.messages",
     "Difference": "syncline.replica.reports",
     "Hub": "syncline.hub.engine",
     "LogEntry": "syncline.replica.reports",
+    "OverruledRow": "syncline.replica.reports",
     "PullReport": "syncline.replica.reports",
     "PushPreview": "syncline.replica.reports",
     "PushReport": "syncline.replica.reports",
@@ -80,6 +93,7 @@ _HOME = {
     "Regained": "syncline.replica.reports",
     "Reject": "syncline.merge.policies",
     "RejectedEdit": "syncline.replica.reports",
+    "RejectedRow": "syncline.replica.reports",
     "RetriedEdit": "syncline.replica.reports",
     "Reopened": "syncline.replica.reports",
     "Replica": "syncline.replica.replica",
@@ -87,6 +101,7 @@ _HOME = {
     "SyncReport": "syncline.replica.reports",
     "SynclineError": "syncline.errors",
     "Table": "syncline.merge.rules",
+    "Unable": "syncline.replica.reports",
     "UpgradeReport": "syncline.replica.reports",
     "VerifyReport": "syncline.replica.reports",
     "WaitingRow": "syncline.replica.reports",

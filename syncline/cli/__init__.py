@@ -37,7 +37,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Raises only what is a defect of Syncline."""
     as_json = "--json" in arguments
     try:
-        code = application.main(args=list(arguments), prog_name="syncline", standalone_mode=False)
+        code = application.main(
+            args=list(arguments),
+            prog_name="syncline",
+            standalone_mode=False,
+            obj=output.AS_JSON if as_json else None,
+        )
         sys.stdout.flush()
     except SynclineError as error:
         output.failure(error, as_json=as_json)

@@ -42,7 +42,7 @@ def clone(
     spelled as the hub says, or as --forms does: an ORM finds nothing in a file whose uuids or timestamps are
     not spelled as it writes them.
 
-    JSON: file, hub, replica, tables.
+    JSON: file, hub_url, hub (the same), replica, tables.
     """
     with progress.shown(shown["progress"]) as report:
         replica = syncline.clone(
@@ -50,7 +50,7 @@ def clone(
         )
     with replica:
         tables = list(replica.status().as_dict()["tables"])
-        made = {"file": str(file), "hub": url, "replica": replica.id, "tables": tables}
+        made = {"file": str(file), "hub": url, "hub_url": url, "replica": replica.id, "tables": tables}
     if as_json:
         output.document(made)
     else:

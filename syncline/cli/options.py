@@ -53,9 +53,7 @@ def _token(context: click.Context, parameter: click.Parameter, given: str | None
         except (OSError, ValueError) as error:  # not there, or no text, or no path
             raise click.BadParameter(f"{given[1:]} cannot be read: {type(error).__name__}") from None
     if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE:
-        output.message(
-            "warning: everybody on this machine can see --token T; use --token @FILE or SYNCLINE_TOKEN"
-        )
+        output.warning("everybody on this machine can see --token T; use --token @FILE or SYNCLINE_TOKEN")
     return given
 
 

@@ -13,6 +13,8 @@ import click
 from syncline.errors import SynclineError
 
 DONE, FAILED, USAGE, PERSON_NEEDED, INTERRUPTED = 0, 1, 2, 3, 130
+AS_JSON = object()
+"""What the context of a command holds that was asked for JSON."""
 
 
 def line(text: str = "") -> None:
@@ -28,6 +30,15 @@ def heading(text: str) -> None:
 def message(text: str) -> None:
     """One line for the person at the terminal; never part of the result."""
     click.echo(harmless(text), err=True)
+
+
+def warning(text: str) -> None:
+    """One line for whoever asked; with --json one that a machine can tell from a failure."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().obj is AS_JSON:
+        message(_escaped(json.dumps({"warning": text}, ensure_ascii=False)))
+    else:
+        message(f"warning: {text}")
 
 
 def harmless(text: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SPARE_CONNECTIONS = 2
 """For what is not a device's request: probes, the building of files, pruning."""
 
-NOT_RENEWED = "warning: SIGHUP ignored: one worker alone cannot be renewed; start it with --workers 2"
+NOT_RENEWED = "SIGHUP ignored: one worker alone cannot be renewed; start it with --workers 2"
 
 
 @click.command()
@@ -71,9 +71,9 @@ def serve(
         return output.DONE
     with _listen(host, port) as listening:
         if refuse_strangers(listening, is_open=is_open):
-            output.message(f"warning: everybody who reaches {host} can read and write all rows (--open)")
+            output.warning(f"everybody who reaches {host} can read and write all rows (--open)")
         if workers == 1:
-            signal.signal(signal.SIGHUP, lambda *_: output.message(NOT_RENEWED))
+            signal.signal(signal.SIGHUP, lambda *_: output.warning(NOT_RENEWED))
             _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
         else:
             with open_hub(settings) as hub:

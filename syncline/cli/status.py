@@ -19,16 +19,16 @@ WAITING_SHOWN = 20
 def status(file: Path, as_json: bool) -> int:
     """Say how FILE stands, without the network: what is pending, since when, and what waits for you.
 
-    JSON: id, file, hub, hub_url, tables, pending {table: edits}, in_flight, watermark, schema,
-    last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the
-    centre that take no part here], uncaptured [tables that a program has made anew], waiting [{table, key,
-    object, detail, code, remedy}: rows of the centre that this file does not take], changed {table: how the
+    JSON: id, file, hub_id, hub (the same), hub_url, tables, pending {table: edits}, in_flight, watermark,
+    schema, last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the centre that take
+    no part here], uncaptured [tables that a program has made anew], waiting [{table, key, object, detail,
+    code, remedy}: rows of the centre that this file does not take], waiting_count, changed {table: how the
     centre changed it, so that it takes part no longer}, unable [{table, code, detail, remedy}: tables that
     cannot take part as they are].
     """
     with open_replica(file) as replica:
         found = replica.status()
-        held = replica.waiting() if found.waiting else []
+        held = replica.waiting() if found.waiting_count else []
     if as_json:
         output.document({**found.as_dict(), "waiting": [row.as_dict() for row in held]})
         return output.DONE

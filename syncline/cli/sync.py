@@ -22,7 +22,7 @@ from syncline.cli.status import WAITING_SHOWN
 from syncline.model.local import LocalRows
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Reopened, Replica
+    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Reopened
 
 
 @click.command()
@@ -52,15 +52,17 @@ def sync(
     waiting}, pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no
     longer knew what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}:
     tables that a program had made anew, so that nothing was captured], unable [{table, code, detail, remedy}:
-    tables that were left out, since they cannot take part as they are], waiting {rejected, open_conflicts,
-    left_out, device_constraint, unable}.
+    tables that were left out, since they cannot take part as they are], person_needed {rejected,
+    open_conflicts, left_out, device_constraint, unable}: how much waits for you (`waiting`, beside `push` and
+    `pull`, is the same; in `pull` it is [{table, key, object, detail, code, remedy}], rows that this file
+    does not take).
     """
     with open_replica(file, hub, token, wait, local_rows) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.sync(progress=report)
-        waiting = _waiting(replica)
+        waiting = replica.status().person_needed
     if as_json:
-        output.document({**done.as_dict(), "waiting": waiting})
+        output.document({**done.as_dict(), "person_needed": waiting, "waiting": waiting})
     else:
         if done.recovered is not None:
             output.line(recovery_told(done.recovered))
@@ -100,10 +102,10 @@ def push(
     Exit code 3: done, but rejected edits or open conflicts wait for you. With --dry-run: rows would be
     rejected, or conflicts be open.
 
-    JSON: sent, pushes, overruled, rejected, conflicts, waiting {rejected, open_conflicts, left_out,
-    device_constraint}. With --dry-run: rows, accepted, overruled [{table, key, values}], rejected [{table,
-    key, code, detail, remedy, parent}], conflicts. With --reopen: rows (pending again), arrived (the hub has
-    the push: it was left alone).
+    JSON: sent, pushes, overruled, rejected, conflicts, person_needed {rejected, open_conflicts, left_out,
+    device_constraint, unable} (`waiting` is the same). With --dry-run: rows, accepted, overruled [{table,
+    key, values}], rejected [{table, key, code, detail, remedy, parent}], conflicts. With --reopen: rows
+    (pending again), arrived (the hub has the push: it was left alone).
     """
     if reopen and dry_run:
         raise click.UsageError("--reopen and --dry-run do not go together")
@@ -116,9 +118,9 @@ def push(
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.push(progress=report)
-        waiting = _waiting(replica)
+        waiting = replica.status().person_needed
     if as_json:
-        output.document({**done.as_dict(), "waiting": waiting})
+        output.document({**done.as_dict(), "person_needed": waiting, "waiting": waiting})
     else:
         _say_push(done)
     return _code(file, waiting, as_json=as_json)
@@ -251,17 +253,6 @@ def _say_pull(report: PullReport) -> None:
     output.line(f"{text} ({tables})" if tables else text)
     for row in report.waiting[:WAITING_SHOWN]:
         output.message(f"waits: {row.detail} [{row.code}]")
-
-
-def _waiting(replica: Replica) -> dict[str, int]:
-    status = replica.status()
-    return {
-        "rejected": status.rejected,
-        "open_conflicts": status.open_conflicts,
-        "left_out": len(status.left_out),
-        "device_constraint": status.waiting,
-        "unable": len(status.unable),
-    }
 
 
 def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:

@@ -48,7 +48,7 @@ def track(
 
     Exit code 3: done, but rejected edits wait for you.
 
-    JSON: file, hub, replica, tables, pending, rejected.
+    JSON: file, hub_url, hub (the same), replica, tables, pending, rejected.
     """
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
@@ -57,6 +57,7 @@ def track(
         document = {
             "file": str(file),
             "hub": status["hub_url"],
+            "hub_url": status["hub_url"],
             "replica": replica.id,
             "tables": list(tables),
         }

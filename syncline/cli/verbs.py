@@ -41,8 +41,9 @@ def application(verbose: bool) -> None:
     Results go to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 done but a
     person is needed, 130 interrupted. With --json a result is one object with the names that the verb's
     help lists; later versions may add names, and remove none. A blob is {"$blob": base64}, an infinity
-    {"$float": "inf"}. A failure is then one line on stderr: {"error": {code, title, detail, remedy, retry}};
-    retry: whether the same command may succeed later, without a person.
+    {"$float": "inf"}. A failure is then the last line on stderr: {"error": {code, title, detail, remedy,
+    retry}}; retry: whether the same command may succeed later, without a person. A warning is {"warning":
+    text}, on a line before it.
     """
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")

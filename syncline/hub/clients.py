@@ -34,7 +34,9 @@ State = Literal["live", "stale", "revoked", "forgotten"]
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One replica as an operator sees it. `behind` are log entries it has not confirmed (None: the log no
-    longer knows, or it is not live); `holds`: it is the one, or one of those, that hold the log back."""
+    longer knows, or it is not live); `holds`: it is the one, or one of those, that hold the log back.
+    `as_dict()` has who it is: replica, name, actor, state, registered, last_seen, last_push, push, behind,
+    holds (`syncline replicas --json`); `client` is the hub's own record of it."""
 
     client: Client
     state: State

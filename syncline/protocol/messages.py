@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 from msgspec import Meta, Raw, Struct
 
+from syncline.model.plain import to_plain
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN
 
 if TYPE_CHECKING:
@@ -329,6 +330,10 @@ class ConflictNote(Record, frozen=True):
     table_number: Whole = -1
     columns: list[Place] = []
     """Numbers of the columns that the values belong to, in their order: one, or those of whole rows."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dictionary that json.dumps takes as it is."""
+        return {name: to_plain(getattr(self, name)) for name in self.__struct_fields__}
 
 
 class Changes(Record, frozen=True):

@@ -216,18 +216,19 @@ class Unable(Report):
 
 @dataclass(frozen=True, slots=True)
 class SyncReport(Report):
+    """What a sync did: `push` with what was pending, `pull` with what was new. `pending` counts the edits
+    that were captured and not decided yet when it ended, `requests` those to the hub. `recovered` is None in
+    every ordinary sync; `regained` are tables that had not been captured for a while, `unable` those that
+    were left out, since they cannot take part as they are."""
+
     push: PushReport
     pull: PullReport
     pending: int
-    """Edits captured and not yet decided when the sync ended."""
     requests: int
     seconds: float
     recovered: Recovered | None = None
-    """None in every ordinary sync."""
     regained: tuple[Regained, ...] = ()
-    """Tables that had not been captured for a while."""
     unable: tuple[Unable, ...] = ()
-    """Tables that were left out, since they cannot take part as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,8 @@ class LogEntry(Report):
 
 @dataclass(frozen=True, slots=True)
 class Status(Report):
-    """How a replica stands. `pending` counts captured edits by table."""
+    """How a replica stands. `pending` counts captured edits by table. `hub_id` is the id of the hub, as is
+    `hub`, `hub_url` where it was reached last. `person_needed` counts what waits for a person."""
 
     id: str | None
     file: str
@@ -269,13 +271,25 @@ class Status(Report):
     uncaptured: tuple[str, ...] = ()
     """Tables that the application has made anew: what was done to them meanwhile was not captured, and is
     found by the next sync."""
-    waiting: int = 0
+    waiting_count: int = 0
     """Rows of the centre that this file does not take (`device_constraint`); `Replica.waiting` lists them."""
     changed: dict[str, str] = field(default_factory=dict)
     """Tables that were changed in the centre in a way this file cannot follow, and how: they take part no
     longer, everything else does."""
     unable: tuple[Unable, ...] = ()
     """Tables that cannot take part as they are, and what to do about it."""
+    hub_id: str | None = None
+
+    @property
+    def person_needed(self) -> dict[str, int]:
+        """How much waits for a person, by kind; what `syncline sync` ends with exit code 3 for."""
+        return {
+            "rejected": self.rejected,
+            "open_conflicts": self.open_conflicts,
+            "left_out": len(self.left_out),
+            "device_constraint": self.waiting_count,
+            "unable": len(self.unable),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,10 @@ def status(store: Store) -> Status:
             ),
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
             uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
-            waiting=count_waiting(store),
+            waiting_count=count_waiting(store),
             unable=() if device is None else tuple(unable(device)),
             changed={} if device is None else changed_tables(device),
+            hub_id=state.hub,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import syncline
 from syncline.cli import run
 from syncline.cli.demo import processes
 from tests.support.damage import damage_device
@@ -120,15 +121,54 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     assert set(status) == {
         "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
         "conflicts", "open_conflicts", "rejected", "hidden", "left_out", "uncaptured", "unable", "changed",
-        "waiting",
+        "waiting", "waiting_count", "hub_id",
     }  # fmt: skip
+    assert (status["hub_id"], status["hub_url"]) == (status["hub"], world.url)
     done = world.json("sync", here)
     assert done["push"]["sent"] == 2
-    assert not any(done["waiting"].values())
+    assert not any(done["person_needed"].values()) and done["person_needed"] == done["waiting"]
     assert "received 1 row, removed 1" in world.run("sync", there)
     assert cell(there, "SELECT name FROM person WHERE id = 1") == "Ada L."
     assert cell(there, "SELECT hex(photo) FROM person WHERE id = 1") == "00FF"
     assert "pending    nothing" in world.run("status", here)
+
+
+def test_the_url_of_the_hub_has_one_name_in_whatever_tells_it(world: World) -> None:
+    here, own = world.folder / "here.db", world.folder / "own.db"
+    execute(
+        own, "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER, photo BLOB)"
+    )
+    told = [world.json("clone", world.url, here), world.json("track", own, "person", "--hub", world.url)]
+    told += [world.json("status", file) for file in (here, own)]
+    assert [one["hub_url"] for one in told] == [world.url] * 4
+
+
+def test_what_python_tells_is_what_json_tells_but_for_what_the_page_names(world: World) -> None:
+    """docs/python.md: the fields of a report are those of `--json`; three verbs have more."""
+    here = world.clone("here.db")
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
+    assert (
+        "`person_needed` (`replica.status().person_needed`)" in page
+        and "`waiting` (`replica.waiting()`)" in page
+    )
+    told = {verb: world.json(verb, here) for verb in ("sync", "push", "pull", "status", "verify")}
+    with syncline.connect(here) as replica:
+        person, waiting = replica.status().person_needed, [row.as_dict() for row in replica.waiting()]
+        more: dict[str, dict[str, Any]] = {
+            "sync": {"person_needed": person, "waiting": person},
+            "push": {"person_needed": person, "waiting": person},
+            "status": {"waiting": waiting},
+        }
+        for verb, said in told.items():
+            found = getattr(replica, verb)().as_dict()
+            added = more.get(verb, {})
+            assert said.keys() == found.keys() | added.keys(), verb
+            assert {name: said[name] for name in added} == added, verb
+            assert {type(said[name]) for name in found} == {type(value) for value in found.values()}, verb
+    execute(here, "INSERT INTO badge VALUES (1, 'car', NULL)")
+    listed = world.json("push", here)
+    helped = " ".join(world.run("push", "--help").split())
+    assert "{" + ", ".join(listed["person_needed"]) + "}" in helped
 
 
 def test_push_and_pull_do_one_half_each(world: World) -> None:
@@ -138,7 +178,8 @@ def test_push_and_pull_do_one_half_each(world: World) -> None:
     assert world.json("pull", here)["written"] == 1
     assert cell(here, "SELECT visits FROM person WHERE id = 1") == 14
     assert cell(world.central, "SELECT visits FROM person WHERE id = 1") == 13
-    assert world.json("push", here)["sent"] == 1
+    done = world.json("push", here)
+    assert done["sent"] == 1 and not any(done["person_needed"].values())
     assert cell(world.central, "SELECT visits FROM person WHERE id = 1") == 14
 
 
@@ -184,8 +225,10 @@ def open_conflict(world: World) -> tuple[Path, int]:
     execute(here, "UPDATE person SET city = 'Lund' WHERE id = 1")
     execute(there, "UPDATE person SET city = 'Graz' WHERE id = 1")
     world.run("sync", here)
-    assert world.json("sync", there, code=3)["waiting"]["open_conflicts"] == 1
+    assert world.json("sync", there, code=3)["person_needed"]["open_conflicts"] == 1
     [note] = world.json("conflicts", there, "--open")["conflicts"]
+    with syncline.connect(there) as replica:
+        assert [kept.as_dict() for kept in replica.conflicts()] == [note]
     assert (note["base"], note["sent"], note["hub"], note["outcome"]) == ("Porto", "Graz", "Lund", "open")
     return there, note["id"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -74,6 +75,35 @@ def test_every_code_has_a_line_in_the_page_of_errors() -> None:
         given |= set(re.findall(r"""^    code(?:, title)? = "([a-z_]+)\"""", text, re.MULTILINE))
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert sorted(code for code in given if f"| `{code}` |" not in page) == []
+
+
+NAMED_ELSEWHERE = {
+    "Any", "Client", "ColumnFunction", "KeyValues", "Level", "Limits", "Literal", "Mapping", "None", "Schema",
+    "Scope", "Sequence", "State", "Value", "Watch", "Response", "True", "False",
+}  # fmt: skip
+"""What types are made of, what the page of Python says in its head, and what is passed through unopened."""
+
+
+def test_every_record_that_the_page_of_python_names_is_described_there() -> None:
+    """Also what the verbs of a replica and of a hub return."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b[A-Z]\w+", " ".join(re.findall(r"^- `\w+`: `(.*)`$", page, re.MULTILINE))))
+    for kind in (syncline.Replica, syncline.Hub):
+        for name, thing in vars(kind).items():
+            given = getattr(thing, "fget", thing)
+            if not name.startswith("_") and callable(given):
+                returned = inspect.get_annotations(inspect.unwrap(given))["return"]
+                named |= set(re.findall(r"\b[A-Z]\w+", returned.replace("m.", "")))
+    missing = [name for name in sorted(named - NAMED_ELSEWHERE) if f"\n### `{name}`\n" not in page]
+    assert missing == []
+
+
+def test_every_record_of_a_replica_has_the_form_that_the_page_promises() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    part = page.split("## What a replica tells\n")[1].split("\n## ")[0]
+    kinds = [getattr(syncline, name) for name in re.findall(r"^### `(\w+)`$", part, re.MULTILINE)]
+    assert len(kinds) > 15
+    assert [kind.__name__ for kind in kinds if not callable(getattr(kind, "as_dict", None))] == []
 
 
 def remedies(heading: str) -> dict[str, str]:

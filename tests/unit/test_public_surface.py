@@ -11,9 +11,12 @@ import syncline
 
 PUBLIC = [
     "Actor",
+    "ComparedTable",
+    "ConflictNote",
     "Difference",
     "Hub",
     "LogEntry",
+    "OverruledRow",
     "PullReport",
     "PushPreview",
     "PushReport",
@@ -21,6 +24,7 @@ PUBLIC = [
     "Regained",
     "Reject",
     "RejectedEdit",
+    "RejectedRow",
     "Reopened",
     "Replica",
     "RetriedEdit",
@@ -28,6 +32,7 @@ PUBLIC = [
     "SyncReport",
     "SynclineError",
     "Table",
+    "Unable",
     "UpgradeReport",
     "VerifyReport",
     "WaitingRow",

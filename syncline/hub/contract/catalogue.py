@@ -20,7 +20,7 @@ NO_KEYS: Keys = {}
 
 @dataclass(slots=True)
 class Prepared:
-    """What `Catalogue.prepare` or `remove` did or, with dry_run, would do: SQL statements and sentences.
+    """What `init` or `remove` did or, with dry_run, would do: SQL statements and sentences.
 
     `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `amiss` are
     those of the notes that say of changes that they may not have been captured. `warnings`, `findings` and

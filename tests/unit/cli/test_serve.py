@@ -114,7 +114,7 @@ def served(toml: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         yield json.loads(process.stdout.readline())["url"]
         process.terminate()
         assert process.stderr is not None
-        assert "--open" in process.stderr.read()
+        assert "--open" in json.loads(process.stderr.read())["warning"]
     assert process.returncode == 0
 
 
@@ -134,7 +134,7 @@ def test_one_worker_ignores_sighup_and_says_what_can_be_renewed(toml: Path) -> N
         assert process.stdout is not None and process.stderr is not None
         url = json.loads(process.stdout.readline())["url"]
         process.send_signal(signal.SIGHUP)
-        assert "--workers 2" in process.stderr.readline()
+        assert "--workers 2" in json.loads(process.stderr.readline())["warning"]
         assert httpx2.get(url + "/ready").status_code == 200
         process.terminate()
     assert process.returncode == 0

@@ -65,4 +65,4 @@ def test_a_token_is_read_from_where_no_list_of_processes_shows_it(
     syncline.cli.run(["clone", url, str(tmp_path / "d.db"), *said, "--no-progress", "--json"])
     *warnings, failure = capsys.readouterr().err.splitlines()
     assert json.loads(failure)["error"]["code"] == code
-    assert bool(warnings) == warned
+    assert [list(json.loads(line)) for line in warnings] == [["warning"]] * warned

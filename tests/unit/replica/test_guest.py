@@ -217,7 +217,7 @@ def test_rows_that_point_at_one_that_waits_are_told_with_it_l12(tmp_path: Path) 
     expected = [(1, "trigger guard"), ("k", "trigger guard"), ("l", "trigger guard"), (7, "trigger guard")]
     for turn in range(3):  # first they are put aside again, then they are not tried
         assert sorted(waits(bench), key=repr) == sorted(expected, key=repr)
-        assert status(bench.store).hidden == 0 and status(bench.store).waiting == 4
+        assert status(bench.store).hidden == 0 and status(bench.store).waiting_count == 4
         bench.pull(bench.put("t", [3 + turn, "z", str(turn)]), watermark=f"x{turn}")
     said = {row.key[0]: row.detail for row in waiting(bench.device)}
     assert said[1].endswith("no") and "the row of t with the key [1], which waits" in said["k"]
