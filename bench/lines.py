@@ -26,7 +26,7 @@ PARTS = {
     " write writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",
-    "its own": "careful replaced undone",
+    "its own": "breaches careful replaced undone",
 }
 """The parts of the contract and the modules, by their names without an ending, that serve them. Its own: what
 only this database needs, whatever it does for the contract."""

@@ -286,6 +286,7 @@ class Requests:
 
         def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
             self._central.still(receiver.sender.present)
+            transaction.foresee()
             raise Undone(receiver.receive(transaction, client))
 
         try:

@@ -19,6 +19,9 @@ class Waiting(Protocol):
     def wait_longer(self, attempt: int, patience: float) -> None:
         """As the contract's `WriteTransaction` says."""
 
+    def foresee(self) -> None:
+        """As the contract's `WriteTransaction` says."""
+
 
 W = TypeVar("W", bound=Waiting)
 
@@ -43,6 +46,10 @@ class WriteTransaction(ReadTransaction[L, W]):
         """Note how often the transaction was run before, and wait for rows accordingly."""
         self.attempt = attempt
         self.rows.wait_longer(attempt, patience)
+
+    def foresee(self) -> None:
+        """Nothing is committed: let rows be refused that the commit would find."""
+        self.rows.foresee()
 
 
 def only_unbounded(scope: Scope) -> Scope:

@@ -64,6 +64,9 @@ class BaseWriter(ABC, Generic[L]):
     def wait_longer(self, attempt: int, patience: float) -> None:
         """Nothing needs to be done, unless others can hold rows."""
 
+    def foresee(self) -> None:
+        """Nothing needs to be done, unless constraints are left to the commit."""
+
     def loaded(self, stage: Stage) -> L:
         """What is in the database of a stage."""
         assert stage.handle is not None, "the stage was not loaded"

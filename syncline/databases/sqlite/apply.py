@@ -5,6 +5,7 @@
     park      rows that trade unique values hold third ones meanwhile
     retry     refused rows once more after the others: a unique value may have become free meanwhile
     check     deferred foreign keys of the staged rows, by anti-joins
+    isolate   where COMMIT has refused what this leaves: in halves, down to the rows that break a foreign key
     clean     where capture had to stay on, remove what it logged of the staged rows themselves
 
 All inside one savepoint, rolled back if a row was refused.
@@ -16,9 +17,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from syncline.databases.base import statements
-from syncline.databases.base.isolation import Failures, Part, isolated, retried
+from syncline.databases.base.isolation import Attempt, Failures, Part, Singly, isolated, retried
 from syncline.databases.base.logtable import newest
 from syncline.databases.sqlite import foreign, parking, stage
+from syncline.databases.sqlite.breaches import Breaches
 from syncline.databases.sqlite.careful import Work, clean, is_careful, mark_changes, updated_instead
 from syncline.databases.sqlite.dialect import SqliteLedgerSession
 from syncline.databases.sqlite.errors import refusal_code
@@ -33,21 +35,29 @@ Failure = tuple[str, str]
 """The code of a refusal, and what SQLite said."""
 
 
-def apply(writer: RowReader, stages: Sequence[Staged], origin: str, undone: Undone) -> list[Refusal]:
-    """The contract of `Rows.apply`."""
+def apply(
+    writer: RowReader, stages: Sequence[Staged], origin: str, undone: Undone, *, thorough: bool
+) -> list[Refusal]:
+    """The contract of `Rows.apply`. `thorough`: what COMMIT would refuse is looked for in every table."""
     connection = writer.connection
     misspelled = [refusal for staged in stages for refusal in staged.refused.values()]
     if misspelled:
         return misspelled
+    breaches = Breaches(connection, writer.layout.everything.values()) if thorough else None
     connection.execute("SAVEPOINT _sync_apply")
     application = Application(writer, stages, undone)
     refusals = application.write(origin)
     refusals += foreign.dangling(writer, stages, refusals)
+    while breaches is not None and not refusals and breaches.found():
+        connection.execute("ROLLBACK TO _sync_apply")
+        refusals = application.isolate(origin, breaches)
     if refusals:
         connection.execute("ROLLBACK TO _sync_apply")
     else:
         application.clean()
     connection.execute("RELEASE _sync_apply")
+    if breaches is not None:
+        breaches.close()
     return refusals
 
 
@@ -65,14 +75,44 @@ class Application:
         failures: Failures[Staged, Failure] = []
         for index, work in enumerate(self._works):
             foreign.remember(self._connection, self._writer.layout, work.staged)
-            mark_changes(self._connection, work)
-            work.first = self._logged(work)
-            stage.record(self._connection, work.staged, origin)
-            work.mark = self._logged(work)
+            self._record(work, origin)
             if work.staged.live and work.statement is not None:
                 failures += isolated([Part(index, work.staged, work.staged.live)], self._attempt)
+        return self._refusals(failures, self._one_by_one)
+
+    def isolate(self, origin: str, breaches: Breaches) -> list[Refusal]:
+        """`write`, that keeps no row by which a foreign key is broken, of whatever table."""
+
+        def attempt(parts: Sequence[Part[Staged]]) -> Failure | None:
+            self._connection.execute("SAVEPOINT _sync_some")
+            failure = next((why for part in parts if (why := self._attempt([part])) is not None), None)
+            if failure is None and (said := breaches.again()) is not None:
+                failure = codes.FOREIGN_KEY, said
+            if failure is not None:
+                self._connection.execute("ROLLBACK TO _sync_some")
+            self._connection.execute("RELEASE _sync_some")
+            return failure
+
+        parts = []
+        for index, work in enumerate(self._works):
+            self._record(work, origin)
+            if work.staged.live and work.statement is not None:
+                parts.append(Part(index, work.staged, work.staged.live))
+        failures = isolated(parts, attempt)
+        return self._refusals(failures, lambda parts: _failing(parts, attempt))
+
+    def _record(self, work: Work, origin: str) -> None:
+        mark_changes(self._connection, work)
+        work.first = self._logged(work)
+        stage.record(self._connection, work.staged, origin)
+        work.mark = self._logged(work)
+
+    def _refusals(
+        self, failures: Failures[Staged, Failure], singly: Singly[Staged, Failure]
+    ) -> list[Refusal]:
+        """What is refused even after the others."""
         self._park(failures)
-        failures = self._again(failures)
+        failures = self._again(failures, singly)
         return [Refusal(part.loaded.stage, part.rows[0], *failure) for part, failure in failures]
 
     def _logged(self, work: Work) -> int:
@@ -85,15 +125,17 @@ class Application:
             clean(self._connection, work)
             foreign.forget(self._connection, self._writer.layout, work.staged)
 
-    def _again(self, failures: Failures[Staged, Failure]) -> Failures[Staged, Failure]:
+    def _again(
+        self, failures: Failures[Staged, Failure], singly: Singly[Staged, Failure]
+    ) -> Failures[Staged, Failure]:
         """Rows in each other's way (a unique value that moves, RESTRICT within a table) may fit now. They are
         tried one by one: a statement that fails undoes itself."""
         lost = [one for one in failures if one[1][0] not in _WORTH_ANOTHER_TRY]
         worth = [one for one in failures if one[1][0] in _WORTH_ANOTHER_TRY]
-        return lost + retried(worth, self._one_by_one)
+        return lost + retried(worth, singly)
 
     def _one_by_one(self, parts: Sequence[Part[Staged]]) -> Failures[Staged, Failure]:
-        return [(part, why) for part in parts if (why := self._attempt([part])) is not None]
+        return _failing(parts, self._attempt)
 
     def _attempt(self, parts: Sequence[Part[Staged]]) -> Failure | None:
         """Write the rows of a part, or none of them and say why.
@@ -176,6 +218,10 @@ class Application:
                 raise self._undone.met(part, error) from error
             return False
         return True
+
+
+def _failing(parts: Sequence[Part[Staged]], attempt: Attempt[Staged, Failure]) -> Failures[Staged, Failure]:
+    return [(part, why) for part in parts if (why := attempt([part])) is not None]
 
 
 def _statement(staged: Staged) -> str | None:

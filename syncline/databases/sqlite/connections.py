@@ -76,11 +76,12 @@ class Connections:
 
     @contextmanager
     def writing(self, *, dry_run: bool = False) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from the beginning. With `dry_run` it leaves nothing."""
+        """A transaction that holds the write lock from the beginning. With `dry_run` it leaves nothing. It is
+        committed at the end, unless it was before."""
         with self.queue(), self.asking() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
-            if not dry_run:
+            if not dry_run and connection.in_transaction:
                 connection.execute("COMMIT")
 
     @contextmanager

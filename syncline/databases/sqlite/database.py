@@ -200,7 +200,7 @@ class SqliteDatabase(BaseDatabase):
             log = SqliteLog(rows, ledger, newest(ledger.session))
             yield WriteTransaction(log, rows, ledger, scope)
             rows.unstage()
-            self._undone.forget()
+            self._undone.commit(connection)
 
     @contextmanager
     def read(self, scope: Scope) -> Iterator[ReadTransaction[SqliteLog, RowReader]]:

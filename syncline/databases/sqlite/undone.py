@@ -1,7 +1,9 @@
-"""Rows for which a trigger of the centre undoes the whole transaction: `RAISE(ROLLBACK)`.
+"""Rows for which the centre undoes the whole transaction: a trigger by `RAISE(ROLLBACK)`, or COMMIT because
+of a foreign key.
 
 Nothing is left then that the other rows could be written in, and no savepoint holds it off. So the engine
-runs the transaction again (Conflict), row by row, until the one that does it is known, and then without it.
+runs the transaction again (Conflict): row by row, until the one that does it is known, and then without it;
+or with a look at every foreign key before the COMMIT (see `breaches`).
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ _Row = tuple[int, str, tuple[Value, ...]]
 @dataclass(slots=True)
 class Undone:
     """What is known of such rows from one run of a transaction to the next, until one is committed. Guarded
-    by the write lock. `refused`: what the trigger said, by table, form and values."""
+    by the write lock. `refused`: what the trigger said, by table, form and values. `thorough`: it was COMMIT
+    that refused."""
 
     singly: bool = False
+    thorough: bool = False
     refused: dict[_Row, str] = field(default_factory=dict)
 
     def known(self, part: Part[Staged]) -> tuple[str, str] | None:
@@ -43,10 +47,17 @@ class Undone:
             self.refused[_row(part)] = str(error)
         return Conflict(f"table {part.loaded.shape.table.name}: a trigger undid the transaction: {error}")
 
-    def forget(self) -> None:
-        """A transaction is about to be committed; what the trigger minds may be another thing next time."""
-        self.singly = False
+    def commit(self, connection: sqlite3.Connection) -> None:
+        """Commit, and forget: what the trigger minds may be another thing next time."""
+        thorough, self.singly, self.thorough = self.thorough, False, False
         self.refused.clear()
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            if thorough:
+                raise
+            self.thorough = True
+            raise Conflict(f"the transaction broke a foreign key at its end: {error}") from error
 
 
 def _row(part: Part[Staged]) -> _Row:

@@ -29,7 +29,10 @@ class RowWriter(RowReader, BaseWriter[Staged]):
     def __init__(self, connection: sqlite3.Connection, layout: Layout, undone: Undone) -> None:
         RowReader.__init__(self, connection, layout)
         BaseWriter.__init__(self)
-        self._undone = undone
+        self._undone, self._thorough = undone, undone.thorough
+
+    def foresee(self) -> None:
+        self._thorough = True
 
     def drop(self, loaded: Sequence[Staged]) -> None:
         for staged in loaded:
@@ -71,7 +74,8 @@ class RowWriter(RowReader, BaseWriter[Staged]):
         stage.discard(self.connection, self.loaded(stage_), rows)
 
     def apply(self, stages: Sequence[Stage], origin: str) -> list[Refusal]:
-        return apply.apply(self, [self.loaded(stage_) for stage_ in stages], origin, self._undone)
+        loaded = [self.loaded(stage_) for stage_ in stages]
+        return apply.apply(self, loaded, origin, self._undone, thorough=self._thorough)
 
     def is_triggered(self, staged: Staged) -> bool:
         return bool(staged.shape.facts.triggers)

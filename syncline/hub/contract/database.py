@@ -81,6 +81,10 @@ class WriteTransaction(Protocol):
         """Called first in a transaction that is run again, for the `attempt`th time: wait for others again,
         at most for `patience` seconds; with none left, refuse rows that others hold (`codes.LOCKED`)."""
 
+    def foresee(self) -> None:
+        """Called first in a transaction that is not to be committed: `Rows.apply` refuses what the commit
+        would refuse, too. (`write` runs a transaction again, by Conflict, that was refused at its end.)"""
+
 
 class Database(Protocol):
     """A central database. Safe to use from several threads; keeps a bounded pool of connections.
