@@ -437,7 +437,7 @@ def test_an_edit_whose_parent_is_not_there_cannot_be_put_back(bench: Bench) -> N
     frozen(bench)
     parent = [bench.schema.number_of("owner"), [4]]
     refused = [refusal(bench, "owner", 4), refusal(bench, "pet", "q", "here", parent=parent)]
-    bench.verdict(bench.gone("owner", 4), rejected=refused)
+    bench.verdict(bench.gone("owner", 4), bench.gone("pet", ("q", "here")), rejected=refused)
     owner, pet = rejected(bench.device)
     with pytest.raises(UsageError) as caught:
         retry(bench.device, pet.id)
