@@ -108,9 +108,19 @@ def key_words(key: Sequence[Any]) -> tuple[str, ...]:
     return tuple(value.hex() if isinstance(value, bytes) else str(value) for value in key)
 
 
+ROWS_NAMED = 10
+"""So many rows are named in one line."""
+
+
 def key_text(key: Sequence[Any]) -> str:
     """A key in one piece."""
     return " ".join(key_words(key))
+
+
+def rows_named(rows: Sequence[tuple[str, Sequence[Any]]]) -> str:
+    """Some rows, each with its table."""
+    named = [f"{table} {key_text(key)}" for table, key in rows[:ROWS_NAMED]]
+    return ", ".join([*named, *(["..."] if len(rows) > ROWS_NAMED else [])])
 
 
 def without_password(url: str) -> str:

@@ -24,7 +24,7 @@ OPERATIONS = {"I": "insert", "R": "replace", "U": "update", "D": "delete"}
 @file_argument
 @click.argument("action", type=click.Choice(["list", "show", "retry", "discard"]), default="list")
 @click.argument("number", metavar="[ID]", type=int, required=False)
-@click.option("--new-key", is_flag=True, help="With retry: under a free number, with what points at it here.")
+@click.option("--new-key", is_flag=True, help="With retry: under a free number, with what pointed at it.")
 @yes_option
 @json_option
 def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bool, as_json: bool) -> int:
@@ -38,11 +38,14 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     syncline rejected FILE discard ID   forget it (asks, unless --yes)
 
     A retry that would overwrite what others wrote since is refused; the edit is kept then. So is one
-    of a row with other edits that are pending: sync first.
+    of a row with other edits that are pending: sync first. With --new-key the rejected edits that point
+    at the row follow it, and so do the rows of your own tables that referred to it when it was rejected,
+    if they are as they were then; those that were written or changed since are named.
 
     JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}; retry also retried [...], what
     is in its table again, this edit first, then those that went along with --new-key: id, table, key, op,
-    new_key. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push.
+    new_key, local [[table, key]: rows of your own tables that follow], left [those that still refer to the
+    former key]. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push, local.
     """
     if new_key and action != "retry":
         raise click.UsageError("--new-key goes with retry")
@@ -84,6 +87,11 @@ def _retried(file: Path, edit: RejectedEdit, retried: Sequence[RetriedEdit]) -> 
             f"`syncline sync {file}` sends it" if len(retried) == 1 else f"`syncline sync {file}` sends them"
         )
         yield f"{_named(one)}: {place}" if one.id != edit.id else f"{_named(one)}: {place}; {sends}"
+        if one.local:
+            yield f"  refer to it now, in tables of this file alone: {output.rows_named(one.local)}"
+        if one.left:
+            rows, former = output.rows_named(one.left), f"{one.table} {output.key_text(one.key)}"
+            yield f"  still refer to {former}, for they were written or changed since: {rows}"
 
 
 def _staying(replica: Replica, file: Path, edit: RejectedEdit) -> Iterator[str]:
@@ -118,6 +126,9 @@ def _show(edit: RejectedEdit) -> None:
     if edit.parent is not None:
         table, key = edit.parent
         output.line(f"it depends on {table} {output.key_text(key)}, which was rejected too")
+    if edit.local:
+        output.line(f"referred to it, in tables of this file alone: {output.rows_named(edit.local)}")
+        output.line("with --new-key they follow it, if they are as they were then")
     if edit.values:
         rows = [
             [name, output.spelled(edit.base.get(name)), output.spelled(value)]

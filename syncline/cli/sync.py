@@ -19,6 +19,7 @@ from syncline.cli.options import (
     wait_option,
 )
 from syncline.cli.status import WAITING_SHOWN
+from syncline.merge.policies import KEY_TAKEN
 from syncline.model.local import LocalRows
 
 if TYPE_CHECKING:
@@ -243,6 +244,9 @@ def _say_push(report: PushReport) -> None:
     output.line(text)
     for edit in report.rejected:
         output.line(f"  rejected {edit.table} {output.key_text(edit.key)}: {edit.detail} [{edit.code}]")
+        if edit.local and edit.code == KEY_TAKEN:
+            rows = output.rows_named(edit.local)
+            output.line(f"    refer to the other's row now, in tables of this file alone: {rows}")
 
 
 def _say_pull(report: PullReport) -> None:

@@ -42,7 +42,8 @@ def track(
     Rows that are only in FILE become pending inserts, rows that are only at the hub are added. Where
     both have a row and they differ, the hub's stays and the other is kept as a conflict. With a single
     integer key these are two things, as two inserts are: the other is kept as rejected (key_taken), with
-    what points at it, and syncline rejected FILE retry ID --new-key brings it in under a free number. It is
+    what points at it, and syncline rejected FILE retry ID --new-key brings it in under a free number, with
+    the rows of your own tables that refer to it. It is
     a conflict there, too, if the table took part in FILE before. --forms says how the application spells
     values in these tables.
 

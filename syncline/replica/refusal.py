@@ -19,6 +19,7 @@ from syncline.replica.chains import Refused
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
+from syncline.replica.meant import note_meant
 from syncline.replica.overlay import Key, Overlay, kind_of, read_image
 from syncline.replica.parents import Below, mend_parents, put_aside_children
 from syncline.replica.quiet import quiet_triggers
@@ -222,9 +223,11 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     reason = Reason(
         KEY_TAKEN, f"table {t.table.name}: another row has this key in the centre", KEY_TAKEN_REMEDY
     )
+    numbers: dict[Key, int] = {}
     for key, row in rows.items():
         values = [as_kept(row[t.table.places[i]]) for i in columns]
-        keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
+        numbers[key] = keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
+    note_meant(work.device, t, numbers)
     work.overlay.clear(t, list(rows))
     work.overlay.forget()
 

@@ -12,6 +12,7 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_RE
 from syncline.model.values import Value, add
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
+from syncline.replica.meant import meant
 from syncline.replica.meanwhile import Kept, check_parents, check_pending, check_row, made_for, parents
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reports import RejectedEdit, RetriedEdit
@@ -457,4 +458,5 @@ def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
         parent=None if above is None else (above[0], tuple(above[1])),
         at=at,
         push=push,
+        local=meant(plain),
     )

@@ -12,6 +12,7 @@ from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
+from syncline.replica.meant import follow
 from syncline.replica.rejected import check_points, find, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
@@ -53,15 +54,27 @@ def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit]) -> None
     store.execute(sql, (pack([new]), number))
     waiting = _following(device, _Moved(t, key, [new], _named(t, unpack(found.edit))), found.push)
     retry_now(device, number)
-    done[number] = RetriedEdit(number, t.table.name, (new,), "I")
+    followed = follow(device, t, unpack(found.edit), tuple(key), (new,))
+    done[number] = RetriedEdit(number, t.table.name, (new,), "I", None, followed.moved, followed.left)
     for child in waiting:
         if child.number in done:
             continue  # it went with another of them
         if child.is_taken:
             _bring_in(device, child.number, done)
         else:
-            retry_now(device, child.number)
-            done[child.number] = RetriedEdit(child.number, child.t.table.name, tuple(child.after), child.op)
+            done[child.number] = _along(device, child)
+
+
+def _along(device: Device, child: _Child) -> RetriedEdit:
+    """Put back what goes with another; in a row that has another key by that, so do the rows that refer to
+    it."""
+    edit = unpack(find(device.store, child.number).edit)
+    retry_now(device, child.number)
+    place = child.number, child.t.table.name, tuple(child.after), child.op
+    if child.op not in "IR" or child.before == child.after:
+        return RetriedEdit(*place)
+    followed = follow(device, child.t, edit, tuple(child.before), tuple(child.after))
+    return RetriedEdit(*place, None, followed.moved, followed.left)
 
 
 @dataclass(frozen=True, slots=True)

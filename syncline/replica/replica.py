@@ -177,7 +177,9 @@ class Replica:
     def retry(self, number: int, *, new_key: bool = False) -> tuple[RetriedEdit, ...]:
         """Put a rejected edit into its table again; the next sync sends it.
 
-        With `new_key` a rejected insert gets a free number for its key; what points at it here follows.
+        With `new_key` a rejected insert gets a free number for its key. The rejected edits that point at it
+        follow, and so do rows of the application's own tables, if they referred to it when it was rejected
+        and are as they were then.
         Returns what was put back, this edit first, each with its new key; nothing where the centre has taken
         the edit from a copy of the file meanwhile: it is forgotten then."""
         retried = rekey.retry_with_new_key if new_key else rejected.retry
@@ -185,7 +187,8 @@ class Replica:
 
     @in_file
     def discard(self, number: int) -> None:
-        """Forget a rejected edit for ever."""
+        """Forget a rejected edit for ever. A row that the file keeps as the edit has left it stays, see
+        `waiting`."""
         rejected.discard(self._ready(), number)
 
     @in_file

@@ -65,18 +65,27 @@ class RejectedEdit(Report):
     at: str
     push: int | None
     """The push it was part of; None if it could not even be sent."""
+    local: tuple[tuple[str, KeyValues], ...] = ()
+    """The rows of the application's own tables that referred to a new row when another's took its key, or
+    when its parent was rejected: table and key of each, 100 at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetriedEdit(Report):
     """An edit that a retry has put back into its table. `key` is that under which it was rejected, `new_key`
-    that under which its row is in the table now, if that is another one."""
+    that under which its row is in the table now, if that is another one.
+
+    `local`: the rows of the application's own tables that refer to the new key now, table and key of each.
+    `left`: those that refer to the former one, since they were written or changed after the edit was
+    rejected; 100 at most."""
 
     id: int
     table: str
     key: KeyValues
     op: str
     new_key: KeyValues | None = None
+    local: tuple[tuple[str, KeyValues], ...] = ()
+    left: tuple[tuple[str, KeyValues], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

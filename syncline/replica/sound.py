@@ -92,6 +92,7 @@ class _Edit(msgspec.Struct):
     base: list[Any]
     names: list[str]
     table: str
+    local: list[tuple[str, list[str], list[str], list[tuple[list[Any], bytes]]]] = []
 
 
 def _edit(body: bytes) -> None:

@@ -22,6 +22,7 @@ from syncline.replica.draft import sealed
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import Frozen, clear_outbox, in_flight
 from syncline.replica.identity import provenance, told
+from syncline.replica.meant import note_meant
 from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
@@ -197,7 +198,7 @@ def _keep_rejected(
     of_rows = _known(work, verdict) if not cuts else None
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
-        keys = [tuple(rejection.key) for rejection in rejections]
+        keys, inserts = [tuple(rejection.key) for rejection in rejections], dict[Key, int]()
         for key, rejection, base in zip(keys, rejections, _bases(work, n, keys, cuts), strict=True):
             op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
@@ -214,8 +215,12 @@ def _keep_rejected(
                 part = COLUMNS if rejection.columns else PUSH if stamps is None else None
                 if stamps is None:
                     stamps = provenance(work.device).stamps
-                keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part))
+                kept = keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part))
+                if op in "IR" and rejection.code in (KEY_TAKEN, PARENT_REJECTED):
+                    inserts[key] = kept
                 found.update(() if part is not None else each_stamp(stamps))
+        if n in work.device.tables:
+            note_meant(work.device, work.device.tables[n], inserts)
     parents_first = sorted(unread, key=lambda group: work.device.schema.rank[group[0]])
     work.unread = [
         Group(n, form, list(columns), unread[n, form, columns]) for n, form, columns in parents_first

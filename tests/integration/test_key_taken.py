@@ -112,9 +112,10 @@ def test_l12_a_retry_with_a_new_key_says_which_and_what_went_along(
         "insert of visit 1: in the table again as visit 3",
     ]
     assert run(["rejected", file, "retry", str(numbers["p", 3]), "--new-key", "--json"]) == 0
+    none: dict[str, list[object]] = {"local": [], "left": []}
     assert json.loads(capsys.readouterr().out)["retried"] == [
-        {"id": numbers["p", 3], "table": "p", "key": [3], "op": "I", "new_key": [5]},
-        {"id": numbers["visit", 2], "table": "visit", "key": [2], "op": "I", "new_key": None},
+        {"id": numbers["p", 3], "table": "p", "key": [3], "op": "I", "new_key": [5], **none},
+        {"id": numbers["visit", 2], "table": "visit", "key": [2], "op": "I", "new_key": None, **none},
     ]
 
 
