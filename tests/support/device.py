@@ -64,7 +64,12 @@ class Bench:
 
     def gone(self, table: str, *keys: Any) -> Group:
         """Rows that are not there; a key of several columns is a tuple."""
-        return Group(self.schema.number_of(table), "D", [], [[*key] if isinstance(key, tuple) else [key] for key in keys])
+        return Group(
+            self.schema.number_of(table),
+            "D",
+            [],
+            [[*key] if isinstance(key, tuple) else [key] for key in keys],
+        )
 
     def pull(self, *groups: Group, watermark: str = "w1", hlc: int = 0) -> Applied:
         """Take in a pull of one page."""
