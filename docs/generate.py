@@ -529,7 +529,8 @@ A rejected insert is kept on its device, as an edit: its row leaves the table un
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
 free number and lets the rejected rows that point at it follow; the next sync sends them. What the device
 did to its row before it heard of the other is rejected like the insert, and never touches the other's
-row. A retry without `--new-key` is refused while the other's row is there.
+row. A retry without `--new-key` is refused while the other's row is there. In a copy of the device's
+file the edit stays rejected: discard it there, a retry would bring the row in twice.
 
 Rows of the application's own tables, which take no part, refer to the other's row from then on, wherever
 their foreign key says that number. Those that were there when the other's row came are noted with the edit
@@ -537,8 +538,7 @@ their foreign key says that number. Those that were there when the other's row c
 their row, if they are as they were then. Those that were written or changed since may mean the other's row:
 they stay with it, and the retry names them. Nothing is changed in such tables without `--new-key`.
 
-Better still: give tables
-that devices insert into a uuid for a key.
+Better still: give tables that devices insert into a uuid for a key.
 """
 NOTED_HEAD = """
 ## What else a conflict may say

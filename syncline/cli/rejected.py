@@ -42,6 +42,9 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     at the row follow it, and so do the rows of your own tables that referred to it when it was rejected,
     if they are as they were then; those that were written or changed since are named.
 
+    Of an edit that a copy of FILE has brought in with --new-key nothing is known here: sync, look for its row
+    under another number, and discard the edit if that is there. A retry would bring it in twice.
+
     JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}; retry also retried [...], what
     is in its table again, this edit first, then those that went along with --new-key: id, table, key, op,
     new_key, local [[table, key]: rows of your own tables that follow], left [those that still refer to the

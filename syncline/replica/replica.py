@@ -181,7 +181,9 @@ class Replica:
         follow, and so do rows of the application's own tables, if they referred to it when it was rejected
         and are as they were then.
         Returns what was put back, this edit first, each with its new key; nothing where the centre has taken
-        the edit from a copy of the file meanwhile: it is forgotten then."""
+        the edit from a copy of the file meanwhile: it is forgotten then. That is known of an edit under its
+        own key. One that a copy has brought in with `new_key` is rejected here still, and counts twice if it
+        is retried: look for its row first, and discard it if that is there."""
         retried = rekey.retry_with_new_key if new_key else rejected.retry
         return retried(self._fit(), number)
 

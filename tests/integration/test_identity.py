@@ -777,6 +777,30 @@ def test_l3_a_retry_with_a_new_key_that_is_made_once_more_makes_one_row(world: W
         copy(before, a)
 
 
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_l3_a_retry_with_a_new_key_counts_once_in_copies_that_retry_unheard_or_discard(
+    world: World, is_heard: bool
+) -> None:
+    a, twin = world.device("a.db"), world.folder / "twin.db"
+    sql(world.centre, "INSERT INTO t VALUES (2, 7, 'theirs')")
+    sql(a, "INSERT INTO t VALUES (2, 5, 'mine')")
+    world.sync(a)
+    copy(a, twin)
+    retry(world, a, new_key=True)
+    world.sync(a)
+    if is_heard:
+        world.sync(twin)
+        assert codes(world, twin) == ["key_taken"]
+        with syncline.connect(twin, world.hub) as replica:
+            replica.discard(replica.rejected()[0].id)
+    else:
+        retry(world, twin, new_key=True)
+    world.sync(twin)
+    world.sync(a)
+    assert world.agree(a, twin)[1:] == [(2, 7, "theirs"), (3, 5, "mine")]
+    assert codes(world, a) == codes(world, twin) == []
+
+
 def test_l3_a_new_id_that_the_centre_has_lost_is_made_known_with_the_first_one(world: World) -> None:
     a, b, twin, backup = (world.folder / name for name in ("a.db", "b.db", "twin.db", "backup.db"))
     world.device("a.db")
