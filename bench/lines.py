@@ -21,8 +21,8 @@ PARTS = {
     " metadata pieces planning prepare preparing recorded reflect reflection removal remove"
     " shape signature strays wider",
     "log": "compact compacting log logtable ordered others page position prune retention",
-    "rows": "application apply bases bounds codec counters holders isolation loading order parents parking"
-    " read reading respelling rows screen softly spelling stage staged statements steps typed types"
+    "rows": "application apply bases bounds codec counters groups holders isolation loading order parents"
+    " parking read reading respelling rows screen softly spelling stage staged statements steps typed types"
     " write writing",
     "ledger": "dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",

@@ -214,3 +214,52 @@ def test_l12_what_a_trigger_writes_elsewhere_is_the_fault_of_the_rows_that_fire_
     assert asked(url, "SELECT count(*) FROM top") == [(22,)]
     assert asked(url, "SELECT count(*) FROM audit WHERE who = 'q'") == [(21,)]
     assert asked(url, "SELECT who FROM top WHERE id IN ('also', 'there') ORDER BY id") == [("p",), ("q",)]
+
+
+HEADED = (
+    FREE,
+    f"CREATE TABLE head ({KEY}, line TEXT NOT NULL)",
+    f"CREATE TABLE line ({KEY}, head TEXT NOT NULL REFERENCES head DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE FUNCTION whole() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM line"
+    " WHERE id = NEW.line AND head = NEW.id) THEN RAISE EXCEPTION 'head % has no line', NEW.id;"
+    " END IF; RETURN NEW; END $$",
+    "CREATE CONSTRAINT TRIGGER whole AFTER INSERT ON head DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION whole()",
+    *WRITTEN[1:],
+    *NOTED["postgresql"],
+    "INSERT INTO person VALUES ('r')",
+    "INSERT INTO audit VALUES ('r', '')",
+)
+ALSO = {
+    "none": (None, {}),
+    "an insert": ("INSERT INTO top VALUES ('x', 'nobody')", {("top", "x"): "foreign_key_violation"}),
+    "a delete": ("DELETE FROM person WHERE id = 'r'", {("person", "r"): "foreign_key_violation"}),
+}
+
+
+@pytest.mark.parametrize("name", ALSO)
+def test_l12_rows_that_are_only_right_together_are_not_rejected_for_another(
+    postgres_url: str, tmp_path: Path, name: str
+) -> None:
+    """A deferred constraint trigger wants a line of every head, and the foreign key a head of every line."""
+    (also, expected), url = ALSO[name], postgres_url
+    run(url, *HEADED)
+    tables = dict.fromkeys(("free", "head", "line", "top", "person"), syncline.Table())
+    with syncline.Hub(url, tables) as hub:
+        hub.init()
+        with closing(syncline.clone(hub, tmp_path / "one.db")) as one:
+            with closing(sqlite3.connect(one.file)) as device, device:
+                device.execute("INSERT INTO head VALUES ('empty', 'none')")
+                for n in range(20):
+                    device.execute("INSERT INTO head VALUES (?, ?)", (f"h{n}", f"l{n}"))
+                    device.execute("INSERT INTO line VALUES (?, ?)", (f"l{n}", f"h{n}"))
+                device.execute("INSERT INTO top VALUES ('y', 'q')")
+                if also is not None:
+                    device.execute(also)
+            report = one.sync().push
+            found = {(edit.table, *edit.key): edit.code for edit in report.rejected}
+            assert found == {("head", "empty"): "rejected_by_trigger"} | expected
+            assert "head empty has no line" in str([edit.detail for edit in report.rejected])
+            assert (one.status().pending, one.verify().equal) == ({}, True)
+    assert asked(url, "SELECT count(*) FROM head JOIN line ON line = line.id") == [(20,)]
+    assert asked(url, "SELECT who FROM audit ORDER BY who") == [("q",), ("r",)]

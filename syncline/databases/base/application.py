@@ -3,7 +3,7 @@
     attempt    every stage in the order given, what must wait for later stages last, then all constraints
     on failure undo, and ask the adapter what it was; rows in each other's way hold third values meanwhile;
                unless that explains it, isolate the rows at fault, in halves and row by row, keeping what can
-               be kept
+               be kept; where only the check of all constraints fails, by rows that hang together, then singly
     refused    undo everything and say which rows
 
 A foreign key to a row that a later stage inserts is set after it (law L9: cycles and self-references); one
@@ -17,12 +17,13 @@ savepoint is undone then.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Generic
 
+from syncline.databases.base.groups import Place, groups, only
 from syncline.databases.base.isolation import Attempt, Failures, L, Part, isolated, retried, without
 from syncline.databases.base.order import Order
 from syncline.hub.contract import Refusal
@@ -56,6 +57,7 @@ class BaseApplication(ABC, Generic[L]):
     def __init__(self, tables: Sequence[TableSchema], loaded: Sequence[L]) -> None:
         """`loaded` are the stages, of these tables."""
         self.parts = [Part(i, item, tuple(item.live)) for i, item in enumerate(loaded) if item.live]
+        self._tables, self._all = tables, self.parts
         self.order = Order(tables, [item.stage for item in loaded])
         self._refusals: tuple[type[Exception], ...] = (*self.errors, Unwritten)
         self._ahead: frozenset[int] = frozenset()
@@ -250,7 +252,7 @@ class BaseApplication(ABC, Generic[L]):
     def _isolated(self) -> list[Refusal]:
         """Keep what can be kept, row by row where need be; undo it unless that was everything."""
         self.order = self.order.strict()
-        for begin in (self.defer, self.check):
+        for begin in (self.defer, self._keep_together):
             refused: list[Refusal] = []
             try:
                 with self._undoable():
@@ -263,7 +265,34 @@ class BaseApplication(ABC, Generic[L]):
                 return refused
             except _DeferredTrouble as error:
                 trouble = error
+            finally:
+                self.parts = self._all
         raise trouble
+
+    def _keep_together(self) -> None:
+        """Keep the rows that hang together and pass every check with each other. The others are left; they
+        are checked at once from now on."""
+        self.defer()
+        self._attempt(lambda _: self._let_go())(self.parts)
+
+        def work(parts: Sequence[Part[L]]) -> None:
+            self._write(parts)
+            self._complete(parts)
+            self.check()
+            self.defer()
+
+        self.parts = only(self.parts, self._apart(groups(self._tables, self.parts), self._attempt(work)))
+        self.check()
+
+    def _apart(self, some: Sequence[Set[Place]], attempt: Attempt[L, Exception]) -> set[Place]:
+        """The rows of the groups, one or more, that do not let it be done."""
+        rows = {place for group in some for place in group}
+        if attempt(only(self.parts, rows)) is None:
+            return set()
+        if len(some) == 1:
+            return rows
+        half = len(some) // 2
+        return self._apart(some[:half], attempt) | self._apart(some[half:], attempt)
 
     def _kept(self) -> list[Refusal]:
         self._attempt(lambda _: self._let_go())(self.parts)  # unless a check does not allow NULL
@@ -330,7 +359,7 @@ class BaseApplication(ABC, Generic[L]):
     def _check_doubtful(self, failures: Failures[L, Exception]) -> None:
         """Raise what may not be a row's fault, unless other rows of its kind passed."""
         left: dict[tuple[int, str], int] = {}
-        for part in self.parts:
+        for part in self._all:
             left[part.kind] = left.get(part.kind, 0) + len(part.rows)
         for part, _ in failures:
             left[part.kind] -= 1

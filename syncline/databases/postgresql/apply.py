@@ -68,7 +68,10 @@ class Application(StepwiseApplication[Loaded]):
             self._session.script("SET CONSTRAINTS ALL DEFERRED")
 
     def check(self) -> None:
-        self._digits = ""
+        self._digits, self._deferrable = (
+            "",
+            True,
+        )  # whatever is deferred from now on is so by its own statement
         self._session.script("SET CONSTRAINTS ALL IMMEDIATE")
 
     # Steps
