@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from syncline.hub.contract import Key, Refusal, Rows, Stage, WriteTransaction, codes
@@ -42,10 +42,12 @@ def commit_stages(
     schema: Schema,
     stages: Sequence[Stage],
     origin: str,
-    before: Set[RowId] = frozenset(),
+    before: Set[RowId],
+    again: Callable[[Sequence[Refusal]], None],
 ) -> dict[RowId, Refused]:
     """Apply all stages; return the rejected rows. The rest is written (law L2, poison does not block).
-    `before`: rows of the same push that were rejected already.
+    `before`: rows of the same push that were rejected already. `again` is called when some were refused,
+    nothing is written and the rest is about to be tried.
 
     Parents are written before children and children deleted before parents (law L9).
     """
@@ -57,6 +59,7 @@ def commit_stages(
             rows = [refusal.row for refusal in refusals]
             transaction.rows.discard(stage, rows)
             stage.discarded.update(rows)
+        again(found)
         rows_refused = {row_id(schema, one.stage, one.row): one for one in found}
         rejected = before | refused.keys() | rows_refused.keys()
         also = _taking(transaction.rows, schema, found, rejected)

@@ -28,7 +28,7 @@ def with_dependents(schema: Schema, stages: Sequence[Stage], found: Sequence[Ref
     roots = [refusal for refusal in found if refusal.stage.form == "insert"]
     if not roots:
         return result
-    pointing = _Pointing(schema, stages)
+    pointing = Pointing(schema, stages)
     refused = {(id(refusal.stage), refusal.row) for refusal in found}
     waiting = [row_id(schema, refusal.stage, refusal.row) for refusal in roots]
     while waiting:
@@ -48,7 +48,7 @@ def going_with(schema: Schema, stages: Sequence[Stage]) -> list[Refusal]:
     deleted = dict.fromkeys(
         row for stage in stages if stage.form == "delete" for row in live_rows(schema, stage)
     )
-    pointing = _Pointing(schema, stages, _follows_deletes)
+    pointing = Pointing(schema, stages, _follows_deletes)
     return [
         _without_parent(schema, stage, row, parent)
         for parent in deleted
@@ -106,6 +106,11 @@ def emptying(schema: Schema, *, deletes: bool) -> Mapping[int, Sequence[Emptying
     return found
 
 
+def put_below(schema: Schema, stages: Sequence[Stage]) -> Pointing:
+    """Which staged rows would go with a row, as they point at it."""
+    return Pointing(schema, stages, lambda fk, _: fk.on_delete == "CASCADE")
+
+
 def taken_along(schema: Schema, deleted: Iterable[int]) -> set[int]:
     """The tables of which deletes in these take rows along, by whatever way."""
     below, found, waiting = cascading(schema), set[int](), list(deleted)
@@ -156,7 +161,7 @@ def pointing_at(
     `met`: inserts that met a row of their key, as they were sent. One that has its key from a row that it
     points at is another thing than the row it met, whatever was decided, and so are those that point at it.
     """
-    pointing, derived = _Pointing(schema, stages), _Pointing(schema, met, _is_derived)
+    pointing, derived = Pointing(schema, stages), Pointing(schema, met, _is_derived)
     found: list[tuple[Stage, int, RowId]] = []
     known: set[tuple[int, int]] = set()
     waiting = [(row, held.get(row, NOTHING)) for row in rows]
@@ -185,7 +190,7 @@ def held_by(schema: Schema, stage: Stage, rows: Iterable[int]) -> dict[RowId, He
 
 
 @dataclass(slots=True)
-class _Pointing:
+class Pointing:
     """Which staged rows point at a row, by its primary key or by what else is known of it. Indexed when first
     asked for."""
 
@@ -196,18 +201,28 @@ class _Pointing:
     _by_parent: dict[int, dict[tuple[str, ...], dict[Key, list[Place]]]] = field(default_factory=dict)
 
     def at(self, row: RowId, held: Held = NOTHING) -> list[Place]:
+        """Those that point at this one. `held`: what is known of it besides its key."""
         table, key = row
-        parent = self.schema.by_number[table]
-        if table not in self._by_parent:
-            self._by_parent[table] = self._index(parent)
-        if not self._by_parent[table]:
+        indexed = self._indexed(table)
+        if not indexed:
             return []
+        parent = self.schema.by_number[table]
         known, found = {**held, **dict(zip(parent.key, key, strict=True))}, list[Place]()
-        for targets, places in self._by_parent[table].items():
+        for targets, places in indexed.items():
             values = tuple(known.get(name) for name in targets)
             if None not in values:
                 found += places.get(values, ())
         return found
+
+    def wanted(self, table: int) -> set[str]:
+        """What must be known of rows of this table besides their keys, to say what points at them."""
+        key = self.schema.by_number[table].key
+        return {name for targets in self._indexed(table) for name in targets if name not in key}
+
+    def _indexed(self, table: int) -> dict[tuple[str, ...], dict[Key, list[Place]]]:
+        if table not in self._by_parent:
+            self._by_parent[table] = self._index(self.schema.by_number[table])
+        return self._by_parent[table]
 
     def _index(self, parent: TableSchema) -> dict[tuple[str, ...], dict[Key, list[Place]]]:
         found: dict[tuple[str, ...], dict[Key, list[Place]]] = {}

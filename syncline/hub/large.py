@@ -21,6 +21,7 @@ from functools import partial
 from syncline.errors import DigestMismatch, Malformed, UnknownUpload
 from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.bases import File
+from syncline.hub.cascades import Rest
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped
 from syncline.hub.contract import Key, Stage, Upload, UploadedChunk, WriteTransaction, codes
@@ -208,15 +209,16 @@ class LargeReceiver(Receiver):
             if unit.deletes and not deleting:
                 deleting = True
                 late = self._again(transaction, late, whole, put_off)
-            again = late if unit.deletes and _wait_for_deletes(late) else []
-            late = [] if again else late
+            again: list[Late] = []
+            if unit.deletes and _wait_for_deletes(late):
+                again, late = list(put_off.left(late, whole.refused)), []
             unit = replace(unit, details=details | unit.details, again=[item.stage for item in again])
             late += self._do(transaction, unit, file, whole, put_off)
             self._let_go(transaction, unit)
             if len(whole.settled.wanted) >= self.wanted:
                 break
         if not whole.settled.wanted:
-            late += put_off.due(whole.refused)
+            late = [*(put_off.left(late, whole.refused) if deleting else late), *put_off.due(whole.refused)]
             for item in self._again(transaction, late, whole, put_off):
                 whole.refused |= item.refused
             before = whole.refused.keys() | whole.settled.rejected.keys()
@@ -255,6 +257,9 @@ class LargeReceiver(Receiver):
         if whole.settled.wanted:
             return []
         put_off.take(settled.stages)
+        whole.settled.former |= {
+            row: held for row, held in settled.former.items() if put_off.may_fall(row[0])
+        }
         for stage in unit.again:
             transaction.rows.stage(stage)
         return self._apply(transaction, [*unit.again, *settled.stages], whole, put_off)
@@ -277,7 +282,8 @@ class LargeReceiver(Receiver):
     ) -> list[Late]:
         before = whole.refused.keys() | whole.settled.rejected.keys()
         contested = [frozenset(stage.discarded) for stage in stages]
-        refused = self._commit(transaction, stages, whole.settled, before, put_off.leaving)
+        rest = Rest(put_off.leaving, put_off.inserted)
+        refused = self._commit(transaction, stages, whole.settled, before, rest)
         waiting = {row: why for row, why in refused.items() if why.code in (*WAITING, codes.PARENT_REJECTED)}
         whole.refused |= {row: why for row, why in refused.items() if row not in waiting}
         pairs = zip(stages, contested, strict=True)

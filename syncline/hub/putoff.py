@@ -51,6 +51,8 @@ class PutOff:
     deleted: Callable[[Set[int]], Mapping[int, Container[RowId]]]
     _waiting: list[Late] = field(default_factory=list)
     _followed: dict[int, list[TableSchema]] = field(init=False)
+    inserted: Keys = field(default_factory=Keys)
+    """The rows that the push itself has put there, of tables of which that takes rows along."""
     _written: Keys = field(default_factory=Keys)
     _leaving: Mapping[int, Container[RowId]] | None = None
     _falling: Set[int] = frozenset()
@@ -68,6 +70,10 @@ class PutOff:
             self._falling = taken_along(self.schema, self._leaving)
         return self._leaving
 
+    def may_fall(self, table: int) -> bool:
+        """Whether the deletes of the push take rows of this table along. Once it was taken out of stages."""
+        return table in self._falling
+
     def take(self, stages: Sequence[Stage]) -> None:
         """Take such writes out of these stages."""
         for stage in stages:
@@ -80,11 +86,18 @@ class PutOff:
                 self.rows.discard(stage, found)
                 stage.discarded.update(found)
             if stage.table in self._falling:
-                self._written.add(stage.table, (key for _, key in live_rows(self.schema, stage)))
+                named = self.inserted, self._written
+                for keys in named if stage.form == "insert" else named[1:]:
+                    keys.add(stage.table, (key for _, key in live_rows(self.schema, stage)))
 
     def due(self, refused: dict[RowId, Refused]) -> Iterator[Late]:
-        """They are to be tried. Updates of rows that went with others meanwhile are put into `refused`."""
-        for item in self._waiting:
+        """They are to be tried."""
+        return self.left(self._waiting, refused)
+
+    def left(self, late: Iterable[Late], refused: dict[RowId, Refused]) -> Iterator[Late]:
+        """What of these is to be tried when rows were deleted. Updates of rows that went with others are put
+        into `refused`."""
+        for item in late:
             stage = item.stage
             if stage.form != "update":
                 yield item
@@ -92,9 +105,11 @@ class PutOff:
             rows = [row_id(self.schema, stage, row) for row in range(len(stage.rows))]
             lost = gone(self.rows, stage.table, [key for _, key in rows])
             refused |= lost
-            left = [number for number, row in enumerate(rows) if row not in lost]
-            if (late := self._late(stage, left)) is not None:
-                yield late
+            there = [number for number, row in enumerate(rows) if row not in lost]
+            if lost and (rest := self._late(stage, there)) is not None:
+                yield Late(rest.stage, {row: item.refused[row] for row in rest.refused})
+            elif not lost:
+                yield item
 
     def gone(self, written: Iterable[Part], before: Set[RowId]) -> dict[RowId, Refused]:
         """What was done of these parts and is there no more, for what was deleted has taken it along.

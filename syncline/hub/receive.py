@@ -15,7 +15,7 @@ import msgspec
 from syncline.errors import PushOutOfStep, UnknownReplica
 from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import File, bases_of
-from syncline.hub.cascades import Cascades, Later
+from syncline.hub.cascades import ALONE, Cascades, Rest, notes_of
 from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
@@ -113,7 +113,7 @@ class Receiver:
         kept = Kept(
             [(table, list(key)) for table, key in overrides],
             [*outcome.unplaced, *self._rejections(settled, refused)],
-            max((note.rival[0] for _, _, note in settled.notes), default=0),
+            max((note.rival[0] for note in settled.every_note()), default=0),
             min((row.id for row in conflicts), default=0),
             made,
         )
@@ -166,16 +166,16 @@ class Receiver:
         stages: Sequence[Stage],
         settled: Settled,
         before: Set[RowId] = frozenset(),
-        later: Later = dict,
+        rest: Rest = ALONE,
     ) -> dict[RowId, Refused]:
         """Write the stages; what goes with that, and what is stored otherwise than sent, is added to what was
-        settled. `before`: rows of the push that were rejected already; `later`: those that it deletes
-        otherwise."""
+        settled. `before`: rows of the push that were rejected already; `rest`: what it does otherwise."""
         bases = cache(partial(bases_of, transaction, self.bases, offered=self.push.offered))
-        cascades = Cascades(transaction, self.schema, self.push.replica, bases, later)
-        falling = cascades.look(stages)
-        refused = commit_stages(transaction, self.schema, stages, self.push.replica, before)
-        cascades.tell(falling, settled)
+        cascades = Cascades(transaction, self.schema, self.push.replica, bases, rest, before)
+        cascades.look(stages)
+        again = partial(cascades.look_again, stages)
+        refused = commit_stages(transaction, self.schema, stages, self.push.replica, before, again)
+        cascades.tell(stages, settled)
         for stage in stages:
             settled.overrides |= dict.fromkeys(self._differing(transaction, stage))
         return refused
@@ -258,13 +258,13 @@ class Receiver:
     def _keep_notes(
         self, transaction: WriteTransaction, settled: Settled, refused: dict[RowId, Refused]
     ) -> list[ConflictRow]:
-        if not settled.notes:
+        notes = notes_of(self.schema, settled, refused.keys() | settled.rejected.keys())
+        if not notes:
             return []
         now = transaction.ledger.milliseconds()
         rows = [
             conflict_row(self.schema, row, hlc, note, self.push.replica, self.push.number, now)
-            for row, hlc, note in settled.notes
-            if row not in refused and row not in settled.rejected
+            for row, hlc, note in notes
         ]
         ids = transaction.ledger.add_conflicts(rows) if rows else []
         return [replace(row, id=number) for row, number in zip(rows, ids, strict=True)]

@@ -6,7 +6,7 @@ out, decided one by one by `merge.decide`, and come back as stages of decided ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,7 +19,7 @@ from syncline.hub.dependents import Held, RowId, held_by, pointing_at, row_id
 from syncline.hub.respelled import as_there
 from syncline.hub.returned import ReturnedRows
 from syncline.merge.again import decide_again
-from syncline.merge.decide import Base, Decision, Entry, Note, Sent, decide
+from syncline.merge.decide import Base, Decision, Entry, Image, Note, Sent, decide
 from syncline.merge.policies import Reject
 from syncline.merge.rules import TableRules
 from syncline.model.operations import GONE, RETURNED
@@ -47,12 +47,24 @@ class Settled:
     """Of rejected rows that point at a rejected one: which."""
     held: dict[RowId, Held] = field(default_factory=dict)
     """What rejected inserts hold, where foreign keys point at more than their keys."""
+    fallen: dict[tuple[RowId, int | None], tuple[int, Note]] = field(default_factory=dict)
+    """What the push took along of others: rows, and by column references. (HLC of the edit that did, note);
+    whatever becomes of the push's own edits of these."""
+    emptied: set[tuple[RowId, int | None]] = field(default_factory=set)
+    """Those of these references that an update emptied: edits of them may have been decided afterwards."""
+    former: dict[RowId, Image] = field(default_factory=dict)
+    """What rows held that others had changed, and the push updates."""
 
     @property
     def taken(self) -> list[RowId]:
         """The rejected inserts whose key another row has: what points at them does not mean that row."""
         taken = [row for row, why in self.rejected.items() if why.code == codes.KEY_TAKEN]
         return [*taken, *self.parents]
+
+    def every_note(self) -> Iterator[Note]:
+        """Also those of rejected rows."""
+        yield from (note for _, _, note in self.notes)
+        yield from (note for _, note in self.fallen.values())
 
 
 def stages_of(parts: Sequence[Part]) -> list[Stage]:
@@ -300,7 +312,7 @@ def _decide_rows(
         decision = settle_row(table, rules[part.table], sent, present.get(key), entries)
         if decision.returned or (part.op == "I" and sent.returned and not decision.wanted):
             decided.returned.note(part.table, key, decision.returned)
-        decided.add((part.table, key), part.hlc[row], decision)
+        decided.add((part.table, key), part.hlc[row], decision, present.get(key))
 
 
 def _is_brought_by_another(entries: Sequence[Entry], bases: Bases) -> bool:
@@ -352,7 +364,7 @@ class _Decided:
         """Ask for the replica's details of this row."""
         self._settled.wanted[row] = None
 
-    def add(self, row: RowId, hlc: int, decision: Decision) -> None:
+    def add(self, row: RowId, hlc: int, decision: Decision, present: Image | None) -> None:
         settled = self._settled
         if decision.wanted:
             self.want(row)
@@ -362,6 +374,8 @@ class _Decided:
         if decision.override or decision.rejected is not None:
             settled.overrides[row] = None
         settled.notes.extend((row, hlc, note) for note in decision.notes)
+        if decision.form == "update" and present is not None:
+            settled.former[row] = present
         if decision.form is not None:
             group = (row[0], decision.form, decision.op, tuple(decision.columns))
             self._groups.setdefault(group, []).append((row[1], decision))

@@ -31,7 +31,18 @@ DDL = (
     "CREATE TABLE lot (a TEXT NOT NULL, b TEXT NOT NULL, PRIMARY KEY (a, b))",
     f"CREATE TABLE bid ({KEY}, a TEXT, b TEXT, FOREIGN KEY (a, b) REFERENCES lot ON DELETE SET NULL)",
     f"CREATE TABLE note ({KEY}, visit TEXT REFERENCES visit (id) ON DELETE SET NULL)",
+    f"CREATE TABLE tally (id INTEGER PRIMARY KEY, farm TEXT REFERENCES farm (id) {BELOW}, note TEXT)",
+    f"CREATE TABLE stay ({KEY}, farm TEXT REFERENCES farm (id) {BELOW}, code TEXT UNIQUE, note TEXT,"
+    " other TEXT REFERENCES farm (id) ON DELETE SET NULL)",
+    f"CREATE TABLE bill ({KEY}, stay TEXT REFERENCES stay (id) {BELOW}, note TEXT, more TEXT)",
+    f"CREATE TABLE slip ({KEY}, code TEXT REFERENCES stay (code) {BELOW}, note TEXT)",
+    f"CREATE TABLE label ({KEY}, farm TEXT REFERENCES farm (id) ON DELETE SET NULL, code TEXT UNIQUE,"
+    " mark TEXT REFERENCES farm (code) ON DELETE SET NULL ON UPDATE SET NULL)",
     "INSERT INTO farm VALUES ('f', 'F'), ('g', 'G')",
+    "INSERT INTO stay VALUES ('s', 'g', '1', 'seen', NULL), ('t', 'g', '2', 'seen', NULL)",
+    "INSERT INTO bill VALUES ('b', 's', 'seen', ''), ('d', 't', 'seen', '')",
+    "INSERT INTO slip VALUES ('x', '2', 'seen')",
+    "INSERT INTO label VALUES ('l', 'g', '1', NULL), ('m', 'g', '2', NULL)",
     "INSERT INTO lot VALUES ('1', '2')",
     "INSERT INTO pin VALUES ('p', 'f', 'seen')",
     "INSERT INTO plate VALUES ('p', 'F')",
@@ -39,13 +50,15 @@ DDL = (
     "INSERT INTO remark VALUES ('r', 'v', 'seen')",
     "INSERT INTO tree VALUES ('t', NULL, ''), ('u', 't', ''), ('s', 'u', '')",
 )
-TABLES = ("farm", "visit", "remark", "badge", "tree", "loose", "pin", "plate", "lot", "bid", "note")
+TABLES = ("farm", "visit", "remark", "badge", "tree", "loose", "pin", "plate", "lot", "bid", "note",
+          "tally", "stay", "bill", "slip", "label")  # fmt: skip
 EMPTIED = {
     "loose": "set_null",
     "pin": "set_default",
     "plate": "set_null",
     "bid": "set_null",
     "note": "set_null",
+    "label": "set_null",
 }
 
 
@@ -64,6 +77,13 @@ class Desk:
     def __init__(self, hub: syncline.Hub, folder: Path) -> None:
         self.hub = hub
         self.one, self.two = (syncline.clone(hub, folder / f"{name}.db") for name in ("one", "two"))
+
+    def meet_later(self, theirs: Sequence[str], mine: Sequence[str]) -> list[tuple[Any, ...]]:
+        """As `meet`, but `one` edits last, too. The keys of its rejected edits, with the tables and codes."""
+        edit(self.two.file, *theirs)
+        assert self.two.sync().push.rejected == ()
+        self.meet([], mine)
+        return sorted((edit.table, *edit.key, edit.code) for edit in self.one.rejected())
 
     def meet(self, theirs: Sequence[str], mine: Sequence[str]) -> None:
         """Both edit, unseen by the other; `one` is the last to push. What its preview said has come true."""
@@ -302,3 +322,146 @@ def test_what_was_emptied_is_explained_and_given_back_when_its_row_is(desk: Desk
     desk.one.sync()
     desk.two.sync()
     assert sql(desk.two.file, "SELECT farm FROM loose") == [("f",)]
+
+
+def test_l2_a_row_goes_and_is_kept_though_the_push_has_an_insert_of_its_key_rejected(desk: Desk) -> None:
+    rejected = desk.meet_later(
+        ["INSERT INTO tally VALUES (5, 'f', 'theirs')"],
+        ["INSERT INTO tally VALUES (5, 'g', 'mine')", "DELETE FROM farm WHERE id = 'f'"],
+    )
+    assert rejected == [("tally", 5, "key_taken")]
+    assert desk.kept() == {("tally", 5): ["f", "theirs"]}
+    assert desk.left("tally") == []
+
+
+MOVED = ("UPDATE stay SET farm = 'f', note = 'theirs' WHERE id = 's'", "UPDATE bill SET note = 'theirs'")
+DELETED = "DELETE FROM farm WHERE id = 'f'"
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        ["UPDATE stay SET code = '9' WHERE id = 's'", "UPDATE bill SET more = 'mine'"],
+        [
+            "UPDATE stay SET code = '9', note = 'mine' WHERE id = 's'",
+            "UPDATE bill SET note = 'mine' WHERE id = 'b'",
+        ],
+    ],
+    ids=["other columns", "the same column"],
+)
+def test_l2_a_row_that_goes_is_kept_though_the_push_edits_it(desk: Desk, mine: Sequence[str]) -> None:
+    """However deep; with the values that others had there, not those of the rejected edit."""
+    rejected = desk.meet_later(MOVED, [*mine, DELETED])
+    assert [(table, key) for table, key, _ in rejected] == [("bill", "b"), ("stay", "s")]
+    assert desk.kept() == {
+        ("stay", "s"): ["f", "1", "theirs", None],
+        ("bill", "b"): ["s", "theirs", ""],
+    }
+    assert desk.left("stay") == ["t"] and desk.left("bill") == ["d"]
+
+
+def test_l2_a_row_that_goes_is_kept_though_the_push_has_an_edit_of_it_refused(desk: Desk) -> None:
+    rejected = desk.meet_later(
+        [*MOVED, "UPDATE stay SET code = '9' WHERE id = 't'"],
+        ["UPDATE stay SET code = '9' WHERE id = 's'", DELETED],
+    )
+    assert [(table, key) for table, key, _ in rejected] == [("stay", "s")]
+    assert desk.kept() == {
+        ("stay", "s"): ["f", "1", "theirs", None],
+        ("bill", "b"): ["s", "theirs", ""],
+    }
+
+
+@pytest.mark.parametrize("code", ["1", "9"], ids=["as it was", "changed too"])
+def test_l2_a_row_that_the_push_moves_below_one_that_goes_is_kept(desk: Desk, code: str) -> None:
+    """By the key, and by another column, which the push may change as well."""
+    changed = "UPDATE stay SET code = '9' WHERE id = 's'"
+    rejected = desk.meet_later(
+        [*MOVED, "UPDATE slip SET note = 'theirs'"],
+        [
+            *([changed] if code == "9" else []),
+            "UPDATE bill SET stay = 's' WHERE id = 'd'",
+            f"UPDATE slip SET code = '{code}'",
+            DELETED,
+        ],
+    )
+    assert {(table, key) for table, key, _ in rejected} >= {("bill", "d"), ("slip", "x")}
+    assert desk.kept() == {
+        ("stay", "s"): ["f", "1", "theirs", None],
+        ("bill", "b"): ["s", "theirs", ""],
+        ("bill", "d"): ["t", "theirs", ""],
+        ("slip", "x"): ["2", "theirs"],
+    }
+
+
+def test_l2_what_another_program_did_is_kept_though_the_push_edits_the_row(desk: Desk, url: str) -> None:
+    run(url, "UPDATE stay SET farm = 'f', note = 'theirs' WHERE id = 's'")
+    rejected = desk.meet_later([], ["UPDATE stay SET code = '9' WHERE id = 's'", DELETED])
+    assert [(table, key) for table, key, _ in rejected] == [("stay", "s")]
+    assert desk.kept() == {("stay", "s"): ["f", "1", "theirs", None], ("bill", "b"): ["s", "seen", ""]}
+
+
+def test_a_row_that_the_push_put_there_itself_is_rejected_and_no_conflict(desk: Desk) -> None:
+    """The new row of the device goes with the row of others that it was put below: nobody else had it."""
+    rejected = desk.meet_later(MOVED, ["INSERT INTO bill VALUES ('n', 's', 'mine', '')", DELETED])
+    assert [(table, key) for table, key, _ in rejected] == [("bill", "n")]
+    assert desk.kept().keys() == {("stay", "s"), ("bill", "b")}
+
+
+TAKEN = "UPDATE label SET code = '9' WHERE id = 'm'"
+
+
+@pytest.mark.parametrize("also", ["", ", farm = NULL"], ids=["another column", "the reference, too"])
+def test_l12_a_reference_is_kept_that_goes_though_the_push_has_an_edit_of_its_row_refused(
+    desk: Desk, also: str
+) -> None:
+    rejected = desk.meet_later(
+        ["UPDATE label SET farm = 'f' WHERE id = 'l'", TAKEN],
+        [f"UPDATE label SET code = '9'{also} WHERE id = 'l'", DELETED],
+    )
+    assert rejected == [("label", "l", "unique_violation")]
+    assert desk.kept() == {("label", "l", "farm"): "f"}
+
+
+def test_l12_a_reference_that_a_changed_value_empties_is_kept_though_an_edit_of_it_is_refused(
+    desk: Desk,
+) -> None:
+    rejected = desk.meet_later(
+        ["UPDATE label SET mark = 'F' WHERE id = 'l'", TAKEN],
+        [
+            "UPDATE label SET code = '9', mark = 'G' WHERE id = 'l'",
+            "UPDATE farm SET code = 'H' WHERE id = 'f'",
+        ],
+    )
+    assert rejected == [("label", "l", "unique_violation")]
+    assert desk.kept() == {("label", "l", "mark"): "F"}
+
+
+def test_a_reference_of_a_row_that_the_push_moves_away_from_what_it_deletes_is_kept(desk: Desk) -> None:
+    """The row would have gone, were it not moved: it stays, and what it referred to goes."""
+    edit(desk.two.file, "UPDATE stay SET farm = 'f' WHERE id = 's'")
+    desk.two.sync(), desk.one.sync()
+    edit(desk.one.file, "UPDATE stay SET farm = 'g' WHERE id = 's'", DELETED)
+    edit(desk.two.file, "UPDATE stay SET other = 'f' WHERE id = 's'")
+    desk.two.sync()
+    desk.one.sync()
+    assert [(one.key, one.column, one.hub) for one in desk.one.conflicts()] == [(["s"], "other", "f")]
+
+
+def test_a_reference_that_the_push_sets_when_a_unique_value_is_free_is_its_own_edit(desk: Desk) -> None:
+    """The value is that of a row which goes at last; in chunks the edit waits for that, and the reference has
+    been emptied by then: it was decided, and is noted once."""
+    edit(desk.two.file, "INSERT INTO farm VALUES ('h', 'H')")
+    desk.two.sync(), desk.one.sync()
+    edit(desk.two.file, "UPDATE stay SET farm = 'h', code = '9' WHERE id = 't'")
+    edit(desk.two.file, "UPDATE stay SET other = 'f' WHERE id = 's'")
+    desk.two.sync()
+    edit(desk.one.file, "UPDATE stay SET other = 'g', code = '9' WHERE id = 's'")
+    edit(desk.one.file, DELETED, "DELETE FROM farm WHERE id = 'h'")
+    assert desk.one.sync().push.rejected == ()
+    kept = [one for one in desk.one.conflicts() if one.table == "stay"]
+    assert sorted((one.key[0], one.column or "", one.policy) for one in kept) == [
+        ("s", "other", "lww"),
+        ("t", "", "cascade"),
+    ]
+    assert sql(desk.one.file, "SELECT id, other, code FROM stay") == [("s", "g", "9")]
