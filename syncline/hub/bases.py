@@ -93,7 +93,8 @@ def compared(
     floor_hlc: int,
     table: TableSchema,
 ) -> list[Entry]:
-    """The entries of a row's rivals when its base is lost: those that left a trace, and what the log forgot.
+    """The entries of a row's rivals when its base is lost: those that left a trace, or that are of
+    columns which the base cannot tell, and what the log forgot.
 
     `lost` are the sent columns whose own base is lost, `present` the row as it is, by column."""
     stamp, whole = (floor_hlc, WRITER), table.all_mask
@@ -104,7 +105,7 @@ def compared(
     kept, told = [], 0
     for entry in entries:
         unseen = entry.unseen & ~(lost & ~differing)
-        if entry.mask & (differing | (unseen & ~lost)):
+        if not entry.mask or entry.mask & (differing | (unseen & ~lost)):
             op = "R" if entry.op == "I" else entry.op  # whether it was there before is not known
             kept.append(Entry(op, entry.mask, entry.stamp, unseen))
             told |= entry.mask
@@ -132,9 +133,12 @@ def not_own(
         if entry.stamp[1] in lineage:
             settled |= entry.mask & same & ~others  # whatever others did before, it was decided against this
             mask = entry.mask & differing
-        else:
+        elif entry.mask:
             mask = entry.mask & ~settled
             others |= entry.mask
+        else:  # of columns that nobody could tell
+            kept.append(entry)
+            continue
         if mask:
             kept.append(Entry(entry.op, mask, entry.stamp, entry.unseen))
     return kept[::-1]

@@ -186,26 +186,39 @@ def check_group(group: Group, schema: Schema | None) -> None:
 
 def check_places(verdict: Verdict, known: Callable[[int], TableSchema | None]) -> None:
     """Malformed unless the rows that a verdict names are some of tables that there are. `known` finds a table
-    by its number."""
+    by its number.
+
+    What is rejected or wanted was sent. A conflict, or the row that a rejected one depends on, may be of a
+    table that the file has not got: the centre has it since the schema that the push was made with, or had it
+    when the push was decided. That is told, and nothing else is done with it."""
     named = [(one.table, one.key, one.columns) for one in verdict.rejected]
     parents = [one.parent for one in verdict.rejected if one.parent is not None]
     if not all(map(_is_place, parents)):
         raise _wrong("a rejected row depends on something that is no row")
-    named += [(number, key, []) for number, key in parents]
     if not all(map(_is_place, verdict.wanted)):
         raise _wrong("it wants something that is no row")
     named += [(number, key, []) for number, key in verdict.wanted]
-    named += [(one.table_number, one.key, []) for one in verdict.conflicts if one.table_number >= 0]
+    told = [(number, key) for number, key in parents]
+    told += [(one.table_number, one.key) for one in verdict.conflicts if one.table_number >= 0]
+    for number, key in told:
+        if known(number) is not None:
+            named.append((number, key, []))
+        else:
+            _check_key(key)
     for number, key, columns in named:
         table = known(number)
         if table is None:
             raise _wrong(f"there is no table {number}")
         if len(key) != len(table.key):
             raise _wrong(f"table {table.name}: a key has {len(table.key)} values, not {len(key)}")
-        with from_hub():
-            check_cells([key])
+        _check_key(key)
         if any(column < 0 for column in columns):
             raise _wrong(f"table {table.name}: it names columns there are not")
+
+
+def _check_key(key: Sequence[Any]) -> None:
+    with from_hub():
+        check_cells([key])
 
 
 def _is_place(value: Any) -> bool:

@@ -85,7 +85,7 @@ def portable(
 
 def _action(given: str, own: Sequence[ColumnSchema], partial: bool) -> str:
     """What a device does: it knows only whole keys, and only defaults that it can make."""
-    unknown = given == "SET DEFAULT" and any(column.default is None for column in own)
+    unknown = given == "SET DEFAULT" and any(one.default is None and one.defaulted for one in own)
     return "NO ACTION" if partial or unknown else given
 
 

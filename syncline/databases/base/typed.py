@@ -41,16 +41,20 @@ class Facts:
     """The columns by whose collation different texts are equal."""
     counter: int = 0
     """What the database knows the sequence by that counts the key up one by one; 0: none does."""
+    refers: Sequence[int] = ()
+    """What the database knows the foreign keys by that the table has, or that refer to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
     """A tracked table as it is now: its name, the numbers that were recorded of its columns and their
-    names, both by what the database knows them by; what else there is to know of it, if it was asked."""
+    names, both by what the database knows them by; the foreign keys that it has or that refer to it, as the
+    database knows them; what else there is to know of it, if it was asked."""
 
     place: tuple[str, str]
     numbers: str
     names: Mapping[str, str]
+    refers: Sequence[int]
     facts: Facts | None
 
     def is_named(self, table: TableSchema) -> bool:

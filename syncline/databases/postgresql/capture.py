@@ -14,7 +14,9 @@ the table and event it began with.
 
 No condition of a trigger names a column, and what the functions say of columns is computed where it may fail,
 before anything is written: whoever alters the table, no write of anybody's fails (law L13). A row of which
-the changed columns cannot be told has changed in all; one without a key goes to `syncline.strays`.
+the changed columns cannot be told has changed in all; one without a key goes to `syncline.strays`. Where
+columns were added that the functions do not know, an entry with an empty mask says that one of them may have
+changed.
 """
 
 from __future__ import annotations
@@ -147,6 +149,8 @@ class _Functions:
         stray = f"{self._stray('OLD', 'NEW')};\nRETURN NULL;"
         fallback = "\n".join([*whole, _trying("\n".join(key), stray)])
         changes = " OR ".join(f"{name} <> 0" for name in masks)
+        newest = max(number for number, _ in self._ground.columns.values())
+        added = f"attrelid = {self._ground.relid} AND attnum > {newest} AND NOT attisdropped"
         digits = f"staged := substr({_APPLYING}, {len(f'{shape.n}u!') + 1});"
         body = [
             "BEGIN",
@@ -157,6 +161,10 @@ class _Functions:
             f"{self._entry('I', self._whole, shape.log_keys)};",
             f"ELSIF {changes} THEN",
             f"{self._entry('U', masks, shape.log_keys, old)};",
+            "END IF;",
+            f"IF NOT rekeyed AND staged = '' AND (NOT ({changes}) OR {masks[0]} = {self._whole[0]})",
+            f"AND EXISTS (SELECT FROM pg_attribute WHERE {added}) THEN",
+            f"{self._entry('U', ['0'] * len(masks), shape.log_keys)};",
             "END IF;",
         ]
         return self._function("update", declared, "\n".join(body))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -113,9 +113,13 @@ def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int])
     else:
         rows = _asked(session, "as they are named", asked)
     return {
-        n: Present((schema, name), numbers, names, Facts(*facts) if facts and facts[0] is not None else None)
-        for n, schema, name, numbers, names, *facts in rows
+        n: Present((schema, name), numbers, names, refers, _facts(facts, refers))
+        for n, schema, name, numbers, names, refers, *facts in rows
     }
+
+
+def _facts(found: Sequence[Any], refers: Sequence[int]) -> Facts | None:
+    return replace(Facts(*found), refers=refers) if found and found[0] is not None else None
 
 
 def _asked(session: Session, name: str, *numbers: list[int]) -> Rows:

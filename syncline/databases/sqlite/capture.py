@@ -31,9 +31,8 @@ def triggers(shape: Shape) -> dict[str, str]:
         "insert": _insert(shape),
         "delete": _delete(shape),
         "rekey": _rekey(shape),
+        "update": _update(shape),
     }
-    if shape.table.values:
-        made["update"] = _update(shape)
     return {trigger_name(shape.n, kind): sql for kind, sql in made.items()}
 
 
@@ -120,18 +119,42 @@ def _delete(shape: Shape) -> str:
 
 
 def _update(shape: Shape) -> str:
-    """Without `UPDATE OF`, which `SET rowid =` and other ways to name a column escape."""
+    """Without `UPDATE OF`, which `SET rowid =` and other ways to name a column escape. Where no column that
+    is known has changed, and the table is not the one that was prepared, others may have: the mask is
+    empty."""
     tests = {
         number: shape.differs(column.name, f"OLD.{quote(column.name)}", f"NEW.{quote(column.name)}")
         for number, column in shape.table.values.items()
     }
     masks = shape.mask_words(tests, lambda test, bit: f"(({test}) << {bit})")
-    any_value = chained("OR", list(tests.values()))
-    changed = f"({any_value}) AND NOT {_key_differs(shape)} AND {has_key(shape, 'NEW')}"
+    any_value = chained("OR", list(tests.values())) or "0"
+    changed = (
+        f"(({any_value}) OR {_is_altered(shape)}) AND NOT {_key_differs(shape)} AND {has_key(shape, 'NEW')}"
+    )
     concerned = chained("OR", [tests[number] for number in shape.before])
     old = f"CASE WHEN {concerned} THEN {shape.old_values('OLD')} END" if concerned else "NULL"
     body = [TICK, log(shape, "U", "NEW", masks, old=old)]
     return trigger(shape, "update", "AFTER UPDATE", changed, body)
+
+
+def definition_name(n: int) -> str:
+    """Under which the definition of table `n` is recorded that capture was made for."""
+    return f"definition of {n}"
+
+
+def _is_altered(shape: Shape) -> str:
+    """Whether somebody has altered the table since: no trigger can name a column that there may be by now."""
+    now = f"SELECT _sync_4 FROM {_read('sqlite_master', 5)} WHERE _sync_0 = 'table' AND _sync_1"
+    known = f"SELECT _sync_1 FROM {_read('_sync_hub_trigger', 2)} WHERE _sync_0"
+    name, definition = literal(shape.facts.name), literal(definition_name(shape.n))
+    return f"({now} = {name}) IS NOT ({known} = {definition})"
+
+
+def _read(table: str, width: int) -> str:
+    """The rows of a table whose columns may be called as one of the user's is: if that one was renamed, the
+    trigger's text is to tell (`sqlitekit.renames`)."""
+    named = commas([f"0 AS _sync_{place}" for place in range(width)])
+    return f"(SELECT {named} WHERE 0 UNION ALL SELECT * FROM {table})"
 
 
 def _rekey(shape: Shape) -> str:

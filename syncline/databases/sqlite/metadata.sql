@@ -40,7 +40,8 @@ CREATE TABLE _sync_hub_log (
 
 -- name: triggers
 -- The capture triggers as they were installed: what ALTER TABLE ... RENAME has made of them since says what
--- is called how now.
+-- is called how now. And the definitions of the tables that they were made for: another one may have columns that
+-- they cannot name.
 CREATE TABLE _sync_hub_trigger (
     name TEXT PRIMARY KEY,
     sql TEXT NOT NULL

@@ -126,6 +126,7 @@ def _install(
     for shape in layout.shapes.values():
         wanted, have = _wanted(shape), capture.own_triggers(connection, shape.n)
         before = {name: sql for name, sql in installed.items() if capture.number_in(name) == shape.n}
+        _define(connection, shape, installed)
         if wanted == have and not careful.outrun(connection, shape):
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
                 _record(connection, shape.n, wanted)
@@ -155,13 +156,20 @@ def _install(
         done.notes.append(renewed)
 
 
+def _define(connection: sqlite3.Connection, shape: Shape, installed: Mapping[str, str]) -> None:
+    """Remember what table the capture is made for, so that it notices that it is another one."""
+    name, ddl = capture.definition_name(shape.n), shape.facts.ddl
+    if installed.get(name) != ddl:
+        connection.execute("INSERT OR REPLACE INTO _sync_hub_trigger VALUES (?, ?)", (name, ddl))
+
+
 def _wanted(shape: Shape) -> dict[str, str]:
     """Name and SQL of every trigger that the table needs."""
     return capture.triggers(shape) | replaced.triggers(shape)
 
 
 def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
-    """Name and SQL of the capture triggers as they were installed."""
+    """Name and SQL of the capture triggers as they were installed, and of the tables they were made for."""
     return dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
 
 

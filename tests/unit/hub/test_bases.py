@@ -108,3 +108,11 @@ def test_which_rows_and_columns_have_a_lost_base() -> None:
     for op in "I-":  # they started from nothing
         assert bases.lost_rows(part(op, [1, 1, 1])) == []
     assert Bases([None, None]).lost_rows(plain) == []
+
+
+def test_a_write_of_columns_that_the_capture_could_not_tell_is_a_rival_where_the_base_is_lost() -> None:
+    row = {0: 1, 1: 1, 2: 1}
+    untold = Entry("U", 0, (9, "hub"), 0)
+    assert compared([untold], Base(row, None), row, 0, FLOOR, TABLE) == [untold]
+    seen = Entry("U", 0b1, (9, "hub"), 0)
+    assert compared([seen], Base(row, None), row, 0, FLOOR, TABLE) == []

@@ -239,3 +239,8 @@ def test_of_the_rivals_of_a_row_what_the_file_or_a_copy_did_goes_where_the_row_i
 def test_of_a_row_that_is_gone_all_rivals_stay() -> None:
     entries = [entry("U", A, "one", 1), entry("D", A | B | C, "copy", 2)]
     assert not_own(entries, Base({0: 1}, None), None, LINEAGE) == entries
+
+
+def test_a_write_of_columns_that_the_capture_could_not_tell_is_nobodys_of_the_file() -> None:
+    untold = Entry("U", 0, (9, "hub"), 0)
+    assert not_own([untold], Base(HERE, None), HERE, LINEAGE) == [untold]
