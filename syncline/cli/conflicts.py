@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -69,7 +69,9 @@ def conflicts(
     JSON: list {file, conflicts [...]}; show and resolve {conflict, explanation}. A conflict: id (negative:
     noted by this file, the hub does not know it), table, key, column, outcome, replica, hlc, rival,
     rival_hlc, base, sent, hub, at, policy, resolution (the new value: what was merged, or what a person
-    decided), table_number, columns (numbers of those that the values belong to).
+    decided), table_number, columns (numbers of those that the values belong to), unknown (by base, sent and
+    hub, the places in a row of which nobody knows what it held: the device had no such column yet. They are
+    null there, `?` in the table, and nothing is written there when the row is taken).
     """
     with open_replica(file, hub, token, wait) as replica:
         if action == "list":
@@ -100,10 +102,19 @@ def _list(file: Path, notes: list[ConflictNote], *, as_json: bool) -> int:
 
 
 def _row(note: ConflictNote) -> list[str]:
-    values = [output.spelled(value) for value in (note.base, note.sent, note.hub)]
+    values = [_spelled(note, "base"), _spelled(note, "sent"), _spelled(note, "hub")]
     where = f"{note.table} {output.key_text(note.key)}"
     new = output.spelled(note.resolution) if note.outcome in ("merged", "resolved") else ""
     return [str(note.id), where, note.column or "(row)", note.outcome, *values, new]
+
+
+def _spelled(note: ConflictNote, name: Literal["base", "sent", "hub"]) -> str:
+    """A value of a note as people read it; of a row `?` where nobody knows what it held."""
+    value, unknown = getattr(note, name), note.unknown.get(name)
+    if not unknown or not isinstance(value, list):
+        return output.spelled(value)
+    parts = ("?" if place in unknown else output.spelled(item) for place, item in enumerate(value))
+    return f"({', '.join(parts)})"
 
 
 def _find(replica: Replica, file: Path, number: int | None) -> ConflictNote:
@@ -191,9 +202,9 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
         how = f"was edited by {who}, and what was there already stays."
     return [
         f"Conflict {note.id}: {what} of {note.table} {output.key_text(note.key)} {how}",
-        f"  before      {output.spelled(note.base)}",
-        f"  sent        {output.spelled(note.sent)}  {_when(note.hlc, note)}by {who}",
-        f"  at the hub  {output.spelled(note.hub)}  {_when(note.rival_hlc)}by {rival}",
+        f"  before      {_spelled(note, 'base')}",
+        f"  sent        {_spelled(note, 'sent')}  {_when(note.hlc, note)}by {who}",
+        f"  at the hub  {_spelled(note, 'hub')}  {_when(note.rival_hlc)}by {rival}",
         f"  {_outcome(note, who, rival)}",
     ]
 

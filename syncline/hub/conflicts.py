@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,13 +12,15 @@ from syncline.errors import Conflict, ConflictGone, Malformed, ResolutionRefused
 from syncline.hub.contract import ConflictRow, Form, Key, Stage, WriteTransaction
 from syncline.hub.contract.kept import as_kept
 from syncline.hub.dependents import RowId
-from syncline.merge.decide import Note
+from syncline.merge.decide import Note, is_default
 from syncline.model.clock import clamp, tick
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote, Resolve
 from syncline.protocol.packing import check_cells
+
+Take = Literal["hub", "sent", "base", "value"]
 
 AHEAD = 3_600_000
 """Milliseconds that the hub's clock may be ahead of the database's wall clock; further, it was wrong once."""
@@ -49,6 +52,7 @@ def conflict_row(
         "resolution": note.resolution,
         "table_number": row[0],
         "columns": list(table.values) if note.column is None else [note.column],
+        "unknown": note.unknown,
     }
     for name in VALUE_FIELDS:
         data[name] = to_plain(data[name])
@@ -82,7 +86,9 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
         raise ConflictGone(f"table {note.table} takes no part any more")
     chosen = _chosen(request, note)
     if request.take != "hub":
-        _write(transaction, table, note, chosen)
+        unknown = _unknown(table, note, request.take, chosen)
+        _write(transaction, table, note, chosen, unknown)
+        chosen = _completed(transaction, table, note, chosen, unknown)
     transaction.ledger.save_resolution(request.id, "resolved", to_plain(chosen))
     return msgspec.structs.replace(note, outcome="resolved", resolution=chosen)
 
@@ -95,11 +101,42 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
     return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
 
 
-def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any) -> None:
+def _unknown(table: TableSchema, note: ConflictNote, take: Take, chosen: Any) -> list[int]:
+    """The places of a row which are not written: nobody knows what it held there, or a device could not make
+    the default for it. A person who writes a row says all of it."""
+    if take == "value" or note.column is not None or not isinstance(chosen, list):
+        return []
+    return [
+        place
+        for place, (number, value) in enumerate(zip(note.columns, chosen, strict=False))
+        if place in note.unknown.get(take, ())
+        or (number in table.values and is_default(table.values[number], value))
+    ]
+
+
+def _completed(
+    transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any, unknown: Sequence[int]
+) -> Any:
+    """What was chosen, with what the row holds now in the places that were not written."""
+    places = [place for place in unknown if note.columns[place] in table.values]
+    if not places:
+        return chosen
+    columns, held = [note.columns[place] for place in places], dict[int, Value]()
+    for row in transaction.rows.find(table.number, [tuple(note.key)], columns):
+        held = dict(zip(places, row[len(table.key) :], strict=True))
+    return [held.get(place, value) for place, value in enumerate(chosen)]
+
+
+def _write(
+    transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any, unknown: Sequence[int]
+) -> None:
+    """Write what was chosen, but for the places of it that are unknown."""
     key: Key = tuple(note.key)
     exists = bool(transaction.rows.find(table.number, [key], []))
     now = transaction.ledger.milliseconds()
     hlc = tick(clamp(transaction.ledger.clock(), now, AHEAD), now)
+    if note.column is None and chosen is not None:
+        chosen = _image(note, chosen, unknown)
     stage = _stage(table, note, key, chosen, exists, hlc)
     if stage is None:
         return
@@ -110,6 +147,14 @@ def _write(transaction: WriteTransaction, table: TableSchema, note: ConflictNote
     if refusals:
         raise ResolutionRefused(f"table {table.name}, key {list(key)!r}: {refusals[0].detail}")
     transaction.ledger.raise_clock(hlc, AHEAD)
+
+
+def _image(note: ConflictNote, chosen: Any, unknown: Sequence[int]) -> dict[int, Value]:
+    """A row that was chosen, by the numbers of its columns, as far as it is written."""
+    if not isinstance(chosen, list) or len(chosen) != len(note.columns):
+        raise Malformed(f"a whole row of {len(note.columns)} values belongs here")
+    pairs = enumerate(zip(note.columns, chosen, strict=True))
+    return {number: value for place, (number, value) in pairs if place not in unknown}
 
 
 def _stage(
@@ -125,10 +170,7 @@ def _stage(
         return Stage(table.number, "update", "U", note.columns, [[*key, chosen]], [hlc])
     if chosen is None:
         return Stage(table.number, "delete", "D", [], [list(key)], [hlc]) if exists else None
-    if not isinstance(chosen, list) or len(chosen) != len(note.columns):
-        raise Malformed(f"a whole row of {len(note.columns)} values belongs here")
-    image: dict[int, Value] = dict(zip(note.columns, chosen, strict=True))
-    columns = [column for column in table.pushed if column in image]
-    values = [image[column] for column in columns]
+    columns = [column for column in table.pushed if column in chosen]
+    values = [chosen[column] for column in columns]
     form: Form = "update" if exists else "insert"
     return Stage(table.number, form, "R" if exists else "I", columns, [[*key, *values]], [hlc])

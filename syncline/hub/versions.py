@@ -16,7 +16,7 @@ from syncline.hub.accept import Part
 from syncline.hub.contract import Key, Ledger, ReadLedger
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_CHANGED, TABLE_DROPPED, remedy_of
 from syncline.hub.contract.kept import as_kept
-from syncline.merge.decide import Base
+from syncline.merge.decide import Base, is_default
 from syncline.merge.policies import COLUMN_POLICIES
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
@@ -112,12 +112,11 @@ def _without_gone(part: Part, before: TableSchema, table: TableSchema, unplaced:
 
 
 def _with_defaults(part: Part, table: TableSchema) -> Iterable[tuple[Part, bool]]:
-    """New rows that hold NULL where the database has a default and no NULL get the default: a device whose
-    table was altered after it was made may not be able to make one. Yields whether it is so."""
-    if part.op != "I":
+    """New rows, and those that replace others, without what means the default of the database: it is given
+    to a row that is not there, and one that is there keeps what it has. Yields whether it is so."""
+    if part.op not in ("I", "R"):
         return [(part, False)]
-    columns = [table.values[number] for number in part.columns]
-    needs = [place for place, column in enumerate(columns) if column.defaulted and not column.nullable]
+    needs = [place for place, number in enumerate(part.columns) if is_default(table.values[number], None)]
     arity = len(table.key)
     if not any(row[arity + place] is None for place in needs for row in part.rows):
         return [(part, False)]

@@ -29,7 +29,7 @@ from syncline.merge.policies import (
 from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
-from syncline.model.schema import TableSchema
+from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.model.values import EVERYTHING, Value, identical, subtract
 
 Stamp = tuple[int, str]
@@ -92,7 +92,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A conflict to keep. `column` None: the whole row. Values are the column's or whole rows."""
+    """A conflict to keep. `column` None: the whole row. Values are the column's or whole rows; `unknown` are
+    the places of a row of which nobody knows what it held there, by the name of the field."""
 
     column: int | None
     outcome: Outcome
@@ -102,6 +103,7 @@ class Note:
     sent: Value | list[Value] | None
     hub: Value | list[Value] | None
     resolution: Value | list[Value] | None = None
+    unknown: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -246,13 +248,21 @@ def row_note(
         image = dict(zip(sent.columns, sent.values, strict=True))
     elif sent.op == "U" and base is not None and base.image is not None:
         image = base.image
-    rows = [_row(table, one) for one in (before, image, present)]
-    return Note(None, outcome, policy.name, _newest(rivals), *rows)
+    images = {"base": before, "sent": image, "hub": present}
+    unknown = {name: places for name, one in images.items() if (places := _unknown(table, one))}
+    base_row, sent_row, hub_row = (_row(table, one) for one in images.values())
+    rival = _newest(rivals)
+    return Note(None, outcome, policy.name, rival, base_row, sent_row, hub_row, unknown=unknown)
 
 
 def _row(table: TableSchema, image: Image | None) -> list[Value] | None:
-    """A row for a note: the values of all columns, in their order."""
+    """A row for a note: the values of all columns, in their order; NULL where it is not known."""
     return None if image is None else [image.get(column) for column in table.values]
+
+
+def _unknown(table: TableSchema, image: Image | None) -> list[int]:
+    """The places of a row of which the image says nothing: a device of an older schema lacks columns."""
+    return [] if image is None else [place for column, place in table.places.items() if column not in image]
 
 
 def _delete(
@@ -314,10 +324,21 @@ def _made_by(sent: Sent) -> str:
     return "I" if is_anew else RETURNED
 
 
-def _pushed(table: TableSchema, image: Image) -> tuple[list[int], list[Value]]:
-    """What a device has of a row: a device of an older schema lacks columns, which get their defaults."""
-    columns = [column for column in table.pushed if column in image]
+def _pushed(table: TableSchema, sent: Sent, image: Image) -> tuple[list[int], list[Value]]:
+    """What a device has of a row: a device of an older schema lacks columns, which get their defaults. So
+    does what it could not make a default for; a NULL that was written is one."""
+    columns = [
+        column
+        for column in table.pushed
+        if column in image and (column in sent.columns or not is_default(table.values[column], image[column]))
+    ]
     return columns, [image[column] for column in columns]
+
+
+def is_default(column: ColumnSchema, value: Value) -> bool:
+    """Whether a new row that holds this means the default of the database: a NULL where it takes none. A
+    device whose table was altered after it was made may not be able to make a default."""
+    return value is None and column.defaulted and not column.nullable
 
 
 def _update_of_deleted(
@@ -337,7 +358,7 @@ def _update_of_deleted(
     notes = [row_note(table, policy, sent, None, rivals, outcome)] if rivals or lost else []
     if lost:
         return Decision(override=True, notes=notes)
-    columns, values = _pushed(table, sent.base.image)
+    columns, values = _pushed(table, sent, sent.base.image)
     found = Decision("insert", _made_by(sent), columns, values, override=True, notes=notes)
     if sent.past == "no" or rules.row.whole:
         found.entries = [(EVERYTHING, sent.newest[0])]
@@ -375,7 +396,7 @@ def _row_update(
     notes = [row_note(table, rules.row, sent, present, rivals, outcome)]
     if outcome != "replica":
         return Decision(override=True, notes=notes)
-    columns, values = _pushed(table, sent.base.image)
+    columns, values = _pushed(table, sent, sent.base.image)
     entries = [(EVERYTHING, sent.newest[0])]
     return Decision("update", "R", columns, values, entries, override=True, notes=notes)
 

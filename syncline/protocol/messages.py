@@ -330,6 +330,9 @@ class ConflictNote(Record, frozen=True):
     table_number: Whole = -1
     columns: list[Place] = []
     """Numbers of the columns that the values belong to, in their order: one, or those of whole rows."""
+    unknown: dict[Literal["base", "sent", "hub"], list[Place]] = {}
+    """The places in a row of which nobody knows what it held there: a device of an older schema lacks
+    columns. None stands there, and nothing is written there when the row is taken."""
 
     def as_dict(self) -> dict[str, Any]:
         """A dictionary that json.dumps takes as it is."""

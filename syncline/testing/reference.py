@@ -26,6 +26,8 @@ class Rules:
 
     policies: dict[str, Any]
     deletes: str = "newer_wins"
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """What the centre gives a new row in columns that take no NULL, and devices cannot make."""
 
     def adds_up(self, column: str) -> bool:
         """Whether a column travels as the difference. How it settles is said again here, on purpose."""
@@ -127,8 +129,7 @@ class ReferenceHub:
         if change.kind in ("I", "R"):
             if newest > (change.hlc, replica):
                 return True
-            self._put(replica, change, change.hlc)
-            return False
+            return self._put(replica, change, change.hlc)
         if present is None:
             last = max(stamp for _, stamp, _, _ in change.columns.values())
             loses = newest > (last, replica)
@@ -165,11 +166,15 @@ class ReferenceHub:
             found.append((entry.hlc, entry.origin))
         return found
 
-    def _put(self, replica: str, change: Change, hlc: int) -> None:
+    def _put(self, replica: str, change: Change, hlc: int) -> bool:
+        """Write the whole row; whether it got or kept what the device could not make."""
         assert change.image is not None
         op = "R" if change.key in self.rows else "I"
-        self.rows[change.key] = dict(change.image)
+        missing = {column for column in self.rules.defaults if change.image[column] is None}
+        held = {**self.rules.defaults, **self.rows.get(change.key, {})}
+        self.rows[change.key] = change.image | {column: held[column] for column in missing}
         self._record(change.key, op, self.rules.policies, hlc, replica)
+        return bool(missing)
 
     def _delete(self, replica: str, change: Change, others: list[Entry], newest: Stamp) -> bool:
         if change.key not in self.rows:

@@ -16,7 +16,9 @@ from syncline.protocol.body import delta, open_groups, seal
 from syncline.testing.outside import outside
 from syncline.testing.reference import Change, ReferenceHub, ReferenceReplica, Rules
 
-COLUMNS = ("a", "b", "n")
+COLUMNS = ("a", "b", "n", "t")
+DEFAULTS = {"t": "made"}
+"""Of a column that takes no NULL; devices leave it out of new rows."""
 Rows = dict[int, dict[str, Any]]
 
 
@@ -37,12 +39,14 @@ class Pair:
 
     def __init__(self, seed: int, policies: dict[str, Any], deletes: str) -> None:
         self.rng, self.now = random.Random(seed), 1_000_000
-        self.rules = Rules(policies, deletes)
+        policies = {**policies, "t": "lww"}
+        self.rules = Rules(policies, deletes, DEFAULTS)
         self.reference = ReferenceHub(self.rules)
         self.database = open_database("sqlite:///:memory:", clock=lambda: self.now)
         with outside(self.database) as connection:
             connection.execute(
-                "CREATE TABLE item (id INTEGER PRIMARY KEY, a, b, n INTEGER NOT NULL DEFAULT 0)"
+                "CREATE TABLE item (id INTEGER PRIMARY KEY, a, b, n INTEGER NOT NULL DEFAULT 0,"
+                " t TEXT NOT NULL DEFAULT 'made')"
             )
         table = Table(merge=policies, deletes=deletes, inserts="same_row")
         self.hub = Hub(self.database, {"item": table}, clock_tolerance=1e6)
@@ -68,11 +72,12 @@ class Pair:
         self.now += self.rng.randint(0, 2)
         replica, key = self.rng.choice(self.replicas), self.rng.randint(1, 3)
         if key not in replica.rows:
-            replica.write("I", key, self.values(), self.tick(replica))
+            replica.write("I", key, {**self.values(), "t": None}, self.tick(replica))
         elif self.rng.random() < 0.25:
             replica.write("D", key, {}, self.tick(replica))
         else:
-            some = dict(self.rng.sample(sorted(self.values().items()), self.rng.randint(1, 2)))
+            values = {**self.values(), "t": f"t{self.rng.randint(1, 9)}"}
+            some = dict(self.rng.sample(sorted(values.items()), self.rng.randint(1, 2)))
             changed = {k: v for k, v in some.items() if replica.rows[key][k] != v}
             if changed:
                 replica.write("U", key, changed, self.tick(replica))
@@ -85,7 +90,10 @@ class Pair:
         with outside(self.database) as connection:
             if key not in self.reference.rows:
                 op = "I"
-                connection.execute("INSERT INTO item VALUES (?, ?, ?, ?)", (key, *values.values()))
+                connection.execute(
+                    "INSERT INTO item (id, a, b, n) VALUES (?, ?, ?, ?)", (key, *values.values())
+                )
+                values |= DEFAULTS
             elif self.rng.random() < 0.25:
                 op, values = "D", {}
                 connection.execute("DELETE FROM item WHERE id = ?", (key,))
@@ -157,7 +165,7 @@ def _group(change: Change, bases: list[int]) -> m.PushGroup:
     column_hlc, column_base = None, None
     if change.kind in "IR":
         assert change.image is not None
-        columns, values = [0, 1, 2], [change.image[c] for c in COLUMNS]
+        columns, values = [0, 1, 2, 3], [change.image[c] for c in COLUMNS]
     elif change.kind == "U":
         columns = [COLUMNS.index(c) for c in change.columns]
         values = [v for v, _, _, _ in change.columns.values()]

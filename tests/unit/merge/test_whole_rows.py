@@ -84,6 +84,11 @@ def plain(row: Row | None) -> list[Any] | None:
     return None if row is None else [row.get(column) for column in TABLE.values]
 
 
+def lacking(row: Row) -> list[int]:
+    """The places of which a row says nothing."""
+    return [place for place, column in enumerate(TABLE.values) if column not in row]
+
+
 def pushed(row: Row) -> tuple[list[int], list[Any]]:
     return [0, 1], [row[0], row[1]]
 
@@ -103,6 +108,9 @@ def check_note(decision: Decision, meeting: Meeting, outcome: str, policy: str) 
     assert note.sent == plain(sent)
     assert note.hub == plain(meeting.present)
     assert note.resolution is None
+    images = {"base": None if meeting.before is None else before, "sent": sent, "hub": meeting.present}
+    unknown = {name: lacking(row) for name, row in images.items() if row is not None}
+    assert note.unknown == {name: places for name, places in unknown.items() if places}
 
 
 @settings(max_examples=500, deadline=None)
@@ -243,3 +251,59 @@ def test_what_the_centre_wrote_and_cannot_tell_overrules_no_row_that_is_what_it_
     told = replace(vague, stamp=(hlc, "zed"))  # of a device, which always can tell
     if merge == "row" or (merge == {} and meeting.sent.op == "R"):
         assert replace(met, rivals=[*meeting.rivals, told]).decided(merge=merge).form is None
+
+
+def behind(meeting: Meeting) -> Meeting:
+    """The same of a device that has no column b yet."""
+
+    def without(row: Any) -> Any:
+        return None if row is None else {column: value for column, value in row.items() if column != 1}
+
+    sent, base = meeting.sent, meeting.sent.base
+    assert base is not None
+    places = [j for j, column in enumerate(sent.columns) if column != 1]
+    sent = replace(
+        sent,
+        columns=[sent.columns[j] for j in places],
+        values=[sent.values[j] for j in places],
+        column_hlc=[sent.column_hlc[j] for j in places if j < len(sent.column_hlc)],
+        base=Base(without(base.before), without(base.image)),
+    )
+    return replace(meeting, sent=sent)
+
+
+@settings(max_examples=400, deadline=None)
+@given(meetings("IRUD"), st.sampled_from([*WHOLE, {}]), st.sampled_from(list(DELETE_POLICIES)))
+def test_what_a_device_of_an_older_schema_lacks_is_neither_written_nor_noted_as_null(
+    meeting: Meeting, merge: Any, deletes: str
+) -> None:
+    older = behind(meeting)
+    assume(older.sent.columns or older.sent.op != "U")
+    decision = older.decided(merge=merge, deletes=deletes)
+    assert 1 not in decision.columns
+    for note in decision.notes:
+        if note.column is None:
+            for name, row in (("base", note.base), ("sent", note.sent)):
+                assert row is None or 1 in note.unknown[name]
+            assert "hub" not in note.unknown
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["replica_wins", {}]), ROWS, st.none() | ROWS, st.booleans())
+def test_an_image_leaves_a_default_to_the_centre_unless_its_null_was_written(
+    merge: Any, after: Row, present: Row | None, is_written: bool
+) -> None:
+    """Column b takes no NULL, and the centre has a default for it."""
+    columns = [replace(c, nullable=False, defaulted=True) if c.name == "b" else c for c in TABLE.columns]
+    table = replace(TABLE, columns=tuple(columns))
+    rivals = [Entry("D" if present is None else "U", EVERYTHING, (1, "zed"), 0b111)]
+    assume(present is None or merge != {})
+    sent_columns = [0, 1] if is_written else [0]
+    image = {**after, 1: None}
+    base = Base({column: 5 for column in sent_columns}, image)
+    sent = Sent("U", sent_columns, [image[c] for c in sent_columns], 3, [3] * len(sent_columns), "me", base)
+    rules = resolve(table, Table(merge=merge, deletes="update_wins"))
+    decision = decide(table, rules, sent, present, rivals)
+    assert decision.form == ("insert" if present is None else "update")
+    assert decision.override
+    assert dict(zip(decision.columns, decision.values, strict=True)) == {c: image[c] for c in sent_columns}
