@@ -98,7 +98,8 @@ def _outward(t: Statements, detail: Detail) -> Detail:
     ]
     image = detail.image
     if image is not None:
-        image = [outward_value(t, column, value) for column, value in zip(t.values, image, strict=True)]
+        columns = t.values if detail.image_columns is None else detail.image_columns
+        image = [outward_value(t, column, value) for column, value in zip(columns, image, strict=True)]
     return msgspec.structs.replace(detail, key=list(outward_key(t, detail.key)), base=base, image=image)
 
 

@@ -123,12 +123,13 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
 
 def _others(kept: Kept, row: State) -> Iterator[str]:
     """The names of columns that hold neither what the edit had seen nor what it wants. An increment goes onto
-    whatever there is."""
+    whatever there is; so does an edit of which nobody knows what it had seen."""
     t, edit = kept.t, kept.edit
     for place, i in enumerate(edit["columns"]):
         column, there = t.table.values[i], row.get(i)
         known = edit["base"][place : place + 1] + edit["values"][place : place + 1]
-        if column.computed or (kept.op == "U" and t.increments >> i & 1):
+        is_unknown = place >= len(edit["base"])
+        if is_unknown or column.computed or (kept.op == "U" and t.increments >> i & 1):
             continue
         if not any(is_alike(column, seen, there) for seen in known):
             yield column.name

@@ -162,18 +162,28 @@ def _frozen(key: object) -> Key:
 
 def as_offered(device: Device, t: Statements, found: Sequence[Detail]) -> list[Detail]:
     """The details of rows of a push that is offered again: their images as of that push, as well as it can be
-    told. What later pushes added to a counter is taken off, for they will be offered too; a row that is gone
-    since has what was sent."""
+    told. What later pushes added to a counter is taken off, for they will be offered too; of a row that is
+    gone since only what was sent is known."""
     if not found:
         return []
-    images = {tuple(detail.key): detail.image and list(detail.image) for detail in found}
+    images = {
+        tuple(detail.key): None if detail.image is None else t.state_of(detail.image) for detail in found
+    }
     for _, digest, body in sealed(device.store):
         for group in open_push(body, digest):
             _stand_in(t, _as_here(t, group), images)
     for digest, body in lost_bodies(device.store):
         for group in open_push(body, digest):
             _take_off(t, _as_here(t, group), images)
-    return [msgspec.structs.replace(detail, image=images[tuple(detail.key)]) for detail in found]
+    return [_with_image(t, detail, images[tuple(detail.key)]) for detail in found]
+
+
+def _with_image(t: Statements, detail: Detail, image: dict[int, Value] | None) -> Detail:
+    """An image that is not the whole row names its columns."""
+    values = None if image is None else list(image.values())
+    if image is None or len(image) == len(t.values):
+        return msgspec.structs.replace(detail, image=values)
+    return msgspec.structs.replace(detail, image=values, image_columns=list(image))
 
 
 def _as_here(t: Statements, group: PushGroup) -> PushGroup:
@@ -183,20 +193,18 @@ def _as_here(t: Statements, group: PushGroup) -> PushGroup:
     return msgspec.structs.replace(group, rows=inward_rows(t, group.columns, group.rows))
 
 
-def _stand_in(t: Statements, group: PushGroup, images: dict[Key, list[Value] | None]) -> None:
+def _stand_in(t: Statements, group: PushGroup, images: dict[Key, dict[int, Value] | None]) -> None:
     if group.table != t.n or group.op != "U":
         return
     for row in group.rows:
         key = tuple(row[: t.arity])
         if key in images and images[key] is None:
-            image: list[Value] = [None] * len(t.values)
-            for column, value in zip(group.columns, row[t.arity :], strict=True):
-                if column in t.table.places:  # a push of an older schema may have others
-                    image[t.table.places[column]] = value
-            images[key] = image
+            sent = dict(zip(group.columns, row[t.arity :], strict=True))
+            counted = dict.fromkeys((i for i in t.values if t.increments >> i & 1), None)  # nothing of others
+            images[key] = {i: value for i, value in (counted | sent).items() if i in t.table.places}
 
 
-def _take_off(t: Statements, group: PushGroup, images: dict[Key, list[Value] | None]) -> None:
+def _take_off(t: Statements, group: PushGroup, images: dict[Key, dict[int, Value] | None]) -> None:
     counted = [(j, i) for j, i in enumerate(group.columns) if t.increments >> i & 1]
     if group.table != t.n or group.op != "U" or not counted:
         return
@@ -205,8 +213,7 @@ def _take_off(t: Statements, group: PushGroup, images: dict[Key, list[Value] | N
         if image is None:
             continue
         for j, column in counted:
-            place = t.table.places[column]
             try:
-                image[place] = subtract(image[place], row[t.arity + j])
+                image[column] = subtract(image[column], row[t.arity + j])
             except ValueRefused:  # not a number: nothing was added to it
                 continue

@@ -27,7 +27,7 @@ from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import HELD, Made, keep_rejected, written_edit
+from syncline.replica.rejected import HELD, Made, keep_rejected
 from syncline.replica.retried import forget_retried, told_by
 from syncline.replica.rows import write_row
 from syncline.replica.sent import Marked, keep_sent
@@ -198,6 +198,7 @@ def _keep_rejected(
     of_rows = _known(work, verdict) if not cuts else None
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
+        is_known = bool(cuts) and n in work.device.tables  # what the rows held before
         keys, inserts = [tuple(rejection.key) for rejection in rejections], dict[Key, int]()
         for key, rejection, base in zip(keys, rejections, _bases(work, n, keys, cuts), strict=True):
             op, columns, values = sent.get((n, key), ("U", [], []))
@@ -208,7 +209,7 @@ def _keep_rejected(
                 unread.setdefault((n, *before[:2]), []).extend(before[2])
             if rejection.columns:
                 op, columns, values = _picked(rejection.columns, columns, values)
-            edit = columns, values, [base.get(i) for i in columns]
+            edit = columns, values, [base.get(i) for i in columns] if is_known else []
             if not rejection.columns or not _is_kept(work, rejection, edit):
                 reason, number = reason_of(work.device, rejection), verdict.number
                 stamps = _stamps(work, n, key, cuts) if of_rows is None else of_rows.get((n, key))
@@ -294,10 +295,18 @@ def _picked(
 def _is_kept(
     work: Work, rejection: Rejection, edit: tuple[Sequence[int], Sequence[Value], Sequence[Value]]
 ) -> bool:
-    """Whether an edit of columns that are gone is kept already: a push that is offered again has it too."""
-    written = written_edit(work.device, rejection.table, *edit)
-    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? AND edit = ?"
-    return not edit[0] or work.store.row(sql, (rejection.table, pack(rejection.key), written)) is not None
+    """Whether an edit of columns that are gone is kept already: a push that is offered again has it too, but
+    not what they held before."""
+    sql = "SELECT edit FROM _sync_rejected WHERE n = ? AND key = ?"
+    found = (unpack(kept) for (kept,) in work.store.rows(sql, (rejection.table, pack(rejection.key))))
+    known = (_sent(kept["columns"], kept["values"]) for kept in found)
+    return not edit[0] or _sent(edit[0], edit[1]) in known
+
+
+def _sent(columns: Sequence[int], values: Sequence[Value]) -> bytes:
+    """What an edit writes, in a form that tells values from others that are only equal to them."""
+    pairs = dict(zip(columns, values, strict=False))
+    return pack([[column, pairs[column]] for column in sorted(pairs)])
 
 
 def _by_table(rejections: Iterable[Rejection]) -> dict[int, list[Rejection]]:

@@ -300,7 +300,7 @@ def test_an_image_leaves_a_default_to_the_centre_unless_its_null_was_written(
     assume(present is None or merge != {})
     sent_columns = [0, 1] if is_written else [0]
     image = {**after, 1: None}
-    base = Base({column: 5 for column in sent_columns}, image)
+    base = Base(dict.fromkeys(sent_columns, 5), image)
     sent = Sent("U", sent_columns, [image[c] for c in sent_columns], 3, [3] * len(sent_columns), "me", base)
     rules = resolve(table, Table(merge=merge, deletes="update_wins"))
     decision = decide(table, rules, sent, present, rivals)
