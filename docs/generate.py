@@ -503,6 +503,11 @@ With ON DELETE SET NULL or SET DEFAULT the row stays, and what it referred by go
 and the device had not seen it, it is kept in the same way, as a conflict of the column: policy `set_null` or
 `set_default`, with the value that went. So it is with ON UPDATE SET NULL, where a device changes the value
 that is referred to. To have it back, bring back what it referred to, then decide for it (`--take value`).
+
+A foreign key that devices do not check (NOT VALID, or of values that may be spelled otherwise: `init` names
+them), or an action that they do not do, is the centre's alone. What is below a row by such a key a device
+leaves as it is when it deletes the row or changes its key, also where it saw it: all of it that goes, or is
+emptied, is kept as a conflict, but for what the same push deletes or sets itself.
 """
 INSERTS_TEXT = """
 ## An insert that meets another insert of the same key: `inserts`

@@ -59,6 +59,8 @@ class _Reference:
     rivals: dict[int, Stamp] = field(default_factory=dict)
     by_update: bool = False
     """Not a delete would take it, but an update of the value that is referred to."""
+    unchecked: set[int] = field(default_factory=set)
+    """Columns that no device empties itself, for it has not the foreign key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ class Cascades:
                         rows = found.setdefault(one.child.number, {})
                         reference = rows.setdefault(key, _Reference(stage.hlc[n], {}, by_update=not leaving))
                         reference.policies.update(dict.fromkeys(one.columns, one.policy))
+                        reference.unchecked.update(() if one.checked else one.columns)
         for stage in writes if found else ():
             for table, key in live_rows(self.schema, stage) if stage.table in found else ():
                 if key in found[table]:
@@ -262,7 +265,7 @@ class Cascades:
             if rows:
                 self._read(table, rows)
                 for reference in rows.values() if not leaving else ():  # a later chunk may set it, too
-                    for column in reference.policies.keys() - reference.rivals.keys():
+                    for column in reference.policies.keys() - reference.rivals.keys() - reference.unchecked:
                         del reference.policies[column]
 
     def _read(self, table: int, rows: Mapping[Key, _Reference]) -> None:

@@ -72,7 +72,7 @@ def cascading(schema: Schema) -> Cascading:
     parents = {table.name: table for table in schema.tables}
     found: dict[int, list[tuple[TableSchema, list[tuple[str, str]]]]] = {}
     for child in schema.tables:
-        for fk in child.foreign_keys:
+        for fk in child.enforced:
             parent = parents.get(fk.parent)
             if fk.on_delete == "CASCADE" and parent is not None:
                 pairs = zip(fk.columns, _targets(fk, parent), strict=True)
@@ -83,12 +83,13 @@ def cascading(schema: Schema) -> Cascading:
 @dataclass(frozen=True, slots=True)
 class Emptying:
     """A foreign key that empties what points at a row: the columns, by number, and the policy that says
-    so."""
+    so. `checked`: devices have it, and empty themselves what they see."""
 
     child: TableSchema
     pairs: list[tuple[str, str]]
     columns: list[int]
     policy: str
+    checked: bool
 
 
 def emptying(schema: Schema, *, deletes: bool) -> Mapping[int, Sequence[Emptying]]:
@@ -97,12 +98,14 @@ def emptying(schema: Schema, *, deletes: bool) -> Mapping[int, Sequence[Emptying
     parents = {table.name: table for table in schema.tables}
     found: dict[int, list[Emptying]] = {}
     for child in schema.tables:
-        for fk in child.foreign_keys:
+        for fk in child.enforced:
             policy, parent = EMPTIED.get(fk.on_delete if deletes else fk.on_update), parents.get(fk.parent)
             if policy is not None and parent is not None:
                 pairs = list(zip(fk.columns, _targets(fk, parent), strict=True))
                 columns = [n for n, column in child.values.items() if column.name in fk.columns]
-                found.setdefault(parent.number, []).append(Emptying(child, pairs, columns, policy))
+                found.setdefault(parent.number, []).append(
+                    Emptying(child, pairs, columns, policy, fk not in child.unchecked)
+                )
     return found
 
 

@@ -78,7 +78,8 @@ def named_now(before: Schema, renamed: Renamed) -> Schema:
             plain = table.name == table.central_name
             name = place[1] if plain else f"{place[0]}_{place[1]}"
             table = replace(table, name=name, central_schema=place[0], central_name=place[1])
-        tables.append(replace(table, columns=tuple(columns), key=tuple(key), foreign_keys=(), uniques=()))
+        keyless = replace(table, foreign_keys=(), uniques=(), unchecked=())
+        tables.append(replace(keyless, columns=tuple(columns), key=tuple(key)))
     return Schema(tuple(tables), before.used)
 
 

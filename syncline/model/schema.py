@@ -92,6 +92,9 @@ class TableSchema:
     key: tuple[str, ...]
     foreign_keys: tuple[ForeignKey, ...] = ()
     uniques: tuple[tuple[str, ...], ...] = ()
+    unchecked: tuple[ForeignKey, ...] = ()
+    """Foreign keys of the centre that devices do not check, and those whose actions they do not do, with
+    these actions alone: what they take or empty a device has neither seen nor done."""
     central_schema: str = ""
     central_name: str = ""
     ddl: str | None = None
@@ -127,6 +130,11 @@ class TableSchema:
     def origin(self) -> str:
         """The name it had when its number was given out."""
         return self.born or self.name
+
+    @property
+    def enforced(self) -> tuple[ForeignKey, ...]:
+        """The foreign keys that the centre enforces, whether devices check them or not."""
+        return (*self.foreign_keys, *self.unchecked)
 
     @property
     def pushed(self) -> tuple[int, ...]:
@@ -220,7 +228,7 @@ def arrange(tables: Iterable[TableSchema], used: int = 0) -> Schema:
     """
     waiting = {table.name: table for table in sorted(tables, key=lambda t: t.name)}
     parents = {
-        name: {fk.parent for fk in table.foreign_keys if fk.parent in waiting and fk.parent != name}
+        name: {fk.parent for fk in table.enforced if fk.parent in waiting and fk.parent != name}
         for name, table in waiting.items()
     }
     ordered: list[TableSchema] = []
@@ -237,6 +245,8 @@ def to_plain(schema: Schema) -> dict[str, Any]:
         plain = _plain(table)
         plain["columns"] = [_plain(column) for column in table.columns]
         plain["foreign_keys"] = [_plain(key) for key in table.foreign_keys]
+        if table.unchecked:
+            plain["unchecked"] = [_plain(key) for key in table.unchecked]
         tables.append(plain)
     return {"tables": tables, "used": schema.used}
 
@@ -244,10 +254,13 @@ def to_plain(schema: Schema) -> dict[str, Any]:
 def _plain(record: ColumnSchema | ForeignKey | TableSchema) -> dict[str, Any]:
     """The fields that were given. Not `asdict`, which copies all: it is done for each fingerprint.
 
-    What was never renamed does not say its first name."""
+    What was never renamed does not say its first name, and a table whose foreign keys devices check says of
+    no others."""
     found = {one.name: getattr(record, one.name) for one in fields(record) if one.init}
     if not found.get("born", True):
         del found["born"]
+    if not found.get("unchecked", True):
+        del found["unchecked"]
     return found
 
 
@@ -257,12 +270,13 @@ def from_plain(plain: dict[str, Any]) -> Schema:
     for item in plain["tables"]:
         item = dict(item)
         item["columns"] = tuple(ColumnSchema(**column) for column in item["columns"])
-        item["foreign_keys"] = tuple(
-            ForeignKey(
-                **{**fk, "columns": tuple(fk["columns"]), "parent_columns": tuple(fk["parent_columns"])}
+        for name in ("foreign_keys", "unchecked"):
+            item[name] = tuple(
+                ForeignKey(
+                    **{**fk, "columns": tuple(fk["columns"]), "parent_columns": tuple(fk["parent_columns"])}
+                )
+                for fk in item.get(name, ())
             )
-            for fk in item["foreign_keys"]
-        )
         item["key"], item["indexes"] = tuple(item["key"]), tuple(item["indexes"])
         item["uniques"] = tuple(tuple(unique) for unique in item["uniques"])
         tables.append(TableSchema(**item))

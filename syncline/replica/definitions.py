@@ -68,11 +68,12 @@ def _check_shape(tables: Any) -> None:
             raise _wrong(f"a table has {len(table['columns'])} columns; there may be 1 to {MOST_COLUMNS}")
         for column in table["columns"]:
             _check_fields(column, ColumnSchema)
-        for key in table["foreign_keys"]:
+        keys = [*table["foreign_keys"], *table.get("unchecked", ())]
+        for key in keys:
             _check_fields(key, ForeignKey)
         for names in (table["key"], table["indexes"], *table["uniques"]):
             _check_texts(names)
-        for key in table["foreign_keys"]:
+        for key in keys:
             _check_texts(key["columns"])
             _check_texts(key["parent_columns"])
 

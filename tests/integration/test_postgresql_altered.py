@@ -91,6 +91,33 @@ def test_l13_the_type_of_a_captured_column_can_be_changed(world: World, kind: st
     assert world.here() == world.there()
 
 
+def test_l13_a_push_that_meets_a_column_of_another_enum_is_answered_and_the_rest_of_it_written(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    def run(statements: str) -> None:
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute(statements)
+
+    run(
+        "CREATE TYPE paint AS ENUM ('RED', 'BLUE'); CREATE TABLE car (id int PRIMARY KEY, paint paint);"
+        " CREATE TABLE other (id int PRIMARY KEY); INSERT INTO car VALUES (1, 'RED')"
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "b.db") as replica:
+            replica.sync()
+            run(
+                "CREATE TYPE coat AS ENUM ('RED', 'BLUE', 'X');"
+                " ALTER TABLE car ALTER COLUMN paint TYPE coat USING paint::text::coat"
+            )
+            with sqlite3.connect(replica.file) as app:
+                app.executescript("UPDATE car SET paint = 'BLUE'; INSERT INTO other VALUES (1)")
+            report = replica.sync().push
+            assert [(edit.table, edit.code) for edit in report.rejected] == [("car", codes.TABLE_CHANGED)]
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SELECT id FROM other").fetchall() == [(1,)]
+
+
 def test_who_meets_an_existing_row_looks_however_long_the_first_attempt_took(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

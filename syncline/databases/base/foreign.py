@@ -2,13 +2,14 @@
 
 SQLite compares the values as they travel. Where the central database finds two spellings equal (1.0 and 1.00,
 a text without regard to case), a device would miss the parent: there the centre checks alone. An action that
-a device cannot do as the centre would is not done on the device at all, but where it belongs.
+a device cannot do as the centre would is not done on the device at all, but where it belongs. What the centre
+checks or does alone the hub knows, too: it looks what a push takes along by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncline.model.schema import ColumnSchema, ForeignKey
 
@@ -51,15 +52,24 @@ def portable(
     child: Mapping[int, ColumnSchema],
     parent: Mapping[int, ColumnSchema],
     is_exact: IsExact,
-) -> tuple[ForeignKey | None, list[str]]:
-    """The key as a device has it (None: not at all), and what has to be said of it."""
+) -> tuple[ForeignKey | None, ForeignKey | None, list[str]]:
+    """The key as a device has it (None: not at all), as it has it not, and what has to be said of it."""
     own = [child[number] for number in found.columns]
     targets = [parent[number] for number in found.targets]
     key_words = f"{words(found, child)} to {found.target}"
+    key = ForeignKey(
+        tuple(column.name for column in own),
+        name,
+        tuple(column.name for column in targets),
+        found.on_delete,
+        found.on_update,
+        found.deferrable,
+    )
     if not found.validated:
-        return None, [f"{key_words} is NOT VALID; devices do not check it"]
+        return None, key, [f"{key_words} is NOT VALID; devices do not check it"]
     if found.folded or not all(_identical(*pair, is_exact) for pair in zip(own, targets, strict=True)):
-        return None, [f"{key_words} compares values that may be spelled otherwise; devices do not check it"]
+        said = f"{key_words} compares values that may be spelled otherwise; devices do not check it"
+        return None, key, [said]
     notes = []
     on_delete = _action(found.on_delete, own, found.partial)
     on_update = _action(found.on_update, own, False)
@@ -72,15 +82,12 @@ def portable(
                 f"{key_words}: ON {event} {given} is done in the centre alone;"
                 " on a device the children stand in the way"
             )
-    key = ForeignKey(
-        tuple(column.name for column in own),
-        name,
-        tuple(column.name for column in targets),
-        on_delete,
-        on_update,
-        found.deferrable,
+    alone = replace(
+        key,
+        on_delete="NO ACTION" if on_delete == key.on_delete else key.on_delete,
+        on_update="NO ACTION" if on_update == key.on_update else key.on_update,
     )
-    return key, notes
+    return replace(key, on_delete=on_delete, on_update=on_update), alone if notes else None, notes
 
 
 def _action(given: str, own: Sequence[ColumnSchema], partial: bool) -> str:

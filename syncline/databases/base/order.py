@@ -39,7 +39,7 @@ class Order:
             table = self._tables[index]
             if self._stages[index].form != "delete":
                 continue
-            keys = [fk for fk in table.foreign_keys if fk.parent in deleted_before]
+            keys = [fk for fk in table.enforced if fk.parent in deleted_before]
             if keys:
                 found[index] = tuple(sorted(_columns(table, keys, nullable=True)))
             deleted_before.add(table.name)
@@ -56,7 +56,7 @@ class Order:
             if stage.form == "delete":
                 deleted_before.add(table.name)
             elif stage.form == "update":
-                keys = [fk for fk in table.foreign_keys if fk.parent in deleted_before]
+                keys = [fk for fk in table.enforced if fk.parent in deleted_before]
                 columns = _columns(table, keys, nullable=True).intersection(stage.columns)
                 if columns:
                     found[index] = tuple(sorted(columns))
@@ -69,7 +69,7 @@ class Order:
             for other, that in enumerate(self._stages)
             if that.form == "insert" and (other > index or (strictly and other == index))
         }
-        keys = [fk for fk in table.foreign_keys if fk.parent in later]
+        keys = [fk for fk in table.enforced if fk.parent in later]
         waiting = _columns(table, keys, nullable=stage.form == "insert")
         return {position for position, column in enumerate(stage.columns) if column in waiting}
 

@@ -137,13 +137,17 @@ class Selection:
         refuse_wide({table.full: len(table.columns) for table in chosen.values()}, MOST_COLUMNS)
         names = _device_names(list(chosen.values()))
         portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
+        unchecked: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
         notes = [f"left out {table.full}: {table.why_not}" for table in self.tables.values() if table.is_told]
         for found in keys:
             if found.child in chosen:
-                key, said = _foreign_key(found, chosen, names, is_exact)
+                key, other, said = _foreign_key(found, chosen, names, is_exact)
                 portable[found.child] += [key] if key is not None else []
+                unchecked[found.child] += [other] if other is not None else []
                 notes += [f"{chosen[found.child].full}: {sentence}" for sentence in said]
-        schema = arrange(_portable(t, names[number], portable[number]) for number, t in chosen.items())
+        schema = arrange(
+            _portable(t, names[number], portable[number], unchecked[number]) for number, t in chosen.items()
+        )
         return Reflection(schema, tuple(notes))
 
 
@@ -204,15 +208,17 @@ def _device_names(tables: Sequence[FoundTable]) -> dict[int, str]:
 
 def _foreign_key(
     found: FoundKey, chosen: dict[int, FoundTable], names: dict[int, str], is_exact: IsExact
-) -> tuple[ForeignKey | None, list[str]]:
+) -> tuple[ForeignKey | None, ForeignKey | None, list[str]]:
     if found.parent not in chosen:
         words = foreign.words(found, chosen[found.child].columns)
-        return None, [f"{words} points at {found.target}, which takes no part; devices do not check it"]
+        return None, None, [f"{words} points at {found.target}, which takes no part; devices do not check it"]
     child, parent = chosen[found.child].columns, chosen[found.parent].columns
     return foreign.portable(found, names[found.parent], child, parent, is_exact)
 
 
-def _portable(table: FoundTable, name: str, foreign_keys: Sequence[ForeignKey]) -> TableSchema:
+def _portable(
+    table: FoundTable, name: str, foreign_keys: Sequence[ForeignKey], unchecked: Sequence[ForeignKey]
+) -> TableSchema:
     columns = []
     for column in table.columns.values():
         if column.name in table.key and column.computed:  # an identity: the device's number is kept
@@ -223,6 +229,7 @@ def _portable(table: FoundTable, name: str, foreign_keys: Sequence[ForeignKey]) 
         columns=tuple(columns),
         key=table.key,
         foreign_keys=tuple(foreign_keys),
+        unchecked=tuple(unchecked),
         uniques=tuple(dict.fromkeys(table.uniques)),
         central_schema=table.schema,
         central_name=table.name,

@@ -52,7 +52,7 @@ class Application(StepwiseApplication[Loaded]):
     ) -> None:
         super().__init__(session, layout.schema.tables, loaded, Holders(session), tries)
         self._session, self._origin = session, origin
-        self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.foreign_keys)
+        self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.enforced)
         self._uniques: dict[int, Rows] = {}
         self._digits = ""
 

@@ -126,10 +126,11 @@ def refusal_code(error: Trouble) -> str:
 
 
 def is_stale_plan(error: Trouble) -> bool:
-    """Whether a statement that the driver had prepared no longer fits: a column has another type since.
+    """Whether a statement no longer fits, prepared by the driver or with casts to what a column was: that has
+    another type since.
     The end of the transaction makes the driver forget what it has prepared."""
     is_refused = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
-    return is_refused and not _is_in_code(error)
+    return (is_refused or error.sqlstate == "42804") and not _is_in_code(error)
 
 
 def message_of(error: Trouble) -> str:
