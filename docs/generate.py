@@ -532,7 +532,8 @@ centre's in the same way, whatever `inserts` says, unless the table took part in
 
 A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
-free number and lets the rejected rows that point at it follow; the next sync sends them. What the device
+free number and lets what was rejected because of it follow, on all levels, but not what would point at
+another rejected row as well, or go over what was written since; the next sync sends them. What the device
 did to its row before it heard of the other is rejected like the insert, and never touches the other's
 row. A retry without `--new-key` is refused while the other's row is there. In a copy of the device's
 file the edit stays rejected: discard it there, a retry would bring the row in twice.

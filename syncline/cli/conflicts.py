@@ -17,6 +17,7 @@ from syncline.cli.options import (
     hub_option,
     json_option,
     open_replica,
+    refuse_idle,
     token_option,
     wait_option,
 )
@@ -73,6 +74,9 @@ def conflicts(
     hub, the places in a row of which nobody knows what it held: the device had no such column yet. They are
     null there, `?` in the table, and nothing is written there when the row is taken).
     """
+    refuse_idle(action, "list", {"--open": open_only})
+    refuse_idle(action, "resolve", {"--" + name: given is not None for name, given in decision.items()})
+    refuse_idle(action, "show or resolve", {"an ID": number is not None})
     with open_replica(file, hub, token, wait) as replica:
         if action == "list":
             return _list(file, replica.conflicts(open_only=open_only), as_json=as_json)
@@ -195,7 +199,9 @@ def explained(note: ConflictNote, names: Mapping[str, str]) -> list[str]:
     what = f"column {note.column}" if note.column else "the row"
     how = f"was edited by {who} and by {rival}, and neither had seen the other's edit."
     if note.policy == CASCADE:
-        how = f"went with a row that it refers to; {who} deleted that, and had not seen it as it was."
+        how = (
+            f"went with a row that it refers to: {who} deleted that one, and had not seen this one as it was."
+        )
     elif note.policy in EMPTIED.values():
         how = f"referred to what {who} deleted or changed, and had not seen to be referred to by it."
     elif note.rival_hlc <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +146,13 @@ def open_replica(
     return syncline.connect(
         str(file), hub=hub, token=token, wait=wait, insecure=is_insecure(), local_rows=local_rows
     )
+
+
+def refuse_idle(action: str, used_by: str, given: Mapping[str, bool]) -> None:
+    """A usage error for what is given, and of no use to the action: `used_by` names those that it is for."""
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle and action not in used_by.replace(",", "").split():
+        raise click.UsageError(f"{', '.join(idle)} goes with {used_by}, not with {action}")
 
 
 def confirm(question: str, *, yes: bool) -> None:

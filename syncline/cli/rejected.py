@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncline.cli import output
-from syncline.cli.options import confirm, file_argument, json_option, open_replica, yes_option
+from syncline.cli.options import confirm, file_argument, json_option, open_replica, refuse_idle, yes_option
 from syncline.errors import UsageError
 from syncline.replica.rejected import SEE_IDS
 from syncline.replica.reports import RetriedEdit
@@ -24,7 +24,12 @@ OPERATIONS = {"I": "insert", "R": "replace", "U": "update", "D": "delete"}
 @file_argument
 @click.argument("action", type=click.Choice(["list", "show", "retry", "discard"]), default="list")
 @click.argument("number", metavar="[ID]", type=int, required=False)
-@click.option("--new-key", is_flag=True, help="With retry: under a free number, with what pointed at it.")
+@click.option(
+    "--new-key",
+    is_flag=True,
+    help="With retry: under a free number, with what was rejected because of it and your own rows that meant"
+    " it.",
+)
 @yes_option
 @json_option
 def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bool, as_json: bool) -> int:
@@ -38,9 +43,9 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     syncline rejected FILE discard ID   forget it (asks, unless --yes)
 
     A retry that would overwrite what others wrote since is refused; the edit is kept then. So is one
-    of a row with other edits that are pending: sync first. With --new-key the rejected edits that point
-    at the row follow it, and so do the rows of your own tables that referred to it when it was rejected,
-    if they are as they were then; those that were written or changed since are named.
+    of a row with other edits that are pending: sync first. With --new-key what was rejected because of
+    the row follows it, on all levels, and so do the rows of your own tables that referred to it when it was
+    rejected, if they are as they were then; those that were written or changed since are named.
 
     Of an edit that a copy of FILE has brought in with --new-key nothing is known here: sync, look for its row
     under another number, and discard the edit if that is there. A retry would bring it in twice.
@@ -50,8 +55,9 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     new_key, local [[table, key]: rows of your own tables that follow], left [those that still refer to the
     former key]. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push, local.
     """
-    if new_key and action != "retry":
-        raise click.UsageError("--new-key goes with retry")
+    refuse_idle(action, "retry", {"--new-key": new_key})
+    refuse_idle(action, "discard", {"--yes": yes})
+    refuse_idle(action, "show, retry or discard", {"an ID": number is not None})
     with open_replica(file) as replica:
         if action == "list":
             return _list(file, replica.rejected(), as_json=as_json)

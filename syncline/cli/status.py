@@ -52,12 +52,17 @@ def status(file: Path, as_json: bool) -> int:
     conflicts = f"{found.conflicts:,}, of which {found.open_conflicts:,} to be decided"
     output.line(f"conflicts  {conflicts if found.conflicts else 'none'}")
     output.line(f"rejected   {format(found.rejected, ',') if found.rejected else 'none'}")
-    if found.left_out:
-        output.line(f"left out   {', '.join(found.left_out)}: see `syncline doctor {file}`")
+    left_out = [name for name in found.left_out if name not in found.changed]
+    if left_out:
+        output.line(f"left out   {', '.join(left_out)}: see `syncline doctor {file}`")
     for one in found.unable:
         output.line(f"unable     {one.table} waits, the rest is synced: {one.detail} [{one.code}]")
         output.line(f"           {one.remedy}")
     for name, why in found.changed.items():
         output.line(f"changed    {name} is not synced any more, the rest is: {why}")
+        if name in found.left_out:
+            output.line(
+                f"           the centre has a {name}, which can take part: see `syncline doctor {file}`"
+            )
     output.table(["table", "pending"], [[name, f"{found.pending.get(name, 0):,}"] for name in found.tables])
     return output.DONE

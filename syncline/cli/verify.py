@@ -89,11 +89,11 @@ def say(found: VerifyReport) -> None:
         output.line(f"{one.table} was not compared: {one.detail} [{one.code}]")
         output.line(f"  to do: {one.remedy}")
     for name, why in found.changed.items():
-        output.line(f"{name} takes part no longer and was not compared: {why}")
+        if name not in found.left_out:
+            output.line(f"{name} takes part no longer and was not compared: {why}")
     for name in found.left_out:
-        output.line(
-            f"{name} takes no part here and was not compared: the file has its own table of that name"
-        )
+        why = found.changed.get(name, "the file has its own table of that name")
+        output.line(f"{name} takes no part here and was not compared: {why}")
         output.line("  to do: see syncline doctor FILE")
     if not found.differences:
         others = found.unable or found.changed or found.left_out

@@ -16,6 +16,7 @@ from syncline.errors import (
     GrantsMissing,
     NotPrepared,
     SchemaError,
+    UsageError,
     VersionUnsupported,
 )
 from syncline.hub import clients
@@ -286,7 +287,9 @@ class Hub:
         clients.revoke(self._central, replica, revoked=not undo)
 
     def assign(self, replica: str, actor: Actor) -> None:
-        """Hand a replica over to another actor: whoever registered it is refused from then on."""
+        """Hand a replica over to another actor, a `syncline.Actor`: whoever registered it is refused from
+        then on. UsageError if `actor` is none."""
+        _check_actor(actor)
         clients.assign(self._central, replica, actor)
 
     def prune(self, *, dry_run: bool = False) -> Pruned:
@@ -312,7 +315,8 @@ class Hub:
                 return found
 
     def resolve(self, number: int, take: str, value: Any = None) -> m.ConflictNote:
-        """Decide conflict `number`: take `hub`, `sent`, `base`, or `value`."""
+        """Decide conflict `number`, an open one or anew one that was settled: take `hub`, `sent`, `base`, or
+        `value`."""
         if take not in ("hub", "sent", "base", "value"):
             raise ConfigurationError(f"take is hub, sent, base or value, not {take!r}", code="usage")
         note = self.handle(OPERATOR, m.Resolve(number, take, value))  # type: ignore[arg-type]
@@ -321,6 +325,7 @@ class Hub:
 
     def handle(self, actor: Actor, request: m.Request) -> m.Response:
         """Answer one request of `actor`. Raises SynclineError; nothing has changed then."""
+        _check_actor(actor)
         if not m.OLDEST_VERSION <= request.version <= m.PROTOCOL_VERSION:
             raise VersionUnsupported(
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
@@ -331,3 +336,12 @@ class Hub:
     def _answer(self, actor: Actor, request: m.Request) -> m.Response:
         self._follower.look()
         return self._gate.answer(actor, request)
+
+
+def _check_actor(actor: object) -> None:
+    if not isinstance(actor, Actor):
+        raise UsageError(
+            f"{actor!r} is no syncline.Actor",
+            code="no_actor",
+            remedy="Name it as the server's authenticator does: syncline.Actor(name) or Actor(name, tenant).",
+        )

@@ -15,7 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from syncline.errors import BreakingChange, CaptureLost, ConfigurationError, SchemaError, SynclineError
+from syncline.errors import (
+    BreakingChange,
+    CaptureLost,
+    ConfigurationError,
+    NotPrepared,
+    SchemaError,
+    SynclineError,
+)
 from syncline.hub import absent, apart, names
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
@@ -382,10 +389,13 @@ class Follower:
             except (SchemaError, ConfigurationError) as error:
                 self._complain(found, error)
             except SynclineError as error:
-                self._check_captured(error)
-                if error.retry and (found is None or not found.is_harmless):
-                    raise
-                self._complain(found, error)
+                if isinstance(error, NotPrepared) and self._unprepared():
+                    self._trouble = error  # there is nothing to follow
+                else:
+                    self._check_captured(error)
+                    if error.retry and (found is None or not found.is_harmless):
+                        raise
+                    self._complain(found, error)
                 if error.retry:  # somebody works with a table; what is prepared fits it still
                     signature = None
             self._seen = signature
@@ -394,7 +404,10 @@ class Follower:
     def _signature(self) -> str:
         """What was altered, also of tables that are set apart: it may have been undone."""
         apart = self._central.apart
-        return f"{self._central.database.catalogue.signature(apart)} {apart}"
+        try:
+            return f"{self._central.database.catalogue.signature(apart)} {apart}"
+        except NotPrepared as error:  # a database may say which object it misses
+            raise (self._unprepared() or error) from error
 
     def _follow(self, found: Plan) -> None:
         prepared = found.prepared
@@ -424,6 +437,15 @@ class Follower:
             "; ".join(prepared.notes) or "the schema is another one",
             extra={"action": "schema_followed"},
         )
+
+    def _unprepared(self) -> NotPrepared | None:
+        """That nothing of Syncline's is in the database that this version knows; None if there is."""
+        try:
+            known = self._central.database.catalogue.hub_id
+        except NotPrepared as error:
+            return error
+        assert known, "a hub has an id"
+        return None
 
     def _check_captured(self, error: SynclineError) -> None:
         """Raise CaptureLost if tables cannot be prepared anew and writes to them go unseen meanwhile:

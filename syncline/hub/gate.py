@@ -24,7 +24,7 @@ from syncline.errors import (
 )
 from syncline.hub.central import Central
 from syncline.hub.contract import Client, Outdated, ReadTransaction, WriteTransaction
-from syncline.model.actor import Actor
+from syncline.model.actor import Actor, shown
 from syncline.protocol import messages as m
 from syncline.protocol.routes import BY_REQUEST, Route
 
@@ -136,7 +136,10 @@ def check_own(actor: Actor, client: Client) -> None:
     `anyone`, who is nobody as soon as there is an authenticator: an operator hands it over, or it stays out.
     """
     if not actor.may_use(client.actor):
-        raise ReplicaOfAnother(f"replica {client.replica} was not registered by {actor.name}")
+        raise ReplicaOfAnother(
+            f"replica {client.replica} was registered by another actor than the one that asks,"
+            f" {shown(actor.owner)!r}"
+        )
     if client.revoked:
         raise ReplicaRevoked(f"replica {client.replica} was locked out of this hub")
 

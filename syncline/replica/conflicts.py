@@ -58,7 +58,7 @@ def conflicts(store: Store, *, open_only: bool) -> list[ConflictNote]:
 
 
 def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[ConflictNote]:
-    """Have the hub settle an open conflict. The row itself comes with the next pull."""
+    """Have the hub decide a conflict, open or settled. The row itself comes with the next pull."""
     if take not in TAKES:
         raise UsageError(f"take is one of {', '.join(TAKES)}, not {take!r}")
     if number < 0:

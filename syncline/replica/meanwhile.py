@@ -152,6 +152,12 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mappi
             yield parent, kept.parent[1], named
 
 
+def has_parents(device: Device, kept: Kept) -> bool:
+    """Whether all rows are there that the edit points at."""
+    pointed = [(parent, named) for parent, _, named in parents(device, kept) if None not in named.values()]
+    return all(_is_there(device, parent, named) for parent, named in pointed)
+
+
 def _is_there(device: Device, t: Statements, named: Mapping[str, Value]) -> bool:
     """Whether the table has a row with these values of some columns."""
     same = " AND ".join(f"{quote(name)} = ?" for name in named)

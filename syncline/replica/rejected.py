@@ -13,7 +13,15 @@ from syncline.model.values import Value, add
 from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.meant import meant
-from syncline.replica.meanwhile import Kept, check_parents, check_pending, check_row, made_for, parents
+from syncline.replica.meanwhile import (
+    Kept,
+    check_parents,
+    check_pending,
+    check_row,
+    has_parents,
+    made_for,
+    parents,
+)
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reports import RejectedEdit, RetriedEdit
 from syncline.replica.retried import Retry
@@ -218,6 +226,16 @@ def _columns_gone(table: str, names: Sequence[str]) -> Reason:
 def check_points(device: Device, number: int) -> None:
     """UsageError (`retry_refused`) if a kept edit would point at a row that is somebody else's."""
     check_parents(device, _kept(device, number))
+
+
+def following(device: Device, number: int) -> Kept | None:
+    """A kept edit that can be put back now that the rows are there which it points at; None if it cannot."""
+    with suppress(UsageError):
+        kept = _kept(device, number)
+        check_parents(device, kept)
+        check_pending(device, kept)
+        return kept if has_parents(device, kept) else None
+    return None
 
 
 def _kept(device: Device, number: int) -> Kept:

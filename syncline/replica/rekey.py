@@ -13,7 +13,7 @@ from syncline.model.values import Value
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
-from syncline.replica.rejected import check_points, find, putting_back, retry_now
+from syncline.replica.rejected import check_points, find, following, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -22,16 +22,36 @@ from syncline.replica.store import Store, pack, unpack
 def retry_with_new_key(device: Device, number: int) -> tuple[RetriedEdit, ...]:
     """Put a rejected insert into its table under a number that is free here; what was put back, it first.
 
-    The rejected edits that point at it go with it, each under a new number itself if its own was taken, or is
-    by now. UsageError, and nothing is changed, if it is no insert of a row with a single integer key, would
-    point at somebody else's row, or cannot be put back.
+    The rejected edits that point at it go with it, each under a new number itself if its own was taken, or
+    is by now, and so does what was rejected because of these, on all levels. UsageError, and nothing is
+    changed, if it is no insert of a row with a single integer key, would point at somebody else's row, or
+    cannot be put back.
     """
     done: dict[int, RetriedEdit] = {}
     with putting_back(device):
         check_points(device, number)
         packed = dict(device.store.rows("SELECT id, key FROM _sync_rejected"))
         _bring_in(device, number, done)
+        _bring_below(device, packed, done)
     return tuple(_told(one, tuple(unpack(packed[one.id]))) for one in done.values())
+
+
+def _bring_below(device: Device, packed: Mapping[int, bytes], done: dict[int, RetriedEdit]) -> None:
+    """Put back, level by level, what was rejected because of rows that are there again under the keys that
+    they had. What waits for another row, too, or would go over what was written since, stays rejected.
+    `packed`: the keys under which edits were rejected, by id."""
+    level = list(done.values())
+    while level:
+        kept = [pack([one.table, list(one.key)]) for one in level if pack(list(one.key)) == packed[one.id]]
+        level = []
+        for above in kept:
+            sql = "SELECT id FROM _sync_rejected WHERE code = ? AND parent = ? ORDER BY id"
+            for (number,) in device.store.rows(sql, (PARENT_REJECTED, above)):
+                edit = following(device, number)
+                if edit is not None:
+                    retry_now(device, number)
+                    done[number] = RetriedEdit(number, edit.t.table.name, edit.key, edit.op)
+                    level.append(done[number])
 
 
 def _told(one: RetriedEdit, former: tuple[Value, ...]) -> RetriedEdit:

@@ -140,7 +140,8 @@ class Replica:
         self._device = None
 
     def resolve(self, number: int, take: str, value: Any = None) -> ConflictNote:
-        """Settle an open conflict: `take` is hub, sent, base, or value (then `value` is it)."""
+        """Decide a conflict, an open one or anew one that was settled: `take` is hub, sent, base, or value
+        (then `value` is it)."""
         return self._run("resolve", lambda: conflicts.resolve(self._store, number, take, value))
 
     # In the file --------------------------------------------------------------------------------------
@@ -177,9 +178,9 @@ class Replica:
     def retry(self, number: int, *, new_key: bool = False) -> tuple[RetriedEdit, ...]:
         """Put a rejected edit into its table again; the next sync sends it.
 
-        With `new_key` a rejected insert gets a free number for its key. The rejected edits that point at it
-        follow, and so do rows of the application's own tables, if they referred to it when it was rejected
-        and are as they were then.
+        With `new_key` a rejected insert gets a free number for its key. What was rejected because of it
+        follows, on all levels, and so do rows of the application's own tables, if they referred to it when it
+        was rejected and are as they were then.
         Returns what was put back, this edit first, each with its new key; nothing where the centre has taken
         the edit from a copy of the file meanwhile: it is forgotten then. That is known of an edit under its
         own key. One that a copy has brought in with `new_key` is rejected here still, and counts twice if it

@@ -307,18 +307,27 @@ def _captured(store: Store, name: str) -> bool:
 
 def _check_fit(store: Store, schema: Schema, names: Sequence[str]) -> None:
     known = {table.name: table for table in schema.tables}
-    wrong = []
+    wrong, remedies = list[str](), list[str]()
     for name in names:
         if name not in known:
             wrong.append(f"the hub has no table {name} (it has {', '.join(sorted(known))})")
-        else:
-            wrong += misfits(store, known[name])
+            remedies.append(_NOT_THERE)
+        elif misfit := misfits(store, known[name]):
+            wrong += misfit
+            remedies.append(_MISFIT if columns_of(store, name) else _NOT_HERE)
     if wrong:
-        raise SchemaError(
-            "; ".join(wrong),
-            remedy="Make the table fit, then track it, or leave it out. (A column gets another type by making"
-            " the table anew and copying its rows.)",
-        )
+        raise SchemaError("; ".join(wrong), remedy=" ".join(dict.fromkeys(remedies)))
+
+
+_NOT_THERE = (
+    "Name tables as the hub does; one that is to take part must be in the centre and, if syncline.toml names"
+    " tables, among these: whoever runs the hub adds it, then runs syncline init syncline.toml."
+)
+_NOT_HERE = "Create the table in the file first, then track it, or leave it out."
+_MISFIT = (
+    "Make the table fit, then track it, or leave it out. (A column gets another type by making the table anew"
+    " and copying its rows.)"
+)
 
 
 def _stage_chunk(device: Device, page: SnapshotPage, notes: Notes) -> Notes:
@@ -376,7 +385,7 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
 
     def finish(work: Work, answer: Answer) -> None:
         clear_stage(work.store)
-        work.store.set_state(hydrate=None)
+        work.store.set_state(hydrate=None, last_sync=work.store.state().last_sync or work.store.utc())
 
     run_steps(device, Answer(), (take_held, log_own, keep_held))
     for t in tables:

@@ -313,6 +313,51 @@ def test_track_brings_an_existing_file_in(world: World) -> None:
     assert cell(world.central, "SELECT name FROM person WHERE id = 7") == "Eve"
 
 
+def test_l12_a_table_that_cannot_be_tracked_says_what_would_help_it(world: World) -> None:
+    own = world.folder / "own.db"
+    execute(own, "CREATE TABLE note (id INTEGER PRIMARY KEY)", "CREATE TABLE badge (id INTEGER PRIMARY KEY)")
+
+    def remedy(*tables: str) -> str:
+        assert run(["track", str(own), *tables, "--hub", world.url, "--json"]) == 2
+        said: str = json.loads(world.capsys.readouterr().err.splitlines()[-1])["error"]["remedy"]
+        return said
+
+    world.capsys.readouterr()
+    absent, uncreated, misfit = remedy("note"), remedy("person"), remedy("badge")
+    assert "Name tables as the hub does" in absent and "syncline init syncline.toml" in absent
+    assert uncreated == "Create the table in the file first, then track it, or leave it out."
+    assert misfit.startswith("Make the table fit")
+    assert remedy("note", "person", "badge", "note") == f"{absent} {uncreated} {misfit}"
+
+
+def test_a_tracked_file_was_synced_when_it_was_tracked(world: World) -> None:
+    own = world.folder / "own.db"
+    execute(
+        own, "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER, photo BLOB)"
+    )
+    world.run("track", own, "person", "--hub", world.url)
+    assert "never" not in world.run("status", own)
+    first = world.json("status", own)["last_sync"]
+    execute(own, "CREATE TABLE badge (person INTEGER NOT NULL REFERENCES person, kind TEXT NOT NULL,"
+            " serial TEXT UNIQUE, PRIMARY KEY (person, kind))")  # fmt: skip
+    world.run("track", own, "badge")
+    assert world.json("status", own)["last_sync"] == first, "what took part before was not fetched"
+
+
+def test_l12_a_table_that_came_back_as_another_one_is_told_once(world: World) -> None:
+    here, toml = world.clone("here.db"), world.folder / "syncline.toml"
+    execute(world.central, "DROP TABLE badge", "CREATE TABLE badge (person TEXT PRIMARY KEY, kind TEXT)")
+    world.run("init", toml, "--yes")
+    world.run("sync", here, code=3)
+    lines = world.run("status", here).splitlines()
+    assert not any(line.startswith("left out") for line in lines)
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("changed    badge")]
+    assert (
+        lines[at + 1].split()
+        == f"the centre has a badge, which can take part: see `syncline doctor {here}`".split()
+    )
+
+
 def test_cloning_over_an_existing_file_is_refused(world: World) -> None:
     here = world.clone("here.db")
     before = here.read_bytes()

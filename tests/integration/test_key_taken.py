@@ -119,6 +119,58 @@ def test_l12_a_retry_with_a_new_key_says_which_and_what_went_along(
     ]
 
 
+LEVELS = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TABLE visit (id TEXT PRIMARY KEY NOT NULL, p INTEGER REFERENCES p (id))",
+    "CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, visit TEXT REFERENCES visit (id))",
+    "CREATE TABLE page (id TEXT PRIMARY KEY NOT NULL, note TEXT REFERENCES note (id),"
+    " other INTEGER REFERENCES p (id))",
+    "INSERT INTO p VALUES (1, 'x')",
+)
+
+
+def test_l12_a_retry_with_a_new_key_takes_all_levels_along_and_says_so(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page that refers to another rejected row, too, waits for that one."""
+    _, a, b = world(None, *LEVELS)
+    sql(b.file, "INSERT INTO p VALUES (2, 'Bert'), (3, 'Bea')")
+    sql(
+        a.file,
+        "INSERT INTO p VALUES (2, 'Anna'), (3, 'Ada')",
+        "INSERT INTO visit VALUES ('v', 2), ('w', 3)",
+        "INSERT INTO note VALUES ('n', 'v'), ('o', 'w')",
+        "INSERT INTO page VALUES ('one', 'n', NULL), ('two', 'n', 1), ('three', 'n', 3)",
+    )
+    b.sync()
+    a.sync()
+    ids = {(edit.table, edit.key[0]): edit.id for edit in a.rejected()}
+    assert len(ids) == 9
+    file = str(a.file)
+    a.close()
+    assert run(["rejected", file, "retry", str(ids["p", 2]), "--new-key", "--json"]) == 0
+    back = [(one["table"], *one["key"]) for one in json.loads(capsys.readouterr().out)["retried"]]
+    assert back[:3] == [("p", 2), ("visit", "v"), ("note", "n")]
+    assert sorted(back[3:]) == [("page", "one"), ("page", "two")]
+    with syncline.connect(a.file, hub=_hub_of(tmp_path)) as again:
+        again.sync()
+        left = sorted((edit.table, edit.key[0]) for edit in again.rejected())
+        assert left == [("note", "o"), ("p", 3), ("page", "three"), ("visit", "w")]
+        again.retry(ids["p", 3], new_key=True)
+        again.sync()
+        assert again.rejected() == [] and again.verify().equal
+    assert sql(tmp_path / "central.db", "SELECT * FROM page ORDER BY id") == [
+        ("one", "n", None),
+        ("three", "n", 5),
+        ("two", "n", 1),
+    ]
+    assert sql(tmp_path / "central.db", "SELECT * FROM visit ORDER BY id") == [("v", 4), ("w", 5)]
+
+
+def _hub_of(folder: Path) -> syncline.Hub:
+    return syncline.Hub(f"sqlite:///{folder}/central.db")
+
+
 def test_a_row_that_is_equal_in_every_column_is_the_same_row(world: World) -> None:
     _, a, b = world()
     for replica in (a, b):
@@ -269,7 +321,9 @@ def test_a_file_that_hears_of_it_later_keeps_the_child_with_its_row(
         with pytest.raises(UsageError):
             replica.retry(replica.rejected()[1].id)
         replica.retry(replica.rejected()[0].id, new_key=True)
-        assert codes(replica) == [("visit", 1, "parent_rejected"), ("part", "of later", "parent_rejected")]
+        assert codes(replica) == [
+            ("visit", 1, "parent_rejected")
+        ]  # the second edit of the row; the part went along
         for edit in replica.rejected():
             replica.retry(edit.id)
         replica.sync()

@@ -17,6 +17,8 @@ from tests.support.application import sql
 DDL = (
     "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT)",
     "CREATE TABLE office (p INTEGER REFERENCES p (id), place TEXT, PRIMARY KEY (p, place))",
+    "CREATE TABLE visit (id TEXT PRIMARY KEY NOT NULL, p INTEGER REFERENCES p (id))",
+    "CREATE TABLE report (id TEXT PRIMARY KEY NOT NULL, visit TEXT REFERENCES visit (id))",
     "INSERT INTO p VALUES (1, 'One')",
 )
 FAVOURITE = (
@@ -139,6 +141,21 @@ def test_local_rows_of_a_row_that_goes_along_under_a_new_key_follow_it(bo: syncl
     bo.sync()
     assert sql(bo.file, "SELECT p FROM office") == [(4,)]
     assert bo.waiting() == [] and bo.verify().equal
+
+
+def test_local_rows_follow_while_all_levels_go_along(bo: syncline.Replica) -> None:
+    edit = taken(bo, "INSERT INTO visit VALUES ('v', 3)", "INSERT INTO report VALUES ('r', 'v')")
+    first, *others = bo.retry(edit.id, new_key=True)
+    assert (first.new_key, first.local) == ((4,), (("favourite", (1,)), ("favourite", (3,))))
+    assert [(one.table, one.key, one.new_key) for one in others] == [
+        ("visit", ("v",), None),
+        ("report", ("r",), None),
+    ]
+    assert [one for one in others if one.local or one.left] == []
+    assert sql(bo.file, POINTS) == [("Bo", 4), ("One", 1), ("Bo, too", 4)]
+    bo.sync()
+    assert sql(bo.file, "SELECT * FROM visit JOIN report ON visit = visit.id") == [("v", 4, "r", "v")]
+    assert bo.rejected() == [] and bo.verify().equal
 
 
 def test_more_rows_than_can_be_noted_stay_and_are_told(

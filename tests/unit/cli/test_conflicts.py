@@ -8,7 +8,7 @@ import pytest
 
 from syncline.cli.conflicts import _row, explained, read_value
 from syncline.errors import UsageError
-from syncline.merge.policies import NOTED
+from syncline.merge.policies import CASCADE, NOTED
 from syncline.protocol.messages import ConflictNote
 
 NOON = (1_704_110_400_000 << 16) + 5
@@ -98,3 +98,8 @@ def test_l12_what_a_conflict_is_noted_under_is_explained(policy: str, column: st
     assert (
         f"Policy {policy} ({NOTED[policy]})" in explained(note(column, outcome="hub", policy=policy), {})[-1]
     )
+
+
+def test_l12_what_a_cascade_took_is_told_apart_from_what_was_deleted() -> None:
+    said = explained(note(None, outcome="replica", policy=CASCADE), {"a": "this device"})[0]
+    assert said.endswith("that one, and had not seen this one as it was.")

@@ -61,6 +61,28 @@ def test_asking_wrongly_is_exit_code_2_and_says_what_to_try(
     assert lines[1].startswith("try:   ")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rejected FILE list 1", "an ID goes with show, retry or discard, not with list"),
+        ("rejected FILE --yes", "--yes goes with discard, not with list"),
+        ("rejected FILE retry 1 --yes", "--yes goes with discard, not with retry"),
+        ("rejected FILE show 1 --new-key", "--new-key goes with retry, not with show"),
+        ("conflicts FILE list 3", "an ID goes with show or resolve, not with list"),
+        ("conflicts FILE list --take hub", "--take goes with resolve, not with list"),
+        ("conflicts FILE show 3 --value 3", "--value goes with resolve, not with show"),
+        ("conflicts FILE show 3 --open", "--open goes with list, not with show"),
+        ("conflicts FILE resolve 3 --take hub --open", "--open goes with list, not with resolve"),
+    ],
+)
+def test_l12_what_would_do_nothing_is_refused(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the file is looked at."""
+    assert run([*words.replace("FILE", str(tmp_path / "field.db")).split(), "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"]["detail"] == said
+
+
 @pytest.mark.parametrize("verb", ["sync", "push", "pull", "status", "log", "conflicts", "rejected"])
 def test_a_missing_file_is_exit_code_1_and_is_not_created(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -183,6 +205,15 @@ def test_l12_verify_calls_equal_no_more_than_it_compared(capsys: pytest.CaptureF
     assert said({}) == "equal (1 request)"
     assert said({"farm": "its key is another one"}) == "all others are equal (1 request)"
     assert said({}, "visit") == "all others are equal (1 request)"
+
+
+def test_l12_a_table_that_came_back_as_another_one_is_told_once_by_verify(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changed = {"farm": "its key is another one"}
+    say(VerifyReport(False, (), (), 0, (), True, 0, (), changed, None, 1, 0.1, ("farm",)))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("farm")]
+    assert line == "farm takes no part here and was not compared: its key is another one"
 
 
 def test_every_column_of_every_table_has_a_heading() -> None:

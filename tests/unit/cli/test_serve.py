@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from click.testing import CliRunner
 
+from syncline.cli import run
 from syncline.cli.serve import refuse_strangers
 from syncline.cli.verbs import application
 from syncline.errors import UsageError
@@ -154,3 +155,24 @@ def test_a_replica_is_handed_over_on_the_command_line(toml: Path) -> None:
         assert isinstance(hub.handle(ann, m.StateQuery("r1")), m.StateAnswer)
         listed = CliRunner().invoke(application, ["replicas", str(toml), "--json"])
         assert [one["actor"] for one in json.loads(listed.output)["replicas"]] == ["north / ann"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_l12_serve_of_a_database_that_is_not_prepared_says_what_doctor_says(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = "sqlite:///centre.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+    sqlite3.connect(tmp_path / "centre.db").execute(
+        "CREATE TABLE item (id INTEGER PRIMARY KEY)"
+    ).connection.close()
+    file = tmp_path / "syncline.toml"
+    file.write_text(f'[hub]\ndatabase = "{url}"\n')
+    for more in ([], ["--workers", "2"]):
+        assert run(["serve", str(file), "--port", "0", *more]) == 1
+        assert capfd.readouterr().err.splitlines() == [
+            "error: the central database holds no tables of Syncline [not_prepared]",
+            "try:   Run: syncline init syncline.toml",
+        ]
+    assert run(["doctor", str(file), "--json"]) == 3
+    (found,) = json.loads(capfd.readouterr().out)["findings"]
+    assert found["sentence"] == "the central database holds no tables of Syncline"

@@ -24,6 +24,7 @@ from syncline.errors import (
     ScopeUnsupported,
     SynclineError,
     UnknownReplica,
+    UsageError,
 )
 from syncline.hub import requests, uploads
 from syncline.model.actor import ANYONE, OPERATOR, Actor
@@ -80,6 +81,22 @@ def test_a_replica_is_answered_to_whoever_registered_it_and_to_nobody_else(
     assert outcome(desk, ANYONE, request) is ReplicaOfAnother
     assert outcome(desk, Actor("ann", tenant="other"), request) is ReplicaOfAnother
     assert outcome(desk, ANN, request) is None
+
+
+def test_l12_whoever_asks_for_the_replica_of_another_is_told_as_whom(desk: Desk) -> None:
+    for actor, named in ((ANYONE, "'anyone'"), (Actor("ann", tenant="other"), "'other / ann'")):
+        with pytest.raises(ReplicaOfAnother, match=f"another actor than the one that asks, {named}"):
+            desk.hub.handle(actor, m.StateQuery(MINE))
+
+
+def test_l12_what_is_no_actor_is_refused_with_what_to_write(desk: Desk) -> None:
+    nobody: Any = "ann"
+    with pytest.raises(UsageError, match=r"'ann' is no syncline\.Actor") as refused:
+        desk.hub.assign(MINE, nobody)
+    assert "syncline.Actor(name)" in refused.value.remedy
+    with pytest.raises(UsageError, match=r"is no syncline\.Actor"):
+        desk.hub.handle(nobody, m.StateQuery(MINE))
+    assert outcome(desk, ANN, m.StateQuery(MINE)) is None
 
 
 @KIND
