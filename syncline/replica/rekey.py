@@ -9,13 +9,14 @@ from typing import Any
 from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.schema import ForeignKey
-from syncline.model.values import Value
+from syncline.model.values import Value, identical
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
 from syncline.replica.rejected import check_points, find, following, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
+from syncline.replica.stayed import held_back
 from syncline.replica.store import Store, pack, unpack
 
 
@@ -158,14 +159,31 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
         if child is None:
             continue
         edit, before = unpack(kept), unpack(packed)
-        after = list(before)
+        after, written = list(before), list(edit["values"])
         moves = [_moved(child, fk, row, after, edit) for fk in child.table.foreign_keys]
         if True in moves:
+            stays = op in "IR" and after == before and _stays(store, child, before, edit, written)
             changed = pack(after), pack(edit), number
             moved = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, edit = ? WHERE id = ?"
             store.execute(moved, changed)
-            is_taken = code == KEY_TAKEN or _is_taken_since(store, child, op, after)
+            is_taken = code == KEY_TAKEN or (not stays and _is_taken_since(store, child, op, after))
             yield _Child(number, child, op, before, after, _named(child, edit), is_taken)
+
+
+def _stays(store: Store, t: Statements, key: list[Value], edit: dict[str, Any], written: list[Value]) -> bool:
+    """Whether the file keeps the row as a rejected insert has `written` it. It points at the old key still:
+    nobody has changed that since, and the edit has seen it (`base`, also of what has moved before)."""
+    present = store.row(t.select, key)
+    if present is None or held_back(store, t, key) is not None:
+        return False
+    row, base, same = t.state_of(present), edit["base"], True
+    for place, (i, value) in enumerate(zip(edit["columns"], written, strict=False)):
+        there, seen = row.get(i), base[place : place + 1]
+        if i in row and identical(there, value):
+            base[place : place + 1] = [value] * len(seen)
+        elif i in row and (there is None or not seen or not identical(there, *seen)):
+            same = False
+    return same
 
 
 def _moved(child: Statements, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:

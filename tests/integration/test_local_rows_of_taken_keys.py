@@ -18,6 +18,8 @@ DDL = (
     "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT)",
     "CREATE TABLE office (p INTEGER REFERENCES p (id), place TEXT, PRIMARY KEY (p, place))",
     "CREATE TABLE visit (id TEXT PRIMARY KEY NOT NULL, p INTEGER REFERENCES p (id))",
+    "CREATE TABLE errand (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), what TEXT,"
+    " o INTEGER, place TEXT, FOREIGN KEY (o, place) REFERENCES office (p, place))",
     "CREATE TABLE report (id TEXT PRIMARY KEY NOT NULL, visit TEXT REFERENCES visit (id))",
     "INSERT INTO p VALUES (1, 'One')",
 )
@@ -143,8 +145,14 @@ def test_local_rows_of_a_row_that_goes_along_under_a_new_key_follow_it(bo: syncl
     assert bo.waiting() == [] and bo.verify().equal
 
 
-def test_local_rows_follow_while_all_levels_go_along(bo: syncline.Replica) -> None:
-    edit = taken(bo, "INSERT INTO visit VALUES ('v', 3)", "INSERT INTO report VALUES ('r', 'v')")
+@pytest.mark.parametrize("pinned", [False, True], ids=["gone meanwhile", "kept in the file meanwhile"])
+def test_local_rows_follow_while_all_levels_go_along(bo: syncline.Replica, pinned: bool) -> None:
+    """Those of a row that comes back under the key that it had refer to it as before."""
+    local = "CREATE TABLE pin (id INTEGER PRIMARY KEY, report TEXT REFERENCES report (id))"
+    pin = ["INSERT INTO pin VALUES (1, 'r')"] if pinned else []
+    rows = "INSERT INTO visit VALUES ('v', 3)", "INSERT INTO report VALUES ('r', 'v')"
+    edit = taken(bo, *rows, local, *pin)
+    assert [one.table for one in bo.waiting()] == ["visit", "report"] * pinned
     first, *others = bo.retry(edit.id, new_key=True)
     assert (first.new_key, first.local) == ((4,), (("favourite", (1,)), ("favourite", (3,))))
     assert [(one.table, one.key, one.new_key) for one in others] == [
@@ -155,7 +163,38 @@ def test_local_rows_follow_while_all_levels_go_along(bo: syncline.Replica) -> No
     assert sql(bo.file, POINTS) == [("Bo", 4), ("One", 1), ("Bo, too", 4)]
     bo.sync()
     assert sql(bo.file, "SELECT * FROM visit JOIN report ON visit = visit.id") == [("v", 4, "r", "v")]
-    assert bo.rejected() == [] and bo.verify().equal
+    assert sql(bo.file, "SELECT report FROM pin") == [("r",)] * pinned
+    assert bo.rejected() == [] and bo.waiting() == [] and bo.verify().equal
+
+
+PIN = (
+    "INSERT INTO office VALUES (3, 'HQ')",
+    "INSERT INTO errand VALUES (7, 3, 'post', 3, 'HQ')",
+    "CREATE TABLE pin (id INTEGER PRIMARY KEY, errand INTEGER REFERENCES errand (id))",
+    "INSERT INTO pin VALUES (1, 7)",
+)
+
+
+def test_a_row_that_the_file_keeps_goes_along_under_its_own_number(bo: syncline.Replica) -> None:
+    """Also one that points at two rows that have other keys by now."""
+    edit = taken(bo, *PIN)
+    _, office, errand = bo.retry(edit.id, new_key=True)
+    assert (office.table, office.new_key) == ("office", (4, "HQ"))
+    assert (errand.table, errand.key, errand.new_key, errand.left) == ("errand", (7,), None, ())
+    assert sql(bo.file, "SELECT * FROM pin") == [(1, 7)]
+    bo.sync()
+    assert sql(bo.file, "SELECT * FROM errand") == [(7, 4, "post", 4, "HQ")]
+    assert sql(bo.file, "SELECT p FROM office") == [(4,)]
+    assert bo.rejected() == [] and bo.waiting() == [] and bo.verify().equal
+
+
+def test_what_was_written_since_into_a_row_that_the_file_keeps_is_not_lost(bo: syncline.Replica) -> None:
+    """It may be another thing by now; the rejected one gets a number of its own."""
+    edit = taken(bo, *PIN)
+    sql(bo.file, "UPDATE errand SET what = 'bank' WHERE id = 7")
+    *_, errand = bo.retry(edit.id, new_key=True)
+    assert (errand.key, errand.new_key) == ((7,), (8,))
+    assert sql(bo.file, "SELECT * FROM errand") == [(7, 3, "bank", 3, "HQ"), (8, 4, "post", 4, "HQ")]
 
 
 def test_more_rows_than_can_be_noted_stay_and_are_told(
