@@ -81,17 +81,21 @@ class Wanted:
 
 def play_batch(world: str, first: int, count: int, server: str | None) -> Played:
     """Play so many histories of a world from this number on; shorten those that fail."""
-    logging.disable(logging.WARNING)
     found = [outcome(world, seed, None, server) for seed in range(first, first + count)]
     failures = [one.failure for one in found if one.failure is not None]
     told = tuple((failure, shortened(failure, server)) for failure in failures)
     return Played(world, count, sum(one.steps for one in found), told)
 
 
+def be_quiet() -> None:
+    """What a process that plays does first: histories provoke what a server warns of."""
+    logging.disable(logging.WARNING)
+
+
 def soak(wanted: Wanted, workers: int) -> Iterator[Played]:
     """Yield batches as they end, for as long as is wanted or a little longer."""
     end, batches = time.monotonic() + wanted.seconds, wanted.batches()
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=be_quiet) as pool:
         running: set[Future[Played]] = set()
         is_over = False
         while running or not is_over:

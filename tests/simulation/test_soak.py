@@ -46,9 +46,9 @@ def test_a_history_that_fails_is_told_with_the_command_that_replays_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(apply, "remove_gone", lambda work: work.gone.clear())
-    monkeypatch.setattr(
-        soak, "ProcessPoolExecutor", ThreadPoolExecutor
-    )  # the planted fault is in this process
+    # the planted fault is in this process
+    monkeypatch.setattr(soak, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(soak, "be_quiet", lambda: None)
     assert soak.main(["--histories", "5", "--workers", "1", "--world", "lockstep"]) == 1
     out = capsys.readouterr().out.splitlines()
     command = next(line.removeprefix("FAILED ") for line in out if line.startswith("FAILED "))
