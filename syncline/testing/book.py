@@ -117,10 +117,13 @@ class Book:
         }
 
     def open(self, kept: set[Any]) -> Iterator[tuple[Place, int, Any]]:
-        """The values that never were in the centre and are not kept in a conflict or rejected edit."""
+        """The values that never were in the centre and are not kept in a conflict or rejected edit.
+
+        What is a number when written is its digits where the column has become one of text."""
+        found = {str(value) for value in self.shown | kept}
         for place, values in self.written.items():
             for number, value in values.items():
-                if value not in self.shown and value not in kept:
+                if str(value) not in found:
                     yield place, number, value
 
 

@@ -50,6 +50,12 @@ def test_what_was_counted_unseen_may_be_missing_only_where_the_device_keeps_its_
     assert book.unseen_sums((2, 0), {(row, 1)}) == {0}
 
 
+def test_a_number_that_is_kept_as_the_digits_of_a_text_column_is_not_lost() -> None:
+    book = Book()
+    book.write(("r1", 2, (3,)), {1: 1000123, 2: 1000124})
+    assert list(book.open({"1000123"})) == [(("r1", 2, (3,)), 2, 1000124)]
+
+
 def test_one_history_replays_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--world", "schema", "--seed", "3", "--steps", "0,1,2"]) == 0
     assert capsys.readouterr().out == "schema 3: as it must be\n"
