@@ -109,7 +109,7 @@ def _halve(
 def _is_for_all(work: Work, t: Statements, columns: Sequence[int], row: Sequence[Value]) -> bool:
     """Whether the statement itself is not to be had, whatever the row."""
     try:
-        work.store.rows(
+        work.store.described(
             f"EXPLAIN {t.upsert(columns) if t.is_whole(columns) else t.update(columns)}", tuple(row)
         )
     except StoreObstacle:

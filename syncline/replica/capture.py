@@ -99,7 +99,7 @@ def drift(store: Store, t: Statements) -> Drift:
     table does not fit."""
     prefix = f"_sync_{t.n}_"
     wanted = build(store, t)
-    present = store.rows(_QUERIES["triggers"], (t.table.name,))
+    present = store.described(_QUERIES["triggers"], (t.table.name,))
     own = {name.removeprefix(prefix): sql for name, sql, _ in present if name.startswith(prefix)}
     first = min((place for name, _, place in present if name.startswith(prefix)), default=None)
     return Drift(

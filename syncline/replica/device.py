@@ -16,7 +16,8 @@ from syncline.replica.edges import Edge, read_edges
 from syncline.replica.forms import Forms, as_declared, in_forms, read_forms
 from syncline.replica.names import Retired, localized, read_names, read_retired
 from syncline.replica.statements import Statements
-from syncline.replica.store import State, Store, legible, quote
+from syncline.replica.store import State, Store, legible
+from syncline.sqlitekit.undecoded import sayable
 
 
 @dataclass(slots=True)
@@ -172,8 +173,11 @@ class Device:
         version = self.store.value("PRAGMA schema_version")
         if self._uniques.get(t.n, (None,))[0] != version:
             found = []
-            for _, name, unique, origin, partial, *_ in self.store.rows(f"PRAGMA index_list({t.name})"):
-                columns = [row[2] for row in self.store.rows(f"PRAGMA index_info({quote(name)})")]
+            for _, name, unique, origin, partial, *_ in self.store.described(f"PRAGMA index_list({t.name})"):
+                columns = [
+                    row[2]
+                    for row in self.store.described(f"SELECT * FROM pragma_index_info({sayable(name)})")
+                ]
                 if unique and origin != "pk" and not partial and None not in columns:
                     found.append(tuple(columns))
             self._uniques[t.n] = version, found

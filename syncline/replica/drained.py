@@ -117,7 +117,7 @@ def defaults_here(store: Store, t: Statements, columns: Collection[int]) -> dict
 
 def _declared(store: Store, t: Statements) -> dict[str, tuple[str, int, str | None]]:
     """Type, NOT NULL and default of the columns as they are in this file, by name."""
-    rows = store.rows(f"PRAGMA table_info({t.name})")
+    rows = store.described(f"PRAGMA table_info({t.name})")
     return {name: (declared, not_null, default) for _, name, declared, not_null, default, _ in rows}
 
 

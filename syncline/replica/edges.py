@@ -39,7 +39,7 @@ class Edge:
 def read_edges(store: Store, tables: Mapping[int, Statements]) -> tuple[Edge, ...]:
     """All of them, children in the order of the tables."""
     named = {t.table.name.lower(): t for t in tables.values()}
-    texts = {name.lower(): ddl for name, ddl in table_names(store.rows).items()}
+    texts = {name.lower(): ddl for name, ddl in table_names(store.described).items()}
     found: list[Edge] = []
     for t in tables.values():
         if "references" in texts.get(t.table.name.lower(), "").lower():
@@ -53,11 +53,13 @@ def _edges_of(store: Store, child: Statements, named: Mapping[str, Statements]) 
         for key in child.table.foreign_keys
         if key.parent.lower() in named
     }
-    for key in read_foreign_keys(store.rows, child.table.name):
+    for key in read_foreign_keys(store.described, child.table.name):
         parent = named.get(key.parent.lower())
         if parent is None:
             continue
-        columns = store.rows("SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (parent.table.name,))
+        columns = store.described(
+            "SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (parent.table.name,)
+        )
         theirs = key.parent_columns or tuple(name for name, place in columns if place)
         known = {name.lower(): name for name, _ in columns}
         if len(theirs) == len(key.columns) and known.keys() >= {name.lower() for name in theirs}:

@@ -293,7 +293,7 @@ def _left_out(device: Device) -> Iterator[Finding]:
 def _additions(store: Store, t: Statements, retired: Collection[str]) -> Iterator[Finding]:
     """Columns that the application has added. Those that are generated are nobody's business."""
     known = {column.name.lower() for column in t.table.columns} | {name.lower() for name in retired}
-    for _, name, _, required, default, _, hidden in store.rows(f"PRAGMA table_xinfo({t.name})"):
+    for _, name, _, required, default, _, hidden in store.described(f"PRAGMA table_xinfo({t.name})"):
         if hidden or name.lower() in known:
             continue
         where = f"table {t.table.name}: the column {name} is in this file alone"

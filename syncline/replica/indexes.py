@@ -14,7 +14,7 @@ from syncline.sqlitekit.tables import Column, Unique, has_rowid, read_columns, r
 
 def columns_of(store: Store, table: str) -> dict[str, Column]:
     """The columns that the table has in this file, by name. Empty if there is no such table."""
-    return {column.name: column for column in read_columns(store.rows, table)}
+    return {column.name: column for column in read_columns(store.described, table)}
 
 
 def uniques_of(store: Store, table: str) -> list[Unique]:
@@ -23,7 +23,7 @@ def uniques_of(store: Store, table: str) -> list[Unique]:
     The condition of a partial index is to be left out: whoever asks gets rows that may be hit, not only those
     that are.
     """
-    return [unique for unique in read_uniques(store.rows, table) if not unique.primary]
+    return [unique for unique in read_uniques(store.described, table) if not unique.primary]
 
 
 ROWIDS = ("rowid", "oid", "_rowid_")
@@ -33,8 +33,8 @@ ROWIDS = ("rowid", "oid", "_rowid_")
 def rowid_of(store: Store, table: str) -> str | None:
     """A name for the row's number, if the table has one besides its key; None if the key is that number, in a
     table without one, and where columns take all names."""
-    key = next((unique.name for unique in read_uniques(store.rows, table) if unique.primary), None)
-    if key is None or not has_rowid(store.rows, key):
+    key = next((unique.name for unique in read_uniques(store.described, table) if unique.primary), None)
+    if key is None or not has_rowid(store.described, key):
         return None
     taken = {name.lower() for name in columns_of(store, table)}
     return next((name for name in ROWIDS if name not in taken), None)
@@ -86,5 +86,5 @@ def has_key(store: Store, table: TableSchema) -> bool:
 
 
 def _primary_key(store: Store, table: str) -> tuple[str, ...]:
-    parts = store.rows(f"PRAGMA table_info({quote(table)})")
+    parts = store.described(f"PRAGMA table_info({quote(table)})")
     return tuple(name for _, name, *_, place in sorted(parts, key=lambda part: part[-1]) if place)

@@ -55,12 +55,12 @@ def references(store: Store, tracked: Sequence[str]) -> list[Reference]:
     """The foreign keys of all tables that take no part."""
     known = {name.lower() for name in tracked}
     found = []
-    for name, ddl in table_names(store.rows).items():
+    for name, ddl in table_names(store.described).items():
         if name.lower() in known or "references" not in ddl.lower():
             continue
-        columns = store.rows("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (name,))
+        columns = store.described("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (name,))
         key = tuple(column for (column,) in columns)
-        found += [Reference(name, key, foreign) for foreign in read_foreign_keys(store.rows, name)]
+        found += [Reference(name, key, foreign) for foreign in read_foreign_keys(store.described, name)]
     return found
 
 
@@ -130,7 +130,9 @@ def _remove(work: Work, table: str, which: str, every: Sequence[Reference], abov
 def _parent_columns(store: Store, one: Reference) -> tuple[str, ...]:
     if one.foreign.parent_columns:
         return one.foreign.parent_columns
-    rows = store.rows("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (one.foreign.parent,))
+    rows = store.described(
+        "SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (one.foreign.parent,)
+    )
     return tuple(name for (name,) in rows)
 
 

@@ -121,7 +121,7 @@ def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:
 
 
 def _parents(store: Store, t: Statements) -> set[str]:
-    return {parent.lower() for _, _, parent, *_ in store.rows(f"PRAGMA foreign_key_list({t.name})")}
+    return {parent.lower() for _, _, parent, *_ in store.described(f"PRAGMA foreign_key_list({t.name})")}
 
 
 def note_made_again(store: Store, n: int) -> None:
@@ -338,9 +338,7 @@ def _is_replaced_unseen(store: Store, t: Statements) -> bool:
         return False
     if store.row(f"SELECT 1 FROM {t.log} WHERE op IN ('I', 'U') LIMIT 1") is None:
         return False
-    present = store.value(
-        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (f"_sync_{t.n}_replace",)
-    )
+    present = store.definition("trigger", f"_sync_{t.n}_replace")
     return any(hit not in str(present) for hit in capture.unique_hits(store, t))
 
 
@@ -355,5 +353,5 @@ def _is_news(device: Device, t: Statements) -> bool:
 def _says_other(store: Store, t: Statements, kind: str) -> bool:
     """Whether a trigger's text differs from what is wanted in more than names and how they are quoted."""
     name = f"_sync_{t.n}_{kind}"
-    present = store.value("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (name,))
-    return renamed_columns(capture.build(store, t)[kind], present) is None
+    present = store.definition("trigger", name)
+    return renamed_columns(capture.build(store, t)[kind], present or "") is None

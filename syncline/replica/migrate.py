@@ -219,7 +219,7 @@ def _free_parents(work: Work, t: Statements) -> None:
 def _retired_columns(work: Work, t: Statements, gone: Sequence[int]) -> Iterator[RetiredColumn]:
     required = {
         name: declared
-        for _, name, declared, not_null, default, *_ in work.store.rows(f"PRAGMA table_info({t.name})")
+        for _, name, declared, not_null, default, *_ in work.store.described(f"PRAGMA table_info({t.name})")
         if not_null and default is None
     }
     for number in gone:
@@ -304,7 +304,7 @@ def _given(work: Work, t: Statements, added: Sequence[int]) -> dict[int, Value]:
     """What rows that are not in the table have in new columns: the default that the column has in this file,
     which is not the centre's if the application made it; where it may not be without a value, one that says
     nothing."""
-    own = {name: rest for _, name, *rest in work.store.rows(f"PRAGMA table_info({t.name})")}
+    own = {name: rest for _, name, *rest in work.store.described(f"PRAGMA table_info({t.name})")}
     found: dict[int, Value] = {}
     for number in added:
         declared, not_null, default, *_ = own[t.table.values[number].name]

@@ -86,7 +86,7 @@ def _names(device: Device) -> dict[int, Called]:
     """What the triggers say; what is known, where they say nothing."""
     triggers = {
         name: (table, sql)
-        for name, table, sql in device.store.rows(
+        for name, table, sql in device.store.described(
             "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_*'"
         )
     }

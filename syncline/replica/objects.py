@@ -46,7 +46,7 @@ def _unable(store: Store, t: Statements) -> Iterator[Finding]:
         statements.append((t.update(columns), bound))
     for sql, parameters in statements:
         try:
-            store.rows(f"EXPLAIN {sql}", parameters)
+            store.described(f"EXPLAIN {sql}", parameters)
         except StoreObstacle as error:
             verb = sql.split(None, 1)[0]
             sentence = f"table {t.table.name}: Syncline cannot {verb} rows here: {text_of(error)}"
@@ -73,9 +73,7 @@ def _unique(device: Device, t: Statements) -> Iterator[Finding]:
 
 def _checks(store: Store, t: Statements) -> Iterator[Finding]:
     """CHECK constraints of a table that is not made as in the centre."""
-    sql = store.value(
-        "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", (t.table.name,)
-    )
+    sql = store.definition("table", t.table.name)
     if sql and sql != t.table.ddl and any(token[1].upper() == "CHECK" for token in tokens(sql)):
         yield Finding(
             "warning",

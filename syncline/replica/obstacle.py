@@ -15,7 +15,9 @@ from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
+from syncline.sqlitekit.errors import said_by
 from syncline.sqlitekit.triggers import Trigger
+from syncline.sqlitekit.undecoded import is_text
 
 Try = Callable[[], object]
 """Writes or removes the row in question, or raises one of `REFUSED`."""
@@ -52,7 +54,7 @@ def reason_behind(t: Statements, key: Key, other: Key, reason: Reason) -> Reason
 
 def text_of(error: SynclineError) -> str:
     """What SQLite itself said, without the path of the file."""
-    return str(error.__cause__ or error.detail)
+    return said_by(error.__cause__) if error.__cause__ else error.detail
 
 
 def _objects(work: Work, t: Statements, error: SynclineError, again: Try) -> Iterator[str]:
@@ -113,11 +115,15 @@ def _as_said(error: SynclineError) -> Iterator[str]:
 
 def _indexes(work: Work, t: Statements) -> list[tuple[str, str]]:
     """The indexes of the table that were made by CREATE INDEX, those that tell rows apart first."""
-    rows = work.store.rows(
+    rows = work.store.described(
         "SELECT l.name, l.'unique' FROM pragma_index_list(?) l WHERE l.origin = 'c' ORDER BY l.'unique' DESC",
         (t.table.name,),
     )
-    return [(f"{'unique ' if only else ''}index {name}", f"DROP INDEX {quote(name)}") for name, only in rows]
+    return [
+        (f"{'unique ' if only else ''}index {name}", f"DROP INDEX {quote(name)}")
+        for name, only in rows
+        if is_text(name)
+    ]
 
 
 def _triggers(work: Work, t: Statements) -> list[tuple[str, str]]:
@@ -130,5 +136,7 @@ def _triggers(work: Work, t: Statements) -> list[tuple[str, str]]:
 
 
 def _still(work: Work, triggers: Sequence[Trigger]) -> list[Trigger]:
-    there = {name for (name,) in work.store.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
-    return [one for one in triggers if one.name in there]
+    there = {
+        name for (name,) in work.store.described("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    }
+    return [one for one in triggers if one.name in there and is_text(one.name)]

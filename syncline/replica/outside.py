@@ -57,11 +57,13 @@ class Outward:
 def outward(device: Device, t: Statements) -> list[Outward]:
     """The foreign keys of a table to tables that take no part and are in the file."""
     store, tracked = device.store, {one.table.name.lower() for one in device.tables.values()}
-    keys = [key for key in read_foreign_keys(store.rows, t.table.name) if key.parent.lower() not in tracked]
-    present = {name.lower() for name in table_names(store.rows)} if keys else set()
+    keys = [
+        key for key in read_foreign_keys(store.described, t.table.name) if key.parent.lower() not in tracked
+    ]
+    present = {name.lower() for name in table_names(store.described)} if keys else set()
     found = []
     for key in keys:
-        columns = store.rows("SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (key.parent,))
+        columns = store.described("SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (key.parent,))
         theirs = key.parent_columns or tuple(name for name, place in columns if place)
         known = {name.lower() for name, _ in columns}
         if key.parent.lower() in present and len(theirs) == len(key.columns):

@@ -118,7 +118,7 @@ def _to_fetch(change: TableChange) -> tuple[int, ...]:
 
 def tables_in(store: Store) -> set[str]:
     """The names of all tables and views of the file, in lower case."""
-    found = store.rows("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+    found = store.described("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
     return {name.lower() for (name,) in found}
 
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from syncline.replica import capture
 from syncline.replica.device import Device
-from syncline.replica.store import Store, quote
+from syncline.replica.redefine import drop_trigger, make_trigger
+from syncline.replica.store import Store
 from syncline.sqlitekit.triggers import Trigger, reaching, read_trigger
 
 
@@ -30,14 +31,14 @@ def quiet_triggers(device: Device) -> Iterator[Sequence[Trigger]]:
     running = [one for one in found if one not in away]
     changed = [one for one in running if one.settling != one.sql]
     for one in (*away, *changed):
-        store.execute(f"DROP TRIGGER {quote(one.name)}")
+        drop_trigger(store, one)
     for one in changed:
-        store.execute(one.settling)
+        make_trigger(store, one, one.settling)
     yield running
     for one in changed:
-        store.execute(f"DROP TRIGGER IF EXISTS {quote(one.name)}")
+        drop_trigger(store, one)
     for one in sorted((*away, *changed), key=found.index):
-        store.execute(one.sql)
+        make_trigger(store, one, one.sql)
     touched = {one.on for one in (*away, *changed)}
     for t in device.tables.values():
         if t.table.name.lower() in touched:
@@ -46,7 +47,7 @@ def quiet_triggers(device: Device) -> Iterator[Sequence[Trigger]]:
 
 def application_triggers(store: Store) -> list[Trigger]:
     """All triggers of the file that are not Syncline's, in the order of their making."""
-    rows = store.rows(
+    rows = store.described(
         "SELECT name, tbl_name, sql FROM sqlite_master"
         " WHERE type = 'trigger' AND name NOT GLOB '_sync_*' ORDER BY rowid"
     )

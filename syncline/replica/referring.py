@@ -49,7 +49,7 @@ def _let_go(device: Device, t: Statements, key: ForeignKey) -> None:
 
 
 def _has(store: Store, table: TableSchema, wanted: ForeignKey) -> bool:
-    found = read_foreign_keys(store.rows, table.name)
+    found = read_foreign_keys(store.described, table.name)
     return any(_folded(one) == _folded(wanted) for one in found)
 
 
@@ -59,5 +59,5 @@ def _folded(key: ForeignKey) -> tuple[Sequence[str], str]:
 
 def _is_unique(store: Store, table: TableSchema, columns: Sequence[str]) -> bool:
     rowid = len(columns) == 1 and tuple(columns) == table.key
-    uniques = (unique.whole for unique in read_uniques(store.rows, table.name))
+    uniques = (unique.whole for unique in read_uniques(store.described, table.name))
     return rowid or any(set(unique) == set(columns) for unique in uniques)

@@ -312,7 +312,7 @@ _LOGS = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_syn
 
 def _columns(store: Store, table: str) -> list[tuple[str, int]]:
     """The columns of a table, and their places in its primary key, 0 for those that are not in it."""
-    return store.rows("SELECT name, pk FROM pragma_table_info(?)", (table,))
+    return store.described("SELECT name, pk FROM pragma_table_info(?)", (table,))
 
 
 def _of_table(store: Store, table: str, rules: Mapping[str, Rule]) -> Iterator[Unsound]:

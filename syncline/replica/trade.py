@@ -20,6 +20,7 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import pack, quote
 from syncline.replica.work import Work
 from syncline.sqlitekit.tables import Unique
+from syncline.sqlitekit.undecoded import is_text
 
 
 class _Failed(Exception):
@@ -68,14 +69,14 @@ def _with_followers(
 
 
 def _texts(work: Work, t: Statements) -> dict[str, str]:
-    """The unique indexes that were made by CREATE INDEX, and its text."""
+    """The unique indexes that were made by CREATE INDEX and can be made again, and its text."""
     names = {unique.name for unique in work.uniques(t)}
-    rows = work.store.rows(
+    rows = work.store.described(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
         " COLLATE NOCASE",
         (t.table.name,),
     )
-    return {name: sql for name, sql in rows if name in names}
+    return {name: sql for name, sql in rows if name in names and is_text(name + sql)}
 
 
 def _exchange(work: Work, t: Statements, rows: Rows, dropped: Mapping[str, str]) -> dict[Key, SynclineError]:

@@ -117,9 +117,9 @@ def _retired(device: Device) -> dict[str, tuple[str, ...]]:
 def _bound(store: Store, t: Statements) -> set[str]:
     """The columns of UNIQUE constraints that stand in the CREATE TABLE."""
     found: set[str] = set()
-    for _, index, _, origin, *_ in store.rows(f"PRAGMA index_list({t.name})"):
+    for _, index, _, origin, *_ in store.described(f"PRAGMA index_list({t.name})"):
         if origin == "u":
-            found.update(name for _, _, name in store.rows(f"PRAGMA index_info({quote(index)})"))
+            found.update(name for _, _, name in store.described(f"PRAGMA index_info({quote(index)})"))
     return found
 
 

@@ -136,10 +136,7 @@ class Work:
         """A statement as the application would write it: its triggers inherit a conflict clause. The clauses
         of the table itself must not decide, and so there is one if the table has any."""
         if t.n not in self._clauses:
-            found = self.store.value(
-                "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
-                (t.table.name,),
-            )
+            found = self.store.definition("table", t.table.name)
             self._clauses[t.n] = "conflict" in str(found).lower()
         return sql if self._clauses[t.n] else sql.replace(" OR ABORT", "", 1)
 

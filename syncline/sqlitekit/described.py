@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from syncline.sqlitekit.growth import MOST, Token, weigh
+from syncline.sqlitekit.undecoded import is_text
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\n\f\r]+)
@@ -104,6 +105,8 @@ def check_type(declared: str) -> None:
 
 def _taken_apart(sql: str) -> tuple[list[str], list[Token]]:
     """The pieces of the text as they are written anew, and the tokens among them; parentheses match."""
+    if not is_text(sql):
+        raise NoDefinition("its text is not UTF-8")
     if len(sql) > LONGEST:
         raise NoDefinition(f"it is longer than {LONGEST} characters")
     pieces: list[str] = []

@@ -1,4 +1,8 @@
-"""What SQLite's error numbers mean (sqlite.org/rescode.html)."""
+"""What SQLite's error numbers mean (sqlite.org/rescode.html).
+
+Python's module makes a UnicodeDecodeError of an error whose text is not UTF-8, since it names an object of
+the file or is a trigger's own; its number is lost. What it was is then told by how SQLite begins its sentence.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,32 @@ BUSY = frozenset([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED])
 """Somebody else holds a lock."""
 
 
-def number_of(error: sqlite3.Error) -> int:
+Failure = sqlite3.Error | UnicodeError
+"""What a statement raises."""
+FAILURES = (sqlite3.Error, UnicodeError)
+
+_BEGINNINGS = {
+    b"malformed database schema": sqlite3.SQLITE_CORRUPT,
+    b"UNIQUE constraint failed": sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    b"NOT NULL constraint failed": sqlite3.SQLITE_CONSTRAINT_NOTNULL,
+    b"CHECK constraint failed": sqlite3.SQLITE_CONSTRAINT_CHECK,
+}
+
+
+def number_of(error: Failure) -> int:
     """The extended result code; -1 for errors of the Python module itself."""
+    if isinstance(error, UnicodeDecodeError):
+        found = (number for start, number in _BEGINNINGS.items() if error.object.startswith(start))
+        return next(found, sqlite3.SQLITE_ERROR)
     return int(getattr(error, "sqlite_errorcode", -1))
 
 
-def primary_of(error: sqlite3.Error) -> int:
+def said_by(error: BaseException) -> str:
+    """SQLite's sentence, with a mark in place of what is not UTF-8."""
+    return error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def primary_of(error: Failure) -> int:
     """The primary result code; -1 for errors of the Python module itself. SQLITE_FULL also where the file
     beside the database that its users share (`-shm`) cannot grow."""
     number = number_of(error)
@@ -36,7 +60,7 @@ def primary_of(error: sqlite3.Error) -> int:
     return number if number < 0 else number & 0xFF
 
 
-def constraint_of(error: sqlite3.Error) -> Constraint | None:
+def constraint_of(error: Failure) -> Constraint | None:
     """The kind of constraint that was broken; None if the error is another."""
     if primary_of(error) != sqlite3.SQLITE_CONSTRAINT:
         return None

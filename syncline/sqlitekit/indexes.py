@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Unique
+from syncline.sqlitekit.undecoded import is_text, sayable
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)|(?P<string>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`)"""
@@ -137,7 +138,13 @@ def _qualified(columns: Mapping[str, str], terms: list[Token], alias: str) -> st
         after = terms[index + 1][1] if index + 1 < len(terms) else ""
         name = columns.get(plain(token).lower()) if token[0] in ("word", "quoted") else None
         if name is None or after == "(" or before in ("COLLATE", "AS"):
-            parts.append(token[1])
+            parts.append(token[1] if is_text(token[1]) else _in_bytes(token))
         else:
             parts.append(f"{alias}.{quote(name)}")
     return " ".join(parts)
+
+
+def _in_bytes(token: Token) -> str:
+    """A string that is not UTF-8, by its bytes; anything else as it is."""
+    kind, spelling = token
+    return spelling if kind != "string" else sayable(spelling[1:-1].replace("''", "'"))

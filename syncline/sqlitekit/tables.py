@@ -8,9 +8,11 @@ from typing import Any
 
 from syncline.model.schema import ForeignKey
 from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.undecoded import is_text, sayable
 
 Ask = Callable[..., Iterable[Sequence[Any]]]
-"""Runs a statement with its parameters, if it has some, and gives the rows."""
+"""Runs a statement with its parameters, if it has some, and gives the rows, text in whatever bytes
+(`sqlitekit.undecoded`)."""
 
 OWN_PREFIXES = ("sqlite_", "_sync_")
 _SHADOWS = (
@@ -107,9 +109,10 @@ def affinity_of(declared: str) -> str:
 
 
 def table_names(ask: Ask) -> dict[str, str]:
-    """The user's ordinary tables and their DDL, by name. Virtual tables and what they shadow are left out."""
+    """The user's ordinary tables and their DDL, by name. Virtual tables and what they shadow are left out,
+    and those with a name that no statement can say: it is not UTF-8."""
     rows = ask("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    tables = {name: sql for name, sql in rows if not name.lower().startswith(OWN_PREFIXES)}
+    tables = {name: sql for name, sql in rows if not name.lower().startswith(OWN_PREFIXES) and is_text(name)}
     virtual = [name for name, sql in tables.items() if _is_virtual(sql)]
     shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
     return {name: sql for name, sql in tables.items() if name not in virtual and name not in shadows}
@@ -176,7 +179,7 @@ def read_uniques(ask: Ask, table: str) -> list[Unique]:
     found = []
     for _, name, unique, origin, partial in list(ask(f"PRAGMA index_list({quote(table)})")):
         if unique:
-            rows = list(ask(f"PRAGMA index_xinfo({quote(name)})"))
+            rows = list(ask(f"SELECT * FROM pragma_index_xinfo({sayable(name)})"))
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
             plain = all(column is not None for column, _ in columns)
             text = None if plain and not partial else _text_of(ask, name)
@@ -185,13 +188,13 @@ def read_uniques(ask: Ask, table: str) -> list[Unique]:
 
 
 def _text_of(ask: Ask, index: str) -> str:
-    ((sql,),) = ask("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (index,))
+    ((sql,),) = ask(f"SELECT sql FROM sqlite_master WHERE type = 'index' AND name = {sayable(index)}")
     return str(sql)
 
 
 def has_rowid(ask: Ask, index: str) -> bool:
     """An index of a rowid table ends in the rowid (column number -1)."""
-    return any(row[1] == -1 for row in ask(f"PRAGMA index_xinfo({quote(index)})"))
+    return any(row[1] == -1 for row in ask(f"SELECT * FROM pragma_index_xinfo({sayable(index)})"))
 
 
 def read_foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:

@@ -28,6 +28,7 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged
 from syncline.databases.sqlite.undone import Undone
 from syncline.hub.contract import Refusal, codes
+from syncline.sqlitekit.errors import FAILURES, said_by
 
 _WORTH_ANOTHER_TRY = {codes.UNIQUE, codes.FOREIGN_KEY}
 
@@ -162,13 +163,13 @@ class Application:
             self._suppress(work.staged.shape.n)
         try:
             written = self._connection.execute(*part.loaded.over(work.statement, part.rows)).rowcount
-        except sqlite3.Error as error:
+        except FAILURES as error:
             code = refusal_code(error, triggers=bool(work.staged.shape.facts.triggers))
             if code is None:
                 raise
             if not self._connection.in_transaction:
                 raise self._undone.met(part, error) from error
-            return code, str(error)
+            return code, said_by(error)
         finally:
             if not work.careful and self._connection.in_transaction:
                 self._suppress(None)

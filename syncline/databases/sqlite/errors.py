@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from syncline.errors import CentreHeld, DatabaseError, DatabaseUnavailable, SynclineError
 from syncline.hub.contract import codes
-from syncline.sqlitekit.errors import BUSY, Constraint, constraint_of, primary_of
+from syncline.sqlitekit.errors import BUSY, FAILURES, Constraint, Failure, constraint_of, primary_of, said_by
 
 _CONSTRAINTS: dict[Constraint, str] = {
     "unique": codes.UNIQUE,
@@ -38,7 +38,7 @@ _OF_THE_CONNECTION = (
 )
 
 
-def refusal_code(error: sqlite3.Error, *, triggers: bool) -> str | None:
+def refusal_code(error: Failure, *, triggers: bool) -> str | None:
     """The code under which a row is refused; None if this is no trouble of a row.
 
     Syncline's statements over rows name nothing but tables and columns that were just looked up: an error
@@ -54,14 +54,14 @@ def refusal_code(error: sqlite3.Error, *, triggers: bool) -> str | None:
     return codes.TRIGGER if triggers else codes.CONSTRAINT
 
 
-def translated(error: sqlite3.Error, place: str) -> SynclineError:
+def translated(error: Failure, place: str) -> SynclineError:
     """What to raise instead of a driver error."""
     number = primary_of(error)
     if number in BUSY:
         return CentreHeld(f"{place}: another program holds the file, and did so for as long as is waited")
     if number in _UNREACHABLE:
-        return DatabaseUnavailable(f"{place}: {_UNREACHABLE[number]} ({error})")
-    return DatabaseError(f"{place}: {error}")
+        return DatabaseUnavailable(f"{place}: {_UNREACHABLE[number]} ({said_by(error)})")
+    return DatabaseError(f"{place}: {said_by(error)}")
 
 
 @contextmanager
@@ -69,5 +69,5 @@ def mapped(place: str) -> Iterator[None]:
     """Map driver errors raised inside."""
     try:
         yield
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translated(error, place) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 from syncline.databases.base import LAYOUT, numbers_of, to_keep
 from syncline.databases.base.logtable import columns_of, widths
@@ -24,6 +25,7 @@ from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table, read_tables
+from syncline.sqlitekit.undecoded import described
 
 
 class SqlitePreparation(Recorded):
@@ -210,7 +212,7 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
     hub, schema, before = SqlitePreparation(connection).last()
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
-    everything = read_tables(connection.execute)
+    everything = read_tables(partial(described, connection))
     shape = {
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables

@@ -16,6 +16,7 @@ from syncline.databases.sqlite.stage import Staged
 from syncline.errors import Conflict
 from syncline.hub.contract import codes
 from syncline.model.values import Value
+from syncline.sqlitekit.errors import Failure, said_by
 
 _Row = tuple[int, str, tuple[Value, ...]]
 
@@ -40,12 +41,14 @@ class Undone:
         said = self.refused.get(_row(part))
         return None if said is None else (codes.TRIGGER, said)
 
-    def met(self, part: Part[Staged], error: sqlite3.Error) -> Conflict:
+    def met(self, part: Part[Staged], error: Failure) -> Conflict:
         """These rows undid everything: what to raise, so that the transaction is run again."""
         self.singly = True
         if len(part.rows) == 1:
-            self.refused[_row(part)] = str(error)
-        return Conflict(f"table {part.loaded.shape.table.name}: a trigger undid the transaction: {error}")
+            self.refused[_row(part)] = said_by(error)
+        return Conflict(
+            f"table {part.loaded.shape.table.name}: a trigger undid the transaction: {said_by(error)}"
+        )
 
     def commit(self, connection: sqlite3.Connection) -> None:
         """Commit, and forget: what the trigger minds may be another thing next time."""

@@ -20,7 +20,7 @@ from syncline.errors import (
     SynclineError,
     ValueRefused,
 )
-from syncline.sqlitekit.errors import BUSY, constraint_of, number_of, primary_of
+from syncline.sqlitekit.errors import BUSY, FAILURES, Failure, constraint_of, number_of, primary_of, said_by
 
 _CLASSES: dict[int, type[StoreError]] = {
     **dict.fromkeys(BUSY, StoreBusy),
@@ -33,23 +33,25 @@ _CLASSES: dict[int, type[StoreError]] = {
 }
 
 
-def translate(error: sqlite3.Error, path: str) -> SynclineError:
+def translate(error: Failure, path: str) -> SynclineError:
     """Return the Syncline error that says what this error of SQLite means for the file at `path`.
 
-    An operational error without a number is the driver's own: text that is not UTF-8 was read.
+    An operational error without a number is the driver's own: text that is not UTF-8 was read. So is one of
+    text that was to be written.
     """
-    primary, constraint = primary_of(error), constraint_of(error)
+    primary, constraint, said = primary_of(error), constraint_of(error), said_by(error)
     if primary < 0:
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError | UnicodeError):
             return ValueRefused(f"a text in {path} is not valid UTF-8")
-        return StoreError(f"{path}: {error}")
+        return StoreError(f"{path}: {said}")
     if constraint is not None:
-        return StoreConstraint(f"{path}: {error}", constraint)
+        return StoreConstraint(f"{path}: {said}", constraint)
     if primary == sqlite3.SQLITE_NOTADB:
         return StoreDamaged(f"{path} is not an SQLite database", remedy="Check the path.")
     if number_of(error) == sqlite3.SQLITE_CORRUPT_VTAB:  # the index of a virtual table, not the file
         primary = sqlite3.SQLITE_ERROR
-    return _CLASSES.get(primary, StoreError)(f"{path}: {error} ({error.sqlite_errorname})")
+    named = getattr(error, "sqlite_errorname", "")
+    return _CLASSES.get(primary, StoreError)(f"{path}: {said}" + (f" ({named})" if named else ""))
 
 
 @contextmanager
@@ -81,5 +83,5 @@ def translated(path: str) -> Iterator[None]:
     """Raise every error of SQLite inside the block as the error of Syncline that it means."""
     try:
         yield
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error, path) from error

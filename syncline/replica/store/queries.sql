@@ -58,3 +58,7 @@ FROM _sync_state s LEFT JOIN _sync_outbox o WHERE s.id = 1
 -- name: references
 -- The definitions of the tables that may have a foreign key.
 SELECT sql FROM sqlite_master WHERE type = 'table' AND sql LIKE '%references%'
+
+-- name: definition
+-- The SQL of a table, index, trigger or view.
+SELECT sql FROM sqlite_master WHERE type = ? AND lower(name) = lower(?)

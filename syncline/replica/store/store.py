@@ -19,7 +19,9 @@ from syncline.replica.store.text import queries, read_sql
 from syncline.replica.store.wal import Wal
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.definition import waits_for_commit
+from syncline.sqlitekit.errors import FAILURES
 from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.undecoded import undecoded
 
 LAYOUT = 9
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
@@ -119,28 +121,28 @@ class Store:
         """Run one statement; return how many rows it changed (-1 if that has no meaning)."""
         try:
             return self._connection.execute(sql, parameters).rowcount
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise translate(error, self.path) from error
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> int:
         """Run one statement for every row of parameters; return how many rows it changed."""
         try:
             return self._connection.executemany(sql, rows).rowcount
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise translate(error, self.path) from error
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise translate(error, self.path) from error
 
     def row(self, sql: str, parameters: Parameters = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
         try:
             row: tuple[Any, ...] | None = self._connection.execute(sql, parameters).fetchone()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise translate(error, self.path) from error
         return row
 
@@ -188,12 +190,19 @@ class Store:
     def undecoded(self) -> Iterator[None]:
         """Inside, text comes as str where it is UTF-8 and as a str with escaped bytes
         (`surrogateescape`) where it is not. Slower; to name the rows that hold such text. May be nested."""
-        before = self._connection.text_factory
-        self._connection.text_factory = lambda body: body.decode("utf-8", "surrogateescape")
-        try:
+        with undecoded(self._connection):
             yield
-        finally:
-            self._connection.text_factory = before
+
+    def described(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query about what the file has (names, definitions): an application's may be in any
+        bytes, which come as in `undecoded`."""
+        with self.undecoded():
+            return self.rows(sql, parameters)
+
+    def definition(self, kind: str, name: str) -> str | None:
+        """The SQL of a table, index, trigger or view of the file, as `described`; None if it is not there."""
+        found = self.described(self._queries["definition"], (kind, name))
+        return found[0][0] if found else None
 
     def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
         """Give SQL on this connection a function (or replace a built-in one, such as julianday)."""
@@ -256,7 +265,7 @@ class Store:
 
         Not asked for where all that are there wait for it by themselves: SQLite prepares every statement of
         the connection anew afterwards, which takes as long as a small sync."""
-        if not all(_waits_for_commit(sql) for (sql,) in self.rows(self._queries["references"])):
+        if not all(_waits_for_commit(sql) for (sql,) in self.described(self._queries["references"])):
             self.execute("PRAGMA defer_foreign_keys = ON")
 
     @contextmanager

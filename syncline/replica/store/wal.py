@@ -91,7 +91,10 @@ class Wal:
             with closing(sqlite3.connect(target, uri=True, timeout=0, isolation_level=None)) as connection:
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
                 return self._checkpoint(connection)
-        except sqlite3.DatabaseError:  # the file is gone, or no database any more: its next user is told
+        except (
+            sqlite3.DatabaseError,
+            UnicodeError,
+        ):  # the file is gone, or no database any more: its next user is told
             return False
 
     def _note(self, size: int, done: bool) -> None:

@@ -1,0 +1,46 @@
+"""Text of a file that is not UTF-8, read all the same: other programs write what SQLite does not look at.
+
+Such text is a str with escaped bytes (`surrogateescape`). It can be looked at and compared; it cannot be
+bound or run, which `is_text` tells beforehand.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from syncline.sqlitekit.sql import literal
+
+
+@contextmanager
+def undecoded(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, text comes as str where it is UTF-8 and with escaped bytes where it is not. Slower. May be
+    nested."""
+    before = connection.text_factory
+    connection.text_factory = lambda body: body.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
+def described(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows of a query about what the file has (names, definitions), in whatever bytes."""
+    with undecoded(connection):
+        return connection.execute(sql, parameters).fetchall()
+
+
+def sayable(text: str) -> str:
+    """A text as an expression of SQL, also one with escaped bytes."""
+    if is_text(text):
+        return literal(text)
+    return f"CAST(x'{text.encode('utf-8', 'surrogateescape').hex()}' AS TEXT)"
+
+
+def is_text(text: str) -> bool:
+    """Whether it has no escaped bytes, and can be bound and run."""
+    return text.isascii() or not any("\udc80" <= one <= "\udcff" for one in text)
