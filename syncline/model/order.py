@@ -35,3 +35,19 @@ def as_bytes(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape")
+
+
+def shown(value: Value) -> Value:
+    """A value that can be written down; text that is not UTF-8 as its bytes."""
+    return value if is_sound(value) else as_bytes(str(value))
+
+
+def is_sound(value: Value) -> bool:
+    """Whether this is no text, or text that is UTF-8."""
+    if not isinstance(value, str) or value.isascii():  # which Python knows without a look at the text
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

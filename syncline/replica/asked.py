@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from syncline.errors import StoreConstraint, ValueRefused
+from syncline.model.order import is_sound
 from syncline.model.values import identical
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import Spell, Spelled
-from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.edge import Key, inward_key, outward_key
 from syncline.replica.freeze import in_flight

@@ -10,9 +10,9 @@ from typing import NamedTuple, cast
 
 from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
+from syncline.model.order import is_sound
 from syncline.model.values import Value, indices_of, subtract
 from syncline.protocol.messages import PushOp
-from syncline.replica.compare import is_sound
 from syncline.replica.keyset import Keyset
 from syncline.replica.overlay import Key, kind_of, read_image
 from syncline.replica.statements import Statements

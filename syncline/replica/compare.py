@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from syncline.model.order import as_bytes, place
+from syncline.model.order import is_sound, place, shown
 from syncline.model.values import Value, identical
 from syncline.protocol.canonical import Pace, RowsDigest, canonical_row
 from syncline.replica.edge import inward_key, inward_rows, outward_rows
@@ -66,22 +66,6 @@ class Finding:
             changed = [i for i in range(len(names)) if not identical(here[i], centre[i])]
             sides = [_named(names, row, changed) for row in (here, centre)]
         return Difference(self.t.table.name, key, kind, sides[0], sides[1], self.held)
-
-
-def shown(value: Value) -> Value:
-    """A value that can be written down; text that is not UTF-8 as its bytes."""
-    return value if is_sound(value) else as_bytes(str(value))
-
-
-def is_sound(value: Value) -> bool:
-    """Whether this is no text, or text that is UTF-8."""
-    if not isinstance(value, str) or value.isascii():  # which Python knows without a look at the text
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _named(names: Sequence[str], row: Row, columns: Iterable[int]) -> dict[str, Value]:

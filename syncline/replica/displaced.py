@@ -16,7 +16,6 @@ from syncline.replica.entries import Entry, as_sent, entries_of, first_value, to
 from syncline.replica.keyset import Keyset
 from syncline.replica.lost import lost
 from syncline.replica.overlay import Key, Overlay, kind_of
-from syncline.replica.refusal import as_kept
 from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.retried import told_by
 from syncline.replica.settled import PUSH
@@ -99,7 +98,7 @@ def _keep_edits(device: Device, t: Statements, key: Key, edits: Sequence[Entry])
         values = [now.get(column) for column in columns]
         if op == "U":
             values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
-        edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
+        edit = columns, values, base
         reason = Reason(KEY_TAKEN, _DETAIL, _REMEDY if op == "U" else f"{KEY_TAKEN_REMEDY} Or discard it.")
         stamps = told_by(device.store, [entry.stamp for entry in edits])
         keep_rejected(device, t.n, key, op, edit, reason, Made(None, stamps, PUSH))  # they are sent as well

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, StoreObstacle, UsageError
-from syncline.model.order import as_bytes
+from syncline.model.order import as_bytes, is_sound
 from syncline.model.values import Value
-from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.local import Reference, references
 from syncline.replica.overlay import Key, Overlay

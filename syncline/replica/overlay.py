@@ -14,7 +14,7 @@ from msgspec.msgpack import Ext
 
 from syncline.errors import ValueRefused
 from syncline.model.masks import join_mask
-from syncline.model.order import as_bytes
+from syncline.model.order import as_bytes, shown
 from syncline.model.values import Row, Value, add, identical, indices_of, subtract
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
@@ -256,7 +256,8 @@ class Overlay:
     def first_values(self, t: Statements, keys: Sequence[Key], cut: int) -> list[dict[int, Value]]:
         """What each row held in its edited columns before the first of its edits up to entry `cut`.
 
-        Every value column for a row that was deleted, nothing for one that was created.
+        Every value column for a row that was deleted, nothing for one that was created. What it held between
+        two edits need not be text.
         """
         found: list[dict[int, Value]] = [{} for _ in keys]
         if not keys or not self.any(t):
@@ -264,18 +265,20 @@ class Overlay:
         self.load_keys(t, keys)
         width, places = len(t.masks), t.table.places
         picked = ", ".join(f"l.{name}" for name in [*t.masks, *t.old_columns(t.table.all_mask)])
-        for number, op, *rest in self.store.rows(
+        sql = (
             f"SELECT k.i, l.op, {picked} FROM temp._sync_keys_{t.n} k"
             f" CROSS JOIN temp._sync_pending_{t.n} p CROSS JOIN {t.log} l"
-            f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq AND l.seq <= ? ORDER BY k.i, l.seq DESC",
-            (cut,),
-        ):
+            f" WHERE {t.same_key('p', 'k')} AND l.seq = p.seq AND l.seq <= ? ORDER BY k.i, l.seq DESC"
+        )
+        with self.store.undecoded():
+            rows = self.store.rows(sql, (cut,))
+        for number, op, *rest in rows:
             if op == "I":
                 found[number].clear()
             else:
                 mask = join_mask(rest[:width]) if op == "U" else t.table.all_mask
                 found[number].update({i: rest[width + places[i]] for i in indices_of(mask)})
-        return found
+        return [{i: shown(value) for i, value in one.items()} for one in found]
 
     def move(self, t: Statements, moved: Sequence[tuple[int, int, Value]]) -> None:
         """Write moved bases of increments back to the log."""

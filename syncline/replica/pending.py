@@ -13,6 +13,7 @@ from typing import Any
 from syncline.errors import UsageError
 from syncline.model.clock import COUNTER_BITS
 from syncline.model.masks import WORD_BITS, join_mask
+from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, indices_of
 from syncline.replica.capture import WHOLE
 from syncline.replica.device import Device
@@ -95,7 +96,7 @@ def happened(store: Store, t: Statements) -> dict[int, str | None]:
     gone = " AND ".join(
         f"t.{name} = e.k{i} AND t.{name} = e.k{i} COLLATE BINARY" for i, name in enumerate(t.keys)
     )
-    rows = store.rows(
+    sql = (
         f"SELECT e.seq, e.next, {', '.join(f'e.k{i}' for i in range(t.arity))} FROM ("
         f"SELECT seq, op, {keys}, lead(op) OVER (PARTITION BY {keys} ORDER BY seq) AS next,"
         f" max(CASE WHEN op <> 'U' THEN seq END) OVER (PARTITION BY {keys}) AS last FROM {t.log}"
@@ -103,8 +104,12 @@ def happened(store: Store, t: Statements) -> dict[int, str | None]:
         f" AND NOT EXISTS (SELECT 1 FROM {t.name} t WHERE {gone}))"
     )
     parked = {key for (key,) in store.rows("SELECT key FROM _sync_parked WHERE n = ?", (t.n,))}
+    with store.undecoded():
+        rows = store.rows(sql)
     return {
-        seq: follows for seq, follows, *key in rows if follows == "I" or not parked or pack(key) not in parked
+        seq: follows
+        for seq, follows, *key in rows
+        if follows == "I" or not parked or not all(map(is_sound, key)) or pack(key) not in parked
     }
 
 
@@ -173,12 +178,23 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
     olds = [f"CASE WHEN l.ref IS NULL THEN l.o{i} ELSE {_former(t, i, 'l')} END" for i in t.values]
     picked = ", ".join([*(f"l.{name}" for name in named), *olds])
     sql = f"SELECT l.seq, l.op, {_AT}, {picked} FROM {t.log} l LEFT JOIN {t.log} w ON w.seq = l.ref{where}"
-    for batch in store.batches(f"{sql} ORDER BY l.seq", key or ()):
+    for batch in _read(store, f"{sql} ORDER BY l.seq", key or ()):
         for seq, op, at, *rest in batch:
             if op == "M" and seq not in deletes:
                 continue
-            masks, values = rest[: len(t.masks)], rest[len(t.masks) :]
-            shown = {"U": join_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
-            old = {t.table.values[i].name: values[t.arity + t.table.places[i]] for i in indices_of(shown)}
+            masks, values = rest[: len(t.masks)], list(map(shown, rest[len(t.masks) :]))
+            changed = {"U": join_mask([part or 0 for part in masks]), "I": 0}.get(op, t.table.all_mask)
+            old = {t.table.values[i].name: values[t.arity + t.table.places[i]] for i in indices_of(changed)}
             name = "D" if op == "M" else op
             yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)
+
+
+def _read(store: Store, sql: str, parameters: Sequence[Value]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query in batches; text that is not UTF-8 has escaped bytes."""
+    batches = store.batches(sql, parameters)
+    while True:
+        with store.undecoded():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch

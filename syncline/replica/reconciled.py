@@ -28,7 +28,7 @@ from syncline.replica.keyset import Keyset
 from syncline.replica.offer import is_offered, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
-from syncline.replica.refusal import are_sound, as_kept, children, depends_on
+from syncline.replica.refusal import are_sound, children, depends_on
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.retried import Again, forget_retried, retried_of, told_by
@@ -315,7 +315,7 @@ def _keep_edit(
     values = [] if op == "D" else values
     if op == "U" and is_known:
         values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
-    edit = columns, list(map(as_kept, values)), list(map(as_kept, base))
+    edit = columns, values, base
     stamps = told_by(store, [entry.stamp for entry in mine])
     keep_rejected(device, t.n, key, op, edit, reason, Made(None, stamps, COLUMNS if only else None))
     return True

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.masks import join_mask
-from syncline.model.order import as_bytes
+from syncline.model.order import is_sound, shown
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
 from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
-from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import note_meant
@@ -197,9 +196,9 @@ def _keep(
     device: Device, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
 ) -> None:
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
-    values = [as_kept(row[t.table.places[i]]) for i in columns] if row and kind != "D" else []
-    base = [as_kept(edits.base.get(i)) for i in columns]
-    keep_rejected(device, t.n, [as_kept(value) for value in key], kind, (columns, values, base), reason)
+    values = [row[t.table.places[i]] for i in columns] if row and kind != "D" else []
+    base = [edits.base.get(i) for i in columns]
+    keep_rejected(device, t.n, key, kind, (columns, values, base), reason)
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -225,7 +224,7 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     )
     numbers: dict[Key, int] = {}
     for key, row in rows.items():
-        values = [as_kept(row[t.table.places[i]]) for i in columns]
+        values = [row[t.table.places[i]] for i in columns]
         numbers[key] = keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
     note_meant(work.device, t, numbers)
     work.overlay.clear(t, list(rows))
@@ -280,7 +279,7 @@ def depends_on(t: Statements, key: Key) -> Reason:
         PARENT_REJECTED,
         f"the row of {t.table.name} that this row points at was rejected",
         "Settle the row it points at first, then retry this one.",
-        (t.table.name, tuple(map(as_kept, key))),
+        (t.table.name, tuple(map(shown, key))),
     )
 
 
@@ -322,17 +321,12 @@ def are_sound(values: Sequence[Value]) -> bool:
     return all(map(is_sound, values))
 
 
-def as_kept(value: Value) -> Value:
-    """As it can be kept: the bytes of a text that is not UTF-8."""
-    return value if is_sound(value) else as_bytes(str(value))
-
-
 def _mark(value: Value) -> str:
     return "?" if is_sound(value) else "CAST(? AS TEXT)"
 
 
 def _bound(values: Sequence[Value]) -> list[Value]:
-    return [as_kept(value) for value in values]
+    return list(map(shown, values))
 
 
 def _by_key(t: Statements, key: Key) -> str:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_REMEDY
+from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, add
-from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.meant import meant
 from syncline.replica.meanwhile import (
@@ -84,7 +84,7 @@ def keep_rejected(
     before.
 
     For a delete nothing was sent: the second is empty. So it is where the values went with their row and are
-    nowhere any more. Inside a transaction.
+    nowhere any more. Text that is not UTF-8 is kept as its bytes and cannot be retried. Inside a transaction.
     """
     store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
@@ -93,9 +93,9 @@ def keep_rejected(
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             n,
-            pack(list(key)),
+            pack(list(map(shown, key))),
             op,
-            written_edit(device, n, *edit),
+            written_edit(device, n, *edit, key),
             reason.code,
             reason.detail,
             reason.remedy,
@@ -111,13 +111,24 @@ def keep_rejected(
 
 
 def written_edit(
-    device: Device, n: int, columns: Sequence[int], values: Sequence[Value], base: Sequence[Value]
+    device: Device,
+    n: int,
+    columns: Sequence[int],
+    values: Sequence[Value],
+    base: Sequence[Value],
+    key: Sequence[Value] = (),
 ) -> bytes:
-    """The blob form, with the names that table and columns have now: it may be shown when they are gone."""
+    """The blob form, with the names that table and columns have now: it may be shown when they are gone.
+    `undecoded` is in it if the key or what was sent has text that is not UTF-8."""
     table = device.known(n)
-    plain = {"columns": list(columns), "values": list(values), "base": list(base)}
-    names = [device.column_name(n, i) for i in columns]
-    return pack({**plain, "names": names, "table": str(n) if table is None else table.name})
+    plain = {
+        "columns": list(columns),
+        "values": list(map(shown, values)),
+        "base": list(map(shown, base)),
+        "names": [device.column_name(n, i) for i in columns],
+        "table": str(n) if table is None else table.name,
+    }
+    return pack(plain if all(map(is_sound, [*key, *values])) else {**plain, "undecoded": True})
 
 
 def rejected(device: Device, after: int = 0) -> list[RejectedEdit]:
@@ -323,6 +334,13 @@ def _present(t: Statements, op: str, edit: dict[str, Any]) -> dict[str, Any]:
             f"table {t.table.name}: the values of this edit are nowhere any more, they went with the row",
             code="values_gone",
             remedy=ONCE_MORE,
+        )
+    if "undecoded" in edit:
+        raise UsageError(
+            f"table {t.table.name}: the edit cannot be put back: a text of it is not valid UTF-8, and would"
+            " come back as a blob",
+            code="retry_refused",
+            remedy="Write the row yourself, with a text that is UTF-8, then discard this one.",
         )
     there = _picked(edit, lambda i: i in t.table.values)
     if edit["columns"] and not there["columns"] and op == "U":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from syncline.merge.policies import REPAIRED
-from syncline.model.order import as_bytes
+from syncline.model.order import as_bytes, is_sound
 from syncline.model.values import identical
 from syncline.protocol.messages import Group
 from syncline.replica.apply import (
@@ -24,7 +24,7 @@ from syncline.replica.apply import (
     take_held,
     take_out_gone,
 )
-from syncline.replica.compare import Finding, is_sound
+from syncline.replica.compare import Finding
 from syncline.replica.conflicts import keep_own
 from syncline.replica.device import Device
 from syncline.replica.edge import inward, inward_key

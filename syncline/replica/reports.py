@@ -242,7 +242,8 @@ class SyncReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class LogEntry(Report):
-    """One captured edit that is not decided yet. `old` has the former values of the changed columns."""
+    """One captured edit that is not decided yet. `old` has the former values of the changed columns. Text
+    that is not UTF-8 is shown as a blob."""
 
     table: str
     seq: int

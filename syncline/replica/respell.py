@@ -14,10 +14,10 @@ from operator import itemgetter
 from syncline.errors import SchemaError, StoreConstraint
 from syncline.model.forms import Spelling
 from syncline.model.masks import join_mask, split_mask
+from syncline.model.order import is_sound
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, identical
 from syncline.replica.chains import Refused
-from syncline.replica.compare import is_sound
 from syncline.replica.device import Device
 from syncline.replica.edge import Key
 from syncline.replica.local import references

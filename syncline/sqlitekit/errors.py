@@ -1,7 +1,7 @@
 """What SQLite's error numbers mean (sqlite.org/rescode.html).
 
 Python's module makes a UnicodeDecodeError of an error whose text is not UTF-8, since it names an object of
-the file or is a trigger's own; its number is lost. What it was is then told by how SQLite begins its sentence.
+the file or is a trigger's own; its number is lost. What it was is told by how SQLite begins its sentence.
 """
 
 from __future__ import annotations

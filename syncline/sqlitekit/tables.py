@@ -8,11 +8,23 @@ from typing import Any
 
 from syncline.model.schema import ForeignKey
 from syncline.sqlitekit.sql import quote
-from syncline.sqlitekit.undecoded import is_text, sayable
+from syncline.sqlitekit.undecoded import is_text, sayable, undecoded
 
 Ask = Callable[..., Iterable[Sequence[Any]]]
 """Runs a statement with its parameters, if it has some, and gives the rows, text in whatever bytes
 (`sqlitekit.undecoded`)."""
+
+
+def asking(connection: Any) -> Ask:
+    """Who asks a connection of sqlite3."""
+
+    def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with undecoded(connection):
+            rows: list[tuple[Any, ...]] = connection.execute(sql, *parameters).fetchall()
+        return rows
+
+    return ask
+
 
 OWN_PREFIXES = ("sqlite_", "_sync_")
 _SHADOWS = (

@@ -6,16 +6,21 @@ bound or run, which `is_text` tells beforehand.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from syncline.sqlitekit.sql import literal
 
 
+class Reads(Protocol):
+    """A connection of sqlite3."""
+
+    text_factory: Any
+
+
 @contextmanager
-def undecoded(connection: sqlite3.Connection) -> Iterator[None]:
+def undecoded(connection: Reads) -> Iterator[None]:
     """Inside, text comes as str where it is UTF-8 and with escaped bytes where it is not. Slower. May be
     nested."""
     before = connection.text_factory
@@ -24,14 +29,6 @@ def undecoded(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.text_factory = before
-
-
-def described(
-    connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()
-) -> list[tuple[Any, ...]]:
-    """The rows of a query about what the file has (names, definitions), in whatever bytes."""
-    with undecoded(connection):
-        return connection.execute(sql, parameters).fetchall()
 
 
 def sayable(text: str) -> str:

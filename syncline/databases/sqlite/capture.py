@@ -19,7 +19,7 @@ from syncline.databases.sqlite.layout import Shape
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
 from syncline.sqlitekit.sql import chained, commas, literal, quote
-from syncline.sqlitekit.undecoded import described
+from syncline.sqlitekit.tables import asking
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
@@ -180,9 +180,7 @@ class Trigger(NamedTuple):
 
 def triggers_of(connection: sqlite3.Connection) -> list[Trigger]:
     """Every trigger there is."""
-    rows = described(
-        connection, "SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"
-    )
+    rows = asking(connection)("SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
     return [Trigger(*row) for row in rows]
 
 

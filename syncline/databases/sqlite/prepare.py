@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
 
 from syncline.databases.base import LAYOUT, numbers_of, to_keep
 from syncline.databases.base.logtable import columns_of, widths
@@ -24,8 +23,7 @@ from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import quote
-from syncline.sqlitekit.tables import Table, read_tables
-from syncline.sqlitekit.undecoded import described
+from syncline.sqlitekit.tables import Table, asking, read_tables
 
 
 class SqlitePreparation(Recorded):
@@ -212,7 +210,7 @@ def load_layout(connection: sqlite3.Connection) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
     hub, schema, before = SqlitePreparation(connection).last()
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
-    everything = read_tables(partial(described, connection))
+    everything = read_tables(asking(connection))
     shape = {
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables

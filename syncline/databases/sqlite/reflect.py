@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from syncline.databases.base.reflection import OTHER_KEY, meant, refuse_wide
 from syncline.errors import SchemaError
@@ -13,8 +12,7 @@ from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 from syncline.sqlitekit.definition import collates, with_unique
 from syncline.sqlitekit.described import NoDefinition, check_growth
-from syncline.sqlitekit.tables import Table, read_tables, table_names
-from syncline.sqlitekit.undecoded import described
+from syncline.sqlitekit.tables import Table, asking, read_tables, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
 
@@ -28,7 +26,7 @@ def reflect(
     """The tables named, or all that can take part; SchemaError names every one that cannot, and why.
 
     `keys` are chosen by the configuration; `kept` is what tables without a primary key were prepared with."""
-    found, unkeyed = _keyed(read_tables(partial(described, connection)), keys, kept)
+    found, unkeyed = _keyed(read_tables(asking(connection)), keys, kept)
     if wanted is None:
         _refuse_wide(found)
         return _everything({name: table for name, table in found.items() if name not in unkeyed})
@@ -109,7 +107,7 @@ def _absence(connection: sqlite3.Connection, name: str) -> str:
         (name,),
     ).fetchone()
     if row is None:
-        places = {found.lower(): found for found in table_names(partial(described, connection))}
+        places = {found.lower(): found for found in table_names(asking(connection))}
         return f"there is no such table{meant(name, places)}"
     if row[0] == "view":
         return "is a view; name the tables behind it instead"
