@@ -94,7 +94,7 @@ def test_l13_what_the_application_defines_in_latin_1_stands_in_nobodys_way(place
     sql(
         place.centre,
         "INSERT INTO t VALUES (3, 0, 'theirs'), (4, 0, 'a')",
-        "UPDATE t SET v = 'y'",
+        "UPDATE t SET v = 'y' WHERE id = 1",
     )
     place.sync()
     assert sql(place.device, "SELECT * FROM t") == sql(place.centre, "SELECT * FROM t")
