@@ -61,6 +61,16 @@ CORE = (
     "syncline/replica/refill.py",
 )
 """Where a mistake loses an edit: what is changed unless files are named."""
+OF_ROWS = (
+    "tests/unit/replica/test_apply_pending.py",
+    "tests/unit/replica/test_apply_rows.py",
+    "tests/unit/replica/test_displaced.py",
+    "tests/unit/replica/test_guest.py",
+    "tests/unit/replica/test_join.py",
+    "tests/unit/replica/test_verdict.py",
+    "tests/unit/replica/test_verdict_children.py",
+)
+"""The tests of what an apply does with rows."""
 CONCERNED: dict[str, tuple[str, ...]] = {
     "syncline/merge": ("tests/unit/merge",),
     "syncline/hub": ("tests/unit/hub",),
@@ -114,6 +124,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_verdict_children.py",
         "tests/integration/test_retry.py",
+        "tests/integration/test_rejected_that_stay.py",
         "tests/integration/test_key_taken.py",
     ),
     **dict.fromkeys(
@@ -126,33 +137,30 @@ CONCERNED: dict[str, tuple[str, ...]] = {
             "tests/unit/replica/test_bodies.py",
             "tests/unit/replica/test_conversations.py",
             "tests/unit/replica/test_heard_later.py",
+            "tests/unit/replica/test_offered.py",
             "tests/unit/replica/test_reconciled.py",
+            "tests/unit/replica/test_refilled.py",
             "tests/unit/replica/test_verdict.py",
             "tests/integration/test_recovery.py",
             "tests/integration/test_restored_schema.py",
         ),
     ),
-    **dict.fromkeys(
-        (
-            "syncline/replica/overlay.py",
-            "syncline/replica/overruled.py",
-            "syncline/replica/parents.py",
-            "syncline/replica/removal.py",
-            "syncline/replica/rows.py",
-            "syncline/replica/shown.py",
-            "syncline/replica/work.py",
-        ),
-        (
-            "tests/unit/replica/test_apply_pending.py",
-            "tests/unit/replica/test_apply_rows.py",
-            "tests/unit/replica/test_displaced.py",
-            "tests/unit/replica/test_guest.py",
-            "tests/unit/replica/test_join.py",
-            "tests/unit/replica/test_overruled.py",
-            "tests/unit/replica/test_verdict.py",
-            "tests/unit/replica/test_verdict_children.py",
-        ),
+    "syncline/replica/overlay.py": (
+        *OF_ROWS,
+        "tests/unit/replica/test_schema_change.py",
+        "tests/integration/test_keys_spelled.py",
     ),
+    "syncline/replica/overruled.py": (
+        "tests/unit/replica/test_overruled.py",
+        "tests/unit/replica/test_conversations.py",
+        "tests/integration/test_spellings.py",
+        "tests/integration/test_two_replicas.py",
+    ),
+    "syncline/replica/parents.py": (*OF_ROWS, "tests/integration/test_own_foreign_keys.py"),
+    "syncline/replica/removal.py": (*OF_ROWS, "tests/integration/test_own_foreign_keys.py"),
+    "syncline/replica/rows.py": OF_ROWS,
+    "syncline/replica/shown.py": OF_ROWS,
+    "syncline/replica/work.py": OF_ROWS,
     "syncline/replica/verdict.py": (
         "tests/unit/replica/test_verdict.py",
         "tests/unit/replica/test_verdict_children.py",
@@ -161,6 +169,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/integration/test_forms.py",
         "tests/integration/test_device_file.py",
         "tests/integration/test_key_taken.py",
+        "tests/integration/test_restored_rejected.py",
     ),
 }
 """Tests by the package or file that they concern: those that say what it must do and run in this process. The

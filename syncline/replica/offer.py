@@ -179,11 +179,12 @@ def as_offered(device: Device, t: Statements, found: Sequence[Detail]) -> list[D
 
 
 def _with_image(t: Statements, detail: Detail, image: dict[int, Value] | None) -> Detail:
-    """An image that is not the whole row names its columns."""
-    values = None if image is None else list(image.values())
-    if image is None or len(image) == len(t.values):
-        return msgspec.structs.replace(detail, image=values)
-    return msgspec.structs.replace(detail, image=values, image_columns=list(image))
+    """The values in the order of the table's columns, which are named where they are not the whole row."""
+    if image is None:
+        return msgspec.structs.replace(detail, image=None)
+    columns = [i for i in t.values if i in image]
+    named = detail.image_columns if len(columns) == len(t.values) else columns
+    return msgspec.structs.replace(detail, image=[image[i] for i in columns], image_columns=named)
 
 
 def _as_here(t: Statements, group: PushGroup) -> PushGroup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from syncline.protocol.messages import ConflictNote, Rejection
 from syncline.replica.compare import Finding, Span
 from syncline.replica.freeze import freeze
+from syncline.replica.lost import notice
 from syncline.replica.rejected import discard, rejected, retry
 from syncline.replica.repair import repair
 from tests.support.device import Bench
@@ -315,3 +317,100 @@ def test_an_accepted_edit_is_newer_than_what_is_held_of_its_column(bench: Bench)
     assert freeze(bench.device) is not None
     bench.verdict()
     assert bench.all("parent")[1:] == [(2, "mine", "y", 20), (3, "d", None, 0)]
+
+
+def test_a_hidden_row_that_comes_back_trades_with_one_that_waits_for_it_as_its_parent(tmp_path: Path) -> None:
+    ddl = (
+        "CREATE TABLE tree (id INTEGER PRIMARY KEY, up INTEGER REFERENCES tree (id), code TEXT UNIQUE, note)"
+    )
+    with closing(Bench(tmp_path / "device.db", ddl)) as bench:
+        bench.pull(bench.put("tree", [1, None, "a", ""], [2, None, "b", ""], [3, None, "c", ""]))
+        bench.app.execute("UPDATE tree SET note = 'mine' WHERE id = 1")
+        bench.app.execute("UPDATE tree SET code = 'd' WHERE id = 3")
+        bench.pull(bench.gone("tree", 1), bench.put("tree", [2, None, "d", ""]), watermark="w2")
+        assert bench.all("tree") == [(2, None, "b", ""), (3, None, "d", "")]
+        bench.app.execute("UPDATE tree SET code = 'e' WHERE id = 3")
+        bench.pull(bench.put("tree", [1, None, "b", ""], [2, 1, "d", ""]), watermark="w3")
+        assert bench.all("tree") == [(1, None, "b", "mine"), (2, 1, "d", ""), (3, None, "e", "")]
+        assert bench.rows("SELECT n FROM _sync_held UNION ALL SELECT n FROM _sync_parked") == []
+
+
+def test_what_wants_a_value_of_a_parent_that_an_edit_keeps_waits_for_the_verdict_alone(bench: Bench) -> None:
+    bench.app.execute("UPDATE child SET code = 'mine' WHERE id = 5")
+    bench.pull(bench.gone("parent", 1), bench.put("parent", [9, "a", "new", 0]))
+    assert [row[0] for row in bench.all("parent")] == [1, 2]
+    assert bench.rows("SELECT count(*), max(reason) FROM _sync_held") == [(2, None)]
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.gone("child", 5))
+    assert [row[0] for row in bench.all("parent")] == [2, 9] and bench.all("child") == []
+
+
+@pytest.mark.parametrize("edit", ["INSERT INTO grandchild VALUES (8, 5, 'mine')",
+                                  "UPDATE grandchild SET note = 'mine' WHERE id = 7",
+                                  "DELETE FROM grandchild WHERE id = 7"])  # fmt: skip
+def test_edits_below_a_row_whose_parent_is_missing_are_kept_and_sent_l2(tmp_path: Path, edit: str) -> None:
+    ddl = """CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id));
+        CREATE TABLE grandchild (
+            id INTEGER PRIMARY KEY, child INTEGER REFERENCES child (id) ON DELETE CASCADE, note
+        );"""
+    with closing(Bench(tmp_path / "device.db", ddl)) as bench:
+        bench.pull(bench.put("parent", [1]), bench.put("child", [5, 1], [6, 1]))
+        bench.pull(bench.put("grandchild", [7, 5, "hub"], [9, 6, "hub"]), watermark="w2")
+        bench.app.execute(edit)
+        edited = bench.all("grandchild")
+        bench.pull(bench.put("child", [5, 77]), watermark="w3")
+        assert bench.all("child") == [(6, 1)] and bench.all("grandchild") == [(9, 6, "hub")]
+        assert freeze(bench.device) is not None
+        ((group,),) = bench.chunks()
+        assert group.rows[0][0] == (8 if group.op == "I" else 7) and len(group.rows) == 1
+        bench.verdict()
+        bench.pull(bench.put("parent", [77]), watermark="w4")
+        assert bench.all("child") == [(5, 77), (6, 1)] and bench.all("grandchild") == edited
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_row_arrives_whose_parent_by_a_unique_value_was_deleted_here(tmp_path: Path, held: bool) -> None:
+    """The deleted parent comes back for its sake, unless an edit has the value that the parent had."""
+    ddl = """CREATE TABLE parent (id INTEGER PRIMARY KEY, code TEXT, name TEXT UNIQUE, UNIQUE (code, name));
+        CREATE TABLE child (id INTEGER PRIMARY KEY, name TEXT, code TEXT,
+            FOREIGN KEY (name, code) REFERENCES parent (name, code));"""
+    with closing(Bench(tmp_path / "device.db", ddl)) as bench:
+        bench.pull(bench.put("parent", [1, "a", "A"], [2, "b", "B"], [3, "c", "C"]))
+        bench.app.execute("DELETE FROM parent WHERE id > 1")
+        if held:
+            bench.app.execute("INSERT INTO parent VALUES (4, 'other', 'B')")
+        bench.pull(bench.put("child", [5, "B", "b"]), watermark="w2")
+        assert bench.all("child") == ([] if held else [(5, "B", "b")])
+        assert bench.rows("SELECT id, code FROM parent WHERE id > 1") == [(4, "other") if held else (2, "b")]
+        assert freeze(bench.device) is not None
+        bench.verdict()
+        assert [row[0] for row in bench.all("parent")] == ([1, 4] if held else [1])
+        assert bench.all("child") == []
+
+
+def test_hidden_rows_of_a_table_that_takes_no_part_keep_nothing_else_back(tmp_path: Path) -> None:
+    ddl = "CREATE TABLE one (id INTEGER PRIMARY KEY, a); CREATE TABLE other (id INTEGER PRIMARY KEY, a)"
+    with closing(Bench(tmp_path / "device.db", ddl)) as bench:
+        bench.pull(bench.put("one", [1, "a"]), bench.put("other", [1, "a"]))
+        bench.app.execute("UPDATE one SET a = 'mine'")
+        bench.pull(bench.gone("one", 1), watermark="w2")
+        bench.app.execute("UPDATE other SET a = 'mine'")
+        bench.app.execute("DROP TABLE one")
+        notice(bench.device)
+        bench.pull(bench.put("other", [2, "b"]), watermark="w3")
+        assert bench.all("other") == [(1, "mine"), (2, "b")]
+        assert freeze(bench.device) is not None
+        assert [group.table for (group,) in bench.chunks()] == [bench.schema.number_of("other")]
+
+
+def test_a_parent_stays_for_any_row_of_a_table_that_was_not_captured(bench: Bench) -> None:
+    """Until it is compared nobody knows which of them were edited."""
+    bench.app.executescript(
+        "DROP TABLE child;"
+        " CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id), code TEXT);"
+        " INSERT INTO child VALUES (5, 1, 'k')"
+    )
+    assert notice(bench.device) == ["child"]
+    bench.pull(bench.gone("parent", 1, 2))
+    assert [row[0] for row in bench.all("parent")] == [1] and bench.all("child") == [(5, 1, "k")]

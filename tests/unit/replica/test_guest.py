@@ -392,6 +392,26 @@ def test_triggers_see_what_they_would_see_of_the_application_itself(bench: Bench
     assert bench.rows("SELECT * FROM seen ORDER BY id") == [(1, "a", "A"), (3, "c", "C")]
 
 
+@pytest.mark.parametrize("clause", ["REPLACE", "IGNORE", "ROLLBACK", "FAIL"])
+def test_a_conflict_clause_of_the_table_itself_decides_nothing_l2(tmp_path: Path, clause: str) -> None:
+    bench = Bench(
+        tmp_path / "device.db",
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE ON CONFLICT {clause}, n INTEGER);"
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, a TEXT UNIQUE, n INTEGER);",
+    )
+    bench.app.executescript(
+        "CREATE TABLE seen (id INTEGER PRIMARY KEY, n);"
+        "CREATE TRIGGER t_i AFTER INSERT ON t BEGIN INSERT OR IGNORE INTO seen VALUES (NEW.id, 0); END;"
+        "CREATE TRIGGER t_u AFTER UPDATE ON t BEGIN INSERT INTO seen VALUES (-NEW.id, 0); END;"
+    )
+    bench.pull(bench.put("t", [1, "a", 0]))
+    bench.app.execute("INSERT INTO t VALUES (2, 'mine', 0)")
+    bench.pull(bench.put("t", [1, "mine", 1], [3, "mine", 1], [4, "d", 1]), watermark="w2")
+    assert bench.all("t") == [(1, "a", 0), (2, "mine", 0), (4, "d", 1)]
+    assert bench.rows("SELECT count(*), max(reason) FROM _sync_held") == [(2, None)]
+    bench.close()
+
+
 def test_triggers_are_set_aside_for_what_they_write_not_for_what_they_say(bench: Bench) -> None:
     bench.app.executescript(
         "CREATE TABLE note (id INTEGER PRIMARY KEY, text); CREATE VIEW v AS SELECT * FROM t;"

@@ -15,6 +15,7 @@ from syncline.protocol.messages import Group, Rejection
 from syncline.replica import apply
 from syncline.replica.answers import groups_of
 from syncline.replica.freeze import Frozen, freeze, in_flight
+from syncline.replica.identity import told
 from syncline.replica.rejected import (
     HELD,
     SLICE,
@@ -27,7 +28,8 @@ from syncline.replica.rejected import (
     retry,
     wait,
 )
-from syncline.replica.sent import kept_pushes
+from syncline.replica.sent import kept_pushes, kept_stamps, sweep_sent
+from syncline.replica.settled import known_refused
 from syncline.replica.store import unpack
 from syncline.replica.verdict import MANY
 from tests.support.device import Bench
@@ -640,3 +642,68 @@ def test_an_edit_of_a_table_that_takes_part_no_longer_cannot_be_put_back_and_say
     with pytest.raises(UsageError, match="the centre has no table owner any more") as caught:
         retry(bench.device, edit.id)
     assert caught.value.code == "table_dropped" and rejected(bench.device) == [edit]
+
+
+def test_an_edit_whose_table_takes_part_again_as_another_cannot_be_put_back(bench: Bench) -> None:
+    bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = 1")
+    frozen(bench)
+    bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
+    bench.app.execute("UPDATE _sync_rejected SET n = 99")
+    (edit,) = rejected(bench.device)
+    with pytest.raises(UsageError, match="its key is id now") as caught:
+        retry(bench.device, edit.id)
+    assert caught.value.code == "table_again" and rejected(bench.device) == [edit]
+
+
+def test_a_row_that_was_not_sent_stays_as_it_is_whatever_is_refused_of_it(bench: Bench) -> None:
+    bench.app.execute("UPDATE owner SET note = 'mine' WHERE id = 1")
+    frozen(bench)
+    bench.verdict(rejected=[refusal(bench, "owner", 2, code=HELD)])
+    assert bench.all("owner") == [(1, "a", "mine", 10), (2, "b", "y", 20), (3, "c", None, 30)]
+
+
+@pytest.mark.parametrize("some", [False, True])
+def test_what_was_accepted_of_an_edit_is_told_when_its_push_is_offered_again_and_the_rest_by_its_retry(
+    bench: Bench, some: bool
+) -> None:
+    """A copy of the file that retries it makes the same stamps: the hub takes the two for one (L3)."""
+    sql, note = bench.app.execute, bench.schema.table("owner").column("note").number
+    sql("UPDATE owner SET note = 'mine', name = 'A' WHERE id = 1")
+    sql("UPDATE owner SET note = 'mine' WHERE id = 2")
+    number = frozen(bench).number
+    all_stamps = told(bench.device, in_flight(bench.store)).stamps
+    columns = {"columns": [note]} if some else {}
+    theirs = bench.put("owner", [1, "A" if some else "a", "x", 10])
+    bench.verdict(theirs, rejected=[refusal(bench, "owner", 1, **columns)])
+    (known,) = known_refused(bench.device)
+    (edit,) = rejected(bench.device)
+    assert (edit.values, edit.base) == (
+        ({"note": "mine"}, {"note": "x"})
+        if some
+        else ({"name": "A", "note": "mine"}, {"name": "a", "note": "x"})
+    )
+    (kept,) = kept_pushes(bench.store)
+    assert len(kept_stamps(bench.store, kept.number)) == len(all_stamps) // (1 if some else 2)
+    assert (known.refusal is None) == some  # what was accepted in part must not be told as refused
+    retry(bench.device, edit.id)
+    assert frozen(bench).number == number + 1
+    stamps = told(bench.device, in_flight(bench.store)).stamps
+    assert stamps in known.asked and stamps not in all_stamps
+
+
+def test_what_was_discarded_long_ago_is_known_no_longer(bench: Bench) -> None:
+    for name, week in (("mine", 7), ("more", 8)):
+        bench.app.execute("UPDATE owner SET note = ? WHERE id = 1", (name,))
+        frozen(bench)
+        bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
+        discard(bench.device, newest_rejected(bench.store))
+        bench.app.execute(
+            "UPDATE _sync_settled SET at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)"
+            " WHERE id = (SELECT max(id) FROM _sync_settled)",
+            (f"-{week} days",),
+        )
+    day = 24 * 60 * 60
+    for days, left in ((9, 2), (7.5, 1), (6, 0)):
+        with bench.store.transaction() as store:
+            sweep_sent(store, int(days * day))
+        assert len(list(known_refused(bench.device))) == left
