@@ -121,6 +121,8 @@ def forget(toml: Path, replica: str, yes: bool, as_json: bool) -> int:
 def revoke(toml: Path, replica: str, undo: bool, as_json: bool) -> int:
     """Lock REPLICA out: every request of it is refused (replica_revoked), and it holds nothing back.
 
+    A copy of its file that goes on under an id of its own is another replica, and is not locked out with it.
+
     That locks out this one file. Whoever has it may clone another one as long as the server lets them in.
 
     JSON: replica, revoked.

@@ -138,7 +138,7 @@ class Hub:
     def _refused(self, found: Plan, unfit: Mapping[str, str]) -> SchemaError:
         """What is said of tables of the configuration that cannot take part, and what else a person must know
         of the others."""
-        said = (*missing(self._central, unfit), *found.left_out())
+        said = (*missing(self._central, unfit, found.lacking), *found.left_out())
         remedies = dict.fromkeys(finding.remedy for finding in said)
         rest = [*found.warnings(), *self._outdated_names(found)]
         besides = f"; besides: {'; '.join(rest)}" if rest else ""
@@ -165,7 +165,7 @@ class Hub:
         if unfit and not self._central.was_prepared:
             raise self._refused(planned, unfit)
         found = self.database.catalogue.examine(planned.tables)
-        found += missing(self._central, unfit)
+        found += missing(self._central, unfit, planned.lacking)
         found += self._examine_tables(planned, {finding.sentence for finding in found})
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -72,6 +72,8 @@ class Plan:
     apart: Apart = field(default_factory=Apart)
     outside: Mapping[int, str] = field(default_factory=dict)
     leaving: tuple[Client, ...] = ()
+    lacking: frozenset[str] = frozenset()
+    """What the configuration calls tables that cannot take part for the lack of others alone."""
 
     @property
     def is_harmless(self) -> bool:
@@ -149,7 +151,7 @@ def configured_plan(central: Central) -> tuple[Plan, Mapping[str, str]]:
     able = central.database.catalogue.reflect(None, central.chosen_keys).tables if chosen is not None else ()
     while True:
         try:
-            return _with_outside(central, plan(central, chosen), map(place_of, able)), unfit
+            return _with_outside(central, plan(central, chosen), able, unfit), unfit
         except SchemaError as error:
             if chosen is None or not error.unfit:
                 raise
@@ -157,9 +159,13 @@ def configured_plan(central: Central) -> tuple[Plan, Mapping[str, str]]:
             chosen = [name for name in chosen if name not in unfit]
 
 
-def _with_outside(central: Central, found: Plan, able: Iterable[str]) -> Plan:
-    """The plan, with what the configuration alone keeps from going on, among tables that are `able` to."""
-    left = set(able) - {*map(place_of, found.tables.tables), *found.apart.tables}
+def _with_outside(central: Central, found: Plan, able: Iterable[TableSchema], unfit: Collection[str]) -> Plan:
+    """The plan, with what the configuration alone keeps from going on, among tables that are `able` to. One
+    that it names (`unfit`) is kept from it by the lack of others."""
+    lacking = frozenset(name for name in unfit if any(name in names.names_of(one) for one in able))
+    left = {place_of(one) for one in able if not lacking.intersection(names.names_of(one))}
+    left -= {*map(place_of, found.tables.tables), *found.apart.tables}
+    found = replace(found, lacking=lacking)
     now = central.present.by_number
     ended = () if found.change is None else found.change.gone
     gone = [now[one.number] for one in ended if one.number in now]
@@ -168,8 +174,9 @@ def _with_outside(central: Central, found: Plan, able: Iterable[str]) -> Plan:
     return replace(found, outside=outside, leaving=leaving) if outside else found
 
 
-def missing(central: Central, unfit: Mapping[str, str]) -> list[Finding]:
-    """What is to be done about tables of the configuration that cannot take part."""
+def missing(central: Central, unfit: Mapping[str, str], lacking: Collection[str]) -> list[Finding]:
+    """What is to be done about tables of the configuration that cannot take part; `lacking`: those that could
+    with others."""
     left = frozenset[str]()
     if unfit and central.was_prepared:
         with central.database.reading_ledger() as ledger:
@@ -178,7 +185,12 @@ def missing(central: Central, unfit: Mapping[str, str]) -> list[Finding]:
     found = []
     for name, sentence in unfit.items():
         remedy = SchemaError.remedy
-        if name in known or central.has_taken_part(name):
+        if name in lacking:
+            remedy = (
+                "Add the section of the table that it points at to syncline.toml, too, or take"
+                f" {names.section(name)} out of it."
+            )
+        elif name in known or central.has_taken_part(name):
             remedy = (
                 f"Take {names.section(name)} out of syncline.toml; or create the table again where it is"
                 " gone, and put it right where it is there."

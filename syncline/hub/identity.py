@@ -312,14 +312,16 @@ def _root(
 def _records(
     ledger: ReadLedger, record_of: Callable[[str], Client | None], actor: Actor, request: Reconcile
 ) -> dict[str, Client]:
-    """The records of the ids that the file has and had, as far as they are the actor's own."""
+    """The records of the ids that the file has and had, as far as they are the actor's own. ReplicaRevoked if
+    the one that it has is locked out. One that it had may be: what was decided under it counts, and nothing
+    else is told of it."""
     owned = {}
     names = {*request.former, request.previous} - {request.replica}
     for name in sorted(ledger.known_clients(names)):
         client = record_of(name)
         if client is None or not actor.may_use(client.actor):
             continue
-        if client.revoked:
+        if client.revoked and name == request.previous:
             raise ReplicaRevoked(f"replica {name} was locked out of this hub")
         owned[name] = client
     return owned

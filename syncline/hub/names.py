@@ -37,7 +37,7 @@ class FormerNames:
     def rules(self, table: TableSchema, chosen: Mapping[str, Table]) -> Table:
         """What a configuration says of a table, by its present names."""
         former = [name for name, number in self.tables.items() if number == table.number]
-        found = next((chosen[name] for name in (*_names(table), *former) if name in chosen), Table())
+        found = next((chosen[name] for name in (*names_of(table), *former) if name in chosen), Table())
         if isinstance(found.merge, str):
             return found
         merge: dict[str, str | ColumnFunction] = {}
@@ -49,7 +49,7 @@ class FormerNames:
 
     def table(self, name: str, schema: Schema) -> TableSchema | None:
         """The table of `schema` that a configuration calls so; None if it is none of these, or several."""
-        named = [table for table in schema.tables if name in _names(table)]
+        named = [table for table in schema.tables if name in names_of(table)]
         if named:
             return named[0] if len(named) == 1 else None
         return schema.by_number.get(self.tables.get(name, -1))
@@ -70,7 +70,7 @@ class FormerNames:
             table = self.table(name, schema)
             if table is None or not rules.key:
                 found |= {name: rules.key} if rules.key else {}
-            elif name in _names(table) or place_of(table) not in found:
+            elif name in names_of(table) or place_of(table) not in found:
                 found[place_of(table)] = [self.column(table, column) or column for column in rules.key]
         return found
 
@@ -80,7 +80,7 @@ class FormerNames:
             table = self.table(name, schema)
             if table is None:
                 continue
-            if name not in _names(table):
+            if name not in names_of(table):
                 yield f"{name}: it is called {place_of(table)} now; {WRITE}"
             merge = () if isinstance(rules.merge, str) else tuple(rules.merge)
             for column in dict.fromkeys((*merge, *rules.key)):
@@ -107,7 +107,7 @@ def section(name: str) -> str:
     return f"[tables.{name if re.fullmatch('[A-Za-z0-9_-]+', name) else json.dumps(name)}]"
 
 
-def _names(table: TableSchema) -> tuple[str, ...]:
+def names_of(table: TableSchema) -> tuple[str, ...]:
     """What a configuration may call a table."""
     return (table.name, place_of(table), table.central_name)
 
@@ -120,7 +120,7 @@ def between(before: Schema, after: Schema) -> FormerNames:
         former = before.by_number.get(table.number)
         if former is None:
             continue
-        tables |= {name: table.number for name in _names(former) if name not in _names(table)}
+        tables |= {name: table.number for name in names_of(former) if name not in names_of(table)}
         present = {column.number: column.name for column in table.columns}
         renamed = {
             column.name: column.number

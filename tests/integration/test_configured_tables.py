@@ -107,6 +107,31 @@ def test_tables_that_the_configuration_alone_takes_out_are_named_with_what_keeps
             assert [table.name for table in kept.schema.tables] == ["rota", "visit", "x"]
 
 
+def test_l12_a_table_that_the_configuration_names_without_its_parent_is_said_to_lack_that(
+    tmp_path: Path,
+) -> None:
+    """It is not said of it that the configuration does not name it; of its parent it is."""
+    centre = SqliteCentre(tmp_path)
+    centre.run(
+        "CREATE TABLE p (id BIGINT PRIMARY KEY); CREATE TABLE x (id BIGINT PRIMARY KEY);"
+        "CREATE TABLE c (id BIGINT PRIMARY KEY, p BIGINT REFERENCES p (id))"
+    )
+    with hub_of(centre, "p", "c") as hub, hub_of(centre, "c", "x") as alone:
+        hub.init()
+        syncline.clone(hub, tmp_path / "d.db").close()
+        found = {one.code: one for one in alone.examine()}
+        assert "table p takes part no longer" in found["table_left_out"].sentence
+        assert "add [tables.p] to" in found["table_left_out"].remedy
+        assert "c: its foreign key points at p, which does not take part" in found["schema_refused"].sentence
+        assert "create the table again" not in found["schema_refused"].remedy
+        assert "Add the section of the table that it points at" in found["schema_refused"].remedy
+        with pytest.raises(SchemaError) as refused:
+            alone.init()
+        assert "[tables.c] to syncline" not in str(refused.value) and "tables p, c" not in str(refused.value)
+    with hub_of(centre, "p", "c") as again:
+        assert again.init().findings == []
+
+
 def test_l12_init_and_doctor_say_it_on_the_command_line_and_end_as_before(
     centre: Centre, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import syncline
-from syncline.errors import TransportError
+from syncline.errors import ReplicaRevoked, TransportError
 from syncline.protocol.messages import Push, Reconcile, Request, Response, Snapshot
 from syncline.server import create_app, serving
 from syncline.transports.local import LocalTransport
@@ -1043,3 +1043,59 @@ def test_l12_what_a_rejected_edit_is_called_keeps_no_copied_file_from_finding_it
         assert replica.sync().recovered is not None
     world.sync(b)
     assert world.agree(a, b) == [(1, 1, "x"), (2, 2, "of b")]
+
+
+@pytest.mark.parametrize("is_put_back", [True, False])
+def test_l3_a_file_goes_on_whose_former_id_was_locked_out(world: World, is_put_back: bool) -> None:
+    """A copy goes on under a new id; the device that had the first one is lost, and locked out. What was
+    decided under that id counts once, and nobody gets anything under it."""
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    sql(a, "UPDATE t SET n = n + 1")
+    copy(a, twin)
+    world.sync(a)
+    lost = world.id(a)
+    assert lost is not None
+    world.hub.revoke(lost)
+    copy(world.centre, backup)
+    world.hub.revoke(lost, undo=True)
+    sql(twin, "UPDATE t SET n = n + 10")
+    assert world.sync(twin).recovered is not None and world.id(twin) != lost
+    sql(twin, "UPDATE t SET n = n + 100")
+    if is_put_back:
+        world.restore(backup)
+    else:
+        world.hub.revoke(lost)
+        sql(twin, "UPDATE _sync_state SET watermark = 'garbled', horizon = NULL")
+    assert world.sync(twin).recovered is not None
+    assert world.agree(twin) == [(1, 111, "x")]
+    sql(a, "UPDATE t SET n = n + 1000")
+    for _ in range(2):
+        with pytest.raises(ReplicaRevoked):
+            world.sync(a)
+    assert world.agree(twin) == [(1, 111, "x")]
+    sql(twin, "UPDATE t SET n = n + 10000")
+    assert world.sync(twin).recovered is None
+    assert world.agree(twin) == [(1, 10111, "x")]
+
+
+def test_l10_a_file_whose_own_id_is_locked_out_takes_no_other(world: World) -> None:
+    """Also where that file has had another id before, and the centre was put back."""
+    a, twin, backup = world.device("a.db"), world.folder / "twin.db", world.folder / "backup.db"
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    sql(twin, "UPDATE t SET n = n + 10")
+    world.sync(twin)
+    own = world.id(twin)
+    assert own is not None and own != world.id(a)
+    world.hub.revoke(own)
+    copy(world.centre, backup)
+    world.sync(a)
+    world.restore(backup)
+    before = len(world.hub.replicas())
+    sql(twin, "UPDATE _sync_state SET watermark = 'garbled', horizon = NULL")
+    for _ in range(2):
+        with pytest.raises(ReplicaRevoked):
+            world.sync(twin)
+    assert len(world.hub.replicas()) == before
+    assert world.sync(a) is not None
