@@ -30,6 +30,7 @@ SECTIONS = (
     "size",
     "waits",
     "refused",
+    "tables",
     "memory",
 )
 CENTRES = ("sqlite", "postgresql")

@@ -137,7 +137,8 @@ def _is_virtual(sql: str) -> bool:
 def read_tables(ask: Ask) -> dict[str, Table]:
     """All of the user's ordinary tables, by name in lower case. Their foreign keys spell names as these are
     spelled, and name the parent's primary key where no columns were named."""
-    found = {name.lower(): read_table(ask, name, ddl) for name, ddl in table_names(ask).items()}
+    texts = Texts(ask)
+    found = {name.lower(): read_table(ask, name, ddl, texts) for name, ddl in table_names(ask).items()}
     for name, table in found.items():
         keys = (_resolved(key, table, found) for key in table.foreign_keys)
         found[name] = replace(table, foreign_keys=tuple(keys))
@@ -153,10 +154,42 @@ def _resolved(key: ForeignKey, table: Table, found: Mapping[str, Table]) -> Fore
     return replace(key, parent=parent.name, parent_columns=targets)
 
 
-def read_table(ask: Ask, name: str, ddl: str) -> Table:
+class Texts:
+    """The texts of all indexes and triggers in the order of their making, read once: SQLite looks through
+    everything there is for those of one table."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._indexes: dict[str, list[str]] = {}
+        self._triggers: dict[str, list[tuple[str, str]]] = {}
+        self._by_name: dict[str, str] = {}
+        rows = ask(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master"
+            " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid"
+        )
+        for kind, name, table, sql in rows:
+            if kind == "index":
+                self._indexes.setdefault(table.lower(), []).append(sql)
+                self._by_name[name] = sql
+            elif not name.lower().startswith("_sync_"):
+                self._triggers.setdefault(table.lower(), []).append((name, sql))
+
+    def index(self, name: str) -> str:
+        """The CREATE INDEX of this one."""
+        return self._by_name[name]
+
+    def indexes(self, table: str) -> tuple[str, ...]:
+        """The CREATE INDEX of each of a table's that does not belong to its CREATE TABLE."""
+        return tuple(self._indexes.get(table.lower(), ()))
+
+    def triggers(self, table: str) -> tuple[tuple[str, str], ...]:
+        """The user's triggers of a table: (name, SQL)."""
+        return tuple(self._triggers.get(table.lower(), ()))
+
+
+def read_table(ask: Ask, name: str, ddl: str, texts: Texts) -> Table:
     """Everything the adapter needs to know about one table."""
     columns = tuple(read_columns(ask, name))
-    uniques = tuple(read_uniques(ask, name))
+    uniques = tuple(read_uniques(ask, name, texts))
     primary = next((unique for unique in uniques if unique.primary), None)
     key_names = [c.name for c in sorted((c for c in columns if c.key), key=lambda c: c.key)]
     collations = dict(primary.columns) if primary else {}
@@ -170,8 +203,8 @@ def read_table(ask: Ask, name: str, ddl: str) -> Table:
         bool(key_names) and primary is None,
         uniques,
         tuple(read_foreign_keys(ask, name)),
-        tuple(_texts(ask, "index", name)),
-        tuple(_triggers(ask, name)),
+        texts.indexes(name),
+        texts.triggers(name),
     )
 
 
@@ -186,15 +219,18 @@ def read_columns(ask: Ask, table: str) -> list[Column]:
     ]
 
 
-def read_uniques(ask: Ask, table: str) -> list[Unique]:
-    """The unique indexes of a table, that of its primary key too if there is one."""
+def read_uniques(ask: Ask, table: str, texts: Texts | None = None) -> list[Unique]:
+    """The unique indexes of a table, that of its primary key too if there is one. `texts`: where all tables
+    are looked at."""
     found = []
     for _, name, unique, origin, partial in list(ask(f"PRAGMA index_list({quote(table)})")):
         if unique:
             rows = list(ask(f"SELECT * FROM pragma_index_xinfo({sayable(name)})"))
             columns = tuple((column, collation) for _, _, column, _, collation, in_key in rows if in_key)
             plain = all(column is not None for column, _ in columns)
-            text = None if plain and not partial else _text_of(ask, name)
+            text = None
+            if partial or not plain:
+                text = texts.index(name) if texts else _text_of(ask, name)
             found.append(Unique(name, columns, bool(partial), origin == "pk", text, origin != "c"))
     return found
 
@@ -222,23 +258,3 @@ def read_foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:
         parent, _, _, on_update, on_delete = rows[0]
         keys.append(ForeignKey(tuple(row[1] for row in rows), parent, targets, on_delete, on_update))
     return keys
-
-
-def _texts(ask: Ask, kind: str, table: str) -> list[str]:
-    return [
-        sql
-        for (sql,) in ask(
-            "SELECT sql FROM sqlite_master WHERE type = ? AND tbl_name = ? AND sql IS NOT NULL"
-            " ORDER BY rowid",
-            (kind, table),
-        )
-    ]
-
-
-def _triggers(ask: Ask, table: str) -> list[tuple[str, str]]:
-    rows = ask(
-        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
-        " ORDER BY rowid",
-        (table,),
-    )
-    return [(name, sql) for name, sql in rows if not name.lower().startswith("_sync_")]

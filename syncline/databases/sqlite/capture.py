@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from syncline.databases.sqlite.dialect import WALL
 from syncline.databases.sqlite.layout import Shape
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING
+from syncline.sqlitekit.installed import Triggers
 from syncline.sqlitekit.sql import chained, commas, literal, quote
 from syncline.sqlitekit.tables import asking
 
@@ -39,11 +39,6 @@ def triggers(shape: Shape) -> dict[str, str]:
 
 def trigger_name(n: int, kind: str) -> str:
     return f"_sync_hub_{n}_{kind}"
-
-
-def prefix(n: int) -> str:
-    """What the names of all triggers of table `n` begin with."""
-    return f"_sync_hub_{n}_"
 
 
 def number_in(name: str) -> int | None:
@@ -169,21 +164,6 @@ def _rekey(shape: Shape) -> str:
     return trigger(shape, "rekey", "AFTER UPDATE", _key_differs(shape), body)
 
 
-class Trigger(NamedTuple):
-    """A trigger of the file, ours or the user's; the newest has the highest number."""
-
-    number: int
-    name: str
-    table: str
-    sql: str
-
-
-def triggers_of(connection: sqlite3.Connection) -> list[Trigger]:
+def triggers_of(connection: sqlite3.Connection) -> Triggers:
     """Every trigger there is."""
-    rows = asking(connection)("SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return [Trigger(*row) for row in rows]
-
-
-def own_triggers(connection: sqlite3.Connection, n: int) -> dict[str, str]:
-    """Syncline's triggers of table `n`: name and SQL."""
-    return {one.name: one.sql for one in triggers_of(connection) if number_in(one.name) == n}
+    return Triggers(asking(connection), number_in)

@@ -9,12 +9,14 @@ the first of their keys, because our triggers fire before the user's, as long as
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from syncline.databases.sqlite import capture, stage
+from syncline.databases.sqlite import stage
 from syncline.databases.sqlite.foreign import children
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.stage import Staged
+from syncline.sqlitekit.installed import Triggers
 
 ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
 
@@ -117,18 +119,16 @@ def clean(connection: sqlite3.Connection, work: Work) -> None:
         connection.execute(f"DROP TABLE {staged.table}_changed")
 
 
-def outrun(connection: sqlite3.Connection, shape: Shape) -> bool:
+def outrun(found: Triggers, shape: Shape) -> bool:
     """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
-    if not shape.facts.triggers:
-        return False
-    found, users = capture.triggers_of(connection), {name for name, _ in shape.facts.triggers}
-    newest = max(one.number for one in found if one.name in users)
-    return any(one.number < newest for one in found if capture.number_in(one.name) == shape.n)
+    users = {name for name, _ in shape.facts.triggers}
+    on = found.on.get(shape.facts.name.lower(), ()) if users else ()
+    newest = max((one.number for one in on if one.name in users), default=0)
+    return any(one.number < newest for one in found.ours.get(shape.n, ()))
 
 
-def renew_order(connection: sqlite3.Connection, shape: Shape) -> None:
-    """Create the triggers of a table again, so that they are the newest: SQLite fires those first."""
-    have = capture.own_triggers(connection, shape.n)
+def renew_order(connection: sqlite3.Connection, have: Mapping[str, str]) -> None:
+    """Create these triggers of a table again, so that they are the newest: SQLite fires those first."""
     for name in have:
         connection.execute(f"DROP TRIGGER {name}")
     for sql in have.values():

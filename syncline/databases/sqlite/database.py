@@ -12,7 +12,7 @@ from syncline.databases.base.instant import Instants
 from syncline.databases.base.logtable import newest
 from syncline.databases.base.recorded import BaseCatalogue, BaseDatabase
 from syncline.databases.base.watch import Bell, BellWatch
-from syncline.databases.sqlite import careful, prepare, reflect, remove
+from syncline.databases.sqlite import capture, careful, prepare, reflect, remove
 from syncline.databases.sqlite.connections import Clock, Connections, data_version, path_of
 from syncline.databases.sqlite.dialect import ledger_of
 from syncline.databases.sqlite.errors import mapped
@@ -165,8 +165,9 @@ class SqliteCatalogue(BaseCatalogue[Layout, SqlitePreparation]):
         return self._loaded(connection)
 
     def _loaded(self, connection: sqlite3.Connection) -> Layout:
-        layout = prepare.load_layout(connection)
-        prepare.check_capture(connection, layout)
+        found = capture.triggers_of(connection)
+        layout = prepare.load_layout(connection, found)
+        prepare.check_capture(found, layout)
         self.kept = layout
         return layout
 
@@ -192,9 +193,8 @@ class SqliteDatabase(BaseDatabase):
             layout = self.catalogue.current(connection)
             if layout.refers:  # not for nothing: SQLite prepares every statement anew afterwards
                 connection.execute("PRAGMA defer_foreign_keys = ON")
-            for shape in layout.shapes.values():
-                if careful.outrun(connection, shape):
-                    careful.renew_order(connection, shape)
+            for triggers in layout.outrun:
+                careful.renew_order(connection, triggers)
             ledger = ledger_of(connection)
             rows = RowWriter(connection, layout, self._undone)
             log = SqliteLog(rows, ledger, newest(ledger.session))

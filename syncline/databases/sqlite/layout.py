@@ -82,6 +82,8 @@ class Layout:
     version: int
     refers: bool
     """Whether any foreign key is looked at before the commit, unless it is asked not to be."""
+    outrun: Sequence[Mapping[str, str]]
+    """Triggers of capture, name and SQL, of each table on which a newer one of the user's is."""
 
     @property
     def revision(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from syncline.databases.base import LAYOUT, numbers_of, to_keep
 from syncline.databases.base.logtable import columns_of, widths
@@ -21,6 +21,7 @@ from syncline.hub.contract import Declared, Prepared, Renaming
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.definition import waits_for_commit
+from syncline.sqlitekit.installed import Triggers
 from syncline.sqlitekit.renames import renamed_columns
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Table, asking, read_tables
@@ -47,7 +48,8 @@ class SqlitePreparation(Recorded):
         before = self.in_force()
         if before is None:
             return None
-        return Renaming(before, named_now(before, known_again(self._connection, before)))
+        same = known_again(self._connection, capture.triggers_of(self._connection), before)
+        return Renaming(before, named_now(before, same))
 
 
 def prepare(
@@ -63,7 +65,8 @@ def prepare(
     _own_tables(connection, run)
     ledger = ledger_of(connection)
     done.before = ledger.in_force()
-    same = known_again(connection, done.before).without(anew)
+    found = capture.triggers_of(connection)
+    same = known_again(connection, found, done.before).without(anew)
     done.schema = schema = renumbered(schema, beginning(done.before, anew), same)
     _widen(connection, run, schema)
     if ledger.save_version(schema):
@@ -72,9 +75,9 @@ def prepare(
     declared = to_keep(numbers_of(schema, before, kept))
     if declared != kept:
         run("UPDATE _sync_hub SET before = ?", declared)
-    layout = load_layout(connection)
-    _install(connection, run, layout, done)
-    _retire(connection, run, layout, done)
+    layout = load_layout(connection, found)
+    _install(connection, run, layout, found, done)
+    _retire(connection, run, layout, found, done)
     done.notes += _keyless(connection, layout)
     return done
 
@@ -95,12 +98,12 @@ def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Sch
             run(f"ALTER TABLE _sync_hub_log ADD COLUMN {name}")
 
 
-def known_again(connection: sqlite3.Connection, before: Schema | None) -> Renamed:
+def known_again(connection: sqlite3.Connection, found: Triggers, before: Schema | None) -> Renamed:
     """Tables and columns of the former schema by their present names, as far as the triggers tell."""
     tables, columns = {}, {}
-    installed, present = _recorded(connection), capture.triggers_of(connection)
+    installed = _recorded(connection)
     for table in before.tables if before else ():
-        ours = [one for one in present if capture.number_in(one.name) == table.number]
+        ours = found.ours.get(table.number, ())
         on = {one.table for one in ours if one.name in installed}
         if len(on) != 1:
             continue
@@ -120,22 +123,19 @@ def kept_keys(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
 
 
 def _install(
-    connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared
+    connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, found: Triggers, done: Prepared
 ) -> None:
     installed = _recorded(connection)
+    recorded = _by_number(installed)
     for shape in layout.shapes.values():
-        wanted, have = _wanted(shape), capture.own_triggers(connection, shape.n)
-        before = {name: sql for name, sql in installed.items() if capture.number_in(name) == shape.n}
+        wanted, have = _wanted(shape), found.own(shape.n)
+        before = recorded.get(shape.n, {})
         _define(connection, shape, installed)
-        if wanted == have and not careful.outrun(connection, shape):
+        if wanted == have and not careful.outrun(found, shape):
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
-                _record(connection, shape.n, wanted)
+                _record(connection, before, wanted)
             continue
-        on = {
-            one.name
-            for one in capture.triggers_of(connection)
-            if one.table.lower() == shape.facts.name.lower()
-        }
+        on = {one.name for one in found.on.get(shape.facts.name.lower(), ())}
         renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
             for statement in capture.LOSE:
@@ -152,7 +152,7 @@ def _install(
             run(f"DROP TRIGGER {name}")
         for sql in wanted.values():
             run(sql)
-        _record(connection, shape.n, wanted)
+        _record(connection, before, wanted)
         done.notes.append(renewed)
 
 
@@ -173,21 +173,32 @@ def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
 
 
-def _record(connection: sqlite3.Connection, n: int, triggers: Mapping[str, str]) -> None:
-    """Remember how the triggers of a table were installed."""
-    prefix = capture.prefix(n)
-    connection.execute("DELETE FROM _sync_hub_trigger WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+def _by_number(recorded: Mapping[str, str]) -> dict[int, dict[str, str]]:
+    """What is recorded of triggers, by the number of their table."""
+    found: dict[int, dict[str, str]] = {}
+    for name, sql in recorded.items():
+        n = capture.number_in(name)
+        if n is not None:
+            found.setdefault(n, {})[name] = sql
+    return found
+
+
+def _record(connection: sqlite3.Connection, before: Iterable[str], triggers: Mapping[str, str]) -> None:
+    """Remember how the triggers of a table were installed, in place of what is recorded of it."""
+    connection.executemany("DELETE FROM _sync_hub_trigger WHERE name = ?", [(name,) for name in before])
     connection.executemany("INSERT INTO _sync_hub_trigger VALUES (?, ?)", triggers.items())
 
 
-def _retire(connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, done: Prepared) -> None:
-    gone = (None, *layout.shapes)
-    left = {t.name: t.table for t in capture.triggers_of(connection) if capture.number_in(t.name) not in gone}
+def _retire(
+    connection: sqlite3.Connection, run: Callable[..., None], layout: Layout, found: Triggers, done: Prepared
+) -> None:
+    gone = found.ours.keys() - layout.shapes.keys()
+    left = {one.name: one.table for n in sorted(gone) for one in found.ours[n]}
     for name in left:
         run(f"DROP TRIGGER {name}")
-    for number in {capture.number_in(name) for name in _recorded(connection)}:
-        if number is not None and number not in layout.shapes:
-            _record(connection, number, {})
+    for number, before in _by_number(_recorded(connection)).items():
+        if number not in layout.shapes:
+            _record(connection, before, {})
     for table in dict.fromkeys(left.values()):
         done.notes.append(f"Removed capture from {table}, which takes part no longer.")
 
@@ -206,18 +217,19 @@ def _keyless(connection: sqlite3.Connection, layout: Layout) -> Iterator[str]:
                 yield f"{count} rows of {shape.table.name} {KEYLESS}"
 
 
-def load_layout(connection: sqlite3.Connection) -> Layout:
+def load_layout(connection: sqlite3.Connection, found: Triggers) -> Layout:
     """Read back what was prepared; NotPrepared if it was not."""
     hub, schema, before = SqlitePreparation(connection).last()
     (version,) = connection.execute("PRAGMA schema_version").fetchone()
     everything = read_tables(asking(connection))
-    shape = {
+    shapes = {
         table.number: Shape(table, before.get(table.number, ()), facts=_facts(everything, table))
         for table in schema.tables
     }
     keys, words = widths(_columns_of(connection, "_sync_hub_log"))
     refers = not all(waits_for_commit(table.ddl) for table in everything.values())
-    return Layout(hub, schema, shape, everything, keys, words, version, refers)
+    outrun = [found.own(n) for n, one in shapes.items() if careful.outrun(found, one)]
+    return Layout(hub, schema, shapes, everything, keys, words, version, refers, outrun)
 
 
 def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
@@ -241,10 +253,10 @@ def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
     return keyed
 
 
-def check_capture(connection: sqlite3.Connection, layout: Layout) -> None:
+def check_capture(found: Triggers, layout: Layout) -> None:
     """NotPrepared if a trigger is missing or was changed: its writes would be skipped (law L4)."""
     for shape in layout.shapes.values():
-        if capture.own_triggers(connection, shape.n) != _wanted(shape):
+        if found.own(shape.n) != _wanted(shape):
             raise NotPrepared(
                 f"the capture triggers of {shape.table.name} are not those that init installed;"
                 " the table was altered or created anew"

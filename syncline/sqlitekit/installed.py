@@ -1,0 +1,40 @@
+"""The triggers of a file, read once for all tables: there may be thousands, and SQLite looks through all that
+there is for those of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from syncline.sqlitekit.tables import Ask
+
+
+class Trigger(NamedTuple):
+    """A trigger, ours or the user's; the newest has the highest number."""
+
+    number: int
+    name: str
+    table: str
+    sql: str
+
+
+class Triggers:
+    """Every trigger there is; which are ours, and of which table, their names say (`number_in`)."""
+
+    def __init__(self, ask: Ask, number_in: Callable[[str], int | None]) -> None:
+        self.ours: dict[int, list[Trigger]] = {}
+        """Those of ours by the number in their names."""
+        self.on: dict[str, list[Trigger]] = {}
+        """All by the table that they are on, in lower case."""
+        rows = ask(
+            "SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+        )
+        for one in (Trigger(*row) for row in rows):
+            n = number_in(one.name)
+            if n is not None:
+                self.ours.setdefault(n, []).append(one)
+            self.on.setdefault(one.table.lower(), []).append(one)
+
+    def own(self, n: int) -> dict[str, str]:
+        """Ours of table `n`: name and SQL."""
+        return {one.name: one.sql for one in self.ours.get(n, ())}
