@@ -45,9 +45,9 @@ from syncline.replica.indexes import columns_of
 from syncline.replica.lost import follow_unfit, set_aside
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
-from syncline.replica.own import note_own_values, unwritten_anew
+from syncline.replica.own import note_adopted, note_own_values, unwritten_anew
 from syncline.replica.parted import known_still, without_lost
-from syncline.replica.plan import Plan, plan
+from syncline.replica.plan import Plan, lost_columns, plan
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
 from syncline.replica.rejoined import rejoin
@@ -84,7 +84,9 @@ def adapt(device: Device, made: Plan) -> None:
     """Bring the file to the schema of the plan alone: it is about to be filled again. What could take part
     again waits for the next sync: filling would take its own rows out."""
     steps = _Steps(made, device.hub, made.created, ())
-    run_steps(device, Answer(), (take_held, decide_replaced, steps.alter, steps.finish, keep_held))
+    run_steps(
+        device, Answer(), (take_held, decide_replaced, steps.note, steps.alter, steps.finish, keep_held)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,13 @@ class _Steps:
     before: Schema
     created: tuple[int, ...]
     readopted: tuple[int, ...]
+
+    def note(self, work: Work, answer: Answer) -> None:
+        """What the application wrote into new columns is looked at when the file is filled again."""
+        gone = {n: set(work.device.hub.by_number[n].values) for n in self.plan.gone}
+        for one in self.plan.changes:
+            gone[one.after.number] = {*one.gone, *lost_columns(one.before, one.after)}
+        note_adopted(work.store, self.plan.adopted, gone)
 
     def alter(self, work: Work, answer: Answer) -> None:
         """The file has the new schema afterwards, its new columns nothing but their defaults."""

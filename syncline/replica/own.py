@@ -5,7 +5,8 @@ What stands in a row because of the column's default nobody wrote: it is none of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 
 from syncline.merge.policies import TRACKED
 from syncline.protocol.messages import ConflictNote, Group
@@ -17,20 +18,42 @@ from syncline.replica.join import IsNone
 from syncline.replica.names import latest
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
+from syncline.replica.store import Store
 from syncline.replica.work import Work
 
 
-def note_own_values(work: Work, group: Group, adopted: Sequence[int]) -> None:
+def note_adopted(
+    store: Store, adopted: Mapping[int, Collection[int]], gone: Mapping[int, Collection[int]]
+) -> None:
+    """Note such columns, by their table's number, in a file that is about to be filled again: the hub's
+    values come with that. `gone` are none any more. Inside the transaction that alters the tables."""
+    begun, noted = store.state().recovery, adopted_before(store)
+    if begun is None:
+        return
+    found = {n: noted.get(n, set()) - {*gone.get(n, ())} | {*adopted.get(n, ())} for n in {*noted, *adopted}}
+    kept = {n: sorted(columns) for n, columns in found.items() if columns}
+    store.set_state(recovery=json.dumps(json.loads(begun) | {"adopted": kept}))
+
+
+def adopted_before(store: Store) -> dict[int, set[int]]:
+    """The columns that were noted, by their table's number."""
+    noted = json.loads(store.state().recovery or "{}").get("adopted", {})
+    return {int(n): {*columns} for n, columns in noted.items()}
+
+
+def note_own_values(work: Work, group: Group, adopted: Collection[int]) -> None:
     """Keep as a conflict what was written into such columns in rows of a group, where that is not what the
-    hub has."""
+    hub has. What is pending by now stays, and is sent."""
     t = work.device.tables[group.table]
     places = [(i, t.arity + group.columns.index(i)) for i in adopted if i in group.columns]
     is_none = _unwritten(work.device, t, [i for i, _ in places])
     rows = work.overlay.pending(t, [tuple(row[: t.arity]) for row in group.rows])
     for mine, theirs in zip(rows, group.rows, strict=True):
-        if mine.present is None:
+        if mine.present is None or any(entry.op != "U" for entry in mine.entries):
             continue
         for column, place in places:
+            if mine.touched >> column & 1:
+                continue
             here = mine.present[t.table.places[column]]
             if not (is_none(column, here) or same_value(t, column, here, theirs[place])):
                 keep_own(work.store, [_note(work, t, mine.key, column, (here, theirs[place]))])

@@ -81,6 +81,8 @@ class Recovery:
     """The schemas of pushes that the hub does not know; see `parted.Past`."""
     seen: str = ""
     """From where the log tells all that the file's rows have not seen; see `regain.find_out`."""
+    adopted: dict[str, list[int]] = field(default_factory=dict)
+    """Columns of the application's own that became the hub's meanwhile; see `own.note_adopted`."""
 
 
 def load(store: Store) -> Recovery | None:
@@ -162,6 +164,7 @@ def _ask(device: Device, recovery: Recovery, tally: Tally, progress: Progress) -
     if device.hub.fingerprint in learned.unknown:
         yield from adapted(device)
     with store.transaction():
+        recovery = load(store) or recovery
         return save(store, replace(recovery, step="offer", base=answer.floor or answer.watermark))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -43,6 +43,7 @@ from syncline.replica.indexes import columns_of
 from syncline.replica.lost import forget_lost, lost
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
+from syncline.replica.own import adopted_before, note_own_values
 from syncline.replica.progress import Progress
 from syncline.replica.regain import make_indexes_again, said
 from syncline.replica.session import register, root_of
@@ -131,7 +132,9 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         for t in unseen:
             _note_rows(store, t)
             join.compare(store, t)
-    switch, comers = _Switch(tables, before, after), [Comer(t, fills_again=True) for t in unseen]
+    adopted = {n: some for n, some in adopted_before(store).items() if n not in {t.n for t in unseen}}
+    switch = _Switch(tables, before, after, adopted)
+    comers = [Comer(t, fills_again=True) for t in unseen]
     steps = (
         switch.check,
         take_held,
@@ -219,11 +222,13 @@ def _same_key(t: Statements, one: str, other: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Switch:
-    """The steps of the transaction that takes the fresh rows over."""
+    """The steps of the transaction that takes the fresh rows over. `adopted`: columns whose values here the
+    application wrote before they were the hub's, by their table's number."""
 
     tables: list[Statements]
     before: State
     after: State
+    adopted: Mapping[int, Collection[int]]
 
     def check(self, work: Work, answer: Answer) -> None:
         """Nothing but the application may have been at work meanwhile."""
@@ -253,7 +258,9 @@ class _Switch:
             names = ", ".join([t.keys_of("f"), *(f"f.{name}" for name in t.value_names)])
             fresh = f"{_differ(t)} d CROSS JOIN {FRESH}.{t.name} f WHERE {t.row_key('f', 'd')}"
             for rows in _batches(work.store, f"SELECT {names} FROM {fresh}"):
-                learn_group(work, Group(t.n, "U", list(t.values), rows))
+                group = Group(t.n, "U", list(t.values), rows)
+                note_own_values(work, group, self.adopted.get(t.n, ()))
+                learn_group(work, group)
 
     def advance(self, work: Work, answer: Answer) -> None:
         """The watermark last."""
