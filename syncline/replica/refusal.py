@@ -14,6 +14,7 @@ from syncline.model.masks import join_mask
 from syncline.model.order import is_sound, shown
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
+from syncline.replica.attempt import try_set
 from syncline.replica.behind import explain_behind
 from syncline.replica.chains import Refused
 from syncline.replica.device import Device
@@ -118,6 +119,9 @@ def _refuse_all(work: Work, todo: list[tuple[Statements, Mapping[Key, Reason]]])
         todo += _pointing(work, t, [row.key for row in rows if row.kind == "I"])
     work.overlay.forget()
     _put_aside_below(work, kept)
+    for t, rows in kept:
+        for row in rows:
+            _let_go(work, t, row)
     for t, rows in reversed(kept):
         for row in rows:
             if row.kind == "I":
@@ -125,6 +129,18 @@ def _refuse_all(work: Work, todo: list[tuple[Statements, Mapping[Key, Reason]]])
         for row in rows:
             if row.kind in ("R", "D") or (row.kind == "U" and row.image is None):
                 _take_back(work, t, row)
+
+
+def _let_go(work: Work, t: Statements, row: Taken) -> None:
+    """A row that stays points again at what it pointed at before: new rows are about to go, and would take
+    it, and what is below it, along by an action of a foreign key."""
+    names = {name for key in t.table.foreign_keys for name in key.columns}
+    columns = [i for i in row.base if t.table.values[i].name in names]
+    if row.kind not in "UR" or not row.present or not columns or not are_sound(row.key):
+        return
+    former = [row.base[i] for i in columns]
+    if try_set(work, t, columns, [[*row.key, *former]]) is not None:  # a new row has what it wants back
+        try_set(work, t, columns, [[*row.key, *(None for _ in columns)]])
 
 
 def _put_aside_below(work: Work, kept: Sequence[tuple[Statements, Sequence[Taken]]]) -> None:

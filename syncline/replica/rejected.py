@@ -200,12 +200,24 @@ def retry_now(device: Device, number: int) -> None:
         raise UsageError(
             f"table {t.table.name}: the edit cannot be put back: {error.detail}",
             code="retry_refused",
-            remedy="Correct the row it clashes with first, or edit the table yourself and discard this.",
+            remedy=_what_first(device, kept, error),
         ) from error
     if again is not None:
         what = what_of(t.n, kept.key, found.part, kept.edit["columns"])
         keep_settled(store, number, again.mark(what))
     keep_rest(store, number, t, kept.op, whole)
+
+
+def _what_first(device: Device, kept: Kept, error: StoreConstraint) -> str:
+    """The remedy where the file refuses an edit that is put back."""
+    sql = "SELECT max(id) FROM _sync_rejected WHERE n = ? AND key = ? AND op IN ('I', 'R')"
+    for parent, key, _ in parents(device, kept) if error.kind == "foreign_key" else ():
+        above = device.store.value(sql, (parent.n, pack(list(key))))
+        if above is not None and device.store.row(parent.select, key) is None:
+            return (
+                f"Retry edit {above} first, of the row of {parent.table.name} that it points at, then this."
+            )
+    return "Correct the row it clashes with first, or edit the table yourself and discard this."
 
 
 def keep_rest(store: Store, number: int, t: Statements, op: str, whole: dict[str, Any]) -> None:
