@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
+from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.replica.device import Device
 from syncline.replica.forms import table_in_forms
@@ -32,14 +33,14 @@ def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
     ours = {c.number: c.name for c in known.columns}
     stays = {c.number for c in table.columns if origins.get(c.number) == c.origin}
     found = {n: own for n, own in ours.items() if n in stays and (own in present or not present)}
-    taken = {own.lower() for own in found.values()}
-    taken |= {one.name.lower() for one in device.retired.columns.get(table.number, ())}
+    taken = {folded(own) for own in found.values()}
+    taken |= {folded(one.name) for one in device.retired.columns.get(table.number, ())}
     for column in table.columns:
         if column.number in found:
             continue
         wanted = column.name if column.name in present or column.number not in stays else ours[column.number]
         found[column.number] = free_name(wanted, taken)
-        taken.add(found[column.number].lower())
+        taken.add(folded(found[column.number]))
     found = {column.number: found[column.number] for column in table.columns}
     if name != known.name and _misfits(device, table, (name, found)):
         return known.name, found
@@ -73,14 +74,14 @@ def _misfits(device: Device, table: TableSchema, called: Called) -> list[str]:
 def _is_free(device: Device, table: TableSchema) -> bool:
     """Whether no other table that takes part has the hub's name of this one."""
     others = (t for n, t in device.tracked.items() if n != table.number)
-    return table.name.lower() not in {t.table.name.lower() for t in others}
+    return folded(table.name) not in {folded(t.table.name) for t in others}
 
 
 def free_name(name: str, taken: set[str]) -> str:
     """The name, or with a number if it is taken; `taken` is in lower case."""
     found = name
     for number in count(2):
-        if found.lower() not in taken:
+        if folded(found) not in taken:
             break
         found = f"{name}_{number}"
     return found

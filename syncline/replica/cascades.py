@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.edges import Edge
@@ -49,12 +50,12 @@ def _put_back(work: Work, child: Statements, fk: ForeignKey, children: Sequence[
 def _followers(work: Work, t: Statements, columns: Sequence[int]) -> Iterator[Edge]:
     """The foreign keys of this file by which children change with these columns, whatever the centre has.
     Children whose key would change are the hub's to rename."""
-    names = {t.table.values[i].name.lower() for i in columns}
+    names = {folded(t.table.values[i].name) for i in columns}
     for edge in work.device.edges:
         if edge.parent is t and edge.key.on_update.upper() in _ACTIONS:
-            if not names.isdisjoint(name.lower() for name in edge.key.parent_columns):
-                if not {name.lower() for name in edge.key.columns} & {
-                    k.lower() for k in edge.child.table.key
+            if not names.isdisjoint(folded(name) for name in edge.key.parent_columns):
+                if not {folded(name) for name in edge.key.columns} & {
+                    folded(k) for k in edge.child.table.key
                 }:
                     yield edge
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from syncline.model.naming import folded
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from syncline.replica.store import quote
 from syncline.sqlitekit.definition import index_name, is_unique_index, renamed_index
@@ -86,7 +87,7 @@ class Index:
             return f"CREATE {kind} {quote(name)} ON {quote(self.on)} ({_names(self.columns)})"
         if name == self.name and all(own == quote(theirs) for theirs, own in self.called.items()):
             return self.verbatim
-        called = {theirs.lower(): own for theirs, own in self.called.items()}
+        called = {folded(theirs): own for theirs, own in self.called.items()}
         return renamed_index(self.verbatim, quote(name), quote(self.on), called)
 
 
@@ -128,16 +129,16 @@ class _Names:
     of all tables: `t` with `a_b` and `t_a` with `b` would have the same one."""
 
     def __init__(self, schema: Schema) -> None:
-        self._taken = {table.name.lower() for table in schema.tables}
+        self._taken = {folded(table.name) for table in schema.tables}
 
     def new(self, *parts: str) -> str:
         """A name of these parts; with a number if it is taken."""
         plain = name = "_".join(parts)
         for number in count(2):
-            if name.lower() not in self._taken:
+            if folded(name) not in self._taken:
                 break
             name = f"{plain}_{number}"
-        self._taken.add(name.lower())
+        self._taken.add(folded(name))
         return name
 
 

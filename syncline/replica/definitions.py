@@ -14,17 +14,11 @@ from syncline.model.masks import words_for
 from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, from_plain
 from syncline.protocol.messages import SchemaAnswer
 from syncline.replica.answers import REMEDY
-from syncline.sqlitekit.described import (
-    NoDefinition,
-    check_expression,
-    check_growth,
-    check_type,
-    index_sql,
-    table_sql,
-)
+from syncline.sqlitekit.acceptable import check_names, check_table
+from syncline.sqlitekit.described import NoDefinition
 
-TABLES, NAME = 5_000, 500
-"""How many tables there may be, and how long names: more than any database has."""
+TABLES = 5_000
+"""How many tables there may be: more than any database has."""
 
 WIDEST = MOST_COLUMNS + words_for(MOST_COLUMNS)
 """How many columns the change log of a table may have beside its own: those of the table, and one for each 62
@@ -34,8 +28,6 @@ NUMBER = 1 << 31
 """Numbers of tables and columns are below this."""
 
 _ACTIONS = frozenset({"NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"})
-_OURS = ("sqlite_", "_sync_")
-"""How the names of other tables than the application's begin."""
 
 
 def read_schema(answer: SchemaAnswer) -> Schema:
@@ -47,8 +39,11 @@ def read_schema(answer: SchemaAnswer) -> Schema:
         raise Malformed(f"the hub's schema cannot be read: {type(error).__name__}", remedy=REMEDY) from error
     if not 0 <= answer.used <= NUMBER:
         raise _wrong("it has too many tables")
-    _check_names((table.name for table in schema.tables), "the tables")
     _check_distinct((table.number for table in schema.tables), "numbers of tables")
+    try:
+        check_names((table.name for table in schema.tables), "one of the tables")
+    except NoDefinition as error:
+        raise _wrong(str(error)) from error
     by_name = {table.name: table for table in schema.tables}
     for table in schema.tables:
         try:
@@ -103,33 +98,18 @@ def _check_texts(names: Any) -> None:
 
 
 def _check_table(table: TableSchema, by_name: dict[str, TableSchema]) -> None:
-    columns = {column.name: column for column in table.columns}
+    columns = {column.name for column in table.columns}
     if not 0 <= table.number < NUMBER or not 0 <= table.used <= NUMBER:
         raise NoDefinition("its number cannot be")
     if len(columns) + words_for(table.bits) > WIDEST:
         raise NoDefinition("the numbers of its columns are higher than a change log can hold")
-    _check_names((column.name for column in table.columns), f"the columns of {table.name}")
     _check_distinct((column.number for column in table.columns), f"numbers of columns of {table.name}")
     for column in table.columns:
         if not 0 <= column.number < NUMBER:
             raise NoDefinition(f"the number of column {column.name} cannot be")
-        check_type(column.declared)
-        if column.default is not None:
-            check_expression(column.default)
-            check_growth(column.default)
-    if not table.key:
-        raise NoDefinition("it has no key")
-    for names in (table.key, *table.uniques):
-        if not names or len(set(names)) < len(names) or not columns.keys() >= set(names):
-            raise NoDefinition("its key, or a unique one, names columns there are not")
+    check_table(table)
     for key in table.foreign_keys:
-        _check_foreign_key(key, columns.keys(), by_name)
-    if table.ddl is not None:
-        table_sql(table.ddl, table.name)
-        check_growth(table.ddl)
-    for text in table.indexes:
-        index_sql(text, table.name)
-        check_growth(text, table.ddl or "")
+        _check_foreign_key(key, columns, by_name)
 
 
 def _check_foreign_key(key: ForeignKey, columns: Iterable[str], by_name: dict[str, TableSchema]) -> None:
@@ -139,15 +119,6 @@ def _check_foreign_key(key: ForeignKey, columns: Iterable[str], by_name: dict[st
         known = known and {column.name for column in parent.columns} >= set(key.parent_columns)
     if not known or not {key.on_delete, key.on_update} <= _ACTIONS:
         raise NoDefinition("a foreign key names columns or actions there are not")
-
-
-def _check_names(names: Iterable[str], what: str) -> None:
-    found = list(names)
-    for name in found:
-        good = 0 < len(name) <= NAME and "\0" not in name and name.encode("utf-8", "ignore").decode() == name
-        if not good or name.lower().startswith(_OURS):
-            raise _wrong(f"{name[:80]!r} is no name for one of {what}")
-    _check_distinct((name.lower() for name in found), what)
 
 
 def _check_distinct(values: Iterable[object], what: str) -> None:

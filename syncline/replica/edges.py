@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -28,7 +29,7 @@ class Edge:
     @property
     def place(self) -> str:
         """What tells it from others of its table."""
-        return f"{self.parent.table.name} by {', '.join(self.key.columns)}".lower()
+        return folded(f"{self.parent.table.name} by {', '.join(self.key.columns)}")
 
     @property
     def name(self) -> str:
@@ -38,33 +39,33 @@ class Edge:
 
 def read_edges(store: Store, tables: Mapping[int, Statements]) -> tuple[Edge, ...]:
     """All of them, children in the order of the tables."""
-    named = {t.table.name.lower(): t for t in tables.values()}
-    texts = {name.lower(): ddl for name, ddl in table_names(store.described).items()}
+    named = {folded(t.table.name): t for t in tables.values()}
+    texts = {folded(name): ddl for name, ddl in table_names(store.described).items()}
     found: list[Edge] = []
     for t in tables.values():
-        if "references" in texts.get(t.table.name.lower(), "").lower():
+        if "references" in texts.get(folded(t.table.name), "").lower():
             found += _edges_of(store, t, named)
     return tuple(found)
 
 
 def _edges_of(store: Store, child: Statements, named: Mapping[str, Statements]) -> Iterator[Edge]:
     central = {
-        _pairs(key.columns, parent_columns(key, named[key.parent.lower()])) | {key.parent.lower()}
+        _pairs(key.columns, parent_columns(key, named[folded(key.parent)])) | {folded(key.parent)}
         for key in child.table.foreign_keys
-        if key.parent.lower() in named
+        if folded(key.parent) in named
     }
     for key in read_foreign_keys(store.described, child.table.name):
-        parent = named.get(key.parent.lower())
+        parent = named.get(folded(key.parent))
         if parent is None:
             continue
         columns = store.described(
             "SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (parent.table.name,)
         )
         theirs = key.parent_columns or tuple(name for name, place in columns if place)
-        known = {name.lower(): name for name, _ in columns}
-        if len(theirs) == len(key.columns) and known.keys() >= {name.lower() for name in theirs}:
+        known = {folded(name): name for name, _ in columns}
+        if len(theirs) == len(key.columns) and known.keys() >= {folded(name) for name in theirs}:
             ours, theirs = _spelled(child, key.columns, {}), _spelled(parent, theirs, known)
-            own = _pairs(ours, theirs) | {parent.table.name.lower()} not in central
+            own = _pairs(ours, theirs) | {folded(parent.table.name)} not in central
             yield Edge(
                 child, parent, ForeignKey(ours, parent.table.name, theirs, key.on_delete, key.on_update), own
             )
@@ -72,8 +73,8 @@ def _edges_of(store: Store, child: Statements, named: Mapping[str, Statements]) 
 
 def _spelled(t: Statements, names: tuple[str, ...], known: Mapping[str, str]) -> tuple[str, ...]:
     """Columns as the table has them that takes part, else as they are known."""
-    mine = {column.name.lower(): column.name for column in (*t.table.keys, *t.table.values.values())}
-    return tuple(mine.get(name.lower()) or known.get(name.lower(), name) for name in names)
+    mine = {folded(column.name): column.name for column in (*t.table.keys, *t.table.values.values())}
+    return tuple(mine.get(folded(name)) or known.get(folded(name), name) for name in names)
 
 
 def parent_columns(key: ForeignKey, parent: Statements) -> tuple[str, ...]:
@@ -83,4 +84,4 @@ def parent_columns(key: ForeignKey, parent: Statements) -> tuple[str, ...]:
 
 def _pairs(columns: tuple[str, ...], theirs: tuple[str, ...]) -> frozenset[object]:
     """Which column stands for which, in whatever order they are named."""
-    return frozenset((own.lower(), name.lower()) for own, name in zip(columns, theirs, strict=True))
+    return frozenset((folded(own), folded(name)) for own, name in zip(columns, theirs, strict=True))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from syncline.errors import DeviceConstraint, SchemaError, StoreError
 from syncline.model.finding import Finding
+from syncline.model.naming import folded
 from syncline.replica import capture
 from syncline.replica.clocks import NOW
 from syncline.replica.conflicts import conflicts
@@ -292,9 +293,9 @@ def _left_out(device: Device) -> Iterator[Finding]:
 
 def _additions(store: Store, t: Statements, retired: Collection[str]) -> Iterator[Finding]:
     """Columns that the application has added. Those that are generated are nobody's business."""
-    known = {column.name.lower() for column in t.table.columns} | {name.lower() for name in retired}
+    known = {folded(column.name) for column in t.table.columns} | {folded(name) for name in retired}
     for _, name, _, required, default, _, hidden in store.described(f"PRAGMA table_xinfo({t.name})"):
-        if hidden or name.lower() in known:
+        if hidden or folded(name) in known:
             continue
         where = f"table {t.table.name}: the column {name} is in this file alone"
         if required and default is None:

@@ -6,6 +6,7 @@ Capture must know the unique indexes: which other row an insert would replace.
 from __future__ import annotations
 
 from syncline.model.forms import FORMS, KINDS, default_form, formed
+from syncline.model.naming import folded
 from syncline.model.schema import ColumnSchema, TableSchema
 from syncline.replica.affinity import carries
 from syncline.replica.store import Store, quote
@@ -36,7 +37,7 @@ def rowid_of(store: Store, table: str) -> str | None:
     key = next((unique.name for unique in read_uniques(store.described, table) if unique.primary), None)
     if key is None or not has_rowid(store.described, key):
         return None
-    taken = {name.lower() for name in columns_of(store, table)}
+    taken = {folded(name) for name in columns_of(store, table)}
     return next((name for name in ROWIDS if name not in taken), None)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from syncline.errors import UsageError
 from syncline.model.local import LOCAL_ROWS, LocalRows
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.attempt import REFUSED
@@ -53,10 +54,10 @@ class Reference:
 
 def references(store: Store, tracked: Sequence[str]) -> list[Reference]:
     """The foreign keys of all tables that take no part."""
-    known = {name.lower() for name in tracked}
+    known = {folded(name) for name in tracked}
     found = []
     for name, ddl in table_names(store.described).items():
-        if name.lower() in known or "references" not in ddl.lower():
+        if folded(name) in known or "references" not in ddl.lower():
             continue
         columns = store.described("SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk", (name,))
         key = tuple(column for (column,) in columns)
@@ -68,15 +69,15 @@ def keep_referred(work: Work) -> dict[int, list[Key]]:
     """Do with the local rows that refer to leaving ones what the setting says; keep and hold those rows that
     must stay, and return their keys by table."""
     every = references(work.store, [t.table.name for t in work.device.tables.values()])
-    aside = {t.table.name.lower() for t in work.device.aside.values()}
+    aside = {folded(t.table.name) for t in work.device.aside.values()}
     kept: dict[int, list[Key]] = {}
     for t in work.device.tables.values():
         if t.n not in work.gone:
             continue
         for one in every:
-            if one.foreign.parent.lower() != t.table.name.lower():
+            if folded(one.foreign.parent) != folded(t.table.name):
                 continue
-            if one.child.lower() in aside:
+            if folded(one.child) in aside:
                 kept.setdefault(t.n, []).extend(_refuse(work, t, one, _points(t, one)))
             elif one.foreign.on_delete.upper() not in _BY_ITSELF:
                 kept.setdefault(t.n, []).extend(_settle(work, t, one, every))
@@ -119,7 +120,7 @@ def _let_go(work: Work, one: Reference, points: str) -> None:
 def _remove(work: Work, table: str, which: str, every: Sequence[Reference], above: Sequence[str]) -> None:
     """Delete the rows of a local table, and before them the local rows that refer to those."""
     for one in every:
-        refers = one.foreign.parent.lower() == table.lower() and one.child not in (table, *above)
+        refers = folded(one.foreign.parent) == folded(table) and one.child not in (table, *above)
         if refers and one.foreign.on_delete.upper() not in _BY_ITSELF:
             theirs = ", ".join(f"c.{quote(name)}" for name in _parent_columns(work.store, one))
             inner = f"({one.own}) IN (SELECT {theirs} FROM {quote(table)} AS c WHERE {which})"
@@ -181,7 +182,7 @@ def orphans(device: Device) -> list[Orphan]:
     found: list[Orphan] = []
     for one in references(device.store, [t.table.name for t in device.tables.values()]):
         for t in device.tables.values():
-            if one.foreign.parent.lower() == t.table.name.lower():
+            if folded(one.foreign.parent) == folded(t.table.name):
                 found += _orphans(device.store, t, one)
     return found
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from syncline.errors import SchemaError, StoreBusy
+from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.replica import capture
 from syncline.replica.defining import make_column
@@ -112,7 +113,7 @@ def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:
     may not come."""
     unfit = {n for n, t in ours.items() if misfits(device.store, t.table)}
     while unfit:
-        names = {ours[n].table.name.lower() for n in unfit}
+        names = {folded(ours[n].table.name) for n in unfit}
         more = {n for n, t in ours.items() if n not in unfit and names & _parents(device.store, t)}
         if not more:
             break
@@ -121,7 +122,7 @@ def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:
 
 
 def _parents(store: Store, t: Statements) -> set[str]:
-    return {parent.lower() for _, _, parent, *_ in store.described(f"PRAGMA foreign_key_list({t.name})")}
+    return {folded(parent) for _, _, parent, *_ in store.described(f"PRAGMA foreign_key_list({t.name})")}
 
 
 def note_made_again(store: Store, n: int) -> None:

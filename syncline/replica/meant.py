@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncline.errors import StoreConstraint, StoreObstacle, UsageError
+from syncline.model.naming import folded
 from syncline.model.order import as_bytes, is_sound
 from syncline.model.values import Value
 from syncline.replica.device import Device
@@ -88,9 +89,9 @@ def follow(device: Device, t: Statements, edit: Mapping[str, Any], old: Key, new
 
 def _change(t: Statements, columns: Sequence[str], theirs: Sequence[str], key: Key) -> dict[str, Value]:
     """What the columns of a foreign key hold that lead to a key."""
-    values = {name.lower(): value for name, value in zip(t.table.key, key, strict=True)}
+    values = {folded(name): value for name, value in zip(t.table.key, key, strict=True)}
     pairs = zip(columns, theirs, strict=True)
-    return {own: values[name.lower()] for own, name in pairs if name.lower() in values}
+    return {own: values[folded(name)] for own, name in pairs if folded(name) in values}
 
 
 def _is_moved(
@@ -155,7 +156,7 @@ def _referring(device: Device, t: Statements) -> list[Reference]:
     """The foreign keys to a table of those that are the application's alone."""
     tracked = [one.table.name for one in device.tracked.values()]
     return [
-        one for one in references(device.store, tracked) if one.foreign.parent.lower() == t.table.name.lower()
+        one for one in references(device.store, tracked) if folded(one.foreign.parent) == folded(t.table.name)
     ]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from syncline.model.naming import folded
 from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
 from syncline.replica.store import Store
 
@@ -161,7 +162,7 @@ class Retired:
 
 def latest(tables: Mapping[int, TableSchema], name: str) -> TableSchema | None:
     """The table of this name, in any case; if several had it, the last one that took part."""
-    found = [number for number, table in tables.items() if table.name.lower() == name.lower()]
+    found = [number for number, table in tables.items() if folded(table.name) == folded(name)]
     return tables[max(found)] if found else None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from syncline.model.naming import folded
 from syncline.replica import capture
 from syncline.replica.called import Called, called_now
 from syncline.replica.device import Device
@@ -90,7 +91,7 @@ def _names(device: Device) -> dict[int, Called]:
             "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_*'"
         )
     }
-    found, ours = _known(device), {table.lower() for table, _ in triggers.values()}
+    found, ours = _known(device), {folded(table) for table, _ in triggers.values()}
     for n, t in device.tables.items():
         present = triggers.get(f"_sync_{n}_delete")
         if present is not None and _is_replaced(device, t, present[0], ours):
@@ -109,13 +110,13 @@ def _names(device: Device) -> dict[int, Called]:
 def _is_replaced(device: Device, t: Statements, called: str, ours: Collection[str]) -> bool:
     """Whether the application has renamed the table away and made a new one of its name. `ours`: the names of
     tables with triggers of capture, in lower case."""
-    name = t.table.name.lower()
-    return called.lower() != name and name not in ours and not misfits(device.store, t.table)
+    name = folded(t.table.name)
+    return folded(called) != name and name not in ours and not misfits(device.store, t.table)
 
 
 def _spelled(t: Statements, table: str) -> str:
     """The table's name; as it is known, if it is the same but for case."""
-    return t.table.name if table.lower() == t.table.name.lower() else table
+    return t.table.name if folded(table) == folded(t.table.name) else table
 
 
 def _left(device: Device) -> Retired:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from syncline.errors import DeviceConstraint, StoreObstacle
 from syncline.model.finding import Finding
+from syncline.model.naming import folded
 from syncline.replica.device import Device
 from syncline.replica.indexes import uniques_of
 from syncline.replica.local import references
@@ -88,7 +89,7 @@ def _guards(device: Device, t: Statements) -> Iterator[Finding]:
     found = application_triggers(device.store)
     away = reaching(found, [one.table.name for one in device.tables.values()])
     for trigger in found:
-        if trigger.on == t.table.name.lower() and trigger.raises and trigger not in away:
+        if trigger.on == folded(t.table.name) and trigger.raises and trigger not in away:
             yield Finding(
                 "warning",
                 "guard_local",
@@ -114,7 +115,7 @@ def _referring(device: Device, t: Statements) -> Iterator[Finding]:
     """Tables of the application that keep rows from being deleted."""
     for one in references(device.store, [other.table.name for other in device.tables.values()]):
         keeps = one.foreign.on_delete.upper() not in ("CASCADE", "SET NULL", "SET DEFAULT")
-        if keeps and one.foreign.parent.lower() == t.table.name.lower():
+        if keeps and folded(one.foreign.parent) == folded(t.table.name):
             mode = device.local_rows(t)
             yield Finding(
                 "warning" if mode == "refuse" else "fact",

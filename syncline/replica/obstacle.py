@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from syncline.errors import StoreConstraint, SynclineError
+from syncline.model.naming import folded
 from syncline.replica.attempt import REFUSED, Ignored
 from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
@@ -128,7 +129,7 @@ def _indexes(work: Work, t: Statements) -> list[tuple[str, str]]:
 
 def _triggers(work: Work, t: Statements) -> list[tuple[str, str]]:
     """The application's triggers that fire, those of the table first."""
-    mine = [one for one in work.triggers if one.on == t.table.name.lower()]
+    mine = [one for one in work.triggers if one.on == folded(t.table.name)]
     others = [one for one in work.triggers if one not in mine]
     return [
         (f"trigger {one.name}", f"DROP TRIGGER {quote(one.name)}") for one in _still(work, [*mine, *others])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
 from syncline.replica.device import Device
@@ -56,18 +57,18 @@ class Outward:
 
 def outward(device: Device, t: Statements) -> list[Outward]:
     """The foreign keys of a table to tables that take no part and are in the file."""
-    store, tracked = device.store, {one.table.name.lower() for one in device.tables.values()}
+    store, tracked = device.store, {folded(one.table.name) for one in device.tables.values()}
     keys = [
-        key for key in read_foreign_keys(store.described, t.table.name) if key.parent.lower() not in tracked
+        key for key in read_foreign_keys(store.described, t.table.name) if folded(key.parent) not in tracked
     ]
-    present = {name.lower() for name in table_names(store.described)} if keys else set()
+    present = {folded(name) for name in table_names(store.described)} if keys else set()
     found = []
     for key in keys:
         columns = store.described("SELECT name, pk FROM pragma_table_info(?) ORDER BY pk", (key.parent,))
         theirs = key.parent_columns or tuple(name for name, place in columns if place)
-        known = {name.lower() for name, _ in columns}
-        if key.parent.lower() in present and len(theirs) == len(key.columns):
-            if all(name.lower() in known for name in theirs):
+        known = {folded(name) for name, _ in columns}
+        if folded(key.parent) in present and len(theirs) == len(key.columns):
+            if all(folded(name) in known for name in theirs):
                 found.append(Outward(key, theirs))
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from syncline.model.evolution import TableChange, compare, has_same_key
 from syncline.model.forms import KINDS, formed
+from syncline.model.naming import folded
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import affinity, carries
 from syncline.replica.called import as_the_centre_calls, free_name
@@ -119,7 +120,7 @@ def _to_fetch(change: TableChange) -> tuple[int, ...]:
 def tables_in(store: Store) -> set[str]:
     """The names of all tables and views of the file, in lower case."""
     found = store.described("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-    return {name.lower() for (name,) in found}
+    return {folded(name) for (name,) in found}
 
 
 def left_out(device: Device, hub: Schema) -> list[TableSchema]:
@@ -130,7 +131,7 @@ def left_out(device: Device, hub: Schema) -> list[TableSchema]:
     if not (new and device.store.state().chosen):
         return new
     own = _own(device, hub)
-    return [table for table in new if table.name.lower() in own]
+    return [table for table in new if folded(table.name) in own]
 
 
 def completable(device: Device) -> list[int]:
@@ -145,8 +146,8 @@ def _creatable(device: Device, hub: Schema) -> list[TableSchema]:
     if not wanted or device.store.state().chosen:
         return []
     present = tables_in(device.store)
-    ours = {t.table.name.lower() for n, t in device.tracked.items() if is_staying(device, hub, n)}
-    return [table for table in wanted if table.name.lower() not in present or table.name.lower() in ours]
+    ours = {folded(t.table.name) for n, t in device.tracked.items() if is_staying(device, hub, n)}
+    return [table for table in wanted if folded(table.name) not in present or folded(table.name) in ours]
 
 
 def _readoptable(device: Device, hub: Schema) -> Iterator[tuple[int, str]]:
@@ -155,18 +156,18 @@ def _readoptable(device: Device, hub: Schema) -> Iterator[tuple[int, str]]:
     wanted = left_out(device, hub)
     own = _own(device, hub) if wanted else {}
     for table in wanted:
-        name = own.get(table.name.lower())
+        name = own.get(folded(table.name))
         if name is not None and _is_like(device, name, table):
             yield table.number, name
 
 
 def _own(device: Device, hub: Schema) -> dict[str, str]:
     """What is here of tables that took part before and do no longer: their names, by those in lower case."""
-    staying = {t.table.name.lower() for n, t in device.tracked.items() if is_staying(device, hub, n)}
+    staying = {folded(t.table.name) for n, t in device.tracked.items() if is_staying(device, hub, n)}
     leaving = [t.table for n, t in device.tracked.items() if not is_staying(device, hub, n)]
     present = tables_in(device.store) - staying
     names = [table.name for table in (*device.retired.tables.values(), *leaving)]
-    return {name.lower(): name for name in names if name.lower() in present}
+    return {folded(name): name for name in names if folded(name) in present}
 
 
 def _is_like(device: Device, name: str, table: TableSchema) -> bool:
@@ -193,10 +194,10 @@ def _former(device: Device, name: str) -> TableSchema | None:
 def _table_names(device: Device, hub: Schema, created: Iterable[TableSchema]) -> dict[int, str]:
     """Tables that are here keep their names; a new one whose name such a one still has gets another."""
     names = {n: device.schema.by_number[n].name for n in device.tracked if is_staying(device, hub, n)}
-    taken = tables_in(device.store) | {name.lower() for name in names.values()}
+    taken = tables_in(device.store) | {folded(name) for name in names.values()}
     for table in created:
         names[table.number] = free_name(table.name, taken)
-        taken.add(names[table.number].lower())
+        taken.add(folded(names[table.number]))
     return names
 
 
@@ -209,19 +210,19 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
     origins = {column.number: column.origin for column in former.columns}
     same = {column.number for column in table.columns if origins.get(column.number) == column.origin}
     names = {c.number: c.name for c in local.columns if c.number in same}
-    ours = {c.name.lower() for c in local.columns if c.number not in lost}
+    ours = {folded(c.name) for c in local.columns if c.number not in lost}
     retired = device.retired.columns.get(table.number, ())
-    ours |= {one.name.lower() for one in retired if not one.is_lost}
-    again = {one.name.lower() for one in retired if one.is_lost}
-    again |= {c.name.lower() for c in local.columns if c.number in lost}
-    theirs = {name.lower(): column for name, column in present.items() if name.lower() not in ours}
-    taken = {name.lower() for name in present} | ours
+    ours |= {folded(one.name) for one in retired if not one.is_lost}
+    again = {folded(one.name) for one in retired if one.is_lost}
+    again |= {folded(c.name) for c in local.columns if c.number in lost}
+    theirs = {folded(name): column for name, column in present.items() if folded(name) not in ours}
+    taken = {folded(name) for name in present} | ours
     adopted = []
     for column in table.columns:
         if column.number in names:
             continue
-        own = theirs.get(column.name.lower())
-        if own is not None and column.name.lower() in again and not _is_fit(device, own, table, column):
+        own = theirs.get(folded(column.name))
+        if own is not None and folded(column.name) in again and not _is_fit(device, own, table, column):
             own = None
         if own is None:
             names[column.number] = free_name(column.name, taken)
@@ -230,7 +231,7 @@ def _column_names(device: Device, table: TableSchema) -> tuple[dict[int, str], t
         else:
             names[column.number] = own.name
             adopted.append(column.number)
-        taken.add(names[column.number].lower())
+        taken.add(folded(names[column.number]))
     return {c.number: names[c.number] for c in table.columns}, tuple(adopted)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from syncline.model.naming import folded
 from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.redefine import drop_trigger, make_trigger
@@ -41,7 +42,7 @@ def quiet_triggers(device: Device) -> Iterator[Sequence[Trigger]]:
         make_trigger(store, one, one.sql)
     touched = {one.on for one in (*away, *changed)}
     for t in device.tables.values():
-        if t.table.name.lower() in touched:
+        if folded(t.table.name) in touched:
             capture.install(store, t)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey, TableSchema
 from syncline.replica.ddl import carried, foreign_key
 from syncline.replica.device import Device
@@ -44,7 +45,7 @@ def _let_go(device: Device, t: Statements, key: ForeignKey) -> None:
     """Drop foreign keys of the same columns to tables that take no part: they followed such a table when the
     application renamed it, and the table that is meant is here now."""
     for one in outward(device, t):
-        if [name.lower() for name in one.foreign.columns] == [name.lower() for name in key.columns]:
+        if [folded(name) for name in one.foreign.columns] == [folded(name) for name in key.columns]:
             redefine(device.store, t.table.name, partial(without_foreign_key, columns=key.columns))
 
 
@@ -54,7 +55,7 @@ def _has(store: Store, table: TableSchema, wanted: ForeignKey) -> bool:
 
 
 def _folded(key: ForeignKey) -> tuple[Sequence[str], str]:
-    return [name.lower() for name in key.columns], key.parent.lower()
+    return [folded(name) for name in key.columns], folded(key.parent)
 
 
 def _is_unique(store: Store, table: TableSchema, columns: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, identical
 from syncline.replica.device import Device
@@ -30,9 +31,9 @@ def rejoin(device: Device, t: Statements, *, compared: bool) -> None:
     the row has just become a pending insert, with what they wrote. What they wrote into a column that is not
     sent stays kept. Inside a transaction, after `join.log_own_rows`.
     """
-    store, name = device.store, t.table.name.lower()
+    store, name = device.store, folded(t.table.name)
     for former in device.retired.tables.values():
-        if former.name.lower() != name or former.number == t.n or not _same_key(former, t.table):
+        if folded(former.name) != name or former.number == t.n or not _same_key(former, t.table):
             continue
         moved, here = _moved(former, t.table), columns_of(store, t.table.name)
         for number, key, op, edit, code in _kept(device, former.number):

@@ -14,6 +14,7 @@ from operator import itemgetter
 from syncline.errors import SchemaError, StoreConstraint
 from syncline.model.forms import Spelling
 from syncline.model.masks import join_mask, split_mask
+from syncline.model.naming import folded
 from syncline.model.order import is_sound
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, identical
@@ -283,10 +284,10 @@ class Respelling:
         """What points at rows that have another key now follows them, in any table. Where a row of a tracked
         one does so by its own key, that was asked for by itself."""
         t = self.t
-        places = {name.lower(): place for place, name in enumerate(t.table.key)}
+        places = {folded(name): place for place, name in enumerate(t.table.key)}
         self._store.execute(f"CREATE INDEX temp._sync_respell_key ON _sync_respell_{t.n} ({t.key_columns})")
         for child, fk, own in self._pointing():
-            targets = [name.lower() for name in fk.parent_columns or t.table.key]
+            targets = [folded(name) for name in fk.parent_columns or t.table.key]
             if not places.keys() >= set(targets):
                 continue
             pairs = [(name, places[target]) for name, target in zip(fk.columns, targets, strict=True)]
@@ -308,7 +309,7 @@ class Respelling:
                 if fk.parent == self.t.table.name:
                     yield child.name, fk, child.table.key
         for one in references(self._store, [child.table.name for child in self._tables]):
-            if one.foreign.parent.lower() == self.t.table.name.lower():
+            if folded(one.foreign.parent) == folded(self.t.table.name):
                 yield quote(one.child), one.foreign, ()
 
     # The change log -----------------------------------------------------------------------------------

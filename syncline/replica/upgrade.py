@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from syncline.errors import StoreError, StoreObstacle, UsageError
+from syncline.model.naming import folded
 from syncline.model.schema import Schema
 from syncline.replica import capture
 from syncline.replica.device import Device
@@ -147,7 +148,7 @@ def rename(store: Store, before: Schema, after: Schema, tables: Sequence[int]) -
         called = {column.number: column.name for column in after.by_number[n].columns}
         table = before.by_number[n].name
         moves = {c.name: called[c.number] for c in before.by_number[n].columns if called[c.number] != c.name}
-        present = {name.lower() for name in columns_of(store, table)}
+        present = {folded(name) for name in columns_of(store, table)}
         for old, new in _moves(moves, present, f"table {table}: the column"):
             store.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(new)}")
     pairs = ((before.by_number[n].name, after.by_number[n].name) for n in tables)
@@ -158,9 +159,9 @@ def rename(store: Store, before: Schema, after: Schema, tables: Sequence[int]) -
 
 def _moves(moves: Mapping[str, str], present: set[str], what: str) -> Iterator[tuple[str, str]]:
     """Old and new names, step by step: first those are put aside whose new name another one still has."""
-    leaving = {old.lower() for old in moves}
+    leaving = {folded(old) for old in moves}
     for old, new in moves.items():
-        if new.lower() in present and new.lower() not in leaving:
+        if folded(new) in present and folded(new) not in leaving:
             raise UsageError(
                 f"{what} {old} is called {new} in the centre, and this file has another one of that name",
                 code="name_taken",
@@ -168,7 +169,7 @@ def _moves(moves: Mapping[str, str], present: set[str], what: str) -> Iterator[t
             )
     aside, free = {}, {}
     for number, (old, new) in enumerate(moves.items()):
-        if new.lower() in leaving and new.lower() != old.lower():
+        if folded(new) in leaving and folded(new) != folded(old):
             aside[_ASIDE.format(number)] = new
             yield old, _ASIDE.format(number)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syncline.model.naming import folded
 from syncline.model.values import Value
 from syncline.protocol.messages import Group
 from syncline.replica import capture
@@ -130,7 +131,7 @@ class Work:
 
     def fires(self, t: Statements) -> bool:
         """Whether triggers of the application fire when rows of the table are written."""
-        return bool(self.triggers) and any(one.on == t.table.name.lower() for one in self.triggers)
+        return bool(self.triggers) and any(one.on == folded(t.table.name) for one in self.triggers)
 
     def as_written(self, t: Statements, sql: str) -> str:
         """A statement as the application would write it: its triggers inherit a conflict clause. The clauses

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from syncline.model.naming import folded
 from syncline.sqlitekit.sql import quote
 
 _TOKEN = re.compile(
@@ -92,7 +93,7 @@ def _items(sql: str) -> Iterator[list[_Token]]:
 def _column(sql: str, column: str) -> list[_Token]:
     """The tokens of a column's definition; none if the table has no such column."""
     for item in _items(sql):
-        if item and item[0].word not in _CONSTRAINTS and item[0].name.lower() == column.lower():
+        if item and item[0].word not in _CONSTRAINTS and folded(item[0].name) == folded(column):
             return item
     return []
 
@@ -132,7 +133,7 @@ def names_column(sql: str, column: str) -> bool:
 
 
 def _name(tokens: Sequence[_Token], column: str) -> bool:
-    return any(token.name.lower() == column.lower() for token in tokens)
+    return any(folded(token.name) == folded(column) for token in tokens)
 
 
 def with_unique(sql: str, columns: Sequence[str]) -> str:
@@ -180,15 +181,15 @@ def _end_of_type(item: Sequence[_Token]) -> tuple[int, str]:
 
 def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
     """The CREATE TABLE without any foreign key of exactly these columns, in this order."""
-    wanted = [name.lower() for name in columns]
+    wanted = [folded(name) for name in columns]
     for item in _items(sql):
         for place, token in enumerate(item):
             if token.depth != 1:
                 continue
-            own = [item[0].name.lower()] if item[0].word not in _CONSTRAINTS else None
+            own = [folded(item[0].name)] if item[0].word not in _CONSTRAINTS else None
             if token.word == "FOREIGN":
                 closing = next(i for i in range(place, len(item)) if item[i].text == ")")
-                if [one.name.lower() for one in item[place + 3 : closing] if one.name] == wanted:
+                if [folded(one.name) for one in item[place + 3 : closing] if one.name] == wanted:
                     end = _end_of_reference(item, closing + 1)
                     return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
             elif token.word == "REFERENCES" and own == wanted and not _in_table_constraint(item, place):
@@ -279,8 +280,8 @@ def renamed_index(sql: str, name: str, table: str, columns: Mapping[str, str]) -
         token = tokens[place]
         called = place + 1 < len(tokens) and tokens[place + 1].text == "("
         collation = tokens[place - 1].word == "COLLATE"
-        if token.name.lower() in columns and token.name and not called and not collation:
-            changes[place] = columns[token.name.lower()]
+        if folded(token.name) in columns and token.name and not called and not collation:
+            changes[place] = columns[folded(token.name)]
     return _replaced(sql, tokens, changes)
 
 

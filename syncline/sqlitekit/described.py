@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from syncline.model.naming import folded
 from syncline.sqlitekit.growth import MOST, Token, weigh
 from syncline.sqlitekit.undecoded import is_text
 
@@ -47,7 +48,7 @@ def table_sql(sql: str, name: str) -> str:
     pieces, tokens = _taken_apart(sql)
     if [token.word for token in tokens[:2]] != ["CREATE", "TABLE"] or len(tokens) < 5:
         raise NoDefinition("it is no CREATE TABLE")
-    if tokens[2].name.lower() != name.lower() or tokens[3].text != "(":
+    if folded(tokens[2].name) != folded(name) or tokens[3].text != "(":
         raise NoDefinition(f"it does not define the table {name}")
     end = _closing(tokens, 3)
     options = [token.word or token.text for token in tokens[end + 1 :]]
@@ -69,7 +70,7 @@ def index_sql(sql: str, table: str) -> str:
     begun = [token.word for token in tokens[:2]] == ["CREATE", "INDEX"] or len(rest) == len(tokens) - 3
     if not begun or len(rest) < 5 or not rest[0].name or rest[1].word != "ON":
         raise NoDefinition("it is no CREATE INDEX")
-    if rest[2].name.lower() != table.lower() or rest[3].text != "(":
+    if folded(rest[2].name) != folded(table) or rest[3].text != "(":
         raise NoDefinition(f"it is no index of the table {table}")
     end = _closing(rest, 3)
     if end + 1 < len(rest) and rest[end + 1].word != "WHERE":

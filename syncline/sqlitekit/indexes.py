@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from syncline.model.naming import folded
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.tables import Unique
 from syncline.sqlitekit.undecoded import is_text, sayable
@@ -42,7 +43,7 @@ def index_terms(columns: Iterable[str], unique: Unique, row: str = "t") -> list[
     """The terms of a unique index of a table with these columns; `row` is what the stored row is called."""
     named = all(name is not None for name, _ in unique.columns)
     expressions = [] if named or unique.sql is None else _indexed(unique.sql)
-    names = {name.lower(): name for name in columns}
+    names = {folded(name): name for name in columns}
     terms = []
     for place, (name, collation) in enumerate(unique.columns):
         if name is not None:
@@ -87,7 +88,7 @@ def covers(columns: Iterable[str], unique: Unique, row: str) -> str:
     if not unique.partial or unique.sql is None:
         return ""
     condition = tokens(unique.sql)[_closing(unique.sql) + 2 :]
-    return _qualified({name.lower(): name for name in columns}, condition, row)
+    return _qualified({folded(name): name for name in columns}, condition, row)
 
 
 def tokens(sql: str) -> list[Token]:
@@ -136,7 +137,7 @@ def _qualified(columns: Mapping[str, str], terms: list[Token], alias: str) -> st
     for index, token in enumerate(terms):
         before = terms[index - 1][1].upper() if index else ""
         after = terms[index + 1][1] if index + 1 < len(terms) else ""
-        name = columns.get(plain(token).lower()) if token[0] in ("word", "quoted") else None
+        name = columns.get(folded(plain(token))) if token[0] in ("word", "quoted") else None
         if name is None or after == "(" or before in ("COLLATE", "AS"):
             parts.append(token[1] if is_text(token[1]) else _in_bytes(token))
         else:

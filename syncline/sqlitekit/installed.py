@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from syncline.model.naming import folded
 from syncline.sqlitekit.tables import Ask
 
 
@@ -33,7 +34,7 @@ class Triggers:
             n = number_in(one.name)
             if n is not None:
                 self.ours.setdefault(n, []).append(one)
-            self.on.setdefault(one.table.lower(), []).append(one)
+            self.on.setdefault(folded(one.table), []).append(one)
 
     def own(self, n: int) -> dict[str, str]:
         """Ours of table `n`: name and SQL."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from syncline.model.naming import folded as folded  # names in SQL are compared so
+
 
 def quote(name: str) -> str:
     """An identifier, whatever characters it is made of. ValueError for a NUL, which none can hold."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from syncline.model.naming import OWN_PREFIXES, folded
 from syncline.model.schema import ForeignKey
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.undecoded import is_text, sayable, undecoded
@@ -26,7 +27,6 @@ def asking(connection: Any) -> Ask:
     return ask
 
 
-OWN_PREFIXES = ("sqlite_", "_sync_")
 _SHADOWS = (
     "data idx content docsize config segments segdir stat node parent rowid".split()
 )  # of FTS3 to FTS5 and R*Tree
@@ -83,10 +83,10 @@ class Table:
     def known_by(self, names: Iterable[str]) -> Table | None:
         """The table with a unique index on exactly these columns for its key; None if there is none. As it
         is, if they are its primary key."""
-        wanted = {name.lower() for name in names}
-        if wanted == {name.lower() for name, _ in self.key}:
+        wanted = {folded(name) for name in names}
+        if wanted == {folded(name) for name, _ in self.key}:
             return self
-        found = [one for one in self.uniques if wanted == {name.lower() for name in one.whole}]
+        found = [one for one in self.uniques if wanted == {folded(name) for name in one.whole}]
         if not found:
             return None
         chosen = min(found, key=lambda one: not one.inline)
@@ -97,13 +97,13 @@ class Table:
     def column(self, name: str) -> Column:
         """The column of that name, in any case; KeyError if there is none."""
         for column in self.columns:
-            if column.name.lower() == name.lower():
+            if folded(column.name) == folded(name):
                 return column
         raise KeyError(name)
 
     def spelled(self, name: str) -> str:
         """The name of a column as it is spelled here; as it is, if there is none."""
-        return next((one.name for one in self.columns if one.name.lower() == name.lower()), name)
+        return next((one.name for one in self.columns if folded(one.name) == folded(name)), name)
 
 
 def affinity_of(declared: str) -> str:
@@ -124,7 +124,7 @@ def table_names(ask: Ask) -> dict[str, str]:
     """The user's ordinary tables and their DDL, by name. Virtual tables and what they shadow are left out,
     and those with a name that no statement can say: it is not UTF-8."""
     rows = ask("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    tables = {name: sql for name, sql in rows if not name.lower().startswith(OWN_PREFIXES) and is_text(name)}
+    tables = {name: sql for name, sql in rows if not folded(name).startswith(OWN_PREFIXES) and is_text(name)}
     virtual = [name for name, sql in tables.items() if _is_virtual(sql)]
     shadows = {f"{name}_{suffix}" for name in virtual for suffix in _SHADOWS}
     return {name: sql for name, sql in tables.items() if name not in virtual and name not in shadows}
@@ -138,7 +138,7 @@ def read_tables(ask: Ask) -> dict[str, Table]:
     """All of the user's ordinary tables, by name in lower case. Their foreign keys spell names as these are
     spelled, and name the parent's primary key where no columns were named."""
     texts = Texts(ask)
-    found = {name.lower(): read_table(ask, name, ddl, texts) for name, ddl in table_names(ask).items()}
+    found = {folded(name): read_table(ask, name, ddl, texts) for name, ddl in table_names(ask).items()}
     for name, table in found.items():
         keys = (_resolved(key, table, found) for key in table.foreign_keys)
         found[name] = replace(table, foreign_keys=tuple(keys))
@@ -147,7 +147,7 @@ def read_tables(ask: Ask) -> dict[str, Table]:
 
 def _resolved(key: ForeignKey, table: Table, found: Mapping[str, Table]) -> ForeignKey:
     key = replace(key, columns=tuple(map(table.spelled, key.columns)))
-    parent = found.get(key.parent.lower())
+    parent = found.get(folded(key.parent))
     if parent is None:
         return key
     targets = tuple(map(parent.spelled, key.parent_columns)) or tuple(name for name, _ in parent.key)
@@ -168,10 +168,10 @@ class Texts:
         )
         for kind, name, table, sql in rows:
             if kind == "index":
-                self._indexes.setdefault(table.lower(), []).append(sql)
+                self._indexes.setdefault(folded(table), []).append(sql)
                 self._by_name[name] = sql
-            elif not name.lower().startswith("_sync_"):
-                self._triggers.setdefault(table.lower(), []).append((name, sql))
+            elif not folded(name).startswith("_sync_"):
+                self._triggers.setdefault(folded(table), []).append((name, sql))
 
     def index(self, name: str) -> str:
         """The CREATE INDEX of this one."""
@@ -179,11 +179,11 @@ class Texts:
 
     def indexes(self, table: str) -> tuple[str, ...]:
         """The CREATE INDEX of each of a table's that does not belong to its CREATE TABLE."""
-        return tuple(self._indexes.get(table.lower(), ()))
+        return tuple(self._indexes.get(folded(table), ()))
 
     def triggers(self, table: str) -> tuple[tuple[str, str], ...]:
         """The user's triggers of a table: (name, SQL)."""
-        return tuple(self._triggers.get(table.lower(), ()))
+        return tuple(self._triggers.get(folded(table), ()))
 
 
 def read_table(ask: Ask, name: str, ddl: str, texts: Texts) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from syncline.model.naming import folded
 from syncline.sqlitekit.indexes import Token, plain, tokens
 
 _VERBS = frozenset(["INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT", "WITH"])
@@ -38,12 +39,12 @@ class Trigger:
 def read_trigger(name: str, on: str, sql: str) -> Trigger:
     """Read the text of a CREATE TRIGGER."""
     written = (_target(statement) for statement in _statements(sql))
-    return Trigger(name, on.lower(), sql, frozenset(target.lower() for target in written if target))
+    return Trigger(name, folded(on), sql, frozenset(folded(target) for target in written if target))
 
 
 def reaching(triggers: Sequence[Trigger], tables: Iterable[str]) -> list[Trigger]:
     """Those that write one of these tables, or a view that INSTEAD OF triggers write one of them for."""
-    wanted, found = {table.lower() for table in tables}, list[Trigger]()
+    wanted, found = {folded(table) for table in tables}, list[Trigger]()
     while True:
         fresh = [trigger for trigger in triggers if trigger not in found and trigger.writes & wanted]
         if not fresh:

@@ -177,7 +177,7 @@ def test_l12_why_a_table_cannot_take_part_is_said(ddl: list[str], why: str) -> N
     with pytest.raises(SchemaError) as caught:
         reflect(connection, ["t"])
     assert why in caught.value.detail
-    everything = [table.name for table in reflect(connection, None).tables]
+    everything = [table.name for table in reflect(connection, None).schema.tables]
     assert everything == (["p", "t"] if why == "add that table too" else [])
     connection.close()
 
@@ -190,7 +190,7 @@ def test_a_table_goes_by_the_name_and_statement_it_was_made_with() -> None:
         "CREATE TABLE child (id TEXT PRIMARY KEY, up REFERENCES PARENT, c REFERENCES parent(CODE))"
     )
     connection.execute("CREATE INDEX child_up ON child (up)")
-    schema = reflect(connection, ["PARENT", "child"])
+    schema = reflect(connection, ["PARENT", "child"]).schema
     parent, child = schema.table("Parent"), schema.table("child")
     assert (
         parent.ddl == connection.execute("SELECT sql FROM sqlite_master WHERE name = 'Parent'").fetchone()[0]
@@ -211,5 +211,5 @@ def test_a_full_text_table_and_its_shadows_are_left_out() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE notes USING fts5(x)")
     connection.execute("CREATE TABLE notes_of_mine (id INTEGER PRIMARY KEY)")
-    assert [table.name for table in reflect(connection, None).tables] == ["notes_of_mine"]
+    assert [table.name for table in reflect(connection, None).schema.tables] == ["notes_of_mine"]
     connection.close()

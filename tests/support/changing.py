@@ -48,7 +48,7 @@ class Changing:
         table and present name, and of `tables` by present name."""
         self.centre.executescript(script)
         before = self.peer.schema
-        found = reflect(self.centre, _tables(self.centre))
+        found = reflect(self.centre, _tables(self.centre)).schema
         former = {table.name: table for table in before.tables}
         numbers, known = {}, {}
         for table in found.tables:

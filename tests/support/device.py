@@ -134,7 +134,7 @@ def schema_of(
     """The schema of every table of the file, with the numbers of the present test."""
     names = [name for (name,) in app.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     tables = []
-    for table in reflect(app, names).tables:
+    for table in reflect(app, names).schema.tables:
         plain = to_plain(Schema((table,)))["tables"][0]
         for column in plain["columns"]:
             column["increment"] = column["name"] in increments

@@ -23,6 +23,7 @@ from syncline.databases.base.recorded import BaseCatalogue
 from syncline.databases.base.shape import BaseLayout
 from syncline.errors import Conflict
 from syncline.hub.contract import Declared, Locked, Prepared
+from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey, Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
@@ -73,7 +74,7 @@ class Needs:
 
 def _names(table: TableSchema) -> tuple[object, object]:
     """What no other table may have: its name on a device, its place in the central database."""
-    return table.name.casefold(), (table.central_schema, table.central_name)
+    return folded(table.name), (table.central_schema, table.central_name)
 
 
 def _is_target(table: TableSchema | None, key: ForeignKey) -> bool:
@@ -186,9 +187,6 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
 
     patience: ClassVar[float]
     """For how many seconds it is tried."""
-
-    notes: tuple[str, ...] = ()
-    """Sentences of the last `reflect`."""
 
     @abstractmethod
     def changing(self) -> AbstractContextManager[Preparation]:

@@ -21,6 +21,7 @@ from syncline.databases.base.planning import BasePlanner, Former, Plan
 from syncline.databases.base.recorded import Recorded
 from syncline.databases.base.tables import LINES, VERSIONS
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
+from syncline.model.naming import folded
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, arrange
 
@@ -203,7 +204,7 @@ def mixed(schema: Schema, was: Schema, stay: Collection[int]) -> Schema:
     what was looked up is not so any more."""
     tables = [table for table in schema.tables if table.number not in stay]
     tables += [was.by_number[n] for n in sorted(stay)]
-    if len({table.name.casefold() for table in tables}) < len(tables):
+    if len({folded(table.name) for table in tables}) < len(tables):
         raise Locked("tables were renamed meanwhile")
     return arrange(tables, schema.used)
 

@@ -77,6 +77,9 @@ P = TypeVar("P", bound=Recorded)
 class BaseCatalogue(ABC, Generic[Y, P]):
     """The part of the contract's `Catalogue` that looks up what was prepared, and what is kept of it."""
 
+    notes: tuple[str, ...] = ()
+    """Sentences of the last `reflect`."""
+
     kept: Y | None = None
     """The layout, if it was looked up and nothing is known to have changed since."""
 

@@ -6,18 +6,20 @@ through for what keeps a table from taking part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from syncline.databases.base import foreign
 from syncline.databases.base.foreign import FoundKey, IsExact
 from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
+from syncline.model.naming import folded, why_no_name
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
-
-_OWN_NAMES = ("sqlite_", "_sync_")
-"""How no table on a device may be called."""
+from syncline.sqlitekit.acceptable import check_table
+from syncline.sqlitekit.described import NoDefinition
 
 _FAR = 10_000
 
@@ -62,7 +64,7 @@ class FoundTable:
         """A primary key or unique index, unless it has columns that are not the table's."""
         if any(number not in self.columns for number in numbers):
             return
-        names = tuple(self.columns[number].name for number in numbers)
+        names = tuple(dict.fromkeys(self.columns[number].name for number in numbers))
         if primary:
             self.key = names
         else:
@@ -84,6 +86,16 @@ class Reflection:
     notes: tuple[str, ...]
 
 
+class Taking(NamedTuple):
+    """What is recorded of a table that takes part: its full name now (None if no table has its id), what it
+    was prepared with for a key, its id, and its full name when it was prepared."""
+
+    name: str | None
+    key: Sequence[str]
+    id: int
+    former: str
+
+
 class Selection:
     """The tables that are wanted, by `name` or `schema.name`; with None all that can take part."""
 
@@ -92,11 +104,13 @@ class Selection:
         everything: Sequence[FoundTable],
         wanted: Sequence[str] | None,
         keys: Keys = NO_KEYS,
-        kept: Keys = NO_KEYS,
+        taking: Sequence[Taking] = (),
     ) -> None:
-        """`keys` are chosen by the configuration; those `kept`, by full names, are what tables without a
-        primary key were prepared with."""
-        self._wanted, self._keys, self._kept = wanted is not None, keys, kept
+        """`keys` are chosen by the configuration; those of tables that are `taking` part are what tables
+        without a primary key were prepared with."""
+        self._wanted, self._keys = wanted is not None, keys
+        self._kept = {one.name: one.key for one in taking if one.name is not None}
+        self._recorded = {one.id: one.former for one in taking}
         self._trouble: list[tuple[str, str]] = []
         chosen = {name: self._named(everything, name) for name in wanted or ()}
         found = everything if wanted is None else [table for table in chosen.values() if table is not None]
@@ -129,13 +143,12 @@ class Selection:
             if chosen_key:
                 table.why_not = table.why_not or _chosen_key(table, chosen_key)
             table.why_not = table.why_not or _obstacle(table)
+        names = self._device_names()
         out = [table for table in self.tables.values() if table.why_not]
         if self._wanted and (self._trouble or out):
             reasons = ((self._asked[table.id], f"{table.full}: {table.why_not}") for table in out)
             raise SchemaError.of((*self._trouble, *reasons))
         chosen = {table.id: table for table in self.tables.values() if not table.why_not}
-        refuse_wide({table.full: len(table.columns) for table in chosen.values()}, MOST_COLUMNS)
-        names = _device_names(list(chosen.values()))
         portable: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
         unchecked: dict[int, list[ForeignKey]] = {number: [] for number in chosen}
         notes = [f"left out {table.full}: {table.why_not}" for table in self.tables.values() if table.is_told]
@@ -149,6 +162,37 @@ class Selection:
             _portable(t, names[number], portable[number], unchecked[number]) for number, t in chosen.items()
         )
         return Reflection(schema, tuple(notes))
+
+    def _device_names(self) -> dict[int, str]:
+        """What the tables that can take part are called on devices, by their ids. Where there is no name for
+        all of them the newest are left out: what takes part goes on."""
+        able = [table for table in self.tables.values() if not table.why_not]
+        names = _names(able)
+        clashes = _clashes(able, names)
+        if not clashes:
+            return names
+        plain = {folded(table.name) for table in able if table.id in clashes}
+        doubtful = [table for table in able if folded(table.name) in plain]
+        taken = [table for table in able if folded(table.name) not in plain]
+        for table in sorted(doubtful, key=self._age):
+            tried = [*taken, table]
+            why_not = _clashes(tried, _names(tried))
+            if why_not:
+                by_id = {one.id: one.full for one in tried}
+                other, why = next(iter(why_not.items()))
+                own = why_not.get(table.id) or f"has the name of {by_id[other]}, which then {why}"
+                table.why_not = f"{own}; rename it"
+            else:
+                taken = tried
+        return _names(taken)
+
+    def _age(self, table: FoundTable) -> tuple[int, int, int]:
+        """Sorts what takes part under its name before what has another one now, then what did so elsewhere,
+        then what does not."""
+        former = self._recorded.get(table.id)
+        if former is not None:
+            return int(former != table.full), 0, table.id
+        return 2 + (table.full not in self._recorded.values()), table.rank or _FAR, table.id
 
 
 def _chosen_key(table: FoundTable, columns: Sequence[str]) -> str | None:
@@ -164,46 +208,60 @@ def _chosen_key(table: FoundTable, columns: Sequence[str]) -> str | None:
     return None
 
 
-def refuse_wide(widths: Mapping[str, int], most: int) -> None:
-    """SchemaError for tables, by name, with more columns than this: no push of theirs could be staged."""
-    wide = [f"{name} has {width:,} columns" for name, width in widths.items() if width > most]
-    if wide:
-        raise SchemaError(
-            "; ".join(wide),
-            remedy=f"A table with more than {most:,} columns cannot take part: name the tables that shall,"
-            " without it.",
-        )
-
-
 def _obstacle(table: FoundTable) -> str | None:
     """Why a table cannot take part, or None."""
     if not table.key:
         return f"has no primary key; ALTER TABLE ... ADD PRIMARY KEY (...), or {OTHER_KEY}"
-    folded = [column.name.lower() for column in table.columns.values()]
-    twice = sorted({name for name in folded if folded.count(name) > 1})
+    counts = Counter(folded(column.name) for column in table.columns.values())
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         return f"has columns that differ in case alone ({', '.join(twice)}), which SQLite cannot tell apart"
-    if table.name.lower().startswith(_OWN_NAMES):
-        return "has a name that is reserved on the device (sqlite_..., _sync_...); rename it"
     if table.generated.intersection(table.key):
         return "has a generated column in its primary key; a device cannot know its value"
+    return refused_by_devices(_portable(table, table.name, (), ()), len(table.columns), MOST_COLUMNS)
+
+
+def refused_by_devices(table: TableSchema, width: int, most: int) -> str | None:
+    """What no device would take of a table, and what to do about it; or None. `width`: how many columns it
+    has, those included that devices do not have; `most`: how many there may be."""
+    if width > most:
+        return f"has {width:,} columns; a table with more than {most:,} cannot take part: split it"
+    why_not = why_no_name(table.name)
+    if why_not is not None:
+        return f"has a name that {why_not}; rename it"
+    for column in table.columns:
+        why_not = why_no_name(column.name)
+        if why_not is not None:
+            return f"has a column, {column.name[:80]!r}, whose name {why_not}; rename it"
+    try:
+        check_table(table)
+    except NoDefinition as error:
+        return f"no device would take its definition: {error}"
     return None
 
 
-def _device_names(tables: Sequence[FoundTable]) -> dict[int, str]:
+def _names(tables: Sequence[FoundTable]) -> dict[int, str]:
     """The plain name where it is the only one (SQLite ignores case), else schema_name."""
-    folded = [table.name.lower() for table in tables]
-    names = {
-        table.id: table.name if folded.count(table.name.lower()) == 1 else f"{table.schema}_{table.name}"
+    counts = Counter(folded(table.name) for table in tables)
+    return {
+        table.id: table.name if counts[folded(table.name)] == 1 else f"{table.schema}_{table.name}"
         for table in tables
     }
-    seen: dict[str, str] = {}
+
+
+def _clashes(tables: Sequence[FoundTable], names: Mapping[int, str]) -> dict[int, str]:
+    """Why a table cannot have its name on a device, by the ids of tables."""
+    found, by_name = dict[int, str](), dict[str, list[FoundTable]]()
     for table in tables:
-        name = names[table.id].lower()
-        if name in seen:
-            raise SchemaError(f"{table.full} and {seen[name]} would have one name on a device; leave one out")
-        seen[name] = table.full
-    return names
+        by_name.setdefault(folded(names[table.id]), []).append(table)
+        why_not = why_no_name(names[table.id])
+        if why_not is not None:
+            found[table.id] = f"would be called {names[table.id]} on devices, which {why_not}"
+    for same in by_name.values():
+        for table in same if len(same) > 1 else ():
+            other = next(one.full for one in same if one is not table)
+            found[table.id] = f"would have one name on devices with {other}: {names[table.id]}"
+    return found
 
 
 def _foreign_key(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from syncline.databases.base.foreign import EXACT, FoundKey
-from syncline.databases.base.reflection import FoundTable, Reflection, Selection
+from syncline.databases.base.reflection import FoundTable, Reflection, Selection, Taking
 from syncline.databases.postgresql.defaults import device_default
 from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
@@ -29,7 +29,7 @@ def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_K
     session.script("SET LOCAL search_path = pg_catalog")
     kept = session.run(sql["kept keys"]) if session.value(queries("prepare.sql")["prepared"]) else []
     found = [_table(*row) for row in session.run(sql["tables"], path)]
-    selection = Selection(found, wanted, keys_of, {row[0]: row[1] for row in kept})
+    selection = Selection(found, wanted, keys_of, [Taking(*row) for row in kept])
     tables = selection.tables
     for oid, number, generated, column in _columns(session, tables):
         tables[oid].columns[number] = column

@@ -68,9 +68,10 @@ SELECT k.conrelid::int8, k.confrelid::int8, k.conkey::int4[], k.confkey::int4[],
  ORDER BY 1, k.conname;
 
 -- name: kept keys
--- What tables that take part were prepared with for a key, by the names that all have now.
+-- What tables that take part were prepared with for a key, by the names that all have now; and what each was called then.
 SELECT n.nspname || '.' || c.relname,
        ARRAY(SELECT a.attname::text FROM json_array_elements(s.log_key::json) k
                JOIN json_each_text(s.columns::json) e ON e.value = k ->> 0
-               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = e.key::int AND NOT a.attisdropped)
-  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace;
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = e.key::int AND NOT a.attisdropped),
+       s.relid::int8, s.central_schema || '.' || s.central_name
+  FROM syncline.tables s LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) ON c.oid = s.relid::oid;

@@ -16,6 +16,7 @@ from syncline.databases.sqlite import stage
 from syncline.databases.sqlite.foreign import children
 from syncline.databases.sqlite.layout import Layout, Shape
 from syncline.databases.sqlite.stage import Staged
+from syncline.model.naming import folded
 from syncline.sqlitekit.installed import Triggers
 
 ACTIONS = {"CASCADE", "SET NULL", "SET DEFAULT"}
@@ -50,13 +51,13 @@ def is_careful(layout: Layout, staged: Staged) -> bool:
     if shape.facts.triggers:
         return True
     seen: set[str] = set()
-    frontier = [shape.facts.name.lower()] if staged.stage.form != "insert" else []
+    frontier = [folded(shape.facts.name)] if staged.stage.form != "insert" else []
     while frontier:
         for child, key in children(layout, frontier.pop()):
             if not {key.on_delete.upper(), key.on_update.upper()} & ACTIONS:
                 continue
-            name = child.name.lower()
-            if name == shape.facts.name.lower() or child.triggers:
+            name = folded(child.name)
+            if name == folded(shape.facts.name) or child.triggers:
                 return True
             if name not in seen:
                 seen.add(name)
@@ -122,7 +123,7 @@ def clean(connection: sqlite3.Connection, work: Work) -> None:
 def outrun(found: Triggers, shape: Shape) -> bool:
     """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
     users = {name for name, _ in shape.facts.triggers}
-    on = found.on.get(shape.facts.name.lower(), ()) if users else ()
+    on = found.on.get(folded(shape.facts.name), ()) if users else ()
     newest = max((one.number for one in on if one.name in users), default=0)
     return any(one.number < newest for one in found.ours.get(shape.n, ()))
 

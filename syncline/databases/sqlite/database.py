@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from syncline.databases.base import ReadTransaction, WriteTransaction, only_unbounded, ordered
-from syncline.databases.base.findings import examined
+from syncline.databases.base.findings import examined, left_out
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.logtable import newest
 from syncline.databases.base.recorded import BaseCatalogue, BaseDatabase
@@ -67,7 +67,9 @@ class SqliteCatalogue(BaseCatalogue[Layout, SqlitePreparation]):
 
     def reflect(self, tables: Sequence[str] | None, keys: Keys = NO_KEYS) -> Schema:
         with self._connections.asking() as connection:
-            return reflect.reflect(connection, tables, keys, prepare.kept_keys(connection))
+            found = reflect.reflect(connection, tables, keys, prepare.kept_keys(connection))
+        self.notes = found.notes
+        return found.schema
 
     def prepare(
         self,
@@ -85,6 +87,7 @@ class SqliteCatalogue(BaseCatalogue[Layout, SqlitePreparation]):
                 done = prepare.prepare(connection, schema, before, anew)
         self.kept = None
         done.statements[:0] = journal
+        done.notes.extend(self.notes)
         return done
 
     def _nothing_to_do(
@@ -126,7 +129,7 @@ class SqliteCatalogue(BaseCatalogue[Layout, SqlitePreparation]):
             SqlitePreparation(connection).identity()
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         planned = self.prepare(schema, dry_run=True)
-        found = examined(f"SQLite {sqlite3.sqlite_version}", schema, planned)
+        found = [*examined(f"SQLite {sqlite3.sqlite_version}", schema, planned), *left_out(self.notes)]
         found.append(Finding("fact", "columns_held", "SQLite drops no column that is captured", DROP_COLUMN))
         if state != "ok":
             found.append(Finding("trouble", "damaged", f"the file is damaged: {state}", "Restore a backup."))

@@ -16,7 +16,7 @@ from syncline.databases.sqlite.read import RowReader
 from syncline.databases.sqlite.stage import Staged, keep
 from syncline.hub.contract import Refusal, codes
 from syncline.model.schema import ForeignKey
-from syncline.sqlitekit.sql import commas, quote
+from syncline.sqlitekit.sql import commas, folded, quote
 from syncline.sqlitekit.tables import Table
 
 Way = list[tuple[Table, ForeignKey]]
@@ -29,7 +29,7 @@ def children(layout: Layout, parent: str) -> list[tuple[Table, ForeignKey]]:
     found = []
     for table in layout.everything.values():
         for key in table.foreign_keys:
-            if key.parent.lower() == parent.lower():
+            if folded(key.parent) == folded(parent):
                 found.append((table, key))
     return found
 
@@ -40,7 +40,7 @@ def _ways(layout: Layout, staged: Staged) -> list[Way]:
         return []
     pointing = children(layout, staged.shape.facts.name)
     if staged.stage.form == "update":
-        written = {staged.shape.table.values[index].name.lower() for index in staged.stage.columns}
+        written = {folded(staged.shape.table.values[index].name) for index in staged.stage.columns}
         return [[(child, key)] for child, key in pointing if written & _targets(key)]
     found: list[Way] = [[step] for step in pointing]
     waiting = list(found)
@@ -56,12 +56,12 @@ def _ways(layout: Layout, staged: Staged) -> list[Way]:
 
 
 def _targets(key: ForeignKey) -> set[str]:
-    return {name.lower() for name in key.parent_columns}
+    return {folded(name) for name in key.parent_columns}
 
 
 def _is_staged(staged: Staged, way: Way) -> bool:
     """Whether what the last key points at stands in the staged rows themselves."""
-    return len(way) == 1 and _targets(way[0][1]) <= {name.lower() for name in staged.shape.table.key}
+    return len(way) == 1 and _targets(way[0][1]) <= {folded(name) for name in staged.shape.table.key}
 
 
 def remember(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> None:
@@ -91,13 +91,13 @@ def forget(connection: sqlite3.Connection, layout: Layout, staged: Staged) -> No
 def _orphaning(writer: RowReader, staged: Staged) -> list[Refusal]:
     """Rows that are gone, or changed, or took others along, while somebody still points at what was there."""
     found = []
-    names = {name.lower(): f"k{number}" for number, name in enumerate(staged.shape.table.key)}
+    names = {folded(name): f"k{number}" for number, name in enumerate(staged.shape.table.key)}
     for number, way in enumerate(_ways(writer.layout, staged)):
         child, key = way[-1]
         gone = way[-2][0].name if len(way) > 1 else staged.shape.facts.name
         is_staged = _is_staged(staged, way)
         source = staged.table if is_staged else f"{staged.table}_way{number}"
-        old = [f"o.{names[c.lower()] if is_staged else quote(c)}" for c in key.parent_columns]
+        old = [f"o.{names[folded(c)] if is_staged else quote(c)}" for c in key.parent_columns]
         points = " AND ".join(f"c.{quote(c)} = {v}" for c, v in zip(key.columns, old, strict=True))
         stays = " AND ".join(f"p.{quote(c)} = {v}" for c, v in zip(key.parent_columns, old, strict=True))
         rows = writer.connection.execute(
@@ -161,7 +161,7 @@ def _orphans(writer: RowReader, staged: Staged) -> list[Refusal]:
 
 def _unlike_itself(shape: Shape, key: ForeignKey, theirs: Sequence[str], mine: Sequence[str]) -> str:
     """A row that points at itself must spell its key alike: there SQLite leaves the collation out."""
-    if key.parent.lower() != shape.table.name.lower():
+    if folded(key.parent) != folded(shape.table.name):
         return ""
     rows = zip(shape.key_of("p"), shape.key_of("t"), strict=True)
     itself = " AND ".join(f"{p} IS {t} COLLATE BINARY" for p, t in rows)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from syncline.databases.base import parking
 from syncline.databases.base.parking import UniqueColumn
 from syncline.databases.sqlite.stage import Staged
-from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.sql import folded, quote
 from syncline.sqlitekit.tables import Column, Unique
 
 ROUNDS = 5
@@ -18,14 +18,14 @@ ROUNDS = 5
 def third_values(staged: Staged) -> Iterator[Mapping[int, str]]:
     """Values, as SQL by the number of a column, that a row may hold meanwhile: the likeliest first."""
     facts, values = staged.shape.facts, staged.shape.table.values
-    pointing = {name.lower() for key in facts.foreign_keys for name in key.columns}
+    pointing = {folded(name) for key in facts.foreign_keys for name in key.columns}
     columns = []
     for index, unique in enumerate(facts.uniques):
         for number in staged.stage.columns:
             column = facts.column(values[number].name)
             if _is_in(column.name, unique):
                 others = _values(staged.shape.name, column)
-                foreign = column.name.lower() in pointing
+                foreign = folded(column.name) in pointing
                 columns.append(UniqueColumn(index, number, not column.notnull, foreign, others))
     ways = parking.ways(columns)
     for round_ in range(min(ROUNDS, max(map(len, ways), default=0))):
@@ -33,7 +33,7 @@ def third_values(staged: Staged) -> Iterator[Mapping[int, str]]:
 
 
 def _is_in(name: str, unique: Unique) -> bool:
-    if any(column is not None and column.lower() == name.lower() for column, _ in unique.columns):
+    if any(column is not None and folded(column) == folded(name) for column, _ in unique.columns):
         return True
     return unique.sql is not None and re.search(rf"\b{re.escape(name)}\b", unique.sql, re.I) is not None
 

@@ -23,7 +23,7 @@ from syncline.model.schema import Schema, TableSchema
 from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.installed import Triggers
 from syncline.sqlitekit.renames import renamed_columns
-from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.sql import folded, quote
 from syncline.sqlitekit.tables import Table, asking, read_tables
 
 
@@ -135,7 +135,7 @@ def _install(
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
                 _record(connection, before, wanted)
             continue
-        on = {one.name for one in found.on.get(shape.facts.name.lower(), ())}
+        on = {one.name for one in found.on.get(folded(shape.facts.name), ())}
         renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
             for statement in capture.LOSE:
@@ -234,15 +234,15 @@ def load_layout(connection: sqlite3.Connection, found: Triggers) -> Layout:
 
 def _facts(everything: dict[str, Table], table: TableSchema) -> Table:
     """NotPrepared if the table, or a column of it, is not there under its name."""
-    facts = everything.get(table.central_name.lower())
+    facts = everything.get(folded(table.central_name))
     if facts is None:
         raise NotPrepared(
             f"{table.central_name}: the table takes part but is not there any more",
             remedy="Run: syncline init syncline.toml (bring the table back, or take it out of the file).",
         )
-    present = {column.name.lower() for column in facts.columns}
+    present = {folded(column.name) for column in facts.columns}
     for column in table.columns:
-        if column.name.lower() not in present:
+        if folded(column.name) not in present:
             raise NotPrepared(f"{table.central_name}: the column {column.name} is not there any more")
     keyed = facts.known_by(table.key)
     if keyed is None:

@@ -6,12 +6,12 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from syncline.databases.base.reflection import OTHER_KEY, meant, refuse_wide
+from syncline.databases.base.reflection import OTHER_KEY, Reflection, meant, refused_by_devices
 from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
-from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, Schema, TableSchema, arrange
+from syncline.model.naming import folded
+from syncline.model.schema import MOST_COLUMNS, ColumnSchema, ForeignKey, TableSchema, arrange
 from syncline.sqlitekit.definition import collates, with_unique
-from syncline.sqlitekit.described import NoDefinition, check_growth
 from syncline.sqlitekit.tables import Table, asking, read_tables, table_names
 
 _RAISE_ROLLBACK = re.compile(r"\bRAISE\s*\(\s*ROLLBACK\b", re.IGNORECASE)
@@ -22,16 +22,15 @@ def reflect(
     wanted: Sequence[str] | None,
     keys: Keys = NO_KEYS,
     kept: Keys = NO_KEYS,
-) -> Schema:
+) -> Reflection:
     """The tables named, or all that can take part; SchemaError names every one that cannot, and why.
 
     `keys` are chosen by the configuration; `kept` is what tables without a primary key were prepared with."""
     found, unkeyed = _keyed(read_tables(asking(connection)), keys, kept)
     if wanted is None:
-        _refuse_wide(found)
-        return _everything({name: table for name, table in found.items() if name not in unkeyed})
+        return _everything(found, unkeyed)
     chosen: dict[str, Table] = {}
-    trouble, asked = [], {name.lower(): name for name in wanted}
+    trouble, asked = [], {folded(name): name for name in wanted}
     for low, name in asked.items():
         table = found.get(low)
         if table is None:
@@ -44,14 +43,13 @@ def reflect(
         trouble.extend((asked[low], f"{table.name}: {why}") for why in obstacles)
     if trouble:
         raise SchemaError.of(trouble)
-    _refuse_wide(chosen)
-    return arrange(map(_portable, chosen.values()))
+    return Reflection(arrange(map(_portable, chosen.values())), ())
 
 
 def _keyed(found: dict[str, Table], keys: Keys, kept: Keys) -> tuple[dict[str, Table], dict[str, str]]:
     """The tables with the keys that were chosen for them; and why some cannot have theirs."""
-    chosen = {name.lower(): columns for name, columns in keys.items()}
-    kept = {name.lower(): columns for name, columns in kept.items()}
+    chosen = {folded(name): columns for name, columns in keys.items()}
+    kept = {folded(name): columns for name, columns in kept.items()}
     result, why_not = dict(found), {}
     for name, table in found.items():
         columns = chosen.get(name) or (None if table.key else kept.get(name))
@@ -86,17 +84,16 @@ def _unfit(table: Table, columns: Sequence[str], keyed: Table | None) -> str | N
     return None
 
 
-def _refuse_wide(tables: Mapping[str, Table]) -> None:
-    refuse_wide({table.name: len(table.columns) for table in tables.values()}, MOST_COLUMNS)
-
-
-def _everything(found: dict[str, Table]) -> Schema:
+def _everything(found: dict[str, Table], unkeyed: Mapping[str, str]) -> Reflection:
     """All tables without an obstacle; leaving one out can be an obstacle to its children."""
-    chosen = dict(found)
+    chosen, why_not = {name: table for name, table in found.items() if name not in unkeyed}, dict(unkeyed)
     while True:
-        out = [name for name, table in chosen.items() if any(_obstacles(table, chosen, found))]
+        obstacles = {name: _obstacles(table, chosen, found) for name, table in chosen.items()}
+        out = {name: why[0] for name, why in obstacles.items() if why}
         if not out:
-            return arrange(map(_portable, chosen.values()))
+            notes = [f"left out {found[name].name}: {why}" for name, why in sorted(why_not.items())]
+            return Reflection(arrange(map(_portable, chosen.values())), tuple(notes))
+        why_not |= out
         for name in out:
             del chosen[name]
 
@@ -107,7 +104,7 @@ def _absence(connection: sqlite3.Connection, name: str) -> str:
         (name,),
     ).fetchone()
     if row is None:
-        places = {found.lower(): found for found in table_names(asking(connection))}
+        places = {folded(found): found for found in table_names(asking(connection))}
         return f"there is no such table{meant(name, places)}"
     if row[0] == "view":
         return "is a view; name the tables behind it instead"
@@ -119,21 +116,18 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
     why = []
     if not table.key:
         why.append(f"has no primary key; create it anew with one, or {OTHER_KEY}")
+    elif refused := refused_by_devices(_portable(table), len(table.columns), MOST_COLUMNS):
+        why.append(refused)
     for name, sql in table.triggers:
         if _RAISE_ROLLBACK.search(sql):
             why.append(
                 f"its trigger {name} uses RAISE(ROLLBACK), which would undo other rows; use RAISE(ABORT)"
             )
-    for sql, whole in ((table.ddl, ""), *((index, table.ddl) for index in table.indexes)):
-        try:
-            check_growth(sql, whole)
-        except NoDefinition as error:
-            why.append(f"no device would take its definition: {error}")
     for key in table.foreign_keys:
-        parent = found.get(key.parent.lower())
+        parent = found.get(folded(key.parent))
         if parent is None:
             why.append(f"its foreign key points at {key.parent}, which is not an ordinary table here")
-        elif key.parent.lower() not in chosen:
+        elif folded(key.parent) not in chosen:
             why.append(
                 f"its foreign key points at {parent.name}, which does not take part; add that table too"
             )
@@ -145,7 +139,8 @@ def _obstacles(table: Table, chosen: dict[str, Table], found: dict[str, Table]) 
 def _is_target(parent: Table, key: ForeignKey) -> bool:
     """Whether a foreign key points at what identifies a row of the parent."""
     wanted = set(key.parent_columns)
-    if not wanted or len(key.parent_columns) != len(key.columns):
+    generated = any(column.generated for column in parent.columns if column.name in wanted)
+    if generated or not wanted or len(key.parent_columns) != len(key.columns):
         return False
     if wanted == {name for name, _ in parent.key}:
         return True
@@ -154,6 +149,7 @@ def _is_target(parent: Table, key: ForeignKey) -> bool:
 
 def _portable(table: Table) -> TableSchema:
     key = tuple(name for name, _ in table.key)
+    known = {column.name for column in table.columns if not column.generated}
     return TableSchema(
         name=table.name,
         columns=tuple(
@@ -171,9 +167,9 @@ def _portable(table: Table) -> TableSchema:
         key=key,
         foreign_keys=table.foreign_keys,
         uniques=tuple(
-            tuple(name for name, _ in unique.columns if name is not None)
+            tuple(dict.fromkeys(name for name, _ in unique.columns if name is not None))
             for unique in table.uniques
-            if not unique.primary and not unique.partial and all(name for name, _ in unique.columns)
+            if not (unique.primary or unique.partial) and known.issuperset(name for name, _ in unique.columns)
         ),
         central_name=table.name,
         ddl=_definition(table),

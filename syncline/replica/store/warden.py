@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+from syncline.model.naming import folded
+
 Rule = Callable[[int, str | None, str | None, str | None, str | None], int]
 """An authorizer of `sqlite3.Connection.set_authorizer`."""
 
@@ -29,15 +31,13 @@ def only_table(name: str) -> Rule:
     """Make this table, with the indexes that its constraints need."""
 
     def rule(action: int, one: str | None, two: str | None, base: str | None, _: str | None) -> int:
-        own = (one or "").lower() == name.lower()
+        own = folded(one or "") == folded(name)
         allowed = (
             (action == sqlite3.SQLITE_CREATE_TABLE and own and base == "main")
             # SQLite makes this table of its own for the first one with AUTOINCREMENT.
             or (action == sqlite3.SQLITE_CREATE_TABLE and one == "sqlite_sequence" and base == "main")
             or (
-                action == sqlite3.SQLITE_CREATE_INDEX
-                and (two or "").lower() == name.lower()
-                and base == "main"
+                action == sqlite3.SQLITE_CREATE_INDEX and folded(two or "") == folded(name) and base == "main"
             )
             or (action == sqlite3.SQLITE_READ and (own or one in _MASTER) and base == "main")
             or (
@@ -54,10 +54,10 @@ def only_index(name: str, table: str) -> Rule:
     """Make this index of this table."""
 
     def rule(action: int, one: str | None, two: str | None, base: str | None, _: str | None) -> int:
-        own = (one or "").lower() == name.lower() and base == "main"
-        of_table = (one or "").lower() == table.lower() and base == "main"
+        own = folded(one or "") == folded(name) and base == "main"
+        of_table = folded(one or "") == folded(table) and base == "main"
         allowed = (
-            (action == sqlite3.SQLITE_CREATE_INDEX and own and (two or "").lower() == table.lower())
+            (action == sqlite3.SQLITE_CREATE_INDEX and own and folded(two or "") == folded(table))
             or (action == sqlite3.SQLITE_REINDEX and own)
             or (action == sqlite3.SQLITE_READ and (of_table or one in _MASTER))
             or (
@@ -74,9 +74,9 @@ def only_column(table: str) -> Rule:
     """Add a column to this table. SQLite reads the table's definition for that, and may check its rows."""
 
     def rule(action: int, one: str | None, two: str | None, base: str | None, _: str | None) -> int:
-        known = (one or "").lower() in (*_MASTER, table.lower(), "pragma_quick_check")
+        known = folded(one or "") in (*_MASTER, folded(table), "pragma_quick_check")
         allowed = (
-            (action == sqlite3.SQLITE_ALTER_TABLE and one == "main" and (two or "").lower() == table.lower())
+            (action == sqlite3.SQLITE_ALTER_TABLE and one == "main" and folded(two or "") == folded(table))
             or (action == sqlite3.SQLITE_UPDATE and one in _MASTER)
             or (action == sqlite3.SQLITE_READ and known)
             or action == sqlite3.SQLITE_SELECT

@@ -1,15 +1,13 @@
-"""A table with more columns than its staged rows could have is refused, by name and number."""
+"""A table with more columns than its staged rows could have is refused, by number."""
 
 from __future__ import annotations
 
-import pytest
-
-from syncline.databases.base.reflection import MOST_COLUMNS, refuse_wide
-from syncline.errors import SchemaError
+from syncline.databases.base.reflection import MOST_COLUMNS, refused_by_devices
+from syncline.model.schema import ColumnSchema, TableSchema
 
 
 def test_a_table_that_cannot_be_staged_is_refused() -> None:
-    refuse_wide({"fits": MOST_COLUMNS}, MOST_COLUMNS)
-    with pytest.raises(SchemaError, match="wide has 1,591 columns") as refused:
-        refuse_wide({"fits": MOST_COLUMNS, "wide": MOST_COLUMNS + 1}, MOST_COLUMNS)
-    assert "1,590" in refused.value.remedy
+    table = TableSchema("t", (ColumnSchema("id", "integer", "INTEGER"),), ("id",))
+    assert refused_by_devices(table, MOST_COLUMNS, MOST_COLUMNS) is None
+    refused = refused_by_devices(table, MOST_COLUMNS + 1, MOST_COLUMNS)
+    assert refused is not None and "1,591 columns" in refused and "1,590" in refused
