@@ -24,9 +24,13 @@ TRACK_SECONDS = {100_000: 5.0}
 """How long `track` may take, by the rows."""
 
 UNIQUE = "CREATE TABLE place (id INTEGER PRIMARY KEY, rank INTEGER UNIQUE, a TEXT)"
+INDEXED = "CREATE TABLE seat (id INTEGER PRIMARY KEY, rank INTEGER, a TEXT)"
+INDEX = "CREATE UNIQUE INDEX seat_rank ON seat (rank)"
+"""So a device has a unique constraint of PostgreSQL; one of SQLite it has in its table, as it is there."""
+
 PLACES = (
     "WITH RECURSIVE s (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM s WHERE i < {count})"
-    " INSERT INTO place SELECT i, i, 'some text ' || i FROM s"
+    " INSERT INTO {name} SELECT i, i, 'some text ' || i FROM s"
 )
 TABLE = "CREATE TABLE {name} (id INTEGER PRIMARY KEY, a TEXT, b TEXT, n INTEGER)"
 OWN = "CREATE TABLE own (id INTEGER PRIMARY KEY, v TEXT)"
@@ -61,6 +65,8 @@ class _Measured:
             TABLE.format(name="item"),
             TABLE.format(name="other"),
             UNIQUE,
+            INDEXED,
+            INDEX,
         )
         self._hub = self._open()
         self._hub.init()
@@ -71,6 +77,7 @@ class _Measured:
             "item": syncline.Table(merge={"n": "sum"}),
             "other": syncline.Table(),
             "place": syncline.Table(),
+            "seat": syncline.Table(),
         }
         return syncline.Hub(f"sqlite:///{self._centre}", tables)
 
@@ -118,14 +125,14 @@ class _Measured:
         yield device, "push of deletes, half of them", self._sync
         self._run(centre, "DELETE FROM other")
         yield device, "pull of deletes, half of them", self._sync
-        self._run(centre, PLACES.format(count=size))
-        self._sync()
-        self._run(centre, "UPDATE place SET rank = -rank", "UPDATE place SET rank = 1 - rank")
-        yield device, "pull of unique values, each the neighbour's", self._sync
-        self._run(
-            centre, "UPDATE place SET rank = -rank", f"UPDATE place SET rank = (-rank * 7919) % {size + 3}"
-        )
-        yield device, "pull of unique values, shuffled", self._sync
+        for name, what in (("place", "unique values"), ("seat", "values of a unique index")):
+            self._run(centre, PLACES.format(name=name, count=size))
+            self._sync()
+            negative = f"UPDATE {name} SET rank = -rank"
+            self._run(centre, negative, f"UPDATE {name} SET rank = 1 - rank")
+            yield device, f"pull of {what}, each the neighbour's", self._sync
+            self._run(centre, negative, f"UPDATE {name} SET rank = (-rank * 7919) % {size + 3}")
+            yield device, f"pull of {what}, shuffled", self._sync
         self._spoil()
         yield device, "repair, half of the rows", self._repair
         self._rebuild()

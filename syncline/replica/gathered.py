@@ -3,13 +3,14 @@
 No page of them finds its place alone, and to ask for each row whose value it wants takes many times as long
 as writing it, while nobody else can write (law L1). So a page that meets a value that is taken is put into a
 temporary table, and so is what comes after it. When the last is there, all give up their values and all are
-written: a statement or two a row. If that is not all there is to it, they go the way of the few
-(`replica.rows`, `replica.trade`), which finds out who stands in whose way.
+written: a statement or two a row. Where they are a large part of their table, its unique indexes are taken
+out and made anew instead, which takes a third of that. If that is not all there is to it, they go the way of
+the few (`replica.rows`, `replica.trade`), which finds out who stands in whose way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 
 from syncline.model.values import Value
@@ -17,11 +18,15 @@ from syncline.replica.attempt import REFUSED
 from syncline.replica.cascades import moves_children
 from syncline.replica.gathering import Gathering
 from syncline.replica.statements import Statements
-from syncline.replica.trade import is_nullable, stand_ins, unchecked, yielded
+from syncline.replica.trade import is_nullable, removable, stand_ins, unchecked, without, yielded
 from syncline.replica.work import Work
 
 MANY = 200
 """Rows of one set from which they are gathered."""
+
+PART = 4
+"""A unique index is made anew where one of so many rows of its table is written, or more: making it takes a
+fifth of what all rows take that give up a value and take another."""
 
 
 def is_gathering(work: Work, t: Statements, columns: Sequence[int]) -> bool:
@@ -97,12 +102,12 @@ def _may_be_orphaned(work: Work, t: Statements) -> bool:
 
 def _are_traded(work: Work, t: Statements, sets: Sequence[Gathering]) -> bool:
     """Have all of these rows give up what is unique among their columns, then write them; or nothing."""
-    store = work.store
+    store, dropped = work.store, _made_anew(work, t, sets)
     try:
-        with store.savepoint():
+        with store.savepoint(), without(work, dropped):
             with unchecked(work):
                 for one in sets:
-                    _give_up(work, one)
+                    _give_up(work, one, dropped)
             for one in sets:
                 if t.is_whole(one.columns):
                     with closing(one.rows()) as rows:
@@ -114,10 +119,22 @@ def _are_traded(work: Work, t: Statements, sets: Sequence[Gathering]) -> bool:
     return True
 
 
-def _give_up(work: Work, one: Gathering) -> None:
-    """Those of the rows that are there give up what is unique about them."""
+def _made_anew(work: Work, t: Statements, sets: Sequence[Gathering]) -> dict[str, str]:
+    """The unique indexes that are not there while the rows are written, with their text. The triggers of
+    capture, which tell them in their order, are made after them, since there are so many rows."""
+    many = sum(one.count() for one in sets)
+    if t.n not in work.uncaptured or many * PART < work.store.value(f"SELECT count(*) FROM {t.name}"):
+        return {}
+    written = {t.table.values[i].name for one in sets for i in one.columns}
+    touched = {one.name for one in work.uniques(t) if any(name in written for name, _ in one.columns)}
+    return {name: sql for name, sql in removable(work, t).items() if name in touched}
+
+
+def _give_up(work: Work, one: Gathering, dropped: Collection[str]) -> None:
+    """Those of the rows that are there give up what is unique about them, but for what the indexes know that
+    are not there."""
     t = one.t
-    columns = yielded(work, t, one.columns)
+    columns = yielded(work, t, one.columns, dropped)
     if not columns:
         return
     if all(is_nullable(work, t, column) for column in columns):

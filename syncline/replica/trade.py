@@ -8,7 +8,7 @@ part stay as they are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from syncline.errors import StoreConstraint, SynclineError
@@ -21,6 +21,10 @@ from syncline.replica.store import pack, quote
 from syncline.replica.work import Work
 from syncline.sqlitekit.tables import Unique
 from syncline.sqlitekit.undecoded import is_text
+
+_STATISTICS = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4')"
+)
 
 
 class _Failed(Exception):
@@ -44,7 +48,7 @@ def trade(
         failed = _exchange(work, t, rows, {})
         if failed and all(map(is_clash, failed.values())):
             # What makes an expression differ, nobody knows: without the index for a while.
-            failed = _exchange(work, t, rows, _texts(work, t))
+            failed = _exchange(work, t, rows, removable(work, t))
         failed = _with_followers(failed, waits)
         if not failed:
             break
@@ -68,15 +72,31 @@ def _with_followers(
     return found
 
 
-def _texts(work: Work, t: Statements) -> dict[str, str]:
-    """The unique indexes that were made by CREATE INDEX and can be made again, and its text."""
-    names = {unique.name for unique in work.uniques(t)}
+def removable(work: Work, t: Statements) -> dict[str, str]:
+    """The unique indexes that were made by CREATE INDEX and can be made again, and its text. None to which a
+    foreign key refers: SQLite writes nothing into a table that lacks it."""
+    names = {unique.name for unique in work.uniques(t)} - _referred_to(work, t)
     rows = work.store.described(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
         " COLLATE NOCASE",
         (t.table.name,),
     )
     return {name: sql for name, sql in rows if name in names and is_text(name + sql)}
+
+
+def _referred_to(work: Work, t: Statements) -> set[str]:
+    """The unique indexes that have a column to which a foreign key of any table refers."""
+    rows = work.store.described(
+        'SELECT f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f'
+        ' WHERE m.type = \'table\' AND f."table" = ? COLLATE NOCASE AND f."to" IS NOT NULL',
+        (t.table.name,),
+    )
+    referred = {name.lower() for (name,) in rows}
+    return {
+        unique.name
+        for unique in work.uniques(t)
+        if not referred.isdisjoint(name.lower() for name, _ in unique.columns if name is not None)
+    }
 
 
 def _exchange(work: Work, t: Statements, rows: Rows, dropped: Mapping[str, str]) -> dict[Key, SynclineError]:
@@ -110,7 +130,7 @@ def _exchange_rows(
     them cannot be written. `dropped` are indexes that are not there meanwhile."""
     refusals: Refusals = {}
     try:
-        with work.store.savepoint(), _without(work, dropped):
+        with work.store.savepoint(), without(work, dropped):
             _give_up(work, t, columns, [tuple(row[: t.arity]) for row in rows])
             refusals = attempt(work, t, columns, rows)
             if refusals:
@@ -123,13 +143,21 @@ def _exchange_rows(
 
 
 @contextmanager
-def _without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
-    """Inside the block these indexes are not there; afterwards they must hold again."""
+def without(work: Work, dropped: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block these indexes are not there; afterwards they must hold again. What ANALYZE has noted
+    goes with an index, and is put back."""
+    store, kept = work.store, list[tuple[str, list[tuple[Value, ...]]]]()
+    marks = ", ".join("?" * len(dropped))
+    for (table,) in store.rows(_STATISTICS) if dropped else ():
+        kept.append((table, store.rows(f"SELECT * FROM {table} WHERE idx IN ({marks})", tuple(dropped))))
     for name in dropped:
-        work.store.execute(f"DROP INDEX {quote(name)}")
+        store.execute(f"DROP INDEX {quote(name)}")
     yield
     for sql in dropped.values():
-        work.store.execute(sql)
+        store.execute(sql)
+    for table, rows in kept:
+        if rows:
+            store.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def _give_up(work: Work, t: Statements, given: Sequence[int], keys: Sequence[Key]) -> None:
@@ -152,9 +180,11 @@ def unchecked(work: Work) -> Iterator[None]:
         work.store.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def yielded(work: Work, t: Statements, given: Sequence[int]) -> list[int]:
-    """Those of the given columns that give up their values: one of each unique index that has any of them."""
-    found = {_yielding(work, t, given, unique) for unique in work.uniques(t)}
+def yielded(work: Work, t: Statements, given: Sequence[int], dropped: Collection[str] = ()) -> list[int]:
+    """Those of the given columns that give up their values: one of each unique index that has any of them,
+    but for those that are not there meanwhile (`dropped`)."""
+    indexes = (unique for unique in work.uniques(t) if unique.name not in dropped)
+    found = {_yielding(work, t, given, unique) for unique in indexes}
     return sorted(column for column in found if column is not None)
 
 

@@ -32,7 +32,11 @@ Bodies = Callable[[], Iterable[tuple[str, bytes]]]
 
 def mark_of(n: int, key: Sequence[object]) -> bytes:
     """What stands beside the stamps of a row; as long as one of them."""
-    return hashlib.blake2b(pack([n, *key]), digest_size=STAMP_BYTES).digest()
+    return _mark((n, *key))
+
+
+def _mark(place: Sequence[object]) -> bytes:
+    return hashlib.blake2b(pack(place), digest_size=STAMP_BYTES).digest()
 
 
 def needs_marks(stamps: bytes, rows: int) -> bool:
@@ -41,13 +45,17 @@ def needs_marks(stamps: bytes, rows: int) -> bool:
 
 
 def marks_of_log(store: Store, t: Statements, condition: str) -> Iterator[bytes]:
-    """The marks beside the stamps of the entries `l` of a change log that fulfil the condition, in order."""
-    told = f"length({TOLD})" if any_retried(store) else str(STAMP_BYTES)
-    keys = ", ".join(f"l.k{i}" for i in range(t.arity))
-    for batch in store.batches(f"SELECT {told}, {keys} FROM {t.log} l WHERE {condition} ORDER BY seq"):
-        for size, *key in batch:
-            place = outward_key(t, tuple(key)) if t.converts else key
-            yield mark_of(t.n, place) * (size // STAMP_BYTES)
+    """The marks beside the stamps of the entries `l` of a change log that fulfil the condition, in order,
+    those of many entries at a time."""
+    place = ", ".join([str(int(t.n)), *(f"l.k{i}" for i in range(t.arity))])
+    entries = f"FROM {t.log} l WHERE {condition} ORDER BY seq"
+    if t.converts or any_retried(store):
+        for batch in store.batches(f"SELECT length({TOLD}), {place} {entries}"):
+            for size, n, *key in batch:
+                yield mark_of(n, outward_key(t, key)) * (size // STAMP_BYTES)
+    else:
+        for batch in store.batches(f"SELECT {place} {entries}"):
+            yield b"".join(map(_mark, batch))
 
 
 def marks_in_flight(

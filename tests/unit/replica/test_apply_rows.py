@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from msgspec import Raw
 from syncline.errors import Malformed
 from syncline.protocol.body import seal
 from syncline.protocol.messages import Changes, Group
+from syncline.replica import capture
 from syncline.replica.apply import Answer, apply
 from syncline.replica.gathered import MANY as GATHERED
 from syncline.replica.store import unpack
@@ -347,6 +349,96 @@ def test_many_rows_of_several_column_sets_trade_at_once_also_where_one_set_is_en
     assert bench.all("t") == [(i, *row) for i, row in wanted.items()]
     assert bench.store.value("SELECT count(*) FROM _sync_held") == 0
     assert bench.rows("SELECT name FROM sqlite_temp_master WHERE name LIKE '_sync_trade%'") == []
+    bench.close()
+
+
+ON_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'seat' ORDER BY name"
+
+
+def seats(tmp_path: Path, more: str = "") -> Bench:
+    """A table with many rows and three unique indexes that were made by CREATE INDEX, one of them partial."""
+    ddl = "CREATE TABLE seat (id INTEGER PRIMARY KEY, rank INTEGER, code TEXT NOT NULL, note TEXT);"
+    bench = Bench(tmp_path / "device.db", ddl + more)
+    bench.app.execute("CREATE UNIQUE INDEX seat_rank ON seat (rank) -- as it was written")
+    bench.app.execute("CREATE UNIQUE INDEX seat_code ON seat (code, note)")
+    bench.app.execute("CREATE UNIQUE INDEX seat_some ON seat (rank, note) WHERE code > ''")
+    bench.pull(bench.put("seat", *([i, i, f"c{i}", None] for i in range(MANY))))
+    return bench
+
+
+def shuffled(count: int) -> list[list[object]]:
+    return [[i, (i * 7 + 3) % count] for i in range(count)]
+
+
+def test_where_most_rows_of_a_table_trade_values_its_indexes_are_made_anew_as_they_were(
+    tmp_path: Path,
+) -> None:
+    bench = seats(tmp_path)
+    bench.app.execute("ANALYZE")
+    bench.app.execute("UPDATE sqlite_stat1 SET stat = '10000 1 noted' WHERE idx = 'seat_rank'")
+    statistics = "SELECT * FROM sqlite_stat1 WHERE tbl = 'seat' ORDER BY idx"
+    before, noted = bench.rows(ON_INDEXES), bench.rows(statistics)
+    asked: list[str] = []
+    bench.store._connection.set_trace_callback(asked.append)
+    bench.pull(bench.put("seat", *shuffled(MANY), columns=["rank"]))
+    bench.store._connection.set_trace_callback(None)
+    assert not any("= NULL" in sql for sql in asked), "nothing is given up first"
+    assert [sql for sql in asked if sql.startswith("DROP INDEX")] == [
+        'DROP INDEX "seat_rank"',
+        'DROP INDEX "seat_some"',
+    ]
+    assert bench.rows("SELECT id, rank FROM seat ORDER BY id") == [tuple(row) for row in shuffled(MANY)]
+    assert bench.rows(ON_INDEXES) == before and bench.rows(statistics) == noted
+    t = bench.device.tables[bench.schema.number_of("seat")]
+    assert capture.drift(bench.store, t) == capture.Drift((), (), ())
+    with pytest.raises(sqlite3.IntegrityError):
+        bench.app.execute("UPDATE seat SET rank = 5 WHERE rank = 6")
+    bench.close()
+
+
+def test_indexes_are_there_where_the_rows_do_not_agree_with_the_others(tmp_path: Path) -> None:
+    bench = seats(tmp_path)
+    before = bench.rows(ON_INDEXES)
+    bench.pull(bench.put("seat", *shuffled(MANY)[: MANY - 3], columns=["rank"]))
+    assert bench.rows(ON_INDEXES) == before
+    ranks = dict(bench.rows("SELECT id, rank FROM seat"))
+    assert len(set(ranks.values())) == MANY
+    assert bench.store.value("SELECT count(*) FROM _sync_held") > 0
+    bench.pull(bench.put("seat", *shuffled(MANY)[MANY - 3 :], columns=["rank"]))
+    assert bench.rows("SELECT id, rank FROM seat ORDER BY id") == [tuple(row) for row in shuffled(MANY)]
+    assert bench.rows(ON_INDEXES) == before
+    bench.close()
+
+
+def test_an_index_that_a_foreign_key_refers_to_stays_while_many_rows_trade_values(tmp_path: Path) -> None:
+    """Without it SQLite writes nothing into the table: foreign key mismatch."""
+    bench = seats(tmp_path)
+    bench.app.execute("CREATE TABLE own (id INTEGER PRIMARY KEY, rank INTEGER REFERENCES seat (RANK))")
+    bench.app.execute("INSERT INTO own VALUES (1, 7)")
+    asked: list[str] = []
+    bench.store._connection.set_trace_callback(asked.append)
+    bench.pull(bench.put("seat", *shuffled(MANY), columns=["rank"]))
+    bench.store._connection.set_trace_callback(None)
+    assert not any(sql.startswith("DROP INDEX") for sql in asked)
+    assert bench.rows("SELECT id, rank FROM seat ORDER BY id") == [tuple(row) for row in shuffled(MANY)]
+    bench.close()
+
+
+def test_an_index_that_is_out_of_the_way_for_a_while_is_none_that_a_foreign_key_refers_to(
+    tmp_path: Path,
+) -> None:
+    ddl = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT)"
+    bench = Bench(tmp_path / "device.db", ddl)
+    bench.app.execute("CREATE UNIQUE INDEX t_a ON t (a)")
+    bench.app.execute("CREATE UNIQUE INDEX t_lower ON t (lower(b))")
+    bench.app.execute("CREATE TABLE own (id INTEGER PRIMARY KEY, a TEXT REFERENCES t (a))")
+    bench.pull(bench.put("t", [1, "x", "one"], [2, "y", "two"]))
+    bench.app.execute("INSERT INTO own VALUES (1, 'x')")
+    bench.app.execute("ANALYZE")
+    noted = bench.rows("SELECT * FROM sqlite_stat1 ORDER BY idx")
+    bench.pull(bench.put("t", [1, "y", "TWO"], [2, "x", "ONE"]))
+    assert bench.all("t") == [(1, "y", "TWO"), (2, "x", "ONE")]
+    assert bench.rows("SELECT * FROM sqlite_stat1 ORDER BY idx") == noted
     bench.close()
 
 
