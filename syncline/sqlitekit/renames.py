@@ -9,7 +9,7 @@ have traded their names.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _TOKEN = re.compile(
     r"""\s+ | --[^\n]* | /\*.*?\*/
@@ -17,6 +17,10 @@ _TOKEN = re.compile(
     | (?P<other>'(?:[^']|'')*' | \d[\w.]* | .)""",
     re.VERBOSE | re.DOTALL,
 )
+
+_ROWS = frozenset({"NEW", "OLD", "R", "T"})
+"""What the triggers call a row of their table: what is named of one of these is a column of it. Nothing else
+of theirs is, whatever it is called."""
 
 
 def renamed_columns(expected: str, present: str) -> dict[str, str] | None:
@@ -29,14 +33,15 @@ def renamed_columns(expected: str, present: str) -> dict[str, str] | None:
     if len(old) != len(new):
         return None
     table = _table(old), _table(new)
-    columns = _listed(old)
+    columns = {*_listed(old), *_named(old)}
     names: dict[str, str] = {}
     for place, (before, after) in enumerate(zip(old, new, strict=True)):
         if before[0] != after[0] or (before[0] == "other" and before != after):
             return None
         pair = before[1], after[1]
-        is_column = place in columns or (place > 0 and old[place - 1][1] == ".")
-        if before[0] == "other" or (pair == table and not is_column):
+        if place not in columns:
+            if before[0] == "name" and before != after and pair != table:
+                return None
             continue
         if names.setdefault(*pair) != after[1]:
             return None
@@ -71,6 +76,14 @@ def _listed(tokens: Sequence[tuple[str, str]]) -> range:
     end = _on(tokens)
     words = [word.upper() for _, word in tokens[:end]]
     return range(words.index("OF") + 1 if "OF" in words else end, end)
+
+
+def _named(tokens: Sequence[tuple[str, str]]) -> Iterator[int]:
+    """The places of the columns in NEW.column and its like."""
+    for place in range(2, len(tokens)):
+        row, dot = tokens[place - 2 : place]
+        if dot == ("other", ".") and row[0] == "name" and row[1].upper() in _ROWS:
+            yield place
 
 
 def _on(tokens: Sequence[tuple[str, str]]) -> int:

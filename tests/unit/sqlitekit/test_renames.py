@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -77,3 +78,24 @@ def test_columns_of_update_of_are_found(file: sqlite3.Connection) -> None:
 )
 def test_a_trigger_that_somebody_wrote_anew_tells_nothing(present: str) -> None:
     assert renamed_columns(TRIGGER, present) == ({} if present.endswith(" ") else None)
+
+
+WORDS = ["what", "old", "OLD", "NEW", "NULL", "one", "r", "watch", "log", "quote", "select", "t"]
+SAYING = (
+    'CREATE TRIGGER watch AFTER UPDATE ON "t" WHEN NEW."{0}" IS NOT OLD."{0}" BEGIN INSERT INTO log (what, old)'
+    ' SELECT NULL, quote(r."{0}") FROM one, "t" AS r WHERE r."id" = OLD."id" AND one.what = r."{0}"; END'
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_column_may_be_called_as_anything_else_in_the_trigger(word: str, is_new: bool) -> None:
+    """Only what is named of a row is a column; the same word stands elsewhere, and stays."""
+    former, now = ("other_", word) if is_new else (word, "other_")
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.execute(f'CREATE TABLE "t" ("id" INTEGER PRIMARY KEY, "{former}")')
+        file.execute("CREATE TABLE log (what, old)")
+        file.execute("CREATE TABLE one (what)")
+        file.execute(SAYING.format(former))
+        present = _now(file, f'ALTER TABLE t RENAME COLUMN "{former}" TO "{now}"')
+    assert renamed_columns(SAYING.format(former), present) == {former: now}
