@@ -22,7 +22,7 @@ from syncline.protocol.messages import (
     SchemaAnswer,
     SchemaQuery,
 )
-from syncline.replica.apply import Answer, Applied, apply
+from syncline.replica.apply import Answer, Applied, Step, apply, keep_held, run_steps
 from syncline.replica.definitions import read_schema
 from syncline.replica.device import Device
 from syncline.replica.filling import clear_filling, fetch_filling
@@ -42,17 +42,20 @@ class Overtaken(Exception):
     """The verdict is of a schema of the past. Caught by the flow that pushes, which asks again."""
 
 
-def take_in(device: Device, answer: Answer, progress: Progress) -> Flow[Applied]:
-    """`apply`, of an answer of whichever schema. Overtaken if the verdict must be asked for again."""
+def take_in(device: Device, answer: Answer, progress: Progress, before: Step | None = None) -> Flow[Applied]:
+    """`apply`, of an answer of whichever schema. Overtaken if the verdict must be asked for again. `before`:
+    a step that comes before the hub's rows are taken in."""
     named = _named(device, answer)
     followed = named == device.hub.fingerprint and not is_staged_otherwise(device.store, named)
     if followed and not completable(device):
+        if before is not None:
+            run_steps(device, Answer(last=answer.last), (before, keep_held))
         return apply(device, answer)
     made, last = yield from _fetched(device, answer.last, progress)
     verdict, present = answer.verdict, made.hub.fingerprint
     if verdict is not None and verdict.digest and present != (verdict.schema or device.hub.fingerprint):
         raise Overtaken
-    applied = migrate(device, Answer(verdict, last), made)
+    applied = migrate(device, Answer(verdict, last), made, before)
     if device.aside:
         notice(device)  # tables that did not fit may fit what the centre has now
         device.came_back = bool(lost(device.store)) or device.store.state().recovery is not None

@@ -23,6 +23,7 @@ from syncline.replica.affinity import neutral
 from syncline.replica.apply import (
     Answer,
     Applied,
+    Step,
     advance,
     decide_replaced,
     enter_verdict,
@@ -53,12 +54,14 @@ from syncline.replica.referring import refer
 from syncline.replica.rejoined import rejoin
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
+from syncline.replica.widened import keep_unseen_of, without_unseen
 from syncline.replica.work import Work
 from syncline.sqlitekit.definition import without_foreign_key, without_not_null
 
 
-def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
-    """Bring the file to the schema of the plan and take in the answer and what was fetched."""
+def migrate(device: Device, answer: Answer, made: Plan, before: Step | None = None) -> Applied:
+    """Bring the file to the schema of the plan and take in the answer and what was fetched. `before`: a step
+    that comes before the hub's rows are taken in."""
     steps = _Steps(made, device.hub, made.created, made.readopted)
     return run_steps(
         device,
@@ -69,6 +72,7 @@ def migrate(device: Device, answer: Answer, made: Plan) -> Applied:
             decide_replaced,
             steps.alter,
             steps.fill,
+            *(() if before is None else (before,)),
             take_overrides,
             take_pages,
             take_out_gone,
@@ -153,13 +157,15 @@ class _Steps:
         """What was fetched is learned like anything else that the hub sends (law L6)."""
         own = [work.device.tables[n] for n in self.readopted]
         _join(work, own, self.plan.filled)
+        changes = {change.after.number: change for change in self.plan.changes}
         for group in filling(work.store, work.device.tables, self.plan.filled):
             if group.table in self.readopted:
                 continue
             adopted = self.plan.adopted.get(group.table, ())
             if adopted:
                 note_own_values(work, group, adopted)
-            learn_group(work, group)
+            for part in without_unseen(work, group, changes.get(group.table)):
+                learn_group(work, part)
         clear_filling(work.store)
 
 
@@ -208,6 +214,7 @@ def _drop(work: Work, made: Plan) -> Retired:
             if t.n in made.unfit:
                 drop_unseen(work, t, change.gone)
             else:
+                keep_unseen_of(work, t, change.gone)
                 drop_edits_of(work, t, change.gone)
             present = columns_of(work.store, t.table.name)
             still = [number for number in change.gone if t.table.values[number].name in present]

@@ -17,8 +17,9 @@ tables stay noted in `_sync_lost`: a kill, and the next verb begins again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -103,7 +104,10 @@ def said(device: Device, found: list[Regained]) -> list[Regained]:
     return found
 
 
-Sent = Mapping[tuple[int, Key], SentRow]
+Place = tuple[int, Key]
+"""A table's number, and the key of a row."""
+
+Sent = Mapping[Place, SentRow]
 NONE_SENT: Sent = {}
 
 
@@ -141,13 +145,14 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     """Take the verdict of the push in flight, and keep what it would overwrite that nobody knows of."""
     frozen = in_flight(device.store)
     assert frozen is not None, "there is a push in flight"
-    kept: set[tuple[int, Key]] = set()
+    kept: set[Place] = set()
     for _ in range(ROUNDS):
         forget_stage(device)
         sent = yield from send(device, frozen, None, progress)
         _keep_answered(device, sent.verdict, kept)
+        before = partial(_keep_pulled, kept)
         try:
-            tally.note((yield from take_in(device, Answer(sent.verdict), progress)))
+            tally.note((yield from take_in(device, Answer(sent.verdict), progress, before)))
         except Overtaken:  # asked again, the hub says the same of its present schema
             continue
         break
@@ -157,39 +162,45 @@ def _settle(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     tally.count(sent)
 
 
-def _keep_answered(device: Device, verdict: Verdict, kept: set[tuple[int, Key]]) -> None:
-    """Keep what the verdict would overwrite, once of each row."""
+def _keep_answered(device: Device, verdict: Verdict, kept: set[Place]) -> None:
+    """Keep what the verdict would overwrite, once of each row. `kept`: of which it is kept."""
     answered = groups_of(verdict.overrides, verdict.digest, None) if verdict.digest else []
-    fresh = []
-    for group in as_here(device.tables, answered):
-        if group.table not in device.tables:
-            continue
-        arity = device.arity(group.table)
-        rows = [row for row in group.rows if (group.table, tuple(row[:arity])) not in kept]
-        kept.update((group.table, tuple(row[:arity])) for row in rows)
-        fresh.append(msgspec.structs.replace(group, rows=rows))
+    fresh: set[Place] = set()
 
     def keep(work: Work, answer: Answer) -> None:
-        places = {(group.table, key) for group in fresh for key in _keys(device, group)}
-        sent = sent_rows(device, places)
-        for group in fresh:
-            _keep_unlike(work, group, sent)
+        groups = as_here(device.tables, answered)
+        groups = [_without(device, group, kept) for group in groups if group.table in device.tables]
+        sent = sent_rows(device, {(group.table, key) for group in groups for key in _keys(device, group)})
+        for group in groups:
+            fresh.update(_keep_unlike(work, group, sent))
 
     run_steps(device, Answer(), (keep, keep_held))
+    kept |= fresh
+
+
+def _without(device: Device, group: Group, kept: Collection[Place]) -> Group:
+    """The rows of a group that are not kept yet."""
+    arity = device.arity(group.table)
+    rows = [row for row in group.rows if (group.table, tuple(row[:arity])) not in kept]
+    return msgspec.structs.replace(group, rows=rows)
 
 
 def _follow(device: Device, last: Changes | None, tally: Tally, progress: Progress) -> Flow[None]:
-    """The hub has another schema: take that in first, and keep what the pull overwrites."""
+    """The hub has another schema: take that in first, and keep what the pull overwrites. What the change
+    itself would overwrite is left for the comparison, see `replica.widened`."""
     if last is None:
         forget_stage(device)
         last = yield from fetch_rest(device, None, progress)
+    before = partial(_keep_pulled, set())
+    tally.note((yield from take_in(device, Answer(last=last), progress, before)))
 
-    def keep(work: Work, answer: Answer) -> None:
-        for group in _pulled(device, last):
-            _keep_unlike(work, group)
 
-    run_steps(device, Answer(), (keep, keep_held))
-    tally.note((yield from take_in(device, Answer(last=last), progress)))
+def _keep_pulled(kept: Collection[Place], work: Work, answer: Answer) -> None:
+    """Keep what the pages that are about to be taken in would overwrite, of rows that are not kept yet."""
+    if answer.last is not None:
+        for group in _pulled(work.device, answer.last):
+            if group.table in work.device.tables:
+                _keep_unlike(work, _without(work.device, group, kept))
 
 
 def _fetch(device: Device, progress: Progress) -> Flow[str]:
@@ -319,12 +330,13 @@ def _keys(device: Device, group: Group) -> list[Key]:
     return [tuple(row[: device.arity(group.table)]) for row in group.rows]
 
 
-def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> None:
-    """Keep what rows of a table that was not captured hold in columns that are about to be overwritten.
-    `sent`: what of them has its verdict now. What was written over that was not captured either."""
+def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> list[Place]:
+    """Keep what rows of a table that was not captured hold in columns that are about to be overwritten, and
+    return which these are. `sent`: what of them has its verdict now. What was written over that was not
+    captured either."""
     t = work.device.tables.get(group.table)
     if t is None or t.n not in lost(work.store):
-        return
+        return []
     columns = [i for i in group.columns if i in t.values]
     blank, drained = join.own_note(work, t, COMPARED), drained_already(work.store, t)
     notes = []
@@ -348,6 +360,7 @@ def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> None:
         if unlike:
             notes.append(_note(blank, own, {**mine, **{i: given[i] for i in unlike}}))
     keep_own(work.store, notes)
+    return [(t.n, tuple(note.key)) for note in notes]
 
 
 def _written_over(work: Work, t: Statements, own: Pending, sent: Sent) -> list[int] | None:
