@@ -18,7 +18,7 @@ from syncline.errors import SchemaError
 from syncline.model.masks import WORD_BITS
 from syncline.replica.indexes import ROWIDS, columns_of, uniques_of
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, queries, quote
+from syncline.replica.store import Store, quote
 from syncline.replica.turned import put_in_order
 from syncline.sqlitekit.indexes import taken
 from syncline.sqlitekit.sql import chained
@@ -28,7 +28,6 @@ KINDS = ("insert", "update", "rekey", "delete", "replace", "displace")
 _NOW = "julianday('now')"
 WHOLE = "op = 'M' AND ref IS NULL"
 """Said of entries M: with all old values of its row, and not only those that differ from another's."""
-_QUERIES = queries("syncline.replica", "capture.sql")
 
 
 def install(store: Store, t: Statements) -> None:
@@ -99,16 +98,17 @@ def drift(store: Store, t: Statements) -> Drift:
     table does not fit."""
     prefix = f"_sync_{t.n}_"
     wanted = build(store, t)
-    present = store.described(_QUERIES["triggers"], (t.table.name,))
-    own = {name.removeprefix(prefix): sql for name, sql, _ in present if name.startswith(prefix)}
-    first = min((place for name, _, place in present if name.startswith(prefix)), default=None)
+    present = store.triggers_on(t.table.name)
+    ours = [one for one in present if one.name.startswith(prefix)]
+    own = {one.name.removeprefix(prefix): one.sql for one in ours}
+    first = min((one.number for one in ours), default=None)
     return Drift(
         missing=tuple(kind for kind in wanted if kind not in own),
         altered=tuple(kind for kind in own if own[kind] != wanted.get(kind)),
         after=tuple(
-            name
-            for name, _, place in present
-            if not name.startswith(prefix) and first is not None and place > first
+            one.name
+            for one in present
+            if not one.name.startswith(prefix) and first is not None and one.number > first
         ),
     )
 

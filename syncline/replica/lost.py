@@ -328,8 +328,7 @@ def _without(t: Statements, names: Collection[str]) -> TableSchema:
 
 def has_log(store: Store, t: Statements) -> bool:
     """Whether the change log of a table is there."""
-    name = f"_sync_log_{t.n}"
-    return store.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)) is not None
+    return bool(columns_of(store, f"_sync_log_{t.n}"))
 
 
 def _is_replaced_unseen(store: Store, t: Statements) -> bool:

@@ -3,7 +3,7 @@ there is for those of one table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from syncline.model.naming import folded
@@ -25,8 +25,7 @@ class Triggers:
     def __init__(self, ask: Ask, number_in: Callable[[str], int | None]) -> None:
         self.ours: dict[int, list[Trigger]] = {}
         """Those of ours by the number in their names."""
-        self.on: dict[str, list[Trigger]] = {}
-        """All by the table that they are on, in lower case."""
+        self._on: dict[str, list[Trigger]] = {}
         rows = ask(
             "SELECT rowid, name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
         )
@@ -34,7 +33,11 @@ class Triggers:
             n = number_in(one.name)
             if n is not None:
                 self.ours.setdefault(n, []).append(one)
-            self.on.setdefault(folded(one.table), []).append(one)
+            self._on.setdefault(folded(one.table), []).append(one)
+
+    def on(self, table: str) -> Sequence[Trigger]:
+        """All that a table has, in the order of their making."""
+        return self._on.get(folded(table), ())
 
     def own(self, n: int) -> dict[str, str]:
         """Ours of table `n`: name and SQL."""

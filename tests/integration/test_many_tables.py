@@ -19,12 +19,12 @@ FEW, MANY = 3, 30
 class Centre:
     """A centre of so many tables, each with an index and a trigger of its own, and what is asked of it."""
 
-    def __init__(self, file: Path, tables: int) -> None:
+    def __init__(self, file: Path, tables: int, where: str = "WHERE a <> ''") -> None:
         self.file, self.url, self.asked = file, f"sqlite:///{file}", list[str]()
         for n in range(tables):
             self.run(
                 f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY, a TEXT, b TEXT)",
-                f"CREATE UNIQUE INDEX u{n} ON t{n} (a) WHERE a <> ''",
+                f"CREATE UNIQUE INDEX u{n} ON t{n} (a) {where}",
                 f"CREATE TRIGGER before_{n} AFTER INSERT ON t{n} BEGIN SELECT 1; END",
             )
 
@@ -94,3 +94,19 @@ def test_l13_what_a_sqlite_centre_holds_is_not_read_again_for_each_table(make: l
     few, many = map(counts, make)
     assert few == many
     assert all(few.values())
+
+
+def test_l13_what_a_device_file_holds_is_not_read_again_for_each_table(tmp_path: Path) -> None:
+    looks = []
+    for tables in (FEW, MANY):
+        centre = Centre(tmp_path / f"{tables}.db", tables, where="")
+        with syncline.Hub(centre.url) as hub:
+            hub.init()
+            file, asked = tmp_path / f"device_{tables}.db", list[str]()
+            with syncline.clone(hub, file) as replica:
+                with closing(sqlite3.connect(file)) as application:
+                    application.execute("CREATE TABLE own (a)")
+                replica._store._connection.set_trace_callback(asked.append)
+                replica.sync()
+        looks.append(sum("FROM sqlite_master" in sql for sql in asked))
+    assert 0 < looks[0] == looks[1]

@@ -123,7 +123,7 @@ def clean(connection: sqlite3.Connection, work: Work) -> None:
 def outrun(found: Triggers, shape: Shape) -> bool:
     """Whether a trigger of the user's is newer than ours: it would fire first, and be logged first."""
     users = {name for name, _ in shape.facts.triggers}
-    on = found.on.get(folded(shape.facts.name), ()) if users else ()
+    on = found.on(shape.facts.name) if users else ()
     newest = max((one.number for one in on if one.name in users), default=0)
     return any(one.number < newest for one in found.ours.get(shape.n, ()))
 

@@ -135,7 +135,7 @@ def _install(
             if before != wanted:  # SQLite wrote new names into them, which must not be taken for newer ones
                 _record(connection, before, wanted)
             continue
-        on = {one.name for one in found.on.get(folded(shape.facts.name), ())}
+        on = {one.name for one in found.on(shape.facts.name)}
         renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
             for statement in capture.LOSE:

@@ -62,3 +62,8 @@ SELECT sql FROM sqlite_master WHERE type = 'table' AND sql LIKE '%references%'
 -- name: definition
 -- The SQL of a table, index, trigger or view.
 SELECT sql FROM sqlite_master WHERE type = ? AND lower(name) = lower(?)
+
+-- name: triggers
+-- The triggers of a table in the order of their making.
+SELECT rowid, name, tbl_name, sql FROM sqlite_master
+WHERE type = 'trigger' AND lower(tbl_name) = lower(?) ORDER BY rowid

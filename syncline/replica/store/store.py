@@ -20,6 +20,7 @@ from syncline.replica.store.wal import Wal
 from syncline.replica.store.warden import SECONDS, STEPS, Rule, no_longer_than
 from syncline.sqlitekit.definition import waits_for_commit
 from syncline.sqlitekit.errors import FAILURES
+from syncline.sqlitekit.installed import Trigger, Triggers
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.undecoded import undecoded
 
@@ -63,6 +64,7 @@ class Store:
         self._writes = False
         self._known: State | None = None
         """The state, while a write transaction keeps others from changing it."""
+        self._triggers: tuple[int, Triggers] | None = None
         self._opened: os.stat_result | None = None
         """Which file a private one was when it was opened."""
 
@@ -219,6 +221,17 @@ class Store:
         finally:
             self._connection.set_progress_handler(None, 0)
             self._connection.set_authorizer(None)
+
+    def triggers_on(self, table: str) -> Sequence[Trigger]:
+        """The triggers of a table in the order of their making. Those of all tables are read together, and
+        again only if something was made, altered or dropped since (a transaction may take that back: what it
+        has altered is looked up for this table alone)."""
+        version = self.value("PRAGMA schema_version")
+        if self._triggers is None or self._triggers[0] != version:
+            if self.in_transaction:
+                return [Trigger(*row) for row in self.described(self._queries["triggers"], (table,))]
+            self._triggers = version, Triggers(self.described, lambda name: None)
+        return self._triggers[1].on(table)
 
     # Transactions -----------------------------------------------------------------------------------
 
