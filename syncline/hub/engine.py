@@ -257,6 +257,17 @@ class Hub:
 
         self._central.informed(look)
 
+    def scope_of(self, actor: Actor) -> str:
+        """The fingerprint of what this actor may have, as of now: its rules may name what the database alone
+        can look up."""
+        _check_actor(actor)
+
+        def look() -> str:
+            with self.database.read(actor.scope) as transaction:
+                return transaction.scope.fingerprint
+
+        return self._central.informed(look)
+
     def instant(self) -> object:
         """Where the central database stands at this moment: as long as it is equal, every question has the
         answer that it had, as far as time plays no part in it. DatabaseUnavailable."""

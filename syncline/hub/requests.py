@@ -112,7 +112,7 @@ class Requests:
             raise Malformed("a file takes a new id of its own")
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
-        places = list(self._within(request.seen, caller.scope))
+        seen = list(self._marks(request.seen))
         newest = self._readable(request.seen[0]) if request.seen else None
         with caller.read() as (reading, _):
             before = sought(reading, caller.actor, request)
@@ -130,12 +130,8 @@ class Requests:
             place = made.replica, made.taken, made.push
             forgotten = request.previous, request.push + made.taken
             conflicts = noted(transaction, caller.actor, made.found, forgotten)
-            standings = zip(places, transaction.log.standings(places) if places else (), strict=True)
-            sound = next((position for position, standing in standings if standing == "sound"), None)
-            mark = None if sound is None else Watermark(sound, caller.scope.fingerprint)
-            seen = "" if mark is None else watermark.mint(mark, key, made.replica)
-            now = Watermark(transaction.log.now(), caller.scope.fingerprint)
-            horizon = watermark.mint(now, key, made.replica)
+            now = Watermark(transaction.log.now(), transaction.scope.fingerprint)
+            sound = _soundest(transaction, seen)
             return m.Reconciled(
                 hub,
                 *place,
@@ -145,8 +141,8 @@ class Requests:
                 since=known_from,
                 unknown=unknown,
                 conflicts=conflicts,
-                seen=seen,
-                horizon=horizon,
+                seen="" if sound is None else watermark.mint(sound, key, made.replica),
+                horizon=watermark.mint(now, key, made.replica),
                 pruned=made.pruned,
                 decided=made.found.first,
                 now=transaction.ledger.milliseconds(),
@@ -169,11 +165,11 @@ class Requests:
             return hlc
         return sane(hlc, transaction.ledger.milliseconds(), self._central.tolerance)
 
-    def _within(self, tokens: Sequence[str], scope: Scope) -> Iterator[Position]:
-        """The positions in those tokens that can be read and are of this scope."""
+    def _marks(self, tokens: Sequence[str]) -> Iterator[Watermark]:
+        """The watermarks in those tokens that can be read."""
         for token in tokens:
             with suppress(WatermarkRefused):
-                yield self._central.watermark(token, None).within(scope)
+                yield self._central.watermark(token, None)
 
     def _readable(self, token: str) -> Position | None:
         try:
@@ -245,12 +241,13 @@ class Requests:
     def decided(self, caller: Caller, request: m.Push | m.CommitPush, receiver: Receiver) -> m.Verdict:
         """Do a push, small or large; with a pull, answer that too."""
 
-        def work(transaction: WriteTransaction, client: Client | None) -> tuple[m.Verdict, Position]:
+        def work(transaction: WriteTransaction, client: Client | None) -> tuple[m.Verdict, Watermark]:
             self._central.still(receiver.sender.present)
             verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
-            return verdict, transaction.log.now()  # told or not: see `leave_mark`
+            now = transaction.log.now()  # told or not: see `leave_mark`
+            return verdict, Watermark(now, transaction.scope.fingerprint)
 
         try:
             verdict, seen = caller.write(work)
@@ -266,7 +263,7 @@ class Requests:
         changes = None if request.pull is None else self._pulled(caller, request.pull)
         horizon = ""
         if request.before is not None and (changes is None or changes.more):
-            horizon = self._central.mint(seen, caller.scope, request.replica)
+            horizon = watermark.mint(seen, self._central.key, request.replica)
         return msgspec.structs.replace(verdict, changes=changes, horizon=horizon)
 
     def _pulled(self, caller: Caller, request: m.Pull) -> m.Changes | None:
@@ -381,3 +378,13 @@ class Requests:
         note = caller.write(work)
         self._central.hint()
         return note
+
+
+def _soundest(transaction: WriteTransaction, seen: Sequence[Watermark]) -> Watermark | None:
+    """The first of these watermarks that is of the transaction's scope and that the log goes on from."""
+    scope = transaction.scope.fingerprint
+    within = [mark for mark in seen if mark.scope == scope]
+    standings = transaction.log.standings([mark.position for mark in within]) if within else ()
+    return next(
+        (mark for mark, standing in zip(within, standings, strict=True) if standing == "sound"), None
+    )

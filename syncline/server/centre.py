@@ -16,6 +16,9 @@ class Centre(Protocol):
     def handle(self, actor: Actor, request: Request) -> Response:
         """Answer one request; raises SynclineError, and nothing has changed then."""
 
+    def scope_of(self, actor: Actor) -> str:
+        """The fingerprint of what this actor may have, as of now: what watermarks are minted with."""
+
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
 

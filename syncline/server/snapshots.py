@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from syncline.errors import ConfigurationError, NoSnapshot, SnapshotBuilding, UnknownReplica
+from syncline.errors import ConfigurationError, NoSnapshot, SchemaChanged, SnapshotBuilding, UnknownReplica
 from syncline.model.actor import Actor
 from syncline.protocol import messages as m
 from syncline.protocol.filebody import PIECE, packed
@@ -96,7 +96,7 @@ class Snapshots:
         actor = builder_for(actor)
         if state.schema != schema:
             self._rows(actor, schema)  # looks again, and refuses
-        key = _key(state.hub, schema, actor)
+        key = self._key(state.hub, schema, actor)
         for kept in sorted(self._kept(key), key=lambda one: (one.etag == etag, one.built), reverse=True):
             if not kept.digest:
                 raise NoSnapshot("the file would be larger than this hub keeps")
@@ -129,6 +129,12 @@ class Snapshots:
     def _rows(self, actor: Actor, schema: str) -> int:
         answer = self._hub.handle(actor, m.Snapshot("snapshot", schema, None, 1))
         return cast(m.SnapshotPage, answer).rows
+
+    def _key(self, hub: str, schema: str, actor: Actor) -> str:
+        """What a file is for, with the scope as it is now: one of before is for nobody."""
+        scope = self._hub.scope_of(actor)
+        told = "\0".join((hub, schema, actor.tenant, scope, str(m.PROTOCOL_VERSION)))
+        return hashlib.sha256(told.encode()).hexdigest()[:24]
 
     # The folder
 
@@ -186,7 +192,10 @@ class Snapshots:
         discard_building(str(plain))
         store = Store.open_private(building_path(str(plain)))
         try:
-            run(fill(store, None, silent, id_for_copying()), _Asking(self._hub, actor))
+            asking = _Asking(self._hub, actor)
+            run(fill(store, None, silent, id_for_copying()), asking)
+            if self._key(asking.hub, asking.schema, actor) != key:
+                raise SchemaChanged("the schema, or what may be in the file, changed while it was built")
             strip(store)
             finish(store, str(plain))
         finally:
@@ -225,21 +234,19 @@ class _Asking:
 
     def __init__(self, hub: Centre, actor: Actor) -> None:
         self._hub, self._actor = hub, actor
+        self.hub = self.schema = ""
+        """The hub's id, and the schema that the file is filled by."""
 
     def send(self, request: m.Request) -> m.Response:
         if not isinstance(request, m.Register):
             return self._hub.handle(self._actor, request)
         state = cast(m.StateAnswer, self._hub.handle(self._actor, m.StateQuery(request.replica)))
-        scope = self._actor.scope.fingerprint
+        self.hub, self.schema = state.hub, state.schema
+        scope = self._hub.scope_of(self._actor)
         return m.Registered(state.hub, state.schema, scope, [], self._hub.limits, state.watermark, 0, 0)
 
     def close(self) -> None:
         """The hub stays open."""
-
-
-def _key(hub: str, schema: str, actor: Actor) -> str:
-    told = "\0".join((hub, schema, actor.tenant, actor.scope.fingerprint, str(m.PROTOCOL_VERSION)))
-    return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
 def _parsed(path: Path) -> Kept:

@@ -47,6 +47,9 @@ class Desk:
         if self.failure is not None:
             raise self.failure
 
+    def scope_of(self, actor: Actor) -> str:
+        return actor.scope.fingerprint
+
     def handle(self, actor: Actor, request: Request) -> Response:
         self.seen.append((actor, request))
         if self.failure is not None:

@@ -46,6 +46,7 @@ class Counting:
 
     def __init__(self, hub: syncline.Hub) -> None:
         self.hub, self.limits, self.ready = hub, hub.limits, hub.ready
+        self.scope_of = hub.scope_of
         self.asked: list[Request] = []
         self.go = threading.Event()
         self.go.set()
