@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import click
 import msgspec
@@ -35,7 +37,9 @@ from syncline.merge.policies import (
     DeletePolicy,
     RowPolicy,
 )
+from syncline.model import schema
 from syncline.model.finding import Finding
+from syncline.protocol import messages
 from syncline.protocol.status import status_of
 from syncline.replica.reports import Report
 
@@ -699,6 +703,150 @@ def _travelling(kind: type) -> dict[str, str]:
     }
 
 
+FIELDS_HEAD = r"""
+A device in another language needs these; requests and answers are in [Paths](#paths).
+
+**Stamps.** An HLC (`hlc`) is one integer, `milliseconds * 65536 + counter`: milliseconds since 1970 UTC of
+the clock of whoever edited, and a counter from 0 to 65535 that tells edits of one millisecond apart. Each
+stamp of a device is above all that it has made before, and above every `hlc` that an answer has told it;
+the origin (a replica's id, or `hub`) decides between equal ones. It has nothing to do with the *stamps*
+(`stamps`, `done`) of edits: 8 random bytes each, made when the edit is captured, told one after the other
+in one binary (in JSON a text in base64).
+
+**`hlc` of a group** has one entry a row: the first is the stamp itself, each other one the difference from
+the one before, which may be negative. Rows with the stamps 1000, 1007, 1003 have `[1000, 7, -4]`.
+`column_hlc` has stamps themselves, no differences.
+
+**`base`** has one entry a row, or none at all: a place in `Push.bases`, counted from 0, of the watermark
+that the device had when it made the *first* pending edit of the row. An empty list means 0 for every row.
+`column_base[i][j]` is the same for column `j` (as the group names it) of row `i`, where columns of a row
+were edited at different times. Without `column_hlc` or `column_base` that of the row is each column's.
+
+**Increments.** A column with `increment` in the schema carries, in a group of `U`, what the value has grown
+by and not the value: the value now minus the value before the first pending edit, NULL counting as 0.
+Decimals are subtracted to the digit and travel as text. In every other operation, and in answers, it
+carries the value.
+
+**Rows.** `I` and `R` name every column that is neither in the key nor `computed`, by ascending number; `U`
+those that were edited; `D` and `-` none, so that a row is its key. A row stands in one group of a push.
+
+| in the texts below | what it is |
+|---|---|
+| `body.chained(before, digest)` | the first 32 hex digits of the SHA-256 of the text `before\|digest` |
+| sealed with `seal`, `body.sealed` | that text, a point, `seal`; as it is where `seal` is empty |
+| `body.imprint` | the first 8 bytes of the SHA-256 of all stamps of a push, in their order |
+| `model.schema.to_plain(schema)` | the objects of [The schema](#the-schema) |
+| `model.values.add` | the sum of two numbers: [Increments](#groups-and-fields) |
+| `model.forms` | the spellings of [types.md](types.md#how-an-application-may-spell-values) |
+
+| type | what it may be |
+|---|---|
+"""
+
+SCHEMA_HEAD = """
+### The schema
+
+`SchemaAnswer.tables` are objects with these names, in the order of the foreign keys: parents before
+children. Whatever has the value of the default may not be left out, but for `born` and `unchecked`, which
+are not there if they are empty. The fingerprint is the first 32 hex digits of the SHA-256 of the JSON of
+`{"tables": ..., "used": ...}`, names sorted, without blanks, in ASCII (`\\u` escapes).
+"""
+
+MARKED = re.compile(r"(?s)(?<=<!-- From here on generated from syncline/protocol/messages.py ).*")
+
+
+def protocol_page() -> str:
+    """The page as it is, with its last section from the records."""
+    written = (HERE / "protocol.md").read_text(encoding="utf-8")
+    told = notes_of(messages) | notes_of(schema)
+    made = [
+        "by `python3 run.py docs`. Do not edit. -->\n",
+        FIELDS_HEAD,
+        *(f"| `{name}` | {text} |\n" for name, text in WIRE_TYPES.items()),
+        *(_wire_record(kind, told[kind.__name__]) for kind in travelling()),
+        SCHEMA_HEAD,
+        *(_wire_record(kind, told[kind.__name__]) for kind in SCHEMA_RECORDS),
+    ]
+    return MARKED.sub(lambda _: "".join(made), written)
+
+
+SCHEMA_RECORDS = (schema.TableSchema, schema.ColumnSchema, schema.ForeignKey)
+WIRE_TYPES = {
+    "Value": "null, integer of 64 bits, float, text, binary: a value of a row ([types.md](types.md))",
+    "Cells": "a list of `Value`: a key, or values of a row",
+    "Raw": "MessagePack of a list of groups, embedded as it is; in JSON a list of objects",
+    "Name": f"text of at most {messages.NAME_LENGTH} characters, no control characters",
+    "Words": f"text of at most {messages.WORDS_LENGTH:,} characters",
+    "Token": f"text of at most {messages.TOKEN_LENGTH:,} characters: a watermark or cursor, or a key as JSON",
+    "Mark": "the same, in an answer: printable ASCII without a blank",
+    "Number": "integer from 1 on",
+    "Count": "integer from 0 on",
+    "Whole": "integer of 64 bits",
+    "Hlc": "a stamp of the hub's, see above; no later than the year 3000",
+    "Place": "the number of a table or a column",
+    "Index": "the same, in a request",
+    "Indices": "a list of these",
+    "Version": "the version of the protocol",
+    "Stamps": f"binary of {messages.STAMP_BYTES} bytes for each edit",
+    "Asked": f"the same of a reconcile: at most {messages.STAMPS_ASKED:,} stamps or imprints",
+    "Decided": "a `Value`, or a list of them for a whole row",
+    "Bases": "a list of `Token`",
+    "Details": "a list of `Detail`",
+    "PushOp": "operation: `I` new, `R` removed and made again, `U` edited, `D` removed, `-` made and removed",
+    "HubOp": "operation: `U` these columns are so (the whole row, if it names all), `D` the row is not there",
+}
+"""What the types in the tables of fields are, beyond those of Python."""
+
+
+def travelling() -> list[type[messages.Record]]:
+    """Every record of the messages, in the order of the code."""
+    found = (one for one in vars(messages).values() if isinstance(one, type))
+    return [one for one in found if issubclass(one, messages.Record) and one is not messages.Record]
+
+
+def notes_of(module: ModuleType) -> dict[str, dict[str, tuple[str, str, str]]]:
+    """Type, default and what stands below it, of every field of every class of a module, as it is written."""
+    return {
+        node.name: dict(_fields_of(node))
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _fields_of(node: ast.ClassDef) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    for one, after in pairwise([*node.body, ast.Pass()]):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+            default = "" if one.value is None else ast.unparse(one.value)
+            default = default.replace("PROTOCOL_VERSION", str(messages.PROTOCOL_VERSION))
+            note = ""
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                note = " ".join(str(after.value.value).split())
+            if "init=False" not in default:
+                yield one.target.id, (_wire_type(one.annotation), default, note)
+
+
+def _wire_type(node: ast.expr) -> str:
+    """A type without its bounds."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+        assert isinstance(node.slice, ast.Tuple), "it has bounds"
+        return ast.unparse(node.slice.elts[0])
+    return ast.unparse(node).replace("'", '"')
+
+
+def _wire_record(kind: type, told: Mapping[str, tuple[str, str, str]]) -> str:
+    text = inspect.getdoc(kind) if kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(") else ""
+    rows = (
+        f"| `{name}` | {_code(type_)} | {_code(default)} | {note} |\n"
+        for name, (type_, default, note) in told.items()
+    )
+    head = "\n| field | type | default | |\n|---|---|---|---|\n"
+    return f"\n#### {kind.__name__}\n" + (f"\n{text}\n" if text else "") + head + "".join(rows)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|") if text else ""
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and what must stand in it."""
     return {
@@ -706,6 +854,7 @@ def pages() -> dict[Path, str]:
         HERE / "cli.md": cli_page(),
         HERE / "policies.md": policies_page(),
         HERE / "python.md": python_page(),
+        HERE / "protocol.md": protocol_page(),
     }
 
 

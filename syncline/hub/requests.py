@@ -385,6 +385,4 @@ def _soundest(transaction: WriteTransaction, seen: Sequence[Watermark]) -> Water
     scope = transaction.scope.fingerprint
     within = [mark for mark in seen if mark.scope == scope]
     standings = transaction.log.standings([mark.position for mark in within]) if within else ()
-    return next(
-        (mark for mark, standing in zip(within, standings, strict=True) if standing == "sound"), None
-    )
+    return next((mark for mark, standing in zip(within, standings, strict=True) if standing == "sound"), None)

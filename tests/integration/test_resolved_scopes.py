@@ -1,5 +1,5 @@
-"""What an actor may have is what it is in the transaction: names that a scope has may mean something else in the
-next one (laws L5, L10)."""
+"""What an actor may have is what it is in the transaction: the sets that a scope names may hold other members
+in the next one (laws L5, L10)."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ from syncline.merge.policies import (
 from syncline.merge.rules import INSERTS
 from syncline.model.forms import FORMS
 from syncline.model.local import LOCAL_ROWS
+from syncline.protocol import messages
 from syncline.protocol.status import RETRY_AFTER, STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -330,3 +331,35 @@ def test_the_configuration_of_the_readme_can_be_read(tmp_path: Path) -> None:
 def test_the_python_of_the_readme_is_python() -> None:
     for number, text in enumerate(blocks("python")):
         compile(text, f"README block {number}", "exec")
+
+
+def test_every_field_of_every_message_is_in_the_page_of_the_protocol() -> None:
+    """Each below its record, and with a type that the page says: whoever writes a device has no other."""
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    records = [one for one in vars(messages).values() if isinstance(one, type)]
+    records = [one for one in records if issubclass(one, messages.Record) and one is not messages.Record]
+    assert {one.__name__ for one in records} >= {one.__name__ for one in get_args(messages.Request)}
+    said = {
+        *re.findall(r"^\| `(\w+)` \| [^`]", page, re.MULTILINE),
+        *(one.__name__ for one in records),
+        "Any",
+    }
+    for record in records:
+        _, found, rest = page.partition(f"\n#### {record.__name__}\n")
+        assert found, record.__name__
+        rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", rest.partition("\n####")[0], re.MULTILINE)
+        assert [name for name, _ in rows] == list(record.__struct_fields__), record.__name__
+        types = {word for _, type_ in rows for word in re.findall(r"\b[A-Z]\w+", type_)}
+        assert types - {"None", "Literal"} <= said, record.__name__
+
+
+def test_the_page_of_the_protocol_says_what_no_table_can() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert "by their position" not in page
+    for part in (
+        "milliseconds * 65536 + counter",
+        "`[1000, 7, -4]`",
+        "`column_base[i][j]`",
+        "**Increments.**",
+    ):
+        assert part in page, part
