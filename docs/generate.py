@@ -140,6 +140,8 @@ FOUND = {
     "not_a_replica": "The file is not a replica.",
     "not_current": "The tables are not as `init` left them, or those that take part are not those of"
     " the configuration.",
+    "rules_not_current": "Tables whose rules in the configuration are others than those that `init` was given last,"
+    " by which every server merges.",
     "not_followed_yet": "Tables were altered; what a server that looks, within a minute, does by itself,"
     " and what becomes of edits then.",
     "not_taking_part": "A table of the centre takes no part, and why; or what of it is not followed.",
@@ -500,8 +502,9 @@ same, whatever `deletes` says: the row that it refers to is gone. So it is where
 of a row, which travels as a delete and an insert. Each such row, however deep, is kept as a conflict of
 whoever deleted, with the values that the centre had and who had edited it last. Its outcome is `replica`,
 its policy `cascade`, and a delete of the row itself that had lost says so, too. To have it back, bring
-back what it referred to, or decide for a value that refers to something else (`syncline conflicts FILE
-resolve ID --take value`). A foreign key without an action lets the device's delete be rejected instead.
+back what it referred to and decide for what the hub had (`syncline conflicts FILE resolve ID --take hub`),
+or decide for a value that refers to something else (`--take value`). A foreign key without an action lets
+the device's delete be rejected instead.
 
 With ON DELETE SET NULL or SET DEFAULT the row stays, and what it referred by goes. Where others had set that,
 and the device had not seen it, it is kept in the same way, as a conflict of the column: policy `set_null` or

@@ -3,6 +3,7 @@
     SynclineError
     ├── UsageError            the caller asked for something that cannot be (exit code 2)
     │   ├── ConfigurationError   syncline.toml, merge rules, options
+    │   │   └── RulesDiffer         this server lacks the rules of the hub
     │   ├── SchemaError          a table cannot take part
     │   └── ValueRefused         a value that cannot be carried
     ├── ProtocolError         a message that breaks the protocol; sending it again will not help
@@ -65,6 +66,17 @@ class UsageError(SynclineError):
 class ConfigurationError(UsageError):
     code, title = "configuration", "The configuration is wrong"
     remedy = "Correct syncline.toml or the arguments of Hub."
+
+
+class RulesDiffer(ConfigurationError):
+    """Nothing was done: nobody merges by other rules than `init` was given last."""
+
+    code, title = "rules_differ", "This server cannot merge by the rules that init was given"
+    remedy = (
+        "Give functions to every server alike, and call hub.init() in such a program; or start this one"
+        " without them. What was edited waits on the devices."
+    )
+    retry = True
 
 
 class ScopeUnsupported(ConfigurationError):
@@ -232,7 +244,7 @@ class UnknownConflict(ProtocolError):
 
 class ConflictGone(ProtocolError):
     code, title = "conflict_gone", "This conflict cannot be resolved"
-    remedy = "List the conflicts again; it may be resolved, or its row deleted."
+    remedy = "Bring back the row, column or table that is gone, then decide again; or write what you want yourself."
 
 
 class ResolutionRefused(ProtocolError):

@@ -148,7 +148,7 @@ def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, rem
     for note in done.notes:
         output.line(note)
     if not done.statements:
-        word = "nothing was to be done"
+        word = "nothing else was to be done" if done.ruled else "nothing was to be done"
     else:
         word = "removed" if removed else "prepared"
     if removed:

@@ -18,7 +18,7 @@ import syncline
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, json_option
 from syncline.cli.workers import Workers, end_with_parent
-from syncline.errors import TransportError, UsageError
+from syncline.errors import SynclineError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from syncline import Hub
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SPARE_CONNECTIONS = 2
 """For what is not a device's request: probes, the building of files, pruning."""
 
-NOT_RENEWED = "SIGHUP ignored: one worker alone cannot be renewed; start it with --workers 2"
+NOT_RENEWED = "SIGHUP: the server goes on as it was started: %s"
 
 
 @click.command()
@@ -45,7 +45,8 @@ def serve(
     """Answer devices over HTTP until Ctrl-C or SIGTERM; requests under way are finished first.
 
     Any number of servers may work on one central database, on this host (--workers) and on others. SIGHUP
-    renews the workers of --workers 2 and more one by one, without refusing a request; one alone ignores it.
+    reads the configuration anew and renews the workers one by one, without refusing a request; to one alone
+    requests wait meanwhile. The rules of merging that init was given need no SIGHUP.
 
     This server asks nobody for a name, so it starts on a loopback address only. With --open it listens
     anywhere: whoever reaches it can read and write all rows. A server that knows its users is made with
@@ -73,8 +74,7 @@ def serve(
         if refuse_strangers(listening, is_open=is_open):
             output.warning(f"everybody who reaches {host} can read and write all rows (--open)")
         if workers == 1:
-            signal.signal(signal.SIGHUP, lambda *_: output.warning(NOT_RENEWED))
-            _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json))
+            _serve_anew(toml, settings, listening, as_json=as_json)
         else:
             with open_hub(settings) as hub:
                 hub.check()
@@ -106,10 +106,31 @@ def open_hub(settings: Configuration) -> Hub:
     )
 
 
+def _serve_anew(toml: Path, settings: Configuration, listening: socket.socket, *, as_json: bool) -> None:
+    """Be one server, in this process; after SIGHUP the next one, of the configuration as it is then."""
+    from syncline.cli import configuration
+
+    def can_start() -> bool:
+        try:
+            with open_hub(configuration.read(toml)) as hub:
+                hub.check()
+        except SynclineError as error:
+            output.warning(NOT_RENEWED % error)
+            return False
+        return True
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    while _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json), can_start):
+        settings = configuration.read(toml)
+
+
 def _serve(
-    settings: Configuration, listening: socket.socket, announce: Callable[[str, list[str]], None]
-) -> None:
-    """Be one server, in this process."""
+    settings: Configuration,
+    listening: socket.socket,
+    announce: Callable[[str, list[str]], None],
+    may_renew: Callable[[], bool] | None = None,
+) -> bool:
+    """Be one server; whether it ended to be renewed."""
     from syncline.server import runner
     from syncline.server.housekeeping import Housekeeping
 
@@ -119,7 +140,7 @@ def _serve(
         threads = max(1, settings.hub.pool - SPARE_CONNECTIONS)
         app = syncline.server.create_app(hub, threads=threads, snapshots=_snapshots(hub, settings.hub))
         with Housekeeping(hub):
-            runner.serve(app, listening, lambda url: announce(url, tables))
+            return runner.serve(app, listening, lambda url: announce(url, tables), may_renew)
 
 
 def _listen(host: str, port: int) -> socket.socket:

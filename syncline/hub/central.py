@@ -22,9 +22,10 @@ from syncline.errors import (
     NotPrepared,
     SchemaChanged,
 )
-from syncline.hub import apart, keys, names, versions, watermark
-from syncline.hub.contract import Database, Locked, Outdated, Position, WriteTransaction
+from syncline.hub import apart, keys, names, ruled, versions, watermark
+from syncline.hub.contract import Database, Locked, Outdated, Position, ReadLedger, WriteTransaction
 from syncline.hub.names import FormerNames
+from syncline.hub.ruled import Rules
 from syncline.hub.watermark import Watermark
 from syncline.merge.rules import Table, TableRules
 from syncline.merge.rules import resolve as resolve_rules
@@ -48,6 +49,8 @@ class Sender:
     sent: Schema
     present: Schema
     rules: Mapping[int, TableRules]
+    ruled: str
+    """What was kept of the rules of the hub when these were made of it."""
     changed: Mapping[int, str] = field(default_factory=dict)
     """Why tables of former schemas are there no more, of those that were changed, by number."""
 
@@ -57,8 +60,18 @@ class Sender:
         return "" if self.sent.fingerprint == self.present.fingerprint else self.present.fingerprint
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The schema and its tables' rules, with what was kept of the rules of the hub when these were made."""
+
+    schema: Schema
+    rules: dict[int, TableRules]
+    ruled: str
+
+
 class Central:
-    """One central database with the rules of its tables (None: the defaults for all).
+    """One central database with the rules of its tables: those that `init` was given last, or, if it is
+    `own`, those `given` to this object.
 
     What it keeps in memory is what the database says of itself, looked up again when it is outdated.
     `tolerance`: milliseconds that a replica's clock may run ahead. Safe to use from several threads.
@@ -67,15 +80,17 @@ class Central:
     def __init__(
         self,
         database: Database,
-        tables: Mapping[str, Table] | None,
+        given: Rules,
         limits: Limits,
         tolerance: int,
-        forms: Choice | None = None,
+        *,
+        own: bool = False,
     ) -> None:
         self.database, self.limits, self.tolerance = database, limits, tolerance
-        self.tables = None if tables is None else dict(tables)
-        self.forms = dict(forms or {})
-        self._loaded: tuple[Schema, dict[int, TableRules]] | None = None
+        self.given, self._own = given, own
+        self._rules = given
+        self._said: str | None = None
+        self._loaded: Loaded | None = None
         self._known_id: str | None = None
         self._key: bytes | None = None
         self.changed: Mapping[int, str] = {}
@@ -87,6 +102,16 @@ class Central:
         self._present: Schema | None = None
         self.follow: Callable[[], None] = lambda: None
         """Sees to it that what is prepared fits the tables as they are; see `hub.following`."""
+
+    @property
+    def tables(self) -> Mapping[str, Table] | None:
+        """The rules by the names of tables; None: the defaults for all that can take part."""
+        return self._rules.tables
+
+    @property
+    def forms(self) -> Choice:
+        """The forms of all tables that say nothing of them."""
+        return self._rules.forms
 
     def look_again(self) -> None:
         """Forget what is kept in memory."""
@@ -117,26 +142,49 @@ class Central:
     def still(self, schema: Schema) -> None:
         """Raise Outdated unless this is the schema that the open transaction works with."""
         loaded = self._loaded
-        if loaded is None or loaded[0].fingerprint != schema.fingerprint:
+        if loaded is None or loaded.schema.fingerprint != schema.fingerprint:
             raise Outdated("another request has looked up the schema meanwhile")
 
+    def still_ruled(self, ledger: ReadLedger) -> None:
+        """Raise Outdated if `init` was given other rules than those that are known here."""
+        loaded = self._loaded
+        if loaded is None or loaded.ruled != ruled.read(ledger):
+            raise Outdated("init was given other rules")
+
     def known(self) -> tuple[Schema, dict[int, TableRules]]:
-        """The schema and its tables' rules. NotPrepared before `init`."""
+        """The schema and its tables' rules. NotPrepared before `init`; RulesDiffer."""
+        loaded = self._known()
+        return loaded.schema, loaded.rules
+
+    def _known(self) -> Loaded:
         loaded = self._loaded
         if loaded is None:
             schema = self.database.catalogue.load()
             with self.database.reading_ledger() as ledger:
                 self.learn(names.read(ledger))
+                kept, taken = self._take_rules(ledger)
                 noted = apart.read(ledger)
                 self.changed, self.apart = noted.reasons, tuple(noted.tables)
                 self._key = self._key or keys.read(ledger)
             if self._key is None:
                 with self.database.ledger() as writing:
                     self._key = keys.read_or_make(writing)
-            loaded = self.with_rules(schema)
-            self._give_out(loaded[0])
+            loaded = Loaded(*self.with_rules(schema, taken), kept)
+            self._say_rules(schema, kept, taken)
+            self._give_out(loaded.schema)
             self._loaded = loaded
         return loaded
+
+    def learn_rules(self) -> None:
+        """Learn what `init` was given last. RulesDiffer; NotPrepared before the first `init`."""
+        with self.database.reading_ledger() as ledger:
+            self._take_rules(ledger)
+
+    def _take_rules(self, ledger: ReadLedger) -> tuple[str, Rules]:
+        """What is kept of the rules, and these."""
+        kept = "" if self._own else ruled.read(ledger)
+        self._rules = ruled.taken(kept, self.given)
+        return kept, self._rules
 
     def learn_names(self) -> None:
         """Learn what tables and columns are called now, and every name that they had: this server may not
@@ -153,6 +201,20 @@ class Central:
     def learn(self, former: FormerNames) -> None:
         """Names that tables and columns had: the configuration may still use them."""
         self._former = self._former.together(former)
+
+    def _say_rules(self, schema: Schema, kept: str, taken: Rules) -> None:
+        """Say, once, of which tables this server was given other rules than those that hold."""
+        if kept == self._said:
+            return
+        self._said = kept
+        differing = taken.differing(self.given, schema, self._former)
+        if differing:
+            logger.warning(
+                "merging by the rules that init was given last, not by this server's own, which differ for:"
+                " %s; run init with these, or start the server anew with the present configuration",
+                ", ".join(differing),
+                extra={"action": "rules_taken"},
+            )
 
     def _give_out(self, schema: Schema) -> None:
         """Keep the version of the schema that replicas are given from now on."""
@@ -238,16 +300,24 @@ class Central:
             found |= {str(table.number): chosen} if chosen else {}
         return msgspec.structs.replace(self.limits, local_rows=found)
 
-    def with_rules(self, schema: Schema) -> tuple[Schema, dict[int, TableRules]]:
-        """Resolve the rules and mark the columns that travel as increments."""
-        chosen = self.tables or {}
+    def with_rules(self, schema: Schema, by: Rules | None = None) -> tuple[Schema, dict[int, TableRules]]:
+        """Resolve the rules, those in force if no others are meant, and mark the columns that travel as
+        increments."""
+        by = by or self._rules
+        chosen = by.tables or {}
         tables, rules = [], {}
         for table in schema.tables:
             given = self._former.rules(table, chosen)
+            if not self._own:
+                given = ruled.fitting(given, table)
             resolved = resolve_rules(table, given)
-            tables.append(_with_marks(table, resolved, self.forms | chosen_forms(given.forms, table.name)))
+            tables.append(_with_marks(table, resolved, {**by.forms, **chosen_forms(given.forms, table.name)}))
             rules[table.number] = resolved
         return Schema(tuple(tables), schema.used), rules
+
+    def differing(self, kept: str, schema: Schema) -> list[str]:
+        """The tables whose given rules are others than those that are kept; see `ruled.Rules.differing`."""
+        return self.given.differing(ruled.Rules.kept(kept), schema, self._former) if kept else []
 
     def marked(self, schema: Schema) -> Schema:
         """A schema of before with the marks of the present rules, as far as they fit it."""
@@ -258,28 +328,29 @@ class Central:
 
     def checked(self, fingerprint: str) -> tuple[Schema, dict[int, TableRules]]:
         """The schema, if it is the one that the sender has; looks again before it refuses."""
-        loaded = self.known()
-        if fingerprint != loaded[0].fingerprint:
+        schema, rules = self.known()
+        if fingerprint != schema.fingerprint:
             self._loaded = None
-            loaded = self.known()
-            if fingerprint != loaded[0].fingerprint:
+            schema, rules = self.known()
+            if fingerprint != schema.fingerprint:
                 raise SchemaChanged("the replica's schema is not the hub's present one")
-        return loaded
+        return schema, rules
 
     def sender(self, fingerprint: str) -> Sender:
         """What a message of a replica with this schema, an older one maybe, is read by. SchemaChanged."""
-        schema, rules = self.known()
-        if fingerprint == schema.fingerprint:
-            return Sender(schema, schema, rules)
+        known = self._known()
+        if fingerprint == known.schema.fingerprint:
+            return Sender(known.schema, known.schema, known.rules, known.ruled)
         if fingerprint not in self._versions:
             self._loaded = None  # it may be newer than what is known here
-            schema, rules = self.known()
-            if fingerprint == schema.fingerprint:
-                return Sender(schema, schema, rules)
+            known = self._known()
+            if fingerprint == known.schema.fingerprint:
+                return Sender(known.schema, known.schema, known.rules, known.ruled)
             with self.database.reading_ledger() as ledger:
                 self._versions[fingerprint] = versions.kept(ledger, fingerprint)
         sent = self._versions[fingerprint]
-        return Sender(sent, schema, versions.rules_for(rules, sent, schema), self.changed)
+        rules = versions.rules_for(known.rules, sent, known.schema)
+        return Sender(sent, known.schema, rules, known.ruled, self.changed)
 
     def watermark(self, token: str, replica: str | None) -> Watermark:
         """The watermark in a token; with `replica` None, of any replica's. WatermarkRefused."""

@@ -19,7 +19,7 @@ from syncline.errors import (
     UsageError,
     VersionUnsupported,
 )
-from syncline.hub import clients
+from syncline.hub import clients, ruled
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
 from syncline.hub.contract import Database, Prepared, Tuning, Watch
@@ -33,6 +33,7 @@ from syncline.hub.following import (
     choose,
     configured_plan,
     in_force,
+    keep_rules,
     missing,
     plan,
     startable,
@@ -42,6 +43,7 @@ from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
 from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_turn
+from syncline.hub.ruled import Rules
 from syncline.hub.uploads import Uploads
 from syncline.merge.rules import Table
 from syncline.model.actor import OPERATOR, Actor
@@ -84,7 +86,10 @@ class Hub:
         self.retention = retention if retention is not None else Retention()
         self.quotas = quotas if quotas is not None else Quotas()
         limits = limits or m.Limits()
-        self._central = Central(self.database, tables, limits, int(clock_tolerance * 1000), chosen(forms))
+        rules = Rules(None if tables is None else dict(tables), chosen(forms))
+        tolerance = int(clock_tolerance * 1000)
+        self._central = Central(self.database, rules, limits, tolerance)
+        self._configured = Central(self.database, rules, limits, tolerance, own=True)
         requests = Requests(self._central, self.quotas)
         uploads = Uploads(self._central, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
@@ -109,36 +114,52 @@ class Hub:
         it was not agreed to (`yes`): these tables are other ones for them then, ConfigurationError for rules
         that do not fit.
         """
-        found, unfit = configured_plan(self._central)
+        found, unfit = configured_plan(self._configured)
         if unfit:
             raise self._refused(found, unfit)
         notes = [*found.dropped(), *self._outdated_names(found)]
+        changed = self._rules_changed(found)
         if dry_run:
             done = found.prepared
             if found.wants_agreement:
-                done = agreed_to(self._central, self._central.configured())
+                done = agreed_to(self._configured, self._configured.configured())
             return replace(
                 done,
-                notes=[*done.notes, *notes],
+                notes=[*done.notes, *notes, *changed],
                 warnings=list(found.warnings()),
                 findings=list(found.left_out()),
                 asks=found.wants_agreement and bool(found.concerned),
             )
         if found.wants_agreement and found.concerned and not yes:
             raise BreakingChange("; ".join(found.warnings()), remedy=found.remedy)
+        if found.prepared.before is not None:
+            keep_rules(self._configured)  # first: a server that finds a new table merges by them at once
         warnings, findings = list(found.warnings(agreed=True)), list(found.left_out())
         if found.wants_agreement:  # in two steps: what comes is another table than the one that goes
-            self._when_free(plan(self._central, self._central.configured(), without=True))
-            found = plan(self._central, self._central.configured(), agreed=True)
+            self._when_free(plan(self._configured, self._configured.configured(), without=True))
+            found = plan(self._configured, self._configured.configured(), agreed=True)
         prepared = self._when_free(found)
-        choose(self._central)
+        choose(self._configured)
+        self._central.look_again()
+        self._follower.look_again()
         self._central.known()
-        return replace(prepared, notes=[*prepared.notes, *notes], warnings=warnings, findings=findings)
+        notes = [*prepared.notes, *notes, *changed]
+        return replace(prepared, notes=notes, warnings=warnings, findings=findings, ruled=bool(changed))
+
+    def _rules_changed(self, found: Plan) -> list[str]:
+        """A sentence for each table that has other rules than before."""
+        before = found.prepared.before
+        if before is None:
+            return []
+        with self.database.reading_ledger() as ledger:
+            kept = ruled.read(ledger)
+        differing = self._configured.differing(kept, before)
+        return [f"table {name}: {ruled.CHANGED}" for name in differing]
 
     def _refused(self, found: Plan, unfit: Mapping[str, str]) -> SchemaError:
         """What is said of tables of the configuration that cannot take part, and what else a person must know
         of the others."""
-        said = (*missing(self._central, unfit, found.lacking), *found.left_out())
+        said = (*missing(self._configured, unfit, found.lacking), *found.left_out())
         remedies = dict.fromkeys(finding.remedy for finding in said)
         rest = [*found.warnings(), *self._outdated_names(found)]
         besides = f"; besides: {'; '.join(rest)}" if rest else ""
@@ -147,25 +168,25 @@ class Hub:
 
     def _outdated_names(self, found: Plan) -> list[str]:
         """A sentence for each name of the configuration that is a former one."""
-        return self._central.outdated_names(found.prepared.schema or found.tables)
+        return self._configured.outdated_names(found.prepared.schema or found.tables)
 
     def _when_free(self, found: Plan) -> Prepared:
         """Prepare; as long as a push waits for rows, try again while somebody works with a table."""
         end = time.monotonic() + self.database.lock_timeout
         while True:
             try:
-                return carry_out(self._central, found)
+                return carry_out(self._configured, found)
             except Conflict:
                 if time.monotonic() > end:
                     raise
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
-        planned, unfit = configured_plan(self._central)
-        if unfit and not self._central.was_prepared:
+        planned, unfit = configured_plan(self._configured)
+        if unfit and not self._configured.was_prepared:
             raise self._refused(planned, unfit)
         found = self.database.catalogue.examine(planned.tables)
-        found += missing(self._central, unfit, planned.lacking)
+        found += missing(self._configured, unfit, planned.lacking)
         found += self._examine_tables(planned, {finding.sentence for finding in found})
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
@@ -173,7 +194,20 @@ class Hub:
             found.append(Finding("trouble", DEMANDED, sentence, DEMANDED_REMEDY))
         for sentence in self._outdated_names(planned):
             found.append(Finding("warning", "former_name", sentence))
-        return [*found, *self._examine_clock()]
+        return [*found, *self._examine_rules(planned), *self._examine_clock()]
+
+    def _examine_rules(self, planned: Plan) -> Iterator[Finding]:
+        """Which tables have other rules in the configuration than `init` was given last."""
+        with self.database.reading_ledger() as ledger:
+            kept = ruled.read(ledger)
+        differing = self._configured.differing(kept, planned.prepared.before or planned.tables)
+        if differing:
+            sentence = (
+                f"the rules of {', '.join(differing)} are others here than those that init was given last,"
+                " by which every server merges"
+            )
+            remedy = "Run: syncline init syncline.toml; or where a program gives them: hub.init() in it."
+            yield Finding("trouble", "rules_not_current", sentence, remedy)
 
     def _examine_tables(self, planned: Plan, told: Collection[str]) -> Iterator[Finding]:
         """What was altered since `init` or a server last looked: what the servers follow by themselves, and
@@ -183,6 +217,7 @@ class Hub:
         yield from planned.left_out()
         if not planned.prepared.statements:
             return
+        self._central.learn_rules()
         theirs = plan(self._central, in_force(self._central)).prepared
         for note in planned.prepared.notes or ["the changed schema is recorded"]:
             if note in planned.prepared.amiss or note in told:
@@ -243,7 +278,7 @@ class Hub:
         may be missing. What has taken part and cannot any more keeps no server from starting, as it keeps
         none from going on: devices go on without it, and `examine` says so."""
         with suppress(GrantsMissing):
-            plan(self._central, startable(self._central))
+            plan(self._configured, startable(self._configured))
         self._follower.look()
         self._central.known()
 
@@ -252,8 +287,8 @@ class Hub:
 
         def look() -> None:
             self._central.known()
-            with self.database.read(UNBOUNDED):
-                pass
+            with self.database.read(UNBOUNDED) as transaction:
+                self._central.still_ruled(transaction.ledger)
 
         self._central.informed(look)
 

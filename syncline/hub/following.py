@@ -23,7 +23,7 @@ from syncline.errors import (
     SchemaError,
     SynclineError,
 )
-from syncline.hub import absent, apart, names
+from syncline.hub import absent, apart, names, ruled
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
@@ -315,7 +315,14 @@ def choose(central: Central) -> None:
     """Note, for all servers of this hub, whether it was told which tables take part. `init` says so."""
     with central.database.ledger() as ledger:
         ledger.set(CHOSEN, json.dumps(central.tables is not None))
+        ruled.note(ledger, central.given)
         absent.forget(ledger)
+
+
+def keep_rules(central: Central) -> None:
+    """Note, for all servers of this hub, the rules that `init` was given."""
+    with central.database.ledger() as ledger:
+        ruled.note(ledger, central.given)
 
 
 def in_force(central: Central) -> Sequence[str] | None:
@@ -378,6 +385,10 @@ class Follower:
         if self._trouble is not None:
             raise self._trouble
 
+    def look_again(self) -> None:
+        """Look at the next request, whenever that was done before."""
+        self._seen, self._trouble, self._looked = None, None, float("-inf")
+
     def look_now(self) -> None:
         """Look: a transaction has met something that it did not expect."""
         with self._lock:
@@ -392,6 +403,7 @@ class Follower:
             self._trouble = None
             found = None
             try:
+                self._central.learn_rules()
                 self._central.learn_names()
                 found = plan(self._central, in_force(self._central))
                 self._follow(found)
@@ -417,7 +429,9 @@ class Follower:
         """What was altered, also of tables that are set apart: it may have been undone."""
         apart = self._central.apart
         try:
-            return f"{self._central.database.catalogue.signature(apart)} {apart}"
+            tables = self._central.database.catalogue.signature(apart)
+            with self._central.database.reading_ledger() as ledger:
+                return f"{tables} {apart} {ruled.read(ledger)}"
         except NotPrepared as error:  # a database may say which object it misses
             raise (self._unprepared() or error) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from syncline.errors import PushOutOfStep, UnknownReplica
+from syncline.hub import ruled
 from syncline.hub.accept import Part, details_by_row
 from syncline.hub.bases import File, bases_of
 from syncline.hub.cascades import ALONE, Cascades, Rest, notes_of
@@ -20,7 +21,7 @@ from syncline.hub.central import Sender
 from syncline.hub.clocks import clamped, sane
 from syncline.hub.commit import Refused, commit_stages
 from syncline.hub.conflicts import conflict_row, note_of
-from syncline.hub.contract import Client, ConflictRow, Position, Stage, WriteTransaction
+from syncline.hub.contract import Client, ConflictRow, Outdated, Position, Stage, WriteTransaction
 from syncline.hub.contract.kept import as_kept
 from syncline.hub.dependents import RowId, row_id
 from syncline.hub.identity import Told, admit, is_repeat, own_of, remember
@@ -90,6 +91,8 @@ class Receiver:
         """Answer the push of a replica whose record is locked. If the verdict has `wanted`, the transaction
         must be rolled back."""
         push = self.push
+        if self.sender.ruled != ruled.read(transaction.ledger):
+            raise Outdated("init was given other rules")
         client = check_step(client, push)
         if client.number == push.number:
             verdict = self._repeat(transaction, client)

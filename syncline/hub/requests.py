@@ -75,6 +75,7 @@ class Requests:
         def work(
             transaction: WriteTransaction, client: Client | None
         ) -> tuple[Client, Scope, int, list[Position]]:
+            self._central.still_ruled(transaction.ledger)
             if client is None:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
             client = clients.without_lost(transaction, client, self._central.database.position)

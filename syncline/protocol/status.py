@@ -17,6 +17,7 @@ TYPE_PREFIX = "urn:syncline:problem:"
 STATUS: Mapping[str, int] = {
     "usage": 422,
     "configuration": 500,
+    "rules_differ": 503,
     "schema_refused": 422,
     "value_refused": 422,
     "protocol": 400,

@@ -28,15 +28,35 @@ SWITCH_SECONDS = 0.0005
 the database many small questions would wait so long after each answer, beside one that opens a large push."""
 
 
-def serve(app: ASGIApp, listening: socket.socket, announce: Callable[[str], None]) -> None:
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    announce: Callable[[str], None],
+    may_renew: Callable[[], bool] | None = None,
+) -> bool:
     """Answer until SIGINT or SIGTERM, then return; what was begun is finished within GRACE_SECONDS.
 
-    `listening` is a bound socket; `announce` is called with the URL once requests are answered. For the
-    main thread.
+    `listening` is a bound socket, which stays open; `announce` is called with the URL once requests are
+    answered. With `may_renew` SIGHUP ends it, too, if that says so, and then it returns True: whoever
+    connects meanwhile waits for the next to answer. For the main thread.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    with _ending_quietly() as caught:
-        _server(app, lambda: announce(url_of(listening)), caught).run(sockets=[listening])
+    renewing: list[int] = []
+    with _ending_quietly() as caught, listening.dup() as own:
+        server = _server(app, lambda: announce(url_of(listening)), caught)
+
+        def renew(number: int, _: object) -> None:
+            if may_renew is not None and may_renew():
+                renewing.append(number)
+                server.should_exit = True
+
+        before = signal.signal(signal.SIGHUP, renew) if may_renew is not None else None
+        try:
+            server.run(sockets=[own])
+        finally:
+            if may_renew is not None:
+                signal.signal(signal.SIGHUP, before)
+    return bool(renewing) and not caught
 
 
 @contextmanager

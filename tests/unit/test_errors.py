@@ -15,6 +15,7 @@ CODES = {
     "internal": False,
     "usage": False,
     "configuration": False,
+    "rules_differ": True,
     "schema_refused": False,
     "value_refused": False,
     "protocol": False,

@@ -25,7 +25,8 @@ class Prepared:
     `schema` is the one in force afterwards, with its numbers; `before` the one that was in force. `amiss` are
     those of the notes that say of changes that they may not have been captured. `warnings`, `findings` and
     `asks` are the engine's: what devices cannot follow or lose, those of the warnings that have a code and a
-    remedy, and whether there are devices, so that it must be agreed to."""
+    remedy, and whether there are devices, so that it must be agreed to; so is `ruled`: whether rules were
+    kept that are others than before."""
 
     statements: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Prepared:
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     asks: bool = False
+    ruled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

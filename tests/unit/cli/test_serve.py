@@ -125,7 +125,7 @@ def test_with_open_it_listens_to_everybody_and_says_so(served: str) -> None:
     assert httpx2.post(url + "/sync/clients", json={"replica": "r"}).status_code == 200
 
 
-def test_one_worker_ignores_sighup_and_says_what_can_be_renewed(toml: Path) -> None:
+def test_one_worker_is_renewed_by_sighup_and_goes_on_where_it_cannot_be(toml: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "syncline", "serve", str(toml), "--port", "0", "--json"],
         stdout=subprocess.PIPE,
@@ -133,10 +133,17 @@ def test_one_worker_ignores_sighup_and_says_what_can_be_renewed(toml: Path) -> N
         text=True,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        url = json.loads(process.stdout.readline())["url"]
+        first = json.loads(process.stdout.readline())
+        good = toml.read_text()
+        toml.write_text(good + "[limits]\nnonsense = 1\n")
         process.send_signal(signal.SIGHUP)
-        assert "--workers 2" in json.loads(process.stderr.readline())["warning"]
-        assert httpx2.get(url + "/ready").status_code == 200
+        assert "nonsense" in json.loads(process.stderr.readline())["warning"]
+        assert httpx2.get(first["url"] + "/ready").status_code == 200
+        toml.write_text(good + "[limits]\npush_rows = 77\n")
+        process.send_signal(signal.SIGHUP)
+        assert json.loads(process.stdout.readline()) == first, "the same socket, process and tables"
+        told = httpx2.post(first["url"] + "/sync/clients", json={"replica": "r"}).json()
+        assert told["limits"]["push_rows"] == 77
         process.terminate()
     assert process.returncode == 0
 

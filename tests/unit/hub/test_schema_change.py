@@ -214,6 +214,7 @@ def test_a_policy_that_travels_otherwise_takes_what_was_sent_before_as_it_was_me
     phone.update("farm", [1], {"size": 2})
     message = phone.message()
     desk.hub = type(desk.hub)(desk.database, {"farm": Table()})
+    desk.hub.init()
     verdict = desk.hub.handle(ANYONE, message)
     assert isinstance(verdict, m.Verdict) and verdict.schema == desk.hub.schema.fingerprint
     assert desk.sql("SELECT size FROM farm") == [(5,)], "a difference is added up"

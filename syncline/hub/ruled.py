@@ -1,0 +1,155 @@
+"""The rules that `init` was given, for all servers of a hub: nobody merges by others.
+
+Kept in the ledger as JSON, by the names that the configuration uses. A policy that is a function of the
+program is kept as its name alone: only a server that was given one for the same column can merge by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from syncline.errors import RulesDiffer
+from syncline.hub import names
+from syncline.hub.contract import Ledger, ReadLedger
+from syncline.hub.contract.kept import kept_json
+from syncline.hub.names import FormerNames
+from syncline.merge.policies import ColumnFunction
+from syncline.merge.rules import Table
+from syncline.model.forms import Choice, chosen
+from syncline.model.schema import Schema, TableSchema
+
+SETTING = "rules"
+CHANGED = "its rules are others from now on; every server of the hub takes them over"
+"""What `init` says of a table whose rules it was given anew."""
+
+FUNCTION = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The tables of a configuration (None: all that can take part), and the forms of all of them."""
+
+    tables: Mapping[str, Table] | None = None
+    forms: Choice = field(default_factory=dict)
+
+    @classmethod
+    def kept(cls, text: str) -> Rules:
+        """Those that are kept, to be compared: functions are named alone."""
+        plain = kept_json("a setting", text)
+        tables = plain["tables"]
+        return cls(
+            tables if tables is None else {name: _filled(said) for name, said in tables.items()},
+            plain["forms"],
+        )
+
+    @property
+    def text(self) -> str:
+        """As it is kept: equal for equal rules."""
+        plain = None
+        if self.tables is not None:
+            plain = {name: _plain(table) for name, table in self.tables.items()}
+        return json.dumps({"tables": plain, "forms": dict(self.forms)}, sort_keys=True)
+
+    def differing(self, other: Rules, schema: Schema, former: FormerNames) -> list[str]:
+        """The tables of this schema that have other rules there, by the names that a configuration says."""
+        return [
+            names.configured(table)
+            for table in schema.tables
+            if self._of(former.rules(table, self.tables or {}))
+            != other._of(former.rules(table, other.tables or {}))
+        ]
+
+    def _of(self, table: Table) -> dict[str, Any]:
+        """What holds of one table, without what it says needlessly."""
+        plain = _plain(table)
+        if isinstance(table.merge, Mapping):
+            plain["merge"] = {name: said for name, said in plain["merge"].items() if said != "lww"}
+        return plain | {"forms": {**self.forms, **chosen(table.forms)}}
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    merge: Any = table.merge
+    if isinstance(merge, Mapping):
+        merge = {name: {FUNCTION: _called(how)} if callable(how) else how for name, how in merge.items()}
+    forms = table.forms if isinstance(table.forms, str) else dict(table.forms)
+    return {
+        "merge": merge,
+        "inserts": table.inserts,
+        "deletes": table.deletes,
+        "local_rows": table.local_rows,
+        "key": list(table.key),
+        "forms": forms,
+    }
+
+
+def _called(function: ColumnFunction) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+
+
+def read(ledger: ReadLedger) -> str:
+    """What `init` was given, as it is kept; '' if that was before rules were kept."""
+    return ledger.setting(SETTING) or ""
+
+
+def note(ledger: Ledger, rules: Rules) -> None:
+    """Keep what `init` was given."""
+    if read(ledger) != rules.text:
+        ledger.set(SETTING, rules.text)
+
+
+def taken(kept: str, given: Rules) -> Rules:
+    """The rules in force, by what is kept of them and what this server was given: functions are its own.
+    RulesDiffer if it has not got them, or was given some where `init` was given something else."""
+    if not kept:
+        return given
+    plain = kept_json("a setting", kept)
+    if plain["tables"] is None:
+        tables = None
+    else:
+        own = given.tables or {}
+        tables = {name: _table(name, said, own.get(name, Table())) for name, said in plain["tables"].items()}
+    for name, table in (given.tables or {}).items():
+        beside = Table() if tables is None else tables.get(name, Table())
+        for column, function in _functions(table).items():
+            if _functions(beside).get(column) is not function:
+                raise _differ(f"merge.{column} of {name} is a function of this program, and was none at init")
+    return Rules(tables, plain["forms"])
+
+
+def fitting(rules: Table, table: TableSchema) -> Table:
+    """The rules without what they say of columns that are not there yet: `init` keeps them beforehand."""
+    if isinstance(rules.merge, str):
+        return rules
+    present = {column.name for column in table.columns}
+    return replace(rules, merge={name: how for name, how in rules.merge.items() if name in present})
+
+
+def _table(name: str, plain: dict[str, Any], own: Table) -> Table:
+    merge: Any = plain["merge"]
+    if isinstance(merge, Mapping):
+        functions = _functions(own)
+        for column, said in merge.items():
+            if not isinstance(said, str) and column not in functions:
+                raise _differ(
+                    f"merge.{column} of {name} is the function {said[FUNCTION]} of a program, which this"
+                    " server was not given"
+                )
+        merge = {c: said if isinstance(said, str) else functions[c] for c, said in merge.items()}
+    return _filled({**plain, "merge": merge})
+
+
+def _filled(plain: Mapping[str, Any]) -> Table:
+    return Table(**{**plain, "key": tuple(plain["key"])})
+
+
+def _functions(table: Table) -> dict[str, ColumnFunction]:
+    if isinstance(table.merge, str):
+        return {}
+    return {name: how for name, how in table.merge.items() if callable(how)}
+
+
+def _differ(detail: str) -> RulesDiffer:
+    return RulesDiffer(f"the rules that init was given last are not this server's: {detail}")
