@@ -140,8 +140,8 @@ FOUND = {
     "not_a_replica": "The file is not a replica.",
     "not_current": "The tables are not as `init` left them, or those that take part are not those of"
     " the configuration.",
-    "rules_not_current": "Tables whose rules in the configuration are others than those that `init` was given last,"
-    " by which every server merges.",
+    "rules_not_current": "Tables whose rules in the configuration are others than those that `init` was"
+    " given last, by which every server merges.",
     "not_followed_yet": "Tables were altered; what a server that looks, within a minute, does by itself,"
     " and what becomes of edits then.",
     "not_taking_part": "A table of the centre takes no part, and why; or what of it is not followed.",

@@ -244,7 +244,7 @@ class UnknownConflict(ProtocolError):
 
 class ConflictGone(ProtocolError):
     code, title = "conflict_gone", "This conflict cannot be resolved"
-    remedy = "Bring back the row, column or table that is gone, then decide again; or write what you want yourself."
+    remedy = "Bring back the row, column or table that is gone, then decide again; or write what you want."
 
 
 class ResolutionRefused(ProtocolError):

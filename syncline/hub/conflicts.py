@@ -16,7 +16,7 @@ from syncline.merge.decide import Note, is_default
 from syncline.model.clock import clamp, tick
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
-from syncline.model.values import Value
+from syncline.model.values import Value, identical
 from syncline.protocol.messages import ConflictNote, Resolve
 from syncline.protocol.packing import check_cells
 
@@ -72,22 +72,23 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
     """Write what a person chose, as a change of the hub, and close the conflict.
 
     A replica decides about its own edits; another one's conflict is as unknown to it as none at all (law
-    L10). Raises UnknownConflict, ConflictGone (already resolved, table, column or row gone) or
-    ResolutionRefused.
+    L10). What was settled or decided before can be decided anew. Raises UnknownConflict, ConflictGone
+    (table, column or row gone) or ResolutionRefused.
     """
     row = transaction.ledger.resolve_conflict(request.id)
     if row is None or request.replica not in (None, row.replica):
         raise UnknownConflict(f"there is no conflict {request.id}")
     note = note_of(row)
-    if note.outcome == "resolved":
-        raise ConflictGone(f"conflict {request.id} is resolved already")
     table = schema.by_number.get(note.table_number)
     if table is None:
         raise ConflictGone(f"table {note.table} takes no part any more")
     chosen = _chosen(request, note)
-    if request.take != "hub":
+    if request.take == "hub" and _stays_gone(transaction, table, note):
+        chosen = None
+    else:
         unknown = _unknown(table, note, request.take, chosen)
-        _write(transaction, table, note, chosen, unknown)
+        if request.take != "hub" or not _is_held(transaction, table, note, chosen, unknown):
+            _write(transaction, table, note, chosen, unknown)
         chosen = _completed(transaction, table, note, chosen, unknown)
     transaction.ledger.save_resolution(request.id, "resolved", to_plain(chosen))
     return msgspec.structs.replace(note, outcome="resolved", resolution=chosen)
@@ -99,6 +100,32 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
         check_cells([value] if isinstance(value, list) else [[value]])
         return value
     return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
+
+
+def _stays_gone(transaction: WriteTransaction, table: TableSchema, note: ConflictNote) -> bool:
+    """Whether an open conflict is about a column or row that the centre has no more: to let it stay so is a
+    decision, too."""
+    if note.outcome != "open" or note.column is None:
+        return False
+    is_there = bool(transaction.rows.find(table.number, [tuple(note.key)], []))
+    return not is_there or note.columns[0] not in table.values
+
+
+def _is_held(
+    transaction: WriteTransaction, table: TableSchema, note: ConflictNote, chosen: Any, unknown: Sequence[int]
+) -> bool:
+    """Whether the centre has now what was chosen, so that nothing need be written."""
+    places = [
+        place
+        for place, number in enumerate(note.columns)
+        if place not in unknown and number in table.values and number in table.pushed
+    ]
+    found = transaction.rows.find(table.number, [tuple(note.key)], [note.columns[place] for place in places])
+    rows = [row[len(table.key) :] for row in found]
+    if note.column is None and chosen is None:
+        return not rows
+    wanted = [chosen] if note.column is not None else [chosen[place] for place in places]
+    return bool(rows and places) and all(map(identical, rows[0], wanted))
 
 
 def _unknown(table: TableSchema, note: ConflictNote, take: Take, chosen: Any) -> list[int]:

@@ -108,7 +108,9 @@ def test_what_cannot_be_resolved_is_said() -> None:
     assert code_of(desk, number, "value", True) == "malformed"
     assert desk.hub.conflicts(open_only=True) and desk.sql("SELECT size FROM note") == [(2,)]
     desk.hub.resolve(number, "sent")
-    assert code_of(desk, number, "hub") == "conflict_gone"
+    assert desk.sql("SELECT size FROM note") == [(3,)]
+    desk.hub.resolve(number, "hub")
+    assert desk.sql("SELECT size FROM note") == [(2,)], "anew"
     with pytest.raises(ConfigurationError):
         desk.hub.resolve(number, "mine")
 
@@ -117,6 +119,69 @@ def test_a_value_for_a_row_that_is_gone_is_refused() -> None:
     desk = contested(REVIEW, "size", 1, 2, 3)
     desk.sql("DELETE FROM note")
     assert code_of(desk, desk.hub.conflicts()[0].id, "sent") == "conflict_gone"
+
+
+@pytest.mark.parametrize("take", ["hub", "base", "sent"])
+def test_l12_what_was_settled_is_decided_anew_as_often_as_one_likes(take: str) -> None:
+    desk = contested({"note": Table(merge={"body": "replica_wins"})}, "body", "old", "theirs", "mine")
+    (note,) = desk.hub.conflicts()
+    assert note.outcome == "replica" and desk.sql("SELECT body FROM note") == [("mine",)]
+    desk.hub.resolve(note.id, "value", "other")
+    wanted = {"hub": "theirs", "base": "old", "sent": "mine"}[take]
+    for _ in range(2):
+        assert desk.hub.resolve(note.id, take).resolution == wanted
+        assert desk.sql("SELECT body FROM note") == [(wanted,)]
+
+
+def test_l12_the_row_that_a_delete_took_comes_back_with_what_the_hub_had() -> None:
+    desk = Desk(SCRIPT, {"note": Table(merge="replica_wins")})
+    desk.sql("INSERT INTO note VALUES (1, 'old', 1, NULL)")
+    device = desk.device("one")
+    desk.sql("UPDATE note SET body = 'theirs'", at=5)
+    device.delete("note", 1, at=9)
+    device.detail("note", [1], {"body": "old", "size": 1, "pic": None}, None)
+    device.push()
+    (note,) = desk.hub.conflicts()
+    assert note.outcome == "replica" and note.sent is None and desk.sql("SELECT * FROM note") == []
+    desk.hub.resolve(note.id, "hub")
+    assert desk.sql("SELECT * FROM note") == [(1, "theirs", 1, None)]
+    desk.hub.resolve(note.id, "sent")
+    assert desk.sql("SELECT * FROM note") == []
+
+
+def test_l12_what_the_hub_had_is_refused_by_name_while_its_parent_is_gone() -> None:
+    desk = Desk(
+        "CREATE TABLE farm (id TEXT PRIMARY KEY NOT NULL);"
+        "CREATE TABLE cow (id TEXT PRIMARY KEY NOT NULL, n INT,"
+        " farm TEXT NOT NULL REFERENCES farm (id) ON DELETE CASCADE);"
+    )
+    desk.sql("INSERT INTO farm VALUES ('f')")
+    desk.sql("INSERT INTO cow VALUES ('c', 1, 'f')")
+    device = desk.device("one")
+    desk.sql("UPDATE cow SET n = 2", at=5)
+    device.delete("farm", "f", at=9)
+    device.push()
+    (note,) = desk.hub.conflicts()
+    assert note.policy == "cascade" and desk.sql("SELECT * FROM cow") == []
+    assert code_of(desk, note.id, "hub") == "resolution_refused"
+    assert desk.hub.conflicts()[0].outcome == "replica", "it is not closed"
+    desk.sql("INSERT INTO farm VALUES ('f')")
+    desk.hub.resolve(note.id, "hub")
+    assert desk.sql("SELECT * FROM cow") == [("c", 2, "f")]
+
+
+def test_an_open_conflict_of_a_row_that_is_gone_can_be_closed_as_it_is() -> None:
+    desk = contested(REVIEW, "size", 1, 2, 3)
+    desk.sql("DELETE FROM note")
+    assert desk.hub.resolve(desk.hub.conflicts()[0].id, "hub").resolution is None
+    assert not desk.hub.conflicts(open_only=True) and desk.sql("SELECT * FROM note") == []
+
+
+def test_what_the_centre_has_already_is_not_written_again() -> None:
+    desk = contested(REVIEW, "body", "old", "theirs", "mine")
+    device = desk.device("two")
+    desk.hub.resolve(desk.hub.conflicts()[0].id, "hub")
+    assert not device.pull()
 
 
 def test_conflicts_are_listed_by_page_and_by_replica() -> None:
