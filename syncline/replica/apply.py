@@ -264,11 +264,13 @@ def show_held(work: Work, answer: Answer) -> None:
 
 def _show_tables(work: Work) -> None:
     for t in work.device.tables.values():
-        rows = work.held.get(t.n, {})
-        edited = _show_in_turn(work, t, rows) if rows else ()
+        rows = work.held.get(t.n)
+        if not rows:
+            continue
+        edited = _show_in_turn(work, t, rows)
         if rows and any(fk.parent == t.table.name for fk in t.table.foreign_keys):
             _show_together(work, t)
-        explain_edited(work, t, [key for key in edited if rows.get(key)] if rows else ())
+        explain_edited(work, t, [key for key in edited if rows.get(key)])
 
 
 def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collection[Key]:

@@ -121,11 +121,27 @@ def _remove(work: Work, table: str, which: str, every: Sequence[Reference], abov
     """Delete the rows of a local table, and before them the local rows that refer to those."""
     for one in every:
         refers = folded(one.foreign.parent) == folded(table) and one.child not in (table, *above)
-        if refers and one.foreign.on_delete.upper() not in _BY_ITSELF:
+        if refers and not _acts(work.store, table, which, one):
             theirs = ", ".join(f"c.{quote(name)}" for name in _parent_columns(work.store, one))
             inner = f"({one.own}) IN (SELECT {theirs} FROM {quote(table)} AS c WHERE {which})"
             _remove(work, one.child, inner, every, (table, *above))
     work.store.execute(f"DELETE FROM {quote(table)} AS c WHERE {which}")
+
+
+def _acts(store: Store, table: str, which: str, one: Reference) -> bool:
+    """Whether rows that refer to such a row need not be looked after: their own foreign key does something
+    with them. A default that leads to no row which stays is nothing."""
+    action = one.foreign.on_delete.upper()
+    if action != "SET DEFAULT":
+        return action in _BY_ITSELF
+    told = store.rows("SELECT name, dflt_value FROM pragma_table_info(?)", (one.child,))
+    defaults = {folded(name): f"({text or 'NULL'})" for name, text in told}
+    values = [defaults[folded(name)] for name in one.foreign.columns]
+    pairs = zip(_parent_columns(store, one), values, strict=True)
+    leads = " AND ".join(f"c.{quote(theirs)} = {value}" for theirs, value in pairs)
+    unset = " OR ".join(f"{value} IS NULL" for value in values)
+    sql = f"SELECT 1 WHERE {unset} OR EXISTS (SELECT 1 FROM {quote(table)} c WHERE {leads} AND NOT ({which}))"
+    return store.row(sql) is not None
 
 
 def _parent_columns(store: Store, one: Reference) -> tuple[str, ...]:
@@ -201,12 +217,15 @@ def _orphans(store: Store, t: Statements, one: Reference) -> Iterator[Orphan]:
 
 
 def pinned(device: Device, found: Sequence[Orphan]) -> Pinned:
-    """The tracked rows that these refer to, before they came to refer to nothing."""
+    """The tracked rows that these refer to, before they came to refer to nothing: the row that has gone from
+    them, or another where an action of the foreign key itself (SET DEFAULT) had them refer to that."""
     rows: dict[tuple[int, Key], Reason] = {}
     for one in found:
         t = device.tables[one.table]
         match = " AND ".join(f"{name} = ?" for name in _theirs(t, one.reference))
-        row = device.store.row(f"SELECT {', '.join(t.keys)} FROM {t.name} WHERE {match}", one.refers)
+        row = device.store.row(
+            f"SELECT {', '.join(t.keys)} FROM {t.name} WHERE {match}", _before(device, one)
+        )
         if row is not None:
             named = f"foreign key of {one.reference.child}"
             sentence = (
@@ -215,3 +234,11 @@ def pinned(device: Device, found: Sequence[Orphan]) -> Pinned:
             )
             rows[t.n, tuple(row)] = Reason(named, sentence)
     return rows
+
+
+def _before(device: Device, one: Orphan) -> Key:
+    """What the local row refers to as the file is now; what it came to refer to if it is not there."""
+    reference = one.reference
+    which = " AND ".join(f"c.{quote(name)} = ?" for name in reference.key) or "c.rowid = ?"
+    sql = f"SELECT {reference.own} FROM {quote(reference.child)} c WHERE {which}"
+    return tuple(device.store.row(sql, one.key) or one.refers)

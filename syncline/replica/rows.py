@@ -34,8 +34,8 @@ def write_rows(
     `gathers`: many may wait for others that come, until `gathered.settle`; they have no pending edits."""
     if t.folds and t.is_whole(columns):
         rows = _without_doubles(work, t, columns, rows)
-    if work.pinned:
-        rows = [row for row in rows if not _is_pinned(work, t, columns, row)]
+    for row in rows if work.pinned else ():
+        work.pin(t, tuple(row[: t.arity]), dict(zip(columns, row[t.arity :], strict=True)))
     if work.held.get(t.n):
         rows = _without_held(work, t, columns, rows)
     if gathers and is_gathering(work, t, columns):
@@ -89,10 +89,6 @@ def _without_doubles(
     for i in doubles:
         work.hold(t, tuple(rows[i][: t.arity]), dict(zip(columns, rows[i][t.arity :], strict=True)))
     return [row for i, row in enumerate(rows) if i not in doubles]
-
-
-def _is_pinned(work: Work, t: Statements, columns: Sequence[int], row: Sequence[Value]) -> bool:
-    return work.pin(t, tuple(row[: t.arity]), dict(zip(columns, row[t.arity :], strict=True)))
 
 
 def _without_held(
@@ -174,7 +170,7 @@ def _write_held(work: Work, t: Statements, key: Key) -> None:
 def _explain(work: Work, t: Statements, refused: dict[Key, SynclineError]) -> None:
     """Note what of the application's refuses these rows, unless it is pending edits that stand in the way."""
     clashing = [key for key, error in refused.items() if is_clash(error)]
-    waits = owners(work, t, _wholes(work, t, clashing)) if clashing else {}
+    waits = owners(work, t, _wholes(work, t, clashing))
     hidden = _behind_edits(work, t, waits, refused)
     for key in refused:
         work.reasons.pop((t.n, key), None)

@@ -90,14 +90,12 @@ class Work:
         if key not in kept or kept[key] is not None:
             kept[key] = {**t.state_of(shown), **(kept.get(key) or {})}
 
-    def pin(self, t: Statements, key: Key, state: Held) -> bool:
-        """Hold what the hub has of a row that must stay as it is; False if it need not."""
+    def pin(self, t: Statements, key: Key, state: Held) -> None:
+        """Hold what the hub has of a row, if that must stay as it is."""
         reason = self.pinned.get((t.n, key))
-        if reason is None:
-            return False
-        self.hold(t, key, state)
-        self.reasons[t.n, key] = reason
-        return True
+        if reason is not None:
+            self.hold(t, key, state)
+            self.reasons[t.n, key] = reason
 
     def release(self, t: Statements, key: Key) -> Held:
         """Take what is kept of a row; KeyError if nothing is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from syncline.protocol.messages import ConflictNote, Rejection
 from syncline.replica.compare import Finding, Span
 from syncline.replica.freeze import freeze
 from syncline.replica.lost import notice
+from syncline.replica.overlay import Overlay, kind_of
 from syncline.replica.rejected import discard, rejected, retry
 from syncline.replica.repair import repair
 from tests.support.device import Bench
@@ -346,8 +348,8 @@ def test_what_wants_a_value_of_a_parent_that_an_edit_keeps_waits_for_the_verdict
 
 
 @pytest.mark.parametrize("edit", ["INSERT INTO grandchild VALUES (8, 5, 'mine')",
-                                  "UPDATE grandchild SET note = 'mine' WHERE id = 7",
-                                  "DELETE FROM grandchild WHERE id = 7"])  # fmt: skip
+                                  "UPDATE grandchild SET note = 'mine' WHERE id = 5",
+                                  "DELETE FROM grandchild WHERE id = 5"])  # fmt: skip
 def test_edits_below_a_row_whose_parent_is_missing_are_kept_and_sent_l2(tmp_path: Path, edit: str) -> None:
     ddl = """CREATE TABLE parent (id INTEGER PRIMARY KEY);
         CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent (id));
@@ -356,14 +358,14 @@ def test_edits_below_a_row_whose_parent_is_missing_are_kept_and_sent_l2(tmp_path
         );"""
     with closing(Bench(tmp_path / "device.db", ddl)) as bench:
         bench.pull(bench.put("parent", [1]), bench.put("child", [5, 1], [6, 1]))
-        bench.pull(bench.put("grandchild", [7, 5, "hub"], [9, 6, "hub"]), watermark="w2")
+        bench.pull(bench.put("grandchild", [5, 5, "hub"], [9, 6, "hub"]), watermark="w2")
         bench.app.execute(edit)
         edited = bench.all("grandchild")
         bench.pull(bench.put("child", [5, 77]), watermark="w3")
         assert bench.all("child") == [(6, 1)] and bench.all("grandchild") == [(9, 6, "hub")]
         assert freeze(bench.device) is not None
         ((group,),) = bench.chunks()
-        assert group.rows[0][0] == (8 if group.op == "I" else 7) and len(group.rows) == 1
+        assert group.rows[0][0] == (8 if group.op == "I" else 5) and len(group.rows) == 1
         bench.verdict()
         bench.pull(bench.put("parent", [77]), watermark="w4")
         assert bench.all("child") == [(5, 77), (6, 1)] and bench.all("grandchild") == edited
@@ -414,3 +416,68 @@ def test_a_parent_stays_for_any_row_of_a_table_that_was_not_captured(bench: Benc
     assert notice(bench.device) == ["child"]
     bench.pull(bench.gone("parent", 1, 2))
     assert [row[0] for row in bench.all("parent")] == [1] and bench.all("child") == [(5, 1, "k")]
+
+
+def test_a_row_arrives_whose_parent_is_hidden_with_edits(bench: Bench) -> None:
+    bench.app.execute("UPDATE parent SET note = 'mine' WHERE id = 2")
+    bench.pull(bench.gone("parent", 2))
+    bench.pull(bench.put("child", [6, 2, "new"]), watermark="w2")
+    assert bench.all("parent")[1] == (2, "b", "mine", 20) and bench.all("child")[1] == (6, 2, "new")
+    assert bench.rows("SELECT count(*) FROM _sync_parked") == [(0,)]
+    assert freeze(bench.device) is not None
+    bench.verdict(bench.gone("parent", 2), bench.gone("child", 6))
+    assert [row[0] for row in bench.all("parent")] == [1] and [row[0] for row in bench.all("child")] == [5]
+
+
+def test_an_increment_on_what_waits_stays_where_a_hidden_row_wants_its_value(bench: Bench) -> None:
+    sql = bench.app.execute
+    sql("INSERT INTO parent VALUES (3, 'c', NULL, 0)")
+    sql("UPDATE parent SET note = 'mine' WHERE id = 1")
+    sql("UPDATE parent SET n = n + 5 WHERE id = 2")
+    bench.pull(bench.gone("child", 5), bench.gone("parent", 1), bench.put("parent", [2, "c", "y", 100]))
+    assert bench.all("parent") == [(2, "b", "y", 25), (3, "c", None, 0)]
+    sql("UPDATE parent SET name = 'd' WHERE id = 3")
+    bench.pull(bench.put("parent", [1, "b", "x", 10]), watermark="w2")
+    assert bench.all("parent") == [(1, "b", "mine", 10), (2, "c", "y", 105), (3, "d", None, 0)]
+
+
+@pytest.mark.parametrize(
+    ("ops", "absent", "kind"),
+    [
+        ("", False, None),
+        ("U", False, "U"),
+        ("UU", False, "U"),
+        ("I", False, "I"),
+        ("IU", False, "I"),
+        ("UD", True, "D"),
+        ("DI", False, "R"),
+        ("DIU", False, "R"),
+        ("ID", True, "-"),
+        ("M", False, None),
+        ("M", True, "D"),
+        ("MU", False, "U"),
+        ("MU", True, "D"),
+        ("MI", False, "R"),
+        ("UMU", False, "U"),
+        ("UMUI", False, "R"),
+        ("IMI", False, "I"),
+        ("IM", True, "-"),
+        ("IMU", True, "-"),
+        ("UM", True, "D"),
+        ("UU", True, "U"),
+    ],
+)
+def test_what_a_chain_of_edits_amounts_to(ops: str, absent: bool, kind: str | None) -> None:
+    assert kind_of(ops, absent) == kind
+
+
+def test_a_hidden_row_gets_another_key_and_no_other_does(bench: Bench) -> None:
+    t, child = bench.table("parent"), bench.table("child")
+    with bench.store.transaction() as store:
+        overlay = Overlay(store)
+        overlay.park(t, overlay.pending(t, [(1,), (2,)]))
+        overlay.park(child, [replace(overlay.pending(child, [(5,)])[0], key=(1,))])
+        overlay.move_parked(t, (1,), (7,))
+        assert overlay.parked(t, (1,)) is None and overlay.parked(t, (2,)) is not None
+        assert overlay.parked(t, (7,)) == list(store.row(t.select, (1,)) or ())
+        assert overlay.parked(child, (1,)) is not None

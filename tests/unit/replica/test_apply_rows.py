@@ -232,6 +232,14 @@ def neighbours(work: int, shift: int) -> list[list[object]]:
     return [[i, f"c{(i + shift) % work}"] for i in range(work)]
 
 
+def test_l13_few_rows_change_nothing_about_the_file_that_other_connections_would_read_anew(
+    bench: Bench,
+) -> None:
+    (before,) = bench.rows("PRAGMA schema_version")
+    bench.pull(bench.put("parent", *([i, f"{i}", None] for i in range(9))), bench.gone("parent", 3))
+    assert bench.rows("PRAGMA schema_version") == [before]
+
+
 def test_pages_of_rows_that_trade_unique_values_over_a_whole_table_arrive_in_one_pull(bench: Bench) -> None:
     count = 5 * GATHERED
     bench.pull(bench.put("child", *([i, None, f"c{i}"] for i in range(count))))

@@ -11,6 +11,7 @@ import pytest
 
 from syncline.errors import StoreError
 from syncline.replica.freeze import freeze
+from syncline.replica.local import choose
 from syncline.replica.standing import status
 from syncline.replica.waiting import waiting
 from tests.support.device import Bench
@@ -276,6 +277,65 @@ def test_a_value_that_local_rows_refer_to_stays_as_it_is(tmp_path: Path) -> None
     bench.app.execute("DELETE FROM mark")
     bench.pull(watermark="w3")
     assert bench.all("p")[0] == (1, "z", 1) and waits(bench) == []
+    bench.close()
+
+
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
+@pytest.mark.parametrize("key", ["id INTEGER PRIMARY KEY, ", ""])
+@pytest.mark.parametrize("happens", ["DELETE", "UPDATE"])
+def test_l12_a_foreign_key_whose_default_leads_nowhere_keeps_its_row_and_nothing_else(
+    tmp_path: Path, happens: str, key: str, deferred: str
+) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE, n)")
+    bench.pull(bench.put("p", [1, "a", 0], [2, "b", 0]))
+    bench.app.executescript(
+        f"CREATE TABLE mark ({key} code TEXT DEFAULT 'none' REFERENCES p (code)"
+        f" ON {happens} SET DEFAULT {deferred}, note);"
+        "INSERT INTO mark (code, note) VALUES ('a', 1), (NULL, 2)"
+    )
+    changed = bench.gone("p", 1) if happens == "DELETE" else bench.put("p", [1, "z", 1])
+    bench.pull(changed, bench.put("p", [3, "c", 1]), watermark="w2")
+    assert bench.all("p") == [(1, "a", 0), (2, "b", 0), (3, "c", 1)]
+    assert bench.rows("SELECT code, note FROM mark") == [("a", 1), (None, 2)]
+    assert waits(bench) == [(1, "foreign key of mark")]
+    bench.pull(bench.put("p", [4, "none", 1]), watermark="w3")
+    assert bench.all("p")[0] == ((2, "b", 0) if happens == "DELETE" else (1, "z", 1))
+    assert bench.rows("SELECT code, note FROM mark") == [("none", 1), (None, 2)] and waits(bench) == []
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("default", "left"),
+    [("DEFAULT 99", []), ("DEFAULT 1", []), ("DEFAULT 2", [(5, 2)]), ("", [(5, None)])],
+)
+def test_l12_local_rows_whose_default_leads_nowhere_go_with_the_local_row_above_them(
+    bench: Bench, default: str, left: list[tuple[int, int | None]]
+) -> None:
+    choose(bench.store, "cascade")
+    bench.app.executescript(
+        "CREATE TABLE mark (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t (id));"
+        f"CREATE TABLE sub (id INTEGER PRIMARY KEY, MARK INTEGER {default} REFERENCES mark"
+        " ON DELETE SET DEFAULT);"
+        "INSERT INTO mark VALUES (1, 1), (2, 2); INSERT INTO sub VALUES (5, 1)"
+    )
+    bench.pull(bench.gone("t", 1), watermark="w2")
+    assert (bench.all("t"), bench.all("mark")) == ([(2, "b", 2)], [(2, 2)])
+    assert bench.all("sub") == left and waits(bench) == []
+
+
+def test_l12_what_is_changed_and_deleted_in_one_pull_stays_while_local_rows_refer_to_it(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path / "device.db", "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE, n)")
+    bench.pull(bench.put("p", [1, "a", 0], [2, "b", 0]))
+    bench.app.executescript(
+        "CREATE TABLE mark (code TEXT REFERENCES p (code)); INSERT INTO mark VALUES ('a');"
+    )
+    bench.pull(bench.put("p", [1, "z", 0]), bench.gone("p", 1), watermark="w2")
+    assert bench.all("p") == [(1, "a", 0), (2, "b", 0)] and waits(bench) == [(1, "foreign key of mark")]
+    bench.app.execute("DELETE FROM mark")
+    bench.pull(watermark="w3")
+    assert bench.all("p") == [(2, "b", 0)] and waits(bench) == []
     bench.close()
 
 

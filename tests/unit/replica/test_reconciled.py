@@ -20,7 +20,7 @@ from syncline.replica.freeze import Frozen, clear_outbox, freeze, in_flight
 from syncline.replica.identity import provenance
 from syncline.replica.offer import is_offered, offer_next, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
-from syncline.replica.reconciled import UNTOLD, _keep_edit
+from syncline.replica.reconciled import BEHIND, UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
 from syncline.replica.rekey import retry_with_new_key
 from syncline.replica.sent import (
@@ -569,3 +569,30 @@ def test_l2_edits_older_than_what_the_hub_remembers_are_set_aside_by_a_file_that
         ((5,), "D", UNTOLD.code, {}),
     ]
     assert all((edit.detail, edit.remedy) == (UNTOLD.detail, UNTOLD.remedy) for edit in found)
+
+
+def test_hidden_rows_whose_edits_are_done_are_no_longer_the_devices(tmp_path: Path) -> None:
+    ddl = "CREATE TABLE one (id INTEGER PRIMARY KEY, a); CREATE TABLE two (id INTEGER PRIMARY KEY, a)"
+    bench = Bench(tmp_path / "device.db", ddl)
+    done, tables = set[bytes](), ("one", "two")
+    for table in tables:
+        bench.pull(bench.put(table, [1, ""], [2, ""], [3, ""]), watermark=f"put {table}")
+        bench.app.execute(f"UPDATE {table} SET a = 'mine'")
+        bench.pull(bench.gone(table, 1, 2, 3), watermark=f"gone {table}")
+        stamps = bench.rows(f"SELECT stamp FROM {bench.log(table)} WHERE k0 < 3")
+        done |= {stamp for (stamp,) in stamps}
+    assert not bench.entered(done=done)
+    overlay = Overlay(bench.store)
+    for table in tables:
+        hidden = [overlay.parked(bench.table(table), (key,)) for key in (1, 2, 3)]
+        assert hidden == [None, None, ["mine"]] and bench.all(table) == []
+    bench.close()
+
+
+@pytest.mark.parametrize(("behind", "is_said"), [(0, False), (BEHIND, False), (BEHIND + 1, True)])
+def test_that_the_clock_is_behind_is_said_of_an_edit_that_is_too_old_by_it(
+    bench: Bench, behind: int, is_said: bool
+) -> None:
+    bench.entered(replica="replica-2", since=2**60, behind=behind)
+    (kept,) = rejected(bench.device)
+    assert (kept.detail != UNTOLD.detail) == is_said and kept.code == UNTOLD.code
