@@ -75,6 +75,8 @@ def _part(group: PushGroup, schema: Schema, bases: int) -> Part:
     if table is None:
         raise Malformed(f"there is no table number {group.table}", code="unknown_table")
     _check_columns(group, table)
+    if not group.rows:
+        raise Malformed(f"table {table.name}: a group without rows")
     width = len(table.key) + len(group.columns)
     for row in group.rows:
         if len(row) != width:

@@ -158,7 +158,8 @@ def rename(store: Store, before: Schema, after: Schema, tables: Sequence[int]) -
 
 
 def _moves(moves: Mapping[str, str], present: set[str], what: str) -> Iterator[tuple[str, str]]:
-    """Old and new names, step by step: first those are put aside whose new name another one still has."""
+    """Old and new names, step by step: first those are put aside whose new name another one still has, or
+    they themselves in upper or lower case."""
     leaving = {folded(old) for old in moves}
     for old, new in moves.items():
         if folded(new) in present and folded(new) not in leaving:
@@ -169,7 +170,7 @@ def _moves(moves: Mapping[str, str], present: set[str], what: str) -> Iterator[t
             )
     aside, free = {}, {}
     for number, (old, new) in enumerate(moves.items()):
-        if folded(new) in leaving and folded(new) != folded(old):
+        if folded(new) in leaving:
             aside[_ASIDE.format(number)] = new
             yield old, _ASIDE.format(number)
         else:

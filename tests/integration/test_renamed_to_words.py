@@ -1,5 +1,5 @@
-"""A rename of a column is followed whatever the column is called: as anything that the triggers of capture name
-is one of them (laws L2, L4)."""
+"""A rename of a column is followed whatever the column is called: as anything else in the triggers of
+capture, too (laws L2, L4)."""
 
 from __future__ import annotations
 

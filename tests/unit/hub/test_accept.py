@@ -132,6 +132,15 @@ def test_a_malformed_group_is_refused(group: PushGroup, code: str) -> None:
     assert re.search("table (item|tag|number)", caught.value.detail)  # of which table it was (law L12)
 
 
+@pytest.mark.parametrize("op", ["I", "U", "R", "D", "-"])
+@pytest.mark.parametrize("column_stamps", [None, []])
+def test_a_group_without_rows_is_refused(op: str, column_stamps: list[list[int]] | None) -> None:
+    columns = [] if op in ("D", "-") else [0, 2]
+    empty = PushGroup(0, op, columns, [], [], [], column_stamps, column_stamps)
+    with pytest.raises(Malformed, match="table item: a group without rows"):
+        check(GOOD, empty)
+
+
 def test_stamps_may_be_nothing_and_all_there_is() -> None:
     (part,) = check(changed(hlc=[0, 2**63 - 1], column_hlc=[[0, 0], [2**63 - 1, 0]]))
     assert part.hlc == [0, 2**63 - 1] and part.column_hlc_of(1) == [2**63 - 1, 0]

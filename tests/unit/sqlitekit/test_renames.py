@@ -82,8 +82,9 @@ def test_a_trigger_that_somebody_wrote_anew_tells_nothing(present: str) -> None:
 
 WORDS = ["what", "old", "OLD", "NEW", "NULL", "one", "r", "watch", "log", "quote", "select", "t"]
 SAYING = (
-    'CREATE TRIGGER watch AFTER UPDATE ON "t" WHEN NEW."{0}" IS NOT OLD."{0}" BEGIN INSERT INTO log (what, old)'
-    ' SELECT NULL, quote(r."{0}") FROM one, "t" AS r WHERE r."id" = OLD."id" AND one.what = r."{0}"; END'
+    'CREATE TRIGGER watch AFTER UPDATE ON "t" WHEN NEW."{0}" IS NOT OLD."{0}" BEGIN INSERT INTO log'
+    ' (what, old) SELECT NULL, quote(r."{0}") FROM one, "t" AS r'
+    ' WHERE r."id" = OLD."id" AND one.what = r."{0}"; END'
 )
 
 
