@@ -19,7 +19,8 @@ class Actor:
     `name` is what the host application calls it, and always the same for the same one: the replicas that it
     registers are its own from then on. `scope` is what the actor may have. An `operator` may ask for what
     concerns everybody, in whatever replica's name.
-    ConfigurationError if the name is empty, longer than 200 characters or holds control characters.
+    ConfigurationError if the name is empty, longer than 200 characters or holds control characters, or a
+    field is of another type.
     """
 
     name: str
@@ -32,6 +33,11 @@ class Actor:
         if not all(isinstance(text, str) for text in texts) or not isinstance(flag, bool):
             raise ConfigurationError(
                 "an actor has a name and a tenant that are texts, and is an operator or not: True or False",
+                remedy="Correct what the authenticator returns.",
+            )
+        if not isinstance(self.scope, Scope):
+            raise ConfigurationError(
+                f"the scope of an actor is a Scope, not {type(self.scope).__name__}",
                 remedy="Correct what the authenticator returns.",
             )
         if not self.name or len(self.owner) > LONGEST_NAME or not (self.name + self.tenant).isprintable():

@@ -5,7 +5,10 @@ Whether whoever asks may have what is asked for is decided behind it, by `hub.ga
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -25,6 +28,11 @@ Authenticator = Callable[[Request], Actor | Awaitable[Actor | None] | None]
 session, `request.user`); the body is not to be read. None, or raising `Unauthenticated`, is nobody. May be a
 coroutine function; any other is called in a thread."""
 
+logger = logging.getLogger("syncline.server")
+
+_SAYING = (SynclineError, AuthenticationError, HTTPException)
+"""What an authenticator raises to say something; all else is a failure of its own."""
+
 ACTOR = "syncline.actor"
 """Where the scope of a request says who was let in."""
 
@@ -42,6 +50,12 @@ class Door:
     """Lets requests in with the actor that the authenticator found; without one the hub is open."""
 
     def __init__(self, authenticate: Authenticator | None) -> None:
+        """ConfigurationError if that is nothing to call."""
+        if authenticate is not None and not callable(authenticate):
+            raise ConfigurationError(
+                f"an authenticator is a function of the request, not {type(authenticate).__name__}",
+                remedy="Give create_app(hub, authenticate=...) a function, or a coroutine function.",
+            )
         self._authenticate = authenticate
         self._called = 0
 
@@ -86,17 +100,17 @@ class Door:
 
     async def _asked(self, authenticate: Authenticator, request: Request) -> Actor:
         """Whom the authenticator finds. Unauthenticated if that is nobody; AuthenticatorFailed if it takes
-        too long, or would end the process."""
+        too long, or fails in whatever way."""
         try:
-            with anyio.fail_after(SECONDS):
-                found = await self._found(authenticate, request)
+            with anyio.fail_after(SECONDS) as patience:
+                found = await self._found(authenticate, request, patience)
         except TimeoutError as error:
             raise AuthenticatorFailed(f"it was not said within {SECONDS:g} s who asks") from error
         except AuthenticationError as error:
             raise Unauthenticated("the request does not say who asks") from error
         except HTTPException as error:
             if error.status_code not in (401, 403):
-                raise
+                raise _failed(error) from error
             kind = Unauthenticated if error.status_code == 401 else Forbidden
             raise kind("the application that the hub is part of refused the request") from error
         if found is None:
@@ -109,15 +123,21 @@ class Door:
             )
         return found
 
-    async def _found(self, authenticate: Authenticator, request: Request) -> object:
+    async def _found(
+        self, authenticate: Authenticator, request: Request, patience: anyio.CancelScope
+    ) -> object:
         try:
             if _is_coroutine(authenticate):
                 found: object = authenticate(request)
             else:
                 found = await self._in_thread(authenticate, request)
             return await found if inspect.isawaitable(found) else found
-        except SystemExit as error:
-            raise AuthenticatorFailed("what says who asks wanted to end the process") from error
+        except _SAYING:
+            raise
+        except BaseException as error:
+            if isinstance(error, anyio.get_cancelled_exc_class()) and _is_cancelled(patience):
+                raise
+            raise _failed(error) from error
 
     async def _in_thread(self, authenticate: Authenticator, request: Request) -> object:
         """Call it in a thread, which is left to itself if it takes too long."""
@@ -127,13 +147,33 @@ class Door:
         def call() -> object:
             try:
                 return authenticate(request)
-            except SystemExit as error:
-                raise AuthenticatorFailed("what says who asks wanted to end the process") from error
+            except _SAYING:
+                raise
+            except BaseException as error:  # in a thread, too, nothing of it may end more than the request
+                raise _failed(error) from error
             finally:
                 self._called -= 1
 
         self._called += 1
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_unlimited())
+
+
+def _failed(error: BaseException) -> AuthenticatorFailed:
+    """What is told of an authenticator's own failure; the log has it in full."""
+    logger.error(
+        "What says who asks failed: %s",
+        type(error).__name__,
+        exc_info=error,
+        extra={"action": "authenticator_failed"},
+    )
+    return AuthenticatorFailed("what says who asks failed")
+
+
+def _is_cancelled(patience: anyio.CancelScope) -> bool:
+    """Whether the request is to end, and not the authenticator alone says so."""
+    task = asyncio.current_task()
+    ends = patience.cancel_called or anyio.current_effective_deadline() == -math.inf
+    return ends or (task is not None and task.cancelling() > 0)
 
 
 def _unlimited() -> anyio.CapacityLimiter:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ class ByMethod:
         return bearer(request)
 
 
-def raising(error: Exception) -> Callable[[Request], Actor | None]:
+def raising(error: BaseException) -> Callable[[Request], Actor | None]:
     def authenticate(request: Request) -> Actor | None:
         raise error
 
@@ -354,10 +355,10 @@ def test_an_authenticator_that_hangs_is_given_up_and_holds_up_nobody_else(
         (raising(HTTPException(403)), 403, "forbidden"),
         (raising(Forbidden("not on a Sunday")), 403, "forbidden"),
         (raising(errors.DatabaseUnavailable("the directory is down")), 503, "database_unavailable"),
-        (raising(KeyError("sub")), 500, "internal"),
+        (raising(KeyError("sub")), 503, "authenticator_failed"),
         (raising(SystemExit(3)), 503, "authenticator_failed"),
         (ending, 503, "authenticator_failed"),
-        (raising(HTTPException(302)), 500, "internal"),
+        (raising(HTTPException(302)), 503, "authenticator_failed"),
         (answering("ann"), 500, "configuration"),
         (answering(True), 500, "configuration"),
         (answering(Actor("anyone")), 500, "configuration"),
@@ -372,6 +373,47 @@ def test_whatever_goes_wrong_with_an_authenticator_nobody_gets_in(
         answer = httpx2.get(f"{url}/sync/state?replica=r")
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert hub.replicas() == []
+
+
+class Ending(BaseException):
+    """What no `except Exception` takes."""
+
+
+def raising_later(error: BaseException) -> Callable[[Request], Awaitable[Actor | None]]:
+    async def authenticate(request: Request) -> Actor | None:
+        await anyio.sleep(0)
+        raise error
+
+    return authenticate
+
+
+@pytest.mark.parametrize("make", [raising, raising_later])
+@pytest.mark.parametrize(
+    "kind", [Ending, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, StopIteration, MemoryError]
+)
+def test_l12_whatever_an_authenticator_ends_with_is_told_as_a_problem(
+    hub: syncline.Hub, make: Callable[[BaseException], Any], kind: type[BaseException]
+) -> None:
+    """And the next request finds the hub as it was."""
+    failing = make(kind("password=SECRET"))
+
+    def authenticate(request: Request) -> Any:
+        return USERS["ann-token"] if "ann" in request.headers.get("authorization", "") else failing(request)
+
+    with serving(create_app(hub, authenticate=authenticate)) as url:
+        answer = httpx2.get(f"{url}/sync/state?replica=r")
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (503, "authenticator_failed")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "SECRET" not in answer.text
+        assert sent(url, "POST", "/sync/clients", "ann-token", json={"replica": "r"}) == (200, "")
+
+
+def test_what_is_no_authenticator_and_no_scope_is_said_at_once(hub: syncline.Hub) -> None:
+    with pytest.raises(errors.ConfigurationError, match="not str"):
+        create_app(hub, authenticate="ann")  # type: ignore[arg-type]
+    with pytest.raises(errors.ConfigurationError, match="is a Scope, not str"):
+        Actor("ann", scope="all")  # type: ignore[arg-type]
 
 
 def test_a_large_body_of_somebody_unknown_is_not_read(hub: syncline.Hub) -> None:
