@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from syncline.errors import StoreConstraint, SynclineError
+from syncline.model.naming import folded
 from syncline.model.values import INTEGER_MIN, Value
 from syncline.replica.attempt import REFUSED, Refusals, attempt, try_set, write_set
 from syncline.replica.overlay import Key
@@ -91,11 +92,11 @@ def _referred_to(work: Work, t: Statements) -> set[str]:
         ' WHERE m.type = \'table\' AND f."table" = ? COLLATE NOCASE AND f."to" IS NOT NULL',
         (t.table.name,),
     )
-    referred = {name.lower() for (name,) in rows}
+    referred = {folded(name) for (name,) in rows}
     return {
         unique.name
         for unique in work.uniques(t)
-        if not referred.isdisjoint(name.lower() for name, _ in unique.columns if name is not None)
+        if not referred.isdisjoint(folded(name) for name, _ in unique.columns if name is not None)
     }
 
 
