@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import StoreError
+from syncline.replica import removal
 from syncline.replica.freeze import freeze
 from syncline.replica.local import choose
 from syncline.replica.standing import status
@@ -33,6 +34,21 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def waits(bench: Bench) -> list[tuple[Any, ...]]:
     """Key and object of the rows that wait."""
     return [(row.key[0], row.object) for row in waiting(bench.device)]
+
+
+def test_all_rows_that_are_removed_one_by_one_are_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "BATCH", 2)
+    bench.pull(bench.put("t", *([i, f"{i}", 1] for i in range(3, 10))))
+    bench.app.executescript(
+        "CREATE TABLE seen (id);"
+        "CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO seen VALUES (OLD.id); END;"
+        "CREATE TRIGGER guard BEFORE DELETE ON t WHEN OLD.id = 4 BEGIN SELECT RAISE (ABORT, 'no'); END"
+    )
+    applied = bench.pull(bench.gone("t", *range(3, 8)), watermark="w2")
+    assert applied.removed == {"t": 4} and waits(bench) == [(4, "trigger guard")]
+    assert bench.rows("SELECT count(*) FROM seen") == [(4,)]
 
 
 # What refuses --------------------------------------------------------------------------------------------
