@@ -70,7 +70,9 @@ class Replica:
         self._wait = checked_wait(wait)
         self._transport: Transport | None = None
         self._device: Device | None = None
-        self._version: int | None = None
+        self._noticed: tuple[int, tuple[object, ...]] | None = None
+        """SQLite's count of changes to the file's schema, and what the file had noted of the hub's, when the
+        two were last compared: what is done about a table depends on both."""
         with looked_after(store):
             if store.is_replica and store.is_filled:
                 self._ready()
@@ -222,9 +224,9 @@ class Replica:
             track.refuse_unfinished(self._store)
             self._device = Device.load(self._store)
         self._device.refresh()
-        if self._version != self._store.value("PRAGMA schema_version"):
+        if self._noticed != (self._store.value("PRAGMA schema_version"), self._device.version):
             notice_all(self._device)
-            self._version = self._device.schema_version
+            self._noticed = self._device.schema_version, self._device.version
         return self._device
 
     def _fit(self) -> Device:

@@ -39,12 +39,19 @@ def status(store: Store) -> Status:
                 " + (SELECT count(*) FROM _sync_held WHERE reason IS NULL)"
             ),
             left_out=() if device is None else tuple(t.name for t in left_out(device, device.hub)),
-            uncaptured=() if device is None else tuple(device.tables[n].table.name for n in lost(store)),
+            uncaptured=() if device is None else _uncaptured(device),
             waiting_count=count_waiting(store),
             unable=() if device is None else tuple(unable(device)),
             changed={} if device is None else changed_tables(device),
             hub_id=state.hub,
         )
+
+
+def _uncaptured(device: Device) -> tuple[str, ...]:
+    """The tables that are still to be compared: also those that were aside, and would fit by now."""
+    told = {one.table for one in unable(device)}
+    back = [t.table.name for t in device.aside.values() if t.table.name not in told]
+    return tuple(device.tables[n].table.name for n in lost(device.store)) + tuple(back)
 
 
 def changed_tables(device: Device) -> dict[str, str]:

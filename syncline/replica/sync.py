@@ -32,7 +32,7 @@ from syncline.replica.conflicts import refresh
 from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import Frozen, in_flight, is_complete
-from syncline.replica.lost import refuse_unfit, unable
+from syncline.replica.lost import notice, refuse_unfit, unable
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import carried_pull, fetch_rest
@@ -96,14 +96,10 @@ def _recovering(
     and find what was not captured."""
     for attempt in count(1):
         try:
-            yield from recover(device, tally, progress)
-            device.came_back = False
-            yield from regain(device, tally, progress)
+            yield from _made_good(device, tally, progress)
             yield from verb()
             if device.came_back:
-                device.came_back = False
-                yield from recover(device, tally, progress)
-                yield from regain(device, tally, progress)
+                yield from _made_good(device, tally, progress)
                 yield from verb()
         except SynclineError as error:
             if error.code not in REASONS or attempt == RECOVERIES:
@@ -116,6 +112,19 @@ def _recovering(
     tally.rejected = rejected(device, tally.before)
     wait(device, rejected(device) if tally.recovered else tally.rejected)
     tally.waiting = tuple(waiting(device, TOLD))
+
+
+def _made_good(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
+    """What a recovery still needs is done, and what was not captured is found. A recovery may bring the
+    schema that a table which was aside fits; edits of it may have to be asked about then."""
+    for _ in range(ROUNDS):
+        yield from recover(device, tally, progress)
+        if device.aside:
+            notice(device)
+        if device.store.state().recovery is None:
+            break
+    device.came_back = False
+    yield from regain(device, tally, progress)
 
 
 def _push_and_pull(device: Device, tally: Tally, progress: Progress) -> Flow[None]:

@@ -143,7 +143,9 @@ def _report(
     now, uncompared = found if left is None else left, tuple(unable(device))
     absent = tuple(table.name for table in left_out(device, device.hub))
     return VerifyReport(
-        equal=survey.complete and not now and not uncompared and not absent,
+        equal=survey.complete
+        and device.tracked.keys() <= survey.rows.keys()
+        and not (now or uncompared or absent),
         tables=tables,
         differences=tuple(finding.described() for finding in found),
         repaired=0 if left is None else len(found),
@@ -164,11 +166,16 @@ def _report(
 
 def _search(survey: _Survey, progress: Progress) -> Flow[list[Finding]]:
     device = survey.device
-    if is_anything_pending(device) or device.store.state().recovery is not None or lost(device.store):
+    waits = device.store.state().recovery is not None or lost(device.store) or device.aside
+    if waits or is_anything_pending(device):
         yield from sync(device, silent)
     progress("verify", 0, None)
-    yield from _look(survey, None, lambda answer: _compare_tables(survey, answer))
-    return (yield from _descend(survey, progress))
+    while True:
+        yield from _look(survey, None, lambda answer: _compare_tables(survey, answer))
+        found = yield from _descend(survey, progress)
+        if survey.device.tables.keys() <= survey.rows.keys():
+            return found
+        survey.doubt()  # a table takes part that did not when it began
 
 
 def _descend(survey: _Survey, progress: Progress) -> Flow[list[Finding]]:

@@ -174,3 +174,55 @@ def test_l2_what_others_write_while_the_centres_change_is_followed_is_not_laid_o
     assert late.rows("item", "*") == world.rows() and late.replica.verify().equal
     (kept,) = late.replica.conflicts()
     assert kept.key == [2] and isinstance(kept.sent, list) and 33 in kept.sent
+
+
+REPLACED = (
+    "CREATE TABLE made (id INTEGER PRIMARY KEY, note TEXT, w INTEGER NOT NULL);"
+    " INSERT INTO made SELECT id, note, x FROM item; DROP TABLE item; ALTER TABLE made RENAME TO item"
+)
+
+
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_l12_a_replica_that_stays_open_goes_on_with_a_table_that_both_sides_made_anew(
+    make: Make, tmp_path: Path, first: str
+) -> None:
+    """What is done about a table depends on the file's schema and on the hub's as it is noted in the file: a
+    sync brings another one of these, and the table that was aside fits."""
+    ddl = "CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT, x INTEGER NOT NULL)"
+    world = make(SqliteCentre(tmp_path), f"{ddl}; INSERT INTO item VALUES (1, 'n', 1), (2, 'n', 2)")
+    a = world.device()
+    a.sync()
+    edit = "UPDATE item SET note = 'mine' WHERE id = 2"
+    if first == "before":
+        a.run(edit)
+    world.centre.run(REPLACED)
+    a.app.executescript(f"BEGIN; {REPLACED}; COMMIT")
+    if first == "after":
+        a.run(edit)
+    for _ in range(2):
+        a.sync()
+    assert a.replica.status().pending == {} and not a.replica.status().unable
+    if first == "before":
+        assert world.rows() == [(1, "n", 1), (2, "mine", 2)] and not a.replica.conflicts()
+    else:
+        assert [note.sent for note in a.replica.conflicts()] == [["mine"]]
+    a.run("UPDATE item SET note = 'later' WHERE id = 1")
+    a.sync()
+    assert world.rows()[0] == (1, "later", 1)
+    found = a.replica.verify()
+    assert [one.name for one in found.tables] == ["item"]
+    assert found.equal == (a.rows("item", "*") == world.rows())
+
+
+def test_l12_verify_is_not_equal_where_a_table_that_takes_part_was_not_compared(
+    centre: SqliteCentre | PostgresCentre, make: Make
+) -> None:
+    ddl = "CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT); CREATE TABLE other (id INTEGER PRIMARY KEY)"
+    world = make(centre, ddl)
+    a = world.device()
+    a.app.executescript("ALTER TABLE item RENAME TO kept; DROP TRIGGER _sync_1_insert")
+    a.app.executescript("DROP TABLE kept")
+    found = a.replica.verify()
+    assert not found.equal and [one.table for one in found.unable] == ["item"]
+    a.app.executescript("CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT)")
+    assert a.replica.verify().equal
