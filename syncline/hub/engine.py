@@ -22,7 +22,7 @@ from syncline.errors import (
 from syncline.hub import clients, ruled
 from syncline.hub.central import Central
 from syncline.hub.clients import Listed
-from syncline.hub.contract import Database, Prepared, Tuning, Watch
+from syncline.hub.contract import Database, Outdated, Prepared, Tuning, Watch
 from syncline.hub.following import (
     DEMANDED,
     DEMANDED_REMEDY,
@@ -37,6 +37,7 @@ from syncline.hub.following import (
     missing,
     plan,
     startable,
+    unless_altered,
 )
 from syncline.hub.gate import Gate
 from syncline.hub.quotas import Quotas
@@ -114,6 +115,9 @@ class Hub:
         it was not agreed to (`yes`): these tables are other ones for them then, ConfigurationError for rules
         that do not fit.
         """
+        return unless_altered(lambda: self._init(dry_run, yes))
+
+    def _init(self, dry_run: bool, yes: bool) -> Prepared:
         found, unfit = configured_plan(self._configured)
         if unfit:
             raise self._refused(found, unfit)
@@ -176,12 +180,17 @@ class Hub:
         while True:
             try:
                 return carry_out(self._configured, found)
+            except Outdated:
+                raise
             except Conflict:
                 if time.monotonic() > end:
                     raise
 
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
+        return unless_altered(self._examine)
+
+    def _examine(self) -> list[Finding]:
         planned, unfit = configured_plan(self._configured)
         if unfit and not self._configured.was_prepared:
             raise self._refused(planned, unfit)

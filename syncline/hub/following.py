@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import TypeVar
 
 from syncline.errors import (
     BreakingChange,
@@ -27,7 +28,7 @@ from syncline.hub import absent, apart, names, ruled
 from syncline.hub.apart import Apart
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client
-from syncline.hub.contract import Client, Ledger, Prepared
+from syncline.hub.contract import Client, Ledger, Outdated, Prepared
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_DROPPED
 from syncline.hub.names import place_of
 from syncline.model.evolution import SchemaChange, TableChange, compare
@@ -49,6 +50,10 @@ LEFT_OUT = "table_left_out"
 """The code of tables that could go on, but are not among those that the configuration names any more."""
 CHOSEN = "tables_chosen"
 """The setting that says whether `init` was told which tables take part."""
+LOOKS = 10
+"""How often tables are looked at that others alter meanwhile, before it is said."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,17 @@ class Plan:
                     f"table {one.after.name}: column {one.before.values[number].name} is gone: devices keep"
                     f" it, edits of it that wait there are kept as rejected ones ({COLUMN_DROPPED})"
                 )
+
+
+def unless_altered(work: Callable[[], T]) -> T:
+    """Do what looks at the tables and then works with what it has seen; again if others have altered them in
+    between. Outdated if that happens all the time."""
+    for _ in range(LOOKS - 1):
+        try:
+            return work()
+        except Outdated as error:
+            logger.info("look at the tables again: %s", error.detail, extra={"action": "schema_again"})
+    return work()
 
 
 def configured_plan(central: Central) -> tuple[Plan, Mapping[str, str]]:
@@ -374,6 +390,7 @@ class Follower:
         self._seen: str | None = None
         self._looked = float("-inf")
         self._trouble: SynclineError | None = None
+        self._found: Plan | None = None
 
     def look(self) -> None:
         """Look if it is time. Raises what keeps the hub from working with the tables as they are now."""
@@ -401,25 +418,21 @@ class Follower:
         signature: str | None = self._signature()
         if signature != self._seen:
             self._trouble = None
-            found = None
+            self._found = None
             try:
-                self._central.learn_rules()
-                self._central.learn_names()
-                found = plan(self._central, in_force(self._central))
-                self._follow(found)
-                if found.prepared.before is not None:
+                if unless_altered(self._follow_anew).prepared.before is not None:
                     self._central.known()  # which tables are apart is part of the signature
                 signature = self._signature()
             except (SchemaError, ConfigurationError) as error:
-                self._complain(found, error)
+                self._complain(error)
             except SynclineError as error:
                 if isinstance(error, NotPrepared) and self._unprepared():
                     self._trouble = error  # there is nothing to follow
                 else:
                     self._check_captured(error)
-                    if error.retry and (found is None or not found.is_harmless):
+                    if error.retry and not self._is_harmless:
                         raise
-                    self._complain(found, error)
+                    self._complain(error)
                 if error.retry:  # somebody works with a table; what is prepared fits it still
                     signature = None
             self._seen = signature
@@ -434,6 +447,15 @@ class Follower:
                 return f"{tables} {apart} {ruled.read(ledger)}"
         except NotPrepared as error:  # a database may say which object it misses
             raise (self._unprepared() or error) from error
+
+    def _follow_anew(self) -> Plan:
+        """Plan and follow. `_found` is what was planned, also where that could not be followed."""
+        self._found = None
+        self._central.learn_rules()
+        self._central.learn_names()
+        self._found = found = plan(self._central, in_force(self._central))
+        self._follow(found)
+        return found
 
     def _follow(self, found: Plan) -> None:
         prepared = found.prepared
@@ -481,7 +503,12 @@ class Follower:
             detail = f"{', '.join(lost)}: what other programs write is not captured: {error.detail}"
             raise CaptureLost(detail, remedy=error.remedy) from error
 
-    def _complain(self, found: Plan | None, error: SynclineError) -> None:
+    @property
+    def _is_harmless(self) -> bool:
+        """Whether a change that could not be followed lets everything go on as it is."""
+        return self._found is not None and self._found.is_harmless
+
+    def _complain(self, error: SynclineError) -> None:
         """Go on if what is captured and served now is not touched by the change; else answer nobody."""
         logger.warning(
             "could not follow a change of the tables: %s; %s",
@@ -489,5 +516,5 @@ class Follower:
             error.remedy,
             extra={"action": "schema_trouble"},
         )
-        if found is None or not found.is_harmless:
+        if not self._is_harmless:
             self._trouble = error

@@ -429,3 +429,38 @@ def test_l4_a_push_to_a_table_without_capture_brings_it_back_at_once(world: Worl
     world.run("UPDATE team SET size = 8 WHERE id = 2")
     replica.sync()
     assert app.execute("SELECT size FROM team ORDER BY id").fetchall() == [(9,), (8,)]
+
+
+@pytest.mark.parametrize("change", ["RENAME {} TO y{}", "DROP {}"])
+@pytest.mark.parametrize("seconds", ["look", "init", "examine"])
+def test_l12_tables_that_others_alter_while_the_hub_looks_at_them_are_looked_at_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: str, seconds: str
+) -> None:
+    """Between what is seen of the columns and what is planned with it one of them gets another name, or goes;
+    the hub itself looks anew, and no device hears of it."""
+    replica, app = world.device("a.db")
+    catalogue, made = world.hub.database.catalogue, list[int]()
+    reflect = catalogue.reflect
+
+    def others_alter(*args: Any) -> Any:
+        found = reflect(*args)
+        names = [column.name for column in found.table("team").columns if column.name[0] == "x"]
+        if names and len(made) < 6:
+            made.append(1)
+            world.run(f"ALTER TABLE team {change.format(names[0], len(made))}")
+            world.run(f"ALTER TABLE team ADD x{len(made)} int")
+        return found
+
+    world.run("ALTER TABLE team ADD x0 int")
+    monkeypatch.setattr(catalogue, "reflect", others_alter)
+    app.execute("UPDATE team SET size = 98 WHERE id = 2")
+    if seconds == "init":
+        world.hub.init()
+    elif seconds == "examine":
+        world.hub.examine()
+    else:
+        time.sleep(2.1)  # the hub looks every two seconds
+    report = replica.sync()
+    assert made and report.pending == 0
+    assert world.there("SELECT size FROM team WHERE id = 2") == [(98,)]
+    assert replica.verify().equal

@@ -17,6 +17,7 @@ from syncline.databases.base.before import Numbers, to_keep
 from syncline.databases.base.lines import Line
 from syncline.databases.base.shape import BaseShape, S
 from syncline.errors import SchemaError
+from syncline.hub.contract import Outdated
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 
 
@@ -35,6 +36,14 @@ class Ground:
     by_row: bool
     partitions: Sequence[Sequence[str]]
     attached: Sequence[str]
+
+    def check(self, table: TableSchema) -> None:
+        """Raise Outdated if a column is not there any more: others have altered the table since it was looked
+        at."""
+        gone = [column.name for column in table.columns if column.name not in self.columns]
+        if gone:
+            place = f"{table.central_schema}.{table.central_name}"
+            raise Outdated(f"{place}: others alter it at this moment (column {gone[0]})")
 
     def numbers(self, table: TableSchema) -> str:
         """The columns' numbers by what the database knows them by, as a `Line` keeps them."""
@@ -214,6 +223,7 @@ class BasePlanner(ABC, Generic[S]):
             if ground is None:
                 place = f"{shape.table.central_schema}.{shape.table.central_name}"
                 raise SchemaError(f"{place}: there is no such table any more")
+            ground.check(shape.table)
             self._table(shape, ground)
         for table in sorted(self._triggers):
             self._release(table, {*self._plan.forgotten, *left})

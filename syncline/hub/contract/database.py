@@ -30,7 +30,8 @@ class Tuning:
 
 class Outdated(Conflict):
     """What this process keeps in memory of the layout is no longer true: another one has prepared the
-    database anew. Nothing was done; `load` again, then begin again with what was sent."""
+    database anew. Nothing was done; `load` again, then begin again with what was sent. From `prepare` and
+    `examine`: the tables are not what `reflect` has said; `reflect` again."""
 
 
 class Locked(Conflict):
