@@ -18,7 +18,7 @@ from syncline.replica.draft import sealed
 from syncline.replica.entries import entries_of
 from syncline.replica.freeze import Frozen, clear_outbox, freeze, in_flight
 from syncline.replica.identity import provenance
-from syncline.replica.offer import is_offered, offer_next, offered_made, take_apart
+from syncline.replica.offer import is_offered, offer_next, offered_made, offered_marks, take_apart
 from syncline.replica.overlay import Key, Overlay
 from syncline.replica.reconciled import BEHIND, UNTOLD, _keep_edit
 from syncline.replica.rejected import newest_rejected, rejected, retry, wait
@@ -26,6 +26,7 @@ from syncline.replica.rekey import retry_with_new_key
 from syncline.replica.sent import (
     Kept,
     forget_sent,
+    kept_marks,
     kept_pushes,
     kept_stamps,
     lose,
@@ -401,7 +402,7 @@ def test_a_push_in_flight_of_a_schema_that_the_hub_has_lost_is_taken_apart(
 
 def test_l7_a_push_is_offered_again_as_it_was_sent_but_for_what_was_rejected(sent: Sent) -> None:
     bench, kept, stamps = sent
-    part = read_part(bench.store, (kept.number, 0))
+    part, (_, marks) = read_part(bench.store, (kept.number, 0)), kept_marks(bench.store, kept.number)
     before = changes(bench, part.digest, part.body, part.bases)
     assert before.pop(2)
     assert bench.entered(lost=[kept])
@@ -413,6 +414,7 @@ def test_l7_a_push_is_offered_again_as_it_was_sent_but_for_what_was_rejected(sen
         assert changes(bench, frozen.digest, frozen.body, frozen.bases) == before
         assert (frozen.bases, offered_made(bench.store)) == (part.bases, kept.made)
         assert bench.rows("SELECT stamps FROM _sync_outbox") == [(b"".join(stamps),)]
+        assert offered_marks(bench.store) == (b"".join(stamps), marks)
         assert kept_pushes(bench.store) == [] and waiting(bench.store) == []
         with bench.store.transaction():
             take_apart(bench.store)
