@@ -45,6 +45,7 @@ from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
 from syncline.hub.retention import Pruned, Retention, foreseen, prune, prune_in_turn
 from syncline.hub.ruled import Rules
+from syncline.hub.sound import in_ledger
 from syncline.hub.uploads import Uploads
 from syncline.merge.rules import Table
 from syncline.model.actor import OPERATOR, Actor
@@ -105,6 +106,7 @@ class Hub:
     ) -> None:
         self.close()
 
+    @in_ledger
     def init(self, *, dry_run: bool = False, yes: bool = False) -> Prepared:
         """Prepare the central database: Syncline's own tables and the capture triggers. Idempotent.
 
@@ -186,6 +188,7 @@ class Hub:
                 if time.monotonic() > end:
                     raise
 
+    @in_ledger
     def examine(self) -> list[Finding]:
         """What is wrong with the central database, or worth knowing. NotPrepared before `init`."""
         return unless_altered(self._examine)
@@ -261,6 +264,7 @@ class Hub:
         self._central.look_again()
         return removed
 
+    @in_ledger
     def look(self) -> None:
         """Notice changes of the central tables and follow them, as every request does; what cannot be
         followed is logged. SynclineError as long as the hub cannot work with them."""
@@ -276,11 +280,13 @@ class Hub:
         self._central.limits = limits
 
     @property
+    @in_ledger
     def schema(self) -> Schema:
         """The tables as devices should have them. NotPrepared before `init`."""
         self._follower.look()
         return self._central.known()[0]
 
+    @in_ledger
     def check(self) -> None:
         """Raise what `init` would refuse: tables or rules that cannot be, as they are configured now. Names
         may be former ones, also of what was renamed while no server ran, and rights that only `init` needs
@@ -291,6 +297,7 @@ class Hub:
         self._follower.look()
         self._central.known()
 
+    @in_ledger
     def ready(self) -> None:
         """Return if the database is reachable and prepared; otherwise raise the DatabaseError."""
 
@@ -328,31 +335,37 @@ class Hub:
         """Give back all connections."""
         self.database.close()
 
+    @in_ledger
     def replicas(self) -> list[Listed]:
         """Every replica with its lag, the one that lags most first; without those forgotten."""
         self._central.known()
         return self._central.informed(lambda: clients.listing(self._central, self.retention.stale))
 
+    @in_ledger
     def forget(self, replica: str) -> None:
         """Take a replica off the list; it holds nothing back any more. Should it come back, it goes on."""
         clients.forget(self._central, replica)
 
+    @in_ledger
     def revoke(self, replica: str, *, undo: bool = False) -> None:
         """Lock a replica out, or let it in again."""
         clients.revoke(self._central, replica, revoked=not undo)
 
+    @in_ledger
     def assign(self, replica: str, actor: Actor) -> None:
         """Hand a replica over to another actor, a `syncline.Actor`: whoever registered it is refused from
         then on. UsageError if `actor` is none."""
         _check_actor(actor)
         clients.assign(self._central, replica, actor)
 
+    @in_ledger
     def prune(self, *, dry_run: bool = False) -> Pruned:
         """Remove what the log need not keep, in bounded steps."""
         if dry_run:
             return foreseen(self._central, self.retention)
         return prune(self._central, self.retention, self.quotas)
 
+    @in_ledger
     def prune_in_turn(self, stop: Callable[[], bool]) -> bool:
         """`prune`, if it is time and no other server is at it; ends early when `stop` says so between two
         steps. Whether it was done."""
@@ -378,6 +391,7 @@ class Hub:
         assert isinstance(note, m.ConflictNote), "the handler answers as the route says"
         return note
 
+    @in_ledger
     def handle(self, actor: Actor, request: m.Request) -> m.Response:
         """Answer one request of `actor`. Raises SynclineError; nothing has changed then."""
         _check_actor(actor)

@@ -1,6 +1,6 @@
 """What the adapters share: the decisions that are the same in every database, over what an adapter spells.
 
-    ledger      ledger, tables, dialect, text
+    ledger      ledger, tables, dialect, text, cells
     catalogue   recorded, reflection, defaults, foreign, preparing, planning, lines, before, wider, removal
                 layouts, inturn, findings
     rows        shape, typed, statements, codec, screen, spelling, respelling, bounds, reading, isolation
@@ -18,12 +18,13 @@ from syncline.databases.base.dialect import NOW, Dialect, LedgerSession
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.ledger import Ledger
 from syncline.databases.base.pool import Driver, Pool
-from syncline.databases.base.tables import TABLES, Column, Kind, Table
+from syncline.databases.base.tables import ONE_LOG, TABLES, Column, Kind, Table
 from syncline.databases.base.transaction import ReadTransaction, WriteTransaction, only_unbounded
 
 __all__ = [
     "LAYOUT",
     "NOW",
+    "ONE_LOG",
     "TABLES",
     "Column",
     "Dialect",

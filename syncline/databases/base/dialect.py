@@ -66,6 +66,9 @@ class Dialect(ABC):
     role: ClassVar[str] = "CURRENT_USER"
     """An expression: who is connected, where a database knows roles."""
 
+    own: ClassVar[tuple[Table, ...]] = ()
+    """Tables besides the ledger's that the adapter makes itself, and whose cells can be looked at."""
+
     def __init__(self) -> None:
         self._texts: dict[object, str] = {}
 

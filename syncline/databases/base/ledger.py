@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from syncline.databases.base.cells import cells
 from syncline.databases.base.dialect import NOW, LedgerSession, Statements, Value
 from syncline.databases.base.layouts import LAYOUT, other_layout
 from syncline.databases.base.lines import Line
@@ -26,8 +27,9 @@ from syncline.databases.base.tables import (
     UPLOADS,
     VERSIONS,
 )
-from syncline.errors import NotPrepared
+from syncline.errors import LedgerDamaged, NotPrepared
 from syncline.hub.contract import (
+    Cell,
     Claim,
     Client,
     ConflictRow,
@@ -70,6 +72,9 @@ class Ledger:
     def identity(self) -> tuple[str, str]:
         """The hub's id, and the fingerprint of the schema in force. NotPrepared for another layout."""
         for layout, hub, fingerprint in self._run("identity"):
+            if not isinstance(layout, int):
+                state = self.session.dialect.table("state")
+                raise LedgerDamaged(f"{state}: the column layout was altered: it holds no number")
             if layout != LAYOUT:
                 raise other_layout(layout)
             return hub, fingerprint
@@ -78,6 +83,10 @@ class Ledger:
     def is_of_this_layout(self) -> bool:
         """Whether it is one of this version's."""
         return any(layout == LAYOUT for layout, *_ in self._run("identity"))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, as it stands."""
+        return cells(self.session)
 
     # Replicas
 

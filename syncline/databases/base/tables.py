@@ -35,6 +35,8 @@ class Column:
 
     name: str
     kind: Kind
+    optional: bool = False
+    """Whether there may be NULL in it; so there may be in every `time`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,5 +208,48 @@ LINES = Table(
 )
 """The tracked tables, where each has a log and triggers of its own: `lines.Line` has these fields. It is no
 table of the ledger's."""
+
+STATE = Table(
+    name="state",
+    columns=(
+        Column("layout", "integer"),
+        Column("hub", "text"),
+        Column("clock", "integer"),
+        Column("fingerprint", "text"),
+        Column("before", "text"),
+        Column("pruned", "integer"),
+    ),
+    key=(),
+)
+"""What every adapter has in the one row that says what is prepared. It makes the table itself."""
+
+ONE_LOG = (
+    Table(
+        name="state",
+        columns=(
+            Column("suppressed", "integer", optional=True),
+            Column("floor", "integer"),
+            Column("floor_hlc", "integer"),
+            Column("compacted", "integer"),
+            Column("lost", "integer"),
+        ),
+        key=(),
+    ),
+    Table(
+        name="log",
+        columns=(
+            Column("seq", "serial"),
+            Column("tbl", "integer"),
+            Column("op", "text"),
+            Column("hlc", "integer"),
+            Column("origin", "text"),
+            Column("old", "text", optional=True),
+            Column("nonce", "integer"),
+        ),
+        key=("seq",),
+    ),
+    Table(name="mark", columns=(Column("seq", "serial"), Column("mark", "integer")), key=("seq",)),
+)
+"""What an adapter has besides whose log is one table (see `logtable`), but for keys and masks."""
 
 TABLES = (CLIENTS, STAMPS, CLAIMS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from syncline.databases.base import Dialect, Kind, Ledger, LedgerSession, Table
+from syncline.databases.base import ONE_LOG, Dialect, Kind, Ledger, LedgerSession, Table
 from syncline.databases.base.dialect import Value
 from syncline.sqlitekit.sql import commas
 
@@ -27,6 +27,7 @@ class SqliteDialect(Dialect):
     texts: ClassVar[str] = "(SELECT value FROM json_each(?))"
     for_update: ClassVar[str] = ""
     one_writer: ClassVar[bool] = True
+    own = ONE_LOG
 
     def table(self, name: str) -> str:
         return "_sync_hub" if name == "state" else f"_sync_hub_{name}"

@@ -25,6 +25,7 @@ from syncline.hub.contract.database import (
     WriteTransaction,
 )
 from syncline.hub.contract.ledger import (
+    Cell,
     Claim,
     Client,
     ConflictRow,
@@ -57,6 +58,7 @@ from syncline.hub.contract.stage import Form, Key, Refusal, Rival, Stage
 __all__ = [
     "NO_KEYS",
     "Catalogue",
+    "Cell",
     "Claim",
     "Client",
     "ConflictRow",

@@ -107,6 +107,20 @@ class UploadedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of Syncline's own tables as it stands. `table` and `column` are the ledger's names, `place` says
+    which table and row of the database it is, `key` are the values of the row's key. `is_fit`: it is of the
+    kind that its column has."""
+
+    table: str
+    column: str
+    place: str
+    key: tuple[Any, ...]
+    value: Any
+    is_fit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictRow:
     """`data` is plain: what `protocol.messages.ConflictNote` holds besides `id`, in its JSON form."""
 
@@ -145,6 +159,9 @@ class ReadLedger(Protocol):
 
     def setting(self, name: str) -> str | None:
         """What was kept under a name (JSON), None if nothing was."""
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell of Syncline's own tables but for the user's values: to find one that was altered."""
 
     def milliseconds(self) -> int:
         """The database's wall clock, milliseconds since 1970 UTC."""
