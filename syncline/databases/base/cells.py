@@ -56,7 +56,7 @@ def _rows(session: LedgerSession, table: Table, column: str) -> Iterator[Sequenc
 
 def _is_fit(column: Column, value: Any) -> bool:
     if value is None:
-        return column.kind == "time" or column.optional
+        return column.optional
     return _FITS[column.kind](value)
 
 

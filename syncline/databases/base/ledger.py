@@ -72,9 +72,11 @@ class Ledger:
     def identity(self) -> tuple[str, str]:
         """The hub's id, and the fingerprint of the schema in force. NotPrepared for another layout."""
         for layout, hub, fingerprint in self._run("identity"):
-            if not isinstance(layout, int):
-                state = self.session.dialect.table("state")
-                raise LedgerDamaged(f"{state}: the column layout was altered: it holds no number")
+            kinds = {"layout": isinstance(layout, int), "hub": isinstance(hub, str)}
+            for column, is_fit in {**kinds, "fingerprint": isinstance(fingerprint, str)}.items():
+                if not is_fit:
+                    state = self.session.dialect.table("state")
+                    raise LedgerDamaged(f"{state}: the column {column} was altered, it is of another kind")
             if layout != LAYOUT:
                 raise other_layout(layout)
             return hub, fingerprint
@@ -457,6 +459,8 @@ def _client(row: Sequence[Any]) -> Client:
         own,
         asked,
     ) = rest
+    if min(int(push), int(pending)) < 0:
+        raise ValueError("a number of pushes or of edits below 0")
     return Client(
         replica=replica,
         number=int(push),

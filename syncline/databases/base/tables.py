@@ -36,7 +36,7 @@ class Column:
     name: str
     kind: Kind
     optional: bool = False
-    """Whether there may be NULL in it; so there may be in every `time`."""
+    """Whether Syncline writes NULL into it. (The database may take one in other columns, too.)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +67,12 @@ CLIENTS = Table(
         Column("push", "integer"),
         Column("digest", "text"),
         Column("verdict", "bytes"),
-        Column("last_push", "time"),
-        Column("last_pull", "time"),
+        Column("last_push", "time", optional=True),
+        Column("last_pull", "time", optional=True),
         Column("name", "text"),
         Column("fingerprint", "text"),
-        Column("registered", "time"),
-        Column("last_seen", "time"),
+        Column("registered", "time", optional=True),
+        Column("last_seen", "time", optional=True),
         Column("watermark", "text"),
         Column("revoked", "flag"),
         Column("forgotten", "flag"),
@@ -82,7 +82,7 @@ CLIENTS = Table(
         Column("root", "text"),
         Column("departed", "flag"),
         Column("own", "text"),
-        Column("asked", "time"),
+        Column("asked", "time", optional=True),
     ),
     key=("replica",),
 )
@@ -129,7 +129,7 @@ CONFLICTS = Table(
         Column("replica", "key"),
         Column("push", "integer"),
         Column("unresolved", "flag"),
-        Column("made", "time"),
+        Column("made", "time", optional=True),
         Column("data", "text"),
     ),
     key=("id",),
@@ -249,7 +249,9 @@ ONE_LOG = (
         key=("seq",),
     ),
     Table(name="mark", columns=(Column("seq", "serial"), Column("mark", "integer")), key=("seq",)),
+    Table(name="trigger", columns=(Column("name", "key"), Column("sql", "text")), key=("name",)),
 )
-"""What an adapter has besides whose log is one table (see `logtable`), but for keys and masks."""
+"""What an adapter has besides whose log is one table (see `logtable`), but for keys and masks, and which
+notes its triggers as they were made."""
 
 TABLES = (CLIENTS, STAMPS, CLAIMS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)
