@@ -62,9 +62,8 @@ class SqliteLedgerSession(LedgerSession):
     def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
         """A statement a row, which in SQLite costs no more."""
         names = [column.name for column in table.given]
-        insert = (
-            f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({commas('?' * len(names))})"
-        )
+        marks = commas("?" * len(names))
+        insert = f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({marks})"
         return [self._connection.execute(insert, row).lastrowid or 0 for row in rows]
 
 
