@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_REMEDY
 from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, add
+from syncline.replica.beside import put_beside
 from syncline.replica.device import Device
 from syncline.replica.meant import meant
 from syncline.replica.meanwhile import (
@@ -61,11 +63,12 @@ class Reason:
 class Made:
     """By which push a refused edit came to the hub, if that is known, and the stamps of the log entries that
     it is made of. `part`: what of these is not of the edit alone, `COLUMNS` or `PUSH`; see
-    `replica.settled`."""
+    `replica.settled`. `own`: what a new row held in columns of the application's own, by their names."""
 
     push: int | None = None
     stamps: bytes = b""
     part: str | None = None
+    own: Mapping[str, Value] = field(default_factory=dict)
 
 
 _HERE = Made()
@@ -95,7 +98,7 @@ def keep_rejected(
             n,
             pack(list(map(shown, key))),
             op,
-            written_edit(device, n, *edit, key),
+            written_edit(device, n, *edit, key, made.own),
             reason.code,
             reason.detail,
             reason.remedy,
@@ -117,6 +120,7 @@ def written_edit(
     values: Sequence[Value],
     base: Sequence[Value],
     key: Sequence[Value] = (),
+    own: Mapping[str, Value] = MappingProxyType({}),
 ) -> bytes:
     """The blob form, with the names that table and columns have now: it may be shown when they are gone.
     `undecoded` is in it if the key or what was sent has text that is not UTF-8."""
@@ -127,6 +131,7 @@ def written_edit(
         "base": list(map(shown, base)),
         "names": [device.column_name(n, i) for i in columns],
         "table": str(n) if table is None else table.name,
+        **({"own": dict(own)} if own else {}),
     }
     return pack(plain if all(map(is_sound, [*key, *values])) else {**plain, "undecoded": True})
 
@@ -444,6 +449,7 @@ def _redo(store: Store, kept: Kept) -> None:
         image = _take_hidden(store, t, key)
         values = values if image is None else [image[t.table.places[i]] for i in columns]
         store.execute(t.insert(columns), (*key, *values))
+        put_beside(store, t, key, kept.edit.get("own", {}))
         return
     if present is None:
         raise UsageError(

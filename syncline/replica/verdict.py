@@ -15,6 +15,7 @@ from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.body import sealed as sealed_chain
 from syncline.protocol.messages import Group, Rejection, Verdict
+from syncline.replica.beside import Beside
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.device import Device
 from syncline.replica.displaced import keep_uncovered
@@ -200,6 +201,7 @@ def _keep_rejected(
     for n, rejections in _by_table(refused.values()).items():
         is_known = bool(cuts) and n in work.device.tables  # what the rows held before
         keys, inserts = [tuple(rejection.key) for rejection in rejections], dict[Key, int]()
+        beside = Beside(work.store, work.device.tables[n]) if n in work.device.tables else None
         for key, rejection, base in zip(keys, rejections, _bases(work, n, keys, cuts), strict=True):
             op, columns, values = sent.get((n, key), ("U", [], []))
             if op == "D":
@@ -216,7 +218,10 @@ def _keep_rejected(
                 part = COLUMNS if rejection.columns else PUSH if stamps is None else None
                 if stamps is None:
                     stamps = provenance(work.device).stamps
-                kept = keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part))
+                own = {} if beside is None or op not in "IR" else beside.values(key)
+                kept = keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part, own))
+                if own and beside is not None and rejection.code == KEY_TAKEN:
+                    beside.empty(key)
                 if op in "IR" and rejection.code in (KEY_TAKEN, PARENT_REJECTED):
                     inserts[key] = kept
                 found.update(() if part is not None else each_stamp(stamps))

@@ -1,126 +1,80 @@
-"""Columns that the application has made on its device, and that the centre gets too, become one. What was
-written into them here is kept where the centre has another value (L2), also when the file is filled again."""
+"""What an application keeps in columns of its own, in rows that the hub rejects (law L2)."""
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import syncline
-from syncline.errors import TransportError
-from syncline.model.actor import Actor
-from syncline.protocol.messages import Request, Response, Snapshot
 from tests.support.application import sql
-
-TABLE = "CREATE TABLE visit (id TEXT NOT NULL PRIMARY KEY, note TEXT, old TEXT)"
-OTHER = "CREATE TABLE other (id TEXT NOT NULL PRIMARY KEY)"
-
-
-class Cut:
-    """A hub whose rows cannot be fetched while `is_cut`."""
-
-    def __init__(self, hub: syncline.Hub) -> None:
-        self._hub, self.is_cut = hub, False
-
-    def handle(self, actor: Actor, request: Request) -> Response:
-        if self.is_cut and isinstance(request, Snapshot):
-            raise TransportError("the line was cut")
-        return self._hub.handle(actor, request)
+from tests.support.either import centre_with
+from tests.support.either import run as run_at
 
 
-class World:
-    """A centre, and a device whose application has written into a column of its own, `weather`."""
+def cloned(hub: syncline.Hub, *files: Path) -> None:
+    for file in files:
+        syncline.clone(hub, file).close()
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.centre, self.device = folder, folder / "centre.db", folder / "device.db"
-        rows = "INSERT INTO visit (id, note) VALUES ('same', 'n'), ('edited', 'n')"
-        sql(self.centre, TABLE, OTHER, rows)
-        self.hub = syncline.Hub(f"sqlite:///{self.centre}")
-        self.hub.init()
-        syncline.clone(self.hub, self.device).close()
-        self.line: Any = Cut(self.hub)
+
+def test_l2_an_own_column_goes_with_its_row_to_the_new_number_and_not_onto_the_other_row(
+    tmp_path: Path,
+) -> None:
+    sql(
+        tmp_path / "central.db",
+        "CREATE TABLE client (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE visit (id INTEGER PRIMARY KEY, client INTEGER REFERENCES client (id))",
+    )
+    x, y = tmp_path / "x.db", tmp_path / "y.db"
+    with syncline.Hub(f"sqlite:///{tmp_path / 'central.db'}") as hub:
+        hub.init()
+        cloned(hub, x, y)
         sql(
-            self.device,
-            "INSERT INTO visit (id, note) VALUES ('new', 'offline')",
-            "ALTER TABLE visit ADD COLUMN weather TEXT",
-            "UPDATE visit SET note = 'offline' WHERE id = 'edited'",
-            "UPDATE visit SET weather = 'rain on ' || id",
+            y,
+            "ALTER TABLE client ADD COLUMN sketch TEXT",
+            "ALTER TABLE client ADD COLUMN state TEXT NOT NULL DEFAULT 'new'",
+            "ALTER TABLE visit ADD COLUMN photo BLOB",
+            "INSERT INTO client (name, sketch, state) VALUES ('Bo', 'drawn for an hour', 'old')",
+            "INSERT INTO visit (client, photo) VALUES (1, x'00ff')",
         )
-
-    def remake(self) -> None:
-        """The centre gets the column and another table in place of one: the file has to be filled again."""
-        sql(self.centre, "ALTER TABLE visit ADD COLUMN weather TEXT", "DROP TABLE other", OTHER)
-
-    def drop_a_column(self) -> None:
-        """As the documentation says for a column that is captured."""
-        with closing(sqlite3.connect(self.centre, isolation_level=None)) as centre:
-            centre.execute("BEGIN")
-            found = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'visit'"
-            for (name,) in centre.execute(found).fetchall():
-                centre.execute(f'DROP TRIGGER "{name}"')
-            centre.execute("ALTER TABLE visit DROP COLUMN old")
-            centre.execute("ALTER TABLE visit ADD COLUMN weather TEXT DEFAULT 'dry'")
-            centre.execute("UPDATE visit SET weather = 'rain on same' WHERE id = 'same'")
-            centre.execute("COMMIT")
-        self.hub.init()
-
-    def kept(self) -> dict[str, tuple[object, object]]:
-        """What is kept of the column: by key what was written here and what the hub has."""
-        with syncline.connect(self.device, hub=self.hub) as replica:
-            assert replica.verify().equal
-            found = [one for one in replica.conflicts() if one.policy == "track"]
-            assert {one.column for one in found} == {"weather"}
-            assert len(found) == len({one.key[0] for one in found})
-            return {str(one.key[0]): (one.sent, one.hub) for one in found}
-
-    def sync(self) -> syncline.SyncReport:
-        with syncline.connect(self.device, hub=self.line) as replica:
-            return replica.sync()
+        sql(x, "INSERT INTO client (name) VALUES ('Ana')")
+        with syncline.connect(x, hub=hub) as replica:
+            replica.sync()
+        with syncline.connect(y, hub=hub) as replica:
+            (edit, _) = replica.sync().push.rejected
+            assert edit.code == "key_taken"
+            assert sql(y, "SELECT * FROM client") == [(1, "Ana", None, "new")]
+            replica.retry(edit.id, new_key=True)
+            after = [(1, "Ana", None, "new"), (2, "Bo", "drawn for an hour", "old")]
+            assert sql(y, "SELECT * FROM client") == after
+            assert sql(y, "SELECT client, photo FROM visit") == [(2, b"\x00\xff")]
+            assert not replica.sync().push.rejected
+            assert sql(y, "SELECT * FROM client") == after
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
-def test_own_values_are_kept_when_the_file_is_filled_again(world: World) -> None:
-    world.remake()
-    report = world.sync()
-    assert report.recovered is not None and report.recovered.reason == "lost"
-    assert world.kept() == {key: (f"rain on {key}", None) for key in ("same", "edited", "new")}
-
-
-def test_own_values_are_kept_when_a_column_of_an_sqlite_centre_was_dropped(world: World) -> None:
-    world.drop_a_column()
-    report = world.sync()
-    assert report.recovered is not None and report.recovered.reason == "lost"
-    assert world.kept() == {key: (f"rain on {key}", "dry") for key in ("edited", "new")}
-
-
-def test_own_values_are_kept_by_a_filling_that_was_cut_off_after_the_columns_became_one(world: World) -> None:
-    world.remake()
-    world.line.is_cut = True
-    for _ in range(2):
-        with pytest.raises(TransportError):
-            world.sync()
-    sql(world.device, "UPDATE visit SET weather = 'sun' WHERE id = 'edited'")  # it is captured by now
-    sql(world.centre, "ALTER TABLE visit ADD COLUMN more TEXT")  # and the schema changes once more
-    world.line.is_cut = False
-    world.sync()
-    world.sync()
-    assert world.kept() == {key: (f"rain on {key}", None) for key in ("same", "new")}
-    with closing(sqlite3.connect(world.centre)) as centre:
-        assert centre.execute("SELECT weather FROM visit WHERE id = 'edited'").fetchall() == [("sun",)]
-
-
-def test_own_values_are_kept_when_the_hub_does_not_know_the_file_any_more(world: World) -> None:
-    with syncline.connect(world.device, hub=world.hub) as replica:
-        replica.push()
-    sql(world.centre, "ALTER TABLE visit ADD COLUMN weather TEXT", "DELETE FROM _sync_hub_clients")
-    report = world.sync()
-    assert report.recovered is not None
-    assert world.kept() == {key: (f"rain on {key}", None) for key in ("same", "edited", "new")}
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("becomes", [False, True])
+def test_l2_an_own_column_comes_back_with_a_rejected_row_also_where_it_is_the_hubs_by_then(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, becomes: bool
+) -> None:
+    made = "CREATE TABLE trip (id VARCHAR(36) PRIMARY KEY NOT NULL, km INT NOT NULL CHECK (km > 0))"
+    url, x = centre_with(request, kind, tmp_path, made), tmp_path / "x.db"
+    with syncline.Hub(url) as hub:
+        hub.init()
+        cloned(hub, x)
+        sql(x, "ALTER TABLE trip ADD COLUMN car TEXT", "INSERT INTO trip (id, km, car) VALUES ('a', 7, 'VW')")
+        run_at(url, "CREATE UNIQUE INDEX one ON trip (km)", "INSERT INTO trip VALUES ('b', 7)")
+        with syncline.connect(x, hub=hub) as replica:
+            (edit,) = replica.sync().push.rejected
+            if becomes:
+                run_at(url, "ALTER TABLE trip ADD COLUMN car TEXT")
+                hub._follower.look_now()
+            run_at(url, "UPDATE trip SET km = 8")
+            replica.sync()
+            replica.retry(edit.id)
+            assert sql(x, "SELECT car FROM trip WHERE id = 'a'") == [("VW",)]
+            assert not replica.sync().push.rejected
+            assert sql(x, "SELECT car FROM trip WHERE id = 'a'") == [("VW",)]
+        if becomes:
+            cloned(hub, tmp_path / "y.db")
+            assert sql(tmp_path / "y.db", "SELECT car FROM trip WHERE id = 'a'") == [("VW",)]
