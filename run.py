@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,7 +52,15 @@ def say(text: str) -> None:
 
 def call(*command: str | Path) -> int:
     """Run a command in the repository and return its exit code."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment()).returncode
+    with subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment()) as process:
+        # an interrupted pytest ends what it has started; a terminated one leaves all of that running
+        before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the child was interrupted too
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def must(*command: str | Path) -> None:
