@@ -480,6 +480,11 @@ From Python, a policy may also be a function of `(base, ours, theirs)`: what the
 centre has, what was sent. It is called only for a conflict and returns the new value; it must be pure.
 Raising `syncline.Reject` refuses the edit, which the device then keeps as rejected.
 
+`max` and `min` compare what is sent with what the centre has, also where nobody else has edited it: an
+edit that does not exceed (to lower a `max`, to raise a `min`) loses to the value that stays, and is kept as
+a conflict like any overruled one. Who means to set such a column back decides that conflict
+(`syncline conflicts FILE resolve ID --take sent`), or writes it in the centre.
+
 After the centre was put back to a backup a `sum` may count increments of rows twice that are newer than the
 backup. Each is kept as a conflict then: [retention](retention.md) says when, and what to do.
 """

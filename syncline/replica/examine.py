@@ -15,6 +15,7 @@ from pathlib import Path
 from syncline.errors import DeviceConstraint, SchemaError, StoreError
 from syncline.model.finding import Finding
 from syncline.model.naming import folded
+from syncline.model.schema import TableSchema
 from syncline.replica import capture
 from syncline.replica.clocks import NOW
 from syncline.replica.conflicts import conflicts
@@ -43,6 +44,7 @@ from syncline.replica.store import (
 )
 from syncline.replica.upgrade import renamed
 from syncline.replica.waiting import count_waiting, waiting
+from syncline.sqlitekit.sql import quote
 
 DAMAGES = 5
 """Places of damage that are told; the rest is more of the same."""
@@ -265,6 +267,12 @@ def _following(device: Device) -> Iterator[Finding]:
         yield Finding("fact", "tables_left", f"tables that take no part in the centre any more: {names}")
 
 
+def _has_key(device: Device, table: TableSchema) -> bool:
+    """Whether the file's table of that name has the same primary key."""
+    rows = device.store.described(f"PRAGMA main.table_info({quote(table.name)})")
+    return {name.lower() for _, name, *_, key in rows if key} == {name.lower() for name in table.key}
+
+
 def _left_out(device: Device) -> Iterator[Finding]:
     """Tables of the centre that take no part here although the file has a table of that name."""
     next_sync = set(completable(device))
@@ -275,7 +283,12 @@ def _left_out(device: Device) -> Iterator[Finding]:
             continue
         wrong = misfits(device.store, coming(device, table.name, table))
         remedy = f"Run: syncline track FILE {table.name}; or rename your own table, then sync: it is made."
-        if wrong:
+        if wrong and not _has_key(device, table):
+            remedy = (
+                "Rename yours, then sync: the centre's is made. Its key is another one, which no ALTER TABLE"
+                " gives to yours."
+            )
+        elif wrong:
             remedy = (
                 "Alter your own table so that it fits (ALTER TABLE ... RENAME COLUMN for what has another"
                 " name in the centre now, ADD COLUMN for what else it lacks), then run: syncline track FILE"

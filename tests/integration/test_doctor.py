@@ -166,3 +166,27 @@ def test_l13_a_sqlite_centre_is_examined_and_served_while_somebody_writes(tmp_pa
             assert troubles(hub) == set()
             other.execute("DROP TRIGGER _sync_hub_0_insert")
             assert troubles(hub) == {"not_current"}
+
+
+def test_l12_a_table_that_comes_with_another_key_is_made_once_ones_own_is_renamed(tmp_path: Path) -> None:
+    from syncline.replica.examine import examine
+    from tests.support.application import sql
+
+    central, file = tmp_path / "c.db", tmp_path / "d.db"
+    sql(central, "CREATE TABLE task (a INT NOT NULL, b INT NOT NULL, w TEXT, PRIMARY KEY (a, b))")
+    with syncline.Hub(f"sqlite:///{central}") as hub:
+        hub.init()
+        with syncline.clone(hub, file) as replica:
+            sql(
+                central,
+                "DROP TABLE task",
+                "CREATE TABLE task (id TEXT PRIMARY KEY NOT NULL, a INT, b INT, w TEXT)",
+            )
+            sql(central, "INSERT INTO task (id) VALUES ('x')")
+            hub.init(yes=True)
+            replica.sync()
+            (found,) = (one for one in examine(file) if one.code == "table_not_made")
+            assert found.remedy.startswith("Rename yours, then sync") and "track" not in found.remedy
+            sql(file, "ALTER TABLE task RENAME TO task_old")
+            replica.sync()
+            assert sql(file, "SELECT id FROM task") == [("x",)]
