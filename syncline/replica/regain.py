@@ -364,19 +364,22 @@ def _keep_unlike(work: Work, group: Group, sent: Sent = NONE_SENT) -> list[Place
 
 
 def _written_over(work: Work, t: Statements, own: Pending, sent: Sent) -> list[int] | None:
-    """The columns in which a row holds something else than was sent of it, where nothing of it is pending
-    besides; None if there are none, and the whole of it was sent."""
+    """The columns in which a row holds something else than was sent of it, where no update of them is pending
+    besides; None if there are none, and the whole of it was sent or more of it is pending."""
     cut = work.store.value("SELECT seq FROM _sync_outbox_cut WHERE n = ?", (t.n,)) or 0
-    if (t.n, own.key) not in sent or any(entry.seq > cut for entry in own.entries):
+    later = [entry for entry in own.entries if entry.seq > cut]
+    if (t.n, own.key) not in sent or any(entry.op != "U" for entry in later):
         return None
     op, columns, values = sent[t.n, own.key]
     mine = t.state_of(own.present or ())
-    counted = t.increments if op == "U" else 0
+    apart = t.increments if op == "U" else 0
+    for entry in later:
+        apart |= entry.mask
     pairs = [
-        (i, value) for i, value in zip(columns, values, strict=False) if i in mine and not counted >> i & 1
+        (i, value) for i, value in zip(columns, values, strict=False) if i in mine and not apart >> i & 1
     ]
     over = [i for i, value in pairs if not same_value(t, i, mine[i], value)]
-    return over if over or op not in "IR" else None
+    return over if over or (op not in "IR" and not later) else None
 
 
 def _note(blank: ConflictNote, own: Pending, theirs: dict[int, Value] | None) -> ConflictNote:
