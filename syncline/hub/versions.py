@@ -17,7 +17,7 @@ from syncline.hub.contract import Key, Ledger, ReadLedger
 from syncline.hub.contract.codes import COLUMN_DROPPED, TABLE_CHANGED, TABLE_DROPPED, remedy_of
 from syncline.hub.contract.kept import as_kept
 from syncline.merge.decide import Base, is_default
-from syncline.merge.policies import COLUMN_POLICIES
+from syncline.merge.policies import travelling
 from syncline.merge.rules import TableRules
 from syncline.model.schema import Schema, TableSchema, from_plain, to_plain
 from syncline.model.values import Value, mask_of
@@ -174,7 +174,7 @@ def rules_for(rules: Mapping[int, TableRules], sent: Schema, present: Schema) ->
         if before is None:
             continue
         other = {
-            column: COLUMN_POLICIES["sum" if before.values[column].increment else "lww"]
+            column: travelling("difference" if before.values[column].increment else "value")
             for column in table.values
             if column in before.values and before.values[column].increment != table.values[column].increment
         }

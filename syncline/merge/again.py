@@ -28,18 +28,12 @@ from syncline.merge.decide import (
     row_note,
     write_row,
 )
-from syncline.merge.policies import COLUMN_POLICIES, ROW_POLICIES
+from syncline.merge.policies import COLUMN_POLICIES, ROW_POLICIES, default
 from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
 from syncline.model.values import add, mask_of, subtract
-
-COUNTED = "sum"
-"""The policy of counters."""
-
-ALWAYS = "replica_wins"
-"""The policy by which the last to arrive wins."""
 
 
 def decide_again(
@@ -58,35 +52,38 @@ def decide_again(
         rivals = [entry for entry in rivals if not _is_whole(table, entry)]
     decided = decide(table, rules, sent, present, rivals)
     if sent.op == "U" and sent.returned and present is not None:
-        decided.notes += _perhaps_twice(sent, present, rivals, decided)
+        decided.notes += _perhaps_twice(rules, sent, present, rivals, decided)
     return decided
 
 
-def _perhaps_twice(sent: Sent, present: Image, rivals: Sequence[Entry], decided: Decision) -> list[Note]:
+def _perhaps_twice(
+    rules: TableRules, sent: Sent, present: Image, rivals: Sequence[Entry], decided: Decision
+) -> list[Note]:
     """Of counters that are added to a row which another has brought back as it showed it: the increments may
     be in them already, and only who made the row could tell. Both values are kept (law L12)."""
     rival = max(entry.stamp for entry in rivals)
     written = dict(zip(decided.columns, decided.values, strict=True))
     return [
-        Note(column, "replica", COUNTED, rival, None, written[column], present[column])
+        Note(column, "replica", rules.columns[column].name, rival, None, written[column], present[column])
         for column in sent.columns
         if column in sent.returned and column in written
     ]
 
 
 def _by_clocks(rules: TableRules, sent: Sent, rivals: Sequence[Entry]) -> TableRules:
-    """The rules without `replica_wins` where another device has sent what is newer: it sent that later in the
-    lost past, whoever offers first now, and won. What programs wrote in the centre loses to both."""
+    """The rules without policies by which the last to arrive wins, where another device has sent what is
+    newer: it sent that later in the lost past, whoever offers first now, and won. What programs wrote in the
+    centre loses to both."""
     newer = [entry for entry in rivals if entry.stamp[1] not in ("hub", sent.replica)]
     newer = [entry for entry in newer if entry.stamp > (sent.newest if sent.column_hlc else sent.stamp)]
     if not newer:
         return rules
     mask = reduce(or_, (entry.mask for entry in newer))
     columns = {
-        i: COLUMN_POLICIES["lww"] if policy.name == ALWAYS and mask >> i & 1 else policy
+        i: default(COLUMN_POLICIES) if policy.arrival_wins and mask >> i & 1 else policy
         for i, policy in rules.columns.items()
     }
-    row = ROW_POLICIES["lww"] if rules.row.name == ALWAYS else rules.row  # each had seen the one before
+    row = default(ROW_POLICIES) if rules.row.arrival_wins else rules.row  # each had seen the one before
     return replace(rules, columns=columns, row=row)
 
 

@@ -76,6 +76,7 @@ class ColumnPolicy:
     A column that `travels` as a difference is added up, so that nobody's edit is lost: no conflict is kept.
     `types`: portable types of the columns it is for (None: all); `types_reason` says why no others.
     `reads_base`: the hub asks the replica for the base of a contested column before it calls `settle`.
+    `arrival_wins`: whatever comes last wins, whenever it was made.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ColumnPolicy:
     travels: Literal["value", "difference"] = "value"
     uses_present: bool = False
     reads_base: bool = False
+    arrival_wins: bool = False
     types: frozenset[str] | None = None
     types_reason: str = ""
 
@@ -93,12 +95,14 @@ class RowPolicy:
     """How rows are merged. `whole`: they compete as a whole, not column by column.
 
     `settle` is called when others changed the row too; its argument says whether no such edit is newer.
+    `arrival_wins`: whatever comes last wins, whenever it was made.
     """
 
     name: str
     summary: str
     settle: Callable[[bool], Outcome]
     whole: bool = True
+    arrival_wins: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +165,12 @@ COLUMN_POLICIES: Mapping[str, ColumnPolicy] = _table(
     ColumnPolicy(name="max", summary="the largest value stays", settle=_max, uses_present=True),
     ColumnPolicy(name="min", summary="the smallest value stays", settle=_min, uses_present=True),
     ColumnPolicy(name="hub_wins", summary="what the centre has stays", settle=partial(_always, "hub")),
-    ColumnPolicy(name="replica_wins", summary="what a device sends wins", settle=partial(_always, "replica")),
+    ColumnPolicy(
+        name="replica_wins",
+        summary="what a device sends wins",
+        settle=partial(_always, "replica"),
+        arrival_wins=True,
+    ),
     ColumnPolicy(
         name="review",
         summary="what the centre has stays until a person decides",
@@ -184,7 +193,10 @@ ROW_POLICIES: Mapping[str, RowPolicy] = _table(
     ),
     RowPolicy(name="hub_wins", summary="the row stays as the centre has it", settle=lambda newer: "hub"),
     RowPolicy(
-        name="replica_wins", summary="the row becomes as a device sends it", settle=lambda newer: "replica"
+        name="replica_wins",
+        summary="the row becomes as a device sends it",
+        settle=lambda newer: "replica",
+        arrival_wins=True,
     ),
     RowPolicy(
         name="review",
@@ -254,6 +266,11 @@ FUNCTION_SUMMARY = "a Python function makes a new value of the base and both edi
 def default(policies: Mapping[str, Policy]) -> Policy:
     """The policy that holds where none is named: the first."""
     return next(iter(policies.values()))
+
+
+def travelling(how: Literal["value", "difference"]) -> ColumnPolicy:
+    """The policy for what was sent so, whatever the column's is by now: the first that travels so."""
+    return next(policy for policy in COLUMN_POLICIES.values() if policy.travels == how)
 
 
 def from_function(function: ColumnFunction) -> ColumnPolicy:

@@ -12,7 +12,10 @@ import pytest
 
 import syncline
 from syncline.errors import ConfigurationError
+from syncline.hub.versions import rules_for
 from syncline.merge.policies import COLUMN_POLICIES, ColumnPolicy, Contest, Settled
+from syncline.merge.rules import resolve as resolve_rules
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 
 
 def append(contest: Contest) -> Settled:
@@ -77,3 +80,25 @@ def test_what_its_record_needs_is_checked(centre: Path) -> None:
     with pytest.raises(ConfigurationError, match="only text has an end"):
         hub.init()
     hub.close()
+
+
+def test_what_was_sent_before_a_column_was_merged_otherwise_needs_no_policy_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older device sends a difference, or a value: the policy for it is found by how it travels."""
+    total = replace(COLUMN_POLICIES["sum"], name="total")
+    monkeypatch.delitem(COLUMN_POLICIES, "sum")  # type: ignore[arg-type]
+    monkeypatch.setitem(COLUMN_POLICIES, "total", total)  # type: ignore[arg-type]
+    counted = ColumnSchema("stars", "integer", "INTEGER", increment=True, number=1)
+    plain = replace(counted, increment=False)
+    key = ColumnSchema("id", "integer", "INTEGER", number=0)
+    schemas = {
+        column.increment: Schema((TableSchema("note", (key, column), ("id",), number=0),))
+        for column in (counted, plain)
+    }
+    for increment, merge in ((True, {}), (False, {"stars": "total"})):
+        sent, present = schemas[increment], schemas[not increment]
+        rules = {0: resolve_rules(present.tables[0], syncline.Table(merge))}
+        (policy,) = rules_for(rules, sent, present)[0].columns.values()
+        assert policy.travels == ("difference" if increment else "value")
+        assert policy.name == ("total" if increment else "lww")

@@ -11,6 +11,7 @@ import pytest
 from syncline import Table
 from syncline.merge.again import decide_again
 from syncline.merge.decide import Base, Decision, Entry, Sent, decide
+from syncline.merge.policies import COLUMN_POLICIES, ROW_POLICIES
 from syncline.merge.rules import resolve
 from syncline.model.operations import GONE, RETURNED
 from syncline.model.schema import ColumnSchema, TableSchema
@@ -198,3 +199,30 @@ def test_an_update_loses_under_replica_wins_to_what_a_device_had_sent_later(
         NOTES, resolve(NOTES, Table(merge=merge)), replace(sent, past="no"), {0: "there", 1: "b"}, rivals
     )
     assert "mine" in fresh.values, "an edit of now wins always"
+
+
+@pytest.mark.parametrize("merge", ["last_in", {"a": "last_in"}])
+def test_a_policy_by_which_the_last_to_arrive_wins_is_known_by_its_record(
+    merge: str | dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for policies in (COLUMN_POLICIES, ROW_POLICIES):
+        record = replace(policies["replica_wins"], name="last_in")  # type: ignore[type-var]
+        monkeypatch.setitem(policies, "last_in", record)  # type: ignore[arg-type]
+    base = Base({0: "old"}, {0: "mine", 1: "b"})
+    sent = Sent("U", [0], ["mine"], 10, [10], "me", base, past="offered")
+    rules = resolve(NOTES, Table(merge=merge))
+    newer, older = [entry("U", 20, A)], [entry("U", 5, A)]
+    assert "mine" not in decide_again(NOTES, rules, sent, {0: "there", 1: "b"}, newer).values
+    assert "mine" in decide_again(NOTES, rules, sent, {0: "there", 1: "b"}, older).values
+
+
+def test_what_was_perhaps_added_twice_is_noted_under_the_policy_of_its_column(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    total = replace(COLUMN_POLICIES["sum"], name="total")
+    monkeypatch.setitem(COLUMN_POLICIES, "total", total)  # type: ignore[arg-type]
+    base = Base({0: 1}, {0: 3, 1: "b"})
+    sent = Sent("U", [0], [2], 10, [10], "me", base, past="offered", returned={0: 1})
+    rules = resolve(NOTES, Table(merge={"a": "total"}))
+    found = decide_again(NOTES, rules, sent, {0: 5, 1: "b"}, [entry("U", 20, B)])
+    assert [(note.column, note.policy, note.sent) for note in found.notes] == [(0, "total", 7)]
