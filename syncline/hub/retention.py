@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -68,8 +68,8 @@ class Pruned:
     more: bool
     conflicts: int
     replicas: int
-    held_by: list[str]
-    floor: str | None
+    held_by: list[str] = field(default_factory=list)
+    floor: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, with the names of the fields."""
@@ -102,7 +102,10 @@ def prune(
     central.transact(lambda transaction: transaction.ledger.sweep_uploads(UPLOAD_SECONDS))
     present = central.known()[0].fingerprint
     central.transact(lambda transaction: _forget_schemas(transaction, present, retention))
-    done = _report(central, retention, compacted, pruned, conflicts, replicas, dry_run=False, more=False)
+    counted = Pruned(
+        dry_run=False, compacted=compacted, pruned=pruned, more=False, conflicts=conflicts, replicas=replicas
+    )
+    done = _reported(central, retention, counted)
     logger.info(
         "pruned the log",
         extra={"action": "prune", "compacted": compacted, "pruned": pruned, "conflicts": conflicts},
@@ -134,10 +137,15 @@ def foreseen(central: Central, retention: Retention, at_most: int = 1_000_000) -
         found = transaction.log.coverable(COMPACTED)
     compacted = _undone(central, compact) if found is None else Removed(len(found.gone), found.more)
     removed, dropped = _undone(central, remove), _undone(central, drop)
-    more = compacted.more or removed.more or dropped.more
-    return _report(
-        central, retention, compacted.entries, removed.entries, dropped.entries, 0, dry_run=True, more=more
+    counted = Pruned(
+        dry_run=True,
+        compacted=compacted.entries,
+        pruned=removed.entries,
+        more=compacted.more or removed.more or dropped.more,
+        conflicts=dropped.entries,
+        replicas=0,
     )
+    return _reported(central, retention, counted)
 
 
 def _prune(central: Central, transaction: WriteTransaction, retention: Retention, limit: int) -> Removed:
@@ -147,7 +155,7 @@ def _prune(central: Central, transaction: WriteTransaction, retention: Retention
 
 
 def _drop(transaction: WriteTransaction, retention: Retention) -> Removed:
-    gone = transaction.ledger.drop_conflicts(retention.conflicts / DAY, BATCH)
+    gone = transaction.ledger.drop_conflicts(retention.conflicts, BATCH)
     return Removed(gone, gone == BATCH)
 
 
@@ -198,28 +206,10 @@ def _undone(central: Central, work: Callable[[WriteTransaction], Removed]) -> Re
         return undo.removed
 
 
-def _report(
-    central: Central,
-    retention: Retention,
-    compacted: int,
-    pruned: int,
-    conflicts: int,
-    replicas: int,
-    *,
-    dry_run: bool,
-    more: bool,
-) -> Pruned:
+def _reported(central: Central, retention: Retention, counted: Pruned) -> Pruned:
+    """What was counted, with who holds the rest of the log back, and where it begins."""
     held = [one.client.replica for one in listing(central, retention.stale) if one.holds]
     with central.database.read(UNBOUNDED) as transaction:
         hlc = transaction.log.floor().hlc
     floor = datetime.fromtimestamp(milliseconds(hlc) / 1000, UTC).isoformat(timespec="milliseconds")
-    return Pruned(
-        dry_run,
-        compacted,
-        pruned,
-        more,
-        conflicts,
-        replicas,
-        held,
-        floor.replace("+00:00", "Z") if hlc else None,
-    )
+    return replace(counted, held_by=held, floor=floor.replace("+00:00", "Z") if hlc else None)

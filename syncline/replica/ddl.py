@@ -20,11 +20,6 @@ from syncline.sqlitekit.definition import index_name, is_unique_index, renamed_i
 from syncline.sqlitekit.described import index_sql, table_sql
 
 
-def create_tables(schema: Schema) -> list[str]:
-    """One CREATE TABLE for every table, parents first."""
-    return [create_table(table, schema) for table in schema.tables]
-
-
 def create_table(table: TableSchema, schema: Schema) -> str:
     """The CREATE TABLE of one table."""
     return _create_table(table, schema) if table.ddl is None else table_sql(table.ddl, table.name)
@@ -102,11 +97,6 @@ def indexes(hub: Schema, local: Schema) -> list[Index]:
         if table.ddl is None:
             found += _uniques(table, local, names) + _child_indexes(table, local, names)
     return found
-
-
-def create_indexes(schema: Schema) -> list[str]:
-    """The CREATE INDEX statements for when the rows of fresh tables are in."""
-    return [index.sql(index.name) for index in indexes(schema, schema) if not index.inline]
 
 
 def _verbatim(text: str, theirs: TableSchema, table: TableSchema) -> Index:

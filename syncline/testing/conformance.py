@@ -19,9 +19,9 @@ from typing import ClassVar
 
 import pytest
 
-from syncline.testing.centre import TABLES, Centre, World
 from syncline.testing.conforms.before import BeforeConformance
 from syncline.testing.conforms.capturing import CaptureConformance
+from syncline.testing.conforms.centre import TABLES, Centre, World
 from syncline.testing.conforms.evolving import EvolvingConformance
 from syncline.testing.conforms.hinting import HintConformance
 from syncline.testing.conforms.ledger.clients import ClientConformance

@@ -14,7 +14,7 @@ import pytest
 import syncline
 from syncline.databases.postgresql import open_database
 from syncline.replica.store import quote
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.dump import dump
 from tests.support.postgres import PostgresCentre
 

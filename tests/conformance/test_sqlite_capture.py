@@ -12,8 +12,8 @@ from syncline.databases.sqlite import SqliteDatabase, open_database
 from syncline.databases.sqlite.rows import decoded
 from syncline.errors import NotPrepared, WatermarkRefused
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
 from syncline.testing.conforms.before import former
+from syncline.testing.conforms.centre import World
 from syncline.testing.outside import outside
 from tests.conformance.test_sqlite import SqliteCentre
 

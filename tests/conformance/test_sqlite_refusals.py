@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncline.hub.contract import codes
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.conformance.test_sqlite_capture import Make, make
 
 __all__ = ["make"]

@@ -21,7 +21,7 @@ from syncline.errors import (
 )
 from syncline.hub.contract import Outdated, Stage, Tuning
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import Make, PostgresCentre
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, a text, b int, c numeric(6,2))"

@@ -15,7 +15,7 @@ from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Key, Position
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import indices_of
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import PostgresCentre, prepared
 
 NOTE = "CREATE TABLE note (id integer PRIMARY KEY, body text, n integer)"

@@ -8,7 +8,7 @@ from syncline.errors import Conflict, DatabaseError, NotPrepared
 from syncline.hub.contract import codes
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import Make
 
 RAISING = (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import PostgresServer, prepared, start_server
 
 

@@ -17,7 +17,7 @@ from syncline.databases.postgresql.write import Memory, Unseen, look
 from syncline.hub.contract import Removed
 from syncline.hub.retention import DAY, Retention
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.dump import dump, load
 from tests.support.postgres import Make, PostgresCentre
 

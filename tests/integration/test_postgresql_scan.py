@@ -11,7 +11,7 @@ import pytest
 from syncline.model.order import place
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from syncline.testing.conforms.scanning import BLOBS, FLOATS, INTEGERS, STRANGE, TEXTS, scan
 from tests.support.postgres import prepared
 

@@ -12,7 +12,7 @@ from syncline.errors import Conflict
 from syncline.hub.contract import Refusal, Stage, codes
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import Make
 
 MANY = 600

@@ -6,7 +6,7 @@ import pytest
 
 from syncline.hub.contract import Stage
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import Make
 
 

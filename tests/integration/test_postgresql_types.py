@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from syncline.hub.contract import codes
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, identical
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.support.postgres import prepared
 
 SAMPLES: dict[str, tuple[str, list[Value]]] = {

@@ -13,7 +13,7 @@ import syncline
 from syncline.databases.postgresql import PostgresDatabase
 from syncline.databases.sqlite import open_database as open_sqlite
 from syncline.errors import DatabaseError, NotPrepared
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 from tests.conformance.test_sqlite import SqliteCentre
 from tests.support.dump import dump
 from tests.support.postgres import PostgresCentre

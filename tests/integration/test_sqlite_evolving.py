@@ -13,7 +13,7 @@ import syncline
 from syncline.databases.sqlite import open_database
 from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Database
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class FileCentre:

@@ -25,7 +25,7 @@ import pytest
 from psycopg import sql
 
 from syncline.databases.postgresql import PostgresDatabase, open_database
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 SETTINGS = {
     "fsync": "off",

@@ -43,7 +43,6 @@ from syncline.hub.contract.kept import as_kept, kept_json
 from syncline.model.clock import stamp
 from syncline.model.schema import Schema, from_plain, to_plain
 
-DAY_MILLISECONDS = 86_400_000
 SLACK = 60_000
 """Milliseconds that the clock may be ahead besides what replicas may: a push takes its time."""
 
@@ -286,9 +285,9 @@ class Ledger:
             data = {**conflict.data, "outcome": outcome, "resolution": resolution}
             self._count("save resolution", json.dumps(data), number)
 
-    def drop_conflicts(self, days: float, limit: int) -> int:
+    def drop_conflicts(self, seconds: float, limit: int) -> int:
         """Remove old conflicts that are closed; how many went."""
-        age = int(days * DAY_MILLISECONDS)
+        age = int(seconds * 1000)
         rows = self._run("old conflicts", age, limit)
         return self._count("drop conflicts", int(rows[-1][0]), age) if rows else 0
 
@@ -339,10 +338,6 @@ class Ledger:
         return UploadedChunk(rows[0][0], rows[0][1] or b"", rows[0][2] or b"") if rows else None
 
     # Versions of the schema
-
-    def version(self, fingerprint: str) -> Schema | None:
-        """A version that is kept."""
-        return _schema(self._run("version", fingerprint))
 
     def in_force(self) -> Schema | None:
         """The version in force; None before the first was saved."""

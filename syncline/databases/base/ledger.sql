@@ -158,9 +158,6 @@ SELECT max(place) FROM {moments} WHERE noted <= {now} - ?;
 -- name: forget moments
 DELETE FROM {moments} WHERE place < ?;
 
--- name: version
-SELECT body FROM {versions} WHERE fingerprint = ?;
-
 -- name: version in force
 SELECT v.body FROM {versions} v JOIN {state} s ON s.fingerprint = v.fingerprint;
 

@@ -102,12 +102,6 @@ class BaseCatalogue(ABC, Generic[Y, P]):
         with self.looking() as recorded:
             return recorded.renamed()
 
-    def version(self, fingerprint: str) -> Schema | None:
-        """A version of the schema that is kept."""
-        with self.looking() as recorded:
-            recorded.identity()
-            return recorded.ledger.version(fingerprint)
-
     def verify(self, known: Y, revision: object) -> None:
         """Any number of processes work on one database; each finds out here what another has prepared."""
         if revision != known.revision:

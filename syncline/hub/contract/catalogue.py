@@ -79,7 +79,7 @@ class Catalogue(Protocol):
         Numbers are given out here: a table or column that is the same as before keeps its number, under
         another name too, as far as the database can tell (`model.numbering`). Logs go on, whatever columns
         come, go, get another name or a wider type; only a table with another key begins a new one. The
-        version of the schema is kept by its fingerprint (`version`), beside those before it.
+        version of the schema is kept by its fingerprint, beside those before it.
 
         `before` names the columns of which the log keeps the old values, those that a scope or a path to one
         reads, see `ReadLog.former`; None: as it was (nothing, at first). Changing it keeps the logs going.
@@ -102,9 +102,6 @@ class Catalogue(Protocol):
     def renamed(self) -> Renaming | None:
         """What the tables and columns that take part are called now, as far as the database can tell; None
         before the first `prepare`. Changes nothing, and needs no rights to the tables."""
-
-    def version(self, fingerprint: str) -> Schema | None:
-        """A version of the schema that is kept: the present one, or one that a replica may still have."""
 
     def signature(self, besides: Collection[str] = ()) -> str:
         """Text that is another one whenever tables may have been created, altered, renamed or dropped, or

@@ -271,12 +271,12 @@ class Ledger(ReadLedger, Protocol):
 
     def save_resolution(self, number: int, outcome: str, resolution: Any) -> None: ...
 
-    def drop_conflicts(self, days: float, limit: int) -> int:
+    def drop_conflicts(self, seconds: float, limit: int) -> int:
         """Remove up to `limit` conflicts that are closed and older; how many went."""
 
     def forget_versions(self, keep: Collection[str]) -> int:
         """Forget the versions of the schema whose fingerprints are not among these, never the one in force;
-        how many went. See `Catalogue.version`."""
+        how many went."""
 
     def raise_clock(self, hlc: int, ahead: int) -> None:
         """Make direct writes from now on carry an HLC above this. Cheap when the wall is ahead. A clock that

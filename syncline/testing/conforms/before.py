@@ -8,7 +8,7 @@ from syncline.errors import SchemaError
 from syncline.hub.contract import Former, Key, Outdated, Position
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 MANY = 1200
 """More rows than travel one by one in any database."""

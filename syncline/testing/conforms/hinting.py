@@ -6,7 +6,7 @@ from contextlib import closing
 from threading import Thread
 
 from syncline.hub.contract import Client
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 LONG = 30.0
 """Seconds that no wait here may last; one that is woken takes far less."""

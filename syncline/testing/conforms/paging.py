@@ -6,7 +6,7 @@ import pytest
 
 from syncline.hub.contract import Key
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class LogConformance:

@@ -7,7 +7,7 @@ import pytest
 from syncline.errors import NotPrepared, SchemaError
 from syncline.model.schema import from_plain, to_plain
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import TABLES, TRACKED, Centre, World
+from syncline.testing.conforms.centre import TABLES, TRACKED, Centre, World
 
 
 class PrepareConformance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncline.hub.contract import Refusal, codes
 from syncline.model.values import Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class RefusalConformance:

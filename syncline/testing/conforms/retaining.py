@@ -12,7 +12,7 @@ from syncline.errors import WatermarkRefused
 from syncline.hub.contract import Position, Removed
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import indices_of
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 ORIGINS = ("r1", "r2", "hub")
 REPLICAS = ("r1", "r2", "r3")

@@ -12,7 +12,7 @@ from syncline.hub.contract import Key
 from syncline.model.order import place
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import INTEGER_MAX, INTEGER_MIN, Value
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 TEXTS = (
     "",

@@ -6,7 +6,7 @@ import pytest
 
 from syncline.errors import ScopeUnsupported
 from syncline.model.scope import UNBOUNDED, Rule, Scope, TableScope
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class ScopeConformance:

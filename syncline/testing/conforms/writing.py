@@ -8,7 +8,7 @@ from syncline.errors import Conflict
 from syncline.hub.contract import Stage
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, identical
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 ALL = {"name", "city", "balance"}
 

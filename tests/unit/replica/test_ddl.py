@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
-from syncline.replica.ddl import create_indexes, create_tables
+from syncline.replica.ddl import create_table, indexes
 
 
 def column(name: str, declared: str = "TEXT", **fields: object) -> ColumnSchema:
@@ -55,8 +55,11 @@ def device() -> sqlite3.Connection:
 def made(schema: Schema) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    for statement in create_tables(schema) + create_indexes(schema):
-        connection.execute(statement)
+    for table in schema.tables:
+        connection.execute(create_table(table, schema))
+    for index in indexes(schema, schema):
+        if not index.inline:
+            connection.execute(index.sql(index.name))
     return connection
 
 

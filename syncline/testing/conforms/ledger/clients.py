@@ -7,7 +7,7 @@ from datetime import datetime
 
 from syncline.hub.contract import Client, Counted, Remembered, Stamped
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class ClientConformance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncline.hub.contract import Claim
 from syncline.model.clock import stamp
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 AHEAD = 1 << 45
 """Milliseconds: more than the clock is set ahead here."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from syncline.hub.contract import ConflictRow
+from syncline.hub.retention import DAY
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class ConflictConformance:
@@ -52,7 +53,7 @@ class ConflictConformance:
             transaction.ledger.add_conflicts(
                 [ConflictRow(0, "r", 1, is_open, data) for is_open, data in kept]
             )
-            assert transaction.ledger.drop_conflicts(365, 10) == 1
+            assert transaction.ledger.drop_conflicts(365 * DAY, 10) == 1
         with world.database.read(UNBOUNDED) as transaction:
             assert len(transaction.ledger.conflicts(None, False, 0, 10)) == 2
 
@@ -60,4 +61,4 @@ class ConflictConformance:
         old = ConflictRow(0, "r", 1, False, {"at": "2020-01-01T00:00:00.000Z"})
         with world.database.write(UNBOUNDED) as transaction:
             transaction.ledger.add_conflicts([old] * 5)
-            assert [transaction.ledger.drop_conflicts(365, 2) for _ in range(4)] == [2, 2, 1, 0]
+            assert [transaction.ledger.drop_conflicts(365 * DAY, 2) for _ in range(4)] == [2, 2, 1, 0]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from syncline.hub.contract import Upload, UploadedChunk
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.centre import World
+from syncline.testing.conforms.centre import World
 
 
 class UploadConformance:
