@@ -27,7 +27,7 @@ from syncline.hub.dependents import RowId, row_id
 from syncline.hub.identity import Told, admit, is_repeat, own_of, remember
 from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import rows_now
-from syncline.hub.settle import Settled, reason, rivals_of, settle, stages_of
+from syncline.hub.settle import PushContext, Settled, reason, rivals_of, settle, stages_of
 from syncline.hub.versions import Brought, brought, brought_details
 from syncline.merge.decide import Base
 from syncline.model.schema import Schema
@@ -161,7 +161,8 @@ class Receiver:
     ) -> Settled:
         replica = self.push.replica
         bases = replace(bases_of(transaction, self.bases, offered=self.push.offered), file=file)
-        return settle(transaction, self.schema, self.sender.rules, parts, stages, bases, replica, details)
+        context = PushContext(transaction, self.schema, self.sender.rules, bases, replica, details)
+        return settle(context, parts, stages)
 
     def _commit(
         self,

@@ -108,18 +108,23 @@ def rivals_of(
     return result
 
 
-def settle(
-    transaction: WriteTransaction,
-    schema: Schema,
-    rules: Mapping[int, TableRules],
-    parts: Sequence[Part],
-    stages: Sequence[Stage],
-    bases: Bases,
-    replica: str,
-    details: dict[RowId, Base],
-) -> Settled:
+@dataclass(frozen=True, slots=True)
+class PushContext:
+    """What a push is settled by: the transaction, the present schema and the rules by numbers of tables, what
+    the push says of its bases and of its rows (`details`), and whose it is."""
+
+    transaction: WriteTransaction
+    schema: Schema
+    rules: Mapping[int, TableRules]
+    bases: Bases
+    replica: str
+    details: Mapping[RowId, Base]
+
+
+def settle(context: PushContext, parts: Sequence[Part], stages: Sequence[Stage]) -> Settled:
     """Load the parts, as stages, lock, find the contested rows, decide them. Writes nothing to the user's
     tables."""
+    transaction, schema, bases, replica = context.transaction, context.schema, context.bases, context.replica
     for stage in stages:
         transaction.rows.stage(stage)
     unexpected = transaction.rows.lock(stages, hopeful=transaction.attempt == 0)
@@ -127,21 +132,13 @@ def settle(
     if bases.file is not None:
         _mark(stages, bases.file)
         rivals, bases = _of_others(transaction, rivals, bases, bases.file)
+        context = replace(context, bases=bases)
     keep_order(transaction, parts, rivals)
     settled = Settled()
     decided = _Decided(settled, ReturnedRows(transaction))
     for part, stage, strange, others in zip(parts, stages, unexpected, rivals, strict=True):
-        never, left = _unfit(transaction, part, stage)
-        absent = sorted({*strange, *never})
-        contested = never if stage.held else _contested(part, absent, others, rules[part.table], bases)
-        contested = [row for row in contested if row not in left]
-        if contested:
-            _decide_rows(
-                transaction, schema, rules, part, absent, contested, others, bases, replica, details, decided
-            )
-            transaction.rows.discard(stage, contested)
-            stage.discarded.update(contested)
-        if len(contested) < len(part.rows):
+        taken_out = _take_out(context, part, stage, strange, others, decided)
+        if taken_out < len(part.rows):
             settled.stages.append(stage)
     if not settled.wanted:
         decided.returned.save()
@@ -153,6 +150,27 @@ def settle(
             settled.held |= _held_by_taken(schema, settled, stages)
             reject_dependents(transaction, schema, settled, stages, settled)
     return settled
+
+
+def _take_out(
+    context: PushContext,
+    part: Part,
+    stage: Stage,
+    strange: Sequence[int],
+    rivals: dict[int, list[Rival]],
+    decided: _Decided,
+) -> int:
+    """Decide the contested rows of a part, which its stage is without from then on; how many they are."""
+    never, left = _unfit(context.transaction, part, stage)
+    absent = sorted({*strange, *never})
+    rules = context.rules[part.table]
+    contested = never if stage.held else _contested(part, absent, rivals, rules, context.bases)
+    contested = [row for row in contested if row not in left]
+    if contested:
+        _decide_rows(context, part, absent, contested, rivals, decided)
+        context.transaction.rows.discard(stage, contested)
+        stage.discarded.update(contested)
+    return len(contested)
 
 
 def _mark(stages: Sequence[Stage], file: File) -> None:
@@ -259,60 +277,88 @@ def _contested(
     return sorted({*unexpected, *rivals, *bases.lost_rows(part)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A contested row of a part: what the push says of it, `base`, and what is there (None: no row)."""
+
+    part: Part
+    number: int
+    base: Base | None
+    present: Image | None
+    is_lost: bool
+    """Whether its base is of what the centre has lost or pruned."""
+
+    @property
+    def key(self) -> Key:
+        return self.part.keys[self.number]
+
+
 def _decide_rows(
-    transaction: WriteTransaction,
-    schema: Schema,
-    rules: Mapping[int, TableRules],
+    context: PushContext,
     part: Part,
     strange: Sequence[int],
     contested: Sequence[int],
     rivals: dict[int, list[Rival]],
-    bases: Bases,
-    replica: str,
-    details: dict[RowId, Base],
     decided: _Decided,
 ) -> None:
-    table = schema.by_number[part.table]
+    table, rules, bases = context.schema.by_number[part.table], context.rules[part.table], context.bases
     every, arity = list(table.values), len(table.key)
-    keys = [part.keys[row] for row in contested]
-    found = transaction.rows.find(part.table, keys, every)
+    found = context.transaction.rows.find(part.table, [part.keys[row] for row in contested], every)
     present = {tuple(row[:arity]): dict(zip(every, row[arity:], strict=True)) for row in found}
     _still(part, strange, contested, present.keys())
     lost = set(bases.lost_rows(part))
-    values = as_there(transaction, table, part, contested, present)
-    for row, key in zip(contested, keys, strict=True):
-        base = details.get((part.table, key))
-        sent = Sent(
-            part.op,
-            part.columns,
-            values[row],
-            part.hlc[row],
-            part.column_hlc_of(row),
-            replica,
-            base,
-            _past(bases, row in lost),
-            decided.returned.of(part.table, key) if bases.file is not None and part.op in "IU" else {},
-        )
-        entries = [_entry(rival, part, row, bases) for rival in rivals.get(row, ())]
-        if row in lost:
-            if base is None:
-                decided.want((part.table, key))
-                continue
-            columns = bases.lost_columns(part, row)
-            entries = compared(entries, base, present.get(key), columns, bases.floor_hlc, table)
-        if bases.file is not None and any(entry.stamp[1] in bases.file.lineage for entry in entries):
-            if base is None and part.op != "I":
-                decided.want((part.table, key))
-                continue
-            if base is not None and not bases.file.offered:
-                entries = not_own(entries, base, present.get(key), bases.file.lineage)
+    values = as_there(context.transaction, table, part, contested, present)
+    returning = bases.file is not None and part.op in "IU"
+    for number in contested:
+        key = part.keys[number]
+        place = part.table, key
+        row = _Row(part, number, context.details.get(place), present.get(key), number in lost)
+        entries = _unseen(context, row, [_entry(one, part, number, bases) for one in rivals.get(number, ())])
+        if entries is None:
+            decided.want(place)
+            continue
+        sent = _sent(context, row, values[number], decided.returned.of(*place) if returning else {})
         if part.op == "U" and sent.returned and not _is_brought_by_another(entries, bases):
             sent = replace(sent, returned={})
         settle_row = decide_again if sent.past == "offered" else decide
-        decision = settle_row(table, rules[part.table], sent, present.get(key), entries)
+        decision = settle_row(table, rules, sent, row.present, entries)
         if decision.returned or (part.op == "I" and sent.returned and not decision.wanted):
             decided.returned.note(part.table, key, decision.returned)
-        decided.add((part.table, key), part.hlc[row], decision, present.get(key))
+        decided.add(place, part.hlc[number], decision, row.present)
+
+
+def _sent(context: PushContext, row: _Row, values: Sequence[Value], returned: Mapping[int, Value]) -> Sent:
+    """The edit of a row as `merge` takes it."""
+    part, number = row.part, row.number
+    return Sent(
+        part.op,
+        part.columns,
+        values,
+        part.hlc[number],
+        part.column_hlc_of(number),
+        context.replica,
+        row.base,
+        _past(context.bases, row.is_lost),
+        returned,
+    )
+
+
+def _unseen(context: PushContext, row: _Row, entries: list[Entry]) -> list[Entry] | None:
+    """What others have done to the row that its base had not seen, with what the log does not tell any more
+    and without what the file itself did. None: that takes details, which the replica has to tell first."""
+    part, base, bases = row.part, row.base, context.bases
+    if row.is_lost:
+        if base is None:
+            return None
+        columns = bases.lost_columns(part, row.number)
+        table = context.schema.by_number[part.table]
+        entries = compared(entries, base, row.present, columns, bases.floor_hlc, table)
+    if bases.file is not None and any(entry.stamp[1] in bases.file.lineage for entry in entries):
+        if base is None and part.op != "I":
+            return None
+        if base is not None and not bases.file.offered:
+            entries = not_own(entries, base, row.present, bases.file.lineage)
+    return entries
 
 
 def _is_brought_by_another(entries: Sequence[Entry], bases: Bases) -> bool:
