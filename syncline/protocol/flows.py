@@ -48,8 +48,17 @@ def run(flow: Flow[T], transport: Transport) -> T:
         flow.close()
 
 
-def counted(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
-    """The flow itself; `note` is called for each of its requests."""
+def _nothing() -> None:
+    """What is called where nobody asked for it."""
+
+
+def answered(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
+    """The flow itself; `note` is called after each of its requests, answered or failed, before it goes on."""
+    return counted(flow, _nothing, note)
+
+
+def counted(flow: Flow[T], note: Callable[[], None], after: Callable[[], None] = _nothing) -> Flow[T]:
+    """The flow itself; `note` is called for each of its requests, `after` when it is answered or failed."""
     try:
         request = next(flow)
         while True:
@@ -57,8 +66,10 @@ def counted(flow: Flow[T], note: Callable[[], None]) -> Flow[T]:
             try:
                 response = yield request
             except SynclineError as error:
+                after()
                 request = flow.throw(error)
             else:
+                after()
                 request = flow.send(response)
     except StopIteration as stop:
         result: T = stop.value

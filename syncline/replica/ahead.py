@@ -126,14 +126,18 @@ def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
     )
     ahead, refusal = Ahead(), None
     with ThreadPoolExecutor(1, "syncline-freeze") as aside:
+        device.is_drafting = True
         freezing = aside.submit(ahead.freeze, device)
-        for chunk in ahead.chunks():
-            if refusal is None:
-                try:
-                    yield from sender.send(chunk)
-                except SynclineError as error:
-                    refusal = error
-        frozen = freezing.result()
+        try:
+            for chunk in ahead.chunks():
+                if refusal is None:
+                    try:
+                        yield from sender.send(chunk)
+                    except SynclineError as error:
+                        refusal = error
+            frozen = freezing.result()
+        finally:
+            device.is_drafting = False
     if isinstance(refusal, TransportError) and not isinstance(refusal, BodyRefused):
         raise refusal
     return frozen, sender.begun if refusal is None and sender.begun == ahead.draft else ""

@@ -28,6 +28,7 @@ from syncline.replica.gathered import make_way
 from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
 from syncline.replica.lost import refuse_lost
+from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.outside import Outward, Place, outward_orphans, unsure, waiting_for_parents
 from syncline.replica.overlay import Key, Overlay, merge
 from syncline.replica.parents import Lacking, has_parents, mend_parents
@@ -90,7 +91,7 @@ def apply(device: Device, answer: Answer) -> Applied:
     for, and does not wait."""
     if _is_nothing_new(device, answer):
         return Applied()
-    return _run_steps(device, answer, (defer_foreign_keys, *STEPS))
+    return as_named_now(device, lambda: _run_steps(device, answer, (defer_foreign_keys, *STEPS)))
 
 
 def _is_nothing_new(device: Device, answer: Answer) -> bool:
@@ -171,6 +172,7 @@ def _referred(device: Device, answer: Answer, steps: Sequence[Step], stay: Pinne
 def _run(device: Device, answer: Answer, steps: Sequence[Step], pinned: Pinned = NOTHING) -> Applied:
     with device.restored(), device.store.repeatable() as store:
         device.check()
+        refuse_renamed(device)
         refuse_lost(device)
         store.set_state(suppressed=1)
         complete = answer.verdict is None or answer.last is not None

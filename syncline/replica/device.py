@@ -43,6 +43,8 @@ class Device:
     """Number and digest of the push that was sent last, and the stamps that it told."""
     is_joining: bool = False
     """Whether a `track` of further tables was under way, or cut off, when this was looked at."""
+    is_drafting: bool = field(default=False, init=False)
+    """Whether a thread freezes what is pending: nobody else is to touch the file."""
     came_back: bool = False
     """Whether a table that was aside has come to fit during the verb, by what the centre has now."""
     aside: dict[int, Statements] = field(default_factory=dict)
@@ -91,9 +93,9 @@ class Device:
 
     def reload(self) -> None:
         """Read again what the file has noted."""
-        seen = self.schema_version
+        seen, is_drafting = self.schema_version, self.is_drafting
         self._become(Device.load(self.store))
-        self.schema_version = seen
+        self.schema_version, self.is_drafting = seen, is_drafting
 
     def refresh(self) -> None:
         """`reload`, if it is no longer what this was read from."""

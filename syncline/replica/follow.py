@@ -26,8 +26,9 @@ from syncline.replica.apply import Answer, Applied, Step, apply, keep_held, run_
 from syncline.replica.definitions import read_schema
 from syncline.replica.device import Device
 from syncline.replica.filling import clear_filling, fetch_filling
-from syncline.replica.lost import lost, notice
+from syncline.replica.lost import lost
 from syncline.replica.migrate import adapt, migrate
+from syncline.replica.noticed import notice_again
 from syncline.replica.plan import Plan, completable, plan
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
@@ -57,7 +58,7 @@ def take_in(device: Device, answer: Answer, progress: Progress, before: Step | N
         raise Overtaken
     applied = migrate(device, Answer(verdict, last), made, before)
     if device.aside:
-        notice(device)  # tables that did not fit may fit what the centre has now
+        notice_again(device)  # tables that did not fit may fit what the centre has now
         device.came_back = bool(lost(device.store)) or device.store.state().recovery is not None
     return applied
 

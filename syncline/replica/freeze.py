@@ -21,6 +21,7 @@ from syncline.replica.chains import Fit, Misspelled, Refused
 from syncline.replica.coalesce import Coalescing
 from syncline.replica.device import Device
 from syncline.replica.draft import Draft, Listener, RowTooLarge
+from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.pending import is_anything_pending, of_logs, pending_tables, settle
 from syncline.replica.refusal import refuse, unkeyed, unreadable
 from syncline.replica.respell import respell
@@ -95,8 +96,13 @@ def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
     """
     if not is_anything_pending(device):
         return None
+    return as_named_now(device, lambda: _frozen(device, listener))
+
+
+def _frozen(device: Device, listener: Listener | None) -> Frozen | None:
     with device.store.transaction() as store:
         device.check()
+        refuse_renamed(device)
         return in_flight(store) or freeze_now(device, listener)
 
 

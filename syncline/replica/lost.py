@@ -10,7 +10,7 @@ until `replica.regain` has compared it with the centre.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from syncline.errors import SchemaError, StoreBusy
@@ -33,11 +33,12 @@ CAPTURED = 2
 """In place of 1 in `_sync_lost.replaced`: all of it was captured."""
 
 
-def notice(device: Device) -> list[str]:
-    """Begin to capture again where it was lost, and note these tables, which are returned.
+def notice(device: Device, is_renamed: Callable[[Device], bool] = lambda device: False) -> bool:
+    """Begin to capture again where it was lost, and note these tables.
 
     Tables that do not fit as they are now, or are not in the file, are set aside with those that refer to
-    them, until they fit again: see `unable`. Opens its own transaction, only if there is something to do."""
+    them, until they fit again: see `unable`. Opens its own transaction, only if there is something to do.
+    Returns False, and has done nothing, if one `is_renamed` by then."""
     _make_due(device)
     ours = device.tracked
     unfit = _unfit(device, ours)
@@ -46,9 +47,11 @@ def notice(device: Device) -> list[str]:
         columns <= lacked(device.store, n) for n, columns in lacking.items()
     )
     if known and not any(_is_news(device, t) for t in ours.values()):
-        return []
+        return True
     with device.store.transaction() as store:
         device.check()
+        if is_renamed(device):
+            return False
         found = [t for t in ours.values() if _is_news(device, t)]
         for t in found:
             end = store.value(f"SELECT max(seq) FROM {t.log}") or 0 if has_log(store, t) else 0
@@ -61,7 +64,7 @@ def notice(device: Device) -> list[str]:
         for n, columns in lacking.items():
             note_lacked(store, n, lacked(store, n) | columns)
     device.reload()
-    return [t.table.name for t in found]
+    return True
 
 
 def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection[int]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from syncline.errors import StoreBusy
@@ -46,6 +46,7 @@ from syncline.replica.indexes import columns_of
 from syncline.replica.lost import follow_unfit, set_aside
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
+from syncline.replica.noticed import as_named_now
 from syncline.replica.own import note_adopted, note_own_values, unwritten_anew
 from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, lost_columns, plan
@@ -62,6 +63,10 @@ from syncline.sqlitekit.definition import without_foreign_key, without_not_null
 def migrate(device: Device, answer: Answer, made: Plan, before: Step | None = None) -> Applied:
     """Bring the file to the schema of the plan and take in the answer and what was fetched. `before`: a step
     that comes before the hub's rows are taken in."""
+    return as_named_now(device, lambda: _migrated(device, answer, _as_it_is(device, made), before))
+
+
+def _migrated(device: Device, answer: Answer, made: Plan, before: Step | None) -> Applied:
     steps = _Steps(made, device.hub, made.created, made.readopted)
     return run_steps(
         device,
@@ -82,6 +87,12 @@ def migrate(device: Device, answer: Answer, made: Plan, before: Step | None = No
             advance,
         ),
     )
+
+
+def _as_it_is(device: Device, made: Plan) -> Plan:
+    """The plan with the names that the application's tables have by now, if what was fetched is enough."""
+    now = plan(device, made.hub)
+    return replace(now, filled=made.filled) if now.fetched == made.fetched else made
 
 
 def adapt(device: Device, made: Plan) -> None:

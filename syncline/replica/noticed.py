@@ -8,9 +8,11 @@ that was renamed by copying it, as the centre renamed it, fits under the centre'
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import TypeVar
 
+from syncline.errors import SchemaError, StoreBusy, StoreError
 from syncline.model.naming import folded
 from syncline.replica import capture
 from syncline.replica.called import Called, called_now
@@ -31,6 +33,11 @@ from syncline.replica.names import (
 from syncline.replica.statements import Statements
 from syncline.sqlitekit.renames import renamed_columns
 
+T = TypeVar("T")
+
+ROUNDS = 5
+"""How often the application may rename its tables while they are looked at."""
+
 
 def notice(device: Device) -> None:
     """Enter what tables and columns are called now. Opens its own transaction, only if something is."""
@@ -50,10 +57,47 @@ def notice(device: Device) -> None:
 def notice_all(device: Device) -> None:
     """What the application has done to its tables: new names are entered, and capture begins again where it
     was lost. Before a verb, whatever it is. Opens its own transactions, only if something is."""
-    notice(device)
-    notice_lost(device)
-    capture.renew(device.store, device.tables.values())
-    device.schema_version = device.store.value("PRAGMA schema_version")
+    for _ in range(ROUNDS):
+        device.schema_version = device.store.value("PRAGMA schema_version")
+        try:
+            notice_again(device)
+            capture.renew(device.store, device.tables.values())
+        except (SchemaError, StoreError) as error:  # a table was renamed right before it was read
+            if isinstance(error, StoreBusy) or not is_renamed(device):
+                raise
+        if device.store.value("PRAGMA schema_version") == device.schema_version:  # nothing since, of anybody
+            break
+
+
+def notice_again(device: Device) -> None:
+    """`notice`, and which tables are not captured, or fit no longer or again. A table that is renamed while
+    it is looked at is none of these."""
+    for _ in range(ROUNDS):
+        notice(device)
+        if notice_lost(device, is_renamed):
+            break
+
+
+def refuse_renamed(device: Device) -> None:
+    """StoreBusy if the application has renamed a table or column since that was looked at last. Inside a
+    transaction, before anything is read by its name; see `as_named_now`."""
+    if device.store.value("PRAGMA schema_version") != device.schema_version and is_renamed(device):
+        raise StoreBusy(
+            f"{device.store.path}: the application renamed a table or a column while this was going on",
+            remedy="Sync again: the new name is followed.",
+        )
+
+
+def as_named_now(device: Device, do: Callable[[], T]) -> T:
+    """Do what one transaction does; once more if the application has renamed something right before it."""
+    for _ in range(ROUNDS):
+        try:
+            return do()
+        except StoreBusy:
+            if not is_renamed(device):
+                raise
+            notice(device)
+    return do()
 
 
 def is_renamed(device: Device) -> bool:
@@ -92,7 +136,7 @@ def _names(device: Device) -> dict[int, Called]:
         )
     }
     found, ours = _known(device), {folded(table) for table, _ in triggers.values()}
-    for n, t in device.tables.items():
+    for n, t in device.tracked.items():  # those aside too: what was noted of them may be older
         present = triggers.get(f"_sync_{n}_delete")
         if present is not None and _is_replaced(device, t, present[0], ours):
             continue

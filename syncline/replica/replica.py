@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from syncline.model.forms import chosen
-from syncline.protocol.flows import Flow, Transport, run
+from syncline.protocol.flows import Flow, Transport, answered, run
 from syncline.protocol.messages import ConflictNote
 from syncline.replica import (
     conflicts,
@@ -24,7 +24,7 @@ from syncline.replica import (
 )
 from syncline.replica.device import Device
 from syncline.replica.lock import WAIT_SECONDS, checked_wait, one_at_a_time, tidy
-from syncline.replica.noticed import notice_all
+from syncline.replica.noticed import notice, notice_all
 from syncline.replica.pending import log_entries
 from syncline.replica.progress import Progress, silent
 from syncline.replica.reports import (
@@ -249,8 +249,25 @@ class Replica:
                     run(track.go_on(self._store), self._transport)
                 flow = begun()
             with self._store.watched():
-                result = run(flow, self._transport)
+                result = run(self._following(flow) if verb != "track" else flow, self._transport)
             if self._hub_url is not None and self._store.state().hub_url != self._hub_url:
                 with self._store.transaction():
                     self._store.set_state(hub_url=self._hub_url)
         return result
+
+    def _following(self, flow: Flow[R]) -> Flow[R]:
+        """The flow itself; what the application has renamed while the hub was waited for is entered before it
+        goes on."""
+        seen = self._version
+
+        def look() -> None:
+            nonlocal seen
+            device = self._device
+            if device is None or device.is_drafting:
+                return
+            now = self._store.value("PRAGMA schema_version")
+            if now != seen:
+                notice(device)
+            seen = now
+
+        return answered(flow, look)

@@ -23,6 +23,7 @@ from syncline.replica.names import (
     written_names,
     written_retired,
 )
+from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.plan import tables_in
 from syncline.replica.reports import UpgradeReport
 from syncline.replica.statements import Statements
@@ -41,8 +42,13 @@ class _RolledBack(Exception):
 
 def upgrade(device: Device) -> UpgradeReport:
     """Do it. UsageError, and nothing is changed, if a name is taken or something else stands in the way."""
+    return as_named_now(device, lambda: _upgraded(device))
+
+
+def _upgraded(device: Device) -> UpgradeReport:
     with device.restored(), device.store.transaction():
         device.check()
+        refuse_renamed(device)
         return _upgrade(device)
 
 
