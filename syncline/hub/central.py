@@ -38,6 +38,9 @@ from syncline.protocol.messages import Limits
 logger = logging.getLogger("syncline.hub")
 T = TypeVar("T")
 ATTEMPTS = 12
+LOOKS = 4
+"""So often it is looked up what is prepared, where something of it is not there: somebody may be altering the
+tables."""
 PATIENCE_SECONDS = 40.0
 """After so long a transaction that keeps meeting others is given up: the device tries again, not the hub."""
 
@@ -126,17 +129,17 @@ class Central:
 
     def informed(self, work: Callable[[], T]) -> T:
         """Do it, again if it turned out that the tables, or what was prepared, are not what they were."""
+        unprepared = 0
         for _ in range(ATTEMPTS):
             try:
                 return work()
-            except Outdated as error:
+            except (Outdated, NotPrepared) as error:
+                unprepared += isinstance(error, NotPrepared)
+                if unprepared == LOOKS:
+                    raise
                 logger.info("looked up the schema again: %s", error.detail, extra={"action": "reload"})
                 self.look_again()
                 self.follow()
-            except NotPrepared:
-                self.look_again()
-                self.follow()
-                return work()
         return work()
 
     def still(self, schema: Schema) -> None:

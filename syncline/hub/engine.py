@@ -293,7 +293,7 @@ class Hub:
         may be missing. What has taken part and cannot any more keeps no server from starting, as it keeps
         none from going on: devices go on without it, and `examine` says so."""
         with suppress(GrantsMissing):
-            plan(self._configured, startable(self._configured))
+            self._follower.still(lambda: plan(self._configured, startable(self._configured)))
         self._follower.look()
         self._central.known()
 

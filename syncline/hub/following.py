@@ -52,6 +52,8 @@ CHOSEN = "tables_chosen"
 """The setting that says whether `init` was told which tables take part."""
 LOOKS = 10
 """How often tables are looked at that others alter meanwhile, before it is said."""
+ROUNDS = 5
+"""How often a server looks at tables that do not fit and were altered meanwhile, before it goes on."""
 
 T = TypeVar("T")
 
@@ -414,29 +416,60 @@ class Follower:
         if self._trouble is not None:
             raise self._trouble
 
-    def _look(self) -> None:
-        signature: str | None = self._signature()
-        if signature != self._seen:
-            self._trouble = None
-            self._found = None
+    def still(self, look: Callable[[], T]) -> T:
+        """What `look` finds; once more if it refuses what was altered while it looked."""
+        for _ in range(ROUNDS - 1):
+            before = self._standing()
             try:
-                if unless_altered(self._follow_anew).prepared.before is not None:
-                    self._central.known()  # which tables are apart is part of the signature
-                signature = self._signature()
-            except (SchemaError, ConfigurationError) as error:
-                self._complain(error)
-            except SynclineError as error:
-                if isinstance(error, NotPrepared) and self._unprepared():
-                    self._trouble = error  # there is nothing to follow
-                else:
-                    self._check_captured(error)
-                    if error.retry and not self._is_harmless:
-                        raise
-                    self._complain(error)
-                if error.retry:  # somebody works with a table; what is prepared fits it still
-                    signature = None
-            self._seen = signature
+                return look()
+            except (SchemaError, ConfigurationError):
+                if self._standing() == before:
+                    raise
+        return look()
+
+    def _standing(self) -> str | None:
+        """The signature; None before the first `prepare`."""
+        try:
+            return self._signature()
+        except NotPrepared:
+            return None
+
+    def _look(self) -> None:
+        """What is altered while it is looked at, is looked at again. Where that has no end the hub goes on
+        with what it knew last, and looks when it is time again."""
+        for _ in range(ROUNDS):
+            signature: str | None = self._signature()
+            if signature == self._seen:
+                break
+            self._trouble = None
+            self._seen = self._look_once(signature)
+            if self._seen is not None or self._signature() == signature:
+                break
         self._looked = time.monotonic()
+
+    def _look_once(self, signature: str | None) -> str | None:
+        """Follow what was altered. Returns the signature of what was looked at; None if it is to be looked at
+        again."""
+        self._found = None
+        try:
+            if unless_altered(self._follow_anew).prepared.before is not None:
+                self._central.known()  # which tables are apart is part of the signature
+            return self._signature()
+        except SynclineError as error:
+            if isinstance(error, NotPrepared) and self._unprepared():
+                self._trouble = error  # there is nothing to follow
+                return signature
+            is_refused = isinstance(error, SchemaError | ConfigurationError)
+            if not is_refused:
+                self._check_captured(error)
+            if not error.retry and self._signature() != signature:  # it may not be so any more
+                detail = error.detail
+                logger.info("altered while looked at: %s", detail, extra={"action": "schema_again"})
+                return None
+            if error.retry and not self._is_harmless:
+                raise
+            self._complain(error)
+            return None if error.retry else signature  # somebody works with a table
 
     def _signature(self) -> str:
         """What was altered, also of tables that are set apart: it may have been undone."""

@@ -258,7 +258,7 @@ class Replica:
     def _following(self, flow: Flow[R]) -> Flow[R]:
         """The flow itself; what the application has renamed while the hub was waited for is entered before it
         goes on."""
-        seen = self._version
+        seen = None if self._device is None else self._device.schema_version
 
         def look() -> None:
             nonlocal seen

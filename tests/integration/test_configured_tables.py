@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 import syncline
 from syncline.cli import output, run
 from syncline.errors import SchemaError
+from syncline.hub import engine, following
+from syncline.hub.central import Central
 from tests.integration.test_restored_schema import Centre, PostgresCentre, SqliteCentre
 
 
@@ -25,6 +28,69 @@ def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Centre:
 def hub_of(centre: Centre, *names: str) -> syncline.Hub:
     tables = {name: syncline.Table() for name in names} if names else None
     return syncline.Hub(centre.url, tables=tables)
+
+
+Found = Callable[[Central], Sequence[str] | None]
+
+
+def dropping(centre: Centre, found: Found, *statements: str) -> Found:
+    """What is found to take part; right after that the centre is altered, once."""
+    left = [*statements]
+
+    def then(central: Central) -> Sequence[str] | None:
+        names = found(central)
+        while left:
+            centre.run(left.pop(0))
+        return names
+
+    return then
+
+
+def test_a_table_that_is_dropped_while_the_hub_looks_keeps_nobody_out(
+    centre: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        centre.run(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY)")
+    with hub_of(centre, "a", "b", "c") as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "d.db") as device:
+            centre.run("CREATE TABLE more (id BIGINT PRIMARY KEY); INSERT INTO a VALUES (1)")
+            monkeypatch.setattr(following, "in_force", dropping(centre, following.in_force, "DROP TABLE b"))
+            hub._follower.look_now()
+            assert device.sync().pull.written == 1
+            assert [table.name for table in hub.schema.tables] == ["a", "c"]
+            never_still = (f"DROP TABLE {name}" for name in ("c", "more"))
+            with hub_of(centre, "a", "b", "c") as other:
+                monkeypatch.setattr(engine, "startable", dropping(centre, engine.startable, *never_still))
+                other.check()
+                assert [table.name for table in other.schema.tables] == ["a"]
+            assert device.verify().equal
+
+
+def test_a_hub_goes_on_while_its_tables_are_altered_without_end(
+    centre: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        centre.run(f"CREATE TABLE {name} (id BIGINT PRIMARY KEY)")
+    with hub_of(centre, "a", "b") as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "d.db") as device:
+            find, there = following.in_force, ["b"]
+
+            def moved(central: Central) -> Sequence[str] | None:
+                names, now = find(central), f"{there[-1]}x"
+                centre.run(f"ALTER TABLE {there[-1]} RENAME TO {now}")
+                there.append(now)
+                return names
+
+            centre.run("INSERT INTO a VALUES (1); ALTER TABLE b RENAME TO bx")
+            there.append("bx")
+            monkeypatch.setattr(following, "in_force", moved)
+            hub._follower.look_now()
+            assert len(there) == 2 + following.ROUNDS
+            monkeypatch.setattr(following, "in_force", find)
+            hub._follower.look_now()
+            assert device.sync().pull.written == 1 and device.verify().equal
 
 
 def narrow(centre: Centre) -> str:
