@@ -30,13 +30,13 @@ SLICE_BYTES, FIRST_SLICE, LARGEST_SLICE = 1 << 20, 64, 4_000
 class Pace:
     """How many rows to take next, so that a slice of them stays small however large the rows are."""
 
-    def __init__(self) -> None:
-        self.step = FIRST_SLICE
+    def __init__(self, largest: int = LARGEST_SLICE) -> None:
+        self.step, self._largest = FIRST_SLICE, largest
 
     def note(self, rows: int, size: int) -> None:
         """So many rows were so many bytes."""
         if rows:
-            self.step = max(1, min(LARGEST_SLICE, self.step * 4, SLICE_BYTES * rows // max(size, 1)))
+            self.step = max(1, min(self._largest, self.step * 4, SLICE_BYTES * rows // max(size, 1)))
 
 
 class RowsDigest:

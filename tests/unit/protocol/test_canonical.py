@@ -13,7 +13,7 @@ import pytest
 
 from syncline.errors import Malformed
 from syncline.model.order import place
-from syncline.protocol.canonical import RowsDigest, canonical_row
+from syncline.protocol.canonical import FIRST_SLICE, SLICE_BYTES, Pace, RowsDigest, canonical_row
 from syncline.protocol.jsonform import key_of, key_text
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "verify.md"
@@ -85,3 +85,13 @@ def test_a_key_in_a_query_that_is_none_is_refused_with_its_code(text: str) -> No
 def test_a_key_survives_its_text() -> None:
     for row in documented_rows():
         assert repr(key_of(key_text(row))) == repr(row)
+
+
+def test_a_slice_grows_to_the_largest_that_is_asked_for_and_shrinks_with_large_rows() -> None:
+    pace, steps = Pace(largest=500), list[int]()
+    for _ in range(4):
+        steps.append(pace.step)
+        pace.note(pace.step, pace.step * 100)
+    assert steps == [FIRST_SLICE, FIRST_SLICE * 4, 500, 500]
+    pace.note(500, 500 * SLICE_BYTES)
+    assert pace.step == 1
