@@ -114,8 +114,8 @@ FOUND = {
     "clock_ahead": "A stamp is far ahead of the clock of this side: that was wrong once, or is wrong now.",
     "clone_unfinished": "The clone was cut off.",
     "cluster": "Cluster, timeline and database of a PostgreSQL centre.",
-    "column_local": "A column of the application's own: what it holds is not sent.",
-    "column_required": "A column of the application's own must have a value and has no default: rows of"
+    "column_local": "A column that is not synced: what it holds is not sent.",
+    "column_required": "A column that is not synced must have a value and has no default: new rows of"
     " the centre cannot be added.",
     "columns_held": "SQLite drops no column that is captured.",
     "damaged": "The file of an SQLite centre is damaged.",

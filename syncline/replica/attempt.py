@@ -33,8 +33,21 @@ def write_set(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[
     with children_kept(work, t, columns, rows):
         if work.fires(t):
             _write_in_view(work, t, columns, rows)
+        elif not t.is_whole(columns):
+            work.store.executemany(t.update(columns), rows)
         else:
-            work.store.executemany(t.upsert(columns) if t.is_whole(columns) else t.update(columns), rows)
+            _upsert(work, t, columns, rows)
+
+
+def _upsert(work: Work, t: Statements, columns: Sequence[int], rows: Sequence[Sequence[Value]]) -> None:
+    """Whole rows, as a set. SQLite asks of the new row of an upsert what columns that take no part must have,
+    before it looks whether there is one: a row that is there keeps what it has in them."""
+    try:
+        work.store.executemany(t.upsert(columns), rows)
+    except StoreConstraint as error:
+        if error.kind not in ("not_null", "check"):
+            raise
+        _write_in_view(work, t, columns, rows)
 
 
 def _write_in_view(

@@ -310,9 +310,12 @@ def _additions(store: Store, t: Statements, retired: Collection[str]) -> Iterato
     for _, name, _, required, default, _, hidden in store.described(f"PRAGMA table_xinfo({t.name})"):
         if hidden or folded(name) in known:
             continue
-        where = f"table {t.table.name}: the column {name} is in this file alone"
+        where = f"table {t.table.name}: the column {name} is not among those that are synced"
         if required and default is None:
-            remedy = "Give it a default value; without one no row of the centre can be added here."
+            remedy = (
+                "Give it a default value here; without one no new row of the centre can be added. If the"
+                " centre has the column too, and demands a value, give it a default there: it is synced then."
+            )
             yield Finding(
                 "trouble", "column_required", f"{where}, and a row must have a value for it", remedy
             )

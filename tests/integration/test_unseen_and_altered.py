@@ -226,3 +226,35 @@ def test_l12_verify_is_not_equal_where_a_table_that_takes_part_was_not_compared(
     assert not found.equal and [one.table for one in found.unable] == ["item"]
     a.app.executescript("CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT)")
     assert a.replica.verify().equal
+
+
+DEMANDING = (
+    "CREATE TABLE made (id INTEGER PRIMARY KEY, note TEXT, w INTEGER NOT NULL);"
+    " INSERT INTO made SELECT id, note, 7 FROM item; DROP TABLE item; ALTER TABLE made RENAME TO item"
+)
+
+
+def test_l12_a_row_that_is_here_takes_what_the_centre_has_though_a_column_that_is_not_synced_has_no_default(
+    centre: SqliteCentre | PostgresCentre, make: Make
+) -> None:
+    """Whole rows come where the file is filled, or a table compared: the row here has its value already."""
+    rows = "INSERT INTO item VALUES (1, 'n'), (2, 'n'), (3, 'n')"
+    world = make(centre, f"CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT); {rows}")
+    a = world.device()
+    a.app.executescript(f"BEGIN; {DEMANDING}; COMMIT")
+    a.sync()
+    if isinstance(centre, SqliteCentre):
+        centre.run(DEMANDING)
+    else:
+        centre.run("ALTER TABLE item ADD w int; UPDATE item SET w = 7; ALTER TABLE item ALTER w SET NOT NULL")
+    centre.run("UPDATE item SET note = 'theirs' WHERE id = 1; DELETE FROM item WHERE id = 3")
+    a.run("UPDATE item SET note = 'mine' WHERE id = 2")
+    for _ in range(2):
+        report = a.sync()
+        assert report.pull is not None and not report.pull.waiting
+    centre.run("INSERT INTO item VALUES (4, 'new', 8); UPDATE item SET note = 'later' WHERE id = 1")
+    report = a.sync()
+    assert report.pull is not None and [one.key for one in report.pull.waiting] == [(4,)]
+    assert a.rows("item", "*") == [(1, "later", 7), (2, "mine", 7)]
+    assert world.rows() == [(1, "later", 7), (2, "mine", 7), (4, "new", 8)]
+    assert not a.replica.conflicts() and not a.replica.rejected()
