@@ -32,7 +32,8 @@ def status(file: Path, as_json: bool) -> int:
     if as_json:
         output.document({**found.as_dict(), "waiting": [row.as_dict() for row in held]})
         return output.DONE
-    output.line(f"{file}: replica {found.id} of {found.hub_url}")
+    of = f" of {found.hub_url}" if found.hub_url else ""
+    output.line(f"{file}: replica {found.id}{of}")
     output.line(f"last sync  {found.last_sync or 'never'}")
     output.line(f"watermark  {found.watermark or 'none yet'}")
     waiting = sum(found.pending.values())

@@ -147,7 +147,7 @@ def waiting_edits(device: Device) -> int:
 
 def oldest_edit(device: Device) -> str | None:
     """When the oldest edit that is in a log was made, as ISO 8601 in UTC; entries M count."""
-    first = (f"SELECT {_AT} FROM {t.log} l ORDER BY seq LIMIT 1" for t in device.tables.values())
+    first = (f"SELECT {_AT} FROM {t.log} l ORDER BY seq LIMIT 1" for t in device.tracked.values())
     found = [device.store.value(sql) for sql in first]
     return min((at for at in found if at is not None), default=None)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import syncline
+from syncline.cli import run
 from syncline.protocol.messages import Request, Response, SchemaQuery
 from tests.integration.test_restored_schema import Device, Line, PostgresCentre, Servers, SqliteCentre
 
@@ -258,3 +259,19 @@ def test_l12_a_row_that_is_here_takes_what_the_centre_has_though_a_column_that_i
     assert a.rows("item", "*") == [(1, "later", 7), (2, "mine", 7)]
     assert world.rows() == [(1, "later", 7), (2, "mine", 7), (4, "new", 8)]
     assert not a.replica.conflicts() and not a.replica.rejected()
+
+
+def test_l12_what_is_said_of_a_file_with_a_hub_in_process_and_edits_of_a_table_that_waits(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ddl = "CREATE TABLE item (id INTEGER PRIMARY KEY, note TEXT); INSERT INTO item VALUES (1, 'n')"
+    world = make(SqliteCentre(tmp_path), ddl)
+    a = world.device()
+    a.run("UPDATE item SET note = 'mine'")
+    a.app.executescript("CREATE TABLE kept AS SELECT * FROM item; DROP TABLE item")
+    with pytest.raises(syncline.errors.SchemaError):
+        a.sync()
+    for verb in ("status", "doctor"):
+        run([verb, str(tmp_path / "a.db")])
+        said = capsys.readouterr().out
+        assert "None" not in said and ("the oldest since 2" in said) == (verb == "doctor")
