@@ -20,6 +20,9 @@ from syncline.replica.redefine import redefine
 from syncline.replica.store import Store, warden
 from syncline.sqlitekit.definition import with_default
 
+_TRIED = "_sync_tried"
+"""A table that is there for a moment."""
+
 
 def make_table(store: Store, table: TableSchema, hub: Schema, local: Schema) -> None:
     """Make a table of `local`, the hub's schema with the names of this file. Inside a transaction."""
@@ -48,6 +51,7 @@ def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: 
         store.execute(add_column(table, column, schema))
     if column.default is not None and constant(column.default) is None:
         with _blamed(f"table {table.name}, the default of column {column.name}"):
+            _check_default(store, column.default)
             _give_default(store, table.name, column.name, column.default)
     here = columns_of(store, table.name)[column.name]
     if not carries(column.type, column.declared, here.declared, column.form):
@@ -55,6 +59,16 @@ def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: 
             f"the hub's schema cannot be: table {table.name}: {column.name} cannot hold its values",
             remedy=REMEDY,
         )
+
+
+def _check_default(store: Store, default: str) -> None:
+    """Let SQLite read it as a default: what is written into a definition it reads only afterwards."""
+    with store.held_to(warden.only_table(_TRIED)):
+        store.execute(f"CREATE TABLE {_TRIED} (tried DEFAULT ({default}))")
+    made = columns_of(store, _TRIED)
+    store.execute(f"DROP TABLE {_TRIED}")
+    if len(made) != 1:
+        raise Malformed("the hub's schema cannot be: a default is more than that", remedy=REMEDY)
 
 
 def _give_default(store: Store, table: str, column: str, default: str) -> None:

@@ -60,7 +60,7 @@ def fetch_rest(
     with, `fingerprint` or the file's own) or not.
     """
     fetched, empty, asked = 0, 0, fingerprint or device.hub.fingerprint
-    carried = page is not None
+    carried, seen = page is not None, set[int]()
     while True:
         if page is None:
             page = yield from ask(next_pull(device, asked, start, carried=carried), Changes)
@@ -74,6 +74,9 @@ def fetch_rest(
         empty = empty + 1 if bytes(page.groups) in NOTHING else 0
         if empty > EMPTY:
             raise ProtocolError(f"{EMPTY} pages of changes, one after the other, held nothing")
+        if hash(page.watermark) in seen:
+            raise ProtocolError("pages of changes that say that there is more lead back to where one was")
+        seen.add(hash(page.watermark))
         schema = device.hub if page.schema == device.hub.fingerprint else None
         groups_of(page.groups, page.digest, schema)  # a damaged page must not be staged
         with device.store.repeatable() as store:

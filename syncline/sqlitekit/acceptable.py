@@ -16,6 +16,9 @@ from syncline.sqlitekit.described import (
     table_sql,
 )
 
+INDEXES = 500
+"""So many unique constraints, and so many indexes besides, a table may have: each costs every write of it."""
+
 
 def check_table(table: TableSchema) -> None:
     """NoDefinition unless a device takes the table, as far as it can be told without others and without its
@@ -29,6 +32,11 @@ def check_table(table: TableSchema) -> None:
             check_growth(column.default)
     if not table.key:
         raise NoDefinition("it has no key")
+    most = max(len(table.uniques), len(table.indexes), len(table.enforced))
+    if most > INDEXES:
+        raise NoDefinition(
+            f"it has {most:,} unique constraints, indexes or foreign keys; {INDEXES} are the most"
+        )
     names = {column.name for column in table.columns}
     for some in (table.key, *table.uniques):
         if not some or len(set(some)) < len(some) or not names >= set(some):

@@ -196,6 +196,11 @@ SCHEMAS: dict[str, Callable[[Any, Path], object]] = {
     "3,000 columns": lambda t, p: t.update(
         ddl=None, columns=[dict(t["columns"][1], name=f"c{n}", number=n + 5) for n in range(3000)], key=["c1"]
     ),
+    "10,000 unique constraints": lambda t, p: t.update(ddl=None, indexes=[], uniques=[["v"]] * 10_000),
+    "3,000 indexes": lambda t, p: t.update(indexes=[f"CREATE INDEX q{n} ON t (v)" for n in range(3_000)]),
+    "3,000 foreign keys": lambda t, p: t.update(
+        foreign_keys=[{"columns": ["id"], "parent": "u", "parent_columns": ["id"]}] * 3_000
+    ),
     "an action that is none": lambda t, p: t.update(
         foreign_keys=[
             {"columns": ["id"], "parent": "u", "parent_columns": ["id"], "on_delete": "CASCADE; DROP",
@@ -262,6 +267,50 @@ def test_a_file_that_is_there_follows_no_schema_that_cannot_be(
         assert other.execute("SELECT * FROM cookies").fetchall() == [("session=SECRET",)]
     with closing(Store.open(file)) as store:
         assert run(sync.sync(Device.load(store), silent), LocalTransport(hub)).push.sent == 1
+
+
+@pytest.mark.parametrize(
+    "default", ["1 UNIQUE", "1 --", "x", "1, evil text", "1 /*", "v", "1 CHECK (0)", "random() x"]
+)
+def test_a_default_that_is_none_is_not_written_into_a_file_that_is_there(
+    hub: syncline.Hub, tmp_path: Path, default: str
+) -> None:
+    file = tmp_path / "device.db"
+    clone_over(LocalTransport(hub), file)
+    with closing(sqlite3.connect(file)) as device, device:
+        before = device.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        device.execute("UPDATE t SET v = 'mine' WHERE id = 1")
+
+    def with_column(table: Any) -> None:
+        new = dict(table["columns"][1], name="w", number=table["used"], default=default, defaulted=True)
+        table.update(ddl=None, indexes=[], columns=[*table["columns"], new], used=table["used"] + 1)
+
+    evil = Evil(hub, schema_with(hub, with_column))
+    with closing(Store.open(file)) as store, pytest.raises(Malformed):
+        run(sync.pull(Device.load(store), silent), evil)
+    with closing(sqlite3.connect(file)) as device:
+        assert device.execute("SELECT type, name, sql FROM sqlite_master").fetchall() == before
+    assert synced(file, LocalTransport(hub)).push.sent == 1
+
+
+@pytest.mark.parametrize("marks", [("w0", "w1"), ("w0", "w1", "w2", "w0", "w3")])
+def test_l11_pages_that_go_in_a_circle_are_not_followed(
+    hub: syncline.Hub, tmp_path: Path, marks: tuple[str, ...]
+) -> None:
+    file, asked = tmp_path / "device.db", list[str]()
+    clone_over(LocalTransport(hub), file)
+    body, digest = seal([m.Group(0, "U", [hub.schema.tables[0].pushed[0]], [[1, "again"]])])
+
+    def circling(request: m.Request, answer: Any) -> Any:
+        if not isinstance(answer, m.Changes):
+            return answer
+        asked.append(marks[len(asked) % len(marks)])
+        return m.Changes(asked[-1], True, 0, digest, Raw(body))
+
+    with closing(Store.open(file)) as store, pytest.raises(ProtocolError, match="lead back"):
+        run(sync.pull(Device.load(store), silent), Evil(hub, circling))
+    assert len(asked) <= len(marks) + 1
+    assert synced(file, LocalTransport(hub)).pull is not None
 
 
 def page_of(*groups: Any) -> Change:
