@@ -40,6 +40,7 @@ from syncline.hub.following import (
     unless_altered,
 )
 from syncline.hub.gate import Gate
+from syncline.hub.knowledge import Knowledge
 from syncline.hub.quotas import Quotas
 from syncline.hub.registry import open_database
 from syncline.hub.requests import Requests
@@ -92,8 +93,9 @@ class Hub:
         tolerance = int(clock_tolerance * 1000)
         self._central = Central(self.database, rules, limits, tolerance)
         self._configured = Central(self.database, rules, limits, tolerance, own=True)
-        requests = Requests(self._central, self.quotas)
-        uploads = Uploads(self._central, requests, self.quotas)
+        known = Knowledge(self._central)
+        requests = Requests(known, self.quotas)
+        uploads = Uploads(known, requests, self.quotas)
         self._gate = Gate(self._central, {**requests.handlers(), **uploads.handlers()})
         self._follower = Follower(self._central)
         self._central.follow = self._follower.look_now

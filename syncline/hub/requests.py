@@ -14,7 +14,6 @@ from msgspec import Raw
 from syncline.errors import Malformed, SynclineError, WatermarkRefused
 from syncline.hub import clients, ids, watermark
 from syncline.hub.accept import accept
-from syncline.hub.central import Central
 from syncline.hub.clocks import sane
 from syncline.hub.compared import Compared, compared_with
 from syncline.hub.conflicts import note_of
@@ -31,6 +30,7 @@ from syncline.hub.identity import (
     since,
     sought,
 )
+from syncline.hub.knowledge import Knowledge
 from syncline.hub.lineages import lineages_of
 from syncline.hub.pull import chunk_groups, page_of, table_groups
 from syncline.hub.quotas import Quotas, Turns, check_registration, check_told
@@ -49,7 +49,7 @@ logger = logging.getLogger("syncline.hub")
 class Requests:
     """The handlers of the everyday requests. Each raises SynclineError, and has changed nothing then."""
 
-    def __init__(self, central: Central, quotas: Quotas) -> None:
+    def __init__(self, central: Knowledge, quotas: Quotas) -> None:
         self._central, self._quotas, self._turns = central, quotas, Turns(quotas)
 
     def handlers(self) -> Handlers:
@@ -78,7 +78,7 @@ class Requests:
             self._central.still_ruled(transaction.ledger)
             if client is None:
                 check_registration(transaction.ledger, caller.actor.owner, self._quotas)
-            client = clients.without_lost(transaction, client, self._central.database.position)
+            client = clients.without_lost(transaction, client, self._central.position)
             position = given.within(transaction.scope) if given else transaction.log.now()
             asked = clients.with_own_root(transaction.ledger, caller.actor, request)
             known = clients.registered(client, caller.actor, asked, position.token())
@@ -220,7 +220,7 @@ class Requests:
             with caller.read() as (transaction, client):
                 names = lineages_of(transaction.ledger, client) if client else []
                 compared = compared_with(transaction.ledger, names, push.stamps)
-        return Told(horizon, memory_of(self._central.limits), self._central.database.position, compared)
+        return Told(horizon, memory_of(self._central.limits), self._central.position, compared)
 
     def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
         if not groups and not page.more and page.end == after.position:
@@ -304,7 +304,7 @@ class Requests:
                 start = Watermark(transaction.log.now(), transaction.scope.fingerprint)
                 rows = transaction.rows.estimate()
             else:
-                told = watermark.parse_cursor(request.cursor, key, replica, self._central.database.position)
+                told = watermark.parse_cursor(request.cursor, key, replica, self._central.position)
                 told.start.within(transaction.scope)
                 start, table, after, rows = told.start, told.table, told.after, 0
             if request.table is None and request.columns:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 
 from syncline.errors import Malformed, TooLarge, UnknownUpload
-from syncline.hub.central import Central
 from syncline.hub.contract import Client, Upload, UploadedChunk, WriteTransaction
 from syncline.hub.gate import Caller, Handlers
+from syncline.hub.knowledge import Knowledge
 from syncline.hub.large import Chunks, LargeReceiver
 from syncline.hub.quotas import BASES_BYTES, Quotas, check_upload
 from syncline.hub.receive import check_step
@@ -28,7 +28,7 @@ logger = logging.getLogger("syncline.hub")
 class Uploads:
     """The handlers of the requests about large pushes. What a push amounts to is decided by `requests`."""
 
-    def __init__(self, central: Central, requests: Requests, quotas: Quotas) -> None:
+    def __init__(self, central: Knowledge, requests: Requests, quotas: Quotas) -> None:
         self._central, self._requests, self._quotas = central, requests, quotas
 
     def handlers(self) -> Handlers:

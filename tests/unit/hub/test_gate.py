@@ -27,6 +27,8 @@ from syncline.errors import (
     UsageError,
 )
 from syncline.hub import requests, uploads
+from syncline.hub.central import Central
+from syncline.hub.knowledge import Knowledge
 from syncline.model.actor import ANYONE, OPERATOR, Actor
 from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol import messages as m
@@ -179,6 +181,17 @@ def test_handlers_have_no_other_way_to_the_database_than_their_caller(module: An
     ]
     used = {ast.unparse(node) for node in nodes if node.attr in ways}
     assert used and used <= {"caller.read", "caller.write"}
+
+
+def test_a_new_handler_cannot_go_round_its_caller(desk: Desk) -> None:
+    """In whatever module: what handlers are given has no way to rows."""
+    given = {id(handler.__self__): handler.__self__ for handler in desk.hub._gate._handlers.values()}  # type: ignore[attr-defined]
+    for one in given.values():
+        known = one._central
+        assert type(known) is Knowledge and not hasattr(known, "__dict__")
+        assert not {"database", "transact", "write", "informed", "follow"} & {*dir(known)}
+        kept = [getattr(one, name) for name in vars(one)]
+        assert not any(isinstance(value, (Central, type(desk.hub.database))) for value in kept)
 
 
 def test_a_push_carries_the_pull_of_its_own_replica_only(desk: Desk) -> None:
