@@ -52,15 +52,29 @@ def say(text: str) -> None:
 
 def call(*command: str | Path) -> int:
     """Run a command in the repository and return its exit code."""
-    with subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment()) as process:
-        # an interrupted pytest ends what it has started; a terminated one leaves all of that running
-        before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the child was interrupted too
-            return process.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    started: list[subprocess.Popen[bytes]] = []
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        """An interrupted pytest ends what it has started; a terminated one leaves all of that running."""
+        ended.append(number)
+        for process in started:
+            process.send_signal(signal.SIGINT)
+
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell does that to what it starts beside itself
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment()) as process:
+            started.append(process)
+            if ended:
+                process.send_signal(signal.SIGINT)
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the child was interrupted, too
+                return process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def must(*command: str | Path) -> None:
