@@ -154,7 +154,7 @@ def _say_done(settings: Configuration, done: Prepared, tables: list[str], *, rem
     if removed:
         output.line(f"{word}: nothing of Syncline is left in the database")
         if settings.hub.snapshots:
-            output.message(f"the folder {settings.hub.snapshots} is of no use any more")
+            output.message(f"the folder {settings.hub.snapshots} is of no use to this hub any more")
     else:
         output.line(f"{word}: {_taking_part(tables)}")
 
