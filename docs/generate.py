@@ -137,6 +137,8 @@ FOUND = {
     "log_missing": "The change log of a table is gone.",
     "log_size": "The room that the log takes.",
     "moved": "The database was moved here from another cluster.",
+    "names_traded": "Columns have each other's names in the centre: a program that makes the table anew on"
+    " the device with these has their values exchanged in the centre.",
     "not_a_replica": "The file is not a replica.",
     "not_current": "The tables are not as `init` left them, or those that take part are not those of"
     " the configuration.",

@@ -253,6 +253,7 @@ def _following(device: Device) -> Iterator[Finding]:
         parts += [f"columns that it has dropped: {gone}"] if gone else []
         sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
         yield Finding("fact", "upgrade_waits", sentence)
+    yield from _traded(device)
     for name, why in changed_tables(device).items():
         sentence = f"table {name} was changed in the centre in a way that this file cannot follow: {why}"
         remedy = (
@@ -271,6 +272,21 @@ def _has_key(device: Device, table: TableSchema) -> bool:
     """Whether the file's table of that name has the same primary key."""
     rows = device.store.described(f"PRAGMA main.table_info({quote(table.name)})")
     return {name.lower() for _, name, *_, key in rows if key} == {name.lower() for name in table.key}
+
+
+def _traded(device: Device) -> Iterator[Finding]:
+    """Columns that have each other's names in the centre: a table made anew here is read by names alone."""
+    for n, t in device.tables.items():
+        here = {folded(column.name): column.number for column in t.table.columns}
+        there = device.hub.by_number[n].columns
+        other = [c.name for c in there if here.get(folded(c.name), c.number) != c.number]
+        if other:
+            sentence = (
+                f"table {t.table.name}: {', '.join(other)} are other columns in the centre than here; if a"
+                " program makes the table anew with the names of there, its values are exchanged in the centre"
+            )
+            remedy = "Run: syncline upgrade FILE, in place of the program's own migration."
+            yield Finding("warning", "names_traded", sentence, remedy)
 
 
 def _left_out(device: Device) -> Iterator[Finding]:

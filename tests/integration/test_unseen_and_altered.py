@@ -13,6 +13,7 @@ import pytest
 import syncline
 from syncline.cli import run
 from syncline.protocol.messages import Request, Response, SchemaQuery
+from syncline.replica.examine import examine
 from tests.integration.test_restored_schema import Device, Line, PostgresCentre, Servers, SqliteCentre
 
 
@@ -275,3 +276,23 @@ def test_l12_what_is_said_of_a_file_with_a_hub_in_process_and_edits_of_a_table_t
         run([verb, str(tmp_path / "a.db")])
         said = capsys.readouterr().out
         assert "None" not in said and ("the oldest since 2" in said) == (verb == "doctor")
+
+
+def test_l12_doctor_warns_of_columns_that_have_traded_names_in_the_centre(
+    centre: SqliteCentre | PostgresCentre, make: Make, tmp_path: Path
+) -> None:
+    ddl = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT, b TEXT)"
+    world = make(centre, f"{ddl}; INSERT INTO item VALUES (1, 'a1', 'b1')")
+    a = world.device()
+
+    def codes() -> set[str]:
+        return {finding.code for finding in examine(tmp_path / "a.db")}
+
+    assert "names_traded" not in codes()
+    renames = ("a TO t", "b TO a", "t TO b")
+    world.alter("; ".join(f"ALTER TABLE item RENAME COLUMN {one}" for one in renames))
+    a.sync()
+    assert "names_traded" in codes()
+    a.replica.upgrade()
+    assert "names_traded" not in codes()
+    assert a.rows("item", "id, a, b") == [(1, "b1", "a1")] and a.replica.verify().equal
