@@ -269,6 +269,18 @@ def test_a_file_that_is_there_follows_no_schema_that_cannot_be(
         assert run(sync.sync(Device.load(store), silent), LocalTransport(hub)).push.sent == 1
 
 
+class Filling(Evil):
+    """Has values for columns of which the real hub knows nothing."""
+
+    def send(self, request: m.Request) -> m.Response:
+        if not isinstance(request, m.Snapshot):
+            return super().send(request)
+        columns = [int(number) for number in (request.columns or "").split(",") if number]
+        rows: list[Any] = [[key, *("x" for _ in columns)] for key in (1, 2)]
+        body, digest = seal([m.Group(request.table or 0, "U", columns, rows)])
+        return m.SnapshotPage("w1", None, 2, digest, Raw(body))
+
+
 @pytest.mark.parametrize(
     "default", ["1 UNIQUE", "1 --", "x", "1, evil text", "1 /*", "v", "1 CHECK (0)", "random() x"]
 )
@@ -285,7 +297,7 @@ def test_a_default_that_is_none_is_not_written_into_a_file_that_is_there(
         new = dict(table["columns"][1], name="w", number=table["used"], default=default, defaulted=True)
         table.update(ddl=None, indexes=[], columns=[*table["columns"], new], used=table["used"] + 1)
 
-    evil = Evil(hub, schema_with(hub, with_column))
+    evil = Filling(hub, schema_with(hub, with_column))
     with closing(Store.open(file)) as store, pytest.raises(Malformed):
         run(sync.pull(Device.load(store), silent), evil)
     with closing(sqlite3.connect(file)) as device:
