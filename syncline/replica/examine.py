@@ -283,7 +283,7 @@ def _traded(device: Device) -> Iterator[Finding]:
         if other:
             sentence = (
                 f"table {t.table.name}: {', '.join(other)} are other columns in the centre than here; if a"
-                " program makes the table anew with the names of there, its values are exchanged in the centre"
+                " program makes the table anew with those names, its values are exchanged in the centre"
             )
             remedy = "Run: syncline upgrade FILE, in place of the program's own migration."
             yield Finding("warning", "names_traded", sentence, remedy)
