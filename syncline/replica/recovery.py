@@ -18,6 +18,7 @@ import json
 import logging
 import uuid
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 
 from syncline.errors import PushOutOfStep, SynclineError, WatermarkRefused
 from syncline.protocol.flows import Flow
@@ -25,7 +26,7 @@ from syncline.protocol.messages import Verdict
 from syncline.replica.apply import Answer, advance, apply, enter_verdict, keep_held, run_steps
 from syncline.replica.conflicts import fetch, keep_conflicts, set_apart
 from syncline.replica.device import Device
-from syncline.replica.follow import adapted
+from syncline.replica.follow import ROUNDS, adapted
 from syncline.replica.freeze import in_flight
 from syncline.replica.identity import Learned, answered, reconcile
 from syncline.replica.offer import is_offered, offer_next
@@ -62,7 +63,7 @@ REASONS = {
 }
 """By the code of the hub's refusal. Any other refusal is an error."""
 
-_FILE_UNUSABLE = ("hydrate_stale", "store_layout", "store_damaged")
+_FILE_UNUSABLE = ("hydrate_stale", "schema_changed", "store_layout", "store_damaged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,18 +236,18 @@ def _enter(device: Device, verdict: Verdict, recovery: Recovery) -> None:
 
 
 def _fill(device: Device, tally: Tally, progress: Progress) -> Flow[int]:
-    """Fill the file again; what cannot be gone on with is begun anew."""
-    try:
-        applied = yield from refill(device, progress)
-    except SynclineError as error:
-        is_unusable = error.code in _FILE_UNUSABLE or isinstance(error, WatermarkRefused)
-        if not is_unusable and error.code not in REASONS:
-            raise
-        discard_fresh(device.store)
-        if error.code in REASONS:
-            raise
-        applied = None
-    if applied is None:
-        applied = yield from refill(device, progress)
+    """Fill the file again; what cannot be gone on with is begun anew, also because the centre was altered."""
+    for attempt in count(1):
+        try:
+            applied = yield from refill(device, progress)
+        except SynclineError as error:
+            is_unusable = error.code in _FILE_UNUSABLE or isinstance(error, WatermarkRefused)
+            if not is_unusable and error.code not in REASONS:
+                raise
+            discard_fresh(device.store)
+            if error.code in REASONS or attempt == ROUNDS:
+                raise
+        else:
+            break
     tally.note(applied)
     return sum(applied.written.values()) + sum(applied.removed.values())

@@ -30,7 +30,8 @@ from syncline.model.scope import Scope
 from syncline.sqlitekit.tables import affinity_of
 
 DROP_COLUMN = (
-    "To drop a column, drop the triggers _sync_hub_<n>_... of its table in the same transaction; then run:"
+    "If something of its table was renamed since, run first: syncline init syncline.toml (triggers tell it)."
+    " To drop a column, drop the triggers _sync_hub_<n>_... of its table in the same transaction; then run:"
     " syncline init syncline.toml"
 )
 
