@@ -85,14 +85,13 @@ def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection
 
 
 def set_aside(store: Store, t: Statements) -> None:
-    """Note that a table cannot take part now. Inside a transaction."""
+    """Note that a table cannot take part now, and since when; since nothing that is known where rows of the
+    hub's wait already. Inside a transaction."""
     if t.n not in _noted(store):
         _note(store, t.n, store.value(f"SELECT max(seq) FROM {t.log}") or 0, CAPTURED)
-    store.execute(
-        "UPDATE _sync_lost SET aside = 1, since = coalesce(since, (SELECT watermark FROM _sync_state))"
-        " WHERE n = ?",
-        (t.n,),
-    )
+    is_held = store.row("SELECT 1 FROM _sync_held WHERE n = ? LIMIT 1", (t.n,)) is not None
+    since = "" if is_held else store.state().watermark
+    store.execute("UPDATE _sync_lost SET aside = 1, since = coalesce(since, ?) WHERE n = ?", (since, t.n))
     store.execute("DELETE FROM _sync_held WHERE n = ?", (t.n,))
 
 

@@ -95,6 +95,21 @@ def mend(device: Device, table: str, how: str) -> None:
     device.app.execute("PRAGMA foreign_keys = ON")
 
 
+def test_l5_what_a_table_could_not_take_before_it_was_set_aside_comes_when_it_fits_again(
+    world: World,
+) -> None:
+    """The centre lets one refer to a table that has no key here; its new row comes with that change."""
+    a = world.device("a.db")
+    spoil(a, "farm", "keyless")
+    world.centre.execute("ALTER TABLE crop ADD COLUMN farm INTEGER REFERENCES farm (id)")
+    world.centre.execute("INSERT INTO crop (id, name) VALUES (5, 'new')")
+    with pytest.raises(SchemaError):  # there is no table left that takes part
+        a.replica.pull()
+    mend(a, "farm", "keyless")
+    a.sync()
+    world.agree(a)
+
+
 @pytest.mark.parametrize("how", ["dropped", "keyless", "altered"])
 @pytest.mark.parametrize("table", ["farm", "crop"])
 def test_l12_the_others_are_synced_and_it_is_named(world: World, table: str, how: str) -> None:
