@@ -60,6 +60,15 @@ from syncline.protocol import messages as m
 
 CONFLICTS_PAGE = 5_000
 
+ALTERED = ("not_current", "trigger_disabled")
+"""The codes of what a database finds altered, which `init` puts in order, and a server that looks as well."""
+
+BY_SERVERS = (
+    "A server that looks, within a minute or as it starts, puts it in order; then run: syncline verify FILE"
+    " --repair on each device."
+)
+"""What to do about it as long as `init` refuses to."""
+
 
 class Hub:
     """The engine over one central database.
@@ -200,8 +209,10 @@ class Hub:
         if unfit and not self._configured.was_prepared:
             raise self._refused(planned, unfit)
         found = self.database.catalogue.examine(planned.tables)
+        if refused := _why_refused(planned, unfit):
+            found = [replace(one, remedy=BY_SERVERS) if one.code in ALTERED else one for one in found]
         found += missing(self._configured, unfit, planned.lacking)
-        found += self._examine_tables(planned, {finding.sentence for finding in found})
+        found += self._examine_tables(planned, {finding.sentence for finding in found}, refused)
         for sentence in planned.breaking:
             found.append(Finding("trouble", BreakingChange.code, sentence, BreakingChange.remedy))
         for sentence in planned.demands:
@@ -223,9 +234,9 @@ class Hub:
             remedy = "Run: syncline init syncline.toml; or where a program gives them: hub.init() in it."
             yield Finding("trouble", "rules_not_current", sentence, remedy)
 
-    def _examine_tables(self, planned: Plan, told: Collection[str]) -> Iterator[Finding]:
+    def _examine_tables(self, planned: Plan, told: Collection[str], refused: str) -> Iterator[Finding]:
         """What was altered since `init` or a server last looked: what the servers follow by themselves, and
-        what only `init` does. `told`: the sentences of the catalogue."""
+        what only `init` does. `told`: the sentences of the catalogue; `refused`: see `_why_refused`."""
         for sentence in planned.dropped():
             yield Finding("fact", "not_followed_yet", sentence)
         yield from planned.left_out()
@@ -243,7 +254,8 @@ class Hub:
                 yield Finding("fact", "not_followed_yet", sentence)
             else:
                 sentence = f"the tables that take part are not those of the configuration: {note}"
-                yield Finding("trouble", "not_current", sentence, "Run: syncline init syncline.toml")
+                first = f"First do what is said of {refused}. " if refused else ""
+                yield Finding("trouble", "not_current", sentence, f"{first}Run: syncline init syncline.toml")
 
     def _examine_clock(self) -> Iterator[Finding]:
         """A clock that is ahead of the database's wall clock: either that is behind now, or it was ahead."""
@@ -407,6 +419,15 @@ class Hub:
     def _answer(self, actor: Actor, request: m.Request) -> m.Response:
         self._follower.look()
         return self._gate.answer(actor, request)
+
+
+def _why_refused(planned: Plan, unfit: Mapping[str, str]) -> str:
+    """The code under which `init` would refuse to prepare the tables as they are; '' if it would not."""
+    if unfit:
+        return SchemaError.code
+    if planned.wants_agreement and planned.concerned:
+        return BreakingChange.code if planned.breaking else DEMANDED
+    return ""
 
 
 def _check_actor(actor: object) -> None:

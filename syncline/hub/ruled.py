@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from syncline.errors import RulesDiffer
 from syncline.hub import names
 from syncline.hub.contract import Ledger, ReadLedger
-from syncline.hub.contract.kept import kept_json
+from syncline.hub.contract.kept import as_kept
 from syncline.hub.names import FormerNames
 from syncline.merge.policies import ColumnFunction
 from syncline.merge.rules import Table
@@ -28,6 +30,31 @@ CHANGED = "its rules are others from now on; every server of the hub takes them 
 FUNCTION = "function"
 
 
+class _Function(msgspec.Struct, forbid_unknown_fields=True):
+    function: str
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    merge: dict[str, str | _Function] | str
+    inserts: str | None
+    deletes: str
+    local_rows: str | None
+    key: list[str]
+    forms: dict[str, str] | str
+
+
+class _Kept(msgspec.Struct, forbid_unknown_fields=True):
+    tables: dict[str, _Table] | None
+    forms: dict[str, str]
+
+
+def plain_of(text: str) -> dict[str, Any]:
+    """What is kept, looked at whether it is what this module writes. LedgerDamaged."""
+    with as_kept("a setting"):
+        plain: dict[str, Any] = msgspec.to_builtins(msgspec.json.decode(text, type=_Kept))
+        return plain
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The tables of a configuration (None: all that can take part), and the forms of all of them."""
@@ -38,7 +65,7 @@ class Rules:
     @classmethod
     def kept(cls, text: str) -> Rules:
         """Those that are kept, to be compared: functions are named alone."""
-        plain = kept_json("a setting", text)
+        plain = plain_of(text)
         tables = plain["tables"]
         return cls(
             tables if tables is None else {name: _filled(said) for name, said in tables.items()},
@@ -105,12 +132,12 @@ def taken(kept: str, given: Rules) -> Rules:
     RulesDiffer if it has not got them, or was given some where `init` was given something else."""
     if not kept:
         return given
-    plain = kept_json("a setting", kept)
+    plain = plain_of(kept)
     if plain["tables"] is None:
         tables = None
     else:
         own = given.tables or {}
-        tables = {name: _table(name, said, own.get(name, Table())) for name, said in plain["tables"].items()}
+        tables = {name: _taken(name, said, own.get(name, Table())) for name, said in plain["tables"].items()}
     for name, table in (given.tables or {}).items():
         beside = Table() if tables is None else tables.get(name, Table())
         for column, function in _functions(table).items():
@@ -127,7 +154,7 @@ def fitting(rules: Table, table: TableSchema) -> Table:
     return replace(rules, merge={name: how for name, how in rules.merge.items() if name in present})
 
 
-def _table(name: str, plain: dict[str, Any], own: Table) -> Table:
+def _taken(name: str, plain: dict[str, Any], own: Table) -> Table:
     merge: Any = plain["merge"]
     if isinstance(merge, Mapping):
         functions = _functions(own)

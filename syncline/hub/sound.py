@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from syncline.errors import DatabaseError, LedgerDamaged, NotPrepared, SynclineError
-from syncline.hub import absent, apart, following, keys, names, returned
+from syncline.hub import absent, apart, following, keys, names, returned, ruled
 from syncline.hub.central import Central
 from syncline.hub.conflicts import note_of
 from syncline.hub.contract import Cell, ConflictRow
@@ -125,6 +125,7 @@ SETTINGS: Mapping[str, Read] = {
     absent.KEY: _json(list[str]),
     apart.KEY: _apart,
     following.CHOSEN: _json(bool),
+    ruled.SETTING: lambda text: ruled.plain_of(text) if text else None,
     "told": _json(int),
     "forgotten": _json(int),
     "newest entries": _json(tuple[int, list[tuple[int, list[tuple[str, int]]]]]),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import syncline
-from syncline.errors import SchemaError
+from syncline.errors import BreakingChange, SchemaError
 from syncline.hub.contract import Tuning
 from tests.support.postgres import PostgresCentre
 
@@ -36,6 +36,19 @@ class Place:
         else:
             self.run(
                 "CREATE TABLE n (id BIGINT PRIMARY KEY, a BLOB)", "DROP TABLE t", "ALTER TABLE n RENAME TO t"
+            )
+
+    def demand(self) -> None:
+        """A column that must have a value, of which devices do not know."""
+        if self.file is None:
+            self.run(
+                "ALTER TABLE t ADD COLUMN c text NOT NULL DEFAULT ''", "ALTER TABLE t ALTER c DROP DEFAULT"
+            )
+        else:
+            self.run(
+                "CREATE TABLE n (id BIGINT PRIMARY KEY, a BIGINT, c TEXT NOT NULL)",
+                "DROP TABLE t",
+                "ALTER TABLE n RENAME TO t",
             )
 
 
@@ -93,6 +106,48 @@ def test_a_change_that_devices_cannot_follow_is_one_trouble_before_a_server_has_
         assert any("by itself" in one.sentence for one in hub.examine() if one.code == "not_followed_yet")
         hub.look()
         assert troubles(hub) == {"breaking_change"}
+
+
+def test_a_column_that_must_have_a_value_is_one_trouble_and_each_remedy_can_be_followed(
+    place: Place, tmp_path: Path
+) -> None:
+    """`init` refuses as long as it is there: no remedy says to run it, and a server needs none to go on."""
+    place.run("CREATE TABLE t (id BIGINT PRIMARY KEY, a BIGINT)", "CREATE TABLE u (id BIGINT PRIMARY KEY)")
+    with syncline.Hub(place.url, tables={"t": syncline.Table()}) as hub:
+        hub.init()
+        syncline.clone(hub, tmp_path / "device.db").close()
+        place.demand()
+        with pytest.raises(BreakingChange):
+            hub.init()
+        found = {one.code: one for one in hub.examine() if one.level == "trouble"}
+        assert found.keys() == (
+            {"value_demanded"} if place.file is None else {"value_demanded", "not_current"}
+        )
+        if place.file is None:
+            assert any("by itself" in one.sentence for one in hub.examine() if one.code == "not_followed_yet")
+        else:  # where the table was made anew its triggers went
+            assert "A server that looks" in found["not_current"].remedy
+            assert "syncline init" not in found["not_current"].remedy
+        hub.look()
+    with syncline.Hub(place.url, tables={"t": syncline.Table(), "u": syncline.Table()}) as hub:
+        hub.look()
+        (further,) = [one for one in hub.examine() if one.code == "not_current"]
+        assert "u" in further.sentence and "value_demanded" in further.remedy
+        if place.file is None:
+            place.run("ALTER TABLE t DROP COLUMN c")
+            hub.init()
+            assert troubles(hub) == set()
+
+
+def test_only_tables_that_are_prepared_are_counted_as_taking_part(place: Place) -> None:
+    place.run("CREATE TABLE t (id BIGINT PRIMARY KEY)", "CREATE TABLE u (id BIGINT PRIMARY KEY)")
+    with syncline.Hub(place.url, tables={"t": syncline.Table()}) as hub:
+        hub.init()
+    with syncline.Hub(place.url, tables={"t": syncline.Table(), "u": syncline.Table()}) as hub:
+        for count in (1, 2):
+            (found,) = [one.sentence for one in hub.examine() if one.code == "tables"]
+            assert found == f"tables that take part: {count}"
+            hub.init()
 
 
 def test_l12_a_partition_that_was_attached_or_detached_is_noticed_and_the_remedy_works(

@@ -109,6 +109,43 @@ def clone(centre: Path, hub: syncline.Hub) -> None:
     syncline.clone(hub, other).close()
 
 
+RULES = (
+    "",
+    "garbage",
+    "null",
+    "[]",
+    '{"tables": {}}',
+    '{"tables": [], "forms": {}}',
+    '{"tables": {"t": null}, "forms": {}}',
+    '{"tables": {"t": {"merge": {"v": "review"}}}, "forms": {}}',
+    '{"tables": {"t": {"merge": {"v": 3}, "inserts": null, "deletes": "newer_wins", "local_rows": null,'
+    ' "key": [], "forms": {}}}, "forms": {}}',
+    '{"tables": {"t": {"merge": {"v": {}}, "inserts": null, "deletes": "newer_wins", "local_rows": null,'
+    ' "key": [], "forms": {}}}, "forms": {}}',
+    '{"tables": {"t": {"merge": {}, "inserts": null, "deletes": 1, "local_rows": null,'
+    ' "key": 7, "forms": {}, "more": 1}}, "forms": {}}',
+    '{"tables": null, "forms": 5}',
+    '{"tables": null, "forms": {"datetime": 5}}',
+)
+
+
+@pytest.mark.parametrize("content", RULES)
+def test_l12_the_rules_that_a_hub_keeps_were_altered(centre: Path, content: str) -> None:
+    """Whatever they are like now, what cannot work with them says which setting it is."""
+    with closing(sqlite3.connect(centre)) as connection, connection:
+        sql = "UPDATE _sync_hub_settings SET content = ? WHERE name = 'rules'"
+        assert connection.execute(sql, (content,)).rowcount == 1
+    codes = set()
+    for ask in ("check", "replicas", "sync", "clone", "examine", "conflicts"):
+        with hub_of(centre) as hub:
+            try:
+                VERBS[ask](centre, hub)
+            except SynclineError as error:
+                codes.add(error.code)
+                assert "_sync_hub_settings" in error.detail and "rules" in error.detail, (ask, error.detail)
+    assert codes == ({"ledger_damaged"} if content else set())
+
+
 @pytest.fixture
 def busy(centre: Path) -> Path:
     """The same with something in every table: a rejected edit, a large push that was begun, settings."""

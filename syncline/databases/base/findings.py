@@ -11,6 +11,9 @@ from syncline.hub.contract import Prepared
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema
 
+NOT_CURRENT = "not_current"
+"""The code of tables that are not as `init` left them."""
+
 INIT_AGAIN = "Run: syncline init syncline.toml; then syncline verify FILE --repair on each device."
 
 
@@ -54,12 +57,13 @@ class Holder(NamedTuple):
 
 
 def examined(database: str, schema: Schema, planned: Prepared) -> list[Finding]:
-    """Of any database: its kind and version, what takes part, and which tables another `prepare` would have
-    to put in order."""
+    """Of any database: its kind and version, what takes part, which is what was prepared, and which tables
+    another `prepare` would have to put in order."""
     found = [Finding("fact", "version", database)]
-    found.append(Finding("fact", "tables", f"tables that take part: {len(schema.tables)}"))
+    prepared = schema if planned.before is None else planned.before
+    found.append(Finding("fact", "tables", f"tables that take part: {len(prepared.tables)}"))
     said = "the tables are not as init left them; run again, it would say: "
-    return found + [Finding("trouble", "not_current", f"{said}{note}", INIT_AGAIN) for note in planned.amiss]
+    return found + [Finding("trouble", NOT_CURRENT, f"{said}{note}", INIT_AGAIN) for note in planned.amiss]
 
 
 def log_size(size: str) -> Finding:

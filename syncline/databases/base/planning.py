@@ -266,7 +266,7 @@ class BasePlanner(ABC, Generic[S]):
             self._functions += capture.functions
             self._plan.of(shape.n, self._triggers_of(shape, line, record, capture, missing))
             self._plan.notes.append(_sentence(shape, line))
-            if line is not None and (missing or self._is_as_before(shape)):
+            if line is not None and (missing or self._is_unaccounted(shape, line, record)):
                 self._plan.amiss.append(_sentence(shape, line))
             if line is not None:
                 self._make_good(shape, line, ground, missing)
@@ -317,9 +317,16 @@ class BasePlanner(ABC, Generic[S]):
         present = ((column.number, ground.columns.get(column.name)) for column in former.columns)
         return [now[0] for number, now in present if now and numbers.get(str(now[0])) != number]
 
-    def _is_as_before(self, shape: S) -> bool:
-        """Whether the table itself is as it was: if its capture is outdated, that is for another reason."""
-        return self._former.schema is not None and self._former.schema.by_number.get(shape.n) == shape.table
+    def _is_unaccounted(self, shape: S, line: Line, record: Line) -> bool:
+        """Whether what captures is another one than it was while the table is as it was. Functions alone may
+        differ, be it for a column that takes no part: nothing of what they do not know goes uncaptured."""
+        is_same = (
+            self._former.schema is not None and self._former.schema.by_number.get(shape.n) == shape.table
+        )
+        return is_same and (
+            (line.relid, line.key, code_in(line.capture))
+            != (record.relid, record.key, code_in(record.capture))
+        )
 
     def _is_outdated(self, line: Line, record: Line) -> bool:
         """Whether log or triggers were made for something else than what is there."""
