@@ -53,7 +53,8 @@ def rejected(file: Path, action: str, number: int | None, new_key: bool, yes: bo
     JSON: list {file, rejected [...]}; show, retry, discard {rejected, action}; retry also retried [...], what
     is in its table again, this edit first, then those that went along with --new-key: id, table, key, op,
     new_key, local [[table, key]: rows of your own tables that follow], left [those that still refer to the
-    former key]. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push, local.
+    former key]. An edit: id, table, key, op, values, base, code, detail, remedy, parent, at, push, local,
+    own {column of this file alone: what it held, which comes back with a retry}.
     """
     refuse_idle(action, "retry", {"--new-key": new_key})
     refuse_idle(action, "discard", {"--yes": yes})
@@ -146,6 +147,9 @@ def _show(edit: RejectedEdit) -> None:
         output.table(["column", "before", "sent"], rows)
     elif edit.base:
         output.table(["column", "before"], [[name, output.spelled(old)] for name, old in edit.base.items()])
+    if edit.own:
+        output.line("in columns of this file alone, which come back with a retry:")
+        output.table(["column", "kept"], [[name, output.spelled(value)] for name, value in edit.own.items()])
 
 
 def _find(replica: Replica, file: Path, number: int | None) -> RejectedEdit:

@@ -40,7 +40,7 @@ def status(file: Path, as_json: bool) -> int:
     output.line(f"pending    {output.counted(waiting, 'edit') if waiting else 'nothing'}")
     if found.uncaptured:
         names = ", ".join(found.uncaptured)
-        output.line(f"not seen   what was done to {names}, made anew by a program: the next sync compares")
+        output.line(f"not seen   what was done to {names} for a while: the next sync compares")
     if found.in_flight is not None:
         output.line(f"in flight  push {found.in_flight} was sent and not answered; the next sync asks again")
     if found.hidden:

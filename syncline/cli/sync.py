@@ -51,8 +51,9 @@ def sync(
 
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables,
     waiting}, pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no
-    longer knew what this file had seen), regained [{table, inserted, updated, deleted, returned, kept}:
-    tables that a program had made anew, so that nothing was captured], unable [{table, code, detail, remedy}:
+    longer knew what this file had seen), regained [{table, inserted, updated, deleted, returned, kept,
+    waited}: tables that a program had made anew, so that nothing was captured, or that could not take part
+    for a while (waited)], unable [{table, code, detail, remedy}:
     tables that were left out, since they cannot take part as they are], person_needed {rejected,
     open_conflicts, left_out, device_constraint, unable}: how much waits for you (`waiting`, beside `push` and
     `pull`, is the same; in `pull` it is [{table, key, object, detail, code, remedy}], rows that this file
@@ -195,9 +196,10 @@ def _say_regained(report: Regained) -> None:
         "kept beside": report.kept,
     }
     text = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count) or "nothing"
-    output.line(
-        f"{report.table} was made anew by a program and not captured meanwhile; found by comparing: {text}"
-    )
+    why = "was made anew by a program and not captured meanwhile"
+    if report.waited:
+        why = "could not take part for a while"
+    output.line(f"{report.table} {why}; found by comparing: {text}")
 
 
 def _foretell(report: PushPreview, *, as_json: bool) -> int:

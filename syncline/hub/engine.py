@@ -254,8 +254,11 @@ class Hub:
                 yield Finding("fact", "not_followed_yet", sentence)
             else:
                 sentence = f"the tables that take part are not those of the configuration: {note}"
-                first = f"First do what is said of {refused}. " if refused else ""
-                yield Finding("trouble", "not_current", sentence, f"{first}Run: syncline init syncline.toml")
+                if refused:
+                    remedy = f"First do what is said of {refused}; then run: syncline init syncline.toml"
+                else:
+                    remedy = "Run: syncline init syncline.toml"
+                yield Finding("trouble", "not_current", sentence, remedy)
 
     def _examine_clock(self) -> Iterator[Finding]:
         """A clock that is ahead of the database's wall clock: either that is behind now, or it was ahead."""

@@ -48,6 +48,7 @@ class Comer:
 
     t: Statements
     fills_again: bool = False
+    waited: bool = True
     _drained: Drained = field(default_factory=Drained)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -58,6 +59,7 @@ class Comer:
             updated=self.counts["updated"],
             returned=self.counts["returned"],
             kept=self.counts["kept"],
+            waited=self.waited,
         )
 
     def find(self, work: Work) -> None:

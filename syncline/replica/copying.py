@@ -85,7 +85,7 @@ def _check_state(file: Connection, schema: Schema, hub: str) -> None:
     unset = ("hub_url", "names", "retired", "hydrate", "recovery", "last_sync", "local_rows", "chunk_bytes")
     free = all(state[name] is None for name in unset) and state["former"] == "[]"
     free = free and state["forms"] == written_forms(NONE.having(schema.tables))
-    free = free and not (state["suppressed"] or state["chosen"] or state["carried"])
+    free = free and not any(state[name] for name in ("suppressed", "chosen", "carried", "rejected"))
     if not noted or not free or json.loads(state["schema"]) != json.loads(json.dumps(to_plain(schema))):
         raise Malformed("the hub's file has another state than one for copying")
 

@@ -23,7 +23,7 @@ from syncline.replica.device import Device
 from syncline.replica.forms import loss, lossy
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
-from syncline.replica.lost import lost, unable, unfit
+from syncline.replica.lost import lost, unable, unfit, waited
 from syncline.replica.made import missing
 from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
@@ -212,7 +212,7 @@ def _tables(store: Store) -> Iterator[Finding]:
     device = as_called(Device.load(store))
     yield Finding("fact", "tables", f"tables that take part: {len(device.tables)}")
     yield from _following(device)
-    unseen = lost(store)
+    unseen, waiting = lost(store), waited(store)
     cannot = unable(device)
     for one in cannot:
         yield Finding("trouble", one.code, one.detail, one.remedy)
@@ -226,7 +226,10 @@ def _tables(store: Store) -> Iterator[Finding]:
             yield Finding("trouble", error.code, error.detail, error.remedy)
         else:
             if t.n in unseen:
-                sentence = f"table {t.table.name} was made anew by a program, and not captured meanwhile"
+                why = "was made anew by a program, and not captured meanwhile"
+                if t.n in waiting:
+                    why = "could not take part for a while, and has not been compared since"
+                sentence = f"table {t.table.name} {why}"
                 yield Finding("trouble", "capture_missing", sentence, COMPARE)
             yield from own_objects(device, t)
             yield from _additions(store, t, {one.name for one in device.retired.columns.get(t.n, ())})

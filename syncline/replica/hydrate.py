@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,27 @@ def building_path(file: str) -> str:
 
 def refuse_existing(file: str | os.PathLike[str]) -> None:
     """StoreError if there is a file already, or can be none."""
-    if Path(checked_path(file, SUFFIX + _ID)).exists():
+    path = checked_path(file, SUFFIX + _ID)
+    if not Path(path).exists():
+        return
+    if not _is_replica(path):
         raise StoreError(
             f"{file} exists already",
             code="file_exists",
             remedy="Choose another name, or make its tables take part: syncline track FILE TABLE --hub URL",
         )
+    raise StoreError(
+        f"{file} is a replica already",
+        code="file_exists",
+        remedy=f"Sync it: syncline sync {file}; or choose another name for a further one.",
+    )
+
+
+def _is_replica(path: str) -> bool:
+    """Whether Syncline's tables are in the file. It need be no database at all."""
+    with suppress(StoreError), closing(Store.open_reading(path)) as store:
+        return store.is_replica
+    return False
 
 
 def building_id(file: str) -> str:

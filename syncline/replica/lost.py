@@ -152,6 +152,11 @@ def returned(store: Store) -> set[int]:
     return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE aside = 2")}
 
 
+def waited(store: Store) -> set[int]:
+    """Those of them that could not take part for a while, be it that a program made them anew."""
+    return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE since IS NOT NULL")}
+
+
 def lacked(store: Store, n: int) -> set[int]:
     """The columns that a table was seen without since it was compared last."""
     return set(json.loads(store.value("SELECT lacked FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
@@ -305,12 +310,17 @@ def unfit(device: Device, t: Statements, wrong: Sequence[str]) -> SchemaError:
             remedy=f"Give it one, with: CREATE UNIQUE INDEX {index} ON {t.name} ({keys}); then sync: what was"
             " changed meanwhile is found by comparing with the centre.",
         )
-    due = [t.table.values[i].name for i in due_of(store, t.n) if i in t.values]
-    taken = [column for column in due if column in present]
-    if taken and not misfits(store, _without(t, due)):
+    due = {t.table.values[i].name: t.table.values[i] for i in due_of(store, t.n) if i in t.values}
+    unlike = [c for c in due if c in present and misfits(store, _without(t, due.keys() - {c}))]
+    if unlike and not misfits(store, _without(t, due)):
+        taken = ", ".join(
+            f"{c} ({due[c].central or due[c].declared or 'without a type'} there,"
+            f" {'generated' if present[c].generated else present[c].declared or 'without a type'} here)"
+            for c in unlike
+        )
         return SchemaError(
-            f"{'; '.join(wrong)}: the centre has got {', '.join(taken)}, and this file had a column of its"
-            f" own of that name{waiting}",
+            f"table {name}: the centre has got a column that this file has one of its own for, which cannot"
+            f" take the centre's values: {taken}{waiting}",
             code="column_taken",
             remedy="Rename the column of this file (ALTER TABLE ... RENAME COLUMN), then sync: the centre's"
             " is made, and what was changed meanwhile is found by comparing.",

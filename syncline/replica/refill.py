@@ -40,7 +40,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
-from syncline.replica.lost import forget_lost, lost
+from syncline.replica.lost import forget_lost, lost, waited
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
 from syncline.replica.own import adopted_before, note_own_values
@@ -134,7 +134,8 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
             join.compare(store, t)
     adopted = {n: some for n, some in adopted_before(store).items() if n not in {t.n for t in unseen}}
     switch = _Switch(tables, before, after, adopted)
-    comers = [Comer(t, fills_again=True) for t in unseen]
+    since = waited(store)
+    comers = [Comer(t, fills_again=True, waited=t.n in since) for t in unseen]
     steps = (
         switch.check,
         take_held,

@@ -51,7 +51,7 @@ from syncline.replica.edge import as_here, same_value
 from syncline.replica.filling import clear_filling, fetch_filling, filling
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import in_flight
-from syncline.replica.lost import forget_lost, lost, returned
+from syncline.replica.lost import forget_lost, lost, returned, waited
 from syncline.replica.made import make_lost
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
@@ -230,7 +230,8 @@ def _compare(device: Device, last: Changes, fetched: str, tally: Tally) -> list[
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
     back = returned(store)
-    finders = [Finder(t, marks[t.n]) for t in tables if t.n not in back]
+    since = waited(store)
+    finders = [Finder(t, marks[t.n], waited=t.n in since) for t in tables if t.n not in back]
     comers = [Comer(t) for t in tables if t.n in back]
     respell_all(device, tables)
     try:
@@ -264,7 +265,8 @@ def _judge(device: Device, last: Changes, fetched: str, is_past_lost: bool) -> l
     """The edits go into the change log; rows and watermark stay."""
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
-    finders = [Finder(t, marks[t.n], is_past_lost) for t in tables]
+    since = waited(store)
+    finders = [Finder(t, marks[t.n], is_past_lost, t.n in since) for t in tables]
     respell_all(device, tables)
     try:
         _prepare(device, last, fetched, tables, finders)

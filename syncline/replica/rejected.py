@@ -46,6 +46,7 @@ ELSEWHERE = "Put the value elsewhere if it is still needed, then discard the edi
 
 SEE_IDS = "See the ids with: syncline rejected FILE"
 
+_WRITTEN = "id, n, key, op, edit, code, detail, remedy, parent, at, push, stamps, part"
 _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
 
@@ -91,10 +92,12 @@ def keep_rejected(
     """
     store = device.store
     parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
+    number = newest_rejected(store) + 1
+    store.execute("UPDATE _sync_state SET rejected = ?", (number,))
     store.execute(
-        "INSERT INTO _sync_rejected (n, key, op, edit, code, detail, remedy, parent, at, push, stamps, part)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO _sync_rejected ({_WRITTEN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            number,
             n,
             pack(list(map(shown, key))),
             op,
@@ -109,7 +112,6 @@ def keep_rejected(
             made.part,
         ),
     )
-    number: int = store.value("SELECT max(id) FROM _sync_rejected")
     return number
 
 
@@ -147,8 +149,8 @@ def rejected(device: Device, after: int = 0) -> list[RejectedEdit]:
 
 
 def newest_rejected(store: Store) -> int:
-    """The highest id given to a kept edit; 0 if none is kept."""
-    number: int = store.value("SELECT max(id) FROM _sync_rejected") or 0
+    """The highest id that was ever given to a rejected edit of this file; 0 if none was."""
+    number: int = store.value("SELECT rejected FROM _sync_state")
     return number
 
 
@@ -513,4 +515,5 @@ def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
         at=at,
         push=push,
         local=meant(plain),
+        own=plain.get("own", {}),
     )

@@ -68,6 +68,9 @@ class RejectedEdit(Report):
     local: tuple[tuple[str, KeyValues], ...] = ()
     """The rows of the application's own tables that referred to a new row when another's took its key, or
     when its parent was rejected: table and key of each, 100 at most."""
+    own: dict[str, Value] = field(default_factory=dict)
+    """What a new row held in columns that this file alone has, by their names; it comes back with a retry.
+    Without NULL and text that is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +200,8 @@ class Recovered(Report):
 
 @dataclass(frozen=True, slots=True)
 class Regained(Report):
-    """What was done to a table while it was not captured (the application had made it anew), found by
-    comparing with the centre: rows that became pending inserts, updates and deletes."""
+    """What was done to a table while it was not captured (the application had made it anew), or could not
+    take part, found by comparing with the centre: rows that became pending inserts, updates and deletes."""
 
     table: str
     inserted: int = 0
@@ -210,6 +213,8 @@ class Regained(Report):
     kept: int = 0
     """Rows whose values here were overwritten and are kept (`conflicts`), and edits that were lost with their
     rows or columns (`rejected`)."""
+    waited: bool = False
+    """Whether the table could not take part for a while (`unable`): it need not have been made anew."""
 
 
 @dataclass(frozen=True, slots=True)

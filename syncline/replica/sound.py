@@ -169,6 +169,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "former": NAMES,
         "carried": CLOCK,
         "chunk_bytes": Rule("integer null", "{c} > 0"),
+        "rejected": Rule("integer", "{c} >= 0 AND {c} >= (SELECT coalesce(max(id), 0) FROM _sync_rejected)"),
     },
     "_sync_checkpoint": {"id": CLOCK, "watermark": TEXT, "hlc": CLOCK},
     "_sync_table": {"n": AMOUNT, "name": TEXT},

@@ -32,9 +32,6 @@ from syncline.replica.store import Store
 from syncline.replica.work import Work
 from syncline.sqlitekit.sql import chained
 
-KINDS = ("inserted", "updated", "deleted", "returned", "kept")
-"""What is counted, in the order of a `Regained`."""
-
 SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent", "shown")
 """The sets of keys that a comparison keeps."""
 
@@ -89,13 +86,22 @@ class Finder:
     t: Statements
     mark: int
     is_past_lost: bool = False
+    waited: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     _anew: bool = False
     _drained: Drained = field(default_factory=Drained)
     _sets: dict[str, Keyset] = field(default_factory=dict)
 
     def report(self) -> Regained:
-        return Regained(self.t.table.name, *(self.counts[kind] for kind in KINDS))
+        return Regained(
+            self.t.table.name,
+            inserted=self.counts["inserted"],
+            updated=self.counts["updated"],
+            deleted=self.counts["deleted"],
+            returned=self.counts["returned"],
+            kept=self.counts["kept"],
+            waited=self.waited,
+        )
 
     # What others have changed ---------------------------------------------------------------------------
 

@@ -37,9 +37,18 @@ def create_app(
 ) -> Starlette:
     """Return the hub as an ASGI application.
 
-    `authenticate` is called with each request and returns the `syncline.Actor` who is behind it, or None for
-    nobody (401). Without one the hub is open: whoever reaches it is `ANYONE`. Without `snapshots` devices
-    hydrate by rows alone.
+    `authenticate` is called with each request, a Starlette `Request`, and returns the `syncline.Actor` who is
+    behind it, or None for nobody (401). Without one the hub is open: whoever reaches it is `ANYONE`. Without
+    `snapshots` devices hydrate by rows alone.
+
+    An authenticator may be a coroutine function; any other callable runs in a thread, 16 at once. It judges
+    by headers, cookies or whatever middleware has noted, and must not read the request's body, which is
+    still to come and is held to the hub's limits. It has 10 seconds. It may raise `Unauthenticated` (401),
+    `Forbidden` (403) or any other SynclineError, which is answered with its own status; Starlette's
+    `AuthenticationError` and `HTTPException(401)` are 401, `HTTPException(403)` is 403. Whatever else it
+    raises, or if it takes longer, the answer is `authenticator_failed` (503), and the hub's log has the
+    error. Anything it returns but an Actor of its own or None is `configuration` (500). Nobody gets in by a
+    failure.
 
     At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of
     its own, so it can be mounted as it is; it does not close the hub.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import syncline
+from syncline.cli.rejected import rejected
 from tests.support.application import sql
 from tests.support.either import centre_with
 from tests.support.either import run as run_at
@@ -43,6 +45,10 @@ def test_l2_an_own_column_goes_with_its_row_to_the_new_number_and_not_onto_the_o
         with syncline.connect(y, hub=hub) as replica:
             (edit, _) = replica.sync().push.rejected
             assert edit.code == "key_taken"
+            assert edit.own == {"sketch": "drawn for an hour", "state": "old"}
+            assert edit.as_dict()["own"] == edit.own and "sketch" not in edit.values
+            shown = CliRunner().invoke(rejected, [str(y), "show", str(edit.id)]).output
+            assert "in columns of this file alone" in shown and "drawn for an hour" in shown, shown
             assert sql(y, "SELECT * FROM client") == [(1, "Ana", None, "new")]
             replica.retry(edit.id, new_key=True)
             after = [(1, "Ana", None, "new"), (2, "Bo", "drawn for an hour", "old")]

@@ -292,6 +292,14 @@ def test_cloning_onto_an_existing_file_is_refused_l12(world: World) -> None:
     with pytest.raises(StoreError) as caught:
         syncline.clone(world.hub, world.folder / "a.db")
     assert caught.value.code == "file_exists"
+    assert "is a replica already" in caught.value.detail
+    assert "syncline sync" in caught.value.remedy and "track" not in caught.value.remedy
+    for name, content in (("notes.txt", b"what is to be done: nothing"), ("empty.db", b"")):
+        (world.folder / name).write_bytes(content)
+        with pytest.raises(StoreError, match="exists already") as caught:
+            syncline.clone(world.hub, world.folder / name)
+        assert caught.value.code == "file_exists" and "track" in caught.value.remedy
+        assert (world.folder / name).read_bytes() == content
 
 
 def test_a_clone_that_was_cut_off_goes_on_where_it_stopped(world: World) -> None:

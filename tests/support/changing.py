@@ -15,6 +15,7 @@ from syncline.replica import sync
 from syncline.replica.device import Device
 from syncline.replica.hydrate import fill
 from syncline.replica.progress import silent
+from syncline.replica.reports import SyncReport
 from syncline.testing.faults import CrashingStore
 from tests.support.device import schema_of
 from tests.support.peer import Peer
@@ -76,8 +77,8 @@ class Changing:
     def device(self) -> Device:
         return Device.load(self.store)
 
-    def sync(self) -> None:
-        run(sync.sync(self.device, silent), self.peer)
+    def sync(self) -> SyncReport:
+        return run(sync.sync(self.device, silent), self.peer)
 
     def pull(self) -> None:
         run(sync.pull(self.device, silent), self.peer)

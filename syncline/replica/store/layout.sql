@@ -1,7 +1,7 @@
 -- Syncline's own tables in a replica. Every name begins with _sync_; the application's tables
 -- are not touched. The change logs (_sync_log_<n>) are made per table by replica.capture.
 
--- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent.
+-- One row. format is the layout: older files, which counted otherwise, have no such column. suppressed = 1 only inside a transaction that applies what the hub sent. rejected: the highest id that a rejected edit was ever given.
 CREATE TABLE _sync_state (
     id          INTEGER PRIMARY KEY CHECK (id = 1),
     format      INTEGER NOT NULL,
@@ -28,7 +28,8 @@ CREATE TABLE _sync_state (
     horizon     TEXT,
     former      TEXT NOT NULL DEFAULT '[]',
     carried     INTEGER NOT NULL DEFAULT 0,
-    chunk_bytes INTEGER
+    chunk_bytes INTEGER,
+    rejected    INTEGER NOT NULL DEFAULT 0
 );
 
 -- What the replica had seen of the hub, and the highest clock it knew, when an edit was made.
@@ -121,7 +122,7 @@ CREATE TABLE _sync_held (
 -- Edits that the centre cannot hold. edit: columns, values and base; what their columns were called, too, and
 -- the table; parent: table and key, or NULL; stamps: of the log entries that it is made of, NULL if not known; part:
 -- 'push' if others' are among them, 'columns' if more columns were edited; first: the key that it was rejected under,
--- where it has another by now.
+-- where it has another by now. id: never given out again, see _sync_state.rejected.
 CREATE TABLE _sync_rejected (
     id     INTEGER PRIMARY KEY,
     n      INTEGER NOT NULL,

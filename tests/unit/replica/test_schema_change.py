@@ -304,14 +304,19 @@ def test_a_column_of_the_application_that_does_not_fit_is_said_and_nothing_is_lo
     assert world.all("crop") == [{"id": 1}], "all others go on"
     (waits,) = status(world.store).unable
     assert (waits.table, waits.code) == ("thing", "column_taken") and "RENAME COLUMN" in waits.remedy
+    assert "size (INTEGER there, TEXT here)" in waits.detail and "declare" not in waits.detail
     assert [one.code for one in examine(world.store.path) if one.level == "trouble"] == ["column_taken"]
     assert world.all("thing")[0]["size"] == "L" and world.all("thing")[0]["note"] == "mine"
     world.app.execute("UPDATE thing SET note = 'later' WHERE id = 2")
     world.sync()
     world.app.execute("ALTER TABLE thing RENAME COLUMN size TO size_here")
-    for _ in range(2):
-        notice_all(world.device)
-        world.sync()
+    notice_all(world.device)
+    for found in examine(world.store.path):
+        assert "anew" not in found.sentence, "nobody made it anew"
+    (regained,) = world.sync().regained
+    assert (regained.table, regained.waited) == ("thing", True)
+    notice_all(world.device)
+    world.sync()
     assert not status(world.store).unable and not status(world.store).pending
     assert [(row["size_here"], row["size"], row["note"]) for row in world.all("thing")] == [
         ("L", 7, "mine"), (None, 7, "later"), (None, 7, "n3"),

@@ -460,7 +460,7 @@ def test_an_id_that_no_kept_edit_has_is_said_and_nothing_is_discarded(bench: Ben
         assert caught.value.code == "no_such_edit"
     assert rejected(bench.device) == [edit]
     discard(bench.device, edit.id)
-    assert rejected(bench.device) == [] and newest_rejected(bench.store) == 0
+    assert rejected(bench.device) == [] and newest_rejected(bench.store) == edit.id
 
 
 def test_of_an_edit_whose_column_is_gone_the_rest_is_put_back_and_that_value_stays(bench: Bench) -> None:
