@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -25,8 +26,15 @@ from syncline.cli.configuration import (
     read,
 )
 from syncline.cli.verbs import application
+from syncline.databases import base
 from syncline.databases.base.dialect import LedgerSession
-from syncline.errors import SynclineError
+from syncline.errors import (
+    AuthenticatorFailed,
+    ConfigurationError,
+    Forbidden,
+    SynclineError,
+    Unauthenticated,
+)
 from syncline.hub.contract import Catalogue, Database, Log, ReadTransaction, Rows, WriteTransaction
 from syncline.hub.contract.codes import REMEDIES
 from syncline.merge.policies import (
@@ -43,6 +51,7 @@ from syncline.model.forms import FORMS
 from syncline.model.local import LOCAL_ROWS
 from syncline.protocol import messages
 from syncline.protocol.status import RETRY_AFTER, STATUS
+from syncline.server.door import SECONDS, THREADS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -280,6 +289,21 @@ def test_the_page_of_python_has_every_public_name_and_verb() -> None:
     assert [name for name in verbs if not re.search(rf"^### `hub\.{name}\b", page, re.MULTILINE)] == []
 
 
+def test_the_page_of_python_says_what_an_authenticator_may_do() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    part = page.split("### `syncline.server.create_app(")[1].split("\n### ")[0]
+    for said in (
+        "coroutine function",
+        "must not read the request's body",
+        f"{THREADS} at once",
+        f"{SECONDS:g} seconds",
+    ):
+        assert said in part.replace("\n", " "), said
+    for kind in (Unauthenticated, Forbidden, AuthenticatorFailed, ConfigurationError):
+        name = kind.__name__ if kind in (Unauthenticated, Forbidden) else kind.code
+        assert f"`{name}` ({STATUS[kind.code]})" in part.replace("\n", " "), name
+
+
 def test_the_page_for_authors_of_databases_names_all_of_the_contract() -> None:
     page = (ROOT / "docs" / "adding-a-database.md").read_text(encoding="utf-8")
     protocols = (Catalogue, Database, ReadTransaction, WriteTransaction, Log, Rows)
@@ -287,6 +311,38 @@ def test_the_page_for_authors_of_databases_names_all_of_the_contract() -> None:
     members |= {name for name in (*vars(LedgerSession), "look_seconds") if not name.startswith("_")}
     assert len(members) > 40
     assert sorted(name for name in members if not re.search(rf"`{name}[`(]", page)) == []
+
+
+def base_classes() -> dict[str, type]:
+    """Every class that adapters of databases share, by its name."""
+    found = {}
+    for info in pkgutil.iter_modules(base.__path__, f"{base.__name__}."):
+        members = vars(importlib.import_module(info.name)).values()
+        found |= {
+            one.__name__: one for one in members if isinstance(one, type) and one.__module__ == info.name
+        }
+    return found
+
+
+def test_the_page_for_authors_of_databases_says_what_each_base_class_leaves_to_write() -> None:
+    page = (ROOT / "docs" / "adding-a-database.md").read_text(encoding="utf-8")
+    lines = page.split("## The base classes\n")[1].split("\n## ")[0].splitlines()
+    rows = {cells[1].strip(" `"): cells for cells in (line.split("|") for line in lines) if len(cells) == 5}
+    classes = base_classes()
+    abstract = {name: one for name, one in classes.items() if getattr(one, "__abstractmethods__", ())}
+    protocols = {name for name, one in classes.items() if getattr(one, "_is_protocol", False)}
+    left = abstract.keys() - protocols
+    assert len(left) > 20 and left == rows.keys() - {"class", "---"}
+    for name in left:
+        kind, cells = classes[name], rows[name]
+        assert cells[2].strip(" `") == kind.__module__.rpartition(".")[2], name
+        said = set(re.findall(r"`(\w+)`", cells[3].split(": ", 1)[1]))
+        assert kind.__abstractmethods__ <= said, (name, kind.__abstractmethods__ - said)  # type: ignore[attr-defined]
+    text = " ".join(lines)
+    mentioned = {name for name in re.findall(r"`(\w+)(?:\.\w+)?`", page) if name in classes} | protocols
+    for name in mentioned - left:
+        module = classes[name].__module__.rpartition(".")[2]
+        assert re.search(rf"`{name}`[^.;|]*?`{module}`", text), f"{name} is in {module}"
 
 
 def test_links_between_pages_lead_somewhere() -> None:
