@@ -45,8 +45,8 @@ def serve(
     """Answer devices over HTTP until Ctrl-C or SIGTERM; requests under way are finished first.
 
     Any number of servers may work on one central database, on this host (--workers) and on others. SIGHUP
-    reads the configuration anew and renews the workers one by one, without refusing a request; to one alone
-    requests wait meanwhile. The rules of merging that init was given need no SIGHUP.
+    reads the configuration anew and renews the workers one by one, without refusing a request; one alone
+    may cut some off, which devices send again. The rules of merging that init was given need no SIGHUP.
 
     This server asks nobody for a name, so it starts on a loopback address only. With --open it listens
     anywhere: whoever reaches it can read and write all rows. A server that knows its users is made with

@@ -214,7 +214,8 @@ class Central:
         if differing:
             logger.warning(
                 "merging by the rules that init was given last, not by this server's own, which differ for:"
-                " %s; run init with these, or start the server anew with the present configuration",
+                " %s; start the server anew with the configuration of that init or send it SIGHUP, or run"
+                " init with this server's",
                 ", ".join(differing),
                 extra={"action": "rules_taken"},
             )

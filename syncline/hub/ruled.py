@@ -116,6 +116,11 @@ def _called(function: ColumnFunction) -> str:
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
 
 
+def _is_called(function: ColumnFunction | None, kept: str) -> bool:
+    """Whether it has the kept name. A module is called otherwise where it is the program itself."""
+    return function is not None and _called(function).rpartition(".")[2] == kept.rpartition(".")[2]
+
+
 def read(ledger: ReadLedger) -> str:
     """What `init` was given, as it is kept; '' if that was before rules were kept."""
     return ledger.setting(SETTING) or ""
@@ -128,8 +133,9 @@ def note(ledger: Ledger, rules: Rules) -> None:
 
 
 def taken(kept: str, given: Rules) -> Rules:
-    """The rules in force, by what is kept of them and what this server was given: functions are its own.
-    RulesDiffer if it has not got them, or was given some where `init` was given something else."""
+    """The rules in force, by what is kept of them and what this server was given: functions are its own, of
+    the same names. RulesDiffer if it has not got them, or was given some where `init` was given something
+    else."""
     if not kept:
         return given
     plain = plain_of(kept)
@@ -159,7 +165,7 @@ def _taken(name: str, plain: dict[str, Any], own: Table) -> Table:
     if isinstance(merge, Mapping):
         functions = _functions(own)
         for column, said in merge.items():
-            if not isinstance(said, str) and column not in functions:
+            if not isinstance(said, str) and not _is_called(functions.get(column), said[FUNCTION]):
                 raise _differ(
                     f"merge.{column} of {name} is the function {said[FUNCTION]} of a program, which this"
                     " server was not given"

@@ -27,6 +27,11 @@ def longest(base: object, ours: object, theirs: object) -> object:
     return max(str(ours), str(theirs), key=len)
 
 
+def shortest(base: object, ours: object, theirs: object) -> object:
+    """Another one."""
+    return min(str(ours), str(theirs), key=len)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made = "CREATE TABLE a (id TEXT PRIMARY KEY NOT NULL, n INT)"
@@ -123,13 +128,15 @@ def test_a_key_of_the_configuration_is_one_of_the_rules(
         assert replica.sync().push.sent == 1
 
 
-@pytest.mark.parametrize("lacking", [True, False])
+@pytest.mark.parametrize("case", ["none", "one", "another"])
 def test_l12_a_server_without_the_functions_of_init_or_with_others_refuses(
-    url: str, lacking: bool, tmp_path: Path
+    url: str, case: str, tmp_path: Path
 ) -> None:
     run_at(url, *MADE)
     functional = {"supply": syncline.Table(merge={"stock": longest})}
-    first, second = (functional, SUM) if lacking else (SUM, functional)
+    another = {"supply": syncline.Table(merge={"stock": shortest})}
+    first = SUM if case == "one" else functional
+    second = {"none": SUM, "one": functional, "another": another}[case]
     with syncline.Hub(url, tables=first) as hub:
         hub.init()
         syncline.clone(hub, tmp_path / "x.db").close()

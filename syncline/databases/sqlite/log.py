@@ -32,8 +32,7 @@ class SqliteLog(LogTable[Shape]):
         shape = self.shapes[table]
         if not keys:
             return {}
-        given = self._rows.load_keys(shape, keys)
-        masks = commas(f"l.{name}" for name in shape.words)
+        given, masks = self._rows.load_keys(shape, keys), commas(f"l.{name}" for name in shape.words)
         rows = self._connection.execute(
             f"SELECT s.rowid, l.op, l.old, {masks} FROM _sync_hub_log AS l JOIN {given} AS s"
             f" ON {shape.matches('l')} WHERE l.seq > ? AND l.tbl = ? ORDER BY l.seq",

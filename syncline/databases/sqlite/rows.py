@@ -30,10 +30,9 @@ def decoded(text: str) -> dict[int, Value]:
 def _value(text: str) -> Value:
     if text == "NULL":
         return None
-    if text[0] == "t":
-        return bytes.fromhex(text[1:]).decode("utf-8", "surrogateescape")
-    if text[0] == "b":
-        return bytes.fromhex(text[1:])
+    if text[0] in "tb":
+        raw = bytes.fromhex(text[1:])
+        return raw if text[0] == "b" else raw.decode("utf-8", "surrogateescape")
     try:
         return int(text)
     except ValueError:
