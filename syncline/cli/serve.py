@@ -120,8 +120,19 @@ def _serve_anew(toml: Path, settings: Configuration, listening: socket.socket, *
         return True
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    while _serve(settings, listening, lambda url, tables: _announce(url, tables, as_json), can_start):
-        settings = configuration.read(toml)
+    former = settings
+    while True:
+        try:
+            if not _serve(
+                settings, listening, lambda url, tables: _announce(url, tables, as_json), can_start
+            ):
+                return
+            former, settings = settings, configuration.read(toml)
+        except SynclineError as error:
+            if settings is former:
+                raise
+            output.warning(NOT_RENEWED % error)
+            settings = former
 
 
 def _serve(

@@ -68,9 +68,9 @@ class HttpTransport:
     `token` is sent as a bearer token: over https or to this machine, over plain http to another one only if
     `insecure` says that this is known. `timeout` bounds each wait for the hub, in seconds (for a large push
     to be done it is longer, see `Route.patience`); `connect` the wait for a connection. One connection is
-    kept and used again. A request is repeated, at most
-    `len(pauses)` times, when the connection could not be made, when the hub said that it is busy, and when
-    it only asks and its answer was lost. Everything else is sent at most once a call. For one thread.
+    kept and used again. A request is repeated, at most `len(pauses)` times, when the connection could not be
+    made, when the hub said that it is busy (then some times more), and when it only asks and its answer was
+    lost. Everything else is sent at most once a call. For one thread.
     """
 
     def __init__(
@@ -160,15 +160,15 @@ class HttpTransport:
         return content, headers
 
     def _patiently(self, built: httpx2.Request, route: Route) -> Record:
-        pauses = list(self._pauses)
+        pauses, is_busy = list(self._pauses), False
         while True:
             try:
                 return self._once(built, route)
             except SynclineError as error:
                 if not pauses or not _worth_repeating(error, route):
                     raise
-                if isinstance(error, HubBusy) and len(pauses) == len(self._pauses):
-                    pauses += BUSY_PAUSES
+                if isinstance(error, HubBusy) and not is_busy:
+                    pauses, is_busy = [*pauses, *BUSY_PAUSES], True
             time.sleep(pauses.pop(0))
 
     def _once(self, built: httpx2.Request, route: Route) -> Record:

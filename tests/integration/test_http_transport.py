@@ -18,6 +18,7 @@ from syncline.protocol.body import seal
 from syncline.protocol.messages import Changes, Pull, Push, Request
 from syncline.protocol.negotiation import PROBLEM, Form
 from syncline.protocol.status import to_problem
+from syncline.transports import http
 from syncline.transports.http import HttpTransport
 from tests.support.bombs import bomb_of
 
@@ -125,6 +126,14 @@ def test_a_push_that_met_a_busy_hub_is_sent_again() -> None:
     with network([problem(errors.Conflict("busy")), answer(VERDICT)]) as (url, heard):
         assert isinstance(send(url, PUSH), messages.Verdict)
     assert heard[0] == heard[1]
+
+
+def test_l11_a_hub_that_has_no_room_for_ever_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BUSY_PAUSES", (0.0, 0.0, 0.0))
+    script = [problem(errors.HubBusy("no room"))] * 20
+    with network(script) as (url, heard), pytest.raises(errors.HubBusy):
+        send(url, PUSH)
+    assert len(heard) == 1 + 2 + 3
 
 
 def test_a_hub_that_is_not_there_is_said_to_be_unreachable() -> None:

@@ -139,6 +139,10 @@ def test_one_worker_is_renewed_by_sighup_and_goes_on_where_it_cannot_be(toml: Pa
         process.send_signal(signal.SIGHUP)
         assert "nonsense" in json.loads(process.stderr.readline())["warning"]
         assert httpx2.get(first["url"] + "/ready").status_code == 200
+        toml.write_text(good.replace("[hub]", f"[hub]\nsnapshots = '{toml}'"))  # no folder
+        process.send_signal(signal.SIGHUP)
+        assert "goes on as it was started" in json.loads(process.stderr.readline())["warning"]
+        assert json.loads(process.stdout.readline()) == first, "as it was"
         toml.write_text(good + "[limits]\npush_rows = 77\n")
         process.send_signal(signal.SIGHUP)
         assert json.loads(process.stdout.readline()) == first, "the same socket, process and tables"
