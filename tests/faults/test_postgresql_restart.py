@@ -143,7 +143,8 @@ def test_a_standby_is_said_to_take_no_writes_and_works_once_promoted(
 ) -> None:
     assert server.folder is not None
     toml = tmp_path / "syncline.toml"
-    toml.write_text(f'[hub]\ndatabase = "{hub.database._url}"\n')  # type: ignore[attr-defined]
+    rules = '[tables.counter]\nmerge = { total = "sum" }\n'
+    toml.write_text(f'[hub]\ndatabase = "{hub.database._url}"\n{rules}')  # type: ignore[attr-defined]
     assert troubles(toml, capsys) == []
     shut_down(server)
     assert troubles(toml, capsys) == ["database_unavailable"]
