@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.errors import ReplicaOfAnother, UnknownReplica, UsageError
+from syncline.errors import ReplicaOfAnother, ReplicaRevoked, UnknownReplica, UsageError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
 from syncline.replica.session import ask
@@ -102,7 +102,8 @@ def _what(note: ConflictNote) -> tuple[Any, ...]:
 
 def fetch(wanted: Collection[tuple[str, int]]) -> Flow[list[ConflictNote]]:
     """The hub's notes of these, by the id that pushed the edit and the number, as far as it has them. A file
-    may have had several ids. Nothing is sent for none."""
+    may have had several ids, of which a former one may be locked out: other requests say so of its own.
+    Nothing is sent for none."""
     found: list[ConflictNote] = []
     for replica in dict.fromkeys(name for name, _ in wanted):
         numbers = {number for name, number in wanted if name == replica}
@@ -116,7 +117,7 @@ def _of_one(replica: str, numbers: Collection[int]) -> Flow[list[ConflictNote]]:
         query = ConflictsQuery(replica, False, after, PAGE)
         try:
             answer = yield from ask(query, ConflictsAnswer)
-        except (UnknownReplica, ReplicaOfAnother):  # what was noted of it is lost, or not this one's any more
+        except (UnknownReplica, ReplicaOfAnother, ReplicaRevoked):  # it is lost, or not this one's any more
             break
         found += [note for note in answer.conflicts if note.id in numbers]
         if len(answer.conflicts) < PAGE or answer.conflicts[-1].id >= max(numbers):

@@ -66,6 +66,13 @@ class World:
     def open(self) -> None:
         self.hub = syncline.Hub(f"sqlite:///{self.centre}", self.rules)
 
+    def rule(self, rules: dict[str, syncline.Table]) -> None:
+        """The configuration is changed, and given to `init`."""
+        self.hub.close()
+        self.rules = rules
+        self.open()
+        self.hub.init()
+
     def restore(self, backup: Path) -> None:
         self.hub.close()
         copy(backup, self.centre)
@@ -187,9 +194,7 @@ def test_l2_a_file_without_a_verdict_hears_of_the_conflicts_of_its_edits(
     world: World, policy: str, is_copy: bool
 ) -> None:
     """A file that was put back, or a copy of it, asks what became of them: what lost is kept in it, too."""
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"n": "sum", "v": policy})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"n": "sum", "v": policy})})
     a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
     sql(a, "UPDATE t SET v = 'of a'")
     time.sleep(0.02)
@@ -221,9 +226,7 @@ def test_l2_a_file_without_a_verdict_hears_of_the_conflicts_of_its_edits(
 def test_l2_a_file_put_back_with_nothing_pending_hears_of_the_conflicts_of_what_it_had_pushed(
     world: World,
 ) -> None:
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"n": "sum", "v": "hub_wins"})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"n": "sum", "v": "hub_wins"})})
     a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
     sql(a, "UPDATE t SET n = n + 1")
     world.sync(a)
@@ -243,9 +246,7 @@ def test_l2_a_file_put_back_with_nothing_pending_hears_of_the_conflicts_of_what_
 
 
 def test_an_open_conflict_of_a_former_id_can_be_decided_and_is_heard_of(world: World) -> None:
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"v": "review"})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"v": "review"})})
     sql(world.centre, "INSERT INTO t VALUES (2, 0, 'y')")
     a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
     sql(a, "UPDATE t SET v = 'of a'")
@@ -269,9 +270,7 @@ def test_an_open_conflict_of_a_former_id_can_be_decided_and_is_heard_of(world: W
 @pytest.mark.parametrize("is_locked_out", [False, True])
 def test_l10_conflicts_that_were_noted_under_an_id_of_a_copy(world: World, is_locked_out: bool) -> None:
     """The copy has brought an edit that is in this file, too, under an id that it alone has had."""
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"v": "review"})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"v": "review"})})
     a, b, first, twin = (world.folder / name for name in ("a.db", "b.db", "first.db", "twin.db"))
     world.device("a.db"), world.device("b.db")
     copy(a, first)
@@ -384,9 +383,7 @@ def test_the_answer_to_a_repeat_is_remembered_when_the_centre_goes_back_behind_i
 
 def test_l2_a_push_of_which_nothing_was_logged_is_missed_when_the_centre_has_lost_it(world: World) -> None:
     """Its answer has a position of its own, though the log is as long as before."""
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"v": "hub_wins"})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"v": "hub_wins"})})
     a, b, backup = world.device("a.db"), world.device("b.db"), world.folder / "backup.db"
     sql(b, "UPDATE t SET v = 'of b'")
     world.sync(b)
@@ -995,9 +992,7 @@ def test_l2_a_conflict_that_a_centre_has_lost_is_kept_though_another_one_has_its
 
 def test_l12_a_conflict_that_a_centre_has_lost_waits_for_nobody(world: World) -> None:
     """Put back to before it knew the device: what was noted of the lost past can be resolved no longer."""
-    world.hub.close()
-    world.rules = {"t": syncline.Table(merge={"v": "review"})}
-    world.open()
+    world.rule({"t": syncline.Table(merge={"v": "review"})})
     backup = world.folder / "backup.db"
     copy(world.centre, backup)
     a, b = world.device("a.db"), world.device("b.db")
@@ -1076,6 +1071,33 @@ def test_l3_a_file_goes_on_whose_former_id_was_locked_out(world: World, is_put_b
     sql(twin, "UPDATE t SET n = n + 10000")
     assert world.sync(twin).recovered is None
     assert world.agree(twin) == [(1, 10111, "x")]
+
+
+def test_l12_an_open_conflict_of_a_former_id_that_is_locked_out_stops_no_sync(world: World) -> None:
+    world.rule({"t": syncline.Table(merge={"n": "sum", "v": "review"})})
+    a, b, twin = world.device("a.db"), world.device("b.db"), world.folder / "twin.db"
+    sql(a, "UPDATE t SET v = 'of a'")
+    sql(b, "UPDATE t SET v = 'of b'")
+    world.sync(b)
+    world.sync(a)
+    with syncline.connect(a, world.hub) as replica:
+        assert [note.sent for note in replica.conflicts(open_only=True)] == ["of a"]
+    copy(a, twin)
+    sql(a, "UPDATE t SET n = n + 1")
+    world.sync(a)
+    sql(twin, "UPDATE t SET n = n + 10")
+    world.sync(twin)
+    lost = world.id(a)
+    assert lost is not None and world.id(twin) != lost
+    world.hub.revoke(lost)
+    sql(twin, "UPDATE t SET n = n + 100")
+    world.sync(twin)
+    with syncline.connect(twin, world.hub) as replica:
+        assert [note.sent for note in replica.conflicts(open_only=True)] == ["of a"]
+    with pytest.raises(ReplicaRevoked):
+        world.sync(a)
+    world.sync(b)
+    assert world.agree(twin, b) == [(1, 111, "of b")]
 
 
 def test_l10_a_file_whose_own_id_is_locked_out_takes_no_other(world: World) -> None:
