@@ -41,25 +41,26 @@ class Beside:
     def empty(self, key: Sequence[Value]) -> None:
         """Give a row what a new one has in them, as far as the table lets it."""
         for name, default in self._defaults.items():
-            _write(self._store, self._t, key, f"{quote(name)} = ({default or 'NULL'})", [])
+            change = f"{quote(name)} = ({default or 'NULL'})"
+            try:
+                with self._store.savepoint():
+                    self._store.execute(
+                        f"UPDATE main.{self._t.name} SET {change} WHERE {self._t.by_key}", list(key)
+                    )
+            except StoreConstraint:
+                if not self._store.in_transaction:  # a trigger of the application has undone all of it
+                    raise
 
 
-def put_beside(store: Store, t: Statements, key: Sequence[Value], own: Mapping[str, Value]) -> None:
-    """Write what a row had in them into it, where the file has these columns still; some may be the hub's by
-    now."""
-    there = {name.lower(): name for name in _columns(store, t)}
-    for name, value in own.items():
-        if name.lower() in there:
-            _write(store, t, key, f"{quote(there[name.lower()])} = ?{t.arity + 1}", [value])
-
-
-def _write(store: Store, t: Statements, key: Sequence[Value], change: str, given: list[Value]) -> None:
-    try:
-        with store.savepoint():
-            store.execute(f"UPDATE main.{t.name} SET {change} WHERE {t.by_key}", (*key, *given))
-    except StoreConstraint:
-        if not store.in_transaction:  # a trigger of the application has undone all of it
-            raise
+def there(store: Store, t: Statements, own: Mapping[str, Value], columns: Sequence[int]) -> dict[str, Value]:
+    """What of this the file has columns for still, by the names that they have now; some may be the hub's by
+    now. `columns`: value columns that are written otherwise."""
+    if not own:
+        return {}
+    taken = {*t.table.key, *(t.table.values[i].name for i in columns)}
+    written = {name.lower() for name in taken}
+    found = {name.lower(): name for name in _columns(store, t) if name.lower() not in written}
+    return {found[name.lower()]: value for name, value in own.items() if name.lower() in found}
 
 
 def _columns(store: Store, t: Statements) -> dict[str, str | None]:

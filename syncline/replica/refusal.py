@@ -16,6 +16,7 @@ from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
 from syncline.replica.attempt import try_set
 from syncline.replica.behind import explain_behind
+from syncline.replica.beside import Beside
 from syncline.replica.chains import Refused
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
@@ -23,7 +24,7 @@ from syncline.replica.meant import note_meant
 from syncline.replica.overlay import Key, Overlay, kind_of, read_image
 from syncline.replica.parents import Below, mend_parents, put_aside_children
 from syncline.replica.quiet import quiet_triggers
-from syncline.replica.rejected import Reason, keep_rejected
+from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote, unpack
@@ -214,7 +215,8 @@ def _keep(
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [row[t.table.places[i]] for i in columns] if row and kind != "D" else []
     base = [edits.base.get(i) for i in columns]
-    keep_rejected(device, t.n, key, kind, (columns, values, base), reason)
+    own = Beside(device.store, t).values(key) if kind in "IR" and None not in key and are_sound(key) else {}
+    keep_rejected(device, t.n, key, kind, (columns, values, base), reason, Made(own=own))
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -238,10 +240,13 @@ def give_up(work: Work, t: Statements, rows: Mapping[Key, Sequence[Value]]) -> N
     reason = Reason(
         KEY_TAKEN, f"table {t.table.name}: another row has this key in the centre", KEY_TAKEN_REMEDY
     )
-    numbers: dict[Key, int] = {}
+    numbers, beside = dict[Key, int](), Beside(work.store, t)
     for key, row in rows.items():
         values = [row[t.table.places[i]] for i in columns]
-        numbers[key] = keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason)
+        made = Made(own=beside.values(key))
+        numbers[key] = keep_rejected(work.device, t.n, key, "I", (columns, values, []), reason, made)
+        if made.own:
+            beside.empty(key)
     note_meant(work.device, t, numbers)
     work.overlay.clear(t, list(rows))
     work.overlay.forget()

@@ -12,7 +12,7 @@ from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_REMEDY
 from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, add
-from syncline.replica.beside import put_beside
+from syncline.replica.beside import there
 from syncline.replica.device import Device
 from syncline.replica.meant import meant
 from syncline.replica.meanwhile import (
@@ -450,8 +450,8 @@ def _redo(store: Store, kept: Kept) -> None:
     if op in "IR" and present is None:
         image = _take_hidden(store, t, key)
         values = values if image is None else [image[t.table.places[i]] for i in columns]
-        store.execute(t.insert(columns), (*key, *values))
-        put_beside(store, t, key, kept.edit.get("own", {}))
+        own = there(store, t, kept.edit.get("own", {}), columns)
+        store.execute(t.insert(columns, list(own)), (*key, *values, *own.values()))
         return
     if present is None:
         raise UsageError(

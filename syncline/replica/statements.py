@@ -102,11 +102,13 @@ class Statements:
 
     # Rows ---------------------------------------------------------------------------------------------
 
-    def insert(self, columns: Sequence[int]) -> str:
-        """A new row. OR ABORT: a table's own ON CONFLICT clause must not decide."""
-        names = [*self.keys, *(self.values[i] for i in columns)]
+    def insert(self, columns: Sequence[int], beside: Sequence[str] = ()) -> str:
+        """A new row. OR ABORT: a table's own ON CONFLICT clause must not decide. `beside`: the names of
+        columns of the file whose values follow."""
+        names = [*self.keys, *(self.values[i] for i in columns), *map(quote, beside)]
         marks = [f"?{i}" for i in range(1, len(names) + 1)]
-        listed, given = ", ".join([*names, *self._constants]), ", ".join([*marks, *self._constants.values()])
+        constants = {name: literal for name, literal in self._constants.items() if name not in names}
+        listed, given = ", ".join([*names, *constants]), ", ".join([*marks, *constants.values()])
         return f"INSERT OR ABORT INTO {self.name} ({listed}) VALUES ({given})"
 
     def upsert(self, columns: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import syncline
 from syncline.cli.rejected import rejected
+from syncline.errors import UsageError
 from tests.support.application import sql
 from tests.support.either import centre_with
 from tests.support.either import run as run_at
@@ -84,3 +85,116 @@ def test_l2_an_own_column_comes_back_with_a_rejected_row_also_where_it_is_the_hu
         if becomes:
             cloned(hub, tmp_path / "y.db")
             assert sql(tmp_path / "y.db", "SELECT car FROM trip WHERE id = 'a'") == [("VW",)]
+
+
+DEMANDED = {
+    "sqlite": (
+        "CREATE TABLE _t (id VARCHAR(20) PRIMARY KEY, title TEXT, w INT NOT NULL{})",
+        "INSERT INTO _t SELECT id, title, 7 FROM b",
+        "DROP TABLE b",
+        "ALTER TABLE _t RENAME TO b",
+    ),
+    "postgresql": (
+        "ALTER TABLE b ADD COLUMN w INT NOT NULL DEFAULT 7",
+        "ALTER TABLE b ALTER w DROP DEFAULT",
+    ),
+}
+DEFAULT = {
+    "sqlite": tuple(one.format(" DEFAULT 7") for one in DEMANDED["sqlite"]),
+    "postgresql": ("ALTER TABLE b ALTER w SET DEFAULT 7",),
+}
+BY_ITS_TOOL = (
+    "CREATE TABLE _t (id TEXT NOT NULL PRIMARY KEY, title TEXT, w INT NOT NULL CHECK (w > 2))",
+    "INSERT INTO _t SELECT id, title, 7 FROM b",
+    "DROP TABLE b",
+    "ALTER TABLE _t RENAME TO b",
+)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("remedy", ["default", "init"])
+def test_l2_l12_a_value_of_a_column_that_is_demanded_here_comes_back_with_its_row(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, remedy: str
+) -> None:
+    made = "CREATE TABLE b (id VARCHAR(20) PRIMARY KEY, title TEXT)"
+    url = centre_with(request, kind, tmp_path, made, "INSERT INTO b VALUES ('b1', 't1')")
+    x = tmp_path / "x.db"
+    with syncline.Hub(url) as hub:
+        hub.init()
+        cloned(hub, x)
+        sql(x, *BY_ITS_TOOL)
+        run_at(url, *(one.format("") for one in DEMANDED[kind]))
+        hub._follower.look_now()
+        with syncline.connect(x, hub=hub) as replica:
+            replica.sync()
+            sql(x, "INSERT INTO b VALUES ('n1', 'new', 9)")
+            (edit,) = replica.sync().push.rejected
+            assert edit.code == "not_null_violation"
+            assert replica.rejected()[0].own == {"w": 9}
+            shown = CliRunner().invoke(rejected, [str(x), "show", "1"]).output
+            assert any({"w", "9"} <= set(line.split()) for line in shown.splitlines()), shown
+            if remedy == "default":
+                run_at(url, *DEFAULT[kind])
+                hub._follower.look_now()
+            else:
+                hub.init(yes=True)
+            replica.sync()
+            replica.retry(edit.id)
+            assert sql(x, "SELECT * FROM b WHERE id = 'n1'") == [("n1", "new", 9)]
+            replica.sync()
+            assert not replica.rejected() and replica.verify().equal
+        cloned(hub, tmp_path / "y.db")
+        assert sql(tmp_path / "y.db", "SELECT w FROM b WHERE id = 'n1'") == [(9,)]
+
+
+def test_l2_an_own_column_that_refuses_a_row_is_kept_with_it_until_it_fits(tmp_path: Path) -> None:
+    central, x = tmp_path / "central.db", tmp_path / "x.db"
+    sql(central, "CREATE TABLE trip (id TEXT PRIMARY KEY NOT NULL, km INT CHECK (km > 0))")
+    with syncline.Hub(f"sqlite:///{central}") as hub:
+        hub.init()
+        cloned(hub, x)
+        sql(x, "ALTER TABLE trip ADD COLUMN plate TEXT", "CREATE UNIQUE INDEX one ON trip (plate)")
+        sql(central, "CREATE UNIQUE INDEX km ON trip (km)", "INSERT INTO trip VALUES ('b', 7)")
+        sql(x, "INSERT INTO trip VALUES ('a', 7, 'A1')")
+        with syncline.connect(x, hub=hub) as replica:
+            (edit,) = replica.sync().push.rejected
+            sql(central, "UPDATE trip SET km = 8")
+            replica.sync()
+            sql(x, "UPDATE trip SET plate = 'A1' WHERE id = 'b'")
+            with pytest.raises(UsageError) as refused:
+                replica.retry(edit.id)
+            assert refused.value.code == "retry_refused" and "plate" in refused.value.detail
+            assert replica.rejected()[0].own == {"plate": "A1"}
+            sql(x, "UPDATE trip SET plate = 'B1' WHERE id = 'b'")
+            replica.retry(edit.id)
+            replica.sync()
+            assert sql(x, "SELECT * FROM trip ORDER BY id") == [("a", 7, "A1"), ("b", 8, "B1")]
+
+
+def test_l2_an_own_column_goes_with_a_row_below_one_that_is_refused_in_the_file(tmp_path: Path) -> None:
+    central, x = tmp_path / "central.db", tmp_path / "x.db"
+    sql(
+        central,
+        "CREATE TABLE head (id TEXT PRIMARY KEY NOT NULL, note TEXT)",
+        "CREATE TABLE line (id TEXT PRIMARY KEY NOT NULL, head TEXT REFERENCES head (id))",
+    )
+    with syncline.Hub(f"sqlite:///{central}") as hub:
+        hub.init()
+        cloned(hub, x)
+        sql(
+            x,
+            "ALTER TABLE head ADD COLUMN pic BLOB",
+            "ALTER TABLE line ADD COLUMN pic BLOB NOT NULL DEFAULT x''",
+            "INSERT INTO head VALUES ('h', CAST(x'ff' AS TEXT), x'01')",
+            "INSERT INTO line VALUES ('l', 'h', x'02')",
+        )
+        with syncline.connect(x, hub=hub) as replica:
+            replica.sync()
+            assert {edit.table: edit.own for edit in replica.rejected()} == {
+                "head": {"pic": b"\x01"},
+                "line": {"pic": b"\x02"},
+            }
+            sql(x, "INSERT INTO head VALUES ('h', 'n', NULL)")
+            replica.retry(next(edit.id for edit in replica.rejected() if edit.table == "line"))
+            replica.sync()
+            assert sql(x, "SELECT * FROM line") == [("l", "h", b"\x02")]

@@ -32,9 +32,10 @@ REMEDIES: dict[str, str] = {
     UNIQUE: f"Another row has this value already: retry when that has given it up. {ANEW}",
     FOREIGN_KEY: "Bring the row it points at into being (or move the rows that point at it), then retry."
     f" {ANEW}",
-    NOT_NULL: f"The column needs a value. If the device's table has it: w{_STEPS} If it has not, no device"
-    " can give one: let whoever runs the hub give it a default (syncline doctor syncline.toml:"
-    " value_demanded), or upgrade to an application that brings it; then retry the edit.",
+    NOT_NULL: f"The column needs a value. If the edit has it: w{_STEPS} If it has not, devices do not send"
+    " one yet: let whoever runs the hub give it a default (syncline doctor syncline.toml: value_demanded), or"
+    " upgrade to an application that brings it; then retry the edit, and what the device's own table had in"
+    " the column goes with it.",
     CHECK: f"The table's CHECK does not allow the value. {WRITE}",
     INVALID: f"The value is none of the column's type and range. {WRITE}",
     TRIGGER: f"A rule in the central database refused it: retry when it allows it. {ANEW}",
