@@ -51,7 +51,8 @@ R = TypeVar("R")
 class Replica:
     """An open device file. Made by `syncline.connect` and `syncline.clone`.
 
-    For one thread at a time; the application writes to the file through connections of its own. Every
+    For one thread at a time; the application writes to the file through connections of its own. Where
+    somebody puts another file at its path, such as a backup of it, the next verb goes on with that. Every
     verb raises SynclineError, and has then changed nothing that a later call does not complete. Of two verbs
     with the hub on one file the second waits for the first, in whichever thread or process that is.
     """
@@ -73,6 +74,8 @@ class Replica:
         self._noticed: tuple[int, tuple[object, ...]] | None = None
         """SQLite's count of changes to the file's schema, and what the file had noted of the hub's, when the
         two were last compared: what is done about a table depends on both."""
+        self._is_unchecked = False
+        """Whether another file is open than at first, and it has not been found to be a replica yet."""
         with looked_after(store):
             if store.is_replica and store.is_filled:
                 self._ready()
@@ -217,6 +220,24 @@ class Replica:
 
     # Inside -------------------------------------------------------------------------------------------
 
+    def _follow(self) -> None:
+        """Go on as `connect` would with the file that is at the path by now: it may be a backup of this
+        one."""
+        if self._store.follow():
+            self._is_unchecked |= self._device is not None or self._store.is_replica
+            self._device = self._noticed = None
+            if self._transport is not None:  # the file may remember another hub
+                self._transport.close()
+                self._transport = None
+        if self._is_unchecked:
+            self._store.check()
+            self._is_unchecked = False
+
+    def _line(self) -> Transport:
+        if self._transport is None:
+            self._transport = self._open_transport()
+        return self._transport
+
     @in_file
     def _ready(self) -> Device:
         if self._device is None:
@@ -239,17 +260,16 @@ class Replica:
     @in_file
     def _run(self, verb: str, begun: Callable[[], Flow[R]]) -> R:
         """Drive the flow that `begun` makes, alone with the file."""
-        if self._transport is None:
-            self._transport = self._open_transport()
+        self._line()
         with one_at_a_time(self._store.path, verb, self._wait):
             flow = begun()
             if verb != "track" and self._device is not None and self._device.is_joining:  # it was cut off
                 flow.close()
                 with self._store.watched():
-                    run(track.go_on(self._store), self._transport)
+                    run(track.go_on(self._store), self._line())
                 flow = begun()
             with self._store.watched():
-                result = run(self._following(flow) if verb != "track" else flow, self._transport)
+                result = run(self._following(flow) if verb != "track" else flow, self._line())
             if self._hub_url is not None and self._store.state().hub_url != self._hub_url:
                 with self._store.transaction():
                     self._store.set_state(hub_url=self._hub_url)

@@ -384,6 +384,9 @@ class Holder(Protocol):
 
     _store: Store
 
+    def _follow(self) -> None:
+        """Go on with the file that is at the path by now."""
+
 
 H = TypeVar("H", bound=Holder)
 P = ParamSpec("P")
@@ -391,11 +394,12 @@ R = TypeVar("R")
 
 
 def in_file(verb: Callable[Concatenate[H, P], R]) -> Callable[Concatenate[H, P], R]:
-    """A method that works on the file: what fails in it is `looked_after`."""
+    """A method that works on the file that is at the path: what fails in it is `looked_after`."""
 
     @wraps(verb)
     def looked(self: H, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with looked_after(self._store):
+            self._follow()
             return verb(self, *args, **kwargs)
 
     return looked

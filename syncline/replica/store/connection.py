@@ -41,14 +41,28 @@ def checked_path(path: str | os.PathLike[str], beside: str = "") -> str:
     return name
 
 
+def missing(path: str, since: str = "") -> StoreError:
+    """What to raise where there is no file. `since`: how long so, in words."""
+    return StoreError(
+        f"there is no file {path}{since}",
+        code="store_missing",
+        remedy="Check the path, put the file back, or make it with: syncline clone URL FILE",
+    )
+
+
+def place_of(path: str) -> os.stat_result | None:
+    """Which file is at a path; None if none is."""
+    with translated_files(path):
+        try:
+            return os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
 def open_existing(path: str, busy_seconds: float) -> sqlite3.Connection:
     """Open a file that is there, shared with the application's own connections."""
     if checked_path(path) != MEMORY and not Path(path).is_file():
-        raise StoreError(
-            f"there is no file {path}",
-            code="store_missing",
-            remedy="Check the path, or make it with: syncline clone URL FILE",
-        )
+        raise missing(path)
     connection = _open(path, "rw", busy_seconds)
     # A checkpoint that begins by itself does so beside whoever writes at the moment: see `store.wal`.
     connection.execute("PRAGMA wal_autocheckpoint = 0")

@@ -66,7 +66,9 @@ class Store:
         """The state, while a write transaction keeps others from changing it."""
         self._triggers: tuple[int, Triggers] | None = None
         self._opened: os.stat_result | None = None
-        """Which file a private one was when it was opened."""
+        """Which file this was when it was opened."""
+        self._shared: tuple[str, float] | None = None
+        """Of an open file that other programs know: its whole path, and the seconds to wait for them."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
@@ -83,9 +85,39 @@ class Store:
     def open_file(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
         """Open an existing SQLite file that may not be a replica yet (see `prepare`)."""
         name = opening.checked_path(path)
+        if name == opening.MEMORY:
+            return cls(name, opening.open_existing(name, busy_seconds))
+        whole, opened = os.path.abspath(name), opening.place_of(name)  # before: what comes later is another
         connection = opening.open_existing(name, busy_seconds)
-        wal = None if name == opening.MEMORY else Wal(name, connection, busy_seconds)
-        return cls(name, connection, wal)
+        store = cls(name, connection, Wal(name, connection, busy_seconds))
+        store._opened, store._shared = opened, (whole, busy_seconds)
+        return store
+
+    def follow(self) -> bool:
+        """Open the file that stands at the path by now, if that is another one than is open: somebody has put
+        a backup there. Whether it is another. Outside any transaction.
+
+        StoreError `store_missing` if there is none any more."""
+        if self._shared is None or not self.is_elsewhere:
+            return False
+        whole, seconds = self._shared
+        opened = opening.place_of(whole)
+        if opened is None:
+            raise opening.missing(self.path, " any more: it was removed or renamed while it was open")
+        connection = opening.open_existing(whole, seconds)
+        self.close()
+        self._connection, self._wal = connection, Wal(whole, connection, seconds)
+        self._opened, self._shared = opened, (whole, seconds)
+        self._left = self._known = self._triggers = None
+        return True
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether what is at the path is not the file that is open, as far as others know that."""
+        if self._shared is None or self._opened is None:
+            return False
+        now = opening.place_of(self._shared[0])
+        return now is None or not os.path.samestat(self._opened, now)
 
     @classmethod
     def open_private(cls, path: str | os.PathLike[str], busy_seconds: float = opening.BUSY_SECONDS) -> Self:
@@ -116,6 +148,7 @@ class Store:
         if self._wal is not None:
             self._wal.close()
         self._connection.close()
+        self._shared = None
 
     # Statements -------------------------------------------------------------------------------------
 
@@ -356,8 +389,9 @@ class Store:
         return None if row is None else Standing(*row)
 
     def check_standing(self) -> None:
-        """Inside `watched`, after a wait: StoreBusy unless the file stands as it was left."""
-        if self._is_watched and self.standing() != self._left:
+        """Inside `watched`, after a wait: StoreBusy unless the file stands as it was left, and where
+        it was."""
+        if self._is_watched and (self.is_elsewhere or self.standing() != self._left):
             raise self.overtaken()
 
     def overtaken(self) -> StoreBusy:
