@@ -55,6 +55,10 @@ LOOKS = 10
 ROUNDS = 5
 """How often a server looks at tables that do not fit and were altered meanwhile, before it goes on."""
 
+RULES_SECONDS = 1.0
+"""How old what is known of the rules of `init` may be where the tables are looked at with each request. A push
+and a registration ask for themselves."""
+
 T = TypeVar("T")
 
 
@@ -390,7 +394,8 @@ class Follower:
         self._lock = Lock()
         self._pause = central.database.catalogue.look_seconds
         self._seen: str | None = None
-        self._looked = float("-inf")
+        self._looked = self._asked = float("-inf")
+        self._ruled = ""
         self._trouble: SynclineError | None = None
         self._found: Plan | None = None
 
@@ -406,12 +411,12 @@ class Follower:
 
     def look_again(self) -> None:
         """Look at the next request, whenever that was done before."""
-        self._seen, self._trouble, self._looked = None, None, float("-inf")
+        self._seen, self._trouble, self._looked, self._asked = None, None, float("-inf"), float("-inf")
 
     def look_now(self) -> None:
         """Look: a transaction has met something that it did not expect."""
         with self._lock:
-            self._seen = None
+            self._seen, self._asked = None, float("-inf")
             self._look()
         if self._trouble is not None:
             raise self._trouble
@@ -476,10 +481,15 @@ class Follower:
         apart = self._central.apart
         try:
             tables = self._central.database.catalogue.signature(apart)
-            with self._central.database.reading_ledger() as ledger:
-                return f"{tables} {apart} {ruled.read(ledger)}"
+            return f"{tables} {apart} {self._kept_rules()}"
         except NotPrepared as error:  # a database may say which object it misses
             raise (self._unprepared() or error) from error
+
+    def _kept_rules(self) -> str:
+        if time.monotonic() - self._asked >= RULES_SECONDS:
+            with self._central.database.reading_ledger() as ledger:
+                self._ruled, self._asked = ruled.read(ledger), time.monotonic()
+        return self._ruled
 
     def _follow_anew(self) -> Plan:
         """Plan and follow. `_found` is what was planned, also where that could not be followed."""

@@ -13,13 +13,13 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 129, 53
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 133, 56
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
 
-PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 36, 10
+PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 37, 10
 """Statements in the centre, where that is SQLite."""
 
-PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 30, 10
+PUSH_OVER_POSTGRESQL, PULL_OVER_POSTGRESQL = 31, 10
 """Waits for an answer of PostgreSQL."""
 
 ROUNDS = 8
