@@ -56,8 +56,8 @@ ROUNDS = 5
 """How often a server looks at tables that do not fit and were altered meanwhile, before it goes on."""
 
 RULES_SECONDS = 1.0
-"""How old what is known of the rules of `init` may be where the tables are looked at with each request. A push
-and a registration ask for themselves."""
+"""How old what is known of the rules of `init` may be where the tables are looked at with each request. A
+push and a registration ask for themselves."""
 
 T = TypeVar("T")
 
