@@ -20,6 +20,7 @@ from syncline.replica.beside import Beside
 from syncline.replica.chains import Refused
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
+from syncline.replica.entries import as_sent
 from syncline.replica.meant import note_meant
 from syncline.replica.overlay import Key, Overlay, kind_of, read_image
 from syncline.replica.parents import Below, mend_parents, put_aside_children
@@ -215,6 +216,8 @@ def _keep(
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [row[t.table.places[i]] for i in columns] if row and kind != "D" else []
     base = [edits.base.get(i) for i in columns]
+    if kind == "U" and values:
+        values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
     own = Beside(device.store, t).values(key) if kind in "IR" and None not in key and are_sound(key) else {}
     keep_rejected(device, t.n, key, kind, (columns, values, base), reason, Made(own=own))
 
