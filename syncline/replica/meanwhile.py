@@ -13,6 +13,7 @@ from typing import Any
 from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
 from syncline.model.values import Value
+from syncline.replica.above import Above, above_of
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.overlay import Key, Overlay
@@ -20,7 +21,7 @@ from syncline.replica.overruled import is_alike
 from syncline.replica.retried import IS_RETRIED
 from syncline.replica.statements import Statements
 from syncline.replica.stayed import State, held_back
-from syncline.replica.store import pack, quote, unpack
+from syncline.replica.store import pack, quote
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 SYNC_FIRST = "Sync first, so that the other edits of the row are sent by themselves, then retry this one."
@@ -40,10 +41,8 @@ class Kept:
     edit: dict[str, Any]
     code: str
     push: int | None
-    parent: tuple[str, Key] | None = None
-    """Table and key of the rejected row that it was made for."""
-    is_orphan: bool = False
-    """Whether that was discarded, and the key is another's."""
+    parent: Above | None = None
+    """The rejected row that it was made for."""
 
 
 def check_row(kept: Kept, present: Sequence[Value] | None, held: State | None) -> None:
@@ -71,7 +70,7 @@ def check_parents(device: Device, kept: Kept) -> None:
         return
     for parent, key, shown in parents(device, kept):
         taken, is_gone = made_for(device, kept, parent, key)
-        is_orphan = is_gone or (kept.is_orphan and kept.parent == (parent.table.name, key))
+        is_orphan = is_gone or kept.parent == Above(parent.n, key, is_gone=True)
         if (taken is None and not is_orphan) or not _is_there(device, parent, shown):
             continue
         what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
@@ -108,17 +107,16 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
         if taken is not None:
             return taken, False
         sql = "SELECT parent FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op = 'I'"
-        above = store.value(sql, (n, packed, PARENT_REJECTED))
-        if above is None or above in seen:
+        found = store.value(sql, (n, packed, PARENT_REJECTED))
+        above = above_of(device, found)
+        if above is None or found in seen:
             return None, False
-        seen.add(above)
-        name, named, *gone = unpack(above)
-        if gone:
+        seen.add(found)
+        if above.is_gone:
             return None, True
-        found = device.named(name)
-        if found is None:
+        if above.n not in device.tables:
             return None, False
-        packed, n = pack(named), found.n
+        packed, n = pack(list(above.key)), above.n
 
 
 def _others(kept: Kept, row: State) -> Iterator[str]:
@@ -148,8 +146,8 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mappi
         named = dict(zip(parent_columns(fk, parent), (values[name] for name in fk.columns), strict=True))
         if named.keys() == set(parent.table.key):
             yield parent, tuple(named[name] for name in parent.table.key), named
-        elif kept.parent is not None and kept.parent[0] == parent.table.name and None not in named.values():
-            yield parent, kept.parent[1], named
+        elif kept.parent is not None and kept.parent.n == parent.n and None not in named.values():
+            yield parent, kept.parent.key, named
 
 
 def has_parents(device: Device, kept: Kept) -> bool:

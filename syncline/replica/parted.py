@@ -21,6 +21,7 @@ from syncline.model.evolution import has_same_key
 from syncline.model.schema import ColumnSchema, Schema, TableSchema, from_plain, to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote, PushGroup
+from syncline.replica.above import renumber_above
 from syncline.replica.ddl import indexes
 from syncline.replica.device import Device
 from syncline.replica.dropped import COLUMN_DROPPED, TABLE_DROPPED
@@ -45,6 +46,7 @@ def without_lost(store: Store, device: Device, made: Plan, retired: Retired) -> 
         tables[own] = replace(table, number=own)
         for kept in ("_sync_rejected", "_sync_settled"):
             store.execute(f"UPDATE {kept} SET n = ? WHERE n = ?", (own, n))
+        renumber_above(store, n, own)
         store.execute("DELETE FROM _sync_index WHERE n = ?", (n,))
         if n in columns:
             columns[own] = columns.pop(n)

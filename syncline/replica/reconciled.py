@@ -221,7 +221,7 @@ class _Left:
         found = entries_of(overlay, t, [tuple(rejection.key) for rejection in told], _IS_REFUSED)
         for rejection, (key, entries) in zip(told, found, strict=True):
             left = [entry for entry in entries if entry.seq not in gone]
-            is_kept = _keep_edit(device, t, key, left, reason_of(device, rejection), rejection.columns)
+            is_kept = _keep_edit(device, t, key, left, reason_of(rejection), rejection.columns)
             if is_kept and rejection.code == KEY_TAKEN:
                 taken.append(key)
             if is_kept and not rejection.columns:
@@ -480,7 +480,7 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
         for change in _changes(device, part):
             rejection = told.get((change[0], tuple(change[1])))
             if rejection is not None:
-                reason = reason_of(device, as_here(device, rejection))
+                reason = reason_of(as_here(device, rejection))
                 made = _made(sent, rows, change)
                 _keep_change(device, change, reason, made)
                 gone.update(each_stamp(made.stamps) if made.part is None else ())

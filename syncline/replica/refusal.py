@@ -14,6 +14,7 @@ from syncline.model.masks import join_mask
 from syncline.model.order import is_sound, shown
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, indices_of
+from syncline.replica.above import Above
 from syncline.replica.attempt import try_set
 from syncline.replica.behind import explain_behind
 from syncline.replica.beside import Beside
@@ -303,7 +304,7 @@ def depends_on(t: Statements, key: Key) -> Reason:
         PARENT_REJECTED,
         f"the row of {t.table.name} that this row points at was rejected",
         "Settle the row it points at first, then retry this one.",
-        (t.table.name, tuple(map(shown, key))),
+        Above(t.n, tuple(map(shown, key))),
     )
 
 

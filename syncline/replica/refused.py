@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from syncline.protocol.messages import Rejection
+from syncline.replica.above import Above
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_key
 from syncline.replica.rejected import Reason
@@ -19,11 +20,7 @@ def as_here(device: Device, rejection: Rejection) -> Rejection:
     return msgspec.structs.replace(rejection, key=key, parent=parent)
 
 
-def reason_of(device: Device, rejection: Rejection) -> Reason:
+def reason_of(rejection: Rejection) -> Reason:
     """Why it is, with the row that it depends on. The rejection has its keys as the file has them."""
-    parent = None
-    if rejection.parent is not None:
-        n, key = rejection.parent
-        table = device.known(n)
-        parent = str(n) if table is None else table.name, tuple(key)
+    parent = None if rejection.parent is None else Above(rejection.parent[0], tuple(rejection.parent[1]))
     return Reason(rejection.code, rejection.detail, rejection.remedy, parent)

@@ -12,6 +12,7 @@ from syncline.errors import StoreConstraint, UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_REMEDY
 from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, add
+from syncline.replica.above import Above, above_of, packed_above
 from syncline.replica.beside import there
 from syncline.replica.device import Device
 from syncline.replica.meant import meant
@@ -52,12 +53,12 @@ _COLUMNS = "id, n, key, op, edit, code, detail, remedy, parent, at, push"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an edit was refused. `parent`: table name and key of the rejected row it depends on."""
+    """Why an edit was refused. `parent`: the rejected row it depends on."""
 
     code: str
     detail: str
     remedy: str
-    parent: tuple[str, Key] | None = None
+    parent: Above | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def keep_rejected(
     nowhere any more. Text that is not UTF-8 is kept as its bytes and cannot be retried. Inside a transaction.
     """
     store = device.store
-    parent = None if reason.parent is None else pack([reason.parent[0], list(reason.parent[1])])
+    parent = None if reason.parent is None else packed_above(reason.parent.n, reason.parent.key)
     number = newest_rejected(store) + 1
     store.execute("UPDATE _sync_state SET rejected = ?", (number,))
     store.execute(
@@ -296,7 +297,6 @@ def _as_kept(device: Device, found: Found) -> Kept:
             remedy="If the table takes part again, retry the edit; else put the row elsewhere if it is"
             " needed, and discard the edit.",
         )
-    name, named, *gone = [None, []] if found.parent is None else unpack(found.parent)
     return Kept(
         t=t,
         key=tuple(unpack(found.key)),
@@ -304,8 +304,7 @@ def _as_kept(device: Device, found: Found) -> Kept:
         edit=_present(t, found.op, edit),
         code=found.code,
         push=found.push,
-        parent=None if name is None else (str(name), tuple(named)),
-        is_orphan=bool(gone),
+        parent=above_of(device, found.parent),
     )
 
 
@@ -405,7 +404,7 @@ def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
         with suppress(UsageError):
             for parent, named, _ in parents(device, _kept(device, child)):
                 if parent.n == n and pack(list(named)) == key:
-                    gone = pack([parent.table.name, list(named), True])
+                    gone = packed_above(n, named, is_gone=True)
                     store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
 
 
@@ -500,7 +499,7 @@ def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
     t, plain = device.tables.get(n), unpack(edit)
     called = {} if t is None else {i: column.name for i, column in t.table.values.items()}
     names = [called.get(i, kept) for i, kept in zip(plain["columns"], plain["names"], strict=True)]
-    above = None if parent is None else unpack(parent)
+    above = None if parent is None else unpack(parent)[:2]
     return RejectedEdit(
         id=number,
         table=plain["table"] if t is None else t.table.name,
@@ -511,9 +510,15 @@ def _report(device: Device, row: tuple[Any, ...]) -> RejectedEdit:
         code=code,
         detail=detail,
         remedy=remedy,
-        parent=None if above is None else (above[0], tuple(above[1])),
+        parent=None if above is None else (_called(device, above[0]), tuple(above[1])),
         at=at,
         push=push,
         local=meant(plain),
         own=plain.get("own", {}),
     )
+
+
+def _called(device: Device, n: int | str) -> str:
+    """The name of a table that is known by its number, or by its name."""
+    table = None if isinstance(n, str) else device.known(n)
+    return str(n) if table is None else table.name

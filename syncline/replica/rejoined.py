@@ -13,6 +13,7 @@ from typing import Any
 from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, identical
+from syncline.replica.above import renumber_above
 from syncline.replica.device import Device
 from syncline.replica.dropped import TABLE_CHANGED, TABLE_DROPPED
 from syncline.replica.indexes import columns_of
@@ -36,6 +37,7 @@ def rejoin(device: Device, t: Statements, *, compared: bool) -> None:
         if folded(former.name) != name or former.number == t.n or not _same_key(former, t.table):
             continue
         moved, here = _moved(former, t.table), columns_of(store, t.table.name)
+        renumber_above(store, former.number, t.n)
         for number, key, op, edit, code in _kept(device, former.number):
             plain: dict[str, Any] = unpack(edit)
             then = plain["columns"]

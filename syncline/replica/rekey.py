@@ -10,9 +10,11 @@ from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, identical
+from syncline.replica.above import above_of, packed_above
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
+from syncline.replica.overlay import Key
 from syncline.replica.rejected import check_points, find, following, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
@@ -43,16 +45,27 @@ def _bring_below(device: Device, packed: Mapping[int, bytes], done: dict[int, Re
     `packed`: the keys under which edits were rejected, by id."""
     level = list(done.values())
     while level:
-        kept = [pack([one.table, list(one.key)]) for one in level if pack(list(one.key)) == packed[one.id]]
-        level = []
+        kept = [(one.table, one.key) for one in level if pack(list(one.key)) == packed[one.id]]
+        level, below = [], _by_parent(device) if kept else {}
         for above in kept:
-            sql = "SELECT id FROM _sync_rejected WHERE code = ? AND parent = ? ORDER BY id"
-            for (number,) in device.store.rows(sql, (PARENT_REJECTED, above)):
+            for number in below.get(above, ()):
                 edit = following(device, number)
                 if edit is not None:
                     retry_now(device, number)
                     done[number] = RetriedEdit(number, edit.t.table.name, edit.key, edit.op)
                     level.append(done[number])
+
+
+def _by_parent(device: Device) -> dict[tuple[str, Key], list[int]]:
+    """The ids of what was rejected because of another rejected row, by the table and key of that."""
+    found: dict[tuple[str, Key], list[int]] = {}
+    sql = "SELECT id, parent FROM _sync_rejected WHERE code = ? AND parent IS NOT NULL ORDER BY id"
+    for number, packed in device.store.rows(sql, (PARENT_REJECTED,)):
+        above = above_of(device, packed)
+        if above is not None and not above.is_gone and above.n in device.tables:
+            name = device.tables[above.n].table.name
+            found.setdefault((name, above.key), []).append(number)
+    return found
 
 
 def _told(one: RetriedEdit, former: tuple[Value, ...]) -> RetriedEdit:
@@ -218,19 +231,21 @@ def _eligible(device: Device, t: Statements, key: list[Value], push: int | None)
     )
     edits = device.store.rows(sql, (PARENT_REJECTED, KEY_TAKEN, push))
     found: set[int] = set()
-    above = [pack([t.table.name, key])]
+    above = [packed_above(t.n, key)]
     for number, _, _, code, _, made in edits:
         if code == KEY_TAKEN or (push is not None and made == push):
             found.add(number)
     below: dict[bytes, list[tuple[int, int, bytes]]] = {}
     for number, n, packed, _, parent, _ in edits:
-        if parent is not None:
-            below.setdefault(parent, []).append((number, n, packed))
+        above_it = above_of(device, parent)
+        if above_it is not None and not above_it.is_gone:
+            place = packed_above(above_it.n, above_it.key)
+            below.setdefault(place, []).append((number, n, packed))
     for parent in above:  # which grows meanwhile
         for number, n, packed in below.pop(parent, ()):
             found.add(number)
             if n in device.tables:
-                above.append(pack([device.tables[n].table.name, unpack(packed)]))
+                above.append(packed_above(n, unpack(packed)))
     return sorted(found)
 
 

@@ -213,7 +213,7 @@ def _keep_rejected(
                 op, columns, values = _picked(rejection.columns, columns, values)
             edit = columns, values, [base.get(i) for i in columns] if is_known else []
             if not rejection.columns or not _is_kept(work, rejection, edit):
-                reason, number = reason_of(work.device, rejection), verdict.number
+                reason, number = reason_of(rejection), verdict.number
                 stamps = _stamps(work, n, key, cuts) if of_rows is None else of_rows.get((n, key))
                 part = COLUMNS if rejection.columns else PUSH if stamps is None else None
                 if stamps is None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import syncline
+from syncline.errors import UsageError
+from syncline.replica.store import pack
 from tests.support.application import sql
 
 DDL = (
@@ -108,3 +110,92 @@ def test_l2_a_counter_beside_text_that_cannot_travel_is_kept_as_its_increment(si
         (edit,) = a.rejected()
         assert (edit.values["n"], edit.base["n"]) == (4, 1000)
         assert sql(site.file, "SELECT n FROM visit") == [(1000,)]
+
+
+def rename_parent(site: Site, where: str) -> str:
+    """Another name for the table of customers, by the application or in the centre; that on the device."""
+    if where == "device":
+        sql(site.file, "ALTER TABLE customer RENAME TO client")
+        return "client"
+    sql(site.central, "ALTER TABLE customer RENAME TO client")
+    with site.device() as a:
+        a.sync()
+        a.upgrade()
+    return "client"
+
+
+@pytest.mark.parametrize("where", ["device", "centre"])
+def test_l2_a_child_of_a_discarded_row_is_not_the_other_s_after_the_table_has_another_name(
+    site: Site, where: str
+) -> None:
+    take_key_two(site)
+    sql(site.file, "INSERT INTO visit VALUES ('own', 2, 'of the device', 0)")
+    with site.device() as a:
+        a.sync()
+        a.discard(next(edit.id for edit in a.rejected() if edit.code == "key_taken"))
+    name = rename_parent(site, where)
+    with site.device() as a:
+        (edit,) = a.rejected()
+        assert edit.parent == (name, (2,))
+        with pytest.raises(
+            UsageError, match=f"the row of {name} \\[2\\] that it would point at is another's"
+        ):
+            a.retry(edit.id)
+        a.sync()
+        assert [edit.key for edit in a.rejected()] == [("own",)]
+    assert [visit[0] for visit in site.visits()] == ["old"]
+
+
+@pytest.mark.parametrize("where", ["device", "centre"])
+def test_l2_a_child_goes_with_its_row_under_a_new_key_after_the_table_has_another_name(
+    site: Site, where: str
+) -> None:
+    take_key_two(site)
+    with site.device() as a:
+        push_and_meanwhile(a, "INSERT INTO visit VALUES ('own', 2, 'of the device', 0)")
+        a.sync()
+    rename_parent(site, where)
+    with site.device() as a:
+        taken = next(edit.id for edit in a.rejected() if edit.code == "key_taken")
+        assert [(one.table, one.key) for one in a.retry(taken, new_key=True)] == [
+            ("client", (2,)),
+            ("visit", ("own",)),
+        ]
+        a.sync()
+    assert ("own", 3, "of the device", 0) in site.visits()
+
+
+@pytest.mark.parametrize("is_discarded", [False, True])
+def test_l2_a_child_is_not_the_other_s_after_the_table_was_made_anew(site: Site, is_discarded: bool) -> None:
+    take_key_two(site)
+    sql(site.file, "INSERT INTO visit VALUES ('own', 2, 'of the device', 0)")
+    with site.device() as a:
+        a.sync()
+        if is_discarded:
+            a.discard(next(edit.id for edit in a.rejected() if edit.code == "key_taken"))
+    sql(site.central, "CREATE TABLE kept AS SELECT * FROM customer", "DROP TABLE customer")
+    with site.device() as a:
+        a.sync()
+        a.upgrade()
+        assert a.rejected()[-1].parent == ("customer", (2,)) or not is_discarded
+    sql(site.central, DDL[0], "INSERT INTO customer SELECT * FROM kept")
+    with site.device() as a:
+        a.upgrade()
+        a.sync()
+        child = next(edit.id for edit in a.rejected() if edit.table == "visit")
+        with pytest.raises(UsageError, match="that it would point at is another's"):
+            a.retry(child)
+
+
+def test_l2_a_file_from_before_has_the_discarded_row_by_the_name_of_its_table(site: Site) -> None:
+    take_key_two(site)
+    sql(site.file, "INSERT INTO visit VALUES ('own', 2, 'of the device', 0)")
+    with site.device() as a:
+        a.sync()
+        a.discard(next(edit.id for edit in a.rejected() if edit.code == "key_taken"))
+        with a._store.transaction() as store:
+            store.execute("UPDATE _sync_rejected SET parent = ?", (pack(["customer", [2], True]),))
+        (edit,) = a.rejected()
+        assert edit.parent == ("customer", (2,))
+        with pytest.raises(UsageError, match="was discarded"):
+            a.retry(edit.id)

@@ -120,7 +120,7 @@ CREATE TABLE _sync_held (
 ) WITHOUT ROWID;
 
 -- Edits that the centre cannot hold. edit: columns, values and base; what their columns were called, too, and
--- the table; parent: table and key, or NULL; stamps: of the log entries that it is made of, NULL if not known; part:
+-- the table; parent: table number and key, or NULL; stamps: of the log entries that it is made of, NULL if not known; part:
 -- 'push' if others' are among them, 'columns' if more columns were edited; first: the key that it was rejected under,
 -- where it has another by now. id: never given out again, see _sync_state.rejected.
 CREATE TABLE _sync_rejected (
