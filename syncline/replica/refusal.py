@@ -29,7 +29,7 @@ from syncline.replica.quiet import quiet_triggers
 from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store, quote, unpack
+from syncline.replica.store import Store, pack, quote, unpack
 from syncline.replica.trade import stand_in
 from syncline.replica.work import Work, load_held, save_held
 
@@ -279,6 +279,29 @@ def _taken_here(store: Store, t: Statements) -> list[Key]:
 def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
     """Refuse the pending rows that point at rows of `t` which are about to go, or to become another's."""
     _refuse_all(work, _pointing(work, t, keys))
+
+
+def refuse_later(work: Work, t: Statements, keys: Sequence[Key]) -> None:
+    """`refuse_children` of rows whose keys are another's in the centre, but for the rows below which point at
+    that one: as the centre has them, and nothing of this file has changed that."""
+    todo: list[tuple[Statements, Mapping[Key, Reason]]] = []
+    work.overlay.forget()
+    for child, reasons in _pointing(work, t, keys):
+        edits = _edits(work, child, reasons)
+        stay = {key for key, own in edits.items() if _points_as_before(work, child, key, own)}
+        if len(stay) < len(reasons):
+            todo.append((child, {key: why for key, why in reasons.items() if key not in stay}))
+    _refuse_all(work, todo)
+
+
+def _points_as_before(work: Work, t: Statements, key: Key, edits: Edits) -> bool:
+    """Whether what a row points at came from the centre: neither what is pending of it nor what was rejected
+    of it says so."""
+    names = {name for fk in t.table.foreign_keys for name in fk.columns}
+    if any(op != "U" for op in edits.ops) or any(t.table.values[i].name in names for i in edits.base):
+        return False
+    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? LIMIT 1"
+    return work.store.row(sql, (t.n, pack(list(map(shown, key))))) is None
 
 
 def _pointing(

@@ -199,3 +199,28 @@ def test_l2_a_file_from_before_has_the_discarded_row_by_the_name_of_its_table(si
         assert edit.parent == ("customer", (2,))
         with pytest.raises(UsageError, match="was discarded"):
             a.retry(edit.id)
+
+
+def test_l2_an_edit_meanwhile_of_what_points_at_the_other_s_row_in_the_centre_is_sent(site: Site) -> None:
+    """The file shows the row below the device's customer until then, but it was always the other's."""
+    take_key_two(site)
+    sql(site.central, "INSERT INTO visit VALUES ('theirs', 2, 'of the centre', 1000)")
+    with site.device() as a:
+        a.pull()
+        assert sql(site.file, "SELECT name FROM customer WHERE id = 2") == [("of the device",)]
+        push_and_meanwhile(
+            a,
+            "UPDATE visit SET n = n + 4, note = 'edited' WHERE id = 'theirs'",
+            "INSERT INTO visit VALUES ('own', 2, 'of the device', 0)",
+        )
+        assert [(edit.table, edit.key[0]) for edit in a.rejected()] == [("customer", 2), ("visit", "own")]
+        a.sync()
+        a.retry(a.rejected()[0].id, new_key=True)
+        a.sync()
+        assert a.rejected() == []
+        assert a.verify().equal
+    assert site.visits() == [
+        ("old", 1, "of the centre", 1000),
+        ("own", 3, "of the device", 0),
+        ("theirs", 2, "edited", 1004),
+    ]
