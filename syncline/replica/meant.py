@@ -84,6 +84,7 @@ def follow(device: Device, t: Statements, edit: Mapping[str, Any], old: Key, new
             for row, (one, digest, change) in changes.items()
             if _is_moved(device, t, one, (row[1], digest), change)
         ]
+        _note_again(device, {row: changes[row] for row in moved})
         return Followed(tuple(moved), tuple(_left(device, t, list(there.values()), old)))
 
 
@@ -114,6 +115,30 @@ def _is_moved(
             code="retry_refused",
             remedy="Let that row refer elsewhere, or delete it, then retry the edit.",
         ) from error
+
+
+def _note_again(device: Device, moved: Mapping[Row, tuple[Reference, bytes, Mapping[str, Value]]]) -> None:
+    """What rows hold that have followed one edit, and how they are found now, where they are noted with
+    others too: nobody but Syncline has changed them."""
+    now: dict[tuple[str, bytes, bytes], tuple[list[Value], bytes]] = {}
+    for (child, place), (one, digest, change) in moved.items():
+        written = {folded(name): value for name, value in change.items()}
+        names = [folded(name) for name in one.key]
+        new = [written.get(name, there) for name, there in zip(names, place, strict=True)] if names else place
+        where = " AND ".join(f"{name} IS ?" for name in _place(one))
+        row = device.store.row(f"SELECT * FROM {quote(child)} WHERE {where}", new)
+        if row is not None:
+            now[child, pack(list(place)), digest] = list(new), _digest(row)
+    sql = "SELECT id, edit FROM _sync_rejected WHERE instr(edit, CAST('local' AS BLOB)) > 0"
+    for number, packed in list(device.store.rows(sql)) if now else ():
+        edit, is_changed = unpack(packed), False
+        for child, _, _, noted in edit.get("local", ()):
+            for at, (place, digest) in enumerate(noted):
+                again = now.get((child, pack(place), digest))
+                if again is not None:
+                    noted[at], is_changed = list(again), True
+        if is_changed:
+            device.store.execute("UPDATE _sync_rejected SET edit = ? WHERE id = ?", (pack(edit), number))
 
 
 def _left(device: Device, t: Statements, those: Sequence[Reference], key: Key) -> Iterator[Row]:

@@ -71,7 +71,7 @@ def check_parents(device: Device, kept: Kept) -> None:
     for parent, key, shown in parents(device, kept):
         taken, is_gone = made_for(device, kept, parent, key)
         is_orphan = is_gone or kept.parent == Above(parent.n, key, is_gone=True)
-        if (taken is None and not is_orphan) or not _is_there(device, parent, shown):
+        if (taken is None and not is_orphan) or not is_there(device, parent, shown):
             continue
         what = f"the row of {parent.table.name} {list(key)!r} that it would point at is another's"
         remedy = f"Bring in the row it was made for, this goes with it: retry edit {taken} with --new-key."
@@ -98,11 +98,12 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
     between; None if there is none. And whether it was discarded."""
     store, seen = device.store, set[bytes]()
     packed, n = pack(list(key)), parent.n
+    is_sure = kept.code == PARENT_REJECTED or has_moved(kept.edit, n, key)
     while True:
         taken = store.value(
             "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
-            " AND (push IS ? OR ? = ?)",
-            (n, packed, KEY_TAKEN, kept.push, kept.code, PARENT_REJECTED),
+            " AND (push IS ? OR ?)",
+            (n, packed, KEY_TAKEN, kept.push, is_sure),
         )
         if taken is not None:
             return taken, False
@@ -117,6 +118,17 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
         if above.n not in device.tables:
             return None, False
         packed, n = pack(list(above.key)), above.n
+
+
+def has_moved(edit: Mapping[str, Any], n: int, key: Sequence[Value]) -> bool:
+    """Whether an edit refers to a row that was given this key after it was rejected."""
+    return [n, list(key)] in edit.get("moved", ())
+
+
+def is_meant(device: Device, kept: Kept, number: int) -> bool:
+    """Whether an edit means a rejected row, not one that is there with the same values."""
+    push = device.store.value("SELECT push FROM _sync_rejected WHERE id = ?", (number,))
+    return kept.code == PARENT_REJECTED or (kept.code == KEY_TAKEN and push == kept.push)
 
 
 def _others(kept: Kept, row: State) -> Iterator[str]:
@@ -153,10 +165,10 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mappi
 def has_parents(device: Device, kept: Kept) -> bool:
     """Whether all rows are there that the edit points at."""
     pointed = [(parent, named) for parent, _, named in parents(device, kept) if None not in named.values()]
-    return all(_is_there(device, parent, named) for parent, named in pointed)
+    return all(is_there(device, parent, named) for parent, named in pointed)
 
 
-def _is_there(device: Device, t: Statements, named: Mapping[str, Value]) -> bool:
+def is_there(device: Device, t: Statements, named: Mapping[str, Value]) -> bool:
     """Whether the table has a row with these values of some columns."""
     same = " AND ".join(f"{quote(name)} = ?" for name in named)
     return device.store.row(f"SELECT 1 FROM {t.name} WHERE {same}", list(named.values())) is not None

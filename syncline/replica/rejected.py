@@ -21,6 +21,7 @@ from syncline.replica.meanwhile import (
     check_parents,
     check_pending,
     check_row,
+    has_moved,
     has_parents,
     made_for,
     parents,
@@ -167,7 +168,7 @@ def retry(device: Device, number: int) -> tuple[RetriedEdit, ...]:
         if found.code == BROUGHT:
             retry_now(device, number)
             return ()
-        kept = _kept(device, number)
+        kept = kept_edit(device, number)
         check_parents(device, kept)
         check_pending(device, kept)
         retry_now(device, number)
@@ -256,20 +257,20 @@ def _columns_gone(table: str, names: Sequence[str]) -> Reason:
 
 def check_points(device: Device, number: int) -> None:
     """UsageError (`retry_refused`) if a kept edit would point at a row that is somebody else's."""
-    check_parents(device, _kept(device, number))
+    check_parents(device, kept_edit(device, number))
 
 
 def following(device: Device, number: int) -> Kept | None:
     """A kept edit that can be put back now that the rows are there which it points at; None if it cannot."""
     with suppress(UsageError):
-        kept = _kept(device, number)
+        kept = kept_edit(device, number)
         check_parents(device, kept)
         check_pending(device, kept)
         return kept if has_parents(device, kept) else None
     return None
 
 
-def _kept(device: Device, number: int) -> Kept:
+def kept_edit(device: Device, number: int) -> Kept:
     """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
     return _as_kept(device, find(device.store, number))
 
@@ -333,7 +334,7 @@ def _put_back(device: Device, numbers: Sequence[int]) -> None:
             for number in numbers:
                 try:
                     with store.savepoint():
-                        check_parents(device, _kept(device, number))
+                        check_parents(device, kept_edit(device, number))
                         retry_now(device, number)
                 except UsageError:
                     if not store.in_transaction:  # a trigger of the application has undone all of it
@@ -392,18 +393,21 @@ def _is_below_taken(device: Device, number: int, found: Found) -> bool:
     if found.code != PARENT_REJECTED or found.n not in device.tables:
         return False
     with suppress(UsageError):
-        kept = _kept(device, number)
+        kept = kept_edit(device, number)
         return made_for(device, kept, kept.t, kept.key) != (None, False)
     return False
 
 
 def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
     store = device.store
-    among = "SELECT id FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
-    for (child,) in store.rows(among, (PARENT_REJECTED, KEY_TAKEN, push)):
+    among = "SELECT id, code = ? OR push IS ? FROM _sync_rejected WHERE code IN (?, ?)"
+    for child, is_sure in store.rows(among, (PARENT_REJECTED, push, PARENT_REJECTED, KEY_TAKEN)):
         with suppress(UsageError):
-            for parent, named, _ in parents(device, _kept(device, child)):
-                if parent.n == n and pack(list(named)) == key:
+            kept = kept_edit(device, child)
+            for parent, named, _ in parents(device, kept):
+                if parent.n != n or pack(list(named)) != key:
+                    continue
+                if is_sure or has_moved(kept.edit, n, named):
                     gone = packed_above(n, named, is_gone=True)
                     store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
 

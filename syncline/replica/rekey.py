@@ -11,6 +11,7 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value, identical
 from syncline.replica.above import above_of, packed_above
+from syncline.replica.awaited import awaited, is_counted, ready, refer_to_rest
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
@@ -20,6 +21,8 @@ from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.stayed import held_back
 from syncline.replica.store import Store, pack, unpack
+
+_MOVE = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, edit = ?, parent = ? WHERE id = ?"
 
 
 def retry_with_new_key(device: Device, number: int) -> tuple[RetriedEdit, ...]:
@@ -32,7 +35,9 @@ def retry_with_new_key(device: Device, number: int) -> tuple[RetriedEdit, ...]:
     """
     done: dict[int, RetriedEdit] = {}
     with putting_back(device):
-        check_points(device, number)
+        device.store.defer_foreign_keys()
+        if number not in ready(device, [number], ()):
+            check_points(device, number)
         packed = dict(device.store.rows("SELECT id, key FROM _sync_rejected"))
         _bring_in(device, number, done)
         _bring_below(device, packed, done)
@@ -43,17 +48,21 @@ def _bring_below(device: Device, packed: Mapping[int, bytes], done: dict[int, Re
     """Put back, level by level, what was rejected because of rows that are there again under the keys that
     they had. What waits for another row, too, or would go over what was written since, stays rejected.
     `packed`: the keys under which edits were rejected, by id."""
-    level = list(done.values())
+    level, waiting = list(done.values()), dict[int, None]()
     while level:
         kept = [(one.table, one.key) for one in level if pack(list(one.key)) == packed[one.id]]
         level, below = [], _by_parent(device) if kept else {}
         for above in kept:
-            for number in below.get(above, ()):
-                edit = following(device, number)
-                if edit is not None:
-                    retry_now(device, number)
-                    done[number] = RetriedEdit(number, edit.t.table.name, edit.key, edit.op)
-                    level.append(done[number])
+            waiting |= dict.fromkeys(below.get(above, ()))
+        for number in list(waiting):
+            edit = following(device, number) if awaited(device, number) == frozenset() else None
+            if edit is not None:
+                del waiting[number]
+                retry_now(device, number)
+                done[number] = RetriedEdit(number, edit.t.table.name, edit.key, edit.op)
+                level.append(done[number])
+    for number in waiting:
+        refer_to_rest(device, number)
 
 
 def _by_parent(device: Device) -> dict[tuple[str, Key], list[int]]:
@@ -73,35 +82,66 @@ def _told(one: RetriedEdit, former: tuple[Value, ...]) -> RetriedEdit:
 
 
 def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit]) -> None:
-    """`done`: what was put back is added to it, under the key that it has now."""
-    store = device.store
-    found = find(store, number)
-    t, key = device.tables.get(found.n), unpack(found.key)
-    if t is None or found.op not in "IR" or len(key) != 1 or not isinstance(key[0], int):
+    """Put back an insert under a new number, and what refers to it, under a new one itself if its own was
+    taken. What refers to another rejected row as well waits for that; it has the new number in it by then.
+    `done`: what was put back is added to it, under the key that it has now."""
+    root = _counted(device, number)
+    going: dict[int, _Child] = {}
+    found = {number: root}
+    free = [number, *(one for one in ready(device, [number], ()) if one != number)]
+    while free:
+        for one in free:
+            child = found.get(one) or _child(device, one)
+            going[one] = child
+            for other in _renumber(device, going, one) if child.is_taken else ():
+                _add(going if other.number in going else found, other)
+        free = ready(device, found.keys() - going.keys(), going)
+    for child in [root, *sorted(going.values(), key=lambda child: device.schema.rank[child.t.n])]:
+        if child.number not in done:
+            done[child.number] = _put_back(device, going[child.number])
+    for one in found.keys() - going.keys():
+        refer_to_rest(device, one)
+
+
+def _add(known: dict[int, _Child], child: _Child) -> None:
+    """One that is known already had another key before."""
+    former = known.get(child.number)
+    is_taken = child.is_taken and (former is None or former.is_taken)
+    before = child.before if former is None else former.before
+    known[child.number] = replace(child, before=before, is_taken=is_taken)
+
+
+def _counted(device: Device, number: int) -> _Child:
+    """UsageError (`no_new_key`) if the edit cannot have another number."""
+    child = _child(device, number) if find(device.store, number).n in device.tables else None
+    if child is None or not is_counted(child.op, child.before):
         raise UsageError(
             "only a rejected insert of a row with a single integer key can have a new one",
             code="no_new_key",
             remedy="Retry it without a new key, or discard it.",
         )
-    new = _free(store, t)
+    return replace(child, is_taken=True)
+
+
+def _child(device: Device, number: int) -> _Child:
+    found = find(device.store, number)
+    t, key, edit = device.tables[found.n], unpack(found.key), unpack(found.edit)
+    is_taken = found.code == KEY_TAKEN and is_counted(found.op, key)
+    return _Child(number, t, found.op, key, key, _named(t, edit), is_taken, found.push)
+
+
+def _renumber(device: Device, going: dict[int, _Child], number: int) -> list[_Child]:
+    """Give one that goes a number that is free; what refers to it, or to what has another key by that."""
+    child, store = going[number], device.store
+    new: list[Value] = [_free(store, child.t)]
     sql = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, op = 'I' WHERE id = ?"
-    store.execute(sql, (pack([new]), number))
-    waiting = _following(device, _Moved(t, key, [new], _named(t, unpack(found.edit))), found.push)
-    retry_now(device, number)
-    followed = follow(device, t, unpack(found.edit), tuple(key), (new,))
-    done[number] = RetriedEdit(number, t.table.name, (new,), "I", None, followed.moved, followed.left)
-    for child in waiting:
-        if child.number in done:
-            continue  # it went with another of them
-        if child.is_taken:
-            _bring_in(device, child.number, done)
-        else:
-            done[child.number] = _along(device, child)
+    store.execute(sql, (pack(new), number))
+    going[number] = replace(child, after=new, op="I", is_taken=False)
+    return _following(device, _Moved(child.t, child.after, new, child.held), child.push)
 
 
-def _along(device: Device, child: _Child) -> RetriedEdit:
-    """Put back what goes with another; in a row that has another key by that, so do the rows that refer to
-    it."""
+def _put_back(device: Device, child: _Child) -> RetriedEdit:
+    """In a row that has another key by that, the rows that refer to it follow."""
     edit = unpack(find(device.store, child.number).edit)
     retry_now(device, child.number)
     place = child.number, child.t.table.name, tuple(child.after), child.op
@@ -132,8 +172,8 @@ def _following(device: Device, first: _Moved, push: int | None) -> list[_Child]:
     found, moved = dict[int, _Child](), [first]
     for row in moved:  # which grows meanwhile
         for child in _pointing(device, row, eligible):
-            found.pop(child.number, None)  # it has one more parent: it comes after that
-            found[child.number] = child
+            former = found.pop(child.number, child)  # it has one more parent: it comes after that
+            found[child.number] = replace(child, before=former.before)
             if child.op in "IR" and child.before != child.after:
                 moved.append(_Moved(child.t, child.before, child.after, child.held))
     return sorted(found.values(), key=lambda child: device.schema.rank[child.t.n])
@@ -160,14 +200,24 @@ class _Child:
     after: list[Value]
     held: Mapping[str, Value]
     is_taken: bool
+    push: int | None
 
 
 def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Child]:
     """Let those of the rejected edits that point at the row point at its new key."""
     store = device.store
-    sql = "SELECT n, key, op, edit, code FROM _sync_rejected WHERE id = ?"
+    sql = "SELECT n, key, op, edit, code, parent, push FROM _sync_rejected WHERE id = ?"
+    old, new = [row.t.n, row.old], [row.t.n, row.new]
     for number in eligible:
-        n, packed, op, kept, code = store.row(sql, (number,)) or (None, b"", "", b"", "")
+        n, packed, op, kept, code, parent, push = store.row(sql, (number,)) or (
+            None,
+            b"",
+            "",
+            b"",
+            "",
+            None,
+            0,
+        )
         child = None if n is None else device.tables.get(n)
         if child is None:
             continue
@@ -176,11 +226,14 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
         moves = [_moved(child, fk, row, after, edit) for fk in child.table.foreign_keys]
         if True in moves:
             stays = op in "IR" and after == before and _stays(store, child, before, edit, written)
-            changed = pack(after), pack(edit), number
-            moved = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, edit = ? WHERE id = ?"
-            store.execute(moved, changed)
-            is_taken = code == KEY_TAKEN or (not stays and _is_taken_since(store, child, op, after))
-            yield _Child(number, child, op, before, after, _named(child, edit), is_taken)
+            edit["moved"] = [*(one for one in edit.get("moved", ()) if one != old), new]
+            if above_of(device, parent) == (row.t.n, tuple(row.old), False):
+                parent = packed_above(row.t.n, row.new)
+            changed = pack(after), pack(edit), parent, number
+            store.execute(_MOVE, changed)
+            is_taken = is_counted(op, after) and code == KEY_TAKEN
+            is_taken = is_taken or (not stays and _is_taken_since(store, child, op, after))
+            yield _Child(number, child, op, before, after, _named(child, edit), is_taken, push)
 
 
 def _stays(store: Store, t: Statements, key: list[Value], edit: dict[str, Any], written: list[Value]) -> bool:
@@ -223,24 +276,25 @@ def _moved(child: Statements, fk: ForeignKey, row: _Moved, key: list[Value], edi
 
 
 def _eligible(device: Device, t: Statements, key: list[Value], push: int | None) -> list[int]:
-    """The rejected edits that may mean the row, or one below it: those of its push, and those that were
-    rejected because of it."""
+    """The rejected edits that may mean the row, or one below it: those of its push, those that were rejected
+    because of it, and those that wait for another row since they refer to this one by its present key."""
     sql = (
-        "SELECT id, n, key, code, parent, push FROM _sync_rejected WHERE code = ? OR (code = ? AND push IS ?)"
-        " ORDER BY id"
+        "SELECT id, n, key, code, parent, push,"
+        " CASE WHEN instr(edit, CAST('moved' AS BLOB)) > 0 THEN edit END"
+        " FROM _sync_rejected WHERE code IN (?, ?) ORDER BY id"
     )
-    edits = device.store.rows(sql, (PARENT_REJECTED, KEY_TAKEN, push))
     found: set[int] = set()
     above = [packed_above(t.n, key)]
-    for number, _, _, code, _, made in edits:
-        if code == KEY_TAKEN or (push is not None and made == push):
-            found.add(number)
     below: dict[bytes, list[tuple[int, int, bytes]]] = {}
-    for number, n, packed, _, parent, _ in edits:
+    for number, n, packed, code, parent, made, edit in device.store.rows(sql, (PARENT_REJECTED, KEY_TAKEN)):
+        if made == push and (code == KEY_TAKEN or push is not None):
+            found.add(number)
+        child = number, n, packed
         above_it = above_of(device, parent)
-        if above_it is not None and not above_it.is_gone:
-            place = packed_above(above_it.n, above_it.key)
-            below.setdefault(place, []).append((number, n, packed))
+        if above_it is not None and not above_it.is_gone and (code == PARENT_REJECTED or made == push):
+            below.setdefault(packed_above(above_it.n, above_it.key), []).append(child)
+        for n_above, key_above in () if edit is None else unpack(edit).get("moved", ()):
+            below.setdefault(packed_above(n_above, key_above), []).append(child)
     for parent in above:  # which grows meanwhile
         for number, n, packed in below.pop(parent, ()):
             found.add(number)
@@ -251,5 +305,4 @@ def _eligible(device: Device, t: Statements, key: list[Value], push: int | None)
 
 def _is_taken_since(store: Store, t: Statements, op: str, key: list[Value]) -> bool:
     """Whether a row has the key of an insert by now, which can have another."""
-    counted = op == "I" and len(key) == 1 and isinstance(key[0], int)
-    return counted and store.row(t.select, key) is not None
+    return op == "I" and is_counted(op, key) and store.row(t.select, key) is not None
