@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from syncline.hub.contract import Key, Refusal, Stage, codes
 from syncline.merge.policies import EMPTIED
+from syncline.merge.rules import is_counted_up
 from syncline.model.schema import ForeignKey, Schema, TableSchema
 from syncline.model.values import Value
 
@@ -162,7 +163,8 @@ def pointing_at(
 
     `held`: what rows among these hold, as `held_by` says.
     `met`: inserts that met a row of their key, as they were sent. One that has its key from a row that it
-    points at is another thing than the row it met, whatever was decided, and so are those that point at it.
+    points at, or a key that is counted up, is another thing than the row it met, whatever was decided, and so
+    are those that point at it.
     """
     pointing, derived = Pointing(schema, stages), Pointing(schema, met, _is_derived)
     found: list[tuple[Stage, int, RowId]] = []
@@ -256,8 +258,9 @@ def _columns_of(
 
 
 def _is_derived(fk: ForeignKey, child: TableSchema) -> bool:
-    """Whether a column of the row's own key is its."""
-    return not set(fk.columns).isdisjoint(child.key)
+    """Whether what a row is depends on it: a column of the row's own key is its, or that is counted up and
+    so says nothing. The row it met has its number and refers to others by the same ones."""
+    return not set(fk.columns).isdisjoint(child.key) or is_counted_up(child)
 
 
 def _follows_deletes(fk: ForeignKey, child: TableSchema) -> bool:

@@ -96,6 +96,31 @@ def test_a_link_of_two_taken_rows_follows_when_both_are_in(
     assert (b.rejected(), b.conflicts(), b.verify().equal) == ([], [], True)
 
 
+def test_what_refers_to_a_counted_link_that_looks_like_another_s_waits_with_it(made: Made) -> None:
+    """Both links are (1, 1, 1), of other rows: that they are equal says nothing."""
+    counted = f"CREATE TABLE link (id INTEGER PRIMARY KEY, {BOTH})"
+    a, b = made(*PARENTS, counted, OF_LINKS["counted"])
+    for replica, who in ((a, "Anna"), (b, "Bo")):
+        sql(
+            replica.file,
+            f"INSERT INTO tag VALUES (1, '{who}')",
+            f"INSERT INTO line VALUES (1, '{who}')",
+            "INSERT INTO link VALUES (1, 1, 1)",
+            f"INSERT INTO note VALUES ('{who}', 1)",
+        )
+        replica.sync()
+    assert edit_of(b, "note").parent == ("link", (1,))
+    b.retry(edit_of(b, "tag").id, new_key=True)
+    back = b.retry(edit_of(b, "line").id, new_key=True)
+    assert [(one.table, one.new_key) for one in back] == [("line", (2,)), ("link", (2,)), ("note", None)]
+    b.sync()
+    of_notes = (
+        "SELECT note.id, tag.w FROM note JOIN link ON link.id = link JOIN tag ON tag.id = tag ORDER BY 1"
+    )
+    assert sql(b.file, of_notes) == [("Anna", "Anna"), ("Bo", "Bo")]
+    assert (b.rejected(), b.verify().equal) == ([], True)
+
+
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9) NOT NULL"])
 def test_two_keys_into_one_table_both_get_their_new_numbers(
