@@ -16,6 +16,7 @@ from syncline.model.values import Value, indices_of
 from syncline.protocol.messages import Detail, PushGroup
 from syncline.replica.device import Device
 from syncline.replica.edge import inward_key, outward_key, outward_value
+from syncline.replica.lost import lost
 from syncline.replica.offer import as_offered, is_offered
 from syncline.replica.overlay import Key, Overlay, Pending
 from syncline.replica.statements import Statements
@@ -87,9 +88,14 @@ def _of_table(device: Device, t: Statements, wanted: list[Key]) -> list[Detail]:
             image = _image_at(device, t, pending, cut)
         known = [base[i] for i in columns]
         found.append(Detail(t.n, list(pending.key), columns, known, image, named))
-    if is_offered(device.store):
+    if is_offered(device.store) or _is_gone_unseen(device, t, found):
         found = as_offered(device, t, found)
     return [_outward(t, detail) for detail in found]
+
+
+def _is_gone_unseen(device: Device, t: Statements, found: Iterable[Detail]) -> bool:
+    """Whether a row was deleted while the table was not captured: of it only what was sent is known."""
+    return t.n in lost(device.store) and any(detail.image is None for detail in found)
 
 
 def _outward(t: Statements, detail: Detail) -> Detail:

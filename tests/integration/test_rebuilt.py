@@ -686,6 +686,21 @@ class Dead(LocalTransport):
         return super().send(request)
 
 
+def test_l12_a_row_that_was_sent_and_deleted_unseen_stops_no_sync(world: World) -> None:
+    """The hub asks for the row, which it has no more, and the file has it no more either."""
+    world.app.execute("INSERT INTO customer VALUES (9, 'i', 'z', 0)")
+    world.sync()
+    world.app.execute("UPDATE customer SET name = 'sent' WHERE id = 9")
+    with Replica(Store.open(world.file), lambda: Dead(world.hub)) as replica, pytest.raises(TransportError):
+        replica.push()
+    world.centre.execute("DELETE FROM customer WHERE id = 9")
+    by_copy(world.app)
+    world.app.execute("DELETE FROM customer WHERE id = 9")
+    world.sync()
+    world.sync()
+    world.agree()
+
+
 def delete_a_parent(world: World) -> None:
     """Customer 2 is deleted on the device, and shown again for the sake of a visit that others have added."""
     world.app.execute("DELETE FROM visit WHERE customer = 2")
