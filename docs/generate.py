@@ -546,17 +546,19 @@ centre's in the same way, whatever `inserts` says, unless the table took part in
 
 A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
-free number and lets what was rejected because of it follow, on all levels, but not what would point at
-another rejected row as well, or go over what was written since; the next sync sends them. What the device
-did to its row before it heard of the other is rejected like the insert, and never touches the other's
-row. A retry without `--new-key` is refused while the other's row is there. In a copy of the device's
+free number and lets what was rejected because of it follow, on all levels, but not what would go over what
+was written since; the next sync sends them. What points at another rejected row as well (a link of two rows,
+by whichever of its foreign keys) stays rejected, points at the new number, and follows with the last of them.
+What the device did to its row before it heard of the other is rejected like the insert, and never touches the
+other's row. A retry without `--new-key` is refused while the other's row is there. In a copy of the device's
 file the edit stays rejected: discard it there, a retry would bring the row in twice.
 
 Rows of the application's own tables, which take no part, refer to the other's row from then on, wherever
 their foreign key says that number. Those that were there when the other's row came are noted with the edit
 (10,000 at most), and named by `sync` and `syncline rejected FILE show N`. With `--new-key` they follow
-their row, if they are as they were then. Those that were written or changed since may mean the other's row:
-they stay with it, and the retry names them. Nothing is changed in such tables without `--new-key`.
+their row, if they are as they were then, also where they refer to several such rows. Those that others than
+Syncline have written or changed since may mean the other's row: they stay with it, and the retry names them.
+Nothing is changed in such tables without `--new-key`.
 
 Better still: give tables that devices insert into a uuid for a key.
 """
