@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from syncline.errors import StoreConstraint
+from syncline.model.naming import folded
 from syncline.model.order import is_sound
 from syncline.model.values import Value
 from syncline.replica.statements import Statements
@@ -21,9 +22,9 @@ class Beside:
 
     def __init__(self, store: Store, t: Statements) -> None:
         self._store, self._t = store, t
-        ours = {column.name.lower() for column in t.table.columns}
+        ours = {folded(column.name) for column in t.table.columns}
         self._defaults = {
-            name: default for name, default in _columns(store, t).items() if name.lower() not in ours
+            name: default for name, default in _columns(store, t).items() if folded(name) not in ours
         }
 
     def values(self, key: Sequence[Value]) -> dict[str, Value]:
@@ -58,9 +59,9 @@ def there(store: Store, t: Statements, own: Mapping[str, Value], columns: Sequen
     if not own:
         return {}
     taken = {*t.table.key, *(t.table.values[i].name for i in columns)}
-    written = {name.lower() for name in taken}
-    found = {name.lower(): name for name in _columns(store, t) if name.lower() not in written}
-    return {found[name.lower()]: value for name, value in own.items() if name.lower() in found}
+    written = {folded(name) for name in taken}
+    found = {folded(name): name for name in _columns(store, t) if folded(name) not in written}
+    return {found[folded(name)]: value for name, value in own.items() if folded(name) in found}
 
 
 def _columns(store: Store, t: Statements) -> dict[str, str | None]:

@@ -274,7 +274,7 @@ def _following(device: Device) -> Iterator[Finding]:
 def _has_key(device: Device, table: TableSchema) -> bool:
     """Whether the file's table of that name has the same primary key."""
     rows = device.store.described(f"PRAGMA main.table_info({quote(table.name)})")
-    return {name.lower() for _, name, *_, key in rows if key} == {name.lower() for name in table.key}
+    return {folded(name) for _, name, *_, key in rows if key} == set(map(folded, table.key))
 
 
 def _traded(device: Device) -> Iterator[Finding]:

@@ -20,6 +20,23 @@ def cloned(hub: syncline.Hub, *files: Path) -> None:
         syncline.clone(hub, file).close()
 
 
+def test_l2_an_own_column_is_told_from_the_hubs_as_sqlite_compares_names(tmp_path: Path) -> None:
+    x, y = tmp_path / "x.db", tmp_path / "y.db"
+    sql(tmp_path / "central.db", 'CREATE TABLE client (id INTEGER PRIMARY KEY, "É" TEXT)')
+    with syncline.Hub(f"sqlite:///{tmp_path / 'central.db'}") as hub:
+        hub.init()
+        cloned(hub, x, y)
+        sql(y, 'ALTER TABLE client ADD COLUMN "é" TEXT', "INSERT INTO client VALUES (1, 'Bo', 'drawn')")
+        sql(x, "INSERT INTO client VALUES (1, 'Ana')")
+        with syncline.connect(x, hub=hub) as replica:
+            replica.sync()
+        with syncline.connect(y, hub=hub) as replica:
+            (edit,) = replica.sync().push.rejected
+            assert edit.own == {"é": "drawn"}
+            replica.retry(edit.id, new_key=True)
+            assert sql(y, "SELECT * FROM client") == [(1, "Ana", None), (2, "Bo", "drawn")]
+
+
 def test_l2_an_own_column_goes_with_its_row_to_the_new_number_and_not_onto_the_other_row(
     tmp_path: Path,
 ) -> None:
