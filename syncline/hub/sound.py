@@ -23,7 +23,7 @@ from syncline.hub.conflicts import note_of
 from syncline.hub.contract import Cell, ConflictRow
 from syncline.hub.receive import Kept
 from syncline.hub.watermark import KEY_BYTES
-from syncline.model.clock import COUNTER_BITS
+from syncline.model.clock import COUNTER_BITS, LAST_MOMENT
 from syncline.model.schema import from_plain
 from syncline.protocol.messages import STAMP_BYTES, Rejection
 
@@ -82,8 +82,8 @@ def _returned(text: str) -> None:
 
 
 COUNT = _sized(2**53)
-MOMENT = _sized(253_402_300_799_999)
-CLOCK = _sized((253_402_300_799_999 << COUNTER_BITS) + (1 << COUNTER_BITS) - 1)
+MOMENT = _sized(LAST_MOMENT)
+CLOCK = _sized((LAST_MOMENT << COUNTER_BITS) + (1 << COUNTER_BITS) - 1)
 
 RULES: Mapping[tuple[str, str], Read] = {
     ("state", "clock"): CLOCK,

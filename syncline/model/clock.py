@@ -7,6 +7,9 @@ from __future__ import annotations
 
 COUNTER_BITS = 16
 
+LAST_MOMENT = 253_402_300_799_999
+"""The end of the year 9999 in milliseconds since 1970 UTC."""
+
 
 def stamp(milliseconds: int) -> int:
     """The first HLC of a millisecond."""

@@ -68,8 +68,8 @@ def refer_to_rest(device: Device, number: int) -> None:
     """Let an edit that stays rejected name one of those that it waits for still."""
     found, waits = find(device.store, number), awaited(device, number)
     above = above_of(device, found.parent)
-    rows = [(find(device.store, one).n, find(device.store, one).key) for one in sorted(waits or ())]
-    keys = [(n, tuple(unpack(key))) for n, key in rows]
+    rows = [find(device.store, one) for one in sorted(waits or ())]
+    keys = [(row.n, tuple(unpack(row.key))) for row in rows]
     if above is None or not keys or above.is_gone or (above.n, above.key) in keys:
         return
     (n, key), *_ = keys

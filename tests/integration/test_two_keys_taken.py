@@ -63,17 +63,23 @@ def put_link(replica: syncline.Replica, who: str, link: str) -> None:
     )
 
 
+def two_links(made: Made, link: str) -> tuple[syncline.Replica, ...]:
+    """Two devices, each with a link of two rows of its own; both rows of the second are taken."""
+    a, b = made(*PARENTS, LINKS[link], OF_LINKS[link])
+    put_link(a, "Anna", link)
+    put_link(b, "Bo", link)
+    a.sync()
+    b.sync()
+    return a, b
+
+
 @pytest.mark.parametrize("is_synced", [True, False])
 @pytest.mark.parametrize("order", [("tag", "line"), ("line", "tag")])
 @pytest.mark.parametrize("link", LINKS)
 def test_a_link_of_two_taken_rows_follows_when_both_are_in(
     made: Made, link: str, order: tuple[str, str], is_synced: bool
 ) -> None:
-    a, b = made(*PARENTS, LINKS[link], OF_LINKS[link])
-    put_link(a, "Anna", link)
-    put_link(b, "Bo", link)
-    a.sync()
-    b.sync()
+    a, b = two_links(made, link)
     first, second = order
     (one,) = b.retry(edit_of(b, first).id, new_key=True)
     assert (one.table, one.new_key) == (first, (2,))
@@ -229,11 +235,7 @@ def test_what_waits_for_another_is_not_given_to_whose_the_new_number_is_by_then(
     made: Made, link: str, second: str
 ) -> None:
     """The new number of the first row is taken, too, before it is sent."""
-    a, b = made(*PARENTS, LINKS[link], OF_LINKS[link])
-    put_link(a, "Anna", link)
-    put_link(b, "Bo", link)
-    a.sync()
-    b.sync()
+    a, b = two_links(made, link)
     b.retry(edit_of(b, "tag").id, new_key=True)
     sql(a.file, "INSERT INTO tag VALUES (2, 'Cleo')")
     a.sync()
@@ -255,11 +257,7 @@ def test_what_waits_for_another_is_not_given_to_whose_the_new_number_is_by_then(
 
 
 def test_a_link_does_not_follow_one_row_to_another_s_when_the_other_was_discarded(made: Made) -> None:
-    a, b = made(*PARENTS, LINKS["text"], OF_LINKS["text"])
-    put_link(a, "Anna", "text")
-    put_link(b, "Bo", "text")
-    a.sync()
-    b.sync()
+    _, b = two_links(made, "text")
     b.discard(edit_of(b, "line").id)
     b.retry(edit_of(b, "tag").id, new_key=True)
     b.sync()

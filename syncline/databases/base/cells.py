@@ -9,12 +9,10 @@ from typing import Any
 from syncline.databases.base.dialect import LedgerSession
 from syncline.databases.base.tables import STATE, TABLES, Column, Kind, Table
 from syncline.hub.contract import Cell
+from syncline.model.clock import LAST_MOMENT
 
 PAGE = 100
 """Rows that are read at once."""
-
-LAST_MOMENT = 253_402_300_799_999
-"""The end of the year 9999 in milliseconds since 1970 UTC."""
 
 
 def cells(session: LedgerSession) -> Iterator[Cell]:
@@ -41,17 +39,15 @@ def _rows(session: LedgerSession, table: Table, column: str) -> Iterator[Sequenc
     if not keys:
         yield from session.run(f"SELECT {column} FROM {name}")
         return
-    marks, rows = (
-        ", ".join("?" * len(table.key)),
-        session.run(
-            dialect.marked(f"SELECT {keys}, {column} FROM {name} ORDER BY {keys} {dialect.page}"), PAGE
-        ),
-    )
-    while rows:
+    marks, what, after = ", ".join("?" * len(table.key)), f"SELECT {keys}, {column} FROM {name}", ()
+    while True:
+        where = f" WHERE ({keys}) > ({marks})" if after else ""
+        sql = dialect.marked(f"{what}{where} ORDER BY {keys} {dialect.page}")
+        rows = session.run(sql, *after, PAGE)
+        if not rows:
+            return
         yield from rows
-        following = f"SELECT {keys}, {column} FROM {name} WHERE ({keys}) > ({marks}) ORDER BY {keys}"
-        after = rows[-1][: len(table.key)]
-        rows = session.run(dialect.marked(f"{following} {dialect.page}"), *after, PAGE)
+        after = tuple(rows[-1][: len(table.key)])
 
 
 def _is_fit(column: Column, value: Any) -> bool:
