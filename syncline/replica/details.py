@@ -95,7 +95,7 @@ def _of_table(device: Device, t: Statements, wanted: list[Key]) -> list[Detail]:
 
 def _is_gone_unseen(device: Device, t: Statements, found: Iterable[Detail]) -> bool:
     """Whether a row was deleted while the table was not captured: of it only what was sent is known."""
-    return t.n in lost(device.store) and any(detail.image is None for detail in found)
+    return any(detail.image is None for detail in found) and t.n in lost(device.store)
 
 
 def _outward(t: Statements, detail: Detail) -> Detail:
