@@ -3,7 +3,7 @@
     class TestMine(DatabaseConformance):
         CYCLE = (...)      # statements: tables hen(id, egg) and egg(id, hen) that point at each other
         TRIGGER = (...)    # statements: see DatabaseConformance.TRIGGER
-        BLOB = "blob"      # the type of a binary column
+        WORDS = MyWords()  # unless it speaks as SQLite does: types, upserts, ALTER TABLE
 
         @pytest.fixture
         def centre(self) -> Centre: ...    # an empty database: `open()` and `run(*statements)`
@@ -21,7 +21,7 @@ import pytest
 
 from syncline.testing.conforms.before import BeforeConformance
 from syncline.testing.conforms.capturing import CaptureConformance
-from syncline.testing.conforms.centre import TABLES, Centre, World
+from syncline.testing.conforms.centre import Centre, Words, World
 from syncline.testing.conforms.evolving import EvolvingConformance
 from syncline.testing.conforms.hinting import HintConformance
 from syncline.testing.conforms.ledger.clients import ClientConformance
@@ -36,7 +36,7 @@ from syncline.testing.conforms.scanning import ScanConformance
 from syncline.testing.conforms.scoping import ScopeConformance
 from syncline.testing.conforms.writing import WriteConformance
 
-__all__ = ["Centre", "DatabaseConformance", "World"]
+__all__ = ["Centre", "DatabaseConformance", "Words", "World"]
 
 
 class DatabaseConformance(
@@ -65,19 +65,11 @@ class DatabaseConformance(
     """A trigger on `contact`: an insert makes `shown` upper(name) and adds its id to `audit`; an update
     that changes `name` makes `shown` upper(name); the name 'forbidden' is refused with its own error."""
 
-    BLOB: ClassVar[str]
+    WORDS: ClassVar[Words] = Words()
 
     @pytest.fixture
     def world(self, centre: Centre) -> Iterator[World]:
         """The suite's tables, prepared and empty."""
-        sample = (
-            "CREATE TABLE sample (id integer PRIMARY KEY, big bigint, real double precision, body text,"
-            f" raw {self.BLOB})"
-        )
-        spot = (
-            f"CREATE TABLE spot (a text NOT NULL, b bigint NOT NULL, c {self.BLOB} NOT NULL,"
-            " d double precision NOT NULL, note text, PRIMARY KEY (a, b, c, d))"
-        )
-        world = World.prepared(centre, (*TABLES, *self.CYCLE, *self.TRIGGER, sample, spot))
+        world = World.prepared(centre, self.WORDS, (*self.CYCLE, *self.TRIGGER))
         yield world
         world.database.close()

@@ -9,7 +9,7 @@ import pytest
 
 from syncline.databases.postgresql import open_database
 from syncline.hub.contract import Database
-from syncline.testing.conformance import Centre, DatabaseConformance
+from syncline.testing.conformance import Centre, DatabaseConformance, Words
 
 CYCLE = (
     "CREATE TABLE hen (id integer PRIMARY KEY, egg integer)",
@@ -22,7 +22,7 @@ TRIGGER = (
     " IF TG_OP = 'INSERT' OR OLD.name IS DISTINCT FROM NEW.name THEN NEW.shown := upper(NEW.name); END IF;"
     " RETURN NEW; END $$",
     "CREATE FUNCTION contact_after() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    " INSERT INTO audit VALUES (NEW.id); RETURN NULL; END $$",
+    " INSERT INTO noted VALUES (NEW.id); RETURN NULL; END $$",
     "CREATE TRIGGER contact_before BEFORE INSERT OR UPDATE ON contact"
     " FOR EACH ROW EXECUTE FUNCTION contact_before()",
     "CREATE TRIGGER contact_after AFTER INSERT ON contact FOR EACH ROW EXECUTE FUNCTION contact_after()",
@@ -44,10 +44,14 @@ class PostgresCentre:
                 connection.execute(statement.encode())
 
 
+class PostgresWords(Words):
+    blob = key_blob = "bytea"
+
+
 class TestPostgresql(DatabaseConformance):
     CYCLE: ClassVar = CYCLE
     TRIGGER: ClassVar = TRIGGER
-    BLOB: ClassVar = "bytea"
+    WORDS: ClassVar = PostgresWords()
 
     @pytest.fixture
     def centre(self, postgres_url: str) -> Centre:

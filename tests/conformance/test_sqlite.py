@@ -21,7 +21,7 @@ TRIGGER = (
     " BEGIN SELECT RAISE(ABORT, 'this name is not welcome'); END",
     "CREATE TRIGGER contact_new AFTER INSERT ON contact BEGIN"
     " UPDATE contact SET shown = upper(name) WHERE id = NEW.id;"
-    " INSERT INTO audit VALUES (NEW.id); END",
+    " INSERT INTO noted VALUES (NEW.id); END",
     "CREATE TRIGGER contact_renamed AFTER UPDATE ON contact WHEN OLD.name IS NOT NEW.name BEGIN"
     " UPDATE contact SET shown = upper(name) WHERE id = NEW.id; END",
 )
@@ -53,7 +53,6 @@ class SqliteCentre:
 class TestSqlite(DatabaseConformance):
     CYCLE: ClassVar = CYCLE
     TRIGGER: ClassVar = TRIGGER
-    BLOB: ClassVar = "blob"
 
     @pytest.fixture
     def centre(self, tmp_path: Path) -> Centre:

@@ -19,10 +19,10 @@ DECLARED = {
     "tree": ["parent"],
     "employee": ["boss"],
     "contact": ["shown"],
-    "sample": ["big", "real", "body", "raw"],
+    "sample": ["big", "ratio", "body", "octets"],
 }
 
-TWO = "INSERT INTO customer VALUES ('a', 'Ada', 'Rome', 1), ('b', 'Bob', 'Oslo', 2)"
+TWO = "('a', 'Ada', 'Rome', 1)", "('b', 'Bob', 'Oslo', 2)"
 
 WAS_ADA: dict[str, Value] = {"city": "Rome", "balance": 1}
 WAS_BOB: dict[str, Value] = {"city": "Oslo", "balance": 2}
@@ -52,7 +52,7 @@ class BeforeConformance:
     def keeping(self, world: World) -> World:
         """The suite's tables with old values kept of some columns, and two customers."""
         world.renew(before=DECLARED)
-        world.run(TWO)
+        world.insert("customer", *TWO)
         return world
 
     # Direct writes
@@ -106,8 +106,8 @@ class BeforeConformance:
 
     def test_what_cascades_keeps_what_was_there(self, keeping: World) -> None:
         keeping.run("INSERT INTO invoice VALUES (1, 'a', 5, '')")
-        keeping.run("INSERT INTO line VALUES (1, 1, 10), (1, 2, 20)")
-        keeping.run("INSERT INTO tree VALUES (1, NULL), (2, 1), (3, 2)")
+        keeping.insert("line", "(1, 1, 10)", "(1, 2, 20)")
+        keeping.insert("tree", "(1, NULL)", "(2, 1)", "(3, 2)")
         start = keeping.now()
         keeping.run("DELETE FROM invoice", "DELETE FROM tree WHERE id = 1")
         lines = former(keeping, start, "line", (1, 1), (1, 2))
@@ -117,10 +117,8 @@ class BeforeConformance:
 
     def test_an_upsert_keeps_what_it_overwrote(self, keeping: World) -> None:
         start = keeping.now()
-        keeping.run(
-            "INSERT INTO customer VALUES ('a', 'Ada', 'Bonn', 9), ('c', 'Cy', 'Kiel', 3)"
-            " ON CONFLICT (id) DO UPDATE SET city = excluded.city"
-        )
+        rows = "('a', 'Ada', 'Bonn', 9)", "('c', 'Cy', 'Kiel', 3)"
+        keeping.run(keeping.words.upsert("customer", "id", "city", *rows))
         assert former(keeping, start, "customer", ("a",), ("c",)) == {("a",): WAS_ADA, ("c",): None}
 
     def test_what_a_users_trigger_writes_keeps_what_was_there(self, keeping: World) -> None:
@@ -130,14 +128,14 @@ class BeforeConformance:
         assert former(keeping, start, "contact", (1,)) == {(1,): {"shown": "ADA"}}
 
     def test_old_values_are_exact(self, keeping: World) -> None:
-        keeping.run("INSERT INTO sample (id) VALUES (1), (2)")
+        keeping.insert("sample (id)", "(1)", "(2)")
         rows: list[list[Value]] = [
             [1, -(2**63), 5e-324, "a,'b=\\\"\n\u00e9", b"\x00\xff,'"],
             [2, 2**63 - 1, 0.1, "", b""],
         ]
         assert keeping.push(keeping.stage("update", "sample", rows)) == []
         start = keeping.now()
-        keeping.run("UPDATE sample SET big = 0, real = NULL", "DELETE FROM sample")
+        keeping.run("UPDATE sample SET big = 0, ratio = NULL", "DELETE FROM sample")
         found = former(keeping, start, "sample", (1,), (2,))
         assert repr([list((found[n,] or {}).values()) for n in (1, 2)]) == repr([row[1:] for row in rows])
 
@@ -205,7 +203,7 @@ class BeforeConformance:
         assert former(keeping, start, "customer", ("a",), ("b",), ("c",)) == {("a",): WAS_ADA}
 
     def test_a_child_that_moves_before_its_parent_goes_keeps_its_parent(self, keeping: World) -> None:
-        keeping.run("INSERT INTO tree VALUES (1, NULL), (2, NULL), (3, 1)")
+        keeping.insert("tree", "(1, NULL)", "(2, NULL)", "(3, 1)")
         start = keeping.now()
         moves = keeping.stage("update", "tree", [[3, 2]])
         assert keeping.push(moves, keeping.stage("delete", "tree", [[1]])) == []
@@ -215,7 +213,7 @@ class BeforeConformance:
 
     def test_a_refused_row_beside_a_child_that_moves(self, keeping: World) -> None:
         """Rows are tried one by one then; what they were is told all the same, and once."""
-        keeping.run("INSERT INTO employee VALUES (1, 'a', NULL), (2, 'b', NULL), (3, 'c', 1), (4, 'd', 1)")
+        keeping.insert("employee", "(1, 'a', NULL)", "(2, 'b', NULL)", "(3, 'c', 1)", "(4, 'd', 1)")
         start = keeping.now()
         moves = keeping.stage("update", "employee", [[3, 2], [4, 99]], ["boss"])
         refused = keeping.push_what_fits(moves, keeping.stage("delete", "employee", [[1]]))
@@ -226,13 +224,13 @@ class BeforeConformance:
     # Declaring
 
     def test_nothing_is_kept_unless_it_is_declared(self, world: World) -> None:
-        world.run(TWO)
+        world.insert("customer", *TWO)
         start = world.now()
         world.run("UPDATE customer SET city = 'x' WHERE id = 'a'", "DELETE FROM customer WHERE id = 'b'")
         assert former(world, start, "customer", ("a",), ("b",)) == {("a",): {}, ("b",): {}}
 
     def test_declaring_keeps_the_log_and_what_came_before_is_not_known(self, world: World) -> None:
-        world.run(TWO)
+        world.insert("customer", *TWO)
         start = world.now()
         world.run("UPDATE customer SET city = 'x' WHERE id = 'a'")
         world.run("UPDATE customer SET name = 'y' WHERE id = 'b'")
@@ -259,7 +257,7 @@ class BeforeConformance:
     def test_what_is_declared_stays_declared_and_in_force(self, keeping: World) -> None:
         again = keeping.renew()
         assert again.statements == []
-        keeping.run("ALTER TABLE customer ADD COLUMN grade integer DEFAULT 7")
+        keeping.run(keeping.words.add_column("customer", "grade integer DEFAULT 7"))
         keeping.renew()
         start = keeping.now()
         keeping.run("UPDATE customer SET city = 'x', grade = 1 WHERE id = 'a'")
@@ -268,7 +266,7 @@ class BeforeConformance:
     def test_a_column_is_known_again_under_another_name(self, keeping: World) -> None:
         start = keeping.now()
         keeping.run("UPDATE customer SET city = 'x' WHERE id = 'a'")
-        keeping.run("ALTER TABLE customer RENAME COLUMN city TO town")
+        keeping.run(keeping.words.rename_column("customer", "city", "town"))
         keeping.renew()
         keeping.run("DELETE FROM customer WHERE id = 'b'")
         found = former(keeping, start, "customer", ("a",), ("b",))
@@ -277,7 +275,7 @@ class BeforeConformance:
     def test_l13_a_column_that_was_renamed_meanwhile_stops_nobody(self, keeping: World) -> None:
         """Before the hub has noticed: what a row was may not be told then, but that it was touched is."""
         start = keeping.now()
-        keeping.run("ALTER TABLE customer RENAME COLUMN city TO town")
+        keeping.run(keeping.words.rename_column("customer", "city", "town"))
         keeping.run("UPDATE customer SET town = 'x' WHERE id = 'a'", "DELETE FROM customer WHERE id = 'b'")
         keeping.renew()
         assert set(keeping.since(start)["customer"]) == {("a",), ("b",)}
@@ -294,8 +292,8 @@ class BeforeConformance:
                 world.renew(before=declared)
 
     def test_another_hub_on_the_database_keeps_them_too(self, world: World) -> None:
-        world.run(TWO)
-        other = World(world.centre, world.centre.open(), world.schema)
+        world.insert("customer", *TWO)
+        other = world.opened()
         other.database.catalogue.load()
         world.renew(before=DECLARED)
         start = world.now()
@@ -316,7 +314,7 @@ class BeforeConformance:
         for n in range(3):
             keeping.run(f"UPDATE customer SET balance = {n + 10} WHERE id = 'a'")
             keeping.run(f"UPDATE customer SET name = 'x{n}' WHERE id = 'b'")
-        keeping.run("INSERT INTO audit VALUES (1)")
+        keeping.run("INSERT INTO noted VALUES (1)")
         with keeping.database.write(UNBOUNDED) as transaction:
             assert transaction.log.compact(1000).entries == 2, "those of b that say nothing more"
         assert former(keeping, start, "customer", ("a",)) == {("a",): WAS_ADA}

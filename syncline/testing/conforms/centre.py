@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from syncline.hub.contract import (
@@ -21,21 +21,81 @@ from syncline.model.schema import Schema
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value, indices_of
 
-TABLES = (
-    "CREATE TABLE customer (id text NOT NULL PRIMARY KEY, name text, city text UNIQUE, balance integer)",
-    "CREATE TABLE invoice (id integer PRIMARY KEY, customer_id text NOT NULL REFERENCES customer (id),"
-    " total integer CHECK (total >= 0), note text NOT NULL)",
-    "CREATE TABLE line (invoice_id integer NOT NULL REFERENCES invoice (id) ON DELETE CASCADE,"
-    " n integer NOT NULL, qty integer, PRIMARY KEY (invoice_id, n))",
-    "CREATE TABLE employee (id integer PRIMARY KEY, name text, boss integer REFERENCES employee (id))",
-    "CREATE TABLE tree (id integer PRIMARY KEY, parent integer REFERENCES tree (id) ON DELETE CASCADE)",
-    "CREATE TABLE contact (id integer PRIMARY KEY, name text, shown text)",
-    "CREATE TABLE audit (id integer PRIMARY KEY)",
-)
-"""Understood by every database. The adapter's own test class adds the cycle, the trigger and `numbers`."""
+
+class Words:
+    """What the suite's statements say otherwise in other databases. Derive from it where yours does."""
+
+    text = "text"
+    key_text = "text"
+    """The type of a text in a key, an index or a foreign key. It is compared by its characters alone."""
+    integer = "integer"
+    bigint = "bigint"
+    """Integers of 64 bits."""
+    double = "double precision"
+    blob = "blob"
+    key_blob = "blob"
+    """The type of a binary value in a key."""
+
+    def insert(self, into: str, *rows: str) -> str:
+        """One statement that inserts rows; `into` is a table, with its columns in brackets or without."""
+        return f"INSERT INTO {into} VALUES {', '.join(rows)}"
+
+    def upsert(self, into: str, key: str, column: str, *rows: str) -> str:
+        """The same, but where a row has the key already it gets this column of the one that was to be
+        inserted."""
+        return f"{self.insert(into, *rows)} ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}"
+
+    def insert_missing(self, into: str, row: str) -> str:
+        """A statement that inserts a row and does nothing where there is one with its key."""
+        return f"{self.insert(into, row)} ON CONFLICT DO NOTHING"
+
+    def add_column(self, table: str, column: str) -> str:
+        """A statement; `column` is its name, its type and what follows."""
+        return f"ALTER TABLE {table} ADD COLUMN {column}"
+
+    def rename_column(self, table: str, column: str, name: str) -> str:
+        """A statement."""
+        return f"ALTER TABLE {table} RENAME COLUMN {column} TO {name}"
+
+    def rename_table(self, table: str, name: str) -> str:
+        """A statement."""
+        return f"ALTER TABLE {table} RENAME TO {name}"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Statements that make the tables that many tests have."""
+        text, key, integer = self.text, self.key_text, self.integer
+        return (
+            f"CREATE TABLE customer (id {key} NOT NULL PRIMARY KEY, name {text}, city {key} UNIQUE,"
+            f" balance {integer})",
+            f"CREATE TABLE invoice (id {integer} PRIMARY KEY, customer_id {key} NOT NULL,"
+            f" total {integer} CHECK (total >= 0), note {text} NOT NULL,"
+            " FOREIGN KEY (customer_id) REFERENCES customer (id))",
+            f"CREATE TABLE line (invoice_id {integer} NOT NULL, n {integer} NOT NULL, qty {integer},"
+            " PRIMARY KEY (invoice_id, n),"
+            " FOREIGN KEY (invoice_id) REFERENCES invoice (id) ON DELETE CASCADE)",
+            f"CREATE TABLE employee (id {integer} PRIMARY KEY, name {text}, boss {integer},"
+            " FOREIGN KEY (boss) REFERENCES employee (id))",
+            f"CREATE TABLE tree (id {integer} PRIMARY KEY, parent {integer},"
+            " FOREIGN KEY (parent) REFERENCES tree (id) ON DELETE CASCADE)",
+            f"CREATE TABLE contact (id {integer} PRIMARY KEY, name {key}, shown {text})",
+            f"CREATE TABLE noted (id {integer} PRIMARY KEY)",
+        )
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Statements that make tables with a column of every kind, in the key, too."""
+        return (
+            f"CREATE TABLE sample (id {self.integer} PRIMARY KEY, big {self.bigint}, ratio {self.double},"
+            f" body {self.text}, octets {self.blob})",
+            f"CREATE TABLE spot (a {self.key_text} NOT NULL, b {self.bigint} NOT NULL,"
+            f" c {self.key_blob} NOT NULL, d {self.double} NOT NULL, note {self.text},"
+            " PRIMARY KEY (a, b, c, d))",
+        )
+
 
 TRACKED = (
-    "customer", "invoice", "line", "employee", "tree", "contact", "audit", "hen", "egg", "sample", "spot",
+    "customer", "invoice", "line", "employee", "tree", "contact", "noted", "hen", "egg", "sample", "spot",
 )  # fmt: skip
 
 
@@ -57,13 +117,15 @@ class World:
     database: Database
     schema: Schema
     clock: int = 1 << 16
+    words: Words = field(default_factory=Words)
 
     @classmethod
-    def prepared(cls, centre: Centre, statements: Iterable[str]) -> World:
-        centre.run(*statements)
+    def prepared(cls, centre: Centre, words: Words, statements: Iterable[str]) -> World:
+        """The suite's tables and what these statements make, prepared."""
+        centre.run(*words.tables, *words.values, *statements)
         database = centre.open()
         database.catalogue.prepare(database.catalogue.reflect(TRACKED))
-        return cls(centre, database, database.catalogue.load())
+        return cls(centre, database, database.catalogue.load(), words=words)
 
     def run(self, *statements: str) -> None:
         self.centre.run(*statements)
@@ -161,6 +223,14 @@ class World:
                 found += chunk
                 if len(chunk) < 3:
                     return found
+
+    def opened(self) -> World:
+        """The same through another opening of the database. It is to be closed."""
+        return World(self.centre, self.centre.open(), self.schema, words=self.words)
+
+    def insert(self, into: str, *rows: str) -> None:
+        """Rows of another program, in one statement; `into` and `rows` as in `Words.insert`."""
+        self.run(self.words.insert(into, *rows))
 
     def read(self, look: Callable[[ReadTransaction], Any]) -> Any:
         with self.database.read(UNBOUNDED) as transaction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from syncline.errors import WatermarkRefused
@@ -10,13 +12,25 @@ from syncline.model.evolution import compare
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
-from syncline.testing.conforms.centre import World
+from syncline.testing.conforms.centre import Words, World
 
 MANY = 1200
 """More rows than travel one by one in any database."""
 
-ADDED = "ALTER TABLE customer ADD COLUMN grade integer DEFAULT 7"
-RENAMED = "ALTER TABLE customer RENAME COLUMN name TO title"
+Spelled = Callable[[Words], str]
+"""A statement in the words of the database."""
+
+
+def added(words: Words) -> str:
+    return words.add_column("customer", "grade integer DEFAULT 7")
+
+
+def renamed(words: Words) -> str:
+    return words.rename_column("customer", "name", "title")
+
+
+def renamed_key(words: Words) -> str:
+    return words.rename_column("customer", "id", "code")
 
 
 def numbers(table: TableSchema) -> dict[str, int]:
@@ -39,7 +53,7 @@ class EvolvingConformance:
 
     def test_a_new_column_has_a_number_of_its_own_and_the_others_keep_theirs(self, world: World) -> None:
         before = world.schema
-        world.run(ADDED)
+        world.run(added(world.words))
         done = world.renew()
         assert (done.before, done.schema) == (before, world.schema)
         old, new = numbers(before.table("customer")), numbers(world.schema.table("customer"))
@@ -47,7 +61,7 @@ class EvolvingConformance:
         assert world.schema.number_of("customer") == before.number_of("customer")
 
     def test_a_dry_run_tells_the_schema_and_changes_nothing(self, world: World) -> None:
-        world.run(ADDED)
+        world.run(added(world.words))
         catalogue = world.database.catalogue
         names = [table.name for table in world.schema.tables]
         planned = catalogue.prepare(catalogue.reflect(names), dry_run=True)
@@ -58,7 +72,7 @@ class EvolvingConformance:
 
     def test_a_renamed_column_keeps_its_number(self, world: World) -> None:
         before = numbers(world.schema.table("customer"))
-        world.run(RENAMED)
+        world.run(renamed(world.words))
         world.renew()
         after = numbers(world.schema.table("customer"))
         assert after == {"title" if name == "name" else name: n for name, n in before.items()}
@@ -68,7 +82,7 @@ class EvolvingConformance:
         start = world.now()
         world.run("INSERT INTO customer (id) VALUES ('a')", "INSERT INTO invoice VALUES (1, 'a', 1, '')")
         world.run("INSERT INTO line VALUES (1, 5, 0)")
-        world.run("ALTER TABLE line RENAME COLUMN n TO place")
+        world.run(world.words.rename_column("line", "n", "place"))
         world.renew()
         after = numbers(world.schema.table("line"))
         assert after == {"place" if name == "n" else name: n for name, n in before.items()}
@@ -77,9 +91,9 @@ class EvolvingConformance:
     def test_columns_that_trade_names_trade_numbers(self, world: World) -> None:
         before = numbers(world.schema.table("customer"))
         world.run(
-            "ALTER TABLE customer RENAME COLUMN name TO other",
-            "ALTER TABLE customer RENAME COLUMN city TO name",
-            "ALTER TABLE customer RENAME COLUMN other TO city",
+            world.words.rename_column("customer", "name", "other"),
+            world.words.rename_column("customer", "city", "name"),
+            world.words.rename_column("customer", "other", "city"),
         )
         world.renew()
         after = numbers(world.schema.table("customer"))
@@ -87,7 +101,7 @@ class EvolvingConformance:
 
     def test_a_name_that_was_given_up_can_be_taken_by_a_new_column(self, world: World) -> None:
         before = numbers(world.schema.table("customer"))
-        world.run(RENAMED, "ALTER TABLE customer ADD COLUMN name text")
+        world.run(renamed(world.words), world.words.add_column("customer", f"name {world.words.text}"))
         world.renew()
         after = numbers(world.schema.table("customer"))
         assert after["title"] == before["name"]
@@ -96,54 +110,54 @@ class EvolvingConformance:
     def test_a_renamed_table_keeps_its_number_and_its_log(self, world: World) -> None:
         number, start = world.schema.number_of("tree"), world.now()
         world.run("INSERT INTO tree VALUES (1, NULL)")
-        world.run("ALTER TABLE tree RENAME TO bush")
+        world.run(world.words.rename_table("tree", "bush"))
         world.renew(new=["bush"], gone=["tree"])
         assert world.schema.number_of("bush") == number
         world.run("INSERT INTO bush VALUES (2, 1)")
         assert set(world.since(start)["bush"]) == {(1,), (2,)}
 
     def test_tables_that_trade_names_trade_numbers(self, world: World) -> None:
-        before = {name: world.schema.number_of(name) for name in ("tree", "audit")}
+        before = {name: world.schema.number_of(name) for name in ("tree", "noted")}
         world.run(
-            "ALTER TABLE tree RENAME TO other",
-            "ALTER TABLE audit RENAME TO tree",
-            "ALTER TABLE other RENAME TO audit",
+            world.words.rename_table("tree", "other"),
+            world.words.rename_table("noted", "tree"),
+            world.words.rename_table("other", "noted"),
         )
         world.renew()
-        assert {name: world.schema.number_of(name) for name in ("tree", "audit")} == {
-            "audit": before["tree"],
-            "tree": before["audit"],
+        assert {name: world.schema.number_of(name) for name in ("tree", "noted")} == {
+            "noted": before["tree"],
+            "tree": before["noted"],
         }
 
     def test_a_table_that_took_the_place_of_another_is_the_one_of_its_name(self, world: World) -> None:
         """Rebuilt beside it and swapped in; what was not captured meanwhile is made good."""
-        number = world.schema.number_of("audit")
-        world.run("INSERT INTO audit VALUES (1)")
+        number = world.schema.number_of("noted")
+        world.run("INSERT INTO noted VALUES (1)")
         start = world.now()
-        world.run("CREATE TABLE fresh (id integer PRIMARY KEY)", "INSERT INTO fresh VALUES (2), (3)")
-        world.run("ALTER TABLE audit RENAME TO stale", "ALTER TABLE fresh RENAME TO audit")
+        world.run("CREATE TABLE fresh (id integer PRIMARY KEY)", world.words.insert("fresh", "(2)", "(3)"))
+        world.run(world.words.rename_table("noted", "stale"), world.words.rename_table("fresh", "noted"))
         world.renew()
-        assert world.schema.number_of("audit") == number
-        assert is_told(world, start, "audit", {(2,), (3,)})
+        assert world.schema.number_of("noted") == number
+        assert is_told(world, start, "noted", {(2,), (3,)})
         later = world.now()
-        world.run("INSERT INTO audit VALUES (4)", "INSERT INTO stale VALUES (5)")
-        assert set(world.since(later)["audit"]) == {(4,)}
+        world.run("INSERT INTO noted VALUES (4)", "INSERT INTO stale VALUES (5)")
+        assert set(world.since(later)["noted"]) == {(4,)}
 
     def test_a_table_that_was_created_anew_is_the_one_of_its_name(self, world: World) -> None:
-        number, start = world.schema.number_of("audit"), world.now()
-        world.run("DROP TABLE audit", "CREATE TABLE audit (id integer PRIMARY KEY, note text)")
-        world.run("INSERT INTO audit (id) VALUES (1)")
+        number, start = world.schema.number_of("noted"), world.now()
+        world.run("DROP TABLE noted", f"CREATE TABLE noted (id integer PRIMARY KEY, note {world.words.text})")
+        world.run("INSERT INTO noted (id) VALUES (1)")
         world.renew()
-        assert world.schema.number_of("audit") == number
-        world.run("INSERT INTO audit (id) VALUES (2)")
-        assert is_told(world, start, "audit", {(1,), (2,)})
+        assert world.schema.number_of("noted") == number
+        world.run("INSERT INTO noted (id) VALUES (2)")
+        assert is_told(world, start, "noted", {(1,), (2,)})
 
     # Versions
 
     def test_versions_are_kept_until_they_are_forgotten(self, world: World) -> None:
         versions: list[Schema] = [world.schema]
         for name in ("one", "two"):
-            world.run(f"ALTER TABLE tree ADD COLUMN {name} text")
+            world.run(world.words.add_column("tree", f"{name} {world.words.text}"))
             world.renew()
             versions.append(world.schema)
         with world.database.write(UNBOUNDED) as transaction:
@@ -155,9 +169,9 @@ class EvolvingConformance:
 
     def test_a_name_that_comes_back_means_what_it_meant(self, world: World) -> None:
         first = world.schema
-        world.run("ALTER TABLE tree RENAME TO bush")
+        world.run(world.words.rename_table("tree", "bush"))
         world.renew(new=["bush"], gone=["tree"])
-        world.run("ALTER TABLE bush RENAME TO tree")
+        world.run(world.words.rename_table("bush", "tree"))
         world.renew(new=["tree"], gone=["bush"])
         assert world.schema.number_of("tree") == first.number_of("tree")
         assert numbers(world.schema.table("tree")) == numbers(first.table("tree"))
@@ -167,18 +181,18 @@ class EvolvingConformance:
     @pytest.mark.parametrize(
         "statement",
         [
-            ADDED,
-            RENAMED,
-            "ALTER TABLE customer RENAME TO client",
-            "CREATE TABLE another (id integer PRIMARY KEY)",
-            "DROP TABLE sample",
-            "CREATE INDEX by_balance ON customer (balance)",
-            "CREATE UNIQUE INDEX by_name ON contact (name)",
+            added,
+            renamed,
+            lambda words: words.rename_table("customer", "client"),
+            lambda words: "CREATE TABLE another (id integer PRIMARY KEY)",
+            lambda words: "DROP TABLE sample",
+            lambda words: "CREATE INDEX by_balance ON customer (balance)",
+            lambda words: "CREATE UNIQUE INDEX by_name ON contact (name)",
         ],
     )
-    def test_what_alters_tables_alters_the_signature(self, world: World, statement: str) -> None:
+    def test_what_alters_tables_alters_the_signature(self, world: World, statement: Spelled) -> None:
         before = world.database.catalogue.signature()
-        world.run(statement)
+        world.run(statement(world.words))
         assert world.database.catalogue.signature() != before
 
     def test_what_writes_rows_leaves_the_signature_as_it_is(self, world: World) -> None:
@@ -191,8 +205,8 @@ class EvolvingConformance:
     # Rows
 
     def test_some_columns_are_read_in_chunks(self, world: World) -> None:
-        world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
-        world.run(ADDED)
+        world.insert("customer", "('a', 'Ada', 'x', 1)", "('b', 'Bob', 'y', 2)")
+        world.run(added(world.words))
         world.renew()
         number, grade = world.number("customer"), numbers(world.schema.table("customer"))["grade"]
         with world.database.read(UNBOUNDED) as transaction:
@@ -203,7 +217,7 @@ class EvolvingConformance:
 
     @pytest.mark.parametrize("count", [1, MANY])
     def test_an_insert_may_lack_columns(self, world: World, count: int) -> None:
-        world.run(ADDED)
+        world.run(added(world.words))
         world.renew()
         keys: list[list[Value]] = [[f"{n:04}", "x"] for n in range(count)]
         start = world.now()
@@ -223,25 +237,25 @@ class EvolvingConformance:
     @pytest.mark.parametrize(
         "statement",
         [
-            ADDED,
-            RENAMED,
-            "ALTER TABLE customer RENAME COLUMN id TO code",
-            "ALTER TABLE customer RENAME COLUMN balance TO due",
+            added,
+            renamed,
+            lambda words: words.rename_column("customer", "balance", "due"),
+            renamed_key,
         ],
     )
     def test_l4_writes_before_between_and_after_reach_every_position(
-        self, world: World, statement: str
+        self, world: World, statement: Spelled
     ) -> None:
         moments = [world.now()]
-        key = "code" if "code" in statement else "id"
+        key = "code" if statement is renamed_key else "id"
         world.run(
-            "INSERT INTO customer (id, city) VALUES ('a', 'x'), ('b', 'y'), ('c', 'z')",
-            "INSERT INTO customer (id, city) VALUES ('d', 'w'), ('e', 'v')",
+            world.words.insert("customer (id, city)", "('a', 'x')", "('b', 'y')", "('c', 'z')"),
+            world.words.insert("customer (id, city)", "('d', 'w')", "('e', 'v')"),
         )
         moments.append(world.now())
         world.run("UPDATE customer SET city = 'x2' WHERE id = 'a'")
         moments.append(world.now())
-        world.run(statement)
+        world.run(statement(world.words))
         world.run(
             f"UPDATE customer SET city = 'y2' WHERE {key} = 'b'",
             f"DELETE FROM customer WHERE {key} = 'c'",
@@ -268,7 +282,7 @@ class EvolvingConformance:
         assert all("city" in columns for columns in found.values())
 
     def test_what_the_change_means_is_told_from_the_versions(self, world: World) -> None:
-        world.run(ADDED, RENAMED)
+        world.run(added(world.words), renamed(world.words))
         done = world.renew()
         assert done.before is not None
         assert done.schema is not None

@@ -29,7 +29,7 @@ class HintConformance:
             assert not watch.wait(0.0)
 
     def test_a_push_through_another_opening_of_the_database_ends_a_wait(self, world: World) -> None:
-        other = World(world.centre, world.centre.open(), world.schema)
+        other = world.opened()
         with closing(world.database.watch()) as watch:
             assert other.push(other.stage("insert", "tree", [[1, None]])) == []
             other.database.hint()

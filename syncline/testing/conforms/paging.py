@@ -50,7 +50,7 @@ class LogConformance:
 
     def test_l4_what_commits_between_two_pages_arrives(self, world: World) -> None:
         start = world.now()
-        world.run("INSERT INTO tree (id) VALUES (1), (2), (3), (4)")
+        world.insert("tree (id)", "(1)", "(2)", "(3)", "(4)")
         with world.database.read(UNBOUNDED) as transaction:
             page = transaction.log.entries(start, "", 2)
         world.run("INSERT INTO tree (id) VALUES (5)", "DELETE FROM tree WHERE id = 1")
@@ -98,7 +98,7 @@ class LogConformance:
         assert set(world.since(start)["customer"]) == {("a",), ("b",)}
 
     def test_rows_gives_those_that_exist_with_the_columns_asked_for(self, world: World) -> None:
-        world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
+        world.insert("customer", "('a', 'Ada', 'x', 1)", "('b', 'Bob', 'y', 2)")
         found = world.read(lambda t: t.rows.find(world.number("customer"), [("a",), ("b",), ("c",)], [2, 0]))
         assert sorted(found) == [["a", 1, "Ada"], ["b", 2, "Bob"]]
         assert world.read(lambda t: t.rows.find(world.number("customer"), [], [0])) == []
@@ -117,9 +117,17 @@ class LogConformance:
     def test_chunks_give_the_whole_table_in_key_order(self, world: World) -> None:
         world.run(
             "INSERT INTO customer (id) VALUES ('a')",
-            "INSERT INTO invoice VALUES (1, 'a', 1, ''), (2, 'a', 1, ''), (3, 'a', 1, '')",
-            "INSERT INTO line VALUES (2, 1, 5), (1, 3, 6), (1, 1, 7), (3, 1, 8), (2, 2, 9),"
-            " (1, 2, 1), (3, 9, 2)",
+            world.words.insert("invoice", "(1, 'a', 1, '')", "(2, 'a', 1, '')", "(3, 'a', 1, '')"),
+            world.words.insert(
+                "line",
+                "(2, 1, 5)",
+                "(1, 3, 6)",
+                "(1, 1, 7)",
+                "(3, 1, 8)",
+                "(2, 2, 9)",
+                "(1, 2, 1)",
+                "(3, 9, 2)",
+            ),
         )
         assert [tuple(row) for row in world.rows("line")] == [
             (1, 1, 7), (1, 2, 1), (1, 3, 6), (2, 1, 5), (2, 2, 9), (3, 1, 8), (3, 9, 2),
@@ -127,7 +135,7 @@ class LogConformance:
         assert world.rows("tree") == []
 
     def test_a_chunk_goes_on_from_a_key_that_is_gone(self, world: World) -> None:
-        world.run("INSERT INTO tree (id) VALUES (1), (2), (3)")
+        world.insert("tree (id)", "(1)", "(2)", "(3)")
         first = world.read(lambda t: t.rows.chunk(world.number("tree"), None, 2))
         world.run("DELETE FROM tree WHERE id = 2")
         assert [row[0] for row in first] == [1, 2]

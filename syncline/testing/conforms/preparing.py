@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from syncline.errors import NotPrepared, SchemaError
 from syncline.model.schema import from_plain, to_plain
 from syncline.model.scope import UNBOUNDED
-from syncline.testing.conforms.centre import TABLES, TRACKED, Centre, World
+from syncline.testing.conforms.centre import TRACKED, Centre, Words, World
 
 
 class PrepareConformance:
     """`reflect`, `prepare`, `load`, `hub_id`."""
+
+    WORDS: ClassVar[Words]
 
     def test_a_second_init_finds_nothing_to_do(self, world: World) -> None:
         again = world.database.catalogue.prepare(world.database.catalogue.reflect(TRACKED))
@@ -22,7 +26,7 @@ class PrepareConformance:
         assert from_plain(to_plain(world.schema)).fingerprint == world.schema.fingerprint
 
     def test_init_alters_no_table_of_the_user(self, centre: Centre) -> None:
-        centre.run(*TABLES)
+        centre.run(*self.WORDS.tables)
         database = centre.open()
         before = database.catalogue.reflect(None)
         database.catalogue.prepare(before)
@@ -30,7 +34,7 @@ class PrepareConformance:
         database.close()
 
     def test_a_dry_run_says_what_it_would_do_and_does_nothing(self, centre: Centre) -> None:
-        centre.run(*TABLES)
+        centre.run(*self.WORDS.tables)
         database = centre.open()
         schema = database.catalogue.reflect(None)
         planned = database.catalogue.prepare(schema, dry_run=True)
@@ -63,7 +67,7 @@ class PrepareConformance:
         world.run("INSERT INTO customer (id) VALUES ('b')")
         world.database.catalogue.prepare(before)
         assert world.database.catalogue.hub_id != first
-        again = World(world.centre, world.database, world.database.catalogue.load())
+        again = World(world.centre, world.database, world.database.catalogue.load(), words=self.WORDS)
         assert [row[0] for row in again.rows("customer")] == ["a", "b"]
 
     def test_the_hub_id_is_made_once(self, world: World) -> None:
@@ -74,7 +78,7 @@ class PrepareConformance:
         other.close()
 
     def test_all_tables_that_cannot_take_part_are_named_at_once(self, centre: Centre) -> None:
-        centre.run("CREATE TABLE keyless (a integer)", *TABLES)
+        centre.run("CREATE TABLE keyless (a integer)", *self.WORDS.tables)
         database = centre.open()
         with pytest.raises(SchemaError) as caught:
             database.catalogue.reflect(["customer", "nowhere", "keyless"])
@@ -89,12 +93,12 @@ class PrepareConformance:
         assert order == sorted(order)
 
     def test_a_table_can_join_later_and_the_log_goes_on(self, centre: Centre) -> None:
-        centre.run(*TABLES)
+        centre.run(*self.WORDS.tables)
         database = centre.open()
         database.catalogue.prepare(database.catalogue.reflect(["customer"]))
         database.catalogue.load()
         database.catalogue.prepare(database.catalogue.reflect(["customer", "invoice"]))
-        world = World(centre, database, database.catalogue.load())
+        world = World(centre, database, database.catalogue.load(), words=self.WORDS)
         start = world.now()
         centre.run("INSERT INTO customer (id) VALUES ('a')", "INSERT INTO invoice VALUES (1, 'a', 1, '')")
         assert {name: list(rows) for name, rows in world.since(start).items()} == {

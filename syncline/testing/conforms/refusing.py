@@ -52,7 +52,8 @@ class RefusalConformance:
 
     def test_l12_a_delete_under_whom_children_remain(self, world: World) -> None:
         world.run(
-            "INSERT INTO customer (id) VALUES ('a'), ('b')", "INSERT INTO invoice VALUES (1, 'a', 1, '')"
+            world.words.insert("customer (id)", "('a')", "('b')"),
+            "INSERT INTO invoice VALUES (1, 'a', 1, '')",
         )
         refusal = self.only(world.push(world.stage("delete", "customer", [["b"], ["a"]])))
         assert (refusal.row, refusal.code, refusal.parent) == (1, codes.FOREIGN_KEY, None)
@@ -88,7 +89,7 @@ class RefusalConformance:
 
     def test_l2_beside_a_refused_unique_value_rows_that_would_move_stay(self, world: World) -> None:
         world.run("INSERT INTO customer VALUES ('a', 'Ada', 'Rome', 1)")
-        world.run("INSERT INTO employee VALUES (1, 'Ada', NULL), (2, 'Bob', 1), (3, 'Cy', NULL)")
+        world.insert("employee", "(1, 'Ada', NULL)", "(2, 'Bob', 1)", "(3, 'Cy', NULL)")
         start = world.now()
         refusal = self.only(
             world.push(

@@ -104,7 +104,7 @@ class RetentionConformance:
         assert caught.value.code == "watermark_pruned"
 
     def test_with_everything_pruned_the_position_stays_and_new_ones_are_good(self, world: World) -> None:
-        world.run("INSERT INTO tree (id) VALUES (1), (2), (3)")
+        world.insert("tree (id)", "(1)", "(2)", "(3)")
         end = world.now()
         prune(world, [])
         assert world.now() == end

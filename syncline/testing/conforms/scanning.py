@@ -96,7 +96,7 @@ class ScanConformance:
         assert found == ["B", "Z", "_", "a", "a!", "ab", "b"]
 
     def test_l5_a_scan_stays_at_its_instant(self, world: World) -> None:
-        world.run("INSERT INTO customer (id) VALUES ('a'), ('c')")
+        world.insert("customer (id)", "('a')", "('c')")
         with (
             world.database.read(UNBOUNDED) as transaction,
             transaction.rows.scan(world.number("customer"), None, None) as take,

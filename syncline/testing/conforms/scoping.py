@@ -23,7 +23,7 @@ class ScopeConformance:
         world.run("INSERT INTO tree VALUES (1, NULL)")
         start, number = world.now(), world.number("tree")
         world.run("INSERT INTO tree VALUES (2, NULL)")
-        nothing = Scope((TableScope(world.number("audit"), (Rule(),)),))
+        nothing = Scope((TableScope(world.number("noted"), (Rule(),)),))
         try:
             with world.database.read(nothing) as transaction:
                 assert transaction.rows.chunk(number, None, 9) == []

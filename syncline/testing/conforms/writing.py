@@ -17,7 +17,7 @@ class WriteConformance:
     """`stage`, `lock`, `rivals`, `apply`, `differing`, `unstage`."""
 
     def test_what_is_applied_is_stored_and_logged_with_its_origin(self, world: World) -> None:
-        world.run("INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 2)")
+        world.insert("customer", "('a', 'Ada', 'x', 1)", "('b', 'Bob', 'y', 2)")
         start = world.now()
         assert (
             world.push(
@@ -64,7 +64,7 @@ class WriteConformance:
         ]
 
     def test_lock_lists_what_is_not_as_expected(self, world: World) -> None:
-        world.run("INSERT INTO customer (id) VALUES ('a'), ('b')")
+        world.insert("customer (id)", "('a')", "('b')")
         with world.database.write(UNBOUNDED) as transaction:
             stages = [
                 world.stage("insert", "customer", [["x", 1, None, 1], ["a", 1, None, 1]]),
@@ -97,7 +97,9 @@ class WriteConformance:
     def test_rivals_are_what_others_did_after_the_base(self, world: World) -> None:
         start = world.now()
         world.run(
-            "INSERT INTO customer VALUES ('a', 'Ada', 'x', 1), ('b', 'Bob', 'y', 1), ('c', 'C', 'z', 1)"
+            world.words.insert(
+                "customer", "('a', 'Ada', 'x', 1)", "('b', 'Bob', 'y', 1)", "('c', 'C', 'z', 1)"
+            )
         )
         middle = world.now()
         world.run("UPDATE customer SET balance = 5 WHERE id = 'a'", "DELETE FROM customer WHERE id = 'b'")
@@ -181,7 +183,7 @@ class WriteConformance:
         assert set(world.since(start, "r2")) == {"invoice", "line"}
 
     def test_cascades_within_a_table_have_the_origin_hub(self, world: World) -> None:
-        world.run("INSERT INTO tree VALUES (1, NULL), (2, 1), (3, 2), (4, NULL)")
+        world.insert("tree", "(1, NULL)", "(2, 1)", "(3, 2)", "(4, NULL)")
         start = world.now()
         assert world.push(world.stage("delete", "tree", [[1]])) == []
         assert world.rows("tree") == [[4, None]]
@@ -190,10 +192,12 @@ class WriteConformance:
 
     def test_the_rows_that_point_at_staged_ones_are_found_by_what_those_hold(self, world: World) -> None:
         world.run(
-            "INSERT INTO customer VALUES ('a', 'Ada', '1', 0), ('b', 'Bob', '2', 0), ('1', 'Cy', '3', 0)",
-            "INSERT INTO invoice VALUES (1, 'a', 5, ''), (2, '1', 5, ''), (3, 'a', 5, '')",
-            "INSERT INTO line VALUES (1, 1, 1), (2, 7, 1)",
-            "INSERT INTO tree VALUES (1, NULL), (2, 1), (3, 2), (4, 1)",
+            world.words.insert(
+                "customer", "('a', 'Ada', '1', 0)", "('b', 'Bob', '2', 0)", "('1', 'Cy', '3', 0)"
+            ),
+            world.words.insert("invoice", "(1, 'a', 5, '')", "(2, '1', 5, '')", "(3, 'a', 5, '')"),
+            world.words.insert("line", "(1, 1, 1)", "(2, 7, 1)"),
+            world.words.insert("tree", "(1, NULL)", "(2, 1)", "(3, 2)", "(4, 1)"),
         )
         invoice, line, tree = (world.schema.number_of(name) for name in ("invoice", "line", "tree"))
         with world.database.write(UNBOUNDED) as transaction:
@@ -213,7 +217,7 @@ class WriteConformance:
                 assert sorted(transaction.rows.children(stage, child, [pair])) == left
 
     def test_a_row_deleted_by_the_push_and_by_its_cascade_is_the_pushs(self, world: World) -> None:
-        world.run("INSERT INTO tree VALUES (1, NULL), (2, 1)")
+        world.insert("tree", "(1, NULL)", "(2, 1)")
         start = world.now()
         assert world.push(world.stage("delete", "tree", [[1], [2]])) == []
         assert world.rows("tree") == []
@@ -227,7 +231,7 @@ class WriteConformance:
             assert transaction.rows.apply([stage], "r1") == []
             assert transaction.rows.differing(stage) == [0]
         assert world.rows("contact") == [[1, "ada", "ADA"], [2, "BOB", "BOB"]]
-        assert set(world.since(start, "r1")["audit"]) == {(1,), (2,)}
+        assert set(world.since(start, "r1")["noted"]) == {(1,), (2,)}
         assert not world.schema.table("contact").exact
 
     def test_an_edit_of_a_table_with_triggers_does_not_rival_itself(self, world: World) -> None:
