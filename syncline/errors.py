@@ -337,6 +337,14 @@ class NotPrepared(DatabaseError):
     remedy = "Run: syncline init syncline.toml"
 
 
+class NameTaken(DatabaseError):
+    code, title = "name_taken", "Something in the central database has a name that Syncline needs for its own"
+    remedy = (
+        "Give the object of the detail another name (ALTER ... RENAME TO ...), then run:"
+        " syncline init syncline.toml."
+    )
+
+
 class LedgerDamaged(DatabaseError):
     """What the hub keeps in the central database besides its rows is not as it wrote it: somebody has altered
     Syncline's own tables there. Nothing was changed."""

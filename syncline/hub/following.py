@@ -378,7 +378,12 @@ def startable(central: Central) -> Sequence[str] | None:
     fresh = [
         name for name in chosen if name in keyed or (name not in known and not central.has_taken_part(name))
     ]
-    return list(dict.fromkeys([*fresh, *(in_force(central) or ())]))
+    taking = in_force(central)
+    if taking is None:
+        taking = [
+            place_of(one) for one in central.database.catalogue.reflect(None, central.chosen_keys).tables
+        ]
+    return list(dict.fromkeys([*fresh, *taking]))
 
 
 def _is_news(found: Plan) -> bool:

@@ -25,3 +25,8 @@ def why_no_name(name: str) -> str | None:
     if "\0" in name or name.encode("utf-8", "ignore").decode() != name:
         return "is no text that can be stored"
     return None
+
+
+def named_like_ours(trigger: str | None) -> str:
+    """The beginning of a sentence on a table that has such a trigger: Syncline's own could not be made."""
+    return f"has a trigger, {trigger}, of somebody else's, with a name that is kept for Syncline's own"

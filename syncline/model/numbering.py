@@ -52,11 +52,16 @@ def renumbered(found: Schema, before: Schema | None, renamed: Renamed | None = N
     return Schema(tuple(tables), before.used)
 
 
-def beginning(before: Schema | None, anew: Collection[int]) -> Schema | None:
-    """The schema last prepared without the tables of these numbers, which are not given out again."""
-    if before is None or not anew:
+def beginning(before: Schema | None, anew: Collection[int], taken: Collection[int] = ()) -> Schema | None:
+    """The schema last prepared without the tables of these numbers, which are not given out again; nor are
+    any up to those that are `taken` by somebody else."""
+    beyond = max((number + 1 for number in taken), default=0)
+    if before is None:
+        return Schema((), beyond) if beyond else None
+    if not anew and beyond <= before.used:
         return before
-    return Schema(tuple(table for table in before.tables if table.number not in anew), before.used)
+    tables = tuple(table for table in before.tables if table.number not in anew)
+    return Schema(tables, max(before.used, beyond))
 
 
 def named_now(before: Schema, renamed: Renamed) -> Schema:

@@ -44,10 +44,10 @@ def create_app(
     An authenticator may be a coroutine function; any other callable runs in a thread, 16 at once. It judges
     by headers, cookies or whatever middleware has noted, and must not read the request's body, which is
     still to come and is held to the hub's limits. It has 10 seconds. It may raise `Unauthenticated` (401),
-    `Forbidden` (403) or any other SynclineError, which is answered with its own status; Starlette's
-    `AuthenticationError` and `HTTPException(401)` are 401, `HTTPException(403)` is 403. Whatever else it
-    raises, or if it takes longer, the answer is `authenticator_failed` (503), and the hub's log has the
-    error. Anything it returns but an Actor of its own or None is `configuration` (500). Nobody gets in by a
+    or `Forbidden` (403), whose words reach whoever asks; Starlette's `AuthenticationError` and
+    `HTTPException(401)` are 401, `HTTPException(403)` is 403. Whatever else it raises, also other errors of
+    Syncline's, if it takes longer, or returns anything but an Actor of its own or None, the answer is
+    `authenticator_failed` (503), which says no more, and the hub's log has the error. Nobody gets in by a
     failure.
 
     At most `threads` requests are inside the hub at once; others wait. The application has no lifespan of

@@ -30,8 +30,8 @@ coroutine function; any other is called in a thread."""
 
 logger = logging.getLogger("syncline.server")
 
-_SAYING = (SynclineError, AuthenticationError, HTTPException)
-"""What an authenticator raises to say something; all else is a failure of its own."""
+_SAYING = (Unauthenticated, Forbidden, AuthenticationError, HTTPException)
+"""What an authenticator raises to say something, to whoever asks; all else is a failure of its own."""
 
 ACTOR = "syncline.actor"
 """Where the scope of a request says who was let in."""
@@ -116,10 +116,11 @@ class Door:
         if found is None:
             raise Unauthenticated("the request does not say who asks")
         if not isinstance(found, Actor) or found.name == ANYONE.name:
-            raise ConfigurationError(
-                f"an authenticator answers with an Actor of its own or None, not with {type(found).__name__}"
-                f" {found!r}"[:200],
-                remedy=f"Correct it; the name {ANYONE.name!r} belongs to open hubs.",
+            raise _failed(
+                TypeError(
+                    f"an authenticator answers with an Actor of its own or None, not with"
+                    f" {type(found).__name__}; the name {ANYONE.name!r} belongs to open hubs"
+                )
             )
         return found
 

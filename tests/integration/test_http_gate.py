@@ -354,15 +354,18 @@ def test_an_authenticator_that_hangs_is_given_up_and_holds_up_nobody_else(
         (raising(HTTPException(401)), 401, "unauthenticated"),
         (raising(HTTPException(403)), 403, "forbidden"),
         (raising(Forbidden("not on a Sunday")), 403, "forbidden"),
-        (raising(errors.DatabaseUnavailable("the directory is down")), 503, "database_unavailable"),
+        (raising(errors.DatabaseUnavailable("the directory is down")), 503, "authenticator_failed"),
+        (raising(errors.HubBusy("later")), 503, "authenticator_failed"),
+        (raising(errors.SynclineError("a plain one")), 503, "authenticator_failed"),
+        (lambda request: Actor("two\nlines"), 503, "authenticator_failed"),
         (raising(KeyError("sub")), 503, "authenticator_failed"),
         (raising(SystemExit(3)), 503, "authenticator_failed"),
         (ending, 503, "authenticator_failed"),
         (raising(HTTPException(302)), 503, "authenticator_failed"),
-        (answering("ann"), 500, "configuration"),
-        (answering(True), 500, "configuration"),
-        (answering(Actor("anyone")), 500, "configuration"),
-        (answering(ANYONE), 500, "configuration"),
+        (answering("ann"), 503, "authenticator_failed"),
+        (answering(True), 503, "authenticator_failed"),
+        (answering(Actor("anyone")), 503, "authenticator_failed"),
+        (answering(ANYONE), 503, "authenticator_failed"),
     ],
 )
 def test_whatever_goes_wrong_with_an_authenticator_nobody_gets_in(
@@ -389,7 +392,19 @@ def raising_later(error: BaseException) -> Callable[[Request], Awaitable[Actor |
 
 @pytest.mark.parametrize("make", [raising, raising_later])
 @pytest.mark.parametrize(
-    "kind", [Ending, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, StopIteration, MemoryError]
+    "kind",
+    [
+        Ending,
+        KeyboardInterrupt,
+        GeneratorExit,
+        asyncio.CancelledError,
+        StopIteration,
+        MemoryError,
+        errors.SynclineError,
+        errors.ConfigurationError,
+        errors.DatabaseError,
+        errors.Malformed,
+    ],
 )
 def test_l12_whatever_an_authenticator_ends_with_is_told_as_a_problem(
     hub: syncline.Hub, make: Callable[[BaseException], Any], kind: type[BaseException]

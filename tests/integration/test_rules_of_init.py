@@ -10,7 +10,7 @@ import pytest
 
 import syncline
 from syncline.cli import output, run
-from syncline.errors import RulesDiffer
+from syncline.errors import ConfigurationError, RulesDiffer
 from tests.support.application import sql
 from tests.support.either import centre_with
 from tests.support.either import run as run_at
@@ -191,3 +191,27 @@ def test_init_on_the_command_line_says_which_rules_are_new(
     said = capsys.readouterr().out
     assert "supply: its rules are others" in said and "nothing else was to be done" in said
     assert run(["doctor", str(toml)]) == output.DONE
+
+
+NO_RULES = [
+    syncline.Table(merge={"n": "summ"}),
+    syncline.Table(merge={"zz": "sum"}),
+    syncline.Table(merge="none"),
+    syncline.Table(deletes="x"),
+]
+
+
+@pytest.mark.parametrize("tables", [None, {"a": syncline.Table()}], ids=["all tables", "named tables"])
+@pytest.mark.parametrize("rules", NO_RULES, ids=["policy", "column", "whole", "deletes"])
+def test_l12_a_server_does_not_start_with_rules_that_init_refuses(
+    url: str, rules: syncline.Table, tables: dict[str, syncline.Table] | None
+) -> None:
+    """Whether that init was given tables or took all that there are."""
+    with syncline.Hub(url, tables=tables) as hub:
+        hub.init()
+    with syncline.Hub(url, tables={"a": rules}) as hub:
+        with pytest.raises(ConfigurationError) as refused:
+            hub.init()
+        with pytest.raises(ConfigurationError) as caught:
+            hub.check()
+        assert caught.value.detail == refused.value.detail

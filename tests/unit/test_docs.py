@@ -30,7 +30,6 @@ from syncline.databases import base
 from syncline.databases.base.dialect import LedgerSession
 from syncline.errors import (
     AuthenticatorFailed,
-    ConfigurationError,
     Forbidden,
     SynclineError,
     Unauthenticated,
@@ -299,7 +298,7 @@ def test_the_page_of_python_says_what_an_authenticator_may_do() -> None:
         f"{SECONDS:g} seconds",
     ):
         assert said in part.replace("\n", " "), said
-    for kind in (Unauthenticated, Forbidden, AuthenticatorFailed, ConfigurationError):
+    for kind in (Unauthenticated, Forbidden, AuthenticatorFailed):
         name = kind.__name__ if kind in (Unauthenticated, Forbidden) else kind.code
         assert f"`{name}` ({STATUS[kind.code]})" in part.replace("\n", " "), name
 

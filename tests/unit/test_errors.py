@@ -54,6 +54,7 @@ CODES = {
     "database_unavailable": True,
     "database_read_only": True,
     "not_prepared": False,
+    "name_taken": False,
     "ledger_damaged": False,
     "capture_lost": False,
     "grants_missing": False,

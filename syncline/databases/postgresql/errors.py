@@ -20,6 +20,7 @@ from syncline.errors import (
     DatabaseError,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    NameTaken,
     NotPrepared,
     SynclineError,
     ValueRefused,
@@ -42,11 +43,9 @@ _OF_STATEMENTS = frozenset("0A 3D 3F 42 55 XX".split())
 """Classes for what is wrong with a statement or what it works on, unless code of the user's makes it."""
 LOCKED = "55P03"
 _AGAIN = frozenset(["40001", "40P01", LOCKED])
-_PLAINLY: dict[str, type[SynclineError]] = {
-    **dict.fromkeys(_AGAIN, Conflict),
-    LOCKED: Locked,
-    "25006": DatabaseReadOnly,
-}
+_PLAINLY: dict[str, type[SynclineError]] = dict.fromkeys(_AGAIN, Conflict)
+_PLAINLY |= {LOCKED: Locked, "25006": DatabaseReadOnly}
+_PLAINLY |= dict.fromkeys(("42P06", "42P07", "42710", "42723"), NameTaken)
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 _MISSING = frozenset(["42P01", "3F000", "42883"])
 _RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])

@@ -10,7 +10,7 @@ SELECT current_setting('default_transaction_read_only')::bool;
 -- name: triggers
 -- Our triggers that do not fire always.
 SELECT t.tgrelid::regclass::text || '.' || t.tgname, t.tgenabled::text FROM pg_trigger t
- WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND t.tgenabled <> 'A' ORDER BY 1;
+ WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND t.tgenabled <> 'A' AND {{ours t}} ORDER BY 1;
 
 -- name: subscriptions
 -- Tables that a logical replication fills.

@@ -10,6 +10,10 @@
      WHERE (to_jsonb(i) ->> 'inhdetachpending') IS DISTINCT FROM 'true')
     SELECT t.relid, t.level FROM tree t);
 
+-- name: ours
+-- Whether a trigger calls a function of Syncline's: anybody's trigger may have a name like those of ours.
+(SELECT pronamespace::regnamespace IS NOT DISTINCT FROM to_regnamespace('syncline') FROM pg_proc WHERE oid = {}.tgfoid);
+
 -- name: sequences
 -- The oids of what the first column of an index takes its numbers from, by the table's oid and the column's number.
 (SELECT d.objid AS oid FROM pg_depend d

@@ -2,13 +2,13 @@
 
 -- name: prepared
 -- Whether it is a layout that keeps the versions of the schema; NULL if there is none.
-SELECT to_regclass('syncline.versions') IS NOT NULL WHERE to_regclass('syncline.state') IS NOT NULL;
+SELECT to_regclass('syncline.versions') IS NOT NULL WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('syncline.state') AND attname = 'layout');
 
 -- name: triggers
 -- Our triggers that exist and always fire: the table's schema and name, the trigger's name.
 SELECT n.nspname::text, c.relname::text, t.tgname::text
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A';
+ WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A' AND {{ours t}};
 
 -- name: as they are named
 -- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
@@ -64,8 +64,8 @@ SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS alt
             WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1), 0) AS counter
   FROM (
        SELECT bool_or(t.tgtype::int & 7 = 7) AS guarded, bool_or(t.tgtype::int & 19 = 19) AS altering,
-              bool_or(NOT t.tgisinternal AND t.tgname NOT LIKE 'syncline\_%') AS triggered,
-              count(*) FILTER (WHERE t.tgrelid = c.oid AND t.tgname LIKE 'syncline\_%' AND t.tgenabled = 'A') >= 5 AS captured
+              bool_or(NOT t.tgisinternal AND NOT {{ours t}}) AS triggered,
+              count(*) FILTER (WHERE t.tgrelid = c.oid AND t.tgname LIKE 'syncline\_%' AND t.tgenabled = 'A' AND {{ours t}}) >= 5 AS captured
          FROM pg_trigger t
         WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM {{partitions c.oid}} AS below)) AND t.tgenabled <> 'D'
        ) t
@@ -118,7 +118,7 @@ SELECT s.central_schema || '.' || s.central_name
   JOIN pg_class c ON c.oid = coalesce((SELECT n.oid FROM pg_class n JOIN pg_namespace o ON o.oid = n.relnamespace
                                         WHERE o.nspname = s.central_schema AND n.relname = s.central_name), s.relid::oid)
  WHERE (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
-           AND t.tgname ~ ('^syncline_(insert|update|inner_update|delete|truncate)_' || s.n || '$')) < 5
+           AND t.tgname ~ ('^syncline_(insert|update|inner_update|delete|truncate)_' || s.n || '$') AND {{ours t}}) < 5
  ORDER BY s.n;
 
 -- name: relids

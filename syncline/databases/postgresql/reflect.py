@@ -12,6 +12,7 @@ from syncline.databases.postgresql.session import Session
 from syncline.databases.postgresql.sql import queries
 from syncline.databases.postgresql.types import codec_of, portable
 from syncline.hub.contract import NO_KEYS, Keys
+from syncline.model.naming import named_like_ours
 from syncline.model.schema import ColumnSchema
 
 _EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", '"bit"', "bit varying", "oid", "money"])
@@ -47,7 +48,7 @@ def _is_exact(column: ColumnSchema) -> bool:
 
 def _table(
     oid: int, schema: str, name: str, kind: str, persistence: str, partition: bool,
-    has_kin: bool, hidden: bool, rank: int | None,
+    has_kin: bool, hidden: bool, rank: int | None, strange: str | None,
 ) -> FoundTable:  # fmt: skip
     reasons = (
         (kind in "vm", "is a view; name the tables behind it instead"),
@@ -59,6 +60,7 @@ def _table(
         (partition, "is a partition; name the partitioned table instead"),
         (has_kin, "inherits, or is inherited from; use declarative partitioning, or leave it out"),
         (hidden, "has row-level security that hides rows from the hub; connect as a role with BYPASSRLS"),
+        (bool(strange), f"{named_like_ours(strange)}; ALTER TRIGGER ... RENAME TO ..."),
     )
     why_not = next((why for is_so, why in reasons if is_so), None)
     return FoundTable(oid, schema, name, why_not, rank, is_part=partition)

@@ -6,7 +6,9 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpers
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid AND c.relkind <> 'p'
                                             OR i.inhrelid = c.oid AND NOT c.relispartition),
        row_security_active(c.oid),
-       array_position(current_schemas_wanted.list, n.nspname::text)
+       array_position(current_schemas_wanted.list, n.nspname::text),
+       (SELECT min(t.tgname::text) FROM pg_trigger t WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT {{ours t}}
+           AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM {{partitions c.oid}} AS below)))
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN (SELECT $1::text[] AS list) AS current_schemas_wanted

@@ -23,18 +23,16 @@ from syncline.sqlitekit.tables import asking
 
 _OURS = re.compile(r"_sync_hub_(\d+)_[a-z_]+")
 
+CAPTURING = "(SELECT suppressed FROM _sync_hub) IS NOT "
+"""What each of our triggers asks, and none of anybody else's."""
+
 TICK = f"UPDATE _sync_hub SET clock = max(clock + 1, {WALL} << 16);"
 
 
 def triggers(shape: Shape) -> dict[str, str]:
     """Name and SQL of the triggers for whatever fires one."""
-    made = {
-        "insert": _insert(shape),
-        "delete": _delete(shape),
-        "rekey": _rekey(shape),
-        "update": _update(shape),
-    }
-    return {trigger_name(shape.n, kind): sql for kind, sql in made.items()}
+    parts = {"insert": _insert, "delete": _delete, "rekey": _rekey, "update": _update}
+    return {trigger_name(shape.n, kind): made(shape) for kind, made in parts.items()}
 
 
 def trigger_name(n: int, kind: str) -> str:
@@ -49,7 +47,7 @@ def number_in(name: str) -> int | None:
 
 def trigger(shape: Shape, kind: str, when: str, condition: str, body: Iterable[str]) -> str:
     """A trigger that does this on the condition, unless the hub itself writes the table."""
-    capturing = f"(SELECT suppressed FROM _sync_hub) IS NOT {shape.n}"
+    capturing = f"{CAPTURING}{shape.n}"
     lines = "\n".join(f"  {statement}" for statement in body)
     return (
         f"CREATE TRIGGER {trigger_name(shape.n, kind)} {when} ON {shape.name}\n"
@@ -166,4 +164,4 @@ def _rekey(shape: Shape) -> str:
 
 def triggers_of(connection: sqlite3.Connection) -> Triggers:
     """Every trigger there is."""
-    return Triggers(asking(connection), number_in)
+    return Triggers(asking(connection), number_in, CAPTURING)

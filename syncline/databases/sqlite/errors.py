@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from syncline.errors import CentreHeld, DatabaseError, DatabaseUnavailable, SynclineError
+from syncline.errors import CentreHeld, DatabaseError, DatabaseUnavailable, NameTaken, SynclineError
 from syncline.hub.contract import codes
 from syncline.sqlitekit.errors import BUSY, FAILURES, Constraint, Failure, constraint_of, primary_of, said_by
 
@@ -61,7 +61,8 @@ def translated(error: Failure, place: str) -> SynclineError:
         return CentreHeld(f"{place}: another program holds the file, and did so for as long as is waited")
     if number in _UNREACHABLE:
         return DatabaseUnavailable(f"{place}: {_UNREACHABLE[number]} ({said_by(error)})")
-    return DatabaseError(f"{place}: {said_by(error)}")
+    is_taken = " already " in f" {said_by(error)} " and number == sqlite3.SQLITE_ERROR
+    return (NameTaken if is_taken else DatabaseError)(f"{place}: {said_by(error)}")
 
 
 @contextmanager

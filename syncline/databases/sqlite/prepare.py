@@ -41,7 +41,7 @@ class SqlitePreparation(Recorded):
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", -1) != sqlite3.SQLITE_ERROR:
                 raise
-            return False if _columns_of(self._connection, "_sync_hub") else None
+            return False if "suppressed" in _columns_of(self._connection, "_sync_hub") else None
 
     def renamed(self) -> Renaming | None:
         """SQLite writes the new names into the triggers itself."""
@@ -67,7 +67,7 @@ def prepare(
     done.before = ledger.in_force()
     found = capture.triggers_of(connection)
     same = known_again(connection, found, done.before).without(anew)
-    done.schema = schema = renumbered(schema, beginning(done.before, anew), same)
+    done.schema = schema = renumbered(schema, beginning(done.before, anew, found.taken), same)
     _widen(connection, run, schema)
     if ledger.save_version(schema):
         done.statements.append(f"-- the schema is now the version {schema.fingerprint}")

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from syncline.databases.base.reflection import OTHER_KEY, Reflection, meant, refused_by_devices
+from syncline.databases.sqlite.capture import triggers_of
 from syncline.errors import SchemaError
 from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.naming import folded
@@ -27,6 +28,7 @@ def reflect(
 
     `keys` are chosen by the configuration; `kept` is what tables without a primary key were prepared with."""
     found, unkeyed = _keyed(read_tables(asking(connection)), keys, kept)
+    unkeyed |= triggers_of(connection).misnamed
     if wanted is None:
         return _everything(found, unkeyed)
     chosen: dict[str, Table] = {}

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sqlite3
 
 from syncline.databases.base.removal import removal
+from syncline.databases.sqlite.capture import CAPTURING
 from syncline.databases.sqlite.prepare import SqlitePreparation
 from syncline.hub.contract import Prepared
-from syncline.sqlitekit.sql import quote
+from syncline.sqlitekit.sql import literal, quote
 
-_OURS = "name LIKE '\\_sync\\_hub%' ESCAPE '\\'"
+_OURS = f"name LIKE '\\_sync\\_hub%' ESCAPE '\\' AND (type = 'table' OR instr(sql, {literal(CAPTURING)}))"
 
 
 def remove(connection: sqlite3.Connection) -> Prepared:
     """Do it, inside the caller's transaction. Does nothing where there is nothing of Syncline's."""
+    if SqlitePreparation(connection).is_ours() is None:
+        return Prepared()
     ours = connection.execute(f"SELECT type, name, tbl_name FROM sqlite_master WHERE {_OURS}").fetchall()
     names = {kind: [name for found, name, _ in ours if found == kind] for kind in ("trigger", "table")}
-    if not names["table"]:
-        return Prepared()
     statements = [f"DROP {kind.upper()} {quote(name)}" for kind, found in names.items() for name in found]
     tables = sorted({table for kind, _, table in ours if kind == "trigger"})
     ledger = SqlitePreparation(connection).ledger_here()
