@@ -31,14 +31,17 @@ from syncline.merge.policies import (
     DELETE_POLICIES,
     FUNCTION,
     FUNCTION_SUMMARY,
+    INSERT_POLICIES,
     NOTED,
     OUTCOMES,
     ROW_POLICIES,
     DeletePolicy,
+    InsertPolicy,
     RowPolicy,
 )
 from syncline.model import schema
 from syncline.model.finding import Finding
+from syncline.model.local import LOCAL_ROWS
 from syncline.protocol import messages
 from syncline.protocol.status import status_of
 from syncline.replica.reports import Report
@@ -524,13 +527,6 @@ leaves as it is when it deletes the row or changes its key, also where it saw it
 emptied, is kept as a conflict, but for what the same push deletes or sets itself.
 """
 INSERTS_TEXT = """
-## An insert that meets another insert of the same key: `inserts`
-
-| value | what it does |
-|---|---|
-| `key_taken` | two things: the insert that arrives later is rejected as `key_taken`, with its children |
-| `same_row` | concurrent edits of one row, settled by the policies above and kept as a conflict |
-
 A single integer key is `key_taken` if nothing is said, unless it is a foreign key; uuid, text and composite
 keys are `same_row`. Devices and the centre count integer keys up by themselves: two that are offline give the
 same number to two different customers, and taking them for one row would put the one in place of the other.
@@ -562,6 +558,16 @@ Nothing is changed in such tables without `--new-key`.
 
 Better still: give tables that devices insert into a uuid for a key.
 """
+LOCAL_ROWS_HEAD = """
+## A device's own rows that refer to a row which the centre deleted: `local_rows`
+
+Tables of the application's own on a device may refer to rows that take part. What becomes of theirs is
+said in the centre, in `[hub]` or `[tables.x]`, or on the device (`--local-rows`, `local_rows=` of
+`syncline.connect`), which goes before. The first holds where nothing is said.
+
+| value | what becomes of them |
+|---|---|
+"""
 NOTED_HEAD = """
 ## What else a conflict may say
 
@@ -591,18 +597,27 @@ def policies_page() -> str:
         title="An update against a delete: `deletes`",
         text="Where rows compete as a whole, their own policy settles this too.",
     )
+    inserts = TABLE_HEAD.format(
+        title="An insert that meets another insert of the same key: `inserts`",
+        text="Equal rows are one row, whatever is chosen.",
+    )
     return "".join(
         [
             *(POLICIES_HEAD, COLUMNS_HEAD, *columns, FUNCTION_TEXT),
             *(rows, *_described(ROW_POLICIES), deletes, *_described(DELETE_POLICIES)),
-            *(CASCADES_TEXT, INSERTS_TEXT, NOTED_HEAD),
+            *(CASCADES_TEXT, inserts, *_described(INSERT_POLICIES), INSERTS_TEXT),
+            *(
+                LOCAL_ROWS_HEAD,
+                *(f"| `{name}` | {text} |\n" for name, text in LOCAL_ROWS.items()),
+                NOTED_HEAD,
+            ),
             *(f"| `{name}` | {text} |\n" for name, text in {FUNCTION: FUNCTION_SUMMARY, **NOTED}.items()),
             *(OUTCOMES_HEAD, *(f"| `{name}` | {text} |\n" for name, text in OUTCOMES.items())),
         ]
     )
 
 
-def _described(policies: Mapping[str, RowPolicy] | Mapping[str, DeletePolicy]) -> list[str]:
+def _described(policies: Mapping[str, RowPolicy | DeletePolicy | InsertPolicy]) -> list[str]:
     return [f"| `{policy.name}` | {policy.summary} |\n" for policy in policies.values()]
 
 

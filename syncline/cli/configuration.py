@@ -69,6 +69,7 @@ from syncline.errors import ConfigurationError
 from syncline.hub.contract import Tuning
 from syncline.hub.quotas import Quotas
 from syncline.hub.retention import DAY, Retention
+from syncline.merge.policies import DELETE_POLICIES, Inserts, default
 from syncline.merge.rules import Table
 from syncline.model.forms import chosen
 from syncline.model.local import LocalRows
@@ -165,8 +166,8 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TableSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merge: dict[str, str] | str = {}
-    inserts: Literal["same_row", "key_taken"] | None = None
-    deletes: str = "newer_wins"
+    inserts: Inserts | None = None
+    deletes: str = default(DELETE_POLICIES).name
     local_rows: LocalRows | None = None
     key: list[str] = []
     forms: dict[str, str] | str = {}

@@ -12,7 +12,15 @@ import click
 import syncline
 from syncline.cli import output
 from syncline.cli.options import configuration_argument, confirm, json_option, yes_option
-from syncline.merge.policies import COLUMN_POLICIES, DELETE_POLICIES, ROW_POLICIES, listed
+from syncline.merge.policies import (
+    COLUMN_POLICIES,
+    DELETE_POLICIES,
+    INSERT_POLICIES,
+    ROW_POLICIES,
+    described,
+    listed,
+)
+from syncline.model.local import LOCAL_ROWS
 
 if TYPE_CHECKING:
     from syncline.cli.configuration import Configuration
@@ -25,6 +33,14 @@ def _policies() -> str:
         ("merge = { COLUMN = POLICY }, the first where none is named:", listed(COLUMN_POLICIES)),
         ("merge = POLICY, for whole rows:", listed(ROW_POLICIES)),
         ("deletes = POLICY, for an update against a delete:", listed(DELETE_POLICIES)),
+        (
+            "inserts = POLICY, for two inserts of one key; key_taken for integer keys:",
+            listed(INSERT_POLICIES),
+        ),
+        (
+            "local_rows = WHAT, for a device's own rows that refer to a deleted one:",
+            described(LOCAL_ROWS),
+        ),
     )
     blocks = ("\n".join(["\b", title, *(f"  {line}" for line in lines)]) for title, lines in parts)
     return "\n\n".join(blocks)

@@ -103,7 +103,7 @@ wait_option: Decorator = click.option(
 )
 local_rows_option: Decorator = click.option(
     "--local-rows",
-    type=click.Choice(LOCAL_ROWS),
+    type=click.Choice(list(LOCAL_ROWS)),
     help="From now on, what becomes of rows of your own tables that refer to one that the centre deleted.",
 )
 forms_option: Decorator = click.option(

@@ -5,6 +5,9 @@
 Who may use a kind of request stands in `protocol.routes`; what has no entry there is refused. A handler gets
 at the central database through its `Caller` alone, which looks at the replica's record in the transaction in
 which the handler then works: what a revocation has committed before holds, and nothing is asked twice.
+
+One answer is given without the gate: a repeated "nothing new" by `server.unchanged`, to the same actor and
+for as long as nobody has committed anything, a revocation included.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from syncline.hub import names
 from syncline.hub.contract import Ledger, ReadLedger
 from syncline.hub.contract.kept import as_kept
 from syncline.hub.names import FormerNames
-from syncline.merge.policies import ColumnFunction
+from syncline.merge.policies import COLUMN_POLICIES, FUNCTION, ColumnFunction, default
 from syncline.merge.rules import Table
 from syncline.model.forms import Choice, chosen
 from syncline.model.schema import Schema, TableSchema
@@ -26,8 +26,6 @@ from syncline.model.schema import Schema, TableSchema
 SETTING = "rules"
 CHANGED = "its rules are others from now on; every server of the hub takes them over"
 """What `init` says of a table whose rules it was given anew."""
-
-FUNCTION = "function"
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,7 +91,9 @@ class Rules:
         """What holds of one table, without what it says needlessly."""
         plain = _plain(table)
         if isinstance(table.merge, Mapping):
-            plain["merge"] = {name: said for name, said in plain["merge"].items() if said != "lww"}
+            plain["merge"] = {
+                name: said for name, said in plain["merge"].items() if said != default(COLUMN_POLICIES).name
+            }
         return plain | {"forms": {**self.forms, **chosen(table.forms)}}
 
 

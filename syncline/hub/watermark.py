@@ -1,9 +1,9 @@
 """Watermark tokens: a database's position and the scope it was given out for, sealed for one hub and replica.
 
-Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint; further fields would
-follow behind another bar. The seals are an HMAC of the body under the hub's own key, one for the hub alone
-and one with the replica's id: nobody but a server of the hub can make them, so whatever is behind a good seal
-was made here, and nothing of a forged token is looked at.
+Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint; a further field would
+follow behind another bar, and is refused until there is one. The seals are an HMAC of the body under the
+hub's own key, one for the hub alone and one with the replica's id: nobody but a server of the hub can make
+them, so whatever is behind a good seal was made here, and nothing of a forged token is looked at.
 
 A position says what of the log a replica has been told, but only of rows that were in its scope then. Under
 another scope it is no place to go on from: rows that came into the scope without being touched would never
@@ -79,11 +79,13 @@ def parse(token: str, key: bytes, replica: str | None, position: Callable[[str],
         raise WatermarkRefused("the watermark is garbled, or of another hub", code="watermark_garbled")
     if replica is not None and not _is_seal(replica_seal, body, key, _WATERMARK, replica):
         raise WatermarkRefused("the watermark was given to another replica", code="watermark_foreign")
-    inner, bar, scope = body.partition("|")
-    if not bar:
-        raise WatermarkRefused("the watermark names no scope", code="watermark_garbled")
+    fields = body.split("|")
+    if len(fields) != 2:
+        raise WatermarkRefused(
+            "the watermark has other fields than a position and a scope", code="watermark_garbled"
+        )
     try:
-        return Watermark(position(inner), scope)
+        return Watermark(position(fields[0]), fields[1])
     except (ValueError, OverflowError) as error:
         raise WatermarkRefused(
             f"the watermark is of another kind: {error}", code="watermark_garbled"

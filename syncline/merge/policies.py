@@ -120,6 +120,18 @@ class DeletePolicy:
     update_stands: Callable[[bool], bool]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertPolicy:
+    """What an insert is that meets another device's, or program's, of the same key.
+
+    `rejects`: another thing, whose key is not free; it is rejected as `key_taken`, unless both rows are equal
+    in every column. Otherwise it is an edit of the one row, settled by the other policies."""
+
+    name: str
+    summary: str
+    rejects: bool
+
+
 def _newer_wins(contest: Contest) -> Settled:
     return Settled(contest.sent, "replica" if contest.newer else "hub")
 
@@ -144,7 +156,7 @@ def _always(outcome: Outcome, contest: Contest) -> Settled:
     return Settled(contest.sent, outcome)
 
 
-Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
+Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy, InsertPolicy)
 
 
 def _table(*policies: Policy) -> Mapping[str, Policy]:
@@ -227,6 +239,21 @@ DELETE_POLICIES: Mapping[str, DeletePolicy] = _table(
     ),
 )
 """By name; the first is the default."""
+
+Inserts = Literal["same_row", "key_taken"]
+INSERT_POLICIES: Mapping[str, InsertPolicy] = _table(
+    InsertPolicy(
+        name="same_row",
+        summary="concurrent edits of one row, settled by the other policies",
+        rejects=False,
+    ),
+    InsertPolicy(
+        name="key_taken",
+        summary="two things: the later one is rejected, and takes a free number by a retry",
+        rejects=True,
+    ),
+)
+"""By name. None is the default of all tables: see `rules.is_counted_up`."""
 
 CASCADE = "cascade"
 """What decided, where a row went in the centre with one that it refers to: no policy that can be chosen."""
@@ -318,4 +345,9 @@ def row_summary(name: str) -> str:
 
 def listed(policies: Mapping[str, Policy]) -> list[str]:
     """A line a policy for a help text: its name and what it does."""
-    return [f"{policy.name:<14}{policy.summary}" for policy in policies.values()]
+    return described({policy.name: policy.summary for policy in policies.values()})
+
+
+def described(choices: Mapping[str, str]) -> list[str]:
+    """A line a choice for a help text."""
+    return [f"{name:<14}{summary}" for name, summary in choices.items()]

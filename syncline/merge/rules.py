@@ -11,11 +11,13 @@ from syncline.errors import ConfigurationError
 from syncline.merge.policies import (
     COLUMN_POLICIES,
     DELETE_POLICIES,
+    INSERT_POLICIES,
     NUMBERS,
     ROW_POLICIES,
     ColumnFunction,
     ColumnPolicy,
     DeletePolicy,
+    InsertPolicy,
     RowPolicy,
     default,
     from_function,
@@ -25,7 +27,7 @@ from syncline.model.schema import TableSchema
 from syncline.model.values import mask_of
 from syncline.sqlitekit.tables import affinity_of
 
-Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy)
+Policy = TypeVar("Policy", ColumnPolicy, RowPolicy, DeletePolicy, InsertPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class Table:
     base, ours, theirs; columns not named are `lww`. A single name holds for whole rows (`ROW_POLICIES`).
     `deletes` settles an update against a delete (`DELETE_POLICIES`). `docs/policies.md` lists them all.
     `inserts` is what an insert is that meets another one of the same key: `same_row`, a concurrent edit of
-    one row, or `key_taken`, another thing whose key is not free: it is rejected. Without it a single integer
-    key, which devices count up by themselves, is `key_taken`, unless it is a foreign key, and any other
-    `same_row`.
+    one row, or `key_taken`, another thing whose key is not free: it is rejected (`INSERT_POLICIES`).
+    Without it a single integer key, which devices count up by themselves, is `key_taken`, unless it is a
+    foreign key, and any other `same_row`.
     `local_rows` is what a device does with rows of its own tables that refer to one of this table which the
     centre deleted: `refuse` (the row stays there, and is said to wait), `cascade` or `null`. `key` names
     the columns of a unique index, none of which can be NULL, that tells the rows of a table without a
@@ -47,7 +49,7 @@ class Table:
 
     merge: Mapping[str, str | ColumnFunction] | str = field(default_factory=dict)
     inserts: str | None = field(default=None, kw_only=True)
-    deletes: str = "newer_wins"
+    deletes: str = default(DELETE_POLICIES).name
     local_rows: str | None = None
     key: Sequence[str] = ()
     forms: Mapping[str, str] | str = field(default_factory=dict)
@@ -70,17 +72,15 @@ class TableRules:
     key_taken: bool = False
 
 
-INSERTS = ("same_row", "key_taken")
-
-
 def resolve(schema: TableSchema, rules: Table) -> TableRules:
     """Check a table's rules against its schema. Raises ConfigurationError naming what is wrong."""
     deletes = _named(DELETE_POLICIES, rules.deletes, "deletes", schema)
     if rules.local_rows not in (None, *LOCAL_ROWS):
         raise ConfigurationError(_unknown("local_rows", rules.local_rows, LOCAL_ROWS, schema.name))
-    if rules.inserts not in (None, *INSERTS):
-        raise ConfigurationError(_unknown("inserts", rules.inserts, INSERTS, schema.name))
-    taken = is_counted_up(schema) if rules.inserts is None else rules.inserts == "key_taken"
+    inserts = rules.inserts
+    if inserts is None:
+        inserts = "key_taken" if is_counted_up(schema) else "same_row"
+    rejects = _named(INSERT_POLICIES, inserts, "inserts", schema).rejects
     chosen: Mapping[str, str | ColumnFunction] = {}
     row = default(ROW_POLICIES)
     if isinstance(rules.merge, str):
@@ -98,7 +98,7 @@ def resolve(schema: TableSchema, rules: Table) -> TableRules:
     }
     computed = mask_of(number for number, policy in columns.items() if policy.uses_present)
     numeric = {number: column.type in NUMBERS for number, column in schema.values.items()}
-    return TableRules(row, columns, deletes, computed, numeric, taken)
+    return TableRules(row, columns, deletes, computed, numeric, rejects)
 
 
 def is_counted_up(schema: TableSchema) -> bool:

@@ -32,12 +32,16 @@ class SnapshotFile:
         self._hub, self._snapshots, self._lanes = hub, snapshots, lanes
 
     async def answer(self, request: Request, actor: Actor) -> Response:
-        """The file, or the problem with it. Never raises."""
+        """The file, or the problem with it: first of all whatever the gate refuses. Never raises."""
         try:
             replica, schema, etag = _wanted(request)
+            state = await self._lanes.run(lambda: admitted(self._hub, actor, replica))
             if compression.choose(request.headers.get("accept-encoding", "*")) != filebody.CODING:
-                await self._lanes.run(lambda: self._refuse_unreadable(actor, replica))
-            kept, opened = await self._lanes.run(lambda: self._open(actor, replica, schema, etag))
+                raise NoSnapshot(f"the file travels in {filebody.CODING} only")
+            if self._snapshots is None:
+                raise NoSnapshot("this hub keeps no files to hydrate from")
+            snapshots = self._snapshots
+            kept, opened = await self._lanes.run(lambda: snapshots.open(actor, state, schema, etag))
             try:
                 return await _served(request, kept, opened)
             except BaseException:
@@ -51,17 +55,6 @@ class SnapshotFile:
             return refused(error, _WHERE)
         except Exception as error:
             return unexpected(error, _WHERE)
-
-    def _open(self, actor: Actor, replica: str, schema: str, etag: str | None) -> tuple[Kept, BinaryIO]:
-        """Whoever may not have the file is told that, whether there is one or not."""
-        if self._snapshots is None:
-            admitted(self._hub, actor, replica)
-            raise NoSnapshot("this hub keeps no files to hydrate from")
-        return self._snapshots.open(actor, replica, schema, etag)
-
-    def _refuse_unreadable(self, actor: Actor, replica: str) -> None:
-        admitted(self._hub, actor, replica)
-        raise NoSnapshot(f"the file travels in {filebody.CODING} only")
 
 
 class _Beyond(ProtocolError):

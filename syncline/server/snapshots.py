@@ -85,14 +85,15 @@ class Snapshots:
                 remedy="Correct [hub] snapshots in syncline.toml.",
             ) from error
 
-    def open(self, actor: Actor, replica: str, schema: str, etag: str | None = None) -> tuple[Kept, BinaryIO]:
+    def open(
+        self, actor: Actor, state: m.StateAnswer, schema: str, etag: str | None = None
+    ) -> tuple[Kept, BinaryIO]:
         """The file for what this actor may have, open; the newest, or the one of `etag` while it is good.
 
-        `replica` is to be filled from it. SnapshotBuilding while there is none yet (a build has been begun),
-        NoSnapshot if there will be none, SchemaChanged if the schema is not the present one; whatever the
-        hub's gate refuses the replica with.
+        `state` is what `admitted` gave of the replica that is to be filled from it. SnapshotBuilding while
+        there is none yet (a build has been begun), NoSnapshot if there will be none, SchemaChanged if the
+        schema is not the present one.
         """
-        state = admitted(self._hub, actor, replica)
         actor = builder_for(actor)
         if state.schema != schema:
             self._rows(actor, schema)  # looks again, and refuses

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx2
 import pytest
@@ -26,7 +26,7 @@ from syncline.protocol.filebody import packed, unpacked
 from syncline.protocol.messages import Register, Request, Response, Snapshot
 from syncline.replica.hydrate import building_path
 from syncline.server import Snapshots, create_app, serving
-from syncline.server.snapshots import Kept
+from syncline.server.snapshots import Kept, admitted
 from syncline.transports.download import Arriving
 from syncline.transports.http import HttpTransport
 from syncline.transports.open import clone_over
@@ -100,13 +100,18 @@ class Centre:
     def kept(self) -> list[Path]:
         return sorted((self.folder / "files").glob("*.zst"))
 
+    def opened(self, snapshots: Snapshots | None = None, etag: str | None = None) -> tuple[Kept, BinaryIO]:
+        """The file, for a replica that was let in."""
+        state = admitted(self.asking, ANYONE, FILLED)
+        return (snapshots or self.snapshots).open(ANYONE, state, self.hub.schema.fingerprint, etag)
+
     def built(self) -> Kept:
         """The file, once it is there."""
         try:
-            kept, opened = self.snapshots.open(ANYONE, FILLED, self.hub.schema.fingerprint)
+            kept, opened = self.opened()
         except SnapshotBuilding:
             self.snapshots.wait()
-            kept, opened = self.snapshots.open(ANYONE, FILLED, self.hub.schema.fingerprint)
+            kept, opened = self.opened()
         opened.close()
         return kept
 
@@ -282,13 +287,13 @@ def test_two_server_processes_with_one_folder_build_once(centre: Centre) -> None
     centre.asking.go.clear()
     for snapshots in (centre.snapshots, other):
         with pytest.raises(SnapshotBuilding):
-            snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
+            centre.opened(snapshots)
     centre.asking.go.set()
     centre.snapshots.wait()
     other.wait()
     assert len(centre.asking.chunks()) == 1
     assert len(centre.kept()) == 1
-    other.open(ANYONE, FILLED, centre.hub.schema.fingerprint)[1].close()
+    centre.opened(other)[1].close()
 
 
 @pytest.mark.parametrize("after", [1, 1_000, 20_000])
@@ -436,7 +441,7 @@ def test_a_hub_that_keeps_no_files_is_hydrated_from_by_rows(centre: Centre) -> N
 def test_few_rows_are_not_worth_a_file(centre: Centre) -> None:
     centre.snapshots = centre.keeping(least_rows=2 * ROWS)
     with pytest.raises(NoSnapshot, match="fewer than"):
-        centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
+        centre.opened()
     assert centre.kept() == []
 
 
@@ -449,11 +454,11 @@ def test_an_old_file_is_renewed_in_the_background_and_an_expired_one_is_not_serv
     centre.snapshots.wait()
     second = centre.built()
     assert second.built == centre.now
-    with centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint, first.etag)[1]:
+    with centre.opened(etag=first.etag)[1]:
         pass  # a download of the first goes on
     centre.now += 101
     with pytest.raises(SnapshotBuilding):
-        centre.snapshots.open(ANYONE, FILLED, centre.hub.schema.fingerprint)
+        centre.opened()
     centre.snapshots.wait()
     assert [path.name.split("-")[1] for path in centre.kept()] == [f"{centre.now:.3f}"]
 

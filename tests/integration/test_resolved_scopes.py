@@ -20,7 +20,7 @@ from syncline.model.actor import Actor
 from syncline.model.scope import UNBOUNDED, Scope
 from syncline.protocol import messages as m
 from syncline.protocol.body import seal
-from syncline.server.snapshots import Snapshots
+from syncline.server.snapshots import Snapshots, admitted
 
 ANN = Actor("ann", scope=replace(UNBOUNDED, anchors=(("teams of ann", frozenset()),)))
 FORMER, FRESH = "former", "fresh"
@@ -116,13 +116,13 @@ def test_l10_a_file_to_hydrate_from_is_not_given_out_when_its_scope_is_another_o
 ) -> None:
     register(hub)
     files = Snapshots(hub, tmp_path / "files", least_rows=0)
-    schema = hub.schema.fingerprint
+    schema, state = hub.schema.fingerprint, admitted(hub, ANN, FORMER)
     with pytest.raises(SnapshotBuilding):
-        files.open(ANN, FORMER, schema)
+        files.open(ANN, state, schema)
     files.wait()
-    files.open(ANN, FORMER, schema)[1].close()
+    files.open(ANN, state, schema)[1].close()
     teams.now = ("red",)
     with pytest.raises(SnapshotBuilding):
-        files.open(ANN, FORMER, schema)
+        files.open(ANN, state, schema)
     files.wait()
-    files.open(ANN, FORMER, schema)[1].close()
+    files.open(ANN, state, schema)[1].close()

@@ -40,14 +40,15 @@ from syncline.merge.policies import (
     COLUMN_POLICIES,
     DELETE_POLICIES,
     FUNCTION,
+    INSERT_POLICIES,
     NOTED,
     OUTCOMES,
     ROW_POLICIES,
+    Inserts,
     Outcome,
 )
-from syncline.merge.rules import INSERTS
 from syncline.model.forms import FORMS
-from syncline.model.local import LOCAL_ROWS
+from syncline.model.local import LOCAL_ROWS, LocalRows
 from syncline.protocol import messages
 from syncline.protocol.status import RETRY_AFTER, STATUS
 from syncline.server.door import SECONDS, THREADS
@@ -193,9 +194,11 @@ def test_every_policy_that_a_conflict_may_say_is_on_the_page_of_policies() -> No
     given = set(policies_given())
     assert len(given) > 3 and given - {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES} == set(NOTED)
     page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
-    shown = {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES, *NOTED, FUNCTION, *OUTCOMES}
+    chosen = {*COLUMN_POLICIES, *ROW_POLICIES, *DELETE_POLICIES, *INSERT_POLICIES, *LOCAL_ROWS}
+    shown = {*chosen, *NOTED, FUNCTION, *OUTCOMES}
     assert sorted(name for name in shown if f"| `{name}` |" not in page) == []
     assert {*get_args(Outcome), "resolved"} == set(OUTCOMES)
+    assert (get_args(Inserts), get_args(LocalRows)) == (tuple(INSERT_POLICIES), tuple(LOCAL_ROWS))
 
 
 def test_the_pages_of_verify_agree_on_what_is_equal() -> None:
@@ -269,7 +272,7 @@ def test_the_page_of_the_configuration_has_every_form_and_word() -> None:
     tables = {
         cells[0].strip("`"): tuple(re.findall(r"`(\w+)`", cells[1])) for cells in sections()["[tables.NAME]"]
     }
-    assert (tables["local_rows"], tables["inserts"]) == (LOCAL_ROWS, INSERTS)
+    assert (tables["local_rows"], tables["inserts"]) == (tuple(LOCAL_ROWS), tuple(INSERT_POLICIES))
 
 
 def test_the_example_of_the_configuration_can_be_read(tmp_path: Path) -> None:

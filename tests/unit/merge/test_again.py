@@ -226,3 +226,41 @@ def test_what_was_perhaps_added_twice_is_noted_under_the_policy_of_its_column(
     rules = resolve(NOTES, Table(merge={"a": "total"}))
     found = decide_again(NOTES, rules, sent, {0: 5, 1: "b"}, [entry("U", 20, B)])
     assert [(note.column, note.policy, note.sent) for note in found.notes] == [(0, "total", 7)]
+
+
+def test_which_columns_were_sent_later_is_told_column_by_column() -> None:
+    rules = resolve(NOTES, Table(merge={"a": "replica_wins", "b": "replica_wins"}))
+    base = Base({0: "a0", 1: "b0"}, {0: "mine", 1: "mine too"})
+    sent = Sent("U", [0, 1], ["mine", "mine too"], 10, [10, 10], "me", base, past="offered")
+    found = decide_again(NOTES, rules, sent, {0: "there", 1: "there"}, [entry("U", 20, B)])
+    assert (found.columns, found.values) == ([0], ["mine"])
+
+
+def test_an_insert_that_wins_over_a_row_like_it_overrules_nobody() -> None:
+    found = settle("I", 30, ["a", "b"], IMAGE)
+    assert (found.form, found.op, found.notes) == ("update", RETURNED, [])
+
+
+def counted(inserted: Value, there: Value, returned: Value, hlc: int, past_hlc: int = 20) -> Decision:
+    """An insert of a counter `a` whose row another has brought back with `returned` in it."""
+    sent = Sent("I", [0, 1], [inserted, "b"], hlc, [hlc, hlc], "me", None)
+    sent = replace(sent, past="offered", returned={0: returned})
+    rivals = [entry(RETURNED, 0), entry(RETURNED, past_hlc, B)]
+    return decide_again(NOTES, resolve(NOTES, Table(merge={"a": "sum"})), sent, {0: there, 1: "b2"}, rivals)
+
+
+def test_a_counter_of_a_row_that_is_back_is_what_is_inserted_and_what_came_since() -> None:
+    found = counted(inserted=3, there=9, returned=5, hlc=10)
+    assert (found.form, found.op, found.columns, found.values) == ("update", "U", [0], [7])
+    assert (found.entries, found.override) == ([(A, 10)], True)
+
+
+def test_a_newer_insert_brings_its_counter_and_all_else() -> None:
+    found = counted(inserted=3, there=9, returned=5, hlc=30)
+    assert (found.form, found.op, found.columns, found.values) == ("update", RETURNED, [0, 1], [7, "b"])
+    assert found.entries == [(EVERYTHING, 30)]
+
+
+def test_a_counter_that_is_no_number_is_left_as_it_is() -> None:
+    found = counted(inserted="three", there=9, returned=5, hlc=10)
+    assert (found.form, found.notes) == (None, [])
