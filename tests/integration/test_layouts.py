@@ -58,3 +58,51 @@ def test_an_old_layout_is_refused_and_the_remedy_works(old: Database) -> None:
     assert old.catalogue.remove().statements
     old.catalogue.prepare(old.catalogue.reflect(None))
     assert [table.name for table in old.catalogue.load().tables] == ["thing"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def former(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of layout 5, in which a column had a name that MariaDB reserves."""
+    if request.param == "sqlite":
+        path = tmp_path / "former.db"
+        database = open_database(f"sqlite:///{path}")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(TABLE)
+        database.catalogue.prepare(database.catalogue.reflect(None))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute('ALTER TABLE _sync_hub RENAME COLUMN kept_old TO "before"')
+            connection.execute("UPDATE _sync_hub SET layout = 5")
+        database.close()
+        database = open_database(f"sqlite:///{path}")
+    else:
+        centre = PostgresCentre(request.getfixturevalue("postgres_url"))
+        centre.run(TABLE)
+        first = centre.open()
+        first.catalogue.prepare(first.catalogue.reflect(None))
+        first.close()
+        centre.run(
+            'ALTER TABLE syncline.state RENAME COLUMN kept_old TO "before"',
+            "UPDATE syncline.state SET layout = 5",
+        )
+        database = centre.open()
+    yield database
+    database.close()
+
+
+def test_the_layout_before_is_refused_by_its_number_and_the_remedy_works(former: Database) -> None:
+    def look() -> None:
+        with former.reading_ledger():
+            pass
+
+    attempts: list[Callable[[], object]] = [
+        former.catalogue.load,
+        former.catalogue.renamed,
+        lambda: former.catalogue.prepare(former.catalogue.reflect(None)),
+        look,
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotPrepared, match=f"have layout 5, this version layout {LAYOUT}"):
+            attempt()
+    assert former.catalogue.remove().statements
+    former.catalogue.prepare(former.catalogue.reflect(None))
+    assert [table.name for table in former.catalogue.load().tables] == ["thing"]

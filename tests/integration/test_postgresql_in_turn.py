@@ -332,7 +332,7 @@ def test_old_values_of_a_table_that_waits_stay_those_that_were_declared(
     create(session, 2)
     session.execute("ALTER TABLE t0 ADD COLUMN w int; ALTER TABLE t1 ADD COLUMN w int")
     catalogue = database.catalogue
-    kept = "SELECT before FROM syncline.state"
+    kept = "SELECT kept_old FROM syncline.state"
     catalogue.prepare(catalogue.reflect(None), before={"t0": ["v"], "t1": ["v"]})
     with psycopg.connect(postgres_url) as holder:
         holder.execute("UPDATE t1 SET v = 'held'")

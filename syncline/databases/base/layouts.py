@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncline.errors import NotPrepared
 
-LAYOUT = 5
+LAYOUT = 6
 """The number of the present layout, the same for every kind of database."""
 
 

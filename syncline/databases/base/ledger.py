@@ -345,7 +345,7 @@ class Ledger:
 
     def before(self) -> str:
         """Which columns keep their old values, as it is kept; see `before`."""
-        return str(self._run("before")[0][0])
+        return str(self._run("kept old")[0][0])
 
     def lines(self) -> list[Line]:
         """What is recorded of the tracked tables, where `planning` has prepared them."""

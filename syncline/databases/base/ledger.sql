@@ -177,9 +177,9 @@ SELECT n, relid, central_schema, central_name, columns, labels, log_key, words, 
 -- name: forget line
 DELETE FROM {tables} WHERE n = ?;
 
--- name: before
+-- name: kept old
 -- Which columns keep their old values.
-SELECT before FROM {state};
+SELECT kept_old FROM {state};
 
--- name: keep before
-UPDATE {state} SET before = ?;
+-- name: keep old
+UPDATE {state} SET kept_old = ?;

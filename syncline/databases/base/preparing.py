@@ -191,7 +191,7 @@ class Preparation(Recorded):
         record = dialect.upsert(LINES, _marks(dialect, len(LINES.columns)))
         made += [self.spelled(record, *astuple(line)) for line in plan.records]
         if former.before != plan.before:
-            made.append(self.spelled(named("keep before"), plan.before))
+            made.append(self.spelled(named("keep old"), plan.before))
         if _is_another_version(former, schema):
             keep = dialect.upsert(VERSIONS, (*_marks(dialect, 2), dialect.now))
             made.append(self.spelled(keep, schema.fingerprint, body_of(schema)))

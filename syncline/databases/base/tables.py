@@ -1,13 +1,13 @@
 """The tables of the ledger, described once. A dialect spells the kinds of their columns.
 
 The names of columns are words that none of PostgreSQL, SQLite, MySQL, MariaDB, SQL Server and Oracle
-reserves: they are written without quotes.
+reserves: they are written without quotes. `tests/unit/databases/test_names.py` knows what these reserve.
 
 Besides these the ledger uses a table `state` of one row, which the adapter makes with what its log needs:
 `layout`, the number of this layout, `hub`, a uuid made with it, `clock`, the HLC that direct writes must be
 above, `pruned`, the time when the log was pruned last (a `time` that is never NULL; 0 at first),
-`fingerprint`, which names the version of the schema in force, and `before`, a text: the columns of which the
-log keeps old values.
+`fingerprint`, which names the version of the schema in force, and `kept_old`, a text: the columns of which
+the log keeps old values.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ STATE = Table(
         Column("hub", "text"),
         Column("clock", "integer"),
         Column("fingerprint", "text"),
-        Column("before", "text"),
+        Column("kept_old", "text"),
         Column("pruned", "integer"),
     ),
     key=(),
@@ -249,7 +249,7 @@ ONE_LOG = (
         key=("seq",),
     ),
     Table(name="mark", columns=(Column("seq", "serial"), Column("mark", "integer")), key=("seq",)),
-    Table(name="trigger", columns=(Column("name", "key"), Column("sql", "text")), key=("name",)),
+    Table(name="trigger", columns=(Column("name", "key"), Column("definition", "text")), key=("name",)),
 )
 """What an adapter has besides whose log is one table (see `logtable`), but for keys and masks, and which
 notes its triggers as they were made."""

@@ -4,7 +4,7 @@
 CREATE SCHEMA syncline;
 
 -- name: state
--- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force, `before`
+-- One row. `clock` is the floor for the HLC of direct writes; `fingerprint` names the version in force, `kept_old`
 -- the columns that keep old values (see `databases.base.before`).
 -- Log entries of transactions below `floor` are gone or going, none with an HLC above `floor_hlc`; those up to `compacted`,
 -- `compacted_seq` were looked through for covered ones, at `pruned` (milliseconds since 1970 UTC) for the last time. Numbers of
@@ -16,7 +16,7 @@ CREATE TABLE syncline.state (
     hub text NOT NULL,
     clock bigint NOT NULL DEFAULT 0,
     fingerprint text NOT NULL DEFAULT '',
-    before text NOT NULL DEFAULT '',
+    kept_old text NOT NULL DEFAULT '',
     cluster text NOT NULL DEFAULT '',
     floor xid8 NOT NULL DEFAULT '3',
     floor_hlc bigint NOT NULL DEFAULT 0,
@@ -27,7 +27,7 @@ CREATE TABLE syncline.state (
 );
 
 -- name: first state
-INSERT INTO syncline.state (layout, hub) VALUES (5, gen_random_uuid()::text);
+INSERT INTO syncline.state (layout, hub) VALUES (6, gen_random_uuid()::text);
 
 -- name: marks
 -- A random number each, committed before a position is given out that carries it: where it is, everything is that had

@@ -134,7 +134,7 @@ SELECT pg_advisory_xact_lock(7310579412345);
 
 -- name: revision
 -- Changes whenever what a hub keeps in memory of the layout is no longer true.
-SELECT hub || '/' || fingerprint || '/' || before FROM syncline.state;
+SELECT hub || '/' || fingerprint || '/' || kept_old FROM syncline.state;
 
 -- name: hold
 -- No `prepare` can be under way while this transaction lasts, nor begin.

@@ -44,7 +44,7 @@ WITH spaces AS MATERIALIZED (
       FROM present
     UNION ALL SELECT 2, count(*), sum(hashtext(concat_ws(' ', oid, nspname))::bigint) FROM spaces
     UNION ALL SELECT kind, count(*), sum(age(xmin)::bigint) - count(*) * age('3'::xid) FROM altered GROUP BY kind
-    UNION ALL SELECT 11, 1, hashtext(concat_ws(' ', hub, fingerprint, before))::bigint FROM syncline.state
+    UNION ALL SELECT 11, 1, hashtext(concat_ws(' ', hub, fingerprint, kept_old))::bigint FROM syncline.state
     UNION ALL SELECT 9, count(*), sum(hashtext(concat_ws(' ', srrelid, srsubid))::bigint) FROM pg_subscription_rel
 )
 SELECT string_agg(concat_ws(':', kind, rows, hash), ' ' ORDER BY kind) FROM facts;

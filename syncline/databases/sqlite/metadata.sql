@@ -14,7 +14,7 @@ CREATE TABLE _sync_hub (
     clock INTEGER NOT NULL DEFAULT 0,
     suppressed INTEGER,
     fingerprint TEXT NOT NULL DEFAULT '',
-    before TEXT NOT NULL DEFAULT '',
+    kept_old TEXT NOT NULL DEFAULT '',
     floor INTEGER NOT NULL DEFAULT 0,
     floor_hlc INTEGER NOT NULL DEFAULT 0,
     compacted INTEGER NOT NULL DEFAULT 0,
@@ -25,7 +25,7 @@ CREATE TABLE _sync_hub (
 -- name: log
 -- The change log. op: I, U, D, R, i and d (see model/operations.py), or M (perhaps removed by a REPLACE: look
 -- whether the row is there).
--- `old` holds old values of U, D and M, see rows.py, of the columns that `before` declares. Numbers are never used again, so a position stays true.
+-- `old` holds old values of U, D and M, see rows.py, of the columns that `kept_old` declares. Numbers are never used again, so a position stays true.
 -- `nonce`, a random number, tells an entry from any other that has its number in another past of this file: a clock
 -- does not, which may have been ahead, and the same push may come again.
 CREATE TABLE _sync_hub_log (
@@ -44,7 +44,7 @@ CREATE TABLE _sync_hub_log (
 -- they cannot name.
 CREATE TABLE _sync_hub_trigger (
     name TEXT PRIMARY KEY,
-    sql TEXT NOT NULL
+    definition TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- name: marks

@@ -74,7 +74,7 @@ def prepare(
     kept = ledger.before()
     declared = to_keep(numbers_of(schema, before, kept))
     if declared != kept:
-        run("UPDATE _sync_hub SET before = ?", declared)
+        run("UPDATE _sync_hub SET kept_old = ?", declared)
     layout = load_layout(connection, found)
     _install(connection, run, layout, found, done)
     _retire(connection, run, layout, found, done)
@@ -170,7 +170,7 @@ def _wanted(shape: Shape) -> dict[str, str]:
 
 def _recorded(connection: sqlite3.Connection) -> dict[str, str]:
     """Name and SQL of the capture triggers as they were installed, and of the tables they were made for."""
-    return dict(connection.execute("SELECT name, sql FROM _sync_hub_trigger"))
+    return dict(connection.execute("SELECT name, definition FROM _sync_hub_trigger"))
 
 
 def _by_number(recorded: Mapping[str, str]) -> dict[int, dict[str, str]]:
