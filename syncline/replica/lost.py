@@ -99,7 +99,8 @@ def _ask_again(store: Store) -> None:
     """A recovery begins, or begins again, with the question what became of this file's edits. Inside a
     transaction. See `replica.recovery`, which this must not know."""
     begun = store.state().recovery
-    told = {"reason": "copied"} if begun is None else json.loads(begun)
+    fresh = {"reason": "copied", "rejected": store.value("SELECT rejected FROM _sync_state")}
+    told = fresh if begun is None else json.loads(begun)
     store.set_state(recovery=json.dumps(told | {"step": "ask"}))
 
 

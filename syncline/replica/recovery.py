@@ -36,6 +36,7 @@ from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reconciled import enter
 from syncline.replica.refill import discard_fresh, refill
 from syncline.replica.regain import Start, find_out
+from syncline.replica.rejected import newest_rejected
 from syncline.replica.reports import Recovered
 from syncline.replica.sent import sweep_sent
 from syncline.replica.session import register
@@ -82,6 +83,8 @@ class Recovery:
     """The schemas of pushes that the hub does not know; see `parted.Past`."""
     seen: str = ""
     """From where the log tells all that the file's rows have not seen; see `regain.find_out`."""
+    rejected: int | None = None
+    """The newest rejected edit from before; see `replica.lingering`."""
     adopted: dict[str, list[int]] = field(default_factory=dict)
     """Columns of the application's own that became the hub's meanwhile; see `own.note_adopted`."""
 
@@ -101,7 +104,7 @@ def save(store: Store, recovery: Recovery) -> Recovery:
 def begin(store: Store, reason: str) -> None:
     """Note that a recovery is needed. What an earlier one has done so far is kept in mind."""
     with store.transaction():
-        before = load(store) or Recovery(reason)
+        before = load(store) or Recovery(reason, rejected=newest_rejected(store))
         restored = RESTORED in (reason, before.reason)
         save(store, replace(before, reason=RESTORED if restored else reason, step="ask"))
 

@@ -40,6 +40,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import adapted
 from syncline.replica.hydrate import discard, fill
 from syncline.replica.indexes import columns_of
+from syncline.replica.lingering import refuse_lingering
 from syncline.replica.lost import forget_lost, lost, waited
 from syncline.replica.names import renumber
 from syncline.replica.overlay import Key
@@ -142,6 +143,7 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         decide_replaced,
         partial(_keep_unseen, comers),
         switch.add_edited,
+        lambda work, answer: refuse_lingering(work),
         switch.learn,
         take_out_gone,
         show_held,

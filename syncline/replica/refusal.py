@@ -35,6 +35,7 @@ from syncline.replica.work import Work, load_held, save_held
 
 UNREADABLE = "a text of this row is not valid UTF-8"
 UNKEYED = "a key column of this row is NULL"
+_OF_TAKEN = f"{KEY_TAKEN_REMEDY} Or discard it."
 
 
 @dataclass(slots=True)
@@ -292,6 +293,14 @@ def refuse_later(work: Work, t: Statements, keys: Sequence[Key]) -> None:
         if len(stay) < len(reasons):
             todo.append((child, {key: why for key, why in reasons.items() if key not in stay}))
     _refuse_all(work, todo)
+
+
+def refuse_taken(work: Work, t: Statements, keys: Sequence[Key]) -> None:
+    """Refuse what is pending of rows whose keys are another's in the centre: it was written into those of
+    this file, which are rejected."""
+    reason = Reason(KEY_TAKEN, f"table {t.table.name}: another row was inserted under this key", _OF_TAKEN)
+    work.overlay.forget()
+    _refuse(work, t, dict.fromkeys(keys, reason))
 
 
 def _points_as_before(work: Work, t: Statements, key: Key, edits: Edits) -> bool:

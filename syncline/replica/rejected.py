@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -382,6 +383,7 @@ def discard(device: Device, number: int) -> None:
     were made for will not be, and that key leads to somebody else's."""
     with device.store.transaction() as store:
         found = find(store, number)
+        _refuse_shown(store, number, found.code)
         if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
         keep_settled(store, number)
@@ -495,6 +497,24 @@ def _refuse_recovering(store: Store) -> None:
             " rows show what was rejected",
             code="retry_refused",
             remedy="Sync first, then retry the edit.",
+        )
+
+
+def newest_before_recovery(store: Store) -> int | None:
+    """The newest rejected edit from before the recovery that is under way; None if none is."""
+    number: int | None = json.loads(store.state().recovery or "{}").get("rejected")
+    return number
+
+
+def _refuse_shown(store: Store, number: int, code: str) -> None:
+    """Until the file is filled again it shows such a row, and what is written into it belongs to the edit."""
+    before = newest_before_recovery(store)
+    if before is not None and number > before and code in (KEY_TAKEN, PARENT_REJECTED):
+        raise UsageError(
+            "the edit cannot be discarded yet: the file is finding its place at the hub again, and until then"
+            " its rows show what was rejected",
+            code="retry_refused",
+            remedy="Sync first, then discard the edit.",
         )
 
 

@@ -26,7 +26,7 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.meant import note_meant
 from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.refusal import refuse_children, refuse_later
+from syncline.replica.refusal import refuse_children, refuse_later, refuse_taken
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import HELD, Made, keep_rejected
 from syncline.replica.retried import forget_retried, told_by
@@ -88,22 +88,25 @@ def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) ->
     work.device.told = None
     forget_retried(work.store, each_stamp(kept.stamps))
     work.overlay.forget()
-    _refuse_later_children(work, verdict, refuse_later if cuts else refuse_children)
+    _refuse_later(work, verdict, refuse_later if cuts else refuse_children)
     if hidden:
         _uncover(work, hidden, overrides)
 
 
-def _refuse_later_children(
+def _refuse_later(
     work: Work, verdict: Verdict, refuse: Callable[[Work, Statements, Sequence[Key]], None]
 ) -> None:
     """What was made since and points at a row whose key another's has is refused too: it would point at the
-    other's row from now on. So is what points at a new row that was rejected because of that one. `refuse`:
-    `refuse_later`, or `refuse_children` where a push is offered again: others may follow with such rows."""
+    other's row from now on. So is what points at a new row that was rejected because of that one, and what
+    was written since into the row itself. `refuse`: `refuse_later`, or `refuse_children` where a push is
+    offered again: others may follow with such rows."""
     for n, rejections in _by_table(_taken(work, verdict)).items():
         t = work.device.tables.get(n)
         if t is not None:
             with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
                 refuse(work, t, [inward_key(t, rejection.key) for rejection in rejections])
+                taken = [rejection for rejection in rejections if rejection.code == KEY_TAKEN]
+                refuse_taken(work, t, [inward_key(t, rejection.key) for rejection in taken])
 
 
 def _taken(work: Work, verdict: Verdict) -> list[Rejection]:

@@ -36,7 +36,7 @@ def test_a_file_that_needs_none_has_no_recovery(bench: Bench) -> None:
 
 def test_a_recovery_begins_with_the_question_what_became_of_the_edits(bench: Bench) -> None:
     begin(bench.store, PRUNED)
-    assert load(bench.store) == Recovery(PRUNED, "ask")
+    assert load(bench.store) == Recovery(PRUNED, "ask", rejected=0)
 
 
 def test_one_that_begins_again_asks_again_and_keeps_what_was_done(bench: Bench) -> None:
